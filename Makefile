@@ -1,0 +1,66 @@
+# `make run` and `make test` set up all that they need; the second time they start at once.
+
+TICKET ?= WO-231
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# what is done here never depends on a database that the environment happens to name (DESIGN 10.4)
+unexport SUPABASE_URL SUPABASE_SERVICE_ROLE_KEY DATABASE_URL
+
+# a shim on PATH may name a Python that is not there, so each candidate is run
+FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	$$name -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& { command -v $$name; exit 0; }; done; \
+	echo "Python 3.11 or newer with venv and pip is needed (make PYTHON=/path/to/python …)" >&2; exit 1
+NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
+	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
+
+.PHONY: run test check bench clean help
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
+	@$(BIN)/orchestrate run $(TICKET); code=$$?; \
+	if [ $$code -eq 10 ]; then echo; echo "make: stopped as it should (exit code 10: waiting)"; \
+	else exit $$code; fi
+
+test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
+	@for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:  ## remove what was installed and cached; tickets, receipts and the database stay
+	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@python=$$($(FIND_PYTHON)) && echo "make: Python is $$python" && "$$python" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml
+	@echo "make: installing the Python packages …"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "make: installing the developers' tools …"
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# a machine without Node.js gets it as a Python package
+node_modules/.done: $(VENV)/.run package.json package-lock.json
+	@$(NODE_WORKS) || { echo "make: installing Node.js …"; \
+		$(BIN)/python -m pip install --quiet --editable '.[node]'; }
+	@echo "make: installing the TypeScript packages …"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@

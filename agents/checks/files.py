@@ -1,0 +1,301 @@
+"""Checks of files: there, only those, without secrets; and what must not be made or run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from agents.checks.data_subjects import delivered_paths
+from agents.checks.secrets import secrets_in
+from orchestrator.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    not_applicable,
+    parameter_type,
+    proven,
+    unproven,
+)
+
+_PATH = r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?"
+_JOIN = r"\s*(?:,\s*and\s+|,|\+|&|\s+and\s+)\s*"
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    return tuple(p.strip(" `") for p in re.split(_JOIN, text) if p.strip(" `"))
+
+
+parameter_type("paths", rf"{_PATH}(?:{_JOIN}{_PATH})+", _paths)
+
+#: a file that a person sees in a browser
+_INTERFACE = (".tsx", ".jsx", ".css", ".scss", ".html", ".vue", ".svelte")
+#: what a conductor and its tools write beside the deliverables
+_OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
+
+
+# -- there -----------------------------------------------------------------------------------------
+
+
+@check(
+    "{path:path} (exists|is there|is present|has been created|was created)",
+    name="files.exists",
+    examples=("`migrations/059_global_benchmark_tables.sql` exists",),
+)
+def exists(ctx: Context, path: str) -> Result:
+    """The file or folder is there and not empty."""
+    return _exist(ctx, (path,))
+
+
+@check(
+    "{paths:paths} (exist|are there|are present|have been created|were created)",
+    "[both|all] [files|of] {paths:paths} exist",
+    name="files.exist",
+    examples=("`src/a.ts` and `src/b.ts` exist",),
+)
+def exist(ctx: Context, paths: tuple[str, ...]) -> Result:
+    """All of the files are there and not empty."""
+    return _exist(ctx, paths)
+
+
+def _exist(ctx: Context, paths: Sequence[str]) -> Result:
+    problems = [f"{path} {problem}" for path in paths if (problem := _absence(ctx, path))]
+    if problems:
+        return failed("; ".join(problems), *paths)
+    return proven(f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} there", *paths)
+
+
+def _absence(ctx: Context, path: str) -> str:
+    file = ctx.path(path)
+    if file.is_dir():
+        return "" if path.endswith("/") or any(file.iterdir()) else "is an empty folder"
+    if path.endswith("/") or not file.is_file():
+        return "is missing"
+    return "" if file.stat().st_size else "is empty"
+
+
+@check(
+    "{path:path} (does not exist|must not exist|is absent|is gone)",
+    name="files.absent",
+    examples=("`tmp/dump.sql` does not exist",),
+)
+def absent(ctx: Context, path: str) -> Result:
+    """Nothing lies at the path."""
+    there = ctx.path(path).exists()
+    return (failed if there else proven)(f"{path} is {'there' if there else 'absent'}", path)
+
+
+# -- only those ------------------------------------------------------------------------------------
+
+
+@check(
+    "only {path:path} (changed|is changed|was changed|has changed|is touched)",
+    "only {paths:paths} (changed|are changed|were changed|have changed|are touched)",
+    "[there are] no (changes|other changes) outside [of] {path:path}",
+    "no files [are] changed outside [of] {path:path}",
+    "all (changes|changed files|files) are (within|below|under|inside) {path:path}",
+    name="files.only",
+    examples=("only `src/a.ts` and `src/b.ts` changed", "no changes outside `src/`"),
+)
+def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
+    """What git sees as changed and what agents reported is named, or lies below what is."""
+    allowed = paths or (path,)
+    changed = _changed(ctx)
+    if changed is None:
+        return unproven("the workspace is no git repository, so changes cannot be listed", *allowed)
+    others = sorted(p for p in changed if not _below(p, allowed))
+    if others:
+        return failed(f"changed besides {', '.join(allowed)}: {', '.join(others[:10])}", *allowed)
+    return proven(f"{len(changed)} changed files, all of them {', '.join(allowed)}", *allowed)
+
+
+@check(
+    "only [the] (deliverables|delivered files|specified files|files of the stage) "
+    "(changed|were changed|are changed|have changed)",
+    "no other files [are|were] (changed|touched|modified)",
+    "[all] (changes|changed files) are deliverables",
+    name="files.only-deliverables",
+    examples=("only the deliverables changed", "no other files were changed"),
+)
+def only_deliverables_changed(ctx: Context) -> Result:
+    """Every change in git is a deliverable of the workflow or what an agent reported."""
+    changed = _changed(ctx)
+    if changed is None:
+        return unproven("the workspace is no git repository, so changes cannot be listed")
+    others = sorted(changed - set(delivered_paths(ctx)))
+    if others:
+        return failed(f"changed, and no deliverable: {', '.join(others[:10])}", *others[:10])
+    return proven(f"{len(changed)} changed files, all of them deliverables", *sorted(changed))
+
+
+def _below(path: str, allowed: Iterable[str]) -> bool:
+    return any(path == a or path.startswith(a.rstrip("/") + "/") for a in allowed)
+
+
+def _changed(ctx: Context) -> set[str] | None:
+    """Uncommitted changes by git, with what agents wrote; None without git."""
+    command = (
+        "git",
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--untracked-files=all",
+        "--no-renames",
+        ".",
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            command, cwd=ctx.root, env=environment, capture_output=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:
+        return None
+    entries = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    seen = {entry[3:] for entry in entries if len(entry) > 3} | set(_written(ctx))
+    return {p for p in seen if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
+
+
+def _written(ctx: Context) -> Iterator[str]:
+    return (path for path, made in ctx.artifacts.items() if made.get("state") == "written")
+
+
+@check(
+    "[there are] no (secrets|keys|credentials|passwords|tokens|API keys|secrets or keys|keys or "
+    "secrets|hard-coded secrets|hardcoded secrets|hard-coded keys|hardcoded keys) "
+    "[(in|are in) [the|all|any|delivered] (files|code|deliverables|scripts|repository|data)]",
+    "(secrets|keys|credentials) are (never|not) (hard-coded|hardcoded|committed|in the code)",
+    "{path:path} (has|contains) no (secrets|keys|credentials|secrets or keys|hard-coded keys)",
+    name="files.no-secrets",
+    examples=("no secrets or keys in delivered files", "secrets are never hard-coded"),
+)
+def no_secrets(ctx: Context, path: str = "") -> Result:
+    """Delivered files hold no key, token, password or private key, by form and by assignment."""
+    paths = [p for p in ((path,) if path else delivered_paths(ctx)) if ctx.path(p).is_file()]
+    if not paths:
+        return failed(f"{path} is missing", path) if path else unproven("nothing is delivered yet")
+    found = [f"{p} line {line}: {what}" for p in paths for line, what in secrets_in(ctx.path(p))]
+    if found:
+        return failed("; ".join(found[:8]), *paths, found=found[:100])
+    return proven(f"{len(paths)} delivered files hold no secret", *paths)
+
+
+# -- what must not be done -------------------------------------------------------------------------
+
+
+@check(
+    "(do not|don't|never|must not) (create|write|make|generate|produce|provide|add) [the|a|any] "
+    "[file] {path:path} [— that is {maker:agent}'s (job|task|work)]",
+    name="files.not-created",
+    examples=("Do NOT create `backend/data/seed.csv`",),
+)
+def not_created(ctx: Context, path: str, maker: str = "") -> Result:
+    """No agent reported writing the file but the one whose deliverable it is."""
+    allowed = {maker.upper()} if maker else _providers(ctx, path)
+    others = sorted({a for p, a in _writers(ctx) if _same_file(p, path)} - allowed)
+    if others:
+        return failed(f"{path} was written by {', '.join(others)}", path)
+    there = ctx.path(path).is_file()
+    known = {str(made.get("agent")) for p, made in ctx.artifacts.items() if _same_file(p, path)}
+    if there and not allowed and not known:
+        return unproven(f"{path} is there, and no record says who made it", path)
+    who = f"it is {', '.join(sorted(allowed))}'s" if allowed else "no agent wrote it"
+    return proven(f"{path}: {who}; nobody else wrote it", path)
+
+
+@check(
+    "(do not|don't|never|must not) (modify|edit|change|touch|overwrite|delete|remove) [the|any] "
+    "[file|files|folder] [in|under|below] {path:path}",
+    name="files.not-changed",
+    examples=("Do NOT modify `src/lib/auth.ts`",),
+)
+def not_changed(ctx: Context, path: str) -> Result:
+    """Neither git nor any agent's report has the file, or one below the folder, as changed."""
+    writers = sorted({agent for p, agent in _writers(ctx) if _below(p, (path,))})
+    if writers:
+        return failed(f"{path} was written by {', '.join(writers)}", path)
+    changed = _changed(ctx)
+    if changed is None:
+        return unproven("the workspace is no git repository, so changes cannot be listed", path)
+    touched = sorted(p for p in changed if _below(p, (path,)))
+    if touched:
+        return failed(f"changed: {', '.join(touched[:10])}", path)
+    return proven(f"{path} is as it was committed, and no agent reports writing it", path)
+
+
+def _same_file(known: str, named: str) -> bool:
+    return known == named or ("/" not in named and PurePosixPath(known).name == named)
+
+
+def _providers(ctx: Context, path: str) -> set[str]:
+    """The agents whose stage delivers the file, or who are named as providing it."""
+    stages = ctx.workflow.stages if ctx.workflow else ()
+    made = {s.agent for s in stages for d in s.deliverables if _same_file(d.path, path)}
+    return made | {n.provider for s in stages for n in s.needs if _same_file(n.path, path)}
+
+
+def _writers(ctx: Context) -> Iterator[tuple[str, str]]:
+    """(path, agent) of everything that was reported as written, in all reports of the family."""
+    for path, made in ctx.artifacts.items():
+        if made.get("state", "written") == "written":
+            yield path, str(made.get("agent", "")).upper()
+    for record in ctx.history:
+        if record.get("type") == "report":
+            for item in record.get("artifacts", ()):
+                if item.get("state", "written") == "written":
+                    yield str(item["path"]), str(record.get("agent", "")).upper()
+
+
+@check(
+    "(do not|don't|never|must not) (execute|run|apply) [the|any] (migration|migrations) "
+    "[SQL|script] [yet|directly|yourself] "
+    "[— that is {who:agent}'s (job|task|work) [at Checkpoint {number:int}]]",
+    "(do not|don't|never|must not) (execute|run|apply) {path:path} [yet|directly|yourself]",
+    name="files.not-executed",
+    examples=("Do NOT execute the migration SQL", "Do NOT run `migrations/059_x.sql`"),
+)
+def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -> Result:
+    """The history has no applied migration that USER's approval does not stand before."""
+    approved = False
+    applied = 0
+    for record in ctx.history:
+        if record.get("type") == "answer":
+            approved = record.get("answer") == "approved"
+        elif _applies(record, path):
+            if not approved:
+                title = record.get("title") or record.get("kind")
+                return failed(f"“{title}” ran without an approval before it")
+            applied += 1
+    when = f"{applied} time(s), each after USER's approval" if applied else "not at all so far"
+    return proven(f"the migration was applied {when}")
+
+
+def _applies(record: Mapping[str, Any], path: str) -> bool:
+    kinds = (record.get("kind"), record.get("effect"))
+    if record.get("type") != "effect" or "sql.apply" not in kinds:
+        return False
+    inputs = record.get("inputs") or ()
+    return not path or not inputs or any(_same_file(str(p), path) for p in inputs)
+
+
+# -- said not to apply -----------------------------------------------------------------------------
+
+
+@check(
+    "{subject:text}: (n/a|not applicable) [\\({why:text}\\)]",
+    "{subject:text} (is|are) not applicable [\\({why:text}\\)]",
+    name="files.not-applicable",
+    examples=("Font size violations: n/a (no UI in this ticket)",),
+)
+def says_not_applicable(ctx: Context, subject: str, why: str = "") -> Result:
+    """The statement itself says so; "no UI" is refuted by a delivered page or style sheet."""
+    if re.search(r"\bno (?:UI|user interface|front-?end|interface|pages?)\b", why, re.IGNORECASE):
+        pages = [p for p in delivered_paths(ctx, _INTERFACE) if ctx.path(p).is_file()]
+        if pages:
+            return failed(f"“{why}”, but {', '.join(pages[:5])} is delivered", *pages)
+    return not_applicable(f"{subject}: the statement says that it does not apply")

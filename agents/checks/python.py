@@ -1,0 +1,321 @@
+"""Checks of Python programs: syntax, handled calls, de-duplication, batches, missing input."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+from agents.build.schema import required_columns, unique_keys, workflow_tables
+from agents.checks.code_subjects import (
+    Programs,
+    delivered,
+    existing,
+    resolve,
+    ticket_texts,
+)
+from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
+from agents.checks.python_scopes import read_program
+from agents.checks.runs import Run, tree_copy
+from agents.checks.seed_lab import Ledger, TableShape, run_in_laboratory
+from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
+
+_MAX_LISTED = 5
+
+
+@check(
+    "{path:path} (has|have|contains) no [Python] syntax errors",
+    "{path:path} (compiles|is valid Python|parses as Python|has valid Python syntax)",
+    name="python.syntax",
+    examples=(
+        "`backend/scripts/seed_benchmark_trials.py` has no Python syntax errors",
+        "`tools/load.py` compiles",
+    ),
+)
+def has_valid_syntax(ctx: Context, path: str) -> Result:
+    """The file is compiled by Python itself."""
+    file = ctx.path(path)
+    if file.suffix != ".py":
+        return unproven(f"{path} is no Python file", path)
+    if not file.is_file():
+        return failed(f"{path} is missing", path)
+    problem = syntax_problem(file)
+    if problem:
+        return failed(f"{path}{problem}", path)
+    return proven(f"{path} compiles ({len(file.read_bytes().splitlines())} lines)", path)
+
+
+def syntax_problem(file: Path) -> str:
+    """`:line: message` of the first syntax error, or ""."""
+    try:
+        compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+    except SyntaxError as exc:
+        return f":{exc.lineno or 1}: {exc.msg}"
+    except ValueError as exc:  # a NUL byte in the source
+        return f": {exc}"
+    return ""
+
+
+@check(
+    "{programs:programs} (has|have|use|uses) (try/catch|try/except|error handling) around "
+    "[all|its|the|their|every] (API|network|database|DB|API/DB|API and database) (calls|call)",
+    "{programs:programs} (wrap|wraps) [all|its|the|their|every] "
+    "(API|network|database|DB|API/DB) (calls|call) in (try/catch|try/except)",
+    name="python.handled",
+    examples=("Python seed script has try/catch around API calls",),
+)
+def calls_are_handled(ctx: Context, programs: tuple[Programs, ...]) -> Result:
+    """Every call to the network or a database stands in a handler that does not swallow."""
+    paths: list[str] = []
+    for phrase in programs:
+        found = resolve(ctx, phrase)
+        if isinstance(found, Result):
+            return found
+        paths.extend(p for p in found if p.endswith(".py"))
+    return handled(ctx, paths)
+
+
+def handled(ctx: Context, paths: Iterable[str]) -> Result:
+    """The verdict on every outside call of these Python programs."""
+    wanted = tuple(dict.fromkeys(paths))
+    files = existing(ctx, wanted)
+    if isinstance(files, Result):
+        return files
+    calls: list[OutsideCall] = []
+    for file in files:
+        try:
+            calls.extend(outside_calls(ctx.root.resolve(), file))
+        except (SyntaxError, UnicodeDecodeError) as exc:
+            return failed(f"{file.name} cannot be parsed: {exc}", *wanted)
+    calls = list(dict.fromkeys(calls))
+    if not calls:
+        return unproven("no call to a network or database library is recognised", *wanted)
+    bad = [call for call in calls if call.handling is not Handling.HANDLED]
+    if bad:
+        shown = "; ".join(map(str, bad[:_MAX_LISTED]))
+        return failed(f"{len(bad)} of {len(calls)} calls: {shown}", *wanted)
+    return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
+
+
+def script_run(ctx: Context, path: str) -> tuple[Run, Ledger]:
+    """The script's run in the laboratory against the migration's tables, once per gate."""
+
+    def make() -> tuple[Run, Ledger]:
+        with tree_copy(ctx.root) as copy:
+            ledger = Ledger(shapes=table_shapes(ctx))
+            return run_in_laboratory(path, ledger, cwd=copy), ledger
+
+    made: tuple[Run, Ledger] = ctx.services.share(("seed-run", ctx.root, path), make)
+    return made
+
+
+def table_shapes(ctx: Context) -> dict[str, TableShape]:
+    """What the store of the laboratory enforces: the workflow's tables, by name."""
+    if ctx.workflow is None:
+        return {}
+    tables = workflow_tables(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx)))
+    return {
+        name: TableShape(
+            frozenset(c.name for c in table.columns),
+            frozenset(required_columns(table)),
+            frozenset(frozenset(key) for key in unique_keys(table)),
+        )
+        for name, table in tables.items()
+    }
+
+
+@check(
+    "[{programs:programs}] (deduplicates|deduplicate|de-duplicates|dedupes) (on|by) {column:name} "
+    "[before (upsert|upserting|insert|inserting|writing|the upsert)]",
+    "[{programs:programs}] (send|sends|upsert|upserts) each {column:name} once",
+    name="python.deduplicates",
+    examples=("Python seed script deduplicates on `nct_id` before upsert",),
+)
+def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ()) -> Result:
+    """Run against a registry that repeats studies: no key is sent twice."""
+    paths = _writers_of(ctx, column, programs)
+    if isinstance(paths, Result):
+        return paths
+    details = []
+    for path in paths:
+        run, ledger = script_run(ctx, path)
+        sent = [row.get(column) for _, rows in ledger.writes for row in rows if column in row]
+        if not sent:
+            return _silent(path, run, f"no row with {column} was written")
+        repeated = len(sent) - len(set(map(str, sent)))
+        if repeated:
+            return failed(
+                f"{path} sent {len(sent)} rows, {repeated} of them again with the same {column}",
+                path,
+                **run.to_dict(),
+            )
+        details.append(f"{path} sent {len(sent)} rows, each {column} once")
+    return proven(f"{'; '.join(details)} (the source repeats records across pages)", *paths)
+
+
+def _silent(path: str, run: Run, what: str) -> Result:
+    """A run that wrote nothing: failed where the program broke, else nothing is known."""
+    if run.code == 0:
+        return unproven(f"{path}: {what} in a trial run", path, **run.to_dict())
+    return failed(f"{path}: {what} ({run.ending})", path, **run.to_dict())
+
+
+def _writers_of(
+    ctx: Context, column: str, programs: tuple[Programs, ...]
+) -> tuple[str, ...] | Result:
+    """The Python programs among those meant that name the column."""
+    paths: tuple[str, ...] = () if programs else delivered(ctx, (".py",))
+    for phrase in programs:
+        found = resolve(ctx, phrase)
+        if isinstance(found, Result):
+            return found
+        paths = (*paths, *(p for p in found if p.endswith(".py")))
+    files = existing(ctx, paths)
+    if isinstance(files, Result):
+        return files
+    naming = tuple(
+        path for path, file in zip(paths, files, strict=True) if _mentions(ctx, file, column)
+    )
+    return naming or failed(f"no delivered Python program has a column {column}", *paths)
+
+
+def _mentions(ctx: Context, file: Path, word: str) -> bool:
+    """Whether a string of the program or of a module that it imports is `word`, comments aside."""
+    for source in read_program(ctx.root.resolve(), file):
+        nodes = ast.walk(source.tree)
+        if any(isinstance(node, ast.Constant) and node.value == word for node in nodes):
+            return True
+    return False
+
+
+@check(
+    "[{programs:programs}] (upsert|upserts|write|writes|send|sends) [records|rows] in batches of "
+    "[at most|up to] {size:int} [records|rows]",
+    "batch size: {size:int} [records|rows] [per upsert [call]]",
+    name="python.batches",
+    examples=("Batch size: 50 records per upsert call",),
+)
+def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = ()) -> Result:
+    """Run against a source with more rows than a batch holds: no write is larger."""
+    phrases = programs or (Programs("Python seed scripts", (".py",), True, None, True),)
+    found = resolve(ctx, phrases[0])
+    if isinstance(found, Result):
+        return found
+    seen = []
+    for path in found:
+        run, ledger = script_run(ctx, path)
+        sizes = [len(rows) for _, rows in ledger.writes]
+        if not sizes and run.code != 0:
+            return _silent(path, run, "nothing was written")
+        if any(n > size for n in sizes):
+            return failed(f"{path} wrote {max(sizes)} rows at once", path, **run.to_dict())
+        if sum(sizes) > size and len(sizes) > 1:
+            seen.append(f"{path} wrote {sum(sizes)} rows in {len(sizes)} calls, at most {size}")
+    if not seen:
+        return unproven("no script had more than one batch to write in a trial run", *found)
+    return proven("; ".join(seen), *found)
+
+
+@check(
+    "{path:path} (handles|survives|tolerates) [a|the] (missing|absent) (CSV|file|input|data file) "
+    "[gracefully]",
+    name="python.missing-input",
+    examples=("`backend/scripts/seed_benchmark_cohorts.py` handles missing CSV gracefully",),
+)
+def handles_missing_input(ctx: Context, path: str) -> Result:
+    """Run in a copy without any CSV: exit 0, a warning, no traceback, nothing written."""
+    if not ctx.path(path).is_file():
+        return failed(f"{path} is missing", path)
+    return missing_input(ctx, path)
+
+
+def missing_input(ctx: Context, path: str) -> Result:
+    """How the script ends when its CSV is not there."""
+    with tree_copy(ctx.root) as copy:
+        for data in copy.rglob("*.csv"):
+            data.unlink()
+        ledger = Ledger(shapes=table_shapes(ctx))
+        run = run_in_laboratory(path, ledger, cwd=copy)
+    if run.code != 0 or "Traceback" in run.err:
+        return failed(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
+    if ledger.writes:
+        return failed(f"{path} wrote rows without its CSV", path, **run.to_dict())
+    if not _warns(run.text):
+        return failed(f"{path} says nothing of the missing CSV", path, **run.to_dict())
+    return proven(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
+
+
+def _warns(text: str) -> bool:
+    """Whether the output speaks of a file that is not there."""
+    lowered = text.lower()
+    return ".csv" in lowered and any(
+        word in lowered
+        for word in ("missing", "not found", "no such", "does not exist", "not there", "absent")
+    )
+
+
+@check(
+    "[{programs:programs}] (is|are) (idempotent|re-runnable|safe to run twice)",
+    "(idempotent seeding|seeding is idempotent)",
+    "[{programs:programs}] can be (run twice|re-run) [without (duplicates|doubling rows)]",
+    name="python.idempotent-seeding",
+    examples=("Python seed scripts are idempotent",),
+)
+def seeding_is_idempotent(ctx: Context, programs: tuple[Programs, ...] = ()) -> Result:
+    """Every seed script is run twice: the tables hold the same rows after both runs."""
+    phrases = programs or (Programs("Python seed scripts", (".py",), True, None, True),)
+    results: list[Result] = []
+    for phrase in phrases:
+        found = resolve(ctx, phrase)
+        if isinstance(found, Result):
+            return found
+        results.extend(seeds_twice_alike(ctx, path) for path in found)
+    worst = next((r for r in results if r.verdict is not Verdict.PROVEN), None)
+    if worst is not None:
+        return worst
+    return proven("; ".join(r.detail for r in results), *(s for r in results for s in r.subjects))
+
+
+def seeds_twice_alike(ctx: Context, path: str) -> Result:
+    """Whether a second run of the script leaves the rows as the first did."""
+    if not ctx.path(path).is_file():
+        return failed(f"{path} is missing", path)
+    with tree_copy(ctx.root) as copy:
+        ledger = Ledger(shapes=table_shapes(ctx))
+        first = run_in_laboratory(path, ledger, cwd=copy)
+        before = ledger.content()
+        second = run_in_laboratory(path, ledger, cwd=copy)
+    counts = {table: ledger.count(table) for table in ledger.tables}
+    if not counts:
+        return _silent(path, first, "nothing was written")
+    if ledger.content() != before:
+        return failed(f"a second run of {path} changed the rows: {counts}", path, counts=counts)
+    if not (first.ok and second.ok):
+        broken = first if not first.ok else second
+        return failed(f"{path}: {broken.ending}", path, **broken.to_dict())
+    return proven(f"{path} run twice: the same rows, {counts}", path, counts=counts)
+
+
+@check(
+    "{programs:programs} (exist|exists|are there|are present)",
+    name="code.programs-exist",
+    examples=("Both Python seed scripts exist", "All three Python scripts exist"),
+)
+def programs_exist(ctx: Context, programs: tuple[Programs, ...]) -> Result:
+    """The specified programs are there, in the number that the statement says, and parse."""
+    found: list[str] = []
+    for phrase in programs:
+        paths = resolve(ctx, phrase)
+        if isinstance(paths, Result):
+            return paths
+        found.extend(paths)
+    files = existing(ctx, found)
+    if isinstance(files, Result):
+        return files
+    empty = [p for p, f in zip(found, files, strict=True) if not f.read_bytes().strip()]
+    if empty:
+        return failed(f"empty: {', '.join(empty)}", *found)
+    broken = [f"{f.name}{why}" for f in files if f.suffix == ".py" and (why := syntax_problem(f))]
+    if broken:
+        return failed("; ".join(broken), *found)
+    return proven(f"{len(found)} files: {', '.join(found)}", *found)

@@ -1,0 +1,64 @@
+"""Secrets in files: keys, tokens and passwords, by their form and by what they are assigned to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+#: delivered files are read up to here
+_MAX_BYTES = 8 * 1024 * 1024
+
+_FORMS = (
+    ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")),
+    ("a JSON web token", re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}")),
+    ("a Supabase key", re.compile(r"\b(?:sb_secret_|sbp_)[\w-]{16,}")),
+    ("an AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
+    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_\w{30,}|github_pat_\w{30,})")),
+    ("a Slack token", re.compile(r"\bxox[abprs]-[\w-]{10,}")),
+    ("a Google key", re.compile(r"\bAIza[\w-]{35}\b")),
+    (
+        "an API key",
+        re.compile(r"\b(?:sk|rk)[-_](?:live[-_]|test[-_]|proj-|ant-)?[A-Za-z0-9_-]{20,}"),
+    ),
+    (
+        "a URL with a password",
+        re.compile(r"\b[a-z][a-z0-9+]*://[^\s:/@'\"<{$]+:(?P<value>[^\s@'\"<]+)@"),
+    ),
+)
+_ASSIGNED = re.compile(
+    r"""(?P<name>\b\w*(?:secret|password|passwd|api_?key|access_?key|service_?(?:role_?)?key
+        |auth_?token|access_?token|private_?key|client_?secret|role_?key)\w*)["']?\s*(?::\s*\w+\s*)?[:=]>?\s*
+        (?:["'`](?P<quoted>[^"'`\n]{8,})["'`]|(?P<bare>[A-Za-z0-9+/_-]{16,}={0,2})\s*$)""",
+    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
+)
+#: what stands for a secret in documentation and templates, or fetches one
+_STAND_IN = re.compile(
+    r"[$<{%]|environ|getenv|process\.env|import\.meta|your|example|placeholder|change_?me|dummy"
+    r"|redacted|\*{3,}|x{6,}|\.{3}|^(?-i:[A-Z]+(?:_[A-Z0-9]+)*)$",
+    re.IGNORECASE,
+)
+_MIXED = re.compile(r"(?=.*\d)(?=.*[A-Za-z])")
+
+
+def secrets_in(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, what) of everything in a text file that looks like a secret, without its value."""
+    with path.open("rb") as file:
+        text = file.read(_MAX_BYTES).decode("utf-8", "replace")
+    yield from secrets_in_text(text)
+
+
+def secrets_in_text(text: str) -> Iterator[tuple[int, str]]:
+    """The same for a text."""
+    for what, form in _FORMS:
+        for found in form.finditer(text):
+            if "value" not in form.groupindex or not _STAND_IN.search(found["value"]):
+                yield _line(text, found.start()), what
+    for found in _ASSIGNED.finditer(text):
+        value = found["quoted"] or found["bare"] or ""
+        if _MIXED.match(value) and not _STAND_IN.search(value):
+            yield _line(text, found.start()), f"a literal assigned to {found['name']}"
+
+
+def _line(text: str, offset: int) -> int:
+    return text.count("\n", 0, offset) + 1

@@ -1,0 +1,177 @@
+"""Runs effects on one target, from the frozen copy of what was approved."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.dispatch import environment, kill
+from orchestrator.effects import Effect, EffectResult
+
+if TYPE_CHECKING:
+    from backend.targets import Target
+
+#: what a script needs to reach each target, besides the neutral environment
+_VARIABLES = {
+    "embedded": (),
+    "postgres": ("DATABASE_URL",),
+    "supabase": ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"),
+}
+#: a registry import asks once a second and has thousands of records
+_TIMEOUT = 3600.0
+
+
+class TargetRunner:
+    """`orchestrator.effects.Runner` over a backend target."""
+
+    def __init__(self, name: str, root: Path, settings: Mapping[str, Any]) -> None:
+        self.name = name
+        self.root = root
+        self.trials = settings.get("trials", {})
+
+    @cached_property
+    def _target(self) -> Target:
+        from backend.targets import choose_target
+
+        return choose_target(self.name, os.environ, self.root)
+
+    @property
+    def target(self) -> Target:
+        return self._target
+
+    def describe(self) -> str:
+        return self._target.describe()
+
+    def close(self) -> None:
+        if "_target" in self.__dict__:
+            self._target.close()
+
+    def run(self, effect: Effect, frozen: Path) -> EffectResult:
+        """Run one effect; a failure is a result, not an exception."""
+        from backend.errors import BackendError
+
+        try:
+            if effect.kind == "sql.apply":
+                return self._apply(effect, frozen)
+            if effect.kind == "sql.count":
+                return self._count(effect)
+            return self._script(effect, frozen)
+        except BackendError as exc:
+            return EffectResult(False, str(exc).replace("\n", " "))
+        except OSError as exc:
+            return EffectResult(False, f"{exc.filename or effect.title}: {exc.strerror}")
+
+    # -- SQL ---------------------------------------------------------------------------------
+
+    def _apply(self, effect: Effect, frozen: Path) -> EffectResult:
+        (path,) = effect.inputs
+        sql = (frozen / path).read_text(encoding="utf-8")
+        if self.name == "supabase":
+            return self._pasted(path, sql)
+        self._target.apply_sql(sql, path)
+        return EffectResult(True, f"applied on {self.describe()}")
+
+    def _pasted(self, path: str, sql: str) -> EffectResult:
+        """DDL cannot go through the REST interface: see what USER pasted (DESIGN 10.2)."""
+        from agents.sql.parse import tables_of
+
+        missing = []
+        for table in tables_of(sql):
+            there = {c.name for c in self._target.columns(table.name)}
+            gone = [c.name for c in table.columns if c.name not in there]
+            missing += [f"{table.name} lacks {', '.join(gone)}"] if gone else []
+        if missing:
+            return EffectResult(False, f"{'; '.join(missing)}: paste `{path}` into the SQL editor")
+        return EffectResult(True, "its tables and columns are there; the rest USER attests")
+
+    def _count(self, effect: Effect) -> EffectResult:
+        if self.name == "supabase":
+            figures = {t: self._target.count(t) for t in effect.arguments["tables"]}
+        else:
+            figures = _figures(self._target.query_readonly(effect.arguments["sql"]))
+        said = ", ".join(f"{k}: {v}" for k, v in figures.items())
+        return EffectResult(True, said or "no rows", figures)
+
+    # -- scripts -----------------------------------------------------------------------------
+
+    def _script(self, effect: Effect, frozen: Path) -> EffectResult:
+        script = effect.inputs[0]
+        source = "\n".join(
+            (frozen / p).read_text(encoding="utf-8")
+            for p in effect.inputs
+            if p.endswith(".py") and (frozen / p).is_file()
+        )
+        argv = [sys.executable, str(frozen / script), *effect.arguments["options"]]
+        argv += self._own_options(source, effect.arguments["options"])
+        self._target.describe()
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=frozen,
+            env=self._environment(frozen),
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return EffectResult(False, f"stopped after {_TIMEOUT:g} s")
+        except BaseException:
+            kill(process)
+            raise
+        return _result(process.returncode, out.decode("utf-8", "replace"), err)
+
+    def _own_options(self, source: str, given: list[str]) -> list[str]:
+        """`--target`, `--root` and `--offline`, where the script knows them."""
+        options = []
+        for flag, value in (("--target", self.name), ("--root", str(self.root))):
+            if f'"{flag}"' in source:
+                options += [flag, value]
+        if '"--offline"' in source and "--offline" not in given and self._offline():
+            options.append("--offline")
+        return options
+
+    def _offline(self) -> bool:
+        """The shipped snapshot stands in for the registry on the embedded target only."""
+        return (
+            self.name == "embedded"
+            and bool(self.trials.get("offline", True))
+            and not self._base_url()
+        )
+
+    def _base_url(self) -> str:
+        return str(self.trials.get("base_url") or os.environ.get("CTGOV_BASE_URL", ""))
+
+    def _environment(self, frozen: Path) -> dict[str, str]:
+        env = environment(_VARIABLES[self.name])
+        env["ORCHESTRATE_ROOT"] = str(self.root)
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(frozen), env.get("PYTHONPATH", "")]))
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
+        if self._base_url():
+            env["CTGOV_BASE_URL"] = self._base_url()
+        return env
+
+
+def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """name → count for rows of two columns, else the first rows as they are."""
+    if rows and all(len(row) == 2 for row in rows):
+        return {str(name): count for name, count in (row.values() for row in rows)}
+    return {str(number): dict(row) for number, row in enumerate(rows[:20], 1)}
+
+
+def _result(code: int, out: str, err: bytes) -> EffectResult:
+    errors = err.decode("utf-8", "replace")
+    said = [line.strip() for line in out.splitlines() if line.strip()]
+    warned = [line.strip() for line in errors.splitlines() if line.strip()]
+    output = "\n".join([*said, *warned])
+    if code:
+        last = (warned or said or ["no output"])[-1]
+        return EffectResult(False, f"exit code {code}: {last}", {"exit": code}, output)
+    return EffectResult(True, said[-1] if said else "done", {}, output)

@@ -1,0 +1,234 @@
+"""Effects of this repository's kind: apply a migration, run a seed script, count tables (DESIGN 4.3).
+
+Nothing of a workflow is ever given to a shell: a fenced line is split into words, and binds only if
+it runs a delivered script with options from a short list. The rest is shown to USER.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from agents.effect_runner import TargetRunner
+from orchestrator.effects import Bound, Effect, Runner, effect_binder, runner_opener
+from orchestrator.errors import UnsafePathError
+from orchestrator.files import inside
+from orchestrator.workflow import Block, Stage, StatementKind, Workflow
+
+_SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
+_OPTIONS = ("--dry-run", "--offline", "--all-conditions")
+_APPLY = re.compile(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
+_SQL_PATH = re.compile(r"`([^`\s]+\.sql)`")
+_META = re.compile(r"[|;&<>$`\\(){}*?!\n]")
+
+
+@effect_binder
+def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
+    """The effects of a checkpoint in the order of its text, and what is left to USER."""
+    delivered = {d.path for _, d in workflow.deliverables}
+    effects: list[Effect] = []
+    by_user: list[tuple[str, int]] = []
+    for line, thing in _in_order(stage):
+        if isinstance(thing, Block):
+            bound, left = _block(thing, delivered, root)
+            effects += bound
+            by_user += left
+        else:
+            effect = _apply_item(thing, line, delivered)
+            if effect is not None:
+                effects.append(effect)
+            elif not _introduces(thing, line, stage):
+                by_user.append((thing.strip(), line))
+    if all(e.read_only for e in effects):
+        # looking at a database changes nothing, so it is no reason to ask for one
+        by_user += [(f"look: {e.title}", e.line) for e in effects]
+        effects = []
+    return Bound(tuple(effects), tuple(by_user))
+
+
+def _in_order(stage: Stage) -> list[tuple[int, Block | str]]:
+    stated = {s.line for s in stage.statements if s.kind is not StatementKind.EXPECTATION}
+    things: list[tuple[int, Block | str]] = [(b.line, b) for b in stage.blocks]
+    for line, text in stage.items:
+        expected = any(s.line == line for s in stage.statements)
+        if line not in stated and not expected:
+            things.append((line, text))
+    return sorted(things, key=lambda pair: pair[0])
+
+
+def _introduces(text: str, line: int, stage: Stage) -> bool:
+    """A label or a sentence that only leads to the block or the list below it."""
+    bare = text.strip().strip("*").rstrip()
+    return bare.endswith(":") or (text.strip().startswith("**") and text.strip().endswith("**"))
+
+
+def _apply_item(text: str, line: int, delivered: set[str]) -> Effect | None:
+    path = _SQL_PATH.search(text)
+    if path is None or path.group(1) not in delivered or not _APPLY.search(text):
+        return None
+    return Effect("sql.apply", f"apply `{path.group(1)}`", (path.group(1),), line=line)
+
+
+# -- fenced blocks ---------------------------------------------------------------------------
+
+
+def _block(
+    block: Block, delivered: set[str], root: Path
+) -> tuple[list[Effect], list[tuple[str, int]]]:
+    if block.language.lower() == "sql":
+        return _sql(block)
+    if block.language.lower() not in _SHELLS:
+        return [], []
+    effects, left = [], []
+    for offset, raw in enumerate(block.text.splitlines(), 1):
+        line = raw.strip().removeprefix("$ ")
+        if not line or line.startswith("#"):
+            continue
+        effect = _command(line, block.line + offset, delivered, root)
+        if effect is not None:
+            effects.append(effect)
+        else:
+            left.append((f"run yourself: `{line}`", block.line + offset))
+    return effects, left
+
+
+def _command(line: str, number: int, delivered: set[str], root: Path) -> Effect | None:
+    if _META.search(line):
+        return None
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return None
+    if len(words) < 2 or not re.fullmatch(r"python3?(\.\d+)?", words[0]):
+        return None
+    path, options = str(PurePosixPath(words[1])), words[2:]
+    if path not in delivered or not path.endswith(".py"):
+        return None
+    if any(option not in _OPTIONS for option in options):
+        return None
+    shown = " ".join([f"`{path}`", *options])
+    inputs = (path, *closure(root, path))
+    return Effect("script.run", f"run {shown}", inputs, {"options": options}, line=number)
+
+
+def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
+    tables = _selected(block.text)
+    if tables is None:
+        return [], [(f"run yourself, this SQL writes:\n```sql\n{block.text.rstrip()}\n```", block.line)]
+    title = f"count {', '.join(f'`{t}`' for t in tables)}" if tables else "read-only query"
+    effect = Effect(
+        "sql.count",
+        title,
+        arguments={"sql": block.text, "tables": list(tables)},
+        read_only=True,
+        line=block.line,
+    )
+    return [effect], []
+
+
+def _selected(sql: str) -> tuple[str, ...] | None:
+    """The tables that plain SELECTs read, or None where anything else is asked for."""
+    import pglast
+    from pglast.visitors import Visitor
+
+    try:
+        statements = pglast.parse_sql(sql)
+    except pglast.parser.ParseError:
+        return None
+    names: list[str] = []
+
+    class Reads(Visitor):  # type: ignore[misc]
+        def visit_RangeVar(self, _: Any, node: Any) -> None:  # noqa: N802 - pglast's naming
+            schema = f"{node.schemaname}." if node.schemaname not in (None, "public") else ""
+            names.append(f"{schema}{node.relname}")
+
+    for raw in statements:
+        if type(raw.stmt).__name__ != "SelectStmt" or raw.stmt.intoClause or raw.stmt.lockingClause:
+            return None
+    Reads()(statements)
+    return tuple(dict.fromkeys(names))
+
+
+# -- what a script takes in ------------------------------------------------------------------
+
+
+def closure(root: Path, script: str) -> tuple[str, ...]:
+    """The workspace files that a script imports or names, all the way down.
+
+    They are part of what an approval covers, and of the frozen copy that is run.
+    """
+    found: dict[str, None] = {}
+    waiting = [script]
+    while waiting:
+        for path in sorted(_taken_in(root, waiting.pop())):
+            if path not in found and path != script:
+                found[path] = None
+                waiting.append(path)
+    return tuple(sorted(found))
+
+
+def _taken_in(root: Path, path: str) -> set[str]:
+    file = _file(root, path)
+    if file is None or file.suffix != ".py":
+        return set()
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError):
+        return set()
+    return {*_imports(root, tree), *_named_files(root, path, tree)}
+
+
+def _imports(root: Path, tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            yield from _module_files(root, name)
+
+
+def _module_files(root: Path, name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        base = "/".join(parts[:depth])
+        for candidate in (f"{base}/__init__.py", f"{base}.py"):
+            if _file(root, candidate) is not None:
+                yield candidate
+
+
+def _named_files(root: Path, path: str, tree: ast.AST) -> Iterator[str]:
+    """Files that a string in the module names: from the root, or beside the module."""
+    here = PurePosixPath(path).parent
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        name = node.value
+        if not re.fullmatch(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)", name):
+            continue
+        for candidate in (name, str(here / name), str(here / "data" / name)):
+            if _file(root, candidate) is not None:
+                yield candidate
+                break
+
+
+def _file(root: Path, path: str) -> Path | None:
+    try:
+        file = inside(root, path)
+    except UnsafePathError:
+        return None
+    return file if file.is_file() else None
+
+
+# -- targets ---------------------------------------------------------------------------------
+
+
+@runner_opener
+def open_target(name: str, root: Path, settings: Mapping[str, Any]) -> Runner:
+    """The runner of effects on a target of DESIGN 10.1. Raises TargetError for missing variables."""
+    return TargetRunner(name, root, settings)

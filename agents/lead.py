@@ -1,0 +1,301 @@
+"""LEAD: reviews the architecture of a work order and splits it into its children (DESIGN 5.3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path, PurePosixPath
+
+from agents.render import render_markdown
+from orchestrator.agent import Job, NewTicket, Outcome, Report
+from orchestrator.board import Board
+from orchestrator.errors import TicketError
+from orchestrator.reader import read_workflow_text
+from orchestrator.states import FolderRole
+from orchestrator.ticket import Ticket
+from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, StatementKind, Workflow
+
+#: words of a statement that tell which kind of deliverable it is about, by file extension
+_SUBJECT_WORDS = {
+    ".sql": "migration migrations table tables rls policy policies index indexes drop truncate schema",
+    ".py": "python script scripts",
+    ".ts": "typescript tsc function functions",
+    ".tsx": "typescript tsc component components",
+    ".csv": "csv row rows",
+}
+
+
+class Lead:
+    """Works from the stage's and the workflow's own text; asks for children, moves nothing."""
+
+    name = "LEAD"
+
+    def work(self, job: Job) -> Report:
+        """The architecture section, and a new ticket for every child that is not there yet.
+
+        `cannot` if a migration's number is taken by another file.
+        """
+        workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
+        stage = workflow.stage(job.stage)
+        board = Board(job.root, str(job.settings.get("board", "_WORK_ORDERS")))
+        clash = _clash(job.root, workflow)
+        if clash:
+            return Report(outcome=Outcome.CANNOT, reason=clash)
+        parent = board.find(job.ticket)
+        present = {c.id for c in stage.children if _find(board, c.id)}
+        new = [
+            _child(job, workflow, board, parent, spec)
+            for spec in stage.children
+            if spec.id not in present
+        ]
+        return Report(
+            outcome=Outcome.DONE,
+            section=_architecture(job, workflow, stage, present),
+            tickets=tuple(new),
+            log=tuple(_log(stage, present)),
+        )
+
+
+def _find(board: Board, id: str) -> Ticket | None:
+    try:
+        return board.find(id)
+    except TicketError as exc:
+        if exc.code == "no-such-ticket":
+            return None
+        raise
+
+
+def _log(stage: Stage, present: set[str]) -> Iterable[str]:
+    for child in stage.children:
+        done = "was there and is adopted unchanged" if child.id in present else "created"
+        yield f"{child.id} ({child.agent}) {done}"
+
+
+# -- migration numbers -----------------------------------------------------------------------
+
+
+def _number(path: str) -> str:
+    found = re.match(r"(\d+)", PurePosixPath(path).name)
+    return found.group(1) if found else ""
+
+
+def _migrations(workflow: Workflow) -> list[str]:
+    return [d.path for _, d in workflow.deliverables if d.path.endswith(".sql")]
+
+
+def _in_use(root: Path, path: str) -> dict[int, str]:
+    """Numbers in use beside a migration: number → file name."""
+    folder = root / PurePosixPath(path).parent
+    files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
+    return {int(_number(f.name)): f.name for f in files if _number(f.name)}
+
+
+def _clash(root: Path, workflow: Workflow) -> str:
+    for path in _migrations(workflow):
+        number, name = _number(path), PurePosixPath(path).name
+        holder = _in_use(root, path).get(int(number)) if number else None
+        if holder is not None and holder != name:
+            free = max(_in_use(root, path)) + 1
+            return (
+                f"migration number {number} of {path} is taken by {holder}; "
+                f"the next free one is {free:0{len(number)}d}: change the path in the workflow"
+            )
+    return ""
+
+
+def _migration_line(root: Path, path: str) -> dict[str, str]:
+    used = _in_use(root, path)
+    own = PurePosixPath(path).name
+    others = sorted(n for n, name in used.items() if name != own)
+    folder = PurePosixPath(path).parent
+    in_use = (
+        f"checked against the {len(others)} number(s) in use in `{folder}/` (highest {others[-1]})"
+        if others
+        else f"no other number is in use in `{folder}/`"
+    )
+    return {"path": path, "number": _number(path), "in_use": in_use}
+
+
+# -- architecture ----------------------------------------------------------------------------
+
+
+def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str]) -> str:
+    nodes, edges = _data_flow(workflow)
+    return render_markdown(
+        "lead/architecture.md.j2",
+        tables=[f"`{t}`" for t in tables(workflow)],
+        migrations=[_migration_line(job.root, p) for p in _migrations(workflow)],
+        nodes=nodes,
+        edges=edges,
+        scope=_scope(workflow, stage),
+        needs=[n for s in workflow.stages for n in s.needs],
+        routing=_routing(job, workflow, stage, present),
+    )
+
+
+def tables(workflow: Workflow) -> list[str]:
+    """The tables that the workflow's SQL creates, in order."""
+    from agents.sql.parse import parse_migration
+
+    found: list[str] = []
+    for _, deliverable in workflow.deliverables:
+        if deliverable.path.endswith(".sql") and deliverable.block is not None:
+            found += [t.name for t in parse_migration(deliverable.block.text).tables]
+    return list(dict.fromkeys(found))
+
+
+def _scope(workflow: Workflow, stage: Stage) -> list[str]:
+    """What the stage itself decides about scope, else all stages of the workflow."""
+    said = [
+        _flat(part)
+        for _, text in stage.items
+        for part in text.splitlines()
+        if re.search(r"\bscope\b", part, re.IGNORECASE)
+    ]
+    stages = ", ".join(f"{s.number} ({s.agent})" for s in workflow.stages)
+    return [*said, f"stages of `{workflow.path.name}`: {stages}"]
+
+
+def _flat(markdown: str) -> str:
+    return re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", markdown).strip()
+
+
+def _routing(
+    job: Job, workflow: Workflow, stage: Stage, present: set[str]
+) -> list[dict[str, str]]:
+    rows = [
+        {
+            "id": c.id,
+            "agent": c.agent,
+            "makes": ", ".join(f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables)
+            or c.title,
+            "state": "adopted as it is" if c.id in present else "new",
+        }
+        for c in stage.children
+    ]
+    for other in workflow.stages:
+        if not rows and not other.is_checkpoint and other.number > stage.number:
+            rows.append(
+                {"id": job.parent, "agent": other.agent, "makes": other.title, "state": "waits"}
+            )
+    return rows
+
+
+def _stages_of(workflow: Workflow, child: ChildSpec) -> list[Stage]:
+    """The stages that make what a child is for: those that name it, else those of its agent."""
+    named = [s for s in workflow.stages if child.id in s.members and s.agent == child.agent]
+    return named or [s for s in workflow.stages if s.agent == child.agent]
+
+
+def _data_flow(workflow: Workflow) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
+    """What reads and writes what: scripts and hooks by the tables and files that their text names."""
+    names = tables(workflow)
+    delivered = [d for _, d in workflow.deliverables]
+    data = {d.path for d in delivered if d.path.endswith(".csv")}
+    data |= {n.path for s in workflow.stages for n in s.needs}
+    edges: list[tuple[str, str]] = []
+    for d in delivered:
+        words = f"{d.text}\n{d.block.text if d.block else ''}\n{d.path}"
+        used = [t for t in names if t in words]
+        if d.path.endswith(".py"):
+            edges += [(s, d.path) for s in _sources(words, data)]
+            edges += [(d.path, t) for t in used]
+        elif d.path.endswith((".ts", ".tsx")):
+            edges += [(t, d.path) for t in used]
+    edges = list(dict.fromkeys(edges))
+    labels = list(dict.fromkeys(n for e in edges for n in e))
+    keys = {label: f"n{i}" for i, label in enumerate(labels, 1)}
+    nodes = [{"key": keys[x], "label": _label(x)} for x in labels]
+    return nodes, [(keys[a], keys[b]) for a, b in edges]
+
+
+def _sources(words: str, data: set[str]) -> list[str]:
+    files = [p for p in sorted(data) if p in words or PurePosixPath(p).name in words]
+    hosts = re.findall(r"https?://([A-Za-z0-9.-]+)", words)
+    return files + [h for h in dict.fromkeys(hosts) if h not in ("localhost",)]
+
+
+def _label(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', "'")
+
+
+# -- children --------------------------------------------------------------------------------
+
+
+def _child(
+    job: Job, workflow: Workflow, board: Board, parent: Ticket, spec: ChildSpec
+) -> NewTicket:
+    stages = _stages_of(workflow, spec)
+    headline = spec.title or (stages[0].title if stages else parent.title)
+    text = render_markdown(
+        "lead/child.md.j2",
+        id=spec.id,
+        title=json.dumps(f"{headline} (child of {job.parent})", ensure_ascii=False),
+        headline=headline,
+        folder=board.folders.for_role(FolderRole.BUILD),
+        agent=spec.agent,
+        parent=job.parent,
+        created=date.today().isoformat(),
+        lead=job.agent,
+        priority=json.dumps(parent.priority, ensure_ascii=False) if parent.priority else "null",
+        workflow=job.workflow,
+        stages=[{"label": s.label, "line": s.line, "lines": _instructions(s)} for s in stages],
+        deliverables=[d for s in stages for d in s.deliverables],
+        criteria=_criteria(workflow, spec, stages),
+        inspector=_inspector(workflow),
+    )
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", headline).strip("_")[:60].strip("_")
+    return NewTicket(
+        id=spec.id, agent=spec.agent, filename=f"{spec.id}_{slug or 'ticket'}.md", text=text
+    )
+
+
+def _inspector(workflow: Workflow) -> str:
+    """The agent whose stage carries the checklists."""
+    for stage in workflow.stages:
+        if any(s.kind is StatementKind.CHECKBOX for s in stage.statements):
+            return stage.agent
+    return "INSPECTOR"
+
+
+def _instructions(stage: Stage) -> list[str]:
+    """The stage's items without its code, each one list item of the new ticket."""
+    lines = []
+    for _, text in stage.items:
+        first = _flat(text.split("```")[0].strip().splitlines()[0]) if text.strip() else ""
+        if first:
+            lines.append(f"- {first}")
+    return lines
+
+
+def _criteria(workflow: Workflow, spec: ChildSpec, stages: list[Stage]) -> list[str]:
+    """The stages' own "Done when", and the checklist items that are about their deliverables."""
+    found = [s.text for stage in stages for s in stage.statements if s.kind is StatementKind.DONE_WHEN]
+    children = [c for s in workflow.stages for c in s.children]
+    for stage in workflow.stages:
+        for statement in stage.statements:
+            if statement.kind is StatementKind.CHECKBOX:
+                if _owner_of(workflow, children, statement) == spec.id:
+                    found.append(statement.text)
+    return list(dict.fromkeys(found))
+
+
+def _owner_of(workflow: Workflow, children: list[ChildSpec], statement: Statement) -> str:
+    """The child whose deliverables a checklist item speaks of most, "" if of none."""
+    scores = {c.id: _score(_deliverables(workflow, c), statement.text) for c in children}
+    best = max(scores, key=lambda c: scores[c], default="")
+    return best if best and scores[best] > 0 else ""
+
+
+def _deliverables(workflow: Workflow, child: ChildSpec) -> list[Deliverable]:
+    return [d for s in _stages_of(workflow, child) for d in s.deliverables]
+
+
+def _score(deliverables: list[Deliverable], text: str) -> int:
+    words = set(re.findall(r"[a-z_]+", text.lower()))
+    score = 0
+    for extension in {PurePosixPath(d.path).suffix for d in deliverables}:
+        score += len(words & set(_SUBJECT_WORDS.get(extension, "").split()))
+    return score + 3 * sum(PurePosixPath(d.path).name in text for d in deliverables)

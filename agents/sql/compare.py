@@ -1,0 +1,77 @@
+"""Where a migration departs from its specification: both have been run, and their results are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agents.sql.catalogue import RealIndex, Relation
+from agents.sql.prove import Proof
+
+_LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check", "x": "exclusion"}
+
+
+def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
+    """What the specification makes and the migration does not, or opens and the specification does not.
+
+    More columns, keys and indexes than specified are no departure; more access is.
+    """
+    out: list[str] = []
+    for relation in wanted.relations:
+        other = real.relation(relation.qualified)
+        if other is None:
+            out.append(f"{relation.qualified} is missing")
+            continue
+        out += _columns(relation, other)
+        out += _constraints(relation, other)
+        out += _indexes(relation, other)
+    return (*out, *_access(wanted, real))
+
+
+def _columns(wanted: Relation, real: Relation) -> Iterator[str]:
+    for column in wanted.columns:
+        other = real.column(column.name)
+        name = f"{wanted.name}.{column.name}"
+        if other is None:
+            yield f"column {name} is missing"
+        elif other.type != column.type:
+            yield f"{name} is {other.type}, specified is {column.type}"
+        elif other.not_null != column.not_null:
+            yield f"{name} {'must not' if other.not_null else 'may'} be null, against the specification"
+        elif other.default != column.default:
+            yield f"{name} has default {other.default or 'none'}, specified is {column.default or 'none'}"
+
+
+def _constraints(wanted: Relation, real: Relation) -> Iterator[str]:
+    have = {(c.type, c.definition) for c in real.constraints}
+    unique = {frozenset(key) for key in real.unique_keys}
+    for constraint in wanted.constraints:
+        if (constraint.type, constraint.definition) in have:
+            continue
+        if constraint.type == "u" and frozenset(constraint.columns) in unique:
+            continue
+        kind = _LETTERS.get(constraint.type, "constraint")
+        yield f"{wanted.name} lacks its {kind}: {constraint.definition}"
+
+
+def _indexes(wanted: Relation, real: Relation) -> Iterator[str]:
+    have = {_shape(i) for i in real.indexes}
+    for index in wanted.indexes:
+        if not index.primary and _shape(index) not in have:
+            columns = ", ".join(c or "(expression)" for c in index.columns)
+            yield f"{wanted.name} has no {'unique ' if index.unique else ''}index on ({columns})"
+
+
+def _shape(index: RealIndex) -> tuple[object, ...]:
+    return index.columns, index.unique, index.method, index.partial, index.valid
+
+
+def _access(wanted: Proof, real: Proof) -> Iterator[str]:
+    for cell in wanted.matrix:
+        other = real.cell(cell.role, cell.table, cell.verb)
+        if other is not None and other.access.allowed != cell.access.allowed:
+            can = "can" if other.access.allowed else "cannot"
+            yield f"{cell.role} {can} {cell.verb} {cell.table}, against the specification"
+    for relation in wanted.tables:
+        other_relation = real.relation(relation.qualified)
+        if relation.rls and other_relation is not None and not other_relation.rls:
+            yield f"{relation.name} has no row level security"

@@ -1,0 +1,68 @@
+// Calls functions of a compiled hook with a client that answers as told: node hook_probe.cjs JOB.json
+// The job names the compiled module, the functions with arguments, and the scenarios.
+'use strict';
+const fs = require('node:fs');
+const Module = require('node:module');
+
+const job = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
+let answer = { data: null, error: null, count: null };
+let calls = [];
+
+// Every method returns the query itself; awaiting it gives the scenario's answer.
+function query() {
+  return new Proxy(function () {}, {
+    get(_target, name) {
+      if (name === 'then') {
+        return (resolve, reject) => {
+          if (answer.unreachable) return Promise.reject(new TypeError('fetch failed')).then(resolve, reject);
+          return Promise.resolve(answer).then(resolve, reject);
+        };
+      }
+      if (typeof name === 'symbol') return undefined;
+      return (...args) => {
+        calls.push([name, ...args.map((a) => (typeof a === 'function' ? 'function' : a))]);
+        return query();
+      };
+    },
+  });
+}
+
+const client = query();
+const fake = new Proxy({}, {
+  get: (_target, name) => (name === '__esModule' ? true : /^(get|create|use)[A-Z]/.test(String(name)) ? () => client : client),
+  has: () => true,
+});
+const load = Module._load;
+Module._load = function (request, ...rest) {
+  return /supabase/i.test(request) ? fake : load.call(this, request, ...rest);
+};
+
+async function attempt(fn, args) {
+  try {
+    const value = await fn(...args);
+    return { returned: value === undefined ? 'undefined' : JSON.stringify(value) };
+  } catch (error) {
+    return { threw: String((error && error.message) || error) };
+  }
+}
+
+async function main() {
+  const hook = require(job.module);
+  const results = {};
+  for (const { name, args } of job.functions) {
+    results[name] = {};
+    for (const [label, given] of Object.entries(job.scenarios)) {
+      answer = given;
+      calls = [];
+      results[name][label] =
+        typeof hook[name] === 'function' ? await attempt(hook[name], args) : { missing: true };
+      results[name][label].calls = calls;
+    }
+  }
+  process.stdout.write(JSON.stringify(results));
+}
+
+main().catch((error) => {
+  process.stderr.write(String((error && error.stack) || error));
+  process.exit(1);
+});

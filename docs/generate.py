@@ -1,0 +1,135 @@
+"""Writes the generated parts of the documents: `python docs/generate.py`; tests compare them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from orchestrator.cli.app import app
+from orchestrator.states import ANY, TABLE, FolderRole, Transition
+
+ROOT = Path(__file__).parent.parent
+_BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end: {name} -->"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, in the order of the help."""
+
+    def walk(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from walk(command, f"{prefix}{name} ")
+            else:
+                yield f"{prefix}{name}", command
+
+    yield from walk(typer.main.get_command(app), "")
+
+
+def usage(name: str, command: Any) -> str:
+    """`orchestrate run ID [--workflow FILE] …`."""
+    words = [f"orchestrate {name}"]
+    for param in command.params:
+        if param.name == "help":
+            continue
+        word = _metavar(param) if param.param_type_name == "argument" else _option(param)
+        words.append(word if param.required or word.startswith("[") else f"[{word}]")
+    return " ".join(words)
+
+
+def _metavar(param: Any) -> str:
+    return str(param.metavar or param.name.upper())
+
+
+def _option(param: Any) -> str:
+    names = "/".join((*param.opts, *param.secondary_opts))
+    return names if param.is_flag else f"{names} {_metavar(param)}"
+
+
+def command_list() -> str:
+    """The table of the README: one line per command."""
+    lines = ["| command | what it does |", "|---|---|"]
+    for name, command in commands():
+        lines.append(f"| `orchestrate {name}` | {_paragraphs(command)[0]} |")
+    return "\n".join(lines)
+
+
+def command_reference() -> str:
+    """All commands with their arguments, options and words."""
+    parts = []
+    for name, command in commands():
+        parts.append(f"## {name}\n\n```\n{usage(name, command)}\n```")
+        parts += _paragraphs(command)
+        options = [p for p in command.params if p.name != "help"]
+        lines = [f"- `{_label(p)}` — {p.help}" for p in options]
+        parts += ["\n".join(lines)] if lines else []
+    return "\n\n".join(parts)
+
+
+def _label(param: Any) -> str:
+    return _metavar(param) if param.param_type_name == "argument" else _option(param)
+
+
+def _paragraphs(command: Any) -> list[str]:
+    text = re.sub(r"\n(?!\n)[ \t]*", "\n", command.help or "").strip()
+    return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text)]
+
+
+def state_table() -> str:
+    """The legal transitions as the engine has them."""
+    lines = ["| who | event | from | to | also |", "|---|---|---|---|---|"]
+    for row in TABLE:
+        who = ", ".join(sorted(w.value for w in row.who))
+        cells = (who, row.event.value, _roles(row.sources), _roles(row.targets), row.also)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _roles(roles: frozenset[FolderRole]) -> str:
+    return "any" if roles == ANY else ", ".join(role.value for role in FolderRole if role in roles)
+
+
+def state_diagram() -> str:
+    """The moves as Mermaid, without those from or to any folder."""
+    edges = [
+        f"    {source.value} --> {target.value}: {row.event.value}"
+        for row in TABLE
+        if _drawn(row)
+        for source in FolderRole
+        if source in row.sources
+        for target in FolderRole
+        if target in row.targets and target is not source
+    ]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *dict.fromkeys(edges), "```"])
+
+
+def _drawn(row: Transition) -> bool:
+    return len(row.sources) <= 4 and len(row.targets) <= 2
+
+
+#: document → name of the block → what makes it
+GENERATED = {
+    "README.md": {"commands": command_list},
+    "docs/commands.md": {"commands": command_reference},
+    "docs/states.md": {"table": state_table, "diagram": state_diagram},
+}
+
+
+def generated(document: str) -> str:
+    """The document's text with its generated blocks as they should be."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for name, make in GENERATED[document].items():
+        block = _BLOCK.format(name=name, text=f"\n{make()}\n")
+        pattern = _BLOCK.format(name=name, text=".*?")
+        text, found = re.subn(pattern, lambda _, new=block: new, text, flags=re.DOTALL)
+        if found != 1:
+            raise SystemExit(f"{document} needs one block {name!r}, has {found}")
+    return text
+
+
+if __name__ == "__main__":
+    for document in GENERATED:
+        (ROOT / document).write_text(generated(document), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""What an agent gets and gives back (DESIGN 5): `work(job) -> Report`, as JSON across a process."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MemberInfo(_Message):
+    """One ticket of the family as the job sees it. `path` is relative to the workspace."""
+
+    id: str
+    path: str
+    status: str
+    owner: str
+    role_hint: str = ""
+
+
+class Finding(_Message):
+    """One statement with the engine's verdict, as an inspector or a maker's next attempt sees it."""
+
+    statement: str
+    verdict: str
+    detail: str
+    receipt: str = ""
+    source: str = ""
+    group: str = ""
+    #: the family member whose maker answers for it, "" if none
+    member: str = ""
+
+
+class Job(_Message):
+    """One stage's work for one agent."""
+
+    #: id of the ticket that the stage works on (a child, or the parent)
+    ticket: str
+    parent: str
+    family: tuple[MemberInfo, ...]
+    stage: int
+    agent: str
+    #: absolute path; everything that the agent writes lies below it
+    workspace: str
+    #: workflow path relative to the workspace (or as given) and its whole text
+    workflow: str
+    workflow_text: str
+    #: [agents.NAME] and the shared tables of orchestrate.toml that agents may see
+    settings: dict[str, Any] = Field(default_factory=dict)
+    attempt: int = 1
+    #: what failed last time (gate) — empty on a first attempt
+    findings: tuple[Finding, ...] = ()
+    #: what USER said when sending back
+    words: str = ""
+    #: sha256 by path of what this agent wrote last in this family (DESIGN 5.6)
+    written: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return Path(self.workspace)
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    CANNOT = "cannot"
+    NEEDS_PERSON = "needs_person"
+
+
+class Artifact(_Message):
+    """A file that the agent wrote, or proved to be there as it must be."""
+
+    path: str
+    sha256: str
+    #: "written", "kept" (it was there and is left as it is)
+    state: str = "written"
+
+
+class NewTicket(_Message):
+    """A child that a triager asks for: the conductor creates it, never over an existing one."""
+
+    id: str
+    agent: str
+    #: file name without folder
+    filename: str
+    #: whole file: frontmatter and body
+    text: str
+
+
+class Notice(_Message):
+    """A line for another agent or person: written as a `needs` line into the family's ticket."""
+
+    to: str
+    text: str
+    path: str = ""
+
+
+class Report(_Message):
+    """What an agent says it did. Nothing of it counts as proven."""
+
+    outcome: Outcome
+    #: why it failed or cannot, or what the person has to do
+    reason: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    #: markdown to append to the stage's ticket, beginning with its own `## ` heading, or ""
+    section: str = ""
+    tickets: tuple[NewTicket, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    #: short lines for the log
+    log: tuple[str, ...] = ()
+
+
+class Agent(Protocol):
+    """An agent module's class. It never moves a ticket and never decides that it is done."""
+
+    #: upper-case name
+    name: str
+
+    def work(self, job: Job) -> Report:
+        """Do the stage's work below `job.root`, idempotently, and say what was done."""
+        ...

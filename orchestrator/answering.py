@@ -1,0 +1,240 @@
+"""Taking USER's answers and wishes, from the file or from the command line (DESIGN 2.2, 7)."""
+
+from __future__ import annotations
+
+from orchestrator import machine, questions
+from orchestrator.asking import asked_sheet, checkpoint_sheet, exception_sheet, pose, sheet_now
+from orchestrator.board import normal_status
+from orchestrator.case import Case
+from orchestrator.errors import IllegalMoveError
+from orchestrator.family import Additions
+from orchestrator.flow import Question, QuestionKind
+from orchestrator.history import now
+from orchestrator.questions import Answer, AnswerRefusedError, Sheet
+from orchestrator.states import Event, FolderRole, wish
+
+#: keys beside the status that belong to an answer and go with it
+_BESIDE = ("accept", "target")
+
+
+def record(case: Case, answer: str, **fields: object) -> None:
+    """Write USER's act into the history."""
+    base = {"question": None, "stage": case.flow.stage, "words": "", "attempts": {}}
+    case.family.history.append("answer", **{**base, "answer": answer, "by": "USER", **fields})
+
+
+# -- from the files --------------------------------------------------------------------------
+
+
+def take_wishes(case: Case) -> list[str]:
+    """Take what a person wrote into the tickets' status lines; returns why something was not taken."""
+    wishes = case.family.wishes()
+    if not wishes:
+        return []
+    try:
+        answer = _answer_in_files(case, wishes)
+        if answer is not None:
+            take(case, answer)
+            return []
+        return _other_wishes(case, wishes)
+    except AnswerRefusedError as exc:
+        case.tell("notice", str(exc), stage=case.flow.stage)
+        return [exc.message, *([exc.hint] if exc.hint else [])]
+
+
+def _answer_in_files(case: Case, wishes: dict[str, str]) -> Answer | None:
+    if case.flow.question is None:
+        return None
+    parent = case.plan.parent
+    sent_back = tuple(
+        m
+        for m, status in wishes.items()
+        if m != parent and questions.verb_of(status) == "changes_requested"
+    )
+    verb = _verb(case, wishes.get(parent, ""))
+    if sent_back:
+        verb = "changes_requested"
+    if verb is None:
+        return None
+    ticket = case.family.ticket(parent)
+    accept, unproven = questions.accept_names(ticket.meta.get("accept"))
+    words = questions.words_under_user(ticket.body, case.flow.question.number)
+    target = str(ticket.meta.get("target") or "")
+    return Answer(verb, words, accept, unproven, target, sent_back)
+
+
+def _verb(case: Case, status: str) -> str | None:
+    verb = questions.verb_of(status)
+    final = case.flow.question is not None and case.flow.question.stage == case.plan.last.number
+    if verb is None and final and normal_status(status) is FolderRole.COMPLETE:
+        return "approved"
+    return verb
+
+
+def _other_wishes(case: Case, wishes: dict[str, str]) -> list[str]:
+    """Wishes that answer no question: hold, archive, resume, reopen; the rest is explained."""
+    explained = []
+    for member, status in wishes.items():
+        role = normal_status(status)
+        place = case.flow.members[member]
+        event = wish(place.at, role) if role is not None else None
+        if event is Event.HOLD:
+            reason = str(case.family.ticket(member).meta.get("hold_reason") or "held by USER")
+            hold(case, member, reason)
+        elif event is Event.RESUME and place.at is FolderRole.HOLD and role is place.held_from:
+            record(case, "resume")
+            case.commit(machine.resume(case.flow, case.plan), "resumed by USER")
+        elif event is Event.ARCHIVE and member == case.plan.parent:
+            record(case, "archive")
+            case.commit(machine.archive(case.flow, case.plan), "archived by USER")
+        else:
+            explained.append(_explain(case, member, status))
+    return explained
+
+
+def _explain(case: Case, member: str, status: str) -> str:
+    place = case.flow.members[member]
+    ticket = case.family.ticket(member)
+    if questions.verb_of(status) == "approved" and member != case.plan.parent:
+        why = f"an approval belongs into {case.plan.parent}, not into a child"
+    elif case.flow.question is not None and member == case.plan.parent:
+        why = "the open question takes APPROVED, CHANGES_REQUESTED or HOLD"
+    elif questions.verb_of(status) == "approved":
+        why = "no question is open, so there is nothing to approve"
+    else:
+        why = f"USER cannot take it there from {place.at}"
+    where = ticket.path.relative_to(case.root)
+    return f"{where}: status `{status}` of {member} is not taken: {why}"
+
+
+# -- one answer ------------------------------------------------------------------------------
+
+
+def take(case: Case, answer: Answer) -> None:
+    """Take an answer to the open question. Raises AnswerRefusedError if it cannot be taken."""
+    question = case.flow.question
+    if question is None:
+        if answer.verb == "changes_requested":
+            return _send_back(case, answer, None)
+        raise AnswerRefusedError(
+            "no question is open", hint=f"orchestrate status {case.plan.parent}"
+        )
+    if answer.verb == "hold":
+        return hold(case, case.plan.parent, answer.words or "held by USER at a question")
+    if answer.verb == "changes_requested":
+        return _send_back(case, answer, question)
+    _approve(case, answer, question)
+    return None
+
+
+def _approve(case: Case, answer: Answer, question: Question) -> None:
+    sheet = asked_sheet(case, question.digest)
+    if sheet is None:
+        return _ask_again(case, question, ["the question's record is not whole"])
+    changed = questions.differences(sheet, sheet_now(case, sheet))
+    if changed and question.kind is not QuestionKind.WORKFLOW:
+        return _ask_again(case, question, changed)
+    accepted = questions.accepted_names(sheet, answer)
+    record(
+        case,
+        "approved",
+        question=question.number,
+        stage=question.stage,
+        digest=question.digest,
+        words=answer.words,
+        accepted=list(accepted),
+        accept_unproven=answer.accept_unproven,
+        target=sheet.target,
+        via=answer.via,
+        kind=question.kind.value,
+    )
+    after = machine.approve(
+        case.flow, case.plan, now(), target=sheet.target, accepted=accepted
+    )
+    if question.kind is QuestionKind.WORKFLOW:
+        after = machine.repin(after, case.plan, case.workflow.sha256)
+    additions = Additions(drop=_BESIDE)
+    if answer.words and answer.via != "file":
+        additions.section(case.plan.parent, _words_section(question, "APPROVED", answer.words))
+    case.commit(after, f"question {question.number} approved by USER", additions)
+    return None
+
+
+def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
+    """The answer would cover what was not shown: it is not taken, and the question is asked anew."""
+    case.family.history.append(
+        "lapse", question=question.number, stage=question.stage, changed=changed
+    )
+    stage = case.plan.stage(question.stage)
+    old = asked_sheet(case, question.digest)
+    case.commit(
+        machine.withdraw(case.flow, case.plan),
+        f"question {question.number} withdrawn",
+        Additions(drop=_BESIDE),
+    )
+    pose(case, stage, _fresh(case, question, old, changed), drop=_BESIDE)
+    raise AnswerRefusedError(
+        "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
+        hint="the question is asked again; read it and answer that one",
+        code="answer-stale",
+    )
+
+
+def _fresh(case: Case, question: Question, old: Sheet | None, changed: list[str]) -> Sheet:
+    stage = case.plan.stage(question.stage)
+    if question.kind is QuestionKind.CHECKPOINT:
+        return checkpoint_sheet(case, stage, changed)
+    statements = old.statements if old else ()
+    why = old.why if old else ""
+    return exception_sheet(case, stage, question.kind, why, statements, changed)
+
+
+def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
+    stage = case.plan.stage(question.stage if question else case.flow.stage)
+    named = answer.members or machine.sent_back_by_default(case.flow, case.plan, stage)
+    for member in named:
+        if member not in case.flow.members:
+            raise AnswerRefusedError(
+                f"{member} is not of this family",
+                hint=f"members: {', '.join(case.flow.members)}",
+            )
+    if not answer.words.strip():
+        raise AnswerRefusedError(
+            "a send-back needs USER's words: what has to change",
+            hint='--note "…", or words under `### USER` in the question\'s section',
+        )
+    after = machine.send_back(case.flow, case.plan, named)
+    record(
+        case,
+        "changes_requested",
+        question=question.number if question else None,
+        stage=stage.number,
+        words=answer.words,
+        members=list(named),
+        attempts={str(k): v for k, v in after.attempts.items()},
+        via=answer.via,
+    )
+    additions = Additions(drop=_BESIDE)
+    for member in named:
+        additions.section(member, _back_section(stage.label, after.revision, answer.words))
+    case.commit(after, f"sent back by USER: {', '.join(named)}", additions)
+
+
+def _back_section(label: str, revision: int, words: str) -> str:
+    quoted = "\n".join(f"> {line}" for line in words.splitlines())
+    return f"## SENT BACK by USER at {label} (revision {revision})\n\n{quoted}\n"
+
+
+def _words_section(question: Question, verdict: str, words: str) -> str:
+    quoted = "\n".join(f"> {line}" for line in words.splitlines())
+    return f"### USER {verdict} question {question.number}\n\n{quoted}\n"
+
+
+def hold(case: Case, member: str, reason: str) -> None:
+    """USER holds a member and with it the family. Raises IllegalMoveError if it is held already."""
+    place = case.flow.members[member]
+    if place.at is FolderRole.HOLD:
+        raise IllegalMoveError(f"{member} is on HOLD already", hint="orchestrate resume")
+    record(case, "hold", words=reason, members=[member])
+    after = machine.hold(case.flow, case.plan, member, reason)
+    case.commit(after, f"held by USER: {member}", Additions(drop=_BESIDE, hold_reason=reason))

@@ -1,0 +1,187 @@
+"""Asking USER: what a question shows today, and whether an answer still covers it (DESIGN 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator import machine, questions
+from orchestrator.case import Case
+from orchestrator.checks import Verdict
+from orchestrator.effects import Bound, bind_effects, open_runner
+from orchestrator.family import Additions
+from orchestrator.flow import Approval, QuestionKind
+from orchestrator.gate import Receipt
+from orchestrator.history import now
+from orchestrator.questions import Sheet, Shown
+from orchestrator.workflow import Stage
+
+
+def since_last_checkpoint(case: Case, stage: Stage) -> list[int]:
+    """The stages whose statements a checkpoint shows: those after the checkpoint before it."""
+    earlier = [s.number for s in case.plan.stages if s.is_checkpoint and s.number < stage.number]
+    return [s.number for s in case.plan.stages if max(earlier, default=-1) < s.number <= stage.number]
+
+
+def shown(case: Case, stages: Sequence[int]) -> tuple[Shown, ...]:
+    """The newest stored receipts of these stages, as a question shows them."""
+    found = []
+    for record in case.stored_receipts(stages):
+        statement = record["statement"]
+        key = f"{statement['ticket'] or statement['source']}:{statement['text']}"
+        digest = _subject_digest(record)
+        accepted = (
+            record["verdict"] == Verdict.FAILED.value and f"{key} @{digest}" in case.flow.accepted
+        )
+        found.append(
+            Shown(
+                statement["text"],
+                record["verdict"],
+                record["detail"],
+                record["id"],
+                {c["check"]: c["version"] for c in record["claims"] if c["check"]},
+                key,
+                digest,
+                accepted,
+            )
+        )
+    return tuple(found)
+
+
+def _subject_digest(record: dict[str, Any]) -> str:
+    from orchestrator.files import sha256_bytes
+    from orchestrator.history import canonical
+
+    return sha256_bytes(canonical(record["subjects"]))[:8]
+
+
+def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> Sheet:
+    """The sheet of a checkpoint as things are now."""
+    stages = since_last_checkpoint(case, stage)
+    bound = bind_effects(stage, case.workflow, case.root)
+    target, words = _target(case, bound)
+    artifacts = {
+        path: case.sha(path)
+        for path, origin in case.family.history.artifacts().items()
+        if origin["stage"] in stages
+    }
+    return Sheet(
+        number=case.flow.asked + 1,
+        stage=stage.number,
+        kind=QuestionKind.CHECKPOINT.value,
+        label=f"USER CHECKPOINT #{stage.checkpoint}: {stage.title}",
+        workflow=case.workflow.sha256,
+        attempts={str(n): case.flow.attempt(n) for n in stages},
+        statements=shown(case, stages),
+        artifacts=artifacts,
+        effects=bound.effects,
+        inputs={path: case.sha(path) for e in bound.effects for path in e.inputs},
+        target=target,
+        target_words=words,
+        by_user=tuple(text for text, _ in bound.by_user),
+        changed=tuple(changed),
+        final=stage.number == case.plan.last.number,
+    )
+
+
+def _target(case: Case, bound: Bound) -> tuple[str, str]:
+    if not bound.effects:
+        return "", ""
+    name = case.settings.database.target
+    runner = open_runner(name, case.root, case.settings.model_dump(mode="json"))
+    try:
+        return name, runner.describe()
+    finally:
+        runner.close()
+
+
+def exception_sheet(
+    case: Case,
+    stage: Stage,
+    kind: QuestionKind,
+    why: str,
+    statements: Sequence[Shown],
+    changed: Sequence[str] = (),
+) -> Sheet:
+    """The sheet of a question that no checkpoint planned."""
+    paths = [
+        p
+        for p, origin in case.family.history.artifacts().items()
+        if origin["stage"] == stage.number or kind is QuestionKind.COUNTS
+    ]
+    return Sheet(
+        number=case.flow.asked + 1,
+        stage=stage.number,
+        kind=kind.value,
+        label=f"USER QUESTION at {stage.label}",
+        workflow=case.workflow.sha256,
+        attempts={str(stage.number): case.flow.attempt(stage.number)},
+        statements=tuple(statements),
+        artifacts={p: case.sha(p) for p in sorted(paths)},
+        why=why,
+        changed=tuple(changed),
+    )
+
+
+def as_shown(case: Case, receipts: Sequence[Receipt]) -> tuple[Shown, ...]:
+    return tuple(Shown.of(r, case.is_accepted(r)) for r in receipts)
+
+
+def pose(case: Case, stage: Stage, sheet: Sheet, drop: tuple[str, ...] = ()) -> None:
+    """Open the question: the sheet into the history, the section into the parent's file."""
+    case.family.history.append("question", digest=sheet.digest, sheet=sheet.to_dict())
+    additions = Additions(drop=drop)
+    additions.section(case.plan.parent, questions.render(sheet, case.plan.parent))
+    asked = machine.ask(
+        case.flow,
+        case.plan,
+        stage,
+        QuestionKind(sheet.kind),
+        sheet.digest,
+        now(),
+        tuple(s.text for s in sheet.failed),
+    )
+    case.commit(asked, f"question {sheet.number} at stage {stage.number}", additions)
+    case.tell("question", f"{sheet.label} — question {sheet.number}", stage=stage.number)
+
+
+def asked_sheet(case: Case, digest: str) -> Sheet | None:
+    """The stored sheet of a digest, if it is stored and whole."""
+    record = case.family.history.latest("question", digest=digest)
+    if record is None:
+        return None
+    sheet = Sheet.from_dict(record["sheet"])
+    return sheet if sheet.digest == digest else None
+
+
+def sheet_now(case: Case, asked: Sheet) -> Sheet:
+    """The same question as things are now, for comparing."""
+    stage = case.plan.stage(asked.stage)
+    if asked.kind == QuestionKind.CHECKPOINT.value:
+        fresh = checkpoint_sheet(case, stage)
+        current = {s.key: s for s in fresh.statements}
+        statements = tuple(current.get(s.key, s) for s in asked.statements)
+        return replace(fresh, statements=statements, number=asked.number)
+    return replace(
+        asked,
+        workflow=case.workflow.sha256,
+        artifacts={p: case.sha(p) for p in asked.artifacts},
+        inputs={p: case.sha(p) for p in asked.inputs},
+    )
+
+
+def stale(case: Case, approval: Approval) -> list[str]:
+    """What an approval covered and has changed since, in words; empty while it holds."""
+    asked = asked_sheet(case, approval.digest)
+    if asked is None:
+        return ["the question that it answered is no longer in the history"]
+    changed = []
+    if asked.workflow != case.workflow.sha256:
+        changed.append("the workflow file has changed")
+    for path, sha in {**asked.inputs, **asked.artifacts}.items():
+        if (today := case.sha(path)) != sha:
+            changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
+    if asked.effects and asked.target != case.settings.database.target:
+        changed.append(f"the target: {asked.target} is now {case.settings.database.target}")
+    return changed

@@ -1,0 +1,368 @@
+"""Where a ticket's frontmatter lies and what it says, however it was written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import yaml
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BOM = "\ufeff"
+_FENCE = re.compile(r"---[ \t]*\Z")
+_KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \t]|\Z)""")
+_GLUED = re.compile(r"(?<=[^\s-])---[ \t]*\Z")
+#: what may nest or refer: more than a few of these and the events are looked at first
+_STRUCTURE = re.compile(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
+_FEW, _DEEPEST, _LARGEST = 200, 50, 1 << 18
+#: no block has more lines, and a block that is not closed is told within so many lines
+_LONGEST, _AHEAD = 2000, 200
+_REFUSED = "too large, nested too deep, or with aliases"
+#: keys that tell a ticket's block from prose with a colon
+_TELLING = {
+    "id", "wo", "work_order_id", "status", "owner", "assigned_to", "title", "priority", "created",
+    "failure_count", "parent", "parent_ticket", "depends_on", "description", "name",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that is odd about a ticket. `line` is 1-based, 0 if no line is meant."""
+
+    code: str
+    message: str
+    line: int = 0
+    #: what would mend it, "" if only a person can tell
+    hint: str = ""
+    #: the file, relative to the workspace, where the diagnosis is one of a whole board
+    path: str = ""
+
+
+class Closing(StrEnum):
+    """How a block ends."""
+
+    FENCE = "fence"
+    #: `status: 04_QA---`
+    GLUED = "glued"
+    #: nothing closes it: it ends where the keys end
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines `first:last` (0-based) hold the keys; `body` is the first line after the block."""
+
+    first: int
+    last: int
+    body: int
+    closing: Closing = Closing.FENCE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key at column 0 with its lines `start:end` (0-based, comments after it left out)."""
+
+    key: str
+    start: int
+    end: int
+
+
+def lines_of(data: bytes) -> list[str]:
+    """Lines with their ends; bytes that are no UTF-8 become surrogates."""
+    # str.splitlines would also split at U+2028 and form feeds, which are content
+    return [line.decode("utf-8", "surrogateescape") for line in data.splitlines(keepends=True)]
+
+
+def without_mark(text: str) -> str:
+    """The text without a byte order mark at its start."""
+    return text.removeprefix(_BOM)
+
+
+def bare(line: str) -> str:
+    """A line without BOM and line end."""
+    return line.removeprefix(_BOM).rstrip("\r\n")
+
+
+def is_fence(line: str) -> bool:
+    """Whether the line is `---` at column 0."""
+    return _FENCE.match(bare(line)) is not None
+
+
+def _key_of(line: str) -> str:
+    found = _KEY.match(bare(line))
+    return found["key"] if found else ""
+
+
+def _next_filled(lines: list[str], at: int) -> int:
+    while at < len(lines) and not bare(lines[at]).strip():
+        at += 1
+    return at
+
+
+def locate(lines: list[str]) -> tuple[Block | None, list[Diagnosis]]:
+    """Where the block lies, and what is odd about its fences."""
+    first = _next_filled(lines, 0)
+    if first == len(lines):
+        return None, [Diagnosis("empty", "the file is empty")]
+    if is_fence(lines[first]):
+        return _fenced(lines, first)
+    banner = _fence_below_banner(lines, first)
+    if banner is not None:
+        block, odd = _fenced(lines, banner)
+        said = Diagnosis(
+            "banner-before-fence",
+            "a line stands above the opening ---",
+            first + 1,
+            "move the line below the closing ---",
+        )
+        return block, [said, *(d for d in odd if d.code != "blank-before-fence")]
+    if _key_of(lines[first]).lower() in _TELLING and (block := _unopened(lines, first)):
+        return block, [
+            Diagnosis(
+                "no-opening-fence", "the keys begin without ---", first + 1, "insert --- above"
+            )
+        ]
+    return None, [
+        Diagnosis("no-frontmatter", "there is no block between --- lines", 1, "insert a block")
+    ]
+
+
+def _fenced(lines: list[str], fence: int) -> tuple[Block | None, list[Diagnosis]]:
+    at = fence + 1
+    while (at := _next_filled(lines, at)) < len(lines) and lines[at].startswith("#"):
+        at += 1
+    begins = at < len(lines) and (_key_of(lines[at]) or is_fence(lines[at]))
+    if not begins:
+        rule = "the file opens with a rule, not with a block of keys"
+        return None, [Diagnosis("leading-rule", rule, fence + 1)]
+    odd = []
+    if fence:
+        message = "blank lines stand above the opening ---"
+        odd.append(Diagnosis("blank-before-fence", message, 1, "delete the blank lines"))
+    block = _close(lines, fence + 1)
+    if block.closing is Closing.GLUED:
+        message = "the closing --- hangs on the last value"
+        hint = "put the --- on a line of its own"
+        odd.append(Diagnosis("closing-fence-glued", message, block.last, hint))
+    elif block.closing is Closing.OPEN:
+        message = "no --- closes the block"
+        odd.append(Diagnosis("no-closing-fence", message, block.last, "insert --- after this line"))
+    return block, odd
+
+
+def _fence_below_banner(lines: list[str], first: int) -> int | None:
+    """The opening fence below one line of banner, if a ticket's key follows it."""
+    fence = _next_filled(lines, first + 1)
+    if fence >= len(lines) or not is_fence(lines[fence]):
+        return None
+    if _key_of(lines[first]):
+        return None
+    key = _next_filled(lines, fence + 1)
+    telling = key < len(lines) and _key_of(lines[key]).lower() in _TELLING
+    return fence if telling else None
+
+
+def _unopened(lines: list[str], first: int) -> Block | None:
+    block = _close(lines, first)
+    return block if block.closing is Closing.FENCE else None
+
+
+def _close(lines: list[str], first: int) -> Block:
+    """The block that begins with line `first`, ended by a fence or by where its keys end."""
+    limit = min(len(lines), first + _LONGEST)
+    for at in range(first, limit):
+        line = bare(lines[at])
+        if is_fence(line):
+            return Block(first, at, at + 1)
+        if not line.strip() and _prose_begins(lines, at):
+            return Block(first, at, at, Closing.OPEN)
+        if _key_of(line) and _GLUED.search(line) and _is_last_key(lines, at):
+            return Block(first, at + 1, at + 1, Closing.GLUED)
+    return Block(first, limit, limit, Closing.OPEN)
+
+
+def _prose_begins(lines: list[str], blank: int) -> bool:
+    """Whether the body begins after this blank line, although no fence has come."""
+    prose = False
+    rest = [bare(line) for line in lines[blank + 1 : blank + _AHEAD]]
+    for line in rest:
+        if is_fence(line) or _key_of(line):
+            return prose
+        prose = prose or (line[:1].strip() not in ("", "#", "-"))
+    return any(line.strip() for line in rest)
+
+
+def _is_last_key(lines: list[str], at: int) -> bool:
+    following = _next_filled(lines, at + 1)
+    return following >= len(lines) or not (_key_of(lines[following]) or is_fence(lines[following]))
+
+
+def unglued(lines: list[str], block: Block) -> list[str]:
+    """The lines of the keys, without line ends and without a fence glued to the last."""
+    held = [bare(line) for line in lines[block.first : block.last]]
+    if block.closing is Closing.GLUED:
+        held[-1] = _GLUED.sub("", held[-1])
+    return held
+
+
+def read_block(lines: list[str], block: Block) -> tuple[dict[str, Any], list[Diagnosis]]:
+    """The keys and values; entry by entry where the whole is no valid YAML."""
+    held = unglued(lines, block)
+    found = list(_entries(held))
+    odd = _duplicates(found, block.first)
+    loaded, problem = load("\n".join(held) + "\n")
+    if isinstance(loaded, dict) and all(isinstance(key, str) for key in loaded):
+        return loaded, odd
+    if loaded is None and not found and not problem:
+        return {}, odd
+    meta: dict[str, Any] = {}
+    faults: list[Diagnosis] = []
+    for entry in found:
+        meta[entry.key], fault = _read_entry(held[entry.start : entry.end], entry, block.first)
+        faults += [fault] if fault else []
+    if not faults:
+        faults = [Diagnosis("yaml", problem or "the block is no mapping", block.first + 1)]
+    return meta, [*faults, *odd]
+
+
+def load(text: str) -> tuple[Any, str]:
+    """Safely loaded YAML, or None and why not."""
+    try:
+        if not _harmless(text):
+            return None, _REFUSED
+        return yaml.load(text, Loader=_LOADER), ""  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
+        return None, str(exc).splitlines()[0]
+
+
+def _harmless(text: str) -> bool:
+    """Whether it may be loaded: deep nesting crashes the C loader, aliases grow without bound."""
+    if len(text) > _LARGEST:
+        return False
+    marks = _STRUCTURE.findall(text)
+    if len(marks) < _FEW and not any("&" in mark or "*" in mark for mark in marks):
+        return True
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST or isinstance(event, yaml.AliasEvent):
+            return False
+    return True
+
+
+def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagnosis | None]:
+    loaded, problem = load("\n".join(held) + "\n")
+    if isinstance(loaded, dict) and len(loaded) == 1:
+        return next(iter(loaded.values())), None
+    code, hint, at = _yaml_fault(held, problem)
+    fault = Diagnosis(code, f"`{entry.key}` is no valid YAML", offset + entry.start + at + 1, hint)
+    value = Line.of(held[0]).value
+    if len(held) > 1 and not value:
+        return [unquoted(_item(line)) for line in held[1:] if line.strip()], fault
+    texts = [unquoted(value), *(line.strip() for line in held[1:])]
+    return " ".join(text for text in texts if text), fault
+
+
+def _item(line: str) -> str:
+    """A list item's or a key's value."""
+    if found := _KEY.match(line):
+        return line[found.end() :].strip()
+    return re.sub(r"^\s*-\s+", "", line).strip()
+
+
+def _yaml_fault(held: list[str], problem: str) -> tuple[str, str, int]:
+    """Code, hint and line (0-based in `held`) of what makes an entry unreadable."""
+    if problem == _REFUSED:
+        return "yaml-refused", "quote texts that begin with & or *, and nest less", 0
+    if _item(held[0])[:1] in ("'", '"'):
+        return "yaml-after-quote", "put single quotes around the whole value", 0
+    for at, line in enumerate(held):
+        if re.search(r":(\s|\Z)", _item(line)):
+            return "yaml-colon", "put quotes around the text with the colon", at
+    return "yaml", "put quotes around the value", 0
+
+
+def _entries(held: list[str], known: Collection[str] | None = None) -> Iterator[Entry]:
+    keys = [(i, key) for i, line in enumerate(held) if (key := _key_of(line))]
+    # a line inside a quoted text may look like a key
+    starts = [(i, key) for i, key in keys if known is None or key in known]
+    limits = [*(i for i, _ in starts[1:]), len(held)]
+    for (start, key), limit in zip(starts, limits, strict=False):
+        end = start + 1
+        for at in range(start + 1, limit):
+            if held[at][:1] in (" ", "\t", "-", "]", "}") or _key_of(held[at]):
+                end = at + 1
+            elif held[at].strip() and not held[at].startswith("#"):
+                break
+        yield Entry(key, start, end)
+
+
+def _duplicates(found: list[Entry], offset: int) -> list[Diagnosis]:
+    odd, seen = [], dict[str, Entry]()
+    for entry in found:
+        if entry.key in seen:
+            line = seen[entry.key].start + offset + 1
+            message = f"`{entry.key}` stands twice; line {entry.start + offset + 1} counts"
+            odd.append(Diagnosis("duplicate-key", message, line, "delete the line that is wrong"))
+        seen[entry.key] = entry
+    return odd
+
+
+def entries_in(lines: list[str], block: Block) -> tuple[Entry, ...]:
+    """The keys of the block with their lines in the file, in order."""
+    held = unglued(lines, block)
+    meta, _ = read_block(lines, block)
+    return tuple(
+        Entry(e.key, e.start + block.first, e.end + block.first) for e in _entries(held, meta)
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """`key:` + gap + value + tail (spaces, comment, glued fence, line end)."""
+
+    head: str
+    gap: str
+    value: str
+    tail: str
+
+    @classmethod
+    def of(cls, line: str, glued: bool = False) -> Line:
+        found = _KEY.match(bare(line))
+        cut = (found.end() if found else 0) + len(line) - len(without_mark(line))
+        rest = line[cut:]
+        text = rest.rstrip("\r\n")
+        if glued:
+            text = _GLUED.sub("", text)
+        size = len(text) - len(text.lstrip())
+        value = _scalar(text[size:]) if not text.startswith("#") else ""
+        if not value and size < len(text):
+            # an empty value with a comment: the gap belongs to the comment
+            size = 0
+        return cls(line[:cut], rest[:size], value, rest[size + len(value) :])
+
+    def with_value(self, value: str) -> str:
+        return f"{self.head}{self.gap or ' '}{value}{self.tail}"
+
+
+def _scalar(text: str) -> str:
+    """The value at the start of `text`, with its quotes, without a trailing comment."""
+    quoted = re.match(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""", text)
+    if quoted:
+        return quoted.group()
+    comment = re.search(r"(?:^|\s)#", text)
+    return (text[: comment.start()] if comment else text).rstrip()
+
+
+def unquoted(value: str) -> str:
+    """A scalar's text."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        loaded, problem = load(value)
+        return value[1:-1] if problem else str(loaded)
+    if len(value) > 1 and value[0] == value[-1] == "'":
+        return value[1:-1].replace("''", "'")
+    return value

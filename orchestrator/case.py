@@ -1,0 +1,175 @@
+"""One family in hand: everything that the parts of the conductor share while they advance it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agent import Agent
+from orchestrator.board import Board
+from orchestrator.checks import Binder, Context, Phase, Services, Verdict
+from orchestrator.config import Settings
+from orchestrator.family import Additions, Family
+from orchestrator.files import inside, sha256_file
+from orchestrator.flow import Flow
+from orchestrator.gate import Gate, Receipt
+from orchestrator.machine import Plan
+from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher of a run is told as it happens."""
+
+    #: "stage", "agent", "report", "statement", "move", "question", "effect", "notice" or "log"
+    kind: str
+    text: str
+    stage: int | None = None
+    agent: str = ""
+    verdict: str = ""
+    seconds: float = 0.0
+
+
+Listener = Callable[[Progress], None]
+
+
+@dataclass
+class Case:
+    """A family, its plan and workflow, and the means to advance it."""
+
+    board: Board
+    settings: Settings
+    family: Family
+    workflow: Workflow
+    plan: Plan
+    binder: Binder
+    services: Services
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    listener: Listener = lambda _: None
+    lock_fd: int | None = None
+    #: why the next question is asked again, in words
+    changed: tuple[str, ...] = ()
+    _receipts: dict[str, Receipt] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        return self.board.root
+
+    @property
+    def flow(self) -> Flow:
+        return self.family.flow
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.binder)
+
+    def tell(self, kind: str, text: str, **fields: Any) -> None:
+        self.listener(Progress(kind, text, **fields))
+
+    def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
+        if flow is not self.flow:
+            self.family.commit(flow, event, additions)
+
+    # -- statements --------------------------------------------------------------------------
+
+    def statements(self, stage: Stage) -> tuple[Statement, ...]:
+        """A stage's gate: its own statements; at an inspection the tickets' and the metrics too."""
+        own = list(stage.statements)
+        if self.plan.part(stage) == "inspector":
+            for member in self.plan.members(stage, self.flow):
+                own += self.family.ticket(member).acceptance()
+            own += [s for s in self.workflow.statements if s.kind is StatementKind.METRIC]
+        return tuple(dict.fromkeys(own))
+
+    def context(self, stage: Stage | None, target: Any = None) -> Context:
+        """What checks may look at for this stage."""
+        member = self.plan.members(stage, self.flow)[0] if stage else self.plan.parent
+        return Context(
+            root=self.root,
+            ticket=member,
+            parent=self.plan.parent,
+            workflow=self.workflow,
+            stage=stage,
+            family=self.family.members(),
+            artifacts=self.family.history.artifacts(),
+            history=tuple(self.family.history.records),
+            settings=self.settings.model_dump(mode="json"),
+            services=self.services,
+            target=target,
+        )
+
+    def prove(
+        self, stage: Stage, phases: Iterable[Phase], *, target: Any = None, store: bool = True
+    ) -> list[Receipt]:
+        """Prove a stage's statements, store the receipts, and tell what is found."""
+        statements = self.statements(stage)
+        receipts = self.gate.prove(
+            statements, self.context(stage, target), phases, earlier=self._receipts
+        )
+        for receipt in receipts:
+            known = self._receipts.get(receipt.key)
+            self._receipts[receipt.key] = receipt
+            if store:
+                self._store(stage, receipt)
+            if known is None or known.verdict is not receipt.verdict:
+                self._tell_receipt(stage, receipt)
+        return receipts
+
+    def _store(self, stage: Stage, receipt: Receipt) -> None:
+        self.family.history.append(
+            "receipt",
+            stage=stage.number,
+            attempt=self.flow.attempt(stage.number),
+            workflow=self.flow.sha256,
+            settings=self.criteria,
+            **receipt.to_dict(),
+        )
+
+    @property
+    def criteria(self) -> str:
+        """Digest of the configuration under which receipts are made (DESIGN 6.4)."""
+        return hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()[:16]
+
+    def _tell_receipt(self, stage: Stage, receipt: Receipt) -> None:
+        verdict = receipt.verdict.value
+        if self.is_accepted(receipt):
+            verdict = "accepted"
+        self.tell(
+            "statement",
+            f"{receipt.statement.text} — {receipt.detail}",
+            stage=stage.number,
+            verdict=verdict,
+        )
+
+    # -- verdicts ----------------------------------------------------------------------------
+
+    def is_accepted(self, receipt: Receipt) -> bool:
+        """USER accepted this failed statement by name, and its subject has not changed since."""
+        return (
+            receipt.verdict is Verdict.FAILED
+            and f"{receipt.key} @{receipt.subject_digest}" in self.flow.accepted
+        )
+
+    def failing(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        return [r for r in receipts if r.verdict is Verdict.FAILED and not self.is_accepted(r)]
+
+    def stored_receipts(self, stages: Sequence[int]) -> list[dict[str, Any]]:
+        """The newest stored receipt per statement of these stages."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        for record in self.family.history.of("receipt"):
+            if record["stage"] in stages:
+                s = record["statement"]
+                newest[(s["ticket"] or s["source"], s["text"])] = record
+        return list(newest.values())
+
+    def inside(self, path: str) -> Path:
+        """A path of the workspace. Raises UnsafePathError if it leaves it."""
+        return inside(self.root, path)
+
+    def sha(self, path: str) -> str:
+        """sha256 of a workspace file, or "absent"."""
+        file = self.inside(path)
+        return sha256_file(file) if file.is_file() else "absent"

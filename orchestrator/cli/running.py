@@ -1,0 +1,108 @@
+"""`orchestrate run`: live progress, then where the family stands and what USER can do."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.session import AsJson, TicketId, WorkflowFile, session
+from orchestrator.cli.standing import say_question
+from orchestrator.cli.text import mark, one_line, paint, say, say_json
+
+if TYPE_CHECKING:
+    from orchestrator.conductor import Progress
+
+#: event → its sign and colour; other events are dim
+_SIGNS = {
+    "agent": ("▸", "cyan"),
+    "report": ("◂", "cyan"),
+    "move": ("→", "cyan"),
+    "effect": ("»", "yellow"),
+    "question": ("■", "yellow"),
+    "notice": ("!", "yellow"),
+}
+#: outcome → colour
+OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed": "red"}
+_WIDTH = 160
+
+
+class Progression:
+    """Prints events as they come, also from stages side by side, under their stage's heading."""
+
+    def __init__(self) -> None:
+        self._stage: int | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Progress) -> None:
+        with self._lock:
+            if event.kind == "stage":
+                say(f"\n{paint(one_line(event.text), 'bold')}")
+            elif event.stage is not None and event.stage != self._stage:
+                say(paint(f"  stage {event.stage}", "bold"))
+            self._stage = event.stage if event.stage is not None else self._stage
+            if event.kind != "stage":
+                say(f"  {_line(event)}")
+
+
+def _line(event: Progress) -> str:
+    text = one_line(event.text, _WIDTH)
+    if event.kind == "statement":
+        return f"{mark(event.verdict)} {text}"
+    if event.kind == "report" and event.agent:
+        text = f"{event.agent} {event.verdict.replace('_', ' ')}: {text}"
+    took = paint(f" ({event.seconds:.1f} s)", "dim") if event.seconds else ""
+    if event.kind in _SIGNS:
+        sign, style = _SIGNS[event.kind]
+        return f"{paint(sign, style)} {text}{took}"
+    return paint(text, "dim") + took
+
+
+def say_event_json(event: Progress) -> None:
+    """One event as one JSON line."""
+    say_json(
+        {
+            "event": event.kind,
+            "stage": event.stage,
+            "agent": event.agent,
+            "verdict": event.verdict,
+            "text": event.text,
+            "seconds": round(event.seconds, 3),
+        },
+        indent=None,
+    )
+
+
+def run(
+    context: typer.Context,
+    id: TicketId,
+    workflow: WorkflowFile = None,
+    until: Annotated[
+        int | None, typer.Option("--until", metavar="N", help="Stop after stage N.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Conduct a family until it is complete or has to stop.
+
+    Exit codes: 0 complete, 10 waiting for USER or a person, 11 held, 1 failed, 2 wrong usage.
+
+    With --json each event is one line, and the last line holds ticket, outcome, stage, reasons.
+    """
+    here = session(context)
+    conductor = here.conductor(say_event_json if as_json else Progression())
+    outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
+    if as_json:
+        say_json(outcome.to_dict(), indent=None)
+    else:
+        say(f"\n{paint(f'{outcome.ticket}: {outcome.outcome}', OUTCOMES[outcome.outcome])}")
+        for reason in outcome.reasons:
+            say(f"  {one_line(reason)}")
+        status = conductor.status(outcome.ticket)
+        if status["question"] and not dry_run:
+            say()
+            say_question(status)
+    raise typer.Exit(outcome.exit_code)

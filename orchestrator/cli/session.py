@@ -1,0 +1,81 @@
+"""What a command works on: the workspace, its settings, board and conductor, opened when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.board import Board
+    from orchestrator.conductor import Conductor, Progress
+    from orchestrator.config import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g. WO-231.")]
+WorkflowFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--workflow", metavar="FILE", help="Follow this workflow, not the one the ticket names."
+    ),
+]
+
+
+@dataclass
+class Session:
+    """One call of the command line."""
+
+    directory: Path | None = None
+    as_json: bool = False
+
+    @cached_property
+    def root(self) -> Path:
+        """The workspace. Raises UsageError if `-C` names no folder."""
+        from orchestrator.config import find_root
+
+        start = self.directory or Path.cwd()
+        if not start.is_dir():
+            raise UsageError("there is no such folder", path=start, code="no-such-folder")
+        return find_root(start)
+
+    @cached_property
+    def settings(self) -> Settings:
+        from orchestrator.config import load_settings
+
+        return load_settings(self.root)
+
+    @cached_property
+    def board(self) -> Board:
+        """The board. Raises UsageError (code `no-board`) where there is none."""
+        folder = self.root / self.settings.board.folder
+        if not folder.is_dir():
+            raise UsageError(
+                "there is no board here", path=folder, code="no-board", hint="orchestrate init"
+            )
+        from orchestrator.board import Board
+
+        return Board(self.root)
+
+    def file(self, given: Path | None) -> Path | None:
+        """A file named on the command line: from here, else from the workspace."""
+        if given is None or given.is_absolute() or given.exists():
+            return given
+        return self.root / given
+
+    def conductor(self, on_event: Callable[[Progress], None] | None = None) -> Conductor:
+        """A conductor of the board."""
+        from orchestrator.conductor import Conductor
+
+        return Conductor(self.board, settings=self.settings, on_event=on_event)
+
+
+def session(context: typer.Context) -> Session:
+    """The session of a command's context."""
+    found: Session = context.obj
+    return found

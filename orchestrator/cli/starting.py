@@ -1,0 +1,194 @@
+"""`orchestrate init` and `new`: a board in an existing repository, and further tickets."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator import files
+from orchestrator.cli.session import Session, session
+from orchestrator.cli.text import clean, one_line, say
+from orchestrator.errors import UsageError
+from orchestrator.states import FolderRole
+
+if TYPE_CHECKING:
+    from orchestrator.board import Board
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+_FOLDERS = (
+    FolderRole.INBOX,
+    FolderRole.TRIAGE,
+    FolderRole.DESIGN,
+    FolderRole.BUILD,
+    FolderRole.QA,
+    FolderRole.USER_REVIEW,
+    FolderRole.COMPLETE,
+    FolderRole.ARCHIVE,
+    FolderRole.BACKLOG,
+)
+_FIRST_TITLE = "Say hello"
+_FIRST_PROBLEM = (
+    "A first ticket, to see how a work order goes over the board. Write `docs/hello.md`; then "
+    "`orchestrate run` proves the line below and asks for a review."
+)
+_FIRST_CRITERIA = ("`docs/hello.md` exists",)
+
+
+def new(
+    context: typer.Context,
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is about, in a line.")],
+    owner: Annotated[
+        str,
+        typer.Option("--owner", metavar="NAME", help="Who has it first; else the triager."),
+    ] = "",
+    priority: Annotated[
+        str, typer.Option("--priority", metavar="P", help="P0 (now) to P3 (some day).")
+    ] = "P2",
+    workflow: Annotated[
+        str, typer.Option("--workflow", metavar="FILE", help="The workflow that it follows.")
+    ] = "",
+) -> None:
+    """Lay a new ticket with the next number into the inbox."""
+    here = session(context)
+    path = _lay_ticket(
+        here,
+        title=title,
+        owner=owner or here.settings.agent_playing("triager") or "USER",
+        priority=priority,
+        workflow=workflow,
+        problem="What is wrong or missing, and for whom?",
+    )
+    say(f"made {path.relative_to(here.root)}")
+    say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
+
+
+def _lay_ticket(
+    here: Session, *, title: str, problem: str, criteria: Sequence[str] = (), **fields: str
+) -> Path:
+    """Write the ticket; the lock keeps two callers from taking one number."""
+    title = clean(one_line(title))
+    if not title:
+        raise UsageError("a ticket needs a title", hint='orchestrate new "What it is about"')
+    board = here.board
+    state = here.root / ".orchestrate" / "state"
+    with files.family_lock(state, "new ticket", wait=True):
+        id = f"WO-{board.next_number():03d}"
+        folder = board.folders.for_role(FolderRole.INBOX)
+        text = _render(
+            "ticket.md.j2",
+            id=id,
+            title=title,
+            problem=problem,
+            criteria=criteria,
+            folder=folder,
+            created=date.today().isoformat(),
+            **{"workflow": "", "priority": "P2", **fields},
+        )
+        path = board.path / folder / f"{id}_{_slug(title)}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.create(path, text.encode("utf-8"))
+    return path
+
+
+def _slug(title: str) -> str:
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii")
+    words = re.findall(r"[A-Za-z0-9]+", plain)
+    return "_".join(words)[:60].rstrip("_") or "Ticket"
+
+
+def init(
+    context: typer.Context,
+    commit: Annotated[
+        bool | None,
+        typer.Option(
+            "--commit/--no-commit", help="Commit each step of a family to git (else it is asked)."
+        ),
+    ] = None,
+) -> None:
+    """Lay a board and settings into an existing repository.
+
+    Makes the folders, orchestrate.toml, a workflow and a first ticket. Nothing that is there
+    already is overwritten.
+    """
+    from orchestrator.config import FILE
+
+    root = (session(context).directory or Path.cwd()).resolve()
+    if not root.is_dir():
+        raise UsageError("there is no such folder", path=root, code="no-such-folder")
+    _lay(root, FILE, lambda: _render(f"{FILE}.j2", commit=_ask(root, commit)))
+    here = Session(root)
+    files.inside(root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
+    _lay_folders(here.board)
+    _lay(root, "workflows/work-order.md", _work_order)
+    _lay(root, ".orchestrate/.gitignore", lambda: "*\n")
+    if not here.board.tickets():
+        ticket = _lay_ticket(
+            here,
+            title=_FIRST_TITLE,
+            owner="BUILDER",
+            problem=_FIRST_PROBLEM,
+            criteria=_FIRST_CRITERIA,
+        )
+        say(f"made {ticket.relative_to(root)}")
+        say(f"\nnext: orchestrate run {ticket.stem.split('_')[0]}")
+
+
+def _ask(root: Path, commit: bool | None) -> bool:
+    """Whether to commit: as the option says, else as USER answers, else not."""
+    if commit is not None or not (root / ".git").exists() or not sys.stdin.isatty():
+        return bool(commit)
+    return typer.confirm("Commit each step of a family to git?", default=False)
+
+
+def _lay(root: Path, name: str, text: Callable[[], str]) -> None:
+    """Create a file, or say that the one that is there is kept."""
+    path = files.inside(root, name)
+    if path.exists():
+        say(f"kept {name}")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.create(path, text().encode("utf-8"))
+    say(f"made {name}")
+
+
+def _lay_folders(board: Board) -> None:
+    for role in _FOLDERS:
+        folder = board.path / board.folders.for_role(role)
+        if not folder.is_dir():
+            folder.mkdir()
+            # git keeps no empty folders
+            (folder / ".gitkeep").touch()
+            say(f"made {folder.relative_to(board.root)}/")
+
+
+def _work_order() -> str:
+    from orchestrator.locate import DEFAULT, SHIPPED
+
+    return (SHIPPED / DEFAULT).read_text(encoding="utf-8")
+
+
+def _render(template: str, **values: Any) -> str:
+    return str(_environment().get_template(template).render(**values))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701 - markdown and TOML, not HTML
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["tojson_plain"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment

@@ -1,0 +1,79 @@
+"""Lines for a terminal: colours only where wanted, and no control characters from tickets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+#: control and bidirectional-override characters, but for the colours that `paint` writes itself
+_CONTROL = re.compile(
+    rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+#: verdict → mark and colour
+MARKS = {
+    "proven": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "unproven": ("?", "yellow"),
+    "pending": ("·", "dim"),
+    "not applicable": ("-", "dim"),
+    "accepted": ("~", "yellow"),
+}
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def coloured() -> bool:
+    """Whether to colour: a terminal, and NO_COLOR (https://no-color.org) unset."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, style: str) -> str:
+    """`text` in a style of `_SGR` where colours are on."""
+    return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if style and coloured() else text
+
+
+def clean(text: str) -> str:
+    """`text` without characters that could steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def say(text: str = "") -> None:
+    """Print one line (or several) in one write: agents side by side report from threads."""
+    sys.stdout.write(clean(text) + "\n")
+    sys.stdout.flush()
+
+
+def mark(verdict: str) -> str:
+    """The coloured sign of a verdict."""
+    sign, style = MARKS.get(verdict, ("?", "yellow"))
+    return paint(sign, style)
+
+
+def say_json(data: Any, *, indent: int | None = 2) -> None:
+    """Print JSON; `indent=None` for one line."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def one_line(text: str, width: int = 0) -> str:
+    """White space collapsed, cut at `width` (0: whole)."""
+    flat = " ".join(text.split())
+    return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as aligned columns; the last column is not padded."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

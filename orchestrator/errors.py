@@ -1,0 +1,80 @@
+"""Errors that a person sees: what happened, where, what to do next, and a code that scripts can test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class OrchestrateError(Exception):
+    """Something the user can act on.
+
+    `code` is stable, kebab-case and short; `where` is `file` or `file:line`; `hint` says what to do.
+    """
+
+    code = "error"
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        hint: str = "",
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = str(path) if path is not None else None
+        self.line = line
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    @property
+    def where(self) -> str:
+        """`file:line`, `file`, or an empty string."""
+        if self.path is None:
+            return ""
+        return f"{self.path}:{self.line}" if self.line is not None else self.path
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class UsageError(OrchestrateError):
+    """The command line or the configuration asks for something that does not exist."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class TicketError(OrchestrateError):
+    """A ticket cannot be read, found or told apart from another one."""
+
+    code = "ticket"
+
+
+class WorkflowError(OrchestrateError):
+    """A workflow cannot be read, or cannot be followed as it stands."""
+
+    code = "workflow"
+
+
+class IllegalMoveError(OrchestrateError):
+    """A transition that the table of states does not have (DESIGN 3.2)."""
+
+    code = "illegal-move"
+
+
+class BusyError(OrchestrateError):
+    """Another process holds what this one needs (a family's lock, the database folder)."""
+
+    code = "busy"
+
+
+class UnsafePathError(OrchestrateError):
+    """A path from a ticket, a workflow or an agent leaves the workspace (DESIGN 8.4)."""
+
+    code = "unsafe-path"

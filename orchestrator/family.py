@@ -1,0 +1,281 @@
+"""A conducted family on disk: its record, its tickets, and how a transition is committed (DESIGN 2).
+
+A transition is one atomic replace of the parent file, whose `flow:` block then holds the new record.
+Before it, the history gets the transition with all that the children are to receive; after it, the
+children follow. After a crash `settle` makes them follow from that same history record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator import files, frontmatter
+from orchestrator.agent import MemberInfo, NewTicket
+from orchestrator.board import Board, normal_status
+from orchestrator.commits import Committer
+from orchestrator.errors import TicketError
+from orchestrator.flow import Flow, Place, from_mapping, to_lines
+from orchestrator.history import History, now
+from orchestrator.states import FolderRole
+from orchestrator.ticket import Ticket
+
+
+@dataclass
+class Additions:
+    """What a transition writes into tickets besides the fields of the record."""
+
+    #: member → sections to append
+    sections: dict[str, list[str]] = field(default_factory=dict)
+    #: member → boxes: statement text → receipt id ("" takes the tick away)
+    boxes: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: keys that an answer wrote beside the parent's status, taken out again
+    drop: tuple[str, ...] = ()
+    hold_reason: str = ""
+    #: further files that the git commit of this transition takes in
+    paths: list[Path] = field(default_factory=list)
+
+    def section(self, member: str, markdown: str) -> None:
+        if markdown.strip():
+            self.sections.setdefault(member, []).append(markdown.strip("\n") + "\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "sections": self.sections,
+            "boxes": self.boxes,
+            "drop": list(self.drop),
+            "hold_reason": self.hold_reason,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Additions:
+        return cls(
+            {k: list(v) for k, v in data.get("sections", {}).items()},
+            {k: dict(v) for k, v in data.get("boxes", {}).items()},
+            tuple(data.get("drop", ())),
+            data.get("hold_reason", ""),
+        )
+
+
+class Family:
+    """The tickets and the record of one family, opened under its lock."""
+
+    def __init__(self, board: Board, parent: str, committer: Committer | None = None) -> None:
+        self.board = board
+        self.parent = parent
+        self.history = History(board.path, parent)
+        self.committer = committer
+        self._flow: Flow | None = None
+        #: called with (member, from, to) for every file that is moved
+        self.on_move: Callable[[str, str, str], None] = lambda *_: None
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def ticket(self, member: str) -> Ticket:
+        """A member's ticket as it lies on the board now. Raises TicketError."""
+        return self.board.find(member)
+
+    @property
+    def flow(self) -> Flow:
+        """The record. Raises TicketError if the family is not conducted or the block is broken."""
+        if self._flow is None:
+            parent = self.ticket(self.parent)
+            if parent.flow is None:
+                raise TicketError(
+                    f"{self.parent} is not conducted yet",
+                    path=parent.path,
+                    code="not-conducted",
+                    hint=f"orchestrate run {self.parent}",
+                )
+            self._flow = from_mapping(parent.flow, path=str(parent.path))
+        return self._flow
+
+    @property
+    def conducted(self) -> bool:
+        return self._flow is not None or self.ticket(self.parent).flow is not None
+
+    def reload(self) -> None:
+        """Forget the record in memory: the file is the truth."""
+        self._flow = None
+
+    def members(self) -> tuple[MemberInfo, ...]:
+        """The family as jobs and checks see it."""
+        found = []
+        for member in self.flow.members if self.conducted else (self.parent,):
+            try:
+                ticket = self.ticket(member)
+            except TicketError:
+                continue
+            role = self.board.folders.role_of(ticket.folder)
+            found.append(
+                MemberInfo(
+                    id=ticket.id,
+                    path=str(ticket.path.relative_to(self.board.root)),
+                    status=role.value if role else ticket.folder,
+                    owner=ticket.owner or "",
+                )
+            )
+        return tuple(found)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
+        """Make `flow` the record, write the additions, and move the tickets."""
+        additions = additions or Additions()
+        before = self._flow
+        self.history.append(
+            "transition",
+            event=event,
+            revision=flow.revision,
+            state=flow.state.value,
+            stage=flow.stage,
+            members={m: p.model_dump(mode="json", exclude_none=True) for m, p in flow.members.items()},
+            additions=additions.to_dict(),
+        )
+        touched = {self.history.path, *additions.paths}
+        touched |= self._write(self.parent, flow, additions, event)
+        self._flow = flow
+        for member in flow.members:
+            if member != self.parent:
+                touched |= self._write(member, flow, additions, event)
+        if self.committer is not None and (before is None or before.revision != flow.revision):
+            self.committer.commit(touched, f"{self.parent}: {event}")
+
+    def create(self, tickets: Sequence[NewTicket]) -> list[Path]:
+        """Lay new children into BUILD, never over an existing ticket. Returns the new files."""
+        made = []
+        folder = self.board.path / self.board.folders.for_role(FolderRole.BUILD)
+        folder.mkdir(parents=True, exist_ok=True)
+        for new in tickets:
+            if self._exists(new.id):
+                continue
+            path = files.inside(self.board.root, (folder / new.filename).relative_to(self.board.root))
+            if path.parent != folder:
+                raise TicketError(f"a new ticket's file name has a folder: {new.filename}")
+            files.create(path, new.text.encode("utf-8"))
+            made.append(path)
+        return made
+
+    def _exists(self, member: str) -> bool:
+        try:
+            self.ticket(member)
+        except TicketError as exc:
+            if exc.code == "no-such-ticket":
+                return False
+            raise
+        return True
+
+    def _write(self, member: str, flow: Flow, additions: Additions, event: str) -> set[Path]:
+        """Bring one ticket's file to what the record says; returns the paths touched."""
+        ticket = self.ticket(member)
+        place = flow.members[member]
+        folder = self.board.folders.for_role(place.at)
+        if self.board.folders.role_of(ticket.folder) is place.at:
+            folder = ticket.folder
+        base = files.read(ticket.path)
+        data = self._fields(base, ticket, place, folder, additions)
+        if member == self.parent:
+            for key in additions.drop:
+                data = frontmatter.remove_field(data, key)
+            data = frontmatter.set_block(data, "flow", to_lines(flow))
+        for text, receipt in additions.boxes.get(member, {}).items():
+            data = (
+                frontmatter.tick_box(data, text, f"receipt {receipt}")
+                if receipt
+                else frontmatter.untick_box(data, text)
+            )
+        for section in additions.sections.get(member, ()):
+            data = frontmatter.append_section(data, section)
+        touched = set()
+        if data != base:
+            files.replace(ticket.path, data, base)
+            touched.add(ticket.path)
+        if folder != ticket.folder:
+            moved = self.board.move(ticket.path, place.at)
+            touched |= {ticket.path, moved}
+            self.on_move(member, ticket.folder, moved.parent.name)
+        return touched
+
+    def _fields(
+        self, data: bytes, ticket: Ticket, place: Place, folder: str, additions: Additions
+    ) -> bytes:
+        """The single fields that the record rules: status, owner, failure_count, hold_*."""
+        if ticket.status != folder:
+            data = frontmatter.set_field(data, "status", folder)
+        if place.owner and ticket.owner != place.owner:
+            data = frontmatter.set_field(data, "owner", place.owner)
+        if ticket.failure_count != place.failures:
+            data = frontmatter.set_field(data, "failure_count", place.failures)
+        held = {"hold_reason", "held_at", "held_from"} & set(ticket.meta)
+        if place.at is FolderRole.HOLD and ticket.folder != folder:
+            came = place.held_from or place.was
+            source = self.board.folders.for_role(came) if came else ticket.folder
+            data = frontmatter.set_field(data, "hold_reason", additions.hold_reason or "held")
+            data = frontmatter.set_field(data, "held_at", now())
+            data = frontmatter.set_field(data, "held_from", source)
+        elif place.at is not FolderRole.HOLD:
+            for key in sorted(held):
+                data = frontmatter.remove_field(data, key)
+        return data
+
+    # -- after a crash or a person -----------------------------------------------------------
+
+    def settle(self) -> list[str]:
+        """Make the tickets agree with the record again; returns notices for what was put back.
+
+        A status that is neither the record's nor the one before it is a person's wish and is left
+        for the conductor to take (`wishes`).
+        """
+        flow = self.flow
+        record = self.history.latest("transition", revision=flow.revision)
+        additions = Additions.from_dict(record["additions"]) if record else Additions()
+        notices = []
+        touched: set[Path] = set()
+        for member, place in flow.members.items():
+            ticket = self.ticket(member)
+            if self._wish(ticket, place) is not None:
+                continue
+            lies = self.board.folders.role_of(ticket.folder)
+            if lies is not place.at and lies is not place.was:
+                notices.append(
+                    f"{member} was moved to {ticket.folder} by hand; it is back in {place.at}. "
+                    f"To move it, edit `status:` in the file"
+                )
+            touched |= self._write(member, flow, additions, "settle")
+        if touched and self.committer is not None:
+            self.committer.commit({*touched, self.history.path}, f"{self.parent}: settle")
+        return notices
+
+    def wishes(self) -> dict[str, str]:
+        """Member → the status that a person wrote into it and that is no place of the record."""
+        found = {}
+        for member, place in self.flow.members.items():
+            wish = self._wish(self.ticket(member), place)
+            if wish is not None:
+                found[member] = wish
+        return found
+
+    def _wish(self, ticket: Ticket, place: Place) -> str | None:
+        status = ticket.status or ""
+        role = normal_status(status)
+        if not status or (role is not None and role in (place.at, place.was)):
+            return None
+        return status
+
+
+def places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
+    """Where tickets lie before they are conducted. Raises TicketError for a folder without a role."""
+    found = {}
+    for ticket in tickets:
+        role = board.folders.role_of(ticket.folder)
+        if role is None:
+            raise TicketError(
+                f"{ticket.id} lies in {ticket.folder}, which is no state of the board",
+                path=ticket.path,
+                code="unknown-folder",
+                hint="move it to a known folder, or name this one under [board.folders]",
+            )
+        found[ticket.id] = Place(at=role, owner=ticket.owner or "", failures=ticket.failure_count)
+    return found

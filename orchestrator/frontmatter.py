@@ -1,0 +1,304 @@
+"""Frontmatter as people write it: a reader that never raises, edits of the named line only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from orchestrator.block import (
+    Block,
+    Closing,
+    Diagnosis,
+    Entry,
+    Line,
+    bare,
+    entries_in,
+    is_fence,
+    lines_of,
+    load,
+    locate,
+    read_block,
+    without_mark,
+)
+from orchestrator.markdown import append_section, tick_box, untick_box
+
+__all__ = [
+    "Block",
+    "Diagnosis",
+    "Document",
+    "append_section",
+    "remove_field",
+    "set_block",
+    "set_field",
+    "tick_box",
+    "untick_box",
+]
+
+_BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
+#: bold fields are looked for in so many lines below the block
+_HEADER = 60
+
+Value = str | int | float | bool | date | None | list[str] | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A markdown file: what its block says, the rest, and what is odd about it."""
+
+    data: bytes = field(repr=False)
+    #: the block's keys; `**Status:** x` lines below it stand in where the block lacks the key
+    meta: dict[str, Any]
+    body: str = field(repr=False)
+    #: 1-based line on which `body` begins
+    body_line: int
+    block: Block | None
+    diagnoses: tuple[Diagnosis, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Document:
+        """Read any bytes. Never raises; what cannot be understood is left out and diagnosed."""
+        lines = lines_of(data)
+        block, found = locate(lines)
+        meta: dict[str, Any] = {}
+        if block is not None:
+            meta, more = read_block(lines, block)
+            found += more
+        start = block.body if block else 0
+        meta = {**_bold_fields(lines, start), **meta}
+        found += _oddities(data, lines)
+        return cls(data, meta, without_mark("".join(lines[start:])), start + 1, block, tuple(found))
+
+    def text(self, *keys: str) -> str:
+        """The first of `keys` that has a value, as written in the file, without its quotes."""
+        for key in keys:
+            value = self.meta.get(key)
+            if isinstance(value, str) and value.strip():
+                return value.strip()
+            if value is not None and not isinstance(value, str | dict | list):
+                # 010, 1.10 and 2025-01-02T10:00 are not what a YAML loader makes of them
+                return self.raw(key) or str(value)
+        return ""
+
+    def raw(self, key: str) -> str:
+        """The value's own characters on the line of `key`, "" if it has none."""
+        entry = self._entry(key)
+        return self._line(entry).value if entry else ""
+
+    def line_of(self, key: str) -> int:
+        """1-based line of the entry that counts (the last one), 0 if there is none."""
+        entry = self._entry(key)
+        return entry.start + 1 if entry else 0
+
+    def _entry(self, key: str) -> Entry | None:
+        return _find(lines_of(self.data), self.block, key) if self.block else None
+
+    def _line(self, entry: Entry) -> Line:
+        glued = bool(self.block and _is_glued(self.block, entry))
+        return Line.of(lines_of(self.data)[entry.start], glued)
+
+
+def _oddities(data: bytes, lines: list[str]) -> list[Diagnosis]:
+    odd = []
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = len(data[: exc.start].splitlines()) or 1
+        odd.append(Diagnosis("not-utf8", "not all of it is UTF-8", line, "save it as UTF-8"))
+    marked = next((i for i, line in enumerate(lines) if line.startswith("<<<<<<< ")), None)
+    if marked is not None:
+        message = "an unfinished merge stands in the file"
+        odd.append(Diagnosis("merge-conflict", message, marked + 1, "finish the merge"))
+    return odd
+
+
+def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
+    """`**Status:** x` lines above the first rule or second heading."""
+    fields: dict[str, Any] = {}
+    for line in map(bare, lines[start : start + _HEADER]):
+        if is_fence(line) or line.startswith(("##", "```", "~~~")):
+            break
+        if found := _BOLD.match(line):
+            fields.setdefault(found[1].strip().lower().replace(" ", "_"), found[2].strip())
+    return fields
+
+
+def _find(lines: list[str], block: Block, key: str) -> Entry | None:
+    return next((e for e in reversed(entries_in(lines, block)) if e.key == key), None)
+
+
+# -- edits: bytes in, bytes out, all but the named lines as they were ------------------------------
+
+
+def set_field(data: bytes, key: str, value: Value) -> bytes:
+    """The file with `key: value`, in the old value's quotes, its comment and line end kept.
+
+    The last entry is edited if the key stands twice. A missing key is inserted after `status:`, or
+    at the end of the block; a missing block is put at the top of the file.
+    """
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
+        raise ValueError(f"not a key: {key!r}")
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    if block is None:
+        head, rest = _with_block(lines, f"{key}: {_written(value)}")
+        return _bytes(head + rest)
+    entry = _find(lines, block, key)
+    if entry is None:
+        return _bytes(_inserted(lines, block, [f"{key}: {_written(value)}"]))
+    line = Line.of(lines[entry.start], _is_glued(block, entry))
+    if line.value and entry.end == entry.start + 1 and _same(line.value, value):
+        return data
+    # a value of several lines (block scalar, list) is replaced with all of them
+    edited = line.with_value(_written(value, line.value))
+    return _bytes([*lines[: entry.start], edited, *lines[entry.end :]])
+
+
+def remove_field(data: bytes, key: str) -> bytes:
+    """The file without any entry `key`."""
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    if block is None:
+        return data
+    for entry in reversed(entries_in(lines, block)):
+        if entry.key == key:
+            rest = "---" + _end_of(lines[entry.end - 1]) if _is_glued(block, entry) else ""
+            lines[entry.start : entry.end] = [_mark(lines[entry.start]) + rest]
+    return _bytes(lines)
+
+
+def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
+    """The file with `key:` and below it `lines`: indented YAML without line ends.
+
+    Replaces all lines of the key's last entry, or inserts it at the end of the block.
+    """
+    if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
+        raise ValueError("the lines of a block are indented and hold no line end")
+    held = lines_of(data)
+    block, _ = locate(held)
+    if block is None:
+        head, rest = _with_block(held, f"{key}:")
+        end = _line_end(held)
+        return _bytes([*head[:2], *(line + end for line in lines), *head[2:], *rest])
+    entry = _find(held, block, key)
+    if entry is None:
+        return _bytes(_inserted(held, block, [f"{key}:", *lines], last=True))
+    end = _line_end(held)
+    line = Line.of(held[entry.start], _is_glued(block, entry))
+    tail = ["---" + end] if _is_glued(block, entry) else []
+    keep = not line.value and not tail and bool(_end_of(held[entry.start]))
+    first = held[entry.start] if keep else f"{line.head}{end}"
+    new = [first, *(line + end for line in lines), *tail]
+    return _bytes([*held[: entry.start], *new, *held[entry.end :]])
+
+
+def _bytes(lines: list[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _is_glued(block: Block, entry: Entry) -> bool:
+    return block.closing is Closing.GLUED and entry.end == block.last
+
+
+def _end_of(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
+
+
+def _line_end(lines: list[str]) -> str:
+    return next((end for line in lines if (end := _end_of(line))), "\n")
+
+
+def _mark(line: str) -> str:
+    return line[: len(line) - len(without_mark(line))]
+
+
+def _with_block(lines: list[str], first: str) -> tuple[list[str], list[str]]:
+    """A new block of one line, and the file below it."""
+    end = _line_end(lines)
+    if not lines:
+        return [f"---{end}", first + end, f"---{end}"], []
+    head = [f"{_mark(lines[0])}---{end}", first + end, f"---{end}"]
+    return head, [end, without_mark(lines[0]), *lines[1:]]
+
+
+def _inserted(lines: list[str], block: Block, new: list[str], last: bool = False) -> list[str]:
+    found = entries_in(lines, block)
+    status = next((e for e in reversed(found) if e.key == "status"), None)
+    at = status.end if status and not last else _last_line(lines, block, found)
+    if block.closing is Closing.GLUED:
+        at = min(at, found[-1].start)
+    end = _line_end(lines)
+    before = lines[:at]
+    if before and not _end_of(before[-1]):
+        before[-1] += end
+    return [*before, *(line + end for line in new), *lines[at:]]
+
+
+def _last_line(lines: list[str], block: Block, found: Sequence[Entry]) -> int:
+    if block.closing is Closing.OPEN and found:
+        return found[-1].end
+    return block.last
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+def _same(old: str, value: Value) -> bool:
+    """Whether the characters on the line already mean `value`."""
+    loaded, problem = load(f"k: {old}\n")
+    if problem or not isinstance(loaded, dict):
+        return False
+    known = loaded["k"]
+    return type(known) is type(value) and bool(known == value)
+
+
+def _written(value: Value, old: str = "") -> str:
+    """`value` as YAML on one line, in the quotes of `old` where they fit."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_item(_clean(item)) for item in value) + "]"
+    if not isinstance(value, str):
+        return _plain(value)
+    value = _clean(value)
+    if old[:1] == "'" and value.isprintable():
+        return "'" + value.replace("'", "''") + "'"
+    return _quoted(value) if old[:1] == '"' or not _reads_back(value) else value
+
+
+def _clean(value: str) -> str:
+    """Without lone surrogates, which no YAML holds."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _plain(value: int | float | bool | date | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _quoted(value: str) -> str:
+    """A double-quoted scalar: JSON is one, as long as nothing in it needs two escapes."""
+    if value.isprintable():
+        return json.dumps(value, ensure_ascii=False)
+    return '"' + "".join(_escaped(char) for char in value) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return json.dumps(char, ensure_ascii=False)[1:-1]
+    return f"\\U{ord(char):08x}"
+
+
+def _reads_back(value: str) -> bool:
+    """Whether the plain text means itself (a fence may be glued to a value that ends in `-`)."""
+    plain = value.isprintable() and value == value.strip() and not value.endswith("-")
+    return bool(plain and load(f"k: {value}\n")[0] == {"k": value})
+
+
+def _item(item: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z][\w./ -]*", item) and load(f"[{item}]\n")[0] == [item]
+    return item if plain else _quoted(item)

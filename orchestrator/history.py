@@ -1,0 +1,96 @@
+"""A family's history and receipts: append-only JSON lines in `_WORK_ORDERS/.receipts/` (DESIGN 2.7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.files import append_line
+
+FOLDER = ".receipts"
+
+
+def now() -> str:
+    """The time as the history writes it: UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class History:
+    """The records of one family, oldest first. A torn last line (a crash) is passed over."""
+
+    def __init__(self, board: Path, family: str) -> None:
+        self.path = board / FOLDER / f"{family}.jsonl"
+        self._records: list[dict[str, Any]] | None = None
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        if self._records is None:
+            self._records = list(_read(self.path))
+        return self._records
+
+    def append(self, kind: str, /, **fields: Any) -> dict[str, Any]:
+        """Write one record durably and return it."""
+        record = {"type": kind, "at": now(), **fields}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        append_line(self.path, json.dumps(record, ensure_ascii=False, default=str))
+        self.records.append(record)
+        return record
+
+    def of(self, *kinds: str) -> Iterable[dict[str, Any]]:
+        """The records of these types, oldest first."""
+        return (r for r in self.records if r["type"] in kinds)
+
+    def latest(self, kind: str, /, **fields: Any) -> dict[str, Any] | None:
+        """The newest record of a type whose fields have these values."""
+        for record in reversed(self.records):
+            if record["type"] == kind and all(record.get(k) == v for k, v in fields.items()):
+                return record
+        return None
+
+    def artifacts(self) -> dict[str, dict[str, Any]]:
+        """What agents last reported: path → stage, agent, sha256, state ("written" or "kept")."""
+        found: dict[str, dict[str, Any]] = {}
+        for report in self.of("report"):
+            for item in report.get("artifacts", ()):
+                found[item["path"]] = {
+                    "stage": report["stage"],
+                    "agent": report["agent"],
+                    "ticket": report["ticket"],
+                    "sha256": item["sha256"],
+                    "state": item["state"],
+                }
+        return found
+
+    def written_by(self, agent: str) -> dict[str, str]:
+        """sha256 of what an agent itself wrote last, by path (DESIGN 5.6)."""
+        written: dict[str, str] = {}
+        for report in self.of("report"):
+            if report["agent"] == agent:
+                for item in report.get("artifacts", ()):
+                    if item["state"] == "written":
+                        written[item["path"]] = item["sha256"]
+        return written
+
+
+def _read(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("type"), str):
+            yield record
+
+
+def canonical(data: Mapping[str, Any]) -> bytes:
+    """The bytes over which digests are taken: sorted keys, no spaces, UTF-8."""
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+    ).encode()

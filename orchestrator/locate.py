@@ -1,0 +1,74 @@
+"""Finding a ticket's workflow (DESIGN 4.4): given, named in the ticket, or by convention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.config import Settings
+from orchestrator.errors import UnsafePathError, WorkflowError
+from orchestrator.files import inside
+from orchestrator.reader import read_workflow
+from orchestrator.ticket import Ticket
+from orchestrator.workflow import Workflow
+
+#: for tickets without a workflow of their own (DESIGN 4.6)
+DEFAULT = "work-order.md"
+SHIPPED = Path(__file__).parent / "workflows"
+
+
+def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | None) -> Workflow:
+    """Read the workflow of a ticket.
+
+    `given` (the command line, or the record) is taken as it is; a name in the ticket has to lie in
+    the workspace. Raises WorkflowError (code `no-such-workflow`) naming where it was looked for.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise WorkflowError(
+                "there is no such workflow",
+                path=given,
+                code="no-such-workflow",
+                hint="put the file back, or name another with --workflow",
+            )
+        return _read(given, root, ticket)
+    if ticket.workflow:
+        return _read(_named(root, settings, ticket), root, ticket)
+    for folder in settings.workflows:
+        default = root / folder / DEFAULT
+        if default.is_file():
+            return _read(default, root, ticket)
+    return _read(SHIPPED / DEFAULT, root, ticket)
+
+
+def _read(path: Path, root: Path, ticket: Ticket) -> Workflow:
+    variables = {
+        "id": ticket.id,
+        "title": ticket.title or ticket.id,
+        "owner": ticket.owner or "",
+        "priority": str(ticket.priority or ""),
+    }
+    return read_workflow(path, root=root, variables=variables)
+
+
+def _named(root: Path, settings: Settings, ticket: Ticket) -> Path:
+    """The file that the ticket names, also under the folders where agents keep workflows."""
+    assert ticket.workflow
+    tried = []
+    for candidate in (ticket.workflow, *(f"{f}/{Path(ticket.workflow).name}" for f in settings.workflows)):
+        tried.append(candidate)
+        try:
+            path = inside(root, candidate)
+        except UnsafePathError as exc:
+            raise WorkflowError(
+                f"the ticket names a workflow outside the workspace: {ticket.workflow}",
+                path=ticket.path,
+                code="no-such-workflow",
+            ) from exc
+        if path.is_file():
+            return path
+    raise WorkflowError(
+        f"the workflow that the ticket names is not there: {ticket.workflow}",
+        path=ticket.path,
+        code="no-such-workflow",
+        hint=f"looked for {', '.join(dict.fromkeys(tried))}",
+    )

@@ -1,0 +1,222 @@
+"""Markdown as a flat list of blocks with their lines: what the workflow reader works on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+
+class Kind(StrEnum):
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    ITEM = "item"
+    FENCE = "fence"
+    TABLE = "table"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table's row: its cells, white space collapsed."""
+
+    cells: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One block of a document. Lines are 1-based; `end` is the last one."""
+
+    kind: Kind
+    line: int
+    end: int
+    #: the words after the label, soft line breaks as one space; a fence's content as it stands
+    text: str = ""
+    #: a bold lead ("Done when", "Part A: Importer"), without its colon
+    label: str = ""
+    #: label and text, markdown as written
+    markdown: str = ""
+    #: a heading's level; the depth of lists around anything else
+    level: int = 0
+    #: the number that an ordered item carries in the source
+    number: int | None = None
+    #: a checkbox: ticked or not
+    box: bool | None = None
+    language: str = ""
+    rows: tuple[Row, ...] = ()
+    #: a fence that the end of the file closes
+    unclosed: bool = False
+    #: a heading made by a line of dashes below it
+    underlined: bool = False
+
+    @property
+    def said(self) -> str:
+        """`label: text` without bold marks, for matching words like "Done when"."""
+        return f"{self.label}: {self.text}" if self.label else self.text
+
+    @property
+    def is_label(self) -> bool:
+        """A bold line that heads what follows."""
+        return bool(self.label) and not self.text and self.box is None
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable("table").disable("inline")
+
+
+_LABEL = re.compile(
+    r"(\*\*|__)(?=\S)(?P<inner>.+?)(?<=\S)\1(?P<colon>\s*[:—–])?\s*(?P<rest>.*)", re.DOTALL
+)
+_KEYWORD = re.compile(
+    r"(?:done[ -]when|(?:if|on|when)\s+(?:it\s+)?(?:pass|fail)\w*)\b.*[:—–]", re.IGNORECASE
+)
+_BOX = re.compile(r"\[([ xX])\](?:\s+|$)(.*)", re.DOTALL)
+
+
+def label_of(text: str) -> tuple[str, str]:
+    """(label, rest) of a paragraph: a bold lead that ends with a colon or is all of its line."""
+    found = _LABEL.fullmatch(text)
+    if found is None:
+        return "", text
+    inner, rest = found["inner"].strip(), found["rest"].strip()
+    if found["colon"] or inner.endswith((":", "—", "–")) or not rest:
+        return inner.rstrip(":—– "), rest
+    return "", text
+
+
+def pieces(text: str) -> tuple[Piece, ...]:
+    """The blocks of a document in order. `text` has `\\n` line ends."""
+    lines = text.split("\n")
+    return tuple(_Walk(lines).run(_parser().parse(text)))
+
+
+class _Walk:
+    """One pass over the parser's tokens."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        #: (number, still without its first paragraph) of the list items around
+        self.items: list[list[int | bool | None]] = []
+        self.quotes = 0
+
+    def run(self, tokens: list[Token]) -> Iterator[Piece]:
+        index = 0
+        while index < len(tokens):
+            token = tokens[index]
+            if token.type == "table_open":
+                close = self._closing(tokens, index, "table_close")
+                yield self._table(tokens[index:close])
+                index = close
+            elif token.type == "list_item_open":
+                self.items.append([int(token.info) if token.info.isdigit() else None, True])
+            elif token.type == "list_item_close":
+                self.items.pop()
+            elif token.type in ("blockquote_open", "blockquote_close"):
+                self.quotes += 1 if token.type.endswith("open") else -1
+            elif token.type == "fence":
+                yield self._fence(token)
+            elif token.type in ("heading_open", "paragraph_open"):
+                yield from self._inline(token, tokens[index + 1])
+            index += 1
+
+    @staticmethod
+    def _closing(tokens: list[Token], index: int, kind: str) -> int:
+        return next(i for i in range(index, len(tokens)) if tokens[i].type == kind)
+
+    def _span(self, token: Token) -> tuple[int, int]:
+        start, end = token.map or (0, 1)
+        return start + 1, end
+
+    def _inline(self, opening: Token, inline: Token) -> Iterator[Piece]:
+        line, end = self._span(opening)
+        if opening.type == "heading_open" and not self.items and not self.quotes:
+            content = " ".join(inline.content.split())
+            yield Piece(
+                Kind.HEADING,
+                line,
+                end,
+                content,
+                markdown=content,
+                level=int(opening.tag[1]),
+                underlined=opening.markup == "-",
+            )
+            return
+        for offset, content in _segments(inline.content):
+            yield self._words(content, line + offset)
+
+    def _words(self, content: str, line: int) -> Piece:
+        markdown = " ".join(content.split())
+        piece = Piece(
+            Kind.PARAGRAPH,
+            line,
+            line + content.count("\n"),
+            markdown=markdown,
+            level=len(self.items),
+        )
+        if self.items and self.items[-1][1]:
+            number = self.items[-1][0]
+            self.items[-1][1] = False
+            piece = replace(piece, kind=Kind.ITEM, number=number if type(number) is int else None)
+            box = _BOX.fullmatch(markdown)
+            if box:
+                return replace(piece, box=box[1] != " ", text=box[2])
+        label, rest = label_of(markdown)
+        return replace(piece, label=label, text=rest)
+
+    def _fence(self, token: Token) -> Piece:
+        line, end = self._span(token)
+        language = token.info.split()[0].lower() if token.info.strip() else ""
+        last = self.lines[end - 1].strip(" >\t") if end <= len(self.lines) else ""
+        closed = (
+            end - line >= 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
+        )
+        if self.items:
+            self.items[-1][1] = False
+        return Piece(
+            Kind.FENCE,
+            line,
+            end,
+            token.content,
+            level=len(self.items),
+            language=language,
+            unclosed=not closed,
+        )
+
+    def _table(self, tokens: list[Token]) -> Piece:
+        line, end = self._span(tokens[0])
+        rows: list[Row] = []
+        for token in tokens:
+            if token.type == "tr_open":
+                rows.append(Row((), self._span(token)[0]))
+            elif token.type == "inline":
+                cell = " ".join(token.content.split())
+                rows[-1] = replace(rows[-1], cells=(*rows[-1].cells, cell))
+        return Piece(Kind.TABLE, line, end, rows=tuple(rows), level=len(self.items))
+
+
+def _segments(content: str) -> Iterator[tuple[int, str]]:
+    """A paragraph cut before each line that a label or a keyword begins, with line offsets."""
+    start, kept = 0, list[str]()
+    for offset, line in enumerate(content.split("\n")):
+        words = line.strip()
+        begins = label_of(words)[0] or _KEYWORD.match(words)
+        after_label = len(kept) == 1 and label_of(kept[0].strip()) == (
+            label_of(kept[0].strip())[0],
+            "",
+        )
+        if kept and (begins or (after_label and label_of(kept[0].strip())[0])):
+            yield start, "\n".join(kept)
+            start, kept = offset, []
+        kept.append(line)
+    if kept:
+        yield start, "\n".join(kept)

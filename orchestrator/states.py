@@ -1,0 +1,141 @@
+"""The states and the one table of legal transitions (DESIGN 3); pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.errors import IllegalMoveError
+
+
+class FolderRole(StrEnum):
+    """What a board folder is for, whatever its number."""
+
+    INBOX = "INBOX"
+    TRIAGE = "TRIAGE"
+    DESIGN = "DESIGN"
+    REVIEW = "REVIEW"
+    BUILD = "BUILD"
+    QA = "QA"
+    USER_REVIEW = "USER_REVIEW"
+    COMPLETE = "COMPLETE"
+    ARCHIVE = "ARCHIVE"
+    BACKLOG = "BACKLOG"
+    HOLD = "HOLD"
+
+
+class Who(StrEnum):
+    """The parts that move tickets. Which agent plays which part is configuration."""
+
+    TRIAGER = "triager"
+    MAKER = "maker"
+    INSPECTOR = "inspector"
+    GATE = "gate"
+    CONDUCTOR = "conductor"
+    USER = "USER"
+
+
+class Event(StrEnum):
+    TRIAGE = "triage"
+    BIRTH = "split"
+    ROUTE = "route"
+    HAND_OVER = "hand over"
+    PASS = "pass"
+    FAIL = "fail"
+    STRIKE_OUT = "strike out"
+    ASK = "ask"
+    RETURN = "approve"
+    COMPLETE = "approve (end)"
+    SEND_BACK = "send back"
+    HOLD = "hold"
+    RESUME = "resume"
+    ARCHIVE = "archive"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    REOPEN = "reopen"
+
+
+ANY = frozenset(FolderRole)
+_R = FolderRole
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One row: `who` may cause `event` on a ticket in one of `sources`, which takes it to `targets`."""
+
+    who: frozenset[Who]
+    event: Event
+    sources: frozenset[FolderRole]
+    #: more than one where the record says which (where it came from)
+    targets: frozenset[FolderRole]
+    also: str = ""
+
+
+def _row(who: str, event: Event, sources: str, targets: str, also: str = "") -> Transition:
+    def roles(text: str) -> frozenset[FolderRole]:
+        return ANY if text == "any" else frozenset(_R(word) for word in text.split())
+
+    return Transition(
+        frozenset(Who(word) for word in who.split()), event, roles(sources), roles(targets), also
+    )
+
+
+_WORKING = "TRIAGE DESIGN REVIEW BUILD QA INBOX BACKLOG USER_REVIEW"
+
+#: DESIGN 3.2: the engine, the diagram in the docs and the tests are made from this table
+TABLE: tuple[Transition, ...] = (
+    _row("triager", Event.TRIAGE, "INBOX", "TRIAGE"),
+    _row("triager", Event.BIRTH, "INBOX TRIAGE", "BUILD", "children are born in BUILD"),
+    _row("triager", Event.ROUTE, "TRIAGE DESIGN REVIEW", "BUILD DESIGN REVIEW"),
+    _row("maker", Event.HAND_OVER, "BUILD DESIGN", "QA", "owner: the inspector"),
+    _row("inspector", Event.PASS, "QA", "USER_REVIEW", "owner USER"),
+    _row("inspector gate", Event.FAIL, "QA BUILD USER_REVIEW", "BUILD", "failure_count counts"),
+    _row("conductor", Event.STRIKE_OUT, _WORKING, "HOLD", "at failure_limit; owner USER"),
+    _row("conductor", Event.ASK, "any", "USER_REVIEW", "the parent; where it came from is kept"),
+    _row("USER", Event.RETURN, "USER_REVIEW", _WORKING, "where it came from"),
+    _row("USER", Event.COMPLETE, "USER_REVIEW", "COMPLETE", "the whole family, at the end"),
+    _row("USER", Event.SEND_BACK, "QA BUILD USER_REVIEW DESIGN", "BUILD", "a new attempt"),
+    _row("USER", Event.SEND_BACK, "USER_REVIEW", "TRIAGE", "the parent of children"),
+    _row("USER", Event.HOLD, "any", "HOLD", "hold_reason, held_at, held_from"),
+    _row("USER", Event.RESUME, "HOLD", _WORKING, "held_from; the count is set to 0"),
+    _row("USER", Event.ARCHIVE, "any", "ARCHIVE"),
+    _row("USER", Event.SHELVE, "TRIAGE HOLD", "BACKLOG"),
+    _row("USER", Event.UNSHELVE, "BACKLOG", "TRIAGE HOLD"),
+    _row("USER", Event.REOPEN, "COMPLETE ARCHIVE", "TRIAGE", "a new round, count 0"),
+)
+
+
+def legal(who: Who, event: Event, source: FolderRole, target: FolderRole) -> bool:
+    """Whether the table has a row for this move."""
+    return any(
+        who in row.who and row.event is event and source in row.sources and target in row.targets
+        for row in TABLE
+    )
+
+
+def require(who: Who, event: Event, source: FolderRole, target: FolderRole) -> None:
+    """Raise IllegalMoveError, saying what would be legal, unless the table has the move."""
+    if legal(who, event, source, target):
+        return
+    options = sorted(
+        f"{row.event.value} → {'/'.join(sorted(row.targets))}"
+        for row in TABLE
+        if who in row.who and source in row.sources and len(row.targets) < 4
+    )
+    raise IllegalMoveError(
+        f"{who.value} cannot '{event.value}' a ticket from {source} to {target}",
+        hint=f"from {source}, {who.value} can: {', '.join(options) or 'nothing'}",
+    )
+
+
+def wish(source: FolderRole, target: FolderRole) -> Event | None:
+    """The event by which USER may take a ticket from `source` to `target`, if any (DESIGN 2.2)."""
+    wishes = (
+        Event.HOLD,
+        Event.ARCHIVE,
+        Event.SHELVE,
+        Event.UNSHELVE,
+        Event.REOPEN,
+        Event.RESUME,
+    )
+    return next((e for e in wishes if source != target and legal(Who.USER, e, source, target)), None)

@@ -1,0 +1,341 @@
+"""A ticket: one markdown file of the board, its keys folded to one vocabulary."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator import diagnosis, markdown
+from orchestrator.block import Diagnosis, lines_of
+from orchestrator.errors import UnsafePathError
+from orchestrator.files import read
+from orchestrator.folders import Folders
+from orchestrator.frontmatter import Document
+from orchestrator.states import FolderRole
+from orchestrator.workflow import Statement, StatementKind
+
+ID_KEYS = ("id", "work_order_id", "wo")
+OWNER_KEYS = ("owner", "assigned_to")
+PARENT_KEYS = ("parent", "parent_ticket", "parent_epic", "epic_ref")
+CHILD_KEYS = ("children", "child_tickets", "child_wos", "child_work_orders")
+DEPENDENCY_KEYS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
+CREATED_KEYS = ("created", "created_date", "created_at", "date", "date_created", "filed")
+
+_NUMBER = r"\d+(?:\.\d+|-\d{3,}|-?[A-Za-z])?(?=[-_. ]|$)"
+_NAME = re.compile(
+    rf"(?:(?:WO|GO)[-_](?:{_NUMBER}|[A-Z]\d+[a-z]?(?=[-_. ]|$)|EPIC-\d+"
+    r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*(?=[-_. ]|$))"
+    rf"|[A-Z][A-Z0-9]*-{_NUMBER})"
+)
+#: what may be an id at all: it becomes part of file names
+_ID = re.compile(r"[^\W_][\w.-]{0,79}")
+_ID_IN_PROSE = re.compile(r"\b[A-Z][A-Z0-9]*[-_](?:\d\w*|(?<=WO[-_])[A-Z]\w*)(?:[.-]\w+)*")
+_NOTHING = re.compile(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)
+_CHAIN = re.compile(r"\s*(?:→|⇒|->|=>|,|;|/|\+|&|\|)\s*|\s+and\s+|\s*\(")
+_PLACEHOLDER = re.compile(r"[A-Z]+[-_](?:N{2,}|X{2,}|#+)[a-z]?")
+_PIPELINE = re.compile(
+    r"\bPipeline(?: workflow)?\**\s*:\s*\**\s*(?:`([^`\n]+)`|(\S+\.md)\b)", re.IGNORECASE
+)
+#: a few words may stand before it, a title's id with a colon may not
+_ACCEPTANCE = re.compile(
+    r"[\W\d]*(?:[\w-]+\s+){0,3}"
+    r"(?:acceptance (?:criteria|criterion|tests?)|definition of done|done when)\b",
+    re.IGNORECASE,
+)
+_PROHIBITION = re.compile(
+    r"\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)?(?P<text>(?:\*\*|__)?do(?:es)? not\b.*)", re.IGNORECASE
+)
+#: a title stands within so many lines
+_HEADER = 60
+_REASON = re.compile(r"\s+(?:—|–|--|-)\s+")
+
+
+def id_from_name(name: str) -> str:
+    """The id that a file name begins with, "" if none: `WO-231b_Slug.md` is WO-231b."""
+    found = _NAME.match(unicodedata.normalize("NFC", name))
+    return found.group() if found else ""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One ticket as it lay on the board when it was read. Texts are as in the file."""
+
+    id: str
+    #: the file, below the workspace's root as that was given
+    path: Path
+    #: its place below the board, "03_BUILD"; "" on the board itself
+    folder: str = ""
+    role: FolderRole | None = None
+    title: str = ""
+    #: "" where the file gives none
+    status: str = ""
+    #: the first role of a chain; PENDING… and UNASSIGNED as they stand
+    owner: str = ""
+    parent: str = ""
+    children: tuple[str, ...] = ()
+    #: child → the role named beside it
+    child_roles: dict[str, str] = field(default_factory=dict, hash=False)
+    depends_on: tuple[str, ...] = ()
+    #: what the dependencies say besides ids
+    depends_note: str = ""
+    failure_count: int = 0
+    created: str = ""
+    priority: str = ""
+    #: the workflow that the ticket names, as written
+    workflow: str = ""
+    #: whether it carries a family's record (`flow:`)
+    conducted: bool = False
+    #: path relative to the workspace
+    source: str = ""
+    #: the id stands in the frontmatter, not in the file's name only
+    own_id: bool = False
+    #: a file on the board that is no ticket: a template, a note, a read-me
+    note: bool = False
+    diagnoses: tuple[Diagnosis, ...] = ()
+
+    @classmethod
+    def read(
+        cls, path: Path, folders: Folders, root: Path | None = None, *, limit: int = 2
+    ) -> Ticket:
+        """Read a ticket. A file that cannot be read gives a ticket that says so.
+
+        `root` is the workspace, `folders` knows the board below it; without `root` the ticket's
+        folder is the last one of `path`. Raises FileNotFoundError.
+        """
+        folder = folders.folder_of(path, root)
+        source = path.relative_to(root).as_posix() if root else f"{folder}/{path.name}"
+        place: dict[str, Any] = {"path": path, "folder": folder, "source": _clean(source)}
+        place["role"] = folders.role_of(folder)
+        try:
+            data = read(path)
+        except FileNotFoundError:
+            raise
+        except (UnsafePathError, OSError) as exc:
+            return cls._unreadable(exc, place)
+        return cls._of(Document.parse(data), place, limit)
+
+    @classmethod
+    def _unreadable(cls, exc: Exception, place: dict[str, Any]) -> Ticket:
+        named = id_from_name(place["path"].name)
+        linked = isinstance(exc, UnsafePathError)
+        code, why = ("link", "is a link") if linked else ("unreadable", str(exc))
+        found = Diagnosis(
+            code, why, 0, "put the file itself here" if linked else "check its rights"
+        )
+        return cls(named, note=not named, diagnoses=(found,), **place)
+
+    @classmethod
+    def _of(cls, document: Document, place: dict[str, Any], limit: int) -> Ticket:
+        own, named = _own_id(document), id_from_name(place["path"].name)
+        children, hints = _children(document)
+        depends, note = _dependencies(document)
+        ticket = cls(
+            id=own or named or unicodedata.normalize("NFC", _clean(place["path"].stem)),
+            title=_title(document, own or named, place["path"].stem),
+            status=_clean(document.text("status")),
+            owner=_owner(document),
+            parent=_parent(document),
+            children=children,
+            child_roles=hints,
+            depends_on=depends,
+            depends_note=note,
+            failure_count=_count(document.meta.get("failure_count")),
+            created=_clean(document.text(*CREATED_KEYS)),
+            priority=_clean(document.text("priority")),
+            workflow=_workflow(document),
+            conducted=isinstance(document.meta.get("flow"), dict),
+            own_id=bool(own),
+            note=_is_note(document, own, named),
+            **place,
+        )
+        return ticket._diagnosed(document, limit)
+
+    def _diagnosed(self, document: Document, limit: int) -> Ticket:
+        if _PLACEHOLDER.fullmatch(self.id) or self.folder.split("/")[0] == "TEMPLATES":
+            found = Diagnosis("template", "a template, not a ticket")
+            ticket = Ticket(
+                "", self.path, self.folder, source=self.source, note=True, diagnoses=(found,)
+            )
+        else:
+            odd = diagnosis.of_ticket(self, document, limit)
+            ticket = _with_diagnoses(self, odd)
+        ticket.__dict__["document"] = document
+        return ticket
+
+    # -- what is read when it is asked for ---------------------------------------------------
+
+    @cached_property
+    def document(self) -> Document:
+        """The file's content: as first read, or as it is now if the ticket came from an index."""
+        return Document.parse(read(self.path))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The frontmatter."""
+        return self.document.meta
+
+    @property
+    def body(self) -> str:
+        """The markdown below the frontmatter."""
+        return self.document.body
+
+    @property
+    def flow(self) -> dict[str, Any] | None:
+        """The family's record, if this is a conducted parent."""
+        flow = self.meta.get("flow") if self.conducted else None
+        return flow if isinstance(flow, dict) else None
+
+    def section(self, heading: str) -> str | None:
+        """What stands below a heading of the body."""
+        return markdown.section(self.body, heading)
+
+    def boxes(self) -> tuple[markdown.Box, ...]:
+        """The checklist items outside code."""
+        return tuple(markdown.boxes(self._lines, self._start))
+
+    def acceptance(self) -> tuple[Statement, ...]:
+        """What the ticket itself demands: boxes of its acceptance criteria, and prohibitions."""
+        found = [*self._criteria(), *self._prohibitions()]
+        return tuple(sorted(found, key=lambda statement: statement.line))
+
+    def _criteria(self) -> Iterator[Statement]:
+        for box in self.boxes():
+            if any(_ACCEPTANCE.match(text) for text in box.above):
+                yield self._statement(
+                    StatementKind.ACCEPTANCE, box.text, box.line, box.group, box.ticked
+                )
+
+    def _prohibitions(self) -> Iterator[Statement]:
+        for line in markdown.placed(self._lines, self._start):
+            if found := _PROHIBITION.match(line.text):
+                text = _REASON.split(found["text"], maxsplit=1)[0].strip()
+                yield self._statement(
+                    StatementKind.PROHIBITION, text.replace("**", ""), line.at, line.group
+                )
+
+    def _statement(
+        self, kind: StatementKind, text: str, at: int, group: str, ticked: bool = False
+    ) -> Statement:
+        return Statement(
+            text, kind, self.source, at + 1, group=group, ticked=ticked, ticket=self.id
+        )
+
+    @property
+    def _lines(self) -> list[str]:
+        return lines_of(self.document.data)
+
+    @property
+    def _start(self) -> int:
+        return self.document.body_line - 1
+
+
+def _with_diagnoses(ticket: Ticket, found: Iterable[Diagnosis]) -> Ticket:
+    object.__setattr__(ticket, "diagnoses", tuple(found))
+    return ticket
+
+
+# -- folding -------------------------------------------------------------------------------------
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates (bytes that were no UTF-8), so that it can be printed."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _own_id(document: Document) -> str:
+    text = unicodedata.normalize("NFC", document.text(*ID_KEYS))
+    return text if _ID.fullmatch(text) else ""
+
+
+def _is_note(document: Document, own: str, named: str) -> bool:
+    """A file that neither says nor shows that it is a ticket."""
+    if any(d.code == "leading-rule" for d in document.diagnoses):
+        return True
+    if own or named[:2] in ("WO", "GO"):
+        return False
+    stated = {"status", *OWNER_KEYS} & set(document.meta)
+    return document.block is None or not stated
+
+
+def _title(document: Document, id: str, name: str) -> str:
+    """`title:`, else the first heading of level 1 or with the id, else the file's name."""
+    if title := document.text("title"):
+        return _clean(title)
+    for _, line in markdown.outside_code(document.body.splitlines()[:_HEADER]):
+        found = markdown.heading(line)
+        if found and (found[0] == 1 or (id and found[1].startswith(id))):
+            return _clean(found[1].removeprefix(id).lstrip(" :—–-") or found[1])
+    return _clean(re.sub(r"[_-]+", " ", name.removeprefix(id)).strip())
+
+
+def _owner(document: Document) -> str:
+    text = _clean(document.text(*OWNER_KEYS))
+    return next((part for part in _CHAIN.split(text) if part), "")
+
+
+def _count(value: Any) -> int:
+    digits = re.fullmatch(r"\s*(\d{1,6})\b.*", str(value), re.DOTALL)
+    return int(digits[1]) if digits and not isinstance(value, bool) else 0
+
+
+def _texts(document: Document, keys: Iterable[str]) -> Iterator[str]:
+    """Every text under the keys: a list's items, a text's comma-separated ids."""
+    for key in keys:
+        value = document.meta.get(key)
+        items = value if isinstance(value, list) else [document.text(key)]
+        for item in items:
+            text = _clean(str(item)).strip() if item is not None else ""
+            parts = re.split(r"\s*[,;]\s*", text)
+            yield from parts if all(_ID.fullmatch(part) for part in parts) else [text]
+
+
+def ids_in(text: str) -> tuple[str, ...]:
+    """The ids that a text names."""
+    return tuple(dict.fromkeys(_ID_IN_PROSE.findall(text)))
+
+
+def _dependencies(document: Document) -> tuple[tuple[str, ...], str]:
+    ids: list[str] = []
+    prose: list[str] = []
+    for text in _texts(document, DEPENDENCY_KEYS):
+        if not text or _NOTHING.match(text):
+            continue
+        if _ID_IN_PROSE.fullmatch(text):
+            ids.append(text)
+        else:
+            ids += ids_in(text)
+            prose.append(text)
+    return tuple(dict.fromkeys(ids)), "; ".join(prose)
+
+
+def _children(document: Document) -> tuple[tuple[str, ...], dict[str, str]]:
+    ids: dict[str, str] = {}
+    for text in _texts(document, CHILD_KEYS):
+        for part in re.split(r",\s*(?![^()]*\))", text):
+            named = ids_in(part)
+            role = re.search(r"\(\s*([A-Z][A-Z_]+)\b", part)
+            ids |= dict.fromkeys(named, role[1] if role else "")
+    return tuple(ids), {id: role for id, role in ids.items() if role}
+
+
+def _parent(document: Document) -> str:
+    text = _clean(document.text(*PARENT_KEYS))
+    if not text or _NOTHING.match(text):
+        return ""
+    return text if _ID.fullmatch(text) else next(iter(ids_in(text)), "")
+
+
+def _workflow(document: Document) -> str:
+    if named := document.text("pipeline_workflow"):
+        return _clean(named)
+    if "pipeline" not in document.body.lower():
+        return ""
+    for _, line in markdown.outside_code(document.body.splitlines()):
+        if found := _PIPELINE.search(line):
+            return _clean((found[1] or found[2]).strip())
+    return ""

@@ -1,0 +1,50 @@
+"""The child process of a built-in agent: `python -m orchestrator.worker NAME`, JSON in, JSON out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib.metadata import entry_points
+
+from orchestrator.agent import Agent, Job
+from orchestrator.errors import UsageError
+
+
+def load_agent(name: str) -> Agent:
+    """The agent registered under `orchestrate.agents`. Raises UsageError if there is none."""
+    for entry in entry_points(group="orchestrate.agents", name=name):
+        agent: Agent = entry.load()()
+        return agent
+    known = ", ".join(sorted(agent_names())) or "none"
+    raise UsageError(
+        f"there is no agent {name}",
+        code="no-such-agent",
+        hint=f"known: {known}; a command can take its place: [agents.{name}] command = [...]",
+    )
+
+
+def agent_names() -> frozenset[str]:
+    """The names of the registered agents."""
+    return frozenset(entry.name for entry in entry_points(group="orchestrate.agents"))
+
+
+def _keep_lock_to_this_process() -> None:
+    """Grandchildren (a database server) must not hold the family's lock."""
+    for fd in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, False)
+
+
+def main(argv: list[str]) -> int:
+    """Read a job from stdin, work, write the report to stdout; anything printed goes to stderr."""
+    _keep_lock_to_this_process()
+    job = Job.model_validate_json(sys.stdin.buffer.read())
+    with contextlib.redirect_stdout(sys.stderr):
+        report = load_agent(argv[1]).work(job)
+    sys.stdout.write(report.model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

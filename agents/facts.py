@@ -291,14 +291,14 @@ def _spans(printed: str, column: str) -> Iterator[Decimal]:
 
 
 def same_value(left: str, right: str) -> bool:
-    """Equal as numbers where both are numbers, else as text without case of true and false."""
+    """Equal as numbers where both are, else as text, whatever its white space and case of true."""
     try:
         return Decimal(left) == Decimal(right)
     except InvalidOperation:
         fold = {"true", "false"}
         if left.lower() in fold:
             return left.lower() == right.lower()
-        return left == right
+        return left.split() == right.split()
 
 
 def evidence_problem(evidence: Evidence | None, column: str, value: str) -> str:

@@ -12,8 +12,8 @@ from agents.render import render_markdown
 from orchestrator.agent import Job, NewTicket, Outcome, Report
 from orchestrator.board import Board
 from orchestrator.errors import TicketError
+from orchestrator.machine import birthplace
 from orchestrator.reader import read_workflow_text
-from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
 from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, StatementKind, Workflow
 
@@ -46,7 +46,7 @@ class Lead:
         parent = board.find(job.ticket)
         present = {c.id for c in stage.children if _find(board, c.id)}
         new = [
-            _child(job, workflow, board, parent, spec)
+            _child(job, workflow, board, parent, spec, stage)
             for spec in stage.children
             if spec.id not in present
         ]
@@ -225,7 +225,7 @@ def _label(text: str) -> str:
 
 
 def _child(
-    job: Job, workflow: Workflow, board: Board, parent: Ticket, spec: ChildSpec
+    job: Job, workflow: Workflow, board: Board, parent: Ticket, spec: ChildSpec, stage: Stage
 ) -> NewTicket:
     stages = _stages_of(workflow, spec)
     headline = spec.title or (stages[0].title if stages else parent.title)
@@ -234,7 +234,7 @@ def _child(
         id=spec.id,
         title=json.dumps(f"{headline} (child of {job.parent})", ensure_ascii=False),
         headline=headline,
-        folder=board.folders.for_role(FolderRole.BUILD),
+        folder=board.folders.for_role(birthplace(stage, spec.id)),
         agent=spec.agent,
         parent=job.parent,
         created=date.today().isoformat(),

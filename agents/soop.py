@@ -1,4 +1,4 @@
-"""SOOP writes the migration: from the stage's SQL, made re-runnable, proven before it is handed over."""
+"""SOOP writes the migration: from the stage's SQL, made re-runnable, and proven."""
 
 from __future__ import annotations
 

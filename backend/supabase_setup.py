@@ -32,7 +32,7 @@ def set_up(connection: Any) -> None:
 
 
 def as_user(uri: str, user: str) -> str:
-    """The same connection URI for another login of the embedded server (which trusts its socket)."""
+    """The same connection URI for another login; the embedded server trusts its socket."""
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(uri, user=user)

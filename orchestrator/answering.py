@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from orchestrator import machine, questions
 from orchestrator.asking import asked_sheet, checkpoint_sheet, exception_sheet, pose, sheet_now
-from orchestrator.board import normal_status
 from orchestrator.case import Case
 from orchestrator.errors import IllegalMoveError
 from orchestrator.family import Additions
@@ -15,6 +14,11 @@ from orchestrator.states import Event, FolderRole, wish
 
 #: keys beside the status that belong to an answer and go with it
 _BESIDE = ("accept", "target")
+
+
+def _taken() -> Additions:
+    """The wish in the status line is being carried out."""
+    return Additions(drop=_BESIDE, over_wishes=True)
 
 
 def record(case: Case, answer: str, **fields: object) -> None:
@@ -66,7 +70,7 @@ def _answer_in_files(case: Case, wishes: dict[str, str]) -> Answer | None:
 def _verb(case: Case, status: str) -> str | None:
     verb = questions.verb_of(status)
     final = case.flow.question is not None and case.flow.question.stage == case.plan.last.number
-    if verb is None and final and normal_status(status) is FolderRole.COMPLETE:
+    if verb is None and final and case.board.folders.role_of_status(status) is FolderRole.COMPLETE:
         return "approved"
     return verb
 
@@ -75,7 +79,7 @@ def _other_wishes(case: Case, wishes: dict[str, str]) -> list[str]:
     """Wishes that answer no question: hold, archive, resume, reopen; the rest is explained."""
     explained = []
     for member, status in wishes.items():
-        role = normal_status(status)
+        role = case.board.folders.role_of_status(status)
         place = case.flow.members[member]
         event = wish(place.at, role) if role is not None else None
         if event is Event.HOLD:
@@ -83,10 +87,10 @@ def _other_wishes(case: Case, wishes: dict[str, str]) -> list[str]:
             hold(case, member, reason)
         elif event is Event.RESUME and place.at is FolderRole.HOLD and role is place.held_from:
             record(case, "resume")
-            case.commit(machine.resume(case.flow, case.plan), "resumed by USER")
+            case.commit(machine.resume(case.flow, case.plan), "resumed by USER", _taken())
         elif event is Event.ARCHIVE and member == case.plan.parent:
             record(case, "archive")
-            case.commit(machine.archive(case.flow, case.plan), "archived by USER")
+            case.commit(machine.archive(case.flow, case.plan), "archived by USER", _taken())
         else:
             explained.append(_explain(case, member, status))
     return explained
@@ -147,13 +151,14 @@ def _approve(case: Case, answer: Answer, question: Question) -> None:
         target=sheet.target,
         via=answer.via,
         kind=question.kind.value,
+        attempt=case.flow.attempt(question.stage),
     )
     after = machine.approve(
         case.flow, case.plan, now(), target=sheet.target, accepted=accepted
     )
     if question.kind is QuestionKind.WORKFLOW:
         after = machine.repin(after, case.plan, case.workflow.sha256)
-    additions = Additions(drop=_BESIDE)
+    additions = Additions(drop=_BESIDE, over_wishes=True)
     if answer.words and answer.via != "file":
         additions.section(case.plan.parent, _words_section(question, "APPROVED", answer.words))
     case.commit(after, f"question {question.number} approved by USER", additions)
@@ -170,7 +175,7 @@ def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
     case.commit(
         machine.withdraw(case.flow, case.plan),
         f"question {question.number} withdrawn",
-        Additions(drop=_BESIDE),
+        Additions(drop=_BESIDE, over_wishes=True),
     )
     pose(case, stage, _fresh(case, question, old, changed), drop=_BESIDE)
     raise AnswerRefusedError(
@@ -214,7 +219,7 @@ def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
         attempts={str(k): v for k, v in after.attempts.items()},
         via=answer.via,
     )
-    additions = Additions(drop=_BESIDE)
+    additions = Additions(drop=_BESIDE, over_wishes=True)
     for member in named:
         additions.section(member, _back_section(stage.label, after.revision, answer.words))
     case.commit(after, f"sent back by USER: {', '.join(named)}", additions)
@@ -237,4 +242,4 @@ def hold(case: Case, member: str, reason: str) -> None:
         raise IllegalMoveError(f"{member} is on HOLD already", hint="orchestrate resume")
     record(case, "hold", words=reason, members=[member])
     after = machine.hold(case.flow, case.plan, member, reason)
-    case.commit(after, f"held by USER: {member}", Additions(drop=_BESIDE, hold_reason=reason))
+    case.commit(after, f"held by USER: {member}", Additions(drop=_BESIDE, over_wishes=True, hold_reason=reason))

@@ -14,6 +14,7 @@ from orchestrator.effects import Effect, EffectResult, open_runner
 from orchestrator.errors import OrchestrateError
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
+from orchestrator.gate import Receipt
 from orchestrator.flow import Approval, QuestionKind, State
 from orchestrator.history import now
 from orchestrator.questions import Sheet
@@ -143,7 +144,7 @@ def _close(case: Case, stage: Stage, sheet: Sheet) -> None:
     else:
         done = machine.finish(case.flow, case.plan, stage)
         case.commit(done, f"checkpoint {stage.checkpoint} passed", additions)
-    case.prove(stage, (Phase.POSITION,))
+    case.judge(stage, (Phase.POSITION,))
 
 
 def _expectations(case: Case, stage: Stage, sheet: Sheet) -> Sheet | None:
@@ -164,25 +165,22 @@ def _seen(sheet: Sheet) -> set[str]:
     return {s.key for s in sheet.unproven}
 
 
-def _judge(case: Case, stage: Stage, sheet: Sheet) -> list:  # type: ignore[type-arg]
+def _judge(case: Case, stage: Stage, sheet: Sheet) -> list[Receipt]:
+    """What waits for the answer or the target: this stage's, and the inspections' before it."""
     phases = (Phase.ANSWER, Phase.EFFECT)
     if not sheet.effects:
-        return case.prove(stage, phases)
+        return case.judge(stage, phases)
     runner = open_runner(sheet.target, case.root, case.settings.model_dump(mode="json"))
     try:
-        receipts = case.prove(stage, phases, target=runner.target)
-        for earlier in case.plan.stages:
-            if earlier.number < stage.number and case.plan.part(earlier) == "inspector":
-                later = case.prove(earlier, phases, target=runner.target)
-                receipts += [r for r in later if _judged_here(r)]
-        return receipts
+        earlier = [s for s in case.plan.stages if s.number < stage.number]
+        inspections = [s for s in earlier if case.plan.part(s) == "inspector"]
+        return [
+            receipt
+            for judged in (stage, *inspections)
+            for receipt in case.judge(judged, phases, target=runner.target)
+        ]
     finally:
         runner.close()
-
-
-def _judged_here(receipt: object) -> bool:
-    claims = getattr(receipt, "claims", ())
-    return any(c.phase in (Phase.EFFECT.value, Phase.ANSWER.value) for c in claims)
 
 
 def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str:
@@ -193,7 +191,7 @@ def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str
     lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
     lines += [f"- {r['title']} — {r['detail']} ({_mapping(r['figures'])})" if r["figures"] else
               f"- {r['title']} — {r['detail']}" for r in records if r["ok"]]
-    accepted = [name.rsplit(" @", 1)[0].split(":", 1)[-1] for name in case.flow.accepted]
+    accepted = [name.rsplit(" @", 1)[0] for name in case.flow.accepted]
     lines += [f"- accepted by USER though not met: {name}" for name in accepted]
     lines += ["", f"Closed {now()} by USER's answer; every receipt is in "
               f"`{case.family.history.path.relative_to(case.root)}`."]

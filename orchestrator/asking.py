@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator import machine, questions
 from orchestrator.case import Case
-from orchestrator.checks import Verdict
+from orchestrator.checks import SEVERITY, Verdict
 from orchestrator.effects import Bound, bind_effects, open_runner
 from orchestrator.family import Additions
 from orchestrator.flow import Approval, QuestionKind
@@ -25,28 +25,37 @@ def since_last_checkpoint(case: Case, stage: Stage) -> list[int]:
 
 
 def shown(case: Case, stages: Sequence[int]) -> tuple[Shown, ...]:
-    """The newest stored receipts of these stages, as a question shows them."""
-    found = []
+    """The newest stored receipts of these stages, as a question shows them.
+
+    A statement that stands in the workflow and in a ticket is shown once, with its worst verdict.
+    """
+    found: dict[str, Shown] = {}
     for record in case.stored_receipts(stages):
         statement = record["statement"]
         key = f"{statement['ticket'] or statement['source']}:{statement['text']}"
         digest = _subject_digest(record)
         accepted = (
-            record["verdict"] == Verdict.FAILED.value and f"{key} @{digest}" in case.flow.accepted
+            record["verdict"] == Verdict.FAILED.value
+            and questions.accepted_name(statement["text"], digest) in case.flow.accepted
         )
-        found.append(
-            Shown(
-                statement["text"],
-                record["verdict"],
-                record["detail"],
-                record["id"],
-                {c["check"]: c["version"] for c in record["claims"] if c["check"]},
-                key,
-                digest,
-                accepted,
-            )
+        one = Shown(
+            statement["text"],
+            record["verdict"],
+            record["detail"],
+            record["id"],
+            {c["check"]: c["version"] for c in record["claims"] if c["check"]},
+            key,
+            digest,
+            accepted,
         )
-    return tuple(found)
+        other = found.get(one.text)
+        if other is None or _severity(one) < _severity(other):
+            found[one.text] = one
+    return tuple(found.values())
+
+
+def _severity(shown: Shown) -> int:
+    return SEVERITY.index(Verdict(shown.verdict)) + (0 if not shown.accepted else len(SEVERITY))
 
 
 def _subject_digest(record: dict[str, Any]) -> str:
@@ -108,7 +117,7 @@ def exception_sheet(
     paths = [
         p
         for p, origin in case.family.history.artifacts().items()
-        if origin["stage"] == stage.number or kind is QuestionKind.COUNTS
+        if origin["stage"] == stage.number
     ]
     return Sheet(
         number=case.flow.asked + 1,
@@ -131,7 +140,8 @@ def as_shown(case: Case, receipts: Sequence[Receipt]) -> tuple[Shown, ...]:
 def pose(case: Case, stage: Stage, sheet: Sheet, drop: tuple[str, ...] = ()) -> None:
     """Open the question: the sheet into the history, the section into the parent's file."""
     case.family.history.append("question", digest=sheet.digest, sheet=sheet.to_dict())
-    additions = Additions(drop=drop)
+    additions = Additions(drop=drop, over_wishes=True)
+    _tell_overwritten(case)
     additions.section(case.plan.parent, questions.render(sheet, case.plan.parent))
     asked = machine.ask(
         case.flow,
@@ -144,6 +154,14 @@ def pose(case: Case, stage: Stage, sheet: Sheet, drop: tuple[str, ...] = ()) -> 
     )
     case.commit(asked, f"question {sheet.number} at stage {stage.number}", additions)
     case.tell("question", f"{sheet.label} — question {sheet.number}", stage=stage.number)
+
+
+def _tell_overwritten(case: Case) -> None:
+    """A status written while agents ran is no answer to a question that was not asked yet (7.6)."""
+    for member, status in case.family.wishes().items():
+        text = f"status `{status}` of {member} was written before the question; answer it anew"
+        case.family.history.append("notice", to="USER", text=text, stage=case.flow.stage)
+        case.tell("notice", text, stage=case.flow.stage)
 
 
 def asked_sheet(case: Case, digest: str) -> Sheet | None:

@@ -15,8 +15,9 @@ from orchestrator.config import Settings
 from orchestrator.family import Additions, Family
 from orchestrator.files import inside, sha256_file
 from orchestrator.flow import Flow
-from orchestrator.gate import Gate, Receipt
+from orchestrator.gate import Gate, Receipt, receipt_of
 from orchestrator.machine import Plan
+from orchestrator.questions import accepted_name
 from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
 
 
@@ -52,7 +53,7 @@ class Case:
     lock_fd: int | None = None
     #: why the next question is asked again, in words
     changed: tuple[str, ...] = ()
-    _receipts: dict[str, Receipt] = field(default_factory=dict)
+    _receipts: dict[str, Receipt] | None = None
 
     @property
     def root(self) -> Path:
@@ -105,18 +106,48 @@ class Case:
         self, stage: Stage, phases: Iterable[Phase], *, target: Any = None, store: bool = True
     ) -> list[Receipt]:
         """Prove a stage's statements, store the receipts, and tell what is found."""
-        statements = self.statements(stage)
-        receipts = self.gate.prove(
-            statements, self.context(stage, target), phases, earlier=self._receipts
-        )
+        return self._proven(stage, self.statements(stage), phases, target, store)
+
+    def judge(
+        self, stage: Stage, phases: Iterable[Phase], *, target: Any = None
+    ) -> list[Receipt]:
+        """The same for those statements only that have a claim of these phases."""
+        wanted = frozenset(phases)
+        statements = [s for s in self.statements(stage) if self.phases_of(s) & wanted]
+        return self._proven(stage, statements, wanted, target, store=True)
+
+    def phases_of(self, statement: Statement) -> frozenset[Phase]:
+        """When a statement's claims are judged."""
+        bound = self.binder.bind(statement.text)
+        return frozenset(b.check.phase for b in bound if b.check is not None)
+
+    def _proven(
+        self,
+        stage: Stage,
+        statements: Sequence[Statement],
+        phases: Iterable[Phase],
+        target: Any,
+        store: bool,
+    ) -> list[Receipt]:
+        earlier = self._earlier()
+        context = self.context(stage, target)
+        receipts = self.gate.prove(statements, context, phases, earlier=earlier)
         for receipt in receipts:
-            known = self._receipts.get(receipt.key)
-            self._receipts[receipt.key] = receipt
+            known = earlier.get(receipt.key)
+            earlier[receipt.key] = receipt
             if store:
                 self._store(stage, receipt)
             if known is None or known.verdict is not receipt.verdict:
                 self._tell_receipt(stage, receipt)
         return receipts
+
+    def _earlier(self) -> dict[str, Receipt]:
+        """The newest receipt per statement, those of earlier runs included."""
+        if self._receipts is None:
+            numbers = [s.number for s in self.plan.stages]
+            stored = map(receipt_of, self.stored_receipts(numbers))
+            self._receipts = {r.key: r for r in stored}
+        return self._receipts
 
     def _store(self, stage: Stage, receipt: Receipt) -> None:
         self.family.history.append(
@@ -148,10 +179,8 @@ class Case:
 
     def is_accepted(self, receipt: Receipt) -> bool:
         """USER accepted this failed statement by name, and its subject has not changed since."""
-        return (
-            receipt.verdict is Verdict.FAILED
-            and f"{receipt.key} @{receipt.subject_digest}" in self.flow.accepted
-        )
+        name = accepted_name(receipt.statement.text, receipt.subject_digest)
+        return receipt.verdict is Verdict.FAILED and name in self.flow.accepted
 
     def failing(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         return [r for r in receipts if r.verdict is Verdict.FAILED and not self.is_accepted(r)]

@@ -419,6 +419,7 @@ _MAX_CLAIMS = 12
 def normalise(text: str) -> str:
     """A claim without list marks, bold marks around all of it, trailing stop and double spaces."""
     text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"(\*\*|__)(`[^`]+`)\1", r"\2", text)
     text = re.sub(r"^[-*]\s+(\[[ xX]\]\s*)?", "", text)
     return text.rstrip(".").strip()
 
@@ -482,7 +483,7 @@ def stub(claim: str) -> str:
     pattern = re.sub(r"`([^`]*[/.][^`]*)`", "{path:path}", claim).replace("(", r"\(").replace(")", r"\)")
     parameter = ", path: str" if "{path:path}" in pattern else ""
     return (
-        "no check fits; to prove it, put into checks/:\n"
+        "no check fits\n"
         f'@check({pattern!r}, name="mine.{words}")\n'
         f"def {words}(ctx: Context{parameter}) -> Result: ..."
     )

@@ -17,7 +17,7 @@ from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.dependencies import blockers
 from orchestrator.errors import TicketError, UsageError, WorkflowError
-from orchestrator.family import Family, places
+from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.machine import Plan, make_plan
@@ -90,13 +90,13 @@ class Conductor:
         if dry_run:
             return self._preview(id, workflow, until)
         with self._case(id, workflow, create=True) as case:
-            refused = answering.take_wishes(case)
-            if refused:
-                return self._outcome(case, refused)
             return self._advance(case, until)
 
     def _advance(self, case: Case, until: int | None) -> RunOutcome:
         while True:
+            refused = answering.take_wishes(case)
+            if refused:
+                return self._outcome(case, refused)
             if self._pinned_anew(case):
                 return self._outcome(case)
             self._lapse(case)
@@ -220,7 +220,8 @@ class Conductor:
         """Let a held family go on from where it was, its failure counts at 0."""
         with self._case(id, None) as case:
             answering.record(case, "resume")
-            case.commit(machine.resume(case.flow, case.plan), "resumed by USER")
+            taken = Additions(over_wishes=True)
+            case.commit(machine.resume(case.flow, case.plan), "resumed by USER", taken)
             return self._outcome(case)
 
     def undo(self, id: str) -> RunOutcome:
@@ -282,6 +283,8 @@ class Conductor:
         with family_lock(state, parent) as lock, Services() as services:
             family = Family(self.board, parent, committer)
             family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
+            family.on_notice = lambda text: self.listener(Progress("notice", text))
+            self.board.sweep()
             read = self._workflow(family, workflow)
             plan = self._plan(read, parent)
             if not family.conducted:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from orchestrator.doubts_base import Doubt, Subject
 from orchestrator.reader_markdown import Kind, Piece
-from orchestrator.reader_words import ID, folders_in, paths_in, plain
+from orchestrator.reader_words import folders_in, is_ticket_file, paths_in, plain
 from orchestrator.workflow import Block, Deliverable
 
 _SHELLS = {"bash", "sh", "shell", "console", "zsh"}
@@ -19,8 +19,6 @@ _SHELLS = {"bash", "sh", "shell", "console", "zsh"}
 
 def _named_agents(subject: Subject) -> Iterator[tuple[str, int, str]]:
     """(name, line, where) of every agent that the workflow speaks of."""
-    lines = subject.workflow.text.split("\n")
-    declared = next((i for i, line in enumerate(lines, 1) if re.match(r"agents\s*:", line)), 1)
     for stage in subject.workflow.stages:
         yield stage.agent, stage.line, f"stage {stage.number}"
         for child in stage.children:
@@ -32,7 +30,12 @@ def _named_agents(subject: Subject) -> Iterator[tuple[str, int, str]]:
     for metric in subject.workflow.metrics:
         yield metric.verifier, metric.line, f"the metric '{metric.metric}'"
     for name in subject.workflow.agents:
-        yield name, declared, "the frontmatter"
+        yield name, _declared(subject), "the frontmatter"
+
+
+def _declared(subject: Subject) -> int:
+    lines = subject.workflow.text.split("\n")
+    return next((i for i, line in enumerate(lines, 1) if re.match(r"agents\s*:", line)), 1)
 
 
 def agents(subject: Subject) -> Iterator[Doubt]:
@@ -53,7 +56,7 @@ def agents(subject: Subject) -> Iterator[Doubt]:
         if name not in working:
             yield Doubt(
                 "agent-without-stage",
-                1,
+                _declared(subject),
                 f"{name} is declared and has no stage",
                 "drop it, or add its stage",
             )
@@ -127,7 +130,7 @@ def paths(subject: Subject) -> Iterator[Doubt]:
     seen: set[str] = set()
     names = {posixpath.basename(path) for path in subject.delivered}
     for path, line in _named_paths(subject):
-        if path in seen or ID.search(posixpath.basename(path)):
+        if path in seen or is_ticket_file(path):
             continue
         seen.add(path)
         exists = subject.exists(path)

@@ -14,13 +14,15 @@ from typing import Any
 
 from orchestrator import files, frontmatter
 from orchestrator.agent import MemberInfo, NewTicket
-from orchestrator.board import Board, normal_status
+from orchestrator.board import Board
 from orchestrator.commits import Committer
 from orchestrator.errors import TicketError
 from orchestrator.flow import Flow, Place, from_mapping, to_lines
 from orchestrator.history import History, now
+from orchestrator.machine import birthplace
 from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
+from orchestrator.workflow import Stage
 
 
 @dataclass
@@ -33,6 +35,9 @@ class Additions:
     boxes: dict[str, dict[str, str]] = field(default_factory=dict)
     #: keys that an answer wrote beside the parent's status, taken out again
     drop: tuple[str, ...] = ()
+    #: set a status line even where a person's wish stands in it: the wish is being taken, or
+    #: a question is being asked that it must not be taken to answer
+    over_wishes: bool = False
     hold_reason: str = ""
     #: further files that the git commit of this transition takes in
     paths: list[Path] = field(default_factory=list)
@@ -46,6 +51,7 @@ class Additions:
             "sections": self.sections,
             "boxes": self.boxes,
             "drop": list(self.drop),
+            "over_wishes": self.over_wishes,
             "hold_reason": self.hold_reason,
         }
 
@@ -55,6 +61,7 @@ class Additions:
             {k: list(v) for k, v in data.get("sections", {}).items()},
             {k: dict(v) for k, v in data.get("boxes", {}).items()},
             tuple(data.get("drop", ())),
+            bool(data.get("over_wishes", False)),
             data.get("hold_reason", ""),
         )
 
@@ -70,6 +77,7 @@ class Family:
         self._flow: Flow | None = None
         #: called with (member, from, to) for every file that is moved
         self.on_move: Callable[[str, str, str], None] = lambda *_: None
+        self.on_notice: Callable[[str], None] = lambda _: None
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -143,15 +151,15 @@ class Family:
         if self.committer is not None and (before is None or before.revision != flow.revision):
             self.committer.commit(touched, f"{self.parent}: {event}")
 
-    def create(self, tickets: Sequence[NewTicket]) -> list[Path]:
-        """Lay new children into BUILD, never over an existing ticket. Returns the new files."""
+    def create(self, tickets: Sequence[NewTicket], stage: Stage) -> list[Path]:
+        """Lay new children where they are born, never over an existing ticket; the new files."""
         made = []
-        folder = self.board.path / self.board.folders.for_role(FolderRole.BUILD)
-        folder.mkdir(parents=True, exist_ok=True)
         for new in tickets:
             if self._exists(new.id):
                 continue
-            path = files.inside(self.board.root, (folder / new.filename).relative_to(self.board.root))
+            folder = self.board.path / self.board.folders.for_role(birthplace(stage, new.id))
+            folder.mkdir(parents=True, exist_ok=True)
+            path = self.board.inside((folder / new.filename).relative_to(self.board.root))
             if path.parent != folder:
                 raise TicketError(f"a new ticket's file name has a folder: {new.filename}")
             files.create(path, new.text.encode("utf-8"))
@@ -190,8 +198,13 @@ class Family:
             data = frontmatter.append_section(data, section)
         touched = set()
         if data != base:
-            files.replace(ticket.path, data, base)
+            written = files.replace(ticket.path, data, base)
             touched.add(ticket.path)
+            if written.conflict is not None:
+                self.on_notice(
+                    f"{member} was edited at the same moment; the other version of the lines in "
+                    f"conflict lies in {written.conflict.relative_to(self.board.root)}"
+                )
         if folder != ticket.folder:
             moved = self.board.move(ticket.path, place.at)
             touched |= {ticket.path, moved}
@@ -202,7 +215,8 @@ class Family:
         self, data: bytes, ticket: Ticket, place: Place, folder: str, additions: Additions
     ) -> bytes:
         """The single fields that the record rules: status, owner, failure_count, hold_*."""
-        if ticket.status != folder:
+        wished = self._wish(ticket, place) is not None and not additions.over_wishes
+        if ticket.status != folder and not wished:
             data = frontmatter.set_field(data, "status", folder)
         if place.owner and ticket.owner != place.owner:
             data = frontmatter.set_field(data, "owner", place.owner)
@@ -259,7 +273,7 @@ class Family:
 
     def _wish(self, ticket: Ticket, place: Place) -> str | None:
         status = ticket.status or ""
-        role = normal_status(status)
+        role = self.board.folders.role_of_status(status)
         if not status or (role is not None and role in (place.at, place.was)):
             return None
         return status

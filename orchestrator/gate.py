@@ -107,6 +107,26 @@ class Receipt:
         }
 
 
+def receipt_of(data: Mapping[str, Any]) -> Receipt:
+    """A stored receipt as it was."""
+    claims = tuple(
+        ClaimProof(
+            c["claim"],
+            c["check"],
+            c["version"],
+            c["phase"],
+            Result(
+                Verdict(c["verdict"]),
+                c["detail"],
+                tuple(data["subjects"]) if c["phase"] == Phase.CONTENT.value else (),
+                c["evidence"],
+            ),
+        )
+        for c in data["claims"]
+    )
+    return Receipt(statement_of(data), claims, data["subjects"])
+
+
 def statement_of(data: Mapping[str, Any]) -> Statement:
     """The statement of a stored receipt."""
     s = data["statement"]
@@ -179,7 +199,8 @@ class Gate:
         binding: Binding, context: Context, phases: frozenset[Phase], before: ClaimProof | None
     ) -> ClaimProof:
         if binding.check is None:
-            return ClaimProof(binding.claim, "", 0, "content", unproven(binding.problem))
+            short, _, stub = binding.problem.partition("\n")
+            return ClaimProof(binding.claim, "", 0, "content", unproven(short, stub=stub))
         check = binding.check
         if check.phase in phases:
             result = _run(binding, context)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import IllegalMoveError
+from orchestrator.folders import normal_status
 from orchestrator.flow import Approval, Flow, Place, Question, QuestionKind, State
 from orchestrator.states import Event, FolderRole, Who, require
 from orchestrator.workflow import Stage, Workflow
@@ -199,9 +200,17 @@ def _triage(
     for child, agent in births.items():
         place = members.get(child)
         if place is None:
-            members[child] = Place(at=_R.BUILD, owner=agent)
-        elif place.at in (_R.INBOX, _R.TRIAGE):
+            members[child] = Place(at=birthplace(stage, child), owner=agent)
+        elif place.at is _R.INBOX or (place.at is _R.TRIAGE and birthplace(stage, child) is _R.BUILD):
             members[child] = _move(place, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
+
+
+def birthplace(stage: Stage, child: str) -> FolderRole:
+    """BUILD, or TRIAGE where the stage says that the child waits (for a checkpoint) first."""
+    for move in stage.moves:
+        if child in move.members and normal_status(move.folder) is _R.TRIAGE:
+            return _R.TRIAGE
+    return _R.BUILD
 
 
 def _declared(stage: Stage, member: str, default: str) -> str:

@@ -17,7 +17,7 @@ _BOX = re.compile(
 _LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
 #: a bold label is below every heading
 _LABEL_LEVEL = 7
-_RECEIPT = re.compile(r"[ \t]+· receipt \S+\Z")
+_RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -15,6 +17,11 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.files import sha256_bytes
 from orchestrator.gate import Receipt
 from orchestrator.history import canonical
+
+
+def accepted_name(text: str, subject_digest: str) -> str:
+    """How the record keeps an acceptance: it holds until the statement or its subject changes."""
+    return f"{text} @{subject_digest}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Shown:
     @property
     def name(self) -> str:
         """What stands in the record when USER accepts this statement."""
-        return f"{self.key} @{self.subject_digest}"
+        return accepted_name(self.text, self.subject_digest)
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,7 @@ def render(sheet: Sheet, ticket: str) -> str:
         title=sheet.label,
         id=ticket,
         groups=[(head, items) for head, items in groups if items],
+        brief=lambda head: head in ("Proven", "Not applicable"),
         flags=flags,
         beside=beside,
         after=after,
@@ -188,11 +196,12 @@ def _ways(sheet: Sheet) -> tuple[str, str]:
     """The flags that approving needs here, on the command line and beside the status."""
     flags, beside = "", []
     if sheet.failed:
-        flags += ' --accept "…"' if len(sheet.failed) == 1 else ' --accept "…" (once for each failed one)'
-        beside.append('`accept: ["the failed statement"]`')
+        names = [s.text for s in sheet.failed]
+        flags += "".join(f" --accept {shlex.quote(name)}" for name in names)
+        beside.append(f"`accept: {json.dumps(names, ensure_ascii=False)}`")
     if sheet.unproven:
         flags += " --accept-unproven"
-        beside.append("`accept: unproven`")
+        beside.append("`accept: unproven`" if not sheet.failed else '`"unproven"` in that list')
     if sheet.effects and sheet.target not in ("", "embedded"):
         flags += f" --target {sheet.target}"
         beside.append(f"`target: {sheet.target}`")

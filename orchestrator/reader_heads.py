@@ -13,7 +13,8 @@ from orchestrator.reader_words import plain
 _DASHES = "—–"
 _READY = re.compile(r"[✅✔☑]\ufe0f?")
 _NUMBERED = re.compile(
-    rf"stage\s*#?\s*(?P<number>\d[\w.]*?)\s*(?P<sep>[:.)·|{_DASHES}]+|\s-+\s|(?=\s)|$)\s*(?P<rest>.*)",
+    r"stage\s*#?\s*(?P<number>\d+(?:\.\d+)*[a-z]?)(?!\w)"
+    rf"\s*(?P<sep>[:.)·|{_DASHES}]+|\s-+\s|(?=\s)|$)\s*(?P<rest>.*)",
     re.IGNORECASE,
 )
 _WHO = re.compile(

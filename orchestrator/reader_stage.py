@@ -33,7 +33,7 @@ _PROHIBITION = re.compile(
     r"[*_]*(?:(?:do|must|may)\s+not|don't|never)\b|[*_]*[A-Z][A-Z_]+[*_]*\s+(?:must|may|shall)\s+(?:not|never)\b",
     re.IGNORECASE,
 )
-_REASON = re.compile(r"\s+(?:—|–|-|\()\s*.*$", re.DOTALL)
+_REASON = re.compile(r"\s+[—–-]\s+.*$", re.DOTALL)
 _CONFIRMS = re.compile(r"(?:confirm|verify|check|ensure|make sure|expect|prove)s?\b", re.IGNORECASE)
 _FIGURE = re.compile(
     r"\bexpect(?:ed|ations?)\b|\d[\d,]*\s*\+|(?:[≥>]=?|=>)\s*\d"
@@ -261,6 +261,8 @@ class StageReader:
         if made and piece.kind is not Kind.HEADING:
             self.open = [o for o in self.open if o.level < level]
         for named in made:
+            if words.is_ticket_file(named.path):
+                continue
             if named.by and named.by != self.draft.head.agent:
                 self.draft.needs.append(Need(named.by, named.path, piece.line))
             else:
@@ -295,8 +297,12 @@ def rest_after(pattern: re.Pattern[str], piece: Piece) -> str | None:
     """The text after a keyword, or None if the piece does not begin with it."""
     if piece.label:
         return piece.text if pattern.fullmatch(words.plain(piece.label)) else None
-    found = pattern.match(piece.text)
-    return piece.text[found.end() :] if found else None
+    text = piece.text.lstrip("*_")
+    found = pattern.match(text)
+    if found is None:
+        return None
+    rest = text[found.end() :]
+    return rest if text == piece.text else rest.lstrip("*_:—– ")
 
 
 def prohibitions(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from enum import Flag, auto
 
 #: a ticket's id: `WO-231`, `WO-231a`, `GO-77.1`, `WO-CALENDAR-EXPORT`; other prefixes need a number
 ID = re.compile(
-    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d{2,}(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|EPIC-\d+"
+    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|EPIC-\d+"
     r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)|[A-Z][A-Z0-9]{1,9}-\d{2,}[a-z]?)(?![A-Za-z0-9])"
 )
 #: a board folder, with the path before it: `_WORK_ORDERS/03_BUILD/`
@@ -161,6 +161,12 @@ def paths_in(text: str) -> tuple[tuple[int, int, str], ...]:
         if _PATH.fullmatch(path):
             found.append((span.start(), span.end(), path.removeprefix("./")))
     return tuple(found)
+
+
+def is_ticket_file(path: str) -> bool:
+    """`_WORK_ORDERS/03_BUILD/WO-231a_Tables.md`: made by a split, never a deliverable."""
+    name = path.rsplit("/", 1)[-1]
+    return name.endswith(".md") and re.match(rf"(?:{ID.pattern})(?=[_.-])", name) is not None
 
 
 def folders_in(text: str) -> tuple[str, ...]:

@@ -191,13 +191,13 @@ def _conclude(case: Case, stage: Stage, report: Report | None) -> Blocked | None
         return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
     if report is not None and report.outcome is Outcome.CANNOT:
         receipts = tuple(case.prove(stage, (Phase.CONTENT,)))
-        if not case.failing(receipts) and receipts:
+        if not case.failing(receipts) and _taken_as_it_is(case, stage):
             return _passed(case, stage, report, receipts)
         return Blocked(stage, f"{stage.agent} cannot go on: {report.reason}", True, receipts)
     if report is not None and report.outcome is Outcome.FAILED:
         return _failed_report(case, stage, report)
     if report is not None:
-        _birth(case, report)
+        _birth(case, stage, report)
     receipts = tuple(case.prove(stage, (Phase.CONTENT,)))
     if report is None:
         report = _inspected(case, stage, receipts)
@@ -211,8 +211,17 @@ def _conclude(case: Case, stage: Stage, report: Report | None) -> Blocked | None
     return _passed(case, stage, report, receipts)
 
 
-def _birth(case: Case, report: Report) -> None:
-    for path in case.family.create(report.tickets):
+def _taken_as_it_is(case: Case, stage: Stage) -> bool:
+    """USER has been asked about this attempt that cannot go on, and takes what there is."""
+    attempt = case.flow.attempt(stage.number)
+    answer = case.family.history.latest(
+        "answer", answer="approved", kind="exception", stage=stage.number, attempt=attempt
+    )
+    return answer is not None
+
+
+def _birth(case: Case, stage: Stage, report: Report) -> None:
+    for path in case.family.create(report.tickets, stage):
         case.tell("move", f"{path.stem.split('_')[0]} created in {path.parent.name}")
 
 
@@ -256,7 +265,7 @@ def _passed(
     additions.paths += [case.family.ticket(m).path for m in births if m not in case.flow.members]
     done = machine.finish(case.flow, case.plan, stage, births)
     case.commit(done, f"stage {stage.number} ({stage.agent}) done", additions)
-    after = case.prove(stage, (Phase.POSITION,)) if _has_positions(case, stage) else []
+    after = case.judge(stage, (Phase.POSITION,))
     wrong = case.failing(after)
     if wrong:
         return Blocked(stage, "the tickets do not lie as the stage says", True, tuple(wrong))
@@ -269,14 +278,6 @@ def _section_home(case: Case, stage: Stage, member: str) -> str:
 
 def _on_board(case: Case, member: str) -> bool:
     return any(m.id == member for m in case.board.tickets())
-
-
-def _has_positions(case: Case, stage: Stage) -> bool:
-    return any(
-        b.check is not None and b.check.phase is Phase.POSITION
-        for s in case.statements(stage)
-        for b in case.binder.bind(s.text)
-    )
 
 
 def _section(report: Report) -> str:

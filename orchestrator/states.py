@@ -85,7 +85,7 @@ _WORKING = "TRIAGE DESIGN REVIEW BUILD QA INBOX BACKLOG USER_REVIEW"
 #: DESIGN 3.2: the engine, the diagram in the docs and the tests are made from this table
 TABLE: tuple[Transition, ...] = (
     _row("triager", Event.TRIAGE, "INBOX", "TRIAGE"),
-    _row("triager", Event.BIRTH, "INBOX TRIAGE", "BUILD", "children are born in BUILD"),
+    _row("triager", Event.BIRTH, "INBOX TRIAGE", "BUILD", "children are born in BUILD, or wait"),
     _row("triager", Event.ROUTE, "TRIAGE DESIGN REVIEW", "BUILD DESIGN REVIEW"),
     _row("maker", Event.HAND_OVER, "BUILD DESIGN", "QA", "owner: the inspector"),
     _row("inspector", Event.PASS, "QA", "USER_REVIEW", "owner USER"),

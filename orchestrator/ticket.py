@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,13 @@ _NAME = re.compile(
 )
 #: what may be an id at all: it becomes part of file names
 _ID = re.compile(r"[^\W_][\w.-]{0,79}")
-_ID_IN_PROSE = re.compile(r"\b[A-Z][A-Z0-9]*[-_](?:\d\w*|(?<=WO[-_])[A-Z]\w*)(?:[.-]\w+)*")
+_ID_IN_PROSE = re.compile(r"\b[A-Z][A-Z0-9]*[-_](?:\d\w*|(?<=[WG]O[-_])[A-Z]\w*)(?:[.-]\w+)*")
+_CHILD = re.compile(rf"(?P<id>{_ID_IN_PROSE.pattern})(?: ?\( ?(?P<role>[A-Z][A-Z_]+)\b)?")
 _NOTHING = re.compile(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)
 _CHAIN = re.compile(r"\s*(?:→|⇒|->|=>|,|;|/|\+|&|\|)\s*|\s+and\s+|\s*\(")
 _PLACEHOLDER = re.compile(r"[A-Z]+[-_](?:N{2,}|X{2,}|#+)[a-z]?")
 _PIPELINE = re.compile(
-    r"\bPipeline(?: workflow)?\**\s*:\s*\**\s*(?:`([^`\n]+)`|(\S+\.md)\b)", re.IGNORECASE
+    r"\bPipeline(?: workflow)?\**\s*:\s*(?:\*+\s*)?(?:`([^`\n]+)`|(\S+\.md)\b)", re.IGNORECASE
 )
 #: a few words may stand before it, a title's id with a colon may not
 _ACCEPTANCE = re.compile(
@@ -163,7 +164,7 @@ class Ticket:
             )
         else:
             odd = diagnosis.of_ticket(self, document, limit)
-            ticket = _with_diagnoses(self, odd)
+            ticket = replace(self, diagnoses=tuple(odd))
         ticket.__dict__["document"] = document
         return ticket
 
@@ -213,7 +214,7 @@ class Ticket:
     def _prohibitions(self) -> Iterator[Statement]:
         for line in markdown.placed(self._lines, self._start):
             if found := _PROHIBITION.match(line.text):
-                text = _REASON.split(found["text"], maxsplit=1)[0].strip()
+                text = _REASON.split(" ".join(found["text"].split()), maxsplit=1)[0].strip()
                 yield self._statement(
                     StatementKind.PROHIBITION, text.replace("**", ""), line.at, line.group
                 )
@@ -234,17 +235,16 @@ class Ticket:
         return self.document.body_line - 1
 
 
-def _with_diagnoses(ticket: Ticket, found: Iterable[Diagnosis]) -> Ticket:
-    object.__setattr__(ticket, "diagnoses", tuple(found))
-    return ticket
-
-
 # -- folding -------------------------------------------------------------------------------------
 
 
 def _clean(text: str) -> str:
     """Without lone surrogates (bytes that were no UTF-8), so that it can be printed."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_clean(text).split())
 
 
 def _own_id(document: Document) -> str:
@@ -274,7 +274,7 @@ def _title(document: Document, id: str, name: str) -> str:
 
 
 def _owner(document: Document) -> str:
-    text = _clean(document.text(*OWNER_KEYS))
+    text = _one_line(document.text(*OWNER_KEYS))
     return next((part for part in _CHAIN.split(text) if part), "")
 
 
@@ -289,7 +289,7 @@ def _texts(document: Document, keys: Iterable[str]) -> Iterator[str]:
         value = document.meta.get(key)
         items = value if isinstance(value, list) else [document.text(key)]
         for item in items:
-            text = _clean(str(item)).strip() if item is not None else ""
+            text = _one_line(str(item)) if item is not None else ""
             parts = re.split(r"\s*[,;]\s*", text)
             yield from parts if all(_ID.fullmatch(part) for part in parts) else [text]
 
@@ -316,10 +316,8 @@ def _dependencies(document: Document) -> tuple[tuple[str, ...], str]:
 def _children(document: Document) -> tuple[tuple[str, ...], dict[str, str]]:
     ids: dict[str, str] = {}
     for text in _texts(document, CHILD_KEYS):
-        for part in re.split(r",\s*(?![^()]*\))", text):
-            named = ids_in(part)
-            role = re.search(r"\(\s*([A-Z][A-Z_]+)\b", part)
-            ids |= dict.fromkeys(named, role[1] if role else "")
+        for found in _CHILD.finditer(text):
+            ids.setdefault(found["id"], found["role"] or "")
     return tuple(ids), {id: role for id, role in ids.items() if role}
 
 

@@ -149,7 +149,11 @@ def evidence(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
     """One source line per figure, and one for each row's words."""
     lines = []
     for at, row in enumerate(rows):
-        base = {"row": {"lamp_name": row["lamp_name"]}, "source": _source(row), "locator": "table 2"}
+        base = {
+            "row": {"lamp_name": row["lamp_name"]},
+            "source": _source(row),
+            "locator": "table 2",
+        }
         lines.append({**base, "column": "*", "value": "", "printed": "", "note": ""})
         for (number, column), printed in PRINTED.items():
             if number == at:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.checks.code_subjects import delivered, existing
+from agents.checks.hook_states import hook_functions, states_handled
 from agents.checks.python import handled
-from agents.checks.typescript import hook_functions, states_handled
 from orchestrator.checks import SEVERITY, Context, Result, Verdict, check, failed, proven
 
 

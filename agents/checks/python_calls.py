@@ -6,19 +6,32 @@ import ast
 from collections.abc import Iterator, Mapping
 
 LIBRARIES = frozenset(
-    ["requests", "httpx", "aiohttp", "urllib3", "urllib", "http", "psycopg", "psycopg2", "asyncpg", "sqlite3", "pymysql", "sqlalchemy", "supabase", "postgrest"]
+    (
+        *("requests", "httpx", "aiohttp", "urllib3", "urllib", "http", "supabase", "postgrest"),
+        *("psycopg", "psycopg2", "asyncpg", "sqlite3", "pymysql", "sqlalchemy"),
+    )
 )
 #: functions and methods of those libraries that go out
 _OUTSIDE = frozenset(
-    "get post put patch delete head options request stream send urlopen urlretrieve connect".split()  # noqa: SIM905
+    (
+        *("get", "post", "put", "patch", "delete", "head", "options", "request", "stream"),
+        *("send", "urlopen", "urlretrieve", "connect"),
+    )
 )
 #: what gives a client, a session, a connection or a cursor
 _MAKERS = frozenset(
-    ["Session", "Client", "AsyncClient", "ClientSession", "PoolManager", "HTTPConnection", "HTTPSConnection", "connect", "cursor", "create_client", "create_engine", "Connection"]
+    (
+        *("Session", "Client", "AsyncClient", "ClientSession", "PoolManager", "Connection"),
+        *("HTTPConnection", "HTTPSConnection", "create_client", "create_engine"),
+        *("connect", "cursor"),
+    )
 )
 #: methods that mean a database whatever the receiver is called
 DATABASE_METHODS = frozenset(
-    ["execute", "executemany", "execute_batch", "execute_values", "copy_expert", "copy_from", "fetchall", "fetchone"]
+    (
+        *("execute", "executemany", "execute_batch", "execute_values", "copy_expert"),
+        *("copy_from", "fetchall", "fetchone"),
+    )
 )
 #: receivers that are sessions or clients by name, and what they do over the wire
 _CLIENTS = ("session", "client", "http", "conn", "connection", "cursor", "cur", "db")

@@ -1,7 +1,7 @@
 """Who handles the errors of the calls that a Python program makes to network and database.
 
-A call is *handled* when it stands in the body of a `try` with a handler that can catch what the call
-raises and that says or raises something; or when every use of the function that holds it is
+A call is *handled* when it stands in the body of a `try` with a handler that can catch what the
+call raises and that says or raises something; or when every use of the function that holds it is
 handled. A function that is passed on counts as used where its receiver calls it. Functions that the
 script never reaches are left aside.
 """
@@ -18,7 +18,13 @@ from agents.checks.python_scopes import Scope, Source, Tries, Use, read_program
 
 #: handlers of these catch no failed call
 _UNRELATED = frozenset(
-    ["KeyError", "IndexError", "LookupError", "TypeError", "AttributeError", "NameError", "ValueError", "UnicodeError", "UnicodeDecodeError", "JSONDecodeError", "ImportError", "ModuleNotFoundError", "FileNotFoundError", "AssertionError", "StopIteration", "ArithmeticError", "ZeroDivisionError", "RecursionError", "MemoryError", "NotImplementedError", "KeyboardInterrupt", "SystemExit"]
+    (
+        *("KeyError", "IndexError", "LookupError", "TypeError", "AttributeError", "NameError"),
+        *("ValueError", "UnicodeError", "UnicodeDecodeError", "JSONDecodeError", "ImportError"),
+        *("ModuleNotFoundError", "FileNotFoundError", "AssertionError", "StopIteration"),
+        *("ArithmeticError", "ZeroDivisionError", "RecursionError", "MemoryError"),
+        *("NotImplementedError", "KeyboardInterrupt", "SystemExit"),
+    )
 )
 
 
@@ -67,14 +73,14 @@ class _Judge:
             self.named.setdefault(_called_as(scope), []).append(scope)
             for use in scope.uses:
                 self.sites.setdefault(use.name, []).append(use)
+        self.reached = self._reached()
 
     def calls(self) -> list[OutsideCall]:
-        """The program's outside calls: all of the script, and what it reaches of its modules."""
-        reached = self._reached()
+        """The outside calls of what runs when the script runs."""
         return [
             self._judged(scope, node, tries)
             for scope in self.scopes
-            if scope in reached or scope.module is self.script
+            if scope in self.reached
             for node, tries in scope.calls
             if node in scope.module.outside and not self._is_own(node)
         ]
@@ -116,9 +122,8 @@ class _Judge:
         """The places where the function runs: its uses, and those of parameters that it goes to."""
         runs: list[Use] = []
         for use in self.sites.get(_called_as(scope), []):
-            if use.attribute and not scope.owner:
-                continue  # another thing's attribute of the same name
-            runs.extend(self._in_receiver(use) or [use])
+            if use.scope in self.reached and _means(use, scope):
+                runs.extend(self._in_receiver(use) or [use])
         return runs
 
     def _in_receiver(self, use: Use) -> list[Use]:
@@ -143,12 +148,19 @@ class _Judge:
         return kind in _UNRELATED or kind in self.classes
 
     def _reached(self) -> set[Scope]:
-        """The scopes that run when the script runs, by name."""
+        """The scopes that run when the script runs, by name.
+
+        Of a script that calls nothing itself, all functions count: others call them.
+        """
         queue = [scope for scope in self.scopes if not scope.name]
+        used = {use.name for use in self.script.scopes[0].uses}
+        if not used & {scope.name for scope in self.script.scopes if not scope.owner}:
+            queue.extend(self.script.scopes[1:])
         reached = set(queue)
         while queue:
             for use in queue.pop().uses:
-                fresh = [s for s in self.named.get(use.name, ()) if s not in reached]
+                named = (s for s in self.named.get(use.name, ()) if s not in reached)
+                fresh = [scope for scope in named if _means(use, scope)]
                 reached.update(fresh)
                 queue.extend(fresh)
         return reached
@@ -158,6 +170,16 @@ def _called_as(scope: Scope) -> str:
     """The name by which a function runs: a special method runs by its class."""
     special = scope.name.startswith("__") and scope.owner
     return scope.owner if special else scope.name
+
+
+def _means(use: Use, scope: Scope) -> bool:
+    """Whether a use of the scope's name can be a use of the scope."""
+    if scope.parent is not None:
+        return any(use is inside for inside in scope.parent.all_uses)
+    if scope.owner:
+        return True
+    here = use.scope.module is scope.module
+    return not use.attribute and (here or scope.name in use.scope.module.imports)
 
 
 def _parameter(receiver: Scope, place: int | str) -> str:

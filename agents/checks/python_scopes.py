@@ -39,6 +39,8 @@ class Scope:
     parameters: tuple[str, ...] = ()
     calls: list[tuple[ast.Call, Tries]] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
+    #: function that this one is defined in, if any
+    parent: Scope | None = None
     #: scopes inside this one
     inner: list[Scope] = field(default_factory=list)
 
@@ -56,6 +58,8 @@ class Source:
 
     path: str
     tree: ast.Module
+    #: names that it imports
+    imports: frozenset[str] = frozenset()
     scopes: list[Scope] = field(default_factory=list)
     #: the calls that leave the process
     outside: set[ast.Call] = field(default_factory=set)
@@ -73,7 +77,8 @@ def read_program(root: Path, script: Path) -> list[Source]:
         if file in sources:
             continue
         tree = ast.parse(file.read_text(encoding="utf-8-sig"), str(file))
-        sources[file] = Source(file.relative_to(root).as_posix(), tree)
+        names = frozenset(imported_names(tree))
+        sources[file] = Source(file.relative_to(root).as_posix(), tree, names)
         _Collector(sources[file]).visit(tree)
         for dotted in sorted(_imported(tree, file, root)):
             queue.extend(_files_of(dotted, (root, script.parent)))
@@ -142,7 +147,8 @@ class _Collector(ast.NodeVisitor):
         outer = self.scope, self.tries, self.owner, self.names
         listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
         parameters = tuple(argument.arg for argument in listed)
-        self.scope = Scope(name, self.source, self.owner, parameters)
+        parent = outer[0] if outer[0].name and not self.owner else None
+        self.scope = Scope(name, self.source, self.owner, parameters, parent=parent)
         outer[0].inner.append(self.scope)
         self.source.scopes.append(self.scope)
         self.tries, self.owner, self.receiver = (), "", ("", 0)
@@ -165,9 +171,9 @@ class _Collector(ast.NodeVisitor):
             self.visit(item)
         outer = self.tries
         for item in node.items:
-            if isinstance(item.context_expr, ast.Call):
-                if last_name(item.context_expr.func) == "suppress":
-                    self.tries = (_suppressing(node, item.context_expr), *self.tries)
+            call = item.context_expr
+            if isinstance(call, ast.Call) and last_name(call.func) == "suppress":
+                self.tries = (_suppressing(node, call), *self.tries)
         for child in node.body:
             self.visit(child)
         self.tries = outer

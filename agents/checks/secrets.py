@@ -35,7 +35,8 @@ _ASSIGNED = re.compile(
 #: what stands for a secret in documentation and templates, or fetches one
 _STAND_IN = re.compile(
     r"[$<{%]|environ|getenv|process\.env|import\.meta|your|example|placeholder|change_?me|dummy"
-    r"|redacted|\*{3,}|x{6,}|\.{3}|^(?-i:[A-Z]+(?:_[A-Z0-9]+)*)$",
+    r"|redacted|\*{3,}|x{6,}|\.{3}|^(?-i:[A-Z]+(?:_[A-Z0-9]+)*)$"
+    r"|^(?:password|passwd|pass|pwd|secret|user)$",
     re.IGNORECASE,
 )
 _MIXED = re.compile(r"(?=.*\d)(?=.*[A-Za-z])")

@@ -1,4 +1,4 @@
-"""Checks of a migration as a whole: it runs twice, only adds, is numbered, is what was specified."""
+"""Checks of a migration as a whole: runs twice, only adds, is numbered, is as specified."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 
 from agents.checks import sql_access as sql_access
 from agents.checks import sql_shape as sql_shape
-from agents.checks.sql_words import Harm
 from agents.checks.subjects import Subject, Which, migration_of, specification_of, subject_of
 from agents.sql.compare import departures
-from agents.sql.danger import Destructive, destructive
+from agents.sql.danger import Destructive, Harm, destructive
 from agents.sql.header import header_number
 from agents.sql.parse import parse_migration
 from agents.sql.prove import prove
@@ -64,12 +63,14 @@ _TWICE = (
     "{which:migration} is safe to (re-run|rerun|run again|run twice|apply twice|repeat)",
     r"{which:migration} is (idempotent|re-runnable|rerunnable) \| [can be] "
     rf"(run|runs|applied|applies|re-run|rerun) {_TWICE}",
-    "{which:migration} (can|may) be (re-run|rerun|re-applied) [safely] [(without|with no) (error|errors)]",
+    "{which:migration} (can|may) be (re-run|rerun|re-applied) [safely] "
+    "[(without|with no) (error|errors)]",
     rf"{{which:migration}} (can|may) be (run|applied|executed) {_TWICE}",
     rf"{{which:migration}} (runs|applies|executes) {_TWICE}",
     rf"(run|running|apply|applying|re-running|rerunning) {{which:migration}} {_TWICE} "
     "[(works|succeeds|changes nothing|has no effect|is safe|gives no error)]",
-    "(re-running|rerunning|re-applying) {which:migration} (changes nothing|has no effect|is safe|works)",
+    "(re-running|rerunning|re-applying) {which:migration} "
+    "(changes nothing|has no effect|is safe|works)",
     name="sql.idempotent",
     examples=(
         "Migration is idempotent | Run twice with no error",
@@ -78,14 +79,15 @@ _TWICE = (
     ),
 )
 def idempotent(ctx: Context, which: Which) -> Result:
-    """A migration runs twice on a real server, and the second run changes neither schema nor rows."""
+    """A migration runs twice on a real server; the second run changes neither schema nor rows."""
     subject = subject_of(ctx, which)
     return subject if isinstance(subject, Result) else _rerun(subject)
 
 
 @check(
     "{which:migration} uses CREATE TABLE IF NOT EXISTS",
-    "{which:migration} (uses|has) IF NOT EXISTS (on|for|in) (all|every|each|its) [CREATE] (table|tables|statement|statements)",
+    "{which:migration} (uses|has) IF NOT EXISTS (on|for|in) (all|every|each|its) "
+    "[CREATE] (table|tables|statement|statements)",
     "(all|every|each) CREATE TABLE [(statement|statements)] (uses|use|has|have) IF NOT EXISTS",
     "{which:migration} uses {guard:ifnotexists} [\\(idempotent\\)]",
     name="sql.if-not-exists",
@@ -101,17 +103,19 @@ def if_not_exists(ctx: Context, which: Which | None = None, guard: str = "") -> 
     if not migration.tables:
         return subject.failed(f"{subject.path} has no CREATE TABLE statement")
     if bare:
-        return subject.failed(f"{subject.path}: CREATE TABLE without IF NOT EXISTS: {', '.join(bare)}")
+        names = ", ".join(bare)
+        return subject.failed(f"{subject.path}: CREATE TABLE without IF NOT EXISTS: {names}")
     return _rerun(subject)
 
 
+_STATEMENTS = "[(statements|statement|commands|operations)]"
+
+
 @check(
-    "[(There are|Contains|Has|The migration has)] (no|without) {harms:harms} [(statements|statement|commands|operations)]",
-    "no {harms:harms} [(statements|statement|commands|operations)] in {which:migration}",
-    "{which:migration} (contains|has|uses|includes) (no|neither) {harms:harms} "
-    "[(statements|statement|commands|operations)]",
-    "{which:migration} does not (contain|use|include|have) [any] {harms:harms} "
-    "[(statements|statement|commands|operations)]",
+    f"[(There are|Contains|Has)] (no|without) {{harms:harms}} {_STATEMENTS}",
+    f"no {{harms:harms}} {_STATEMENTS} in {{which:migration}}",
+    f"{{which:migration}} (contains|has|uses|includes) (no|neither) {{harms:harms}} {_STATEMENTS}",
+    "{which:migration} does not (contain|use|include|have) [any] {harms:harms} " + _STATEMENTS,
     "{which:migration} is (free of|without) {harms:harms} [(statements|statement)]",
     name="sql.without",
     examples=("No DROP, TRUNCATE, or ALTER COLUMN TYPE statements",),
@@ -127,7 +131,8 @@ def without(ctx: Context, harms: tuple[Harm, ...], which: Which | None = None) -
         return subject.failed(f"{subject.path}: {_first_few(found)}", found=list(found))
     statements = len(parse_migration(subject.text).statements)
     return proven(
-        f"none of {statements} statements of {subject.path} is a {names}, and none happened when it ran",
+        f"none of {statements} statements of {subject.path} is a {names}, "
+        "and none happened when it ran",
         subject.path,
         kinds=list(harms),
     )
@@ -153,7 +158,8 @@ def _spelled(item: Destructive) -> str:
     "{which:migration} is (additive|non-destructive|nondestructive) [only]",
     "[only] additive [only] [changes]",
     "{which:migration} (only adds|adds only|drops nothing|removes nothing|destroys nothing)",
-    "{which:migration} (makes|contains) (only additive|no destructive|no breaking) (changes|statements)",
+    "{which:migration} (makes|contains) (only additive|no destructive|no breaking) "
+    "(changes|statements)",
     "no (destructive|breaking) (changes|statements|DDL) [in {which:migration}]",
     name="sql.additive",
     examples=("Additive only", "The migration is additive only"),
@@ -164,11 +170,13 @@ def additive(ctx: Context, which: Which | None = None) -> Result:
 
 
 @check(
-    "{which:migration} passes [the] [database] [schema] (validation|validator|checks|check|linting|lint) [checks]",
+    "{which:migration} passes [the] [database] [schema] "
+    "(validation|validator|checks|check|linting|lint) [checks]",
     "[database] schema validation (passes|succeeds|is green)",
     "{which:migration} (validates|is valid)",
     "{which:migration} (applies|runs) (cleanly|without error|without errors|successfully)",
-    "{which:migration} (matches|follows|is as in|conforms to) [the] (specification|spec|specified schema|workflow)",
+    "{which:migration} (matches|follows|is as in|conforms to) [the] "
+    "(specification|spec|specified schema|workflow)",
     name="sql.valid",
     examples=("`migrations/059_x.sql` passes schema validation", "The migration applies cleanly"),
 )
@@ -182,10 +190,10 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
         return subject.failed(f"{subject.path}: {_first_few(problems)}", problems=list(problems))
     proof = subject.proof
     tables = ", ".join(t.name for t in proof.tables) or "no table"
-    specified = "as specified" if specification_of(ctx, subject.path) else "no specification to compare"
+    compared = "as specified" if specification_of(ctx, subject.path) else "nothing specified"
     return proven(
-        f"{subject.path} parses, applies twice with the same catalogue and makes {tables} ({specified}; "
-        f"{proof.base})",
+        f"{subject.path} parses, applies twice with the same catalogue and makes {tables} "
+        f"({compared}; {proof.base})",
         subject.path,
         **subject.evidence,
         warnings=[str(w) for w in proof.lint],

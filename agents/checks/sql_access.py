@@ -1,4 +1,4 @@
-"""Checks of who may do what: row level security, policies, roles. All are read off the probed matrix."""
+"""Checks of who may do what (RLS, policies, roles), read off the probed matrix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], g
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
         return subject.failed(f"{subject.path}: {'; '.join(bad[:6])}{more}", problems=list(bad))
     if blind:
-        return unproven(f"could not be probed: {'; '.join(blind)}", subject.path, **subject.evidence)
+        detail = f"could not be probed: {'; '.join(blind)}"
+        return unproven(detail, subject.path, **subject.evidence)
     return proven(good, subject.path, **subject.evidence)
 
 
@@ -108,10 +109,14 @@ def rls_enabled(ctx: Context, tables: Tables) -> Result:
     )
 
 
+_ALLOW = "(allow|allows|grant|grants|permit|permits)"
+
+
 @check(
-    "[RLS] (policy|policies) (are|is) [present] [and] [correct] \\({verb:verbs} only for {role:role}\\)",
-    "[RLS] (policy|policies) (allow|allows|grant|grants|permit|permits) {verb:verbs} only (for|to) {role:role}",
-    "[RLS] (policy|policies) (allow|allows|grant|grants|permit|permits) only {verb:verbs} (for|to) {role:role}",
+    "[RLS] (policy|policies) (are|is) [present] [and] [correct] "
+    r"\({verb:verbs} only for {role:role}\)",
+    f"[RLS] (policy|policies) {_ALLOW} {{verb:verbs}} only (for|to) {{role:role}}",
+    f"[RLS] (policy|policies) {_ALLOW} only {{verb:verbs}} (for|to) {{role:role}}",
     "{tables:tables} (are|is) (READ-ONLY|read only) (for|to) {reader:role}",
     "{verb:verbs} only for {role:role}",
     name="sql.only-for",
@@ -155,7 +160,7 @@ def only_for(
     examples=("All three tables have RLS policies",),
 )
 def policies_present(ctx: Context, tables: Tables) -> Result:
-    """Each table has row level security and a policy that lets some role but service_role through."""
+    """Each table has RLS and a policy that lets a role other than service_role through."""
     found = _tables(ctx, tables)
     if isinstance(found, Result):
         return found
@@ -167,11 +172,12 @@ def policies_present(ctx: Context, tables: Tables) -> Result:
         if not table.policies:
             problems.append(f"{table.name} has no policy")
     count = sum(len(t.policies) for t in relations)
-    good = f"{count} policies on {', '.join(t.name for t in relations)}, each table reachable through one"
+    names = ", ".join(t.name for t in relations)
+    good = f"{count} policies on {names}, each table reachable through one"
     return _judged(subject, problems, _unknown(subject, relations, API_ROLES[:2]), good)
 
 
-_REFUSED = r"\| (test|write|insert|request|it) (fails|is refused|is rejected|is denied) [gracefully]"
+_REFUSED = r"\| (test|write|insert|request|it) (fails|is (refused|rejected|denied)) [gracefully]"
 
 
 @check(
@@ -183,7 +189,7 @@ _REFUSED = r"\| (test|write|insert|request|it) (fails|is refused|is rejected|is 
     examples=("RLS prevents unauthenticated write | Test fails gracefully",),
 )
 def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
-    """Row level security itself refuses a role: with the table privilege held, a tried row is refused."""
+    """Row level security itself refuses a role that holds the table privilege: tried with rows."""
     found = _tables(ctx, _EVERY)
     if isinstance(found, Result):
         return found
@@ -192,15 +198,14 @@ def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
     problems += _views_open(subject, role, verbs)
     names = ", ".join(t.name for t in relations)
     good = (
-        f"as {role}, {', '.join(verbs)} on {names} reached no row and was refused in an orderly way "
-        "(SQLSTATE 42501, or no row)"
+        f"as {role}, {', '.join(verbs)} on {names} reached no row and was refused in an "
+        "orderly way (SQLSTATE 42501, or no row)"
     )
     return _judged(subject, problems, _unknown(subject, relations, (role,)), good)
 
 
-_WHAT = (
-    "(benchmark data|benchmarks|the data|data|rows|records|anything|nothing|to it|to them|from it|it|them)"
-)
+_WHAT = "(the data|data|rows|records|anything|nothing|to it|to them|from it|it|them)"
+_MAY = "(can|may|is able to|is allowed to)"
 
 
 @check(
@@ -232,9 +237,9 @@ def role_can(
 
 
 @check(
-    "only {role:role} (can|may|is able to|is allowed to) {verbs:verbs}",
-    "only {role:role} (can|may|is able to|is allowed to) {verbs:verbs} [(to|from|into|in)] {tables:tables}",
-    f"only {{role:role}} (can|may|is able to|is allowed to) {{verbs:verbs}} {_WHAT}",
+    f"only {{role:role}} {_MAY} {{verbs:verbs}}",
+    f"only {{role:role}} {_MAY} {{verbs:verbs}} [(to|from|into|in)] {{tables:tables}}",
+    f"only {{role:role}} {_MAY} {{verbs:verbs}} {_WHAT}",
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",

@@ -139,22 +139,26 @@ def columns(ctx: Context, tables: Tables, columns: tuple[str, ...]) -> Result:
     if isinstance(found, Result):
         return found
     subject, relations = found
-    problems = [f"{t.name} has no column {c}" for t in relations for c in columns if not t.column(c)]
-    return _result(subject, problems, f"{', '.join(columns)} in {', '.join(t.name for t in relations)}")
+    lacking = [(t.name, c) for t in relations for c in columns if not t.column(c)]
+    problems = [f"{table} has no column {column}" for table, column in lacking]
+    names = ", ".join(t.name for t in relations)
+    return _result(subject, problems, f"{', '.join(columns)} in {names}")
 
 
+_INDEXES_EXIST = (
+    "[(An|The)] (index|indexes|indices) (exist|exists|is present|are present) (on|for) [(the|all)]"
+)
 _INDEXED_FOR = (
-    "(foreign-key-equivalents|foreign key equivalents|foreign-key equivalents|foreign keys|filter columns|"
-    "query columns|lookup columns|common query columns|frequently queried columns|key columns|columns)"
+    "(foreign-key-equivalents|foreign key equivalents|foreign-key equivalents|foreign keys|"
+    "filter columns|query columns|lookup columns|common query columns|"
+    "frequently queried columns|key columns|columns)"
 )
 
 
 @check(
-    "[(An|The)] (index|indexes|indices) (exist|exists|is present|are present) (on|for) "
-    f"[(the|all)] {_INDEXED_FOR} \\({{columns:names}}\\)",
-    "[(An|The)] (index|indexes|indices) (exist|exists|is present|are present) (on|for) {columns:names}",
-    "[(An|The)] (index|indexes|indices) (exist|exists|is present|are present) (on|for) "
-    "{tables:tables} \\({columns:names}\\)",
+    rf"{_INDEXES_EXIST} {_INDEXED_FOR} \({{columns:names}}\)",
+    f"{_INDEXES_EXIST} {{columns:names}}",
+    rf"{_INDEXES_EXIST} {{tables:tables}} \({{columns:names}}\)",
     "{columns:names} (are|is) indexed [(in|on) {tables:tables}]",
     "{tables:tables} (are|is) indexed (on|by) {columns:names}",
     "{tables:tables} (have|has) [an] (index|indexes|indices) (on|for) {columns:names}",
@@ -165,7 +169,7 @@ _INDEXED_FOR = (
     ),
 )
 def indexes(ctx: Context, columns: tuple[str, ...], tables: Tables = _EVERY) -> Result:
-    """Each named column is reached by a real index that no other column leads, as the planner shows."""
+    """Each named column is reached by an index that no unnamed column leads, as planned."""
     found = _tables(ctx, tables)
     if isinstance(found, Result):
         return found
@@ -207,14 +211,20 @@ def _demanded(ctx: Context, subject: Subject, column: str, named: Sequence[str])
     return {t.qualified for t in wanted.tables if _reached(wanted, t, column, named)}
 
 
+_UNIQUE = "unique (key|index|constraint)"
+
+
 @check(
-    "{tables:tables} (have|has) [a|an] [natural] unique (key|index|constraint) [(for|to support) [the] upsert]",
+    f"{{tables:tables}} (have|has) [a|an] [natural] {_UNIQUE} [(for|to support) [the] upsert]",
     "{tables:tables} (have|has) [a|an] natural key [(for|to support) [the] upsert]",
-    "{tables:tables} (have|has) [a|an] [natural] unique (key|index|constraint) (on|over) [\\(]{columns:names}[\\)]",
-    "[(A|The)] unique (key|index|constraint) (exists|is present) (on|for) {tables:tables} [\\({columns:names}\\)]",
+    rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) [\(]{{columns:names}}[\)]",
+    rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",
     "{columns:names} (is|are) unique in {tables:tables}",
     name="sql.unique-key",
-    examples=("All three tables have a natural unique key for upsert", "nct_id is unique in benchmark_trials"),
+    examples=(
+        "All three tables have a natural unique key for upsert",
+        "nct_id is unique in benchmark_trials",
+    ),
 )
 def unique_key(ctx: Context, tables: Tables, columns: tuple[str, ...] = ()) -> Result:
     """Each table has a unique key besides its generated id, in force for whole rows."""

@@ -28,7 +28,9 @@ class Which:
 
 
 _SQL_PATH = r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.sql`?"
-_NOUN = r"(?:(?:SQL|schema|database|DB)\s+)*(?:migrations?|schema|DDL|SQL)(?:\s+(?:file|script|SQL))?"
+_NOUN = (
+    r"(?:(?:SQL|schema|database|DB)\s+)*(?:migrations?|schema|DDL|SQL)(?:\s+(?:file|script|SQL))?"
+)
 _NUMBERED = r"(?:\s+(?:no\.?\s*|number\s+|#)?\d+)?"
 _MIGRATION = (
     rf"(?:(?:(?:the|this|that|our|new)\s+)*"

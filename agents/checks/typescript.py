@@ -1,4 +1,4 @@
-"""Checks of TypeScript: the compiler in strict mode, exports and types, null and error states."""
+"""Checks of TypeScript by its compiler: strict mode, exports and types, interfaces and tables."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ from agents.checks.code_subjects import (
     specs,
     ticket_texts,
 )
-from agents.checks.node import Toolchain, project, toolchain
+from agents.checks.node import compiler_errors, compiler_findings, project, toolchain
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
-_SUFFIXES = (".ts", ".tsx")
-_PROBE = Path(__file__).resolve().parents[1] / "templates" / "checks" / "hook_probe.cjs"
-_ERROR = re.compile(
-    r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.M
-)
+SUFFIXES = (".ts", ".tsx")
 _MAX_LISTED = 4
 
 
@@ -42,17 +38,19 @@ _MAX_LISTED = 4
         "TypeScript API hook have no TypeScript errors",
     ),
 )
-def has_no_errors(ctx: Context, programs: tuple[Programs, ...] = (), code: str = "") -> Result:
+def has_nocompiler_errors(
+    ctx: Context, programs: tuple[Programs, ...] = (), code: str = ""
+) -> Result:
     """`tsc --noEmit` in strict mode over the delivered files and the workspace's own project."""
     if code and not re.fullmatch(r"(?:npx\s+)?tsc(?:\s+(?:--noEmit|--strict|-p|\.))*", code):
         return unproven(f"`{code}` is not the compiler's own command")
-    paths: list[str] = [] if programs else list(delivered(ctx, _SUFFIXES))
+    paths: list[str] = [] if programs else list(delivered(ctx, SUFFIXES))
     for phrase in programs:
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
-        paths.extend(path for path in found if path.endswith(_SUFFIXES))
-    return compiles(ctx, paths or delivered(ctx, _SUFFIXES))
+        paths.extend(path for path in found if path.endswith(SUFFIXES))
+    return compiles(ctx, paths or delivered(ctx, SUFFIXES))
 
 
 @check(
@@ -61,7 +59,7 @@ def has_no_errors(ctx: Context, programs: tuple[Programs, ...] = (), code: str =
     name="typescript.file-compiles",
     examples=("`src/lib/benchmarks.ts` has no TypeScript errors",),
 )
-def file_has_no_errors(ctx: Context, path: str) -> Result:
+def file_has_nocompiler_errors(ctx: Context, path: str) -> Result:
     """The file is compiled in strict mode, with what it imports."""
     return compiles(ctx, (path,))
 
@@ -82,21 +80,11 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
         config = project(tools, place, files)
         ended = tools.compile("--noEmit", "-p", str(config.config), cwd=place)
     if not ended.ok:
-        return failed(_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
+        return failed(compiler_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
     detail = (
         f"tsc --noEmit --strict: no errors in {', '.join(wanted)} (client types: {config.types})"
     )
     return proven(detail, *wanted, command=list(ended.arguments), exit=ended.code)
-
-
-def _errors(text: str, root: Path) -> str:
-    found = list(_ERROR.finditer(text))
-    if not found:
-        return f"tsc: {text.strip()[:400]}"
-    listed = [
-        f"{Path(m['file']).name}:{m['line']} {m['code']} {m['text']}" for m in found[:_MAX_LISTED]
-    ]
-    return f"{len(found)} errors: {'; '.join(listed)}".replace(f"{root}/", "")
 
 
 @check(
@@ -119,7 +107,7 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
         return failed(
             f"says {count} functions, the specification has {len(wanted)}: {listed}", path
         )
-    missing = [s.name for s in wanted if s.name not in exported(_text(files[0]))]
+    missing = [s.name for s in wanted if s.name not in exported(source_text(files[0]))]
     if missing:
         return failed(f"{path} does not export {', '.join(missing)}", path)
     return _assert_types(ctx, path, files[0], wanted)
@@ -135,12 +123,12 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
 )
 def interface_matches(ctx: Context, interface: str, path: str = "") -> Result:
     """The compiler holds the interface's fields against the table's columns and nullability."""
-    paths = (path,) if path else delivered(ctx, _SUFFIXES)
+    paths = (path,) if path else delivered(ctx, SUFFIXES)
     files = existing(ctx, paths)
     if isinstance(files, Result):
         return files
     for name, file in zip(paths, files, strict=True):
-        if any(i.name == interface for i in interfaces(_text(file))):
+        if any(i.name == interface for i in interfaces(source_text(file))):
             return _assert_types(ctx, name, file, (), only=interface)
     return failed(f"no delivered module declares {interface}", *paths)
 
@@ -156,7 +144,7 @@ def specified_signatures(ctx: Context, path: str) -> tuple[Signature, ...]:
     return tuple(found.values())
 
 
-def _text(file: Path) -> str:
+def source_text(file: Path) -> str:
     return file.read_text(encoding="utf-8-sig", errors="replace")
 
 
@@ -194,7 +182,7 @@ def type_equations(
     ctx: Context, file: Path, wanted: Sequence[Signature], only: str = ""
 ) -> tuple[str, list[tuple[str, str, int]]]:
     """A module that compiles only if the hook's types are as they must be, and what it covers."""
-    text = _text(file)
+    text = source_text(file)
     declared = [i for i in interfaces(text) if not only or i.name == only]
     named = {name for signature in wanted for name in signature.named_types}
     named |= {i.name for i in declared if _belongs(ctx, i, text)}
@@ -239,156 +227,8 @@ def _unequal(text: str, equations: str, root: Path) -> str:
     """The equations that do not hold, in words; errors elsewhere as the compiler gives them."""
     lines = equations.splitlines()
     found = []
-    for error in _ERROR.finditer(text):
+    for error in compiler_findings(text):
         if Path(error["file"]).name == "equations.ts":
             equation = re.search(r"Same<(.*)> = true", lines[int(error["line"]) - 1])
             found.append(f"not as specified: {equation.group(1) if equation else error['text']}")
-    return "; ".join(found[:_MAX_LISTED]) if found else _errors(text, root)
-
-
-# --- behaviour ----------------------------------------------------------------------------------
-
-_SCENARIOS: dict[str, dict[str, Any]] = {
-    "null": {"data": None, "error": None, "count": None},
-    "error": {
-        "data": None,
-        "count": None,
-        "error": {"message": "relation does not exist", "code": "42P01", "details": "", "hint": ""},
-    },
-    "unreachable": {"unreachable": True},
-}
-
-
-@check(
-    "[TypeScript] {function:name} [function] handles "
-    "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
-    name="typescript.null-and-error",
-    examples=("TypeScript `getBenchmarkCohorts()` function handles null/error states",),
-)
-def handles_null_and_error(ctx: Context, function: str) -> Result:
-    """The compiled function is called with a client that answers null, an error, or not at all."""
-    for path in delivered(ctx, _SUFFIXES):
-        file = ctx.path(path)
-        if file.is_file() and function in exported(_text(file)):
-            return states_handled(ctx, path, (function,))
-    return failed(f"no delivered module exports {function}", *delivered(ctx, _SUFFIXES))
-
-
-@check(
-    "all functions [must] handle (null|null/undefined|null/error) [(states|returns|values)] "
-    "[gracefully]",
-    name="typescript.all-null-and-error",
-    examples=("All functions must handle null/undefined returns gracefully",),
-)
-def all_handle_null_and_error(ctx: Context) -> Result:
-    """Every exported function of the delivered hooks, as for one function."""
-    hooks = [p for p in delivered(ctx, _SUFFIXES) if hook_functions(ctx, p)]
-    if not hooks:
-        return failed("no delivered module exports a function that asks the database")
-    results = [states_handled(ctx, p, tuple(s.name for s in hook_functions(ctx, p))) for p in hooks]
-    bad = next((r for r in results if r.verdict.value != "proven"), None)
-    return bad or proven("; ".join(r.detail for r in results), *hooks)
-
-
-def hook_functions(ctx: Context, path: str) -> list[Signature]:
-    """The exported functions of a module that give a promise."""
-    file = ctx.path(path)
-    text = _text(file) if file.is_file() else ""
-    names = exported(text)
-    return [s for s in signatures(text) if s.name in names and s.returns.startswith("Promise")]
-
-
-def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
-    """What the named functions of a hook do with null, with an error, and with no answer."""
-    tools = toolchain(ctx.root.resolve())
-    if tools.missing:
-        return unproven(tools.missing, path)
-    declared = {s.name: s for s in signatures(_text(ctx.path(path)))}
-    if any(name not in declared for name in names):
-        return unproven(f"{path}: a function without a declared return type", path)
-    answers = probe(tools, ctx.path(path), [declared[name] for name in names])
-    if isinstance(answers, str):
-        return failed(f"{path}: {answers}", path)
-    faults = [
-        fault for name in names for fault in _state_faults(declared[name], answers.get(name, {}))
-    ]
-    if faults:
-        return failed("; ".join(faults), path, answers=answers)
-    empty = ", ".join(f"{n}() → {answers[n]['null'].get('returned')}" for n in names)
-    return proven(
-        f"null data: {empty}; errors and lost connections are thrown", path, answers=answers
-    )
-
-
-def _state_faults(signature: Signature, answers: dict[str, Any]) -> list[str]:
-    faults = []
-    null = answers.get("null", {})
-    wanted = _empty(signature)
-    if "threw" in null:
-        faults.append(f"{signature.name}() throws on null data: {null['threw']}")
-    elif null.get("returned") not in wanted:
-        faults.append(f"{signature.name}() gives {null.get('returned')} for null data")
-    for label in ("error", "unreachable"):
-        answer = answers.get(label, {})
-        if "threw" not in answer:
-            faults.append(
-                f"{signature.name}() gives {answer.get('returned')} for an {label} answer"
-            )
-    return faults
-
-
-def _empty(signature: Signature) -> tuple[str, ...]:
-    """The values that say "nothing there" in the return type."""
-    result = re.sub(r"\s", "", signature.result)
-    if "null" in result.split("|"):
-        return ("null",)
-    if result.endswith("[]") or re.match(r"(Readonly)?Array<", result):
-        return ("[]",)
-    return {"number": ("0",), "boolean": ("false",)}.get(result, ("null", "[]", "0", "{}"))
-
-
-def probe(
-    tools: Toolchain, module: Path, functions: Sequence[Signature]
-) -> dict[str, dict[str, Any]] | str:
-    """Compile the module and call its functions in every scenario; an error's text if it cannot."""
-    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
-        place = Path(folder).resolve()
-        out = place / "out"
-        emitted = project(
-            tools, place, [module], noEmit=False, outDir=str(out), rootDir=str(tools.root),
-            module="CommonJS", moduleResolution="bundler", noEmitOnError=False,
-            allowImportingTsExtensions=False, declaration=False, sourceMap=False, jsx="react-jsx",
-            verbatimModuleSyntax=False,
-        )  # fmt: skip
-        ended = tools.compile("-p", str(emitted.config), cwd=place)
-        compiled = out / module.relative_to(tools.root).with_suffix(".js")
-        if not compiled.is_file():
-            return f"it does not compile: {_errors(ended.text, tools.root)}"
-        job = place / "job.json"
-        calls = [
-            {"name": f.name, "args": [_argument(p.type) for p in f.parameters]} for f in functions
-        ]
-        body = {"module": str(compiled), "functions": calls, "scenarios": _SCENARIOS}
-        job.write_text(json.dumps(body), encoding="utf-8")
-        return _answers(tools, job, place)
-
-
-def _answers(tools: Toolchain, job: Path, place: Path) -> dict[str, dict[str, Any]] | str:
-    from agents.checks.runs import run
-
-    ended = run([str(tools.node), str(_PROBE), str(job)], cwd=place, limit=30)
-    try:
-        answers: dict[str, dict[str, Any]] = json.loads(ended.out)
-    except ValueError:
-        return ended.ending
-    return answers
-
-
-def _argument(kind: str) -> Any:
-    """A value of a parameter's type."""
-    plain = kind.strip()
-    if plain.endswith("[]"):
-        return []
-    return {"number": 1, "boolean": True, "string": "x"}.get(
-        plain, "x" if "string" in plain else {}
-    )
+    return "; ".join(found[:_MAX_LISTED]) if found else compiler_errors(text, root)

@@ -1,1 +1,1 @@
-"""SQL migrations: read by PostgreSQL's own parser, made re-runnable, proven on a disposable server."""
+"""SQL migrations: read by PostgreSQL's own parser, made re-runnable, proven by running."""

@@ -126,7 +126,8 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """What two snapshots differ in, as `+ kind name definition` and `- …` lines."""
     gone, new = set(before) - set(after), set(after) - set(before)
     marked = [(*row, "-") for row in gone] + [(*row, "+") for row in new]
-    return tuple(f"{sign} {kind} {name} {text}".rstrip() for kind, name, text, sign in sorted(marked))
+    lines = (f"{sign} {kind} {name} {text}" for kind, name, text, sign in sorted(marked))
+    return tuple(line.rstrip() for line in lines)
 
 
 def relations(connection: Any) -> tuple[Relation, ...]:

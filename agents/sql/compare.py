@@ -1,4 +1,4 @@
-"""Where a migration departs from its specification: both have been run, and their results are compared."""
+"""Where a migration departs from its specification, compared by what running both left behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check
 
 
 def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
-    """What the specification makes and the migration does not, or opens and the specification does not.
+    """What the specification makes and the migration does not, or what it opens beyond that.
 
     More columns, keys and indexes than specified are no departure; more access is.
     """
@@ -36,9 +36,11 @@ def _columns(wanted: Relation, real: Relation) -> Iterator[str]:
         elif other.type != column.type:
             yield f"{name} is {other.type}, specified is {column.type}"
         elif other.not_null != column.not_null:
-            yield f"{name} {'must not' if other.not_null else 'may'} be null, against the specification"
+            may = "must not" if other.not_null else "may"
+            yield f"{name} {may} be null, against the specification"
         elif other.default != column.default:
-            yield f"{name} has default {other.default or 'none'}, specified is {column.default or 'none'}"
+            default = column.default or "none"
+            yield f"{name} has default {other.default or 'none'}, specified is {default}"
 
 
 def _constraints(wanted: Relation, real: Relation) -> Iterator[str]:

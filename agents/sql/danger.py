@@ -1,4 +1,4 @@
-"""Find what a migration takes away: drops, truncations, type changes, also inside DO blocks and functions."""
+"""Find what a migration takes away: drops, truncations, type changes, also inside functions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,11 @@ _EXECUTES = ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery")
 
 def destructive(text: str) -> tuple[Destructive, ...]:
     """Everything in the migration that is not additive, in order. Raises SqlError."""
-    return tuple(dict.fromkeys(_in_text(text, 0)))
+    found: dict[tuple[Harm, int, str], Destructive] = {}
+    for item in _in_text(text, 0):
+        # a string and what is built from it are one place
+        found.setdefault((item.harm, item.line, "" if item.dynamic else item.text), item)
+    return tuple(found.values())
 
 
 def _in_text(text: str, depth: int) -> Iterator[Destructive]:
@@ -206,11 +210,11 @@ def _strings(query: str, mode: int) -> Iterator[str]:
         nodes = [root] if root is not None else [parse_migration(source).statements[0].node]
     except (ParseError, SqlError, IndexError):
         return
-    for node in walk(nodes):
-        if isinstance(node, A_Const) and isinstance(node.val, String):
-            yield node.val.sval
     if root is not None:
         yield _folded(root)
+    for node in walk(nodes):
+        if isinstance(node, A_Const) and isinstance(node.val, String):
+            yield node.val.sval or ""
 
 
 def _folded(node: Any) -> str:

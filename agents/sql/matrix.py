@@ -1,4 +1,4 @@
-"""What each role of the API may really do to each table: probed with rows, not read from the text."""
+"""What each role of the API can really do to each table: probed with rows, not read."""
 
 from __future__ import annotations
 
@@ -148,11 +148,10 @@ def _plant_one(
 
 
 def _inserted(connection: Any, row: Row) -> dict[str, str]:
-    cursor = connection.execute(
-        f"WITH made AS ({row.insert} RETURNING *) SELECT to_jsonb(made) FROM made", row.parameters
-    )
-    (values,) = cursor.fetchone()
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if v is not None}
+    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)})"
+    (values,) = connection.execute(query, row.parameters).fetchone()
+    there = {name: value for name, value in values.items() if value is not None}
+    return {n: v if isinstance(v, str) else json.dumps(v) for n, v in there.items()}
 
 
 def _repair(owner: Any, table: Relation, error: Any) -> bool:
@@ -175,9 +174,7 @@ def _repair(owner: Any, table: Relation, error: Any) -> bool:
     return True
 
 
-def probe(
-    database: Database, tables: Sequence[Relation], planted: Planted
-) -> tuple[Cell, ...]:
+def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> tuple[Cell, ...]:
     """The role × table × verb matrix. Every probe is rolled back."""
     with database.connect_api() as api:
         privileges = _privileges(api, tables)
@@ -199,11 +196,11 @@ _SUBJECTS = (*(Subject(r, SUBJECT) for r in API_ROLES), Subject("authenticated",
 
 
 def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str]]:
-    """(role, table, verb) where the role holds the privilege, on the table or one of its columns."""
+    """(role, table, verb) where the role holds the privilege, on the table or a column."""
     rows = api.execute(
         """
-        SELECT r, s || '.' || t, v FROM unnest(%s::text[]) r, unnest(%s::text[], %s::text[]) q (s, t),
-          unnest(%s::text[]) v
+        SELECT r, s || '.' || t, v
+        FROM unnest(%s::text[]) r, unnest(%s::text[], %s::text[]) q (s, t), unnest(%s::text[]) v
         WHERE has_schema_privilege(r, s, 'USAGE') AND CASE WHEN v = 'DELETE'
           THEN has_table_privilege(r, format('%%I.%%I', s, t), v)
           ELSE has_any_column_privilege(r, format('%%I.%%I', s, t), v) END
@@ -240,7 +237,7 @@ def _probe_verb(api: Any, table: Relation, verb: str, planted: Planted) -> tuple
     if verb == "SELECT":
         return _attempt(api, f"SELECT FROM {quoted(table)} LIMIT 1", [])
     if verb == "DELETE":
-        return _attempt(api, f"DELETE FROM {quoted(table)}", [])
+        return _attempt(api, f"DELETE FROM {quoted(table)}", [])  # noqa: S608 - a quoted name
     if verb == "UPDATE":
         return _update(api, table)
     results = [_insert(api, make_row(table, PLANTED + n, planted)) for n in range(PLANTED)]
@@ -258,7 +255,7 @@ def _update(api: Any, table: Relation) -> tuple[Access, str]:
     for column in _updatable(table)[:3]:
         value = values.get(column.name)
         new = f"%s::{column.type}" if value is not None else "DEFAULT"
-        query = f"UPDATE {quoted(table)} SET {quote(column.name)} = {new}"
+        query = f"UPDATE {quoted(table)} SET {quote(column.name)} = {new}"  # noqa: S608 - quoted
         results.append(_attempt(api, query, [value] if value is not None else []))
     order = list(Access)
     return min(results, key=lambda r: order.index(r[0]), default=(Access.UNKNOWN, "no column"))

@@ -1,4 +1,4 @@
-"""A migration as data: its statements with their lines, its tables, columns and keys, from pglast's tree."""
+"""A migration as data, from pglast's tree: statements with lines, tables, columns, keys."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _statements(text: str) -> Iterator[Statement]:
     except ParseError as exc:
         raise _syntax_error(text, exc) from exc
     for item in raw or ():
-        start = item.stmt_location
+        start = item.stmt_location or 0
         length = item.stmt_len or len(text) - start
         body = text[start : start + length]
         yield Statement(item.stmt, start, start + len(body.rstrip()), line_at(text, start))
@@ -178,7 +178,8 @@ def expression(sql: str) -> Any:
     """The tree of one expression. Raises pglast's ParseError."""
     from pglast import parse_sql
 
-    return parse_sql(f"SELECT {sql}")[0].stmt.targetList[0].val
+    statement: Any = parse_sql(f"SELECT {sql}")[0].stmt
+    return statement.targetList[0].val
 
 
 def walk(node: Any) -> Iterator[Any]:

@@ -1,39 +1,21 @@
-"""Prove a migration on the disposable server: run it twice, compare, and probe what it opens to whom."""
+"""Prove a migration on the disposable server: run it twice, compare, probe who may do what."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agents.sql.apply import Failure, apply
 from agents.sql.catalogue import Relation, Snapshot, difference, relations, snapshot
 from agents.sql.lint import Lint, lint
 from agents.sql.matrix import Cell, Planted, plant, probe
-from agents.sql.parse import Migration, SqlError, Statement, Table, line_at, parse_migration
+from agents.sql.parse import Migration, SqlError, Table, parse_migration
 from agents.sql.rows import quoted
 from agents.sql.scratch import Database, scratch
 from orchestrator.checks import Services
-
-#: the longest that one run of a migration may take, whatever it sets itself
-_WATCHDOG_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a run stopped, and at which line of the migration."""
-
-    line: int
-    message: str
-    #: SQLSTATE, "" for what the parser refused
-    code: str = ""
-
-    def __str__(self) -> str:
-        code = f" ({self.code})" if self.code else ""
-        return f"line {self.line}: {self.message}{code}"
 
 
 @dataclass(frozen=True)
@@ -160,7 +142,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     described, notes = _apply_base(database, base)
     with database.connect() as owner:
         before, existing = snapshot(owner), relations(owner)
-    first, locks, skipped = _apply(database, migration, existing)
+    first, locks, skipped = apply(database, migration, existing)
     facts: dict[str, Any] = {"base": described, "locks": locks, "notes": (*notes, *skipped)}
     if first is not None:
         return facts | {"first": first}
@@ -182,7 +164,7 @@ def _run_again(
     planted = plant(database, present)
     with database.connect() as owner:
         rows = _rows(owner, present)
-    second, _, _ = _apply(database, migration, present)
+    second, _, _ = apply(database, migration, present)
     with database.connect() as owner:
         again, now = snapshot(owner), _rows(owner, relations(owner))
         taken = owner.execute("SELECT DISTINCT harm, object FROM proof_watch.seen ORDER BY 1, 2")
@@ -222,7 +204,7 @@ def _apply_base(database: Database, base: Mapping[str, str]) -> tuple[str, tuple
     notes, applied = [], 0
     for name, text in base.items():
         try:
-            failure, _, _ = _apply(database, parse_migration(text), ())
+            failure, _, _ = apply(database, parse_migration(text), ())
         except SqlError as error:
             failure = Failure(error.line or 1, error.message)
         applied += failure is None
@@ -233,81 +215,7 @@ def _apply_base(database: Database, base: Mapping[str, str]) -> tuple[str, tuple
     return f"bare schema and {applied} of {len(base)} earlier migrations", tuple(notes)
 
 
-_Applied = tuple[Failure | None, tuple[tuple[str, str], ...], tuple[str, ...]]
-
-
-def _apply(database: Database, migration: Migration, existing: Sequence[Relation]) -> _Applied:
-    """Run every statement as the owner, in one transaction unless the file has its own."""
-    import psycopg
-
-    with database.connect() as owner, _watchdog(owner):
-        skipped = _unavailable_extensions(owner, migration)
-        if not any(migration.of("TransactionStmt")):
-            owner.execute("BEGIN")
-        for statement in migration.statements:
-            if statement in skipped:
-                continue
-            try:
-                owner.execute(migration.source(statement))
-            except psycopg.Error as error:
-                return _failure(error, statement, migration), (), ()
-        locks = _locks(owner, existing)
-        try:
-            owner.execute("COMMIT")
-        except psycopg.Error as error:
-            last = migration.statements[-1]
-            return _failure(error, last, migration), (), ()
-    names = tuple(f"extension {s.node.extname} is not at hand and was left out" for s in skipped)
-    return None, locks, names
-
-
-@contextlib.contextmanager
-def _watchdog(connection: Any) -> Iterator[None]:
-    timer = threading.Timer(_WATCHDOG_SECONDS, connection.close)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _unavailable_extensions(owner: Any, migration: Migration) -> list[Statement]:
-    wanted = list(migration.of("CreateExtensionStmt"))
-    if not wanted:
-        return []
-    rows = owner.execute("SELECT name FROM pg_available_extensions").fetchall()
-    return [s for s in wanted if (s.node.extname,) not in rows]
-
-
-def _failure(error: Any, statement: Statement, migration: Migration) -> Failure:
-    position = getattr(error.diag, "statement_position", None)
-    source = migration.source(statement)
-    offset = line_at(source, int(position) - 1) - 1 if position else 0
-    message = error.diag.message_primary or str(error) or type(error).__name__
-    detail = error.diag.message_detail
-    if error.diag.sqlstate == "57014":
-        message = "took too long and was stopped"
-    return Failure(
-        statement.line + offset,
-        f"{message}. {detail}" if detail else message,
-        error.diag.sqlstate or "",
-    )
-
-
-def _locks(owner: Any, existing: Sequence[Relation]) -> tuple[tuple[str, str], ...]:
-    """Locks that the open transaction holds on tables that stood there before, weakest left out."""
-    rows = owner.execute(
-        """
-        SELECT DISTINCT n.nspname || '.' || c.relname, l.mode
-        FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE l.pid = pg_backend_pid() AND l.mode <> 'AccessShareLock' AND c.relkind IN ('r', 'p')
-        ORDER BY 1, 2
-        """
-    ).fetchall()
-    known = {r.qualified for r in existing} | {"auth.users"}
-    return tuple((name, mode) for name, mode in rows if name in known)
+_DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
 
 
 def _rows(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
@@ -315,11 +223,7 @@ def _rows(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]
     out = {}
     for table in present:
         if table.is_table:
-            cursor = owner.execute(
-                f"SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) "
-                f"FROM {quoted(table)} AS t",
-                [],
-            )
+            cursor = owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", [])
             out[table.qualified] = cursor.fetchone()
     return out
 

@@ -1,4 +1,4 @@
-"""Rows that a probe can insert: values by type, that keep to checks, keys and references where they can."""
+"""Rows that a probe can insert: values by type, keeping to checks and references where they can."""
 
 from __future__ import annotations
 
@@ -43,12 +43,10 @@ class Row:
             return f"INSERT INTO {quoted(self.relation)} DEFAULT VALUES"
         names = ", ".join(quote(n) for n in self.values)
         casts = ", ".join(f"%s::{self._type(n)}" for n in self.values)
-        return f"INSERT INTO {quoted(self.relation)} ({names}) VALUES ({casts})"
+        return f"INSERT INTO {quoted(self.relation)} ({names}) VALUES ({casts})"  # noqa: S608
 
     def _type(self, name: str) -> str:
-        column = self.relation.column(name)
-        assert column is not None
-        return column.type.replace("%", "%%")
+        return next(c.type for c in self.relation.columns if c.name == name).replace("%", "%%")
 
     @property
     def parameters(self) -> list[str]:
@@ -75,7 +73,9 @@ def make_row(relation: Relation, serial: int, planted: Mapping[str, list[dict[st
     hints = _hints(relation)
     values: dict[str, str] = {}
     for column in relation.columns:
-        if column.made or (serial % PLANTED == 0 and not _must_fill(column, hints)):
+        if column.made or column.identity or _numbered(column):
+            continue
+        if serial % PLANTED == 0 and not _must_fill(column, hints):
             continue
         value = _value(column, serial, hints.get(column.name, ()), relation)
         if value is not None:
@@ -84,10 +84,13 @@ def make_row(relation: Relation, serial: int, planted: Mapping[str, list[dict[st
     return Row(relation, values)
 
 
+def _numbered(column: RealColumn) -> bool:
+    """Whether a sequence gives the value; one of our own would be in its way."""
+    return (column.default or "").startswith("nextval(")
+
+
 def _must_fill(column: RealColumn, hints: Mapping[str, tuple[str, ...]]) -> bool:
-    return (column.not_null and column.default is None and not column.identity) or (
-        column.name in hints and column.default is None
-    )
+    return column.default is None and (column.not_null or column.name in hints)
 
 
 def _references(

@@ -24,7 +24,7 @@ _LOCK = 5_901_231
 
 @dataclass(frozen=True)
 class Database:
-    """One disposable database. Connections are never a superuser's."""
+    """One disposable database. What a migration says is never run by a superuser."""
 
     name: str
     uri: str
@@ -34,6 +34,20 @@ class Database:
         import psycopg
 
         return psycopg.connect(as_user(self.uri, user), autocommit=autocommit, options=_LIMITS)
+
+    def make_extension(self, name: str, *, if_not_exists: bool = True) -> bool:
+        """Make an extension, which takes a superuser here; False if the server does not have it."""
+        import psycopg
+        from psycopg import sql
+
+        with psycopg.connect(self.uri, autocommit=True) as admin:
+            query = "SELECT FROM pg_available_extensions WHERE name = %s"
+            if admin.execute(query, [name]).fetchone() is None:
+                return False
+            guard = sql.SQL("IF NOT EXISTS " if if_not_exists else "")
+            make = sql.SQL("CREATE EXTENSION {}{} SCHEMA extensions")
+            admin.execute(make.format(guard, sql.Identifier(name)))
+        return True
 
     def connect_api(self) -> Any:
         """A connection from which `SET ROLE` reaches anon, authenticated and service_role."""

@@ -13,7 +13,10 @@ _LOADED = re.compile(
     r"importer|load|loads|loaded|loader|etl|csv|ingest|ingests|populate|populated)\b",
     re.IGNORECASE,
 )
-_COUNTED = r"\bcount\s*\(\s*[*\w]*\s*\)[^;\n]*?\bfrom\s+(?:public\.)?\"?{name}\b|\b{name}\"?\W{{0,4}}\s*(?:row |record )?count\b"
+_COUNTED = (
+    r"\bcount\s*\(\s*[*\w]*\s*\)[^;\n]*?\bfrom\s+(?:public\.)?\"?{name}\b"
+    r"|\b{name}\"?\W{{0,4}}\s*(?:row |record )?count\b"
+)
 
 
 def seeded_tables(tables: Iterable[Table], texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The series of numbered migrations in a folder: the number of a file, clashes, what comes earlier."""
+"""The series of numbered migrations in a folder: numbers, clashes, what comes earlier."""
 
 from __future__ import annotations
 

@@ -144,11 +144,9 @@ def _role_demanded(node: Any) -> str:
 
 
 def _conjunct_role(condition: Any) -> str:
-    from pglast.ast import A_Expr, BoolExpr
-
-    if isinstance(condition, BoolExpr) and condition.boolop.name == "AND_EXPR":
+    if type(condition).__name__ == "BoolExpr" and condition.boolop.name == "AND_EXPR":
         return next((r for c in condition.args if (r := _conjunct_role(c))), "")
-    if not isinstance(condition, A_Expr) or condition.name[-1].sval != "=":
+    if type(condition).__name__ != "A_Expr" or condition.name[-1].sval != "=":
         return ""
     sides = {printed(condition.lexpr), printed(condition.rexpr)}
     calls = {"auth.role()", "(SELECT auth.role())"} & sides

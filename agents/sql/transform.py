@@ -1,4 +1,4 @@
-"""Make a specification's SQL re-runnable without a DROP, keeping the author's text where it can stay.
+"""Make a specification's SQL re-runnable without a DROP, keeping the author's text where it can.
 
 Each statement is judged by its tree and edited by its tokens; comments, order and layout remain.
 What is changed, and why, comes back as a list for the ticket.

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.session import AsJson, TicketId, WorkflowFile, session
 from orchestrator.cli.standing import say_question
-from orchestrator.cli.text import mark, one_line, paint, say, say_json
+from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
 
 if TYPE_CHECKING:
     from orchestrator.conductor import Progress
@@ -25,7 +25,6 @@ _SIGNS = {
 }
 #: outcome → colour
 OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed": "red"}
-_WIDTH = 160
 
 
 class Progression:
@@ -33,23 +32,42 @@ class Progression:
 
     def __init__(self) -> None:
         self._stage: int | None = None
+        self._told: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
+        # a claim whose moment has not come is told when it is judged
+        if event.verdict == "pending":
+            return
         with self._lock:
             if event.kind == "stage":
-                say(f"\n{paint(one_line(event.text), 'bold')}")
-            elif event.stage is not None and event.stage != self._stage:
-                say(paint(f"  stage {event.stage}", "bold"))
-            self._stage = event.stage if event.stage is not None else self._stage
-            if event.kind != "stage":
-                say(f"  {_line(event)}")
+                self._begin(event)
+            else:
+                self._tell(event)
+
+    def _begin(self, event: Progress) -> None:
+        say(f"\n{paint(one_line(event.text), 'bold')}")
+        self._stage = event.stage
+        self._told.clear()
+
+    def _tell(self, event: Progress) -> None:
+        line = _line(event)
+        if event.kind == "statement":
+            if line in self._told:
+                # a ticket and its workflow often claim the same
+                return
+            self._told.add(line)
+            if event.stage != self._stage:
+                say(paint(f"  stage {event.stage}:", "dim"))
+                self._stage = event.stage
+        say(f"  {line}")
 
 
 def _line(event: Progress) -> str:
-    text = one_line(event.text, _WIDTH)
     if event.kind == "statement":
-        return f"{mark(event.verdict)} {text}"
+        width = terminal_width(4) if event.verdict == "proven" else 0
+        return f"{mark(event.verdict)} {one_line(first_line(event.text), width)}"
+    text = one_line(event.text)
     if event.kind == "report" and event.agent:
         text = f"{event.agent} {event.verdict.replace('_', ' ')}: {text}"
     took = paint(f" ({event.seconds:.1f} s)", "dim") if event.seconds else ""

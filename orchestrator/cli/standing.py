@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.cli.text import mark, one_line, paint, say, table
+from orchestrator.cli.text import first_line, mark, one_line, paint, say, table, terminal_width
 
 
 def say_status(status: Mapping[str, Any]) -> None:
@@ -71,6 +71,7 @@ def _say_list(heading: str, lines: Sequence[str]) -> None:
 def _say_statements(verdict: str, shown: Sequence[Mapping[str, Any]]) -> None:
     if shown:
         say(f"\n  {verdict.capitalize()} ({len(shown)}):")
+    width = terminal_width(6) if verdict == "proven" else 0
     for each in shown:
-        detail = paint(f" — {one_line(each['detail'])}", "dim") if each["detail"] else ""
-        say(f"    {mark(verdict)} {one_line(each['text'])}{detail}")
+        detail = f" — {first_line(each['detail'])}" if each["detail"] else ""
+        say(f"    {mark(verdict)} {one_line(each['text'] + detail, width)}")

@@ -36,10 +36,17 @@ _FOLDERS = (
     FolderRole.BACKLOG,
 )
 _FIRST_TITLE = "Say hello"
-_FIRST_PROBLEM = (
-    "A first ticket, to see how a work order goes over the board. Write `docs/hello.md`; then "
-    "`orchestrate run` proves the line below and asks for a review."
-)
+_FIRST_PROBLEM = """\
+A first ticket, to see how a work order goes over the board: BUILDER writes the file, the line under
+Acceptance Criteria is proven, and you are asked for a review.
+
+### Deliverable 1: `docs/hello.md`
+
+```markdown
+# Hello
+
+The first work order came through.
+```"""
 _FIRST_CRITERIA = ("`docs/hello.md` exists",)
 
 

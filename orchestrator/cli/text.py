@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -61,6 +62,17 @@ def say_json(data: Any, *, indent: int | None = 2) -> None:
     """Print JSON; `indent=None` for one line."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent, default=str) + "\n")
     sys.stdout.flush()
+
+
+def terminal_width(used: int) -> int:
+    """The columns that are left on a line; 0 (no limit) where no terminal is."""
+    return max(40, shutil.get_terminal_size().columns - used) if is_terminal() else 0
+
+
+def first_line(text: str) -> str:
+    """The first line, with a sign where more follow (a check to write, say)."""
+    head, _, more = text.strip().partition("\n")
+    return f"{head.rstrip(' :')} …" if more else head
 
 
 def one_line(text: str, width: int = 0) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from orchestrator.doubts import Doubt
     from orchestrator.workflow import Stage, Workflow
 
+#: what a template is read with, as no ticket is at hand
+_EXAMPLE = {"id": "WO-001", "title": "An example", "owner": "BUILDER", "priority": "P2"}
+
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A workflow's markdown file.")]
 
 
@@ -60,7 +63,7 @@ def show(context: typer.Context, file: File, as_json: AsJson = False) -> None:
 def _read(here: Session, file: Path) -> Workflow:
     from orchestrator.reader import read_workflow
 
-    return read_workflow(here.file(file) or file, root=here.root)
+    return read_workflow(here.file(file) or file, root=here.root, variables=_EXAMPLE)
 
 
 def _doubts(here: Session, workflow: Workflow) -> list[Doubt]:

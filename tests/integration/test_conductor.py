@@ -489,3 +489,39 @@ def _play(work: Workspace) -> bool:
     except Crash:
         return True
     return False
+
+
+def test_7_6_a_status_written_while_an_agent_runs_is_no_answer(work: Workspace) -> None:
+    def interrupted(job: Job) -> Report:
+        work.edit("WO-512", "status: 01_TRIAGE", "status: APPROVED")
+        return work.soop.write(job, "first")
+
+    work.soop.act = interrupted
+    outcome = work.conductor().run("WO-512")
+    assert outcome.stage in (2, 3)
+    assert "no question is open" in outcome.reasons[0] or "question 1" in outcome.reasons[0]
+    assert work.builder.jobs == []
+    outcome = work.conductor().run("WO-512")
+    assert work.builder.jobs == []
+
+
+def test_8_2_a_hold_written_while_an_agent_runs_is_not_lost(work: Workspace) -> None:
+    def interrupted(job: Job) -> Report:
+        work.edit("WO-512", "status: 01_TRIAGE", "status: HOLD")
+        return work.soop.write(job, "first")
+
+    work.soop.act = interrupted
+    assert work.conductor().run("WO-512").exit_code == 11
+    assert work.places()["WO-512"] == "98_HOLD"
+
+
+def test_5_5_words_that_change_nothing_come_back_to_user(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.send_back("WO-512", note="Make it blue.")
+    work.soop.act = lambda job: Report(outcome=Outcome.CANNOT, reason="I know no colours")
+    outcome = conductor.run("WO-512")
+    assert (outcome.outcome, outcome.stage) == ("waiting", 2)
+    assert "I know no colours" in work.file("WO-512").read_text(encoding="utf-8")
+    conductor.approve("WO-512")
+    assert conductor.run("WO-512").stage == 3

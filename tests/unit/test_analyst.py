@@ -1,4 +1,4 @@
-"""ANALYST: seed data from verified facts, each figure with its source, blanks elsewhere (issue 2)."""
+"""ANALYST enters verified facts, each figure with its source, and blanks elsewhere."""
 
 from __future__ import annotations
 

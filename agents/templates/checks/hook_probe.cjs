@@ -27,14 +27,22 @@ function query() {
   });
 }
 
-const client = query();
+// The client wants to know a WebSocket class, which Node has from 22 on; no query opens one.
+globalThis.WebSocket ??= class {};
+const real = job.client
+  ? require(job.client.library).createClient(job.client.url, job.client.key, {
+      auth: { persistSession: false, autoRefreshToken: false },
+    })
+  : null;
+const client = real ?? query();
 const fake = new Proxy({}, {
   get: (_target, name) => (name === '__esModule' ? true : /^(get|create|use)[A-Z]/.test(String(name)) ? () => client : client),
   has: () => true,
 });
 const load = Module._load;
 Module._load = function (request, ...rest) {
-  return /supabase/i.test(request) ? fake : load.call(this, request, ...rest);
+  const ours = /supabase/i.test(request) && !request.includes('@supabase/') && !/node_modules/.test(String(rest[0]?.filename));
+  return ours ? fake : load.call(this, request, ...rest);
 };
 
 async function attempt(fn, args) {
@@ -51,15 +59,17 @@ async function main() {
   const results = {};
   for (const { name, args } of job.functions) {
     results[name] = {};
-    for (const [label, given] of Object.entries(job.scenarios)) {
-      answer = given;
+    for (const [label, told] of Object.entries(job.scenarios)) {
+      answer = told;
       calls = [];
+      const given = args.map((value) => (value === null ? undefined : value));
       results[name][label] =
-        typeof hook[name] === 'function' ? await attempt(hook[name], args) : { missing: true };
+        typeof hook[name] === 'function' ? await attempt(hook[name], given) : { missing: true };
       results[name][label].calls = calls;
     }
   }
-  process.stdout.write(JSON.stringify(results));
+  // an open socket of the client must not keep the process
+  process.stdout.write(JSON.stringify(results), () => process.exit(0));
 }
 
 main().catch((error) => {

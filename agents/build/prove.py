@@ -1,0 +1,83 @@
+"""What BUILDER proves of its programs before it reports: by running them, never by reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from agents.build.site import Site
+from agents.checks.hook_states import hook_functions, states_handled
+from agents.checks.node import toolchain
+from agents.checks.python import handled, missing_input, script_run, syntax_problem
+from agents.checks.runs import RunError
+from agents.checks.typescript import compiles
+from orchestrator.checks import Context, Result, Verdict, failed, proven, unproven
+
+
+def context(site: Site) -> Context:
+    """The site as a check sees it."""
+    return Context(root=site.root, workflow=site.workflow, stage=site.stage)
+
+
+def prove(site: Site, paths: tuple[str, ...]) -> dict[str, list[Result]]:
+    """For each file what was run and seen, failed findings included."""
+    ctx = context(site)
+    with ctx.services:
+        return {path: list(_proofs(site, ctx, path)) for path in paths}
+
+
+def _proofs(site: Site, ctx: Context, path: str) -> Iterator[Result]:
+    try:
+        if path.endswith(".py"):
+            yield from _python(site, ctx, path)
+        elif path.endswith((".ts", ".tsx")):
+            yield from _typescript(ctx, path)
+        elif path.endswith(".json"):
+            yield _json(site, path)
+    except RunError as exc:
+        yield unproven(str(exc), path)
+
+
+def _python(site: Site, ctx: Context, path: str) -> Iterator[Result]:
+    problem = syntax_problem(site.path(path))
+    if problem:
+        yield failed(f"{path}{problem}", path)
+        return
+    yield proven("compiles", path)
+    calls = handled(ctx, (path,))
+    if calls.verdict is not Verdict.UNPROVEN:
+        yield calls
+    source = site.path(path).read_text(encoding="utf-8-sig")
+    if ".csv" in source:
+        yield missing_input(ctx, path)
+    elif calls.verdict is not Verdict.UNPROVEN and site.tables:
+        yield _trial_run(ctx, path)
+
+
+def _trial_run(ctx: Context, path: str) -> Result:
+    """A run against a registry and a store on this machine."""
+    run, ledger = script_run(ctx, path)
+    rows = sum(len(rows) for _, rows in ledger.writes)
+    if not run.ok:
+        return failed(f"trial run: {run.ending}", path, **run.to_dict())
+    return proven(f"trial run: exit 0, {rows} rows in {len(ledger.writes)} writes", path)
+
+
+def _typescript(ctx: Context, path: str) -> Iterator[Result]:
+    missing = toolchain(ctx.root.resolve()).missing
+    if missing:
+        yield unproven(missing, path)
+        return
+    compiled = compiles(ctx, (path,))
+    yield compiled
+    functions = hook_functions(ctx, path)
+    if compiled.verdict is Verdict.PROVEN and functions:
+        yield states_handled(ctx, path, [f.name for f in functions])
+
+
+def _json(site: Site, path: str) -> Result:
+    try:
+        json.loads(site.path(path).read_text(encoding="utf-8-sig"))
+    except ValueError as exc:
+        return failed(f"{path} is no JSON: {exc}", path)
+    return proven("is JSON", path)

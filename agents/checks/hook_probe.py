@@ -1,0 +1,78 @@
+"""Calling the functions of a TypeScript hook: compiled, in Node, with a client of our choice."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.checks.node import Toolchain, compiler_errors, project
+from agents.checks.runs import run
+
+_PROBE = Path(__file__).resolve().parents[1] / "templates" / "checks" / "hook_probe.cjs"
+_LIMIT_SECONDS = 30
+
+#: function → scenario → {"returned": JSON} or {"threw": message}, with the client's "calls"
+Answers = dict[str, dict[str, dict[str, Any]]]
+
+
+def probe(
+    tools: Toolchain,
+    module: Path,
+    functions: Mapping[str, Sequence[Any]],
+    *,
+    scenarios: Mapping[str, Mapping[str, Any]] | None = None,
+    client: Mapping[str, str] | None = None,
+) -> Answers | str:
+    """Call each function with its arguments; the reason in words if that cannot be done.
+
+    With `scenarios` the client is a fake that gives each scenario's answer; with `client` (library,
+    url, key) it is a real one.
+    """
+    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+        place = Path(folder).resolve()
+        compiled = _emit(tools, place, module)
+        if isinstance(compiled, str):
+            return compiled
+        job = {
+            "module": str(compiled),
+            "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
+            "scenarios": scenarios or {"real": {}},
+            "client": client,
+        }
+        file = place / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
+    try:
+        answers: Answers = json.loads(ended.out)
+    except ValueError:
+        thrown = [line for line in ended.err.splitlines() if re.match(r"\s*\w*Error\b", line)]
+        return thrown[0].strip()[:300] if thrown else ended.ending
+    return answers
+
+
+def _emit(tools: Toolchain, place: Path, module: Path) -> Path | str:
+    """The module as CommonJS, with what it imports of the workspace."""
+    out = place / "out"
+    options = {
+        "noEmit": False,
+        "noEmitOnError": False,
+        "outDir": str(out),
+        "rootDir": str(tools.root),
+        "module": "CommonJS",
+        "moduleResolution": "bundler",
+        "verbatimModuleSyntax": False,
+        "allowImportingTsExtensions": False,
+        "declaration": False,
+        "sourceMap": False,
+        "jsx": "react-jsx",
+    }
+    config = project(tools, place, [module], **options)
+    ended = tools.compile("-p", str(config.config), cwd=place)
+    compiled = out / module.relative_to(tools.root).with_suffix(".js")
+    if compiled.is_file():
+        return compiled
+    return f"it does not compile: {compiler_errors(ended.text, tools.root)}"

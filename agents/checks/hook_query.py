@@ -1,0 +1,149 @@
+"""Check that a page can query: the hook, the real client, row level security on a real server."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from agents.build.signatures import Signature
+from agents.checks.code_subjects import delivered
+from agents.checks.hook_probe import Answers, probe
+from agents.checks.hook_states import hook_functions
+from agents.checks.node import CLIENT_LIBRARY, INSTALL, Toolchain, toolchain
+from agents.checks.subjects import Subject, subject_of
+from agents.checks.typescript import SUFFIXES
+from orchestrator.checks import Context, Result, check, failed, proven, unproven
+
+_EMPTY = ("[]", "null", "0", "undefined")
+_NOTHING = {"null": {"data": None, "error": None, "count": None}}
+
+#: function → (table that it asks, column by argument)
+Asked = dict[str, tuple[str, dict[int, str]]]
+
+
+@check(
+    "{page:text} (can query|queries|can read) {what:text} (\\||with|without) "
+    "(no errors|no error|errors|an error)",
+    name="typescript.can-query",
+    examples=("Analytics page can query benchmarks | No errors",),
+)
+def can_query(ctx: Context, page: str, what: str) -> Result:
+    """Every function of the hooks finds rows, signed in, through the real client and real RLS."""
+    tools = toolchain(ctx.root.resolve())
+    library = tools.package(CLIENT_LIBRARY)
+    if tools.missing or library is None:
+        return unproven(tools.missing or f"{CLIENT_LIBRARY} is not installed: {INSTALL}")
+    hooks = [p for p in delivered(ctx, SUFFIXES) if hook_functions(ctx, p)]
+    if not hooks:
+        return failed("no delivered module exports a function that asks the database")
+    subject = subject_of(ctx)
+    if isinstance(subject, Result):
+        return subject
+    details = []
+    for path in hooks:
+        result = _query(ctx, tools, str(library), path, subject)
+        if isinstance(result, Result):
+            return result
+        details.append(result)
+    return proven("; ".join(details), *hooks, subject.path)
+
+
+def _query(
+    ctx: Context, tools: Toolchain, library: str, path: str, subject: Subject
+) -> Result | str:
+    """What the hook's functions found, in words, or the failed result."""
+    functions = {s.name: s for s in hook_functions(ctx, path)}
+    asked = _asked(tools, ctx, path, functions)
+    if isinstance(asked, str):
+        return failed(f"{path}: {asked}", path)
+    answers = _answers(ctx, tools, library, path, subject, functions, asked)
+    if isinstance(answers, str):
+        return failed(f"{path}: {answers}", path)
+    faults = []
+    for name in functions:
+        answer = answers.get(name, {}).get("real", {})
+        if "threw" in answer:
+            faults.append(f"{name}() throws: {answer['threw']}")
+        elif answer.get("returned") in _EMPTY:
+            faults.append(f"{name}() does not find a row that is there ({answer['returned']})")
+    if faults:
+        return failed("; ".join(faults), path, answers=answers)
+    return f"{path}: {', '.join(f'{n}()' for n in functions)} find rows as a signed-in user"
+
+
+def _asked(
+    tools: Toolchain, ctx: Context, path: str, functions: Mapping[str, Signature]
+) -> Asked | str:
+    """Which table each function asks, and which argument filters which column."""
+    marked = {
+        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
+        for name, signature in functions.items()
+    }
+    answers = probe(tools, ctx.path(path), marked, scenarios=_NOTHING)
+    if isinstance(answers, str):
+        return answers
+    found: Asked = {}
+    for name, marks in marked.items():
+        calls = answers.get(name, {}).get("null", {}).get("calls", [])
+        tables = [call[1] for call in calls if call[0] == "from" and len(call) > 1]
+        filters = {
+            marks.index(call[2]): str(call[1])
+            for call in calls
+            if len(call) > 2 and call[2] in marks
+        }
+        found[name] = (str(tables[0]) if tables else "", filters)
+    return found
+
+
+def _mark(index: int, kind: str) -> Any:
+    return 7001 + index if kind.strip() == "number" else f"argument-{index}"
+
+
+def _answers(
+    ctx: Context,
+    tools: Toolchain,
+    library: str,
+    path: str,
+    subject: Subject,
+    functions: Mapping[str, Signature],
+    asked: Asked,
+) -> Answers | str:
+    """The functions' answers from a database with the migration and a few rows."""
+    from agents.sql.catalogue import relations
+    from agents.sql.matrix import plant
+    from agents.sql.scratch import scratch
+    from backend.reststandin import RestStandIn
+    from backend.supabase_setup import AUTHENTICATOR, as_user
+
+    with scratch(ctx.services).database() as database:
+        with database.connect() as owner:
+            for text in (*subject.base.values(), subject.text):
+                owner.execute(text.encode())
+            planted = plant(database, relations(owner), force=True)
+        given = {name: _arguments(functions[name], asked[name], planted) for name in functions}
+        with RestStandIn(as_user(database.uri, AUTHENTICATOR), secrets.token_hex(24)) as server:
+            url = server.start()
+            client = {"library": library, "url": url, "key": server.token("authenticated")}
+            return probe(tools, ctx.path(path), given, client=client)
+
+
+def _arguments(
+    signature: Signature,
+    asked: tuple[str, dict[int, str]],
+    planted: Mapping[str, list[dict[str, str]]],
+) -> list[Any]:
+    """Arguments that a row of the table meets."""
+    table, columns = asked
+    rows = planted.get(f"public.{table}") or planted.get(table) or [{}]
+    row = max(rows, key=len)
+    values: list[Any] = []
+    for index, parameter in enumerate(signature.parameters):
+        text = row.get(columns.get(index, ""))
+        number = parameter.type.strip() == "number"
+        if text is None:
+            values.append(10 if number else None)
+        else:
+            values.append(json.loads(text) if number else text)
+    return values

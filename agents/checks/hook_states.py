@@ -1,0 +1,121 @@
+"""Checks of what TypeScript hooks do when the database gives nothing, an error, or no answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from agents.build.signatures import Signature, blank_comments, exported, signatures
+from agents.checks.code_subjects import delivered
+from agents.checks.hook_probe import probe
+from agents.checks.node import toolchain
+from agents.checks.typescript import SUFFIXES, source_text
+from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
+
+_SCENARIOS: dict[str, dict[str, Any]] = {
+    "null": {"data": None, "error": None, "count": None},
+    "error": {
+        "data": None,
+        "count": None,
+        "error": {"message": "relation does not exist", "code": "42P01", "details": "", "hint": ""},
+    },
+    "unreachable": {"unreachable": True},
+}
+
+
+@check(
+    "[TypeScript] {function:name} [function] (handles|handle) "
+    "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
+    name="typescript.null-and-error",
+    examples=("TypeScript `getBenchmarkCohorts()` function handles null/error states",),
+)
+def handles_null_and_error(ctx: Context, function: str) -> Result:
+    """The compiled function is called with a client that answers null, an error, or not at all."""
+    for path in delivered(ctx, SUFFIXES):
+        file = ctx.path(path)
+        if file.is_file() and function in exported(source_text(file)):
+            return states_handled(ctx, path, (function,))
+    return failed(f"no delivered module exports {function}", *delivered(ctx, SUFFIXES))
+
+
+@check(
+    "(all|every|each) (functions|function|hooks|hook) [must] (handle|handles) "
+    "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
+    name="typescript.all-null-and-error",
+    examples=("All functions must handle null/undefined returns gracefully",),
+)
+def all_handle_null_and_error(ctx: Context) -> Result:
+    """Every exported function of the delivered hooks, as for one function."""
+    hooks = [p for p in delivered(ctx, SUFFIXES) if hook_functions(ctx, p)]
+    if not hooks:
+        return failed("no delivered module exports a function that asks the database")
+    results = [states_handled(ctx, p, [s.name for s in hook_functions(ctx, p)]) for p in hooks]
+    bad = next((r for r in results if r.verdict is not Verdict.PROVEN), None)
+    return bad or proven("; ".join(r.detail for r in results), *hooks)
+
+
+def hook_functions(ctx: Context, path: str) -> list[Signature]:
+    """The exported functions of a module that asks the database, those that give a promise."""
+    file = ctx.path(path)
+    text = source_text(file) if file.is_file() else ""
+    if not re.search(r"\.(?:from|rpc)\s*\(", blank_comments(text)):
+        return []
+    names = exported(text)
+    return [s for s in signatures(text) if s.name in names and s.returns.startswith("Promise")]
+
+
+def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
+    """What the named functions of a hook do with null, with an error, and with no answer."""
+    tools = toolchain(ctx.root.resolve())
+    if tools.missing:
+        return unproven(tools.missing, path)
+    declared = {s.name: s for s in signatures(source_text(ctx.path(path)))}
+    if any(name not in declared for name in names):
+        return unproven(f"{path}: a function without a declared return type", path)
+    calls = {name: [_argument(p.type) for p in declared[name].parameters] for name in names}
+    answers = probe(tools, ctx.path(path), calls, scenarios=_SCENARIOS)
+    if isinstance(answers, str):
+        return failed(f"{path}: {answers}", path)
+    faults = [
+        fault for name in names for fault in _state_faults(declared[name], answers.get(name, {}))
+    ]
+    if faults:
+        return failed("; ".join(faults), path, answers=answers)
+    empty = ", ".join(f"{n}() → {answers[n]['null'].get('returned')}" for n in names)
+    detail = f"null data: {empty}; errors and lost connections are thrown"
+    return proven(detail, path, answers=answers)
+
+
+def _state_faults(signature: Signature, answers: dict[str, Any]) -> list[str]:
+    faults = []
+    null = answers.get("null", {})
+    if "threw" in null:
+        faults.append(f"{signature.name}() throws on null data: {null['threw']}")
+    elif null.get("returned") not in _empty(signature):
+        faults.append(f"{signature.name}() gives {null.get('returned')} for null data")
+    for label in ("error", "unreachable"):
+        answer = answers.get(label, {})
+        if "threw" not in answer:
+            gives = answer.get("returned")
+            faults.append(f"{signature.name}() gives {gives} where the database says {label}")
+    return faults
+
+
+def _empty(signature: Signature) -> tuple[str, ...]:
+    """The values that say "nothing there" in the return type."""
+    result = re.sub(r"\s", "", signature.result)
+    if "null" in result.split("|"):
+        return ("null",)
+    if result.endswith("[]") or re.match(r"(Readonly)?Array<", result):
+        return ("[]",)
+    return {"number": ("0",), "boolean": ("false",)}.get(result, ("null", "[]", "0", "{}"))
+
+
+def _argument(kind: str) -> Any:
+    """A value of a parameter's type."""
+    plain = kind.strip()
+    if plain.endswith("[]"):
+        return []
+    known = {"number": 1, "boolean": True, "string": "x"}
+    return known.get(plain, "x" if "string" in plain else {})

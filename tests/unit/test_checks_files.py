@@ -1,0 +1,244 @@
+"""Files that are there, changes that are allowed, secrets, and prohibitions (issue 3, files)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.checks.secrets import secrets_in_text
+from tests.seed_family import BINDER, CSV, context, say, verdicts
+
+
+def put(root: Path, path: str, text: str = "x\n") -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text, encoding="utf-8")
+
+
+def made(agent: str, state: str = "written") -> dict[str, Any]:
+    return {"agent": agent, "stage": 3, "sha256": "0", "state": state}
+
+
+def test_a_file_that_is_there_is_proven(tmp_path: Path) -> None:
+    put(tmp_path, "sql/007_lamps.sql")
+    assert verdicts(context(tmp_path), "`sql/007_lamps.sql` exists") == {"proven"}
+
+
+def test_a_missing_or_an_empty_file_fails(tmp_path: Path) -> None:
+    put(tmp_path, "a/empty.py", "")
+    ctx = context(tmp_path)
+    assert verdicts(ctx, "`a/missing.py` exists") == {"failed"}
+    assert verdicts(ctx, "`a/empty.py` exists") == {"failed"}
+    assert verdicts(ctx, "`a/empty.py/` exists") == {"failed"}
+
+
+def test_a_list_of_files_is_judged_as_one(tmp_path: Path) -> None:
+    put(tmp_path, "src/a.py")
+    put(tmp_path, "src/b.py")
+    ctx = context(tmp_path)
+    assert verdicts(ctx, "`src/a.py` and `src/b.py` exist") == {"proven"}
+    [result] = say(ctx, "`src/a.py`, `src/b.py`, and `src/c.py` exist")
+    assert result.verdict == "failed"
+    assert result.detail == "src/c.py is missing"
+
+
+def test_absence_is_judged(tmp_path: Path) -> None:
+    put(tmp_path, "dump.sql")
+    assert verdicts(context(tmp_path), "`dump.sql` does not exist") == {"failed"}
+    assert verdicts(context(tmp_path), "`other.sql` does not exist") == {"proven"}
+
+
+def test_a_path_out_of_the_workspace_is_never_proven(tmp_path: Path) -> None:
+    statement = "`../../etc/passwd.txt` exists"
+    for binding in BINDER.bind(statement):
+        if binding.check is not None:
+            with pytest.raises(Exception, match="workspace"):
+                binding.check.function(context(tmp_path), **binding.arguments)
+
+
+# -- the exact set of changes ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for path in ("src/a.ts", "src/b.ts", "lib/c.ts"):
+        put(tmp_path, path)
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
+    ):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_changes_outside_the_named_files_fail(repository: Path) -> None:
+    put(repository, "src/a.ts", "changed\n")
+    ctx = context(repository)
+    assert verdicts(ctx, "only `src/a.ts` changed") == {"proven"}
+    assert verdicts(ctx, "no changes outside `src/`") == {"proven"}
+    put(repository, "lib/new.ts")
+    [result] = say(ctx, "no changes outside `src/`")
+    assert result.verdict == "failed"
+    assert "lib/new.ts" in result.detail
+    assert verdicts(ctx, "only `src/a.ts` and `lib/new.ts` changed") == {"proven"}
+
+
+def test_a_folder_does_not_cover_its_namesakes(repository: Path) -> None:
+    put(repository, "src2/a.ts")
+    assert verdicts(context(repository), "no changes outside `src/`") == {"failed"}
+
+
+def test_only_deliverables_may_change(repository: Path) -> None:
+    put(repository, CSV)
+    put(repository, "_WORK_ORDERS/00_INBOX/WO-512.md")
+    ctx = context(repository)
+    assert verdicts(ctx, "only the deliverables changed") == {"proven"}
+    put(repository, "src/a.ts", "changed\n")
+    assert verdicts(ctx, "no other files were changed") == {"failed"}
+
+
+def test_a_file_that_must_not_be_modified(repository: Path) -> None:
+    ctx = context(repository)
+    statement = "Do NOT modify `src/a.ts`"
+    assert verdicts(ctx, statement) == {"proven"}
+    written = context(repository, artifacts={"src/a.ts": made("BUILDER")})
+    assert verdicts(written, statement) == {"failed"}
+    put(repository, "src/a.ts", "changed\n")
+    assert verdicts(ctx, statement) == {"failed"}
+
+
+def test_without_git_changes_are_unproven(tmp_path: Path) -> None:
+    assert verdicts(context(tmp_path), "only `src/a.ts` changed") == {"unproven"}
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+_JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJlMTIz"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'KEY = "{_JWT}"',
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "aws = 'AKIA" + "ABCDEFGHIJKLMNOP'",
+        "postgres://owner:hunter22@db.harbour.org/lamps",
+        'SUPABASE_SERVICE_ROLE_KEY = "a1b2c3d4e5f6a7b8"',
+        "password: 'correct1horse2battery'",
+        "SERVICE_KEY=9f8e7d6c5b4a39281706",
+        "ghp_" + "a1B2" * 9,
+    ],
+)
+def test_a_secret_is_found_by_form_or_assignment(text: str) -> None:
+    assert next(secrets_in_text(f"first line\n{text}\n"))[0] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SUPABASE_SERVICE_KEY = os.environ['SUPABASE_SERVICE_ROLE_KEY']",
+        "const key = process.env.SUPABASE_SERVICE_ROLE_KEY",
+        "SUPABASE_SERVICE_ROLE_KEY=<your key>",
+        "postgres://user:$PASSWORD@host/db",
+        "postgresql://user:password@host:5432/database",
+        "password = getpass('password: ')",
+        "service_key: str",
+        "on_conflict='nct_id'",
+        'api_key = "YOUR_API_KEY_1"',
+    ],
+)
+def test_names_and_stand_ins_are_no_secrets(text: str) -> None:
+    assert list(secrets_in_text(text)) == []
+
+
+def test_secrets_in_delivered_files_fail_without_being_repeated(tmp_path: Path) -> None:
+    put(tmp_path, "src/x.py", f'KEY = "{_JWT}"\n')
+    ctx = context(tmp_path, artifacts={"src/x.py": made("BUILDER")})
+    [result] = say(ctx, "no secrets or keys in delivered files")
+    assert result.verdict == "failed"
+    assert "src/x.py line 1" in result.detail
+    assert _JWT not in result.detail
+    put(tmp_path, "src/x.py", "import os\nKEY = os.environ['KEY']\n")
+    assert verdicts(ctx, "no secrets or keys in delivered files") == {"proven"}
+    assert verdicts(context(tmp_path), "no hard-coded secrets") == {"unproven"}
+
+
+# -- prohibitions ----------------------------------------------------------------------------------
+
+FORBIDDEN = f"Do NOT create `{CSV}`"
+
+
+def test_the_files_own_provider_may_create_it(tmp_path: Path) -> None:
+    put(tmp_path, CSV)
+    assert verdicts(context(tmp_path, artifacts={CSV: made("ANALYST")}), FORBIDDEN) == {"proven"}
+    assert verdicts(context(tmp_path), FORBIDDEN) == {"proven"}
+
+
+def test_another_agent_may_not(tmp_path: Path) -> None:
+    put(tmp_path, CSV)
+    ctx = context(tmp_path, artifacts={CSV: made("BUILDER")})
+    assert verdicts(ctx, FORBIDDEN) == {"failed"}
+    assert verdicts(ctx, f"{FORBIDDEN} — that is ANALYST's job") == {"failed"}
+
+
+def test_a_file_that_another_agent_only_found_is_no_breach(tmp_path: Path) -> None:
+    put(tmp_path, CSV)
+    ctx = context(tmp_path, artifacts={CSV: made("BUILDER", "kept")})
+    assert verdicts(ctx, FORBIDDEN) == {"proven"}
+
+
+def test_an_earlier_breach_is_not_hidden_by_a_later_report(tmp_path: Path) -> None:
+    put(tmp_path, CSV)
+    report = {"type": "report", "agent": "BUILDER", "stage": 4}
+    history = ({**report, "artifacts": [{"path": CSV, "sha256": "0", "state": "written"}]},)
+    ctx = context(tmp_path, artifacts={CSV: made("ANALYST")}, history=history)
+    assert verdicts(ctx, FORBIDDEN) == {"failed"}
+
+
+def test_a_file_of_unknown_origin_that_nobody_may_create_is_unproven(tmp_path: Path) -> None:
+    assert verdicts(context(tmp_path), "Do NOT create `config.json`") == {"proven"}
+    put(tmp_path, "config.json")
+    assert verdicts(context(tmp_path), "Do NOT create `config.json`") == {"unproven"}
+
+
+APPLIED = {"type": "effect", "kind": "sql.apply", "title": "apply sql/007_lamps.sql", "stage": 5}
+APPROVED = {"type": "answer", "stage": 5, "answer": "approved"}
+REJECTED = {"type": "answer", "stage": 5, "answer": "changes_requested"}
+
+
+@pytest.mark.parametrize(
+    ("history", "verdict"),
+    [
+        ((), "proven"),
+        ((APPROVED, APPLIED), "proven"),
+        ((APPLIED,), "failed"),
+        ((APPLIED, APPROVED), "failed"),
+        ((APPROVED, REJECTED, APPLIED), "failed"),
+        (({"type": "effect", "kind": "script.run", "stage": 5},), "proven"),
+    ],
+)
+def test_a_migration_runs_only_after_an_approval(
+    tmp_path: Path, history: tuple[dict[str, Any], ...], verdict: str
+) -> None:
+    ctx = context(tmp_path, history=history)
+    assert verdicts(ctx, "Do NOT execute the migration SQL") == {verdict}
+    tail = " — that is USER's job at Checkpoint 2"
+    assert verdicts(ctx, f"Do NOT execute the migration SQL{tail}") == {verdict}
+
+
+# -- not applicable --------------------------------------------------------------------------------
+
+
+def test_a_statement_may_say_that_it_does_not_apply(tmp_path: Path) -> None:
+    statement = "Font size violations: n/a (no UI in this ticket)"
+    assert verdicts(context(tmp_path), statement) == {"not applicable"}
+    assert verdicts(context(tmp_path), "Contrast: n/a") == {"not applicable"}
+
+
+def test_no_user_interface_is_refuted_by_a_delivered_page(tmp_path: Path) -> None:
+    put(tmp_path, "src/Page.tsx")
+    ctx = context(tmp_path, artifacts={"src/Page.tsx": made("BUILDER")})
+    assert verdicts(ctx, "Font size violations: n/a (no UI in this ticket)") == {"failed"}

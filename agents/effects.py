@@ -141,13 +141,16 @@ def _selected(sql: str) -> tuple[str, ...] | None:
         return None
     names: list[str] = []
 
-    class Reads(Visitor):  # type: ignore[misc]
+    class Reads(Visitor):
         def visit_RangeVar(self, _: Any, node: Any) -> None:  # noqa: N802 - pglast's naming
             schema = f"{node.schemaname}." if node.schemaname not in (None, "public") else ""
             names.append(f"{schema}{node.relname}")
 
     for raw in statements:
-        if type(raw.stmt).__name__ != "SelectStmt" or raw.stmt.intoClause or raw.stmt.lockingClause:
+        statement: Any = raw.stmt
+        if type(statement).__name__ != "SelectStmt":
+            return None
+        if statement.intoClause or statement.lockingClause:
             return None
     Reads()(statements)
     return tuple(dict.fromkeys(names))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from orchestrator import machine, questions
+from orchestrator.agent import Outcome, Report
 from orchestrator.asking import asked_sheet, checkpoint_sheet, exception_sheet, pose, sheet_now
 from orchestrator.case import Case
 from orchestrator.errors import IllegalMoveError
 from orchestrator.family import Additions
-from orchestrator.flow import Question, QuestionKind
+from orchestrator.flow import Question, QuestionKind, State
 from orchestrator.history import now
 from orchestrator.questions import Answer, AnswerRefusedError, Sheet
 from orchestrator.states import Event, FolderRole, wish
@@ -23,7 +24,12 @@ def _taken() -> Additions:
 
 def record(case: Case, answer: str, **fields: object) -> None:
     """Write USER's act into the history."""
-    base = {"question": None, "stage": case.flow.stage, "words": "", "attempts": {}}
+    base: dict[str, object] = {
+        "question": None,
+        "stage": case.flow.stage,
+        "words": "",
+        "attempts": {},
+    }
     case.family.history.append("answer", **{**base, "answer": answer, "by": "USER", **fields})
 
 
@@ -31,7 +37,7 @@ def record(case: Case, answer: str, **fields: object) -> None:
 
 
 def take_wishes(case: Case) -> list[str]:
-    """Take what a person wrote into the tickets' status lines; returns why something was not taken."""
+    """Take what a person wrote into status lines; returns why something was not taken."""
     wishes = case.family.wishes()
     if not wishes:
         return []
@@ -88,12 +94,32 @@ def _other_wishes(case: Case, wishes: dict[str, str]) -> list[str]:
         elif event is Event.RESUME and place.at is FolderRole.HOLD and role is place.held_from:
             record(case, "resume")
             case.commit(machine.resume(case.flow, case.plan), "resumed by USER", _taken())
+        elif role is FolderRole.QA and case.flow.state is State.NEEDS_PERSON:
+            _done_by_person(case, member)
         elif event is Event.ARCHIVE and member == case.plan.parent:
             record(case, "archive")
             case.commit(machine.archive(case.flow, case.plan), "archived by USER", _taken())
         else:
             explained.append(_explain(case, member, status))
     return explained
+
+
+def _done_by_person(case: Case, member: str) -> None:
+    """A person did what the agent could not, and hands over in the agent's place."""
+    stage = case.plan.stage(case.flow.stage)
+    report = Report(outcome=Outcome.DONE, log=("done by a person",))
+    case.family.history.append(
+        "report",
+        stage=stage.number,
+        attempt=case.flow.attempt(stage.number),
+        agent="USER",
+        ticket=member,
+        outcome=report.outcome.value,
+        artifacts=[],
+        report=report.model_dump(mode="json"),
+    )
+    after = machine.person_did(case.flow, case.plan)
+    case.commit(after, f"{member} done by a person", _taken())
 
 
 def _explain(case: Case, member: str, status: str) -> str:
@@ -153,9 +179,7 @@ def _approve(case: Case, answer: Answer, question: Question) -> None:
         kind=question.kind.value,
         attempt=case.flow.attempt(question.stage),
     )
-    after = machine.approve(
-        case.flow, case.plan, now(), target=sheet.target, accepted=accepted
-    )
+    after = machine.approve(case.flow, case.plan, now(), target=sheet.target, accepted=accepted)
     if question.kind is QuestionKind.WORKFLOW:
         after = machine.repin(after, case.plan, case.workflow.sha256)
     additions = Additions(drop=_BESIDE, over_wishes=True)
@@ -166,7 +190,7 @@ def _approve(case: Case, answer: Answer, question: Question) -> None:
 
 
 def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
-    """The answer would cover what was not shown: it is not taken, and the question is asked anew."""
+    """The answer would cover what was not shown: it is not taken; the question is asked anew."""
     case.family.history.append(
         "lapse", question=question.number, stage=question.stage, changed=changed
     )
@@ -242,4 +266,8 @@ def hold(case: Case, member: str, reason: str) -> None:
         raise IllegalMoveError(f"{member} is on HOLD already", hint="orchestrate resume")
     record(case, "hold", words=reason, members=[member])
     after = machine.hold(case.flow, case.plan, member, reason)
-    case.commit(after, f"held by USER: {member}", Additions(drop=_BESIDE, over_wishes=True, hold_reason=reason))
+    case.commit(
+        after,
+        f"held by USER: {member}",
+        Additions(drop=_BESIDE, over_wishes=True, hold_reason=reason),
+    )

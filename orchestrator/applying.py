@@ -14,8 +14,8 @@ from orchestrator.effects import Effect, EffectResult, open_runner
 from orchestrator.errors import OrchestrateError
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
-from orchestrator.gate import Receipt
 from orchestrator.flow import Approval, QuestionKind, State
+from orchestrator.gate import Receipt
 from orchestrator.history import now
 from orchestrator.questions import Sheet
 from orchestrator.workflow import Stage
@@ -29,7 +29,11 @@ def apply(case: Case, stage: Stage) -> None:
     if sheet is None:
         case.commit(machine.lapse(case.flow, case.plan, stage.number), "approval lapsed")
         return
-    if sheet.effects and not approval.effects_done and not _run_effects(case, stage, sheet, approval):
+    if (
+        sheet.effects
+        and not approval.effects_done
+        and not _run_effects(case, stage, sheet, approval)
+    ):
         return
     _close(case, stage, sheet)
 
@@ -42,7 +46,7 @@ def frozen_folder(case: Case, digest: str) -> Path:
 
 
 def freeze(case: Case, sheet: Sheet) -> Path:
-    """A copy of the approved bytes, and of nothing else. Raises OrchestrateError if they are gone."""
+    """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they are gone."""
     folder = frozen_folder(case, sheet.digest)
     if folder.exists():
         shutil.rmtree(folder)
@@ -109,9 +113,7 @@ def _run_one(
         output=result.output[-4000:],
     )
     verdict = "proven" if result.ok else "failed"
-    case.tell(
-        "effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict
-    )
+    case.tell("effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict)
     return result
 
 
@@ -189,12 +191,20 @@ def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str
     if not records and not final:
         return ""
     lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
-    lines += [f"- {r['title']} — {r['detail']} ({_mapping(r['figures'])})" if r["figures"] else
-              f"- {r['title']} — {r['detail']}" for r in records if r["ok"]]
+    lines += [
+        f"- {r['title']} — {r['detail']} ({_mapping(r['figures'])})"
+        if r["figures"]
+        else f"- {r['title']} — {r['detail']}"
+        for r in records
+        if r["ok"]
+    ]
     accepted = [name.rsplit(" @", 1)[0] for name in case.flow.accepted]
     lines += [f"- accepted by USER though not met: {name}" for name in accepted]
-    lines += ["", f"Closed {now()} by USER's answer; every receipt is in "
-              f"`{case.family.history.path.relative_to(case.root)}`."]
+    lines += [
+        "",
+        f"Closed {now()} by USER's answer; every receipt is in "
+        f"`{case.family.history.path.relative_to(case.root)}`.",
+    ]
     return "\n".join(lines) + "\n"
 
 

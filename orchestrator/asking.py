@@ -21,7 +21,9 @@ from orchestrator.workflow import Stage
 def since_last_checkpoint(case: Case, stage: Stage) -> list[int]:
     """The stages whose statements a checkpoint shows: those after the checkpoint before it."""
     earlier = [s.number for s in case.plan.stages if s.is_checkpoint and s.number < stage.number]
-    return [s.number for s in case.plan.stages if max(earlier, default=-1) < s.number <= stage.number]
+    return [
+        s.number for s in case.plan.stages if max(earlier, default=-1) < s.number <= stage.number
+    ]
 
 
 def shown(case: Case, stages: Sequence[int]) -> tuple[Shown, ...]:

@@ -16,7 +16,7 @@ from orchestrator.family import Additions, Family
 from orchestrator.files import inside, sha256_file
 from orchestrator.flow import Flow
 from orchestrator.gate import Gate, Receipt, receipt_of
-from orchestrator.machine import Plan
+from orchestrator.plan import Plan
 from orchestrator.questions import accepted_name
 from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
 
@@ -108,9 +108,7 @@ class Case:
         """Prove a stage's statements, store the receipts, and tell what is found."""
         return self._proven(stage, self.statements(stage), phases, target, store)
 
-    def judge(
-        self, stage: Stage, phases: Iterable[Phase], *, target: Any = None
-    ) -> list[Receipt]:
+    def judge(self, stage: Stage, phases: Iterable[Phase], *, target: Any = None) -> list[Receipt]:
         """The same for those statements only that have a claim of these phases."""
         wanted = frozenset(phases)
         statements = [s for s in self.statements(stage) if self.phases_of(s) & wanted]

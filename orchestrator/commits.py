@@ -62,8 +62,10 @@ class Committer:
             if not wanted:
                 return ""
             repo.git.execute(
-                ["git", *self._identity(repo), "commit", "--only", "--no-verify", "--quiet"]
-                + ["-m", message, "--", *wanted]
+                [
+                    *("git", *self._identity(repo), "commit", "--only", "--no-verify", "--quiet"),
+                    *("-m", message, "--", *wanted),
+                ]
             )
         except GitCommandError as exc:
             raise OrchestrateError(

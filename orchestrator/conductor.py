@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.flow import Flow, QuestionKind, State
-from orchestrator.machine import Plan, make_plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.questions import Answer
 from orchestrator.report import family_status, inbox_entry
 from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
 from orchestrator.verify import Verified, verify
-from orchestrator.workflow import Workflow
+from orchestrator.workflow import Stage, Workflow
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -106,19 +106,23 @@ class Conductor:
                     return self._outcome(case)
                 case machine.Work(stages=group):
                     if until is not None and group[0].number > until:
-                        return self._outcome(case, [f"stopped before {group[0].label} (--until {until})"])
+                        return self._outcome(
+                            case, [f"stopped before {group[0].label} (--until {until})"]
+                        )
                     stop = self._work(case, group)
                     if stop:
                         return self._outcome(case, stop)
                 case machine.Ask(stage=stage):
                     if until is not None and stage.number > until:
-                        return self._outcome(case, [f"stopped before {stage.label} (--until {until})"])
+                        return self._outcome(
+                            case, [f"stopped before {stage.label} (--until {until})"]
+                        )
                     asking.pose(case, stage, asking.checkpoint_sheet(case, stage, case.changed))
                     case.changed = ()
                 case machine.RunEffects(stage=stage):
                     applying.apply(case, stage)
 
-    def _work(self, case: Case, group: Sequence[machine.Stage]) -> list[str]:
+    def _work(self, case: Case, group: Sequence[Stage]) -> list[str]:
         waits = blockers(self.board, case.family.ticket(case.plan.parent), case.flow)
         if waits and any(case.plan.part(s) == "maker" for s in group):
             return waits
@@ -315,6 +319,9 @@ class Conductor:
             given = self.board.root / family.flow.workflow
         elif family.conducted and given is not None:
             self._require_same(family.flow, given)
+        if family.conducted:
+            # a template names its maker by the owner, and the owner changes under way
+            ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
         return find_workflow(self.board.root, self.settings, ticket, given)
 
     def _require_same(self, flow: Flow, given: Path) -> None:
@@ -336,7 +343,11 @@ class Conductor:
     def _require_agents(self, workflow: Workflow) -> None:
         from orchestrator.worker import agent_names
 
-        known = {*agent_names(), *self.agents, *(n for n, a in self.settings.agents.items() if a.command)}
+        known = {
+            *agent_names(),
+            *self.agents,
+            *(n for n, a in self.settings.agents.items() if a.command),
+        }
         for stage in workflow.stages:
             if not stage.is_checkpoint and stage.agent not in known:
                 raise WorkflowError(
@@ -377,7 +388,7 @@ class Conductor:
             for member in stage.members:
                 if member not in own:
                     raise WorkflowError(
-                        f"{stage.label} works on {member}, which is not of the family of {plan.parent}",
+                        f"{stage.label} works on {member}, which is not of {plan.parent}'s family",
                         path=workflow.path,
                         line=stage.line,
                         code="foreign-ticket",
@@ -399,12 +410,18 @@ class Conductor:
         else:
             found = places(self.board, self.board.family(parent))
             flow = machine.start(_reference(self.board.root, read.path), read.sha256, found, plan)
-        stop = f" up to stage {until}" if until is not None else ""
         lines = [
-            f"{'done' if s.number in flow.finished else 'to do'}{stop if s is plan.last else ''}: {s.label}"
+            f"{'done' if s.number in flow.finished else 'to do'}: {s.label}"
             for s in plan.stages
+            if until is None or s.number <= until
         ]
         return RunOutcome(parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines))
+
+
+def _first_owner(family: Family) -> str:
+    """Who owned the parent when the family came under the conductor; "" if nothing says so."""
+    first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
+    return str(first["members"].get(family.parent, {}).get("owner", ""))
 
 
 def _reference(root: Path, path: Path) -> str:

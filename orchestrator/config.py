@@ -109,17 +109,21 @@ def load_settings(root: Path) -> Settings:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"is not valid TOML: {exc}", path=file, hint="mend the named line") from exc
+        raise UsageError(
+            f"is not valid TOML: {exc}", path=file, hint="mend the named line"
+        ) from exc
     try:
         return Settings.model_validate(table)
     except ValidationError as exc:
         first = exc.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{key}: {first['msg']}", path=file, hint="see docs/configuration.md") from exc
+        raise UsageError(
+            f"{key}: {first['msg']}", path=file, hint="see docs/configuration.md"
+        ) from exc
 
 
 def find_root(start: Path) -> Path:
-    """The workspace: the nearest folder upwards with `orchestrate.toml` or a board, else `start`."""
+    """The workspace: the nearest folder upwards with a configuration or a board, else `start`."""
     start = start.resolve()
     for folder in (start, *start.parents):
         if (folder / FILE).exists() or (folder / "_WORK_ORDERS").is_dir():

@@ -1,4 +1,4 @@
-"""The transport: an agent runs as a child process, job as JSON in, report as JSON out (DESIGN 5.2)."""
+"""The transport: an agent runs as a child process, JSON job in, JSON report out (DESIGN 5.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,27 @@ from orchestrator.agent import Agent, Job, Outcome, Report
 from orchestrator.config import AgentSettings
 
 #: what every agent may see of the environment; keys and database addresses are not among it
-NEUTRAL = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "ORCHESTRATE_SCRATCH", "NO_COLOR", "PYTHONWARNINGS", "PYTHONPATH"]
+NEUTRAL = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+    "XDG_RUNTIME_DIR",
+    "ORCHESTRATE_SCRATCH",
+    "NO_COLOR",
+    "PYTHONWARNINGS",
+    "PYTHONPATH",
+]
 _OUTPUT_LIMIT = 20_000_000
 
 

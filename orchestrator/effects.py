@@ -82,7 +82,7 @@ class Runner(Protocol):
         ...
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
-        """Run one effect from the frozen copy of the approved tree. Never raises for a failed effect."""
+        """Run one effect from the frozen copy of what was approved; a failure is a result."""
         ...
 
     @property

@@ -1,6 +1,6 @@
-"""A conducted family on disk: its record, its tickets, and how a transition is committed (DESIGN 2).
+"""A conducted family on disk: its record, its tickets, how a transition is committed (DESIGN 2).
 
-A transition is one atomic replace of the parent file, whose `flow:` block then holds the new record.
+A transition is one atomic replace of the parent file, whose `flow:` block then holds the record.
 Before it, the history gets the transition with all that the children are to receive; after it, the
 children follow. After a crash `settle` makes them follow from that same history record.
 """
@@ -139,7 +139,9 @@ class Family:
             revision=flow.revision,
             state=flow.state.value,
             stage=flow.stage,
-            members={m: p.model_dump(mode="json", exclude_none=True) for m, p in flow.members.items()},
+            members={
+                m: p.model_dump(mode="json", exclude_none=True) for m, p in flow.members.items()
+            },
             additions=additions.to_dict(),
         )
         touched = {self.history.path, *additions.paths}
@@ -280,7 +282,7 @@ class Family:
 
 
 def places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
-    """Where tickets lie before they are conducted. Raises TicketError for a folder without a role."""
+    """Where tickets lie before they are conducted. Raises TicketError for an unknown folder."""
     found = {}
     for ticket in tickets:
         role = board.folders.role_of(ticket.folder)

@@ -1,4 +1,4 @@
-"""The record: the `flow:` block of a conducted parent, the only truth about position (DESIGN 2.1)."""
+"""The record: the `flow:` block of a conducted parent, the only truth of position (DESIGN 2.1)."""
 
 from __future__ import annotations
 

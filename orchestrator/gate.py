@@ -182,9 +182,7 @@ class Gate:
         phases: frozenset[Phase],
         earlier: Mapping[str, Receipt],
     ) -> Receipt:
-        context = replace(
-            context, statement=statement, ticket=statement.ticket or context.ticket
-        )
+        context = replace(context, statement=statement, ticket=statement.ticket or context.ticket)
         blank = Receipt(statement, ())
         before = {c.claim: c for c in earlier[blank.key].claims} if blank.key in earlier else {}
         claims = tuple(
@@ -220,7 +218,7 @@ _WHEN = {
 
 
 def _run(binding: Binding, context: Context) -> Result:
-    """A check that raises has not proven anything: a user's error fails, anything else is unproven."""
+    """A check that raises proves nothing: a user's error fails, anything else is unproven."""
     assert binding.check is not None
     try:
         return binding.check.function(context, **binding.arguments)

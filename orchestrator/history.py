@@ -1,4 +1,4 @@
-"""A family's history and receipts: append-only JSON lines in `_WORK_ORDERS/.receipts/` (DESIGN 2.7)."""
+"""A family's history and receipts: append-only JSON lines in the board (DESIGN 2.7)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from orchestrator.files import append_line
 
 FOLDER = ".receipts"
 
+#: one line: `type`, `at` and the fields of its type
+Record = dict[str, Any]
+
 
 def now() -> str:
     """The time as the history writes it: UTC, ISO 8601, whole seconds."""
@@ -23,10 +26,10 @@ class History:
 
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
-        self._records: list[dict[str, Any]] | None = None
+        self._records: list[Record] | None = None
 
     @property
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Record]:
         if self._records is None:
             self._records = list(_read(self.path))
         return self._records
@@ -39,11 +42,11 @@ class History:
         self.records.append(record)
         return record
 
-    def of(self, *kinds: str) -> Iterable[dict[str, Any]]:
+    def of(self, *kinds: str) -> Iterable[Record]:
         """The records of these types, oldest first."""
         return (r for r in self.records if r["type"] in kinds)
 
-    def latest(self, kind: str, /, **fields: Any) -> dict[str, Any] | None:
+    def latest(self, kind: str, /, **fields: object) -> Record | None:
         """The newest record of a type whose fields have these values."""
         for record in reversed(self.records):
             if record["type"] == kind and all(record.get(k) == v for k, v in fields.items()):
@@ -75,7 +78,7 @@ class History:
         return written
 
 
-def _read(path: Path) -> Iterable[dict[str, Any]]:
+def _read(path: Path) -> Iterable[Record]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from orchestrator.workflow import Workflow
 
 #: for tickets without a workflow of their own (DESIGN 4.6)
 DEFAULT = "work-order.md"
+_NOBODY = ("", "USER", "UNASSIGNED", "SYSTEM", "COMPLETE")
 SHIPPED = Path(__file__).parent / "workflows"
 
 
@@ -30,21 +31,27 @@ def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | 
                 code="no-such-workflow",
                 hint="put the file back, or name another with --workflow",
             )
-        return _read(given, root, ticket)
+        return _read(given, root, settings, ticket)
     if ticket.workflow:
-        return _read(_named(root, settings, ticket), root, ticket)
+        return _read(_named(root, settings, ticket), root, settings, ticket)
     for folder in settings.workflows:
         default = root / folder / DEFAULT
         if default.is_file():
-            return _read(default, root, ticket)
-    return _read(SHIPPED / DEFAULT, root, ticket)
+            return _read(default, root, settings, ticket)
+    return _read(SHIPPED / DEFAULT, root, settings, ticket)
 
 
-def _read(path: Path, root: Path, ticket: Ticket) -> Workflow:
+def _maker(settings: Settings, owner: str) -> str:
+    """The owner, if it is one that makes things; nobody, USER and LEAD do not build."""
+    nobody = owner.startswith("PENDING") or owner in _NOBODY
+    return "BUILDER" if nobody or settings.agent(owner).part != "maker" else owner
+
+
+def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflow:
     variables = {
         "id": ticket.id,
         "title": ticket.title or ticket.id,
-        "owner": ticket.owner or "",
+        "owner": _maker(settings, ticket.owner),
         "priority": str(ticket.priority or ""),
     }
     return read_workflow(path, root=root, variables=variables)
@@ -54,7 +61,10 @@ def _named(root: Path, settings: Settings, ticket: Ticket) -> Path:
     """The file that the ticket names, also under the folders where agents keep workflows."""
     assert ticket.workflow
     tried = []
-    for candidate in (ticket.workflow, *(f"{f}/{Path(ticket.workflow).name}" for f in settings.workflows)):
+    for candidate in (
+        ticket.workflow,
+        *(f"{f}/{Path(ticket.workflow).name}" for f in settings.workflows),
+    ):
         tried.append(candidate)
         try:
             path = inside(root, candidate)

@@ -10,66 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.errors import IllegalMoveError
-from orchestrator.folders import normal_status
 from orchestrator.flow import Approval, Flow, Place, Question, QuestionKind, State
+from orchestrator.folders import normal_status
+from orchestrator.plan import Plan
 from orchestrator.states import Event, FolderRole, Who, require
-from orchestrator.workflow import Stage, Workflow
+from orchestrator.workflow import Stage
 
 _R = FolderRole
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the machine knows beside the record: stages in order, who plays which part, the limit."""
-
-    parent: str
-    stages: tuple[Stage, ...]
-    #: agent → "triager", "maker", "provider" or "inspector"
-    parts: Mapping[str, str]
-    inspector: str = "INSPECTOR"
-    failure_limit: int = 2
-
-    def stage(self, number: int) -> Stage:
-        return next(s for s in self.stages if s.number == number)
-
-    def part(self, stage: Stage) -> str:
-        return "USER" if stage.is_checkpoint else self.parts.get(stage.agent, "maker")
-
-    def members(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
-        """The members that a stage works on; the parent where it names none of the family."""
-        named = tuple(m for m in stage.members if m in flow.members)
-        if named:
-            return named
-        if self.part(stage) == "inspector":
-            return self.children(flow) or (self.parent,)
-        return (self.parent,)
-
-    def children(self, flow: Flow) -> tuple[str, ...]:
-        return tuple(m for m in flow.members if m != self.parent)
-
-    def makers_of(self, member: str, flow: Flow) -> tuple[Stage, ...]:
-        """The stages that make what a member is for."""
-        return tuple(
-            s
-            for s in self.stages
-            if self.part(s) in ("maker", "provider") and member in self.members(s, flow)
-        )
-
-    @property
-    def last(self) -> Stage:
-        return self.stages[-1]
-
-
-def make_plan(
-    workflow: Workflow, parent: str, parts: Mapping[str, str], inspector: str, failure_limit: int
-) -> Plan:
-    """The plan of a family. Only USER completes, so a final review is added where none stands last."""
-    stages = workflow.stages
-    if not stages or not stages[-1].is_checkpoint:
-        number = stages[-1].number + 1 if stages else 0
-        k = len(workflow.checkpoints) + 1
-        stages = (*stages, Stage(number, "USER", "Final review", 0, checkpoint=k))
-    return Plan(parent, stages, parts, inspector, failure_limit)
 
 
 # -- actions ---------------------------------------------------------------------------------
@@ -156,23 +103,22 @@ def start(workflow: str, sha256: str, members: Mapping[str, Place], plan: Plan) 
 
 
 def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
-    """Set the members of maker stages going: a lone parent is routed to BUILD by its first maker."""
+    """Set the members of maker stages going: who still waits is routed to BUILD."""
     members = dict(flow.members)
     for stage in stages:
         for member in plan.members(stage, flow):
             place = members[member]
-            if plan.part(stage) == "maker" and place.at in (_R.TRIAGE, _R.DESIGN, _R.REVIEW):
-                if member != plan.parent or not plan.children(flow):
-                    members[member] = _move(
-                        place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent
-                    )
+            lone = member != plan.parent or not plan.children(flow)
+            waits = place.at in (_R.TRIAGE, _R.DESIGN, _R.REVIEW)
+            if plan.part(stage) == "maker" and waits and lone:
+                members[member] = _move(place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent)
     if members == flow.members and flow.state is State.RUNNING and not flow.reason:
         return flow
     return _next(flow, plan, members=members, state=State.RUNNING, reason="")
 
 
 def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | None = None) -> Flow:
-    """A stage's gate is closed behind it: its members move on. `births`: new child → its agent."""
+    """A stage is proven: its members move on. `births`: new child → its agent."""
     members = dict(flow.members)
     part = plan.part(stage)
     if part == "triager":
@@ -184,14 +130,10 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
         for member in plan.members(stage, flow):
             _pass(members, flow, plan, stage, member)
     finished = tuple(sorted({*flow.finished, stage.number}))
-    return _next(
-        flow, plan, members=members, finished=finished, state=State.RUNNING, reason=""
-    )
+    return _next(flow, plan, members=members, finished=finished, state=State.RUNNING, reason="")
 
 
-def _triage(
-    members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping[str, str]
-) -> None:
+def _triage(members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping[str, str]) -> None:
     parent = members[plan.parent]
     if parent.at is _R.INBOX:
         members[plan.parent] = _move(
@@ -201,7 +143,9 @@ def _triage(
         place = members.get(child)
         if place is None:
             members[child] = Place(at=birthplace(stage, child), owner=agent)
-        elif place.at is _R.INBOX or (place.at is _R.TRIAGE and birthplace(stage, child) is _R.BUILD):
+        elif place.at is _R.INBOX or (
+            place.at is _R.TRIAGE and birthplace(stage, child) is _R.BUILD
+        ):
             members[child] = _move(place, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
 
 
@@ -298,6 +242,11 @@ def need_person(flow: Flow, plan: Plan, reason: str) -> Flow:
     if flow.state is State.NEEDS_PERSON and flow.reason == reason:
         return flow
     return _next(flow, plan, state=State.NEEDS_PERSON, reason=reason)
+
+
+def person_did(flow: Flow, plan: Plan) -> Flow:
+    """The person has done what the agent could not; the gate is still to prove it."""
+    return _next(flow, plan, state=State.RUNNING, reason="")
 
 
 def ask(
@@ -425,13 +374,9 @@ def effects_done(flow: Flow, plan: Plan, stage: int) -> Flow:
 
 def complete(flow: Flow, plan: Plan, stage: Stage) -> Flow:
     """The end: the whole family to COMPLETE, by USER's answer."""
-    members = {
-        m: _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE) for m, p in flow.members.items()
-    }
+    members = {m: _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE) for m, p in flow.members.items()}
     finished = tuple(sorted({*flow.finished, stage.number}))
-    return _next(
-        flow, plan, members=members, finished=finished, state=State.COMPLETE, reason=""
-    )
+    return _next(flow, plan, members=members, finished=finished, state=State.COMPLETE, reason="")
 
 
 def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...]:
@@ -485,9 +430,7 @@ def _redone(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
     return made
 
 
-def _sent(
-    place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]
-) -> Place:
+def _sent(place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]) -> Place:
     owner = stages[0].agent if stages else place.owner
     if member == plan.parent and plan.children(flow):
         if place.at is _R.USER_REVIEW:
@@ -513,9 +456,7 @@ def hold(flow: Flow, plan: Plan, member: str, reason: str) -> Flow:
         source = flow.question.came_from
     held = _move(place, Who.USER, Event.HOLD, _R.HOLD, "USER")
     members = {**flow.members, member: held.model_copy(update={"held_from": source})}
-    return _next(
-        flow, plan, members=members, question=None, state=State.HELD, reason=reason
-    )
+    return _next(flow, plan, members=members, question=None, state=State.HELD, reason=reason)
 
 
 def resume(flow: Flow, plan: Plan) -> Flow:
@@ -555,7 +496,7 @@ def undo(flow: Flow, plan: Plan) -> Flow:
 
 
 def repin(flow: Flow, plan: Plan, sha256: str) -> Flow:
-    """USER took a changed workflow: it is pinned anew, and every approval lapses with the old one."""
+    """USER took a changed workflow: it is pinned anew, and approvals lapse with the old one."""
     stages = {a.stage for a in flow.approvals if not a.effects_done}
     return _next(
         flow,
@@ -568,9 +509,5 @@ def repin(flow: Flow, plan: Plan, sha256: str) -> Flow:
 
 def archive(flow: Flow, plan: Plan) -> Flow:
     """USER archives the family."""
-    members = {
-        m: _move(p, Who.USER, Event.ARCHIVE, _R.ARCHIVE) for m, p in flow.members.items()
-    }
-    return _next(
-        flow, plan, members=members, question=None, state=State.ARCHIVED, reason=""
-    )
+    members = {m: _move(p, Who.USER, Event.ARCHIVE, _R.ARCHIVE) for m, p in flow.members.items()}
+    return _next(flow, plan, members=members, question=None, state=State.ARCHIVED, reason="")

@@ -1,4 +1,4 @@
-"""Questions to USER and their answers: what is shown, its digest, and what was answered (DESIGN 7)."""
+"""Questions to USER and their answers: what is shown, its digest, what was answered (DESIGN 7)."""
 
 from __future__ import annotations
 
@@ -171,9 +171,7 @@ def render(sheet: Sheet, ticket: str) -> str:
     accepted = tuple(s for s in sheet.statements if s.accepted)
     groups.insert(2, ("Failed, accepted by USER", accepted))
     flags, beside = _ways(sheet)
-    after = (
-        "the family then moves to COMPLETE" if sheet.final else "`orchestrate run` then goes on"
-    )
+    after = "the family then moves to COMPLETE" if sheet.final else "`orchestrate run` then goes on"
     text = _template().render(
         sheet=sheet,
         title=sheet.label,
@@ -244,7 +242,7 @@ class AnswerRefusedError(OrchestrateError):
 
 
 def verb_of(status: str) -> str | None:
-    """"approved", "changes_requested" or "hold" for a status that answers, else None."""
+    """ "approved", "changes_requested" or "hold" for a status that answers, else None."""
     word = re.sub(r"^\d+(\.\d+)?_", "", status.strip().upper())
     word = re.sub(r"[\s_-]+", "_", word)
     return {
@@ -292,7 +290,7 @@ def accepted_names(sheet: Sheet, answer: Answer) -> tuple[str, ...]:
         raise AnswerRefusedError(
             f"{len(sheet.unproven)} statement(s) are unproven: "
             + "; ".join(f"“{s.text}”" for s in sheet.unproven),
-            hint="say that you take them: --accept-unproven, or `accept: unproven` beside the status",
+            hint="take them with --accept-unproven, or `accept: unproven` beside the status",
         )
     if sheet.effects and sheet.target != "embedded" and answer.target != sheet.target:
         raise AnswerRefusedError(

@@ -60,7 +60,9 @@ def _question(flow: Flow, sheet: Sheet, parent: str) -> dict[str, Any]:
         "why": sheet.why,
         "asked": flow.question.asked,
         "digest": flow.question.digest,
-        "failed": [{"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in sheet.failed],
+        "failed": [
+            {"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in sheet.failed
+        ],
         "unproven": [
             {"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in sheet.unproven
         ],

@@ -79,15 +79,21 @@ def _interrupted(case: Case, stage: Stage) -> bool:
 
 
 def _holds(case: Case, stage: Stage) -> bool:
-    """Whether the stage's statements hold as the tree lies (DESIGN 5.5)."""
+    """Whether the stage's statements and its ticket's hold as the tree lies (DESIGN 5.5)."""
     receipts = case.prove(stage, (Phase.CONTENT,), store=False)
+    member = case.plan.members(stage, case.flow)[0]
+    if case.plan.part(stage) == "maker":
+        own = case.family.ticket(member).acceptance()
+        receipts += case.gate.prove(own, case.context(stage), (Phase.CONTENT,))
     judged = [r for r in receipts if r.verdict is not Verdict.PENDING]
     return bool(judged) and all(r.verdict is Verdict.PROVEN for r in judged)
 
 
 def _fresh_report(case: Case, stage: Stage) -> Report:
     job = make_job(case, stage)
-    case.family.history.append("dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent)
+    case.family.history.append(
+        "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
+    )
     case.tell("agent", f"{stage.agent} works", stage=stage.number, agent=stage.agent)
     started = time.monotonic()
     report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
@@ -198,6 +204,8 @@ def _conclude(case: Case, stage: Stage, report: Report | None) -> Blocked | None
         return _failed_report(case, stage, report)
     if report is not None:
         _birth(case, stage, report)
+    else:
+        case.tell("stage", stage.label, stage=stage.number, agent=stage.agent)
     receipts = tuple(case.prove(stage, (Phase.CONTENT,)))
     if report is None:
         report = _inspected(case, stage, receipts)
@@ -227,10 +235,11 @@ def _birth(case: Case, stage: Stage, report: Report) -> None:
 
 def _inspected(case: Case, stage: Stage, receipts: Sequence[Receipt]) -> Report:
     """The inspector writes up what the engine proved; it proves nothing itself."""
-    case.tell("stage", stage.label, stage=stage.number, agent=stage.agent)
     findings = [finding(case, stage, r) for r in receipts]
     job = make_job(case, stage, findings)
-    case.family.history.append("dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent)
+    case.family.history.append(
+        "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
+    )
     report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
     _remember(case, stage, job, report)
     return report
@@ -331,9 +340,7 @@ def _failed(
         for member, stages in _blame(case, stage, receipt).items():
             blamed[member] = tuple(sorted({*blamed.get(member, ()), *stages}))
     if not blamed:
-        return Blocked(
-            stage, "no maker answers for the failed statement(s)", True, tuple(receipts)
-        )
+        return Blocked(stage, "no maker answers for the failed statement(s)", True, tuple(receipts))
     findings = [finding(case, stage, r) for r in failing]
     _send_to_makers(case, stage, blamed, findings, _section(report), receipts)
     return None

@@ -61,7 +61,7 @@ _R = FolderRole
 
 @dataclass(frozen=True)
 class Transition:
-    """One row: `who` may cause `event` on a ticket in one of `sources`, which takes it to `targets`."""
+    """One row: `who` may take a ticket from one of `sources` to one of `targets` by `event`."""
 
     who: frozenset[Who]
     event: Event
@@ -138,4 +138,6 @@ def wish(source: FolderRole, target: FolderRole) -> Event | None:
         Event.REOPEN,
         Event.RESUME,
     )
-    return next((e for e in wishes if source != target and legal(Who.USER, e, source, target)), None)
+    return next(
+        (e for e in wishes if source != target and legal(Who.USER, e, source, target)), None
+    )

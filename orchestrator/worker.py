@@ -1,4 +1,4 @@
-"""The child process of a built-in agent: `python -m orchestrator.worker NAME`, JSON in, JSON out."""
+"""The process of a built-in agent: `python -m orchestrator.worker NAME`, JSON in, JSON out."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage heading and what stands under it, up to the next stage or the end of its section."""
+    """One stage heading and what stands under it, up to the next or the end of its section."""
 
     number: int
     #: agent name in upper case; "USER" at a checkpoint

@@ -32,7 +32,8 @@ WORKFLOW = """\
 1. Split into two parallel tickets:
    - **WO-512a** → SOOP (the first file)
    - **WO-512b** → BUILDER (the second file)
-2. Move WO-512 to `01_TRIAGE`, create WO-512a in `03_BUILD` for SOOP, WO-512b in `03_BUILD` for BUILDER
+2. Move WO-512 to `01_TRIAGE`, create WO-512a in `03_BUILD` for SOOP, WO-512b in `03_BUILD` for
+   BUILDER
 
 **Done when:** WO-512a in `03_BUILD` with `owner: SOOP`, WO-512b in `03_BUILD` with `owner: BUILDER`
 

@@ -170,7 +170,7 @@ def _return_type(plain: str, offset: int) -> str:
         if depth == 0 and c in "{;\n" and plain[start:index].strip():
             return plain[start:index].strip().removesuffix("=>").strip()
         depth += c in _OPEN
-        depth -= c in _CLOSE
+        depth -= c in _CLOSE and plain[index - 1] != "="
     return plain[start:].strip()
 
 

@@ -14,7 +14,10 @@ from orchestrator.errors import OrchestrateError
 _NUMBERS = TYPES["int"][0]
 _QUANTIFIER = rf"(?:(?:both|all|the|each|every|any|new|of|{_NUMBERS})\s+)*"
 _LANGUAGE = r"(?:Python|TypeScript|TS|JavaScript)"
-_TRAIT = r"(?:seed(?:ing|er)?|ETL|API|import(?:er)?|loader|data|CSV|Supabase|front-?end|backend)"
+_TRAIT = (
+    r"(?:seed(?:ing|er)?|ETL|API|import(?:er)?|load(?:er|ing)?|data|CSV|Supabase|front-?end|"
+    r"backend)"
+)
 _NOUN = r"(?:scripts?|hooks?|files?|modules?|importers?|seeders?|loaders?|programs?|code)"
 _PROGRAM = rf"{_QUANTIFIER}(?:{_LANGUAGE}\s+)?(?:{_TRAIT}\s+)*{_NOUN}"
 _SUFFIXES = {
@@ -36,11 +39,6 @@ class Programs:
     seeds: bool
     #: how many the phrase says there are, None if it does not
     count: int | None
-    plural: bool
-
-    @property
-    def names_everything(self) -> bool:
-        return self.plural or self.count is not None
 
 
 def parse_programs(text: str) -> tuple[Programs, ...]:
@@ -49,7 +47,7 @@ def parse_programs(text: str) -> tuple[Programs, ...]:
 
 
 def _phrase(text: str) -> Programs:
-    language = re.search(_LANGUAGE, text, re.IGNORECASE)
+    language = re.search(rf"\b{_LANGUAGE}\b", text, re.IGNORECASE)
     hook = re.search(r"\bhooks?\b", text, re.IGNORECASE)
     if language:
         suffixes = _SUFFIXES[language.group().lower()]
@@ -57,15 +55,26 @@ def _phrase(text: str) -> Programs:
         suffixes = (".ts", ".tsx", ".js")
     else:
         suffixes = _SCRIPTS
-    number = re.search(rf"\b{_NUMBERS}\b", text, re.IGNORECASE)
-    count = TYPES["int"][1](number.group()) if number else None
-    if re.search(r"\bboth\b", text, re.IGNORECASE):
-        count = 2
     seeds = bool(re.search(r"\b(?:seed|ETL|import|load)", text, re.IGNORECASE))
-    return Programs(text.strip(), suffixes, seeds, count, text.rstrip().lower().endswith("s"))
+    return Programs(
+        text.strip(), suffixes, seeds, parse_quantity(text), text.rstrip().lower().endswith("s")
+    )
 
 
 parameter_type("programs", rf"{_PROGRAM}(?:\s*(?:\+|&|,|\band\b)\s*{_PROGRAM})*", parse_programs)
+
+
+def parse_quantity(text: str) -> int | None:
+    """`all three` → 3, `both` → 2, `all` → None."""
+    if re.search(r"\bboth\b", text, re.IGNORECASE):
+        return 2
+    number = re.search(rf"\b{_NUMBERS}\b", text, re.IGNORECASE)
+    return TYPES["int"][1](number.group()) if number else None
+
+
+parameter_type(
+    "quantity", rf"(?:(?:all|the|both|each|every)(?:\s+{_NUMBERS})?|{_NUMBERS})", parse_quantity
+)
 
 
 def ticket_text(ctx: Context, path: str) -> str:

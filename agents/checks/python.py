@@ -197,7 +197,7 @@ def _mentions(ctx: Context, file: Path, word: str) -> bool:
 )
 def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = ()) -> Result:
     """Run against a source with more rows than a batch holds: no write is larger."""
-    phrases = programs or (Programs("Python seed scripts", (".py",), True, None, True),)
+    phrases = programs or (Programs("Python seed scripts", (".py",), True, None),)
     found = resolve(ctx, phrases[0])
     if isinstance(found, Result):
         return found
@@ -263,7 +263,7 @@ def _warns(text: str) -> bool:
 )
 def seeding_is_idempotent(ctx: Context, programs: tuple[Programs, ...] = ()) -> Result:
     """Every seed script is run twice: the tables hold the same rows after both runs."""
-    phrases = programs or (Programs("Python seed scripts", (".py",), True, None, True),)
+    phrases = programs or (Programs("Python seed scripts", (".py",), True, None),)
     results: list[Result] = []
     for phrase in phrases:
         found = resolve(ctx, phrase)

@@ -73,10 +73,14 @@ def _unprotected(tables: Sequence[Relation]) -> Iterator[str]:
     yield from (f"{t.name} has row level security off" for t in tables if not t.rls)
 
 
-def _views_open(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[str]:
-    """A view that runs with its owner's rights hands out what the table's policies refuse."""
+def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[str]:
+    """Views and functions that run with their owner's rights hand out what policies refuse."""
     views = [r for r in subject.proof.relations if not r.is_table]
     yield from _openings(subject, views, role, verbs)
+    if set(verbs) & set(_WRITES):
+        for caller, function in subject.proof.borrowed:
+            if caller == role:
+                yield f"{role} can call {function}(), which writes with its owner's rights"
 
 
 _RLS = "(ENABLE ROW LEVEL SECURITY|RLS|row level security|row-level security)"
@@ -145,7 +149,7 @@ def only_for(
     for other in API_ROLES[: API_ROLES.index(allowed) + 1]:
         verbs = [v for v in VERBS if other != allowed or v not in verb]
         problems += _openings(subject, relations, other, verbs)
-        problems += _views_open(subject, other, verbs)
+        problems += _side_doors(subject, other, verbs)
     problems += _closures(subject, relations, "service_role", VERBS)
     good = f"{allowed} can {', '.join(verb)} and nothing else; service_role can write"
     names = ", ".join(t.name for t in relations)
@@ -195,7 +199,7 @@ def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
         return found
     subject, relations = found
     problems = [*_unprotected(relations), *_openings(subject, relations, role, verbs)]
-    problems += _views_open(subject, role, verbs)
+    problems += _side_doors(subject, role, verbs)
     names = ", ".join(t.name for t in relations)
     good = (
         f"as {role}, {', '.join(verbs)} on {names} reached no row and was refused in an "
@@ -230,7 +234,7 @@ def role_can(
     if can is not Can.MAY:
         refused = verbs if can is Can.MAY_NOT else [v for v in VERBS if v not in verbs]
         problems += _openings(subject, relations, role, refused)
-        problems += _views_open(subject, role, refused)
+        problems += _side_doors(subject, role, refused)
     names = ", ".join(t.name for t in relations)
     good = f"{role} {can} {', '.join(verbs)}: tried on {names}"
     return _judged(subject, problems, _unknown(subject, relations, (role,)), good)

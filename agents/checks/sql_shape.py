@@ -158,6 +158,7 @@ _INDEXED_FOR = (
 @check(
     rf"{_INDEXES_EXIST} {_INDEXED_FOR} \({{columns:names}}\)",
     f"{_INDEXES_EXIST} {{columns:names}}",
+    rf"{_INDEXES_EXIST} \({{columns:names}}\)",
     rf"{_INDEXES_EXIST} {{tables:tables}} \({{columns:names}}\)",
     "{columns:names} (are|is) indexed [(in|on) {tables:tables}]",
     "{tables:tables} (are|is) indexed (on|by) {columns:names}",
@@ -219,29 +220,33 @@ _UNIQUE = "unique (key|index|constraint)"
     "{tables:tables} (have|has) [a|an] natural key [(for|to support) [the] upsert]",
     rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) [\(]{{columns:names}}[\)]",
     rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",
-    "{columns:names} (is|are) unique in {tables:tables}",
+    "{columns:names} (is|are) unique in {table:name} [table]",
+    "{columns:names} (is|are) unique in the {table:name} table",
     name="sql.unique-key",
     examples=(
         "All three tables have a natural unique key for upsert",
         "nct_id is unique in benchmark_trials",
     ),
 )
-def unique_key(ctx: Context, tables: Tables, columns: tuple[str, ...] = ()) -> Result:
+def unique_key(
+    ctx: Context, tables: Tables = _EVERY, columns: tuple[str, ...] = (), table: str = ""
+) -> Result:
     """Each table has a unique key besides its generated id, in force for whole rows."""
-    found = _tables(ctx, tables)
+    found = _tables(ctx, Tables((table,)) if table else tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
     problems, keys = [], []
-    for table in relations:
-        natural = [k for k in table.unique_keys if not _generated(table, k)]
+    for relation in relations:
+        natural = [k for k in relation.unique_keys if not _generated(relation, k)]
+        natural += [relation.primary_key] if not _generated(relation, relation.primary_key) else []
         if columns:
             natural = [k for k in natural if set(k) == set(columns)]
         if natural:
-            keys.append(f"{table.name} ({', '.join(natural[0])})")
+            keys.append(f"{relation.name} ({', '.join(natural[0])})")
         else:
             wanted = f" on ({', '.join(columns)})" if columns else " besides its generated id"
-            problems.append(f"{table.name} has no unique key{wanted}")
+            problems.append(f"{relation.name} has no unique key{wanted}")
     return _result(subject, problems, f"unique: {'; '.join(keys)}")
 
 

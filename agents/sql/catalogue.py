@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from agents.sql.parse import SqlError, tokens
 
 _HERE = Path(__file__).parent
 
@@ -134,6 +136,22 @@ def relations(connection: Any) -> tuple[Relation, ...]:
     """The tables and views of users."""
     (rows,) = connection.execute(_query("relations.sql")).fetchone()
     return tuple(_relation(row) for row in rows)
+
+
+_WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
+
+
+def borrowed_writes(connection: Any, roles: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(role, function) where calling a function lets a role write with the owner's rights."""
+    rows = connection.execute(_query("functions.sql"), [list(roles)]).fetchall()
+    return tuple((role, name) for role, name, body in rows if _writes(body))
+
+
+def _writes(body: str) -> bool:
+    try:
+        return not _WRITING.isdisjoint(t.name for t in tokens(body))
+    except SqlError:
+        return True
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agents.sql.apply import Failure, apply
-from agents.sql.catalogue import Relation, Snapshot, difference, relations, snapshot
+from agents.sql.catalogue import (
+    Relation,
+    Snapshot,
+    borrowed_writes,
+    difference,
+    relations,
+    snapshot,
+)
 from agents.sql.lint import Lint, lint
 from agents.sql.matrix import Cell, Planted, plant, probe
 from agents.sql.parse import Migration, SqlError, Table, parse_migration
 from agents.sql.rows import quoted
 from agents.sql.scratch import Database, scratch
+from backend.supabase_setup import API_ROLES
 from orchestrator.checks import Services
 
 
@@ -40,6 +48,8 @@ class Proof:
     #: tables that are not as the file declares them
     misshapen: tuple[str, ...] = ()
     matrix: tuple[Cell, ...] = ()
+    #: (role, function) of functions that write with their owner's rights for whoever calls them
+    borrowed: tuple[tuple[str, str], ...] = ()
     #: (table, index, column) that the planner really reaches by an index
     indexed: frozenset[tuple[str, str, str]] = frozenset()
     catalogue: Snapshot = ()
@@ -92,6 +102,7 @@ class Proof:
             "misshapen": list(self.misshapen),
             "tables": {r.qualified: _described(r) for r in self.relations},
             "matrix": grid,
+            "borrowed": [f"{role} by {function}()" for role, function in self.borrowed],
             "indexed": sorted(f"{t}.{c} by {i}" for t, i, c in self.indexed),
             "warnings": [str(w) for w in self.lint],
             "notes": list(self.notes),
@@ -173,6 +184,7 @@ def _run_again(
             "diff": difference(after, again),
             "rows_changed": _changed(rows, now),
             "taken": tuple(f"{harm} {name}" for harm, name in taken.fetchall()),
+            "borrowed": borrowed_writes(owner, API_ROLES[:2]),
             "indexed": frozenset(_indexed(owner, touched)),
         }
     return facts | {"matrix": _matrix(database, present, touched, planted, now)}

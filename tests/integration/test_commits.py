@@ -24,7 +24,7 @@ def git(root: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.fixture()
+@pytest.fixture
 def work(tmp_path: Path) -> Workspace:
     work = Workspace(tmp_path)
     git(tmp_path, "init", "-q", "-b", "main")

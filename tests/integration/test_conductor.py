@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator import files
+from orchestrator import files, history
 from orchestrator.agent import Job, Outcome, Report
 from orchestrator.config import AgentSettings, Settings
 from orchestrator.errors import BusyError, OrchestrateError, TicketError, WorkflowError
@@ -16,7 +18,7 @@ from orchestrator.questions import AnswerRefusedError
 from tests.boards import TICKET, WORKFLOW, Workspace
 
 
-@pytest.fixture()
+@pytest.fixture
 def work(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
@@ -133,7 +135,7 @@ def test_7_3_an_answer_over_changed_bytes_is_not_taken_and_asked_again(work: Wor
     conductor = work.conductor()
     conductor.run("WO-512")
     (work.root / "out/first.txt").write_text("something else", encoding="utf-8")
-    with pytest.raises(AnswerRefusedError, match="first.txt") as caught:
+    with pytest.raises(AnswerRefusedError, match=r"first\.txt") as caught:
         conductor.approve("WO-512")
     assert caught.value.code == "answer-stale"
     assert "question 2" in work.file("WO-512").read_text(encoding="utf-8")
@@ -318,7 +320,10 @@ def test_an_existing_child_is_adopted_unchanged(work: Workspace) -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ([("Read WO-512a", "Read WO-999a"), ("3. Move WO-512a", "3. Move WO-999a")], "foreign-ticket"),
+        (
+            [("Read WO-512a", "Read WO-999a"), ("3. Move WO-512a", "3. Move WO-999a")],
+            "foreign-ticket",
+        ),
         ([("SOOP — First", "NOBODY — First")], "no-such-agent"),
     ],
 )
@@ -360,9 +365,9 @@ def test_3_4_a_dependency_that_is_not_complete_makes_the_family_wait(tmp_path: P
 
 
 def test_8_2_one_family_is_advanced_by_one_process_at_a_time(work: Workspace) -> None:
-    with files.family_lock(work.root / ".orchestrate/state", "WO-512"):
-        with pytest.raises(BusyError):
-            work.conductor().run("WO-512")
+    state = work.root / ".orchestrate/state"
+    with files.family_lock(state, "WO-512"), pytest.raises(BusyError):
+        work.conductor().run("WO-512")
 
 
 def test_dry_run_and_until_write_no_more_than_they_say(work: Workspace) -> None:
@@ -438,42 +443,48 @@ class Crash(BaseException):
     """The process dies here."""
 
 
+class Dying:
+    """Lets the n-th write, create, append or folder sync of a story die."""
+
+    NAMES = ("replace", "create", "append_line", "_sync_folder")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+        self.left = n
+        for name in self.NAMES:
+            monkeypatch.setattr(files, name, self.around(getattr(files, name)))
+        monkeypatch.setattr(history, "append_line", files.append_line)
+
+    def around(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left == -1:
+                raise Crash
+            return real(*args, **kwargs)
+
+        return call
+
+
+@pytest.mark.parametrize("offset", range(3))
 def test_8_1_a_crash_at_any_write_loses_doubles_and_repeats_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, offset: int
 ) -> None:
-    """Dies before the n-th write or move of the whole story, for every n, and is started again."""
-    real = {name: getattr(files, name) for name in ("replace", "create", "append_line", "_sync_folder")}
-    n = 0
+    """Dies before the n-th write or move of the whole story, and is started again."""
+    n = offset
     while True:
         work = Workspace(tmp_path / str(n))
-        left = [n]
-
-        def dying(name: str):  # noqa: ANN202
-            def call(*args, **kwargs):  # noqa: ANN002, ANN003, ANN202
-                left[0] -= 1
-                if left[0] == -1:
-                    raise Crash
-                return real[name](*args, **kwargs)
-
-            return call
-
-        for name in real:
-            monkeypatch.setattr(files, name, dying(name))
-        monkeypatch.setattr("orchestrator.history.append_line", dying("append_line"))
-        crashed = _play(work)
-        for name in real:
-            monkeypatch.setattr(files, name, real[name])
-        monkeypatch.setattr("orchestrator.history.append_line", real["append_line"])
+        with pytest.MonkeyPatch.context() as patched:
+            Dying(patched, n)
+            crashed = _play(work)
         if not crashed:
-            assert n > 20
+            assert n > 60
             return
-        _play(work)
+        assert not _play(work)
         assert work.places() == dict.fromkeys(("WO-512", "WO-512a", "WO-512b"), "06_COMPLETE"), n
         for id in work.places():
             text = work.file(id).read_text(encoding="utf-8")
             headings = [line for line in text.splitlines() if line.startswith("## ")]
             assert len(headings) == len(set(headings)), (n, id, headings)
-        n += 7 if n > 30 else 3
+        n += 11
 
 
 def _play(work: Workspace) -> bool:
@@ -525,3 +536,16 @@ def test_5_5_words_that_change_nothing_come_back_to_user(work: Workspace) -> Non
     assert "I know no colours" in work.file("WO-512").read_text(encoding="utf-8")
     conductor.approve("WO-512")
     assert conductor.run("WO-512").stage == 3
+
+
+def test_5_3_a_person_who_has_done_it_hands_over_by_the_status(tmp_path: Path) -> None:
+    text = WORKFLOW.replace("`out/first.txt` exists", "the first file pleases the eye")
+    work = Workspace(tmp_path, text)
+    work.soop.act = lambda job: Report(outcome=Outcome.NEEDS_PERSON, reason="draw the first file")
+    work.conductor().run("WO-512")
+    assert work.conductor().run("WO-512").outcome == "waiting"
+    work.edit("WO-512a", "status: 03_BUILD", "status: 04_QA")
+    outcome = work.conductor().run("WO-512")
+    assert (outcome.outcome, outcome.stage) == ("waiting", 3)
+    assert work.places()["WO-512a"] == "04_QA"
+    assert "failure_count: 0" in work.file("WO-512a").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""SQL statements are proven by meaning: each named defect fails, harmless variations do not (issue 3)."""
+"""SQL statements are proven by meaning: each named defect fails, no harmless variation does."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EVERY = (
     "isil is unique in libraries",
     "Migration number 011 is unique",
     "Both tables have RLS policies",
-    "The migration creates libraries and `library_hours`",
+    "The migration creates `libraries` and `library_hours`",
 )
 
 
@@ -200,6 +200,13 @@ DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
         READERS,
         add("CREATE OR REPLACE VIEW v AS SELECT * FROM libraries;"),
     ),
+    "function past the policies": (
+        NO_WRITE,
+        add(
+            "CREATE OR REPLACE FUNCTION add_hours() RETURNS void LANGUAGE sql SECURITY DEFINER AS "
+            "$$ DELETE FROM library_hours $$;"
+        ),
+    ),
     "writer shut out": (READERS, add("REVOKE INSERT ON libraries FROM service_role;")),
     "drop": (ADDITIVE, add("DROP TABLE IF EXISTS old;")),
     "drop of a policy": (ADDITIVE, add('DROP POLICY IF EXISTS "x" ON libraries;')),
@@ -245,6 +252,10 @@ HARMLESS: dict[str, Callable[[str], str]] = {
     "other spelling of a type": swap("TIMESTAMPTZ", "timestamp with time zone"),
     "its own transaction": lambda text: f"BEGIN;\n{text}\nCOMMIT;\n",
     "one more column": swap("  note TEXT\n", "  note TEXT,\n  source TEXT\n"),
+    "a function of its caller": add(
+        "CREATE OR REPLACE FUNCTION add_hours() RETURNS void LANGUAGE sql AS "
+        "$$ INSERT INTO libraries (isil, name, city) VALUES ('a', 'b', 'c') $$;"
+    ),
     "one more index": add("CREATE INDEX IF NOT EXISTS more ON libraries (name);"),
     "role by condition only": swap("TO authenticated\n      USING", "USING"),
     "role by grant only": swap("USING (auth.role() = 'authenticated')", "USING (true)"),
@@ -257,7 +268,6 @@ HARMLESS: dict[str, Callable[[str], str]] = {
 def test_a_harmless_variation_raises_no_alarm(name: str, good: str, verify: Verify) -> None:
     changed = HARMLESS[name](good)
     for statement in EVERY:
-        # one more column changes the shape that the guard of an added file checks, not its claims
         for result in verify(changed, statement):
             assert result.verdict is Verdict.PROVEN, (statement, result.detail)
 

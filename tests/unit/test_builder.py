@@ -56,7 +56,9 @@ def test_a_need_in_the_ticket_alone_counts() -> None:
 
 
 def test_code_in_a_ticket_is_not_a_heading() -> None:
-    found = ticket_specs("### Deliverable 1: `a.py`\n```text\n### Deliverable 2: `b.py`\n```\n- x\n")
+    found = ticket_specs(
+        "### Deliverable 1: `a.py`\n```text\n### Deliverable 2: `b.py`\n```\n- x\n"
+    )
     assert [spec.path for spec in found] == ["a.py"]
     assert found[0].blocks[0].text == "### Deliverable 2: `b.py`\n"
     assert found[0].notes == ("x",)
@@ -133,7 +135,9 @@ def test_a_table_that_no_script_fills_gets_a_seeder_beside_the_others() -> None:
 
     found = site(Path())
     workflow = found.workflow
-    extra = "CREATE TABLE lamps (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), code text NOT NULL);"
+    extra = (
+        "CREATE TABLE lamps (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), code text NOT NULL);"
+    )
     stage = replace(workflow.stages[0], blocks=(Block("sql", extra, 1),))
     wider = replace(found, workflow=replace(workflow, stages=(*workflow.stages, stage)))
     (spec,) = missing_seeders(wider)
@@ -198,7 +202,8 @@ def test_signatures_are_read_through_comments_defaults_and_arrows() -> None:
     found = signatures(
         "// how many\nexport const count = async (a: Record<string, number>, n = 3): "
         "Promise<number> => {\n  return 1;\n};\n/* no(x: string): void */\n"
-        "export async function pick(\n  a?: string,\n  b: string | null = null,\n): Promise<{ x: 1 }> {}\n"
+        "export async function pick(\n  a?: string,\n  b: string | null = null,\n"
+        "): Promise<{ x: 1 }> {}\n"
     )
     assert [(s.name, s.text) for s in found] == [
         ("count", "(a: Record<string, number>) => Promise<number>"),
@@ -240,9 +245,7 @@ def test_nothing_to_build_asks_a_person(tmp_path: Path) -> None:
 
 def test_a_file_without_specification_asks_a_person(tmp_path: Path) -> None:
     text = "# X\n\n## Stage 1: BUILDER - Make\n\n1. Create `a/thing.py` that does it\n"
-    report = Builder().work(
-        lay_out(tmp_path, text).model_copy(update={"stage": 1, "family": ()})
-    )
+    report = Builder().work(lay_out(tmp_path, text).model_copy(update={"stage": 1, "family": ()}))
     assert report.outcome is Outcome.NEEDS_PERSON
     assert "a/thing.py: nothing says what goes into it" in report.reason
     assert not (tmp_path / "a").exists()
@@ -250,9 +253,7 @@ def test_a_file_without_specification_asks_a_person(tmp_path: Path) -> None:
 
 def test_a_broken_given_file_fails(tmp_path: Path) -> None:
     text = "# X\n\n## Stage 1: BUILDER - Make\n\n1. Create `a.py`:\n\n```python\ndef (\n```\n"
-    report = Builder().work(
-        lay_out(tmp_path, text).model_copy(update={"stage": 1, "family": ()})
-    )
+    report = Builder().work(lay_out(tmp_path, text).model_copy(update={"stage": 1, "family": ()}))
     assert report.outcome is Outcome.FAILED
     assert "a.py:1" in report.reason
 

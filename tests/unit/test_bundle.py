@@ -146,7 +146,9 @@ def test_a_redefined_built_in_is_refused(package: Path) -> None:
         bundle([], f"from {package.name}.fire import open\nprint(open('x'))\n")
 
 
-@pytest.mark.parametrize("form", ["import {p}.fire", "from {p} import fire", "from {p}.fire import *"])
+@pytest.mark.parametrize(
+    "form", ["import {p}.fire", "from {p} import fire", "from {p}.fire import *"]
+)
 def test_imports_of_whole_modules_are_refused(package: Path, form: str) -> None:
     write(package, fire=FIRE)
     with pytest.raises(BundleError, match="as a whole"):

@@ -70,7 +70,10 @@ def prove(root: Path, text: str, *phases: Phase) -> Receipt:
         ("The file a/b.txt exists.", ["there"]),
         ("**`a/b.txt`** exists", ["there"]),
         ("- [ ] `a/b.txt` exists and is at most 5 bytes long", ["there", "short"]),
-        ("`a/b.txt` exists, `c/d.txt` exists and is at most two bytes", ["there", "there", "short"]),
+        (
+            "`a/b.txt` exists, `c/d.txt` exists and is at most two bytes",
+            ["there", "there", "short"],
+        ),
         ("`a/b.txt` is at most 1,000 bytes", ["short"]),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orchestrator import machine
 from orchestrator.errors import IllegalMoveError
 from orchestrator.flow import Flow, Place, QuestionKind, State, from_mapping, to_lines
-from orchestrator.machine import Ask, Plan, RunEffects, Stop, Wait, Work
+from orchestrator.machine import Ask, RunEffects, Wait, Work
+from orchestrator.plan import Plan, make_plan
 from orchestrator.states import TABLE, Event, FolderRole, Who, legal, require, wish
 from orchestrator.workflow import ChildSpec, Stage
 
@@ -139,7 +140,7 @@ def test_only_user_completes_a_workflow_without_a_last_checkpoint() -> None:
     from orchestrator.workflow import Workflow
 
     workflow = Workflow(Path("w.md"), "s", "t", "", stages()[:3])
-    made = machine.make_plan(workflow, "W-1", PARTS, "INSPECTOR", 2)
+    made = make_plan(workflow, "W-1", PARTS, "INSPECTOR", 2)
     assert made.last.is_checkpoint
     assert made.last.number == 3
 
@@ -231,9 +232,7 @@ class Families(RuleBasedStateMachine):
                 return
             if choice == 1:
                 self.step(
-                    machine.ask(
-                        self.flow, self.plan, stage, QuestionKind.EXCEPTION, "d", "now"
-                    )
+                    machine.ask(self.flow, self.plan, stage, QuestionKind.EXCEPTION, "d", "now")
                 )
                 return
             births = {c.id: c.agent for c in stage.children}
@@ -245,9 +244,7 @@ class Families(RuleBasedStateMachine):
         action = self.action()
         assert isinstance(action, Ask)
         self.step(
-            machine.ask(
-                self.flow, self.plan, action.stage, QuestionKind.CHECKPOINT, "d", "now"
-            )
+            machine.ask(self.flow, self.plan, action.stage, QuestionKind.CHECKPOINT, "d", "now")
         )
 
     @precondition(lambda self: isinstance(self.action(), Wait))
@@ -326,9 +323,7 @@ class Families(RuleBasedStateMachine):
     @invariant()
     def failures_never_pass_the_limit(self) -> None:
         if getattr(self, "flow", None) is not None:
-            assert all(
-                p.failures <= self.plan.failure_limit for p in self.flow.members.values()
-            )
+            assert all(p.failures <= self.plan.failure_limit for p in self.flow.members.values())
 
 
 Families.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

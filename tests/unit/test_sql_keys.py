@@ -1,4 +1,4 @@
-"""The natural key of a table: which thing a row is about (the rule stands in `agents/sql/keys.py`)."""
+"""The natural key of a table: which thing a row is about (rule in `agents/sql/keys.py`)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ def test_tables_have_their_columns_with_types_and_defaults(library: str) -> None
 
 def test_keys_and_references_are_found_wherever_they_are_written() -> None:
     (table,) = tables_of(
-        """CREATE TABLE t (a serial, b int, c text, PRIMARY KEY (a), FOREIGN KEY (b) REFERENCES u (x));
+        """CREATE TABLE t (
+          a serial, b int, c text, PRIMARY KEY (a), FOREIGN KEY (b) REFERENCES u (x));
         ALTER TABLE t ADD CONSTRAINT k UNIQUE (b, c);
         ALTER TABLE t ADD COLUMN d text UNIQUE;
         CREATE UNIQUE INDEX ON t (c);

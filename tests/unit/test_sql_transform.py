@@ -1,4 +1,4 @@
-"""A specification made re-runnable: statement by statement, with the author's text kept (issue 2, SOOP)."""
+"""A specification made re-runnable, statement by statement, with the author's text kept."""
 
 from __future__ import annotations
 

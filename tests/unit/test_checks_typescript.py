@@ -1,0 +1,197 @@
+"""Checks of TypeScript by compiler and by calling; each defect here must be caught (DESIGN 6.6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agents.build.hook import client_module, hook
+from agents.checks.node import toolchain
+from tests.builds import FIXTURES, TICKET, judge, site
+
+MISSING = toolchain(Path(__file__).parents[2]).missing
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+HOOK = "web/api/hours.ts"
+TYPES = f"`{HOOK}` exports all three functions with correct TypeScript types"
+COMPILES = "No TypeScript errors (`tsc --noEmit` passes)"
+HANDLES = "TypeScript `listHours()` function handles null/error states"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The hook as BUILDER renders it, its client, and the ticket."""
+    spec = next(s for s in site(tmp_path).specs if s.path == HOOK)
+    put(tmp_path, HOOK, hook(spec, site(tmp_path)))
+    put(tmp_path, "web/db/supabase.ts", client_module("supabase"))
+    put(tmp_path, TICKET, (FIXTURES / "WO-640b.md").read_text(encoding="utf-8"))
+    return tmp_path
+
+
+def put(root: Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text, encoding="utf-8")
+
+
+def change(root: Path, old: str, new: str) -> None:
+    text = (root / HOOK).read_text(encoding="utf-8")
+    assert old in text
+    put(root, HOOK, text.replace(old, new))
+
+
+def verdict(root: Path, statement: str) -> str:
+    return str(judge(root, statement)[0].verdict)
+
+
+def detail(root: Path, statement: str) -> str:
+    return judge(root, statement)[0].detail
+
+
+def test_what_builder_renders_holds(workspace: Path) -> None:
+    for statement in (COMPILES, TYPES, HANDLES, "All functions must handle null/undefined returns"):
+        (result,) = judge(workspace, statement)
+        assert result.verdict == "proven", result.detail
+
+
+# --- the compiler -------------------------------------------------------------------------------
+
+
+def test_an_error_is_named_with_its_line(workspace: Path) -> None:
+    change(workspace, "return count ?? 0;", "return count ?? 'none';")
+    assert "hours.ts:" in detail(workspace, COMPILES)
+    assert "TS2322" in detail(workspace, COMPILES)
+
+
+def test_strictness_does_not_come_from_the_workspace(workspace: Path) -> None:
+    put(workspace, "tsconfig.json", '{"compilerOptions": {"strict": false}, "include": []}')
+    change(workspace, "return count ?? 0;", "return count;")
+    assert verdict(workspace, COMPILES) == "failed"
+
+
+def test_the_workspaces_own_project_is_compiled_too(workspace: Path) -> None:
+    put(
+        workspace,
+        "tsconfig.json",
+        '{"compilerOptions": {"target": "ES2022", "module": "ESNext", '
+        '"moduleResolution": "bundler"}, "include": ["web"]}',
+    )
+    assert verdict(workspace, COMPILES) == "proven"
+    put(workspace, "web/other.ts", "export const n: number = 'x';\n")
+    assert "other.ts:1" in detail(workspace, COMPILES)
+
+
+def test_an_import_that_is_not_there_is_an_error(workspace: Path) -> None:
+    (workspace / "web/db/supabase.ts").unlink()
+    assert verdict(workspace, COMPILES) == "failed"
+
+
+def test_a_missing_file_is_no_pass(workspace: Path) -> None:
+    (workspace / HOOK).unlink()
+    assert verdict(workspace, COMPILES) == "failed"
+    assert verdict(workspace, TYPES) == "failed"
+
+
+def test_another_command_is_not_the_compiler(workspace: Path) -> None:
+    (result,) = judge(workspace, "No TypeScript errors (`tsc; rm -rf /` passes)")
+    assert result.verdict == "unproven"
+
+
+def test_without_tools_nothing_is_proven(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.checks.node._tsc", lambda root: None)
+    for statement in (COMPILES, TYPES, HANDLES):
+        (result,) = judge(workspace, statement)
+        assert result.verdict == "unproven"
+        assert "npm install" in result.detail
+
+
+# --- types --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "export async function findHours",
+            "async function findHours",
+            "does not export findHours",
+        ),
+        ("weekday?: string", "weekday: string", "listHours"),
+        ("Promise<ClinicHour | null>", "Promise<ClinicHour | undefined>", "findHours"),
+        ("Promise<ClinicHour[]>", "Promise<any>", "listHours"),
+        ("  closes: string | null;\n", "", "keyof ClinicHour"),
+        ("  closes: string | null;\n", "  closes: string;\n", 'ClinicHour["closes"]'),
+        ("  closes: string | null;\n", "  closes: any;\n", 'ClinicHour["closes"]'),
+        ("  closes: string | null;\n", "  closes?: string | null;\n", 'ClinicHour["closes"]'),
+        ("  clinic: string;\n", "  clinic: string;\n  mood: string;\n", "keyof ClinicHour"),
+        ("share_pct: number | null", "share_pct: string | null", 'ClinicHour["share_pct"]'),
+    ],
+)
+def test_a_type_that_is_not_as_specified(workspace: Path, old: str, new: str, said: str) -> None:
+    change(workspace, old, new)
+    (result,) = judge(workspace, TYPES)
+    assert result.verdict == "failed"
+    assert said in result.detail
+
+
+def test_a_comment_exports_nothing(workspace: Path) -> None:
+    change(
+        workspace,
+        "export async function findHours",
+        "// export async function findHours\nfunction f",
+    )
+    assert "does not export findHours" in detail(workspace, TYPES)
+
+
+def test_the_number_of_functions_is_counted(workspace: Path) -> None:
+    claim = TYPES.replace("all three", "both")
+    assert "says 2 functions, the specification has 3" in detail(workspace, claim)
+
+
+def test_other_forms_of_the_same_types_hold(workspace: Path) -> None:
+    change(workspace, "  closes: string | null;\n", '  "closes": null | string,\n')
+    change(workspace, "Promise<ClinicHour[]>", "Promise<Array<ClinicHour>>")
+    assert verdict(workspace, TYPES) == "proven"
+
+
+def test_an_interface_is_held_against_its_table(workspace: Path) -> None:
+    claim = "Include TypeScript interface `ClinicHour` matching the DB schema"
+    assert "8 columns of clinic_hours" in detail(workspace, claim)
+    change(workspace, "  opens: string | null;\n", "")
+    assert verdict(workspace, claim) == "failed"
+    assert verdict(workspace, claim.replace("ClinicHour", "Lamp")) == "failed"
+
+
+# --- null and error states ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  if (error) throw new Error(`clinic_hours: ${error.message}`);\n", ""),
+        ("throw new Error(`clinic_hours: ${error.message}`)", "return [] as never"),
+        ("return (data ?? []) as ClinicHour[];", "return data as unknown as ClinicHour[];"),
+    ],
+)
+def test_a_state_that_is_not_handled(workspace: Path, old: str, new: str) -> None:
+    change(workspace, old, new)
+    assert verdict(workspace, HANDLES) == "failed"
+
+
+def test_a_swallowed_lost_connection_is_seen(workspace: Path) -> None:
+    change(
+        workspace,
+        "const { data, error } = await query.order('clinic');",
+        "const { data, error } = await query.order('clinic').then((a) => a, () => "
+        "({ data: [], error: null }) as never);",
+    )
+    assert "unreachable" in detail(workspace, HANDLES)
+
+
+def test_a_comment_handles_nothing(workspace: Path) -> None:
+    change(workspace, "  if (error) throw", "  // if (error) throw")
+    assert verdict(workspace, "All API/DB calls wrapped in try/catch or try/except") == "failed"
+
+
+def test_a_function_that_is_not_there(workspace: Path) -> None:
+    assert verdict(workspace, HANDLES.replace("listHours", "listLamps")) == "failed"

@@ -44,16 +44,17 @@ class Builder:
         site = _site(job)
         if not site.specs:
             return _person("the stage names no file to build, and its ticket none either")
-        built: list[Built] = []
+        built: dict[str, Built] = {}
         problems: list[str] = []
         for spec in (*site.specs, *missing_seeders(site)):
             try:
-                built.extend(_build(spec, site, job))
+                for file in _build(spec, site, job):
+                    built.setdefault(file.path, file)
             except OrchestrateError as exc:
                 problems.append(f"{spec.path}: {exc.message}" + f" ({exc.hint})" * bool(exc.hint))
         if problems:
-            return _person("; ".join(problems), tuple(built), _notices(site))
-        return _report(job, site, tuple(built))
+            return _person("; ".join(problems), tuple(built.values()), _notices(site))
+        return _report(job, site, tuple(built.values()))
 
 
 def _site(job: Job) -> Site:
@@ -101,6 +102,9 @@ def _content(spec: Spec, site: Site) -> tuple[str, str]:
         return csv_seeder(spec, site), "rendered: CSV seeder"
     if is_hook(spec):
         return hook(spec, site), "rendered: interface from the table, functions as specified"
+    clients = {client_path(s): client_import(s)[0] for s in site.specs if is_hook(s)}
+    if spec.path in clients:
+        return client_module(clients[spec.path]), "rendered: the client that the hook uses"
     code = given_code(spec)
     if code:
         return code, "as the specification gives it"

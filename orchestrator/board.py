@@ -109,6 +109,14 @@ class Board:
             # it was moved between the look and the read
             return self.find(id)
 
+    def still_at(self, id: str, path: Path) -> Ticket | None:
+        """The ticket at `path`, read afresh, if it is still the one with that id."""
+        try:
+            ticket = self._read(path)
+        except FileNotFoundError:
+            return None
+        return ticket if ticket.id == id else None
+
     def family(self, id: str) -> tuple[Ticket, ...]:
         """A ticket's whole family, parent first, children as the parent lists them, then by id.
 

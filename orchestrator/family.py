@@ -75,6 +75,8 @@ class Family:
         self.history = History(board.path, parent)
         self.committer = committer
         self._flow: Flow | None = None
+        #: where members were seen last: a board of thousands is not searched for each look
+        self._paths: dict[str, Path] = {}
         #: called with (member, from, to) for every file that is moved
         self.on_move: Callable[[str, str, str], None] = lambda *_: None
         self.on_notice: Callable[[str], None] = lambda _: None
@@ -83,7 +85,12 @@ class Family:
 
     def ticket(self, member: str) -> Ticket:
         """A member's ticket as it lies on the board now. Raises TicketError."""
-        return self.board.find(member)
+        known = self._paths.get(member)
+        ticket = self.board.still_at(member, known) if known is not None else None
+        if ticket is None:
+            ticket = self.board.find(member)
+        self._paths[member] = ticket.path
+        return ticket
 
     @property
     def flow(self) -> Flow:
@@ -208,7 +215,7 @@ class Family:
                     f"conflict lies in {written.conflict.relative_to(self.board.root)}"
                 )
         if folder != ticket.folder:
-            moved = self.board.move(ticket.path, place.at)
+            moved = self._paths[member] = self.board.move(ticket.path, place.at)
             touched |= {ticket.path, moved}
             self.on_move(member, ticket.folder, moved.parent.name)
         return touched

@@ -56,9 +56,7 @@ def _phrase(text: str) -> Programs:
     else:
         suffixes = _SCRIPTS
     seeds = bool(re.search(r"\b(?:seed|ETL|import|load)", text, re.IGNORECASE))
-    return Programs(
-        text.strip(), suffixes, seeds, parse_quantity(text), text.rstrip().lower().endswith("s")
-    )
+    return Programs(text.strip(), suffixes, seeds, parse_quantity(text))
 
 
 parameter_type("programs", rf"{_PROGRAM}(?:\s*(?:\+|&|,|\band\b)\s*{_PROGRAM})*", parse_programs)

@@ -14,6 +14,7 @@ import pytest
 from agents.build.schema import workflow_tables
 from agents.builder import Builder
 from agents.checks.node import CLIENT_LIBRARY, toolchain
+from agents.checks.seed_lab import Ledger, laboratory
 from agents.sql.scratch import Database, Scratch
 from backend.supabase_setup import OWNER, as_user
 from orchestrator.agent import Outcome, Report
@@ -52,17 +53,23 @@ def migration() -> str:
 
 
 def seed(root: Path, script: str, database: Database) -> subprocess.CompletedProcess[str]:
-    """Run a rendered script isolated from this repository, on the scratch server."""
-    env = {"PATH": os.environ["PATH"], "DATABASE_URL": as_user(database.uri, OWNER)}
-    return subprocess.run(
-        [sys.executable, "-I", script, "--target", "postgres"],
-        cwd=root,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    """Run a rendered script isolated from this repository: scratch server, registry stand-in."""
+    with laboratory(Ledger()) as registry:
+        env = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": as_user(database.uri, OWNER),
+            "CTGOV_BASE_URL": f"{registry}/api/v2",
+            "CTGOV_INTERVAL": "0",
+        }
+        return subprocess.run(
+            [sys.executable, "-I", script, "--target", "postgres"],
+            cwd=root,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
 
 
 def rows(database: Database, table: str) -> int:
@@ -125,13 +132,23 @@ def test_the_csv_seeder_fills_its_table_and_twice_changes_nothing(
     assert rows(database, "clinic_hours") == 3
 
 
+def test_the_importer_fills_its_table_and_twice_changes_nothing(
+    report: Report, root: Path, database: Database
+) -> None:
+    for _ in range(2):
+        done = seed(root, "etl/load_heart_trials.py", database)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.strip().endswith("[STATUS: PASS] Seeded 120 heart trials.")
+        assert rows(database, "heart_trials") == 120
+
+
 def test_the_importer_says_which_table_is_missing(report: Report, root: Path) -> None:
     scratch = Scratch()
     with scratch.database() as empty:
         done = seed(root, "etl/load_heart_trials.py", empty)
     scratch.close()
     assert done.returncode == 1
-    assert "[STATUS: FAIL]" in done.stderr
+    assert "table heart_trials does not exist" in done.stderr
 
 
 @pytest.mark.skipif(

@@ -301,3 +301,13 @@ def test_a_path_out_of_the_workspace_is_refused(tmp_path: Path) -> None:
 
 def test_the_fixture_is_another_workflow() -> None:
     assert "benchmark" not in WORKFLOW.read_text(encoding="utf-8").lower()
+
+
+def test_a_client_that_is_itself_a_deliverable_is_rendered_once(tmp_path: Path) -> None:
+    text = WORKFLOW.read_text(encoding="utf-8").replace(
+        "4. Create `web/api/hours.ts`", "4. Create `web/db/supabase.ts` and `web/api/hours.ts`"
+    )
+    report = Builder().work(lay_out(tmp_path, text))
+    paths = [artifact.path for artifact in report.artifacts]
+    assert paths.count("web/db/supabase.ts") == 1
+    assert "createClient" in (tmp_path / "web/db/supabase.ts").read_text(encoding="utf-8")

@@ -98,24 +98,29 @@ def wanted_files(workflow: Workflow, stage: Stage, job: Job) -> tuple[Wanted, ..
     """The stage's CSV deliverables, then files for further tables that facts are at hand for."""
     tables = workflow_tables(workflow)
     asked = tuple(
-        Wanted(d.path, columns_of(d, stage, table), table)
+        Wanted(d.path, listed or (seed_columns(table) if table else ()), table)
         for d in stage.deliverables
         if d.path.lower().endswith(".csv")
-        for table in [table_for(d.path, tables)]
+        for listed in [columns_of(d, stage)]
+        for table in [table_for(d.path, tables, listed)]
     )
     return (*asked, *_further(workflow, asked, tables, job))
 
 
-def columns_of(deliverable: Deliverable, stage: Stage, table: Table | None) -> tuple[str, ...]:
-    """A file's columns: its schema block, else the stage's only list of names, else the table's."""
+_IN_WORDS = re.compile(r"\bcolumns?\b[^`:.]{0,40}[:`]\s*`?((?:\w+\s*,\s*)+\w+)", re.IGNORECASE)
+
+
+def columns_of(deliverable: Deliverable, stage: Stage) -> tuple[str, ...]:
+    """A file's columns: its schema block's, its sentence's, or the stage's only list of names."""
     own = deliverable.block
     if own is not None and (names := schema_names(own.text)):
         return names
+    said = _IN_WORDS.search(deliverable.text)
+    if said is not None and (names := schema_names(said[1])):
+        return names
     files = [d for d in stage.deliverables if d.path.lower().endswith(".csv")]
     lists = {names for block in stage.blocks if (names := schema_names(block.text))}
-    if len(lists) == len(files) == 1:
-        return lists.pop()
-    return seed_columns(table) if table else ()
+    return lists.pop() if len(lists) == len(files) == 1 else ()
 
 
 def schema_names(text: str) -> tuple[str, ...]:
@@ -134,8 +139,9 @@ def _further(
     pattern = next((w for w in asked if w.table), None)
     if pattern is None or pattern.table is None:
         return
-    delivered = [d.path for _, d in workflow.deliverables if d.path.lower().endswith(".csv")]
-    served = {t.name for path in delivered if (t := table_for(path, tables))}
+    delivered = [(s, d) for s, d in workflow.deliverables if d.path.lower().endswith(".csv")]
+    found = [table_for(d.path, tables, columns_of(d, s)) for s, d in delivered]
+    served = {t.name for t in found if t is not None}
     for table in tables:
         path = _named_alike(pattern.path, pattern.table.name, table.name)
         if table.name not in served and find_facts(job.root, path, table.name, _folder(job)):

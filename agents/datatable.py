@@ -125,15 +125,36 @@ def _tables_in(block: Block) -> tuple[Table, ...]:
         return ()
 
 
-def table_for(csv_path: str, tables: Iterable[Table]) -> Table | None:
-    """The table that a CSV file seeds: the longest name that stands in the file's."""
+def table_for(csv_path: str, tables: Iterable[Table], columns: Sequence[str] = ()) -> Table | None:
+    """The table that a CSV file seeds: the longest name that stands in the file's.
+
+    Failing that, the only table that has all of the file's columns, or else the only one whose name
+    has all of the file's words, in singular or plural. None if several fit.
+    """
+    known = tuple(tables)
     stem = PurePosixPath(csv_path).name.removesuffix(".csv").lower()
-    fitting = [t for t in tables if _names(stem, t.name.lower())]
-    return max(fitting, key=lambda t: len(t.name), default=None)
+    named = [t for t in known if _names(stem, t.name.lower())]
+    if named:
+        return max(named, key=lambda t: len(t.name))
+    subject = _singulars(stem) - _ABOUT_FILES
+    alike = [t for t in known if subject and subject <= _singulars(t.name)]
+    holding = [t for t in known if len(columns) > 1 and all(t.column(c) for c in columns)]
+    both = [t for t in holding if t in alike]
+    return next((only[0] for only in (both, holding, alike) if len(only) == 1), None)
 
 
 def _names(stem: str, table: str) -> bool:
     return re.search(rf"(?:^|[-_.]){re.escape(table)}(?:$|[-_.])", stem) is not None
+
+
+#: words of a file's name that say nothing about its subject
+_ABOUT_FILES = frozenset({"csv", "data", "seed", "initial", "import", "list"})
+
+
+def _singulars(name: str) -> frozenset[str]:
+    """The words of a name, each without its plural ending."""
+    found = (re.sub(r"(?<=ch|sh|ss)es$|(?<=[xz])es$|s$", "", w) for w in words(name))
+    return frozenset(re.sub(r"ie$", "y", w) for w in found)
 
 
 @dataclass(frozen=True)

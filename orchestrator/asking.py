@@ -70,6 +70,7 @@ def _subject_digest(record: dict[str, Any]) -> str:
 def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> Sheet:
     """The sheet of a checkpoint as things are now."""
     stages = since_last_checkpoint(case, stage)
+    case.refresh(stages)
     bound = bind_effects(stage, case.workflow, case.root)
     target, words = _target(case, bound)
     artifacts = {

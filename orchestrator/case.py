@@ -15,7 +15,7 @@ from orchestrator.config import Settings
 from orchestrator.family import Additions, Family
 from orchestrator.files import inside, sha256_file
 from orchestrator.flow import Flow
-from orchestrator.gate import Gate, Receipt, receipt_of
+from orchestrator.gate import Gate, Receipt, receipt_of, statement_of
 from orchestrator.plan import Plan
 from orchestrator.questions import accepted_name
 from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
@@ -138,6 +138,22 @@ class Case:
             if known is None or known.verdict is not receipt.verdict:
                 self._tell_receipt(stage, receipt)
         return receipts
+
+    def refresh(self, stages: Sequence[int]) -> None:
+        """Prove again what has a receipt of these stages and whose subject or check has changed."""
+        outdated: dict[int, list[Statement]] = {}
+        for record in self.stored_receipts(stages):
+            if self._is_outdated(record):
+                outdated.setdefault(record["stage"], []).append(statement_of(record))
+        for number, statements in outdated.items():
+            stage = self.plan.stage(number)
+            self._proven(stage, statements, (Phase.CONTENT,), None, store=True)
+
+    def _is_outdated(self, record: Mapping[str, Any]) -> bool:
+        if any(self.sha(path) != sha for path, sha in record["subjects"].items()):
+            return True
+        versions = {c.name: c.version for c in self.binder.checks}
+        return any(versions.get(c["check"], 0) != c["version"] for c in record["claims"])
 
     def _earlier(self) -> dict[str, Receipt]:
         """The newest receipt per statement, those of earlier runs included."""

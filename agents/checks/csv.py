@@ -134,10 +134,9 @@ def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> 
 def _specified_columns(ctx: Context, data: Data) -> tuple[str, ...]:
     from agents.analyst import columns_of
 
-    for stage, deliverable in ctx.workflow.deliverables if ctx.workflow else ():
-        if deliverable.path == data.path:
-            return columns_of(deliverable, stage, data.table)
-    return seed_columns(data.table) if data.table else ()
+    delivered = ctx.workflow.deliverables if ctx.workflow else ()
+    listed = next((columns_of(d, stage) for stage, d in delivered if d.path == data.path), ())
+    return listed or (seed_columns(data.table) if data.table else ())
 
 
 @check(

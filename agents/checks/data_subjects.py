@@ -122,11 +122,16 @@ def files_of_table(ctx: Context, table: str) -> tuple[Data, ...] | Result:
 
 
 def _seeds(ctx: Context, path: str, table: str) -> bool:
-    found = table_for(path, known_tables(ctx))
+    found = table_for(path, known_tables(ctx), _columns_in(ctx, path))
     stem = PurePosixPath(path).name.removesuffix(".csv").lower()
     return (found is not None and found.name.lower() == table.lower()) or bool(
         re.search(rf"(?:^|[-_.]){re.escape(table.lower())}(?:$|[-_.])", stem)
     )
+
+
+def _columns_in(ctx: Context, path: str) -> tuple[str, ...]:
+    file = ctx.path(path)
+    return read_sheet(file, path).columns if file.is_file() else ()
 
 
 def known_tables(ctx: Context) -> tuple[Table, ...]:
@@ -156,7 +161,7 @@ def delivered_paths(ctx: Context, suffixes: Sequence[str] = ()) -> tuple[str, ..
 
 def _data(ctx: Context, path: str, tables: Iterable[Table]) -> Data:
     sheet = read_sheet(ctx.path(path), path)
-    table = table_for(path, tables)
+    table = table_for(path, tables, sheet.columns)
     folder = str(ctx.settings.get("facts") or "facts")
     facts = find_facts(ctx.root, path, table.name if table else "", folder)
     beside = sources_path(path)

@@ -549,3 +549,16 @@ def test_5_3_a_person_who_has_done_it_hands_over_by_the_status(tmp_path: Path) -
     assert (outcome.outcome, outcome.stage) == ("waiting", 3)
     assert work.places()["WO-512a"] == "04_QA"
     assert "failure_count: 0" in work.file("WO-512a").read_text(encoding="utf-8")
+
+
+def test_7_3_a_question_asked_again_shows_what_holds_today(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    (work.root / "out/first.txt").write_text("", encoding="utf-8")
+    with pytest.raises(AnswerRefusedError) as caught:
+        conductor.approve("WO-512")
+    assert caught.value.code == "answer-stale"
+    section = work.file("WO-512").read_text(encoding="utf-8").split("— question 2\n")[1]
+    assert "**Failed (1)**" in section
+    with pytest.raises(AnswerRefusedError, match="not accepted"):
+        conductor.approve("WO-512")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ _VARIABLES = {
     "postgres": ("DATABASE_URL",),
     "supabase": ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"),
 }
+SNAPSHOT = "the offline snapshot that ships with the product, not the live registry"
 #: a registry import asks once a second and has thousands of records
 _TIMEOUT = 3600.0
 
@@ -50,6 +52,23 @@ class TargetRunner:
     def close(self) -> None:
         if "_target" in self.__dict__:
             self._target.close()
+
+    def remarks(self, effects: Sequence[Effect]) -> tuple[str, ...]:
+        """Says where the shipped snapshot stands in for the registry, and what has to be pasted."""
+        found = []
+        for effect in effects:
+            if effect.kind == "script.run" and self._loads_snapshot(effect, self.root):
+                found.append(f"`{effect.inputs[0]}` loads {SNAPSHOT}")
+            if effect.kind == "sql.apply" and self.name == "supabase":
+                found.append(
+                    f"`{effect.inputs[0]}` cannot be sent through the REST interface: paste it "
+                    "into the SQL editor before you approve; its columns are checked afterwards"
+                )
+        return tuple(found)
+
+    def _loads_snapshot(self, effect: Effect, tree: Path) -> bool:
+        given = effect.arguments["options"]
+        return "--offline" in self._own_options(_sources(effect, tree), given)
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
         """Run one effect; a failure is a result, not an exception."""
@@ -101,11 +120,7 @@ class TargetRunner:
 
     def _script(self, effect: Effect, frozen: Path) -> EffectResult:
         script = effect.inputs[0]
-        source = "\n".join(
-            (frozen / p).read_text(encoding="utf-8")
-            for p in effect.inputs
-            if p.endswith(".py") and (frozen / p).is_file()
-        )
+        source = _sources(effect, frozen)
         argv = [sys.executable, str(frozen / script), *effect.arguments["options"]]
         argv += self._own_options(source, effect.arguments["options"])
         self._target.describe()
@@ -126,7 +141,10 @@ class TargetRunner:
         except BaseException:
             kill(process)
             raise
-        return _result(process.returncode, out.decode("utf-8", "replace"), err)
+        result = _result(process.returncode, out.decode("utf-8", "replace"), err)
+        if self._loads_snapshot(effect, frozen):
+            return replace(result, detail=f"{result.detail} It loaded {SNAPSHOT}.")
+        return result
 
     def _own_options(self, source: str, given: list[str]) -> list[str]:
         """`--target`, `--root` and `--offline`, where the script knows them."""
@@ -157,6 +175,12 @@ class TargetRunner:
         if self._base_url():
             env["CTGOV_BASE_URL"] = self._base_url()
         return env
+
+
+def _sources(effect: Effect, tree: Path) -> str:
+    """The Python that an effect runs, as one text."""
+    files = [tree / p for p in effect.inputs if p.endswith(".py")]
+    return "\n".join(f.read_text(encoding="utf-8") for f in files if f.is_file())
 
 
 def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:

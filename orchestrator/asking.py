@@ -72,7 +72,7 @@ def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> S
     stages = since_last_checkpoint(case, stage)
     case.refresh(stages)
     bound = bind_effects(stage, case.workflow, case.root)
-    target, words = _target(case, bound)
+    target, words, remarks = _target(case, bound)
     artifacts = {
         path: case.sha(path)
         for path, origin in case.family.history.artifacts().items()
@@ -92,18 +92,19 @@ def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> S
         target=target,
         target_words=words,
         by_user=tuple(text for text, _ in bound.by_user),
+        remarks=remarks,
         changed=tuple(changed),
         final=stage.number == case.plan.last.number,
     )
 
 
-def _target(case: Case, bound: Bound) -> tuple[str, str]:
+def _target(case: Case, bound: Bound) -> tuple[str, str, tuple[str, ...]]:
     if not bound.effects:
-        return "", ""
+        return "", "", ()
     name = case.settings.database.target
     runner = open_runner(name, case.root, case.settings.model_dump(mode="json"))
     try:
-        return name, runner.describe()
+        return name, runner.describe(), runner.remarks(bound.effects)
     finally:
         runner.close()
 

@@ -129,14 +129,17 @@ class Case:
     ) -> list[Receipt]:
         earlier = self._earlier()
         context = self.context(stage, target)
-        receipts = self.gate.prove(statements, context, phases, earlier=earlier)
-        for receipt in receipts:
+
+        def tell(receipt: Receipt) -> None:
             known = earlier.get(receipt.key)
+            if known is None or known.verdict is not receipt.verdict:
+                self._tell_receipt(stage, receipt)
+
+        receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=tell)
+        for receipt in receipts:
             earlier[receipt.key] = receipt
             if store:
                 self._store(stage, receipt)
-            if known is None or known.verdict is not receipt.verdict:
-                self._tell_receipt(stage, receipt)
         return receipts
 
     def refresh(self, stages: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ which of them they can do. What no binder takes is shown to USER to run and atte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -79,6 +79,10 @@ class Runner(Protocol):
 
     def describe(self) -> str:
         """Host and database in words, without secrets."""
+        ...
+
+    def remarks(self, effects: Sequence[Effect]) -> tuple[str, ...]:
+        """What USER has to know before approving these effects on this target."""
         ...
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -161,16 +162,20 @@ class Gate:
         context: Context,
         phases: Iterable[Phase] = (Phase.CONTENT,),
         earlier: Mapping[str, Receipt] | None = None,
+        done: Callable[[Receipt], None] = lambda _: None,
     ) -> list[Receipt]:
-        """Receipts in the order of the statements.
+        """Receipts in the order of the statements; `done` gets each as soon as it is proven.
 
         Claims of other phases keep the result that `earlier` (receipts by key) has, else stay
         pending.
         """
-        wanted = frozenset(phases)
+        wanted, guard = frozenset(phases), threading.Lock()
 
         def one(statement: Statement) -> Receipt:
-            return self._prove_one(statement, context, wanted, earlier or {})
+            receipt = self._prove_one(statement, context, wanted, earlier or {})
+            with guard:
+                done(receipt)
+            return receipt
 
         with ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(one, statements))

@@ -76,6 +76,8 @@ class Sheet:
     target: str = ""
     target_words: str = ""
     by_user: tuple[str, ...] = ()
+    #: what to know about the effects on this target
+    remarks: tuple[str, ...] = ()
     why: str = ""
     changed: tuple[str, ...] = ()
     final: bool = False
@@ -94,6 +96,7 @@ class Sheet:
             "inputs": dict(self.inputs),
             "target": self.target,
             "by_user": list(self.by_user),
+            "remarks": list(self.remarks),
         }
 
     @property
@@ -121,6 +124,7 @@ class Sheet:
         fields["statements"] = tuple(Shown(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
         fields["by_user"] = tuple(data["by_user"])
+        fields["remarks"] = tuple(data["remarks"])
         fields["changed"] = tuple(data["changed"])
         return cls(**fields)
 

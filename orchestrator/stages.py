@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from orchestrator import machine
 from orchestrator.agent import Finding, Job, Notice, Outcome, Report
@@ -353,7 +354,9 @@ def _blame(case: Case, stage: Stage, receipt: Receipt) -> dict[str, tuple[int, .
         return {case.plan.members(stage, case.flow)[0]: (stage.number,)} if not stage.ready else {}
     found: dict[str, tuple[int, ...]] = {}
     artifacts = case.family.history.artifacts()
-    for path in receipt.subjects:
+    # a check of many files names those at fault in its finding
+    named = [p for p in receipt.subjects if PurePosixPath(p).name in receipt.detail]
+    for path in named or receipt.subjects:
         origin = artifacts.get(path)
         number = origin["stage"] if origin else _deliverer(case, path)
         if number is not None:

@@ -186,7 +186,8 @@ def type_equations(
     named = {name for signature in wanted for name in signature.named_types}
     named |= {i.name for i in declared if _belongs(ctx, i, text)}
     source = str(file.with_suffix("")).replace("\\", "/")
-    lines = [f"import * as hook from {json.dumps(source)};"]
+    # strict projects refuse an import that nothing uses
+    lines = [f"import * as hook from {json.dumps(source)};"] if wanted else []
     lines += [f"import type {{ {', '.join(sorted(named))} }} from {json.dumps(source)};"] * bool(
         named
     )

@@ -294,7 +294,7 @@ class Conductor:
             if not family.conducted:
                 self._start(family, read, plan, create)
             elif settle:
-                for notice in family.settle():
+                for notice in [*family.mend_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
                     self.listener(Progress("notice", notice))
             binder = Binder(load_checks(self.board.root))

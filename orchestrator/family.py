@@ -150,10 +150,12 @@ class Family:
                 m: p.model_dump(mode="json", exclude_none=True) for m, p in flow.members.items()
             },
             additions=additions.to_dict(),
+            flow=flow.model_dump(mode="json"),
         )
         touched = {self.history.path, *additions.paths}
         touched |= self._write(self.parent, flow, additions, event)
         self._flow = flow
+        self.history.append("committed", revision=flow.revision)
         for member in flow.members:
             if member != self.parent:
                 touched |= self._write(member, flow, additions, event)
@@ -244,6 +246,37 @@ class Family:
         return data
 
     # -- after a crash or a person -----------------------------------------------------------
+
+    def mend_record(self) -> list[str]:
+        """Put the record back if the parent's file holds another one than was committed.
+
+        An editor that saves what it opened long ago, or a merge, brings an older `flow:` block with
+        it; a hand may change the digest of the question. Neither may become the truth, nor may a
+        status that stands beside it be taken as an answer (DESIGN 7.3, 8.2).
+        """
+        committed = max((r["revision"] for r in self.history.of("committed")), default=0)
+        here = self.flow
+        record = self.history.latest("transition", revision=max(here.revision, committed))
+        if record is None or Flow.model_validate(record["flow"]) == here:
+            return []
+        true = Flow.model_validate(record["flow"])
+        lost = [
+            Additions.from_dict(r["additions"])
+            for r in self.history.of("transition")
+            if here.revision < r["revision"] <= true.revision
+        ]
+        additions = Additions(over_wishes=True, drop=("accept", "target"))
+        for earlier in lost:
+            for section in earlier.sections.get(self.parent, ()):
+                additions.section(self.parent, section)
+        status = self.ticket(self.parent).status
+        self._write(self.parent, true, additions, "mend")
+        self._flow = true
+        return [
+            f"the flow: block of {self.parent} was not the one that was committed (revision "
+            f"{here.revision}, not {true.revision}, or edited); it is put back, and the status "
+            f"`{status}` beside it is not taken: answer anew"
+        ]
 
     def settle(self) -> list[str]:
         """Make the tickets agree with the record again; returns notices for what was put back.

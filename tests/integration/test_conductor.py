@@ -562,3 +562,57 @@ def test_7_3_a_question_asked_again_shows_what_holds_today(work: Workspace) -> N
     assert "**Failed (1)**" in section
     with pytest.raises(AnswerRefusedError, match="not accepted"):
         conductor.approve("WO-512")
+
+
+# -- answers that must not be taken ----------------------------------------------------------
+
+
+def test_7_3_a_second_answer_finds_no_question(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.approve("WO-512")
+    with pytest.raises(AnswerRefusedError, match="no question is open"):
+        conductor.approve("WO-512")
+
+
+def test_7_3_an_edit_of_the_digest_is_no_way_around_it(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    digest = re.search(r"digest: ([0-9a-f]{64})", work.file("WO-512").read_text(encoding="utf-8"))
+    assert digest
+    work.edit("WO-512", digest[1], "f" * 64)
+    work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+    assert work.conductor().run("WO-512").stage == 3
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert digest[1] in text
+    assert "status: 05_USER_REVIEW" in text
+    assert work.builder.jobs == []
+
+
+def test_7_3_an_old_file_saved_again_brings_no_old_answer_with_it(work: Workspace) -> None:
+    """An editor had question 1 open, and saves it approved after question 2 was asked."""
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    old = work.file("WO-512").read_text(encoding="utf-8")
+    conductor.send_back("WO-512", note="again")
+    conductor.run("WO-512")
+    assert "— question 2" in work.file("WO-512").read_text(encoding="utf-8")
+    mine = old.replace("status: 05_USER_REVIEW", "status: APPROVED") + "A line of my own.\n"
+    work.file("WO-512").write_text(mine, encoding="utf-8")
+    outcome = work.conductor().run("WO-512")
+    assert (outcome.outcome, outcome.stage) == ("waiting", 3)
+    assert work.builder.jobs == []
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert "A line of my own." in text
+    assert "— question 2" in text
+    assert "status: 05_USER_REVIEW" in text
+
+
+def test_7_2_a_rejection_is_never_an_approval_later(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    work.edit("WO-512", "### USER\n", "### USER\n\nNo.\n")
+    work.edit("WO-512", "status: 05_USER_REVIEW", "status: changes requested")
+    for _ in range(3):
+        assert conductor.run("WO-512").stage == 3
+    assert work.builder.jobs == []
+    assert len(work.soop.jobs) == 2

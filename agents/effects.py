@@ -118,7 +118,9 @@ def _command(line: str, number: int, delivered: set[str], root: Path) -> Effect 
 def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
     tables = _selected(block.text)
     if tables is None:
-        return [], [(f"run yourself, this SQL writes:\n```sql\n{block.text.rstrip()}\n```", block.line)]
+        return [], [
+            (f"run yourself, this SQL writes:\n```sql\n{block.text.rstrip()}\n```", block.line)
+        ]
     title = f"count {', '.join(f'`{t}`' for t in tables)}" if tables else "read-only query"
     effect = Effect(
         "sql.count",

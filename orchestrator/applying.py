@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator import machine
@@ -191,13 +190,7 @@ def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str
     if not records and not final:
         return ""
     lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
-    lines += [
-        f"- {r['title']} — {r['detail']} ({_mapping(r['figures'])})"
-        if r["figures"]
-        else f"- {r['title']} — {r['detail']}"
-        for r in records
-        if r["ok"]
-    ]
+    lines += [f"- {r['title']} — {r['detail']}" for r in records if r["ok"]]
     accepted = [name.rsplit(" @", 1)[0] for name in case.flow.accepted]
     lines += [f"- accepted by USER though not met: {name}" for name in accepted]
     lines += [
@@ -206,7 +199,3 @@ def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str
         f"`{case.family.history.path.relative_to(case.root)}`.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _mapping(figures: Mapping[str, object]) -> str:
-    return ", ".join(f"{k}: {v}" for k, v in figures.items() if not isinstance(v, (dict, list)))

@@ -90,7 +90,11 @@ class Conductor:
         if dry_run:
             return self._preview(id, workflow, until)
         with self._case(id, workflow, create=True) as case:
-            return self._advance(case, until)
+            outcome = self._advance(case, until)
+            if case.family.committer is not None:
+                # receipts of what was proven after the last move
+                case.family.committer.commit([case.family.history.path], f"{id}: receipts")
+            return outcome
 
     def _advance(self, case: Case, until: int | None) -> RunOutcome:
         while True:

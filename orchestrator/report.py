@@ -75,6 +75,7 @@ def _question(flow: Flow, sheet: Sheet, parent: str) -> dict[str, Any]:
         "effects": [e.title for e in sheet.effects],
         "target": sheet.target_words,
         "target_name": sheet.target,
+        "remarks": list(sheet.remarks),
         "by_user": list(sheet.by_user),
         "how": answers(sheet, parent),
     }

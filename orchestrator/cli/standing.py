@@ -51,6 +51,7 @@ def say_question(status: Mapping[str, Any]) -> None:
     if question["effects"]:
         effects = [f"{n}. {title}" for n, title in enumerate(question["effects"], 1)]
         _say_list(f"Approving will, on {question['target']}", effects)
+        _say_list("Note", question["remarks"])
     else:
         say("\n  Approving runs nothing on any database.")
     _say_list("Yours to do or look at; your answer attests it", question["by_user"])

@@ -218,7 +218,19 @@ def _template() -> Any:
     environment = Environment(  # noqa: S701 - markdown, not HTML
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["oneline"] = one_line
+    environment.filters["quoted"] = _without_headings
     return environment.from_string(source)
+
+
+def one_line(text: str) -> str:
+    """Text that must not break out of its list item: white space collapsed."""
+    return " ".join(text.split())
+
+
+def _without_headings(text: str) -> str:
+    """Another's words that must not become headings or rules of the ticket."""
+    return re.sub(r"(?m)^(\s*)(#|-{3}|={3})", r"\1\\\2", text)
 
 
 # -- answers ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from orchestrator.dispatch import dispatch
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
 from orchestrator.gate import Receipt
+from orchestrator.questions import one_line
 from orchestrator.workflow import Stage, StatementKind
 
 
@@ -409,5 +410,5 @@ def _failure_section(stage: Stage, findings: Sequence[Finding], count: int) -> s
     for f in findings:
         where = f" ({f.source})" if f.source else ""
         receipt = f" · receipt {f.receipt}" if f.receipt else ""
-        lines.append(f"- {f.statement}{where}: {f.detail}{receipt}")
+        lines.append(one_line(f"- {f.statement}{where}: {f.detail}{receipt}"))
     return "\n".join(lines) + "\n"

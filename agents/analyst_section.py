@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agents.datatable import completeness, words
 from agents.facts import Facts
 from agents.papers import Comparison, claimed_rows, compare
+from agents.render import render_markdown
 from agents.sheet import Sheet
 from orchestrator.workflow import Stage
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from agents.analyst import Drafted
 
 #: rows listed by name before the rest is only counted
@@ -26,21 +24,7 @@ _LISTED = 12
 def render_section(stage: Stage, drafted: Sequence[Drafted]) -> str:
     """The markdown section, beginning with its own heading."""
     files = [_view(stage, one) for one in drafted]
-    return re.sub(r"\n{3,}", "\n\n", _template().render(files=files)).strip() + "\n"
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("agents"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - the section is markdown; cells are escaped by `_cell`
-    )
-    return environment.get_template("analyst/section.md.j2")
+    return render_markdown("analyst/section.md.j2", files=files)
 
 
 def _view(stage: Stage, one: Drafted) -> Mapping[str, Any]:

@@ -7,10 +7,9 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from orchestrator import templating
 from orchestrator.checks import Verdict
 from orchestrator.effects import Effect
 from orchestrator.errors import OrchestrateError
@@ -176,7 +175,8 @@ def render(sheet: Sheet, ticket: str) -> str:
     groups.insert(2, ("Failed, accepted by USER", accepted))
     flags, beside = _ways(sheet)
     after = "the family then moves to COMPLETE" if sheet.final else "`orchestrate run` then goes on"
-    text = _template().render(
+    text = templating.render(
+        "question.md.j2",
         sheet=sheet,
         title=sheet.label,
         id=ticket,
@@ -208,29 +208,6 @@ def _ways(sheet: Sheet) -> tuple[str, str]:
         flags += f" --target {sheet.target}"
         beside.append(f"`target: {sheet.target}`")
     return flags, ", ".join(beside)
-
-
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    source = (Path(__file__).parent / "templates" / "question.md.j2").read_text(encoding="utf-8")
-    environment = Environment(  # noqa: S701 - markdown, not HTML
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["oneline"] = one_line
-    environment.filters["quoted"] = _without_headings
-    return environment.from_string(source)
-
-
-def one_line(text: str) -> str:
-    """Text that must not break out of its list item: white space collapsed."""
-    return " ".join(text.split())
-
-
-def _without_headings(text: str) -> str:
-    """Another's words that must not become headings or rules of the ticket."""
-    return re.sub(r"(?m)^(\s*)(#|-{3}|={3})", r"\1\\\2", text)
 
 
 # -- answers ---------------------------------------------------------------------------------

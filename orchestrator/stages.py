@@ -16,7 +16,7 @@ from orchestrator.dispatch import dispatch
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
 from orchestrator.gate import Receipt
-from orchestrator.questions import one_line
+from orchestrator.templating import one_line
 from orchestrator.workflow import Stage, StatementKind
 
 

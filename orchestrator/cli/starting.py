@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +17,11 @@ from orchestrator.cli.session import Session, session
 from orchestrator.cli.text import clean, one_line, say
 from orchestrator.errors import UsageError
 from orchestrator.states import FolderRole
+from orchestrator.templating import render
 
 if TYPE_CHECKING:
     from orchestrator.board import Board
 
-_TEMPLATES = Path(__file__).parent.parent / "templates"
 _FOLDERS = (
     FolderRole.INBOX,
     FolderRole.TRIAGE,
@@ -90,7 +88,7 @@ def _lay_ticket(
     with files.family_lock(state, "new ticket", wait=True):
         id = f"WO-{board.next_number():03d}"
         folder = board.folders.for_role(FolderRole.INBOX)
-        text = _render(
+        text = render(
             "ticket.md.j2",
             id=id,
             title=title,
@@ -131,7 +129,7 @@ def init(
     root = (session(context).directory or Path.cwd()).resolve()
     if not root.is_dir():
         raise UsageError("there is no such folder", path=root, code="no-such-folder")
-    _lay(root, FILE, lambda: _render(f"{FILE}.j2", commit=_ask(root, commit)))
+    _lay(root, FILE, lambda: render(f"{FILE}.j2", commit=_ask(root, commit)))
     here = Session(root)
     files.inside(root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
     _lay_folders(here.board)
@@ -181,21 +179,3 @@ def _work_order() -> str:
     from orchestrator.locate import DEFAULT, SHIPPED
 
     return (SHIPPED / DEFAULT).read_text(encoding="utf-8")
-
-
-def _render(template: str, **values: Any) -> str:
-    return str(_environment().get_template(template).render(**values))
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(  # noqa: S701 - markdown and TOML, not HTML
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["tojson_plain"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment

@@ -10,10 +10,10 @@ from agents.build.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
 from agents.build.hook import client_path, hook
 from agents.build.interface import interface_name
 from agents.build.registry import SpecificationError, is_registry_importer, registry_spec
-from agents.build.render import literal
 from agents.build.signatures import exported, interfaces, signatures
 from agents.build.spec import Spec, ticket_specs
 from agents.builder import Builder
+from agents.render import literal
 from orchestrator.agent import Finding, Outcome
 from orchestrator.workflow import Block
 from tests.builds import WORKFLOW, lay_out, site

@@ -6,17 +6,20 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from orchestrator import machine
 from orchestrator.agent import Finding, Job, Notice, Outcome, Report
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
 from orchestrator.dispatch import dispatch
+from orchestrator.errors import UnsafePathError
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
+from orchestrator.frontmatter import Document
 from orchestrator.gate import Receipt
 from orchestrator.templating import one_line
+from orchestrator.ticket import id_from_name
 from orchestrator.workflow import Stage, StatementKind
 
 
@@ -158,19 +161,34 @@ def _last_words(case: Case, stage: Stage, attempt: int) -> str:
 
 
 def _checked(case: Case, stage: Stage, report: Report) -> Report:
-    """A report whose artifacts are not there as it says has failed (DESIGN 5, 8.4)."""
-    if report.outcome is not Outcome.DONE:
+    """A report that says what is not so has failed, and nothing of it is kept (DESIGN 5, 8.4)."""
+    problem = _false_artifact(case, report) or _bad_ticket(case, report)
+    if not problem:
         return report
+    return Report(outcome=Outcome.FAILED, reason=f"{stage.agent} reports {problem}")
+
+
+def _false_artifact(case: Case, report: Report) -> str:
     for item in report.artifacts:
-        file = case.inside(item.path)
-        if not file.is_file() or sha256_file(file) != item.sha256:
-            return report.model_copy(
-                update={
-                    "outcome": Outcome.FAILED,
-                    "reason": f"{stage.agent} reports {item.path}, which is not there as reported",
-                }
-            )
-    return report
+        try:
+            file = case.inside(item.path)
+        except UnsafePathError as exc:
+            return exc.message
+        there = file.is_file() and sha256_file(file) == item.sha256
+        if report.outcome is Outcome.DONE and not there:
+            return f"{item.path}, which is not there as reported"
+    return ""
+
+
+def _bad_ticket(case: Case, report: Report) -> str:
+    """What is wrong with a new ticket: it has to be a child of this family, in one folder."""
+    for new in report.tickets:
+        document = Document.parse(new.text.encode("utf-8"))
+        if id_from_name(new.filename) != new.id or Path(new.filename).name != new.filename:
+            return f"a new ticket {new.id} under the file name {new.filename!r}"
+        if document.text("id") != new.id or document.text("parent") != case.plan.parent:
+            return f"a new ticket {new.id} whose text is of another id or another parent"
+    return ""
 
 
 def _remember(case: Case, stage: Stage, job: Job, report: Report) -> None:

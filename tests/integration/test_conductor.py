@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator import files, history
-from orchestrator.agent import Job, Outcome, Report
+from orchestrator.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.config import AgentSettings, Settings
 from orchestrator.errors import BusyError, OrchestrateError, TicketError, WorkflowError
 from orchestrator.questions import AnswerRefusedError
@@ -616,3 +616,41 @@ def test_7_2_a_rejection_is_never_an_approval_later(work: Workspace) -> None:
         assert conductor.run("WO-512").stage == 3
     assert work.builder.jobs == []
     assert len(work.soop.jobs) == 2
+
+
+# -- hostile reports -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "/etc/passwd", "out/missing.txt"])
+def test_8_4_a_report_of_what_is_not_there_or_not_ours_has_failed(
+    work: Workspace, path: str
+) -> None:
+    (work.root.parent / "outside.txt").write_text("x", encoding="utf-8")
+    sha = files.sha256_file(work.root.parent / "outside.txt")
+    item = Artifact(path=path, sha256=sha)
+    work.soop.act = lambda job: Report(outcome=Outcome.DONE, artifacts=(item,))
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert "FAILED at STAGE 2" in work.file("WO-512a").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("id", "filename", "text"),
+    [
+        ("WO-512a", "../WO-512a_x.md", "id: WO-512a\nparent: WO-512"),
+        ("WO-512a", "WO-512a_x.md", "id: WO-999\nparent: WO-512"),
+        ("WO-512a", "WO-512a_x.md", "id: WO-512a\nparent: WO-1"),
+        ("WO-512a", "WO-600_x.md", "id: WO-512a\nparent: WO-512"),
+    ],
+)
+def test_8_4_a_triager_cannot_lay_tickets_where_it_likes(
+    work: Workspace, id: str, filename: str, text: str
+) -> None:
+    class Triager:
+        name = "LEAD"
+
+        def work(self, job: Job) -> Report:
+            new = NewTicket(id=id, agent="SOOP", filename=filename, text=f"---\n{text}\n---\n")
+            return Report(outcome=Outcome.DONE, tickets=(new,))
+
+    assert work.conductor(agents={"LEAD": Triager()}).run("WO-512").outcome == "held"
+    assert [p.name for p in work.root.rglob("WO-*.md")] == ["WO-512_Two_Files.md"]

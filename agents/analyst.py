@@ -170,7 +170,11 @@ def _draft(job: Job, wanted: Wanted) -> Drafted:
     if file.is_file() and _is_someone_elses(job, wanted.path, content):
         return _kept(job, wanted, facts)
     if content is None or facts is None or content.csv.count("\n") < 2:
-        return Drafted(wanted, missing=_what_is_missing(wanted, columns, facts, _folder(job)))
+        said = _what_is_missing(wanted, columns, facts, _folder(job))
+        if content is not None and content.left_out:
+            row, blank = content.left_out[0]
+            said += f"; the first, {row}, lacks one for {blank}"
+        return Drafted(wanted, missing=said)
     artifacts = (
         _put(job, wanted.path, content.csv),
         _put(job, sources_path(wanted.path), content.sources),

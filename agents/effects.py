@@ -1,4 +1,4 @@
-"""Effects of this repository's kind: apply a migration, run a seed script, count tables (DESIGN 4.3).
+"""Effects that are known here: apply a migration, run a seed script, count tables (DESIGN 4.3).
 
 Nothing of a workflow is ever given to a shell: a fenced line is split into words, and binds only if
 it runs a delivered script with options from a short list. The rest is shown to USER.
@@ -235,5 +235,5 @@ def _file(root: Path, path: str) -> Path | None:
 
 @runner_opener
 def open_target(name: str, root: Path, settings: Mapping[str, Any]) -> Runner:
-    """The runner of effects on a target of DESIGN 10.1. Raises TargetError for missing variables."""
+    """The runner of effects on a target. Raises TargetError for missing variables."""
     return TargetRunner(name, root, settings)

@@ -19,7 +19,7 @@ from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, Stat
 
 #: words of a statement that tell which kind of deliverable it is about, by file extension
 _SUBJECT_WORDS = {
-    ".sql": "migration migrations table tables rls policy policies index indexes drop truncate schema",
+    ".sql": "migration migrations table tables rls policy policies index indexes drop schema",
     ".py": "python script scripts",
     ".ts": "typescript tsc function functions",
     ".tsx": "typescript tsc component components",
@@ -162,14 +162,14 @@ def _flat(markdown: str) -> str:
     return re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", markdown).strip()
 
 
-def _routing(
-    job: Job, workflow: Workflow, stage: Stage, present: set[str]
-) -> list[dict[str, str]]:
+def _routing(job: Job, workflow: Workflow, stage: Stage, present: set[str]) -> list[dict[str, str]]:
     rows = [
         {
             "id": c.id,
             "agent": c.agent,
-            "makes": ", ".join(f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables)
+            "makes": ", ".join(
+                f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables
+            )
             or c.title,
             "state": "adopted as it is" if c.id in present else "new",
         }
@@ -190,7 +190,7 @@ def _stages_of(workflow: Workflow, child: ChildSpec) -> list[Stage]:
 
 
 def _data_flow(workflow: Workflow) -> tuple[list[dict[str, str]], list[tuple[str, str]]]:
-    """What reads and writes what: scripts and hooks by the tables and files that their text names."""
+    """What reads and writes what: scripts and hooks by the tables and files that they name."""
     names = tables(workflow)
     delivered = [d for _, d in workflow.deliverables]
     data = {d.path for d in delivered if d.path.endswith(".csv")}
@@ -272,13 +272,15 @@ def _instructions(stage: Stage) -> list[str]:
 
 def _criteria(workflow: Workflow, spec: ChildSpec, stages: list[Stage]) -> list[str]:
     """The stages' own "Done when", and the checklist items that are about their deliverables."""
-    found = [s.text for stage in stages for s in stage.statements if s.kind is StatementKind.DONE_WHEN]
+    found = [
+        s.text for stage in stages for s in stage.statements if s.kind is StatementKind.DONE_WHEN
+    ]
     children = [c for s in workflow.stages for c in s.children]
     for stage in workflow.stages:
         for statement in stage.statements:
-            if statement.kind is StatementKind.CHECKBOX:
-                if _owner_of(workflow, children, statement) == spec.id:
-                    found.append(statement.text)
+            box = statement.kind is StatementKind.CHECKBOX
+            if box and _owner_of(workflow, children, statement) == spec.id:
+                found.append(statement.text)
     return list(dict.fromkeys(found))
 
 

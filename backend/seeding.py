@@ -21,7 +21,7 @@ from backend.targets import TARGETS, choose_target
 class CsvStatus(StrEnum):
     """How a run ended; the word of the last line."""
 
-    PASS = "PASS"  # noqa: S105 - a status
+    PASS = "PASS"
     FAIL = "FAIL"
     #: the CSV is not there yet
     SKIP = "SKIP"

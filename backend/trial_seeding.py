@@ -26,7 +26,7 @@ _SHOWN = 20
 class SeedStatus(StrEnum):
     """How a load ended. Only PASS (and a dry run) exits with 0."""
 
-    PASS = "PASS"  # noqa: S105 - a status, no password
+    PASS = "PASS"
     PARTIAL = "PARTIAL"
     FAIL = "FAIL"
     DRY_RUN = "DRY-RUN"

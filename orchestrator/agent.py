@@ -24,7 +24,7 @@ class MemberInfo(_Message):
 
 
 class Finding(_Message):
-    """One statement with the engine's verdict, as an inspector or a maker's next attempt sees it."""
+    """One statement with the engine's verdict, as an inspector or the next attempt sees it."""
 
     statement: str
     verdict: str

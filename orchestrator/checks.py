@@ -1,4 +1,4 @@
-"""Checks and how statements bind to them: patterns with typed parameters, as in Gherkin (DESIGN 6.1).
+"""Checks and how statements bind to them: patterns with typed parameters (DESIGN 6.1).
 
 A check is a function with one or more patterns::
 
@@ -96,7 +96,7 @@ def not_applicable(detail: str) -> Result:
 
 
 class Services:
-    """Things that several checks of one run share (a server, a parsed file), made once, closed last."""
+    """Things that several checks of one run share (a server, a parsed file), made once."""
 
     def __init__(self) -> None:
         self._made: dict[Any, Any] = {}
@@ -142,7 +142,7 @@ class Context:
     workflow: Workflow | None = None
     stage: Stage | None = None
     family: tuple[MemberInfo, ...] = ()
-    #: what agents reported in this family: path → {"stage": int, "agent": str, "sha256": str, "state": str}
+    #: what agents reported in this family: path → {"stage", "agent", "ticket", "sha256", "state"}
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: records of the family's history, oldest first (answers, effects, transitions …)
     history: Sequence[Mapping[str, Any]] = ()
@@ -177,7 +177,21 @@ def _list(text: str) -> tuple[str, ...]:
 _NUMBER_WORDS = {
     w: n
     for n, w in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ]
     )
 }
 
@@ -348,7 +362,7 @@ def check(
     version: int = 1,
     examples: Sequence[str] = (),
 ) -> Callable[[F], F]:
-    """Register a function as a check. Its docstring's first line is what `orchestrate checks` shows.
+    """Register a function as a check. Its docstring's first line is its summary.
 
     Raise `version` whenever the meaning changes: an approval covers it (DESIGN 7.3).
     """
@@ -390,7 +404,9 @@ def _load_file(file: Path) -> None:
         raise
     except Exception as exc:
         raise UsageError(
-            f"the check file raises {type(exc).__name__}: {exc}", path=file, hint="mend or remove it"
+            f"the check file raises {type(exc).__name__}: {exc}",
+            path=file,
+            hint="mend or remove it",
         ) from exc
 
 
@@ -446,7 +462,7 @@ class Binder:
         return bound if bound is not None else self._partly(text)
 
     def _split(self, text: str, subject: str, depth: int) -> tuple[Binding, ...] | None:
-        for candidate in ([text, f"{subject} {text}"] if subject else [text]):
+        for candidate in [text, f"{subject} {text}"] if subject else [text]:
             whole = self._one(candidate)
             if whole is not None:
                 return (whole,)
@@ -473,14 +489,16 @@ class Binder:
         return found.group(1) if found else ""
 
     def _partly(self, text: str) -> tuple[Binding, ...]:
-        """What binds of a statement that does not bind whole, and the words that nothing accounts for."""
+        """A statement that does not bind whole is unproven whole."""
         return (Binding(text, None, problem=stub(text)),)
 
 
 def stub(claim: str) -> str:
     """The message for a claim that no check fits, with the check to write."""
     words = re.sub(r"[^a-z0-9]+", "_", claim.lower()).strip("_")[:40].strip("_") or "claim"
-    pattern = re.sub(r"`([^`]*[/.][^`]*)`", "{path:path}", claim).replace("(", r"\(").replace(")", r"\)")
+    pattern = (
+        re.sub(r"`([^`]*[/.][^`]*)`", "{path:path}", claim).replace("(", r"\(").replace(")", r"\)")
+    )
     parameter = ", path: str" if "{path:path}" in pattern else ""
     return (
         "no check fits\n"

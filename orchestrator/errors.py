@@ -1,4 +1,4 @@
-"""Errors that a person sees: what happened, where, what to do next, and a code that scripts can test."""
+"""Errors that a person sees: what happened, where, what to do next, and a stable code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 class OrchestrateError(Exception):
     """Something the user can act on.
 
-    `code` is stable, kebab-case and short; `where` is `file` or `file:line`; `hint` says what to do.
+    `code` is stable, kebab-case and short; `where` is `file` or `file:line`; `hint` says what next.
     """
 
     code = "error"

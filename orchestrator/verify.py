@@ -1,4 +1,4 @@
-"""`orchestrate verify`: everything that has a receipt is proven again on today's tree (DESIGN 6.5)."""
+"""`orchestrate verify`: what has a receipt is proven again on today's tree (DESIGN 6.5)."""
 
 from __future__ import annotations
 

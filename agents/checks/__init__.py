@@ -2,11 +2,11 @@ from agents.checks import counts as counts
 from agents.checks import csv as csv
 from agents.checks import csv_sources as csv_sources
 from agents.checks import files as files
-from agents.checks import privacy as privacy
-from agents.checks import tickets as tickets
-from agents.checks import sql as sql
 from agents.checks import handled as handled
 from agents.checks import hook_query as hook_query
 from agents.checks import hook_states as hook_states
+from agents.checks import privacy as privacy
 from agents.checks import python as python
+from agents.checks import sql as sql
+from agents.checks import tickets as tickets
 from agents.checks import typescript as typescript

@@ -73,7 +73,13 @@ class Desk:
     def script(self, path: str) -> str:
         """A seed script as USER runs it by hand."""
         done = subprocess.run(
-            [sys.executable, path, "--target", "embedded", *(["--offline"] if path == TRIALS else [])],
+            [
+                sys.executable,
+                path,
+                "--target",
+                "embedded",
+                *(["--offline"] if path == TRIALS else []),
+            ],
             cwd=self.root,
             capture_output=True,
             text=True,
@@ -90,7 +96,7 @@ class Desk:
         try:
             return {
                 table: target.query_readonly(
-                    f"SELECT (to_jsonb(t) - 'created_at')::text AS row FROM {table} t ORDER BY 1"  # noqa: S608
+                    f"SELECT (to_jsonb(t) - 'created_at')::text AS row FROM {table} t ORDER BY 1"
                 )
                 for table in ("benchmark_trials", "benchmark_cohorts", "population_baselines")
             }
@@ -145,9 +151,7 @@ def test_3_an_approval_lapses_with_the_bytes_that_it_covered(desk: Desk) -> None
     assert desk.status()["question"]["failed"] == []
     file = desk.file("WO-231")
     text = file.read_text(encoding="utf-8")
-    file.write_text(
-        text.replace("status: 05_USER_REVIEW", "status: APPROVED", 1), encoding="utf-8"
-    )
+    file.write_text(text.replace("status: 05_USER_REVIEW", "status: APPROVED", 1), encoding="utf-8")
 
 
 def test_4_a_failed_qa_returns_the_child_and_counts(desk: Desk) -> None:

@@ -85,7 +85,7 @@ def _build(spec: Spec, site: Site, job: Job) -> Iterator[Built]:
     main = _placed(spec.path, lambda: _content(spec, site), site, job)
     yield main
     if is_hook(spec) and client_path(spec) and not _client_is_there(spec, site):
-        text, how = client_module(client_import(spec)[0]), "rendered: the client that the hook uses"
+        text, how = client_module(client_import(spec)), "rendered: the client that the hook uses"
         yield _placed(client_path(spec), lambda: (text, how), site, job)
     if is_registry_importer(spec) and main.state == "written":
         snapshot = snapshot_for(spec, site)

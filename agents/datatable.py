@@ -136,8 +136,8 @@ def table_for(csv_path: str, tables: Iterable[Table], columns: Sequence[str] = (
     named = [t for t in known if _names(stem, t.name.lower())]
     if named:
         return max(named, key=lambda t: len(t.name))
-    subject = _singulars(stem) - _ABOUT_FILES
-    alike = [t for t in known if subject and subject <= _singulars(t.name)]
+    subject = singulars(stem) - _ABOUT_FILES
+    alike = [t for t in known if subject and subject <= singulars(t.name)]
     holding = [t for t in known if len(columns) > 1 and all(t.column(c) for c in columns)]
     both = [t for t in holding if t in alike]
     return next((only[0] for only in (both, holding, alike) if len(only) == 1), None)
@@ -151,7 +151,7 @@ def _names(stem: str, table: str) -> bool:
 _ABOUT_FILES = frozenset({"csv", "data", "seed", "initial", "import", "list"})
 
 
-def _singulars(name: str) -> frozenset[str]:
+def singulars(name: str) -> frozenset[str]:
     """The words of a name, each without its plural ending."""
     found = (re.sub(r"(?<=ch|sh|ss)es$|(?<=[xz])es$|s$", "", w) for w in words(name))
     return frozenset(re.sub(r"ie$", "y", w) for w in found)

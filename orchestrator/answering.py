@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from orchestrator import machine, questions
 from orchestrator.agent import Outcome, Report
-from orchestrator.asking import asked_sheet, checkpoint_sheet, exception_sheet, pose, sheet_now
+from orchestrator.asking import (
+    asked_sheet,
+    checkpoint_sheet,
+    exception_sheet,
+    pose,
+    sheet_now,
+    stopped_statements,
+)
 from orchestrator.case import Case
 from orchestrator.errors import IllegalMoveError
 from orchestrator.family import Additions
@@ -214,6 +221,8 @@ def _fresh(case: Case, question: Question, old: Sheet | None, changed: list[str]
     if question.kind is QuestionKind.CHECKPOINT:
         return checkpoint_sheet(case, stage, changed)
     statements = old.statements if old else ()
+    if question.kind is QuestionKind.EXCEPTION:
+        statements = stopped_statements(case, stage)
     why = old.why if old else ""
     return exception_sheet(case, stage, question.kind, why, statements, changed)
 

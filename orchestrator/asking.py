@@ -137,6 +137,19 @@ def exception_sheet(
     )
 
 
+def stopped_statements(case: Case, stage: Stage) -> tuple[Shown, ...]:
+    """As they are today: a stopped stage's statements, and those for which it was sent back."""
+    record = case.family.history.latest("failure")
+    sent_back = record is not None and stage.number in record["stages"]
+    stages = {stage.number, record["stage"]} if record and sent_back else {stage.number}
+    case.refresh(sorted(stages))
+    found = {s.text: s for s in shown(case, [stage.number])}
+    if record and sent_back:
+        named = {f["statement"] for f in record["findings"]}
+        found |= {s.text: s for s in shown(case, [record["stage"]]) if s.text in named}
+    return tuple(found.values())
+
+
 def as_shown(case: Case, receipts: Sequence[Receipt]) -> tuple[Shown, ...]:
     return tuple(Shown.of(r, case.is_accepted(r)) for r in receipts)
 

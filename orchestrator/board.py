@@ -36,7 +36,7 @@ class Board:
         folders: Folders | None = None,
         failure_limit: int | None = None,
     ) -> None:
-        self.root = root
+        self.root = root = Path(os.path.abspath(root))  # noqa: PTH100 - links stay
         if folders is None and folder is None and (root / "orchestrate.toml").exists():
             from orchestrator.config import load_settings
 

@@ -215,7 +215,7 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _int),
     "number": (r"-?\d+(?:\.\d+)?", float),
     # a ticket id
-    "id": (r"`?(?:WO|GO)[-_][A-Za-z0-9][\w.-]*?`?", _plain),
+    "id": (r"`?(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?`?", _plain),
     # a board folder
     "folder": (r"`?(?:[\w.-]+/)?\d+(?:\.\d+)?_[A-Z_]+/?`?", lambda t: _plain(t).strip("/")),
     # an agent's or a person's upper-case name
@@ -462,7 +462,7 @@ class Binder:
         return bound if bound is not None else self._partly(text)
 
     def _split(self, text: str, subject: str, depth: int) -> tuple[Binding, ...] | None:
-        for candidate in [text, f"{subject} {text}"] if subject else [text]:
+        for candidate in [f"{subject} {text}", text] if subject else [text]:
             whole = self._one(candidate)
             if whole is not None:
                 return (whole,)
@@ -474,7 +474,7 @@ class Binder:
                 right = right.rstrip().removesuffix(")").rstrip()
             if not left or not right:
                 continue
-            heads = [left, f"{subject} {left}"] if subject else [left]
+            heads = [f"{subject} {left}", left] if subject else [left]
             head = next((b for h in heads if (b := self._one(h)) is not None), None)
             if head is None:
                 continue

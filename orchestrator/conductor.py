@@ -136,7 +136,7 @@ class Conductor:
         if not blocked.ask:
             case.commit(machine.need_person(case.flow, case.plan, blocked.reason), "needs a person")
             return [blocked.reason]
-        shown = asking.as_shown(case, blocked.receipts)
+        shown = asking.stopped_statements(case, blocked.stage)
         sheet = asking.exception_sheet(
             case, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -29,7 +30,11 @@ from agents.datatable import is_sample_size
 from agents.sql.keys import natural_key
 from agents.sql.parse import Table
 
-_CLIENT_IMPORT = re.compile(r"import\s*\{([^}]*)\}\s*from\s*(['\"])([^'\"]*[sS]upabase[^'\"]*)\2")
+_IMPORT = re.compile(
+    r"import\s+(?:\{(?P<names>[^}]*)\}|(?P<default>[A-Za-z_$][\w$]*))\s*from\s*"
+    r"(['\"])(?P<module>[^'\"]+)\3"
+)
+_OWN_CLIENT = re.compile(r"\b(?:const|let)\s+([A-Za-z_$][\w$]*)[^=;\n]*=\s*createClient\b")
 _CLIENT_PATH = re.compile(r"`([\w.@/-]*supabase[\w./-]*)`", re.IGNORECASE)
 _LATEST = re.compile(r"\b(?:latest|newest|most recent|last)\b", re.IGNORECASE)
 _LANGUAGES = ("typescript", "ts", "tsx", "javascript", "js")
@@ -61,15 +66,15 @@ def hook(spec: Spec, site: Site) -> str:
     """The module's text. Raises SpecificationError where a function cannot be told."""
     base = _base(spec)
     wanted = _functions(spec)
-    name, module = client_import(spec)
+    client = client_import(spec)
     missing = [s for s in wanted.values() if s.name not in exported(base)]
     rows = _row_tables(spec, site, base, wanted)
     queries = [_query(signature, site, rows) for signature in missing]
     body = _with_interfaces(base, rows)
     text = render(
         "hook.ts.j2",
-        imports="" if _CLIENT_IMPORT.search(base) else f"import {{ {name} }} from '{module}';",
-        client=name,
+        imports="" if _client_in(base) else f"import {{ {client.name} }} from '{client.module}';",
+        client=client.name,
         body=body.strip("\n"),
         declared={i.name for i in interfaces(base)},
         rows={
@@ -82,34 +87,71 @@ def hook(spec: Spec, site: Site) -> str:
     return _export_types(text)
 
 
-def client_import(spec: Spec) -> tuple[str, str]:
-    """Name and module of the client that the hook uses (`supabase`, `./supabaseClient`)."""
+@dataclass(frozen=True)
+class Client:
+    """The database client that a hook uses, and where it imports it from."""
+
+    name: str = "supabase"
+    #: "" where the hook makes the client itself
+    module: str = "./supabaseClient"
+    #: name under which the module exports it
+    exported: str = "supabase"
+
+
+def client_import(spec: Spec) -> Client:
+    """The client that the code given for a hook uses, else the one that its words name."""
     for block in spec.code:
-        found = _CLIENT_IMPORT.search(block.text)
-        if found:
-            return found[1].split(",")[0].split(" as ")[-1].strip(), found[3]
+        client = _client_in(block.text)
+        if client is not None:
+            return client
     named = _CLIENT_PATH.search(spec.words)
     places = [m for m in _CLIENT_PATH.findall(spec.words) if "/" in m]
     if named and places:
         module = posixpath.relpath(
             re.sub(r"\.tsx?$", "", places[0]), str(PurePosixPath(spec.path).parent)
         )
-        return "supabase", module if module.startswith(".") else f"./{module}"
-    return "supabase", "./supabaseClient"
+        return Client(module=module if module.startswith(".") else f"./{module}")
+    return Client()
+
+
+def _client_in(code: str) -> Client | None:
+    """The client that a module imports or makes: what it queries, or what is named for it."""
+    own = _OWN_CLIENT.search(code)
+    if own:
+        return Client(own[1], "", own[1])
+    named: list[Client] = []
+    for found in _IMPORT.finditer(code):
+        for name, exported_as in _imported(found):
+            client = Client(name, found["module"], exported_as)
+            if re.search(rf"(?<![\w$.]){re.escape(name)}\s*\.\s*(?:from|rpc|schema)\(", code):
+                return client
+            if re.search(r"supabase", f"{name} {found['module']}", re.IGNORECASE):
+                named.append(client)
+    return next((c for c in named if c.module != "@supabase/supabase-js"), None)
+
+
+def _imported(found: re.Match[str]) -> Iterator[tuple[str, str]]:
+    """(local name, exported name) of each import that stands for a value."""
+    if found["default"]:
+        yield found["default"], "default"
+    for part in (found["names"] or "").split(","):
+        words = part.split()
+        if words and words[0] != "type":
+            yield words[-1], words[0]
 
 
 def client_path(spec: Spec) -> str:
     """The file that holds the client, "" where only a build can resolve the import."""
-    module = client_import(spec)[1]
+    module = client_import(spec).module
     if not module.startswith("."):
         return ""
     joined = posixpath.normpath(posixpath.join(str(PurePosixPath(spec.path).parent), module))
     return "" if joined.startswith("..") else re.sub(r"\.[jt]sx?$", "", joined) + ".ts"
 
 
-def client_module(name: str) -> str:
+def client_module(client: Client) -> str:
     """A module that makes the client from the build's environment."""
-    return render("supabase_client.ts.j2", name=name)
+    return render("supabase_client.ts.j2", exported=client.exported)
 
 
 def _base(spec: Spec) -> str:

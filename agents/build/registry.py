@@ -12,7 +12,7 @@ from agents.build.render import render, script_place
 from agents.build.site import Site
 from agents.build.spec import Spec
 from agents.bundle import bundle
-from agents.datatable import required_columns, seed_columns
+from agents.datatable import required_columns, seed_columns, singulars
 from agents.sql.keys import natural_key
 from agents.sql.parse import Table
 from orchestrator.errors import OrchestrateError
@@ -176,7 +176,19 @@ def _columns(table: Table, trees: list[ast.Module], key: tuple[str, ...]) -> dic
         fact = given.get(name) or _fact(name)
         if fact and (fact not in columns.values() or name in key):
             columns[name] = fact
+    if "modality" not in columns.values():
+        columns |= dict.fromkeys(_named_like_the_keywords(table, trees, columns), "modality")
     return columns
+
+
+def _named_like_the_keywords(
+    table: Table, trees: list[ast.Module], taken: Mapping[str, str]
+) -> list[str]:
+    """The column that the keyword lists are named after (`VACCINES` → `vaccine`), if there is one."""
+    lists = [n for n, v in _assignments(trees) if isinstance(v, Mapping) or _is_words(v)]
+    said = frozenset[str]().union(*(singulars(name) for name in lists))
+    free = [c for c in seed_columns(table) if c not in taken]
+    return [c for c in free if singulars(c) & said][:1]
 
 
 def _fact(text: str) -> str:

@@ -187,10 +187,15 @@ def no_secrets(ctx: Context, path: str = "") -> Result:
 
 # -- what must not be done -------------------------------------------------------------------------
 
+_NEVER_CREATE = (
+    "(do not|don't|never|must not) (create|write|make|generate|produce|provide|add) [the|a|any] "
+    "[file]"
+)
+
 
 @check(
-    "(do not|don't|never|must not) (create|write|make|generate|produce|provide|add) [the|a|any] "
-    "[file] {path:path} [— that is {maker:agent}'s (job|task|work)]",
+    f"{_NEVER_CREATE} {{path:path}} [(—|–|-) that is {{maker:agent}}'s (job|task|work)]",
+    f"{_NEVER_CREATE} {{path:path}}(:|;|,) that is {{maker:agent}}'s (job|task|work)",
     name="files.not-created",
     examples=("Do NOT create `backend/data/seed.csv`",),
 )

@@ -26,23 +26,27 @@ _MAX_LISTED = 5
 @check(
     "{path:path} (has|have|contains) no [Python] syntax errors",
     "{path:path} (compiles|is valid Python|parses as Python|has valid Python syntax)",
+    "{paths:paths} (compile|are valid Python|parse as Python|have valid Python syntax)",
     name="python.syntax",
     examples=(
         "`backend/scripts/seed_benchmark_trials.py` has no Python syntax errors",
         "`tools/load.py` compiles",
     ),
 )
-def has_valid_syntax(ctx: Context, path: str) -> Result:
-    """The file is compiled by Python itself."""
-    file = ctx.path(path)
-    if file.suffix != ".py":
-        return unproven(f"{path} is no Python file", path)
-    if not file.is_file():
-        return failed(f"{path} is missing", path)
-    problem = syntax_problem(file)
-    if problem:
-        return failed(f"{path}{problem}", path)
-    return proven(f"{path} compiles ({len(file.read_bytes().splitlines())} lines)", path)
+def has_valid_syntax(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
+    """The files are compiled by Python itself."""
+    wanted = paths or (path,)
+    others = [p for p in wanted if not p.endswith(".py")]
+    if others:
+        return unproven(f"{', '.join(others)}: no Python", *wanted)
+    missing = [p for p in wanted if not ctx.path(p).is_file()]
+    if missing:
+        return failed(f"{', '.join(missing)} is missing", *wanted)
+    problems = [p + problem for p in wanted if (problem := syntax_problem(ctx.path(p)))]
+    if problems:
+        return failed("; ".join(problems), *wanted)
+    lines = sum(len(ctx.path(p).read_bytes().splitlines()) for p in wanted)
+    return proven(f"{', '.join(wanted)} compiles ({lines} lines)", *wanted)
 
 
 def syntax_problem(file: Path) -> str:
@@ -219,6 +223,8 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
 @check(
     "{path:path} (handles|survives|tolerates) [a|the] (missing|absent) (CSV|file|input|data file) "
     "[gracefully]",
+    "{path:path} exits 0 [with a warning] (if|when) [its|the|a] (CSV|file|input|data file) "
+    "is (missing|absent|not there)",
     name="python.missing-input",
     examples=("`backend/scripts/seed_benchmark_cohorts.py` handles missing CSV gracefully",),
 )
@@ -255,9 +261,10 @@ def _warns(text: str) -> bool:
 
 
 @check(
-    "[{programs:programs}] (is|are) (idempotent|re-runnable|safe to run twice)",
+    "{programs:programs} (is|are) (idempotent|re-runnable|safe to run twice)",
+    "running {programs:programs} twice changes nothing",
     "(idempotent seeding|seeding is idempotent)",
-    "[{programs:programs}] can be (run twice|re-run) [without (duplicates|doubling rows)]",
+    "{programs:programs} can be (run twice|re-run) [without (duplicates|doubling rows)]",
     name="python.idempotent-seeding",
     examples=("Python seed scripts are idempotent",),
 )

@@ -161,7 +161,8 @@ def _spelled(item: Destructive) -> str:
     "{which:migration} (makes|contains) (only additive|no destructive|no breaking) "
     "(changes|statements)",
     "no (destructive|breaking) (changes|statements|DDL) [in {which:migration}]",
-    "(never|do not|don't|must not) (drop|remove|truncate|destroy|alter or drop) "
+    "(never|do not|don't|must not) (drop|remove|truncate|destroy|alter or drop|drop or truncate|"
+    "drop or alter|drop, alter or truncate) "
     "[(a|an|any|the|existing)] (table|tables|column|columns|data|rows|anything) "
     "[(that is there|that are there|that exists|that exist)]",
     name="sql.additive",

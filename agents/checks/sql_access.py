@@ -244,6 +244,9 @@ def role_can(
     f"only {{role:role}} {_MAY} {{verbs:verbs}}",
     f"only {{role:role}} {_MAY} {{verbs:verbs}} [(to|from|into|in)] {{tables:tables}}",
     f"only {{role:role}} {_MAY} {{verbs:verbs}} {_WHAT}",
+    f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}}",
+    f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}} "
+    "[(to|from|into|in)] {tables:tables}",
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",

@@ -146,7 +146,8 @@ def columns(ctx: Context, tables: Tables, columns: tuple[str, ...]) -> Result:
 
 
 _INDEXES_EXIST = (
-    "[(An|The)] (index|indexes|indices) (exist|exists|is present|are present) (on|for) [(the|all)]"
+    "([(An|The)] (index|indexes|indices) (exist|exists|is present|are present)|"
+    "There (is an index|are indexes|are indices)) (on|for) [(the|all)]"
 )
 _INDEXED_FOR = (
     "(foreign-key-equivalents|foreign key equivalents|foreign-key equivalents|foreign keys|"

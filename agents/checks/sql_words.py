@@ -17,7 +17,8 @@ _NAME = rf"(?:`[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (
-    rf"(?:(?:all|each|every|both|any|the|of|new|created|seeded|public|{_NUMBERS})\s+)+tables?"
+    rf"(?:(?:all|each|every|both|either|any|the|of|new|created|seeded|public|{_NUMBERS})\s+)+"
+    r"tables?"
 )
 
 

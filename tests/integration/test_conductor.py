@@ -654,3 +654,30 @@ def test_8_4_a_triager_cannot_lay_tickets_where_it_likes(
 
     assert work.conductor(agents={"LEAD": Triager()}).run("WO-512").outcome == "held"
     assert [p.name for p in work.root.rglob("WO-*.md")] == ["WO-512_Two_Files.md"]
+
+
+def test_6_3_what_failed_at_qa_can_be_accepted_when_its_maker_cannot_mend_it(
+    tmp_path: Path,
+) -> None:
+    text = WORKFLOW.replace("- [ ] `out/second.txt` exists", "- [ ] `out/never.txt` exists")
+    text = text.replace(
+        "2. Write `out/second.txt`", "2. Write `out/second.txt` and `out/never.txt`"
+    )
+    work = Workspace(tmp_path, text)
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.approve("WO-512")
+
+    def once(job: Job) -> Report:
+        if job.attempt == 1:
+            return work.builder.write(job, "x")
+        return Report(outcome=Outcome.CANNOT, reason="the same again")
+
+    work.builder.act = once
+    outcome = conductor.run("WO-512")
+    assert outcome.stage == 4
+    with pytest.raises(AnswerRefusedError, match=r"never\.txt"):
+        conductor.approve("WO-512")
+    conductor.approve("WO-512", accept=["`out/never.txt` exists"])
+    assert conductor.run("WO-512").stage == 7
+    assert "failure_count: 1" in work.file("WO-512b").read_text(encoding="utf-8")

@@ -102,7 +102,7 @@ def _content(spec: Spec, site: Site) -> tuple[str, str]:
         return csv_seeder(spec, site), "rendered: CSV seeder"
     if is_hook(spec):
         return hook(spec, site), "rendered: interface from the table, functions as specified"
-    clients = {client_path(s): client_import(s)[0] for s in site.specs if is_hook(s)}
+    clients = {client_path(s): client_import(s) for s in site.specs if is_hook(s)}
     if spec.path in clients:
         return client_module(clients[spec.path]), "rendered: the client that the hook uses"
     code = given_code(spec)

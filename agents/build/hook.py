@@ -73,7 +73,7 @@ def hook(spec: Spec, site: Site) -> str:
     body = _with_interfaces(base, rows)
     text = render(
         "hook.ts.j2",
-        imports="" if _client_in(base) else f"import {{ {client.name} }} from '{client.module}';",
+        imports="" if client_in(base) else f"import {{ {client.name} }} from '{client.module}';",
         client=client.name,
         body=body.strip("\n"),
         declared={i.name for i in interfaces(base)},
@@ -101,7 +101,7 @@ class Client:
 def client_import(spec: Spec) -> Client:
     """The client that the code given for a hook uses, else the one that its words name."""
     for block in spec.code:
-        client = _client_in(block.text)
+        client = client_in(block.text)
         if client is not None:
             return client
     named = _CLIENT_PATH.search(spec.words)
@@ -114,7 +114,7 @@ def client_import(spec: Spec) -> Client:
     return Client()
 
 
-def _client_in(code: str) -> Client | None:
+def client_in(code: str) -> Client | None:
     """The client that a module imports or makes: what it queries, or what is named for it."""
     own = _OWN_CLIENT.search(code)
     if own:

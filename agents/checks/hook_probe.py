@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.build.hook import client_in
 from agents.checks.node import Toolchain, compiler_errors, project
 from agents.checks.runs import run
 
@@ -37,8 +38,10 @@ def probe(
         compiled = _emit(tools, place, module)
         if isinstance(compiled, str):
             return compiled
+        used = client_in(module.read_text(encoding="utf-8-sig", errors="replace"))
         job = {
             "module": str(compiled),
+            "import": used.module if used else "",
             "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
             "scenarios": scenarios or {"real": {}},
             "client": client,
@@ -74,5 +77,14 @@ def _emit(tools: Toolchain, place: Path, module: Path) -> Path | str:
     ended = tools.compile("-p", str(config.config), cwd=place)
     compiled = out / module.relative_to(tools.root).with_suffix(".js")
     if compiled.is_file():
+        _without_import_meta(out)
         return compiled
     return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
+
+
+def _without_import_meta(out: Path) -> None:
+    """`import.meta` is no CommonJS: the probe gives the modules a stand-in for it."""
+    for file in out.rglob("*.js"):
+        text = file.read_text(encoding="utf-8")
+        if "import.meta" in text:
+            file.write_text(text.replace("import.meta", "globalThis.importMeta"), encoding="utf-8")

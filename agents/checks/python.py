@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 from agents.build.schema import required_columns, unique_keys, workflow_tables
@@ -18,7 +21,9 @@ from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
 from agents.checks.python_scopes import read_program
 from agents.checks.runs import Run, tree_copy
 from agents.checks.seed_lab import Ledger, TableShape, run_in_laboratory
+from agents.closure import closure
 from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
+from orchestrator.files import sha256_file
 
 _MAX_LISTED = 5
 
@@ -101,16 +106,38 @@ def handled(ctx: Context, paths: Iterable[str]) -> Result:
     return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
 
 
-def script_run(ctx: Context, path: str) -> tuple[Run, Ledger]:
-    """The script's run in the laboratory against the migration's tables, once per gate."""
+@dataclass(frozen=True)
+class Trial:
+    """A seed script's two runs in the laboratory, and what it had sent and stored after each."""
 
-    def make() -> tuple[Run, Ledger]:
+    first: Run
+    second: Run
+    after_first: Ledger
+    after_second: Ledger
+
+
+def script_run(ctx: Context, path: str) -> tuple[Run, Ledger]:
+    """The script's first run in the laboratory against the migration's tables."""
+    trial = trial_of(ctx, path)
+    return trial.first, trial.after_first
+
+
+def trial_of(ctx: Context, path: str) -> Trial:
+    """Both runs, made once for the bytes that the script takes in."""
+
+    def make() -> Trial:
         with tree_copy(ctx.root) as copy:
             ledger = Ledger(shapes=table_shapes(ctx))
-            return run_in_laboratory(path, ledger, cwd=copy), ledger
+            first = run_in_laboratory(path, ledger, cwd=copy)
+            before = deepcopy(ledger)
+            second = run_in_laboratory(path, ledger, cwd=copy)
+            return Trial(first, second, before, ledger)
 
-    made: tuple[Run, Ledger] = ctx.services.share(("seed-run", ctx.root, path), make)
-    return made
+    taken_in = (path, *closure(ctx.root, path))
+    bytes_of = tuple((p, sha256_file(ctx.path(p))) for p in taken_in)
+    shapes = frozenset(table_shapes(ctx).items())
+    trial: Trial = ctx.services.share(("seed-trial", ctx.root, bytes_of, shapes), make)
+    return trial
 
 
 def table_shapes(ctx: Context) -> dict[str, TableShape]:
@@ -276,7 +303,8 @@ def seeding_is_idempotent(ctx: Context, programs: tuple[Programs, ...] = ()) -> 
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
-        results.extend(seeds_twice_alike(ctx, path) for path in found)
+        with ThreadPoolExecutor(max(1, len(found))) as pool:
+            results.extend(pool.map(lambda path: seeds_twice_alike(ctx, path), found))
     worst = next((r for r in results if r.verdict is not Verdict.PROVEN), None)
     if worst is not None:
         return worst
@@ -287,18 +315,15 @@ def seeds_twice_alike(ctx: Context, path: str) -> Result:
     """Whether a second run of the script leaves the rows as the first did."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    with tree_copy(ctx.root) as copy:
-        ledger = Ledger(shapes=table_shapes(ctx))
-        first = run_in_laboratory(path, ledger, cwd=copy)
-        before = ledger.content()
-        second = run_in_laboratory(path, ledger, cwd=copy)
+    trial = trial_of(ctx, path)
+    ledger = trial.after_second
     counts = {table: ledger.count(table) for table in ledger.tables}
     if not counts:
-        return _silent(path, first, "nothing was written")
-    if ledger.content() != before:
+        return _silent(path, trial.first, "nothing was written")
+    if ledger.content() != trial.after_first.content():
         return failed(f"a second run of {path} changed the rows: {counts}", path, counts=counts)
-    if not (first.ok and second.ok):
-        broken = first if not first.ok else second
+    if not (trial.first.ok and trial.second.ok):
+        broken = trial.first if not trial.first.ok else trial.second
         return failed(f"{path}: {broken.ending}", path, **broken.to_dict())
     return proven(f"{path} run twice: the same rows, {counts}", path, counts=counts)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.build.hook import client_module, hook
+from agents.build.hook import Client, client_module, hook
 from agents.checks.node import toolchain
 from tests.builds import FIXTURES, TICKET, judge, site
 
@@ -24,7 +24,7 @@ def workspace(tmp_path: Path) -> Path:
     """The hook as BUILDER renders it, its client, and the ticket."""
     spec = next(s for s in site(tmp_path).specs if s.path == HOOK)
     put(tmp_path, HOOK, hook(spec, site(tmp_path)))
-    put(tmp_path, "web/db/supabase.ts", client_module("supabase"))
+    put(tmp_path, "web/db/supabase.ts", client_module(Client()))
     put(tmp_path, TICKET, (FIXTURES / "WO-640b.md").read_text(encoding="utf-8"))
     return tmp_path
 

@@ -27,6 +27,9 @@ function query() {
   });
 }
 
+// What bundlers give modules in place of `import.meta`.
+globalThis.importMeta = { env: new Proxy({}, { get: (_target, name) => String(name) }) };
+
 // The client wants to know a WebSocket class, which Node has from 22 on; no query opens one.
 globalThis.WebSocket ??= class {};
 const real = job.client
@@ -41,7 +44,8 @@ const fake = new Proxy({}, {
 });
 const load = Module._load;
 Module._load = function (request, ...rest) {
-  const ours = /supabase/i.test(request) && !request.includes('@supabase/') && !/node_modules/.test(String(rest[0]?.filename));
+  if (/node_modules/.test(String(rest[0]?.filename))) return load.call(this, request, ...rest);
+  const ours = request === job.import || /supabase/i.test(request);
   return ours ? fake : load.call(this, request, ...rest);
 };
 

@@ -67,8 +67,7 @@ class TargetRunner:
         return tuple(found)
 
     def _loads_snapshot(self, effect: Effect, tree: Path) -> bool:
-        given = effect.arguments["options"]
-        return "--offline" in self._own_options(_sources(effect, tree), given)
+        return "--offline" in self._own_options(effect, tree)
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
         """Run one effect; a failure is a result, not an exception."""
@@ -120,9 +119,8 @@ class TargetRunner:
 
     def _script(self, effect: Effect, frozen: Path) -> EffectResult:
         script = effect.inputs[0]
-        source = _sources(effect, frozen)
         argv = [sys.executable, str(frozen / script), *effect.arguments["options"]]
-        argv += self._own_options(source, effect.arguments["options"])
+        argv += self._own_options(effect, frozen)
         self._target.describe()
         process = subprocess.Popen(
             argv,
@@ -146,13 +144,15 @@ class TargetRunner:
             return replace(result, detail=f"{result.detail} It loaded {SNAPSHOT}.")
         return result
 
-    def _own_options(self, source: str, given: list[str]) -> list[str]:
+    def _own_options(self, effect: Effect, tree: Path) -> list[str]:
         """`--target`, `--root` and `--offline`, where the script knows them."""
+        source, given = _sources(effect, tree), effect.arguments["options"]
         options = []
         for flag, value in (("--target", self.name), ("--root", str(self.root))):
             if f'"{flag}"' in source:
                 options += [flag, value]
-        if '"--offline"' in source and "--offline" not in given and self._offline():
+        knows = '"--offline"' in source and any(p.endswith(".jsonl") for p in effect.inputs)
+        if knows and "--offline" not in given and self._offline():
             options.append("--offline")
         return options
 
@@ -184,10 +184,20 @@ def _sources(effect: Effect, tree: Path) -> str:
 
 
 def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """name → count for rows of two columns, else the first rows as they are."""
+    """name → count for rows of two columns, a single row as it is, else the first rows numbered."""
     if rows and all(len(row) == 2 for row in rows):
-        return {str(name): count for name, count in (row.values() for row in rows)}
-    return {str(number): dict(row) for number, row in enumerate(rows[:20], 1)}
+        pairs = [tuple(row.values()) for row in rows]
+        if all(isinstance(count, int) for _, count in pairs):
+            return {str(name): count for name, count in pairs}
+    if len(rows) == 1:
+        return {str(name): _plain(value) for name, value in rows[0].items()}
+    shown = ({str(k): _plain(v) for k, v in row.items()} for row in rows[:20])
+    return {str(number): row for number, row in enumerate(shown, 1)}
+
+
+def _plain(value: Any) -> Any:
+    """A database value as JSON can hold it."""
+    return value if isinstance(value, int | float | str | None) else str(value)
 
 
 def _result(code: int, out: str, err: bytes) -> EffectResult:

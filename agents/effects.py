@@ -8,26 +8,43 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from agents.closure import closure
 from agents.effect_runner import TargetRunner
 from orchestrator.effects import Bound, Effect, Runner, effect_binder, runner_opener
-from orchestrator.workflow import Block, Stage, StatementKind, Workflow
+from orchestrator.errors import UnsafePathError
+from orchestrator.files import inside
+from orchestrator.workflow import Block, Stage, Workflow
 
 _SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
 _OPTIONS = ("--dry-run", "--offline", "--all-conditions")
 _APPLY = re.compile(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
 _SQL_PATH = re.compile(r"`([^`\s]+\.sql)`")
+#: a sentence that does not tell to do it now
+_HINDERED = re.compile(
+    r"\b(?:not|never|without|unless|before|until|don['’]t|no longer|instead of)\b", re.IGNORECASE
+)
+_THE_MIGRATION = re.compile(
+    r"(?:execute|apply|run|deploy) the (?:approved )?migration(?: file| script| SQL)?\.?",
+    re.IGNORECASE,
+)
+_SQL = ("sql", "postgres", "postgresql", "pgsql", "psql")
+#: shell lines that change what the lines around them mean
+_STRUCTURE = re.compile(
+    r"<<|\\\s*$|[{(]\s*$|^\s*[})]|^\s*(?:if|then|else|elif|fi|for|while|until|do|done|case|esac|"
+    r"select|function|cd|pushd|popd|exit|return|alias|exec|trap|shopt|break|continue)\b"
+)
+_STOPS_AT_FAULTS = re.compile(r"set -[eux]+(?:o pipefail)?")
 _META = re.compile(r"[|;&<>$`\\(){}*?!\n]")
 
 
 @effect_binder
 def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
     """The effects of a checkpoint in the order of its text, and what is left to USER."""
-    delivered = {d.path for _, d in workflow.deliverables}
+    delivered = [d.path for _, d in workflow.deliverables if _inside(root, d.path)]
     effects: list[Effect] = []
     by_user: list[tuple[str, int]] = []
     for line, thing in _in_order(stage):
@@ -36,10 +53,9 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
             effects += bound
             by_user += left
         else:
-            effect = _apply_item(thing, line, delivered)
-            if effect is not None:
-                effects.append(effect)
-            elif not _introduces(thing, line, stage):
+            asked = _applications(thing, line, delivered)
+            effects += asked
+            if not asked and not _introduces(thing):
                 by_user.append((thing.strip(), line))
     if all(e.read_only for e in effects):
         # looking at a database changes nothing, so it is no reason to ask for one
@@ -49,56 +65,73 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
 
 
 def _in_order(stage: Stage) -> list[tuple[int, Block | str]]:
-    stated = {s.line for s in stage.statements if s.kind is not StatementKind.EXPECTATION}
+    stated = {s.line for s in stage.statements}
     things: list[tuple[int, Block | str]] = [(b.line, b) for b in stage.blocks]
-    for line, text in stage.items:
-        expected = any(s.line == line for s in stage.statements)
-        if line not in stated and not expected:
-            things.append((line, text))
+    things += [(line, text) for line, text in stage.items if line not in stated]
     return sorted(things, key=lambda pair: pair[0])
 
 
-def _introduces(text: str, line: int, stage: Stage) -> bool:
+def _introduces(text: str) -> bool:
     """A label or a sentence that only leads to the block or the list below it."""
-    bare = text.strip().strip("*").rstrip()
-    return bare.endswith(":") or (text.strip().startswith("**") and text.strip().endswith("**"))
+    bare = text.strip()
+    return bare.strip("*").rstrip().endswith(":") or (bare.startswith("**") and bare.endswith("**"))
 
 
-def _apply_item(text: str, line: int, delivered: set[str]) -> Effect | None:
-    path = _SQL_PATH.search(text)
-    if path is None or path.group(1) not in delivered or not _APPLY.search(text):
-        return None
-    return Effect("sql.apply", f"apply `{path.group(1)}`", (path.group(1),), line=line)
+# -- applying a migration --------------------------------------------------------------------
+
+
+def _applications(text: str, line: int, delivered: Sequence[str]) -> list[Effect]:
+    """What an item asks to apply; nothing if any file of it is no delivered migration."""
+    verb = _APPLY.search(text)
+    if verb is None or _HINDERED.search(text):
+        return []
+    paths = list(dict.fromkeys(_SQL_PATH.findall(text)))
+    if not paths and _THE_MIGRATION.fullmatch(text.strip()):
+        only = [path for path in delivered if path.endswith(".sql")]
+        paths = only if len(only) == 1 else []
+    if any(path not in delivered for path in paths):
+        return []
+    return [Effect("sql.apply", f"apply `{path}`", (path,), line=line) for path in paths]
 
 
 # -- fenced blocks ---------------------------------------------------------------------------
 
 
 def _block(
-    block: Block, delivered: set[str], root: Path
+    block: Block, delivered: Sequence[str], root: Path
 ) -> tuple[list[Effect], list[tuple[str, int]]]:
-    if block.language.lower() == "sql":
+    language = block.language.lower()
+    if language in _SQL:
         return _sql(block)
-    if block.language.lower() not in _SHELLS:
+    if language not in _SHELLS:
         return [], []
+    if any(_STRUCTURE.search(line) for line in block.text.splitlines()):
+        # what a line does depends on the lines around it
+        return [], [(f"run yourself:\n```{language}\n{block.text.rstrip()}\n```", block.line)]
     effects, left = [], []
-    for offset, raw in enumerate(block.text.splitlines(), 1):
-        line = raw.strip().removeprefix("$ ")
-        if not line or line.startswith("#"):
-            continue
-        effect = _command(line, block.line + offset, delivered, root)
+    for number, line in _commands(block):
+        effect = _command(line, number, delivered, root)
         if effect is not None:
             effects.append(effect)
         else:
-            left.append((f"run yourself: `{line}`", block.line + offset))
+            left.append((f"run yourself: `{line}`", number))
     return effects, left
 
 
-def _command(line: str, number: int, delivered: set[str], root: Path) -> Effect | None:
+def _commands(block: Block) -> Iterator[tuple[int, str]]:
+    """(line, command) of a block; where some lines have a prompt, the others are output."""
+    lines = [(block.line + n, raw.strip()) for n, raw in enumerate(block.text.splitlines(), 1)]
+    prompted = [(n, line.removeprefix("$ ")) for n, line in lines if line.startswith("$ ")]
+    for number, line in prompted or lines:
+        if line and not line.startswith("#") and not _STOPS_AT_FAULTS.fullmatch(line):
+            yield number, line
+
+
+def _command(line: str, number: int, delivered: Sequence[str], root: Path) -> Effect | None:
     if _META.search(line):
         return None
     try:
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
     except ValueError:
         return None
     if len(words) < 2 or not re.fullmatch(r"python3?(\.\d+)?", words[0]):
@@ -114,46 +147,25 @@ def _command(line: str, number: int, delivered: set[str], root: Path) -> Effect 
 
 
 def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
-    tables = _selected(block.text)
-    if tables is None:
-        return [], [
-            (f"run yourself, this SQL writes:\n```sql\n{block.text.rstrip()}\n```", block.line)
-        ]
+    from agents.sql.readonly import reading
+
+    read = reading(block.text)
+    if read.refused:
+        shown = f"```sql\n{block.text.rstrip()}\n```"
+        return [], [(f"run yourself, since {read.refused}:\n{shown}", block.line)]
+    tables = list(read.tables)
     title = f"count {', '.join(f'`{t}`' for t in tables)}" if tables else "read-only query"
-    effect = Effect(
-        "sql.count",
-        title,
-        arguments={"sql": block.text, "tables": list(tables)},
-        read_only=True,
-        line=block.line,
-    )
+    arguments = {"sql": block.text, "tables": tables}
+    effect = Effect("sql.count", title, arguments=arguments, read_only=True, line=block.line)
     return [effect], []
 
 
-def _selected(sql: str) -> tuple[str, ...] | None:
-    """The tables that plain SELECTs read, or None where anything else is asked for."""
-    import pglast
-    from pglast.visitors import Visitor
-
+def _inside(root: Path, path: str) -> bool:
     try:
-        statements = pglast.parse_sql(sql)
-    except pglast.parser.ParseError:
-        return None
-    names: list[str] = []
-
-    class Reads(Visitor):
-        def visit_RangeVar(self, _: Any, node: Any) -> None:  # noqa: N802 - pglast's naming
-            schema = f"{node.schemaname}." if node.schemaname not in (None, "public") else ""
-            names.append(f"{schema}{node.relname}")
-
-    for raw in statements:
-        statement: Any = raw.stmt
-        if type(statement).__name__ != "SelectStmt":
-            return None
-        if statement.intoClause or statement.lockingClause:
-            return None
-    Reads()(statements)
-    return tuple(dict.fromkeys(names))
+        inside(root, path)
+    except UnsafePathError:
+        return False
+    return True
 
 
 # -- targets ---------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class Board:
                 f"{path.name} lies there already",
                 path=target,
                 code="occupied",
-                hint="compare the two files and keep one (orchestrate doctor)",
+                hint="compare the two files and keep one",
             ) from exc
 
     def sweep(self) -> list[Path]:
@@ -234,7 +234,7 @@ def _duplicate(id: str, found: list[Ticket]) -> TicketError:
         f"{id} is held by {len(found)} files: {places}",
         path=found[0].path,
         code="duplicate-id",
-        hint="give all but one another id, or remove the copy (orchestrate doctor)",
+        hint="give all but one another id, or remove the copy",
     )
 
 

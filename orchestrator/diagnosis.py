@@ -1,4 +1,4 @@
-"""What is odd about a ticket or a board, in codes that `doctor` and scripts can test."""
+"""What is odd about a ticket or a board, in codes that scripts can test."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _columns(table: Table, trees: list[ast.Module], key: tuple[str, ...]) -> dic
 def _named_like_the_keywords(
     table: Table, trees: list[ast.Module], taken: Mapping[str, str]
 ) -> list[str]:
-    """The column that the keyword lists are named after (`VACCINES` → `vaccine`), if there is one."""
+    """The column that the keyword lists are named after (`VACCINES` → `vaccine`), if any is."""
     lists = [n for n, v in _assignments(trees) if isinstance(v, Mapping) or _is_words(v)]
     said = frozenset[str]().union(*(singulars(name) for name in lists))
     free = [c for c in seed_columns(table) if c not in taken]

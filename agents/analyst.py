@@ -306,7 +306,7 @@ def _report(job: Job, stage: Stage, drafted: Sequence[Drafted]) -> Report:
 
 
 def _nothing_new(job: Job, drafted: Sequence[Drafted]) -> str:
-    asked = job.words or "; ".join(f.statement for f in job.findings)
+    asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
     origins = ", ".join(dict.fromkeys(d.facts.origin for d in drafted if d.facts))
     return (
         f"the verified facts ({origins or 'none'}) give the same files as before, so this stays "

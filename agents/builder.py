@@ -169,7 +169,9 @@ def _report(job: Job, site: Site, built: tuple[Built, ...]) -> Report:
 
 def _unchanged(job: Job, built: Sequence[Built]) -> str:
     """Why another attempt gives nothing new: what was asked, and what the files come from."""
-    asked = job.words.strip() or "; ".join(f"{f.statement}: {f.detail}" for f in job.findings)
+    asked = job.words.strip() or "; ".join(
+        dict.fromkeys(f"{f.statement}: {f.detail}" for f in job.findings)
+    )
     kept = [b.path for b in built if b.state == "kept"]
     why = "the specification gives the same files again"
     if kept:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
+from pathlib import PurePosixPath
 
 from agents.render import render_markdown
 from orchestrator.agent import Finding, Job, Outcome, Report
+from orchestrator.ticket import id_from_name
 
 
 class Inspector:
@@ -22,23 +24,24 @@ class Inspector:
                 reason=f"stage {job.stage} has no statement to inspect; add a checklist to "
                 f"{job.workflow} or acceptance criteria to the ticket",
             )
-        failed = [f for f in job.findings if f.verdict == "failed"]
+        findings = _once(job.findings)
+        failed = [f for f in findings if f.verdict == "failed"]
         section = render_markdown(
             "inspector/qa.md.j2",
             agent=job.agent,
             stage=job.stage,
             attempt=job.attempt,
-            counts=_counts(job.findings),
-            groups=_groups(job.findings),
+            counts=_counts(findings),
+            groups=_groups(findings),
             failed=failed,
         )
         if failed:
             return Report(
                 outcome=Outcome.FAILED,
-                reason=f"{len(failed)} of {len(job.findings)} statements failed",
+                reason=f"{len(failed)} of {len(findings)} statements failed",
                 section=section,
             )
-        return Report(outcome=Outcome.DONE, section=section, log=(_counts(job.findings),))
+        return Report(outcome=Outcome.DONE, section=section, log=(_counts(findings),))
 
 
 def _counts(findings: tuple[Finding, ...]) -> str:
@@ -50,8 +53,24 @@ def _counts(findings: tuple[Finding, ...]) -> str:
 
 def _groups(findings: tuple[Finding, ...]) -> list[dict[str, object]]:
     """Findings in order, by the label above them in their own document."""
+    return [
+        {"name": name, "findings": list(items)} for name, items in groupby(findings, key=_label)
+    ]
 
-    def label(f: Finding) -> str:
-        return f.group or f.source.rsplit(":", 1)[0]
 
-    return [{"name": name, "findings": list(items)} for name, items in groupby(findings, key=label)]
+def _label(finding: Finding) -> str:
+    document = finding.source.rsplit(":", 1)[0]
+    ticket = id_from_name(PurePosixPath(document).name)
+    return " — ".join(part for part in (ticket, finding.group) if part) or document
+
+
+def _once(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What a workflow and its tickets both say stands once, with the receipts of all."""
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.statement.rstrip(" ."), finding.verdict)
+        known = found.get(key)
+        if known is not None:
+            finding = known.model_copy(update={"receipt": f"{known.receipt}, {finding.receipt}"})
+        found[key] = finding
+    return tuple(found.values())

@@ -12,6 +12,7 @@ from agents.render import render_markdown
 from orchestrator.agent import Job, NewTicket, Outcome, Report
 from orchestrator.board import Board
 from orchestrator.errors import TicketError
+from orchestrator.files import inside
 from orchestrator.machine import birthplace
 from orchestrator.reader import read_workflow_text
 from orchestrator.ticket import Ticket
@@ -19,7 +20,8 @@ from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, Stat
 
 #: words of a statement that tell which kind of deliverable it is about, by file extension
 _SUBJECT_WORDS = {
-    ".sql": "migration migrations table tables rls policy policies index indexes drop schema",
+    ".sql": "migration migrations table tables rls policy policies index indexes drop schema "
+    "foreign key keys column columns constraint trigger view role anon anonymous authenticated",
     ".py": "python script scripts",
     ".ts": "typescript tsc function functions",
     ".tsx": "typescript tsc component components",
@@ -39,7 +41,7 @@ class Lead:
         """
         workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
         stage = workflow.stage(job.stage)
-        board = Board(job.root, str(job.settings.get("board", "_WORK_ORDERS")))
+        board = _board(job)
         clash = _clash(job.root, workflow)
         if clash:
             return Report(outcome=Outcome.CANNOT, reason=clash)
@@ -56,6 +58,13 @@ class Lead:
             tickets=tuple(new),
             log=tuple(_log(stage, present)),
         )
+
+
+def _board(job: Job) -> Board:
+    """The workspace's board, with its own folder names where a configuration gives them."""
+    board = Board(job.root)
+    folder = str(job.settings.get("board") or board.folders.board)
+    return board if folder == board.folders.board else Board(job.root, folder)
 
 
 def _find(board: Board, id: str) -> Ticket | None:
@@ -87,7 +96,7 @@ def _migrations(workflow: Workflow) -> list[str]:
 
 def _in_use(root: Path, path: str) -> dict[int, str]:
     """Numbers in use beside a migration: number → file name."""
-    folder = root / PurePosixPath(path).parent
+    folder = inside(root, path).parent
     files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
     return {int(_number(f.name)): f.name for f in files if _number(f.name)}
 
@@ -106,15 +115,15 @@ def _clash(root: Path, workflow: Workflow) -> str:
 
 
 def _migration_line(root: Path, path: str) -> dict[str, str]:
-    used = _in_use(root, path)
     own = PurePosixPath(path).name
-    others = sorted(n for n, name in used.items() if name != own)
+    others = [name for _, name in sorted(_in_use(root, path).items()) if name != own]
     folder = PurePosixPath(path).parent
-    in_use = (
-        f"checked against the {len(others)} number(s) in use in `{folder}/` (highest {others[-1]})"
-        if others
-        else f"no other number is in use in `{folder}/`"
-    )
+    in_use = f"no other number is in use in `{folder}/`"
+    if others:
+        highest, count = _number(others[-1]), len(others)
+        in_use = f"checked against the {count} numbers in use in `{folder}/` (highest {highest})"
+        if count == 1:
+            in_use = f"checked against {highest}, the only number in use in `{folder}/`"
     return {"path": path, "number": _number(path), "in_use": in_use}
 
 
@@ -149,7 +158,7 @@ def tables(workflow: Workflow) -> list[str]:
 def _scope(workflow: Workflow, stage: Stage) -> list[str]:
     """What the stage itself decides about scope, else all stages of the workflow."""
     said = [
-        _flat(part)
+        re.sub(r"^scope(?: decision)?\s*:\s*", "", _flat(part), flags=re.IGNORECASE)
         for _, text in stage.items
         for part in text.splitlines()
         if re.search(r"\bscope\b", part, re.IGNORECASE)
@@ -229,6 +238,7 @@ def _child(
 ) -> NewTicket:
     stages = _stages_of(workflow, spec)
     headline = spec.title or (stages[0].title if stages else parent.title)
+    headline = headline[:1].upper() + headline[1:]
     text = render_markdown(
         "lead/child.md.j2",
         id=spec.id,
@@ -286,7 +296,8 @@ def _criteria(workflow: Workflow, spec: ChildSpec, stages: list[Stage]) -> list[
 
 def _owner_of(workflow: Workflow, children: list[ChildSpec], statement: Statement) -> str:
     """The child whose deliverables a checklist item speaks of most, "" if of none."""
-    scores = {c.id: _score(_deliverables(workflow, c), statement.text) for c in children}
+    made = set(tables(workflow))
+    scores = {c.id: _score(_deliverables(workflow, c), statement.text, made) for c in children}
     best = max(scores, key=lambda c: scores[c], default="")
     return best if best and scores[best] > 0 else ""
 
@@ -295,9 +306,10 @@ def _deliverables(workflow: Workflow, child: ChildSpec) -> list[Deliverable]:
     return [d for s in _stages_of(workflow, child) for d in s.deliverables]
 
 
-def _score(deliverables: list[Deliverable], text: str) -> int:
-    words = set(re.findall(r"[a-z_]+", text.lower()))
+def _score(deliverables: list[Deliverable], text: str, tables: set[str]) -> int:
+    words = set(re.findall(r"[a-z_]\w*", text.lower()))
     score = 0
     for extension in {PurePosixPath(d.path).suffix for d in deliverables}:
         score += len(words & set(_SUBJECT_WORDS.get(extension, "").split()))
+        score += extension == ".sql" and bool(words & tables)
     return score + 3 * sum(PurePosixPath(d.path).name in text for d in deliverables)

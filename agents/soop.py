@@ -250,7 +250,7 @@ def _problem(proof: Proof) -> str:
 
 
 def _same_again(job: Job, migration: _Migration) -> str:
-    asked = job.words.strip() or "; ".join(f.statement for f in job.findings)
+    asked = job.words.strip() or "; ".join(dict.fromkeys(f.statement for f in job.findings))
     return (
         f"the specification ({migration.source}) still gives the same {migration.path}; what was "
         f"asked for is not in it: “{asked}”. Change the SQL there, or the file itself"

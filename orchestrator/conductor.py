@@ -389,7 +389,7 @@ class Conductor:
         """Refuse a stage that names a ticket outside the family (DESIGN 4.7)."""
         own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
         for stage in workflow.stages:
-            for member in stage.members:
+            for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
                 if member not in own:
                     raise WorkflowError(
                         f"{stage.label} works on {member}, which is not of {plan.parent}'s family",

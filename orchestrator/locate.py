@@ -73,6 +73,7 @@ def _named(root: Path, settings: Settings, ticket: Ticket) -> Path:
                 f"the ticket names a workflow outside the workspace: {ticket.workflow}",
                 path=ticket.path,
                 code="no-such-workflow",
+                hint="copy it into the workspace, or give it with --workflow",
             ) from exc
         if path.is_file():
             return path

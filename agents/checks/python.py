@@ -290,13 +290,18 @@ def _warns(text: str) -> bool:
 @check(
     "{programs:programs} (is|are) (idempotent|re-runnable|safe to run twice)",
     "running {programs:programs} twice changes nothing",
+    "running {path:path} twice changes nothing",
     "(idempotent seeding|seeding is idempotent)",
     "{programs:programs} can be (run twice|re-run) [without (duplicates|doubling rows)]",
     name="python.idempotent-seeding",
     examples=("Python seed scripts are idempotent",),
 )
-def seeding_is_idempotent(ctx: Context, programs: tuple[Programs, ...] = ()) -> Result:
+def seeding_is_idempotent(
+    ctx: Context, programs: tuple[Programs, ...] = (), path: str = ""
+) -> Result:
     """Every seed script is run twice: the tables hold the same rows after both runs."""
+    if path:
+        return seeds_twice_alike(ctx, path)
     phrases = programs or (Programs("Python seed scripts", (".py",), True, None),)
     results: list[Result] = []
     for phrase in phrases:

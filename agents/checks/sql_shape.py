@@ -213,6 +213,34 @@ def _demanded(ctx: Context, subject: Subject, column: str, named: Sequence[str])
     return {t.qualified for t in wanted.tables if _reached(wanted, t, column, named)}
 
 
+@check(
+    "{tables:tables} (have|has) [a|an] foreign key [on {column:name}] to {other:tables}",
+    "{tables:tables} (reference|references) {other:tables}",
+    "[a|the] foreign key (leads|points) from {tables:tables} to {other:tables}",
+    name="sql.foreign-key",
+    examples=("`booking` has a foreign key to `room`", "booking_day references room_plan"),
+)
+def foreign_key(ctx: Context, tables: Tables, other: Tables, column: str = "") -> Result:
+    """Each table has a foreign key to the other table, on the server and in force."""
+    if not other.names:
+        return unproven("the statement names no table that the foreign key leads to")
+    found = _tables(ctx, tables)
+    if isinstance(found, Result):
+        return found
+    subject, relations = found
+    problems = []
+    for relation in relations:
+        keys = [
+            c for c in relation.constraints if c.type == "f" and "NOT VALID" not in c.definition
+        ]
+        keys = [c for c in keys if not column or c.columns == (column,)]
+        targets = {name for c in keys for name in (c.target, c.target.rpartition(".")[2])}
+        missing = [name for name in other.names if name not in targets]
+        problems += [f"{relation.name} has no foreign key to {name}" for name in missing]
+    names = ", ".join(t.name for t in relations)
+    return _result(subject, problems, f"{names} → {', '.join(other.names)}: foreign key in force")
+
+
 _UNIQUE = "unique (key|index|constraint)"
 
 

@@ -22,6 +22,8 @@ def commands() -> Iterator[tuple[str, Any]]:
     def walk(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
+                if command.invoke_without_command:
+                    yield f"{prefix}{name}", command
                 yield from walk(command, f"{prefix}{name} ")
             else:
                 yield f"{prefix}{name}", command

@@ -76,6 +76,21 @@ class Committer:
             ) from exc
         return repo.head.commit.hexsha[:10]
 
+    def last_change(self, path: Path) -> str:
+        """Which change a file's bytes come from: a commit in words, or that it is not committed."""
+        repo = self._open()
+        if repo is None or repo.working_tree_dir is None:
+            return ""
+        from git import GitCommandError
+
+        try:
+            if repo.git.status("--porcelain=v1", "--", str(path)):
+                return "a change that is not committed"
+            told: str = repo.git.log("-1", "--format=commit %h of %as, %s", "--", str(path))
+        except GitCommandError:
+            return ""
+        return told
+
     @staticmethod
     def _committable(repo: Repo, base: Path, names: list[str]) -> list[str]:
         """Paths that git tracks or can begin to track, without those that did not change."""

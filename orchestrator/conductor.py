@@ -12,7 +12,7 @@ from orchestrator import answering, applying, asking, machine, stages
 from orchestrator.agent import Agent
 from orchestrator.board import Board
 from orchestrator.case import Case, Listener, Progress
-from orchestrator.checks import Binder, Services, load_checks
+from orchestrator.checks import Binder, Binding, Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.dependencies import blockers
@@ -20,13 +20,15 @@ from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.flow import Flow, QuestionKind, State
+from orchestrator.gate import Gate, Receipt
 from orchestrator.plan import Plan, make_plan
 from orchestrator.questions import Answer
 from orchestrator.report import family_status, inbox_entry
 from orchestrator.states import FolderRole
+from orchestrator.templating import one_line
 from orchestrator.ticket import Ticket
 from orchestrator.verify import Verified, verify
-from orchestrator.workflow import Stage, Workflow
+from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -259,6 +261,32 @@ class Conductor:
         """Prove everything that has a receipt again, on today's tree (DESIGN 6.5)."""
         with self._case(id, None, settle=False) as case:
             return verify(case)
+
+    def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
+        """Which checks a statement binds to and what they say now, without storing anything."""
+        statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
+        phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
+        if id:
+            with self._case(id, None, settle=False) as case:
+                stage = case.plan.stage(case.flow.stage)
+                context = case.context(None if stage.is_checkpoint else stage)
+                (receipt,) = case.gate.prove([statement], context, phases)
+                return receipt, case.binder.bind(statement.text)
+        binder = Binder(load_checks(self.board.root))
+        with Services() as services:
+            settings = self.settings.model_dump(mode="json")
+            context = Context(root=self.board.root, settings=settings, services=services)
+            (receipt,) = Gate(binder).prove([statement], context, phases)
+        return receipt, binder.bind(statement.text)
+
+    def receipts(self, id: str) -> list[dict[str, Any]]:
+        """A family's stored receipts, the newest of each statement, in the order of the stages."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        for record in self.log(id):
+            if record["type"] == "receipt":
+                told = record["statement"]
+                newest[(told["ticket"] or told["source"], told["text"])] = record
+        return sorted(newest.values(), key=lambda r: int(r["stage"]))
 
     def status(self, id: str) -> dict[str, Any]:
         """Where a family stands, JSON-able."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
+from orchestrator.commits import Committer
 from orchestrator.gate import Receipt, statement_of
 
 
@@ -23,6 +24,8 @@ class Verified:
     detail: str
     #: subjects whose sha256 is another one than in the receipt
     changed: tuple[str, ...] = ()
+    #: the change that each of them comes from, where git tells
+    since: tuple[str, ...] = ()
     #: position and answers hold for a moment; their receipt is kept
     kept: bool = False
 
@@ -40,6 +43,7 @@ class Verified:
             "now": self.now,
             "detail": self.detail,
             "changed": list(self.changed),
+            "since": list(self.since),
             "kept": self.kept,
             "holds": self.holds,
         }
@@ -66,6 +70,8 @@ def _provable(record: Mapping[str, Any]) -> bool:
 
 def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> Verified:
     changed = tuple(p for p, sha in record["subjects"].items() if case.sha(p) != sha)
+    git = Committer(case.root)
+    since = tuple(git.last_change(case.inside(p)) for p in changed)
     source = f"{record['statement']['source']}:{record['statement']['line']}"
     now, detail = (
         (record["verdict"], record["detail"])
@@ -80,5 +86,6 @@ def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> V
         now,
         detail,
         changed,
+        since,
         kept=proof is None,
     )

@@ -35,7 +35,7 @@ _FACTS = (
     ("modality", r"modality|substance|drug|intervention|compound|treatment|medicine|therapy"),
     ("source", r"^source|^registry$|origin"),
 )
-_CONDITION_NAME = re.compile(r"condition|indication|disorder|diagnos", re.IGNORECASE)
+_CONDITION_NAME = re.compile(r"condition|indication|disorder|diagnos|disease|illness", re.IGNORECASE)
 
 
 class SpecificationError(OrchestrateError):

@@ -7,6 +7,7 @@ from agents.checks import hook_query as hook_query
 from agents.checks import hook_states as hook_states
 from agents.checks import privacy as privacy
 from agents.checks import python as python
+from agents.checks import single_files as single_files
 from agents.checks import sql as sql
 from agents.checks import tickets as tickets
 from agents.checks import typescript as typescript

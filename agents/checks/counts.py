@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from agents.checks.data_subjects import Amount, amount, known_tables
-from agents.datatable import words
+from agents.datatable import singulars
 from backend.errors import BackendError
 from orchestrator.checks import (
     TYPES,
@@ -62,7 +62,7 @@ def table_count(ctx: Context, table: str, wanted: Amount) -> Result:
     "[confirm|verify|check] [that] [the] [record|row] counts match [the] (expectations|expected "
     "counts|expected figures) \\({expected:expected}\\)",
     "[confirm|verify|check] [that] [there are] {expected:expected} (are loaded|are seeded|are live|"
-    "are in the database|in the database)",
+    "are in the database|in the database|came in|were loaded|were seeded|have been loaded)",
     "[confirm|verify|check] [the] [record|row] counts: {expected:expected}",
     "expect {expected:expected}",
     name="counts.expectations",
@@ -101,10 +101,13 @@ def resolve_table(ctx: Context, noun: str) -> str | Result:
     exact = next((t for t in tables if t.lower() == folded), None)
     if exact is not None:
         return exact
-    forms = {folded, folded.removesuffix("s"), folded + "s"}
-    alike = [t for t in tables if words(t) & forms] or [t for t in tables if folded in t.lower()]
-    if len(alike) == 1:
-        return alike[0]
+    meant = singulars(noun)
+    alike = [t for t in tables if meant <= singulars(t)]
+    alike = alike or [t for t in tables if folded in t.lower()]
+    # the last word of a name says what a row is: `library_branch`, not `branch_hours`
+    rows = [t for t in alike if meant <= singulars(t.rpartition("_")[2])]
+    if len(rows) == 1 or len(alike) == 1:
+        return (rows if len(rows) == 1 else alike)[0]
     if alike:
         return unproven(f"“{noun}” may mean {' or '.join(alike)}: name the table")
     return unproven(f"no table of this workflow is called “{noun}” ({', '.join(tables) or 'none'})")

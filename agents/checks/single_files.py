@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 
 from agents.checks.python import seeds_twice_alike, trial_of
-from orchestrator.checks import Context, Result, check, failed, parameter_type, proven, unproven
+from orchestrator.checks import Context, Result, check, failed, parameter_type, proven
 
 parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
 parameter_type("syntax", r"JSON|YAML|TOML", str.upper)
@@ -30,12 +30,14 @@ def runs_without_error(ctx: Context, path: str) -> Result:
 
 @check(
     "{path:script} is (idempotent|re-runnable|safe to (re-run|run twice))",
-    "(run|running) {path:script} (twice|again|a second time) (changes nothing|changes no row|"
+    "(run|running) {path:script} (again|a second time) (changes nothing|changes no row|"
     "adds nothing|adds no row|has no effect|doubles nothing)",
+    "(run|running) {path:script} twice (changes no row|adds nothing|adds no row|has no effect|"
+    "doubles nothing)",
     "{path:script} (can be run|may be run|runs) (twice|again|a second time) "
     "[(without|with no) (error|errors|duplicates|doubling rows|change|changes)]",
     name="python.rerun",
-    examples=("Running `tools/load.py` twice changes nothing",),
+    examples=("Running `tools/load.py` again changes nothing", "`tools/load.py` is idempotent"),
 )
 def changes_nothing_again(ctx: Context, path: str) -> Result:
     """The program is run twice on a trial database, and leaves the rows of its first run."""
@@ -56,8 +58,6 @@ def parses(ctx: Context, path: str, syntax: str) -> Result:
         _PARSERS[syntax](file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as exc:
         return failed(f"{path}: {' '.join(str(exc).split())}", path)
-    except ImportError:
-        return unproven(f"no parser for {syntax} is installed", path)
     return proven(f"{path} is {syntax}", path)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answering, reading, running, starting, workflows
+from orchestrator.cli import answering, proofs, reading, running, starting, workflows
 from orchestrator.cli.failures import BROKEN_PIPE, Group, forget_stdout
 from orchestrator.cli.session import Session
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 workflow = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+checks = typer.Typer(rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:
@@ -62,11 +63,15 @@ app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)
 app.command("verify")(reading.verify)
+app.command("receipts")(proofs.receipts)
 app.command("new")(starting.new)
 app.command("init")(starting.init)
 app.add_typer(workflow, name="workflow", help="Read a workflow, and check it for doubts.")
 workflow.command("check")(workflows.check)
 workflow.command("show")(workflows.show)
+app.add_typer(checks, name="checks")
+checks.callback(invoke_without_command=True)(proofs.list_checks)
+checks.command("try")(proofs.try_statement)
 
 
 def start() -> None:

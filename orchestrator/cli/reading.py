@@ -195,6 +195,7 @@ def _say_verified(found: list[Verified]) -> None:
         if not v.holds:
             say(f"    was {v.then}, is {v.now}: {one_line(v.detail)}")
         if v.changed and not v.holds:
-            say(f"    changed since: {', '.join(v.changed)}")
+            told = [f"{p} ({s})" if s else p for p, s in zip(v.changed, v.since, strict=True)]
+            say(f"    changed since: {'; '.join(told)}")
     broken = sum(not v.holds for v in found)
     say(f"{len(found)} statements, {broken} no longer hold{'s' if broken == 1 else ''}")

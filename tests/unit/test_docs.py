@@ -57,7 +57,7 @@ def test_every_command_and_option_has_help(generate: ModuleType) -> None:
 
 def test_every_command_that_reads_has_json(generate: ModuleType) -> None:
     reading = {"status", "inbox", "list", "show", "log", "verify", "run"}
-    reading |= {"workflow check", "workflow show"}
+    reading |= {"workflow check", "workflow show", "checks", "checks try", "receipts"}
     options = {name: {o for p in c.params for o in p.opts} for name, c in generate.commands()}
     assert {name for name in reading if "--json" not in options[name]} == set()
 
@@ -67,7 +67,7 @@ def test_commands_in_documents_exist(generate: ModuleType, document: Path) -> No
     options = {name: {o for p in c.params for o in p.opts} for name, c in generate.commands()}
     for line in re.findall(r"\borchestrate ([a-z][^`\n|#]*)", _code(document)):
         words = line.split()
-        name = " ".join(words[:2]) if words[0] == "workflow" else words[0]
+        name = " ".join(words[:2]) if " ".join(words[:2]) in options else words[0]
         assert name in options, f"{document.name}: orchestrate {line}"
         unknown = {w for w in words if w.startswith("--")} - options[name]
         assert unknown == set(), f"{document.name}: orchestrate {line}"

@@ -30,12 +30,14 @@ _FACTS = (
     ("title", r"title|(?:trial|study)_name"),
     ("phase", r"phase"),
     ("status", r"status"),
-    ("conditions", r"condition|indication|disorder|diagnos"),
+    ("conditions", r"condition|indication|disorder|diagnos|disease|illness"),
     ("country", r"countr|location"),
     ("modality", r"modality|substance|drug|intervention|compound|treatment|medicine|therapy"),
     ("source", r"^source|^registry$|origin"),
 )
-_CONDITION_NAME = re.compile(r"condition|indication|disorder|diagnos|disease|illness", re.IGNORECASE)
+_CONDITION_NAME = re.compile(
+    r"condition|indication|disorder|diagnos|disease|illness", re.IGNORECASE
+)
 
 
 class SpecificationError(OrchestrateError):

@@ -138,7 +138,8 @@ def test_what_a_console_printed_is_no_command(tmp_path: Path) -> None:
 
 
 def test_effects_stand_in_the_order_of_the_text(tmp_path: Path) -> None:
-    text = f"1. {APPLY}\n2. Load:\n   ```sh\n   python tools/report.py\n   python tools/load.py\n   ```"
+    shell = "python tools/report.py\n   python tools/load.py"
+    text = f"1. {APPLY}\n2. Load:\n   ```sh\n   {shell}\n   ```"
     assert titles(asked(tmp_path, text)) == [
         "apply `db/001_rooms.sql`",
         "run `tools/report.py`",

@@ -59,12 +59,19 @@ class TargetRunner:
         for effect in effects:
             if effect.kind == "script.run" and self._loads_snapshot(effect, self.root):
                 found.append(f"`{effect.inputs[0]}` loads {SNAPSHOT}")
+            if effect.kind == "sql.base":
+                found.append(self._about_base(effect))
             if effect.kind == "sql.apply" and self.name == "supabase":
                 found.append(
                     f"`{effect.inputs[0]}` cannot be sent through the REST interface: paste it "
                     "into the SQL editor before you approve; its columns are checked afterwards"
                 )
         return tuple(found)
+
+    def _about_base(self, effect: Effect) -> str:
+        if self.name == "embedded":
+            return f"`{effect.inputs[0]}` is applied first where its tables are missing"
+        return f"`{effect.inputs[0]}` is not applied, its tables have to be there"
 
     def _loads_snapshot(self, effect: Effect, tree: Path) -> bool:
         return "--offline" in self._own_options(effect, tree)
@@ -76,6 +83,8 @@ class TargetRunner:
         try:
             if effect.kind == "sql.apply":
                 return self._apply(effect, frozen)
+            if effect.kind == "sql.base":
+                return self._base(effect, frozen)
             if effect.kind == "sql.count":
                 return self._count(effect)
             return self._script(effect, frozen)
@@ -93,6 +102,26 @@ class TargetRunner:
             return self._pasted(path, sql)
         self._target.apply_sql(sql, path)
         return EffectResult(True, f"applied on {self.describe()}")
+
+    def _base(self, effect: Effect, frozen: Path) -> EffectResult:
+        """The workspace's own server gets what is missing; nobody else's is touched for it."""
+        missing = [t for t in effect.arguments["tables"] if not self._has(t)]
+        if not missing:
+            return EffectResult(True, f"there on {self.describe()}")
+        if self.name == "embedded":
+            return self._apply(effect, frozen)
+        names = ", ".join(missing)
+        return EffectResult(False, f"{names} is missing: apply `{effect.inputs[0]}` first")
+
+    def _has(self, table: str) -> bool:
+        from backend.errors import BackendError
+
+        try:
+            return bool(self._target.columns(table))
+        except BackendError as exc:
+            if exc.code == "table-missing":
+                return False
+            raise
 
     def _pasted(self, path: str, sql: str) -> EffectResult:
         """DDL cannot go through the REST interface: see what USER pasted (DESIGN 10.2)."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.closure import closure
 from agents.effect_runner import TargetRunner
+from agents.groundwork import groundwork
 from orchestrator.effects import Bound, Effect, Runner, effect_binder, runner_opener
 from orchestrator.errors import UnsafePathError
 from orchestrator.files import inside
@@ -53,7 +54,7 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
             effects += bound
             by_user += left
         else:
-            asked = _applications(thing, line, delivered)
+            asked = _applications(thing, line, delivered, root)
             effects += asked
             if not asked and not _introduces(thing):
                 by_user.append((thing.strip(), line))
@@ -80,7 +81,7 @@ def _introduces(text: str) -> bool:
 # -- applying a migration --------------------------------------------------------------------
 
 
-def _applications(text: str, line: int, delivered: Sequence[str]) -> list[Effect]:
+def _applications(text: str, line: int, delivered: Sequence[str], root: Path) -> list[Effect]:
     """What an item asks to apply; nothing if any file of it is no delivered migration."""
     verb = _APPLY.search(text)
     if verb is None or _HINDERED.search(text):
@@ -91,7 +92,16 @@ def _applications(text: str, line: int, delivered: Sequence[str]) -> list[Effect
         paths = only if len(only) == 1 else []
     if any(path not in delivered for path in paths):
         return []
-    return [Effect("sql.apply", f"apply `{path}`", (path,), line=line) for path in paths]
+    return [effect for path in paths for effect in _application(path, line, delivered, root)]
+
+
+def _application(path: str, line: int, delivered: Sequence[str], root: Path) -> Iterator[Effect]:
+    """The migration's effect, behind those that put what it builds on in place."""
+    for base in groundwork(root, path, without=delivered):
+        names = ", ".join(f"`{t.removeprefix('public.')}`" for t in base.tables)
+        title = f"have {names} of `{base.path}` in place"
+        yield Effect("sql.base", title, (base.path,), {"tables": list(base.tables)}, line=line)
+    yield Effect("sql.apply", f"apply `{path}`", (path,), line=line)
 
 
 # -- fenced blocks ---------------------------------------------------------------------------

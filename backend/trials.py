@@ -270,7 +270,8 @@ class TrialSpec:
     @property
     def label(self) -> str:
         """The table's name in words: "benchmark trials"."""
-        return self.table.rpartition(".")[2].replace("_", " ")
+        words = self.table.rpartition(".")[2].replace("_", " ")
+        return words if words.endswith("s") else f"{words}s"
 
     def row(self, study: Study, modality: str) -> dict[str, Any]:
         """The study as a row of the table."""

@@ -229,7 +229,15 @@ def _fresh(case: Case, question: Question, old: Sheet | None, changed: list[str]
 
 def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
     stage = case.plan.stage(question.stage if question else case.flow.stage)
-    named = answer.members or machine.sent_back_by_default(case.flow, case.plan, stage)
+    # a stage that stopped is sent back alone, unless USER names somebody
+    stopped = question is not None and question.kind is QuestionKind.EXCEPTION
+    makes = case.plan.part(stage) in ("maker", "provider", "triager")
+    only = stage if stopped and makes and not answer.members else None
+    named = answer.members or (
+        case.plan.members(stage, case.flow)
+        if only
+        else machine.sent_back_by_default(case.flow, case.plan, stage)
+    )
     for member in named:
         if member not in case.flow.members:
             raise AnswerRefusedError(
@@ -241,7 +249,7 @@ def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
             "a send-back needs USER's words: what has to change",
             hint='--note "…", or words under `### USER` in the question\'s section',
         )
-    after = machine.send_back(case.flow, case.plan, named)
+    after = machine.send_back(case.flow, case.plan, named, only)
     record(
         case,
         "changes_requested",

@@ -392,13 +392,15 @@ def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...
     return tuple(dict.fromkeys(made)) or (plan.parent,)
 
 
-def send_back(flow: Flow, plan: Plan, members_named: Iterable[str]) -> Flow:
-    """USER sends members back: a new attempt of their makers, not a failure."""
+def send_back(
+    flow: Flow, plan: Plan, members_named: Iterable[str], only: Stage | None = None
+) -> Flow:
+    """USER sends members back: a new attempt of their makers (or of `only`), not a failure."""
     question = flow.question
     members, attempts = dict(flow.members), dict(flow.attempts)
     reopened: set[int] = set()
     for member in members_named:
-        stages = _redone(flow, plan, member)
+        stages = (only,) if only is not None else _redone(flow, plan, member)
         reopened |= {s.number for s in stages}
         members[member] = _sent(members[member], plan, flow, member, stages)
     if question is not None and plan.parent not in members_named:

@@ -102,7 +102,7 @@ def _fresh_report(case: Case, stage: Stage) -> Report:
     case.tell("agent", f"{stage.agent} works", stage=stage.number, agent=stage.agent)
     started = time.monotonic()
     report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
-    report = _checked(case, stage, report)
+    report = _something_new(case, job, _checked(case, stage, report))
     _remember(case, stage, job, report)
     case.tell(
         "report",
@@ -189,6 +189,29 @@ def _bad_ticket(case: Case, report: Report) -> str:
         if document.text("id") != new.id or document.text("parent") != case.plan.parent:
             return f"a new ticket {new.id} whose text is of another id or another parent"
     return ""
+
+
+def _something_new(case: Case, job: Job, report: Report) -> Report:
+    """A further attempt that leaves every file as it was cannot go on (DESIGN 5.5)."""
+    if report.outcome is not Outcome.DONE or not report.artifacts:
+        return report
+    known = _as_judged(case)
+    same = all(known.get(a.path) == a.sha256 for a in report.artifacts)
+    if not same or not (job.findings or job.words):
+        return report
+    asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
+    paths = ", ".join(a.path for a in report.artifacts)
+    reason = f"nothing of {paths} has changed since the last attempt; asked for: {asked}"
+    return report.model_copy(update={"outcome": Outcome.CANNOT, "reason": reason})
+
+
+def _as_judged(case: Case) -> dict[str, str]:
+    """sha256 by path of what was reported last, and of what the receipts since are about."""
+    history = case.family.history
+    known = {path: str(origin["sha256"]) for path, origin in history.artifacts().items()}
+    for receipt in history.of("receipt"):
+        known |= receipt["subjects"]
+    return known
 
 
 def _remember(case: Case, stage: Stage, job: Job, report: Report) -> None:

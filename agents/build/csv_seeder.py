@@ -67,9 +67,17 @@ def seeder_spec(spec: Spec, site: Site) -> SeederSpec:
         tuple(name for name in names if name in wanted),
         key,
         tuple(name for name in names if is_percent(name)),
-        table.name.replace("_", " "),
+        _plural(table.name.replace("_", " ")),
         site.provider(csv),
     )
+
+
+def _plural(words: str) -> str:
+    if re.search(r"[^aeiou]y$", words):
+        return words[:-1] + "ies"
+    if re.search(r"(?:s|data|info)$", words):
+        return words
+    return words + ("es" if re.search(r"(?:ch|sh|x|z)$", words) else "s")
 
 
 def missing_seeders(site: Site) -> tuple[Spec, ...]:

@@ -96,19 +96,30 @@ def test_hours_that_nobody_has_verified_are_asked_for_and_cost_no_strike(library
     assert "failure_count: 0" in library.text("GO-77-B")
     assert not list(library.root.glob("seed/*.csv"))
 
-    # a person brings the files themselves, and the family goes on
-    (library.root / "seed").mkdir(exist_ok=True)
-    (library.root / "seed/branches.csv").write_text(
-        "code,name,district,seats,source\n"
-        "C,Central,Old Town,120,notice\nN,North,Harbour,40,notice\nW,West,Mills,12,notice\n",
-        encoding="utf-8",
-    )
-    days = "".join(f"C,{day},08:00,20:00,notice\n" for day in range(1, 7))
-    (library.root / "seed/hours.csv").write_text(
-        f"branch_code,weekday,opens,closes,source\n{days}", encoding="utf-8"
-    )
+    # a person brings the files, and QA finds that their rows are not cited
+    bring(library, "notice")
+    assert library.run()["stage"] == 4
+    (failed,) = library.question()["failed"]
+    assert failed["text"] == "Every row of `seed/branches.csv` has a `source`"
+    assert "failure_count: 1" in library.text("GO-77")
+
+    bring(library, "https://opening-hours.city-libraries.net/houses")
+    library.orchestrate("send-back", "GO-77", "--note", "The rows are cited now.")
     assert library.run()["stage"] == 6
     assert library.question()["failed"] == []
+
+
+def bring(library: Desk, source: str) -> None:
+    """Both data files, from a person's hand."""
+    folder = library.root / "seed"
+    folder.mkdir(exist_ok=True)
+    houses = "".join(f"{code},House {code},Town,40,{source}\n" for code in "CNW")
+    days = "".join(f"C,{day},08:00,20:00,{source}\n" for day in range(1, 7))
+    for name, text in (
+        ("branches", f"code,name,district,seats,source\n{houses}"),
+        ("hours", f"branch_code,weekday,opens,closes,source\n{days}"),
+    ):
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
 
 
 # -- rooms: one child; keys, an enum, a trigger, a view; a table of an earlier migration ---------
@@ -124,7 +135,7 @@ def test_a_view_that_leaks_is_caught_mended_by_a_person_and_applied(tmp_path: Pa
 
     assert desk.run()["stage"] == 1
     question = desk.question()
-    assert [f["statement"] for f in question["failed"]] == ["anon cannot read `booking`"]
+    assert [f["text"] for f in question["failed"]] == ["anon cannot read `booking`"]
     assert "room_use" in question["failed"][0]["detail"]
     assert "failure_count: 1" in desk.text("WO-512a")
 
@@ -141,7 +152,7 @@ def test_a_view_that_leaks_is_caught_mended_by_a_person_and_applied(tmp_path: Pa
     assert desk.run()["stage"] == 4
     question = desk.question()
     assert question["failed"] == []
-    assert [u["statement"] for u in question["unproven"]] == [
+    assert [u["text"] for u in question["unproven"]] == [
         "The colour of the doors is agreed with the architect"
     ]
     assert migration.read_text(encoding="utf-8") == mended
@@ -186,7 +197,9 @@ def test_vaccine_trials_reach_their_own_table(tmp_path: Path) -> None:
         assert (question["failed"], question["unproven"]) == ([], [])
         desk.approve()
         assert desk.run(code=0)["outcome"] == "complete"
-        assert desk.rows("SELECT vaccine, count(*) AS n FROM vaccine_trial GROUP BY 1") == [
+        assert desk.rows(
+            "SELECT vaccine, count(*) AS n FROM vaccine_trial GROUP BY 1 ORDER BY 1"
+        ) == [
             {"vaccine": "malaria", "n": 3},
             {"vaccine": "measles", "n": 4},
         ]

@@ -681,3 +681,18 @@ def test_6_3_what_failed_at_qa_can_be_accepted_when_its_maker_cannot_mend_it(
     conductor.approve("WO-512", accept=["`out/never.txt` exists"])
     assert conductor.run("WO-512").stage == 7
     assert "failure_count: 1" in work.file("WO-512b").read_text(encoding="utf-8")
+
+
+def test_3_2_a_stage_that_stopped_is_sent_back_alone(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.approve("WO-512")
+    work.analyst.act = lambda job: (
+        work.analyst.write(job, "third")
+        if job.words
+        else Report(outcome=Outcome.CANNOT, reason="which third file?")
+    )
+    assert conductor.run("WO-512").stage == 5
+    conductor.send_back("WO-512", note="The one about lamps.")
+    assert conductor.run("WO-512").stage == 7
+    assert [len(w.jobs) for w in (work.soop, work.builder, work.analyst)] == [1, 1, 2]

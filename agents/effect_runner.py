@@ -216,7 +216,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """name → count for rows of two columns, a single row as it is, else the first rows numbered."""
     if rows and all(len(row) == 2 for row in rows):
         pairs = [tuple(row.values()) for row in rows]
-        if all(isinstance(count, int) for _, count in pairs):
+        if all(isinstance(name, str) and isinstance(count, int) for name, count in pairs):
             return {str(name): count for name, count in pairs}
     if len(rows) == 1:
         return {str(name): _plain(value) for name, value in rows[0].items()}

@@ -21,7 +21,7 @@ from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, Stat
 #: words of a statement that tell which kind of deliverable it is about, by file extension
 _SUBJECT_WORDS = {
     ".sql": "migration migrations table tables rls policy policies index indexes drop schema "
-    "foreign key keys column columns constraint trigger view role anon anonymous authenticated",
+    "foreign key keys constraint trigger view role anon anonymous authenticated",
     ".py": "python script scripts",
     ".ts": "typescript tsc function functions",
     ".tsx": "typescript tsc component components",
@@ -295,7 +295,14 @@ def _criteria(workflow: Workflow, spec: ChildSpec, stages: list[Stage]) -> list[
 
 
 def _owner_of(workflow: Workflow, children: list[ChildSpec], statement: Statement) -> str:
-    """The child whose deliverables a checklist item speaks of most, "" if of none."""
+    """The child whose deliverables a checklist item speaks of most, "" if of none.
+
+    What names a file of a stage without a ticket of its own is no child's to answer for.
+    """
+    own = {d.path for c in children for d in _deliverables(workflow, c)}
+    others = [PurePosixPath(d.path).name for _, d in workflow.deliverables if d.path not in own]
+    if any(name in statement.text for name in others):
+        return ""
     made = set(tables(workflow))
     scores = {c.id: _score(_deliverables(workflow, c), statement.text, made) for c in children}
     best = max(scores, key=lambda c: scores[c], default="")

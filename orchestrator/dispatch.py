@@ -63,8 +63,10 @@ def dispatch(
 
 
 def _in_process(agent: Agent, job: Job) -> Report:
+    from orchestrator.worker import work
+
     try:
-        return agent.work(job)
+        return work(agent, job)
     except Exception as exc:  # noqa: BLE001 - an agent's fault is the agent's report
         return Report(outcome=Outcome.FAILED, reason=f"{type(exc).__name__}: {exc}")
 

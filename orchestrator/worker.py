@@ -7,8 +7,8 @@ import os
 import sys
 from importlib.metadata import entry_points
 
-from orchestrator.agent import Agent, Job
-from orchestrator.errors import UsageError
+from orchestrator.agent import Agent, Job, Outcome, Report
+from orchestrator.errors import OrchestrateError, UsageError
 
 
 def load_agent(name: str) -> Agent:
@@ -29,6 +29,14 @@ def agent_names() -> frozenset[str]:
     return frozenset(entry.name for entry in entry_points(group="orchestrate.agents"))
 
 
+def work(agent: Agent, job: Job) -> Report:
+    """The agent's report. Input that it refuses is for a person to mend, and costs no strike."""
+    try:
+        return agent.work(job)
+    except OrchestrateError as exc:
+        return Report(outcome=Outcome.NEEDS_PERSON, reason=" ".join(str(exc).split()))
+
+
 def _keep_lock_to_this_process() -> None:
     """Grandchildren (a database server) must not hold the family's lock."""
     for fd in range(3, 64):
@@ -41,7 +49,7 @@ def main(argv: list[str]) -> int:
     _keep_lock_to_this_process()
     job = Job.model_validate_json(sys.stdin.buffer.read())
     with contextlib.redirect_stdout(sys.stderr):
-        report = load_agent(argv[1]).work(job)
+        report = work(load_agent(argv[1]), job)
     sys.stdout.write(report.model_dump_json())
     return 0
 

@@ -90,19 +90,27 @@ def missing_seeders(site: Site) -> tuple[Spec, ...]:
     if not asked:
         return ()
     pattern = asked[0]
-    folder = PurePosixPath(_csv(pattern, site)).parent
+    folder, table = PurePosixPath(_csv(pattern, site)).parent, _table(pattern, site)
     said = "\n".join([site.ticket, *(s.words for s in site.specs)])
     code = "\n".join(block.text for s in site.specs for block in s.code if s.suffix == ".py")
-    loaded = {table.name for spec in asked if (table := _table(spec, site)) is not None}
+    loaded = {t.name for spec in asked if (t := _table(spec, site)) is not None}
     found = []
     for name in site.tables:
         if name in loaded or name in code or re.search(rf"\b{re.escape(name)}\b", said):
             continue
-        path = PurePosixPath(pattern.path).with_name(f"seed_{name}.py")
-        csv = folder / f"{name}_seed.csv"
+        path = PurePosixPath(pattern.path).with_name(_named_alike(pattern.path, table, name))
+        csv = folder / _named_alike(_csv(pattern, site), table, name)
         words = f"Loads `{csv}` into `{name}`, which no other script fills"
         found.append(Spec(str(path), pattern.line, text=words))
     return tuple(found)
+
+
+def _named_alike(path: str, table: Table | None, other: str) -> str:
+    """A file's name with another table's in place of its own; `seed_` where it has none."""
+    name = PurePosixPath(path).name
+    if table is not None and table.name in name:
+        return name.replace(table.name, other)
+    return f"seed_{other}.py" if name.endswith(".py") else f"{other}_seed.csv"
 
 
 def _csv(spec: Spec, site: Site) -> str:

@@ -27,6 +27,7 @@ INDEXED = "Indexes exist on (city, weekday, season)"
 VALID = f"`{PATH}` passes schema validation"
 UNIQUE = "Both tables have a natural unique key"
 KEY = "The libraries table has `id UUID PRIMARY KEY DEFAULT gen_random_uuid()`"
+FOREIGN = "library_hours has a foreign key on isil to `libraries`"
 EVERY = (
     IDEMPOTENT,
     GUARDED,
@@ -47,6 +48,7 @@ EVERY = (
     "Migration number 011 is unique",
     "Both tables have RLS policies",
     "The migration creates `libraries` and `library_hours`",
+    FOREIGN,
 )
 
 
@@ -124,6 +126,19 @@ def add(sql: str) -> Callable[[str], str]:
 DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "table without a guard": (GUARDED, swap("TABLE IF NOT EXISTS public.lib", "TABLE public.lib")),
     "index without a guard": (IDEMPOTENT, swap("INDEX IF NOT EXISTS idx_l", "INDEX idx_l")),
+    "no foreign key": (FOREIGN, swap(" REFERENCES public.libraries (isil)", "")),
+    "a foreign key on another column": (
+        FOREIGN,
+        swap("isil TEXT NOT NULL REF", "ib TEXT NOT NULL REF"),
+    ),
+    "a foreign key that is not in force": (
+        FOREIGN,
+        lambda text: (
+            text.replace(" REFERENCES public.libraries (isil)", "")
+            + "\nALTER TABLE library_hours ADD CONSTRAINT f FOREIGN KEY (isil)"
+            " REFERENCES libraries (isil) NOT VALID;"
+        ),
+    ),
     "unnamed index": (IDEMPOTENT, add("CREATE INDEX ON libraries (name);")),
     "bare policy": (IDEMPOTENT, add("CREATE POLICY p ON libraries FOR SELECT USING (false);")),
     "rows twice": (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.build.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
-from agents.build.hook import client_path, hook
+from agents.build.hook import client_import, client_module, client_path, hook
 from agents.build.interface import interface_name
 from agents.build.registry import SpecificationError, is_registry_importer, registry_spec
 from agents.build.signatures import exported, interfaces, signatures
@@ -141,8 +141,8 @@ def test_a_table_that_no_script_fills_gets_a_seeder_beside_the_others() -> None:
     stage = replace(workflow.stages[0], blocks=(Block("sql", extra, 1),))
     wider = replace(found, workflow=replace(workflow, stages=(*workflow.stages, stage)))
     (spec,) = missing_seeders(wider)
-    assert spec.path == "etl/seed_lamps.py"
-    assert seeder_spec(spec, wider).csv == "data/lamps_seed.csv"
+    assert spec.path == "etl/load_lamps.py"
+    assert seeder_spec(spec, wider).csv == "data/lamps.csv"
     assert missing_seeders(found) == ()
 
 
@@ -181,6 +181,40 @@ export async function listHours(clinic: string): Promise<ClinicHour[]> {
     assert "const { data } = await db.from('clinic_hours')" in text
     assert "export interface ClinicHour {\n  id: string;" in text
     assert text.count("interface ClinicHour") == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "path", "expected"),
+    [
+        ("import { db } from './client';", "web/api/client.ts", "export const db:"),
+        ("import { api as db } from '../client';", "web/client.ts", "export const api:"),
+        ("import db from './db';", "web/api/db.ts", "export default supabase;"),
+        ("import { db } from '@/lib/db';", "", ""),
+        (
+            "import { createClient } from '@supabase/supabase-js';\nconst db = createClient(U, K);",
+            "",
+            "",
+        ),
+    ],
+)
+def test_the_client_is_the_one_that_the_given_code_asks(
+    head: str, path: str, expected: str
+) -> None:
+    given = f"""{head}
+export async function first(): Promise<number> {{
+  const {{ count }} = await db.from('clinic_hours').select('id', {{ count: 'exact' }});
+  return count ?? 0;
+}}
+"""
+    spec = Spec("web/api/hours.ts", 1, Block("ts", given, 1), blocks=(_SECOND,))
+    text = hook(spec, site(Path()))
+    assert client_path(spec) == path
+    assert not path or expected in client_module(client_import(spec))
+    assert text.count("import ") == 1
+    assert "const query = db" in text
+
+
+_SECOND = Block("ts", "countHeartTrials(): Promise<number>", 9)
 
 
 @pytest.mark.parametrize(

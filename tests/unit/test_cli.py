@@ -50,13 +50,13 @@ def colour_of(ctx: Context, path: str, colour: str) -> Result:
     found = ctx.path(path).read_text(encoding="utf-8").strip()
     return (proven if found == colour else failed)(f"{path} is {found}", path)
 '''
-#: paints in the colour that `wanted.txt` names
+#: paints in the colour that `wanted.txt` names, at each attempt with a line more
 AGENT = """
 import hashlib, json, pathlib, sys
 job = json.load(sys.stdin)
 root = pathlib.Path(job["workspace"])
 path = root / "colour.txt"
-path.write_bytes((root / "wanted.txt").read_bytes())
+path.write_bytes((root / "wanted.txt").read_bytes() + b"\\n" * job["attempt"])
 sha = hashlib.sha256(path.read_bytes()).hexdigest()
 print(json.dumps({"outcome": "done", "artifacts": [{"path": "colour.txt", "sha256": sha}]}))
 """

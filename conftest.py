@@ -1,19 +1,18 @@
-"""A temporary folder of its own for every run of the tests."""
+"""A temporary folder and a disposable server of its own for every run of the tests."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
 
-import pytest
+_ROOT = tempfile.mkdtemp(prefix="orchestrate-tests-")
+# registered before anything starts a server, so it runs after the last one has stopped
+atexit.register(shutil.rmtree, _ROOT, ignore_errors=True)
 
 # pytest closes its shared folder to others when a run begins; a server that another run is just
 # setting up under a system user of its own would lose its way there
-_ROOT = tempfile.mkdtemp(prefix="orchestrate-tests-")
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _ROOT)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take the folder away again."""
-    shutil.rmtree(_ROOT, ignore_errors=True)
+# tests start, stop and break the disposable server; nobody else's work may depend on that one
+os.environ.setdefault("ORCHESTRATE_SCRATCH", _ROOT)

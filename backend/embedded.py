@@ -51,14 +51,21 @@ class EmbeddedServer:
         self._server: Any = get_server(data, start=False)
         if self._server._postmaster_info is None:
             if fresh and scratch:
-                self._server.ensure_pgdata_inited()
-                with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
-                    conf.write(_SCRATCH_CONF)
+                self._make_scratch(data)
             self._server.start()
         self.data = data
         self._held = True
         with _HOLDERS_LOCK:
             _HOLDERS[data] += 1
+
+    def _make_scratch(self, data: Path) -> None:
+        """A new scratch cluster, made by one process while others wait for it."""
+        with self._server._lock:
+            if (data / "PG_VERSION").exists():
+                return
+            self._server.ensure_pgdata_inited()
+            with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
+                conf.write(_SCRATCH_CONF)
 
     def uri(self, database: str = "postgres") -> str:
         """libpq connection URI (superuser `postgres`, over a Unix socket)."""

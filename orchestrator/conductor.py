@@ -91,7 +91,7 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self._case(id, workflow, create=True) as case:
+        with self.case(id, workflow, create=True) as case:
             outcome = self._advance(case, until)
             if case.family.committer is not None:
                 # receipts of what was proven after the last move
@@ -222,13 +222,13 @@ class Conductor:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
-        with self._case(id, None) as case:
+        with self.case(id) as case:
             answering.hold(case, self._member(case, id), reason)
             return self._outcome(case)
 
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
-        with self._case(id, None) as case:
+        with self.case(id) as case:
             answering.record(case, "resume")
             taken = Additions(over_wishes=True)
             case.commit(machine.resume(case.flow, case.plan), "resumed by USER", taken)
@@ -236,7 +236,7 @@ class Conductor:
 
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
-        with self._case(id, None) as case:
+        with self.case(id) as case:
             after = machine.undo(case.flow, case.plan)
             answering.record(case, "undo")
             case.commit(after, "approval withdrawn by USER")
@@ -247,11 +247,11 @@ class Conductor:
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
         """Take a family into the record where its tickets lie, without doing anything yet."""
-        with self._case(id, workflow, create=True) as case:
+        with self.case(id, workflow, create=True) as case:
             return self._outcome(case, [f"adopted at {case.plan.stage(case.flow.stage).label}"])
 
     def _answer(self, id: str, answer: Answer) -> RunOutcome:
-        with self._case(id, None) as case:
+        with self.case(id) as case:
             answering.take(case, answer)
             return self._outcome(case)
 
@@ -259,7 +259,7 @@ class Conductor:
 
     def verify(self, id: str) -> list[Verified]:
         """Prove everything that has a receipt again, on today's tree (DESIGN 6.5)."""
-        with self._case(id, None, settle=False) as case:
+        with self.case(id, settle=False) as case:
             return verify(case)
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
@@ -267,7 +267,7 @@ class Conductor:
         statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
         phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
         if id:
-            with self._case(id, None, settle=False) as case:
+            with self.case(id, settle=False) as case:
                 stage = case.plan.stage(case.flow.stage)
                 context = case.context(None if stage.is_checkpoint else stage)
                 (receipt,) = case.gate.prove([statement], context, phases)
@@ -307,8 +307,13 @@ class Conductor:
         return self.board.family(id)[0].id
 
     @contextmanager
-    def _case(
-        self, id: str, workflow: Path | None, *, create: bool = False, settle: bool = True
+    def case(
+        self,
+        id: str,
+        workflow: Path | None = None,
+        *,
+        create: bool = False,
+        settle: bool = True,
     ) -> Iterator[Case]:
         """The family under its lock, settled, with its workflow read and its checks loaded."""
         parent = self._parent_of(id)

@@ -1,0 +1,112 @@
+"""Ways to break the good artifacts of WO-231, and changes that harm nothing, by subject.
+
+Each is a function of a workspace, registered with its name::
+
+    @defect("sql.policy-for-anon", board=7)
+    def policy_for_anon(site: Site) -> None:
+        site.replace(site.migration, "TO authenticated", "TO anon")
+
+`Site.replace` refuses a change that changes nothing, so a variant cannot pass by standing still.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Site:
+    """A workspace at checkpoint 2, to be changed."""
+
+    root: Path
+
+    def one(self, pattern: str) -> str:
+        """The one path that a glob finds, relative to the workspace."""
+        found = sorted(self.root.glob(pattern))
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} files fit {pattern}")
+        return found[0].relative_to(self.root).as_posix()
+
+    @property
+    def migration(self) -> str:
+        return self.one("migrations/*benchmark*.sql")
+
+    def ticket(self, id: str) -> str:
+        """Where a ticket lies."""
+        return self.one(f"_WORK_ORDERS/*/{id}_*.md")
+
+    def read(self, path: str) -> str:
+        return (self.root / path).read_bytes().decode("utf-8")
+
+    def write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode("utf-8"))
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        """Write what `change` makes of a file. Raises LookupError if that is the same."""
+        before = self.read(path)
+        after = change(before)
+        if after == before:
+            raise LookupError(f"nothing changes in {path}")
+        self.write(path, after)
+
+    def replace(self, path: str, old: str, new: str, count: int = -1) -> None:
+        """Replace a text that has to be there. Raises LookupError if it is not."""
+        self.edit(path, lambda text: text.replace(old, new, count))
+
+    def append(self, path: str, text: str) -> None:
+        self.edit(path, lambda before: before + text)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One change of the good artifacts."""
+
+    name: str
+    change: Callable[[Site], None]
+    harmless: bool = False
+    #: number in the list of defects that went through the gates of a real board, 0 for others
+    board: int = 0
+
+    @property
+    def subject(self) -> str:
+        return self.name.partition(".")[0]
+
+
+_REGISTERED: dict[str, Variant] = {}
+
+Change = Callable[[Site], None]
+
+
+def defect(name: str, board: int = 0) -> Callable[[Change], Change]:
+    """Register a change that a gate has to refuse."""
+    return _register(name, board=board)
+
+
+def harmless(name: str) -> Callable[[Change], Change]:
+    """Register a change that no gate may refuse."""
+    return _register(name, harmless=True)
+
+
+def _register(name: str, harmless: bool = False, board: int = 0) -> Callable[[Change], Change]:
+    if name in _REGISTERED:
+        raise ValueError(f"two variants are called {name}")
+
+    def register(change: Change) -> Change:
+        _REGISTERED[name] = Variant(name, change, harmless, board)
+        return change
+
+    return register
+
+
+def variants(names: Sequence[str] = ()) -> list[Variant]:
+    """All variants, or those whose name (or its beginning) is given."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    wanted = tuple(names)
+    return [v for v in _REGISTERED.values() if not wanted or v.name.startswith(wanted)]

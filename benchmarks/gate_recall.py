@@ -1,0 +1,207 @@
+"""Which defects the gates of WO-231 catch, and which harmless changes they refuse.
+
+WO-231 runs to checkpoint 2 in a fresh copy of this repository. Each variant of `defects/` changes a
+copy of that, and all statements of the gates so far are proven on it. A defect is caught if one
+that was proven before has failed now; unproven is not enough. A harmless change that makes one fail
+or unproven is a false alarm.
+
+    python benchmarks/gate_recall.py [NAME …] [--jobs N] [--verbose]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from _common import report
+from defects import Site, Variant, variants
+from wo231 import TICKET, answer, fresh_copy, run
+
+from orchestrator.board import Board
+from orchestrator.checks import Phase, Verdict
+from orchestrator.conductor import Conductor
+from orchestrator.errors import OrchestrateError
+from orchestrator.gate import Receipt
+
+_LEFT_OUT = shutil.ignore_patterns("tests", "docs", "benchmarks", "*.egg-info", "__pycache__")
+#: statement → (verdict, detail)
+Verdicts = Mapping[str, tuple[Verdict, str]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the gates say of one variant."""
+
+    name: str
+    harmless: bool
+    board: int
+    seconds: float
+    failed: tuple[str, ...]
+    unproven: tuple[str, ...]
+    refused: str = ""
+
+    @property
+    def caught(self) -> bool:
+        return bool(self.failed or self.refused)
+
+    @property
+    def alarm(self) -> bool:
+        return bool(self.caught or self.unproven)
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    """One scratch server for all variants."""
+    from backend.embedded import EmbeddedServer, scratch_folder
+
+    server = EmbeddedServer(scratch_folder(), scratch=True)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def good_workspace(folder: Path) -> Path:
+    """A copy of this repository with WO-231 at checkpoint 2, made once in that folder."""
+    if (folder / "copy").exists():
+        return folder / "copy"
+    copy = fresh_copy(folder)
+    run(copy)
+    answer(copy)
+    outcome, _ = run(copy)
+    if outcome != "waiting":
+        raise SystemExit(f"{TICKET} does not reach checkpoint 2: {outcome}")
+    return copy
+
+
+def judge(root: Path) -> Verdicts:
+    """All statements of the stages so far, proven anew."""
+    found: dict[str, tuple[Verdict, str]] = {}
+    with Conductor(Board(root)).case(TICKET, settle=False) as case:
+        for stage in case.plan.stages:
+            if stage.number > case.flow.stage:
+                break
+            phases = (Phase.CONTENT, Phase.POSITION)
+            for receipt in case.gate.prove(case.statements(stage), case.context(stage), phases):
+                found[f"{stage.number} {receipt.key}"] = _verdict(receipt)
+    return found
+
+
+def _verdict(receipt: Receipt) -> tuple[Verdict, str]:
+    return receipt.verdict, receipt.detail
+
+
+def tried(variant: Variant, good: Path, before: Verdicts) -> Found:
+    """One variant in a copy of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(good, copy, symlinks=True, ignore=_LEFT_OUT)
+        try:
+            variant.change(Site(copy))
+        except LookupError as exc:
+            raise SystemExit(f"{variant.name} changes nothing: {exc}") from exc
+        start = time.perf_counter()
+        refused, now = "", dict(before)
+        try:
+            now = dict(judge(copy))
+        except OrchestrateError as exc:
+            refused = str(exc)
+        took = time.perf_counter() - start
+    worse = {
+        key: now.get(key, (Verdict.FAILED, "the statement is gone"))
+        for key, (verdict, _) in before.items()
+        if verdict is Verdict.PROVEN
+    }
+    return Found(
+        variant.name,
+        variant.harmless,
+        variant.board,
+        took,
+        _lines(worse, Verdict.FAILED),
+        _lines(worse, Verdict.UNPROVEN),
+        refused,
+    )
+
+
+def _lines(found: Verdicts, verdict: Verdict) -> tuple[str, ...]:
+    return tuple(f"{key} — {detail}" for key, (v, detail) in found.items() if v is verdict)
+
+
+def _by_name(name: str, good: Path, before: Verdicts) -> Found:
+    (variant,) = [v for v in variants() if v.name == name]
+    return tried(variant, good, before)
+
+
+def try_all(chosen: argparse.Namespace) -> tuple[list[Found], Verdicts]:
+    """Every chosen variant; `before` is what the gates say of the good artifacts."""
+    names = [v.name for v in variants(chosen.names)]
+    with tempfile.TemporaryDirectory() as folder, _server():
+        good = good_workspace(chosen.good or Path(folder))
+        before = judge(good)
+        results = []
+        with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+            futures = [pool.submit(_by_name, name, good, before) for name in names]
+            for future in futures:
+                results.append(future.result())
+                if chosen.verbose:
+                    _tell(results[-1])
+    return results, before
+
+
+def _tell(found: Found) -> None:
+    word = "refused" if found.caught else "unproven" if found.unproven else "passed"
+    kind = "harmless" if found.harmless else "defect"
+    print(f"{word:8} {kind} {found.name} ({found.seconds:.1f} s)", file=sys.stderr)
+    for line in (*found.failed, *found.unproven, *filter(None, [found.refused])):
+        print(f"           {line[:300]}", file=sys.stderr)
+
+
+def figures(results: Sequence[Found], before: Verdicts) -> dict[str, Any]:
+    """What is printed."""
+    broken = [f for f in results if not f.harmless]
+    fine = [f for f in results if f.harmless]
+    missed = [f.name for f in broken if not f.caught]
+    return {
+        "statements": len(before),
+        "proven": sum(verdict is Verdict.PROVEN for verdict, _ in before.values()),
+        "defects": len(broken),
+        "caught": len(broken) - len(missed),
+        "recall": round(1 - len(missed) / len(broken), 4) if broken else None,
+        "missed": missed,
+        "only_unproven": [f.name for f in broken if not f.caught and f.unproven],
+        "of_a_real_board": sorted({f.board for f in broken if f.board and f.caught}),
+        "harmless": len(fine),
+        "false_alarms": len([f for f in fine if f.alarm]),
+        "alarmed": [f.name for f in fine if f.alarm],
+        "gate_s": round(statistics.median(f.seconds for f in results), 3) if results else None,
+    }
+
+
+def main() -> None:
+    """Try the variants and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="variants by name, or by its beginning")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--verbose", action="store_true", help="tell each one on stderr")
+    parser.add_argument("--good", type=Path, help="keep the good workspace here, for the next time")
+    chosen = parser.parse_args()
+    results, before = try_all(chosen)
+    report("gate_recall", figures(results, before), {"false_alarms": 1})
+    if any(f.caught == f.harmless or (f.harmless and f.unproven) for f in results):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agent import Agent
+from orchestrator.binding import Binder
 from orchestrator.board import Board
-from orchestrator.checks import Binder, Context, Phase, Services, Verdict
+from orchestrator.checks import Context, Phase, Services, Verdict
 from orchestrator.config import Settings
 from orchestrator.family import Additions, Family
 from orchestrator.files import inside, sha256_file
@@ -155,8 +156,8 @@ class Case:
     def _is_outdated(self, record: Mapping[str, Any]) -> bool:
         if any(self.sha(path) != sha for path, sha in record["subjects"].items()):
             return True
-        versions = {c.name: c.version for c in self.binder.checks}
-        return any(versions.get(c["check"], 0) != c["version"] for c in record["claims"])
+        editions = {c.name: c.edition for c in self.binder.checks}
+        return any(editions.get(c["check"], "") != c["version"] for c in record["claims"])
 
     def _earlier(self) -> dict[str, Receipt]:
         """The newest receipt per statement, those of earlier runs included."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from orchestrator import answering, applying, asking, machine, stages
 from orchestrator.agent import Agent
+from orchestrator.binding import Binder, Binding
 from orchestrator.board import Board
 from orchestrator.case import Case, Listener, Progress
-from orchestrator.checks import Binder, Binding, Context, Phase, Services, load_checks
+from orchestrator.checks import Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.dependencies import blockers

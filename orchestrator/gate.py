@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.binding import Binder, Binding
 from orchestrator.checks import (
     SEVERITY,
-    Binder,
-    Binding,
     Context,
     Phase,
     Result,
@@ -33,7 +32,8 @@ class ClaimProof:
 
     claim: str
     check: str
-    version: int
+    #: the check's edition
+    version: str
     phase: str
     result: Result
 
@@ -203,7 +203,7 @@ class Gate:
     ) -> ClaimProof:
         if binding.check is None:
             short, _, stub = binding.problem.partition("\n")
-            return ClaimProof(binding.claim, "", 0, "content", unproven(short, stub=stub))
+            return ClaimProof(binding.claim, "", "", "content", unproven(short, stub=stub))
         check = binding.check
         if check.phase in phases:
             result = _run(binding, context)
@@ -211,7 +211,7 @@ class Gate:
             result = before.result
         else:
             result = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")
-        return ClaimProof(binding.claim, check.name, check.version, check.phase.value, result)
+        return ClaimProof(binding.claim, check.name, check.edition, check.phase.value, result)
 
 
 _WHEN = {

@@ -31,8 +31,8 @@ class Shown:
     verdict: str
     detail: str
     receipt: str
-    #: check → version, so that an approval lapses when a check changes its meaning
-    checks: Mapping[str, int]
+    #: check → edition, so that an approval lapses when a check changes its meaning
+    checks: Mapping[str, str]
     key: str
     subject_digest: str
     accepted: bool = False

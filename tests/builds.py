@@ -7,7 +7,8 @@ from pathlib import Path
 
 from agents.build.site import Site
 from orchestrator.agent import Job, MemberInfo
-from orchestrator.checks import Binder, Context, Result, Services, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import Context, Result, Services, load_checks
 from orchestrator.reader import read_workflow_text
 from orchestrator.workflow import Workflow
 

@@ -13,7 +13,8 @@ from typing import Any
 import agents.checks  # noqa: F401 - registers the checks
 from agents.analyst import Analyst
 from orchestrator.agent import Job, MemberInfo, Report
-from orchestrator.checks import Binder, Context, Phase, Result, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import Context, Phase, Result, load_checks
 from orchestrator.reader import read_workflow_text
 
 CSV = "data/lamp_trials_seed.csv"

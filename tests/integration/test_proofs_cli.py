@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks import Binder, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import load_checks
 from tests.boards import Workspace
 
 

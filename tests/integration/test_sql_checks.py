@@ -10,7 +10,8 @@ import pytest
 from agents.checks import sql
 from agents.sql.header import Header
 from agents.sql.transform import make_rerunnable
-from orchestrator.checks import Binder, Context, Result, Services, Verdict, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import Context, Result, Services, Verdict, load_checks
 from orchestrator.workflow import Block, Deliverable, Stage, Workflow
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"

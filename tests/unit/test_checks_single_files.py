@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks import Binder, Context, Result, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import Context, Result, load_checks
 
 
 def judge(root: Path, statement: str) -> Result:

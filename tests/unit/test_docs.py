@@ -15,7 +15,8 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.agent import Job, MemberInfo, Outcome, Report
-from orchestrator.checks import TYPES, Binder, Context, Verdict, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import TYPES, Context, Verdict, load_checks
 from orchestrator.config import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -5,23 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from orchestrator.binding import Binder
 from orchestrator.checks import (
-    Binder,
     Check,
     Context,
     Phase,
     Result,
     Verdict,
-    compile_pattern,
     failed,
     load_checks,
     proven,
 )
 from orchestrator.errors import UsageError
 from orchestrator.gate import Gate, Receipt, receipt_of
+from orchestrator.patterns import compile_pattern
 from orchestrator.workflow import Statement, StatementKind
 
 
@@ -96,8 +94,8 @@ def test_6_1_words_that_no_check_accounts_for_leave_it_unproven(tmp_path: Path, 
     (tmp_path / "a/b.txt").write_text("x", encoding="utf-8")
     receipt = prove(tmp_path, text)
     assert receipt.verdict is Verdict.UNPROVEN
-    assert receipt.detail == "no check fits"
-    assert "@check(" in receipt.claims[0].result.evidence["stub"]
+    assert receipt.detail.startswith("no check fits “")
+    assert "@check(" in receipt.claims[-1].result.evidence["stub"]
 
 
 def test_6_1_two_bindings_are_an_error_and_none_is_run(tmp_path: Path) -> None:
@@ -159,8 +157,3 @@ def test_a_workspace_adds_checks_and_a_broken_file_is_named(tmp_path: Path) -> N
 def test_a_pattern_that_cannot_be_read_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError):
         compile_pattern(pattern)
-
-
-@given(st.text(max_size=200))
-def test_binding_never_raises_and_always_accounts(text: str) -> None:
-    assert len(BINDER.bind(text)) >= 1

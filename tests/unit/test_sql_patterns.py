@@ -6,7 +6,8 @@ import pytest
 
 from agents.checks import sql
 from agents.checks.sql_words import Can, Tables, read_can, read_role, read_tables, read_verbs
-from orchestrator.checks import Binder, Check, load_checks
+from orchestrator.binding import Binder
+from orchestrator.checks import Check, load_checks
 
 assert sql
 CHECKS = load_checks()

@@ -1,0 +1,178 @@
+"""Patterns of checks: words with typed parameters, translated into regular expressions.
+
+A pattern is words, `{name:type}` parameters, `[optional words]` and `(one|other)` alternatives. It
+must account for the whole claim: nothing may be left over. Matching ignores case, surrounding
+white space and backticks or bold marks around words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from orchestrator.errors import UsageError
+
+_NAME = r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*(?:\(\))?"
+
+
+def _plain(text: str) -> str:
+    return text.strip().strip("`*\"'").removesuffix("()")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    parts = re.split(r"\s*(?:,\s*and\s+|,\s*or\s+|,|/|\+|&|\s+and\s+|\s+or\s+)\s*", text)
+    return tuple(_plain(part) for part in parts if part.strip())
+
+
+_NUMBER_WORDS = {
+    w: n
+    for n, w in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ]
+    )
+}
+
+
+def _int(text: str) -> int:
+    word = _plain(text).lower()
+    return _NUMBER_WORDS[word] if word in _NUMBER_WORDS else int(word.replace(",", ""))
+
+
+#: parameter types: name → (regular expression, converter)
+TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    # a file or folder, with at least a slash or an extension
+    "path": (r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?", _plain),
+    # an identifier: table, column, function
+    "name": (rf"[`\"]?{_NAME}[`\"]?", _plain),
+    # several identifiers: "a, b and c"
+    "names": (
+        rf"[`\"]?{_NAME}[`\"]?(?:\s*(?:,\s*and|,\s*or|,|/|\+|\s+and|\s+or)\s*[`\"]?{_NAME}[`\"]?)*",
+        _list,
+    ),
+    "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _int),
+    "number": (r"-?\d+(?:\.\d+)?", float),
+    # a ticket id
+    "id": (r"`?(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?`?", _plain),
+    # a board folder
+    "folder": (r"`?(?:[\w.-]+/)?\d+(?:\.\d+)?_[A-Z_]+/?`?", lambda t: _plain(t).strip("/")),
+    # an agent's or a person's upper-case name
+    "agent": (r"`?[A-Z][A-Z_]+`?", _plain),
+    # anything between backticks or quotes
+    "code": (r"(?:`[^`]+`|\"[^\"]+\")", lambda t: t.strip()[1:-1]),
+    # the rest of a sentence; use it only where the words do not change what is proven
+    "text": (r".+?", str.strip),
+}
+
+
+def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
+    """Register another parameter type for patterns."""
+    TYPES[name] = (pattern, convert)
+    compile_pattern.cache_clear()
+
+
+class _Pattern:
+    """Translates one check pattern into a regular expression (recursive descent)."""
+
+    _WORD = re.compile(r"[^\s{}\[\]()|\\]+")
+    _MARK = r"[`*_\"]{0,3}"
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.at = 0
+        self.params: list[tuple[str, str]] = []
+
+    def regex(self) -> str:
+        body = self._alternatives()
+        if self.at < len(self.source):
+            raise UsageError(f"unbalanced brackets in check pattern: {self.source!r}")
+        return body
+
+    def _alternatives(self) -> str:
+        branches = [self._sequence()]
+        while self.source[self.at : self.at + 1] == "|":
+            self.at += 1
+            branches.append(self._sequence())
+        return "|".join(branches)
+
+    def _sequence(self) -> str:
+        """Words and groups; white space beside an optional group is optional with it."""
+        out, space = "", False
+        while self.at < len(self.source) and self.source[self.at] not in ")]|":
+            char = self.source[self.at]
+            if char.isspace():
+                space, self.at = bool(out), self.at + 1
+            elif char == "[":
+                group = self._group("]")
+                if out:
+                    out += rf"(?:\s+(?:{group}))?" if space else f"(?:{group})?"
+                    space = False
+                elif self.source[self.at : self.at + 1].isspace():
+                    return rf"(?:(?:{group})\s+)?" + self._sequence_after_space()
+                else:
+                    out += f"(?:{group})?"
+            else:
+                out += (r"\s+" if space else "") + self._atom(char)
+                space = False
+        return out
+
+    def _sequence_after_space(self) -> str:
+        while self.source[self.at : self.at + 1].isspace():
+            self.at += 1
+        return self._sequence()
+
+    def _group(self, closer: str) -> str:
+        self.at += 1
+        body = self._alternatives()
+        if self.source[self.at : self.at + 1] != closer:
+            raise UsageError(f"unbalanced brackets in check pattern: {self.source!r}")
+        self.at += 1
+        return body
+
+    def _atom(self, char: str) -> str:
+        if char == "{":
+            return self._parameter()
+        if char == "(":
+            return f"(?:{self._group(')')})"
+        if char == "\\":
+            self.at += 2
+            return re.escape(self.source[self.at - 1])
+        word = self._WORD.match(self.source, self.at)
+        assert word is not None
+        self.at = word.end()
+        return self._MARK + re.escape(word.group()) + self._MARK
+
+    def _parameter(self) -> str:
+        end = self.source.index("}", self.at)
+        name, _, kind = self.source[self.at + 1 : end].partition(":")
+        if (kind or "name") not in TYPES:
+            raise UsageError(f"unknown parameter type in check pattern: {self.source!r}")
+        self.params.append((name, kind or "name"))
+        self.at = end + 1
+        return f"(?P<{name}>{TYPES[kind or 'name'][0]})"
+
+
+@lru_cache(maxsize=2048)
+def compile_pattern(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, str], ...]]:
+    """The regular expression of a check's pattern and its (parameter, type) pairs.
+
+    Raises UsageError for an unknown type or unbalanced brackets.
+    """
+    parsed = _Pattern(pattern)
+    body = parsed.regex()
+    regex = re.compile(rf"\s*(?:{body})\s*", re.IGNORECASE | re.DOTALL)
+    return regex, tuple(parsed.params)

@@ -53,8 +53,12 @@ class DatabaseSettings(_Table):
 
 
 class ChecksSettings(_Table):
+    """`[checks]`: what a statement may have run."""
+
     #: commands that a statement may quote and the generic check may run, word for word
     commands: tuple[str, ...] = ()
+    #: seconds before such a command and its children are stopped, which is a failure
+    timeout: float = Field(default=120.0, gt=0)
 
 
 class TrialsSettings(_Table):

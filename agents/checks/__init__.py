@@ -1,3 +1,4 @@
+from agents.checks import commands as commands
 from agents.checks import counts as counts
 from agents.checks import csv as csv
 from agents.checks import csv_sources as csv_sources

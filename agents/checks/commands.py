@@ -1,0 +1,66 @@
+"""The generic check: a command that a statement quotes, if the configuration allows it.
+
+A statement is somebody's text, so no word of it is run because it stands there: `[checks] commands`
+of `orchestrate.toml` has to have the same command. It runs without a shell and without keys.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Sequence
+
+from agents.checks.code_subjects import delivered
+from agents.checks.runs import run
+from agents.checks.typescript import SUFFIXES, compiles
+from orchestrator.checks import Context, Result, check, failed, parameter_type, proven, unproven
+from orchestrator.config import ChecksSettings
+
+# several words, or one that is neither a path nor a file
+parameter_type("command", r"`(?:[^`\s]+\s[^`]*|[\w+-]+)`", lambda text: text.strip("` "))
+_COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
+
+
+@check(
+    "[(run|running)] {command:command} (passes|succeeds|is green|ends well|"
+    "(exits|ends|returns) [with] [(code|status)] [exit code] 0|"
+    "(runs|completes|finishes) [(without|with no) (error|errors)|cleanly|successfully]|"
+    "(reports|finds|gives|shows) no (error|errors|problem|problems|warning|warnings))",
+    name="command.passes",
+    examples=("`ruff check .` passes", "`npm run build` succeeds", "`make lint` exits with 0"),
+)
+def passes(ctx: Context, command: str) -> Result:
+    """The command, allowed word for word by `[checks] commands`, ends with exit code 0."""
+    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
+    if command not in settings.commands:
+        return _not_allowed(ctx, command)
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        return failed(f"`{command}` cannot be split into words: {exc}")
+    return _judged(ctx, command, words, settings.timeout)
+
+
+def _not_allowed(ctx: Context, command: str) -> Result:
+    if _COMPILER.fullmatch(command):
+        return compiles(ctx, delivered(ctx, SUFFIXES))
+    return unproven(
+        f"`{command}` is not run: `[checks] commands` in orchestrate.toml does not allow it"
+    )
+
+
+def _judged(ctx: Context, command: str, words: Sequence[str], limit: float) -> Result:
+    start = time.monotonic()
+    try:
+        found = run(words, cwd=ctx.root, limit=limit)
+    except OSError as exc:
+        return unproven(f"`{command}` cannot be started: {exc.strerror}")
+    seconds = round(time.monotonic() - start, 1)
+    judge = proven if found.ok else failed
+    return judge(f"`{command}`: {found.ending}", *_made(ctx), **found.to_dict(), seconds=seconds)
+
+
+def _made(ctx: Context) -> list[str]:
+    """What the family's agents made: a command may look at all of it, so the proof is about it."""
+    return sorted(path for path in ctx.artifacts if ctx.path(path).is_file())

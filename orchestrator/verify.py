@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
 from orchestrator.commits import Committer
-from orchestrator.gate import Receipt, statement_of
+from orchestrator.gate import Receipt, receipt_of, statement_of
 
 
 @dataclass(frozen=True)
@@ -26,53 +27,53 @@ class Verified:
     changed: tuple[str, ...] = ()
     #: the change that each of them comes from, where git tells
     since: tuple[str, ...] = ()
+    #: checks that are of another edition than the receipt's: "name 1 → 2"
+    checks: tuple[str, ...] = ()
     #: position and answers hold for a moment; their receipt is kept
     kept: bool = False
+    #: the record itself is not as the engine wrote it
+    damaged: bool = False
 
     @property
     def holds(self) -> bool:
-        """False if something that was proven no longer is."""
-        return self.then != Verdict.PROVEN.value or self.now == Verdict.PROVEN.value
+        """False if something that was proven no longer is, or the record cannot be trusted."""
+        was_proven = self.then == Verdict.PROVEN.value
+        return not self.damaged and (not was_proven or self.now == Verdict.PROVEN.value)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "statement": self.statement,
-            "source": self.source,
-            "receipt": self.receipt,
-            "then": self.then,
-            "now": self.now,
-            "detail": self.detail,
-            "changed": list(self.changed),
-            "since": list(self.since),
-            "kept": self.kept,
-            "holds": self.holds,
-        }
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        lists = {name: list(v) for name, v in values.items() if isinstance(v, tuple)}
+        return {**values, **lists, "holds": self.holds}
 
 
 def verify(case: Case) -> list[Verified]:
-    """Prove again every statement of the family that has a receipt."""
+    """Prove again every statement of the family that has a receipt; name what is damaged.
+
+    A claim about content is proven anew; what is beside it in its statement (position, an answer,
+    an effect) keeps the result of its moment.
+    """
     records = case.stored_receipts([s.number for s in case.plan.stages])
-    found = []
+    found = list(_damaged(case))
     for stage in case.plan.stages:
         mine = [r for r in records if r["stage"] == stage.number]
-        again = {id(r): r for r in mine if _provable(r)}
-        statements = [statement_of(r) for r in again.values()]
-        proofs = case.gate.prove(statements, case.context(stage), (Phase.CONTENT,))
-        by_record = dict(zip(again, proofs, strict=True))
+        again = [r for r in mine if _provable(r)]
+        statements = [statement_of(r) for r in again]
+        earlier = {r.key: r for r in map(receipt_of, again)}
+        context = case.context(stage)
+        proofs = case.gate.prove(statements, context, (Phase.CONTENT,), earlier)
+        by_record = {id(r): proof for r, proof in zip(again, proofs, strict=True)}
         found += [_compared(case, r, by_record.get(id(r))) for r in mine]
     return found
 
 
 def _provable(record: Mapping[str, Any]) -> bool:
     """Whether the receipt speaks of content; position, answers and effects had their moment."""
-    return all(c["phase"] == Phase.CONTENT.value for c in record["claims"])
+    return any(c["phase"] == Phase.CONTENT.value for c in record["claims"])
 
 
 def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> Verified:
     changed = tuple(p for p, sha in record["subjects"].items() if case.sha(p) != sha)
     git = Committer(case.root)
-    since = tuple(git.last_change(case.inside(p)) for p in changed)
-    source = f"{record['statement']['source']}:{record['statement']['line']}"
     now, detail = (
         (record["verdict"], record["detail"])
         if proof is None
@@ -80,12 +81,66 @@ def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> V
     )
     return Verified(
         record["statement"]["text"],
-        source,
+        f"{record['statement']['source']}:{record['statement']['line']}",
         record["id"],
         record["verdict"],
         now,
         detail,
         changed,
-        since,
+        since=tuple(git.last_change(case.inside(p)) for p in changed),
+        checks=tuple(_other_editions(record, proof)),
         kept=proof is None,
     )
+
+
+def _other_editions(record: Mapping[str, Any], proof: Receipt | None) -> Iterator[str]:
+    today = {c.claim: c for c in proof.claims} if proof else {}
+    for claim in record["claims"]:
+        now = today.get(claim["claim"])
+        if now and (now.check, now.version) != (claim["check"], claim["version"]):
+            yield f"{claim['check']} {claim['version']} → {now.check} {now.version}"
+
+
+# -- the record itself -------------------------------------------------------------------------
+
+
+def _damaged(case: Case) -> Iterator[Verified]:
+    """Lines of the history that are not as the engine wrote them.
+
+    A receipt's id is the digest of what it says. A last line that is cut off is a crash, no damage.
+    """
+    path = case.family.history.path
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    for number, line in enumerate(lines[:-1], start=1):
+        why, record = _damage(line)
+        if why:
+            statement = record.get("statement")
+            text = statement.get("text", "") if isinstance(statement, dict) else ""
+            yield Verified(
+                text or f"line {number} of the record",
+                f"{path.relative_to(case.root)}:{number}",
+                str(record.get("id", "")),
+                str(record.get("verdict", "")),
+                Verdict.UNPROVEN.value,
+                f"{why}; restore the line from the history of the repository",
+                damaged=True,
+            )
+
+
+def _damage(line: str) -> tuple[str, Mapping[str, Any]]:
+    """What is wrong with a line ("" if nothing is), and its record as far as it can be read."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return "the line cannot be read", {}
+    if not isinstance(record, dict):
+        return "the line is no record", {}
+    if record.get("type") != "receipt":
+        return "", record
+    try:
+        receipt = receipt_of(record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "the receipt is incomplete", record
+    if (receipt.id, receipt.verdict.value) != (record.get("id"), record.get("verdict")):
+        return "the receipt does not say what it said when it was written", record
+    return "", record

@@ -193,7 +193,11 @@ def _say_verified(found: list[Verified]) -> None:
     for v in found:
         say(f"{mark(v.now if v.holds else 'failed')} {one_line(v.statement)}")
         if not v.holds:
-            say(f"    was {v.then}, is {v.now}: {one_line(v.detail)}")
+            say(f"    was {v.then or 'unreadable'}, is {v.now}: {one_line(v.detail)}")
+        if v.damaged:
+            say(f"    {v.source}")
+        if v.checks and not v.holds:
+            say(f"    other checks: {'; '.join(v.checks)}")
         if v.changed and not v.holds:
             told = [f"{p} ({s})" if s else p for p, s in zip(v.changed, v.since, strict=True)]
             say(f"    changed since: {'; '.join(told)}")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,13 @@ from tests.boards import Workspace
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     work = Workspace(tmp_path_factory.mktemp("proofs"))
+    workflow = work.root / "workflows/two-files.md"
+    text = workflow.read_text(encoding="utf-8")
+    mixed = text.replace(
+        "`out/second.txt` exists\n\n", "`out/second.txt` exists, WO-512b in `04_QA`\n\n"
+    )
+    assert mixed != text
+    workflow.write_text(mixed, encoding="utf-8")
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "begin")):
         git(work.root, *words)
     work.to_the_end()
@@ -104,3 +112,48 @@ def test_verify_says_since_which_change_it_no_longer_holds(work: Workspace) -> N
     finally:
         file.write_bytes(good)
     assert orchestrate(work, "verify", "WO-512").returncode == 0
+
+
+def test_verify_names_a_receipt_that_was_tampered_with(work: Workspace) -> None:
+    record = work.root / "_WORK_ORDERS/.receipts/WO-512.jsonl"
+    good = record.read_bytes()
+    lines = good.split(b"\n")
+    at = next(n for n, line in enumerate(lines) if b'"verdict": "proven"' in line)
+    forged = json.loads(lines[at])
+    forged["statement"]["text"] = "`out/never.txt` exists"
+    try:
+        lines[at] = json.dumps(forged).encode()
+        record.write_bytes(b"\n".join([b"no record at all", *lines]))
+        done = orchestrate(work, "verify", "WO-512")
+        assert done.returncode == 1
+        assert f".receipts/WO-512.jsonl:{at + 2}" in done.stdout
+        assert "does not say what it said when it was written" in done.stdout
+        assert "WO-512.jsonl:1\n" in done.stdout
+    finally:
+        record.write_bytes(good)
+
+
+def test_verify_proves_what_a_mixed_statement_says_of_content(work: Workspace) -> None:
+    """The rest of it, a position, is kept as it was in its moment."""
+    mixed = [
+        r
+        for r in json.loads(orchestrate(work, "receipts", "WO-512", "--json").stdout)
+        if {c["phase"] for c in r["claims"]} > {"content"}
+    ]
+    assert {r["statement"]["text"] for r in mixed} == {
+        "`out/second.txt` exists, WO-512b in `04_QA`"
+    }
+    ids = [r["id"] for r in mixed]
+    assert all(verified(work)[id]["holds"] and not verified(work)[id]["kept"] for id in ids)
+    (work.root / "out/second.txt").rename(work.root / "out/elsewhere.txt")
+    try:
+        found = verified(work)
+    finally:
+        (work.root / "out/elsewhere.txt").rename(work.root / "out/second.txt")
+    assert [found[id]["now"] for id in ids] == ["failed"] * len(ids)
+
+
+def verified(work: Workspace) -> dict[str, dict[str, Any]]:
+    """What `verify` finds, by receipt."""
+    found = json.loads(orchestrate(work, "verify", "WO-512", "--json").stdout)
+    return {v["receipt"]: v for v in found}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import UnsafePathError
 from orchestrator.files import inside
+
+_FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
 
 
 def closure(root: Path, script: str) -> tuple[str, ...]:
@@ -30,22 +33,28 @@ def _taken_in(root: Path, path: str) -> set[str]:
     file = _file(root, path)
     if file is None or file.suffix != ".py":
         return set()
+    modules, names = _words(file.read_text(encoding="utf-8", errors="replace"))
+    found = {f for name in modules for f in _module_files(root, name)}
+    return found | set(_named_files(root, path, names))
+
+
+@lru_cache(maxsize=512)
+def _words(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The modules that a Python text imports, and the file names that its strings are."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return set()
-    return {*_imports(root, tree), *_named_files(root, path, tree)}
-
-
-def _imports(root: Path, tree: ast.AST) -> Iterator[str]:
+        return frozenset(), frozenset()
+    modules: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            yield from _module_files(root, name)
+            modules.update((node.module, *(f"{node.module}.{a.name}" for a in node.names)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.update(filter(_FILE_NAME.fullmatch, [node.value]))
+    return frozenset(modules), frozenset(names)
 
 
 def _module_files(root: Path, name: str) -> Iterator[str]:
@@ -57,15 +66,10 @@ def _module_files(root: Path, name: str) -> Iterator[str]:
                 yield candidate
 
 
-def _named_files(root: Path, path: str, tree: ast.AST) -> Iterator[str]:
+def _named_files(root: Path, path: str, names: Iterable[str]) -> Iterator[str]:
     """Files that a string in the module names: from the root, or beside the module."""
     here = PurePosixPath(path).parent
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-            continue
-        name = node.value
-        if not re.fullmatch(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)", name):
-            continue
+    for name in sorted(names):
         for candidate in (name, str(here / name), str(here / "data" / name)):
             if _file(root, candidate) is not None:
                 yield candidate

@@ -15,7 +15,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -83,18 +83,25 @@ def verify_token(secret: str, token: str) -> dict[str, Any]:
     return claims
 
 
+#: is told the table and the rows of each insert and update that is asked for
+Heard = Callable[[str, list[dict[str, Any]]], None]
+
+
 class RestStandIn:
     """The server. `dsn` is a login that may `SET ROLE` to the API's roles (the authenticator)."""
 
-    def __init__(self, dsn: str, jwt_secret: str, port: int = 0) -> None:
+    def __init__(
+        self, dsn: str, jwt_secret: str, port: int = 0, heard: Heard | None = None
+    ) -> None:
         self._dsn = dsn
+        self._heard = heard
         self._secret = jwt_secret
         self._port = port
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> str:
         """Start to serve; the URL that a Supabase client takes."""
-        handler = type("Handler", (_Handler,), {"api": _Api(self._dsn, self._secret)})
+        handler = type("Handler", (_Handler,), {"api": _Api(self._dsn, self._secret, self._heard)})
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         except OSError as exc:
@@ -176,9 +183,10 @@ class _Answer:
 class _Api:
     """Requests to answers. Holds no connection: each request opens its own."""
 
-    def __init__(self, dsn: str, secret: str) -> None:
+    def __init__(self, dsn: str, secret: str, heard: Heard | None = None) -> None:
         self._dsn = dsn
         self._secret = secret
+        self._heard = heard
 
     def answer(self, request: _Request) -> _Answer:
         """The answer; errors too are answers."""
@@ -188,6 +196,8 @@ class _Api:
         try:
             claims = self._claims(request)
             role = claims["role"]
+            if self._heard is not None and request.method in {"POST", "PATCH"}:
+                self._heard(request.table, request.rows())
             return self._in_transaction(request, claims)
         except RestError as exc:
             return _Answer(exc.status, json.dumps(exc.body))

@@ -88,15 +88,16 @@ def good_workspace(folder: Path) -> Path:
 
 def judge(root: Path) -> Verdicts:
     """All statements of the stages so far, proven anew."""
-    found: dict[str, tuple[Verdict, str]] = {}
     with Conductor(Board(root)).case(TICKET, settle=False) as case:
-        for stage in case.plan.stages:
-            if stage.number > case.flow.stage:
-                break
-            phases = (Phase.CONTENT, Phase.POSITION)
-            for receipt in case.gate.prove(case.statements(stage), case.context(stage), phases):
-                found[f"{stage.number} {receipt.key}"] = _verdict(receipt)
-    return found
+        stages = [s for s in case.plan.stages if s.number <= case.flow.stage]
+        pairs = [(s, stage) for stage in stages for s in case.statements(stage)]
+        contexts = {stage.number: case.context(stage) for stage in stages}
+        told = [(statement, contexts[stage.number]) for statement, stage in pairs]
+        receipts = case.gate.prove_each(told, (Phase.CONTENT, Phase.POSITION))
+        return {
+            f"{stage.number} {receipt.key}": _verdict(receipt)
+            for (_, stage), receipt in zip(pairs, receipts, strict=True)
+        }
 
 
 def _verdict(receipt: Receipt) -> tuple[Verdict, str]:

@@ -173,6 +173,8 @@ class Check:
     version: int
     summary: str
     examples: tuple[str, ...] = ()
+    #: takes a second or so: such claims are begun first
+    slow: bool = False
     #: digest of the file that a check of a workspace stands in, "" for one of a package
     digest: str = ""
 
@@ -211,10 +213,13 @@ def check(
     phase: Phase = Phase.CONTENT,
     version: int = 1,
     examples: Sequence[str] = (),
+    slow: bool = False,
 ) -> Callable[[F], F]:
     """Register a function as a check. Its docstring's first line is its summary.
 
-    Raise `version` whenever the meaning changes: an approval covers it (DESIGN 7.3).
+    Raise `version` whenever the meaning changes: an approval covers it (DESIGN 7.3). `slow` ones
+    are begun before the others of a gate.
+
     Raises UsageError for a pattern that cannot be read, and for a name that is taken.
     """
 
@@ -222,7 +227,8 @@ def check(
         for pattern in patterns:
             compile_pattern(pattern)
         summary = (function.__doc__ or name).strip().splitlines()[0]
-        _register(Check(name, patterns, function, phase, version, summary, tuple(examples)))
+        new = Check(name, patterns, function, phase, version, summary, tuple(examples), slow)
+        _register(new)
         return function
 
     return register

@@ -53,17 +53,15 @@ def verify(case: Case) -> list[Verified]:
     an effect) keeps the result of its moment.
     """
     records = case.stored_receipts([s.number for s in case.plan.stages])
-    found = list(_damaged(case))
-    for stage in case.plan.stages:
-        mine = [r for r in records if r["stage"] == stage.number]
-        again = [r for r in mine if _provable(r)]
-        statements = [statement_of(r) for r in again]
-        earlier = {r.key: r for r in map(receipt_of, again)}
-        context = case.context(stage)
-        proofs = case.gate.prove(statements, context, (Phase.CONTENT,), earlier)
-        by_record = {id(r): proof for r, proof in zip(again, proofs, strict=True)}
-        found += [_compared(case, r, by_record.get(id(r))) for r in mine]
-    return found
+    again = [r for r in records if _provable(r)]
+    contexts = {s.number: case.context(s) for s in case.plan.stages}
+    pairs = [(statement_of(r), contexts[r["stage"]]) for r in again]
+    earlier = {r.key: r for r in map(receipt_of, again)}
+    proofs = case.gate.prove_each(pairs, (Phase.CONTENT,), earlier)
+    by_record = {id(r): proof for r, proof in zip(again, proofs, strict=True)}
+    found = [_compared(case, r, by_record.get(id(r))) for r in records]
+    order = {r["id"]: r["stage"] for r in records}
+    return [*_damaged(case), *sorted(found, key=lambda v: order[v.receipt])]
 
 
 def _provable(record: Mapping[str, Any]) -> bool:

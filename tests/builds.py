@@ -46,16 +46,17 @@ def site(root: Path) -> Site:
 def judge(root: Path, statement: str, services: Services | None = None) -> list[Result]:
     """The results of a statement's claims, as the gate would have them. Every claim must bind."""
     flow = workflow()
-    context = Context(
-        root=root,
-        ticket="WO-640b",
-        workflow=flow,
-        stage=flow.stage(2),
-        family=FAMILY,
-        services=services or Services(),
-    )
-    results = []
-    for binding in Binder(load_checks(None)).bind(statement):
-        assert binding.check is not None, binding.problem
-        results.append(binding.check.function(context, **binding.arguments))
-    return results
+    with services or Services() as shared:
+        context = Context(
+            root=root,
+            ticket="WO-640b",
+            workflow=flow,
+            stage=flow.stage(2),
+            family=FAMILY,
+            services=shared,
+        )
+        results = []
+        for binding in Binder(load_checks(None)).bind(statement):
+            assert binding.check is not None, binding.problem
+            results.append(binding.check.function(context, **binding.arguments))
+        return results

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from agents.build.site import Site
 from agents.checks.hook_states import hook_functions, states_handled
 from agents.checks.node import toolchain
-from agents.checks.python import handled, missing_input, script_run, syntax_problem
-from agents.checks.runs import RunError
+from agents.checks.python import handled, missing_input, syntax_problem, trial_of
 from agents.checks.typescript import compiles
+from agents.lab.client import LabError
+from agents.runs import RunError
 from orchestrator.checks import Context, Result, Verdict, failed, proven, unproven
 
 
@@ -34,7 +35,7 @@ def _proofs(site: Site, ctx: Context, path: str) -> Iterator[Result]:
             yield from _typescript(ctx, path)
         elif path.endswith(".json"):
             yield _json(site, path)
-    except RunError as exc:
+    except (RunError, LabError) as exc:
         yield unproven(str(exc), path)
 
 
@@ -56,11 +57,11 @@ def _python(site: Site, ctx: Context, path: str) -> Iterator[Result]:
 
 def _trial_run(ctx: Context, path: str) -> Result:
     """A run against a registry and a store on this machine."""
-    run, ledger = script_run(ctx, path)
-    rows = sum(len(rows) for _, rows in ledger.writes)
+    visit = trial_of(ctx, path).first
+    run, rows = visit.run, sum(len(rows) for _, rows in visit.writes)
     if not run.ok:
         return failed(f"trial run: {run.ending}", path, **run.to_dict())
-    return proven(f"trial run: exit 0, {rows} rows in {len(ledger.writes)} writes", path)
+    return proven(f"trial run: exit 0, {rows} rows in {len(visit.writes)} writes", path)
 
 
 def _typescript(ctx: Context, path: str) -> Iterator[Result]:

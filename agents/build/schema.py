@@ -16,7 +16,7 @@ from orchestrator.workflow import Workflow
 def workflow_tables(workflow: Workflow, root: Path, *, also: str = "") -> dict[str, Table]:
     """Table by name: those of delivered `.sql` files that exist, and of SQL blocks (`also` too)."""
     found: dict[str, Table] = {}
-    for text in (*_files(workflow, root), *_blocks(workflow), *_fenced(also)):
+    for text in sql_texts(workflow, root, also=also):
         try:
             tables = tables_of(text)
         except SqlError:
@@ -24,6 +24,11 @@ def workflow_tables(workflow: Workflow, root: Path, *, also: str = "") -> dict[s
         for table in filter(_has_plain_names, tables):
             found.setdefault(table.name, table)
     return found
+
+
+def sql_texts(workflow: Workflow, root: Path, *, also: str = "") -> tuple[str, ...]:
+    """The SQL of delivered files that exist, of the workflow's blocks, and of `also`'s."""
+    return (*_files(workflow, root), *_blocks(workflow), *_fenced(also))
 
 
 def _has_plain_names(table: Table) -> bool:

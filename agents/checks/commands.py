@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 
 from agents.checks.code_subjects import delivered
-from agents.checks.runs import run
 from agents.checks.typescript import SUFFIXES, compiles
+from agents.runs import run
 from orchestrator.checks import Context, Result, check, failed, parameter_type, proven, unproven
 from orchestrator.config import ChecksSettings
 
@@ -28,6 +28,7 @@ _COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
     "(runs|completes|finishes) [(without|with no) (error|errors)|cleanly|successfully]|"
     "(reports|finds|gives|shows) no (error|errors|problem|problems|warning|warnings))",
     name="command.passes",
+    slow=True,
     examples=("`ruff check .` passes", "`npm run build` succeeds", "`make lint` exits with 0"),
 )
 def passes(ctx: Context, command: str) -> Result:

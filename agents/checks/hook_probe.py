@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.build.hook import client_in
 from agents.checks.node import Toolchain, compiler_errors, project
-from agents.checks.runs import run
+from agents.runs import run
 
 _PROBE = Path(__file__).resolve().parents[1] / "templates" / "checks" / "hook_probe.cjs"
 _LIMIT_SECONDS = 30

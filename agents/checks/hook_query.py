@@ -27,6 +27,7 @@ Asked = dict[str, tuple[str, dict[int, str]]]
     "{page:text} (can query|queries|can read) {what:text} (\\||with|without) "
     "(no errors|no error|errors|an error)",
     name="typescript.can-query",
+    slow=True,
     examples=("Analytics page can query benchmarks | No errors",),
 )
 def can_query(ctx: Context, page: str, what: str) -> Result:

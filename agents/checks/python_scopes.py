@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 
 from agents.checks.python_calls import clients_in, imported_names, last_name, leaves_process
 
@@ -58,8 +59,11 @@ class Source:
 
     path: str
     tree: ast.Module
-    #: names that it imports
+    #: names that it imports, and the dotted names that they stand for
     imports: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    #: dotted names of modules that may be the workspace's own
+    modules: frozenset[str] = frozenset()
     scopes: list[Scope] = field(default_factory=list)
     #: the calls that leave the process
     outside: set[ast.Call] = field(default_factory=set)
@@ -76,22 +80,31 @@ def read_program(root: Path, script: Path) -> list[Source]:
         file = queue.pop(0)
         if file in sources:
             continue
-        tree = ast.parse(file.read_text(encoding="utf-8-sig"), str(file))
-        names = frozenset(imported_names(tree))
-        sources[file] = Source(file.relative_to(root).as_posix(), tree, names)
-        _Collector(sources[file]).visit(tree)
-        for dotted in sorted(_imported(tree, file, root)):
+        path = file.relative_to(root).as_posix()
+        sources[file] = source = _source(path, file.read_text(encoding="utf-8-sig"))
+        for dotted in sorted(source.modules):
             queue.extend(_files_of(dotted, (root, script.parent)))
     return list(sources.values())
 
 
-def _imported(tree: ast.Module, file: Path, root: Path) -> set[str]:
+@lru_cache(maxsize=512)
+def _source(path: str, text: str) -> Source:
+    """A module taken apart, once for each text."""
+    tree = ast.parse(text, path)
+    imports = imported_names(tree)
+    modules = frozenset(_imported(tree, PurePosixPath(path)))
+    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), modules)
+    _Collector(source).visit(tree)
+    return source
+
+
+def _imported(tree: ast.Module, path: PurePosixPath) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = file.relative_to(root).parts[: -node.level] if node.level else ()
+            package = path.parts[: -node.level] if node.level else ()
             base = ".".join((*package, *([node.module] if node.module else [])))
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)

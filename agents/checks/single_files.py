@@ -17,13 +17,14 @@ parameter_type("syntax", r"JSON|YAML|TOML", str.upper)
     "{path:script} (runs|executes) [(without|with no) (error|errors)|cleanly|successfully]",
     "{path:script} (exits|ends) [with] [(code|status)] 0",
     name="python.runs",
+    slow=True,
     examples=("`tools/report.py` runs without error",),
 )
 def runs_without_error(ctx: Context, path: str) -> Result:
     """The program ends with exit code 0 in a copy of the workspace, on a trial database."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    run = trial_of(ctx, path).first
+    run = trial_of(ctx, path).first.run
     judge = proven if run.ok and "Traceback" not in run.err else failed
     return judge(f"{path}: {run.ending}", path, **run.to_dict())
 
@@ -37,6 +38,7 @@ def runs_without_error(ctx: Context, path: str) -> Result:
     "{path:script} (can be run|may be run|runs) (twice|again|a second time) "
     "[(without|with no) (error|errors|duplicates|doubling rows|change|changes)]",
     name="python.rerun",
+    slow=True,
     examples=("Running `tools/load.py` again changes nothing", "`tools/load.py` is idempotent"),
 )
 def changes_nothing_again(ctx: Context, path: str) -> Result:

@@ -33,6 +33,7 @@ _MAX_LISTED = 4
     "no TypeScript errors [\\({code:code} passes\\)]",
     "TypeScript compiles [without errors] [in strict mode]",
     name="typescript.compiles",
+    slow=True,
     examples=(
         "No TypeScript errors (`tsc --noEmit` passes)",
         "TypeScript API hook have no TypeScript errors",
@@ -57,6 +58,7 @@ def has_nocompiler_errors(
     "{path:path} (has|have) no TypeScript errors",
     "{path:path} compiles (in strict mode|under `tsc --noEmit`|with tsc)",
     name="typescript.file-compiles",
+    slow=True,
     examples=("`src/lib/benchmarks.ts` has no TypeScript errors",),
 )
 def file_has_nocompiler_errors(ctx: Context, path: str) -> Result:
@@ -92,6 +94,7 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     "[TypeScript] types",
     "{path:path} exports [{count:quantity}] [specified] functions",
     name="typescript.exports",
+    slow=True,
     examples=("`src/lib/benchmarks.ts` exports all three functions with correct TypeScript types",),
 )
 def exports_functions(ctx: Context, path: str, count: int | None = None) -> Result:
@@ -118,6 +121,7 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
     "[TypeScript] interface {interface:name} (matches|equals) the (DB|database) (schema|table)",
     "include [TypeScript] interface {interface:name} matching the (DB|database) (schema|table)",
     name="typescript.interface",
+    slow=True,
     examples=("Include TypeScript interface `BenchmarkCohort` matching the DB schema",),
 )
 def interface_matches(ctx: Context, interface: str, path: str = "") -> Result:

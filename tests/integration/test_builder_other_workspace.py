@@ -14,7 +14,7 @@ import pytest
 from agents.build.schema import workflow_tables
 from agents.builder import Builder
 from agents.checks.node import CLIENT_LIBRARY, toolchain
-from agents.checks.seed_lab import Ledger, laboratory
+from agents.lab.registry import Registry
 from agents.sql.scratch import Database, Scratch
 from backend.supabase_setup import OWNER, as_user
 from orchestrator.agent import Outcome, Report
@@ -54,7 +54,7 @@ def migration() -> str:
 
 def seed(root: Path, script: str, database: Database) -> subprocess.CompletedProcess[str]:
     """Run a rendered script isolated from this repository: scratch server, registry stand-in."""
-    with laboratory(Ledger()) as registry:
+    with Registry() as registry:
         env = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": as_user(database.uri, OWNER),

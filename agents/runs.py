@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import OrchestrateError
@@ -74,26 +75,89 @@ def tree_copy(root: Path) -> Iterator[Path]:
     """A copy of the workspace without links, history, packages, tickets and state."""
     with tempfile.TemporaryDirectory(prefix="orchestrate-run-") as folder:
         copy = Path(folder).resolve() / "tree"
-        _copy_tree(root, copy)
+        _copy_tree(str(root), str(copy), _Room(root))
         yield copy
 
 
-def _copy_tree(root: Path, copy: Path) -> None:
-    total = 0
-    for base, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if f not in _LEFT_OUT and not f.endswith(".egg-info")]
-        target = copy / Path(base).relative_to(root)
-        target.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            source = Path(base, name)
-            if source.is_symlink() or not source.is_file() or name in _LEFT_OUT:
+class SparedCopy:
+    """A copy of one workspace that is used again as long as neither of the two has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = contextlib.ExitStack()
+        self._copy: Path | None = None
+        self._stamps = ("", "")
+
+    @contextlib.contextmanager
+    def of(self, root: Path) -> Iterator[Path]:
+        """The copy, for one user at a time."""
+        with self._lock:
+            if self._copy is None or self._stamps != (_stamp(root), _stamp(self._copy)):
+                self.close()
+                before = _stamp(root)
+                self._copy = self._open.enter_context(tree_copy(root))
+                self._stamps = (before, _stamp(self._copy))
+            yield self._copy
+
+    def close(self) -> None:
+        """Remove it."""
+        self._open.close()
+        self._copy = None
+
+
+def _stamp(root: Path) -> str:
+    """A digest over the names, sizes and times of the files that a copy has."""
+    digest = hashlib.sha256()
+
+    def walk(folder: str) -> None:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.name in _LEFT_OUT or entry.is_symlink():
+                    continue
+                if entry.is_dir():
+                    walk(entry.path)
+                else:
+                    stat = entry.stat()
+                    told = (entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                    digest.update(repr(told).encode("utf-8", "surrogateescape"))
+
+    walk(str(root))
+    return digest.hexdigest()
+
+
+@dataclass
+class _Room:
+    """How much may still be copied."""
+
+    root: Path
+    left: int = field(default_factory=lambda: _MAX_TREE)
+
+    def take(self, size: int) -> None:
+        """Raises RunError if a tree is too large."""
+        self.left -= size
+        if self.left < 0:
+            raise RunError("the workspace is too large to be copied for a run", path=self.root)
+
+
+def _copy_tree(source: str, copy: str, room: _Room) -> None:
+    os.mkdir(copy)  # noqa: PTH102 - paths as text: this runs for every proof
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.name in _LEFT_OUT or entry.is_symlink():
                 continue
-            size = source.stat().st_size
-            total += size if size <= _MAX_FILE else 0
-            if total > _MAX_TREE:
-                raise RunError("the workspace is too large to be copied for a run", path=root)
-            if size <= _MAX_FILE:
-                shutil.copyfile(source, target / name)
+            target = f"{copy}/{entry.name}"
+            if entry.is_dir():
+                if not entry.name.endswith(".egg-info"):
+                    _copy_tree(entry.path, target, room)
+            elif entry.is_file() and (size := entry.stat().st_size) <= _MAX_FILE:
+                room.take(size)
+                _copy_file(entry.path, target)
+
+
+def _copy_file(source: str, target: str) -> None:
+    with open(source, "rb", 0) as old, open(target, "wb", 0) as new:  # noqa: PTH123
+        while part := old.read(_MAX_FILE):
+            new.write(part)
 
 
 def run_python(
@@ -115,7 +179,7 @@ def run(
     with subprocess.Popen(
         list(command),
         cwd=cwd,
-        env={**_bare_environment(cwd), **(env or {})},
+        env={**bare_environment(cwd), **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -128,21 +192,22 @@ def run(
             out, err = process.communicate(timeout=limit)
             code = process.returncode
         except subprocess.TimeoutExpired:
-            _kill_group(process.pid)
+            kill_group(process.pid)
             out, err = process.communicate()
             code = None
         finally:
-            _kill_group(process.pid)
+            kill_group(process.pid)
     return Run(tuple(command), code, out, err)
 
 
-def _kill_group(leader: int) -> None:
+def kill_group(leader: int) -> None:
     """Kill what is left of the group that the process leads."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
-def _bare_environment(cwd: Path) -> dict[str, str]:
+def bare_environment(cwd: Path) -> dict[str, str]:
+    """The environment of a proof: no keys, no way out, a home of its own."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return {
         **kept,

@@ -1,0 +1,215 @@
+"""Trials of seed scripts for checks: run twice on a database, what was sent and what it held."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from agents.runs import Run, bare_environment, kill_group
+from agents.sql.scratch import Database, scratch
+from orchestrator.checks import Services
+from orchestrator.errors import OrchestrateError
+
+#: take long to import; imported once where the script's program names them
+_SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
+_LIMIT = 60.0
+
+_TABLES = """
+SELECT c.oid::regclass::text,
+       array_agg(quote_ident(a.attname) ORDER BY a.attname)
+         FILTER (WHERE d.adbin IS NULL OR pg_get_expr(d.adbin, d.adrelid) !~ '\\(')
+  FROM pg_class c
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+ GROUP BY c.oid ORDER BY 1
+"""
+
+
+class LabError(OrchestrateError):
+    """The laboratory cannot be used."""
+
+    code = "laboratory"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One run of a script: how it ended, and what it wrote through the REST interface."""
+
+    run: Run
+    #: (table, rows) of every write, in order
+    writes: tuple[tuple[str, list[dict[str, Any]]], ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the tables hold: rows by table, and a digest of all but what the server makes up."""
+
+    rows: Mapping[str, int]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A script's two runs on one database."""
+
+    first: Visit
+    second: Visit
+    #: before the first run, after it, and after the second
+    before: Content
+    after_first: Content
+    after_second: Content
+
+    @property
+    def added(self) -> dict[str, int]:
+        """Rows that the first run added, by table."""
+        return {
+            table: rows - self.before.rows.get(table, 0)
+            for table, rows in self.after_first.rows.items()
+            if rows != self.before.rows.get(table, 0)
+        }
+
+
+class Laboratory:
+    """The process in which scripts run, kept for all trials of a session."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[str] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def run(
+        self,
+        script: str,
+        *,
+        cwd: Path,
+        database: Database | None = None,
+        arguments: Sequence[str] = (),
+        libraries: Iterable[str] = (),
+        limit: float = _LIMIT,
+    ) -> Visit:
+        """Run `script` (relative to `cwd`) as USER would, but against the laboratory.
+
+        Raises LabError if the laboratory itself breaks.
+        """
+        from backend.supabase_setup import OWNER, as_user
+
+        order = {
+            "script": script,
+            "cwd": str(cwd),
+            "arguments": list(arguments),
+            "preload": [name for name in _SLOW if name in set(libraries)],
+            "limit": limit,
+            # the copy is thrown away: its second run may use what the first compiled
+            "env": {**bare_environment(cwd), "PYTHONDONTWRITEBYTECODE": ""},
+            "database": None if database is None else as_user(database.uri, OWNER),
+        }
+        with self._lock:
+            answer = self._ask(order)
+        command = (sys.executable, script, *arguments)
+        ended = Run(command, answer["code"], answer["out"], answer["err"])
+        return Visit(ended, tuple((table, rows) for table, rows in answer["writes"]))
+
+    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        server = self._server or self._start()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            print(json.dumps(order), file=server.stdin, flush=True)
+            answer: dict[str, Any] = json.loads(server.stdout.readline())
+        except (OSError, ValueError) as exc:
+            raise LabError(f"the laboratory for scripts stopped: {self._complaint()}") from exc
+        return answer
+
+    def _start(self) -> subprocess.Popen[str]:
+        # -P: a package `agents` of the workspace that we stand in is not ours
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._server = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-m", "agents.lab.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        return self._server
+
+    def _complaint(self) -> str:
+        """The last line that the process wrote before it stopped."""
+        assert self._errors is not None
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        self.close()
+        return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+
+    def close(self) -> None:
+        """Stop the process and all that it started."""
+        if self._server is None or self._errors is None:
+            return
+        kill_group(self._server.pid)
+        with self._server, self._errors:
+            self._server = None
+
+
+def laboratory(services: Services) -> Laboratory:
+    """The laboratory that all checks of one session share."""
+    shared: Laboratory = services.share("laboratory", Laboratory, Laboratory.close)
+    return shared
+
+
+def trial(
+    services: Services, script: str, *, cwd: Path, schema: Sequence[str], libraries: Iterable[str]
+) -> Trial:
+    """Run the script twice on a disposable database that has this schema.
+
+    Raises LabError if the schema cannot be made.
+    """
+    lab, wanted = laboratory(services), tuple(libraries)
+    with scratch(services).database() as database:
+        make_schema(database, schema)
+        before = content(database)
+        first = lab.run(script, cwd=cwd, database=database, libraries=wanted)
+        after_first = content(database)
+        second = lab.run(script, cwd=cwd, database=database, libraries=wanted)
+        return Trial(first, second, before, after_first, content(database))
+
+
+def make_schema(database: Database, schema: Sequence[str]) -> None:
+    """Run the SQL texts in the database as its owner. Raises LabError naming what is refused."""
+    import psycopg
+
+    with database.connect() as owner:
+        for text in schema:
+            try:
+                owner.execute(text.encode())
+            except psycopg.Error as exc:
+                reason = " ".join(str(exc).split())
+                raise LabError(f"the tables that scripts fill cannot be made: {reason}") from exc
+
+
+def content(database: Database) -> Content:
+    """What the tables of schema `public` hold. Columns with a default that is computed (an id, a
+    time) are left out of the digest."""
+    from psycopg import sql
+
+    rows: dict[str, int] = {}
+    digest = hashlib.sha256()
+    with database.connect() as owner:
+        for table, columns in owner.execute(_TABLES).fetchall():
+            listed = sql.SQL("ROW({})").format(sql.SQL(", ".join(columns or ["NULL"])))
+            query = sql.SQL(
+                "SELECT count(*), md5(string_agg(r, '|' ORDER BY r))"
+                " FROM (SELECT {}::text AS r FROM {}) AS all_rows"
+            )
+            count, found = owner.execute(query.format(listed, sql.SQL(table))).fetchone()
+            rows[table] = count
+            digest.update(f"{table}:{count}:{found}\n".encode())
+    return Content({table: n for table, n in rows.items() if n}, digest.hexdigest())

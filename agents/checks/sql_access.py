@@ -78,10 +78,10 @@ def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[s
     views = [r for r in subject.proof.relations if not r.is_table]
     for opening in _openings(subject, views, role, verbs):
         yield f"{opening}, a view with its owner's rights"
-    if set(verbs) & set(_WRITES):
-        for caller, function in subject.proof.borrowed:
-            if caller == role:
-                yield f"{role} can call {function}(), which writes with its owner's rights"
+    done = {"writes": bool(set(verbs) & set(_WRITES)), "reads": "SELECT" in verbs}
+    for lent in subject.proof.borrowed:
+        if lent.role == role and done[lent.does]:
+            yield f"{role} can call {lent.function}(), which {lent.does} with its owner's rights"
 
 
 _RLS = "(ENABLE ROW LEVEL SECURITY|RLS|row level security|row-level security)"

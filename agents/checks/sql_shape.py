@@ -271,11 +271,15 @@ def unique_key(
         natural += [relation.primary_key] if not _generated(relation, relation.primary_key) else []
         if columns:
             natural = [k for k in natural if set(k) == set(columns)]
+        loose = [k for k in natural if not columns and not relation.tells_apart(k)]
+        natural = [k for k in natural if k not in loose]
         if natural:
             keys.append(f"{relation.name} ({', '.join(natural[0])})")
         else:
             wanted = f" on ({', '.join(columns)})" if columns else " besides its generated id"
-            problems.append(f"{relation.name} has no unique key{wanted}")
+            why = "; rows with NULL in one of them would be doubled" if loose else ""
+            near = f": ({', '.join(loose[0])}) may be NULL" if loose else ""
+            problems.append(f"{relation.name} has no unique key{wanted}{near}{why}")
     return _result(subject, problems, f"unique: {'; '.join(keys)}")
 
 

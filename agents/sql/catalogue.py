@@ -80,6 +80,8 @@ class Relation:
     schema: str
     name: str
     kind: str
+    #: its rows do not outlive a crash, or the session
+    unlogged: bool
     rls: bool
     forced: bool
     columns: tuple[RealColumn, ...]
@@ -112,6 +114,13 @@ class Relation:
             if i.unique and i.valid and not i.primary and not i.partial and None not in i.columns
         )
 
+    def tells_apart(self, key: tuple[str, ...]) -> bool:
+        """Whether no two rows can have the same values there, NULL included."""
+        columns = [self.column(name) for name in key]
+        if all(column is not None and column.not_null for column in columns):
+            return True
+        return any(i.nulls_not_distinct for i in self.indexes if i.unique and i.columns == key)
+
 
 @cache
 def _query(name: str) -> str:
@@ -141,17 +150,41 @@ def relations(connection: Any) -> tuple[Relation, ...]:
 _WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
 
 
-def borrowed_writes(connection: Any, roles: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(role, function) where calling a function lets a role write with the owner's rights."""
+@dataclass(frozen=True)
+class Borrowed:
+    """A function that runs with its owner's rights for whoever of a role calls it."""
+
+    role: str
+    function: str
+    #: "writes", or "reads" rows of a table and hands them out
+    does: str
+
+
+def borrowed(
+    connection: Any, roles: Sequence[str], tables: Sequence[Relation]
+) -> tuple[Borrowed, ...]:
+    """The functions by which a role gets around row level security.
+
+    One that only answers yes or no, as policies call them, hands out no rows.
+    """
+    names = {name for table in tables for name in (table.name, f'"{table.name}"')}
     rows = connection.execute(_query("functions.sql"), [list(roles)]).fetchall()
-    return tuple((role, name) for role, name, body in rows if _writes(body))
+    found = []
+    for role, name, returns, body in rows:
+        words = _words(body)
+        if words is None or not _WRITING.isdisjoint(kind for kind, _ in words):
+            found.append(Borrowed(role, name, "writes"))
+        elif returns not in ("boolean", "void") and not names.isdisjoint(w for _, w in words):
+            found.append(Borrowed(role, name, "reads"))
+    return tuple(found)
 
 
-def _writes(body: str) -> bool:
+def _words(body: str) -> list[tuple[str, str]] | None:
+    """The tokens of a function's text as (kind, text), None where it cannot be read."""
     try:
-        return not _WRITING.isdisjoint(t.name for t in tokens(body))
+        return [(token.name, body[token.start : token.end + 1].lower()) for token in tokens(body)]
     except SqlError:
-        return True
+        return None
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +192,7 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _relation(row: Mapping[str, Any]) -> Relation:
-    plain = {k: row[k] for k in ("schema", "name", "kind", "rls", "forced")}
+    plain = {k: row[k] for k in ("schema", "name", "kind", "unlogged", "rls", "forced")}
     return Relation(
         **plain,
         columns=tuple(RealColumn(**_column(c)) for c in row["columns"]),

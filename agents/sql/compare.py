@@ -13,7 +13,8 @@ _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check
 def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
     """What the specification makes and the migration does not, or what it opens beyond that.
 
-    More columns, keys and indexes than specified are no departure; more access is.
+    More columns, keys and indexes than specified are no departure; more access is, and so is what
+    refuses rows.
     """
     out: list[str] = []
     for relation in wanted.relations:
@@ -23,6 +24,7 @@ def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
             continue
         out += _columns(relation, other)
         out += _constraints(relation, other)
+        out += _restrictions(relation, other)
         out += _indexes(relation, other)
     return (*out, *_access(wanted, real))
 
@@ -55,6 +57,16 @@ def _constraints(wanted: Relation, real: Relation) -> Iterator[str]:
         yield f"{wanted.name} lacks its {kind}: {constraint.definition}"
 
 
+def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
+    """What refuses or loses rows that the specification takes."""
+    known = {(c.type, c.definition) for c in wanted.constraints}
+    for constraint in real.constraints:
+        if constraint.type in "cx" and (constraint.type, constraint.definition) not in known:
+            yield f"{wanted.name} refuses rows, which is not specified: {constraint.definition}"
+    if real.unlogged and not wanted.unlogged:
+        yield f"{wanted.name} is unlogged: a crash empties it"
+
+
 def _indexes(wanted: Relation, real: Relation) -> Iterator[str]:
     have = {_shape(i) for i in real.indexes}
     for index in wanted.indexes:
@@ -70,9 +82,16 @@ def _shape(index: RealIndex) -> tuple[object, ...]:
 def _access(wanted: Proof, real: Proof) -> Iterator[str]:
     for cell in wanted.matrix:
         other = real.cell(cell.role, cell.table, cell.verb)
-        if other is not None and other.access.allowed != cell.access.allowed:
+        if other is None or other.access is cell.access:
+            continue
+        if other.access.allowed != cell.access.allowed:
             can = "can" if other.access.allowed else "cannot"
             yield f"{cell.role} {can} {cell.verb} {cell.table}, against the specification"
+        elif cell.access.allowed:
+            yield (
+                f"{cell.role} {cell.verb} {cell.table}: {other.access.value}, "
+                f"specified is {cell.access.value}"
+            )
     for relation in wanted.tables:
         other_relation = real.relation(relation.qualified)
         if relation.rls and other_relation is not None and not other_relation.rls:

@@ -1,5 +1,6 @@
 -- Functions of users that run with their owner's rights and that a role of the API may call.
-SELECT r.rolname, n.nspname || '.' || p.proname, p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), '')
+SELECT r.rolname, n.nspname || '.' || p.proname, p.prorettype::regtype::text,
+       p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), '')
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 CROSS JOIN pg_roles r
 WHERE p.prosecdef

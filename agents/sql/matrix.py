@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,6 +32,8 @@ class Access(StrEnum):
 
     #: done to a row
     ALLOWED = "yes"
+    #: done, but not to every row
+    SOME = "some rows"
     #: done, but only by the user whom the row belongs to
     OWN = "own rows"
     #: refused, or no row reached, by a role that holds the table privilege: RLS did it
@@ -43,7 +45,7 @@ class Access(StrEnum):
 
     @property
     def allowed(self) -> bool:
-        return self in (Access.ALLOWED, Access.OWN)
+        return self in (Access.ALLOWED, Access.SOME, Access.OWN)
 
 
 @dataclass(frozen=True)
@@ -178,14 +180,17 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
     """The role × table × verb matrix. Every probe is rolled back."""
     with database.connect_api() as api:
         privileges = _privileges(api, tables)
-        seen = {s: dict(_probe_subject(api, s, tables, planted, privileges)) for s in _SUBJECTS}
+        rows = _row_counts(api, tables)
+        seen = {
+            s: dict(_probe_subject(api, s, tables, planted, privileges, rows)) for s in _SUBJECTS
+        }
     cells = []
     for role in API_ROLES:
         for table in tables:
             for verb in VERBS:
                 key = (table.qualified, verb)
                 access, detail = seen[Subject(role, SUBJECT)][key]
-                if role == "authenticated" and access is Access.ALLOWED:
+                if role == "authenticated" and access.allowed:
                     stranger, _ = seen[Subject(role, STRANGER)][key]
                     access = access if stranger.allowed else Access.OWN
                 cells.append(Cell(role, table.qualified, verb, access, detail))
@@ -193,6 +198,23 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
 
 
 _SUBJECTS = (*(Subject(r, SUBJECT) for r in API_ROLES), Subject("authenticated", STRANGER))
+
+
+def _row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
+    """Rows by table, as service_role sees them: past all policies."""
+    import psycopg
+
+    found = {}
+    for table in tables:
+        with api.transaction(force_rollback=True):
+            api.execute("SET LOCAL ROLE service_role")
+            try:
+                query = f"SELECT count(*) FROM {quoted(table)}"  # noqa: S608 - a quoted name
+                cursor = api.execute(query, [])
+                found[table.qualified] = cursor.fetchone()[0]
+            except psycopg.Error:
+                continue
+    return found
 
 
 def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str]]:
@@ -219,6 +241,7 @@ def _probe_subject(
     tables: Sequence[Relation],
     planted: Planted,
     privileges: set[tuple[str, str, str]],
+    rows: Mapping[str, int],
 ) -> Iterator[Seen]:
     with api.transaction(force_rollback=True):
         api.execute(f"SET LOCAL ROLE {subject.role}")
@@ -228,14 +251,16 @@ def _probe_subject(
                 if (subject.role, table.qualified, verb) not in privileges:
                     yield (table.qualified, verb), (Access.NO_PRIVILEGE, "")
                     continue
-                yield (table.qualified, verb), _probe_verb(api, table, verb, planted)
+                yield (table.qualified, verb), _probe_verb(api, table, verb, planted, rows)
 
 
-def _probe_verb(api: Any, table: Relation, verb: str, planted: Planted) -> tuple[Access, str]:
+def _probe_verb(
+    api: Any, table: Relation, verb: str, planted: Planted, rows: Mapping[str, int]
+) -> tuple[Access, str]:
     if verb != "INSERT" and table.is_table and not planted.get(table.qualified):
         return Access.UNKNOWN, "no probe row could be made"
     if verb == "SELECT":
-        return _attempt(api, f"SELECT FROM {quoted(table)} LIMIT 1", [])
+        return _attempt(api, f"SELECT FROM {quoted(table)}", [], rows.get(table.qualified, 0))
     if verb == "DELETE":
         return _attempt(api, f"DELETE FROM {quoted(table)}", [])  # noqa: S608 - a quoted name
     if verb == "UPDATE":
@@ -269,7 +294,7 @@ def _updatable(table: Relation) -> list[RealColumn]:
     return [c for c in able if c.name not in keyed and c.base != "uuid"] or able
 
 
-def _attempt(api: Any, query: str, parameters: list[str]) -> tuple[Access, str]:
+def _attempt(api: Any, query: str, parameters: list[str], all_of: int = 0) -> tuple[Access, str]:
     import psycopg
 
     refused = (
@@ -287,4 +312,6 @@ def _attempt(api: Any, query: str, parameters: list[str]) -> tuple[Access, str]:
         return Access.ALLOWED, "refused by a constraint only"
     except psycopg.Error as error:
         return Access.UNKNOWN, str(error.diag.message_primary or error)
+    if count < all_of and count:
+        return Access.SOME, f"{count} of {all_of} rows"
     return (Access.ALLOWED, "") if count > 0 else (Access.DENIED, "no row reached")

@@ -10,9 +10,10 @@ from typing import Any
 
 from agents.sql.apply import Failure, apply
 from agents.sql.catalogue import (
+    Borrowed,
     Relation,
     Snapshot,
-    borrowed_writes,
+    borrowed,
     difference,
     relations,
     snapshot,
@@ -48,8 +49,8 @@ class Proof:
     #: tables that are not as the file declares them
     misshapen: tuple[str, ...] = ()
     matrix: tuple[Cell, ...] = ()
-    #: (role, function) of functions that write with their owner's rights for whoever calls them
-    borrowed: tuple[tuple[str, str], ...] = ()
+    #: functions that do with their owner's rights what policies refuse
+    borrowed: tuple[Borrowed, ...] = ()
     #: (table, index, column) that the planner really reaches by an index
     indexed: frozenset[tuple[str, str, str]] = frozenset()
     catalogue: Snapshot = ()
@@ -102,7 +103,7 @@ class Proof:
             "misshapen": list(self.misshapen),
             "tables": {r.qualified: _described(r) for r in self.relations},
             "matrix": grid,
-            "borrowed": [f"{role} by {function}()" for role, function in self.borrowed],
+            "borrowed": [f"{b.role} {b.does} by {b.function}()" for b in self.borrowed],
             "indexed": sorted(f"{t}.{c} by {i}" for t, i, c in self.indexed),
             "warnings": [str(w) for w in self.lint],
             "notes": list(self.notes),
@@ -184,7 +185,7 @@ def _run_again(
             "diff": difference(after, again),
             "rows_changed": _changed(rows, now),
             "taken": tuple(f"{harm} {name}" for harm, name in taken.fetchall()),
-            "borrowed": borrowed_writes(owner, API_ROLES[:2]),
+            "borrowed": borrowed(owner, API_ROLES[:2], touched),
             "indexed": frozenset(_indexed(owner, touched)),
         }
     return facts | {"matrix": _matrix(database, present, touched, planted, now)}

@@ -1,7 +1,7 @@
 -- The tables and views of users with what a probe has to know of them, as one JSON document.
 SELECT coalesce(json_agg(json_build_object(
   'schema', s.nspname, 'name', c.relname, 'kind', c.relkind,
-  'rls', c.relrowsecurity, 'forced', c.relforcerowsecurity,
+  'unlogged', c.relpersistence <> 'p', 'rls', c.relrowsecurity, 'forced', c.relforcerowsecurity,
   'columns', (
     SELECT coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),

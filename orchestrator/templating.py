@@ -11,6 +11,11 @@ from typing import Any
 _FOLDER = Path(__file__).parent / "templates"
 
 
+def folder() -> Path:
+    """Where the templates lie."""
+    return _FOLDER
+
+
 def render(template: str, **values: Any) -> str:
     """A template with its values; raises jinja2.UndefinedError for a gap."""
     return str(_environment().get_template(template).render(**values))

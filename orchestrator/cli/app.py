@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answering, proofs, reading, running, starting, workflows
+from orchestrator.cli import answering, proofs, reading, reviewing, running, starting, workflows
 from orchestrator.cli.failures import BROKEN_PIPE, Group, forget_stdout
 from orchestrator.cli.session import Session
 
@@ -53,6 +53,7 @@ def orchestrate(
 app.command("run")(running.run)
 app.command("status")(reading.status)
 app.command("inbox")(reading.inbox)
+app.command("review")(reviewing.review)
 app.command("approve")(answering.approve)
 app.command("send-back")(answering.send_back)
 app.command("hold")(answering.hold)

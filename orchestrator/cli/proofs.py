@@ -11,7 +11,8 @@ from orchestrator.cli.session import AsJson, TicketId, session
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
 
 if TYPE_CHECKING:
-    from orchestrator.checks import Binding, Check
+    from orchestrator.binding import Binding
+    from orchestrator.checks import Check
     from orchestrator.gate import Receipt
 
 

@@ -181,6 +181,19 @@ def test_5_hold_and_resume_come_back_to_the_same_checkpoint(desk: Desk) -> None:
     assert desk.run(10)["stage"] == 7
 
 
+def test_5_the_review_shows_access_data_and_the_migration(desk: Desk, tmp_path: Path) -> None:
+    said = desk.orchestrate("review", "WO-231").stdout
+    for words in ("authenticated  yes     no", "benchmark_cohorts           11", "psilocybin"):
+        assert words in said, said
+    file = tmp_path / "review.html"
+    desk.orchestrate("review", "WO-231", "--html", str(file))
+    whole = file.read_text(encoding="utf-8")
+    assert whole.count("<svg") == 2
+    assert "LEAK" not in whole.replace("LEAK is open", "")
+    assert "compared with the specification" in whole
+    assert len(whole) < 1_000_000
+
+
 def test_6_the_effects_run_and_a_count_that_is_not_met_is_a_question(desk: Desk) -> None:
     question = desk.status()["question"]
     assert question["target_name"] == "embedded"

@@ -1,0 +1,128 @@
+"""What is drawn of data in a review, and how a matrix of access is coloured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from agents.review.access import grids
+from agents.review.drawing import draw_bars, draw_forest
+from agents.review.shapes import bars_of, forest_of
+from agents.sql.parse import Table, tables_of
+from orchestrator.checks import Context
+from orchestrator.files import sha256_file
+from orchestrator.panels import Grid, Tone
+
+STUDIES = """
+CREATE TABLE studies (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(), study text NOT NULL, arm text NOT NULL,
+  n_patients integer NOT NULL, effect_size_hedges_g numeric, ci_low numeric, ci_high numeric
+);
+"""
+TRIALS = """
+CREATE TABLE trials (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(), registry_id text NOT NULL UNIQUE,
+  drug text NOT NULL, start_date date
+);
+"""
+
+
+def table(sql: str) -> Table:
+    (found,) = tables_of(sql)
+    return found
+
+
+def study(name: str, effect: Any, n: int = 50, **more: Any) -> dict[str, Any]:
+    return {"study": name, "arm": "a", "n_patients": n, "effect_size_hedges_g": effect, **more}
+
+
+def test_effect_sizes_make_a_forest_in_the_order_of_their_size() -> None:
+    rows = [study("B", "-0.3"), study("A", -0.9, 200, ci_low=-1.2, ci_high=-0.6), study("C", "")]
+    forest = forest_of(table(STUDIES), rows)
+    assert forest is not None
+    assert [(p.label, p.n) for p in forest.points] == [("A", 200), ("B", 50)]
+    assert forest.points[0].figure == "-0.90 [-1.20, -0.60]"
+    assert forest.points[1].figure == "-0.30", "no interval is made up"
+    assert forest.without == ("C",)
+
+
+def test_one_figure_makes_no_forest() -> None:
+    assert forest_of(table(STUDIES), [study("A", 1), study("B", None)]) is None
+
+
+def test_rows_are_counted_by_category_and_year() -> None:
+    dates = ["2019-05-01", "2020-01-01", "2020-02-01", None, "2019-07-01", "2020-03-01"]
+    rows = [
+        {"registry_id": f"N{n}", "drug": "x" if n % 2 else "y", "start_date": date}
+        for n, date in enumerate(dates)
+    ]
+    bars = bars_of(table(TRIALS), rows)
+    assert bars is not None
+    assert (bars.categories, bars.periods) == (("y", "x"), ("2019", "2020", "no start date"))
+    assert bars.counts == ((2, 1, 0), (0, 2, 1))
+    assert bars.undated == 1
+
+
+def test_pictures_are_elements_whose_words_are_escaped() -> None:
+    forest = forest_of(table(STUDIES), [study("<script>&", -1), study("B $x$ ✓ 日本", 2)])
+    assert forest is not None
+    drawn = draw_forest(forest)
+    words = [node.text for node in ElementTree.fromstring(drawn).iter() if node.text]
+    assert "<script>&" in words
+    assert "<script" not in drawn
+    bars = bars_of(table(TRIALS), [
+        {"registry_id": str(n), "drug": f"<b>{n % 2}", "start_date": "2020-01-01"} for n in range(6)
+    ])  # fmt: skip
+    assert bars is not None
+    assert "&lt;b&gt;0" in draw_bars(bars)
+    assert "var(--ink)" in draw_bars(bars), "the page gives the colours"
+
+
+def test_pictures_are_the_same_each_time() -> None:
+    forest = forest_of(table(STUDIES), [study("A", -1), study("B", 2)])
+    assert forest is not None
+    assert draw_forest(forest) == draw_forest(forest)
+
+
+MATRIX = {
+    "public.hours": {
+        "anon": {"SELECT": "yes", "INSERT": "no", "UPDATE": "?", "DELETE": "no privilege"},
+        "service_role": {"SELECT": "yes", "INSERT": "yes", "UPDATE": "yes", "DELETE": "yes"},
+    }
+}
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Context:
+    """A receipt with a matrix of a migration for which nothing is specified."""
+    (tmp_path / "m.sql").write_text("CREATE TABLE hours (a int);\n", encoding="utf-8")
+    receipt = {
+        "type": "receipt",
+        "id": "abc",
+        "subjects": {"m.sql": sha256_file(tmp_path / "m.sql")},
+        "statement": {"ticket": "", "text": "x"},
+        "claims": [{"verdict": "proven", "evidence": {"matrix": MATRIX, "base": "bare schema"}}],
+    }
+    return Context(root=tmp_path, history=(receipt,))
+
+
+def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Context) -> None:
+    (panel,) = grids(recorded, ["m.sql"])
+    (grid,) = panel.blocks
+    assert isinstance(grid, Grid)
+    head, anon, service = grid.rows
+    assert head[0].text == "hours"
+    tones = [cell.tone for cell in anon[1:]]
+    assert tones == [Tone.BAD, Tone.QUIET, Tone.DOUBT, Tone.QUIET]
+    assert anon[1].text == "LEAK: yes"
+    assert {cell.tone for cell in service[1:]} == {Tone.PLAIN}
+    assert panel.warnings == ("anon can SELECT hours.",)
+    assert any("receipt abc" in line for line in panel.words)
+
+
+def test_a_matrix_of_another_text_is_not_shown(recorded: Context) -> None:
+    (recorded.root / "m.sql").write_text("this is no SQL\n", encoding="utf-8")
+    assert list(grids(recorded, ["m.sql"])) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from agents.checks.data_subjects import Amount, Data, data_files, each, with_problems
 from agents.datatable import (
     cell_faults,
@@ -32,7 +34,7 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
     """Counts rows with every required column and an outcome figure, all cells well typed."""
 
     def judge(data: Data) -> Result:
-        faults = list(cell_faults(data.sheet, data.table))
+        faults = [*cell_faults(data.sheet, data.table), *_repeated(data)]
         if faults:
             return with_problems(data, "rows that cannot be counted on", faults)
         rule = completeness(data.table, data.sheet.columns)
@@ -60,13 +62,24 @@ def has_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
     """Counts the rows of the right width."""
 
     def judge(data: Data) -> Result:
-        if data.sheet.faults:
-            return with_problems(data, "rows that cannot be counted on", data.sheet.faults)
+        faults = [*data.sheet.faults, *_repeated(data)]
+        if faults:
+            return with_problems(data, "rows that cannot be counted on", faults)
         rows = len(data.sheet.rows)
         verdict = proven if wanted.holds(rows) else failed
         return verdict(f"{data.path}: {rows} rows, wanted {wanted}", data.path, rows=rows)
 
     return each(data_files(ctx, path), judge)
+
+
+def _repeated(data: Data) -> Iterator[Fault]:
+    """Rows that say in every cell what another one says: they count once."""
+    first: dict[tuple[str, ...], int] = {}
+    for row in data.sheet.rows:
+        cells = tuple(row.cells.values())
+        if cells in first:
+            yield Fault(row.line, "", f"the same row as line {first[cells]}")
+        first.setdefault(cells, row.line)
 
 
 @check(

@@ -10,7 +10,9 @@ judged.
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 
 from agents.checks.data_subjects import delivered_paths, known_tables
@@ -44,6 +46,14 @@ _PERSONAL = re.compile(
 
 _FORMS = (
     ("a mail address", re.compile(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")),
+    (
+        "a mail address in disguise",
+        re.compile(
+            r"[\w.+-]+\s*[\[({<]\s*at\s*[\])}>]\s*[\w-]+(?:\s*(?:\.|[\[({<]\s*dot\s*[\])}>])\s*[\w-]+)+"
+            r"|\b[\w.+-]+ at [\w-]+ dot [a-z]{2,}\b",
+            re.IGNORECASE,
+        ),
+    ),
     (
         "a social security number",
         re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-\d{2}-\d{4}(?![\d-])"),
@@ -156,8 +166,10 @@ def personal_data(ctx: Context, path: str) -> Iterator[Fault]:
         return
     if suffix.endswith(".py"):
         yield from _in_strings(_python_strings(text))
+        yield from _in_comments(_python_comments(text))
     elif suffix.endswith(".sql"):
-        yield from _in_strings(_sql_strings(text))
+        yield from _in_strings(_sql_tokens(text, "SCONST", "XCONST", "BCONST", "USCONST"))
+        yield from _in_comments(_sql_tokens(text, "SQL_COMMENT", "C_COMMENT"))
     else:
         yield from _in_strings(list(enumerate(text.splitlines(), 1)))
 
@@ -181,6 +193,25 @@ def _in_strings(strings: Sequence[tuple[int, str]]) -> Iterator[Fault]:
             yield Fault(line, "", what)
 
 
+def _in_comments(comments: Sequence[tuple[int, str]]) -> Iterator[Fault]:
+    """Like strings; but the mail address of a program's author is no secret."""
+    for line, text in comments:
+        for what in personal_forms(text):
+            if not what.startswith("a mail address"):
+                yield Fault(line, "", what)
+
+
+def _python_comments(text: str) -> list[tuple[int, str]]:
+    found = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                found.append((token.start[0], token.string))
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return found
+
+
 def _python_strings(text: str) -> list[tuple[int, str]]:
     try:
         tree = ast.parse(text)
@@ -193,15 +224,12 @@ def _python_strings(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _sql_strings(text: str) -> list[tuple[int, str]]:
+def _sql_tokens(text: str, *kinds: str) -> list[tuple[int, str]]:
+    """(line, text) of the tokens of these kinds; every line of what cannot be read."""
     from agents.sql.parse import line_at, tokens
 
     try:
         found = tokens(text)
     except OrchestrateError:
         return list(enumerate(text.splitlines(), 1))
-    return [
-        (line_at(text, t.start), text[t.start : t.end + 1])
-        for t in found
-        if t.name in ("SCONST", "XCONST", "BCONST", "USCONST")
-    ]
+    return [(line_at(text, t.start), text[t.start : t.end + 1]) for t in found if t.name in kinds]

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from agents.build.schema import sql_texts
 from agents.checks.code_subjects import (
@@ -19,7 +20,15 @@ from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
 from agents.checks.python_scopes import read_program
 from agents.checks.subjects import migration_paths
 from agents.closure import closure
-from agents.lab.client import Trial, content, laboratory, make_schema, trial
+from agents.lab.client import (
+    Trial,
+    Visit,
+    content,
+    laboratory,
+    make_schema,
+    refused,
+    trial,
+)
 from agents.runs import Run, SparedCopy, tree_copy
 from agents.sql.header import Header
 from agents.sql.parse import SqlError, parse_migration
@@ -108,7 +117,30 @@ def handled(ctx: Context, paths: Iterable[str]) -> Result:
     if bad:
         shown = "; ".join(map(str, bad[:_MAX_LISTED]))
         return failed(f"{len(bad)} of {len(calls)} calls: {shown}", *wanted)
+    blithe = [path for path in wanted if succeeds_without_its_database(ctx, path)]
+    if blithe:
+        said = f"{', '.join(blithe)}: ends with success though the database refuses every write"
+        return failed(said, *wanted)
     return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
+
+
+def succeeds_without_its_database(ctx: Context, path: str) -> bool:
+    """Whether a script that writes rows ends with exit code 0 where it cannot write any."""
+    if not trial_of(ctx, path).added:
+        return False
+
+    def make() -> Visit:
+        with _spared(ctx).of(ctx.root) as copy:
+            return refused(
+                ctx.services,
+                path,
+                cwd=copy,
+                schema=tuple(_schema(ctx)),
+                libraries=_libraries(ctx, path),
+            )
+
+    visit: Visit = ctx.services.share(("seed-refused", *_trial_key(ctx, path)), make)
+    return visit.run.ok
 
 
 def trial_of(ctx: Context, path: str) -> Trial:
@@ -116,18 +148,26 @@ def trial_of(ctx: Context, path: str) -> Trial:
 
     Raises LabError if the tables cannot be made.
     """
-    schema = tuple(_schema(ctx))
 
     def make() -> Trial:
-        libraries = _libraries(ctx, path)
-        spared: SparedCopy = ctx.services.share("spared-copy", SparedCopy, SparedCopy.close)
-        with spared.of(ctx.root) as copy:
+        libraries, schema = _libraries(ctx, path), tuple(_schema(ctx))
+        with _spared(ctx).of(ctx.root) as copy:
             return trial(ctx.services, path, cwd=copy, schema=schema, libraries=libraries)
 
+    found: Trial = ctx.services.share(("seed-trial", *_trial_key(ctx, path)), make)
+    return found
+
+
+def _spared(ctx: Context) -> SparedCopy:
+    copies: SparedCopy = ctx.services.share("spared-copy", SparedCopy, SparedCopy.close)
+    return copies
+
+
+def _trial_key(ctx: Context, path: str) -> tuple[Any, ...]:
+    """What a trial depends on: the bytes that the script takes in, and the tables."""
     taken_in = (path, *closure(ctx.root, path))
     bytes_of = tuple((p, sha256_file(ctx.path(p))) for p in taken_in)
-    found: Trial = ctx.services.share(("seed-trial", ctx.root, bytes_of, schema), make)
-    return found
+    return ctx.root, bytes_of, tuple(_schema(ctx))
 
 
 def _schema(ctx: Context) -> Iterator[str]:
@@ -182,7 +222,7 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
         run = visit.run
         sent = [row.get(column) for _, rows in visit.writes for row in rows if column in row]
         if not sent:
-            return _silent(path, run, f"no row with {column} was written")
+            return _silent(ctx, path, run, f"no row with {column} was written")
         repeated = len(sent) - len(set(map(str, sent)))
         if repeated:
             return failed(
@@ -194,11 +234,18 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
     return proven(f"{'; '.join(details)} (the source repeats records across pages)", *paths)
 
 
-def _silent(path: str, run: Run, what: str) -> Result:
-    """A run that wrote nothing: failed where the program broke, else nothing is known."""
-    if run.code == 0:
+def _silent(ctx: Context, path: str, run: Run, what: str) -> Result:
+    """A run that wrote nothing: nothing is known only while data for it has yet to come."""
+    if run.code == 0 and _awaits_data(ctx):
         return unproven(f"{path}: {what} in a trial run", path, **run.to_dict())
     return failed(f"{path}: {what} ({run.ending})", path, **run.to_dict())
+
+
+def _awaits_data(ctx: Context) -> bool:
+    """Whether a data file that the workflow has delivered is not there yet."""
+    every = ctx.workflow.deliverables if ctx.workflow else ()
+    named = [d.path for _, d in every if d.path.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    return any(not ctx.path(path).is_file() for path in named)
 
 
 def _writers_of(
@@ -249,7 +296,7 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
         run = visit.run
         sizes = [len(rows) for _, rows in visit.writes]
         if not sizes and run.code != 0:
-            return _silent(path, run, "nothing was written")
+            return _silent(ctx, path, run, "nothing was written")
         if any(n > size for n in sizes):
             return failed(f"{path} wrote {max(sizes)} rows at once", path, **run.to_dict())
         if sum(sizes) > size and len(sizes) > 1:
@@ -342,7 +389,7 @@ def seeds_twice_alike(ctx: Context, path: str) -> Result:
     tried = trial_of(ctx, path)
     counts = tried.added
     if not counts:
-        return _silent(path, tried.first.run, "nothing was written")
+        return _silent(ctx, path, tried.first.run, "nothing was written")
     if tried.after_second != tried.after_first:
         then, now = dict(tried.after_first.rows), dict(tried.after_second.rows)
         detail = f"a second run of {path} changed the rows: {then}, then {now}"

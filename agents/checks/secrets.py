@@ -49,8 +49,20 @@ def secrets_in(path: Path) -> Iterator[tuple[int, str]]:
     yield from secrets_in_text(text)
 
 
+#: where a literal goes on in the next one: `"ab" + "cd"`, `"ab" "cd"`, a line end between them
+_SEAM = re.compile(r"""(["'`])[ \t]*(?:\+|\.|\|\||\\)?\s*(?:\+|\|\|)?[ \t]*\1""")
+
+
 def secrets_in_text(text: str) -> Iterator[tuple[int, str]]:
-    """The same for a text."""
+    """The same for a text. Literals that are put together are read as one, too."""
+    plain = list(_secrets(text))
+    yield from plain
+    joined = _SEAM.sub(lambda seam: "\n" * seam.group().count("\n"), text)
+    known = {what for _, what in plain}
+    yield from ((n, f"{what}, in parts") for n, what in _secrets(joined) if what not in known)
+
+
+def _secrets(text: str) -> Iterator[tuple[int, str]]:
     for what, form in _FORMS:
         for found in form.finditer(text):
             if "value" not in form.groupindex or not _STAND_IN.search(found["value"]):

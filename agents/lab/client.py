@@ -182,6 +182,20 @@ def trial(
         return Trial(first, second, before, after_first, content(database))
 
 
+def refused(
+    services: Services, script: str, *, cwd: Path, schema: Sequence[str], libraries: Iterable[str]
+) -> Visit:
+    """Run the script once on a database that has the tables and refuses every write."""
+    with scratch(services).database() as database:
+        make_schema(database, schema)
+        with database.connect() as owner:
+            owner.execute(
+                f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
+            )
+        lab = laboratory(services)
+        return lab.run(script, cwd=cwd, database=database, libraries=tuple(libraries))
+
+
 def make_schema(database: Database, schema: Sequence[str]) -> None:
     """Run the SQL texts in the database as its owner. Raises LabError naming what is refused."""
     import psycopg

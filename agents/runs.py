@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.checks import Services
 from orchestrator.errors import OrchestrateError
+from orchestrator.files import sha256_file
 
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(
@@ -108,21 +110,39 @@ class SparedCopy:
 def _stamp(root: Path) -> str:
     """A digest over the names, sizes and times of the files that a copy has."""
     digest = hashlib.sha256()
-
-    def walk(folder: str) -> None:
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.name in _LEFT_OUT or entry.is_symlink():
-                    continue
-                if entry.is_dir():
-                    walk(entry.path)
-                else:
-                    stat = entry.stat()
-                    told = (entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-                    digest.update(repr(told).encode("utf-8", "surrogateescape"))
-
-    walk(str(root))
+    for entry in _files(str(root)):
+        stat = entry.stat()
+        told = (entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
+        digest.update(repr(told).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",)) -> str:
+    """A digest over the names and bytes of the files that a copy has, or of some kinds of them."""
+
+    def read() -> str:
+        digest = hashlib.sha256()
+        for entry in _files(str(root)):
+            if entry.name.endswith(suffixes):
+                told = (os.path.relpath(entry.path, root), sha256_file(Path(entry.path)))
+                digest.update(repr(told).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    found: str = services.share(("tree-digest", _stamp(root), suffixes), read)
+    return found
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    """The files that a copy has, in order."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            if entry.name in _LEFT_OUT or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                if not entry.name.endswith(".egg-info"):
+                    yield from _files(entry.path)
+            elif entry.is_file():
+                yield entry
 
 
 @dataclass

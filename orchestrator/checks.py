@@ -13,12 +13,12 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from orchestrator.agent import MemberInfo
 from orchestrator.errors import OrchestrateError, UsageError
@@ -26,6 +26,11 @@ from orchestrator.patterns import TYPES as TYPES
 from orchestrator.patterns import compile_pattern
 from orchestrator.patterns import parameter_type as parameter_type
 from orchestrator.workflow import Stage, Statement, Workflow
+
+if TYPE_CHECKING:
+    from orchestrator.memo import Memo
+
+T = TypeVar("T")
 
 
 class Verdict(StrEnum):
@@ -97,7 +102,9 @@ def not_applicable(detail: str) -> Result:
 class Services:
     """Things that several checks of one run share (a server, a parsed file), made once."""
 
-    def __init__(self) -> None:
+    def __init__(self, memo: Memo | None = None) -> None:
+        #: keeps what `remember` makes for later runs; None: nothing is kept
+        self.memo = memo
         self._made: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -115,6 +122,29 @@ class Services:
                 if close is not None:
                     self._closers.append(lambda: close(thing))
             return self._made[key]
+
+    def remember(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
+        """`make()` once per key, in later runs too.
+
+        The key has to hold all that the result depends on, as bytes or digests and not as paths
+        alone: what is found under it is taken for what `make()` would give. `kind` is a dataclass
+        or a type of plain data.
+        """
+        return cast(T, self.share(("remembered", key), lambda: self._remembered(key, kind, make)))
+
+    def _remembered(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
+        if self.memo is None:
+            return make()
+        from pydantic import TypeAdapter, ValidationError
+
+        adapter = TypeAdapter(kind)
+        kept = self.memo.get(repr(key))
+        if kept is not None:
+            with suppress(ValidationError):
+                return adapter.validate_json(kept)
+        made = make()
+        self.memo.put(repr(key), adapter.dump_json(made))
+        return made
 
     def close(self) -> None:
         """Close what was made, last first."""

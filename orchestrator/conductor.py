@@ -22,6 +22,7 @@ from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.gate import Gate, Receipt
+from orchestrator.memo import user_memo
 from orchestrator.plan import Plan, make_plan
 from orchestrator.questions import Answer
 from orchestrator.report import family_status, inbox_entry
@@ -258,9 +259,12 @@ class Conductor:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def verify(self, id: str) -> list[Verified]:
-        """Prove everything that has a receipt again, on today's tree (DESIGN 6.5)."""
-        with self.case(id, settle=False) as case:
+    def verify(self, id: str, *, fresh: bool = False) -> list[Verified]:
+        """Prove everything that has a receipt again, on today's tree (DESIGN 6.5).
+
+        What ran on the very same bytes before is not run again, unless `fresh`.
+        """
+        with self.case(id, settle=False, fresh=fresh) as case:
             return verify(case)
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
@@ -315,14 +319,19 @@ class Conductor:
         *,
         create: bool = False,
         settle: bool = True,
+        fresh: bool = False,
     ) -> Iterator[Case]:
-        """The family under its lock, settled, with its workflow read and its checks loaded."""
+        """The family under its lock, settled, with its workflow read and its checks loaded.
+
+        `fresh`: nothing is taken from earlier runs.
+        """
         parent = self._parent_of(id)
         committer = Committer(self.board.root) if self.settings.git.commit else None
         if committer is not None:
             committer.require_quiet()
         state = self.board.root / ".orchestrate" / "state"
-        with family_lock(state, parent) as lock, Services() as services:
+        memo = None if fresh else user_memo()
+        with family_lock(state, parent) as lock, Services(memo) as services:
             family = Family(self.board, parent, committer)
             family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
             family.on_notice = lambda text: self.listener(Progress("notice", text))

@@ -7,11 +7,12 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agents.build.hook import client_in
-from agents.checks.node import Toolchain, compiler_errors, project
+from agents.checks.node import Toolchain, compiler_errors, project, world
 from agents.runs import run
+from orchestrator.checks import Services
 
 _PROBE = Path(__file__).resolve().parents[1] / "templates" / "checks" / "hook_probe.cjs"
 _LIMIT_SECONDS = 30
@@ -21,6 +22,7 @@ Answers = dict[str, dict[str, dict[str, Any]]]
 
 
 def probe(
+    services: Services,
     tools: Toolchain,
     module: Path,
     functions: Mapping[str, Sequence[Any]],
@@ -33,22 +35,41 @@ def probe(
     With `scenarios` the client is a fake that gives each scenario's answer; with `client` (library,
     url, key) it is a real one.
     """
-    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
-        place = Path(folder).resolve()
-        compiled = _emit(tools, place, module)
-        if isinstance(compiled, str):
-            return compiled
-        used = client_in(module.read_text(encoding="utf-8-sig", errors="replace"))
-        job = {
-            "module": str(compiled),
-            "import": used.module if used else "",
-            "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
-            "scenarios": scenarios or {"real": {}},
-            "client": client,
-        }
-        file = place / "job.json"
-        file.write_text(json.dumps(job), encoding="utf-8")
-        ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
+
+    def make() -> Answers | str:
+        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+            return _called(tools, Path(folder).resolve(), module, functions, scenarios, client)
+
+    if client is not None:
+        return make()
+    given = json.dumps([{n: list(a) for n, a in functions.items()}, scenarios], sort_keys=True)
+    key = ("probe", str(module), given, *world(services, tools))
+    kind: Any = Answers | str
+    return cast("Answers | str", services.remember(key, kind, make))
+
+
+def _called(
+    tools: Toolchain,
+    place: Path,
+    module: Path,
+    functions: Mapping[str, Sequence[Any]],
+    scenarios: Mapping[str, Mapping[str, Any]] | None,
+    client: Mapping[str, str] | None,
+) -> Answers | str:
+    compiled = _emit(tools, place, module)
+    if isinstance(compiled, str):
+        return compiled
+    used = client_in(module.read_text(encoding="utf-8-sig", errors="replace"))
+    job = {
+        "module": str(compiled),
+        "import": used.module if used else "",
+        "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
+        "scenarios": scenarios or {"real": {}},
+        "client": client,
+    }
+    file = place / "job.json"
+    file.write_text(json.dumps(job), encoding="utf-8")
+    ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
     try:
         answers: Answers = json.loads(ended.out)
     except ValueError:
@@ -74,7 +95,7 @@ def _emit(tools: Toolchain, place: Path, module: Path) -> Path | str:
         "jsx": "react-jsx",
     }
     config = project(tools, place, [module], **options)
-    ended = tools.compile("-p", str(config.config), cwd=place)
+    ended = tools.compile("-p", str(config), cwd=place)
     compiled = out / module.relative_to(tools.root).with_suffix(".js")
     if compiled.is_file():
         _without_import_meta(out)

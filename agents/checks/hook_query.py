@@ -82,7 +82,7 @@ def _asked(
         name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
         for name, signature in functions.items()
     }
-    answers = probe(tools, ctx.path(path), marked, scenarios=_NOTHING)
+    answers = probe(ctx.services, tools, ctx.path(path), marked, scenarios=_NOTHING)
     if isinstance(answers, str):
         return answers
     found: Asked = {}
@@ -127,7 +127,7 @@ def _answers(
         with RestStandIn(as_user(database.uri, AUTHENTICATOR), secrets.token_hex(24)) as server:
             url = server.start()
             client = {"library": library, "url": url, "key": server.token("authenticated")}
-            return probe(tools, ctx.path(path), given, client=client)
+            return probe(ctx.services, tools, ctx.path(path), given, client=client)
 
 
 def _arguments(

@@ -76,7 +76,7 @@ def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
     if any(name not in declared for name in names):
         return unproven(f"{path}: a function without a declared return type", path)
     calls = {name: [_argument(p.type) for p in declared[name].parameters] for name in names}
-    answers = probe(tools, ctx.path(path), calls, scenarios=_SCENARIOS)
+    answers = probe(ctx.services, tools, ctx.path(path), calls, scenarios=_SCENARIOS)
     if isinstance(answers, str):
         return failed(f"{path}: {answers}", path)
     faults = [

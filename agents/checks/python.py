@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,24 +18,21 @@ from agents.checks.code_subjects import (
 from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
 from agents.checks.python_scopes import read_program
 from agents.checks.subjects import migration_paths
-from agents.closure import closure
 from agents.lab.client import (
     Trial,
-    Visit,
     content,
-    laboratory,
+    laboratories,
     make_schema,
-    refused,
     trial,
 )
-from agents.runs import Run, SparedCopy, tree_copy
+from agents.runs import Run, tree_digest
 from agents.sql.header import Header
 from agents.sql.parse import SqlError, parse_migration
 from agents.sql.scratch import scratch
 from agents.sql.series import earlier, read_sql, series
 from agents.sql.transform import make_rerunnable
 from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
-from orchestrator.files import sha256_file
+from orchestrator.files import sha256_bytes
 from orchestrator.workflow import Workflow
 
 _MAX_LISTED = 5
@@ -105,9 +101,9 @@ def handled(ctx: Context, paths: Iterable[str]) -> Result:
     if isinstance(files, Result):
         return files
     calls: list[OutsideCall] = []
-    for file in files:
+    for path, file in zip(wanted, files, strict=True):
         try:
-            calls.extend(outside_calls(ctx.root.resolve(), file))
+            calls.extend(_outside_calls(ctx, path, file))
         except (SyntaxError, UnicodeDecodeError) as exc:
             return failed(f"{file.name} cannot be parsed: {exc}", *wanted)
     calls = list(dict.fromkeys(calls))
@@ -124,23 +120,17 @@ def handled(ctx: Context, paths: Iterable[str]) -> Result:
     return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
 
 
+def _outside_calls(ctx: Context, path: str, file: Path) -> list[OutsideCall]:
+    key = ("outside-calls", path, tree_digest(ctx.services, ctx.root, (".py",)))
+    return ctx.services.remember(
+        key, list[OutsideCall], lambda: outside_calls(ctx.root.resolve(), file)
+    )
+
+
 def succeeds_without_its_database(ctx: Context, path: str) -> bool:
     """Whether a script that writes rows ends with exit code 0 where it cannot write any."""
-    if not trial_of(ctx, path).added:
-        return False
-
-    def make() -> Visit:
-        with _spared(ctx).of(ctx.root) as copy:
-            return refused(
-                ctx.services,
-                path,
-                cwd=copy,
-                schema=tuple(_schema(ctx)),
-                libraries=_libraries(ctx, path),
-            )
-
-    visit: Visit = ctx.services.share(("seed-refused", *_trial_key(ctx, path)), make)
-    return visit.run.ok
+    refused = trial_of(ctx, path).refused
+    return refused is not None and refused.run.ok
 
 
 def trial_of(ctx: Context, path: str) -> Trial:
@@ -151,23 +141,14 @@ def trial_of(ctx: Context, path: str) -> Trial:
 
     def make() -> Trial:
         libraries, schema = _libraries(ctx, path), tuple(_schema(ctx))
-        with _spared(ctx).of(ctx.root) as copy:
-            return trial(ctx.services, path, cwd=copy, schema=schema, libraries=libraries)
+        return trial(ctx.services, ctx.root, path, schema=schema, libraries=libraries)
 
-    found: Trial = ctx.services.share(("seed-trial", *_trial_key(ctx, path)), make)
-    return found
-
-
-def _spared(ctx: Context) -> SparedCopy:
-    copies: SparedCopy = ctx.services.share("spared-copy", SparedCopy, SparedCopy.close)
-    return copies
+    return ctx.services.remember(("seed-trial", *_trial_key(ctx, path)), Trial, make)
 
 
 def _trial_key(ctx: Context, path: str) -> tuple[Any, ...]:
-    """What a trial depends on: the bytes that the script takes in, and the tables."""
-    taken_in = (path, *closure(ctx.root, path))
-    bytes_of = tuple((p, sha256_file(ctx.path(p))) for p in taken_in)
-    return ctx.root, bytes_of, tuple(_schema(ctx))
+    """What a trial depends on: every file that the script could read, and the tables."""
+    return path, tree_digest(ctx.services, ctx.root), sha256_bytes("\0".join(_schema(ctx)).encode())
 
 
 def _schema(ctx: Context) -> Iterator[str]:
@@ -269,11 +250,7 @@ def _writers_of(
 
 def _mentions(ctx: Context, file: Path, word: str) -> bool:
     """Whether a string of the program or of a module that it imports is `word`, comments aside."""
-    for source in read_program(ctx.root.resolve(), file):
-        nodes = ast.walk(source.tree)
-        if any(isinstance(node, ast.Constant) and node.value == word for node in nodes):
-            return True
-    return False
+    return any(word in source.strings for source in read_program(ctx.root.resolve(), file))
 
 
 @check(
@@ -324,14 +301,15 @@ def handles_missing_input(ctx: Context, path: str) -> Result:
 
 def missing_input(ctx: Context, path: str) -> Result:
     """How the script ends when its CSV is not there."""
-    with tree_copy(ctx.root) as copy, scratch(ctx.services).database() as database:
+    with (
+        laboratories(ctx.services).one(ctx.root) as (lab, copy),
+        scratch(ctx.services).database() as database,
+    ):
         for data in copy.rglob("*.csv"):
             data.unlink()
         make_schema(database, tuple(_schema(ctx)))
         before = content(database)
-        visit = laboratory(ctx.services).run(
-            path, cwd=copy, database=database, libraries=_libraries(ctx, path)
-        )
+        visit = lab.run(path, cwd=copy, database=database, libraries=_libraries(ctx, path))
         after = content(database)
     run = visit.run
     if run.code != 0 or "Traceback" in run.err:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,6 +65,8 @@ class Source:
     origins: frozenset[str] = frozenset()
     #: dotted names of modules that may be the workspace's own
     modules: frozenset[str] = frozenset()
+    #: what its string constants say
+    strings: frozenset[str] = frozenset()
     scopes: list[Scope] = field(default_factory=list)
     #: the calls that leave the process
     outside: set[ast.Call] = field(default_factory=set)
@@ -75,6 +78,8 @@ def read_program(root: Path, script: Path) -> list[Source]:
     Raises SyntaxError for a module that does not parse.
     """
     sources: dict[Path, Source] = {}
+    folders = tuple(dict.fromkeys((root, script.parent)))
+    own = {name.partition(".")[0] for folder in folders for name in os.listdir(folder)}  # noqa: PTH208
     queue = [script]
     while queue:
         file = queue.pop(0)
@@ -83,7 +88,8 @@ def read_program(root: Path, script: Path) -> list[Source]:
         path = file.relative_to(root).as_posix()
         sources[file] = source = _source(path, file.read_text(encoding="utf-8-sig"))
         for dotted in sorted(source.modules):
-            queue.extend(_files_of(dotted, (root, script.parent)))
+            if dotted.lstrip(".").partition(".")[0] in own:
+                queue.extend(_files_of(dotted, folders))
     return list(sources.values())
 
 
@@ -93,7 +99,9 @@ def _source(path: str, text: str) -> Source:
     tree = ast.parse(text, path)
     imports = imported_names(tree)
     modules = frozenset(_imported(tree, PurePosixPath(path)))
-    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), modules)
+    constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    strings = frozenset(value for value in constants if isinstance(value, str))
+    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), modules, strings)
     _Collector(source).visit(tree)
     return source
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,13 @@ from agents.checks.code_subjects import (
     specs,
     ticket_texts,
 )
-from agents.checks.node import compiler_errors, compiler_findings, project, toolchain
+from agents.checks.node import (
+    compiled,
+    compiler_errors,
+    compiler_findings,
+    library_types,
+    toolchain,
+)
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
 SUFFIXES = (".ts", ".tsx")
@@ -77,14 +82,12 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     tools = toolchain(ctx.root.resolve())
     if tools.missing:
         return unproven(tools.missing, *wanted)
-    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
-        place = Path(folder).resolve()
-        config = project(tools, place, files)
-        ended = tools.compile("--noEmit", "-p", str(config.config), cwd=place)
+    ended = compiled(ctx.services, tools, files, {})
     if not ended.ok:
         return failed(compiler_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
     detail = (
-        f"tsc --noEmit --strict: no errors in {', '.join(wanted)} (client types: {config.types})"
+        f"tsc --noEmit --strict: no errors in {', '.join(wanted)} "
+        f"(client types: {library_types(tools)})"
     )
     return proven(detail, *wanted, command=list(ended.arguments), exit=ended.code)
 
@@ -161,12 +164,7 @@ def _assert_types(
     equations, tables = type_equations(ctx, file, wanted, only)
     if only and not tables:
         return unproven(f"no table of the workflow belongs to interface {only}", path)
-    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
-        place = Path(folder).resolve()
-        proof = place / "equations.ts"
-        proof.write_text(equations, encoding="utf-8")
-        config = project(tools, place, [file, proof])
-        ended = tools.compile("--noEmit", "-p", str(config.config), cwd=place)
+    ended = compiled(ctx.services, tools, [file], {"equations.ts": equations})
     if not ended.ok:
         return failed(_unequal(ended.text, equations, ctx.root), path, **ended.to_dict())
     parts = [f"{len(wanted)} functions as specified: {', '.join(s.name for s in wanted)}"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import queue
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from agents.runs import Run, bare_environment, kill_group
+from agents.runs import Run, SparedCopy, bare_environment, kill_group
 from agents.sql.scratch import Database, scratch
 from orchestrator.checks import Services
 from orchestrator.errors import OrchestrateError
@@ -63,6 +66,8 @@ class Trial:
 
     first: Visit
     second: Visit
+    #: a third run, on emptied tables that refuse every write; None if the first added nothing
+    refused: Visit | None
     #: before the first run, after it, and after the second
     before: Content
     after_first: Content
@@ -109,7 +114,11 @@ class Laboratory:
             "preload": [name for name in _SLOW if name in set(libraries)],
             "limit": limit,
             # the copy is thrown away: its second run may use what the first compiled
-            "env": {**bare_environment(cwd), "PYTHONDONTWRITEBYTECODE": ""},
+            "env": {
+                **bare_environment(cwd),
+                "PYTHONDONTWRITEBYTECODE": "",
+                "PYTHONPATH": str(cwd),
+            },
             "database": None if database is None else as_user(database.uri, OWNER),
         }
         with self._lock:
@@ -159,41 +168,75 @@ class Laboratory:
             self._server = None
 
 
-def laboratory(services: Services) -> Laboratory:
-    """The laboratory that all checks of one session share."""
-    shared: Laboratory = services.share("laboratory", Laboratory, Laboratory.close)
+class Laboratories:
+    """As many laboratories as there are processors to use, each with a copy of the workspace."""
+
+    def __init__(self, most: int | None = None) -> None:
+        most = most or max(1, min(4, os.cpu_count() or 1))
+        self._all = [(Laboratory(), SparedCopy()) for _ in range(most)]
+        self._free: queue.LifoQueue[tuple[Laboratory, SparedCopy]] = queue.LifoQueue()
+        for each in self._all:
+            self._free.put(each)
+
+    @contextmanager
+    def one(self, root: Path) -> Iterator[tuple[Laboratory, Path]]:
+        """A free laboratory, and a copy of the workspace for its scripts."""
+        lab, spared = self._free.get()
+        try:
+            with spared.of(root) as copy:
+                yield lab, copy
+        finally:
+            self._free.put((lab, spared))
+
+    def close(self) -> None:
+        """Stop the processes, remove the copies."""
+        for lab, spared in self._all:
+            lab.close()
+            spared.close()
+
+
+def laboratories(services: Services) -> Laboratories:
+    """The laboratories that all checks of one session share."""
+    shared: Laboratories = services.share("laboratories", Laboratories, Laboratories.close)
     return shared
 
 
 def trial(
-    services: Services, script: str, *, cwd: Path, schema: Sequence[str], libraries: Iterable[str]
+    services: Services, root: Path, script: str, *, schema: Sequence[str], libraries: Iterable[str]
 ) -> Trial:
-    """Run the script twice on a disposable database that has this schema.
+    """Run the script on a disposable database with this schema: twice, and once where it may not
+    write.
 
     Raises LabError if the schema cannot be made.
     """
-    lab, wanted = laboratory(services), tuple(libraries)
-    with scratch(services).database() as database:
+    wanted = tuple(libraries)
+    with (
+        laboratories(services).one(root) as (lab, copy),
+        scratch(services).database() as database,
+    ):
+
+        def visit() -> Visit:
+            return lab.run(script, cwd=copy, database=database, libraries=wanted)
+
         make_schema(database, schema)
         before = content(database)
-        first = lab.run(script, cwd=cwd, database=database, libraries=wanted)
+        first = visit()
         after_first = content(database)
-        second = lab.run(script, cwd=cwd, database=database, libraries=wanted)
-        return Trial(first, second, before, after_first, content(database))
+        second = visit()
+        after_second = content(database)
+        refused = None
+        if after_first != before:
+            _refuse_writes(database)
+            refused = visit()
+        return Trial(first, second, refused, before, after_first, after_second)
 
 
-def refused(
-    services: Services, script: str, *, cwd: Path, schema: Sequence[str], libraries: Iterable[str]
-) -> Visit:
-    """Run the script once on a database that has the tables and refuses every write."""
-    with scratch(services).database() as database:
-        make_schema(database, schema)
-        with database.connect() as owner:
-            owner.execute(
-                f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
-            )
-        lab = laboratory(services)
-        return lab.run(script, cwd=cwd, database=database, libraries=tuple(libraries))
+def _refuse_writes(database: Database) -> None:
+    """Empty the tables, and let nobody write from now on."""
+    with database.connect() as owner:
+        for table, _ in owner.execute(_TABLES).fetchall():
+            owner.execute(f"TRUNCATE {table} CASCADE")
+        owner.execute(f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on')
 
 
 def make_schema(database: Database, schema: Sequence[str]) -> None:

@@ -107,7 +107,8 @@ def fast_clock() -> None:
 def run_script(script: str, arguments: list[str]) -> None:
     """Prepare the process and run the script as `__main__`."""
     sys.argv = [script, *arguments]
-    sys.path.insert(0, str(Path(script).resolve().parent))
+    # as an effect has it: the tree's own packages come before installed ones of the same name
+    sys.path[:0] = [str(Path(script).resolve().parent), str(Path.cwd())]
     fast_clock()
     redirect_urllib()
     for library, redirect in _REDIRECTS.items():

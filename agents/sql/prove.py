@@ -128,9 +128,8 @@ def prove(text: str, services: Services, *, base: Mapping[str, str] | None = Non
     left out and noted. One proof is made per text and base, and shared through `services`.
     """
     earlier = dict(base or {})
-    key = (_sha(text), tuple((n, _sha(s)) for n, s in earlier.items()))
-    proof: Proof = services.share(("sql.proof", key), lambda: _prove(text, services, earlier))
-    return proof
+    key = ("sql.proof", _sha(text), tuple((n, _sha(s)) for n, s in earlier.items()))
+    return services.remember(key, Proof, lambda: _prove(text, services, earlier))
 
 
 def _sha(text: str) -> str:

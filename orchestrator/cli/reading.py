@@ -176,12 +176,19 @@ _TELLING = (
 )
 
 
-def verify(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
+def verify(
+    context: typer.Context,
+    id: TicketId,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run all of it, also what ran on the same bytes before.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Prove again, on today's tree, what was proven.
 
     Exit code 1 if something no longer holds.
     """
-    found = session(context).conductor().verify(id)
+    found = session(context).conductor().verify(id, fresh=fresh)
     if as_json:
         say_json([v.to_dict() for v in found])
     else:

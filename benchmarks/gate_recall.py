@@ -177,6 +177,7 @@ def figures(results: Sequence[Found], before: Verdicts) -> dict[str, Any]:
     return {
         "statements": len(before),
         "proven": sum(verdict is Verdict.PROVEN for verdict, _ in before.values()),
+        "unproven": sum(verdict is Verdict.UNPROVEN for verdict, _ in before.values()),
         "defects": len(broken),
         "caught": len(broken) - len(missed),
         "recall": round(1 - len(missed) / len(broken), 4) if broken else None,

@@ -194,9 +194,14 @@ def nearest(claim: str, checks: Iterable[Check], most: int = 3) -> list[Check]:
     return [check for score, _, check in ranked[:most] if score >= 0.2]
 
 
+_COMMON = frozenset(
+    "has have is are be was were the all each every no not of in on to and or".split()  # noqa: SIM905
+)
+
+
 def _words(text: str) -> set[str]:
-    """The words of a claim, without what it quotes."""
-    return set(re.findall(r"[a-z]{2,}", re.sub(r"`[^`]*`", " ", text.lower())))
+    """The words of a claim that tell it from others, without what it quotes."""
+    return set(re.findall(r"[a-z]{2,}", re.sub(r"`[^`]*`", " ", text.lower()))) - _COMMON
 
 
 def stub(claim: str, near: Iterable[Check] = ()) -> str:

@@ -25,6 +25,7 @@ from orchestrator.checks import Context, Result, check, failed, proven, unproven
     "complete rows",
     "{wanted:amount} complete rows",
     name="csv.complete-rows",
+    version=2,
     examples=(
         "CSV file exists with ≥ 8 complete rows",
         "`data/branches.csv` has at least 5 complete rows",
@@ -56,6 +57,7 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
     "[the] [seed] CSV [file] (exists with|exists and has|has|contains|holds|with) {wanted:amount} "
     "[data] (rows|records)",
     name="csv.rows",
+    version=2,
     examples=("`data/branches.csv` has 10+ rows", "CSV file has exactly 12 rows"),
 )
 def has_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:

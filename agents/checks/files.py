@@ -172,6 +172,7 @@ def _written(ctx: Context) -> Iterator[str]:
     "(secrets|keys|credentials) are (never|not) (hard-coded|hardcoded|committed|in the code)",
     "{path:path} (has|contains) no (secrets|keys|credentials|secrets or keys|hard-coded keys)",
     name="files.no-secrets",
+    version=2,
     examples=("no secrets or keys in delivered files", "secrets are never hard-coded"),
 )
 def no_secrets(ctx: Context, path: str = "") -> Result:

@@ -14,6 +14,7 @@ from orchestrator.checks import SEVERITY, Context, Result, Verdict, check, faile
     "try/except or try/catch)",
     "(all|every) (API/DB|DB/API|API and DB) (calls|call) (have|has) error handling",
     name="code.calls-handled",
+    version=2,
     slow=True,
     examples=("All API/DB calls wrapped in try/catch or try/except",),
 )

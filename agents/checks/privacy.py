@@ -104,6 +104,7 @@ _TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
     "aggregate or anonymized|aggregate and anonymized|de-identified) [benchmark] [data]",
     "every row is [an] (aggregate|anonymized|anonymised|aggregated)",
     name="privacy.no-personal-data",
+    version=2,
     examples=(
         "No PHI/PII — all seeded data is aggregate/anonymized",
         "No PHI — all data is aggregate/anonymized benchmark data",

@@ -80,12 +80,16 @@ def syntax_problem(file: Path) -> str:
     "[all|its|the|their|every] (API|network|database|DB|API/DB|API and database) (calls|call)",
     "{programs:programs} (wrap|wraps) [all|its|the|their|every] "
     "(API|network|database|DB|API/DB) (calls|call) in (try/catch|try/except)",
+    "{path:path} (has|uses) (try/catch|try/except|error handling) around "
+    "[all|its|the|every] (API|network|database|DB|API/DB|API and database) (calls|call)",
     name="python.handled",
+    version=2,
+    slow=True,
     examples=("Python seed script has try/catch around API calls",),
 )
-def calls_are_handled(ctx: Context, programs: tuple[Programs, ...]) -> Result:
+def calls_are_handled(ctx: Context, programs: tuple[Programs, ...] = (), path: str = "") -> Result:
     """Every call to the network or a database stands in a handler that does not swallow."""
-    paths: list[str] = []
+    paths = [path] if path else []
     for phrase in programs:
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
@@ -189,6 +193,7 @@ def _libraries(ctx: Context, path: str) -> set[str]:
     "[before (upsert|upserting|insert|inserting|writing|the upsert)]",
     "[{programs:programs}] (send|sends|upsert|upserts) each {column:name} once",
     name="python.deduplicates",
+    version=2,
     slow=True,
     examples=("Python seed script deduplicates on `nct_id` before upsert",),
 )
@@ -258,6 +263,7 @@ def _mentions(ctx: Context, file: Path, word: str) -> bool:
     "[at most|up to] {size:int} [records|rows]",
     "batch size: {size:int} [records|rows] [per upsert [call]]",
     name="python.batches",
+    version=2,
     slow=True,
     examples=("Batch size: 50 records per upsert call",),
 )
@@ -289,6 +295,7 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
     "{path:path} exits 0 [with a warning] (if|when) [its|the|a] (CSV|file|input|data file) "
     "is (missing|absent|not there)",
     name="python.missing-input",
+    version=2,
     slow=True,
     examples=("`backend/scripts/seed_benchmark_cohorts.py` handles missing CSV gracefully",),
 )
@@ -337,6 +344,7 @@ def _warns(text: str) -> bool:
     "(idempotent seeding|seeding is idempotent)",
     "{programs:programs} can be (run twice|re-run) [without (duplicates|doubling rows)]",
     name="python.idempotent-seeding",
+    version=2,
     slow=True,
     examples=("Python seed scripts are idempotent",),
 )

@@ -17,6 +17,7 @@ parameter_type("syntax", r"JSON|YAML|TOML", str.upper)
     "{path:script} (runs|executes) [(without|with no) (error|errors)|cleanly|successfully]",
     "{path:script} (exits|ends) [with] [(code|status)] 0",
     name="python.runs",
+    version=2,
     slow=True,
     examples=("`tools/report.py` runs without error",),
 )
@@ -38,6 +39,7 @@ def runs_without_error(ctx: Context, path: str) -> Result:
     "{path:script} (can be run|may be run|runs) (twice|again|a second time) "
     "[(without|with no) (error|errors|duplicates|doubling rows|change|changes)]",
     name="python.rerun",
+    version=2,
     slow=True,
     examples=("Running `tools/load.py` again changes nothing", "`tools/load.py` is idempotent"),
 )

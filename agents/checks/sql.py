@@ -182,6 +182,7 @@ def additive(ctx: Context, which: Which | None = None) -> Result:
     "{which:migration} (matches|follows|is as in|conforms to) [the] "
     "(specification|spec|specified schema|workflow)",
     name="sql.valid",
+    version=2,
     examples=("`migrations/059_x.sql` passes schema validation", "The migration applies cleanly"),
 )
 def valid(ctx: Context, which: Which | None = None) -> Result:

@@ -125,6 +125,7 @@ _ALLOW = "(allow|allows|grant|grants|permit|permits)"
     "{tables:tables} (are|is) (READ-ONLY|read only) (for|to) {reader:role}",
     "{verb:verbs} only for {role:role}",
     name="sql.only-for",
+    version=2,
     examples=(
         "RLS policies are present and correct (SELECT only for authenticated users)",
         "All three tables are READ-ONLY for authenticated users",
@@ -191,6 +192,7 @@ _REFUSED = r"\| (test|write|insert|request|it) (fails|is (refused|rejected|denie
     f"RLS (prevents|blocks|denies|stops|refuses) {{role:role}} {{verbs:verbs}} {_REFUSED}",
     "{role:role} {verbs:verbs} (is|are) (prevented|blocked|denied|refused|rejected) [by RLS]",
     name="sql.rls-prevents",
+    version=2,
     examples=("RLS prevents unauthenticated write | Test fails gracefully",),
 )
 def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
@@ -219,6 +221,7 @@ _MAY = "(can|may|is able to|is allowed to)"
     f"{{role:role}} {{can:can}} {{verbs:verbs}} {_WHAT}",
     "{role:role} (has|have) {can:nothing} {verbs:verbs} [access] [to {tables:tables}]",
     name="sql.role-can",
+    version=2,
     examples=("Anonymous users cannot write", "service_role can insert, update and delete"),
 )
 def role_can(
@@ -251,6 +254,7 @@ def role_can(
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",
+    version=2,
     examples=("Only service_role can write",),
 )
 def only_role_can(

@@ -252,6 +252,7 @@ _UNIQUE = "unique (key|index|constraint)"
     "{columns:names} (is|are) unique in {table:name} [table]",
     "{columns:names} (is|are) unique in the {table:name} table",
     name="sql.unique-key",
+    version=2,
     examples=(
         "All three tables have a natural unique key for upsert",
         "nct_id is unique in benchmark_trials",

@@ -39,7 +39,9 @@ def _change(site: Site, change: Callable[[Rows], object], path: str = COHORTS) -
     site.edit(path, edit)
 
 
-def _cell(name: str, column: str, value: str, line: int = 1, path: str = COHORTS, board: int = 0) -> None:
+def _cell(
+    name: str, column: str, value: str, line: int = 1, path: str = COHORTS, board: int = 0
+) -> None:
     """A defect of one cell."""
 
     def change(site: Site) -> None:
@@ -189,7 +191,9 @@ for _name, _value in (
     ("nobody", "Various authors"),
 ):  # fmt: skip
     _cell(f"citation-{_name}", "source_citation", _value)
-_cell("citation-doi-malformed", "source_citation", "Mitchell JM. Nat Med. 2021. doi:10.1038", board=14)
+_cell(
+    "citation-doi-malformed", "source_citation", "Mitchell JM. Nat Med. 2021. doi:10.1038", board=14
+)
 _cell("citation-doi-of-another-paper", "source_citation",
       "Mitchell JM et al. Nat Med. 2021;27:1025. doi:10.1056/NEJMoa2206443", board=14)  # fmt: skip
 _cell("condition-blank", "condition", "")
@@ -325,7 +329,9 @@ def without_place(site: Site) -> None:
 @defect("data.source-unpublished")
 def unpublished(site: Site) -> None:
     """A source that no reader has."""
-    _entries(site, lambda entries: _first(entries, "baseline_mean").update(source="personal estimate"))
+    _entries(
+        site, lambda entries: _first(entries, "baseline_mean").update(source="personal estimate")
+    )
 
 
 @defect("data.figure-and-source-changed-together")
@@ -337,7 +343,10 @@ def changed_together(site: Site) -> None:
 
     _change(site, put)
     _entries(
-        site, lambda entries: _first(entries, "baseline_mean").update(value="51.0", printed="51.0 (6.01)")
+        site,
+        lambda entries: _first(entries, "baseline_mean").update(
+            value="51.0", printed="51.0 (6.01)"
+        ),
     )
 
 
@@ -437,7 +446,9 @@ def longer_note(site: Site) -> None:
 
     def put(rows: Rows) -> None:
         at = rows[0].index("notes")
-        rows[1][at] += " See NCT03537014; published 2021-05-10; 90 randomised; doi:10.1038/s41591-021-01336-3."
+        rows[1][at] += (
+            " See NCT03537014; published 2021-05-10; 90 randomised; doi:10.1038/s41591-021-01336-3."
+        )
 
     _change(site, put)
 

@@ -201,12 +201,18 @@ _delivered("key-of-the-library-wrong", TRIALS, 'KEY = ("nct_id",)', 'KEY = ("tit
 
 # -- a loader by another hand ------------------------------------------------------------------
 
-_loader("insert-in-place-of-upsert", '.upsert(part, on_conflict=KEY)', ".insert(part)", 4)
+_loader("insert-in-place-of-upsert", ".upsert(part, on_conflict=KEY)", ".insert(part)", 4)
 _loader("no-conflict-target", ".upsert(part, on_conflict=KEY)", ".upsert(part)", 4)
 _loader("wrong-conflict-target", 'KEY = "cohort_name,source_citation,modality,condition,instrument"',
         'KEY = "cohort_name"')  # fmt: skip
-_loader("handler-passes", '        print(f"not loaded: {exc}", file=sys.stderr)\n        return 1\n', "        count = len(rows)\n")
-_loader("handler-catches-another-error", "except Exception as exc", "except ZeroDivisionError as exc")
+_loader(
+    "handler-passes",
+    '        print(f"not loaded: {exc}", file=sys.stderr)\n        return 1\n',
+    "        count = len(rows)\n",
+)
+_loader(
+    "handler-catches-another-error", "except Exception as exc", "except ZeroDivisionError as exc"
+)
 _loader("handler-returns-success", "        return 1\n    print", "        return 0\n    print", 5)
 _loader("handler-only-logs", '        print(f"not loaded: {exc}", file=sys.stderr)\n        return 1\n',
         '        print(f"not loaded: {exc}", file=sys.stderr)\n        count = len(rows)\n', 5)  # fmt: skip
@@ -216,37 +222,77 @@ _loader("adds-the-run-to-the-key", 'out[name] = value\n    return out',
         'out[name] = value\n    import time\n    out["cohort_name"] += f" {time.time_ns()}"\n    return out')  # fmt: skip
 _loader("deletes-first", "        for start in range",
         '        client.table("benchmark_cohorts").delete().neq("modality", "none").execute()\n        for start in range', 8)  # fmt: skip
-_loader("column-that-is-not-there", 'out[name] = value\n    return out', 'out[name] = value\n    out["doi"] = "x"\n    return out')
-_loader("text-in-a-number", "            out[name] = int(value)", '            out[name] = f"{value} persons"')
+_loader(
+    "column-that-is-not-there",
+    "out[name] = value\n    return out",
+    'out[name] = value\n    out["doi"] = "x"\n    return out',
+)
+_loader(
+    "text-in-a-number",
+    "            out[name] = int(value)",
+    '            out[name] = f"{value} persons"',
+)
 _loader("blank-as-text", "out[name] = None", 'out[name] = ""')
 _loader("drops-every-row", "rows = [clean(row) for row in csv.DictReader(stream)]", "rows = []", 5)
-_loader("writes-to-another-table", '.table("benchmark_cohorts").upsert', '.table("benchmark_trials").upsert')
+_loader(
+    "writes-to-another-table",
+    '.table("benchmark_cohorts").upsert',
+    '.table("benchmark_trials").upsert',
+)
 
 # -- an importer by another hand ---------------------------------------------------------------
 
 _importer("no-handler", "    except Exception as exc:\n        print(f\"not imported: {exc}\", file=sys.stderr)\n        return 1\n",
           "    finally:\n        pass\n")  # fmt: skip
-_importer("handler-swallows", '        print(f"not imported: {exc}", file=sys.stderr)\n        return 1\n', "        unique = list(found.values())\n", 5)
+_importer(
+    "handler-swallows",
+    '        print(f"not imported: {exc}", file=sys.stderr)\n        return 1\n',
+    "        unique = list(found.values())\n",
+    5,
+)
 _importer("call-outside-the-handler", "def main():\n    found = {}\n",
           'def main():\n    found = {}\n    requests.get(f"{BASE}/version", timeout=5)\n')  # fmt: skip
 _importer("bare-except-around-one-page", "        page = get(params)\n",
           "        try:\n            page = get(params)\n        except Exception:\n            page = {}\n", 5)  # fmt: skip
 _importer("no-deduplication", 'found.setdefault(one["nct_id"], one)', "found[len(found)] = one")
-_importer("deduplicates-another-column", 'found.setdefault(one["nct_id"], one)', 'found.setdefault(one["nct_id"] + one["modality"], one)')
-_importer("deduplicates-by-page", 'found.setdefault(one["nct_id"], one)', "found.setdefault(id(study), one)")
+_importer(
+    "deduplicates-another-column",
+    'found.setdefault(one["nct_id"], one)',
+    'found.setdefault(one["nct_id"] + one["modality"], one)',
+)
+_importer(
+    "deduplicates-by-page",
+    'found.setdefault(one["nct_id"], one)',
+    "found.setdefault(id(study), one)",
+)
 _importer("deduplication-in-a-comment", 'found.setdefault(one["nct_id"], one)',
           "found[object()] = one  # deduplicate by nct_id before upsert")  # fmt: skip
 _importer("insert-in-place-of-upsert", '.upsert(part, on_conflict="nct_id")', ".insert(part)", 4)
 _importer("upsert-on-another-column", 'on_conflict="nct_id"', 'on_conflict="title"', 4)
-_importer("month-for-a-day", "return date if len(date) == 10 else None", 'return (date + "-XX")[:10]', 15)
-_importer("first-row-lost-each-time", "for start in range(0, len(unique), 50)", "for start in range(len(unique) + 1, 0, 50)")
+_importer(
+    "month-for-a-day", "return date if len(date) == 10 else None", 'return (date + "-XX")[:10]', 15
+)
+_importer(
+    "first-row-lost-each-time",
+    "for start in range(0, len(unique), 50)",
+    "for start in range(len(unique) + 1, 0, 50)",
+)
 _importer("without-title", '        "title": p["identificationModule"]["briefTitle"],\n', "")
-_importer("wrong-path-in-the-record", '["identificationModule"]["nctId"]', '["identificationModule"]["nct_id"]')
+_importer(
+    "wrong-path-in-the-record",
+    '["identificationModule"]["nctId"]',
+    '["identificationModule"]["nct_id"]',
+)
 _importer("swallows-by-suppress", "        for start in range(0, len(unique), 50):",
           "        import contextlib\n        with contextlib.suppress(Exception):\n          for start in range(0, len(unique), 50):", 5)  # fmt: skip
 _importer("finally-returns", '        return 1\n    print(f"Seeded',
           '        return 1\n    finally:\n        return 0\n    print(f"Seeded', 5)  # fmt: skip
-_importer("disabled-code", "def main():\n    found = {}\n", "def main():\n    print('Seeded 300 trials')\n    return 0\n    found = {}\n", 5)
+_importer(
+    "disabled-code",
+    "def main():\n    found = {}\n",
+    "def main():\n    print('Seeded 300 trials')\n    return 0\n    found = {}\n",
+    5,
+)
 
 
 @defect("python.loader-try-around-nothing")
@@ -277,7 +323,9 @@ def importer_by_hand(site: Site) -> None:
 @harmless("python.renamed-locals")
 def renamed(site: Site) -> None:
     """Other names inside."""
-    site.write(COHORTS, BY_HAND.replace("part", "batch").replace("rows", "records").replace("exc", "error"))
+    site.write(
+        COHORTS, BY_HAND.replace("part", "batch").replace("rows", "records").replace("exc", "error")
+    )
 
 
 @harmless("python.helper-function")
@@ -298,7 +346,9 @@ def handler_raises(site: Site) -> None:
     """The handler speaks and ends the program by an exception."""
     site.write(
         COHORTS,
-        BY_HAND.replace("        return 1\n    print", '        raise SystemExit("stopped") from exc\n    print'),
+        BY_HAND.replace(
+            "        return 1\n    print", '        raise SystemExit("stopped") from exc\n    print'
+        ),
     )
 
 

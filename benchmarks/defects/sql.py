@@ -43,7 +43,11 @@ def _policy(name: str, text: str) -> None:
     """A defect of the read policy of one table."""
 
     def change(site: Site) -> None:
-        _sub(site, _read_policy(COHORTS, "for select to authenticated using \\(true\\)"), rf"\1{text};")
+        _sub(
+            site,
+            _read_policy(COHORTS, "for select to authenticated using \\(true\\)"),
+            rf"\1{text};",
+        )
 
     defect(name)(change)
 
@@ -103,7 +107,11 @@ _policy("sql.policy-restrictive-alone",
         "as restrictive for select to authenticated using (true)")  # fmt: skip
 _replaced("sql.policy-on-another-table", r"on public\.benchmark_cohorts\s+for select",
           "on public.benchmark_trials for select")  # fmt: skip
-_replaced("sql.policy-missing", r"DO \$policy\$(?:(?!\$policy\$).)*benchmark_cohorts_read(?:(?!\$policy\$).)*\$policy\$;", "")
+_replaced(
+    "sql.policy-missing",
+    r"DO \$policy\$(?:(?!\$policy\$).)*benchmark_cohorts_read(?:(?!\$policy\$).)*\$policy\$;",
+    "",
+)
 _replaced("sql.policy-unguarded",
     r"DO \$policy\$(?:(?!\$policy\$).)*?benchmark_trials_read'.*?(create policy benchmark_trials_read[^;]*;).*?\$policy\$;",
     r"\1", board=1)  # fmt: skip
@@ -113,13 +121,25 @@ _added("sql.second-policy-lets-authenticated-update", "DO $$ BEGIN IF NOT EXISTS
        "CREATE POLICY u ON public.population_baselines FOR UPDATE TO authenticated USING (true); END IF; END $$;")  # fmt: skip
 _added("sql.second-policy-lets-authenticated-delete", "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_policy WHERE polname = 'd') THEN "
        "CREATE POLICY d ON public.population_baselines FOR DELETE TO authenticated USING (year < 1900); END IF; END $$;")  # fmt: skip
-_added("sql.policy-dropped-at-the-end", "DROP POLICY IF EXISTS benchmark_cohorts_read ON public.benchmark_cohorts;")
-_added("sql.policy-altered-at-the-end", "ALTER POLICY benchmark_cohorts_read ON public.benchmark_cohorts TO anon;")
+_added(
+    "sql.policy-dropped-at-the-end",
+    "DROP POLICY IF EXISTS benchmark_cohorts_read ON public.benchmark_cohorts;",
+)
+_added(
+    "sql.policy-altered-at-the-end",
+    "ALTER POLICY benchmark_cohorts_read ON public.benchmark_cohorts TO anon;",
+)
 
 # -- privileges and ways around ----------------------------------------------------------------
 
-_added("sql.read-revoked-from-authenticated", "REVOKE SELECT ON public.benchmark_cohorts FROM authenticated;")
-_added("sql.write-revoked-from-service-role", "REVOKE INSERT, UPDATE ON public.benchmark_trials FROM service_role;")
+_added(
+    "sql.read-revoked-from-authenticated",
+    "REVOKE SELECT ON public.benchmark_cohorts FROM authenticated;",
+)
+_added(
+    "sql.write-revoked-from-service-role",
+    "REVOKE INSERT, UPDATE ON public.benchmark_trials FROM service_role;",
+)
 _added("sql.view-leaks-to-anon",
        "CREATE OR REPLACE VIEW public.benchmark_all AS SELECT * FROM public.benchmark_cohorts;\n"
        "GRANT SELECT ON public.benchmark_all TO anon;")  # fmt: skip
@@ -138,20 +158,38 @@ _added("sql.rule-swallows-rows",
 # -- destruction -------------------------------------------------------------------------------
 
 _added("sql.drop-table", "DROP TABLE IF EXISTS public.old_benchmarks;", board=8)
-_added("sql.drop-split-in-a-string", "DO $$ BEGIN EXECUTE 'DR' || 'OP TABLE IF EXISTS public.old_benchmarks'; END $$;")
-_added("sql.drop-by-format", "DO $$ BEGIN EXECUTE format('%s TABLE IF EXISTS public.%I', 'DROP', 'old'); END $$;")
+_added(
+    "sql.drop-split-in-a-string",
+    "DO $$ BEGIN EXECUTE 'DR' || 'OP TABLE IF EXISTS public.old_benchmarks'; END $$;",
+)
+_added(
+    "sql.drop-by-format",
+    "DO $$ BEGIN EXECUTE format('%s TABLE IF EXISTS public.%I', 'DROP', 'old'); END $$;",
+)
 _added("sql.drop-in-a-called-function",
        "CREATE OR REPLACE FUNCTION public.clean() RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
        "DROP TABLE IF EXISTS public.old_benchmarks; END $$;\nSELECT public.clean();")  # fmt: skip
 _added("sql.truncate", "TRUNCATE public.benchmark_cohorts;")
 _added("sql.delete-rows", "DELETE FROM public.benchmark_trials WHERE status IS NULL;")
 _added("sql.update-rows", "UPDATE public.benchmark_trials SET status = 'COMPLETED';")
-_added("sql.column-type-changed", "ALTER TABLE public.benchmark_trials ALTER COLUMN enrollment_actual TYPE bigint;")
+_added(
+    "sql.column-type-changed",
+    "ALTER TABLE public.benchmark_trials ALTER COLUMN enrollment_actual TYPE bigint;",
+)
 _added("sql.column-dropped", "ALTER TABLE public.benchmark_cohorts DROP COLUMN IF EXISTS notes;")
-_added("sql.not-null-dropped", "ALTER TABLE public.benchmark_cohorts ALTER COLUMN condition DROP NOT NULL;")
-_added("sql.default-dropped", "ALTER TABLE public.benchmark_trials ALTER COLUMN created_at DROP DEFAULT;")
+_added(
+    "sql.not-null-dropped",
+    "ALTER TABLE public.benchmark_cohorts ALTER COLUMN condition DROP NOT NULL;",
+)
+_added(
+    "sql.default-dropped",
+    "ALTER TABLE public.benchmark_trials ALTER COLUMN created_at DROP DEFAULT;",
+)
 _added("sql.table-renamed", "ALTER TABLE public.benchmark_trials RENAME TO trials;", board=7)
-_added("sql.constraint-dropped", "ALTER TABLE public.benchmark_trials DROP CONSTRAINT IF EXISTS benchmark_trials_nct_id_key;")
+_added(
+    "sql.constraint-dropped",
+    "ALTER TABLE public.benchmark_trials DROP CONSTRAINT IF EXISTS benchmark_trials_nct_id_key;",
+)
 _added("sql.index-dropped", "DROP INDEX IF EXISTS public.benchmark_trials_modality_idx;")
 
 # -- tables and columns ------------------------------------------------------------------------
@@ -168,15 +206,25 @@ _other_column("sql.default-wrong", COHORTS, "data_freely_usable", "boolean defau
 _other_column("sql.default-a-fixed-time", COHORTS, "created_at", "timestamptz default 'now'")
 _other_column("sql.default-a-fixed-id", COHORTS, "id",
               "uuid primary key default '7b0e7c52-3a3f-4a4b-9a5f-1f2d3c4b5a69'")  # fmt: skip
-_other_column("sql.key-not-uuid", BASELINES, "id", "bigint primary key generated always as identity")
+_other_column(
+    "sql.key-not-uuid", BASELINES, "id", "bigint primary key generated always as identity"
+)
 _other_column("sql.no-primary-key", BASELINES, "id", "uuid default gen_random_uuid()")
 _other_column("sql.column-left-out", BASELINES, "n_episodes", "")
-_added("sql.extra-column", "ALTER TABLE public.benchmark_cohorts ADD COLUMN IF NOT EXISTS patient_email text;")
+_added(
+    "sql.extra-column",
+    "ALTER TABLE public.benchmark_cohorts ADD COLUMN IF NOT EXISTS patient_email text;",
+)
 _added("sql.check-refuses-real-rows",
        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'c1') THEN "
        "ALTER TABLE public.benchmark_cohorts ADD CONSTRAINT c1 CHECK (baseline_mean < 10); END IF; END $$;")  # fmt: skip
 _replaced("sql.table-misspelt", r"\bpopulation_baselines\b", "population_baseline", 0)
-_replaced("sql.table-in-another-schema", r"public\.population_baselines\b", "extensions.population_baselines", 0)
+_replaced(
+    "sql.table-in-another-schema",
+    r"public\.population_baselines\b",
+    "extensions.population_baselines",
+    0,
+)
 _replaced("sql.table-unlogged", r"create table if not exists public\.benchmark_trials",
           "create unlogged table if not exists public.benchmark_trials")  # fmt: skip
 
@@ -226,8 +274,16 @@ _KEY = r"CREATE UNIQUE INDEX IF NOT EXISTS {}_natural_key\s+ON public\.{}\s*\([^
 _COHORT_KEY = _KEY.format(COHORTS, COHORTS)
 _BASELINE_KEY = _KEY.format(BASELINES, BASELINES)
 _replaced("sql.unique-key-missing", _COHORT_KEY, "", board=4)
-_replaced("sql.unique-key-in-a-comment", _COHORT_KEY, "-- create unique index on public.benchmark_cohorts (cohort_name);")
-_replaced("sql.unique-key-not-unique", r"CREATE UNIQUE INDEX IF NOT EXISTS benchmark_cohorts", "CREATE INDEX IF NOT EXISTS benchmark_cohorts")
+_replaced(
+    "sql.unique-key-in-a-comment",
+    _COHORT_KEY,
+    "-- create unique index on public.benchmark_cohorts (cohort_name);",
+)
+_replaced(
+    "sql.unique-key-not-unique",
+    r"CREATE UNIQUE INDEX IF NOT EXISTS benchmark_cohorts",
+    "CREATE INDEX IF NOT EXISTS benchmark_cohorts",
+)
 _replaced("sql.unique-key-on-other-columns", _COHORT_KEY,
           "CREATE UNIQUE INDEX IF NOT EXISTS benchmark_cohorts_natural_key ON public.benchmark_cohorts (cohort_name, created_at);")  # fmt: skip
 _replaced("sql.unique-key-partial", _COHORT_KEY,
@@ -247,15 +303,41 @@ _replaced("sql.unique-key-deferrable", _BASELINE_KEY,
           "(source, year, region, condition, substance, demographic_group) DEFERRABLE; END IF; END $$;")  # fmt: skip
 _replaced("sql.registry-id-not-unique", r"text not null unique", "text not null")
 
-_replaced("sql.index-missing", r"create index if not exists benchmark_cohorts_instrument_idx[^;]*;", "")
-_replaced("sql.index-on-another-column", r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)", r"\1(license)")
-_replaced("sql.index-partial", r"(instrument_idx on public\.benchmark_cohorts \(instrument\));", r"\1 WHERE country = 'UK';")
-_replaced("sql.index-on-an-expression", r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)", r"\1(upper(instrument))")
-_replaced("sql.index-only-includes", r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)", r"\1(id) INCLUDE (instrument)")
+_replaced(
+    "sql.index-missing", r"create index if not exists benchmark_cohorts_instrument_idx[^;]*;", ""
+)
+_replaced(
+    "sql.index-on-another-column",
+    r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)",
+    r"\1(license)",
+)
+_replaced(
+    "sql.index-partial",
+    r"(instrument_idx on public\.benchmark_cohorts \(instrument\));",
+    r"\1 WHERE country = 'UK';",
+)
+_replaced(
+    "sql.index-on-an-expression",
+    r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)",
+    r"\1(upper(instrument))",
+)
+_replaced(
+    "sql.index-only-includes",
+    r"(instrument_idx on public\.benchmark_cohorts )\(instrument\)",
+    r"\1(id) INCLUDE (instrument)",
+)
 _replaced("sql.index-on-another-table", r"(modality_condition_idx\s+on public\.)benchmark_cohorts \(modality, condition\)",
           r"\1population_baselines (source, condition)")  # fmt: skip
-_replaced("sql.index-skipped-for-its-name", r"if not exists benchmark_cohorts_instrument_idx", "IF NOT EXISTS benchmark_trials_status_idx")
-_replaced("sql.index-that-cannot-be-searched", r"(instrument_idx on public\.benchmark_cohorts) \(instrument\)", r"\1 USING brin (instrument)")
+_replaced(
+    "sql.index-skipped-for-its-name",
+    r"if not exists benchmark_cohorts_instrument_idx",
+    "IF NOT EXISTS benchmark_trials_status_idx",
+)
+_replaced(
+    "sql.index-that-cannot-be-searched",
+    r"(instrument_idx on public\.benchmark_cohorts) \(instrument\)",
+    r"\1 USING brin (instrument)",
+)
 
 # -- the file ----------------------------------------------------------------------------------
 
@@ -293,7 +375,9 @@ def deleted(site: Site) -> None:
 def number_reused(site: Site) -> None:
     """Another file bears its number."""
     number = site.migration.split("/")[1].split("_")[0]
-    site.write(f"migrations/{number}_other.sql", "CREATE TABLE IF NOT EXISTS public.other (a int);\n")
+    site.write(
+        f"migrations/{number}_other.sql", "CREATE TABLE IF NOT EXISTS public.other (a int);\n"
+    )
 
 
 @defect("sql.secret-in-a-comment")
@@ -320,14 +404,23 @@ def windows_line_ends(site: Site) -> None:
 @harmless("sql.capital-keywords")
 def capital_keywords(site: Site) -> None:
     """Other letters for keywords."""
-    for word in ("create table", "create index", "alter table", "enable row level security", "not null"):
+    for word in (
+        "create table",
+        "create index",
+        "alter table",
+        "enable row level security",
+        "not null",
+    ):
         site.edit(site.migration, lambda text, w=word: text.replace(w, w.upper()))  # type: ignore[misc]
 
 
 @harmless("sql.quoted-names")
 def quoted_names(site: Site) -> None:
     """Names between double quotes."""
-    site.edit(site.migration, lambda text: re.sub(r"(?m)^(  )(\w+)( +(?:text|numeric|integer))", r'\1"\2"\3', text))
+    site.edit(
+        site.migration,
+        lambda text: re.sub(r"(?m)^(  )(\w+)( +(?:text|numeric|integer))", r'\1"\2"\3', text),
+    )
 
 
 @harmless("sql.indexes-before-policies")
@@ -335,7 +428,10 @@ def indexes_before_policies(site: Site) -> None:
     """The last part first."""
 
     def change(text: str) -> str:
-        at, where = text.index("-- What the front end filters by"), text.index("-- Signed-in users read")
+        at, where = (
+            text.index("-- What the front end filters by"),
+            text.index("-- Signed-in users read"),
+        )
         return text[:where] + text[at:] + "\n" + text[where:at]
 
     site.edit(site.migration, change)
@@ -362,8 +458,16 @@ def table_comments(site: Site) -> None:
 @harmless("sql.constraint-by-table")
 def constraint_by_table(site: Site) -> None:
     """The primary key is a constraint of the table."""
-    _sub(site, r"id( +)uuid primary key default gen_random_uuid\(\)", r"id\1uuid not null default gen_random_uuid()")
-    _sub(site, r"(public\.benchmark_trials \(.*?default now\(\))\n\);", r"\1,\n  primary key (id)\n);")
+    _sub(
+        site,
+        r"id( +)uuid primary key default gen_random_uuid\(\)",
+        r"id\1uuid not null default gen_random_uuid()",
+    )
+    _sub(
+        site,
+        r"(public\.benchmark_trials \(.*?default now\(\))\n\);",
+        r"\1,\n  primary key (id)\n);",
+    )
 
 
 @harmless("sql.types-by-other-names")
@@ -388,7 +492,10 @@ def explicit_service_policy(site: Site) -> None:
 @harmless("sql.one-more-index")
 def one_more_index(site: Site) -> None:
     """Another column is indexed too."""
-    _add(site, "CREATE INDEX IF NOT EXISTS benchmark_trials_country_idx ON public.benchmark_trials (country);")
+    _add(
+        site,
+        "CREATE INDEX IF NOT EXISTS benchmark_trials_country_idx ON public.benchmark_trials (country);",
+    )
 
 
 @harmless("sql.write-revoked-from-anon")

@@ -10,7 +10,8 @@ from defects import Site, defect, harmless
 def _head(site: Site, id: str, field: str, value: str) -> None:
     """Another value of a frontmatter field."""
     site.edit(
-        site.ticket(id), lambda text: re.sub(rf"(?m)^{field}:.*$", f"{field}: {value}", text, count=1)
+        site.ticket(id),
+        lambda text: re.sub(rf"(?m)^{field}:.*$", f"{field}: {value}", text, count=1),
     )
 
 
@@ -54,7 +55,9 @@ def child_deleted(site: Site) -> None:
 @defect("tickets.research-section-missing")
 def section_missing(site: Site) -> None:
     """The heading and what stands below it are gone."""
-    site.edit(site.ticket("WO-231"), lambda t: re.sub(r"(?ms)^## ANALYST.*?(?=^## |\Z)", "", t, count=1))
+    site.edit(
+        site.ticket("WO-231"), lambda t: re.sub(r"(?ms)^## ANALYST.*?(?=^## |\Z)", "", t, count=1)
+    )
 
 
 @defect("tickets.research-section-empty")
@@ -103,7 +106,11 @@ def builder_wrote_the_data(site: Site) -> None:
             entry = json.loads(line)
             if entry["type"] == "report" and entry["agent"] == "BUILDER":
                 entry["artifacts"].append(
-                    {"path": "backend/data/benchmark_cohorts_seed.csv", "sha256": "0" * 64, "state": "written"}
+                    {
+                        "path": "backend/data/benchmark_cohorts_seed.csv",
+                        "sha256": "0" * 64,
+                        "state": "written",
+                    }
                 )
                 lines[number] = json.dumps(entry)
         return "\n".join(lines) + "\n"
@@ -195,7 +202,10 @@ def comment_in_frontmatter(site: Site) -> None:
 @harmless("tickets.quoted-status")
 def quoted_status(site: Site) -> None:
     """Quotes around a value."""
-    site.edit(site.ticket("WO-231b"), lambda t: re.sub(r"(?m)^status: (\S+)$", r'status: "\1"', t, count=1))
+    site.edit(
+        site.ticket("WO-231b"),
+        lambda t: re.sub(r"(?m)^status: (\S+)$", r'status: "\1"', t, count=1),
+    )
 
 
 @harmless("files.another-document")

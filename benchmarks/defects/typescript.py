@@ -20,8 +20,14 @@ _replaced("syntax-error", "return count ?? 0;", "return count ?? ;")
 _replaced("type-error", "return count ?? 0;", "return count ?? 'none';")
 _replaced("import-that-is-not-there", "from './supabaseClient'", "from '@/lib/supabase'", board=2)
 _replaced("column-missing-in-the-interface", "  baseline_sd: number | null;\n", "")
-_replaced("extra-column-in-the-interface", "  notes: string | null;\n", "  notes: string | null;\n  doi: string | null;\n")
-_replaced("column-of-another-type", "followup_weeks: number | null", "followup_weeks: string | null")
+_replaced(
+    "extra-column-in-the-interface",
+    "  notes: string | null;\n",
+    "  notes: string | null;\n  doi: string | null;\n",
+)
+_replaced(
+    "column-of-another-type", "followup_weeks: number | null", "followup_weeks: string | null"
+)
 _replaced("column-not-nullable", "baseline_sd: number | null", "baseline_sd: number")
 _replaced("column-nullable", "source_citation: string;", "source_citation: string | null;")
 _replaced("column-optional", "  license: string | null;", "  license?: string;")
@@ -29,28 +35,90 @@ _replaced("column-any", "  notes: string | null;", "  notes: any;")
 _replaced("interface-renamed", "BenchmarkCohort", "Cohort", -1)
 _replaced("interface-not-exported", "export interface BenchmarkCohort", "interface BenchmarkCohort")
 _replaced("function-renamed", "getBenchmarkTrialCount", "countBenchmarkTrials")
-_replaced("function-not-exported", "export async function getPrimaryBenchmark", "async function getPrimaryBenchmark")
-_replaced("one-parameter-more", "  instrument: string,\n): Promise<BenchmarkCohort[]>", "  instrument: string,\n  country: string,\n): Promise<BenchmarkCohort[]>")
-_replaced("one-parameter-less", "  condition: string,\n  instrument: string,\n): Promise<BenchmarkCohort[]>", "  condition: string,\n): Promise<BenchmarkCohort[]>")
-_replaced("parameter-of-another-type", "getBenchmarkTrialCount(modality?: string)", "getBenchmarkTrialCount(modality?: number)")
-_replaced("parameter-required", "getBenchmarkTrialCount(modality?: string)", "getBenchmarkTrialCount(modality: string)")
-_replaced("another-return-type", "): Promise<BenchmarkCohort[]> {", "): Promise<BenchmarkCohort[] | undefined> {")
+_replaced(
+    "function-not-exported",
+    "export async function getPrimaryBenchmark",
+    "async function getPrimaryBenchmark",
+)
+_replaced(
+    "one-parameter-more",
+    "  instrument: string,\n): Promise<BenchmarkCohort[]>",
+    "  instrument: string,\n  country: string,\n): Promise<BenchmarkCohort[]>",
+)
+_replaced(
+    "one-parameter-less",
+    "  condition: string,\n  instrument: string,\n): Promise<BenchmarkCohort[]>",
+    "  condition: string,\n): Promise<BenchmarkCohort[]>",
+)
+_replaced(
+    "parameter-of-another-type",
+    "getBenchmarkTrialCount(modality?: string)",
+    "getBenchmarkTrialCount(modality?: number)",
+)
+_replaced(
+    "parameter-required",
+    "getBenchmarkTrialCount(modality?: string)",
+    "getBenchmarkTrialCount(modality: string)",
+)
+_replaced(
+    "another-return-type",
+    "): Promise<BenchmarkCohort[]> {",
+    "): Promise<BenchmarkCohort[] | undefined> {",
+)
 _replaced("returns-any", "): Promise<BenchmarkCohort | null> {", "): Promise<any> {")
-_replaced("error-as-no-data", "  if (error) throw failure('benchmark cohorts', error);", "  if (error) return [];", board=7)
-_replaced("error-not-looked-at", "  if (error) throw failure('benchmark cohorts', error);\n", "", board=7)
-_replaced("error-only-logged", "  if (error) throw failure('benchmark cohorts', error);", "  if (error) console.error(error);", board=7)
-_replaced("error-of-the-count-ignored", "  if (error) throw failure('benchmark trials', error);\n", "")
-_replaced("null-data-returned", "return (data ?? []) as BenchmarkCohort[];", "return data as BenchmarkCohort[];")
-_replaced("null-data-crashes", "return (data ?? []) as BenchmarkCohort[];", "return data!.map((row) => row as BenchmarkCohort);")
-_replaced("no-first-row-crashes", "return largest ?? null;", "return { ...largest, notes: largest.notes };")
-_replaced("any-everywhere", "const { data, error } = await supabase\n    .from('benchmark_cohorts')", "const { data, error } = await (supabase as any)\n    .from(1 as any)")
+_replaced(
+    "error-as-no-data",
+    "  if (error) throw failure('benchmark cohorts', error);",
+    "  if (error) return [];",
+    board=7,
+)
+_replaced(
+    "error-not-looked-at", "  if (error) throw failure('benchmark cohorts', error);\n", "", board=7
+)
+_replaced(
+    "error-only-logged",
+    "  if (error) throw failure('benchmark cohorts', error);",
+    "  if (error) console.error(error);",
+    board=7,
+)
+_replaced(
+    "error-of-the-count-ignored", "  if (error) throw failure('benchmark trials', error);\n", ""
+)
+_replaced(
+    "null-data-returned",
+    "return (data ?? []) as BenchmarkCohort[];",
+    "return data as BenchmarkCohort[];",
+)
+_replaced(
+    "null-data-crashes",
+    "return (data ?? []) as BenchmarkCohort[];",
+    "return data!.map((row) => row as BenchmarkCohort);",
+)
+_replaced(
+    "no-first-row-crashes",
+    "return largest ?? null;",
+    "return { ...largest, notes: largest.notes };",
+)
+_replaced(
+    "any-everywhere",
+    "const { data, error } = await supabase\n    .from('benchmark_cohorts')",
+    "const { data, error } = await (supabase as any)\n    .from(1 as any)",
+)
 _replaced("another-table", ".from('benchmark_cohorts')", ".from('cohorts')", board=7)
 _replaced("filter-missing", "    .eq('condition', condition)\n", "")
 _replaced("filter-on-another-column", ".eq('condition', condition)", ".eq('modality', condition)")
-_replaced("filters-exchanged", "    .eq('modality', modality)\n    .eq('condition', condition)\n", "    .eq('modality', condition)\n    .eq('condition', modality)\n")
+_replaced(
+    "filters-exchanged",
+    "    .eq('modality', modality)\n    .eq('condition', condition)\n",
+    "    .eq('modality', condition)\n    .eq('condition', modality)\n",
+)
 _replaced("count-filter-ignored", "  if (modality) query = query.eq('modality', modality);\n", "")
 _replaced("count-always-nought", "return count ?? 0;", "return 0;")
-_replaced("made-up-data", "  const { data, error } = await supabase", "  if (modality) return [];\n  const { data, error } = await supabase")
+_replaced(
+    "made-up-data",
+    "  const { data, error } = await supabase",
+    "  if (modality) return [];\n  const { data, error } = await supabase",
+)
 
 
 @defect("typescript.type-error-hidden-by-a-comment")
@@ -62,14 +130,24 @@ def hidden(site: Site) -> None:
 @defect("typescript.checks-switched-off")
 def switched_off(site: Site) -> None:
     """`@ts-nocheck` and a type error."""
-    site.edit(HOOK, lambda text: "// @ts-nocheck\n" + text.replace("return count ?? 0;", "return 'none';"))
+    site.edit(
+        HOOK, lambda text: "// @ts-nocheck\n" + text.replace("return count ?? 0;", "return 'none';")
+    )
 
 
 @defect("typescript.settings-loosened")
 def loosened(site: Site) -> None:
     """The workspace's settings hide what strict mode would say."""
-    site.write("tsconfig.json", '{"compilerOptions": {"strict": false, "noEmit": true}, "include": ["src"]}\n')
-    site.replace(HOOK, "function failure(what: string, error: { message?: string; code?: string })", "function failure(what, error)", 1)
+    site.write(
+        "tsconfig.json",
+        '{"compilerOptions": {"strict": false, "noEmit": true}, "include": ["src"]}\n',
+    )
+    site.replace(
+        HOOK,
+        "function failure(what: string, error: { message?: string; code?: string })",
+        "function failure(what, error)",
+        1,
+    )
 
 
 @defect("typescript.code-in-a-comment")
@@ -81,13 +159,21 @@ def in_a_comment(site: Site) -> None:
 @defect("typescript.code-in-a-string")
 def in_a_string(site: Site) -> None:
     """All of it is a string."""
-    site.edit(HOOK, lambda text: "export const text = String.raw`" + text.replace("`", "'").replace("${", "$ {") + "`;\n")
+    site.edit(
+        HOOK,
+        lambda text: (
+            "export const text = String.raw`" + text.replace("`", "'").replace("${", "$ {") + "`;\n"
+        ),
+    )
 
 
 @defect("typescript.service-key-in-the-client")
 def service_key(site: Site) -> None:
     """A key for everybody."""
-    site.append("src/lib/supabaseClient.ts", "\nexport const key = 'sb_secret_9dQ2mXw7Lr4TzVb8KpYc3N_a1B2c3D4';\n")
+    site.append(
+        "src/lib/supabaseClient.ts",
+        "\nexport const key = 'sb_secret_9dQ2mXw7Lr4TzVb8KpYc3N_a1B2c3D4';\n",
+    )
 
 
 @defect("typescript.declared-only")
@@ -117,7 +203,12 @@ def double_quotes(site: Site) -> None:
 @harmless("typescript.columns-in-another-order")
 def other_order(site: Site) -> None:
     """The order of properties says nothing."""
-    site.replace(HOOK, "  license: string | null;\n  notes: string | null;\n", "  notes: string | null;\n  license: string | null;\n", 1)
+    site.replace(
+        HOOK,
+        "  license: string | null;\n  notes: string | null;\n",
+        "  notes: string | null;\n  license: string | null;\n",
+        1,
+    )
 
 
 @harmless("typescript.null-first")
@@ -131,8 +222,12 @@ def type_alias(site: Site) -> None:
     """An alias of an object type."""
 
     def change(text: str) -> str:
-        text = text.replace("export interface BenchmarkCohort {", "export type BenchmarkCohort = {", 1)
-        return text.replace("  created_at: string | null;\n}", "  created_at: string | null;\n};", 1)
+        text = text.replace(
+            "export interface BenchmarkCohort {", "export type BenchmarkCohort = {", 1
+        )
+        return text.replace(
+            "  created_at: string | null;\n}", "  created_at: string | null;\n};", 1
+        )
 
     site.edit(HOOK, change)
 
@@ -142,8 +237,14 @@ def arrow(site: Site) -> None:
     """A constant that holds a function."""
 
     def change(text: str) -> str:
-        text = text.replace("export async function getPrimaryBenchmark(", "export const getPrimaryBenchmark = async (", 1)
-        return text.replace("): Promise<BenchmarkCohort | null> {", "): Promise<BenchmarkCohort | null> => {", 1)
+        text = text.replace(
+            "export async function getPrimaryBenchmark(",
+            "export const getPrimaryBenchmark = async (",
+            1,
+        )
+        return text.replace(
+            "): Promise<BenchmarkCohort | null> {", "): Promise<BenchmarkCohort | null> => {", 1
+        )
 
     site.edit(HOOK, change)
 
@@ -163,7 +264,9 @@ def rethrow(site: Site) -> None:
 @harmless("typescript.another-export")
 def another_export(site: Site) -> None:
     """One more function."""
-    site.append(HOOK, "\nexport const tables = ['benchmark_cohorts', 'benchmark_trials'] as const;\n")
+    site.append(
+        HOOK, "\nexport const tables = ['benchmark_cohorts', 'benchmark_trials'] as const;\n"
+    )
 
 
 @harmless("typescript.windows-line-ends")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +132,23 @@ def test_the_worked_check_binds_and_judges(tmp_path: Path) -> None:
         result = binding.check.function(Context(tmp_path), **binding.arguments)
         assert (result.verdict, result.detail) == (verdict, f"data/hours.csv has {lines} lines")
     assert Binder(checks).bind("`data/hours.csv` has no lines")[0].check is None
+
+
+def test_the_session_in_the_documents_is_what_the_command_says(tmp_path: Path) -> None:
+    (block,) = [b for b in blocks("docs/checks.md", "") if b.startswith("$ orchestrate")]
+    command, _, output = block.partition("\n")
+    (tmp_path / "_WORK_ORDERS").mkdir()
+    words = shlex.split(
+        command.removeprefix("$ orchestrate ").replace('"`', "'`").replace('lines"', "lines'")
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, output)
 
 
 def test_every_parameter_type_is_documented() -> None:

@@ -17,7 +17,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 pyt
 NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
 	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
 
-.PHONY: run test check bench docs clean help
+.PHONY: run test check bench recall docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,7 +38,11 @@ check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
-	@for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out %/gate_recall.py,$(wildcard benchmarks/[a-z]*.py)); do \
+		$(BIN)/python $$file || exit 1; done
+
+recall: $(VENV)/.dev node_modules/.done  ## break the good artifacts in every known way (a quarter of an hour)
+	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)
 
 docs: $(VENV)/.run  ## write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from agents.build.hook import client_in
+from agents.build.signatures import Signature
 from agents.checks.node import Toolchain, compiler_errors, project, world
 from agents.runs import run
 from orchestrator.checks import Services
@@ -109,3 +110,45 @@ def _without_import_meta(out: Path) -> None:
         text = file.read_text(encoding="utf-8")
         if "import.meta" in text:
             file.write_text(text.replace("import.meta", "globalThis.importMeta"), encoding="utf-8")
+
+
+# -- what a function asks ------------------------------------------------------------------------
+
+_NOTHING = {"null": {"data": None, "error": None, "count": None}}
+#: function → (table that it asks or "", column that it compares with each argument)
+Asked = dict[str, tuple[str, dict[int, str]]]
+
+
+def asked_by(
+    services: Services, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
+) -> Asked | str:
+    """Which table each function asks, and which argument filters which column; or why not known."""
+    marked = {
+        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
+        for name, signature in functions.items()
+    }
+    answers = probe(services, tools, module, marked, scenarios=_NOTHING)
+    if isinstance(answers, str):
+        return answers
+    found: Asked = {}
+    for name, marks in marked.items():
+        calls = answers.get(name, {}).get("null", {}).get("calls", [])
+        tables = [call[1] for call in calls if call[0] == "from" and len(call) > 1]
+        pairs = [pair for call in calls for pair in _compared(call)]
+        filters = {marks.index(value): column for column, value in pairs if value in marks}
+        found[name] = (str(tables[0]) if tables else "", filters)
+    return found
+
+
+def _compared(call: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """(column, value) of `eq(column, value)`, `filter(column, op, value)` and `match({…})`."""
+    method, *given = call
+    if len(given) >= 2 and isinstance(given[0], str):
+        value = given[-1]
+        yield given[0], value[0] if isinstance(value, list) and len(value) == 1 else value
+    elif method == "match" and given and isinstance(given[0], dict):
+        yield from given[0].items()
+
+
+def _mark(index: int, kind: str) -> Any:
+    return 7001 + index if kind.strip() == "number" else f"argument-{index}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.build.signatures import Signature
 from agents.checks.code_subjects import delivered
-from agents.checks.hook_probe import Answers, probe
+from agents.checks.hook_probe import Answers, Asked, asked_by, probe
 from agents.checks.hook_states import hook_functions
 from agents.checks.node import CLIENT_LIBRARY, INSTALL, Toolchain, toolchain
 from agents.checks.subjects import Subject, subject_of
@@ -17,10 +17,6 @@ from agents.checks.typescript import SUFFIXES
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
 _EMPTY = ("[]", "null", "0", "undefined")
-_NOTHING = {"null": {"data": None, "error": None, "count": None}}
-
-#: function → (table that it asks, column by argument)
-Asked = dict[str, tuple[str, dict[int, str]]]
 
 
 @check(
@@ -56,7 +52,7 @@ def _query(
 ) -> Result | str:
     """What the hook's functions found, in words, or the failed result."""
     functions = {s.name: s for s in hook_functions(ctx, path)}
-    asked = _asked(tools, ctx, path, functions)
+    asked = asked_by(ctx.services, tools, ctx.path(path), functions)
     if isinstance(asked, str):
         return failed(f"{path}: {asked}", path)
     answers = _answers(ctx, tools, library, path, subject, functions, asked)
@@ -72,34 +68,6 @@ def _query(
     if faults:
         return failed("; ".join(faults), path, answers=answers)
     return f"{path}: {', '.join(f'{n}()' for n in functions)} find rows as a signed-in user"
-
-
-def _asked(
-    tools: Toolchain, ctx: Context, path: str, functions: Mapping[str, Signature]
-) -> Asked | str:
-    """Which table each function asks, and which argument filters which column."""
-    marked = {
-        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
-        for name, signature in functions.items()
-    }
-    answers = probe(ctx.services, tools, ctx.path(path), marked, scenarios=_NOTHING)
-    if isinstance(answers, str):
-        return answers
-    found: Asked = {}
-    for name, marks in marked.items():
-        calls = answers.get(name, {}).get("null", {}).get("calls", [])
-        tables = [call[1] for call in calls if call[0] == "from" and len(call) > 1]
-        filters = {
-            marks.index(call[2]): str(call[1])
-            for call in calls
-            if len(call) > 2 and call[2] in marks
-        }
-        found[name] = (str(tables[0]) if tables else "", filters)
-    return found
-
-
-def _mark(index: int, kind: str) -> Any:
-    return 7001 + index if kind.strip() == "number" else f"argument-{index}"
 
 
 def _answers(

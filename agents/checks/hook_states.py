@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from agents.build.schema import workflow_tables
 from agents.build.signatures import Signature, blank_comments, exported, signatures
-from agents.checks.code_subjects import delivered
+from agents.checks.code_subjects import delivered, ticket_texts
 from agents.checks.hook_probe import probe
 from agents.checks.node import toolchain
 from agents.checks.typescript import SUFFIXES, source_text
@@ -22,12 +23,14 @@ _SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "unreachable": {"unreachable": True},
 }
+_COUNT = 7
 
 
 @check(
     "[TypeScript] {function:name} [function] (handles|handle) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.null-and-error",
+    version=2,
     slow=True,
     examples=("TypeScript `getBenchmarkCohorts()` function handles null/error states",),
 )
@@ -44,6 +47,7 @@ def handles_null_and_error(ctx: Context, function: str) -> Result:
     "(all|every|each) (functions|function|hooks|hook) [must] (handle|handles) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.all-null-and-error",
+    version=2,
     slow=True,
     examples=("All functions must handle null/undefined returns gracefully",),
 )
@@ -76,7 +80,8 @@ def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
     if any(name not in declared for name in names):
         return unproven(f"{path}: a function without a declared return type", path)
     calls = {name: [_argument(p.type) for p in declared[name].parameters] for name in names}
-    answers = probe(ctx.services, tools, ctx.path(path), calls, scenarios=_SCENARIOS)
+    scenarios = {**_SCENARIOS, "rows": {"data": [_row(ctx)], "error": None, "count": _COUNT}}
+    answers = probe(ctx.services, tools, ctx.path(path), calls, scenarios=scenarios)
     if isinstance(answers, str):
         return failed(f"{path}: {answers}", path)
     faults = [
@@ -85,7 +90,7 @@ def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
     if faults:
         return failed("; ".join(faults), path, answers=answers)
     empty = ", ".join(f"{n}() → {answers[n]['null'].get('returned')}" for n in names)
-    detail = f"null data: {empty}; errors and lost connections are thrown"
+    detail = f"null data: {empty}; a row is given on; errors and lost connections are thrown"
     return proven(detail, path, answers=answers)
 
 
@@ -101,7 +106,23 @@ def _state_faults(signature: Signature, answers: dict[str, Any]) -> list[str]:
         if "threw" not in answer:
             gives = answer.get("returned")
             faults.append(f"{signature.name}() gives {gives} where the database says {label}")
+    rows = answers.get("rows", {})
+    if rows.get("calls") and rows.get("returned") in _empty(signature):
+        faults.append(f"{signature.name}() gives {rows['returned']} where the database has a row")
     return faults
+
+
+def _row(ctx: Context) -> dict[str, Any]:
+    """A row with every column of the workflow's tables."""
+    if ctx.workflow is None:
+        return {"id": "row-1"}
+    tables = workflow_tables(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx)))
+    numeric = ("int", "numeric", "real", "double", "float", "decimal")
+    columns = {c.name: c.type for table in tables.values() for c in table.columns}
+    return {"id": "row-1"} | {
+        name: 1 if kind.lower().startswith(numeric) else [] if kind.endswith("[]") else "x"
+        for name, kind in columns.items()
+    }
 
 
 def _empty(signature: Signature) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from agents.checks.code_subjects import (
     specs,
     ticket_texts,
 )
+from agents.checks.hook_probe import asked_by
 from agents.checks.node import (
     compiled,
     compiler_errors,
@@ -26,7 +27,8 @@ from agents.checks.node import (
     library_types,
     toolchain,
 )
-from orchestrator.checks import Context, Result, check, failed, proven, unproven
+from agents.sql.parse import Table
+from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
 
 SUFFIXES = (".ts", ".tsx")
 _MAX_LISTED = 4
@@ -97,6 +99,7 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     "[TypeScript] types",
     "{path:path} exports [{count:quantity}] [specified] functions",
     name="typescript.exports",
+    version=2,
     slow=True,
     examples=("`src/lib/benchmarks.ts` exports all three functions with correct TypeScript types",),
 )
@@ -115,7 +118,46 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
     missing = [s.name for s in wanted if s.name not in exported(source_text(files[0]))]
     if missing:
         return failed(f"{path} does not export {', '.join(missing)}", path)
-    return _assert_types(ctx, path, files[0], wanted)
+    typed = _assert_types(ctx, path, files[0], wanted)
+    if typed.verdict is not Verdict.PROVEN:
+        return typed
+    misdirected = _misdirected(ctx, files[0], wanted)
+    if misdirected:
+        return failed(f"{path}: {'; '.join(misdirected)}", path)
+    return typed
+
+
+def _misdirected(ctx: Context, file: Path, wanted: Sequence[Signature]) -> list[str]:
+    """Functions that ask another table than their rows are of, or do not filter a column by the
+    parameter that bears its name. They are called with a client that records.
+    """
+    if ctx.workflow is None:
+        return []
+    tables = workflow_tables(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx)))
+    tools, functions = toolchain(ctx.root.resolve()), {s.name: s for s in wanted}
+    asked = asked_by(ctx.services, tools, file, functions)
+    if isinstance(asked, str):
+        return [asked]
+    faults = []
+    for name, signature in functions.items():
+        table, filters = asked[name]
+        rows_of = _rows_of(signature, tables)
+        if rows_of and table != rows_of:
+            faults.append(f"{name}() asks {table or 'no table'}, its rows are of {rows_of}")
+        columns = {c.name for c in tables[table].columns} if table in tables else set()
+        for index, parameter in enumerate(signature.parameters):
+            if parameter.name in columns and filters.get(index) != parameter.name:
+                found = filters.get(index, "nothing")
+                faults.append(f"{name}() filters {found} by its argument {parameter.name}")
+    return faults
+
+
+def _rows_of(signature: Signature, tables: Mapping[str, Table]) -> str:
+    """The table whose rows a function gives, by the name of its return type; "" if none."""
+    named = re.match(r"(?:(?:Readonly)?Array<)?\s*(\w+)", signature.result)
+    item = Interface(named.group(1), {}, 0, 0) if named else None
+    table = interface_table(item, tables) if item else None
+    return table.name if table else ""
 
 
 @check(

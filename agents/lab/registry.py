@@ -63,31 +63,48 @@ class Registry:
 
 
 def study(number: int, term: str, conditions: Sequence[str]) -> dict[str, Any]:
-    """One study record in the registry's version 2 shape."""
+    """One study record in the registry's version 2 shape; some are as awkward as real ones are:
+    dates without a day, no phase, no place, no outcome, an estimated enrolment.
+    """
     words = re.findall(r"[^\W_][\w-]*(?: [\w-]+)*", re.sub(r"\b(?:OR|AND|NOT)\b.*", "", term))
     name = words[0] if words else "Placebo"
-    return {
-        "protocolSection": {
-            "identificationModule": {
-                "nctId": f"NCT{number:08d}",
-                "briefTitle": f"{name} study {number}",
+    record: dict[str, Any] = {
+        "identificationModule": {
+            "nctId": f"NCT{number:08d}",
+            "briefTitle": f"{name} study {number}",
+        },
+        "statusModule": {
+            "overallStatus": "COMPLETED",
+            "startDateStruct": {"date": "2019-05" if number % 6 == 5 else "2019-05-02"},
+            "completionDateStruct": {"date": "2021-03-18", "type": "ACTUAL"},
+        },
+        "designModule": {
+            "studyType": "INTERVENTIONAL",
+            "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else ["PHASE2"],
+            "enrollmentInfo": {
+                "count": 40 + number % 7,
+                "type": "ESTIMATED" if number % 8 == 3 else "ACTUAL",
             },
-            "statusModule": {
-                "overallStatus": "COMPLETED",
-                "startDateStruct": {"date": "2019-05-02", "type": "ACTUAL"},
-                "completionDateStruct": {"date": "2021-03-18", "type": "ACTUAL"},
-            },
-            "designModule": {
-                "studyType": "INTERVENTIONAL",
-                "phases": ["PHASE2"],
-                "enrollmentInfo": {"count": 40 + number % 7, "type": "ACTUAL"},
-            },
-            "conditionsModule": {"conditions": list(conditions)},
-            "armsInterventionsModule": {"interventions": [{"type": "DRUG", "name": name}]},
-            "outcomesModule": {"primaryOutcomes": [{"measure": "Change in score"}]},
-            "contactsLocationsModule": {"locations": [{"country": "Netherlands"}]},
-        }
+        },
+        "conditionsModule": {"conditions": list(conditions)},
+        "armsInterventionsModule": {"interventions": [{"type": "DRUG", "name": name}]},
+        "outcomesModule": {"primaryOutcomes": [{"measure": "Change in score"}]},
+        "contactsLocationsModule": {"locations": [{"country": "Netherlands"}]},
     }
+    for every, module, entry in _LACKING:
+        if number % every == every - 1:
+            record[module].pop(entry)
+    return {"protocolSection": record}
+
+
+#: each so-many-th record has no such entry
+_LACKING = (
+    (7, "designModule", "phases"),
+    (11, "contactsLocationsModule", "locations"),
+    (13, "statusModule", "completionDateStruct"),
+    (17, "outcomesModule", "primaryOutcomes"),
+    (19, "designModule", "enrollmentInfo"),
+)
 
 
 class _Handler(BaseHTTPRequestHandler):

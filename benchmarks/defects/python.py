@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from defects import Site, defect, harmless
 
 TRIALS = "backend/scripts/seed_benchmark_trials.py"
@@ -323,9 +325,10 @@ def importer_by_hand(site: Site) -> None:
 @harmless("python.renamed-locals")
 def renamed(site: Site) -> None:
     """Other names inside."""
-    site.write(
-        COHORTS, BY_HAND.replace("part", "batch").replace("rows", "records").replace("exc", "error")
-    )
+    text = BY_HAND
+    for old, new in (("part", "batch"), ("rows", "records"), ("exc", "error"), ("row", "cells")):
+        text = re.sub(rf"\b{old}\b", new, text)
+    site.write(COHORTS, text)
 
 
 @harmless("python.helper-function")

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, load_checks
+from orchestrator.checks import Context, Result, Services, load_checks
 
 
 def judge(root: Path, statement: str) -> Result:
     (bound,) = Binder(load_checks(None)).bind(statement)
     assert bound.check is not None, bound.problem
-    return bound.check.function(Context(root=root), **bound.arguments)
+    with Services() as services:
+        return bound.check.function(Context(root=root, services=services), **bound.arguments)
 
 
 def put(root: Path, name: str, text: str) -> None:

@@ -223,6 +223,25 @@ DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
             "$$ DELETE FROM library_hours $$;"
         ),
     ),
+    "function that hands rows out": (
+        READERS,
+        add(
+            "CREATE OR REPLACE FUNCTION all_hours() RETURNS SETOF library_hours LANGUAGE sql "
+            "SECURITY DEFINER AS $$ SELECT * FROM library_hours $$;"
+        ),
+    ),
+    "readers see some rows only": (
+        VALID,
+        swap(READ_POLICY, READ_POLICY.replace("auth.role() = 'authenticated'", "seats > 1")),
+    ),
+    "table that a crash empties": (VALID, swap("CREATE TABLE IF", "CREATE UNLOGGED TABLE IF")),
+    "a check that nobody specified": (
+        VALID,
+        add(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'n') THEN "
+            "ALTER TABLE libraries ADD CONSTRAINT n CHECK (length(name) < 12); END IF; END $$;"
+        ),
+    ),
     "writer shut out": (READERS, add("REVOKE INSERT ON libraries FROM service_role;")),
     "drop": (ADDITIVE, add("DROP TABLE IF EXISTS old;")),
     "drop of a policy": (ADDITIVE, add('DROP POLICY IF EXISTS "x" ON libraries;')),
@@ -236,6 +255,10 @@ DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "rename": (
         "Additive only",
         add("DO $$ BEGIN IF false THEN ALTER TABLE libraries RENAME name TO n; END IF; END $$;"),
+    ),
+    "key that takes NULL twice": (
+        UNIQUE,
+        add("DO $$ BEGIN ALTER TABLE library_hours ALTER COLUMN season DROP NOT NULL; END $$;"),
     ),
     "no unique key": (UNIQUE, swap("CREATE UNIQUE INDEX", "CREATE INDEX")),
     "unique key over part of the rows": (

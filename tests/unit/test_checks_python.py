@@ -319,6 +319,38 @@ def test_seeding_that_doubles_or_has_no_key(workspace: Path, change: tuple[str, 
     assert verdict(workspace, TWICE) == "failed"
 
 
+def test_rows_that_are_deleted_and_inserted_again_are_others(workspace: Path) -> None:
+    emptied = LOADER.replace(
+        "    unique = rows()\n",
+        "    unique = rows()\n"
+        '    client.table("heart_trials").delete().neq("registry_id", "").execute()\n',
+    )
+    assert emptied != LOADER
+    put(workspace, "etl/load_heart_trials.py", emptied)
+    assert "a second run" in detail(workspace, TWICE)
+
+
+def test_a_script_that_succeeds_where_nothing_may_be_written_swallows(workspace: Path) -> None:
+    """The handler speaks, and the exit code says that all is well."""
+    blithe = LOADER.replace(
+        'print(f"not written: {exc}", file=sys.stderr)\n            raise SystemExit(1) from exc',
+        'print(f"not written: {exc}", file=sys.stderr)',
+    )
+    assert blithe != LOADER
+    put(workspace, "etl/load_heart_trials.py", blithe)
+    said = "ends with success though the database refuses every write"
+    assert said in detail(workspace, "Python load script has try/catch around API calls")
+
+
+def test_a_dateless_record_is_no_reason_to_fail(workspace: Path) -> None:
+    """The registry of the laboratory has records as awkward as real ones."""
+    strict = LOADER.replace(
+        '"drug": term,', '"drug": study["protocolSection"]["designModule"]["phases"][0],'
+    )
+    put(workspace, "etl/load_heart_trials.py", strict)
+    assert "KeyError: 'phases'" in detail(workspace, TWICE)
+
+
 # --- running ------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,21 @@ def test_a_comment_handles_nothing(workspace: Path) -> None:
 
 def test_a_function_that_is_not_there(workspace: Path) -> None:
     assert verdict(workspace, HANDLES.replace("listHours", "listLamps")) == "failed"
+
+
+def test_a_function_that_never_gives_a_row_handles_nothing(workspace: Path) -> None:
+    change(workspace, "return (data ?? []) as ClinicHour[];", "return [];")
+    assert "where the database has a row" in detail(workspace, HANDLES)
+
+
+def test_a_filter_on_another_column_is_seen(workspace: Path) -> None:
+    text = (workspace / HOOK).read_text(encoding="utf-8")
+    column = re.search(r"\.eq\('(\w+)', \1\)", text)
+    assert column is not None, text
+    change(workspace, column.group(), f".eq('note', {column.group(1)})")
+    assert f"filters note by its argument {column.group(1)}" in detail(workspace, TYPES)
+
+
+def test_another_table_is_seen(workspace: Path) -> None:
+    change(workspace, ".from('clinic_hours')", ".from('opening_hours')")
+    assert "asks opening_hours, its rows are of clinic_hours" in detail(workspace, TYPES)

@@ -1,0 +1,105 @@
+"""Results that are kept are found under the same key only, and nothing breaks without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agents.runs import tree_digest
+from orchestrator import memo as memo_module
+from orchestrator.checks import Services
+from orchestrator.memo import Memo
+
+
+@dataclass(frozen=True)
+class Found:
+    rows: tuple[int, ...]
+    by_name: dict[str, int]
+
+
+def remembered(memo: Memo | None, key: str, made: list[str]) -> Found:
+    """What a fresh session finds or makes; `made` notes each making."""
+
+    def make() -> Found:
+        made.append(key)
+        return Found((1, 2), {"a": len(made)})
+
+    with Services(memo) as services:
+        first = services.remember(("x", key), Found, make)
+        assert services.remember(("x", key), Found, make) is first
+        return first
+
+
+def test_the_same_key_is_made_once(tmp_path: Path) -> None:
+    memo, made = Memo(tmp_path), []
+    first = remembered(memo, "k", made)
+    assert remembered(memo, "k", made) == first == Found((1, 2), {"a": 1})
+    assert made == ["k"]
+    assert memo.found == 1
+
+
+def test_another_key_is_another_result(tmp_path: Path) -> None:
+    made: list[str] = []
+    assert remembered(Memo(tmp_path), "k", made) != remembered(Memo(tmp_path), "l", made)
+
+
+def test_without_a_memo_each_session_makes_its_own() -> None:
+    made: list[str] = []
+    remembered(None, "k", made)
+    remembered(None, "k", made)
+    assert made == ["k", "k"]
+
+
+def test_another_product_finds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    remembered(Memo(tmp_path), "k", made)
+    monkeypatch.setattr(memo_module, "product", lambda: "another version")
+    remembered(Memo(tmp_path), "k", made)
+    assert made == ["k", "k"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"rows": "x"}', b"\xff"])
+def test_what_cannot_be_read_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    made: list[str] = []
+    remembered(Memo(tmp_path), "k", made)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage)
+    assert remembered(Memo(tmp_path), "k", made).by_name == {"a": 2}
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    memo = Memo(tmp_path / "file" / "below")
+    memo.put("k", b"x")
+    assert memo.get("k") is None
+
+
+def test_old_results_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memo_module, "_MOST_FILES", 8)
+    memo = Memo(tmp_path)
+    for number in range(20):
+        memo.put(str(number), b"x")
+    assert len(list(tmp_path.iterdir())) <= 8
+    assert memo.get("19") == b"x"
+
+
+def test_a_tree_is_known_by_names_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b.txt").write_text("one", encoding="utf-8")
+
+    def digest(*suffixes: str) -> str:
+        return tree_digest(Services(), tmp_path, suffixes or ("",))
+
+    first = digest()
+    assert digest() == first
+    (tmp_path / "_WORK_ORDERS").mkdir()
+    (tmp_path / "_WORK_ORDERS/t.md").touch()
+    assert digest() == first, "tickets are not part of what scripts see"
+    (tmp_path / "a/b.txt").write_text("two", encoding="utf-8")
+    second = digest()
+    assert second != first
+    (tmp_path / "a/b.txt").rename(tmp_path / "a/c.txt")
+    assert digest() not in (first, second)
+    assert digest(".py") == tree_digest(Services(), tmp_path / "a", (".py",))

@@ -46,6 +46,7 @@ def say_question(status: Mapping[str, Any]) -> None:
     if question["why"]:
         say(f"  {one_line(question['why'])}")
     _say_list("To read", [file, *question["read"]])
+    say(f"    or all at once: orchestrate review {status['id']} (--html review.html for a page)")
     for verdict in ("failed", "unproven", "proven"):
         _say_statements(verdict, question[verdict])
     if question["effects"]:

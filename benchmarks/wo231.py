@@ -21,9 +21,19 @@ _MOST_QUESTIONS = 8
 
 
 def fresh_copy(folder: Path) -> Path:
-    """This repository as a clone would be, with the installed packages of the front end."""
+    """This repository as a clone would be, with the installed packages of the front end.
+
+    What runs of WO-231 have made here is left out, and its ticket lies in the inbox.
+    """
     copy = folder / "copy"
     shutil.copytree(ROOT, copy, ignore=_LEFT_OUT)
+    for made in ("_WORK_ORDERS", "migrations"):
+        shutil.rmtree(copy / made, ignore_errors=True)
+    for data in copy.glob("backend/data/*_seed.*"):
+        data.unlink()
+    inbox = copy / "_WORK_ORDERS" / "00_INBOX"
+    inbox.mkdir(parents=True)
+    shutil.copy(copy / "tests/fixtures/wo231/WO-231_Public_Data_Seeding.md", inbox)
     settings = copy / "orchestrate.toml"
     settings.write_text("[git]\ncommit = false\n", encoding="utf-8")
     if (ROOT / "node_modules").exists():

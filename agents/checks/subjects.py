@@ -66,7 +66,8 @@ class Subject:
     @property
     def evidence(self) -> dict[str, object]:
         """What goes into every receipt about the migration."""
-        return {"base": self.proof.base, "matrix": self.proof.to_dict()["matrix"]}
+        told = self.proof.to_dict()
+        return {"base": self.proof.base, "matrix": told["matrix"], "locks": told["locks"]}
 
 
 def migration_paths(ctx: Context) -> tuple[str, ...]:

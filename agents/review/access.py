@@ -38,6 +38,8 @@ class Probed:
 
     matrix: Matrix
     source: str
+    #: `table: mode` of locks on tables that were there before
+    locks: tuple[str, ...] = ()
 
 
 def grids(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
@@ -53,10 +55,16 @@ def grids(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
         legend = _LEGEND if wanted is not None else _NO_SPECIFICATION
         yield Panel(
             "Who may do what",
-            words=(legend, f"{path}: {probed.source}."),
+            words=(legend, f"{path}: {probed.source}.", _locks(probed.locks)),
             blocks=(grid,),
             warnings=tuple(_leaks(grid)),
         )
+
+
+def _locks(locks: Sequence[str]) -> str:
+    if not locks:
+        return "It locked no table that was there before."
+    return f"Locks that it took on tables that were there before: {'; '.join(locks)}."
 
 
 # -- where matrices come from ----------------------------------------------------------------
@@ -72,7 +80,8 @@ def _recorded(context: Context, path: str) -> Probed | None:
             if "matrix" in claim["evidence"]:
                 base = claim["evidence"].get("base", "")
                 source = f"from receipt {record['id']}" + (f", on a {base}" if base else "")
-                return Probed(claim["evidence"]["matrix"], source)
+                locks = tuple(map(str, claim["evidence"].get("locks", ())))
+                return Probed(claim["evidence"]["matrix"], source, locks)
     return None
 
 
@@ -80,7 +89,9 @@ def _probed_now(context: Context, text: str, base: Mapping[str, str]) -> Probed 
     proof = _proof(context, text, base)
     if proof is None or not proof.applied:
         return None
-    return Probed(proof.to_dict()["matrix"], f"probed for this review, on a {proof.base}")
+    told = proof.to_dict()
+    source = f"probed for this review, on a {proof.base}"
+    return Probed(told["matrix"], source, tuple(told["locks"]))
 
 
 def _wanted(context: Context, path: str, base: Mapping[str, str]) -> Matrix | None:

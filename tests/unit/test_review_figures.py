@@ -95,6 +95,9 @@ MATRIX = {
 }
 
 
+EVIDENCE = {"matrix": MATRIX, "base": "bare schema", "locks": ["public.rooms: ShareLock"]}
+
+
 @pytest.fixture
 def recorded(tmp_path: Path) -> Context:
     """A receipt with a matrix of a migration for which nothing is specified."""
@@ -104,7 +107,7 @@ def recorded(tmp_path: Path) -> Context:
         "id": "abc",
         "subjects": {"m.sql": sha256_file(tmp_path / "m.sql")},
         "statement": {"ticket": "", "text": "x"},
-        "claims": [{"verdict": "proven", "evidence": {"matrix": MATRIX, "base": "bare schema"}}],
+        "claims": [{"verdict": "proven", "evidence": EVIDENCE}],
     }
     return Context(root=tmp_path, history=(receipt,))
 
@@ -121,6 +124,7 @@ def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Contex
     assert {cell.tone for cell in service[1:]} == {Tone.PLAIN}
     assert panel.warnings == ("anon can SELECT hours.",)
     assert any("receipt abc" in line for line in panel.words)
+    assert any("before: public.rooms: ShareLock" in line for line in panel.words)
 
 
 def test_a_matrix_of_another_text_is_not_shown(recorded: Context) -> None:

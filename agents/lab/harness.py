@@ -7,19 +7,23 @@ other hosts go to the laboratory, and waiting moves the clock forward instead of
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import runpy
+import select
 import signal
 import ssl
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -152,17 +156,26 @@ def _become(order: dict[str, Any], out: int, err: int) -> None:
 def _wait(pid: int, limit: float) -> int | None:
     """The exit code; None if the process had to be killed at the limit."""
     end = time.monotonic() + limit
-    pause = 0.002
     while time.monotonic() < end:
+        _sleep_until_it_ends(pid, end - time.monotonic())
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return None
+
+
+def _sleep_until_it_ends(pid: int, limit: float) -> None:
+    if not hasattr(os, "pidfd_open"):
+        time.sleep(min(limit, 0.02))
+        return
+    handle = os.pidfd_open(pid)
+    try:
+        select.select([handle], [], [], limit)
+    finally:
+        os.close(handle)
 
 
 def serve(order: dict[str, Any]) -> dict[str, Any] | None:
@@ -184,6 +197,33 @@ def serve(order: dict[str, Any]) -> dict[str, Any] | None:
     return {"code": code, "out": texts[0], "err": texts[1]}
 
 
+def _exit_code(order: dict[str, Any]) -> int:
+    """Run the script; the code that Python would end with, its message or traceback printed."""
+    try:
+        run_script(order["script"], order["arguments"])
+    except SystemExit as exc:
+        if exc.code is None or isinstance(exc.code, int):
+            return (exc.code or 0) & 0xFF
+        print(exc.code, file=sys.stderr)
+        return 1
+    except BaseException:  # noqa: BLE001 - the end of a program, whatever it was
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End as Python does, without taking every module apart first, which takes a tenth of a second:
+    wait for threads, run what was registered for the exit, write out what is buffered.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Orders until the end of the input."""
     reuse_tls_settings()
@@ -191,8 +231,7 @@ def main() -> None:
         order = json.loads(line)
         answer = serve(order)
         if answer is None:
-            run_script(order["script"], order["arguments"])
-            return
+            _leave(_exit_code(order))
         print(json.dumps(answer), flush=True)
 
 

@@ -143,3 +143,14 @@ def test_a_copy_is_used_again_until_one_side_changes(tmp_path: Path) -> None:
             assert (fourth / "a.txt").read_text(encoding="utf-8") == "two"
     finally:
         spared.close()
+
+
+def test_threads_are_waited_for_and_buffers_written(lab: Laboratory, tmp_path: Path) -> None:
+    text = (
+        "import sys, threading, time\n"
+        "def later():\n    time_left = 200_000\n    while time_left: time_left -= 1\n"
+        "    sys.stdout.write('later')\n"
+        "threading.Thread(target=later).start()\nsys.exit('stopped')\n"
+    )
+    said = run(lab, tmp_path, text)
+    assert (said.run.code, said.run.out, said.run.err) == (1, "later", "stopped\n")

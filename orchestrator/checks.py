@@ -221,16 +221,8 @@ class Check:
 
     def match(self, claim: str) -> dict[str, Any] | None:
         """The typed arguments if one of the patterns accounts for the whole claim."""
-        for pattern in self.patterns:
-            regex, params = compile_pattern(pattern)
-            found = regex.fullmatch(claim)
-            if found:
-                return {
-                    name: TYPES[kind][1](found.group(name))
-                    for name, kind in params
-                    if found.group(name) is not None
-                }
-        return None
+        found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)
+        return next((arguments for arguments in found if arguments is not None), None)
 
 
 _REGISTERED: dict[str, Check] = {}

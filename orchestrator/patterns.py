@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from orchestrator.errors import UsageError
@@ -95,6 +96,9 @@ class _Pattern:
         self.source = source
         self.at = 0
         self.params: list[tuple[str, str]] = []
+        #: words that stand in every text that fits, in lower case
+        self.required: set[str] = set()
+        self.depth = 0
 
     def regex(self) -> str:
         body = self._alternatives()
@@ -107,6 +111,8 @@ class _Pattern:
         while self.source[self.at : self.at + 1] == "|":
             self.at += 1
             branches.append(self._sequence())
+        if len(branches) > 1 and self.depth == 0:
+            self.required.clear()
         return "|".join(branches)
 
     def _sequence(self) -> str:
@@ -137,7 +143,9 @@ class _Pattern:
 
     def _group(self, closer: str) -> str:
         self.at += 1
+        self.depth += 1
         body = self._alternatives()
+        self.depth -= 1
         if self.source[self.at : self.at + 1] != closer:
             raise UsageError(f"unbalanced brackets in check pattern: {self.source!r}")
         self.at += 1
@@ -154,6 +162,8 @@ class _Pattern:
         word = self._WORD.match(self.source, self.at)
         assert word is not None
         self.at = word.end()
+        if self.depth == 0:
+            self.required.update(re.findall(r"[a-z]{2,}", word.group().lower()))
         return self._MARK + re.escape(word.group()) + self._MARK
 
     def _parameter(self) -> str:
@@ -166,13 +176,36 @@ class _Pattern:
         return f"(?P<{name}>{TYPES[kind or 'name'][0]})"
 
 
-@lru_cache(maxsize=2048)
-def compile_pattern(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, str], ...]]:
-    """The regular expression of a check's pattern and its (parameter, type) pairs.
+@dataclass(frozen=True)
+class Pattern:
+    """A check's pattern, read; its regular expression is made when a text may fit."""
 
-    Raises UsageError for an unknown type or unbalanced brackets.
-    """
+    expression: str
+    #: (parameter, type)
+    params: tuple[tuple[str, str], ...]
+    #: words without which no text fits, in lower case
+    required: frozenset[str]
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """What a whole text has to match."""
+        return re.compile(self.expression, re.IGNORECASE | re.DOTALL)
+
+    def match(self, text: str) -> dict[str, Any] | None:
+        """The typed arguments if the pattern accounts for the whole text."""
+        lowered = text.lower()
+        if not all(word in lowered for word in self.required):
+            return None
+        found = self.regex.fullmatch(text)
+        if found is None:
+            return None
+        given = ((name, kind, found.group(name)) for name, kind in self.params)
+        return {name: TYPES[kind][1](value) for name, kind, value in given if value is not None}
+
+
+@lru_cache(maxsize=2048)
+def compile_pattern(pattern: str) -> Pattern:
+    """A pattern as a check gives it. Raises UsageError for unknown types, unbalanced brackets."""
     parsed = _Pattern(pattern)
     body = parsed.regex()
-    regex = re.compile(rf"\s*(?:{body})\s*", re.IGNORECASE | re.DOTALL)
-    return regex, tuple(parsed.params)
+    return Pattern(rf"\s*(?:{body})\s*", tuple(parsed.params), frozenset(parsed.required))

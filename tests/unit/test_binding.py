@@ -165,7 +165,7 @@ def test_the_message_names_what_comes_nearest_and_gives_the_check_to_write() -> 
     }, scope)  # fmt: skip
     pattern = scope["docs_a_md_exists_twice_in_two_places"]
     assert isinstance(pattern, str)
-    assert compile_pattern(pattern)[0].fullmatch(binding.claim)
+    assert compile_pattern(pattern).regex.fullmatch(binding.claim)
 
 
 @given(st.text(min_size=1, max_size=200))
@@ -173,7 +173,28 @@ def test_the_check_to_write_always_binds_what_it_is_for(text: str) -> None:
     (binding, *_) = Binder(()).bind(text)
     decorator = stub(binding.claim).splitlines()[-2]
     pattern = eval(decorator.removeprefix("@check(").rsplit(", name=", 1)[0])
-    assert compile_pattern(pattern)[0].fullmatch(binding.claim) or not binding.claim.strip()
+    assert compile_pattern(pattern).regex.fullmatch(binding.claim) or not binding.claim.strip()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "required"),
+    [
+        ("{path:path} exists [already]", {"exists"}),
+        ("(all|every) rows (have|has) {n:int} cells", {"rows", "cells"}),
+        ("one thing|another thing", set()),
+        ("it is [very (good|bad)]", {"it", "is"}),
+    ],
+)
+def test_a_text_without_the_words_of_a_pattern_cannot_fit(pattern: str, required: set[str]) -> None:
+    assert compile_pattern(pattern).required == required
+
+
+def test_every_example_has_the_words_that_its_pattern_requires() -> None:
+    for check in load_checks(None):
+        for example in check.examples:
+            for pattern in map(compile_pattern, check.patterns):
+                if pattern.regex.fullmatch(example):
+                    assert all(word in example.lower() for word in pattern.required)
 
 
 def test_nearest_checks_are_no_strangers() -> None:

@@ -105,6 +105,8 @@ class Services:
     def __init__(self, memo: Memo | None = None) -> None:
         #: keeps what `remember` makes for later runs; None: nothing is kept
         self.memo = memo
+        #: number of the gate's pass that is on, 0 outside of one
+        self.epoch = 0
         self._made: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._guard = threading.Lock()

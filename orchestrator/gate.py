@@ -188,6 +188,8 @@ class Gate:
                 done(receipt)
             return receipt
 
+        for services in {id(c.services): c.services for _, c in statements}.values():
+            services.epoch += 1
         order = sorted(range(len(statements)), key=lambda n: not self._is_slow(statements[n][0]))
         with ThreadPoolExecutor(self.workers) as pool:
             proven = dict(zip(order, pool.map(one, order), strict=True))

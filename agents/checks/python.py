@@ -25,7 +25,7 @@ from agents.lab.client import (
     make_schema,
     trial,
 )
-from agents.runs import Run, tree_digest
+from agents.runs import Run, tree_copy, tree_digest
 from agents.sql.header import Header
 from agents.sql.parse import SqlError, parse_migration
 from agents.sql.scratch import scratch
@@ -309,8 +309,9 @@ def handles_missing_input(ctx: Context, path: str) -> Result:
 def missing_input(ctx: Context, path: str) -> Result:
     """How the script ends when its CSV is not there."""
     with (
-        laboratories(ctx.services).one(ctx.root) as (lab, copy),
+        tree_copy(ctx.root) as copy,
         scratch(ctx.services).database() as database,
+        laboratories(ctx.services).one() as lab,
     ):
         for data in copy.rglob("*.csv"):
             data.unlink()

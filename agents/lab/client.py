@@ -130,7 +130,7 @@ class Laboratory:
         return Visit(ended, tuple((table, rows) for table, rows in answer["writes"]))
 
     def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        server = self._server or self._start()
+        server = self._server or self.start()
         assert server.stdin is not None
         assert server.stdout is not None
         try:
@@ -140,7 +140,8 @@ class Laboratory:
             raise LabError(f"the laboratory for scripts stopped: {self._complaint()}") from exc
         return answer
 
-    def _start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
+        """Start the process; it gets ready by itself."""
         # -P: a package `agents` of the workspace that we stand in is not ours
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._server = subprocess.Popen(
@@ -171,30 +172,32 @@ class Laboratory:
 
 
 class Laboratories:
-    """As many laboratories as there are processors to use, each with a copy of the workspace."""
+    """As many laboratories as there are processors to use, and a copy of the workspace for them."""
 
     def __init__(self, most: int | None = None) -> None:
         most = most or max(1, min(4, os.cpu_count() or 1))
-        self._all = [(Laboratory(), SparedCopy()) for _ in range(most)]
-        self._free: queue.LifoQueue[tuple[Laboratory, SparedCopy]] = queue.LifoQueue()
-        for each in self._all:
-            self._free.put(each)
+        self._all = [Laboratory() for _ in range(most)]
+        self._free: queue.LifoQueue[Laboratory] = queue.LifoQueue()
+        self.spared = SparedCopy()
+        for lab in self._all:
+            # their processes get ready while the workspace is copied
+            lab.start()
+            self._free.put(lab)
 
     @contextmanager
-    def one(self, root: Path) -> Iterator[tuple[Laboratory, Path]]:
-        """A free laboratory, and a copy of the workspace for its scripts."""
-        lab, spared = self._free.get()
+    def one(self) -> Iterator[Laboratory]:
+        """A free laboratory."""
+        lab = self._free.get()
         try:
-            with spared.of(root) as copy:
-                yield lab, copy
+            yield lab
         finally:
-            self._free.put((lab, spared))
+            self._free.put(lab)
 
     def close(self) -> None:
-        """Stop the processes, remove the copies."""
-        for lab, spared in self._all:
+        """Stop the processes, remove the copy."""
+        for lab in self._all:
             lab.close()
-            spared.close()
+        self.spared.close()
 
 
 def laboratories(services: Services) -> Laboratories:
@@ -211,10 +214,11 @@ def trial(
 
     Raises LabError if the schema cannot be made.
     """
-    wanted = tuple(libraries)
+    wanted, labs = tuple(libraries), laboratories(services)
     with (
-        laboratories(services).one(root) as (lab, copy),
+        labs.spared.of(root) as copy,
         scratch(services).database() as database,
+        labs.one() as lab,
     ):
 
         def visit() -> Visit:

@@ -96,9 +96,8 @@ class _Pattern:
         self.source = source
         self.at = 0
         self.params: list[tuple[str, str]] = []
-        #: words that stand in every text that fits, in lower case
-        self.required: set[str] = set()
-        self.depth = 0
+        #: for each open group, of what words one has to stand in a text that fits, in lower case
+        self.needs: list[list[frozenset[str]]] = [[]]
 
     def regex(self) -> str:
         body = self._alternatives()
@@ -107,12 +106,15 @@ class _Pattern:
         return body
 
     def _alternatives(self) -> str:
-        branches = [self._sequence()]
-        while self.source[self.at : self.at + 1] == "|":
-            self.at += 1
+        branches, needs = [], []
+        while True:
+            self.needs.append([])
             branches.append(self._sequence())
-        if len(branches) > 1 and self.depth == 0:
-            self.required.clear()
+            needs.append(self.needs.pop())
+            if self.source[self.at : self.at + 1] != "|":
+                break
+            self.at += 1
+        self.needs[-1].extend(_of_all(needs))
         return "|".join(branches)
 
     def _sequence(self) -> str:
@@ -143,9 +145,11 @@ class _Pattern:
 
     def _group(self, closer: str) -> str:
         self.at += 1
-        self.depth += 1
+        self.needs.append([])
         body = self._alternatives()
-        self.depth -= 1
+        needs = self.needs.pop()
+        if closer == ")":
+            self.needs[-1].extend(needs)
         if self.source[self.at : self.at + 1] != closer:
             raise UsageError(f"unbalanced brackets in check pattern: {self.source!r}")
         self.at += 1
@@ -162,8 +166,8 @@ class _Pattern:
         word = self._WORD.match(self.source, self.at)
         assert word is not None
         self.at = word.end()
-        if self.depth == 0:
-            self.required.update(re.findall(r"[a-z]{2,}", word.group().lower()))
+        letters = re.findall(r"[a-z]{2,}", word.group().lower())
+        self.needs[-1].extend(frozenset([part]) for part in letters)
         return self._MARK + re.escape(word.group()) + self._MARK
 
     def _parameter(self) -> str:
@@ -176,6 +180,16 @@ class _Pattern:
         return f"(?P<{name}>{TYPES[kind or 'name'][0]})"
 
 
+def _of_all(needs: list[list[frozenset[str]]]) -> list[frozenset[str]]:
+    """What alternatives have in common: one word of each, the one that tells most."""
+    if len(needs) == 1:
+        return needs[0]
+    if not all(needs):
+        return []
+    best = [max(branch, key=lambda words: min(map(len, words))) for branch in needs]
+    return [frozenset().union(*best)]
+
+
 @dataclass(frozen=True)
 class Pattern:
     """A check's pattern, read; its regular expression is made when a text may fit."""
@@ -183,18 +197,22 @@ class Pattern:
     expression: str
     #: (parameter, type)
     params: tuple[tuple[str, str], ...]
-    #: words without which no text fits, in lower case
-    required: frozenset[str]
+    #: sets of words, in lower case: of each, one stands in every text that fits
+    required: frozenset[frozenset[str]]
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """What a whole text has to match."""
         return re.compile(self.expression, re.IGNORECASE | re.DOTALL)
 
+    def may_fit(self, lowered: str) -> bool:
+        """Whether a text in lower case has the words that it needs."""
+        return all(any(word in lowered for word in words) for words in self.required)
+
     def match(self, text: str) -> dict[str, Any] | None:
         """The typed arguments if the pattern accounts for the whole text."""
         lowered = text.lower()
-        if not all(word in lowered for word in self.required):
+        if not self.may_fit(lowered):
             return None
         found = self.regex.fullmatch(text)
         if found is None:
@@ -208,4 +226,4 @@ def compile_pattern(pattern: str) -> Pattern:
     """A pattern as a check gives it. Raises UsageError for unknown types, unbalanced brackets."""
     parsed = _Pattern(pattern)
     body = parsed.regex()
-    return Pattern(rf"\s*(?:{body})\s*", tuple(parsed.params), frozenset(parsed.required))
+    return Pattern(rf"\s*(?:{body})\s*", tuple(parsed.params), frozenset(parsed.needs[0]))

@@ -315,9 +315,16 @@ def _duplicates(found: list[Entry], offset: int) -> list[Diagnosis]:
 def entries_in(lines: list[str], block: Block) -> tuple[Entry, ...]:
     """The keys of the block with their lines in the file, in order."""
     held = unglued(lines, block)
-    meta, _ = read_block(lines, block)
+    known = None if all(map(_closed, held)) else read_block(lines, block)[0]
     return tuple(
-        Entry(e.key, e.start + block.first, e.end + block.first) for e in _entries(held, meta)
+        Entry(e.key, e.start + block.first, e.end + block.first) for e in _entries(held, known)
+    )
+
+
+def _closed(line: str) -> bool:
+    """Whether no text and no list that the line opens can go on in the next one at column 0."""
+    return not any(line.count(quote) % 2 for quote in "\"'") and all(
+        line.count(opened) == line.count(closed) for opened, closed in ("[]", "{}")
     )
 
 

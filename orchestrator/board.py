@@ -6,19 +6,19 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator import files
+from orchestrator.catalogue import Catalogue
 from orchestrator.errors import TicketError
 from orchestrator.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
-from orchestrator.index import Index, Stamp
+from orchestrator.index import Index
 from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket, id_from_name
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
-_CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
 _HIGHEST = re.compile(r"[A-Z][A-Z0-9]*[-_](\d{1,9})(?:-(\d{3,9}))?")
 
 
@@ -48,10 +48,11 @@ class Board:
         self.path = files.inside(root, place)
         self.folders = folders or Folders(subfolders(self.path), board=place)
         self.failure_limit = failure_limit or 2
-        self._index = Index(
-            root / ".orchestrate" / "state" / "index.json",
+        index = Index(
+            root / ".orchestrate" / "state" / "index.sqlite",
             f"{self.folders.signature} {self.failure_limit}",
         )
+        self._catalogue = Catalogue(self.path, self.folders, index, self._read)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -64,29 +65,8 @@ class Board:
         return [ticket for ticket in self._all() if ticket.note]
 
     def _all(self) -> list[Ticket]:
-        with self._index as index:
-            found = [
-                ticket
-                for folder, entry in _markdown_files(self.path)
-                if (ticket := self._ticket(index, folder, entry)) is not None
-            ]
-        return _without_beside(found)
-
-    def _ticket(self, index: Index, folder: str, entry: os.DirEntry[str]) -> Ticket | None:
-        key = f"{folder}/{entry.name}"
-        try:
-            stamp = Stamp.of(entry.stat(follow_symlinks=False))
-        except FileNotFoundError:
-            return None
-        known = index.get(key, stamp, Path(entry.path), folder, self.folders.role_of(folder))
-        if known is not None:
-            return known
-        try:
-            ticket = self._read(Path(entry.path))
-        except FileNotFoundError:
-            return None
-        index.put(key, stamp, ticket)
-        return ticket
+        self._catalogue.refresh()
+        return self._catalogue.all()
 
     def _read(self, path: Path) -> Ticket:
         return Ticket.read(path, self.folders, self.root, limit=self.failure_limit)
@@ -97,17 +77,25 @@ class Board:
         Raises TicketError: `no-such-ticket` with near misses, `duplicate-id` with both paths.
         """
         wanted = unicodedata.normalize("NFC", id.strip())
-        tickets = self.tickets()
-        found = [ticket for ticket in tickets if ticket.id == wanted]
+        self._catalogue.look()
+        ticket = self._only(wanted)
+        if ticket is None:
+            # an id that was written into a file in place shows in no folder
+            self._catalogue.refresh()
+            ticket = self._only(wanted)
+        if ticket is None:
+            raise _unknown(wanted, self._catalogue.ids())
+        return ticket
+
+    def _only(self, id: str) -> Ticket | None:
+        found = self._catalogue.holders(id)
         if len(found) > 1:
-            raise _duplicate(wanted, found)
-        if not found:
-            raise _unknown(wanted, tickets)
-        try:
-            return self._read(found[0].path)
-        except FileNotFoundError:
-            # it was moved between the look and the read
-            return self.find(id)
+            raise _duplicate(id, found)
+        return self.still_at(id, found[0].path) if found else None
+
+    def holders(self, id: str) -> list[Ticket]:
+        """All tickets with that id, as they were when the board was last read."""
+        return self._catalogue.holders(id)
 
     def still_at(self, id: str, path: Path) -> Ticket | None:
         """The ticket at `path`, read afresh, if it is still the one with that id."""
@@ -122,10 +110,36 @@ class Board:
 
         Raises TicketError as `find`.
         """
-        tickets = self.tickets()
-        head = _head(self.find(id), tickets)
-        members = _with_descendants(head.id, tickets)
-        return tuple(self.find(member) for member in members)
+        head = self._head(self.find(id))
+        return tuple(self.find(member) for member in self._with_descendants(head.id))
+
+    def _head(self, ticket: Ticket) -> Ticket:
+        """The topmost parent that is on the board."""
+        seen = {ticket.id}
+        while (parent := self._parent(ticket)) is not None and parent.id not in seen:
+            seen.add(parent.id)
+            ticket = parent
+        return ticket
+
+    def _parent(self, ticket: Ticket) -> Ticket | None:
+        if ticket.parent:
+            return next(iter(self.holders(ticket.parent)), None)
+        stem = re.sub(r"(?<=\d)(?:-?[A-Za-z]|\.\d+)\Z", "", ticket.id)
+        listed = (t for t in self.holders(stem) if stem != ticket.id and ticket.id in t.children)
+        return next(listed, None)
+
+    def _with_descendants(self, id: str) -> list[str]:
+        members, pending = [id], [id]
+        while pending:
+            new = [child for child in self._children(pending.pop(0)) if child not in members]
+            members += new
+            pending += new
+        return members
+
+    def _children(self, member: str) -> list[str]:
+        listed = next(iter(self.holders(member))).children
+        mine = [id for id in listed if any(t.parent in ("", member) for t in self.holders(id)[:1])]
+        return mine + [t.id for t in self._catalogue.children(member) if t.id not in mine]
 
     def paths(self) -> list[Path]:
         """The files of all tickets."""
@@ -168,66 +182,6 @@ class Board:
         return max((number for name in names for number in _numbers(name)), default=0) + 1
 
 
-def _markdown_files(board: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Folder (relative to the board) and entry of every file that may be a ticket, in order."""
-    pending = [("", board)]
-    while pending:
-        folder, path = pending.pop()
-        try:
-            with os.scandir(path) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError:
-            continue
-        below = []
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                below.append((f"{folder}/{entry.name}".lstrip("/"), Path(entry.path)))
-            elif entry.name.lower().endswith(".md") and not _CONFLICT.search(entry.name):
-                yield folder, entry
-        pending += reversed(below)
-
-
-def _without_beside(tickets: list[Ticket]) -> list[Ticket]:
-    """A file without an id of its own that is named like a ticket is a note beside it."""
-    owned = {ticket.id for ticket in tickets if ticket.own_id}
-    return [t for t in tickets if t.own_id or t.note or t.id not in owned]
-
-
-def _head(ticket: Ticket, tickets: list[Ticket]) -> Ticket:
-    """The topmost parent that is on the board."""
-    seen = {ticket.id}
-    while (parent := _parent(ticket, tickets)) is not None and parent.id not in seen:
-        seen.add(parent.id)
-        ticket = parent
-    return ticket
-
-
-def _parent(ticket: Ticket, tickets: list[Ticket]) -> Ticket | None:
-    if ticket.parent:
-        return next((t for t in tickets if t.id == ticket.parent), None)
-    stem = re.sub(r"(?<=\d)(?:-?[A-Za-z]|\.\d+)\Z", "", ticket.id)
-    listed = (t for t in tickets if t.id == stem != ticket.id and ticket.id in t.children)
-    return next(listed, None)
-
-
-def _with_descendants(id: str, tickets: list[Ticket]) -> list[str]:
-    members, pending = [id], [id]
-    while pending:
-        new = [child for child in _children(pending.pop(0), tickets) if child not in members]
-        members += new
-        pending += new
-    return members
-
-
-def _children(member: str, tickets: list[Ticket]) -> list[str]:
-    listed = next(t.children for t in tickets if t.id == member)
-    known = {t.id: t for t in tickets}
-    mine = [id for id in listed if id in known and known[id].parent in ("", member)]
-    return mine + sorted(t.id for t in tickets if t.parent == member and t.id not in mine)
-
-
 def _duplicate(id: str, found: list[Ticket]) -> TicketError:
     places = " and ".join(ticket.source for ticket in found)
     return TicketError(
@@ -238,8 +192,8 @@ def _duplicate(id: str, found: list[Ticket]) -> TicketError:
     )
 
 
-def _unknown(id: str, tickets: list[Ticket]) -> TicketError:
-    ids = sorted({ticket.id for ticket in tickets})
+def _unknown(id: str, ids: Iterable[str]) -> TicketError:
+    ids = sorted(ids)
     folded = {known.casefold().replace("_", "-"): known for known in ids}
     near = difflib.get_close_matches(id.casefold().replace("_", "-"), folded, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(folded[n] for n in near)}?" if near else "orchestrate list"

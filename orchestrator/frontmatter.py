@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from orchestrator.block import (
@@ -70,7 +71,10 @@ class Document:
         start = block.body if block else 0
         meta = {**_bold_fields(lines, start), **meta}
         found += _oddities(data, lines)
-        return cls(data, meta, without_mark("".join(lines[start:])), start + 1, block, tuple(found))
+        body = without_mark("".join(lines[start:]))
+        document = cls(data, meta, body, start + 1, block, tuple(found))
+        document.__dict__["lines"] = lines
+        return document
 
     def text(self, *keys: str) -> str:
         """The first of `keys` that has a value, as written in the file, without its quotes."""
@@ -85,20 +89,27 @@ class Document:
 
     def raw(self, key: str) -> str:
         """The value's own characters on the line of `key`, "" if it has none."""
-        entry = self._entry(key)
+        entry = self._entries.get(key)
         return self._line(entry).value if entry else ""
 
     def line_of(self, key: str) -> int:
         """1-based line of the entry that counts (the last one), 0 if there is none."""
-        entry = self._entry(key)
+        entry = self._entries.get(key)
         return entry.start + 1 if entry else 0
 
-    def _entry(self, key: str) -> Entry | None:
-        return _find(lines_of(self.data), self.block, key) if self.block else None
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines with their ends; not to be changed."""
+        return lines_of(self.data)
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        found = entries_in(self.lines, self.block) if self.block else ()
+        return {entry.key: entry for entry in found}
 
     def _line(self, entry: Entry) -> Line:
         glued = bool(self.block and _is_glued(self.block, entry))
-        return Line.of(lines_of(self.data)[entry.start], glued)
+        return Line.of(self.lines[entry.start], glued)
 
 
 def _oddities(data: bytes, lines: list[str]) -> list[Diagnosis]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import diagnosis, markdown
-from orchestrator.block import Diagnosis, lines_of
+from orchestrator.block import Diagnosis
 from orchestrator.errors import UnsafePathError
 from orchestrator.files import read
 from orchestrator.folders import Folders
@@ -228,7 +228,7 @@ class Ticket:
 
     @property
     def _lines(self) -> list[str]:
-        return lines_of(self.document.data)
+        return self.document.lines
 
     @property
     def _start(self) -> int:

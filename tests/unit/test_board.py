@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -301,11 +303,16 @@ def indexed(odd_board: Board, monkeypatch: pytest.MonkeyPatch) -> Board:
 
 
 def _index(board: Board) -> Path:
-    return board.root / ".orchestrate" / "state" / "index.json"
+    return board.root / ".orchestrate" / "state" / "index.sqlite"
+
+
+def _in_index(board: Board) -> set[str]:
+    with contextlib.closing(sqlite3.connect(_index(board))) as db:
+        return {key for (key,) in db.execute("SELECT key FROM ticket")}
 
 
 def test_2_7_tickets_from_the_index_are_those_from_the_files(indexed: Board) -> None:
-    assert len(json.loads(_index(indexed).read_bytes())["rows"]) == 28
+    assert len(_in_index(indexed)) == 28
     warm = Board(indexed.root).tickets()
     _index(indexed).unlink()
     cold = Board(indexed.root).tickets()
@@ -324,21 +331,34 @@ def test_2_7_with_a_warm_index_no_file_is_read(
     assert len(Board(indexed.root).tickets()) == 27
 
 
-@pytest.mark.parametrize("held", [b"", b"{", b"[]", b'{"signature": "x"}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("held", [b"", b"{", b"\xff" * 5000, b"SQLite format 3\0" + b"\0" * 9000])
 def test_2_7_a_broken_index_is_made_anew(indexed: Board, held: bytes) -> None:
-    before = _index(indexed).read_bytes()
+    before = _in_index(indexed)
     _index(indexed).write_bytes(held)
     assert len(Board(indexed.root).tickets()) == 27
-    assert _index(indexed).read_bytes() == before
+    assert len(Board(indexed.root).tickets()) == 27
+    assert _in_index(indexed) == before
 
 
-def test_2_7_rows_that_are_broken_are_read_again(indexed: Board) -> None:
-    held = json.loads(_index(indexed).read_bytes())
-    for row in held["rows"].values():
-        row[1] = row[1][:3]
-    _index(indexed).write_text(json.dumps(held), encoding="utf-8")
+@pytest.mark.parametrize("data", ["NULL", "'['", "'[[], []]'", "'[1, 2]'", "x'ff'", "7"])
+def test_2_7_rows_that_are_broken_are_read_again(indexed: Board, data: str) -> None:
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
+        db.execute(f"UPDATE ticket SET data = {data}")
     assert Board(indexed.root).find("WO-901").status == "03_BUILD"
     assert len(Board(indexed.root).tickets()) == 27
+
+
+def test_2_7_an_index_of_another_version_is_not_believed(indexed: Board) -> None:
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
+        db.execute("UPDATE signature SET text = 'another'")
+        db.execute("UPDATE ticket SET id = 'WO-1'")
+    assert Board(indexed.root).find("WO-901").id == "WO-901"
+
+
+def test_2_7_an_index_that_another_process_writes_is_not_waited_for_long(indexed: Board) -> None:
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        assert len(Board(indexed.root).tickets()) == 27
 
 
 def test_a_change_of_equal_size_and_time_is_seen(indexed: Board) -> None:
@@ -356,8 +376,7 @@ def test_a_file_changed_just_now_is_not_remembered(odd_board: Board) -> None:
     odd_board.tickets()
     os.utime(path, ns=(2**62, 2**62))
     odd_board.tickets()
-    rows = json.loads(_index(odd_board).read_bytes())["rows"] if _index(odd_board).exists() else {}
-    assert "00_INBOX/WO-1_x.md" not in rows
+    assert "00_INBOX/WO-1_x.md" not in _in_index(odd_board)
 
 
 def test_2_7_a_board_that_cannot_be_written_is_read_all_the_same(
@@ -372,4 +391,44 @@ def test_2_7_a_board_that_cannot_be_written_is_read_all_the_same(
 def test_a_removed_ticket_leaves_the_index(indexed: Board) -> None:
     indexed.find("WO-901").path.unlink()
     assert "WO-901" not in {t.id for t in indexed.tickets()}
-    assert not [key for key in json.loads(_index(indexed).read_bytes())["rows"] if "WO-901" in key]
+    assert not [key for key in _in_index(indexed) if "WO-901" in key]
+
+
+# -- finding without looking at every file ---------------------------------------------------------
+
+
+def test_a_new_a_moved_and_a_removed_ticket_are_found_by_their_folders(indexed: Board) -> None:
+    indexed.find("WO-901")
+    lay(indexed.root, "00_INBOX/WO-77_New.md", ticket("WO-77"))
+    assert indexed.find("WO-77").folder == "00_INBOX"
+    moved = indexed.path / "04_QA" / "WO-77_New.md"
+    (indexed.path / "00_INBOX" / "WO-77_New.md").rename(moved)
+    assert indexed.find("WO-77").folder == "04_QA"
+    moved.unlink()
+    with pytest.raises(TicketError, match="there is no ticket WO-77"):
+        indexed.find("WO-77")
+
+
+def test_an_id_written_into_a_file_in_place_is_found(indexed: Board) -> None:
+    path = indexed.find("WO-901").path
+    path.write_bytes(path.read_bytes().replace(b"id: WO-901", b"id: WO-81"))
+    assert indexed.find("WO-81").path == path
+    with pytest.raises(TicketError, match="WO-901"):
+        indexed.find("WO-901")
+
+
+def test_a_copy_in_another_folder_stops_the_ticket_at_once(indexed: Board) -> None:
+    path = indexed.find("WO-901").path
+    shutil.copy(path, indexed.path / "04_QA" / path.name)
+    with pytest.raises(TicketError, match="held by 2 files"):
+        indexed.find("WO-901")
+
+
+def test_a_family_is_put_together_from_parents_and_lists_of_children(tmp_path: Path) -> None:
+    lay(tmp_path, "01_TRIAGE/WO-5_P.md", ticket("WO-5", "children: [WO-5b, WO-6]"))
+    lay(tmp_path, "03_BUILD/WO-5a_A.md", ticket("WO-5a", "parent: WO-5"))
+    lay(tmp_path, "03_BUILD/WO-5b_B.md", ticket("WO-5b"))
+    lay(tmp_path, "03_BUILD/WO-6_C.md", ticket("WO-6", "parent: WO-9"))
+    board = Board(tmp_path)
+    for id in ("WO-5", "WO-5a", "WO-5b"):
+        assert [t.id for t in board.family(id)] == ["WO-5", "WO-5b", "WO-5a"]

@@ -16,6 +16,8 @@ from orchestrator.checks import Check
 #: a longer claim is for no pattern, and would only cost time
 LONGEST_CLAIM = 1_000
 _MOST_JOINTS = 12
+#: statements whose bindings are kept in a long-lived process
+_MOST_KEPT = 5_000
 
 #: where one claim may end and the next begin
 _JOINT = re.compile(
@@ -72,6 +74,9 @@ class Binder:
 
     def bind(self, statement: str) -> tuple[Binding, ...]:
         """The statement's claims, each with its check. All of the text is accounted for."""
+        if len(self._bound) > _MOST_KEPT:
+            self._bound.clear()
+            self._claims.clear()
         if statement not in self._bound:
             self._bound[statement] = self._bind(normalise(statement))
         return self._bound[statement]

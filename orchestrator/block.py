@@ -76,6 +76,16 @@ def lines_of(data: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in data.splitlines(keepends=True)]
 
 
+#: texts that every YAML reader takes for themselves
+_PLAIN = re.compile(r"[A-Za-z]\w*(?:[ /.-]\w+)*\Z", re.ASCII)
+_WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text may stand in YAML without quotes; some that may are not told."""
+    return _PLAIN.match(text) is not None and text.lower() not in _WORDS
+
+
 def without_mark(text: str) -> str:
     """The text without a byte order mark at its start."""
     return text.removeprefix(_BOM)
@@ -174,6 +184,9 @@ def _close(lines: list[str], first: int) -> Block:
     """The block that begins with line `first`, ended by a fence or by where its keys end."""
     limit = min(len(lines), first + _LONGEST)
     for at in range(first, limit):
+        if lines[at][0] == " " and not lines[at].isspace():
+            # neither a fence nor a key, and a block may hold hundreds of them
+            continue
         line = bare(lines[at])
         if is_fence(line):
             return Block(first, at, at + 1)
@@ -287,7 +300,7 @@ def _yaml_fault(held: list[str], problem: str) -> tuple[str, str, int]:
 
 
 def _entries(held: list[str], known: Collection[str] | None = None) -> Iterator[Entry]:
-    keys = [(i, key) for i, line in enumerate(held) if (key := _key_of(line))]
+    keys = [(i, key) for i, line in enumerate(held) if line[:1] != " " and (key := _key_of(line))]
     # a line inside a quoted text may look like a key
     starts = [(i, key) for i, key in keys if known is None or key in known]
     limits = [*(i for i, _ in starts[1:]), len(held)]
@@ -323,8 +336,12 @@ def entries_in(lines: list[str], block: Block) -> tuple[Entry, ...]:
 
 def _closed(line: str) -> bool:
     """Whether no text and no list that the line opens can go on in the next one at column 0."""
-    return not any(line.count(quote) % 2 for quote in "\"'") and all(
-        line.count(opened) == line.count(closed) for opened, closed in ("[]", "{}")
+    count = line.count
+    return (
+        count('"') % 2 == 0
+        and count("'") % 2 == 0
+        and count("[") == count("]")
+        and count("{") == count("}")
     )
 
 

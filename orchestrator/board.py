@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import time
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator import files
 from orchestrator.catalogue import Catalogue
-from orchestrator.errors import TicketError
+from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.index import Index
 from orchestrator.states import FolderRole
@@ -19,6 +21,10 @@ from orchestrator.ticket import Ticket, id_from_name
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
+#: tickets whose text is kept; a family has a handful
+_FRESH = 64
+#: seconds between two looks for what killed processes left
+_SWEEP_EVERY = 600.0
 _HIGHEST = re.compile(r"[A-Z][A-Z0-9]*[-_](\d{1,9})(?:-(\d{3,9}))?")
 
 
@@ -52,6 +58,9 @@ class Board:
             root / ".orchestrate" / "state" / "index.sqlite",
             f"{self.folders.signature} {self.failure_limit}",
         )
+        self._next_sweep = 0.0
+        #: tickets as they were last read, with their texts
+        self._fresh: OrderedDict[Path, Ticket] = OrderedDict()
         self._catalogue = Catalogue(self.path, self.folders, index, self._read)
 
     # -- reading -----------------------------------------------------------------------------
@@ -70,6 +79,20 @@ class Board:
 
     def _read(self, path: Path) -> Ticket:
         return Ticket.read(path, self.folders, self.root, limit=self.failure_limit)
+
+    def remember(self, ticket: Ticket) -> None:
+        """A ticket that was written just now need not be parsed again."""
+        self._fresh[ticket.path] = ticket
+
+    def _read_again(self, path: Path) -> Ticket:
+        """The ticket; not parsed again if its bytes are the same as before."""
+        known = self._fresh.pop(path, None)
+        if known is None or not _is_same(known, path):
+            known = self._read(path)
+        self._fresh[path] = known
+        if len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
+        return known
 
     def find(self, id: str) -> Ticket:
         """The ticket with that id, read afresh.
@@ -97,10 +120,14 @@ class Board:
         """All tickets with that id, as they were when the board was last read."""
         return self._catalogue.holders(id)
 
+    def twins(self) -> set[str]:
+        """The ids that more than one file held when the board was last looked at."""
+        return self._catalogue.twins()
+
     def still_at(self, id: str, path: Path) -> Ticket | None:
         """The ticket at `path`, read afresh, if it is still the one with that id."""
         try:
-            ticket = self._read(path)
+            ticket = self._read_again(path)
         except FileNotFoundError:
             return None
         return ticket if ticket.id == id else None
@@ -111,7 +138,8 @@ class Board:
         Raises TicketError as `find`.
         """
         head = self._head(self.find(id))
-        return tuple(self.find(member) for member in self._with_descendants(head.id))
+        # a member that was moved in this moment is looked for once more
+        return tuple(self._only(m) or self.find(m) for m in self._with_descendants(head.id))
 
     def _head(self, ticket: Ticket) -> Ticket:
         """The topmost parent that is on the board."""
@@ -137,7 +165,8 @@ class Board:
         return members
 
     def _children(self, member: str) -> list[str]:
-        listed = next(iter(self.holders(member))).children
+        ticket = self._only(member)
+        listed = ticket.children if ticket else ()
         mine = [id for id in listed if any(t.parent in ("", member) for t in self.holders(id)[:1])]
         return mine + [t.id for t in self._catalogue.children(member) if t.id not in mine]
 
@@ -151,15 +180,17 @@ class Board:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def move(self, path: Path, role: FolderRole) -> Path:
+    def move(self, path: Path, role: FolderRole, later: set[Path] | None = None) -> Path:
         """Move a ticket's file to the folder of a role, made on first use; returns its new path.
+
+        `later` as in `files.replace`.
 
         Raises TicketError (`occupied`) if another file has that name there.
         """
         target = self.path / self.folders.for_role(role) / path.name
         files.inside(self.root, target.relative_to(self.root))
         try:
-            return files.move(path, target)
+            return files.move(path, target, later)
         except FileExistsError as exc:
             raise TicketError(
                 f"{path.name} lies there already",
@@ -169,7 +200,15 @@ class Board:
             ) from exc
 
     def sweep(self) -> list[Path]:
-        """Put away what killed processes left between the tickets; returns where it lies now."""
+        """Put away what killed processes left between the tickets; returns where it lies now.
+
+        It may be what a person saved in the moment of the kill, so it is kept.
+
+        Once in a while is enough: the folders are read whole.
+        """
+        if time.monotonic() < self._next_sweep:
+            return []
+        self._next_sweep = time.monotonic() + _SWEEP_EVERY
         aside = self.root / ".orchestrate" / "state" / "displaced"
         folders = [self.path, *(self.path / name for name in subfolders(self.path))]
         return [path for folder in folders for path in files.sweep(folder, aside)]
@@ -180,6 +219,14 @@ class Board:
         names = [ticket.id for ticket in self._all()] + [p.name for p in self.paths()]
         names += [p.name for p in history.glob("*")] if history.is_dir() else []
         return max((number for name in names for number in _numbers(name)), default=0) + 1
+
+
+def _is_same(ticket: Ticket, path: Path) -> bool:
+    """Whether the file still holds what the ticket was read from."""
+    try:
+        return ticket.is_of(files.read(path))
+    except OrchestrateError:
+        return False
 
 
 def _duplicate(id: str, found: list[Ticket]) -> TicketError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,14 @@ class Case:
             family=self.family.members(),
             artifacts=self.family.history.artifacts(),
             history=tuple(self.family.history.records),
-            settings=self.settings.model_dump(mode="json"),
+            settings=self._settings,
             services=self.services,
             target=target,
         )
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json")
 
     def prove(
         self, stage: Stage, phases: Iterable[Phase], *, target: Any = None, store: bool = True
@@ -128,6 +133,8 @@ class Case:
         target: Any,
         store: bool,
     ) -> list[Receipt]:
+        if not statements:
+            return []
         earlier = self._earlier()
         context = self.context(stage, target)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from orchestrator.index import Index, Listing, Row, Stamp, is_settled, pack, unp
 from orchestrator.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
+#: seconds between two writes of the index by a process that looks often
+_SAVE_EVERY = 2.0
 _NOWHERE = Row(Stamp(0, 0, 0, 0), "", "", False, True, "")
 
 
@@ -37,6 +40,10 @@ class Catalogue:
         self._by_id: dict[str, set[str]] = defaultdict(set)
         self._by_parent: dict[str, set[str]] = defaultdict(set)
         self._loaded = False
+        #: what the index is still to be told: rows, None for those that are gone
+        self._unsaved: dict[str, Row | None] = {}
+        self._unsaved_folders: set[str] = set()
+        self._saved = 0.0
         self._lock = threading.RLock()
 
     # -- keeping up --------------------------------------------------------------------------
@@ -48,33 +55,61 @@ class Catalogue:
             before, self._listings = self._listings, dict(self._listed())
             keys = self._keys()
             self._take(keys, self._rows.keys() - set(keys), before)
+            self._save()
 
     def look(self) -> None:
-        """Look at the folders; read the files that are new, replaced or moved."""
+        """Look at the folders; read the files that are new.
+
+        One that was replaced or moved is taken for the ticket that it was, till `refresh`.
+        """
         with self._lock:
-            # a file that was changed just now has no row in the index
-            restless = self._load()
+            if not self._loaded:
+                return self._first_look()
             before = self._listings
             self._listings = dict(self._listed(known=before))
-            changed, gone = restless, set[str]()
+            fresh, gone = list[str](), set[str]()
             for folder in {**before, **self._listings}:
                 old, new = before.get(folder), self._listings.get(folder)
                 if old is new:
                     continue
                 had, has = old.files if old else {}, new.files if new else {}
-                changed += [_key(folder, n) for n, inode in has.items() if had.get(n) != inode]
+                fresh += [_key(folder, n) for n, inode in has.items() if had.get(n) != inode]
                 gone |= {_key(folder, name) for name in had.keys() - has.keys()}
-            self._take(changed, gone, before)
+            self._take(self._unknown(fresh, gone), gone, before)
+            if time.monotonic() - self._saved > _SAVE_EVERY:
+                self._save()
+            return None
 
-    def _load(self) -> list[str]:
-        """Begin with what the index holds; returns the files of its folders that it lacks."""
-        if self._loaded:
-            return []
-        self._loaded = True
-        rows, self._listings = self._index.load()
-        for key, row in rows.items():
-            self._put(key, row)
-        return [key for key in self._keys() if key not in rows]
+    def _first_look(self) -> None:
+        """Believe the index for folders that have not changed since it was written."""
+        self._load()
+        before = self._listings
+        self._listings = dict(self._listed(known=before))
+        same = {f for f, listing in self._listings.items() if before.get(f) is listing}
+        keys = self._keys()
+        doubtful = [k for k in keys if k.rpartition("/")[0] not in same or k not in self._rows]
+        self._take(doubtful, self._rows.keys() - set(keys), before)
+        self._save()
+
+    def _unknown(self, fresh: list[str], gone: set[str]) -> list[str]:
+        """The files among `fresh` that are no known ticket under its old name."""
+        moved = {key.rpartition("/")[2]: key for key in gone}
+        unknown = []
+        for key in fresh:
+            was = key if key in self._rows else moved.get(key.rpartition("/")[2], "")
+            if was in self._rows:
+                self._put(key, self._rows[was]._replace(stamp=_NOWHERE.stamp))
+                self._unsaved[key] = None
+            else:
+                unknown.append(key)
+        return unknown
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            rows, self._listings = self._index.load()
+            for key, row in rows.items():
+                self._put(key, row)
 
     def _listed(self, known: dict[str, Listing] | None = None) -> Iterator[tuple[str, Listing]]:
         pending = [""]
@@ -83,7 +118,7 @@ class Catalogue:
             listing = self._listing(folder, (known or {}).get(folder))
             if listing is not None:
                 yield folder, listing
-                pending += reversed(listing.below)
+                pending += sorted(listing.below, reverse=True)
 
     def _listing(self, folder: str, known: Listing | None) -> Listing | None:
         path = self._board / folder
@@ -93,16 +128,14 @@ class Catalogue:
                 return known
             listing = Listing(mtime, settled=is_settled(mtime))
             with os.scandir(path) as scan:
-                for entry in sorted(scan, key=lambda entry: entry.name):
+                for entry in scan:
                     _list(listing, folder, entry)
         except OSError:
             return None
         return listing
 
     def _take(self, keys: Iterable[str], gone: set[str], before: dict[str, Listing]) -> None:
-        """Read what changed of these files, forget those that are gone, and tell the index."""
-        changed: dict[str, Row] = {}
-        restless = set[str]()
+        """Read what changed of these files, and forget those that are gone."""
         board = os.fspath(self._board)
         for key in keys:
             try:
@@ -115,32 +148,33 @@ class Catalogue:
                 gone = gone | {key}
                 continue
             if stamp.settled:
-                changed[key] = self._remember(key, ticket, stamp)
+                self._remember(key, ticket, stamp)
             else:
                 # it is read again the next time
                 self._remember(key, ticket, _NOWHERE.stamp)
-                restless.add(key)
+                self._unsaved[key] = None
         for key in gone:
             self._drop(key)
-        folders = self._changed_folders(before)
-        if changed or gone or folders:
-            self._index.store(changed, gone | restless, folders)
-
-    def _changed_folders(self, before: dict[str, Listing]) -> dict[str, Listing | None]:
+            self._unsaved[key] = None
         now = self._listings
-        return {
-            folder: now.get(folder)
-            for folder in {**before, **now}
-            if before.get(folder) != now.get(folder)
-        }
+        self._unsaved_folders |= {f for f in {**before, **now} if before.get(f) != now.get(f)}
 
-    def _remember(self, key: str, ticket: Ticket, stamp: Stamp) -> Row:
+    def _save(self) -> None:
+        """Tell the index what has changed; it may lag behind, for it is never believed blindly."""
+        if self._unsaved or self._unsaved_folders:
+            changed = {key: row for key, row in self._unsaved.items() if row is not None}
+            folders = {folder: self._listings.get(folder) for folder in self._unsaved_folders}
+            self._index.store(changed, self._unsaved.keys() - changed.keys(), folders)
+            self._unsaved, self._unsaved_folders = {}, set()
+        self._saved = time.monotonic()
+
+    def _remember(self, key: str, ticket: Ticket, stamp: Stamp) -> None:
         row = pack(ticket, stamp)
         self._put(key, row)
+        self._unsaved[key] = row
         # the text of thousands of files is not kept
         ticket.__dict__.pop("document", None)
         self._tickets[key] = ticket
-        return row
 
     def _put(self, key: str, row: Row) -> None:
         self._drop(key)
@@ -164,7 +198,12 @@ class Catalogue:
             return [ticket for ticket in found if ticket and not self._is_beside(ticket)]
 
     def _keys(self) -> list[str]:
-        return [_key(f, name) for f, listing in self._listings.items() for name in listing.files]
+        return [_key(f, n) for f, listing in self._listings.items() for n in sorted(listing.files)]
+
+    def twins(self) -> set[str]:
+        """The ids that more than one file holds."""
+        with self._lock:
+            return {id for id, keys in self._by_id.items() if id and len(keys) > 1}
 
     def holders(self, id: str) -> list[Ticket]:
         """The tickets with an id."""
@@ -215,9 +254,10 @@ def _key(folder: str, name: str) -> str:
 
 
 def _list(listing: Listing, folder: str, entry: os.DirEntry[str]) -> None:
-    if entry.name.startswith("."):
+    name = entry.name
+    if name[0] == ".":
         return
     if entry.is_dir(follow_symlinks=False):
-        listing.below.append(f"{folder}/{entry.name}".lstrip("/"))
-    elif entry.name.lower().endswith(".md") and not _CONFLICT.search(entry.name):
-        listing.files[entry.name] = entry.inode()
+        listing.below.append(_key(folder, name))
+    elif name[-3:].lower() == ".md" and not (".conflict-" in name and _CONFLICT.search(name)):
+        listing.files[name] = entry.inode()

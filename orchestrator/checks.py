@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from orchestrator import plugins
 from orchestrator.agent import MemberInfo
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.patterns import TYPES as TYPES
@@ -278,8 +278,7 @@ def load_checks(root: Path | None = None) -> tuple[Check, ...]:
     Raises UsageError naming the file when a workspace check cannot be imported, or takes the name
     of another one.
     """
-    for entry in entry_points(group="orchestrate.checks"):
-        entry.load()
+    plugins.load("checks")
     with _own_checks() as own:
         for file in sorted((root / "checks").glob("*.py")) if root else ():
             _load_file(file, own)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator import answering, applying, asking, machine, stages
+from orchestrator import answering, applying, asking, machine, stages, strays
 from orchestrator.agent import Agent
 from orchestrator.binding import Binder, Binding
 from orchestrator.board import Board
 from orchestrator.case import Case, Listener, Progress
-from orchestrator.checks import Context, Phase, Services, load_checks
+from orchestrator.checks import Check, Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.dependencies import blockers
@@ -97,6 +98,7 @@ class Conductor:
             outcome = self._advance(case, until)
             if case.family.committer is not None:
                 # receipts of what was proven after the last move
+                case.family.sync()
                 case.family.committer.commit([case.family.history.path], f"{id}: receipts")
             return outcome
 
@@ -325,17 +327,19 @@ class Conductor:
 
         `fresh`: nothing is taken from earlier runs.
         """
-        parent = self._parent_of(id)
+        parent = self._head(id)
         committer = Committer(self.board.root) if self.settings.git.commit else None
         if committer is not None:
             committer.require_quiet()
         state = self.board.root / ".orchestrate" / "state"
         memo = None if fresh else user_memo()
         with family_lock(state, parent) as lock, Services(memo) as services:
-            family = Family(self.board, parent, committer)
+            taken = strays.take_in(self.board, parent) if self.board.twins() else []
+            tickets = self.board.family(parent)
+            family = Family(self.board, parent, committer, {t.id: t.path for t in tickets})
             family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
             family.on_notice = lambda text: self.listener(Progress("notice", text))
-            self.board.sweep()
+            self._tell_strays(family, taken)
             read = self._workflow(family, workflow)
             plan = self._plan(read, parent)
             if not family.conducted:
@@ -344,19 +348,45 @@ class Conductor:
                 for notice in [*family.mend_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
                     self.listener(Progress("notice", notice))
-            binder = Binder(load_checks(self.board.root))
-            yield Case(
-                self.board,
-                self.settings,
-                family,
-                read,
-                plan,
-                binder,
-                services,
-                self.agents,
-                self.listener,
-                lock.fd,
-            )
+            binder = _binder(load_checks(self.board.root))
+            try:
+                yield Case(
+                    self.board,
+                    self.settings,
+                    family,
+                    read,
+                    plan,
+                    binder,
+                    services,
+                    self.agents,
+                    self.listener,
+                    lock.fd,
+                )
+            finally:
+                family.sync()
+
+    def _head(self, id: str) -> str:
+        """The parent of a ticket's family, also where a save at an old path made a twin."""
+        try:
+            return self.board.family(id)[0].id
+        except TicketError as exc:
+            head = strays.head_of(self.board, id) if exc.code == "duplicate-id" else None
+            if head is None:
+                raise
+            return head
+
+    def _tell_strays(self, family: Family, taken: Sequence[strays.TakenIn]) -> None:
+        for kept in self.board.sweep():
+            where = kept.relative_to(self.board.root)
+            text = f"a process was killed while it wrote a ticket; what it had in hand is {where}"
+            self.listener(Progress("notice", text))
+        for each in taken:
+            family.history.append("notice", to="USER", text=each.notice, stage=None)
+            self.listener(Progress("notice", each.notice))
+        if taken and family.committer is not None:
+            family.history.flush()
+            paths = {family.history.path, *(p for each in taken for p in each.paths)}
+            family.committer.commit(paths, f"{family.parent}: a save at an old path is taken in")
 
     def _workflow(self, family: Family, given: Path | None) -> Workflow:
         from orchestrator.locate import find_workflow
@@ -463,6 +493,11 @@ class Conductor:
             if until is None or s.number <= until
         ]
         return RunOutcome(parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines))
+
+
+@lru_cache(maxsize=4)
+def _binder(checks: tuple[Check, ...]) -> Binder:
+    return Binder(checks)
 
 
 def _first_owner(family: Family) -> str:

@@ -14,6 +14,8 @@ def blockers(board: Board, ticket: Ticket, flow: Flow) -> list[str]:
 
     Raises TicketError (code `cycle`) naming a cycle.
     """
+    if not ticket.depends_on:
+        return []
     cycle = find_cycle(board, ticket)
     if cycle:
         raise TicketError(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator import plugins
 from orchestrator.workflow import Stage, Workflow
 
 
@@ -119,8 +119,7 @@ def runner_opener(function: Opener) -> Opener:
 
 def load_effects() -> None:
     """Import the entry points `orchestrate.effects`."""
-    for entry in entry_points(group="orchestrate.effects"):
-        entry.load()
+    plugins.load("effects")
 
 
 def bind_effects(stage: Stage, workflow: Workflow, root: Path) -> Bound:

@@ -16,11 +16,12 @@ from orchestrator import files, frontmatter
 from orchestrator.agent import MemberInfo, NewTicket
 from orchestrator.board import Board
 from orchestrator.commits import Committer
-from orchestrator.errors import TicketError
+from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.flow import Flow, Place, from_mapping, to_lines
 from orchestrator.history import History, now
 from orchestrator.machine import birthplace
 from orchestrator.states import FolderRole
+from orchestrator.strays import KEPT, bases_of
 from orchestrator.ticket import Ticket
 from orchestrator.workflow import Stage
 
@@ -69,14 +70,24 @@ class Additions:
 class Family:
     """The tickets and the record of one family, opened under its lock."""
 
-    def __init__(self, board: Board, parent: str, committer: Committer | None = None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        parent: str,
+        committer: Committer | None = None,
+        paths: Mapping[str, Path] | None = None,
+    ) -> None:
         self.board = board
         self.parent = parent
         self.history = History(board.path, parent)
         self.committer = committer
         self._flow: Flow | None = None
         #: where members were seen last: a board of thousands is not searched for each look
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, Path] = dict(paths or {})
+        #: members as they were written last, so that they need not be parsed again
+        self._written: dict[str, Ticket] = {}
+        #: folders whose names are not durable yet; the history is, and brings them back
+        self._unsynced: set[Path] = set()
         #: called with (member, from, to) for every file that is moved
         self.on_move: Callable[[str, str, str], None] = lambda *_: None
         self.on_notice: Callable[[str], None] = lambda _: None
@@ -85,12 +96,23 @@ class Family:
 
     def ticket(self, member: str) -> Ticket:
         """A member's ticket as it lies on the board now. Raises TicketError."""
+        written = self._written.get(member)
+        if written is not None and self._is_unchanged(written):
+            return written
         known = self._paths.get(member)
         ticket = self.board.still_at(member, known) if known is not None else None
         if ticket is None:
             ticket = self.board.find(member)
         self._paths[member] = ticket.path
         return ticket
+
+    @staticmethod
+    def _is_unchanged(ticket: Ticket) -> bool:
+        """Whether the ticket's file still holds what was written to it last."""
+        try:
+            return ticket.is_of(files.read(ticket.path))
+        except (OSError, OrchestrateError):
+            return False
 
     @property
     def flow(self) -> Flow:
@@ -160,6 +182,7 @@ class Family:
             if member != self.parent:
                 touched |= self._write(member, flow, additions, event)
         if self.committer is not None and (before is None or before.revision != flow.revision):
+            self.sync()
             self.committer.commit(touched, f"{self.parent}: {event}")
 
     def create(self, tickets: Sequence[NewTicket], stage: Stage) -> list[Path]:
@@ -193,7 +216,8 @@ class Family:
         folder = self.board.folders.for_role(place.at)
         if self.board.folders.role_of(ticket.folder) is place.at:
             folder = ticket.folder
-        base = files.read(ticket.path)
+        base = ticket.data
+        wished = self._wish(ticket, place) is not None and not additions.over_wishes
         data = self._fields(base, ticket, place, folder, additions)
         if member == self.parent:
             for key in additions.drop:
@@ -207,20 +231,46 @@ class Family:
             )
         for section in additions.sections.get(member, ()):
             data = frontmatter.append_section(data, section)
-        touched = set()
+        touched, path = set(), ticket.path
+        self._written.pop(member, None)
         if data != base:
-            written = files.replace(ticket.path, data, base)
-            touched.add(ticket.path)
+            # whoever sets the status in this very moment is heard, but not as an answer to a
+            # question that is only being asked
+            yielding = b"" if additions.over_wishes else b"status:"
+            keep = bases_of(self.board.root, path.name) / str(flow.revision % KEPT)
+            manner = files.Manner(self._unsynced, yielding, keep)
+            written = files.replace(path, data, base, manner)
+            wished = wished or written.merged
+            touched.add(path)
             if written.conflict is not None:
                 self.on_notice(
                     f"{member} was edited at the same moment; the other version of the lines in "
                     f"conflict lies in {written.conflict.relative_to(self.board.root)}"
                 )
         if folder != ticket.folder:
-            moved = self._paths[member] = self.board.move(ticket.path, place.at)
-            touched |= {ticket.path, moved}
-            self.on_move(member, ticket.folder, moved.parent.name)
+            path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
+            touched |= {ticket.path, path}
+            self.on_move(member, ticket.folder, path.parent.name)
+        if touched and not wished:
+            self._written[member] = self._rewritten(ticket, data, path, place)
+            self.board.remember(self._written[member])
         return touched
+
+    def _rewritten(self, ticket: Ticket, data: bytes, path: Path, place: Place) -> Ticket:
+        """The ticket as it is now that the record's fields stand in it."""
+        folders = self.board.folders
+        folder = folders.folder_of(path, self.board.root)
+        return ticket.rewritten(
+            data,
+            path,
+            folder=folder,
+            role=folders.role_of(folder),
+            source=path.relative_to(self.board.root).as_posix(),
+            status=folder.split("/")[0],
+            owner=place.owner or ticket.owner,
+            failure_count=place.failures,
+            conducted=ticket.id == self.parent,
+        )
 
     def _fields(
         self, data: bytes, ticket: Ticket, place: Place, folder: str, additions: Additions
@@ -233,7 +283,7 @@ class Family:
             data = frontmatter.set_field(data, "owner", place.owner)
         if ticket.failure_count != place.failures:
             data = frontmatter.set_field(data, "failure_count", place.failures)
-        held = {"hold_reason", "held_at", "held_from"} & set(ticket.meta)
+        held = _held_keys(ticket)
         if place.at is FolderRole.HOLD and ticket.folder != folder:
             came = place.held_from or place.was
             source = self.board.folders.for_role(came) if came else ticket.folder
@@ -244,6 +294,13 @@ class Family:
             for key in sorted(held):
                 data = frontmatter.remove_field(data, key)
         return data
+
+    def sync(self) -> None:
+        """Make durable what was written and moved since the last time."""
+        if self._unsynced:
+            files.sync_folders(self._unsynced)
+            self.history.append("synced", revision=self.flow.revision)
+        self.history.flush()
 
     # -- after a crash or a person -----------------------------------------------------------
 
@@ -285,8 +342,12 @@ class Family:
         for the conductor to take (`wishes`).
         """
         flow = self.flow
-        record = self.history.latest("transition", revision=flow.revision)
-        additions = Additions.from_dict(record["additions"]) if record else Additions()
+        additions = self._unwritten()
+        written = {
+            *additions.sections,
+            *additions.boxes,
+            *([self.parent] if additions.drop else ()),
+        }
         notices = []
         touched: set[Path] = set()
         for member, place in flow.members.items():
@@ -299,10 +360,38 @@ class Family:
                     f"{member} was moved to {ticket.folder} by hand; it is back in {place.at}. "
                     f"To move it, edit `status:` in the file"
                 )
-            touched |= self._write(member, flow, additions, "settle")
+            if member in written or not self._agrees(ticket, place):
+                touched |= self._write(member, flow, additions, "settle")
         if touched and self.committer is not None:
+            self.sync()
             self.committer.commit({*touched, self.history.path}, f"{self.parent}: settle")
         return notices
+
+    def _agrees(self, ticket: Ticket, place: Place) -> bool:
+        """Whether a ticket lies and reads as the record says."""
+        return (
+            self.board.folders.role_of(ticket.folder) is place.at
+            and ticket.status == ticket.folder
+            and ticket.owner == (place.owner or ticket.owner)
+            and ticket.failure_count == place.failures
+            and bool(_held_keys(ticket)) is (place.at is FolderRole.HOLD)
+            and (ticket.id != self.parent or ticket.flow is not None)
+        )
+
+    def _unwritten(self) -> Additions:
+        """What transitions wrote into tickets and a fault may have undone: all since a sync."""
+        united = Additions()
+        since = max((r["revision"] for r in self.history.of("synced")), default=-1)
+        for record in self.history.of("transition"):
+            if since < record["revision"] <= self.flow.revision:
+                one = Additions.from_dict(record["additions"])
+                for member, sections in one.sections.items():
+                    united.sections.setdefault(member, []).extend(sections)
+                for member, boxes in one.boxes.items():
+                    united.boxes.setdefault(member, {}).update(boxes)
+                united.drop, united.hold_reason = one.drop, one.hold_reason
+                united.over_wishes = one.over_wishes
+        return united
 
     def wishes(self) -> dict[str, str]:
         """Member → the status that a person wrote into it and that is no place of the record."""
@@ -319,6 +408,13 @@ class Family:
         if not status or (role is not None and role in (place.at, place.was)):
             return None
         return status
+
+
+def _held_keys(ticket: Ticket) -> set[str]:
+    """Which of the keys that a HOLD writes stand in a ticket."""
+    if b"hold_reason" not in ticket.data and b"held_" not in ticket.data:
+        return set()
+    return {"hold_reason", "held_at", "held_from"} & set(ticket.meta)
 
 
 def places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
-import signal
-import stat
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from orchestrator import disk
 from orchestrator.errors import BusyError, OrchestrateError, UnsafePathError
 from orchestrator.merge import merge_lines
 
@@ -29,8 +25,6 @@ _SETTLE_LIMIT = 2.0
 #: content must be unchanged for this long before it counts as saved (s, DESIGN 8.2)
 _QUIET = 0.1
 _TEMPORARY = ".orchestrate-"
-_NOREPLACE, _EXCHANGE = 1, 2
-_AT_FDCWD = -100
 
 
 class DiskError(OrchestrateError):
@@ -89,7 +83,25 @@ class Replacement:
     conflict: Path | None = None
 
 
-def replace(path: Path, new: bytes, base: bytes | None = None) -> Replacement:
+@dataclass(frozen=True)
+class Manner:
+    """How a file is replaced beside the plain way."""
+
+    #: the folder is added here and not synced yet (`sync_folders`): till then a failing machine
+    #: may bring the old content back, whole
+    later: set[Path] | None = None
+    #: where both sides changed a line that begins so, it is the others'
+    yielding: bytes = b""
+    #: where the old content is kept, over what lies there
+    keep: Path | None = None
+
+
+_PLAINLY = Manner()
+
+
+def replace(
+    path: Path, new: bytes, base: bytes | None = None, manner: Manner = _PLAINLY
+) -> Replacement:
     """Replace a file's content atomically and durably, keeping its mode.
 
     `base` is what `new` was made from. If the file no longer holds it, or did not hold it at the
@@ -101,42 +113,67 @@ def replace(path: Path, new: bytes, base: bytes | None = None) -> Replacement:
         if base is None:
             _put(path, new)
             return Replacement(new)
-        return _replace_merging(path, new, base)
+        return _replace_merging(path, new, base, manner)
 
 
-def _replace_merging(path: Path, new: bytes, base: bytes) -> Replacement:
+def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Replacement:
     result, expected = Replacement(new), base
     while True:
         current = read(path)
         if current != expected:
             current = _quiet(path, current)
-            result = _take_in(path, result, expected, current)
+            result = _take_in(path, result, expected, current, manner)
         if current == result.data:
             return result
-        displaced = _swap(path, result.data)
+        displaced = _swap(path, result.data, manner)
         expected = result.data
         if displaced == current:
             return result
         # somebody saved between the look and the rename
-        result = _take_in(path, result, current, displaced)
+        result = _take_in(path, result, current, displaced, manner)
 
 
-def _take_in(path: Path, ours: Replacement, base: bytes, theirs: bytes) -> Replacement:
-    data, clean = merge_lines(base, ours.data, theirs)
+def _take_in(
+    path: Path, ours: Replacement, base: bytes, theirs: bytes, manner: Manner
+) -> Replacement:
+    data, clean = merge_lines(base, ours.data, theirs, manner.yielding)
     conflict = ours.conflict if clean else set_aside(path, theirs)
     return Replacement(data, merged=True, conflict=conflict)
 
 
 def read(path: Path) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
+    with _opened(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+        return file.read()
+
+
+def read_saved(path: Path) -> bytes:
+    """The same once nobody has the file open for writing: a save may be half through.
+
+    After `_SETTLE_LIMIT` seconds the bytes are taken as they are.
+    """
+    deadline = time.monotonic() + _SETTLE_LIMIT
+    while True:
+        with _opened(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+            if not disk.has_writer(fd):
+                return file.read()
+        if time.monotonic() > deadline:
+            return read(path)
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise UnsafePathError("is a link", path=path, hint="put the file itself here") from exc
         raise
-    with os.fdopen(fd, "rb") as file:
-        return file.read()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _quiet(path: Path, seen: bytes) -> bytes:
@@ -151,61 +188,45 @@ def _quiet(path: Path, seen: bytes) -> bytes:
     return seen
 
 
-def _swap(path: Path, new: bytes) -> bytes:
+def _swap(path: Path, new: bytes, manner: Manner) -> bytes:
     """Put `new` at `path` and return the bytes that were there, late writes included."""
     temporary = _write_temporary(path, new)
     try:
-        if not _rename(temporary, path, _EXCHANGE):
+        if not disk.exchange(temporary, path):
             temporary = _replace_keeping_old(temporary, path)
-        displaced = _settled(temporary)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        raise
+    # from here on it is what a person saved, and is not removed before it has been read
+    displaced = read_saved(temporary)
+    _put_away(temporary, manner.keep)
+    _sync_folder(path.parent, manner.later)
     return displaced
+
+
+def _put_away(displaced: Path, keep: Path | None) -> None:
+    if keep is not None:
+        with contextlib.suppress(OSError):
+            disk.make_folder(keep.parent)
+            return disk.rename_over(displaced, keep)
+    return disk.remove(displaced)
 
 
 def _replace_keeping_old(temporary: Path, path: Path) -> Path:
     old = _temporary_name(path)
-    os.link(path, old)
-    temporary.replace(path)
+    disk.link(path, old)
+    disk.rename_over(temporary, path)
     return old
 
 
-def _settled(path: Path) -> bytes:
-    """The bytes of a displaced file once no process has it open for writing any more."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        deadline = time.monotonic() + _SETTLE_LIMIT
-        while _has_writer(fd) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        with os.fdopen(os.dup(fd), "rb") as file:
-            return file.read()
-    finally:
-        os.close(fd)
-
-
-def _has_writer(fd: int) -> bool:
-    """Linux grants a read lease only on a file that nobody has open for writing."""
-    if not hasattr(fcntl, "F_SETLEASE"):
-        return False
-    try:
-        # a broken lease would raise SIGIO, which kills; SIGURG is ignored by default
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as exc:
-        return exc.errno == errno.EAGAIN
-    return False
-
-
 def _put(path: Path, new: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(path.parent)
     temporary = _write_temporary(path, new)
     try:
-        temporary.replace(path)
+        disk.rename_over(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    disk.sync_folder(path.parent)
 
 
 def _temporary_name(path: Path) -> Path:
@@ -215,41 +236,27 @@ def _temporary_name(path: Path) -> Path:
 def _write_temporary(path: Path, data: bytes) -> Path:
     """A synced file with `data` beside `path`, with `path`'s mode and owner if it exists."""
     temporary = _temporary_name(path)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with os.fdopen(fd, "wb") as file:
-            _copy_mode(path, file.fileno())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        disk.write_new(temporary, data, like=path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
 
 
-def _copy_mode(path: Path, fd: int) -> None:
-    try:
-        like = path.stat()
-    except FileNotFoundError:
-        return
-    os.fchmod(fd, stat.S_IMODE(like.st_mode))
-    mine = os.fstat(fd)
-    if (like.st_uid, like.st_gid) != (mine.st_uid, mine.st_gid):
-        with contextlib.suppress(OSError):
-            os.fchown(fd, like.st_uid, like.st_gid)
+def sync_folders(folders: set[Path]) -> None:
+    """Make the names in these folders durable, and empty the set. A folder may be gone."""
+    for folder in sorted(folders):
+        with contextlib.suppress(FileNotFoundError), _disk_errors(folder):
+            disk.sync_folder(folder)
+    folders.clear()
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as exc:
-        # some file systems cannot sync a folder, which is no loss of what was written
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)
+def _sync_folder(folder: Path, later: set[Path] | None) -> None:
+    if later is None:
+        disk.sync_folder(folder)
+    else:
+        later.add(folder)
 
 
 def set_aside(path: Path, data: bytes) -> Path:
@@ -271,66 +278,29 @@ def create(path: Path, data: bytes) -> None:
     Raises FileExistsError, DiskError.
     """
     with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         temporary = _write_temporary(path.with_name(_TEMPORARY), data)
         try:
-            _move_exclusively(temporary, path)
+            disk.rename_new(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        disk.sync_folder(path.parent)
 
 
-def move(source: Path, target: Path) -> Path:
-    """Rename durably, never over another file.
+def move(source: Path, target: Path, later: set[Path] | None = None) -> Path:
+    """Rename durably, never over another file; `later` as in `replace`.
 
     Raises FileExistsError, FileNotFoundError, DiskError.
     """
     if source == target:
         return target
     with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _move_exclusively(source, target)
-        _sync_folder(target.parent)
+        disk.make_folder(target.parent)
+        disk.rename_new(source, target)
+        _sync_folder(target.parent, later)
         if source.parent != target.parent:
-            _sync_folder(source.parent)
+            _sync_folder(source.parent, later)
     return target
-
-
-def _move_exclusively(source: Path, target: Path) -> None:
-    if _rename(source, target, _NOREPLACE):
-        return
-    os.link(source, target, follow_symlinks=False)
-    source.unlink()
-
-
-@lru_cache(maxsize=1)
-def _renameat2() -> Any:
-    try:
-        function = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_uint,
-    )
-    return function
-
-
-def _rename(source: Path, target: Path, flag: int) -> bool:
-    """`renameat2(2)` with `flag`; False where system or file system does not know it."""
-    function = _renameat2()
-    if function is None:
-        return False
-    names = os.fsencode(source), os.fsencode(target)
-    if function(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flag) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-        return False
-    raise OSError(code, os.strerror(code), str(source), None, str(target))
 
 
 def sweep(folder: Path, aside: Path, age: float = 3600.0) -> list[Path]:
@@ -347,35 +317,17 @@ def sweep(folder: Path, aside: Path, age: float = 3600.0) -> list[Path]:
     return kept
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line durably; a torn last line of an earlier crash is closed first.
+def append_lines(path: Path, lines: Sequence[str], durable: bool = True) -> None:
+    """Append lines; a torn last line of an earlier crash is closed first.
 
-    Raises DiskError (the file is then as before), ValueError if `line` holds a line end.
+    `durable`: they and all before them outlive the machine when this returns; else only the
+    process. Raises DiskError (the file is then as before), ValueError if one holds a line end.
     """
-    if "\n" in line or "\r" in line:
-        raise ValueError("append_line takes one line")
+    if any("\n" in line or "\r" in line for line in lines):
+        raise ValueError("a line holds no line end")
+    data = b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
     with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(path, flags, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            _append(fd, line.encode("utf-8", "surrogateescape") + b"\n")
-        finally:
-            os.close(fd)
-
-
-def _append(fd: int, data: bytes) -> None:
-    size = os.fstat(fd).st_size
-    if size and os.pread(fd, 1, size - 1) != b"\n":
-        data = b"\n" + data
-    try:
-        while data:
-            data = data[os.write(fd, data) :]
-        os.fsync(fd)
-    except OSError:
-        os.ftruncate(fd, size)
-        raise
+        disk.append(path, data, durable)
 
 
 # -- locks ---------------------------------------------------------------------------------------
@@ -419,8 +371,7 @@ def _lock(fd: int, family: str, path: Path, wait: bool) -> None:
             path=path,
             hint=f"wait until it has ended, or end it (kill {holder}) and the agents it started",
         ) from exc
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+    os.pwrite(fd, f"{os.getpid():<20}\n".encode("ascii"), 0)
 
 
 def _file_name(family: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.block import is_plain
 from orchestrator.errors import TicketError
+from orchestrator.frontmatter import quoted
 from orchestrator.states import FolderRole
 
 
@@ -143,10 +145,14 @@ def _entry(key: str, value: Any) -> list[str]:
 
 
 def _inline(value: Any) -> str:
-    text = yaml.safe_dump(
-        value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
-    )
-    return text.removesuffix("\n").removesuffix("\n...").replace("\n", " ")
+    """A value as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_inline(k)}: {_inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, str):
+        return value if is_plain(value) else quoted(value)
+    return json.dumps(value)
 
 
 def from_mapping(data: Mapping[str, Any], *, path: str = "") -> Flow:

@@ -19,6 +19,7 @@ from orchestrator.block import (
     bare,
     entries_in,
     is_fence,
+    is_plain,
     lines_of,
     load,
     locate,
@@ -259,6 +260,8 @@ def _last_line(lines: list[str], block: Block, found: Sequence[Entry]) -> int:
 
 def _same(old: str, value: Value) -> bool:
     """Whether the characters on the line already mean `value`."""
+    if isinstance(value, str) and is_plain(old):
+        return old == value
     loaded, problem = load(f"k: {old}\n")
     if problem or not isinstance(loaded, dict):
         return False
@@ -275,7 +278,7 @@ def _written(value: Value, old: str = "") -> str:
     value = _clean(value)
     if old[:1] == "'" and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    return _quoted(value) if old[:1] == '"' or not _reads_back(value) else value
+    return quoted(value) if old[:1] == '"' or not _reads_back(value) else value
 
 
 def _clean(value: str) -> str:
@@ -291,7 +294,7 @@ def _plain(value: int | float | bool | date | None) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """A double-quoted scalar: JSON is one, as long as nothing in it needs two escapes."""
     if value.isprintable():
         return json.dumps(value, ensure_ascii=False)
@@ -306,10 +309,12 @@ def _escaped(char: str) -> str:
 
 def _reads_back(value: str) -> bool:
     """Whether the plain text means itself (a fence may be glued to a value that ends in `-`)."""
+    if is_plain(value):
+        return True
     plain = value.isprintable() and value == value.strip() and not value.endswith("-")
     return bool(plain and load(f"k: {value}\n")[0] == {"k": value})
 
 
 def _item(item: str) -> str:
     plain = re.fullmatch(r"[A-Za-z][\w./ -]*", item) and load(f"[{item}]\n")[0] == [item]
-    return item if plain else _quoted(item)
+    return item if plain else quoted(item)

@@ -191,6 +191,8 @@ class Gate:
         for services in {id(c.services): c.services for _, c in statements}.values():
             services.epoch += 1
         order = sorted(range(len(statements)), key=lambda n: not self._is_slow(statements[n][0]))
+        if not statements:
+            return []
         with ThreadPoolExecutor(self.workers) as pool:
             proven = dict(zip(order, pool.map(one, order), strict=True))
         return [proven[number] for number in range(len(statements))]

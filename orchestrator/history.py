@@ -8,9 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import append_line
+from orchestrator.files import append_lines
 
 FOLDER = ".receipts"
+
+#: what comes after them must not be on the disk before them: a ticket's new state, an effect
+_AWAITED = frozenset({"transition", "effect"})
+
+#: what follows from the tickets as well, if the process ends before they are written
+_DEFERRED = frozenset({"committed", "synced"})
 
 #: one line: `type`, `at` and the fields of its type
 Record = dict[str, Any]
@@ -27,6 +33,7 @@ class History:
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
         self._records: list[Record] | None = None
+        self._pending: list[str] = []
 
     @property
     def records(self) -> list[Record]:
@@ -35,12 +42,23 @@ class History:
         return self._records
 
     def append(self, kind: str, /, **fields: Any) -> dict[str, Any]:
-        """Write one record durably and return it."""
+        """Write one record and return it.
+
+        A record of `_AWAITED` is on the disk when this returns, with all that stand before it; one
+        of `_DEFERRED` is written with the next.
+        """
         record = {"type": kind, "at": now(), **fields}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        append_line(self.path, json.dumps(record, ensure_ascii=False, default=str))
+        self._pending.append(json.dumps(record, ensure_ascii=False, default=str))
+        if kind not in _DEFERRED:
+            self.flush(durable=kind in _AWAITED)
         self.records.append(record)
         return record
+
+    def flush(self, durable: bool = False) -> None:
+        """Write the records that wait for the next one."""
+        if self._pending:
+            append_lines(self.path, self._pending, durable)
+            self._pending = []
 
     def of(self, *kinds: str) -> Iterable[Record]:
         """The records of these types, oldest first."""

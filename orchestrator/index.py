@@ -20,8 +20,10 @@ from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
 
 _VERSION = 3
-#: a file changed so shortly before it was read may have changed again within one clock tick (ns)
-_TICK = 50_000_000
+#: what changed so shortly before it was looked at may change again within one clock tick (ns)
+_TICK = 20_000_000
+#: the same where the file system keeps whole milliseconds or seconds only
+_COARSE_TICK = 2_000_000_000
 #: seconds to wait for another process that writes the index; without it work only gets slower
 _PATIENCE = 0.5
 _PLACE = {"path", "folder", "role", "diagnoses"}
@@ -60,7 +62,8 @@ class Stamp(NamedTuple):
 
 def is_settled(changed: int) -> bool:
     """Whether something changed at that time (ns) cannot change again within the same tick."""
-    return time.time_ns() - changed > _TICK
+    tick = _TICK if changed % 1_000_000 else _COARSE_TICK
+    return time.time_ns() - changed > tick
 
 
 class Row(NamedTuple):

@@ -21,11 +21,13 @@ class _Hunk:
         return same or (self.start < other.end and other.start < self.end)
 
 
-def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
+def merge_lines(
+    base: bytes, ours: bytes, theirs: bytes, yielding: bytes = b""
+) -> tuple[bytes, bool]:
     """Three-way merge by line: the result, and whether no line was changed on both sides.
 
-    Lines changed differently on both sides are taken from `ours`. Lines that both sides insert at
-    one place are kept, theirs first.
+    Lines changed differently on both sides are taken from `ours`, but from `theirs` where they
+    begin with `yielding`. Lines that both sides insert at one place are kept, theirs first.
     """
     if ours == theirs or theirs == base:
         return ours, True
@@ -33,6 +35,8 @@ def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
         return theirs, True
     versions = [_whole_lines(data) for data in (base, ours, theirs)]
     mine, other = _hunks(versions[0], versions[1]), _hunks(versions[0], versions[2])
+    if yielding:
+        mine = [hunk for hunk in mine if not _gives_way(hunk, other, yielding)]
     hunks, clean = _unite(mine, other)
     merged = b"".join(_applied(versions[0], hunks))
     if not ours.endswith((b"\n", b"\r")) and not theirs.endswith((b"\n", b"\r")):
@@ -72,6 +76,17 @@ def _unite(ours: list[_Hunk], theirs: list[_Hunk]) -> tuple[list[_Hunk], bool]:
             clean = False
     order = {id(hunk): place for place, hunk in enumerate([*theirs, *ours])}
     return sorted(kept, key=lambda h: (h.start, h.end, order[id(h)])), clean
+
+
+def _gives_way(mine: _Hunk, theirs: list[_Hunk], yielding: bytes) -> bool:
+    """Whether both changed one line that is the others' to change."""
+    return any(
+        mine.touches(hunk)
+        and all(len(h.lines) == 1 for h in (mine, hunk))
+        and mine.lines[0].startswith(yielding)
+        and hunk.lines[0].startswith(yielding)
+        for hunk in theirs
+    )
 
 
 def _both_insert(one: _Hunk, other: _Hunk) -> bool:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import entry_points
 
+from orchestrator import plugins
 from orchestrator.checks import Context
 
 
@@ -99,8 +99,7 @@ def reviewer(function: Reviewer) -> Reviewer:
 
 def load_reviewers() -> tuple[Reviewer, ...]:
     """Import the entry points `orchestrate.reviews`; all reviewers in the order they registered."""
-    for entry in entry_points(group="orchestrate.reviews"):
-        entry.load()
+    plugins.load("reviews")
     return tuple(_REVIEWERS)
 
 

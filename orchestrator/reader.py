@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.errors import WorkflowError
@@ -42,8 +43,16 @@ def read_workflow(
         raise WorkflowError(
             "is not UTF-8", path=path, line=line, code="not-utf8", hint="save it as UTF-8"
         ) from exc
-    workflow = read_workflow_text(text, path, root=root, variables=variables)
+    workflow = _read_once(text, path, root, tuple(sorted((variables or {}).items())))
     return replace(workflow, sha256=hashlib.sha256(data).hexdigest())
+
+
+@lru_cache(maxsize=64)
+def _read_once(
+    text: str, path: Path, root: Path | None, variables: tuple[tuple[str, str], ...]
+) -> Workflow:
+    """A long-lived process reads the same text for every step of a family."""
+    return read_workflow_text(text, path, root=root, variables=dict(variables))
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from orchestrator.agent import Finding, Job, Notice, Outcome, Report
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
 from orchestrator.dispatch import dispatch
-from orchestrator.errors import UnsafePathError
+from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
 from orchestrator.frontmatter import Document
@@ -37,8 +37,7 @@ def work(case: Case, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove stages that stand side by side. Returns what stops the family, if anything."""
     case.commit(machine.begin(case.flow, case.plan, stages), f"begin {_names(stages)}")
     makers = [s for s in stages if case.plan.part(s) != "inspector"]
-    with ThreadPoolExecutor(max(1, len(makers))) as pool:
-        reports = dict(zip(makers, pool.map(lambda s: _dispatched(case, s), makers), strict=True))
+    reports = dict(zip(makers, _dispatched_all(case, makers), strict=True))
     for stage in stages:
         blocked = _conclude(case, stage, reports.get(stage))
         if blocked is not None:
@@ -46,6 +45,13 @@ def work(case: Case, stages: Sequence[Stage]) -> Blocked | None:
         if stage.number not in case.flow.finished:
             return None
     return None
+
+
+def _dispatched_all(case: Case, makers: Sequence[Stage]) -> list[Report]:
+    if len(makers) < 2:
+        return [_dispatched(case, stage) for stage in makers]
+    with ThreadPoolExecutor(len(makers)) as pool:
+        return list(pool.map(lambda stage: _dispatched(case, stage), makers))
 
 
 def _names(stages: Sequence[Stage]) -> str:
@@ -329,7 +335,11 @@ def _section_home(case: Case, stage: Stage, member: str) -> str:
 
 
 def _on_board(case: Case, member: str) -> bool:
-    return any(m.id == member for m in case.board.tickets())
+    try:
+        case.board.find(member)
+    except TicketError as exc:
+        return exc.code != "no-such-ticket"
+    return True
 
 
 def _section(report: Report) -> str:

@@ -173,7 +173,30 @@ class Ticket:
     @cached_property
     def document(self) -> Document:
         """The file's content: as first read, or as it is now if the ticket came from an index."""
-        return Document.parse(read(self.path))
+        written: bytes | None = self.__dict__.get("written")
+        return Document.parse(read(self.path) if written is None else written)
+
+    def rewritten(self, data: bytes, path: Path, **fields: Any) -> Ticket:
+        """The ticket after these bytes were written, lying at `path`.
+
+        `fields` are those that the writer changed; the text is parsed when it is asked for.
+        """
+        ticket = replace(self, path=path, **fields)
+        ticket.__dict__["written"] = data
+        return ticket
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that the ticket was read from or written to."""
+        written: bytes | None = self.__dict__.get("written")
+        return self.document.data if written is None else written
+
+    def is_of(self, data: bytes) -> bool:
+        """Whether these are the bytes that the ticket was read from or written to."""
+        if "written" in self.__dict__:
+            return bool(self.__dict__["written"] == data)
+        document: Document | None = self.__dict__.get("document")
+        return document is not None and document.data == data
 
     @property
     def meta(self) -> dict[str, Any]:

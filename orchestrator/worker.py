@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from importlib.metadata import entry_points
 
+from orchestrator import plugins
 from orchestrator.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 
 
 def load_agent(name: str) -> Agent:
     """The agent registered under `orchestrate.agents`. Raises UsageError if there is none."""
-    for entry in entry_points(group="orchestrate.agents", name=name):
-        agent: Agent = entry.load()()
-        return agent
+    for entry in plugins.registered("agents"):
+        if entry.name == name:
+            agent: Agent = entry.load()()
+            return agent
     known = ", ".join(sorted(agent_names())) or "none"
     raise UsageError(
         f"there is no agent {name}",
@@ -26,7 +27,7 @@ def load_agent(name: str) -> Agent:
 
 def agent_names() -> frozenset[str]:
     """The names of the registered agents."""
-    return frozenset(entry.name for entry in entry_points(group="orchestrate.agents"))
+    return frozenset(entry.name for entry in plugins.registered("agents"))
 
 
 def work(agent: Agent, job: Job) -> Report:

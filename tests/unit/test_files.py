@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import files
+from orchestrator import disk, files
 from orchestrator.errors import BusyError, UnsafePathError
 from orchestrator.merge import merge_lines
 
@@ -150,7 +150,7 @@ def test_8_2_two_that_edit_one_file_at_once_lose_no_line(tmp_path: Path) -> None
 def test_replace_works_where_the_system_cannot_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_renameat2", lambda: None)
+    monkeypatch.setattr(disk, "_function", lambda: None)
     file = tmp_path / "a.md"
     file.write_bytes(b"one\ntwo\n")
     files.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
@@ -194,7 +194,7 @@ def test_8_3_a_full_disk_is_said_and_changes_nothing(
     for work in (
         lambda: files.replace(file, b"new", b"old"),
         lambda: files.create(tmp_path / "b.md", b"new"),
-        lambda: files.append_line(tmp_path / "log", "{}"),
+        lambda: files.append_lines(tmp_path / "log", ["{}"]),
     ):
         with pytest.raises(files.DiskError, match="disk is full") as raised:
             work()
@@ -262,7 +262,7 @@ def test_2_3_a_move_never_overwrites(
     tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system == "without":
-        monkeypatch.setattr(files, "_renameat2", lambda: None)
+        monkeypatch.setattr(disk, "_function", lambda: None)
     source, target = tmp_path / "a.md", tmp_path / "made" / "a.md"
     source.write_bytes(b"mine")
     assert files.move(source, target) == target
@@ -293,17 +293,17 @@ def test_of_two_movers_to_one_place_one_wins(tmp_path: Path) -> None:
 
 def test_appended_lines_stand_one_below_the_other(tmp_path: Path) -> None:
     log = tmp_path / "sub" / "log.jsonl"
-    files.append_line(log, '{"n": 1}')
-    files.append_line(log, '{"text": "é"}')
+    files.append_lines(log, ['{"n": 1}'])
+    files.append_lines(log, ['{"text": "é"}'])
     assert log.read_text(encoding="utf-8") == '{"n": 1}\n{"text": "é"}\n'
-    with pytest.raises(ValueError, match="one line"):
-        files.append_line(log, "a\nb")
+    with pytest.raises(ValueError, match="no line end"):
+        files.append_lines(log, ["a\nb"])
 
 
 def test_8_1_a_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b'{"n": 1}\n{"n": ')
-    files.append_line(log, '{"n": 3}')
+    files.append_lines(log, ['{"n": 3}'])
     assert log.read_bytes().splitlines()[-1] == b'{"n": 3}'
 
 

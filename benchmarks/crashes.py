@@ -1,0 +1,285 @@
+"""Kill the conductor at every disk operation of a story, and at random times; compare the ends.
+
+A story takes a family of three tickets from the inbox to the end: split, two makers side by side, a
+send-back, a failed gate, a hold, two checkpoints. It is told once undisturbed. Then, for each
+operation on the disk, it is told until the process kills itself (SIGKILL) just before that
+operation, and told on by a new process; the same with a full disk and with rights taken away, from
+that operation on until the process ends. Every end has to be the undisturbed one, byte for byte but
+for the times: no ticket lost or doubled, no section, box or count twice.
+
+`--every 7` takes each seventh operation only, `--kills` the number of random ones, `--quick` both
+small. One line of JSON at the end; exit 1 if an end differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from orchestrator import disk  # noqa: E402
+from orchestrator.agent import Job, Report  # noqa: E402
+from orchestrator.conductor import RunOutcome  # noqa: E402
+from orchestrator.errors import BusyError, OrchestrateError  # noqa: E402
+from tests.boards import Workspace, Writer  # noqa: E402
+
+_TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_FAULTS = {"full": errno.ENOSPC, "denied": errno.EACCES}
+_STEPS = 40
+
+
+class FailsFirst(Writer):
+    """Writes nothing at its first attempt, so that its gate fails once."""
+
+    def work(self, job: Job) -> Report:
+        if job.attempt == 1:
+            return Report(outcome="done", section="## BUILDER forgot the file\n")  # type: ignore[arg-type]
+        return self.write(job, f"{self.name} attempt {job.attempt}\n")
+
+
+def tell(root: Path) -> None:
+    """Tell the story on from wherever it stands, to its end."""
+    work = Workspace.__new__(Workspace)
+    work.root, work.events = root, []
+    work.soop = Writer("SOOP", "out/first.txt")
+    work.builder = FailsFirst("BUILDER", "out/second.txt")
+    work.analyst = Writer("ANALYST", "out/third.txt")
+    for _ in range(_STEPS):
+        outcome = waiting_for_agents(lambda: work.conductor().run("WO-512"))
+        if outcome.outcome == "complete":
+            return
+        answer(work, outcome.outcome)
+    raise SystemExit("the story does not come to an end")
+
+
+def waiting_for_agents(run: Callable[[], RunOutcome]) -> RunOutcome:
+    """An agent that outlives its conductor holds the family till it ends."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return run()
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def answer(work: Workspace, outcome: str) -> None:
+    """What USER says: sends the first question back, holds once, else approves."""
+    conductor = work.conductor()
+    if outcome == "held":
+        conductor.resume("WO-512")
+        return
+    question = conductor.status("WO-512")["question"]
+    held = any(r["type"] == "answer" and r["answer"] == "hold" for r in conductor.log("WO-512"))
+    if question["number"] == 1:
+        conductor.send_back("WO-512", note="another word, please")
+    elif question["number"] == 2 and not held:
+        conductor.hold("WO-512", reason="lunch")
+    else:
+        conductor.approve("WO-512")
+
+
+# -- one telling in a process of its own -----------------------------------------------------------
+
+
+def in_child(work: Callable[[], None], wait: float | None = None) -> int:
+    """Exit code of a forked process that does `work`; killed after `wait` seconds if given."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except OrchestrateError as exc:
+            code = 3
+            print(f"{type(exc).__name__} {exc.code}: {exc}", file=sys.stderr)
+        except BaseException:  # noqa: BLE001 - the parent has to be told
+            traceback.print_exc()
+        os._exit(code)
+    if wait is not None:
+        time.sleep(wait)
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(number: int) -> disk.Watcher:
+    """Ends the process before its operation of that number."""
+    count = iter(range(number, -1, -1))
+
+    def watcher(operation: str, path: Path) -> None:
+        if next(count) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return watcher
+
+
+def failing_from(number: int, code: int) -> disk.Watcher:
+    """Fails every operation from that number on that needs space or rights."""
+    done = [0]
+
+    def watcher(operation: str, path: Path) -> None:
+        done[0] += 1
+        if done[0] > number and operation != "remove":
+            raise OSError(code, os.strerror(code), str(path))
+
+    return watcher
+
+
+def counted(operations: Counter[str]) -> disk.Watcher:
+    def watcher(operation: str, path: Path) -> None:
+        operations[operation] += 1
+
+    return watcher
+
+
+# -- ends ------------------------------------------------------------------------------------------
+
+
+def end_of(root: Path) -> dict[str, str]:
+    """Every ticket and artifact by its place, times masked; what is left over shows as well."""
+    found = {}
+    for path in sorted([*(root / "_WORK_ORDERS").rglob("*"), *(root / "out").rglob("*")]):
+        if path.is_file() and path.suffix != ".jsonl":
+            text = path.read_text(encoding="utf-8")
+            found[path.relative_to(root).as_posix()] = _TIME.sub("TIME", text)
+    return {name: _masked(text) for name, text in found.items() if ".orchestrate-" not in name}
+
+
+def _masked(text: str) -> str:
+    """Without digests over times, and numbers of questions that a stop made ask again."""
+    text = re.sub(r"\b[0-9a-f]{64}\b", "SHA", text)
+    return re.sub(r"\bdigest:? `?[0-9a-f]{8,}`?", "digest", text)
+
+
+def differences(end: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    names = sorted({*end, *wanted})
+    return [name for name in names if end.get(name) != wanted.get(name)]
+
+
+# -- the runs --------------------------------------------------------------------------------------
+
+
+class Runs:
+    """Tells the story again and again in folders of its own, and keeps what went wrong."""
+
+    def __init__(self, base: Path, wanted: dict[str, str], verbose: bool) -> None:
+        self.base = base
+        self.wanted = wanted
+        self.verbose = verbose
+        self.bad: list[str] = []
+
+    def one(self, name: str, disturbed: Callable[[Path], int]) -> int:
+        """A disturbed telling, then an undisturbed one to the end; the first one's exit code."""
+        root = self.base / name
+        Workspace(root)
+        code = disturbed(root)
+        again = in_child(lambda: tell(root))
+        wrong = differences(end_of(root), self.wanted)
+        if again or wrong:
+            self.bad.append(f"{name}: exit {again}, differs: {', '.join(wrong)}")
+            if self.verbose:
+                print(self.bad[-1], file=sys.stderr)
+                for place in wrong:
+                    ends = (self.wanted.get(place, ""), end_of(root).get(place, ""))
+                    lines = difflib.unified_diff(*(end.splitlines() for end in ends), n=1)
+                    print("\n".join(["", place, *lines]), file=sys.stderr)
+        else:
+            shutil.rmtree(root)
+        return code
+
+
+def watched_telling(root: Path, watcher: disk.Watcher) -> None:
+    with disk.watched(watcher):
+        tell(root)
+
+
+def operations_of(base: Path) -> tuple[Counter[str], dict[str, str], float]:
+    """The undisturbed story: its operations by kind, its end, its seconds."""
+    root, log = base / "undisturbed", base / "operations.json"
+    Workspace(root)
+
+    def work() -> None:
+        operations: Counter[str] = Counter()
+        watched_telling(root, counted(operations))
+        log.write_text(json.dumps(operations))
+
+    started = time.monotonic()
+    if in_child(work):
+        raise SystemExit("the undisturbed story fails")
+    seconds = time.monotonic() - started
+    return Counter(json.loads(log.read_text())), end_of(root), seconds
+
+
+def kinds(every: int, total: int) -> Iterator[tuple[str, int, Callable[[Path], int]]]:
+    """Every way to be stopped: name, operation, and the telling that is stopped."""
+    for number in range(0, total, every):
+        kill = killed_at(number)
+        yield "kill", number, lambda root, w=kill: in_child(lambda: watched_telling(root, w))
+        for name, code in _FAULTS.items():
+            fault = failing_from(number, code)
+            yield name, number, lambda root, w=fault: in_child(lambda: watched_telling(root, w))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, help="take each N-th operation")
+    parser.add_argument("--kills", type=int, default=300, help="SIGKILLs at random times")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--verbose", action="store_true")
+    given = parser.parse_args()
+    base = Path(tempfile.mkdtemp(prefix="orchestrate-crashes-"))
+    operations, wanted, seconds = operations_of(base)
+    runs = Runs(base, wanted, given.verbose)
+    stopped: Counter[str] = Counter()
+    started = time.monotonic()
+    for kind, number, disturbed in kinds(given.every, operations.total()):
+        code = runs.one(f"{kind}-{number}", disturbed)
+        stopped[kind] += code != 0
+    dice = random.Random(given.seed)
+    for number in range(given.kills):
+        wait = dice.uniform(0, seconds)
+        code = runs.one(f"random-{number}", lambda root, w=wait: in_child(lambda: tell(root), w))
+        stopped["random"] += code != 0
+    print(json.dumps(_line(operations, stopped, runs, time.monotonic() - started)))
+    if not runs.bad:
+        shutil.rmtree(base)
+    return 1 if runs.bad else 0
+
+
+def _line(
+    operations: Counter[str], stopped: Counter[str], runs: Runs, seconds: float
+) -> dict[str, Any]:
+    return {
+        "benchmark": "crashes",
+        "operations": operations.total(),
+        "by_kind": dict(operations),
+        "stopped": dict(stopped),
+        "wrong_ends": len(runs.bad),
+        "wrong": runs.bad[:10],
+        "seconds": round(seconds, 1),
+        "goal": "wrong_ends = 0",
+        "met": not runs.bad,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

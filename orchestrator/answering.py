@@ -89,26 +89,65 @@ def _verb(case: Case, status: str) -> str | None:
 
 
 def _other_wishes(case: Case, wishes: dict[str, str]) -> list[str]:
-    """Wishes that answer no question: hold, archive, resume, reopen; the rest is explained."""
-    explained = []
-    for member, status in wishes.items():
-        role = case.board.folders.role_of_status(status)
-        place = case.flow.members[member]
-        event = wish(place.at, role) if role is not None else None
-        if event is Event.HOLD:
-            reason = str(case.family.ticket(member).meta.get("hold_reason") or "held by USER")
-            hold(case, member, reason)
-        elif event is Event.RESUME and place.at is FolderRole.HOLD and role is place.held_from:
-            record(case, "resume")
-            case.commit(machine.resume(case.flow, case.plan), "resumed by USER", _taken())
-        elif role is FolderRole.QA and case.flow.state is State.NEEDS_PERSON:
-            _done_by_person(case, member)
-        elif event is Event.ARCHIVE and member == case.plan.parent:
-            record(case, "archive")
-            case.commit(machine.archive(case.flow, case.plan), "archived by USER", _taken())
-        else:
-            explained.append(_explain(case, member, status))
-    return explained
+    """Wishes that answer no question; what cannot be carried out is explained."""
+    return [
+        _explain(case, member, status)
+        for member, status in wishes.items()
+        if not _carried_out(case, member, status)
+    ]
+
+
+def _carried_out(case: Case, member: str, status: str) -> bool:
+    """Carry out one wish, if USER may wish it from where the member is."""
+    role = case.board.folders.role_of_status(status)
+    place = case.flow.members[member]
+    event = wish(place.at, role) if role is not None else None
+    if role is FolderRole.QA and case.flow.state is State.NEEDS_PERSON:
+        _done_by_person(case, member)
+    elif event is Event.HOLD:
+        reason = str(case.family.ticket(member).meta.get("hold_reason") or "held by USER")
+        hold(case, member, reason)
+    elif event is Event.RESUME and role is place.held_from:
+        resume(case)
+    elif member != case.plan.parent or event is None or event is Event.RESUME:
+        return False
+    else:
+        steer(case, event, role)
+    return True
+
+
+def resume(case: Case) -> None:
+    """USER lets a held family go on. Raises IllegalMoveError if it is not held."""
+    if case.flow.members[case.plan.parent].at is FolderRole.BACKLOG:
+        return steer(case, Event.UNSHELVE, FolderRole.TRIAGE)
+    after = machine.resume(case.flow, case.plan)
+    record(case, "resume")
+    return case.commit(after, "resumed by USER", _taken())
+
+
+def steer(case: Case, event: Event, target: FolderRole | None = None) -> None:
+    """Archive, shelve, unshelve or reopen the family. Raises IllegalMoveError."""
+    flow, plan = case.flow, case.plan
+    if event is Event.UNSHELVE:
+        after = machine.unshelve(flow, plan, target or FolderRole.TRIAGE)
+    else:
+        act = {
+            Event.ARCHIVE: machine.archive,
+            Event.SHELVE: machine.shelve,
+            Event.REOPEN: machine.reopen,
+        }[event]
+        after = act(flow, plan)
+    record(case, event.value)
+    taken = Additions(drop=_BESIDE, over_wishes=True, hold_reason=after.reason)
+    case.commit(after, f"{_DONE[event]} by USER", taken)
+
+
+_DONE = {
+    Event.ARCHIVE: "archived",
+    Event.SHELVE: "shelved",
+    Event.UNSHELVE: "taken from the backlog",
+    Event.REOPEN: "reopened",
+}
 
 
 def _done_by_person(case: Case, member: str) -> None:
@@ -138,6 +177,8 @@ def _explain(case: Case, member: str, status: str) -> str:
         why = "the open question takes APPROVED, CHANGES_REQUESTED or HOLD"
     elif questions.verb_of(status) == "approved":
         why = "no question is open, so there is nothing to approve"
+    elif place.at is FolderRole.HOLD and place.held_from is not None:
+        why = f"it is on HOLD; to resume it, set {case.board.folders.for_role(place.held_from)}"
     else:
         why = f"USER cannot take it there from {place.at}"
     where = ticket.path.relative_to(case.root)

@@ -19,7 +19,7 @@ from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.dependencies import blockers
 from orchestrator.errors import TicketError, UsageError, WorkflowError
-from orchestrator.family import Additions, Family, places
+from orchestrator.family import Family, places
 from orchestrator.files import family_lock
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.gate import Gate, Receipt
@@ -27,7 +27,7 @@ from orchestrator.memo import user_memo
 from orchestrator.plan import Plan, make_plan
 from orchestrator.questions import Answer
 from orchestrator.report import family_status, inbox_entry
-from orchestrator.states import FolderRole
+from orchestrator.states import Event, FolderRole
 from orchestrator.templating import one_line
 from orchestrator.ticket import Ticket
 from orchestrator.verify import Verified, verify
@@ -103,6 +103,9 @@ class Conductor:
             return outcome
 
     def _advance(self, case: Case, until: int | None) -> RunOutcome:
+        blocked = stages.judge_interrupted(case)
+        if blocked is not None:
+            self._blocked(case, blocked)
         while True:
             refused = answering.take_wishes(case)
             if refused:
@@ -137,8 +140,11 @@ class Conductor:
         if waits and any(case.plan.part(s) == "maker" for s in group):
             return waits
         blocked = stages.work(case, group)
-        if blocked is None:
-            return []
+        return self._blocked(case, blocked) if blocked is not None else []
+
+    @staticmethod
+    def _blocked(case: Case, blocked: stages.Blocked) -> list[str]:
+        """Ask USER about a stage that did not come through, or say what a person has to do."""
         if not blocked.ask:
             case.commit(machine.need_person(case.flow, case.plan, blocked.reason), "needs a person")
             return [blocked.reason]
@@ -233,9 +239,24 @@ class Conductor:
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
         with self.case(id) as case:
-            answering.record(case, "resume")
-            taken = Additions(over_wishes=True)
-            case.commit(machine.resume(case.flow, case.plan), "resumed by USER", taken)
+            answering.resume(case)
+            return self._outcome(case)
+
+    def archive(self, id: str) -> RunOutcome:
+        """Put a family away for good; an open question closes unanswered."""
+        return self._steer(id, Event.ARCHIVE)
+
+    def shelve(self, id: str) -> RunOutcome:
+        """Put a family that lies in TRIAGE or HOLD into the backlog; `resume` takes it out."""
+        return self._steer(id, Event.SHELVE)
+
+    def reopen(self, id: str) -> RunOutcome:
+        """Begin a new round of a family that is complete or archived, its counts at 0."""
+        return self._steer(id, Event.REOPEN)
+
+    def _steer(self, id: str, event: Event) -> RunOutcome:
+        with self.case(id) as case:
+            answering.steer(case, event)
             return self._outcome(case)
 
     def undo(self, id: str) -> RunOutcome:

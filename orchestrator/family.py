@@ -25,6 +25,9 @@ from orchestrator.strays import KEPT, bases_of
 from orchestrator.ticket import Ticket
 from orchestrator.workflow import Stage
 
+#: where a ticket says why, since when and from where it rests
+_RESTING = (FolderRole.HOLD, FolderRole.BACKLOG)
+
 
 @dataclass
 class Additions:
@@ -219,6 +222,7 @@ class Family:
         base = ticket.data
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
         data = self._fields(base, ticket, place, folder, additions)
+        data = self._resting(data, ticket, place, additions.hold_reason or flow.reason or "held")
         if member == self.parent:
             for key in additions.drop:
                 data = frontmatter.remove_field(data, key)
@@ -275,7 +279,7 @@ class Family:
     def _fields(
         self, data: bytes, ticket: Ticket, place: Place, folder: str, additions: Additions
     ) -> bytes:
-        """The single fields that the record rules: status, owner, failure_count, hold_*."""
+        """The single fields that the record rules: status, owner, failure_count."""
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
         if ticket.status != folder and not wished:
             data = frontmatter.set_field(data, "status", folder)
@@ -283,16 +287,20 @@ class Family:
             data = frontmatter.set_field(data, "owner", place.owner)
         if ticket.failure_count != place.failures:
             data = frontmatter.set_field(data, "failure_count", place.failures)
+        return data
+
+    def _resting(self, data: bytes, ticket: Ticket, place: Place, reason: str) -> bytes:
+        """Why, since when and from where a ticket rests; nothing of it on one that does not."""
         held = _held_keys(ticket)
-        if place.at is FolderRole.HOLD and ticket.folder != folder:
-            came = place.held_from or place.was
-            source = self.board.folders.for_role(came) if came else ticket.folder
-            data = frontmatter.set_field(data, "hold_reason", additions.hold_reason or "held")
-            data = frontmatter.set_field(data, "held_at", now())
-            data = frontmatter.set_field(data, "held_from", source)
-        elif place.at is not FolderRole.HOLD:
+        if place.at not in _RESTING:
             for key in sorted(held):
                 data = frontmatter.remove_field(data, key)
+        elif "held_at" not in held or self.board.folders.role_of(ticket.folder) is not place.at:
+            came = place.held_from or place.was
+            source = self.board.folders.for_role(came) if came else ticket.folder
+            data = frontmatter.set_field(data, "hold_reason", reason)
+            data = frontmatter.set_field(data, "held_at", now())
+            data = frontmatter.set_field(data, "held_from", source)
         return data
 
     def sync(self) -> None:
@@ -374,7 +382,7 @@ class Family:
             and ticket.status == ticket.folder
             and ticket.owner == (place.owner or ticket.owner)
             and ticket.failure_count == place.failures
-            and bool(_held_keys(ticket)) is (place.at is FolderRole.HOLD)
+            and ("held_at" in _held_keys(ticket)) is (place.at in _RESTING)
             and (ticket.id != self.parent or ticket.flow is not None)
         )
 
@@ -405,8 +413,13 @@ class Family:
     def _wish(self, ticket: Ticket, place: Place) -> str | None:
         status = ticket.status or ""
         role = self.board.folders.role_of_status(status)
-        if not status or (role is not None and role in (place.at, place.was)):
+        if not status or (role is not None and role is place.at):
             return None
+        if role is not None and role is place.was:
+            # the line of before the last move is no wish, but for one that stands beside what
+            # that move wrote: whoever set it back wants the ticket to go on
+            held = place.at in _RESTING and "held_at" in _held_keys(ticket)
+            return status if held else None
         return status
 
 

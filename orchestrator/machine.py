@@ -513,3 +513,46 @@ def archive(flow: Flow, plan: Plan) -> Flow:
     """USER archives the family."""
     members = {m: _move(p, Who.USER, Event.ARCHIVE, _R.ARCHIVE) for m, p in flow.members.items()}
     return _next(flow, plan, members=members, question=None, state=State.ARCHIVED, reason="")
+
+
+def shelve(flow: Flow, plan: Plan) -> Flow:
+    """USER puts the family into the backlog; it waits there like one that is held."""
+    place = _move(flow.members[plan.parent], Who.USER, Event.SHELVE, _R.BACKLOG)
+    members = {**flow.members, plan.parent: place.model_copy(update={"held_from": place.was})}
+    return _next(flow, plan, members=members, state=State.HELD, reason="shelved by USER")
+
+
+def unshelve(flow: Flow, plan: Plan, target: FolderRole) -> Flow:
+    """USER takes the family out of the backlog: to TRIAGE, where it goes on, or to HOLD."""
+    place = _move(flow.members[plan.parent], Who.USER, Event.UNSHELVE, target)
+    held = target is _R.HOLD
+    place = place.model_copy(update={"held_from": _R.TRIAGE if held else None})
+    members = {**flow.members, plan.parent: place}
+    still = held or any(p.at is _R.HOLD for p in members.values())
+    reason = "held by USER" if still else ""
+    return _next(
+        flow, plan, members=members, state=State.HELD if still else State.RUNNING, reason=reason
+    )
+
+
+def reopen(flow: Flow, plan: Plan) -> Flow:
+    """USER opens a finished family again: a new round of every stage, all counts at 0."""
+    triager = next((s.agent for s in plan.stages if plan.part(s) == "triager"), "")
+    members = {
+        member: _move(place, Who.USER, Event.REOPEN, _R.TRIAGE, triager).model_copy(
+            update={"failures": 0, "held_from": None}
+        )
+        for member, place in flow.members.items()
+    }
+    return _next(
+        flow,
+        plan,
+        members=members,
+        attempts={s.number: flow.attempt(s.number) + 1 for s in plan.stages},
+        finished=(),
+        approvals=(),
+        accepted=(),
+        question=None,
+        state=State.RUNNING,
+        reason="",
+    )

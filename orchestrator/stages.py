@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from orchestrator import machine
-from orchestrator.agent import Finding, Job, Notice, Outcome, Report
+from orchestrator.agent import Artifact, Finding, Job, Notice, Outcome, Report
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
 from orchestrator.dispatch import dispatch
@@ -70,8 +70,43 @@ def _dispatched(case: Case, stage: Stage) -> Report:
     if stored is not None:
         return stored
     if _interrupted(case, stage) and _holds(case, stage):
-        return Report(outcome=Outcome.DONE, log=("done before the last stop; only proven",))
+        return _found_done(case, stage)
     return _fresh_report(case, stage)
+
+
+def _found_done(case: Case, stage: Stage) -> Report:
+    """The report of work that was done before its agent could tell: what the stage delivers."""
+    paths = [d.path for d in stage.deliverables if case.inside(d.path).is_file()]
+    artifacts = tuple(Artifact(path=p, sha256=case.sha(p), state="kept") for p in paths)
+    named = ", ".join(f"`{path}`" for path in paths) or "nothing that can be named"
+    section = f"## {stage.agent} was stopped at {stage.label}\n\nIts work is proven: {named}.\n"
+    job = make_job(case, stage)
+    log = ("done before the last stop; only proven",)
+    report = Report(outcome=Outcome.DONE, artifacts=artifacts, section=section, log=log)
+    _remember(case, stage, job, report)
+    return report
+
+
+def judge_interrupted(case: Case) -> Blocked | None:
+    """Judge where the tickets of a stage lie that was finished just before a stop."""
+    records = case.family.history.records
+    moves = [n for n, r in enumerate(records) if r["type"] == "transition"]
+    if len(moves) < 2:
+        return None
+    before, after = (set(records[n]["flow"]["finished"]) for n in moves[-2:])
+    judged = {r["stage"] for r in records[moves[-1] :] if r["type"] == "receipt"}
+    for number in sorted(after - before - judged):
+        wrong = _positions(case, case.plan.stage(number))
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def _positions(case: Case, stage: Stage) -> Blocked | None:
+    wrong = case.failing(case.judge(stage, (Phase.POSITION,)))
+    if wrong:
+        return Blocked(stage, "the tickets do not lie as the stage says", True, tuple(wrong))
+    return None
 
 
 def _stored_report(case: Case, stage: Stage) -> Report | None:
@@ -323,11 +358,7 @@ def _passed(
     additions.paths += [case.family.ticket(m).path for m in births if m not in case.flow.members]
     done = machine.finish(case.flow, case.plan, stage, births)
     case.commit(done, f"stage {stage.number} ({stage.agent}) done", additions)
-    after = case.judge(stage, (Phase.POSITION,))
-    wrong = case.failing(after)
-    if wrong:
-        return Blocked(stage, "the tickets do not lie as the stage says", True, tuple(wrong))
-    return None
+    return _positions(case, stage)
 
 
 def _section_home(case: Case, stage: Stage, member: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands by which USER answers and steers: approve, send-back, hold, resume, undo, adopt."""
+"""The commands by which USER answers and steers: approve, send-back, hold, resume, …"""
 
 from __future__ import annotations
 
@@ -98,6 +98,24 @@ def resume(context: typer.Context, id: TicketId, as_json: AsJson = False) -> Non
     """
     outcome = _conductor(session(context), as_json).resume(id)
     _done("resumed", outcome, as_json, f"orchestrate run {outcome.ticket}")
+
+
+def archive(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
+    """Put a family away for good. An open question closes unanswered."""
+    outcome = _conductor(session(context), as_json).archive(id)
+    _done("archived", outcome, as_json, f"orchestrate reopen {outcome.ticket}")
+
+
+def shelve(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
+    """Put a family from triage or hold into the backlog, until `resume`."""
+    outcome = _conductor(session(context), as_json).shelve(id)
+    _done("in the backlog", outcome, as_json, f"orchestrate resume {outcome.ticket}")
+
+
+def reopen(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
+    """Begin a new round of a family that is complete or archived."""
+    outcome = _conductor(session(context), as_json).reopen(id)
+    _done("reopened", outcome, as_json, f"orchestrate run {outcome.ticket}")
 
 
 def undo(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator import files
 from orchestrator.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.config import AgentSettings, Settings
-from orchestrator.errors import BusyError, TicketError, WorkflowError
+from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
 from orchestrator.questions import AnswerRefusedError
 from tests.boards import TICKET, WORKFLOW, Workspace
 
@@ -300,6 +300,66 @@ def test_2_2_hold_by_status_and_back(work: Workspace) -> None:
     assert work.places()["WO-512"] == "98_HOLD"
     work.conductor().resume("WO-512")
     assert work.conductor().run("WO-512").stage == 3
+
+
+def test_2_2_resume_by_setting_the_status_back(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
+    work.conductor().run("WO-512")
+    work.edit("WO-512", "status: 98_HOLD", "status: 04_QA")
+    outcome = work.conductor().run("WO-512")
+    assert (outcome.exit_code, "to resume it, set 01_TRIAGE" in outcome.reasons[0]) == (11, True)
+    work.edit("WO-512", "status: 04_QA", "status: 01_TRIAGE")
+    assert work.conductor().run("WO-512").stage == 3
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert not {"held_at", "held_from", "hold_reason"} & set(re.findall(r"^(\w+):", text, re.M))
+
+
+def test_2_2_a_stale_save_of_a_held_ticket_does_not_resume_it(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    before = work.file("WO-512b").read_bytes()
+    work.conductor().hold("WO-512b", reason="waits for paint")
+    work.file("WO-512b").write_bytes(before)
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert "hold_reason: waits for paint" in work.file("WO-512b").read_text(encoding="utf-8")
+
+
+def test_3_2_shelve_and_back_by_command_and_by_status(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    with pytest.raises(IllegalMoveError, match="from USER_REVIEW"):
+        conductor.shelve("WO-512")
+    conductor.hold("WO-512", reason="later")
+    assert conductor.shelve("WO-512").outcome == "held"
+    assert work.places()["WO-512"] == "08_BACKLOG"
+    assert conductor.run("WO-512").outcome == "held"
+    work.edit("WO-512", "status: 08_BACKLOG", "status: HOLD")
+    assert conductor.run("WO-512").outcome == "held"
+    assert work.places()["WO-512"] == "98_HOLD"
+    work.edit("WO-512", "status: 98_HOLD", "status: backlog")
+    assert conductor.run("WO-512").outcome == "held"
+    assert work.places()["WO-512"] == "08_BACKLOG"
+    conductor.resume("WO-512")
+    assert conductor.run("WO-512").stage == 3
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+
+
+def test_3_2_a_finished_family_is_reopened_for_a_new_round(work: Workspace) -> None:
+    conductor = work.conductor()
+    for _ in range(2):
+        conductor.run("WO-512")
+        conductor.approve("WO-512")
+    assert conductor.run("WO-512").outcome == "complete"
+    work.edit("WO-512", "status: 06_COMPLETE", "status: 01_TRIAGE")
+    outcome = conductor.run("WO-512")
+    assert (outcome.outcome, outcome.stage) == ("waiting", 3)
+    assert work.places()["WO-512a"] == "04_QA"
+    assert [job.attempt for job in work.soop.jobs] == [1, 2]
+    conductor.archive("WO-512")
+    assert set(work.places().values()) == {"07_ARCHIVED"}
+    conductor.reopen("WO-512")
+    assert set(work.places().values()) == {"01_TRIAGE"}
+    assert conductor.run("WO-512").stage == 3
 
 
 # -- beginnings ------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from orchestrator.case import Case, Listener, Progress
 from orchestrator.checks import Check, Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
-from orchestrator.dependencies import blockers
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import Family, places
 from orchestrator.files import family_lock
@@ -31,6 +30,7 @@ from orchestrator.states import Event, FolderRole
 from orchestrator.templating import one_line
 from orchestrator.ticket import Ticket
 from orchestrator.verify import Verified, verify
+from orchestrator.waits import waits
 from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
@@ -136,9 +136,9 @@ class Conductor:
                     applying.apply(case, stage)
 
     def _work(self, case: Case, group: Sequence[Stage]) -> list[str]:
-        waits = blockers(self.board, case.family.ticket(case.plan.parent), case.flow)
-        if waits and any(case.plan.part(s) == "maker" for s in group):
-            return waits
+        reasons = waits(self.board, case.flow, case.plan, group, self.settings.wip_limit)
+        if reasons:
+            return reasons
         blocked = stages.work(case, group)
         return self._blocked(case, blocked) if blocked is not None else []
 

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from orchestrator.errors import UsageError
 
@@ -86,9 +86,21 @@ class Settings(_Table):
     checks: ChecksSettings = ChecksSettings()
     trials: TrialsSettings = TrialsSettings()
     failure_limit: int = Field(default=2, ge=1)
+    #: so many tickets may lie in BUILD, further ones wait; 0: no limit
+    wip_limit: int = Field(default=0, ge=0)
+    #: files that no agent may change, as patterns (`*` stands for slashes too)
+    frozen: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")
     #: a folder of verified facts for providers of seed data
     facts: str = "facts"
+
+    @field_validator("frozen")
+    @classmethod
+    def _below_the_workspace(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise ValueError(f"{pattern!r} is no pattern of paths below the workspace")
+        return patterns
 
     def agent(self, name: str) -> AgentSettings:
         """The settings of an agent, by default with the part that its name is known for."""

@@ -28,7 +28,7 @@ _COARSE_TICK = 2_000_000_000
 _PATIENCE = 0.5
 _PLACE = {"path", "folder", "role", "diagnoses"}
 _KEPT = tuple(f.name for f in fields(Ticket) if f.name not in _PLACE)
-_TUPLES = {"children", "depends_on"}
+_TUPLES = {"children", "depends_on", "files"}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS signature (text TEXT);
 CREATE TABLE IF NOT EXISTS ticket (

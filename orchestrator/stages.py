@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from orchestrator import machine
@@ -20,6 +21,7 @@ from orchestrator.frontmatter import Document
 from orchestrator.gate import Receipt
 from orchestrator.templating import one_line
 from orchestrator.ticket import id_from_name
+from orchestrator.waits import covers
 from orchestrator.workflow import Stage, StatementKind
 
 
@@ -142,8 +144,10 @@ def _fresh_report(case: Case, stage: Stage) -> Report:
     )
     case.tell("agent", f"{stage.agent} works", stage=stage.number, agent=stage.agent)
     started = time.monotonic()
+    before = _frozen(case)
     report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
-    report = _something_new(case, job, _checked(case, stage, report))
+    report = _kept_frozen(_checked(case, stage, report), before, case)
+    report = _something_new(case, job, report)
     _remember(case, stage, job, report)
     case.tell(
         "report",
@@ -203,7 +207,9 @@ def _last_words(case: Case, stage: Stage, attempt: int) -> str:
 
 def _checked(case: Case, stage: Stage, report: Report) -> Report:
     """A report that says what is not so has failed, and nothing of it is kept (DESIGN 5, 8.4)."""
-    problem = _false_artifact(case, report) or _bad_ticket(case, report)
+    problem = (
+        _false_artifact(case, report) or _bad_ticket(case, report) or _outside(case, stage, report)
+    )
     if not problem:
         return report
     return Report(outcome=Outcome.FAILED, reason=f"{stage.agent} reports {problem}")
@@ -219,6 +225,40 @@ def _false_artifact(case: Case, report: Report) -> str:
         if report.outcome is Outcome.DONE and not there:
             return f"{item.path}, which is not there as reported"
     return ""
+
+
+def _outside(case: Case, stage: Stage, report: Report) -> str:
+    """What was written that is frozen, or lies outside of the ticket's `files:`."""
+    written = [a.path for a in report.artifacts if a.state == "written"]
+    for path in written:
+        if any(fnmatchcase(path, pattern) for pattern in case.settings.frozen):
+            return f"{path}, which is frozen (orchestrate.toml)"
+    ticket = case.family.ticket(case.plan.members(stage, case.flow)[0])
+    if case.plan.part(stage) != "maker" or not ticket.files:
+        return ""
+    stray = next((p for p in written if not any(covers(f, p) for f in ticket.files)), "")
+    return f"{stray}, which is outside of the `files:` of {ticket.id}" if stray else ""
+
+
+def _frozen(case: Case) -> dict[str, tuple[int, ...]]:
+    """The frozen files with what tells a change."""
+    found: dict[str, tuple[int, ...]] = {}
+    for pattern in case.settings.frozen:
+        for path in case.root.glob(pattern):
+            if path.is_file():
+                stat = path.stat()
+                found[str(path.relative_to(case.root))] = (stat.st_mtime_ns, stat.st_size)
+    return found
+
+
+def _kept_frozen(report: Report, before: dict[str, tuple[int, ...]], case: Case) -> Report:
+    """Failed if a frozen file is another than before, whatever the report says."""
+    after = _frozen(case)
+    changed = sorted(p for p in {**before, **after} if before.get(p) != after.get(p))
+    if not changed:
+        return report
+    reason = f"{', '.join(changed)} changed while the agent worked, though frozen; put it back"
+    return Report(outcome=Outcome.FAILED, reason=reason)
 
 
 def _bad_ticket(case: Case, report: Report) -> str:

@@ -84,6 +84,8 @@ class Ticket:
     depends_on: tuple[str, ...] = ()
     #: what the dependencies say besides ids
     depends_note: str = ""
+    #: what it may change, relative to the workspace; empty where it does not say
+    files: tuple[str, ...] = ()
     failure_count: int = 0
     created: str = ""
     priority: str = ""
@@ -145,6 +147,7 @@ class Ticket:
             child_roles=hints,
             depends_on=depends,
             depends_note=note,
+            files=_files(document),
             failure_count=_count(document.meta.get("failure_count")),
             created=_clean(document.text(*CREATED_KEYS)),
             priority=_clean(document.text("priority")),
@@ -342,6 +345,13 @@ def _children(document: Document) -> tuple[tuple[str, ...], dict[str, str]]:
         for found in _CHILD.finditer(text):
             ids.setdefault(found["id"], found["role"] or "")
     return tuple(ids), {id: role for id, role in ids.items() if role}
+
+
+def _files(document: Document) -> tuple[str, ...]:
+    """The paths under `files:`; a remark behind a path (`src/a.ts  [NEW]`) is left out."""
+    texts = (text.strip("`'\"") for text in _texts(document, ("files",)))
+    found = (re.split(r"\s+[\[(#—–-]|\s{2,}", text)[0].strip() for text in texts)
+    return tuple(dict.fromkeys(p.removeprefix("./") for p in found if p and not _NOTHING.match(p)))
 
 
 def _parent(document: Document) -> str:

@@ -187,7 +187,7 @@ class Board:
 
         Raises TicketError (`occupied`) if another file has that name there.
         """
-        target = self.path / self.folders.for_role(role) / path.name
+        target = self.place_for(path, role)
         files.inside(self.root, target.relative_to(self.root))
         try:
             return files.move(path, target, later)
@@ -198,6 +198,10 @@ class Board:
                 code="occupied",
                 hint="compare the two files and keep one",
             ) from exc
+
+    def place_for(self, path: Path, role: FolderRole) -> Path:
+        """Where a ticket's file lies once it is in the folder of a role."""
+        return self.path / self.folders.for_role(role) / path.name
 
     def sweep(self) -> list[Path]:
         """Put away what killed processes left between the tickets; returns where it lies now.

@@ -20,8 +20,10 @@ from orchestrator.config import Settings, load_settings
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import Family, places
 from orchestrator.files import family_lock
+from orchestrator.files import replace as replace_file
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.gate import Gate, Receipt
+from orchestrator.locate import find_workflow
 from orchestrator.memo import user_memo
 from orchestrator.plan import Plan, make_plan
 from orchestrator.questions import Answer
@@ -77,6 +79,8 @@ class Conductor:
         self.settings = settings or load_settings(board.root)
         self.agents = dict(agents or {})
         self.listener: Listener = on_event or (lambda _: None)
+        #: what was last read or written at a path, as a hash of the bytes; for a watcher
+        self.seen: dict[Path, int] = {}
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -87,14 +91,16 @@ class Conductor:
         workflow: Path | None = None,
         until: int | None = None,
         dry_run: bool = False,
+        create: bool = True,
     ) -> RunOutcome:
         """Advance the family of a ticket until it is complete, waits, is held or fails.
 
+        With `create=False` a family that is not conducted yet is left alone (TicketError).
         Raises OrchestrateError (TicketError, WorkflowError, BusyError, …) when it cannot begin.
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self.case(id, workflow, create=True) as case:
+        with self.case(id, workflow, create=create) as case:
             outcome = self._advance(case, until)
             if case.family.committer is not None:
                 # receipts of what was proven after the last move
@@ -357,7 +363,8 @@ class Conductor:
         with family_lock(state, parent) as lock, Services(memo) as services:
             taken = strays.take_in(self.board, parent) if self.board.twins() else []
             tickets = self.board.family(parent)
-            family = Family(self.board, parent, committer, {t.id: t.path for t in tickets})
+            paths = {t.id: t.path for t in tickets}
+            family = Family(self.board, parent, committer, paths, self.seen)
             family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
             family.on_notice = lambda text: self.listener(Progress("notice", text))
             self._tell_strays(family, taken)
@@ -410,17 +417,32 @@ class Conductor:
             family.committer.commit(paths, f"{family.parent}: a save at an old path is taken in")
 
     def _workflow(self, family: Family, given: Path | None) -> Workflow:
-        from orchestrator.locate import find_workflow
-
         ticket = family.ticket(family.parent)
         if family.conducted and given is None:
             given = self.board.root / family.flow.workflow
         elif family.conducted and given is not None:
             self._require_same(family.flow, given)
-        if family.conducted:
-            # a template names its maker by the owner, and the owner changes under way
-            ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
-        return find_workflow(self.board.root, self.settings, ticket, given)
+        if not family.conducted:
+            return find_workflow(self.board.root, self.settings, ticket, given)
+        # a template names its maker by the owner, and the owner changes under way
+        ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
+        return self._pinned(family, ticket, given)
+
+    def _pinned(self, family: Family, ticket: Ticket, given: Path | None) -> Workflow:
+        """A conducted family's workflow; the last good one while the file does not parse."""
+        kept = self.board.root / ".orchestrate" / "state" / "workflows" / family.flow.sha256
+        try:
+            read = find_workflow(self.board.root, self.settings, ticket, given)
+        except WorkflowError as exc:
+            if exc.code == "no-such-workflow" or not kept.is_file():
+                raise
+            self.listener(Progress("notice", f"{exc}; the workflow as it was stays in force"))
+            good = find_workflow(self.board.root, self.settings, ticket, kept)
+            return replace(good, path=given or good.path)
+        if read.sha256 == family.flow.sha256 and not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(kept, read.path.read_bytes())
+        return read
 
     def _require_same(self, flow: Flow, given: Path) -> None:
         pinned = (self.board.root / flow.workflow).resolve()

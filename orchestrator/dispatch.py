@@ -39,6 +39,8 @@ NEUTRAL = [
     "PYTHONPATH",
 ]
 _OUTPUT_LIMIT = 20_000_000
+#: agents at work, of all threads
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def environment(extra: Sequence[str] = ()) -> dict[str, str]:
@@ -89,6 +91,7 @@ def _child(
         return Report(
             outcome=Outcome.NEEDS_PERSON, reason=f"{argv[0]} cannot be started: {exc.strerror}"
         )
+    _RUNNING.add(process)
     try:
         out, err = process.communicate(job.model_dump_json().encode(), timeout=settings.timeout)
     except subprocess.TimeoutExpired:
@@ -99,6 +102,8 @@ def _child(
     except BaseException:
         kill(process)
         raise
+    finally:
+        _RUNNING.discard(process)
     return _report(process.returncode, out, err.decode("utf-8", "replace"))
 
 
@@ -107,6 +112,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def kill_all() -> None:
+    """Stop every agent that this process has started."""
+    for process in list(_RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _report(code: int, out: bytes, err: str) -> Report:

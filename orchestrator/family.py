@@ -79,6 +79,7 @@ class Family:
         parent: str,
         committer: Committer | None = None,
         paths: Mapping[str, Path] | None = None,
+        seen: dict[Path, int] | None = None,
     ) -> None:
         self.board = board
         self.parent = parent
@@ -87,6 +88,8 @@ class Family:
         self._flow: Flow | None = None
         #: where members were seen last: a board of thousands is not searched for each look
         self._paths: dict[str, Path] = dict(paths or {})
+        #: what was last read or written at a path, as a hash of the bytes
+        self.seen: dict[Path, int] = {} if seen is None else seen
         #: members as they were written last, so that they need not be parsed again
         self._written: dict[str, Ticket] = {}
         #: folders whose names are not durable yet; the history is, and brings them back
@@ -107,6 +110,7 @@ class Family:
         if ticket is None:
             ticket = self.board.find(member)
         self._paths[member] = ticket.path
+        self.seen[ticket.path] = hash(ticket.data)
         return ticket
 
     @staticmethod
@@ -243,7 +247,10 @@ class Family:
             yielding = b"" if additions.over_wishes else b"status:"
             keep = bases_of(self.board.root, path.name) / str(flow.revision % KEPT)
             manner = files.Manner(self._unsynced, yielding, keep)
+            # told before it is done: the event may be read before this goes on
+            self.seen[path] = hash(data)
             written = files.replace(path, data, base, manner)
+            self.seen[path] = hash(written.data)
             wished = wished or written.merged
             touched.add(path)
             if written.conflict is not None:
@@ -252,6 +259,7 @@ class Family:
                     f"conflict lies in {written.conflict.relative_to(self.board.root)}"
                 )
         if folder != ticket.folder:
+            self.seen[self.board.place_for(ticket.path, place.at)] = self.seen.pop(ticket.path)
             path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
             touched |= {ticket.path, path}
             self.on_move(member, ticket.folder, path.parent.name)

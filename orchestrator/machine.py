@@ -434,7 +434,8 @@ def _redone(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
 
 def _sent(place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]) -> Place:
     owner = stages[0].agent if stages else place.owner
-    if member == plan.parent and plan.children(flow):
+    triaged = bool(stages) and plan.part(stages[0]) == "triager"
+    if member == plan.parent and (plan.children(flow) or triaged):
         if place.at is _R.USER_REVIEW:
             return _move(place, Who.USER, Event.SEND_BACK, _R.TRIAGE, owner)
         return place

@@ -92,7 +92,12 @@ def _found_done(case: Case, stage: Stage) -> Report:
 def judge_interrupted(case: Case) -> Blocked | None:
     """Judge where the tickets of a stage lie that was finished just before a stop."""
     records = case.family.history.records
-    moves = [n for n, r in enumerate(records) if r["type"] == "transition"]
+    # a transition beyond the ticket's own revision was only announced
+    moves = [
+        n
+        for n, r in enumerate(records)
+        if r["type"] == "transition" and r["revision"] <= case.flow.revision
+    ]
     if len(moves) < 2:
         return None
     before, after = (set(records[n]["flow"]["finished"]) for n in moves[-2:])

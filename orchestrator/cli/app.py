@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answering, proofs, reading, reviewing, running, starting, workflows
+from orchestrator.cli import (
+    answering,
+    proofs,
+    reading,
+    reviewing,
+    running,
+    starting,
+    watching,
+    workflows,
+)
 from orchestrator.cli.failures import BROKEN_PIPE, Group, forget_stdout
 from orchestrator.cli.session import Session
 
@@ -51,6 +60,7 @@ def orchestrate(
 
 
 app.command("run")(running.run)
+app.command("watch")(watching.watch)
 app.command("status")(reading.status)
 app.command("inbox")(reading.inbox)
 app.command("review")(reviewing.review)

@@ -51,7 +51,7 @@ class Progression:
         self._told.clear()
 
     def _tell(self, event: Progress) -> None:
-        line = _line(event)
+        line = line_of(event)
         if event.kind == "statement":
             if line in self._told:
                 # a ticket and its workflow often claim the same
@@ -63,7 +63,8 @@ class Progression:
         say(f"  {line}")
 
 
-def _line(event: Progress) -> str:
+def line_of(event: Progress) -> str:
+    """An event on one line, with its sign."""
     if event.kind == "statement":
         width = terminal_width(4) if event.verdict == "proven" else 0
         return f"{mark(event.verdict)} {one_line(first_line(event.text), width)}"

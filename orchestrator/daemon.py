@@ -1,0 +1,327 @@
+"""The daemon: advances every conducted family that can go on, whenever something changes.
+
+Watchdog tells what was saved or moved; a slow poll sees to mounts that send no events. What the
+conductor itself wrote or has read already wakes nothing: contents are compared, not times.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator import dispatch, files, strays
+from orchestrator.board import Board
+from orchestrator.case import Progress
+from orchestrator.conductor import Conductor, RunOutcome
+from orchestrator.config import FILE, Settings, load_settings
+from orchestrator.errors import BusyError, OrchestrateError, TicketError
+from orchestrator.flow import State, from_mapping
+from orchestrator.ticket import Ticket, id_from_name
+from orchestrator.watching import Watch
+
+#: events within so many seconds of each other are one (s)
+_BURST = 0.002
+#: a family that another process has in hand is tried again after so long (s)
+_BUSY = 0.5
+#: what is under way when the daemon is stopped has so long to come to a good end (s)
+_GRACE = 0.6
+_RESTING = (State.COMPLETE, State.ARCHIVED)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line of the daemon's log. `family` is "" for what concerns the board."""
+
+    family: str
+    #: as in `Progress`, or "outcome", "error", "board"
+    kind: str
+    text: str
+    progress: Progress | None = None
+    outcome: RunOutcome | None = None
+
+
+class Notifier(Protocol):
+    """Who is told when USER is awaited, a ticket is held, or the board is unhealthy."""
+
+    def tell(self, kind: str, title: str, body: str) -> None: ...
+
+
+@dataclass
+class _Work:
+    """Families that are to be advanced, by when; each is in one pair of hands at a time."""
+
+    due: dict[str, float] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+
+    def take(self, now: float) -> str | None:
+        """The family that has waited longest and is in nobody's hands."""
+        ready = [(at, f) for f, at in self.due.items() if at <= now and f not in self.busy]
+        if not ready:
+            return None
+        _, family = min(ready)
+        del self.due[family]
+        self.busy.add(family)
+        return family
+
+    def next_at(self) -> float:
+        """When the next family is due; infinity if none is."""
+        return min((at for f, at in self.due.items() if f not in self.busy), default=float("inf"))
+
+
+class Daemon:
+    """Watches one board. `tell` gets every line of the log, from several threads."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        settings: Settings | None = None,
+        make: Callable[..., Conductor] = Conductor,
+        tell: Callable[[Told], None] = lambda _: None,
+        notifier: Notifier | None = None,
+        poll: float = 30.0,
+        workers: int = 2,
+    ) -> None:
+        self.board = board
+        self.settings = settings or load_settings(board.root)
+        self.make = make
+        self.tell = tell
+        self.notifier = notifier
+        self.poll = poll
+        self.workers = workers
+        #: what the conductor last read or wrote at a path, as a hash of the bytes
+        self._seen: dict[Path, int] = {}
+        self._work = _Work()
+        self._changed = threading.Condition()
+        self._stopping = False
+        #: families that wait for other tickets, a free place or files
+        self._waiting: set[str] = set()
+        #: what USER was told last, by family
+        self._noticed: dict[str, str] = {}
+
+    # -- from outside ------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End `run`; safe to call from a signal handler."""
+        self._stopping = True
+
+    def once(self) -> list[RunOutcome]:
+        """Advance every conducted family that can go on, until none can; the outcomes."""
+        outcomes: dict[str, RunOutcome] = {}
+        with self._alone():
+            pending = self._conducted()
+            while pending:
+                before = dict(outcomes)
+                for family in pending:
+                    outcome = self._advance(family)
+                    if outcome is not None:
+                        outcomes[family] = outcome
+                done = {f for f, o in outcomes.items() if o != before.get(f)}
+                # what one family finished another may have waited for
+                pending = [f for f in pending if f in self._waiting] if done else []
+        return list(outcomes.values())
+
+    def run(self) -> None:
+        """Watch until `stop`. Raises BusyError if another daemon watches the board."""
+        with self._alone(), Watch(self._places()) as watch:
+            self.tell(Told("", "board", f"watches {self.board.path}"))
+            hands = [threading.Thread(target=self._hand, daemon=True) for _ in range(self.workers)]
+            for hand in hands:
+                hand.start()
+            self._later(self._conducted())
+            try:
+                self._listen(watch)
+            finally:
+                self._end(hands)
+
+    def _alone(self) -> AbstractContextManager[object]:
+        state = self.board.root / ".orchestrate" / "state"
+        return files.family_lock(state, "the board's daemon")
+
+    def _places(self) -> list[Path]:
+        folders = [self.board.root / name for name in self.settings.workflows]
+        return [self.board.path, *folders]
+
+    def _listen(self, watch: Watch) -> None:
+        next_poll = time.monotonic() + self.poll
+        while not self._stopping:
+            paths = watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
+            try:
+                if paths:
+                    self._take_changes(paths)
+                if time.monotonic() >= next_poll:
+                    self._take_changes(self._polled())
+                    self._later(self._waiting)
+                    next_poll = time.monotonic() + self.poll
+            except (OrchestrateError, OSError) as exc:
+                self.tell(Told("", "error", str(exc)))
+
+    def _end(self, hands: list[threading.Thread]) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        deadline = time.monotonic() + _GRACE
+        for hand in hands:
+            hand.join(max(0.0, deadline - time.monotonic()))
+        # an agent that went on alone would keep its family locked
+        dispatch.kill_all()
+        self.tell(Told("", "board", "stopped"))
+
+    # -- what changed ------------------------------------------------------------------------
+
+    def _polled(self) -> list[Path]:
+        """Every ticket that is not as it was seen last; a thorough look at the board."""
+        return [t.path for t in self.board.tickets() if t.conducted or t.path in self._seen]
+
+    def _take_changes(self, paths: Iterable[Path]) -> None:
+        families: set[str] = set()
+        moved = False
+        for path in paths:
+            if path.suffix.lower() != ".md" and path.name != FILE:
+                continue
+            if not path.is_relative_to(self.board.path):
+                families |= self._of_workflow(path)
+            elif self._is_news(path):
+                family = self._family_of(path)
+                families |= {family} if family else set()
+                moved = True
+        if moved:
+            families |= self._waiting
+        self._later(families)
+
+    def _is_news(self, path: Path) -> bool:
+        """Whether the file holds something else than the conductor knows."""
+        try:
+            return hash(files.read_saved(path)) != self._seen.get(path)
+        except FileNotFoundError:
+            return self._seen.pop(path, None) is not None
+        except (OSError, OrchestrateError):
+            return True
+
+    def _family_of(self, path: Path) -> str:
+        """The conducted family of the ticket at a path, "" if there is none."""
+        try:
+            ticket = Ticket.read(path, self.board.folders, self.board.root)
+        except FileNotFoundError:
+            return self._head(id_from_name(path.name))
+        return self._head(ticket.id) if not ticket.note else ""
+
+    def _head(self, id: str) -> str:
+        try:
+            head = self.board.family(id)[0]
+        except TicketError as exc:
+            found = strays.head_of(self.board, id) if exc.code == "duplicate-id" else None
+            if found is None and exc.code == "duplicate-id":
+                self.tell(Told(id, "error", str(exc)))
+            return found or ""
+        return head.id if head.conducted else ""
+
+    def _of_workflow(self, path: Path) -> set[str]:
+        """The families that follow a workflow file."""
+        return {f for f in self._conducted() if self._workflow_of(f) == path.resolve()}
+
+    def _workflow_of(self, family: str) -> Path | None:
+        try:
+            ticket = self.board.find(family)
+            flow = from_mapping(ticket.flow or {}, path=ticket.source)
+        except OrchestrateError:
+            return None
+        return (self.board.root / flow.workflow).resolve()
+
+    def _conducted(self) -> list[str]:
+        """The conducted families that are not finished."""
+        found = []
+        for ticket in self.board.tickets():
+            if not ticket.conducted:
+                continue
+            try:
+                state = from_mapping(ticket.flow or {}, path=ticket.source).state
+            except (OrchestrateError, OSError) as exc:
+                self.tell(Told(ticket.id, "error", str(exc)))
+                continue
+            if state not in _RESTING or self._status_is_wish(ticket):
+                found.append(ticket.id)
+        return found
+
+    def _status_is_wish(self, ticket: Ticket) -> bool:
+        return self.board.folders.role_of_status(ticket.status) is not ticket.role
+
+    # -- work --------------------------------------------------------------------------------
+
+    def _later(self, families: Iterable[str], after: float = 0.0) -> None:
+        with self._changed:
+            for family in families:
+                self._work.due.setdefault(family, time.monotonic() + after)
+            self._changed.notify()
+
+    def _hand(self) -> None:
+        """One worker: takes the next family and advances it."""
+        while True:
+            with self._changed:
+                family = self._work.take(time.monotonic())
+                while family is None and not self._stopping:
+                    wait = self._work.next_at() - time.monotonic()
+                    self._changed.wait(min(max(wait, 0.0), 1.0))
+                    family = self._work.take(time.monotonic())
+                if family is None or self._stopping:
+                    return
+            try:
+                self._advance(family)
+            finally:
+                with self._changed:
+                    self._work.busy.discard(family)
+                    self._changed.notify_all()
+
+    def _advance(self, family: str) -> RunOutcome | None:
+        """Run one family; what goes wrong is told, and costs only this family."""
+        moves: list[str] = []
+
+        def listen(event: Progress) -> None:
+            if event.kind == "move":
+                moves.append(event.text)
+            self.tell(Told(family, event.kind, event.text, progress=event))
+
+        conductor = self.make(self.board, settings=self.settings, on_event=listen)
+        conductor.seen = self._seen
+        try:
+            outcome = conductor.run(family, create=False)
+        except BusyError:
+            self._later([family], _BUSY)
+            return None
+        except (OrchestrateError, OSError) as exc:
+            self._tell_error(family, exc)
+            return None
+        except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
+            self._tell_error(family, exc)
+            return None
+        self._after(family, outcome)
+        if moves:
+            self._later(self._waiting - {family})
+        return outcome
+
+    def _tell_error(self, family: str, exc: Exception) -> None:
+        text = str(exc) if isinstance(exc, OrchestrateError) else f"{type(exc).__name__}: {exc}"
+        self.tell(Told(family, "error", text))
+        self._notify("board", family, text)
+
+    def _after(self, family: str, outcome: RunOutcome) -> None:
+        waits = any(reason.startswith("waits for ") for reason in outcome.reasons)
+        (self._waiting.add if waits else self._waiting.discard)(family)
+        self.tell(Told(family, "outcome", outcome.outcome, outcome=outcome))
+        if outcome.outcome == "held":
+            self._notify("held", family, "; ".join(outcome.reasons))
+        elif outcome.outcome == "waiting" and not waits:
+            self._notify("question", family, "; ".join(outcome.reasons))
+
+    def _notify(self, kind: str, family: str, text: str) -> None:
+        """Tell people once about each state."""
+        if self.notifier is None or self._noticed.get(family) == f"{kind} {text}":
+            return
+        self._noticed[family] = f"{kind} {text}"
+        titles = {"question": "waits for you", "held": "is on hold", "board": "needs a look"}
+        self.notifier.tell(kind, f"{family} {titles[kind]}", text)

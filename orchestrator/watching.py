@@ -1,0 +1,70 @@
+"""What changed in some folders, as watchdog sees it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+#: no change, or one that is told again when the file is closed (which only Linux tells)
+_WRITING = {"opened", "closed_no_write", *(["modified"] if sys.platform == "linux" else [])}
+
+
+class Watch(FileSystemEventHandler):
+    """Collects the paths of files that were saved, moved or removed below some folders.
+
+    Folders that are not there are left out. Hidden files are nobody's business: editors and the
+    conductor itself lay temporary files with such names.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders = [folder for folder in folders if folder.is_dir()]
+        self._paths: set[Path] = set()
+        self._last = 0.0
+        self._news = threading.Condition()
+        self._observer = Observer()
+
+    def __enter__(self) -> Watch:
+        for folder in self._folders:
+            self._observer.schedule(self, str(folder), recursive=True)
+        self._observer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._observer.stop()
+        self._observer.join(0.2)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in _WRITING:
+            return
+        names = (event.src_path, event.dest_path)
+        found = {Path(str(name)) for name in names if name}
+        found = {path for path in found if not path.name.startswith(".")}
+        if found and "/.receipts/" not in str(event.src_path):
+            with self._news:
+                self._paths |= found
+                self._last = time.monotonic()
+                self._news.notify()
+
+    def changed(self, wait: float, quiet: float) -> set[Path]:
+        """The paths since the last call, once `quiet` seconds have passed after an event.
+
+        Waits `wait` seconds at most for the first.
+        """
+        with self._news:
+            if not self._paths:
+                self._news.wait(wait)
+            while self._paths and (left := self._last + quiet - time.monotonic()) > 0:
+                self._news.wait(left)
+            found, self._paths = self._paths, set()
+        return found

@@ -1,0 +1,300 @@
+"""The daemon: what wakes it, what does not, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.board import Board
+from orchestrator.conductor import Conductor
+from orchestrator.config import Settings
+from orchestrator.daemon import Daemon, Told
+from orchestrator.errors import BusyError
+from tests.boards import Workspace
+
+
+class Running:
+    """A daemon in a thread, with everything that it told."""
+
+    def __init__(self, work: Workspace, **options: Any) -> None:
+        self.told: list[Told] = []
+        own = {w.name: w for w in (work.soop, work.builder, work.analyst)}
+
+        def make(board: Board, **given: Any) -> Conductor:
+            return Conductor(board, agents=own, **given)
+
+        self.daemon = Daemon(
+            Board(work.root), make=make, tell=self.told.append, **{"poll": 60.0, **options}
+        )
+        self.thread = threading.Thread(target=self.daemon.run)
+
+    def runs(self) -> list[str]:
+        """The families that were advanced, in order."""
+        return [t.family for t in self.told if t.kind in ("outcome", "error")]
+
+
+@contextlib.contextmanager
+def running(work: Workspace, **options: Any) -> Iterator[Running]:
+    found = Running(work, **options)
+    found.thread.start()
+    try:
+        until(lambda: any(t.text.startswith("watches") for t in found.told))
+        yield found
+    finally:
+        found.daemon.stop()
+        found.thread.join(5)
+        assert not found.thread.is_alive()
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.005)
+
+
+def quiet(found: Running, seconds: float = 0.4) -> None:
+    """Wait until it has done nothing for a while."""
+    count = -1
+    while count != len(found.told):
+        count = len(found.told)
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+# -- editors ---------------------------------------------------------------------------------------
+
+
+def in_place(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def slowly(path: Path, text: str) -> None:
+    """Truncates, and writes in pieces."""
+    with path.open("w", encoding="utf-8") as file:
+        for at in range(0, len(text), 200):
+            file.write(text[at : at + 200])
+            file.flush()
+            time.sleep(0.005)
+
+
+def by_rename(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def by_swap_file(path: Path, text: str) -> None:
+    """As vim does: the old file becomes a backup, a new one takes its name."""
+    swap = path.with_name(f".{path.name}.swp")
+    swap.write_text("swap", encoding="utf-8")
+    backup = path.with_name(path.name + "~")
+    path.rename(backup)
+    path.write_text(text, encoding="utf-8")
+    backup.unlink()
+    swap.unlink()
+
+
+@pytest.mark.parametrize("save", [in_place, slowly, by_rename, by_swap_file])
+def test_an_answer_is_taken_however_the_editor_saves(
+    work: Workspace, save: Callable[[Path, str], None]
+) -> None:
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        quiet(found)
+        path = work.file("WO-512")
+        text = path.read_text(encoding="utf-8").replace("05_USER_REVIEW", "APPROVED", 1)
+        save(path, text)
+        until(lambda: work.places()["WO-512b"] == "05_USER_REVIEW")
+        until(lambda: found.runs()[-1] == "WO-512")
+    assert "question 2" in work.file("WO-512").read_text(encoding="utf-8")
+
+
+def test_its_own_writes_do_not_wake_it(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        quiet(found)
+        assert found.runs() == ["WO-512"]
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+        quiet(found, 0.6)
+        assert found.runs() == ["WO-512", "WO-512"]
+
+
+def test_a_burst_of_saves_is_one(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        quiet(found)
+        for n in range(50):
+            work.edit("WO-512", "A person wrote this.", f"A person wrote this. {n}")
+        quiet(found, 0.6)
+        assert 2 <= len(found.runs()) <= 12
+    assert "A person wrote this. 49" in work.file("WO-512").read_text(encoding="utf-8")
+
+
+def test_a_ticket_that_nobody_conducts_is_never_touched(work: Workspace) -> None:
+    before = work.file("WO-512").read_bytes()
+    with running(work) as found:
+        work.file("WO-512").write_bytes(before + b"more\n")
+        quiet(found, 0.6)
+        assert found.runs() == []
+    assert work.file("WO-512").read_bytes() == before + b"more\n"
+
+
+def test_a_file_that_was_moved_by_hand_is_put_back_at_once(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        quiet(found)
+        source = work.file("WO-512b")
+        target = work.root / "_WORK_ORDERS/06_COMPLETE"
+        target.mkdir()
+        source.rename(target / source.name)
+        until(lambda: work.places()["WO-512b"] == "03_BUILD")
+
+
+def test_what_one_family_finishes_another_goes_on_with(work: Workspace) -> None:
+    path = work.root / "_WORK_ORDERS/00_INBOX/WO-700_After.md"
+    path.write_text(
+        "---\nid: WO-700\nstatus: 00_INBOX\nowner: SOOP\ndepends_on: WO-600\n---\n# After\n",
+        encoding="utf-8",
+    )
+    other = path.with_name("WO-600_Before.md")
+    other.write_text("---\nid: WO-600\nstatus: 00_INBOX\n---\n# Before\n", encoding="utf-8")
+    assert "waits for WO-600" in work.conductor().run("WO-700").reasons[0]
+    with running(work) as found:
+        quiet(found)
+        complete = work.root / "_WORK_ORDERS/06_COMPLETE"
+        complete.mkdir()
+        other.rename(complete / other.name)
+        until(lambda: len(work.soop.jobs) == 1)
+
+
+def test_4_4_a_workflow_that_does_not_parse_leaves_the_last_good_one_in_force(
+    work: Workspace,
+) -> None:
+    work.conductor().run("WO-512")
+    workflow = work.root / "workflows/two-files.md"
+    good = workflow.read_bytes()
+    with running(work) as found:
+        quiet(found)
+        workflow.write_bytes(good + b"\xff\xfe")
+        until(lambda: any("stays in force" in t.text for t in found.told))
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+        until(lambda: work.places()["WO-512b"] == "05_USER_REVIEW")
+        quiet(found)
+        workflow.write_bytes(good + b"\nA remark.\n")
+        until(lambda: "has changed" in work.file("WO-512").read_text(encoding="utf-8"))
+
+
+def test_a_broken_family_costs_only_itself(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    broken = work.root / "_WORK_ORDERS/03_BUILD/WO-800_Broken.md"
+    broken.write_text(
+        "---\nid: WO-800\nstatus: 03_BUILD\nflow:\n  state: nonsense\n---\n", encoding="utf-8"
+    )
+    with running(work) as found:
+        quiet(found)
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+        until(lambda: work.places()["WO-512b"] == "05_USER_REVIEW")
+    assert any(t.kind == "error" and t.family == "WO-800" for t in found.told)
+
+
+def test_without_events_the_poll_sees_it(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.conductor().run("WO-512")
+    monkeypatch.setattr("orchestrator.watching.Watch.on_any_event", lambda *_: None)
+    with running(work, poll=0.3) as found:
+        quiet(found, 0.5)
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
+        until(lambda: work.places()["WO-512"] == "98_HOLD")
+
+
+def test_people_are_told_once_what_waits_for_them(work: Workspace) -> None:
+    said: list[tuple[str, str]] = []
+
+    class Notes:
+        def tell(self, kind: str, title: str, body: str) -> None:
+            said.append((kind, title))
+
+    work.conductor().run("WO-512")
+    with running(work, notifier=Notes()) as found:
+        quiet(found)
+        assert said == [("question", "WO-512 waits for you")]
+        work.edit("WO-512", "A person wrote this.", "A person wrote that.")
+        quiet(found)
+        assert len(said) == 1
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
+        until(lambda: ("held", "WO-512 is on hold") in said)
+
+
+# -- one per board, once, and the end --------------------------------------------------------------
+
+
+def test_one_daemon_per_board(work: Workspace) -> None:
+    with running(work), pytest.raises(BusyError, match="in the hands of process"):
+        Daemon(Board(work.root), settings=Settings()).run()
+
+
+def test_once_advances_what_can_go_on_and_ends(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+    found = Running(work)
+    [outcome] = found.daemon.once()
+    assert (outcome.ticket, outcome.stage) == ("WO-512", 7)
+
+
+def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, "-C", str(work.root), "watch", *options],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    assert "watches" in process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_within_a_second(work: Workspace, number: signal.Signals) -> None:
+    work.conductor().run("WO-512")
+    process = watching(work, "--json")
+    time.sleep(0.5)
+    started = time.monotonic()
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=5)
+    assert time.monotonic() - started < 1.0
+    assert process.returncode == 0
+    assert json.loads(rest.splitlines()[-1])["text"] == "stopped"
+
+
+def test_a_signal_ends_it_while_an_agent_works_and_the_agent_with_it(work: Workspace) -> None:
+    sleeper = f"{sys.executable} -c 'import time; time.sleep(60)'"
+    (work.root / "orchestrate.toml").write_text(
+        f'[agents.SOOP]\ncommand = ["sh", "-c", "echo $$ > {work.root}/pid; exec {sleeper}"]\n',
+        encoding="utf-8",
+    )
+    work.conductor().run("WO-512", until=1)
+    process = watching(work)
+    pid = work.root / "pid"
+    until(lambda: pid.exists() and bool(pid.read_text()))
+    started = time.monotonic()
+    process.terminate()
+    process.communicate(timeout=5)
+    assert time.monotonic() - started < 1.2
+    with pytest.raises(ProcessLookupError):
+        until(lambda: os.kill(int(pid.read_text()), 0) is not None, 2)

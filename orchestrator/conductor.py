@@ -365,6 +365,7 @@ class Conductor:
             tickets = self.board.family(parent)
             paths = {t.id: t.path for t in tickets}
             family = Family(self.board, parent, committer, paths, self.seen)
+            family.locked = True
             family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
             family.on_notice = lambda text: self.listener(Progress("notice", text))
             self._tell_strays(family, taken)

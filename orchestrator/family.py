@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import files, frontmatter
+from orchestrator import files, frontmatter, strays
 from orchestrator.agent import MemberInfo, NewTicket
 from orchestrator.board import Board
 from orchestrator.commits import Committer
@@ -21,7 +21,6 @@ from orchestrator.flow import Flow, Place, from_mapping, to_lines
 from orchestrator.history import History, now
 from orchestrator.machine import birthplace
 from orchestrator.states import FolderRole
-from orchestrator.strays import KEPT, bases_of
 from orchestrator.ticket import Ticket
 from orchestrator.workflow import Stage
 
@@ -92,6 +91,8 @@ class Family:
         self.seen: dict[Path, int] = {} if seen is None else seen
         #: members as they were written last, so that they need not be parsed again
         self._written: dict[str, Ticket] = {}
+        #: this process has the family's lock, and may put right what it reads
+        self.locked = False
         #: folders whose names are not durable yet; the history is, and brings them back
         self._unsynced: set[Path] = set()
         #: called with (member, from, to) for every file that is moved
@@ -110,8 +111,23 @@ class Family:
         if ticket is None:
             ticket = self.board.find(member)
         self._paths[member] = ticket.path
+        ticket = self._caught_up(member, ticket)
         self.seen[ticket.path] = hash(ticket.data)
         return ticket
+
+    def _caught_up(self, member: str, ticket: Ticket) -> Ticket:
+        """The ticket; a save of an older version is merged with what was written since."""
+        if not self.locked:
+            return ticket
+        caught = strays.catch_up(self.board.root, ticket.path, ticket.data)
+        if caught is None:
+            return ticket
+        merged, notice = caught
+        written = files.replace(ticket.path, merged, ticket.data)
+        strays.remember(self.board.root, ticket.path.name, written.data)
+        self.history.append("notice", to="USER", text=notice, stage=None)
+        self.on_notice(notice)
+        return self.ticket(member)
 
     @staticmethod
     def _is_unchanged(ticket: Ticket) -> bool:
@@ -245,12 +261,14 @@ class Family:
             # whoever sets the status in this very moment is heard, but not as an answer to a
             # question that is only being asked
             yielding = b"" if additions.over_wishes else b"status:"
-            keep = bases_of(self.board.root, path.name) / str(flow.revision % KEPT)
+            versions = strays.bases_of(self.board.root, path.name)
+            keep = versions / str(flow.revision % strays.KEPT)
             manner = files.Manner(self._unsynced, yielding, keep)
             # told before it is done: the event may be read before this goes on
             self.seen[path] = hash(data)
             written = files.replace(path, data, base, manner)
             self.seen[path] = hash(written.data)
+            strays.remember(self.board.root, path.name, written.data)
             wished = wished or written.merged
             touched.add(path)
             if written.conflict is not None:

@@ -1,13 +1,16 @@
-"""Saves at a path that a ticket has left: merged into the living ticket (DESIGN 8.2).
+"""Saves from an editor that had an older version open: merged into the living ticket (DESIGN 8.2).
 
-An editor that opened `03_BUILD/WO-7_x.md` and saves after the conductor has moved it to `04_QA`
-makes a second file of that name. What the person changed is taken into the ticket where it lies
-now; an answer is not, for it would answer a question that the person did not see.
+An editor that opened `03_BUILD/WO-7_x.md` and saves after the conductor has written to it, or has
+moved it to `04_QA`, puts the old text over the new one, or makes a second file of that name. What
+the person changed is taken into the ticket as it is now; an answer is not, for it would answer a
+question that the person did not see. The last versions of each ticket are kept for that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ from orchestrator.frontmatter import Document
 from orchestrator.merge import merge_lines
 from orchestrator.ticket import Ticket
 
+_LAST = "last"
 #: so many earlier versions of a ticket are kept to merge with
 KEPT = 8
 #: a version is a common base if so large a part of its lines stands in the save
@@ -39,6 +43,53 @@ class TakenIn:
 def bases_of(root: Path, name: str) -> Path:
     """Where earlier versions of the ticket file with this name are kept."""
     return root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
+
+
+def remember(root: Path, name: str, data: bytes) -> None:
+    """Keep what was written last. It may be lost: then saves are taken as they are."""
+    place = bases_of(root, name) / _LAST
+    beside = place.with_name(f".{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        try:
+            beside.write_bytes(data)
+        except FileNotFoundError:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(data)
+        beside.replace(place)
+
+
+def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
+    """A save of an older version with what the conductor has written since, and what to tell.
+
+    None if the save was made from the newest version, or nobody can tell.
+    """
+    last = _last(root, path.name)
+    if last is None or last == saved:
+        return None
+    versions = [last, *_versions(root, path.name)]
+    base = min(versions, key=lambda version: _distance(version, saved))
+    if base == last or _likeness(base, saved) < _ALIKE:
+        return None
+    theirs, refused = _without_answer(saved, base)
+    merged, clean = merge_lines(base, last, theirs, b"status:")
+    notice = f"a save of an older version of {path.name} is merged with what was written since"
+    if not clean:
+        aside = files.set_aside(path, saved)
+        notice += f"; lines that both changed are in {aside.relative_to(root)}"
+    if refused:
+        notice += _refusal(refused)
+    return merged, notice
+
+
+def _refusal(status: str) -> str:
+    return f"; its status `{status}` is not taken as an answer: look, and answer anew"
+
+
+def _last(root: Path, name: str) -> bytes | None:
+    try:
+        return (bases_of(root, name) / _LAST).read_bytes()
+    except OSError:
+        return None
 
 
 def head_of(board: Board, id: str) -> str | None:
@@ -90,7 +141,7 @@ def _living_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
 def _merge(board: Board, living: Ticket, stray: Ticket) -> TakenIn:
     """Merge one stray file into the living ticket and put it away."""
     theirs, now = files.read_saved(stray.path), files.read_saved(living.path)
-    base = _base(list(_versions(board.root, living)), theirs)
+    base = _base(list(_versions(board.root, living.path.name)), theirs)
     if base is None:
         aside = files.set_aside(living.path, theirs)
         files.move(stray.path, _away(board.root, stray.path))
@@ -109,31 +160,38 @@ def _merge(board: Board, living: Ticket, stray: Ticket) -> TakenIn:
         paths.append(aside)
         notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
     if refused:
-        notice += f"; its status `{refused}` is not taken as an answer: look, and answer anew"
+        notice += _refusal(refused)
     files.move(stray.path, _away(board.root, stray.path))
     return TakenIn(tuple(paths), notice)
 
 
-def _versions(root: Path, ticket: Ticket) -> Iterator[bytes]:
+def _versions(root: Path, name: str) -> Iterator[bytes]:
     """Earlier versions, the newest first."""
-    try:
-        kept = [(p.stat().st_ctime_ns, p) for p in bases_of(root, ticket.path.name).iterdir()]
-    except OSError:
-        return
-    for _, path in sorted(kept, reverse=True):
-        yield path.read_bytes()
+    with contextlib.suppress(OSError):
+        kept = [p for p in bases_of(root, name).iterdir() if not p.name.startswith(".")]
+        for path in sorted(kept, key=lambda p: p.stat().st_ctime_ns, reverse=True):
+            yield path.read_bytes()
 
 
 def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
     """The version that a save was most likely made from."""
-    lines = theirs.splitlines()
+    best = min(versions, key=lambda version: _distance(version, theirs), default=None)
+    return best if best is not None and _likeness(best, theirs) >= _ALIKE else None
 
-    def likeness(version: bytes) -> float:
-        matcher = difflib.SequenceMatcher(None, version.splitlines(), lines, autojunk=False)
-        return matcher.ratio()
 
-    best = max(versions, key=likeness, default=None)
-    return best if best is not None and likeness(best) >= _ALIKE else None
+def _distance(version: bytes, save: bytes) -> int:
+    """How many lines a person would have changed to come from the version to the save."""
+    blocks = _matcher(version, save).get_matching_blocks()
+    same = sum(block.size for block in blocks)
+    return len(version.splitlines()) + len(save.splitlines()) - 2 * same
+
+
+def _likeness(version: bytes, save: bytes) -> float:
+    return _matcher(version, save).ratio()
+
+
+def _matcher(version: bytes, save: bytes) -> difflib.SequenceMatcher[bytes]:
+    return difflib.SequenceMatcher(None, version.splitlines(), save.splitlines(), autojunk=False)
 
 
 def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:

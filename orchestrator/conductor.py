@@ -361,7 +361,7 @@ class Conductor:
         state = self.board.root / ".orchestrate" / "state"
         memo = None if fresh else user_memo()
         with family_lock(state, parent) as lock, Services(memo) as services:
-            taken = strays.take_in(self.board, parent) if self.board.twins() else []
+            taken = strays.take_in(self.board, parent)
             tickets = self.board.family(parent)
             paths = {t.id: t.path for t in tickets}
             family = Family(self.board, parent, committer, paths, self.seen)

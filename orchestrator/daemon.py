@@ -246,7 +246,8 @@ class Daemon:
                 continue
             if state not in _RESTING or self._status_is_wish(ticket):
                 found.append(ticket.id)
-        return found
+        strayed = {self._head(id) for id in self.board.twins()} - {""}
+        return list(dict.fromkeys([*found, *sorted(strayed)]))
 
     def _status_is_wish(self, ticket: Ticket) -> bool:
         return self.board.folders.role_of_status(ticket.status) is not ticket.role

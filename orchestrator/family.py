@@ -123,7 +123,8 @@ class Family:
         if caught is None:
             return ticket
         merged, notice = caught
-        written = files.replace(ticket.path, merged, ticket.data)
+        manner = strays.manner(self.board.root, ticket.path)
+        written = files.replace(ticket.path, merged, ticket.data, manner)
         strays.remember(self.board.root, ticket.path.name, written.data)
         self.history.append("notice", to="USER", text=notice, stage=None)
         self.on_notice(notice)
@@ -260,10 +261,8 @@ class Family:
         if data != base:
             # whoever sets the status in this very moment is heard, but not as an answer to a
             # question that is only being asked
-            yielding = b"" if additions.over_wishes else b"status:"
-            versions = strays.bases_of(self.board.root, path.name)
-            keep = versions / str(flow.revision % strays.KEPT)
-            manner = files.Manner(self._unsynced, yielding, keep)
+            heed = not additions.over_wishes
+            manner = strays.manner(self.board.root, path, self._unsynced, heed)
             # told before it is done: the event may be read before this goes on
             self.seen[path] = hash(data)
             written = files.replace(path, data, base, manner)

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,8 +92,11 @@ class Manner:
     later: set[Path] | None = None
     #: where both sides changed a line that begins so, it is the others'
     yielding: bytes = b""
-    #: where the old content is kept, over what lies there
-    keep: Path | None = None
+    #: gives the place where the next displaced content is kept
+    keep: Callable[[], Path] | None = None
+    #: (what lay there, what somebody saved over it) → the version that the save was made from, and
+    #: the save as it may be taken
+    rebase: Callable[[bytes, bytes], tuple[bytes, bytes]] | None = None
 
 
 _PLAINLY = Manner()
@@ -118,25 +121,34 @@ def replace(
 
 def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Replacement:
     result, expected = Replacement(new), base
+    left: list[Path] = []
     while True:
         current = read(path)
         if current != expected:
             current = _quiet(path, current)
             result = _take_in(path, result, expected, current, manner)
         if current == result.data:
-            return result
-        displaced = _swap(path, result.data, manner)
+            break
+        displaced = _swap(path, result.data, left)
+        _sync_folder(path.parent, manner.later)
         expected = result.data
         if displaced == current:
-            return result
+            break
         # somebody saved between the look and the rename
         result = _take_in(path, result, current, displaced, manner)
+    # what a person saved is put away when it stands in the ticket, and not before
+    for each in left:
+        _put_away(each, manner.keep() if manner.keep is not None else None)
+    return result
 
 
 def _take_in(
     path: Path, ours: Replacement, base: bytes, theirs: bytes, manner: Manner
 ) -> Replacement:
-    data, clean = merge_lines(base, ours.data, theirs, manner.yielding)
+    saved = theirs
+    if manner.rebase is not None:
+        base, saved = manner.rebase(base, theirs)
+    data, clean = merge_lines(base, ours.data, saved, manner.yielding)
     conflict = ours.conflict if clean else set_aside(path, theirs)
     return Replacement(data, merged=True, conflict=conflict)
 
@@ -188,8 +200,11 @@ def _quiet(path: Path, seen: bytes) -> bytes:
     return seen
 
 
-def _swap(path: Path, new: bytes, manner: Manner) -> bytes:
-    """Put `new` at `path` and return the bytes that were there, late writes included."""
+def _swap(path: Path, new: bytes, left: list[Path]) -> bytes:
+    """Put `new` at `path`; the bytes that were there, late writes included, and their file's name.
+
+    The name is added to `left`.
+    """
     temporary = _write_temporary(path, new)
     try:
         if not disk.exchange(temporary, path):
@@ -197,11 +212,8 @@ def _swap(path: Path, new: bytes, manner: Manner) -> bytes:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    # from here on it is what a person saved, and is not removed before it has been read
-    displaced = read_saved(temporary)
-    _put_away(temporary, manner.keep)
-    _sync_folder(path.parent, manner.later)
-    return displaced
+    left.append(temporary)
+    return read_saved(temporary)
 
 
 def _put_away(displaced: Path, keep: Path | None) -> None:

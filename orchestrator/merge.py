@@ -64,18 +64,18 @@ def _hunks(base: list[bytes], new: list[bytes]) -> list[_Hunk]:
 
 def _unite(ours: list[_Hunk], theirs: list[_Hunk]) -> tuple[list[_Hunk], bool]:
     """All hunks that can stand together, in order of base, and whether none had to give way."""
-    kept = list(ours)
+    kept = [(hunk.start, hunk.end, 1, hunk) for hunk in ours]
     clean = True
     for hunk in theirs:
         rivals = [mine for mine in ours if mine.touches(hunk)]
         if hunk in rivals:
             continue
         if all(_both_insert(mine, hunk) for mine in rivals):
-            kept.append(hunk)
+            # theirs first
+            kept.append((hunk.start, hunk.end, 0, _without_common(hunk, rivals)))
         else:
             clean = False
-    order = {id(hunk): place for place, hunk in enumerate([*theirs, *ours])}
-    return sorted(kept, key=lambda h: (h.start, h.end, order[id(h)])), clean
+    return [hunk for *_, hunk in sorted(kept, key=lambda each: each[:3])], clean
 
 
 def _gives_way(mine: _Hunk, theirs: list[_Hunk], yielding: bytes) -> bool:
@@ -87,6 +87,16 @@ def _gives_way(mine: _Hunk, theirs: list[_Hunk], yielding: bytes) -> bool:
         and hunk.lines[0].startswith(yielding)
         for hunk in theirs
     )
+
+
+def _without_common(hunk: _Hunk, rivals: list[_Hunk]) -> _Hunk:
+    """The insertion without the lines that the other side inserted there as well."""
+    lines = list(hunk.lines)
+    for mine in rivals:
+        matcher = difflib.SequenceMatcher(None, lines, list(mine.lines), autojunk=False)
+        for block in reversed(matcher.get_matching_blocks()):
+            del lines[block.a : block.a + block.size]
+    return _Hunk(hunk.start, hunk.end, tuple(lines))
 
 
 def _both_insert(one: _Hunk, other: _Hunk) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +20,19 @@ from pathlib import Path
 from orchestrator import files, frontmatter, questions
 from orchestrator.board import Board
 from orchestrator.errors import OrchestrateError
+from orchestrator.files import Manner
 from orchestrator.flow import Flow, from_mapping
 from orchestrator.frontmatter import Document
+from orchestrator.history import History
 from orchestrator.merge import merge_lines
 from orchestrator.ticket import Ticket
 
 _LAST = "last"
+#: where stray files are kept, and how those are called that are not merged yet
+_STRAYS = Path(".orchestrate/state/strays")
+_PENDING = ".pending"
 #: so many earlier versions of a ticket are kept to merge with
-KEPT = 8
+KEPT = 32
 #: a version is a common base if so large a part of its lines stands in the save
 _ALIKE = 0.5
 #: what belongs to an answer
@@ -45,6 +52,15 @@ def bases_of(root: Path, name: str) -> Path:
     return root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
 
 
+def slot(root: Path, name: str) -> Path:
+    """Where the next version that is replaced is kept; the oldest beyond `KEPT` go."""
+    folder = bases_of(root, name)
+    with contextlib.suppress(OSError):
+        for old in _kept(folder)[KEPT - 1 :]:
+            old.unlink()
+    return folder / f"{time.time_ns():020d}"
+
+
 def remember(root: Path, name: str, data: bytes) -> None:
     """Keep what was written last. It may be lost: then saves are taken as they are."""
     place = bases_of(root, name) / _LAST
@@ -55,7 +71,30 @@ def remember(root: Path, name: str, data: bytes) -> None:
         except FileNotFoundError:
             place.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(data)
+        with contextlib.suppress(FileNotFoundError):
+            # an editor may have it open, and its next version may never pass through our hands
+            place.rename(slot(root, name))
         beside.replace(place)
+
+
+def manner(root: Path, path: Path, later: set[Path] | None = None, heed: bool = True) -> Manner:
+    """How a conducted ticket is replaced: its versions are kept, and stale saves are understood.
+
+    Unless `heed`, a status that is set in the same moment is not taken.
+    """
+
+    def rebase(current: bytes, saved: bytes) -> tuple[bytes, bytes]:
+        base = _base([current, *_known(root, path.name)], saved)
+        if base is None or base == current:
+            return current, saved
+        return base, _without_answer(saved, base)[0]
+
+    return Manner(later, b"status:" if heed else b"", lambda: slot(root, path.name), rebase)
+
+
+def _known(root: Path, name: str) -> list[bytes]:
+    last = _last(root, name)
+    return [*([last] if last is not None else []), *_versions(root, name)]
 
 
 def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
@@ -66,9 +105,8 @@ def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
     last = _last(root, path.name)
     if last is None or last == saved:
         return None
-    versions = [last, *_versions(root, path.name)]
-    base = min(versions, key=lambda version: _distance(version, saved))
-    if base == last or _likeness(base, saved) < _ALIKE:
+    base = _base(_known(root, path.name), saved)
+    if base is None or base == last:
         return None
     theirs, refused = _without_answer(saved, base)
     merged, clean = merge_lines(base, last, theirs, b"status:")
@@ -99,10 +137,13 @@ def head_of(board: Board, id: str) -> str | None:
 
 
 def take_in(board: Board, id: str) -> list[TakenIn]:
-    """Take in all such saves of a conducted family, under its lock.
+    """Take in all such files of a conducted family, under its lock.
 
     Leaves what is no such save (two tickets with one id, a twin of a ticket that nobody conducts).
     """
+    pending = list(_pending(board.root))
+    if not pending and not board.twins():
+        return []
     living = _living_parent(board, id)
     if living is None:
         return []
@@ -110,73 +151,113 @@ def take_in(board: Board, id: str) -> list[TakenIn]:
     found = []
     for member, place in flow.members.items():
         holders = board.holders(member)
-        if len(holders) < 2:
-            continue
         here = [parent] if member == parent.id else [t for t in holders if t.role is place.at]
         others = [t for t in holders if t.path != here[0].path] if len(here) == 1 else []
-        if all(t.path.name == here[0].path.name for t in others):
-            found += [_merge(board, here[0], stray) for stray in others]
+        if len(here) == 1 and all(t.path.name == here[0].path.name for t in others):
+            away = [_taken_away(board.root, stray.path) for stray in others]
+            left = [p for p in pending if p.name.startswith(f"{here[0].path.name}.")]
+            sources = [t.path for t in others]
+            found += [_merge(board, here[0], path, sources) for path in [*left, *away]]
     return found
 
 
+def _pending(root: Path) -> Iterator[Path]:
+    """Saves that were taken away and not merged yet: a process was killed between."""
+    with contextlib.suppress(OSError):
+        yield from sorted((root / _STRAYS).glob(f"*{_PENDING}"))
+
+
+def _taken_away(root: Path, path: Path) -> Path:
+    """The stray file, moved to where nobody opens it any more."""
+    number = 0
+    while True:
+        name = f"{path.name}.{number}"
+        place = root / _STRAYS / f"{name}{_PENDING}"
+        if not place.exists() and not (root / _STRAYS / name).exists():
+            return files.move(path, place)
+        number += 1
+
+
 def _living_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
-    """The record of the family that `id` is of: the newest one that lies where it says."""
-    holders = board.holders(id)
-    ids = {t.parent for t in holders if t.parent} or {id}
-    found: list[tuple[int, Ticket, Flow]] = []
-    for ticket in (t for parent in ids for t in board.holders(parent) if t.conducted):
-        try:
-            flow = from_mapping(ticket.flow or {}, path=ticket.source)
-        except (OrchestrateError, OSError):
-            continue
-        place = flow.members.get(ticket.id)
-        if place is not None and place.at is ticket.role:
-            found.append((flow.revision, ticket, flow))
-    if not found:
-        return None
-    _, ticket, flow = max(found, key=lambda each: each[0])
-    return ticket, flow
+    """The parent of the conducted family that `id` is of, as the history says where it lies."""
+    parents = {t.parent for t in board.holders(id) if t.parent} | {id}
+    for parent in sorted(parents):
+        flow = _recorded(board, parent)
+        place = flow.members.get(parent) if flow else None
+        here = [t for t in board.holders(parent) if place is not None and t.role is place.at]
+        if flow is not None and len(here) == 1:
+            return here[0], flow
+    return None
 
 
-def _merge(board: Board, living: Ticket, stray: Ticket) -> TakenIn:
-    """Merge one stray file into the living ticket and put it away."""
-    theirs, now = files.read_saved(stray.path), files.read_saved(living.path)
+def _recorded(board: Board, parent: str) -> Flow | None:
+    """The family's record: the newest one that was written into its parent's file."""
+    history = History(board.path, parent)
+    revisions = [int(r["revision"]) for r in history.of("committed")]
+    for ticket in board.holders(parent):
+        with contextlib.suppress(OrchestrateError, OSError):
+            revisions.append(from_mapping(ticket.flow or {}, path=ticket.source).revision)
+    record = history.latest("transition", revision=max(revisions, default=-1))
+    return Flow.model_validate(record["flow"]) if record else None
+
+
+def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -> TakenIn:
+    """Merge one save that was taken away into the living ticket."""
+    # an editor that still had it open has closed it by now
+    theirs, now = files.read_saved(stray), files.read_saved(living.path)
     base = _base(list(_versions(board.root, living.path.name)), theirs)
+    paths = [*sources]
+    notice = f"a save at a path that {living.id} has left is taken into {living.source}"
     if base is None:
         aside = files.set_aside(living.path, theirs)
-        files.move(stray.path, _away(board.root, stray.path))
-        where = aside.relative_to(board.root)
-        notice = f"{stray.source} has nothing in common with {living.source}; it is {where} now"
-        return TakenIn((stray.path, aside), notice)
-    saved, refused = _without_answer(theirs, base)
-    merged, clean = merge_lines(base, now, saved, b"status:")
-    paths = [stray.path]
-    notice = f"a save at {stray.source}, which {living.id} has left, is taken into {living.source}"
-    if merged != now:
-        files.replace(living.path, merged, now)
-        paths.append(living.path)
-    if not clean:
-        aside = files.set_aside(living.path, theirs)
         paths.append(aside)
-        notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
-    if refused:
-        notice += _refusal(refused)
-    files.move(stray.path, _away(board.root, stray.path))
+        where = aside.relative_to(board.root)
+        notice = (
+            f"a save at a path that {living.id} has left has nothing in common with it: {where}"
+        )
+    else:
+        saved, refused = _without_answer(theirs, base)
+        merged, clean = merge_lines(base, now, saved, b"status:")
+        if merged != now:
+            written = files.replace(living.path, merged, now, manner(board.root, living.path))
+            remember(board.root, living.path.name, written.data)
+            paths.append(living.path)
+        if not clean:
+            aside = files.set_aside(living.path, theirs)
+            paths.append(aside)
+            notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
+        notice += _refusal(refused) if refused else ""
+    files.move(stray, stray.with_name(stray.name.removesuffix(_PENDING)))
     return TakenIn(tuple(paths), notice)
 
 
 def _versions(root: Path, name: str) -> Iterator[bytes]:
     """Earlier versions, the newest first."""
     with contextlib.suppress(OSError):
-        kept = [p for p in bases_of(root, name).iterdir() if not p.name.startswith(".")]
-        for path in sorted(kept, key=lambda p: p.stat().st_ctime_ns, reverse=True):
-            yield path.read_bytes()
+        for kept in _kept(bases_of(root, name)):
+            with contextlib.suppress(FileNotFoundError):
+                yield kept.read_bytes()
+
+
+def _kept(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.iterdir() if p.name.isdigit()), reverse=True)
 
 
 def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
-    """The version that a save was most likely made from."""
-    best = min(versions, key=lambda version: _distance(version, theirs), default=None)
+    """The version that a save was most likely made from: the one with the fewest changes.
+
+    Nobody edits the record, so one with the same record goes before all others.
+    """
+    flow = _flow_lines(theirs)
+    same = [version for version in versions if _flow_lines(version) == flow]
+    best = min(same or versions, key=lambda version: _distance(version, theirs), default=None)
     return best if best is not None and _likeness(best, theirs) >= _ALIKE else None
+
+
+def _flow_lines(data: bytes) -> bytes:
+    """The record in a ticket's text, as it stands there."""
+    found = re.search(rb"^flow:[^\n]*\n(?:[ \t][^\n]*\n)*", data, re.MULTILINE)
+    return found.group() if found else b""
 
 
 def _distance(version: bytes, save: bytes) -> int:
@@ -196,6 +277,7 @@ def _matcher(version: bytes, save: bytes) -> difflib.SequenceMatcher[bytes]:
 
 def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:
     """The save without an answer that it gives, and that answer's status."""
+    theirs = theirs.replace(_flow_lines(theirs), _flow_lines(base), 1)
     old, new = Document.parse(base), Document.parse(theirs)
     status = new.text("status")
     if status == old.text("status") or questions.verb_of(status) in (None, "hold"):
@@ -206,12 +288,3 @@ def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:
         else:
             theirs = frontmatter.remove_field(theirs, key)
     return theirs, status
-
-
-def _away(root: Path, path: Path) -> Path:
-    """A free place among what was put away."""
-    folder = root / ".orchestrate" / "state" / "displaced"
-    number = 0
-    while (place := folder / f"{path.name}.{number}").exists():
-        number += 1
-    return place

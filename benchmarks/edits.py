@@ -1,0 +1,272 @@
+"""People edit tickets by the thousand while the daemon moves them: is any edit lost or refused?
+
+Editors read a ticket, think for a moment, and save it with a new line: in place (truncated first),
+by renaming over it, at the path where they opened it although it has left, twice within a
+millisecond; now and then they answer, hold, resume or reopen by its status. The daemon, in a
+process of its own, advances all families meanwhile. In the end every line has to stand in its
+ticket, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from orchestrator import Board, Conductor  # noqa: E402
+from orchestrator.agent import Job, Outcome, Report  # noqa: E402
+from orchestrator.config import Settings  # noqa: E402
+from orchestrator.daemon import Daemon, Told  # noqa: E402
+
+_WORKFLOW = """\
+# Edits
+
+## STAGE 0: LEAD — Triage
+Look at it.
+
+## STAGE 1: BUILDER — First half
+Work.
+
+## STAGE 2: USER CHECKPOINT #1 — Half way
+
+## STAGE 3: BUILDER — Second half
+Work.
+
+## STAGE 4: INSPECTOR — QA
+Look.
+
+## STAGE 5: USER CHECKPOINT #2 — The end
+"""
+_AGENTS = ("LEAD", "BUILDER", "INSPECTOR")
+_MARK = re.compile(r"^- edit \d+$", re.MULTILINE)
+
+
+class Noop:
+    """Does nothing, and writes a section about it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def work(self, job: Job) -> Report:
+        section = f"## {self.name} at stage {job.stage}, attempt {job.attempt}\n\nDone.\n"
+        return Report(outcome=Outcome.DONE, section=section)
+
+
+def make_board(root: Path, families: int) -> None:
+    (root / "workflows").mkdir(parents=True)
+    (root / "workflows" / "edits.md").write_text(_WORKFLOW, encoding="utf-8")
+    inbox = root / "_WORK_ORDERS" / "00_INBOX"
+    inbox.mkdir(parents=True)
+    for n in range(families):
+        prose = "\n".join(f"Line {i} of a ticket that somebody wrote." for i in range(40))
+        (inbox / f"WO-{100 + n}_Edited.md").write_text(
+            f"---\nid: WO-{100 + n}\nstatus: 00_INBOX\nowner: LEAD\nfailure_count: 0\n"
+            f"pipeline_workflow: workflows/edits.md\n---\n# Edited\n\n{prose}\n\n## Notes\n\n",
+            encoding="utf-8",
+        )
+
+
+def conductor(board: Board, **options: object) -> Conductor:
+    agents = {name: Noop(name) for name in _AGENTS}
+    return Conductor(board, agents=agents, **options)  # type: ignore[arg-type]
+
+
+def daemon_of(root: Path, log: list[Told] | None = None) -> Daemon:
+    tell = log.append if log is not None else lambda _: None
+    return Daemon(Board(root), settings=Settings(), make=conductor, poll=1.0, tell=tell)
+
+
+def in_process(root: Path) -> int:
+    """The daemon in a forked process; its pid."""
+    pid = os.fork()
+    if pid == 0:
+        daemon = daemon_of(root)
+        signal.signal(signal.SIGTERM, lambda *_: daemon.stop())
+        daemon.run()
+        os._exit(0)
+    return pid
+
+
+# -- editors ---------------------------------------------------------------------------------------
+
+
+class Editor(threading.Thread):
+    """Edits the families that are its own, one after the other."""
+
+    def __init__(self, root: Path, names: list[str], marks: Iterator[int], seed: int) -> None:
+        super().__init__()
+        self.board = root / "_WORK_ORDERS"
+        self.names = names
+        self.marks = marks
+        self.dice = random.Random(seed)
+        self.made: list[str] = []
+        self.ways: Counter[str] = Counter()
+
+    def run(self) -> None:
+        for number in self.marks:
+            while not self._edit(self.dice.choice(self.names), number):
+                time.sleep(0.001)
+
+    def _edit(self, name: str, number: int) -> bool:
+        found = sorted(self.board.glob(f"*/{name}"))
+        if not found:
+            return False
+        path = self.dice.choice(found)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        if "## Notes\n" not in text:
+            return False
+        time.sleep(self.dice.choice((0, 0, 0.001, 0.005, 0.03, 0.06)))
+        text = self._with_line(text, f"- edit {number}")
+        self._save(path, text)
+        self.made.append(f"- edit {number}")
+        if self.dice.random() < 0.1:
+            self._save(path, text)
+            self.ways["twice"] += 1
+        time.sleep(self.dice.random() * 0.004)
+        return True
+
+    def _with_line(self, text: str, line: str) -> str:
+        if self.dice.random() < 0.4:
+            text = self._steered(text)
+        at = text.index("## Notes\n") + len("## Notes\n\n")
+        return f"{text[:at]}{line}\n{text[at:]}"
+
+    def _steered(self, text: str) -> str:
+        """Answers, resumes or reopens by the status; sometimes holds."""
+        wishes = {"05_USER_REVIEW": "APPROVED", "06_COMPLETE": "01_TRIAGE", "04_QA": "HOLD"}
+        status = re.search(r"^status: (.*)$", text, re.MULTILINE)
+        back = re.search(r"^held_from: (.*)$", text, re.MULTILINE)
+        wish = back[1] if back else wishes.get(status[1] if status else "", "")
+        return (
+            re.sub(r"^status: .*$", f"status: {wish}", text, count=1, flags=re.M) if wish else text
+        )
+
+    def _save(self, path: Path, text: str) -> None:
+        way = self.dice.choice(("in place", "rename"))
+        if not path.exists():
+            self.ways["at a path that it has left"] += 1
+        self.ways[way] += 1
+        if way == "in place":
+            with path.open("w", encoding="utf-8") as file:
+                half = len(text) // 2
+                file.write(text[:half])
+                file.flush()
+                file.write(text[half:])
+        else:
+            beside = path.with_name(f".{path.name}.{threading.get_ident()}")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+
+
+# -- the count -------------------------------------------------------------------------------------
+
+
+def settle(root: Path) -> None:
+    """Let a daemon take in what lies there, until nothing changes any more."""
+    before: list[bytes] = []
+    for _ in range(30):
+        daemon_of(root).once()
+        now = [p.read_bytes() for p in sorted((root / "_WORK_ORDERS").rglob("*.md"))]
+        if now == before:
+            return
+        before = now
+
+
+def count(root: Path, made: list[str]) -> dict[str, int]:
+    """How many edits stand in their tickets once, twice, only beside them, or nowhere."""
+    living: Counter[str] = Counter()
+    beside: set[str] = set()
+    for path in (root / "_WORK_ORDERS").rglob("*.md"):
+        marks = _MARK.findall(path.read_text(encoding="utf-8"))
+        if ".conflict-" in path.name:
+            beside |= set(marks)
+        else:
+            living.update(marks)
+    missing = [mark for mark in made if mark not in living]
+    return {
+        "edits": len(made),
+        "lost": sum(mark not in beside for mark in missing),
+        "only_set_aside": sum(mark in beside for mark in missing),
+        "doubled": sum(n > 1 for n in living.values()),
+        "tickets": len({p.name for p in (root / "_WORK_ORDERS").glob("*/WO-*_Edited.md")}),
+        "twins": len(list((root / "_WORK_ORDERS").glob("*/WO-*_Edited.md"))),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edits", type=int, default=10_000)
+    parser.add_argument("--families", type=int, default=24)
+    parser.add_argument("--editors", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="orchestrate-edits-"))
+    make_board(root, given.families)
+    for n in range(given.families):
+        conductor(Board(root), settings=Settings()).run(f"WO-{100 + n}")
+    pid = in_process(root)
+    time.sleep(0.5)
+    names = [f"WO-{100 + n}_Edited.md" for n in range(given.families)]
+    marks = iter(range(given.edits))
+    started = time.monotonic()
+    editors = [
+        Editor(root, names[n :: given.editors], marks, given.seed + n) for n in range(given.editors)
+    ]
+    for editor in editors:
+        editor.start()
+    for editor in editors:
+        editor.join()
+    seconds = time.monotonic() - started
+    time.sleep(2)
+    os.kill(pid, signal.SIGTERM)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    settle(root)
+    figures = count(root, [mark for editor in editors for mark in editor.made])
+    moves = sum(
+        json.loads(line)["type"] == "transition"
+        for path in (root / "_WORK_ORDERS" / ".receipts").glob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
+    goal = {"lost": 0, "only_set_aside": 0, "doubled": 0}
+    good = all(figures[key] == value for key, value in goal.items()) and code == 0
+    good = good and figures["tickets"] == figures["twins"] == given.families
+    ways = sum((editor.ways for editor in editors), Counter())
+    print(
+        json.dumps(
+            {
+                "benchmark": "edits",
+                **figures,
+                "ways": dict(ways),
+                "transitions_meanwhile": moves,
+                "daemon_exit": code,
+                "seconds": round(seconds, 1),
+                "goal": goal,
+                "met": good,
+                **({} if good else {"kept": str(root)}),
+            }
+        )
+    )
+    if good:
+        shutil.rmtree(root)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

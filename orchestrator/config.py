@@ -86,6 +86,10 @@ class Settings(_Table):
     checks: ChecksSettings = ChecksSettings()
     trials: TrialsSettings = TrialsSettings()
     failure_limit: int = Field(default=2, ge=1)
+    #: so many tickets may lie in BUILD; 0 is any number
+    wip_limit: int = Field(default=0, ge=0)
+    #: a ticket that waits for USER for so many days is stale; 0 is never
+    stale_days: int = Field(default=7, ge=0)
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")
     #: a folder of verified facts for providers of seed data
     facts: str = "facts"

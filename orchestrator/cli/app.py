@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answering, proofs, reading, reviewing, running, starting, workflows
+from orchestrator.cli import (
+    answering,
+    doctoring,
+    proofs,
+    reading,
+    reviewing,
+    running,
+    starting,
+    workflows,
+)
 from orchestrator.cli.failures import BROKEN_PIPE, Group, forget_stdout
 from orchestrator.cli.session import Session
 
@@ -64,6 +73,7 @@ app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)
 app.command("verify")(reading.verify)
+app.command("doctor")(doctoring.doctor)
 app.command("receipts")(proofs.receipts)
 app.command("new")(starting.new)
 app.command("init")(starting.init)

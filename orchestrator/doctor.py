@@ -89,15 +89,15 @@ def examine(board: Board, settings: Settings, now: datetime | None = None) -> Ex
     Tickets that did not change since the board was last read are not read again.
     """
     now = now or datetime.now(UTC)
-    tickets = board.tickets()
+    tickets, notes = board.tickets(), board.notes()
     records = conducted.records(tickets)
     parents = conducted.parents(records)
     days = settings.stale_days
     found = [*_each(tickets, parents), *together.of_tickets(tickets, settings.wip_limit)]
     found += conducted.of_families(board, tickets, records, days, now)
     found += together.stale([t for t in tickets if t.id not in parents], days, now)
-    found += [*together.conflicts(board), *_notes(board)]
-    found += lost.of_history(board, tickets, lost.seen_on(board).load())
+    found += [*together.conflicts(board), *_notes(notes)]
+    found += lost.of_history(board, [*tickets, *notes], lost.seen_on(board).load())
     offers = Offers(board, tickets, parents)
     findings = [_finding(each, offers) for each in found]
     return Examined(tuple(sorted(findings, key=_grave)), tuple(tickets), parents)
@@ -123,8 +123,8 @@ def _each(tickets: Sequence[Ticket], parents: dict[str, str]) -> Iterable[Diagno
                 yield replace(each, path=ticket.source)
 
 
-def _notes(board: Board) -> Iterable[Diagnosis]:
-    for note in board.notes():
+def _notes(notes: Sequence[Ticket]) -> Iterable[Diagnosis]:
+    for note in notes:
         for each in note.diagnoses:
             if each.code in _OF_NOTES:
                 yield replace(each, path=note.source)

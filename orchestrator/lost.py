@@ -148,9 +148,12 @@ def seen_on(board: Board) -> Seen:
 def of_history(
     board: Board, tickets: Sequence[Ticket], seen: Mapping[str, str]
 ) -> Iterator[Diagnosis]:
-    """Tickets that git or the last look knows and that are nowhere on the board."""
+    """Tickets that git or the last look knows and that are nowhere on the board.
+
+    `tickets` are all its tickets and notes.
+    """
     git = Git(board.root, board.folders.board)
-    names = {t.path.name for t in tickets} | {n.path.name for n in board.notes()}
+    names = {t.path.name for t in tickets}
     ids = {t.id for t in tickets}
     uncommitted = [n for n in git.removed() if _is_ticket(n, names, board.folders)]
     texts = git.texts(uncommitted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -72,7 +73,8 @@ class Examined:
 
     def of(self, id: str) -> Examined:
         """What concerns the tickets with one id."""
-        mine = tuple(t for t in self.tickets if t.id == id)
+        wanted = unicodedata.normalize("NFC", id.strip())
+        mine = tuple(t for t in self.tickets if t.id == wanted)
         paths = {t.source for t in mine}
         found = tuple(f for f in self.findings if f.path in paths)
         return replace(self, findings=found, tickets=mine)

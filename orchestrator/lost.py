@@ -83,7 +83,8 @@ class Git:
             *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"),
             *("--", self.folder),
         )
-        prefix = (self.ask("rev-parse", "--show-prefix") or b"").strip().decode("utf-8", "replace")
+        above = (self.ask("rev-parse", "--show-prefix") or b"").removesuffix(b"\n")
+        prefix = above.decode("utf-8", "surrogateescape")
         return {name[3:].removeprefix(prefix) for name in _names(told or b"")}
 
     def texts(self, names: Sequence[str]) -> dict[str, bytes]:

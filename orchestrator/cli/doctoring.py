@@ -49,10 +49,11 @@ def doctor(
     Exit code 1 if something is found that is not harmless; docs/doctor.md lists every code.
     """
     from orchestrator import mending
+    from orchestrator.doctor import remember
 
     here = session(context)
     _require_codes(chosen or ())
-    found = _examined(here, id, keep=id is None and not dry_run)
+    found = _examined(here, id)
     wanted, done = mending.Plan(), mending.Done()
     if fix or dry_run or chosen:
         wanted = mending.plan(here.board, found, chosen or ())
@@ -61,6 +62,8 @@ def doctor(
     if fix and not dry_run:
         done = mending.carry_out(here.board, found, wanted, commit=not no_commit)
         found = _after(here, id, found, done)
+    if id is None and not dry_run:
+        remember(here.board, found)
     _tell(found, wanted, done, as_json=as_json, all_of_it=id is not None)
     raise typer.Exit(0 if found.healthy else 1)
 
@@ -76,12 +79,10 @@ def _require_codes(codes: Sequence[str]) -> None:
             )
 
 
-def _examined(here: Session, id: str | None, *, keep: bool) -> Examined:
-    from orchestrator.doctor import examine, remember
+def _examined(here: Session, id: str | None) -> Examined:
+    from orchestrator.doctor import examine
 
     found = examine(here.board, here.settings)
-    if keep:
-        remember(here.board, found)
     if id is None:
         return found
     one = found.of(id)
@@ -92,7 +93,7 @@ def _examined(here: Session, id: str | None, *, keep: bool) -> Examined:
 
 def _after(here: Session, id: str | None, before: Examined, done: Done) -> Examined:
     """What is left, after what was mended."""
-    now = _examined(here, None, keep=id is None)
+    now = _examined(here, None)
     mended = [
         replace(f, applied=True)
         for f in before.findings

@@ -32,8 +32,9 @@ _MEANING = (
     *("created", "priority", "workflow", "conducted", "note"),
 )
 REPAIRABLE = frozenset(EDITS)
-#: edits that are possible without a trial
-_PLAINLY = {code for code, edit in EDITS.items() if edit is TO_FOLDER} | {"yaml-bool"}
+#: edits that are possible without a trial, in a file whose form is sound
+_PLAINLY = {code for code, edit in EDITS.items() if edit is TO_FOLDER}
+_SOUND = _PLAINLY | {"hold-reason", "boxes-open", "failure-undercount", "strike-limit", "key-alias"}
 
 
 def surety(code: str, ticket: Ticket) -> Surety:
@@ -144,4 +145,4 @@ def _count(ticket: Ticket, found: Diagnosis) -> int:
 def is_sure(code: str, ticket: Ticket) -> bool:
     """Whether the edit is possible without a trial."""
     fits = code in _PLAINLY and ticket.role is not None
-    return fits and all(d.code != "no-frontmatter" for d in ticket.diagnoses)
+    return fits and all(d.code in _SOUND for d in ticket.diagnoses)

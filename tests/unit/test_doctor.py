@@ -16,6 +16,7 @@ from orchestrator.codes import CODES, Surety
 from orchestrator.config import Settings
 from orchestrator.doctor import Examined, Finding, examine, remember
 from orchestrator.flow import Flow, Place, Question, QuestionKind, State, to_lines
+from orchestrator.mending import plan
 from orchestrator.states import FolderRole
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -70,6 +71,20 @@ def test_a_status_that_is_not_the_folder(
     one = only(tmp_path)
     assert (one.code, one.line, one.repair) == (code, 3, repair)
     assert one.hint == f"status: {folder}"
+
+
+@pytest.mark.parametrize(
+    "lines", [("title: No",), ("status: ASSIGNED", "  twice", "list:", "  - a: b: c", "  - 5")]
+)
+def test_a_repair_that_would_not_be_made_is_not_promised(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    lay(tmp_path, "03_BUILD/WO-1_x.md", *lines)
+    examined = look(tmp_path)
+    assert examined.findings
+    mended = plan(Board(tmp_path), examined, set(CODES)).mended
+    done = {code for each in mended for code in each.codes}
+    assert {f.code for f in examined.findings if f.repair is not Surety.NONE} == done
 
 
 def test_a_status_that_the_board_has_a_word_for_is_understood(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from orchestrator.cli.app import app
+from orchestrator.codes import CODES
 from orchestrator.states import ANY, TABLE, FolderRole, Transition
 
 ROOT = Path(__file__).parent.parent
@@ -112,10 +113,20 @@ def _drawn(row: Transition) -> bool:
     return len(row.sources) <= 4 and len(row.targets) <= 2
 
 
+def code_table() -> str:
+    """What `doctor` reports, the gravest first."""
+    lines = ["| code | what it means | what is done about it | repair |", "|---|---|---|---|"]
+    for code, malady in CODES.items():
+        kind = "harmless note" if malady.note else malady.surety.value or "a person"
+        lines.append(f"| `{code}` | {malady.meaning} | {malady.remedy} | {kind} |")
+    return "\n".join(lines)
+
+
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
     "docs/commands.md": {"commands": command_reference},
+    "docs/doctor.md": {"codes": code_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }
 

@@ -88,6 +88,8 @@ class Settings(_Table):
     failure_limit: int = Field(default=2, ge=1)
     #: so many tickets may lie in BUILD, further ones wait; 0: no limit
     wip_limit: int = Field(default=0, ge=0)
+    #: a ticket that waits for USER for so many days is stale; 0 is never
+    stale_days: int = Field(default=7, ge=0)
     #: files that no agent may change, as patterns (`*` stands for slashes too)
     frozen: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.block import Diagnosis
-from orchestrator.files import read
 from orchestrator.folders import normal_status
 from orchestrator.frontmatter import Document
 from orchestrator.markdown import heading, outside_code
 from orchestrator.states import FolderRole
+from orchestrator.workflow import StatementKind
 
 if TYPE_CHECKING:
     from orchestrator.board import Board
     from orchestrator.ticket import Ticket
 
-__all__ = ["Diagnosis", "diagnose", "of_board", "of_ticket", "rejections"]
+__all__ = ["Diagnosis", "diagnose", "of_ticket", "rejections"]
 
-_RESTING = {FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.BACKLOG, FolderRole.HOLD}
+#: where a ticket has come to its end
+FINISHED = frozenset({FolderRole.COMPLETE, FolderRole.ARCHIVE})
+_RESTING = FINISHED | {FolderRole.BACKLOG, FolderRole.HOLD}
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 _RANGE = re.compile(r"\A\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
@@ -38,6 +38,7 @@ _NO_VERDICT = re.compile(
 def diagnose(thing: Ticket | Board | Document) -> list[Diagnosis]:
     """Everything odd about a document, a ticket, or a board with all its tickets."""
     from orchestrator.board import Board
+    from orchestrator.together import of_board
 
     return of_board(thing) if isinstance(thing, Board) else list(thing.diagnoses)
 
@@ -45,14 +46,23 @@ def diagnose(thing: Ticket | Board | Document) -> list[Diagnosis]:
 # -- one ticket ----------------------------------------------------------------------------------
 
 
-def of_ticket(ticket: Ticket, document: Document, limit: int = 2) -> list[Diagnosis]:
-    """What is odd about one ticket, the gravest first. `limit` is the number of strikes allowed."""
+def of_ticket(
+    ticket: Ticket,
+    document: Document,
+    limit: int = 2,
+    place_of: Callable[[str], FolderRole | None] = normal_status,
+) -> list[Diagnosis]:
+    """What is odd about one ticket, the gravest first.
+
+    `limit` is the number of strikes allowed, `place_of` tells what place a status means.
+    """
     found = [*document.diagnoses]
     if ticket.note:
         return [d for d in found if d.code != "no-frontmatter"]
     if document.block is not None:
         found += _identity(ticket, document)
-    found += [*_position(ticket, document), *_strikes(ticket, document, limit), *_values(document)]
+    found += _position(ticket, document, place_of)
+    found += [*_strikes(ticket, document, limit), *_values(document), *_end(ticket, document)]
     if ticket.depends_note:
         message = f"the dependency is prose: {ticket.depends_note}"
         line = next((n for key in _DEPENDS if (n := document.line_of(key))), 0)
@@ -90,17 +100,22 @@ def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
         yield Diagnosis("owner-multiple", f"several owners; {ticket.owner} acts", line, hint)
 
 
-def _position(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
+def _position(
+    ticket: Ticket, document: Document, place_of: Callable[[str], FolderRole | None]
+) -> Iterator[Diagnosis]:
     if not ticket.status or not ticket.folder:
         return
     line = document.line_of("status")
-    place = normal_status(ticket.status)
+    place = place_of(ticket.status)
     if ticket.status == ticket.folder.split("/")[0]:
         return
-    hint = f"status: {ticket.folder}"
+    hint = f"status: {ticket.folder.split('/')[0]}"
     if place is None:
         message = f"the status {ticket.status} names no place; the folder counts"
         yield Diagnosis("status-unknown", message, line, hint)
+    elif ticket.role in FINISHED and place not in _RESTING:
+        message = f"the ticket lies in {ticket.folder}, its status still says {ticket.status}"
+        yield Diagnosis("status-unfinished", message, line, hint)
     elif ticket.role is not None and place is not ticket.role:
         message = f"the status says {ticket.status}, the folder is {ticket.folder}"
         yield Diagnosis("status-drift", message, line, hint)
@@ -130,6 +145,21 @@ def _values(document: Document) -> Iterator[Diagnosis]:
             return
 
 
+def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
+    """What a ticket on hold or at its end should say and does not."""
+    if ticket.role is FolderRole.HOLD and not document.text("hold_reason"):
+        hint = "hold_reason: why it waits"
+        yield Diagnosis("hold-reason", "on hold, and nothing says why", 0, hint)
+    # a look at the text first: most tickets have no open box
+    if ticket.role is FolderRole.COMPLETE and "[ ]" in document.body:
+        criteria = [s for s in ticket.acceptance() if s.kind is StatementKind.ACCEPTANCE]
+        open_ = [s for s in criteria if not s.ticked]
+        if open_:
+            message = f"complete, but {len(open_)} of {len(criteria)} boxes are not ticked"
+            hint = "prove them (orchestrate verify), or take the ticket back"
+            yield Diagnosis("boxes-open", message, open_[0].line, hint)
+
+
 def rejections(body: str) -> int:
     """How many sections of the body say that QA rejected the work.
 
@@ -146,68 +176,3 @@ def rejections(body: str) -> int:
         if not counted:
             count, counted = count + 1, True
     return count
-
-
-# -- the board -----------------------------------------------------------------------------------
-
-
-def of_board(board: Board) -> list[Diagnosis]:
-    """What is odd about each ticket, and about the tickets together."""
-    tickets = board.tickets()
-    found = [replace(d, path=ticket.source) for ticket in tickets for d in ticket.diagnoses]
-    by_id: dict[str, list[Ticket]] = defaultdict(list)
-    for ticket in tickets:
-        by_id[ticket.id].append(ticket)
-    found += _twins(by_id)
-    found += _missing(tickets, set(by_id))
-    found += _cycles({t.id: t.depends_on for t in tickets})
-    return found
-
-
-def _twins(by_id: dict[str, list[Ticket]]) -> Iterator[Diagnosis]:
-    for id, holders in by_id.items():
-        if len(holders) < 2:
-            continue
-        places = ", ".join(t.source for t in holders)
-        if len({t.path.name for t in holders}) > 1:
-            hint = "give all but one another id"
-            yield Diagnosis("duplicate-id", f"{id} is held by {places}", 0, hint)
-        elif len({read(t.path) for t in holders}) == 1:
-            hint = "remove the staler file"
-            yield Diagnosis("twin", f"{id} lies twice, with the same content: {places}", 0, hint)
-        else:
-            hint = "a person decides which one counts"
-            yield Diagnosis("twin", f"{id} lies twice, with different content: {places}", 0, hint)
-
-
-def _missing(tickets: Sequence[Ticket], known: set[str]) -> Iterator[Diagnosis]:
-    for ticket in tickets:
-        named = (
-            ("parent-missing", "parent", (ticket.parent,) if ticket.parent else ()),
-            ("child-missing", "child", ticket.children),
-            ("dependency-missing", "dependency", ticket.depends_on),
-        )
-        for code, word, ids in named:
-            for id in ids:
-                if id not in known:
-                    message = f"the {word} {id} is not on the board"
-                    yield Diagnosis(code, message, path=ticket.source)
-
-
-def _cycles(edges: dict[str, tuple[str, ...]]) -> Iterator[Diagnosis]:
-    done: set[str] = set()
-    for start in edges:
-        path: list[str] = []
-        at: str | None = start
-        stack: list[tuple[str, Iterator[str]]] = []
-        while at is not None or stack:
-            if at is not None and at in path:
-                ring = " → ".join([*path[path.index(at) :], at])
-                yield Diagnosis("dependency-cycle", f"tickets wait for each other: {ring}")
-            elif at is not None and at not in done:
-                path.append(at)
-                stack.append((at, iter(edges.get(at, ()))))
-            at = next(stack[-1][1], None) if stack else None
-            if at is None and stack:
-                done.add(stack.pop()[0])
-                path.pop()

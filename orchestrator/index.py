@@ -19,7 +19,7 @@ from orchestrator.block import Diagnosis
 from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
 
-_VERSION = 3
+_VERSION = 4
 #: what changed so shortly before it was looked at may change again within one clock tick (ns)
 _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only

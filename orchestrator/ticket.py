@@ -120,7 +120,7 @@ class Ticket:
             raise
         except (UnsafePathError, OSError) as exc:
             return cls._unreadable(exc, place)
-        return cls._of(Document.parse(data), place, limit)
+        return cls.of(Document.parse(data), place, folders, limit)
 
     @classmethod
     def _unreadable(cls, exc: Exception, place: dict[str, Any]) -> Ticket:
@@ -133,7 +133,10 @@ class Ticket:
         return cls(named, note=not named, diagnoses=(found,), **place)
 
     @classmethod
-    def _of(cls, document: Document, place: dict[str, Any], limit: int) -> Ticket:
+    def of(
+        cls, document: Document, place: dict[str, Any], folders: Folders, limit: int = 2
+    ) -> Ticket:
+        """The ticket that a document is at a place: `path`, `folder`, `role`, `source`."""
         own, named = _own_id(document), id_from_name(place["path"].name)
         children, hints = _children(document)
         depends, note = _dependencies(document)
@@ -157,16 +160,17 @@ class Ticket:
             note=_is_note(document, own, named),
             **place,
         )
-        return ticket._diagnosed(document, limit)
+        return ticket._diagnosed(document, folders, limit)
 
-    def _diagnosed(self, document: Document, limit: int) -> Ticket:
+    def _diagnosed(self, document: Document, folders: Folders, limit: int) -> Ticket:
         if _PLACEHOLDER.fullmatch(self.id) or self.folder.split("/")[0] == "TEMPLATES":
             found = Diagnosis("template", "a template, not a ticket")
             ticket = Ticket(
                 "", self.path, self.folder, source=self.source, note=True, diagnoses=(found,)
             )
         else:
-            odd = diagnosis.of_ticket(self, document, limit)
+            self.__dict__["document"] = document
+            odd = diagnosis.of_ticket(self, document, limit, folders.role_of_status)
             ticket = replace(self, diagnoses=tuple(odd))
         ticket.__dict__["document"] = document
         return ticket

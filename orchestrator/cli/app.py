@@ -11,6 +11,7 @@ import typer
 
 from orchestrator.cli import (
     answering,
+    doctoring,
     proofs,
     reading,
     reviewing,
@@ -77,6 +78,7 @@ app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)
 app.command("verify")(reading.verify)
+app.command("doctor")(doctoring.doctor)
 app.command("receipts")(proofs.receipts)
 app.command("new")(starting.new)
 app.command("init")(starting.init)

@@ -60,7 +60,7 @@ def test_every_command_and_option_has_help(generate: ModuleType) -> None:
 
 
 def test_every_command_that_reads_has_json(generate: ModuleType) -> None:
-    reading = {"status", "inbox", "list", "show", "log", "verify", "run"}
+    reading = {"status", "inbox", "list", "show", "log", "verify", "run", "doctor"}
     reading |= {"workflow check", "workflow show", "checks", "checks try", "receipts"}
     options = {name: {o for p in c.params for o in p.opts} for name, c in generate.commands()}
     assert {name for name in reading if "--json" not in options[name]} == set()

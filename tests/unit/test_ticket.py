@@ -262,7 +262,8 @@ def test_the_number_of_strikes_is_a_setting(tmp_path: Path) -> None:
     path = write(tmp_path, text).path
     assert [d.code for d in Ticket.read(path, Folders(), tmp_path).diagnoses] == ["strike-limit"]
     assert Ticket.read(path, Folders(), tmp_path, limit=3).diagnoses == ()
-    assert write(tmp_path, text, folder="98_HOLD").diagnoses == ()
+    held = text.replace("---\n", "---\nhold_reason: two strikes\n", 1)
+    assert write(tmp_path, held, folder="98_HOLD").diagnoses == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00\xff\xfe", b"---\nid: [\n", b"\xef\xbb\xbf"])

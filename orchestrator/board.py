@@ -228,7 +228,7 @@ class Board:
 def _is_same(ticket: Ticket, path: Path) -> bool:
     """Whether the file still holds what the ticket was read from."""
     try:
-        return ticket.is_of(files.read(path))
+        return ticket.is_of(files.read_saved(path))
     except OrchestrateError:
         return False
 

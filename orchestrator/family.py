@@ -134,7 +134,7 @@ class Family:
     def _is_unchanged(ticket: Ticket) -> bool:
         """Whether the ticket's file still holds what was written to it last."""
         try:
-            return ticket.is_of(files.read(ticket.path))
+            return ticket.is_of(files.read_saved(ticket.path))
         except (OSError, OrchestrateError):
             return False
 

@@ -94,9 +94,9 @@ class Manner:
     yielding: bytes = b""
     #: gives the place where the next displaced content is kept
     keep: Callable[[], Path] | None = None
-    #: (what lay there, what somebody saved over it) → the version that the save was made from, and
-    #: the save as it may be taken
-    rebase: Callable[[bytes, bytes], tuple[bytes, bytes]] | None = None
+    #: (what lay there lately, the newest first, and what somebody saved over it) → the version that
+    #: the save was made from, and the save as it may be taken
+    rebase: Callable[[Sequence[bytes], bytes], tuple[bytes, bytes]] | None = None
 
 
 _PLAINLY = Manner()
@@ -122,11 +122,13 @@ def replace(
 def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Replacement:
     result, expected = Replacement(new), base
     left: list[Path] = []
+    passed = [base]
     while True:
         current = read(path)
         if current != expected:
             current = _quiet(path, current)
-            result = _take_in(path, result, expected, current, manner)
+            result = _take_in(path, result, [expected, *passed], current, manner)
+            passed.insert(0, current)
         if current == result.data:
             break
         displaced = _swap(path, result.data, left)
@@ -135,7 +137,8 @@ def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Rep
         if displaced == current:
             break
         # somebody saved between the look and the rename
-        result = _take_in(path, result, current, displaced, manner)
+        result = _take_in(path, result, [current, *passed], displaced, manner)
+        passed[:0] = [displaced, expected]
     # what a person saved is put away when it stands in the ticket, and not before
     for each in left:
         _put_away(each, manner.keep() if manner.keep is not None else None)
@@ -143,11 +146,11 @@ def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Rep
 
 
 def _take_in(
-    path: Path, ours: Replacement, base: bytes, theirs: bytes, manner: Manner
+    path: Path, ours: Replacement, lately: Sequence[bytes], theirs: bytes, manner: Manner
 ) -> Replacement:
-    saved = theirs
+    base, saved = lately[0], theirs
     if manner.rebase is not None:
-        base, saved = manner.rebase(base, theirs)
+        base, saved = manner.rebase(lately, theirs)
     data, clean = merge_lines(base, ours.data, saved, manner.yielding)
     conflict = ours.conflict if clean else set_aside(path, theirs)
     return Replacement(data, merged=True, conflict=conflict)

@@ -21,7 +21,7 @@ from orchestrator import files, frontmatter, questions
 from orchestrator.board import Board
 from orchestrator.errors import OrchestrateError
 from orchestrator.files import Manner
-from orchestrator.flow import Flow, from_mapping
+from orchestrator.flow import Flow, Place, from_mapping
 from orchestrator.frontmatter import Document
 from orchestrator.history import History
 from orchestrator.merge import merge_lines
@@ -83,10 +83,10 @@ def manner(root: Path, path: Path, later: set[Path] | None = None, heed: bool = 
     Unless `heed`, a status that is set in the same moment is not taken.
     """
 
-    def rebase(current: bytes, saved: bytes) -> tuple[bytes, bytes]:
-        base = _base([current, *_known(root, path.name)], saved)
-        if base is None or base == current:
-            return current, saved
+    def rebase(lately: Sequence[bytes], saved: bytes) -> tuple[bytes, bytes]:
+        base = _base([*lately, *_known(root, path.name)], saved)
+        if base is None or base == lately[0]:
+            return lately[0], saved
         return base, _without_answer(saved, base)[0]
 
     return Manner(later, b"status:" if heed else b"", lambda: slot(root, path.name), rebase)
@@ -151,7 +151,7 @@ def take_in(board: Board, id: str) -> list[TakenIn]:
     found = []
     for member, place in flow.members.items():
         holders = board.holders(member)
-        here = [parent] if member == parent.id else [t for t in holders if t.role is place.at]
+        here = [parent] if member == parent.id else _living(board, holders, place)
         others = [t for t in holders if t.path != here[0].path] if len(here) == 1 else []
         if len(here) == 1 and all(t.path.name == here[0].path.name for t in others):
             away = [_taken_away(board.root, stray.path) for stray in others]
@@ -184,9 +184,12 @@ def _living_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
     for parent in sorted(parents):
         flow = _recorded(board, parent)
         place = flow.members.get(parent) if flow else None
-        here = [t for t in board.holders(parent) if place is not None and t.role is place.at]
-        if flow is not None and len(here) == 1:
-            return here[0], flow
+        if flow is not None and place is not None:
+            # a save of an older version may lie where the ticket is to go
+            holders = sorted(
+                board.holders(parent), key=lambda t: (_revision(t), t.role is place.at)
+            )
+            return holders[-1], flow
     return None
 
 
@@ -194,11 +197,32 @@ def _recorded(board: Board, parent: str) -> Flow | None:
     """The family's record: the newest one that was written into its parent's file."""
     history = History(board.path, parent)
     revisions = [int(r["revision"]) for r in history.of("committed")]
-    for ticket in board.holders(parent):
-        with contextlib.suppress(OrchestrateError, OSError):
-            revisions.append(from_mapping(ticket.flow or {}, path=ticket.source).revision)
+    revisions += map(_revision, board.holders(parent))
     record = history.latest("transition", revision=max(revisions, default=-1))
     return Flow.model_validate(record["flow"]) if record else None
+
+
+def _revision(ticket: Ticket) -> int:
+    """The revision of the record in a ticket's file, -1 if there is none."""
+    try:
+        document = Document.parse(files.read_saved(ticket.path))
+        return from_mapping(document.meta.get("flow") or {}, path=ticket.source).revision
+    except (OrchestrateError, OSError):
+        return -1
+
+
+def _living(board: Board, holders: list[Ticket], place: Place) -> list[Ticket]:
+    """Which of a child's files is the ticket: the one written last, else the one in its place."""
+    last = _last(board.root, holders[0].path.name) if holders else None
+    same = [t for t in holders if last is not None and _bytes(t.path) == last]
+    return same if len(same) == 1 else [t for t in holders if t.role is place.at]
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return files.read_saved(path)
+    except (OrchestrateError, OSError):
+        return None
 
 
 def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -> TakenIn:

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator import diagnosis, markdown
 from orchestrator.block import Diagnosis
 from orchestrator.errors import UnsafePathError
-from orchestrator.files import read
+from orchestrator.files import read, read_saved
 from orchestrator.folders import Folders
 from orchestrator.frontmatter import Document
 from orchestrator.states import FolderRole
@@ -115,7 +115,7 @@ class Ticket:
         place: dict[str, Any] = {"path": path, "folder": folder, "source": _clean(source)}
         place["role"] = folders.role_of(folder)
         try:
-            data = read(path)
+            data = read_saved(path)
         except FileNotFoundError:
             raise
         except (UnsafePathError, OSError) as exc:

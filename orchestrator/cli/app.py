@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import answering, proofs, reading, reviewing, running, starting, workflows
+from orchestrator.cli import (
+    adopting,
+    answering,
+    proofs,
+    reading,
+    reviewing,
+    running,
+    starting,
+    workflows,
+)
 from orchestrator.cli.failures import BROKEN_PIPE, Group, forget_stdout
 from orchestrator.cli.session import Session
 
@@ -59,7 +68,7 @@ app.command("send-back")(answering.send_back)
 app.command("hold")(answering.hold)
 app.command("resume")(answering.resume)
 app.command("undo")(answering.undo)
-app.command("adopt")(answering.adopt)
+app.command("adopt")(adopting.adopt)
 app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)

@@ -8,7 +8,7 @@ import re
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator import files
@@ -17,7 +17,7 @@ from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.index import Index
 from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket, id_from_name
+from orchestrator.ticket import Ticket
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
@@ -25,7 +25,6 @@ __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 _FRESH = 64
 #: seconds between two looks for what killed processes left
 _SWEEP_EVERY = 600.0
-_HIGHEST = re.compile(r"[A-Z][A-Z0-9]*[-_](\d{1,9})(?:-(\d{3,9}))?")
 
 
 class Board:
@@ -217,12 +216,12 @@ class Board:
         folders = [self.path, *(self.path / name for name in subfolders(self.path))]
         return [path for folder in folders for path in files.sweep(folder, aside)]
 
-    def next_number(self) -> int:
-        """One more than the highest number ever used: ids, ranges, file names, histories."""
+    def names(self) -> set[str]:
+        """All ids, and what files and histories are named besides: each may take a number."""
         history = self.path / ".receipts"
-        names = [ticket.id for ticket in self._all()] + [p.name for p in self.paths()]
-        names += [p.name for p in history.glob("*")] if history.is_dir() else []
-        return max((number for name in names for number in _numbers(name)), default=0) + 1
+        told = {path.name for path in history.glob("*")} if history.is_dir() else set()
+        self._catalogue.refresh()
+        return told | self._catalogue.names()
 
 
 def _is_same(ticket: Ticket, path: Path) -> bool:
@@ -249,10 +248,3 @@ def _unknown(id: str, ids: Iterable[str]) -> TicketError:
     near = difflib.get_close_matches(id.casefold().replace("_", "-"), folded, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(folded[n] for n in near)}?" if near else "orchestrate list"
     return TicketError(f"there is no ticket {id}", code="no-such-ticket", hint=hint)
-
-
-def _numbers(name: str) -> Iterator[int]:
-    found = _HIGHEST.match(id_from_name(name) or name)
-    for number in found.groups() if found else ():
-        if number:
-            yield int(number)

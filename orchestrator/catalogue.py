@@ -218,6 +218,13 @@ class Catalogue:
         with self._lock:
             return {row.id for row in self._rows.values() if not row.note}
 
+    def names(self) -> set[str]:
+        """The ids of all files, notes included, and the names that begin otherwise."""
+        with self._lock:
+            ids = {row.id for row in self._rows.values()}
+            named = ((key.rpartition("/")[2], row.id) for key, row in self._rows.items())
+            return ids | {name for name, id in named if not id or not name.startswith(id)}
+
     def _those(self, keys: set[str] | tuple[()]) -> list[Ticket]:
         with self._lock:
             found = map(self._ticket, sorted(keys))

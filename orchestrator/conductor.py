@@ -18,7 +18,7 @@ from orchestrator.checks import Check, Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
 from orchestrator.errors import TicketError, UsageError, WorkflowError
-from orchestrator.family import Family, places
+from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.files import replace as replace_file
 from orchestrator.flow import Flow, QuestionKind, State
@@ -38,6 +38,8 @@ from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
 _EXIT = {"complete": 0, "waiting": 10, "held": 11, "failed": 1}
+#: with a first record, what a status says besides the folder is drift and no wish (DESIGN 2.5)
+ADOPTED = Additions(over_wishes=True)
 _NOT_STARTED = (FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.HOLD, FolderRole.BACKLOG)
 
 
@@ -277,9 +279,21 @@ class Conductor:
             return self._outcome(case)
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
-        """Take a family into the record where its tickets lie, without doing anything yet."""
-        with self.case(id, workflow, create=True) as case:
+        """Take a family into the record where its tickets lie, without doing anything yet.
+
+        A status that says otherwise than the folder is no wish yet, and is set to the folder.
+        """
+        with self.case(id, workflow, create=True, first=ADOPTED) as case:
             return self._outcome(case, [f"adopted at {case.plan.stage(case.flow.stage).label}"])
+
+    def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
+        """The family, its workflow and the record that `adopt` would begin; nothing is written.
+
+        Raises OrchestrateError where `adopt` would.
+        """
+        family = Family(self.board, self._parent_of(id))
+        read = self._workflow(family, workflow)
+        return family, read, self._first(family, read, self._plan(read, family.parent))
 
     def _answer(self, id: str, answer: Answer) -> RunOutcome:
         with self.case(id) as case:
@@ -349,10 +363,11 @@ class Conductor:
         create: bool = False,
         settle: bool = True,
         fresh: bool = False,
+        first: Additions | None = None,
     ) -> Iterator[Case]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
-        `fresh`: nothing is taken from earlier runs.
+        `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         """
         parent = self._head(id)
         committer = Committer(self.board.root) if self.settings.git.commit else None
@@ -372,7 +387,7 @@ class Conductor:
             read = self._workflow(family, workflow)
             plan = self._plan(read, parent)
             if not family.conducted:
-                self._start(family, read, plan, create)
+                self._start(family, read, plan, create, first)
             elif settle:
                 for notice in [*family.mend_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
@@ -480,16 +495,28 @@ class Conductor:
                     f"[agents.{stage.agent}] in orchestrate.toml",
                 )
 
-    def _start(self, family: Family, workflow: Workflow, plan: Plan, create: bool) -> None:
-        tickets = self.board.family(family.parent)
-        parent = tickets[0]
+    def _start(
+        self,
+        family: Family,
+        workflow: Workflow,
+        plan: Plan,
+        create: bool,
+        first: Additions | None,
+    ) -> None:
         if not create:
+            parent = family.ticket(family.parent)
             raise TicketError(
                 f"{parent.id} is not conducted yet",
                 path=parent.path,
                 code="not-conducted",
                 hint=f"orchestrate run {parent.id}",
             )
+        family.commit(self._first(family, workflow, plan), "conducted", first)
+
+    def _first(self, family: Family, workflow: Workflow, plan: Plan) -> Flow:
+        """The record with which a family begins, where its tickets lie."""
+        tickets = self.board.family(family.parent)
+        parent = tickets[0]
         found = places(self.board, tickets)
         if found[parent.id].at in _NOT_STARTED:
             raise TicketError(
@@ -500,7 +527,7 @@ class Conductor:
             )
         self._require_own(workflow, plan, tickets)
         reference = _reference(self.board.root, workflow.path)
-        family.commit(machine.start(reference, workflow.sha256, found, plan), "conducted")
+        return machine.start(reference, workflow.sha256, found, plan)
 
     def _require_own(self, workflow: Workflow, plan: Plan, tickets: Sequence[Ticket]) -> None:
         """Refuse a stage that names a ticket outside the family (DESIGN 4.7)."""

@@ -6,7 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from orchestrator.errors import UsageError
 
@@ -69,6 +76,15 @@ class TrialsSettings(_Table):
     offline: bool = True
 
 
+class NotifySettings(_Table):
+    """`[notify]`: who is told, elsewhere, that the board needs a person."""
+
+    #: addresses as https://appriseit.com lists them; better in ORCHESTRATE_NOTIFY_URLS
+    urls: tuple[SecretStr, ...] = ()
+    #: what is told: USER is asked, a ticket is held, the board is unhealthy
+    events: tuple[Literal["question", "held", "board"], ...] = ("question", "held", "board")
+
+
 _PARTS: dict[str, Literal["triager", "maker", "provider", "inspector"]] = {
     "LEAD": "triager",
     "ANALYST": "provider",
@@ -85,6 +101,7 @@ class Settings(_Table):
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()
     trials: TrialsSettings = TrialsSettings()
+    notify: NotifySettings = NotifySettings()
     failure_limit: int = Field(default=2, ge=1)
     #: so many tickets may lie in BUILD, further ones wait; 0: no limit
     wip_limit: int = Field(default=0, ge=0)

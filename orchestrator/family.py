@@ -328,6 +328,14 @@ class Family:
             data = frontmatter.set_field(data, "held_from", source)
         return data
 
+    def foresee(self, member: str, flow: Flow, additions: Additions) -> bytes:
+        """What `commit` of a first record would make of a member's file; nothing is written."""
+        ticket = self.ticket(member)
+        data = self._fields(ticket.data, ticket, flow.members[member], ticket.folder, additions)
+        return (
+            frontmatter.set_block(data, "flow", to_lines(flow)) if member == self.parent else data
+        )
+
     def sync(self) -> None:
         """Make durable what was written and moved since the last time."""
         if self._unsynced:

@@ -9,8 +9,8 @@ from enum import Flag, auto
 
 #: a ticket's id: `WO-231`, `WO-231a`, `GO-77.1`, `WO-CALENDAR-EXPORT`; other prefixes need a number
 ID = re.compile(
-    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|EPIC-\d+"
-    r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)|[A-Z][A-Z0-9]{1,9}-\d{2,}[a-z]?)(?![A-Za-z0-9])"
+    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|[A-Z]{2,4}\d+[a-z]"
+    r"|EPIC-\d+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)|[A-Z][A-Z0-9]{1,9}-\d{2,}[a-z]?)(?![A-Za-z0-9])"
 )
 #: a board folder, with the path before it: `_WORK_ORDERS/03_BUILD/`
 FOLDER = re.compile(r"(?<![\w.-])(?:[\w.-]+/)*(\d{1,3}(?:\.\d+)?_[A-Z][A-Z_-]*)/?(?![\w])")

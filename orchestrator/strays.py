@@ -229,7 +229,10 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
     """Merge one save that was taken away into the living ticket."""
     # an editor that still had it open has closed it by now
     theirs, now = files.read_saved(stray), files.read_saved(living.path)
-    base = _base(list(_versions(board.root, living.path.name)), theirs)
+    base = _base(_known(board.root, living.path.name), theirs)
+    # what lies there may be a save of an older version itself
+    caught = catch_up(board.root, living.path, now)
+    current = caught[0] if caught else now
     paths = [*sources]
     notice = f"a save at a path that {living.id} has left is taken into {living.source}"
     if base is None:
@@ -241,7 +244,7 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
         )
     else:
         saved, refused = _without_answer(theirs, base)
-        merged, clean = merge_lines(base, now, saved, b"status:")
+        merged, clean = merge_lines(base, current, saved, b"status:")
         if merged != now:
             written = files.replace(living.path, merged, now, manner(board.root, living.path))
             remember(board.root, living.path.name, written.data)

@@ -28,7 +28,8 @@ CREATED_KEYS = ("created", "created_date", "created_at", "date", "date_created",
 
 _NUMBER = r"\d+(?:\.\d+|-\d{3,}|-?[A-Za-z])?(?=[-_. ]|$)"
 _NAME = re.compile(
-    rf"(?:(?:WO|GO)[-_](?:{_NUMBER}|[A-Z]\d+[a-z]?(?=[-_. ]|$)|EPIC-\d+"
+    rf"(?:(?:WO|GO)[-_](?:{_NUMBER}|EPIC-\d+"
+    r"|[A-Z](?:\d+[a-z]?|[A-Z]{1,3}\d+[a-z])(?=[-_. ]|$)"
     r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*(?=[-_. ]|$))"
     rf"|[A-Z][A-Z0-9]*-{_NUMBER})"
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.running import Progression
-from orchestrator.cli.session import AsJson, Session, TicketId, WorkflowFile, session
+from orchestrator.cli.session import AsJson, Session, TicketId, session
 from orchestrator.cli.text import one_line, paint, say, say_json
 
 if TYPE_CHECKING:
@@ -122,12 +122,3 @@ def undo(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     """Withdraw the last approval, until its effects start."""
     outcome = _conductor(session(context), as_json).undo(id)
     _done("approval withdrawn", outcome, as_json, f"orchestrate run {outcome.ticket}")
-
-
-def adopt(
-    context: typer.Context, id: TicketId, workflow: WorkflowFile = None, as_json: AsJson = False
-) -> None:
-    """Conduct a family from where it stands; nothing is run."""
-    here = session(context)
-    outcome = _conductor(here, as_json).adopt(id, workflow=here.file(workflow))
-    _done("adopted", outcome, as_json, f"orchestrate run {outcome.ticket}")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import (
+    adopting,
     answering,
     doctoring,
     proofs,
@@ -73,7 +74,7 @@ app.command("shelve")(answering.shelve)
 app.command("archive")(answering.archive)
 app.command("reopen")(answering.reopen)
 app.command("undo")(answering.undo)
-app.command("adopt")(answering.adopt)
+app.command("adopt")(adopting.adopt)
 app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator import files
-from orchestrator.cli.session import Session, session
-from orchestrator.cli.text import clean, one_line, say
+from orchestrator.cli.session import AsJson, Session, session
+from orchestrator.cli.text import clean, one_line, say, say_json
 from orchestrator.errors import UsageError
 from orchestrator.states import FolderRole
 from orchestrator.templating import render
@@ -61,47 +61,80 @@ def new(
     workflow: Annotated[
         str, typer.Option("--workflow", metavar="FILE", help="The workflow that it follows.")
     ] = "",
+    parent: Annotated[
+        str, typer.Option("--parent", metavar="ID", help="Make it a child of this ticket.")
+    ] = "",
+    depends_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--depends-on", metavar="ID", help="A ticket that must be done first; may be repeated."
+        ),
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file", metavar="PATH", help="A file that it is to change; may be repeated."
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Lay a new ticket with the next number into the inbox."""
+    """Lay a new ticket into the inbox, with an id that no other ticket has or had.
+
+    The next number, WO-232; for a child the next letter, WO-231c. A clone of a repository with a
+    remote puts letters of its own before its numbers, WO-KDRT7, unless it is the home that
+    `_WORK_ORDERS/.home` names: so two clones that are offline never give out the same id.
+    """
     here = session(context)
-    path = _lay_ticket(
+    laid = _lay_ticket(
         here,
         title=title,
         owner=owner or here.settings.agent_playing("triager") or "USER",
         priority=priority,
         workflow=workflow,
         problem="What is wrong or missing, and for whom?",
+        parent=here.board.find(parent).id if parent else "",
+        depends_on=tuple(here.board.find(id).id for id in depends_on or ()),
+        files=tuple(_inside(here.root, path) for path in file or ()),
     )
-    say(f"made {path.relative_to(here.root)}")
+    if as_json:
+        say_json(laid)
+        return
+    say(f"made {laid['path']}")
     say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
 
 
+def _inside(root: Path, path: str) -> str:
+    """A path as a ticket names it. Raises UnsafePathError if it leaves the workspace."""
+    return files.inside(root, path).relative_to(root).as_posix()
+
+
 def _lay_ticket(
-    here: Session, *, title: str, problem: str, criteria: Sequence[str] = (), **fields: str
-) -> Path:
-    """Write the ticket; the lock keeps two callers from taking one number."""
+    here: Session, *, title: str, parent: str = "", **fields: str | Sequence[str]
+) -> dict[str, Any]:
+    """Write the ticket while its id is locked; returns id, path, parent, depends_on, files."""
+    from orchestrator.ids import allocation
+
     title = clean(one_line(title))
     if not title:
         raise UsageError("a ticket needs a title", hint='orchestrate new "What it is about"')
     board = here.board
-    state = here.root / ".orchestrate" / "state"
-    with files.family_lock(state, "new ticket", wait=True):
-        id = f"WO-{board.next_number():03d}"
-        folder = board.folders.for_role(FolderRole.INBOX)
-        text = render(
-            "ticket.md.j2",
-            id=id,
-            title=title,
-            problem=problem,
-            criteria=criteria,
-            folder=folder,
-            created=date.today().isoformat(),
-            **{"workflow": "", "priority": "P2", **fields},
-        )
+    folder = board.folders.for_role(FolderRole.INBOX)
+    told: dict[str, Any] = {"parent": parent, "depends_on": (), "files": (), **fields}
+    with allocation(board) as ids:
+        id = ids.child(parent) if parent else ids.new()
         path = board.path / folder / f"{id}_{_slug(title)}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.create(path, text.encode("utf-8"))
-    return path
+        files.create(path, _text(id, title, folder, told).encode("utf-8"))
+    kept = {key: told[key] for key in ("parent", "depends_on", "files")}
+    return {"id": id, "path": path.relative_to(here.root).as_posix(), **kept}
+
+
+def _text(id: str, title: str, folder: str, fields: Mapping[str, Any]) -> str:
+    created = date.today().isoformat()
+    usual = {"workflow": "", "priority": "P2", "criteria": ()}
+    return render(
+        "ticket.md.j2", id=id, title=title, folder=folder, created=created, **{**usual, **fields}
+    )
 
 
 def _slug(title: str) -> str:
@@ -135,6 +168,7 @@ def init(
     _lay_folders(here.board)
     _lay(root, "workflows/work-order.md", _work_order)
     _lay(root, ".orchestrate/.gitignore", lambda: "*\n")
+    _claim(here.board)
     if not here.board.tickets():
         ticket = _lay_ticket(
             here,
@@ -143,8 +177,16 @@ def init(
             problem=_FIRST_PROBLEM,
             criteria=_FIRST_CRITERIA,
         )
-        say(f"made {ticket.relative_to(root)}")
-        say(f"\nnext: orchestrate run {ticket.stem.split('_')[0]}")
+        say(f"made {ticket['path']}")
+        say(f"\nnext: orchestrate run {ticket['id']}")
+
+
+def _claim(board: Board) -> None:
+    """Give this clone the plain numbers, where no other has them."""
+    from orchestrator.ids import HOME, claim
+
+    if claim(board):
+        say(f"made {(board.path / HOME).relative_to(board.root)}")
 
 
 def _ask(root: Path, commit: bool | None) -> bool:

@@ -273,18 +273,6 @@ def test_8_1_what_a_killed_process_left_is_put_away_and_kept(tmp_path: Path) -> 
     assert (left.exists(), fresh.exists()) == (False, True)
 
 
-def test_the_next_number_is_above_all_that_was_ever_used(tmp_path: Path) -> None:
-    board = Board(tmp_path)
-    assert board.next_number() == 1
-    lay(tmp_path, "07_ARCHIVED/2024/WO-0231b_x.md", ticket("WO-0231b"))
-    lay(tmp_path, "00_INBOX/WO-940-943_x.md", ticket("WO-940-943-EPIC"))
-    assert board.next_number() == 944
-    lay(tmp_path, "00_INBOX/WO-12_renumbered.md", ticket("WO-950"))
-    assert board.next_number() == 951
-    lay(tmp_path, ".receipts/WO-1000.jsonl", "{}\n")
-    assert board.next_number() == 1001
-
-
 # -- index ---------------------------------------------------------------------------------------
 
 

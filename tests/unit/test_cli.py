@@ -165,7 +165,7 @@ def test_dry_run_changes_nothing(orchestrate: Orchestrate, workspace: Path) -> N
 
 
 def test_adopt_takes_a_family_without_running_it(orchestrate: Orchestrate, workspace: Path) -> None:
-    assert orchestrate("adopt", "WO-001").exit_code == 0
+    assert orchestrate("adopt", "WO-001", "--yes").exit_code == 0
     assert not (workspace / "colour.txt").exists()
     assert json.loads(orchestrate("status", "WO-001", "--json").stdout)["stage"] == 1
 

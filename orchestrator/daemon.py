@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator import dispatch, files, strays
+from orchestrator import dispatch, doctor, files, strays
 from orchestrator.board import Board
 from orchestrator.case import Progress
 from orchestrator.conductor import Conductor, RunOutcome
@@ -31,6 +31,13 @@ _BUSY = 0.5
 #: what is under way when the daemon is stopped has so long to come to a good end (s)
 _GRACE = 0.6
 _RESTING = (State.COMPLETE, State.ARCHIVED)
+#: seconds between two looks at the whole board's health
+_HEALTH = 600.0
+#: findings that somebody has to look at soon
+_GRAVE = {
+    "lost", "twin", "duplicate-id", "conflict-file", "merge-conflict", "record-broken",
+    "member-missing", "workflow-missing", "stale",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,9 @@ class Daemon:
         self._waiting: set[str] = set()
         #: what USER was told last, by family
         self._noticed: dict[str, str] = {}
+        #: what was wrong with the board at the last look
+        self._ill: set[str] = set()
+        self._next_health = 0.0
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -145,7 +155,7 @@ class Daemon:
 
     def _places(self) -> list[Path]:
         folders = [self.board.root / name for name in self.settings.workflows]
-        return [self.board.path, *folders]
+        return [self.board.path, *folders, self.board.root / FILE]
 
     def _listen(self, watch: Watch) -> None:
         next_poll = time.monotonic() + self.poll
@@ -157,6 +167,7 @@ class Daemon:
                 if time.monotonic() >= next_poll:
                     self._take_changes(self._polled())
                     self._later(self._waiting)
+                    self._look_after()
                     next_poll = time.monotonic() + self.poll
             except (OrchestrateError, OSError) as exc:
                 self.tell(Told("", "error", str(exc)))
@@ -178,11 +189,37 @@ class Daemon:
         """Every ticket that is not as it was seen last; a thorough look at the board."""
         return [t.path for t in self.board.tickets() if t.conducted or t.path in self._seen]
 
+    def _look_after(self) -> None:
+        """Tell what has become wrong with the board since the last look, once."""
+        if time.monotonic() < self._next_health:
+            return
+        self._next_health = time.monotonic() + _HEALTH
+        found = doctor.examine(self.board, self.settings).findings
+        ill = {f"{f.path}: {f.message}".lstrip(": ") for f in found if f.code in _GRAVE}
+        for text in sorted(ill - self._ill):
+            self.tell(Told("", "error", text))
+        if ill - self._ill and self.notifier is not None:
+            body = "\n".join(sorted(ill - self._ill))
+            self.notifier.tell("board", "the board needs a look (orchestrate doctor)", body)
+        self._ill = ill
+
+    def _reread_settings(self) -> None:
+        """Take a changed configuration; one that cannot be read leaves the last good one."""
+        try:
+            self.settings = load_settings(self.board.root)
+        except OrchestrateError as exc:
+            self.tell(Told("", "error", f"{exc}; the settings as they were stay in force"))
+            return
+        self.tell(Told("", "board", f"{FILE} is read again"))
+        self._later(self._conducted())
+
     def _take_changes(self, paths: Iterable[Path]) -> None:
         families: set[str] = set()
         moved = False
         for path in paths:
-            if path.suffix.lower() != ".md" and path.name != FILE:
+            if path == self.board.root / FILE:
+                self._reread_settings()
+            if path.suffix.lower() != ".md":
                 continue
             if not path.is_relative_to(self.board.path):
                 families |= self._of_workflow(path)

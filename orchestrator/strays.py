@@ -276,9 +276,11 @@ def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
     Nobody edits the record, so one with the same record goes before all others.
     """
     flow = _flow_lines(theirs)
-    same = [version for version in versions if _flow_lines(version) == flow]
+    same = list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
+    if len(same) == 1:
+        return same[0]
     best = min(same or versions, key=lambda version: _distance(version, theirs), default=None)
-    return best if best is not None and _likeness(best, theirs) >= _ALIKE else None
+    return best if best is not None and (same or _likeness(best, theirs) >= _ALIKE) else None
 
 
 def _flow_lines(data: bytes) -> bytes:
@@ -289,29 +291,24 @@ def _flow_lines(data: bytes) -> bytes:
 
 def _distance(version: bytes, save: bytes) -> int:
     """How many lines a person would have changed to come from the version to the save."""
-    blocks = _matcher(version, save).get_matching_blocks()
-    same = sum(block.size for block in blocks)
-    return len(version.splitlines()) + len(save.splitlines()) - 2 * same
+    one, other = _apart(version.splitlines(), save.splitlines())
+    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    same = sum(block.size for block in matcher.get_matching_blocks())
+    return len(one) + len(other) - 2 * same
+
+
+def _apart(one: list[bytes], other: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Both without the lines that they begin and end with in common."""
+    head = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    head = min(len(one), len(other)) if head is None else head
+    one, other = one[head:], other[head:]
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    tail = next((n for n, (a, b) in enumerate(pairs) if a != b), None)
+    tail = min(len(one), len(other)) if tail is None else tail
+    return one[: len(one) - tail], other[: len(other) - tail]
 
 
 def _likeness(version: bytes, save: bytes) -> float:
-    return _matcher(version, save).ratio()
-
-
-def _matcher(version: bytes, save: bytes) -> difflib.SequenceMatcher[bytes]:
-    return difflib.SequenceMatcher(None, version.splitlines(), save.splitlines(), autojunk=False)
-
-
-def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:
-    """The save without an answer that it gives, and that answer's status."""
-    theirs = theirs.replace(_flow_lines(theirs), _flow_lines(base), 1)
-    old, new = Document.parse(base), Document.parse(theirs)
-    status = new.text("status")
-    if status == old.text("status") or questions.verb_of(status) in (None, "hold"):
-        return theirs, ""
-    for key in _ANSWER:
-        if old.raw(key):
-            theirs = frontmatter.set_field(theirs, key, old.text(key))
-        else:
-            theirs = frontmatter.remove_field(theirs, key)
-    return theirs, status
+    """The part of the lines that both have in common, 0 to 1."""
+    lines = len(version.splitlines()) + len(save.splitlines())
+    return 1 - _distance(version, save) / lines if lines else 1.0

@@ -40,17 +40,28 @@ def watch(
     Answer by editing a ticket's status; the daemon takes it from there. It never touches a ticket
     that is not conducted (`run` or `adopt` begin). One daemon per board; SIGTERM ends it.
     """
-    from orchestrator.daemon import Daemon
+    from orchestrator.daemon import Daemon, Told
+    from orchestrator.notify import Notifier
 
     here = session(context)
     tell = _tell_json if as_json else _tell
-    daemon = Daemon(here.board, settings=here.settings, tell=tell, poll=poll, workers=workers)
+    notifier = Notifier(here.settings, lambda text: tell(Told("", "error", text)))
+    daemon = Daemon(
+        here.board,
+        settings=here.settings,
+        tell=tell,
+        notifier=notifier,
+        poll=poll,
+        workers=workers,
+    )
     if once:
         daemon.once()
+        notifier.close()
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     daemon.run()
+    notifier.close(0.3)
     sys.stdout.flush()
     # a thread that still proves something must not keep the process: it can be killed at any time
     os._exit(0)

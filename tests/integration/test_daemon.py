@@ -200,6 +200,36 @@ def test_4_4_a_workflow_that_does_not_parse_leaves_the_last_good_one_in_force(
         until(lambda: "has changed" in work.file("WO-512").read_text(encoding="utf-8"))
 
 
+def test_changed_settings_are_taken_and_bad_ones_leave_the_last_good_ones(work: Workspace) -> None:
+    settings = work.root / "orchestrate.toml"
+    settings.write_text("wip_limit = 3\n", encoding="utf-8")
+    with running(work) as found:
+        quiet(found)
+        settings.write_text("wip_limit = nonsense\n", encoding="utf-8")
+        until(lambda: any("stay in force" in t.text for t in found.told))
+        assert found.daemon.settings.wip_limit == 3
+        settings.write_text("wip_limit = 4\n", encoding="utf-8")
+        until(lambda: found.daemon.settings.wip_limit == 4)
+
+
+def test_what_becomes_wrong_with_the_board_is_told_once(work: Workspace) -> None:
+    said: list[str] = []
+
+    class Notes:
+        def tell(self, kind: str, title: str, body: str) -> None:
+            said.append(f"{kind}: {body}")
+
+    lone = work.root / "_WORK_ORDERS/03_BUILD/WO-90_One.md"
+    lone.parent.mkdir()
+    for name in ("WO-90_One.md", "WO-90_Two.md"):
+        lone.with_name(name).write_text("---\nid: WO-90\nstatus: 03_BUILD\n---\n", encoding="utf-8")
+    with running(work, notifier=Notes(), poll=0.2) as found:
+        until(lambda: any("WO-90 is held by" in text for text in said))
+        found.daemon._next_health = 0.0
+        time.sleep(0.6)
+        assert len(said) == 1
+
+
 def test_a_broken_family_costs_only_itself(work: Workspace) -> None:
     work.conductor().run("WO-512")
     broken = work.root / "_WORK_ORDERS/03_BUILD/WO-800_Broken.md"

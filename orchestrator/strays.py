@@ -312,3 +312,18 @@ def _likeness(version: bytes, save: bytes) -> float:
     """The part of the lines that both have in common, 0 to 1."""
     lines = len(version.splitlines()) + len(save.splitlines())
     return 1 - _distance(version, save) / lines if lines else 1.0
+
+
+def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:
+    """The save without an answer that it gives, and that answer's status."""
+    theirs = theirs.replace(_flow_lines(theirs), _flow_lines(base), 1)
+    old, new = Document.parse(base), Document.parse(theirs)
+    status = new.text("status")
+    if status == old.text("status") or questions.verb_of(status) in (None, "hold"):
+        return theirs, ""
+    for key in _ANSWER:
+        if old.raw(key):
+            theirs = frontmatter.set_field(theirs, key, old.text(key))
+        else:
+            theirs = frontmatter.remove_field(theirs, key)
+    return theirs, status

@@ -169,13 +169,7 @@ def _pending(root: Path) -> Iterator[Path]:
 
 def _taken_away(root: Path, path: Path) -> Path:
     """The stray file, moved to where nobody opens it any more."""
-    number = 0
-    while True:
-        name = f"{path.name}.{number}"
-        place = root / _STRAYS / f"{name}{_PENDING}"
-        if not place.exists() and not (root / _STRAYS / name).exists():
-            return files.move(path, place)
-        number += 1
+    return files.move(path, root / _STRAYS / f"{path.name}.{time.time_ns()}{_PENDING}")
 
 
 def _living_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
@@ -254,7 +248,8 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
             paths.append(aside)
             notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
         notice += _refusal(refused) if refused else ""
-    files.move(stray, stray.with_name(stray.name.removesuffix(_PENDING)))
+    # the editor may still show it, and save it again with more
+    files.move(stray, slot(board.root, living.path.name))
     return TakenIn(tuple(paths), notice)
 
 

@@ -91,12 +91,15 @@ def _gives_way(mine: _Hunk, theirs: list[_Hunk], yielding: bytes) -> bool:
 
 def _without_common(hunk: _Hunk, rivals: list[_Hunk]) -> _Hunk:
     """The insertion without the lines that the other side inserted there as well."""
-    lines = list(hunk.lines)
+    lines: list[bytes | None] = list(hunk.lines)
     for mine in rivals:
         matcher = difflib.SequenceMatcher(None, lines, list(mine.lines), autojunk=False)
-        for block in reversed(matcher.get_matching_blocks()):
-            del lines[block.a : block.a + block.size]
-    return _Hunk(hunk.start, hunk.end, tuple(lines))
+        for block in matcher.get_matching_blocks():
+            for at in range(block.a, block.a + block.size):
+                # a blank line too many does no harm, one too few joins two paragraphs
+                if (lines[at] or b"").strip():
+                    lines[at] = None
+    return _Hunk(hunk.start, hunk.end, tuple(line for line in lines if line is not None))
 
 
 def _both_insert(one: _Hunk, other: _Hunk) -> bool:

@@ -1,0 +1,193 @@
+"""DESIGN 8.2: no edit of a person is lost or refused, from whatever version it was made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import files, strays
+from orchestrator.agent import Job, Report
+from orchestrator.errors import TicketError
+from tests.boards import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LINE = "A person wrote this."
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workspace:
+    """A family that waits at its first checkpoint."""
+    work = Workspace(tmp_path)
+    work.conductor().run("WO-512")
+    return work
+
+
+def edited(path: Path, line: str = "A line more.") -> bytes:
+    """What an editor holds that has the file open."""
+    return path.read_bytes().replace(LINE.encode(), f"{LINE}\n{line}".encode())
+
+
+def told(work: Workspace) -> str:
+    return "\n".join(e.text for e in work.events if e.kind == "notice")
+
+
+# -- at the same path ------------------------------------------------------------------------------
+
+
+def test_a_save_of_an_older_version_keeps_what_was_written_since(work: Workspace) -> None:
+    path = work.file("WO-512")
+    held_open = edited(path)
+    work.conductor().send_back("WO-512", note="another word")
+    work.conductor().run("WO-512")
+    path = work.file("WO-512")
+    before = path.read_text(encoding="utf-8")
+    path.write_bytes(held_open)
+    work.conductor().run("WO-512")
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert text == before.replace(LINE, f"{LINE}\nA line more.")
+    assert "a save of an older version" in told(work)
+
+
+def test_7_3_an_answer_in_a_save_of_an_older_version_is_not_taken(work: Workspace) -> None:
+    path = work.file("WO-512")
+    held_open = edited(path).replace(
+        b"status: 05_USER_REVIEW", b"status: APPROVED\naccept: unproven"
+    )
+    work.conductor().send_back("WO-512", note="another word")
+    work.conductor().run("WO-512")
+    work.file("WO-512").write_bytes(held_open)
+    outcome = work.conductor().run("WO-512")
+    assert (outcome.outcome, outcome.stage) == ("waiting", 3)
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert "status: 05_USER_REVIEW" in text
+    assert "accept:" not in text
+    assert "A line more." in text
+    assert "`APPROVED` is not taken as an answer" in told(work)
+
+
+def test_a_hold_in_a_save_of_an_older_version_is_a_wish(work: Workspace) -> None:
+    path = work.file("WO-512b")
+    held_open = path.read_bytes().replace(b"status: 03_BUILD", b"status: HOLD")
+    work.conductor().approve("WO-512")
+    work.conductor().run("WO-512")
+    work.file("WO-512b").write_bytes(held_open)
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert work.places()["WO-512b"] == "98_HOLD"
+
+
+def test_an_edit_of_the_newest_version_is_left_as_it_is(work: Workspace) -> None:
+    path = work.file("WO-512")
+    saved = edited(path)
+    path.write_bytes(saved)
+    work.conductor().run("WO-512")
+    assert path.read_bytes() == saved
+    assert "older version" not in told(work)
+
+
+# -- at a path that the ticket has left ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("member", ["WO-512", "WO-512b"])
+def test_a_save_at_the_old_path_is_merged_into_the_living_ticket(
+    work: Workspace, member: str
+) -> None:
+    path = work.file(member)
+    held_open = path.read_bytes() + b"\nA line more.\n"
+    work.conductor().approve("WO-512")
+    work.conductor().run("WO-512")
+    before = work.file(member).read_bytes()
+    assert not path.exists() or member == "WO-512"
+    stray = path if not path.exists() else path.parents[1] / "01_TRIAGE" / path.name
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(held_open)
+    work.conductor().run("WO-512")
+    text = work.file(member).read_bytes()
+    assert b"A line more." in text
+    assert text.replace(b"\nA line more.\n", b"") == before
+    assert "has left is taken into" in told(work)
+
+
+def test_a_file_that_has_nothing_in_common_is_set_aside_and_told(work: Workspace) -> None:
+    path = work.file("WO-512")
+    stray = path.parents[1] / "04_QA" / path.name
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_text("---\nid: WO-512\n---\nSomething else altogether.\n", encoding="utf-8")
+    before = path.read_bytes()
+    work.conductor().run("WO-512")
+    assert path.read_bytes() == before
+    (aside,) = path.parent.glob("WO-512.conflict-*.md")
+    assert "Something else altogether." in aside.read_text(encoding="utf-8")
+    assert "nothing in common" in told(work)
+
+
+def test_an_old_version_where_the_ticket_is_to_go_is_not_taken_for_the_ticket(
+    work: Workspace,
+) -> None:
+    """The question of checkpoint 1 lay in USER_REVIEW; that of checkpoint 2 is to lie there too."""
+    path = work.file("WO-512")
+    held_open = edited(path)
+
+    def late(job: Job) -> Report:
+        path.write_bytes(held_open)
+        return work.builder.write(job, "second")
+
+    work.builder.act = late
+    work.conductor().approve("WO-512")
+    for _ in range(2):
+        try:
+            outcome = work.conductor().run("WO-512")
+        except TicketError:
+            continue
+    assert outcome.stage == 7
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert "A line more." in text
+    assert "question 2" in text
+
+
+def test_two_tickets_with_one_id_are_nobodys_stray(work: Workspace) -> None:
+    other = work.root / "_WORK_ORDERS/00_INBOX/WO-512_Another_Name.md"
+    other.write_text("---\nid: WO-512\n---\nAnother.\n", encoding="utf-8")
+    with pytest.raises(TicketError, match="held by 2 files"):
+        work.conductor().run("WO-512")
+    assert other.read_text(encoding="utf-8").endswith("Another.\n")
+
+
+def test_8_1_a_save_that_was_taken_away_before_a_kill_is_merged_later(work: Workspace) -> None:
+    path = work.file("WO-512")
+    away = work.root / ".orchestrate/state/strays" / f"{path.name}.1.pending"
+    away.parent.mkdir(parents=True)
+    away.write_bytes(edited(path))
+    work.conductor().run("WO-512")
+    assert "A line more." in path.read_text(encoding="utf-8")
+    assert not away.exists()
+
+
+# -- versions --------------------------------------------------------------------------------------
+
+
+def test_only_so_many_versions_are_kept(work: Workspace) -> None:
+    path = work.file("WO-512")
+    for n in range(strays.KEPT + 5):
+        data = path.read_bytes()
+        files.replace(path, data + f"{n}\n".encode(), data, strays.manner(work.root, path))
+    kept = [p for p in strays.bases_of(work.root, path.name).iterdir() if p.name.isdigit()]
+    assert len(kept) == strays.KEPT
+
+
+def test_8_2_hundreds_of_edits_against_the_daemon_and_none_is_lost() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/edits.py", "--edits", "400", "--families", "8"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert (line["lost"], line["only_set_aside"], line["doubled"]) == (0, 0, 0), done.stderr
+    assert line["edits"] == 400
+    assert line["transitions_meanwhile"] > 40
+    assert done.returncode == 0

@@ -17,11 +17,11 @@ FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 pyt
 NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
 	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
 
-.PHONY: run test check bench recall docs clean help
+.PHONY: run test check bench recall crashes edits docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
 	@$(BIN)/orchestrate run $(TICKET); code=$$?; \
@@ -38,11 +38,17 @@ check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
-	@for file in $(filter-out %/gate_recall.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/gate_recall.py %/crashes.py %/edits.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
 recall: $(VENV)/.dev node_modules/.done  ## break the good artifacts in every known way (a quarter of an hour)
 	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)
+
+crashes: $(VENV)/.dev  ## kill the conductor before every disk operation (half an hour)
+	@$(BIN)/python benchmarks/crashes.py $(ARGS)
+
+edits: $(VENV)/.dev  ## ten thousand edits against the daemon
+	@$(BIN)/python benchmarks/edits.py $(ARGS)
 
 docs: $(VENV)/.run  ## write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py

@@ -116,9 +116,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def kill_all() -> None:
     """Stop every agent that this process has started."""
-    for process in list(_RUNNING):
+    stopped = list(_RUNNING)
+    for process in stopped:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+    for process in stopped:
+        # whoever waits for it may have no time left to
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
 
 
 def _report(code: int, out: bytes, err: str) -> Report:

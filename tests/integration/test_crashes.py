@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.timeout(600)
 def test_8_1_a_stop_at_any_operation_leads_to_the_undisturbed_end() -> None:
     """Some of the operations and a few random kills; `make crashes` takes them all."""
     done = subprocess.run(
-        [sys.executable, "benchmarks/crashes.py", "--every", "23", "--kills", "6", "--verbose"],
+        [sys.executable, "benchmarks/crashes.py", "--every", "41", "--kills", "4", "--verbose"],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
@@ -23,5 +26,5 @@ def test_8_1_a_stop_at_any_operation_leads_to_the_undisturbed_end() -> None:
     assert line["wrong_ends"] == 0, done.stderr
     assert done.returncode == 0
     assert line["operations"] > 200
-    assert min(line["stopped"][kind] for kind in ("kill", "full", "denied")) >= 9
+    assert min(line["stopped"][kind] for kind in ("kill", "full", "denied")) >= 5
     assert line["stopped"]["random"] > 0

@@ -178,6 +178,7 @@ def test_only_so_many_versions_are_kept(work: Workspace) -> None:
     assert len(kept) == strays.KEPT
 
 
+@pytest.mark.timeout(600)
 def test_8_2_hundreds_of_edits_against_the_daemon_and_none_is_lost() -> None:
     done = subprocess.run(
         [sys.executable, "benchmarks/edits.py", "--edits", "400", "--families", "8"],

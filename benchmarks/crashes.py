@@ -34,6 +34,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from agents.inspector import Inspector  # noqa: E402
+from agents.lead import Lead  # noqa: E402
 from orchestrator import disk  # noqa: E402
 from orchestrator.agent import Job, Report  # noqa: E402
 from orchestrator.conductor import RunOutcome  # noqa: E402
@@ -54,15 +56,19 @@ class FailsFirst(Writer):
         return self.write(job, f"{self.name} attempt {job.attempt}\n")
 
 
-def tell(root: Path) -> None:
-    """Tell the story on from wherever it stands, to its end."""
+def tell(root: Path, processes: bool = False) -> None:
+    """Tell the story on from wherever it stands, to its end.
+
+    `processes`: LEAD and INSPECTOR run as child processes, which may outlive their conductor.
+    """
+    agents = {} if processes else {"LEAD": Lead(), "INSPECTOR": Inspector()}
     work = Workspace.__new__(Workspace)
     work.root, work.events = root, []
     work.soop = Writer("SOOP", "out/first.txt")
     work.builder = FailsFirst("BUILDER", "out/second.txt")
     work.analyst = Writer("ANALYST", "out/third.txt")
     for _ in range(_STEPS):
-        outcome = waiting_for_agents(lambda: work.conductor().run("WO-512"))
+        outcome = waiting_for_agents(lambda: work.conductor(agents).run("WO-512"))
         if outcome.outcome == "complete":
             return
         answer(work, outcome.outcome)
@@ -193,7 +199,7 @@ class Runs:
         root = self.base / name
         Workspace(root)
         code = disturbed(root)
-        again = in_child(lambda: tell(root))
+        again = in_child(lambda: tell(root, processes=name.startswith("random")))
         wrong = differences(end_of(root), self.wanted)
         if again or wrong:
             self.bad.append(f"{name}: exit {again}, differs: {', '.join(wrong)}")
@@ -213,8 +219,16 @@ def watched_telling(root: Path, watcher: disk.Watcher) -> None:
         tell(root)
 
 
-def operations_of(base: Path) -> tuple[Counter[str], dict[str, str], float]:
-    """The undisturbed story: its operations by kind, its end, its seconds."""
+def told_in(base: Path) -> float:
+    """How long the story takes with agents as processes, for kills at random times (s)."""
+    Workspace(base / "timed")
+    started = time.monotonic()
+    in_child(lambda: tell(base / "timed", processes=True))
+    return time.monotonic() - started
+
+
+def operations_of(base: Path) -> tuple[Counter[str], dict[str, str]]:
+    """The undisturbed story: its operations by kind, and its end."""
     root, log = base / "undisturbed", base / "operations.json"
     Workspace(root)
 
@@ -223,11 +237,9 @@ def operations_of(base: Path) -> tuple[Counter[str], dict[str, str], float]:
         watched_telling(root, counted(operations))
         log.write_text(json.dumps(operations))
 
-    started = time.monotonic()
     if in_child(work):
         raise SystemExit("the undisturbed story fails")
-    seconds = time.monotonic() - started
-    return Counter(json.loads(log.read_text())), end_of(root), seconds
+    return Counter(json.loads(log.read_text())), end_of(root)
 
 
 def kinds(every: int, total: int) -> Iterator[tuple[str, int, Callable[[Path], int]]]:
@@ -248,7 +260,8 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="orchestrate-crashes-"))
-    operations, wanted, seconds = operations_of(base)
+    operations, wanted = operations_of(base)
+    seconds = told_in(base)
     runs = Runs(base, wanted, given.verbose)
     stopped: Counter[str] = Counter()
     started = time.monotonic()
@@ -258,7 +271,9 @@ def main() -> int:
     dice = random.Random(given.seed)
     for number in range(given.kills):
         wait = dice.uniform(0, seconds)
-        code = runs.one(f"random-{number}", lambda root, w=wait: in_child(lambda: tell(root), w))
+        code = runs.one(
+            f"random-{number}", lambda root, w=wait: in_child(lambda: tell(root, True), w)
+        )
         stopped["random"] += code != 0
     print(json.dumps(_line(operations, stopped, runs, time.monotonic() - started)))
     if not runs.bad:

@@ -227,7 +227,8 @@ class Board:
 def _is_same(ticket: Ticket, path: Path) -> bool:
     """Whether the file still holds what the ticket was read from."""
     try:
-        return ticket.is_of(files.read_saved(path))
+        known = ticket.known_data
+        return known is not None and files.holds(path, known)
     except OrchestrateError:
         return False
 

@@ -31,6 +31,7 @@ class Catalogue:
         self, board: Path, folders: Folders, index: Index, read: Callable[[Path], Ticket]
     ) -> None:
         self._board = board
+        self._place = os.fspath(board)
         self._folders = folders
         self._index = index
         self._read = read
@@ -121,9 +122,9 @@ class Catalogue:
                 pending += sorted(listing.below, reverse=True)
 
     def _listing(self, folder: str, known: Listing | None) -> Listing | None:
-        path = self._board / folder
+        path = f"{self._place}/{folder}"
         try:
-            mtime = path.stat().st_mtime_ns
+            mtime = os.stat(path).st_mtime_ns  # noqa: PTH116 - looked at often
             if known is not None and known.settled and known.mtime == mtime:
                 return known
             listing = Listing(mtime, settled=is_settled(mtime))
@@ -136,10 +137,9 @@ class Catalogue:
 
     def _take(self, keys: Iterable[str], gone: set[str], before: dict[str, Listing]) -> None:
         """Read what changed of these files, and forget those that are gone."""
-        board = os.fspath(self._board)
         for key in keys:
             try:
-                stamp = Stamp.of(os.lstat(f"{board}/{key}"))
+                stamp = Stamp.of(os.lstat(f"{self._place}/{key}"))
                 known = self._rows.get(key)
                 if known is not None and known.stamp == stamp:
                     continue

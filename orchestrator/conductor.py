@@ -144,7 +144,9 @@ class Conductor:
                     applying.apply(case, stage)
 
     def _work(self, case: Case, group: Sequence[Stage]) -> list[str]:
-        reasons = waits(self.board, case.flow, case.plan, group, self.settings.wip_limit)
+        reasons = waits(
+            self.board, case.family.ticket, case.flow, case.plan, group, self.settings.wip_limit
+        )
         if reasons:
             return reasons
         blocked = stages.work(case, group)
@@ -347,7 +349,7 @@ class Conductor:
 
     def log(self, id: str) -> list[dict[str, Any]]:
         """A family's history, oldest first."""
-        return list(Family(self.board, self._parent_of(id)).history.records)
+        return [dict(r) for r in Family(self.board, self._parent_of(id)).history.records]
 
     # -- opening a family --------------------------------------------------------------------
 
@@ -369,7 +371,7 @@ class Conductor:
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         """
-        parent = self._head(id)
+        parent, tickets = self._head(id)
         committer = Committer(self.board.root) if self.settings.git.commit else None
         if committer is not None:
             committer.require_quiet()
@@ -377,7 +379,9 @@ class Conductor:
         memo = None if fresh else user_memo()
         with family_lock(state, parent) as lock, Services(memo) as services:
             taken = strays.take_in(self.board, parent)
-            tickets = self.board.family(parent)
+            if taken or not tickets:
+                tickets = self.board.family(parent)
+            # where they lay before the lock was taken: each is looked at again
             paths = {t.id: t.path for t in tickets}
             family = Family(self.board, parent, committer, paths, self.seen)
             family.locked = True
@@ -409,15 +413,19 @@ class Conductor:
             finally:
                 family.sync()
 
-    def _head(self, id: str) -> str:
-        """The parent of a ticket's family, also where a save at an old path made a twin."""
+    def _head(self, id: str) -> tuple[str, tuple[Ticket, ...]]:
+        """The parent of a ticket's family, and all of it.
+
+        Where a save at an old path has made a twin, nothing but the parent can be told yet.
+        """
         try:
-            return self.board.family(id)[0].id
+            tickets = self.board.family(id)
         except TicketError as exc:
             head = strays.head_of(self.board, id) if exc.code == "duplicate-id" else None
             if head is None:
                 raise
-            return head
+            return head, ()
+        return tickets[0].id, tickets
 
     def _tell_strays(self, family: Family, taken: Sequence[strays.TakenIn]) -> None:
         for kept in self.board.sweep():

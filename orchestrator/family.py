@@ -91,10 +91,14 @@ class Family:
         self.seen: dict[Path, int] = {} if seen is None else seen
         #: members as they were written last, so that they need not be parsed again
         self._written: dict[str, Ticket] = {}
+        #: what lies at a path and was no save of an older version; nobody else writes meanwhile
+        self._newest: dict[Path, bytes] = {}
         #: this process has the family's lock, and may put right what it reads
         self.locked = False
         #: folders whose names are not durable yet; the history is, and brings them back
         self._unsynced: set[Path] = set()
+        #: names of the files of which an earlier version is kept since the last `sync`
+        self._replaced: set[str] = set()
         #: called with (member, from, to) for every file that is moved
         self.on_move: Callable[[str, str, str], None] = lambda *_: None
         self.on_notice: Callable[[str], None] = lambda _: None
@@ -119,8 +123,11 @@ class Family:
         """The ticket; a save of an older version is merged with what was written since."""
         if not self.locked:
             return ticket
+        if self._newest.get(ticket.path) == ticket.data:
+            return ticket
         caught = strays.catch_up(self.board.root, ticket.path, ticket.data)
         if caught is None:
+            self._newest[ticket.path] = ticket.data
             return ticket
         merged, notice = caught
         manner = strays.manner(self.board.root, ticket.path)
@@ -134,7 +141,7 @@ class Family:
     def _is_unchanged(ticket: Ticket) -> bool:
         """Whether the ticket's file still holds what was written to it last."""
         try:
-            return ticket.is_of(files.read_saved(ticket.path))
+            return files.holds(ticket.path, ticket.data)
         except (OSError, OrchestrateError):
             return False
 
@@ -143,6 +150,9 @@ class Family:
         """The record. Raises TicketError if the family is not conducted or the block is broken."""
         if self._flow is None:
             parent = self.ticket(self.parent)
+            if isinstance(parent.record, Flow):
+                self._flow = parent.record
+                return self._flow
             if parent.flow is None:
                 raise TicketError(
                     f"{self.parent} is not conducted yet",
@@ -155,7 +165,10 @@ class Family:
 
     @property
     def conducted(self) -> bool:
-        return self._flow is not None or self.ticket(self.parent).flow is not None
+        if self._flow is not None:
+            return True
+        parent = self.ticket(self.parent)
+        return parent.record is not None or parent.flow is not None
 
     def reload(self) -> None:
         """Forget the record in memory: the file is the truth."""
@@ -242,12 +255,15 @@ class Family:
             folder = ticket.folder
         base = ticket.data
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
-        data = self._fields(base, ticket, place, folder, additions)
+        data = frontmatter.edited(
+            base,
+            self._fields(ticket, place, folder, additions),
+            {"flow": to_lines(flow)} if member == self.parent else {},
+        )
         data = self._resting(data, ticket, place, additions.hold_reason or flow.reason or "held")
         if member == self.parent:
             for key in additions.drop:
                 data = frontmatter.remove_field(data, key)
-            data = frontmatter.set_block(data, "flow", to_lines(flow))
         for text, receipt in additions.boxes.get(member, {}).items():
             data = (
                 frontmatter.tick_box(data, text, f"receipt {receipt}")
@@ -258,6 +274,7 @@ class Family:
             data = frontmatter.append_section(data, section)
         touched, path = set(), ticket.path
         self._written.pop(member, None)
+        self._newest.pop(path, None)
         if data != base:
             # whoever sets the status in this very moment is heard, but not as an answer to a
             # question that is only being asked
@@ -268,6 +285,7 @@ class Family:
             written = files.replace(path, data, base, manner)
             self.seen[path] = hash(written.data)
             strays.remember(self.board.root, path.name, written.data)
+            self._replaced.add(path.name)
             wished = wished or written.merged
             touched.add(path)
             if written.conflict is not None:
@@ -281,17 +299,21 @@ class Family:
             touched |= {ticket.path, path}
             self.on_move(member, ticket.folder, path.parent.name)
         if touched and not wished:
-            self._written[member] = self._rewritten(ticket, data, path, place)
+            record = flow if member == self.parent else None
+            self._written[member] = self._rewritten(ticket, data, path, place, record)
             self.board.remember(self._written[member])
         return touched
 
-    def _rewritten(self, ticket: Ticket, data: bytes, path: Path, place: Place) -> Ticket:
+    def _rewritten(
+        self, ticket: Ticket, data: bytes, path: Path, place: Place, record: Flow | None
+    ) -> Ticket:
         """The ticket as it is now that the record's fields stand in it."""
         folders = self.board.folders
         folder = folders.folder_of(path, self.board.root)
         return ticket.rewritten(
             data,
             path,
+            record,
             folder=folder,
             role=folders.role_of(folder),
             source=path.relative_to(self.board.root).as_posix(),
@@ -302,17 +324,18 @@ class Family:
         )
 
     def _fields(
-        self, data: bytes, ticket: Ticket, place: Place, folder: str, additions: Additions
-    ) -> bytes:
-        """The single fields that the record rules: status, owner, failure_count."""
+        self, ticket: Ticket, place: Place, folder: str, additions: Additions
+    ) -> dict[str, str | int]:
+        """The single fields that the record rules and that are to change."""
+        found: dict[str, str | int] = {}
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
         if ticket.status != folder and not wished:
-            data = frontmatter.set_field(data, "status", folder)
+            found["status"] = folder
         if place.owner and ticket.owner != place.owner:
-            data = frontmatter.set_field(data, "owner", place.owner)
+            found["owner"] = place.owner
         if ticket.failure_count != place.failures:
-            data = frontmatter.set_field(data, "failure_count", place.failures)
-        return data
+            found["failure_count"] = place.failures
+        return found
 
     def _resting(self, data: bytes, ticket: Ticket, place: Place, reason: str) -> bytes:
         """Why, since when and from where a ticket rests; nothing of it on one that does not."""
@@ -331,10 +354,9 @@ class Family:
     def foresee(self, member: str, flow: Flow, additions: Additions) -> bytes:
         """What `commit` of a first record would make of a member's file; nothing is written."""
         ticket = self.ticket(member)
-        data = self._fields(ticket.data, ticket, flow.members[member], ticket.folder, additions)
-        return (
-            frontmatter.set_block(data, "flow", to_lines(flow)) if member == self.parent else data
-        )
+        fields = self._fields(ticket, flow.members[member], ticket.folder, additions)
+        blocks = {"flow": to_lines(flow)} if member == self.parent else {}
+        return frontmatter.edited(ticket.data, fields, blocks)
 
     def sync(self) -> None:
         """Make durable what was written and moved since the last time."""
@@ -342,6 +364,9 @@ class Family:
             files.sync_folders(self._unsynced)
             self.history.append("synced", revision=self.flow.revision)
         self.history.flush()
+        for name in self._replaced:
+            strays.trim(self.board.root, name)
+        self._replaced.clear()
 
     # -- after a crash or a person -----------------------------------------------------------
 
@@ -416,7 +441,7 @@ class Family:
             and ticket.owner == (place.owner or ticket.owner)
             and ticket.failure_count == place.failures
             and ("held_at" in _held_keys(ticket)) is (place.at in _RESTING)
-            and (ticket.id != self.parent or ticket.flow is not None)
+            and (ticket.id != self.parent or ticket.record is not None or ticket.flow is not None)
         )
 
     def _unwritten(self) -> Additions:

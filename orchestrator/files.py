@@ -25,6 +25,8 @@ _SETTLE_LIMIT = 2.0
 #: content must be unchanged for this long before it counts as saved (s, DESIGN 8.2)
 _QUIET = 0.1
 _TEMPORARY = ".orchestrate-"
+#: bytes read at once; a ticket has fewer
+_PART = 1 << 16
 
 
 class DiskError(OrchestrateError):
@@ -158,8 +160,27 @@ def _take_in(
 
 def read(path: Path) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
-    with _opened(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
-        return file.read()
+    fd = _open(path)
+    try:
+        return _content(fd)
+    finally:
+        os.close(fd)
+
+
+def holds(path: Path, data: bytes) -> bool:
+    """Whether a regular file's bytes are these now, whoever has it open. Raises as `read`."""
+    fd = _open(path)
+    try:
+        return os.fstat(fd).st_size == len(data) and _content(fd) == data
+    finally:
+        os.close(fd)
+
+
+def _content(fd: int) -> bytes:
+    parts = []
+    while part := os.read(fd, _PART):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def read_saved(path: Path) -> bytes:
@@ -169,26 +190,24 @@ def read_saved(path: Path) -> bytes:
     """
     deadline = time.monotonic() + _SETTLE_LIMIT
     while True:
-        with _opened(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+        fd = _open(path)
+        try:
             if not disk.has_writer(fd):
-                return file.read()
+                return _content(fd)
+        finally:
+            os.close(fd)
         if time.monotonic() > deadline:
             return read(path)
         time.sleep(0.005)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _open(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise UnsafePathError("is a link", path=path, hint="put the file itself here") from exc
         raise
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _quiet(path: Path, seen: bytes) -> bytes:

@@ -152,7 +152,7 @@ def _inline(value: Any) -> str:
         return "[" + ", ".join(map(_inline, value)) + "]"
     if isinstance(value, str):
         return value if is_plain(value) else quoted(value)
-    return json.dumps(value)
+    return str(value) if type(value) is int else json.dumps(value)
 
 
 def from_mapping(data: Mapping[str, Any], *, path: str = "") -> Flow:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from orchestrator.block import (
@@ -33,6 +33,7 @@ __all__ = [
     "Diagnosis",
     "Document",
     "append_section",
+    "edited",
     "remove_field",
     "set_block",
     "set_field",
@@ -43,6 +44,8 @@ __all__ = [
 _BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
 #: bold fields are looked for in so many lines below the block
 _HEADER = 60
+
+_MEANINGLESS = object()
 
 Value = str | int | float | bool | date | None | list[str] | tuple[str, ...]
 
@@ -161,16 +164,45 @@ def set_field(data: bytes, key: str, value: Value) -> bytes:
     entry = _find(lines, block, key)
     if entry is None:
         return _bytes(_inserted(lines, block, [f"{key}: {_written(value)}"]))
-    line = Line.of(lines[entry.start], _is_glued(block, entry))
+    new = _with_value(lines, entry, value, _is_glued(block, entry))
+    return _bytes([*lines[: entry.start], *new, *lines[entry.end :]])
+
+
+def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = False) -> list[str]:
+    """The entry's lines with another value."""
+    line = Line.of(lines[entry.start], glued)
     if line.value and entry.end == entry.start + 1 and _same(line.value, value):
-        return data
+        return [lines[entry.start]]
     # a value of several lines (block scalar, list) is replaced with all of them
-    edited = line.with_value(_written(value, line.value))
-    return _bytes([*lines[: entry.start], edited, *lines[entry.end :]])
+    return [line.with_value(_written(value, line.value))]
+
+
+def edited(data: bytes, fields: Mapping[str, Value], blocks: Mapping[str, Sequence[str]]) -> bytes:
+    """The same as `set_field` for each of `fields` and `set_block` for each of `blocks`.
+
+    The file is looked through once where all the keys stand in it.
+    """
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    plain = block is not None and block.closing is Closing.FENCE
+    found = {entry.key: entry for entry in entries_in(lines, block)} if block and plain else {}
+    if not {*fields, *blocks} <= found.keys():
+        for key, value in fields.items():
+            data = set_field(data, key, value)
+        for key, below in blocks.items():
+            data = set_block(data, key, below)
+        return data
+    new = {found[key]: _with_value(lines, found[key], value) for key, value in fields.items()}
+    new |= {found[key]: _with_lines(lines, found[key], below) for key, below in blocks.items()}
+    for entry in sorted(new, key=lambda entry: entry.start, reverse=True):
+        lines[entry.start : entry.end] = new[entry]
+    return _bytes(lines)
 
 
 def remove_field(data: bytes, key: str) -> bytes:
     """The file without any entry `key`."""
+    if key.encode() not in data:
+        return data
     lines = lines_of(data)
     block, _ = locate(lines)
     if block is None:
@@ -187,8 +219,7 @@ def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
 
     Replaces all lines of the key's last entry, or inserts it at the end of the block.
     """
-    if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
-        raise ValueError("the lines of a block are indented and hold no line end")
+    _require_indented(lines)
     held = lines_of(data)
     block, _ = locate(held)
     if block is None:
@@ -198,13 +229,26 @@ def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
     entry = _find(held, block, key)
     if entry is None:
         return _bytes(_inserted(held, block, [f"{key}:", *lines], last=True))
+    new = _with_lines(held, entry, lines, _is_glued(block, entry))
+    return _bytes([*held[: entry.start], *new, *held[entry.end :]])
+
+
+def _require_indented(lines: Sequence[str]) -> None:
+    if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
+        raise ValueError("the lines of a block are indented and hold no line end")
+
+
+def _with_lines(
+    held: list[str], entry: Entry, lines: Sequence[str], glued: bool = False
+) -> list[str]:
+    """The entry's key with `lines` below it."""
+    _require_indented(lines)
     end = _line_end(held)
-    line = Line.of(held[entry.start], _is_glued(block, entry))
-    tail = ["---" + end] if _is_glued(block, entry) else []
+    line = Line.of(held[entry.start], glued)
+    tail = ["---" + end] if glued else []
     keep = not line.value and not tail and bool(_end_of(held[entry.start]))
     first = held[entry.start] if keep else f"{line.head}{end}"
-    new = [first, *(line + end for line in lines), *tail]
-    return _bytes([*held[: entry.start], *new, *held[entry.end :]])
+    return [first, *(line + end for line in lines), *tail]
 
 
 def _bytes(lines: list[str]) -> bytes:
@@ -262,11 +306,15 @@ def _same(old: str, value: Value) -> bool:
     """Whether the characters on the line already mean `value`."""
     if isinstance(value, str) and is_plain(old):
         return old == value
-    loaded, problem = load(f"k: {old}\n")
-    if problem or not isinstance(loaded, dict):
-        return False
-    known = loaded["k"]
+    known = _meaning(old)
     return type(known) is type(value) and bool(known == value)
+
+
+@lru_cache(maxsize=256)
+def _meaning(text: str) -> Any:
+    """What a value's characters mean to a YAML reader; not to be changed."""
+    loaded, problem = load(f"k: {text}\n")
+    return _MEANINGLESS if problem or not isinstance(loaded, dict) else loaded["k"]
 
 
 def _written(value: Value, old: str = "") -> str:
@@ -307,6 +355,7 @@ def _escaped(char: str) -> str:
     return f"\\U{ord(char):08x}"
 
 
+@lru_cache(maxsize=256)
 def _reads_back(value: str) -> bool:
     """Whether the plain text means itself (a fence may be glued to a value that ends in `-`)."""
     if is_plain(value):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,20 @@ _DEFERRED = frozenset({"committed", "synced"})
 #: one line: `type`, `at` and the fields of its type
 Record = dict[str, Any]
 
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
+#: histories that were read lately, with the bytes: mostly they have only grown since
+_lately: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
+_MOST_LATELY = 64
+
 
 def now() -> str:
     """The time as the history writes it: UTC, ISO 8601, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class History:
@@ -48,7 +61,7 @@ class History:
         of `_DEFERRED` is written with the next.
         """
         record = {"type": kind, "at": now(), **fields}
-        self._pending.append(json.dumps(record, ensure_ascii=False, default=str))
+        self._pending.append(_encoded(record))
         if kind not in _DEFERRED:
             self.flush(durable=kind in _AWAITED)
         self.records.append(record)
@@ -97,11 +110,23 @@ class History:
 
 
 def _read(path: Path) -> Iterable[Record]:
+    """The records of a file; of one that was read before, only what was appended is read anew."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        data = path.read_bytes()
     except FileNotFoundError:
-        return
-    for line in text.split("\n"):
+        return ()
+    before, known = _lately.pop(path, (b"", ()))
+    if not before.endswith(b"\n") or not data.startswith(before):
+        before, known = b"", ()
+    found = (*known, *_parsed(data[len(before) :]))
+    _lately[path] = data, found
+    if len(_lately) > _MOST_LATELY:
+        _lately.popitem(last=False)
+    return found
+
+
+def _parsed(data: bytes) -> Iterable[Record]:
+    for line in data.decode("utf-8", "replace").split("\n"):
         try:
             record = json.loads(line)
         except ValueError:

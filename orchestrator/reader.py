@@ -98,8 +98,7 @@ def read_workflow_text(
         text = render_family_ids(text, variables or {}, path)
         _refuse_large(len(text), path)
     source = _relative(path, root)
-    parts = outline(text, source)
-    drafts = [StageReader(s.head, source).read(s.body) for s in parts.stages]
+    parts, drafts = _drafted(text, source)
     metrics = metrics_of(parts.blocks)
     return Workflow(
         path=path,
@@ -112,6 +111,13 @@ def read_workflow_text(
         agents=_agents(parts),
         meta=dict(parts.meta),
     )
+
+
+@lru_cache(maxsize=16)
+def _drafted(text: str, source: str) -> tuple[Outline, tuple[Draft, ...]]:
+    """What the text says whatever family it is for; many families follow one workflow."""
+    parts = outline(text, source)
+    return parts, tuple(StageReader(s.head, source).read(s.body) for s in parts.stages)
 
 
 def normalise_lines(text: str) -> str:

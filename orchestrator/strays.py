@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
-import secrets
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator import files, frontmatter, questions
@@ -27,7 +29,6 @@ from orchestrator.history import History
 from orchestrator.merge import merge_lines
 from orchestrator.ticket import Ticket
 
-_LAST = "last"
 #: where stray files are kept, and how those are called that are not merged yet
 _STRAYS = Path(".orchestrate/state/strays")
 _PENDING = ".pending"
@@ -47,34 +48,49 @@ class TakenIn:
     notice: str
 
 
+@lru_cache(maxsize=256)
 def bases_of(root: Path, name: str) -> Path:
     """Where earlier versions of the ticket file with this name are kept."""
     return root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
 
 
 def slot(root: Path, name: str) -> Path:
-    """Where the next version that is replaced is kept; the oldest beyond `KEPT` go."""
-    folder = bases_of(root, name)
+    """Where the next version that is replaced is kept."""
+    return bases_of(root, name) / f"{time.time_ns():020d}"
+
+
+def trim(root: Path, name: str) -> None:
+    """Remove the oldest versions beyond `KEPT`."""
     with contextlib.suppress(OSError):
-        for old in _kept(folder)[KEPT - 1 :]:
+        for old in _kept(bases_of(root, name))[KEPT:]:
             old.unlink()
-    return folder / f"{time.time_ns():020d}"
 
 
 def remember(root: Path, name: str, data: bytes) -> None:
-    """Keep what was written last. It may be lost: then saves are taken as they are."""
-    place = bases_of(root, name) / _LAST
-    beside = place.with_name(f".{secrets.token_hex(4)}")
+    """Keep what was written last. It may be lost: then saves are taken as they are.
+
+    An editor may have the ticket itself open, and its next version may never pass through our
+    hands: this is a file of its own. Its name tells whether it is whole.
+    """
+    place = slot(root, name).with_suffix(f".{_sum(data)}")
     with contextlib.suppress(OSError):
         try:
-            beside.write_bytes(data)
+            _write(place, data)
         except FileNotFoundError:
             place.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
-        with contextlib.suppress(FileNotFoundError):
-            # an editor may have it open, and its next version may never pass through our hands
-            place.rename(slot(root, name))
-        beside.replace(place)
+            _write(place, data)
+
+
+def _write(place: Path, data: bytes) -> None:
+    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def _sum(data: bytes) -> str:
+    return f"{zlib.crc32(data):08x}"
 
 
 def manner(root: Path, path: Path, later: set[Path] | None = None, heed: bool = True) -> Manner:
@@ -124,10 +140,12 @@ def _refusal(status: str) -> str:
 
 
 def _last(root: Path, name: str) -> bytes | None:
-    try:
-        return (bases_of(root, name) / _LAST).read_bytes()
-    except OSError:
-        return None
+    """What was written last: the newest whole file of those that `remember` made."""
+    with contextlib.suppress(OSError):
+        for kept in _kept(bases_of(root, name)):
+            if kept.suffix and _sum(data := kept.read_bytes()) == kept.suffix[1:]:
+                return data
+    return None
 
 
 def head_of(board: Board, id: str) -> str | None:
@@ -262,7 +280,9 @@ def _versions(root: Path, name: str) -> Iterator[bytes]:
 
 
 def _kept(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.iterdir() if p.name.isdigit()), reverse=True)
+    """The versions in a folder, the newest first; their names begin with the time."""
+    names = os.listdir(folder)  # noqa: PTH208 - paths are slow, and there are many
+    return [folder / name for name in sorted(names, reverse=True)]
 
 
 def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:

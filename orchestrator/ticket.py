@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import diagnosis, markdown
-from orchestrator.block import Diagnosis
+from orchestrator.block import Diagnosis, lines_of, locate
 from orchestrator.errors import UnsafePathError
 from orchestrator.files import read, read_saved
 from orchestrator.folders import Folders
@@ -184,13 +184,14 @@ class Ticket:
         written: bytes | None = self.__dict__.get("written")
         return Document.parse(read(self.path) if written is None else written)
 
-    def rewritten(self, data: bytes, path: Path, **fields: Any) -> Ticket:
-        """The ticket after these bytes were written, lying at `path`.
+    def rewritten(self, data: bytes, path: Path, record: Any = None, **fields: Any) -> Ticket:
+        """The ticket after these bytes were written, with that record, lying at `path`.
 
         `fields` are those that the writer changed; the text is parsed when it is asked for.
         """
         ticket = replace(self, path=path, **fields)
         ticket.__dict__["written"] = data
+        ticket.__dict__["record_written"] = record
         return ticket
 
     @property
@@ -199,12 +200,17 @@ class Ticket:
         written: bytes | None = self.__dict__.get("written")
         return self.document.data if written is None else written
 
-    def is_of(self, data: bytes) -> bool:
-        """Whether these are the bytes that the ticket was read from or written to."""
-        if "written" in self.__dict__:
-            return bool(self.__dict__["written"] == data)
-        document: Document | None = self.__dict__.get("document")
-        return document is not None and document.data == data
+    @property
+    def known_data(self) -> bytes | None:
+        """The same, None if they were not kept."""
+        if "written" in self.__dict__ or "document" in self.__dict__:
+            return self.data
+        return None
+
+    @property
+    def record(self) -> Any:
+        """The record that was written into the ticket; None if it has to be read from the text."""
+        return self.__dict__.get("record_written")
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -259,11 +265,20 @@ class Ticket:
 
     @property
     def _lines(self) -> list[str]:
-        return self.document.lines
+        return self._text[0]
 
     @property
     def _start(self) -> int:
-        return self.document.body_line - 1
+        return self._text[1]
+
+    @cached_property
+    def _text(self) -> tuple[list[str], int]:
+        """All lines, and the first of the body (0-based); the keys are not read for them."""
+        if "document" not in self.__dict__ and "written" in self.__dict__:
+            lines = lines_of(self.data)
+            block, _ = locate(lines)
+            return lines, block.body if block else 0
+        return self.document.lines, self.document.body_line - 1
 
 
 # -- folding -------------------------------------------------------------------------------------

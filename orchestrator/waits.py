@@ -5,7 +5,7 @@ Waiting is no failure and never times out as one (DESIGN 3.3, 3.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from orchestrator.board import Board
 from orchestrator.errors import TicketError
@@ -19,16 +19,21 @@ _DONE = (FolderRole.COMPLETE, FolderRole.ARCHIVE)
 
 
 def waits(
-    board: Board, flow: Flow, plan: Plan, stages: Sequence[Stage], wip_limit: int = 0
+    board: Board,
+    find: Callable[[str], Ticket],
+    flow: Flow,
+    plan: Plan,
+    stages: Sequence[Stage],
+    wip_limit: int = 0,
 ) -> list[str]:
     """Why these stages cannot begin yet, one line per reason.
 
-    `wip_limit`: so many tickets may lie in BUILD; 0 is no limit. Raises TicketError (code `cycle`)
-    naming a cycle of dependencies.
+    `find` gives a member's ticket. `wip_limit`: so many tickets may lie in BUILD; 0 is no limit.
+    Raises TicketError (code `cycle`) naming a cycle of dependencies.
     """
     makers = [s for s in stages if plan.part(s) == "maker"]
-    members = {m: board.find(m) for s in makers for m in plan.members(s, flow)}
-    reasons = blockers(board, board.find(plan.parent), flow) if makers else []
+    members = {m: find(m) for s in makers for m in plan.members(s, flow)}
+    reasons = blockers(board, find(plan.parent), flow) if makers else []
     wanted = sum(flow.members[m].at is not FolderRole.BUILD for m in members)
     wanted += sum(len(s.children) for s in stages if plan.part(s) == "triager")
     if wip_limit and wanted:

@@ -63,17 +63,30 @@ class _Work:
     """Families that are to be advanced, by when; each is in one pair of hands at a time."""
 
     due: dict[str, float] = field(default_factory=dict)
+    #: the saves for which a family is due; none where there is another reason
+    saves: dict[str, set[Path]] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
 
-    def take(self, now: float) -> str | None:
-        """The family that has waited longest and is in nobody's hands."""
+    def add(self, family: str, at: float, save: Path | None) -> None:
+        """A family is due, for a save or for another reason."""
+        known = self.due.get(family)
+        self.due[family] = at if known is None else min(at, known)
+        if save is None:
+            self.saves[family] = set()
+        elif known is None:
+            self.saves[family] = {save}
+        elif self.saves[family]:
+            self.saves[family].add(save)
+
+    def take(self, now: float) -> tuple[str, set[Path]] | None:
+        """The family that has waited longest and is in nobody's hands, and its saves."""
         ready = [(at, f) for f, at in self.due.items() if at <= now and f not in self.busy]
         if not ready:
             return None
         _, family = min(ready)
         del self.due[family]
         self.busy.add(family)
-        return family
+        return family, self.saves.pop(family)
 
     def next_at(self) -> float:
         """When the next family is due; infinity if none is."""
@@ -225,7 +238,8 @@ class Daemon:
                 families |= self._of_workflow(path)
             elif self._is_news(path):
                 family = self._family_of(path)
-                families |= {family} if family else set()
+                if family:
+                    self._later([family], save=path)
                 moved = True
         if moved:
             families |= self._waiting
@@ -236,7 +250,7 @@ class Daemon:
         try:
             return hash(files.read_saved(path)) != self._seen.get(path)
         except FileNotFoundError:
-            return self._seen.pop(path, None) is not None
+            return path in self._seen
         except (OSError, OrchestrateError):
             return True
 
@@ -291,25 +305,28 @@ class Daemon:
 
     # -- work --------------------------------------------------------------------------------
 
-    def _later(self, families: Iterable[str], after: float = 0.0) -> None:
+    def _later(self, families: Iterable[str], after: float = 0.0, save: Path | None = None) -> None:
         with self._changed:
             for family in families:
-                self._work.due.setdefault(family, time.monotonic() + after)
+                self._work.add(family, time.monotonic() + after, save)
             self._changed.notify()
 
     def _hand(self) -> None:
         """One worker: takes the next family and advances it."""
         while True:
             with self._changed:
-                family = self._work.take(time.monotonic())
-                while family is None and not self._stopping:
+                taken = self._work.take(time.monotonic())
+                while taken is None and not self._stopping:
                     wait = self._work.next_at() - time.monotonic()
                     self._changed.wait(min(max(wait, 0.0), 1.0))
-                    family = self._work.take(time.monotonic())
-                if family is None or self._stopping:
+                    taken = self._work.take(time.monotonic())
+                if taken is None or self._stopping:
                     return
+            family, saves = taken
             try:
-                self._advance(family)
+                # a save may have been read by a run that began before it was told
+                if not saves or any(map(self._is_news, saves)):
+                    self._advance(family)
             finally:
                 with self._changed:
                     self._work.busy.discard(family)

@@ -38,6 +38,7 @@ KEPT = 32
 _ALIKE = 0.5
 #: what belongs to an answer
 _ANSWER = ("status", "accept", "target")
+_BESIDE = tuple(f"{key}:".encode() for key in _ANSWER)
 
 
 @dataclass(frozen=True)
@@ -306,10 +307,15 @@ def _flow_lines(data: bytes) -> bytes:
 
 def _distance(version: bytes, save: bytes) -> int:
     """How many lines a person would have changed to come from the version to the save."""
-    one, other = _apart(version.splitlines(), save.splitlines())
+    one, other = _apart(_prose(version), _prose(save))
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     same = sum(block.size for block in matcher.get_matching_blocks())
     return len(one) + len(other) - 2 * same
+
+
+def _prose(data: bytes) -> list[bytes]:
+    """The lines but those of an answer: two versions often differ in nothing else."""
+    return [line for line in data.splitlines() if not line.startswith(_BESIDE)]
 
 
 def _apart(one: list[bytes], other: list[bytes]) -> tuple[list[bytes], list[bytes]]:

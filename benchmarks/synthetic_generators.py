@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
+import _synthetic_rows as rows
 import pandas as pd
-import synthetic_rows as rows
 from _common import report
 
 from backend.synthetic.generators import (

@@ -86,6 +86,16 @@ BRANDS: list[str] = [brand.value for brand in Brand]
 DGP_TYPES: list[str] = [dgp.value for dgp in DGPType]
 REGIONS: list[str] = [region.value for region in RegionEnum]
 
+#: column of a generated frame: column of the database, by table
+COLUMN_RENAMES: dict[str, dict[str, str]] = {
+    "treatment_events": {
+        "treatment_date": "event_date",
+        "treatment_type": "event_type",
+        "days_supply": "duration_days",
+    },
+    "ml_predictions": {"prediction_date": "prediction_timestamp"},
+}
+
 
 @dataclass(frozen=True)
 class DGPConfig:

@@ -9,7 +9,7 @@ from backend.synthetic.generators.dates import iso_dates
 from backend.synthetic.generators.draws import frame_of, numbered, objects, picked
 from backend.synthetic.generators.patient_events import PatientEventGenerator
 
-_TYPES = {
+PREDICTION_TYPES = {
     "propensity": 0.30,
     "risk": 0.25,
     "trigger": 0.20,
@@ -38,7 +38,9 @@ class PredictionGenerator(PatientEventGenerator):
                 "patient_id": patients.patient_id,
                 "hcp_id": patients.hcp_id,
                 "brand": patients.brand,
-                "prediction_type": picked(rng, size, list(_TYPES), list(_TYPES.values())),
+                "prediction_type": picked(
+                    rng, size, list(PREDICTION_TYPES), list(PREDICTION_TYPES.values())
+                ),
                 "prediction_value": rng.beta(2, 3, size=size).round(4),
                 "confidence_score": confidence / 1000,
                 "uncertainty": (1000 - confidence) / 1000,

@@ -9,7 +9,7 @@ from backend.synthetic.generators.dates import iso_dates
 from backend.synthetic.generators.draws import frame_of, numbered, picked, truncated_normal
 from backend.synthetic.generators.patient_events import PatientEventGenerator
 
-_TYPES = {"prescription": 0.70, "consultation": 0.15, "lab_test": 0.11, "procedure": 0.04}
+TREATMENT_TYPES = {"prescription": 0.70, "consultation": 0.15, "lab_test": 0.11, "procedure": 0.04}
 
 
 class TreatmentGenerator(PatientEventGenerator):
@@ -33,7 +33,9 @@ class TreatmentGenerator(PatientEventGenerator):
                 "hcp_id": patients.hcp_id,
                 "brand": patients.brand,
                 "treatment_date": iso_dates(rows.days),
-                "treatment_type": picked(rng, size, list(_TYPES), list(_TYPES.values())),
+                "treatment_type": picked(
+                    rng, size, list(TREATMENT_TYPES), list(TREATMENT_TYPES.values())
+                ),
                 "days_supply": rng.integers(7, 90, size=size),
                 "refill_number": rng.integers(0, 12, size=size),
                 "adherence_score": truncated_normal(rng, size, 0.75, 0.15, (0, 1)).round(2),

@@ -22,7 +22,7 @@ from backend.synthetic.generators.links import LinkedPatients, required
 from backend.synthetic.generators.patient_events import PatientEventGenerator, Rows
 
 #: type: (why, what to do, root cause)
-_TEXTS: dict[str, tuple[str, str, str]] = {
+TRIGGER_TEXTS: dict[str, tuple[str, str, str]] = {
     "prescription_opportunity": (
         "The patient meets the criteria and has no prescription yet",
         "Discuss eligibility at the next visit",
@@ -72,10 +72,10 @@ _ACQUISITION = (
     "competitive_threat",
     "reactivation",
 )
-_PRIORITIES = {"critical": 0.10, "high": 0.30, "medium": 0.40, "low": 0.20}
-_CHANNELS = ("email", "crm", "mobile", "portal", "rep_alert")
-_DELIVERIES = {"pending": 0.10, "delivered": 0.60, "viewed": 0.25, "failed": 0.05}
-_ANSWERS = {"pending": 0.30, "accepted": 0.40, "rejected": 0.20, "expired": 0.10}
+PRIORITIES = {"critical": 0.10, "high": 0.30, "medium": 0.40, "low": 0.20}
+CHANNELS = ("email", "crm", "mobile", "portal", "rep_alert")
+DELIVERIES = {"pending": 0.10, "delivered": 0.60, "viewed": 0.25, "failed": 0.05}
+ANSWERS = {"pending": 0.30, "accepted": 0.40, "rejected": 0.20, "expired": 0.10}
 _TRACKED = 0.4
 _SECONDS_A_DAY = 86_400
 _VERSIONS = ("v1.0", "v1.1", "v2.0")
@@ -112,17 +112,17 @@ class TriggerGenerator(PatientEventGenerator):
             "patient_id": patients.patient_id,
             "hcp_id": patients.hcp_id,
             "trigger_timestamp": self._timestamps(rng, rows),
-            "trigger_type": _column(kind, list(_TEXTS)),
-            "priority": picked(rng, size, list(_PRIORITIES), list(_PRIORITIES.values())),
+            "trigger_type": _column(kind, list(TRIGGER_TEXTS)),
+            "priority": picked(rng, size, list(PRIORITIES), list(PRIORITIES.values())),
             "confidence_score": rng.integers(500, 991, size=size) / 1000,
             "lead_time_days": lead,
             "expiration_date": iso_dates(rows.days + lead),
-            "delivery_channel": picked(rng, size, _CHANNELS, None),
+            "delivery_channel": picked(rng, size, CHANNELS, None),
         }
         columns |= _fate(rng, size)
         columns |= {
-            "trigger_reason": _column(kind, [text[0] for text in _TEXTS.values()]),
-            "recommended_action": _column(kind, [text[1] for text in _TEXTS.values()]),
+            "trigger_reason": _column(kind, [text[0] for text in TRIGGER_TEXTS.values()]),
+            "recommended_action": _column(kind, [text[1] for text in TRIGGER_TEXTS.values()]),
             "causal_chain": _chains(rng, kind),
             "supporting_evidence": _evidence(rng, size),
             "brand": patients.brand,
@@ -151,18 +151,18 @@ def _with_known_hcps(patients: LinkedPatients, hcps: Text) -> LinkedPatients:
 
 
 def _types(rng: np.random.Generator, initiated: Ints, linked: bool) -> Ints:
-    """Positions in `_TEXTS`; retention for treated patients, acquisition for the others."""
+    """Positions in `TRIGGER_TEXTS`; retention for treated patients, acquisition for the others."""
     if not linked:
-        return rng.integers(len(_TEXTS), size=len(initiated))
-    names = list(_TEXTS)
+        return rng.integers(len(TRIGGER_TEXTS), size=len(initiated))
+    names = list(TRIGGER_TEXTS)
     table = np.array([[names.index(n) for n in kinds] for kinds in (_ACQUISITION, _RETENTION)])
     return table[initiated, rng.integers(table.shape[1], size=len(initiated))]
 
 
 def _fate(rng: np.random.Generator, size: int) -> dict[str, Any]:
     """Delivery, answer and outcome, each possible only after the one before."""
-    delivery = picked(rng, size, list(_DELIVERIES), list(_DELIVERIES.values()))
-    answer = picked(rng, size, list(_ANSWERS), list(_ANSWERS.values()))
+    delivery = picked(rng, size, list(DELIVERIES), list(DELIVERIES.values()))
+    answer = picked(rng, size, list(ANSWERS), list(ANSWERS.values()))
     answer[(delivery != "delivered") & (delivery != "viewed")] = "pending"
     tracked = rng.random(size) < _TRACKED
     value: Floats = rng.beta(3, 2, size=size).round(3)
@@ -181,7 +181,7 @@ def _column(codes: Ints, texts: list[str]) -> Text:
 
 
 def _chains(rng: np.random.Generator, kind: Ints) -> Text:
-    causes = _column(kind, [text[2] for text in _TEXTS.values()])
+    causes = _column(kind, [text[2] for text in TRIGGER_TEXTS.values()])
     sure = (rng.integers(500, 991, size=len(kind)) / 1000).tolist()
     return objects([{"root_cause": c, "confidence": p} for c, p in zip(causes, sure, strict=True)])
 

@@ -15,13 +15,13 @@ _Counts = np.ndarray[Any, np.dtype[np.float64]]
 
 #: fewer values in a window say nothing about a distribution
 MIN_SAMPLES = 30
-_BINS = 10
+#: fewest and most bins; between them one for each ten values of the smaller sample
+_BINS = (3, 10)
+_PER_BIN = 10
 #: added to each count, so that an empty bin has a logarithm
 _SMOOTHING = 0.5
 #: a chi-square test needs this many expected values in each cell
 _MIN_EXPECTED = 5.0
-#: above this size the asymptotic Kolmogorov-Smirnov distribution is as good as the exact one
-_EXACT = 500
 _CRITICAL, _HIGH = 0.25, 0.20
 _WEIGHTS = {
     Severity.NONE: 0.0,
@@ -48,16 +48,16 @@ def corrected_psi(baseline: _Counts, current: _Counts) -> float:
     expected = (baseline + _SMOOTHING) / (n + bins * _SMOOTHING)
     actual = (current + _SMOOTHING) / (m + bins * _SMOOTHING)
     psi = float(((actual - expected) * np.log(actual / expected)).sum())
-    return max(0.0, psi - (bins - 1) * (1 / n + 1 / m))
+    return max(0.0, psi - float((bins - 1) * (1 / n + 1 / m)))
 
 
 def numeric_shift(baseline: Sample, current: Sample) -> Shift:
     """PSI over quantile bins with open ends; two-sample Kolmogorov-Smirnov test."""
     both = np.concatenate([baseline, current]).astype(float)
-    edges = np.unique(np.quantile(both, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    bins = int(np.clip(min(len(baseline), len(current)) // _PER_BIN, *_BINS))
+    edges = np.unique(np.quantile(both, np.linspace(0, 1, bins + 1)[1:-1]))
     psi = corrected_psi(_binned(baseline, edges), _binned(current, edges))
-    method = "exact" if max(len(baseline), len(current)) <= _EXACT else "asymp"
-    return Shift(psi, float(stats.ks_2samp(baseline, current, method=method).pvalue))
+    return Shift(psi, float(stats.ks_2samp(baseline, current, method="asymp").pvalue))
 
 
 def _binned(values: Sample, edges: _Counts) -> _Counts:
@@ -90,7 +90,7 @@ def _merged(counts: _Counts) -> _Counts:
     # the first column from which the rare ones before it, itself included, are enough
     last = int(np.argmax(running >= _MIN_EXPECTED)) if (running >= _MIN_EXPECTED).any() else -1
     if last == -1:
-        return counts.sum(axis=1, keepdims=True)
+        return np.atleast_2d(counts.sum(axis=1)).T
     last = max(last, int(np.flatnonzero(~alone).max()))
     rare = counts[:, : last + 1].sum(axis=1, keepdims=True)
     return np.hstack([rare, counts[:, last + 1 :]])

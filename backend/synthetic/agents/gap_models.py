@@ -68,7 +68,7 @@ class GapRequest(_Model):
             if segment not in SEGMENTS:
                 raise UnknownNameError("segment", segment, SEGMENTS)
         if self.time_period is not None:
-            parse_period(self.time_period, date.max)
+            parse_period(self.time_period, date(2000, 1, 1))
         for column, given in self.filters.items():
             if column not in FILTERS:
                 raise UnknownNameError("filter", column, FILTERS)

@@ -13,6 +13,7 @@ _QUARTER = re.compile(r"Q([1-4])_(\d{4})|(\d{4})-Q([1-4])")
 _RANGE = re.compile(r"(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})")
 _FORMS = "Q4_2024, 2024-Q4, YTD, MTD, current_quarter, YYYY-MM-DD_YYYY-MM-DD"
 _DAY = timedelta(days=1)
+_FIRST_YEAR = 1900
 
 
 class PeriodError(ValueError):
@@ -34,8 +35,9 @@ class Period:
         return (self.end - self.start).days + 1
 
     def prior(self) -> Period:
-        """As many days, just before."""
-        return Period(self.start - timedelta(days=self.days), self.start - _DAY)
+        """As many days, just before; fewer where the calendar begins."""
+        first = max(1, self.start.toordinal() - self.days)
+        return Period(date.fromordinal(first), self.start - _DAY)
 
     def __str__(self) -> str:
         return f"{self.start}_{self.end}"
@@ -55,28 +57,32 @@ def quarter_of(day: date) -> Period:
 
 def parse_period(text: str, anchor: date) -> Period:
     """The period that `text` names; relative names end with `anchor`. Raises PeriodError."""
-    relative = {
-        "YTD": anchor.replace(month=1, day=1),
-        "MTD": anchor.replace(day=1),
-        "CURRENT_QUARTER": quarter_of(anchor).start,
-    }
-    if text.upper() in relative:
-        return Period(relative[text.upper()], anchor)
+    word = text.upper()
+    if word == "YTD":
+        return Period(anchor.replace(month=1, day=1), anchor)
+    if word == "MTD":
+        return Period(anchor.replace(day=1), anchor)
+    if word == "CURRENT_QUARTER":
+        return Period(quarter_of(anchor).start, anchor)
+    return _absolute(text)
+
+
+def _absolute(text: str) -> Period:
     try:
         if found := _QUARTER.fullmatch(text):
             number, year = found.group(1, 2) if found.group(1) else found.group(4, 3)
-            return quarter(int(year), int(number))
-        if found := _RANGE.fullmatch(text):
-            return _range(text, *map(date.fromisoformat, found.groups()))
-    except ValueError as exc:
-        raise PeriodError(text, str(exc)) from exc
-    raise PeriodError(text)
-
-
-def _range(text: str, start: date, end: date) -> Period:
-    if start > end:
+            period = quarter(int(year), int(number))
+        elif found := _RANGE.fullmatch(text):
+            period = Period(*map(date.fromisoformat, found.groups()))
+        else:
+            raise PeriodError(text)
+    except (ValueError, OverflowError) as exc:
+        raise exc if isinstance(exc, PeriodError) else PeriodError(text, str(exc)) from exc
+    if period.start > period.end:
         raise PeriodError(text, "it ends before it starts")
-    return Period(start, end)
+    if period.start.year < _FIRST_YEAR:
+        raise PeriodError(text, f"it starts before {_FIRST_YEAR}")
+    return period
 
 
 def latest_complete_quarter(dates: Sequence[date]) -> Period | None:

@@ -95,9 +95,9 @@ def _step(size: float, middle: tuple[float, float], high: tuple[float, float]) -
 
 def payback_months(cost: float, revenue: float) -> int:
     """Whole months until the revenue of a year has paid the cost, within 1..24."""
-    if revenue <= 0:
+    if cost >= 2.0 * revenue:
         return 24
-    return max(1, min(24, int(cost / (revenue / 12.0))))
+    return max(1, int(cost / (revenue / 12.0)))
 
 
 def simulated_roi(gap_id: str, value: float, cost: float, rate: float) -> ConfidenceInterval:

@@ -208,9 +208,10 @@ def _report(results: Mapping[str, LoadResult], options: LoadOptions, say: TextIO
 
 
 def _table(results: Mapping[str, LoadResult], options: LoadOptions) -> Table:
-    table = Table("table", title="Dry run" if options.dry_run else None)
+    table = Table(title="Dry run" if options.dry_run else None, box=None, pad_edge=False)
+    table.add_column("table", no_wrap=True)
     for heading in ("rows", "loaded", "failed", "new", "changed", "unchanged", "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     figures = [_figures(result) for result in results.values()]
     for name, row in zip(results, figures, strict=True):
         table.add_row(name, *(f"{n:,}" for n in row), f"{results[name].duration_seconds:.2f}")

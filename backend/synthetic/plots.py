@@ -24,6 +24,7 @@ _COLOURS = {
     Severity.CRITICAL: "#a4133c",
 }
 _DPI = 120
+_SHORTEST_AXIS = 0.3
 
 
 def time_series_figure(
@@ -52,8 +53,8 @@ def time_series_figure(
 
 def _draw_series(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     days = [row["metric_date"] for row in rows]
-    axes.plot(days, [row["value"] for row in rows], color="#1f5fa8", label="value")
-    axes.plot(days, [row["target"] for row in rows], "--", color="#a4133c", label="target")
+    axes.plot(days, [row["value"] for row in rows], color="#1f5fa8", lw=1, label="value")
+    axes.plot(days, [row["target"] for row in rows], "--", color="#a4133c", lw=1, label="target")
     axes.tick_params(labelsize=7)
     axes.tick_params(axis="x", rotation=45)
     if not rows:
@@ -86,7 +87,9 @@ def drift_figure(report: DriftReport) -> Figure:
             va="center",
             fontsize=7,
         )
-    axes.margins(x=0.35)
+    # noise does not fill the chart, and the labels have room
+    longest = max(result.test_statistic or 0.0 for result in results)
+    axes.set_xlim(0, max(_SHORTEST_AXIS, 1.5 * longest))
     axes.set_xlabel("PSI, less what it is without drift")
     axes.set_title(report.drift_summary, fontsize=8, wrap=True)
     return figure

@@ -155,12 +155,14 @@ def _result(
 def _value_doubts(
     request: DriftRequest, features: Sequence[Feature], pairs: Mapping[str, Pair]
 ) -> list[str]:
-    doubts = []
-    for feature in features:
-        if request.brand and "brand" not in feature.entity_keys:
-            doubts.append(f"{feature.name} is not kept by brand: it has no values of one")
-        if unusable := pairs[feature.id].unusable:
-            doubts.append(f"{feature.name}: {unusable} values are not of its type, and left out")
+    unusable = {f.name: pairs[f.id].unusable for f in features if pairs[f.id].unusable}
+    doubts = [
+        f"{name}: {count} values are not of its type, and left out"
+        for name, count in unusable.items()
+    ]
+    others = [feature.name for feature in features if "brand" not in feature.entity_keys]
+    if request.brand and others:
+        doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
     return doubts
 
 

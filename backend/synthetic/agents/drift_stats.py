@@ -138,7 +138,7 @@ def drift_score(found: Sequence[Severity]) -> float | None:
 def drift_level(score: float) -> str:
     """The word for a score."""
     levels = ((0.8, "CRITICAL"), (0.6, "HIGH"), (0.4, "MODERATE"), (0.2, "LOW"))
-    return next((word for limit, word in levels if score >= limit), "NONE")
+    return next((word for limit, word in levels if score >= limit), "MINIMAL")
 
 
 class Drop(NamedTuple):

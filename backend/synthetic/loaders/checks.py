@@ -115,7 +115,8 @@ def _text_faults(
         return [(f"{name} is neither true nor false", _not_in(texts, ("True", "False")))]
     pattern = {Kind.UUID: _UUID, Kind.DATE: _DATE, Kind.TIMESTAMP: _MOMENT}.get(column.kind)
     if pattern is not None:
-        rules = [(f"{name} is no {column.kind.name.lower()}", ~_match(texts, pattern))]
+        fits = _match(texts, pattern) & (_is_date(texts) | (column.kind is Kind.UUID))
+        rules = [(f"{name} is no {column.kind.name.lower()}", ~fits)]
         # the coerced texts sort as their instants do
         limit = now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
         late = (texts > limit).to_numpy(dtype=bool) if column.past else np.zeros(len(texts), bool)
@@ -135,6 +136,11 @@ def _not_in(texts: pd.Series[Any], choices: tuple[str, ...]) -> _Mask:
 
 def _match(texts: pd.Series[Any], pattern: str) -> _Mask:
     return texts.str.fullmatch(pattern).to_numpy(dtype=bool)
+
+
+def _is_date(texts: pd.Series[Any]) -> _Mask:
+    parsed = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    return parsed.notna().to_numpy(dtype=bool)
 
 
 def _json_faults(values: pd.Series[Any], column: Column, given: _Mask) -> list[tuple[str, _Mask]]:

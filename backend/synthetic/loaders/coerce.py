@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -109,10 +110,17 @@ def _as_boolean(series: pd.Series[Any], _: Column) -> Objects:
 
 def _moments(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
     """Instants in UTC, NaT for what is none."""
-    if series.dtype.kind not in "MO" and not isinstance(series.dtype, pd.StringDtype):
-        series = series.astype(str)
+    if series.dtype.kind != "M":
+        series = pd.Series([_date_text(v) for v in series], dtype=object)
     parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+
+
+def _date_text(value: Any) -> str | None:
+    """A date or a text as ISO text; a number is neither."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str) else None
 
 
 def _as_moment(series: pd.Series[Any], _: Column) -> Objects:

@@ -234,7 +234,7 @@ def test_the_score_is_the_mean_weight() -> None:
         (0.6, "HIGH"),
         (0.4, "MODERATE"),
         (0.2, "LOW"),
-        (0.1, "NONE"),
+        (0.1, "MINIMAL"),
     ],
 )
 def test_the_word_for_a_score(score: float, word: str) -> None:
@@ -350,7 +350,7 @@ def test_a_brand_narrows_the_values_and_says_which_features_have_none() -> None:
     report = detect([by_brand, by_patient], values, brand="Kisqali")
     assert report.features_with_drift == []
     assert [r.status for r in report.results] == ["insufficient_data", "checked"]
-    assert "severity is not kept by brand: it has no values of one" in report.warnings
+    assert "not kept by brand, so without values of one: severity" in report.warnings
 
 
 def test_the_threshold_of_the_feature_or_of_the_request() -> None:

@@ -16,6 +16,12 @@ import pandas as pd
 
 from backend.synthetic.loaders.tables import RENAMES, Column, Kind, Table
 
+#: values that JSON cannot take as they are
+_COMPOUND = (dict, list, tuple, np.ndarray, np.generic)
+
+#: also 1 and 0, which are equal to them
+_BOOLEANS = {True: True, False: False, "true": True, "false": False}
+
 #: a one-dimensional array of Python objects
 Objects = np.ndarray[Any, np.dtype[np.object_]]
 
@@ -60,7 +66,7 @@ def _plain(series: pd.Series[Any]) -> Objects:
         numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         empty = empty | np.isinf(numbers)
     values[empty] = None
-    return _objects([v.item() if isinstance(v, np.generic) else v for v in values])
+    return _objects([_clean(v) if isinstance(v, _COMPOUND) else v for v in values])
 
 
 def _objects(values: list[Any]) -> Objects:
@@ -104,8 +110,8 @@ def _as_float(series: pd.Series[Any], _: Column) -> Objects:
 
 
 def _as_boolean(series: pd.Series[Any], _: Column) -> Objects:
-    words = series.astype(object).map({True: True, False: False, "true": True, "false": False})
-    return _where(words.notna().to_numpy(), words.tolist())
+    plain = _plain(series)
+    return _objects([_BOOLEANS.get(v) if isinstance(v, str | float | int) else None for v in plain])
 
 
 def _moments(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
@@ -135,7 +141,7 @@ def _as_date(series: pd.Series[Any], _: Column) -> Objects:
 
 
 def _as_json(series: pd.Series[Any], _: Column) -> Objects:
-    return _objects([_clean(value) for value in _plain(series)])
+    return _plain(series)
 
 
 def _clean(value: Any) -> Any:

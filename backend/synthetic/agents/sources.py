@@ -15,6 +15,7 @@ from backend.errors import TargetError
 from backend.postgres import EmbeddedTarget, parse_url, target_fault
 
 if TYPE_CHECKING:
+    import httpx
     from psycopg import AsyncConnection
     from psycopg.sql import Composable, Composed
     from supabase import AsyncClient
@@ -25,6 +26,8 @@ Record = dict[str, Any]
 READER_ROLE = "authenticated"
 #: Supabase gives no more rows than this at once by default
 _PAGE = 1000
+#: seconds for one request
+_TIMEOUT = 60.0
 
 
 class Op(StrEnum):
@@ -164,6 +167,7 @@ class SupabaseSource:
         self._url = url
         self._key = key
         self._client: AsyncClient | None = None
+        self._http: httpx.AsyncClient
 
     async def fetch(self, query: Query) -> list[Record]:
         rows: list[Record] = []
@@ -180,7 +184,7 @@ class SupabaseSource:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.postgrest.aclose()
+            await self._http.aclose()
             self._client = None
 
     async def _ask(self, query: Query, page: tuple[int, int]) -> Any:
@@ -210,9 +214,12 @@ class SupabaseSource:
 
     async def _open(self) -> AsyncClient:
         if self._client is None:
-            from supabase import acreate_client
+            import httpx
+            from supabase import AsyncClientOptions, acreate_client
 
-            self._client = await acreate_client(self._url, self._key)
+            self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=True)
+            options = AsyncClientOptions(httpx_client=self._http)
+            self._client = await acreate_client(self._url, self._key, options)
         return self._client
 
 

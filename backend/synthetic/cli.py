@@ -136,8 +136,12 @@ def plot_series(
     brand: Annotated[
         list[str] | None, typer.Option(help="A brand; may be repeated. Default: all.")
     ] = None,
-    start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
-    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day to draw.")
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day to draw.")
+    ] = None,
     target: Target = None,
     root: Root = None,
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +14,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from backend.errors import TargetError
@@ -291,3 +295,38 @@ def test_help_of_the_command_is_quick_too() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# -- the document
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "synthetic-agents.md"
+
+
+def test_the_document_has_the_requests_that_are_answered() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert f"http://localhost:8000{GAPS} \\\n" in text
+    assert f"http://localhost:8000{DRIFT} \\\n" in text
+    assert f"-d '{json.dumps(GAP_BODY)}'" in text
+    assert f"-d '{json.dumps(DRIFT_BODY)}'" in text
+
+
+def test_commands_and_options_of_the_document_exist() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    lines = re.findall(r"orchestrate-synthetic ([a-z][^`\n#]*)", text)
+    assert len(lines) > 6
+    for line in lines:
+        words = line.split()
+        path = words[:2] if words[0] == "plot" else words[:1]
+        shown = run(*path, "--help").output
+        for word in words:
+            assert not word.startswith("--") or word in shown, line
+
+
+def test_every_option_has_help() -> None:
+    group = get_command(command)
+    assert isinstance(group, TyperGroup)
+    found = [*group.commands.values(), *group.commands["plot"].commands.values()]  # type: ignore[attr-defined]
+    assert len(found) == 7
+    for item in found:
+        assert item.help
+        assert [p.name for p in item.params if not getattr(p, "help", None)] == []

@@ -186,7 +186,7 @@ class _Column:
             return
         column = self.df[name]
         if self.rule.required:
-            yield from self._broken(column.isna(), "null_value", "must not be null")
+            yield from self._broken(column, column.isna(), "null_value", "must not be null")
         present = column.dropna()
         yield from self._values(present)
         if self.rule.is_number:
@@ -198,17 +198,17 @@ class _Column:
         if self.rule.values is not None:
             allowed = [member.value for member in self.rule.values]
             text = f"must be one of {', '.join(allowed)}"
-            yield from self._broken(~present.isin(allowed), "invalid_enum", text)
+            yield from self._broken(present, ~present.isin(allowed), "invalid_enum", text)
 
     def _bounds(self, present: pd.Series) -> Iterator[SchemaValidationError]:
         numbers = pd.to_numeric(present, errors="coerce")
-        yield from self._broken(numbers.isna(), "null_value", "must be a number")
+        yield from self._broken(present, numbers.isna(), "null_value", "must be a number")
         if self.rule.low is not None:
             text = f"must be at least {self.rule.low}"
-            yield from self._broken(numbers < self.rule.low, "below_min", text)
+            yield from self._broken(present, numbers < self.rule.low, "below_min", text)
         if self.rule.high is not None:
             text = f"must be at most {self.rule.high}"
-            yield from self._broken(numbers > self.rule.high, "above_max", text)
+            yield from self._broken(present, numbers > self.rule.high, "above_max", text)
 
     def _keys(
         self, present: pd.Series, references: Mapping[str, pd.DataFrame]
@@ -217,19 +217,21 @@ class _Column:
         table, column = self.rule.references
         if table in references and column in references[table]:
             known = present.isin(references[table][column])
-            yield from self._broken(~known, "orphan_fk", f"must occur in {table}.{column}")
+            yield from self._broken(present, ~known, "orphan_fk", f"must occur in {table}.{column}")
 
-    def _broken(self, rows: pd.Series, kind: str, text: str) -> Iterator[SchemaValidationError]:
-        """One error if any row is marked. `rows` has the index of the rows looked at."""
+    def _broken(
+        self, column: pd.Series, rows: pd.Series, kind: str, text: str
+    ) -> Iterator[SchemaValidationError]:
+        """One error if any row of the column is marked."""
         marked: npt.NDArray[np.bool_] = rows.to_numpy(dtype=np.bool_, na_value=False)
         if not marked.any():
             return
-        index = rows.index[marked]
+        shown = column[marked].head(_SHOWN)
         yield SchemaValidationError(
             self.table,
             self.rule.name,
             kind,
-            f"{self.rule.name} {text}: {len(index)} rows break this",
-            row_indices=index[:_SHOWN].tolist(),
-            sample_values=self.df.loc[index[:_SHOWN], self.rule.name].tolist(),
+            f"{self.rule.name} {text}: {int(marked.sum())} rows break this",
+            row_indices=shown.index.tolist(),
+            sample_values=shown.tolist(),
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -18,8 +20,10 @@ from backend.synthetic.agents import (
     GapAnalyzer,
     GapRequest,
     Source,
+    open_source,
 )
 from backend.synthetic.agents.names import UnknownNameError
+from backend.targets import choose_target
 
 #: makes the source that the application reads from while it runs
 OpenSource = Callable[[], Source]
@@ -27,7 +31,7 @@ OpenSource = Callable[[], Source]
 _router = APIRouter(prefix="/api")
 
 
-def create_app(open_source: OpenSource) -> FastAPI:
+def create_app(opened: OpenSource) -> FastAPI:
     """The application. It opens its source when it starts and closes it when it stops.
 
     A request that names something unknown is answered by 422 naming what is known, a database that
@@ -35,16 +39,25 @@ def create_app(open_source: OpenSource) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.source = source = open_source()
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        api.state.source = source = opened()
         yield
         await source.close()
 
-    app = FastAPI(title="Orchestrate: agents on synthetic data", lifespan=lifespan)
-    app.add_exception_handler(UnknownNameError, _unprocessable)
-    app.add_exception_handler(BackendError, _unavailable)
-    app.include_router(_router)
-    return app
+    api = FastAPI(title="Orchestrate: agents on synthetic data", lifespan=lifespan)
+    api.add_exception_handler(UnknownNameError, _unprocessable)
+    api.add_exception_handler(BackendError, _unavailable)
+    api.include_router(_router)
+    return api
+
+
+def environment_source() -> Source:
+    """The source that the environment names, or the embedded server of the current folder.
+
+    Raises TargetError where a variable is missing.
+    """
+    root = Path(os.environ.get("ORCHESTRATE_ROOT") or Path.cwd())
+    return open_source(choose_target(None, os.environ, root), os.environ)
 
 
 def _source(request: Request) -> Source:
@@ -80,3 +93,7 @@ async def _unprocessable(_request: Request, error: Exception) -> JSONResponse:
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
     detail = error.message if isinstance(error, BackendError) else str(error)
     return JSONResponse({"status": "error", "detail": detail}, status_code=503)
+
+
+#: for servers that take an application by name: `uvicorn backend.synthetic.api:app`
+app = create_app(environment_source)

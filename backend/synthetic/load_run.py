@@ -61,6 +61,9 @@ def run_load(options: LoadOptions) -> int:
     except BackendError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; run it again, rows are matched by key", file=sys.stderr)
+        return 130
     if results is None:
         return 1
     _report(results, options, say)
@@ -161,6 +164,11 @@ def _valid(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame], options: L
     passed = all(result.is_valid for result in results.values())
     if options.verbose or not passed:
         print(get_combined_summary(results), file=sys.stderr)
+    for name, result in results.items():
+        if result.pandera_errors is not None:
+            cases = result.pandera_errors.failure_cases.head(_SHOWN_ERRORS)
+            for column, check, case in cases[["column", "check", "failure_case"]].to_numpy():
+                print(f"invalid: {name}.{column}: {case!r} fails {check}", file=sys.stderr)
     return passed
 
 

@@ -42,6 +42,7 @@ from backend.synthetic.loaders import (
     BatchLoader,
     LoaderConfig,
     LoadResult,
+    postgres_store,
 )
 from backend.synthetic.loaders.postgres_store import PostgresStore
 from backend.synthetic.loaders.tables import TABLES
@@ -334,6 +335,25 @@ def test_a_lost_connection_is_made_again_and_nothing_is_lost(
     results = BatchLoader(config).load_all(tiny, row_callback=kill)
     assert killed
     assert all(result.success_rate == 1.0 for result in results.values())
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_a_table_costs_nothing(
+    empty: EmbeddedTarget, tiny: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge, cuts = postgres_store._merge, [3]
+
+    def cut(connection: Any, *words: Any) -> Any:
+        cuts[0] -= 1
+        if cuts[0] == 0:
+            with psycopg.connect(empty.uri("postgres"), autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        return merge(connection, *words)
+
+    monkeypatch.setattr(postgres_store, "_merge", cut)
+    results = load(empty, tiny, retry_delay_seconds=0.01)
+    assert cuts[0] < 0
+    assert all(result.success_rate == 1.0 for result in results.values())
+    assert counts(empty) == {name: len(tiny[name]) for name in LOADING_ORDER}
 
 
 def test_a_bad_row_is_not_tried_again(

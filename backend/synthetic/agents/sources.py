@@ -132,20 +132,28 @@ class PostgresSource:
 
     async def _open(self) -> AsyncConnection[Any]:
         from psycopg import AsyncConnection
-        from psycopg.sql import SQL, Identifier
 
         if self._connection is None or self._connection.closed:
             connection = await AsyncConnection.connect(
                 self._dsn, autocommit=True, connect_timeout=10, application_name="orchestrate"
             )
-            await connection.execute("SET default_transaction_read_only = on")
-            await connection.execute(SQL("SET ROLE {}").format(Identifier(READER_ROLE)))
-            claims = json.dumps({"role": READER_ROLE})
-            await connection.execute(
-                "SELECT set_config('request.jwt.claims', %s, false)", (claims,)
-            )
+            try:
+                await _limit(connection)
+            except BaseException:
+                await connection.close()
+                raise
             self._connection = connection
         return self._connection
+
+
+async def _limit(connection: AsyncConnection[Any]) -> None:
+    """Leave the connection no more than the right to read."""
+    from psycopg.sql import SQL, Identifier
+
+    await connection.execute("SET default_transaction_read_only = on")
+    await connection.execute(SQL("SET ROLE {}").format(Identifier(READER_ROLE)))
+    claims = json.dumps({"role": READER_ROLE})
+    await connection.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims,))
 
 
 class EmbeddedSource(PostgresSource):

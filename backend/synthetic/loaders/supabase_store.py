@@ -76,11 +76,19 @@ class SupabaseStore:
 
     def _send(self, table: Table, rows: Sequence[_Row], progress: Progress) -> dict[int, str]:
         """Upsert in batches; position and reason of each row that is refused."""
+        from postgrest.types import ReturnMethod
+
         conflict = ",".join(table.key)
 
         def attempt(low: int, high: int) -> None:
             body = [dict(row) for row in rows[low:high]]
-            self._ask(lambda c: c.table(table.name).upsert(body, on_conflict=conflict).execute())
+            self._ask(
+                lambda c: (
+                    c.table(table.name)
+                    .upsert(body, on_conflict=conflict, returning=ReturnMethod.minimal)
+                    .execute()
+                )
+            )
 
         refused: dict[int, str] = {}
         for start in range(0, len(rows), self._batch):

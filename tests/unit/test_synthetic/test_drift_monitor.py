@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
 from backend.errors import TargetError
 from backend.synthetic.agents import DriftMonitor, DriftReport, DriftRequest
-from backend.synthetic.agents.drift_models import Severity
+from backend.synthetic.agents.drift_models import DriftResult, Severity
 from backend.synthetic.agents.drift_stats import (
     accuracy_drop,
     accuracy_severity,
@@ -33,6 +33,8 @@ from backend.synthetic.agents.drift_stats import (
 from backend.synthetic.agents.names import UnknownNameError
 from backend.synthetic.agents.sources import Query, Record
 from backend.synthetic.agents.windows import Windows, as_utc
+from backend.synthetic.generators import FeatureStoreSeeder, FeatureValueGenerator, GeneratorConfig
+from backend.synthetic.generators.feature_value_generator import PlantedDrift
 from tests.memory_source import END, MemorySource, feature_row, two_windows
 
 SEEDS = 200
@@ -60,6 +62,7 @@ def test_a_time_window_outside_1d_to_365d_is_refused(text: str) -> None:
         DriftRequest(features=None, time_window=text)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 365))
 def test_every_number_of_days_up_to_a_year_is_a_window(days: int) -> None:
     assert DriftRequest(features=None, time_window=f"{days}d").days == days
@@ -151,12 +154,14 @@ def test_a_category_that_is_new_is_found() -> None:
     assert found.p_value < 0.001
 
 
+@settings(deadline=None)
 @given(arrays.arrays(float, st.integers(30, 80), elements=FINITE))
 def test_a_sample_has_not_drifted_from_itself(values: Any) -> None:
     psi, p_value = numeric_shift(values, values)
     assert (psi, p_value) == (0.0, pytest.approx(1.0))
 
 
+@settings(deadline=None)
 @given(
     arrays.arrays(float, st.integers(30, 80), elements=FINITE),
     arrays.arrays(float, st.integers(30, 80), elements=FINITE),
@@ -168,6 +173,7 @@ def test_any_numbers_give_a_psi_and_a_p_value(before: Any, after: Any) -> None:
     assert 0 <= p_value <= 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=3), min_size=30, max_size=60),
     st.lists(st.text(max_size=3), min_size=30, max_size=60),
@@ -384,6 +390,57 @@ def test_no_connection_is_an_error_and_no_made_up_data() -> None:
 
     with pytest.raises(TargetError, match="nobody answers"):
         asyncio.run(DriftMonitor(Broken()).detect(DriftRequest(features=None, time_window="7d")))
+
+
+# -- drift that the generator plants
+
+
+def generated(seed: int, size: int, drift: PlantedDrift | None = None) -> dict[str, DriftResult]:
+    """The results for all features of a generated store."""
+    config = GeneratorConfig(seed=seed, n_records=size, end_date=END.date())
+    _, features = FeatureStoreSeeder(config).seed()
+    source = FeatureValueGenerator(config, features, as_of=END.replace(tzinfo=None), drift=drift)
+    values = source.generate()
+    rows = [
+        {
+            "id": id_,
+            "feature_id": feature,
+            "value": value,
+            "entity_values": entity,
+            "event_timestamp": as_utc(datetime.fromisoformat(time)),
+        }
+        for id_, feature, value, entity, time in values[
+            ["id", "feature_id", "value", "entity_values", "event_timestamp"]
+        ].itertuples(index=False, name=None)
+    ]
+    report = detect(features.to_dict("records"), rows)
+    assert len(report.results) == 15
+    return {result.feature: result for result in report.results}
+
+
+def planted(feature: str, shift_: float) -> PlantedDrift:
+    return PlantedDrift(feature, END.replace(tzinfo=None) - timedelta(days=7), shift_)
+
+
+@pytest.mark.parametrize("size", [5_000, 50_000])
+def test_generated_data_without_drift_raise_no_alarm(size: int) -> None:
+    found = [r for seed in range(3) for r in generated(seed, size).values()]
+    assert sum(r.drift_detected for r in found) <= 0.05 * len(found)
+    assert {r.status for r in found} == {"checked"}
+
+
+@pytest.mark.parametrize(
+    ("size", "feature", "shift_"),
+    [
+        (50_000, "engagement_score", 0.5),
+        (50_000, "insurance_tier", 0.4),
+        (50_000, "academic_flag", 0.4),
+        (5_000, "engagement_score", 1.5),
+    ],
+)
+def test_a_planted_drift_is_found_in_generated_data(size: int, feature: str, shift_: float) -> None:
+    found = generated(42, size, planted(feature, shift_))
+    assert [name for name, result in found.items() if result.drift_detected] == [feature]
 
 
 # -- models

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -106,6 +106,7 @@ def test_a_period_does_not_end_before_it_starts() -> None:
         parse_period("2024-02-01_2024-01-01", date(2024, 1, 1))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), DAYS)
 def test_text_of_any_kind_is_a_period_or_refused(text: str, anchor: date) -> None:
     try:
@@ -115,6 +116,7 @@ def test_text_of_any_kind_is_a_period_or_refused(text: str, anchor: date) -> Non
     assert period.start <= period.end
 
 
+@settings(deadline=None)
 @given(DAYS, DAYS)
 def test_the_prior_period_is_as_long_and_ends_the_day_before(one: date, other: date) -> None:
     period = Period(min(one, other), max(one, other))
@@ -123,6 +125,7 @@ def test_the_prior_period_is_as_long_and_ends_the_day_before(one: date, other: d
     assert prior.end + timedelta(days=1) == period.start
 
 
+@settings(deadline=None)
 @given(DAYS)
 def test_a_day_lies_in_its_quarter_of_90_to_92_days(day: date) -> None:
     found = quarter_of(day)
@@ -327,6 +330,7 @@ def test_the_interval_is_the_same_at_every_run_and_differs_by_gap() -> None:
     assert first.lower_bound < first.median < first.upper_bound
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(METRICS)),
     st.floats(0, 1e6),

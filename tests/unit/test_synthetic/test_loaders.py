@@ -237,6 +237,7 @@ def test_typed_columns_are_coerced_too() -> None:
     assert list(found.columns) == TABLE_COLUMNS["patient_journeys"]
 
 
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -250,7 +251,6 @@ def test_typed_columns_are_coerced_too() -> None:
         [(t.name, c.name) for t in TABLES.values() for c in t.columns]
     ),
 )  # fmt: skip
-@settings(max_examples=300)
 def test_any_value_in_any_column_is_coerced_and_checked_without_an_error(
     values: list[Any], place: tuple[str, str]
 ) -> None:
@@ -333,6 +333,7 @@ def test_repeated_keys_are_found_also_in_json_and_never_by_null() -> None:
 # -- bisecting
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.sets(st.integers(0, 299), max_size=12))
 def test_bad_rows_cost_exactly_themselves(size: int, wanted: set[int]) -> None:
     bad = {row for row in wanted if row < size}

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.synthetic.loaders import (
@@ -59,6 +59,7 @@ def test_one_value_has_no_spread_and_an_empty_column_no_share() -> None:
     assert (empty.null_percentage, empty.sample_values) == (0.0, [])
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1))
 def test_shares_and_bounds_hold_for_any_numbers(values: list[float | None]) -> None:
     stats = get_column_stats(pd.DataFrame({"a": pd.Series(values, dtype=float)}), "a")

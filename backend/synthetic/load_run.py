@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
+from pandera.errors import SchemaErrors
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -165,11 +166,17 @@ def _valid(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame], options: L
     if options.verbose or not passed:
         print(get_combined_summary(results), file=sys.stderr)
     for name, result in results.items():
-        if result.pandera_errors is not None:
-            cases = result.pandera_errors.failure_cases.head(_SHOWN_ERRORS)
-            for column, check, case in cases[["column", "check", "failure_case"]].to_numpy():
-                print(f"invalid: {name}.{column}: {case!r} fails {check}", file=sys.stderr)
+        for line in _faults(result.pandera_errors):
+            print(f"invalid: {name}{line}", file=sys.stderr)
     return passed
+
+
+def _faults(errors: Exception | None) -> list[str]:
+    """The first values that break a rule of their schema."""
+    if isinstance(errors, SchemaErrors):
+        cases = errors.failure_cases[["column", "check", "failure_case"]].head(_SHOWN_ERRORS)
+        return [f".{column}: {case!r} fails {check}" for column, check, case in cases.to_numpy()]
+    return [] if errors is None else [f": {errors}"]
 
 
 def _loaded(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame]) -> dict[str, LoadResult]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from backend.synthetic.generators.base import GeneratorConfig, SeriesGenerator
 from backend.synthetic.generators.dates import Text
-from backend.synthetic.generators.draws import Floats, Ints, frame_of, objects
+from backend.synthetic.generators.draws import Floats, Ints, collector_paused, frame_of, objects
 from backend.synthetic.generators.event_times import event_times, freshness_codes, microseconds
 from backend.synthetic.generators.feature_catalogue import FEATURES, Feature, ValueType
 from backend.synthetic.generators.feature_entities import Entities, Pools
@@ -144,6 +144,7 @@ class FeatureValueGenerator(SeriesGenerator):
     def _reference(self) -> int:
         return microseconds(self._as_of if self._as_of is not None else datetime.now())
 
+    @collector_paused()
     def _rows(self, series: list[_Series]) -> pd.DataFrame:
         return frame_of(
             {

@@ -13,6 +13,7 @@ from backend.synthetic.generators.dates import Text, day_number, iso_dates
 from backend.synthetic.generators.draws import (
     Floats,
     Ints,
+    collector_paused,
     frame_of,
     numbered,
     objects,
@@ -102,6 +103,7 @@ class TriggerGenerator(PatientEventGenerator):
     def entity_type(self) -> str:
         return "triggers"
 
+    @collector_paused()
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng
         size, patients = len(rows), rows.patients

@@ -169,6 +169,12 @@ def test_frames_are_the_same_in_every_process() -> None:
     assert outputs == [here, here]
 
 
+def test_the_command_line_loads_nothing_of_it() -> None:
+    heavy = "{'pandas', 'scipy', 'statsmodels', 'pandera', 'backend.synthetic'}"
+    script = f"import sys, orchestrator.cli; sys.exit(bool({heavy} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 def test_a_result_tells_rows_time_and_settings() -> None:
     result = HCPGenerator(config(50, brand=Brand.KISQALI)).generate_with_result()
     assert (result.is_valid, result.n_records, result.entity_type) == (True, 50, "hcp_profiles")

@@ -41,9 +41,9 @@ class DriftRequest(_Model):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     #: names; null is every feature that is stored
-    features: Annotated[list[str], Field(min_length=1)] | None
+    features: Annotated[list[str], Field(min_length=1)] | None = None
     #: `<N>d`, N days from 1 to 365: the length of the current window and of the baseline before it
-    time_window: Annotated[str, Field(pattern=r"^[0-9]+d$", max_length=8)]
+    time_window: Annotated[str, Field(pattern=r"^[0-9]+d$", max_length=8)] = "7d"
     #: version of the model whose predictions are checked too
     model_id: str | None = None
     brand: str | None = None

@@ -142,8 +142,9 @@ def test_the_drift_monitor_answers_the_plans_request() -> None:
     assert {"overall_drift_score", "features_checked", "drift_summary", "timestamp"} <= keys(answer)
 
 
-def test_null_features_are_all_features() -> None:
-    body = post(DRIFT, {"features": None, "time_window": "7d"}).json()
+@pytest.mark.parametrize("asked", [{"features": None, "time_window": "7d"}, {}])
+def test_no_features_are_all_features(asked: dict[str, Any]) -> None:
+    body = post(DRIFT, asked).json()
     assert [r["feature"] for r in body["results"]] == ["disease_severity", "engagement_score"]
     assert body["results"][0]["status"] == "insufficient_data"
 
@@ -158,7 +159,7 @@ def test_null_features_are_all_features() -> None:
         (DRIFT, {**DRIFT_BODY, "features": ["nothing"]}, "disease_severity, engagement_score"),
         (DRIFT, {**DRIFT_BODY, "time_window": "0d"}, "1d to 365d"),
         (DRIFT, {**DRIFT_BODY, "time_window": "week"}, "time_window"),
-        (DRIFT, {"time_window": "7d"}, "features"),
+        (DRIFT, {**DRIFT_BODY, "feature": "x"}, "Extra inputs"),
     ],
 )
 def test_what_is_not_understood_is_a_422_that_says_what_is(

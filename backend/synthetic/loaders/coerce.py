@@ -19,6 +19,9 @@ from backend.synthetic.loaders.tables import RENAMES, Column, Kind, Table
 #: values that JSON cannot take as they are
 _COMPOUND = (dict, list, tuple, np.ndarray, np.generic)
 
+#: no DECIMAL column holds more, and larger numbers cannot be rounded
+_LARGEST = 1e15
+
 #: also 1 and 0, which are equal to them
 _BOOLEANS = {True: True, False: False, "true": True, "false": False}
 
@@ -101,7 +104,8 @@ def _as_integer(series: pd.Series[Any], _: Column) -> Objects:
 
 def _as_decimal(series: pd.Series[Any], column: Column) -> Objects:
     numbers = _numbers(series)
-    return _where(~np.isnan(numbers), np.round(numbers, column.scale).tolist())
+    fits = np.abs(numbers) < _LARGEST
+    return _where(fits, np.round(np.where(fits, numbers, 0.0), column.scale).tolist())
 
 
 def _as_float(series: pd.Series[Any], _: Column) -> Objects:

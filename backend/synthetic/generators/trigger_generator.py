@@ -84,7 +84,10 @@ _SOURCES = ("claims", "ehr", "crm", "lab")
 
 
 class TriggerGenerator(PatientEventGenerator):
-    """Rows of triggers, linked if both frames are given; `hcp_df` then says which HCPs exist."""
+    """Rows of triggers, of the patients and HCPs that are given, else of invented ones.
+
+    Only with both frames do timestamps have a time of day and types depend on treatment.
+    """
 
     def __init__(
         self,
@@ -93,9 +96,9 @@ class TriggerGenerator(PatientEventGenerator):
         hcp_df: pd.DataFrame | None = None,
     ) -> None:
         """Raises ValueError where hcp_df has no hcp_id."""
-        both = patient_df is not None and hcp_df is not None
-        super().__init__(config, patient_df if both else None)
-        if hcp_df is not None and both:
+        super().__init__(config, patient_df)
+        self._both = patient_df is not None and hcp_df is not None
+        if hcp_df is not None:
             required(hcp_df, "hcp_df", ("hcp_id",))
             self._patients = _with_known_hcps(self._patients, objects(hcp_df["hcp_id"].tolist()))
 
@@ -107,7 +110,7 @@ class TriggerGenerator(PatientEventGenerator):
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng
         size, patients = len(rows), rows.patients
-        kind = _types(rng, patients.initiated, self._linked)
+        kind = _types(rng, patients.initiated, self._both)
         lead = rng.integers(3, 30, size=size)
         columns: dict[str, Any] = {
             "trigger_id": numbered("trg", self._numbers(batch, rows)),
@@ -133,8 +136,8 @@ class TriggerGenerator(PatientEventGenerator):
         return frame_of(columns)
 
     def _timestamps(self, rng: np.random.Generator, rows: Rows) -> Text:
-        """Text with the time of day if linked, else the date; never after midnight of the end."""
-        if not self._linked:
+        """The date, with both frames a time of day too; never after midnight of the end date."""
+        if not self._both:
             return iso_dates(rows.days)
         seconds = rng.integers(_SECONDS_A_DAY, size=len(rows))
         seconds[rows.days == day_number(self.config.end_date)] = 0

@@ -293,3 +293,15 @@ def test_a_trigger_names_only_hcps_that_exist(patients: pd.DataFrame) -> None:
     df = TriggerGenerator(config(300), patients, few).generate()
     assert set(df["hcp_id"]) == {"hcp_00001", "hcp_00002"}
     assert TriggerGenerator(config(300), patients, few.iloc[:0]).generate().empty
+
+
+def test_a_trigger_with_patients_alone_keeps_their_split(patients: pd.DataFrame) -> None:
+    df = TriggerGenerator(config(300), patients).generate()
+    expected = patients.set_index("patient_id")["data_split"].loc[df["patient_id"]]
+    assert (df["data_split"].to_numpy() == expected.to_numpy()).all()
+    assert df["trigger_timestamp"].str.len().eq(10).all()
+
+
+def test_a_trigger_with_hcps_alone_names_them(hcps: pd.DataFrame) -> None:
+    df = TriggerGenerator(config(300), hcp_df=hcps.head(5)).generate()
+    assert set(df["hcp_id"]) == set(hcps["hcp_id"].head(5))

@@ -77,12 +77,14 @@ class BaseGenerator(ABC):
         """The table that the rows belong to."""
 
     @abstractmethod
-    def _frame(self, batch: Batch) -> pd.DataFrame:
-        """The rows of one batch."""
-
     def generate(self) -> pd.DataFrame:
-        """A frame of `n_records` rows."""
-        return next(self._batches([self.config.n_records]))
+        """A frame of the table's rows."""
+
+    def generate_batched(self) -> Iterator[pd.DataFrame]:
+        """ceil(n_records / batch_size) frames, the last one with the rest."""
+        df = self.generate()
+        for start in range(0, self.config.n_records, self.config.batch_size):
+            yield df.iloc[start : start + self.config.batch_size].reset_index(drop=True)
 
     def generate_with_result(self) -> GenerationResult:
         """The frame of `generate()` with its time and settings."""
@@ -97,6 +99,30 @@ class BaseGenerator(ABC):
             "dgp_type": DGPType(self.config.dgp_type).value if self.config.dgp_type else None,
         }
         return GenerationResult(df, self.entity_type, len(df), seconds, metadata)
+
+    def _seed(self, *purpose: int) -> np.random.SeedSequence:
+        """A root of random streams of this kind of rows; another purpose has another root."""
+        kind = zlib.crc32(self.entity_type.encode())
+        return np.random.SeedSequence((self.config.seed, kind, *purpose))
+
+    def _check(self) -> None:
+        config = self.config
+        if config.n_records < 0 or config.batch_size < 1:
+            raise ValueError("n_records must not be negative, batch_size at least 1")
+        if config.end_date < config.start_date:
+            raise ValueError(f"end_date {config.end_date} lies before {config.start_date}")
+
+
+class RowGenerator(BaseGenerator):
+    """A generator of single rows: each batch is drawn by itself."""
+
+    @abstractmethod
+    def _frame(self, batch: Batch) -> pd.DataFrame:
+        """The rows of one batch."""
+
+    def generate(self) -> pd.DataFrame:
+        """A frame of `n_records` rows."""
+        return next(self._batches([self.config.n_records]))
 
     def generate_batched(self) -> Iterator[pd.DataFrame]:
         """ceil(n_records / batch_size) frames, one at a time; row ids go on from each to the next.
@@ -115,11 +141,6 @@ class BaseGenerator(ABC):
             yield self._frame(Batch(size, offset, np.random.default_rng(values), days, cutoffs))
             offset += size
 
-    def _seed(self, *purpose: int) -> np.random.SeedSequence:
-        """A root of random streams of this kind of rows; another purpose has another root."""
-        kind = zlib.crc32(self.entity_type.encode())
-        return np.random.SeedSequence((self.config.seed, kind, *purpose))
-
     def _cutoffs(self, seeds: Sequence[np.random.SeedSequence], sizes: Sequence[int]) -> Cutoffs:
         """The split rule over the days of all batches: dates are drawn twice, and never kept."""
         seen = [np.unique(self._draw_days(s, n)) for s, n in zip(seeds, sizes, strict=True)]
@@ -128,13 +149,6 @@ class BaseGenerator(ABC):
     def _draw_days(self, seed: np.random.SeedSequence, size: int) -> Days:
         low, high = day_number(self.config.start_date), day_number(self.config.end_date)
         return np.random.default_rng(seed).integers(low, high + 1, size=size)
-
-    def _check(self) -> None:
-        config = self.config
-        if config.n_records < 0 or config.batch_size < 1:
-            raise ValueError("n_records must not be negative, batch_size at least 1")
-        if config.end_date < config.start_date:
-            raise ValueError(f"end_date {config.end_date} lies before {config.start_date}")
 
 
 class SeriesGenerator(BaseGenerator):
@@ -156,6 +170,3 @@ class SeriesGenerator(BaseGenerator):
         parts = -(-self.config.n_records // self.config.batch_size)
         if parts:
             yield from self._slices(parts)
-
-    def _frame(self, batch: Batch) -> pd.DataFrame:
-        raise NotImplementedError("a series is cut by _slices")

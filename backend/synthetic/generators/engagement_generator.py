@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from backend.synthetic.config import BRANDS
-from backend.synthetic.generators.base import BaseGenerator, Batch, GeneratorConfig
+from backend.synthetic.generators.base import Batch, GeneratorConfig, RowGenerator
 from backend.synthetic.generators.dates import Text, iso_dates, splits_of
 from backend.synthetic.generators.draws import (
     Ints,
@@ -55,7 +55,7 @@ _MINUTES = {
 _REPRESENTATIVES = 200
 
 
-class EngagementGenerator(BaseGenerator):
+class EngagementGenerator(RowGenerator):
     """Rows of engagement_events; HCPs come from `hcp_df`, else from `patient_df`, if given."""
 
     def __init__(

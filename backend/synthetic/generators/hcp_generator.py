@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from backend.synthetic.config import BRANDS, REGIONS, Brand
-from backend.synthetic.generators.base import BaseGenerator, Batch
+from backend.synthetic.generators.base import Batch, RowGenerator
 from backend.synthetic.generators.dates import Text
 from backend.synthetic.generators.draws import (
     Ints,
@@ -41,7 +41,7 @@ _NPI_STRIDE = 73_939_133
 _NPI_PREFIX_SUM = 24
 
 
-class HCPGenerator(BaseGenerator):
+class HCPGenerator(RowGenerator):
     """Rows of hcp_profiles with unique, Luhn-valid NPIs."""
 
     @property

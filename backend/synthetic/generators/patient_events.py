@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from backend.synthetic.generators.base import BaseGenerator, Batch, GeneratorConfig
+from backend.synthetic.generators.base import Batch, GeneratorConfig, RowGenerator
 from backend.synthetic.generators.dates import Days, Text, day_number, splits_of
 from backend.synthetic.generators.links import (
     SMALLEST_POOL,
@@ -31,7 +31,7 @@ class Rows:
         return len(self.days)
 
 
-class PatientEventGenerator(BaseGenerator):
+class PatientEventGenerator(RowGenerator):
     """Rows of patients: those of a frame, which pass on their split, else invented ones."""
 
     #: whether only patients with treatment have rows

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from backend.synthetic.config import BRANDS, DGP_CONFIGS, REGIONS, DGPType, InsuranceTypeEnum
-from backend.synthetic.generators.base import BaseGenerator, Batch, GeneratorConfig
+from backend.synthetic.generators.base import Batch, GeneratorConfig, RowGenerator
 from backend.synthetic.generators.causal_structure import (
     LAG_COLUMNS,
     Patients,
@@ -32,7 +32,7 @@ _ACADEMIC_SHARE = 0.30
 _INSURANCE_SHARES = (0.60, 0.30, 0.10)
 
 
-class PatientGenerator(BaseGenerator):
+class PatientGenerator(RowGenerator):
     """Rows of patient_journeys; `df.attrs` tells true_ate, dgp_type, confounders, risk difference.
 
     `true_ate` is the probit slope per engagement point, `true_risk_difference` the change of the

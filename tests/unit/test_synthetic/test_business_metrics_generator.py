@@ -265,3 +265,12 @@ def test_a_brand_has_its_own_metrics_on_request() -> None:
         df.loc[df["metric_type"].isin(["adherence_rate", "os_rate"]), "value"].between(0, 1).all()
     )
     assert df["metric_id"].is_unique
+
+
+def test_a_million_rows_keep_their_keys_and_limits() -> None:
+    df = metrics(1_000_000, start_date=date(1975, 1, 1))
+    assert len(df) == 999_960
+    assert df["metric_id"].is_unique
+    assert not df.duplicated(KEY).any()
+    assert df["month_over_month_change"].between(-0.5, 0.5).all()
+    assert df["year_over_year_change"].between(-1, 1.5).all()

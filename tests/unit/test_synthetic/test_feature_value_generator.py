@@ -392,3 +392,11 @@ def test_the_columnar_form_holds_the_same(patients: pd.DataFrame) -> None:
 
 def test_the_catalogue_has_each_feature_once() -> None:
     assert sum(len(group.features) for group in GROUPS) == len(FEATURES) == 15
+
+
+def test_a_million_values_keep_their_keys() -> None:
+    generator = FeatureValueGenerator(config(1_000_000), FEATURE_FRAME, as_of=AS_OF)
+    flat = generator.generate_columnar()
+    assert len(flat) == 999_990
+    assert flat["id"].is_unique
+    assert not flat.duplicated(["feature_id", "event_timestamp"]).any()

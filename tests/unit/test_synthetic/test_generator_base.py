@@ -182,6 +182,26 @@ def test_a_result_tells_rows_time_and_settings() -> None:
     assert result.metadata == {"seed": 42, "brand": "Kisqali", "dgp_type": None}
 
 
+class Numbers(BaseGenerator):
+    """The least that a generator has to say."""
+
+    @property
+    def entity_type(self) -> str:
+        return "numbers"
+
+    def generate(self) -> pd.DataFrame:
+        return pd.DataFrame({"number": range(self.config.n_records)})
+
+
+def test_a_generator_needs_a_name_and_a_frame() -> None:
+    frames = list(Numbers(config(350, batch_size=100)).generate_batched())
+    assert [len(frame) for frame in frames] == [100, 100, 100, 50]
+    assert frames[3]["number"].tolist() == list(range(300, 350))
+    assert Numbers().generate_with_result().is_valid
+    with pytest.raises(TypeError, match="abstract"):
+        BaseGenerator()  # type: ignore[abstract]
+
+
 def test_a_result_whose_rows_do_not_agree_is_not_valid() -> None:
     assert not GenerationResult(pd.DataFrame({"a": [1]}), "x", 2, 0.1).is_valid
 

@@ -54,10 +54,12 @@ def create_app(opened: OpenSource) -> FastAPI:
 def environment_source() -> Source:
     """The source that the environment names, or the embedded server of the current folder.
 
-    Raises TargetError where a variable is missing.
+    `ORCHESTRATE_TARGET` says which target it is; else it is Supabase if both its variables are
+    set. Raises TargetError where a variable is missing.
     """
     root = Path(os.environ.get("ORCHESTRATE_ROOT") or Path.cwd())
-    return open_source(choose_target(None, os.environ, root), os.environ)
+    name = os.environ.get("ORCHESTRATE_TARGET") or None
+    return open_source(choose_target(name, os.environ, root), os.environ)
 
 
 def _source(request: Request) -> Source:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from agents.checks.exports import module_name
 from agents.checks.probes import probed
+from agents.closure import closure
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
 _LISTED = 6
@@ -68,7 +70,10 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
     ran = probed(ctx, _PROBE, [module_name(data), module_name(schemas)])
     if not ran.ok:
         return failed(f"{data}: {ran.ending}", data, schemas, **ran.to_dict())
-    return _judged(data, schemas, json.loads(ran.out.splitlines()[-1]))
+    found = json.loads(ran.out.splitlines()[-1])
+    result = _judged(data, schemas, found)
+    taken_in = {path for file in (data, schemas) for path in closure(ctx.root, file)}
+    return replace(result, subjects=tuple(sorted({data, schemas, *taken_in})))
 
 
 def _judged(data: str, schemas: str, found: Mapping[str, Any]) -> Result:

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from agents.checks.data_subjects import Amount
+from agents.closure import closure
 from agents.runs import run, tree_copy, tree_digest
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 from orchestrator.config import ChecksSettings
@@ -77,13 +78,14 @@ def _judged(ctx: Context, chosen: Sequence[str], tested: Tested, wanted: Amount)
 
 
 def _files(ctx: Context, chosen: Sequence[str]) -> list[str]:
-    """The test files that a verdict is about."""
+    """The files that a verdict is about: the tests and all that they import."""
     found: list[str] = []
     for path in chosen:
         place = ctx.path(path)
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        found += [str(file.relative_to(ctx.root)) for file in files]
-    return found
+        found += [file.relative_to(ctx.root).as_posix() for file in files]
+    taken_in = {path for file in found for path in closure(ctx.root, file)}
+    return sorted({*found, *taken_in})
 
 
 def _tested(ctx: Context, chosen: Sequence[str]) -> Tested:

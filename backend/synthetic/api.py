@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from backend.errors import BackendError
 from backend.synthetic.agents import (
+    BusinessMetricRepository,
     DriftMonitor,
     DriftReport,
     DriftRequest,
@@ -29,6 +32,13 @@ from backend.targets import choose_target
 OpenSource = Callable[[], Source]
 
 _router = APIRouter(prefix="/api")
+
+
+class TimeSeries(BaseModel):
+    """The rows of a metric as they are stored."""
+
+    status: str
+    rows: list[dict[str, Any]]
 
 
 def create_app(opened: OpenSource) -> FastAPI:
@@ -80,6 +90,16 @@ async def health() -> dict[str, str]:
 async def analyze_gaps(request: GapRequest, source: _Source) -> GapAnalysis:
     """Where a brand's metrics fall short, and what closing the gaps is worth."""
     return await GapAnalyzer(source).analyze(request)
+
+
+@_router.get("/agents/gap_analyzer/time_series")
+async def time_series(
+    metric: str, brand: str, source: _Source, start: date | None = None, end: date | None = None
+) -> TimeSeries:
+    """All rows of a brand's metric, ascending by date; bounds included."""
+    repository = BusinessMetricRepository(source)
+    rows = await repository.get_time_series(metric, brand, start, end)
+    return TimeSeries(status="completed" if rows else "no_data", rows=list(rows))
 
 
 @_router.post("/agents/drift_monitor/detect")

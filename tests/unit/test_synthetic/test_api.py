@@ -97,6 +97,21 @@ def test_the_gap_analyzer_answers_the_plans_request() -> None:
     assert body["total_addressable_value"] > 0
 
 
+def test_a_time_series_is_found_by_key_and_description_and_may_be_empty() -> None:
+    path = "/api/agents/gap_analyzer/time_series?brand=Remibrutinib&start=2024-03-01&metric="
+    for metric in ("trx", "Total%20Prescriptions"):
+        body = post(path + metric, None).json()
+        assert body["status"] == "completed"
+        dates = [row["metric_date"] for row in body["rows"]]
+        assert dates == sorted(dates)
+        assert dates[0] == "2024-03-01"
+        assert {row["metric_type"] for row in body["rows"]} == {"trx"}
+    assert post(path + "none", None).json() == {"status": "no_data", "rows": []}
+    refused = post("/api/agents/gap_analyzer/time_series?brand=Nobody&metric=trx", None)
+    assert refused.status_code == 422
+    assert "Kisqali" in refused.text
+
+
 def test_a_gap_answer_has_every_field_of_its_contract() -> None:
     answer = post(GAPS, GAP_BODY)
     assert {

@@ -272,7 +272,7 @@ def _report(job: Job, written: list[_Written]) -> Report:
             path=one.migration.path,
             sha256=one.artifact.sha256,
             kept=one.artifact.state == "kept",
-            source=f"`{one.migration.source}`",
+            source=f"`{one.migration.source.removesuffix(':0')}`",
             needs=str(describe(one.migration.sql)),
             offset=one.migration.offset,
             changes=one.changes,

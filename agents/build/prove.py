@@ -25,7 +25,8 @@ def prove(
 ) -> dict[str, list[Result]]:
     """For each file what was run and seen, failed findings included.
 
-    How a file handles its calls is demanded of what BUILDER wrote; of what it kept it is told.
+    How a file handles its calls is demanded of what BUILDER wrote; of what it kept it is told, and
+    only the stage's statements say how that has to run.
     """
     ctx = context(site)
     with ctx.services:
@@ -58,7 +59,7 @@ def _python(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]
     source = site.path(path).read_text(encoding="utf-8-sig")
     if ".csv" in source:
         yield missing_input(ctx, path)
-    elif calls.verdict is not Verdict.UNPROVEN and site.tables:
+    elif calls.verdict is not Verdict.UNPROVEN and site.tables and not kept:
         yield _trial_run(ctx, path)
 
 

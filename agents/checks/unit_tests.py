@@ -61,31 +61,31 @@ def pass_all(
 
 
 def _judged(ctx: Context, chosen: Sequence[str], tested: Tested, wanted: Amount) -> Result:
-    subjects = _files(ctx, chosen)
+    files = _files(ctx, chosen)
     named = ", ".join(chosen)
     figures = {"passed": tested.passed, "skipped": tested.skipped, "broken": list(tested.broken)}
     if tested.broken:
         listed = "; ".join(tested.broken[:_LISTED])
         said = f"{len(tested.broken)} tests of {named} do not pass: {listed}"
-        return failed(said, *subjects, **figures)
+        return failed(said, *files, **figures)
     if tested.code != 0:
-        return failed(f"the tests of {named} did not run to their end: {tested.ending}", *subjects)
+        return failed(f"the tests of {named} did not run to their end: {tested.ending}", *files)
     if tested.skipped:
-        return failed(f"{tested.skipped} tests of {named} are skipped", *subjects, **figures)
+        return failed(f"{tested.skipped} tests of {named} are skipped", *files, **figures)
     judge = proven if wanted.holds(tested.passed) else failed
     said = f"{tested.passed} tests of {named} pass, wanted {wanted}; none fails, none is skipped"
-    return judge(said, *subjects, **figures)
+    taken_in = {path for file in files for path in closure(ctx.root, file)}
+    return judge(said, *sorted({*files, *taken_in}), **figures)
 
 
 def _files(ctx: Context, chosen: Sequence[str]) -> list[str]:
-    """The files that a verdict is about: the tests and all that they import."""
+    """The files of the tests."""
     found: list[str] = []
     for path in chosen:
         place = ctx.path(path)
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
         found += [file.relative_to(ctx.root).as_posix() for file in files]
-    taken_in = {path for file in found for path in closure(ctx.root, file)}
-    return sorted({*found, *taken_in})
+    return found
 
 
 def _tested(ctx: Context, chosen: Sequence[str]) -> Tested:
@@ -98,13 +98,19 @@ def _tested(ctx: Context, chosen: Sequence[str]) -> Tested:
 def _run(root: Path, chosen: Sequence[str], limit: float) -> Tested:
     with tree_copy(root) as copy, tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_workers(chosen)]
         env = {"PYTHONPATH": str(copy), "ORCHESTRATE_SCRATCH": folder}
-        command = [*words, f"--junitxml={report}", *chosen]
+        command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
         ended = run(command, cwd=copy, env=env, limit=limit)
         if not report.is_file():
             return Tested(ended.code, ended.ending)
         return _read(report, ended.code, ended.ending)
+
+
+def _workers(chosen: Sequence[str]) -> list[str]:
+    """A whole folder is run by several processes, where the plugin for that is there."""
+    folder = any(not path.endswith(".py") for path in chosen)
+    return ["-n", "auto"] if folder and find_spec("xdist") else []
 
 
 def _read(report: Path, code: int | None, ending: str) -> Tested:
@@ -113,7 +119,7 @@ def _read(report: Path, code: int | None, ending: str) -> Tested:
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
         kinds = {child.tag for child in case}
         if kinds & {"failure", "error"}:
-            broken.append(f"{case.get('classname')}.{case.get('name')}")
+            broken.append(f"{case.get('file') or case.get('classname')}::{case.get('name')}")
         elif "skipped" in kinds:
             skipped += 1
         else:

@@ -153,7 +153,8 @@ class TargetRunner:
         """A script that ran before: which rows it changes now is seen in the database itself."""
         if self.name == "supabase":
             return self._script(effect, frozen)
-        watched = RowWatch(self._target, effect.arguments["tables"])
+        there = [table for table in effect.arguments["tables"] if self._has(table)]
+        watched = RowWatch(self._target, there)
         result = self._script(effect, frozen)
         changed = watched.changed()
         total = sum(changed.values())

@@ -23,7 +23,10 @@ NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
+# what proves a work order may be its tests
+WITH_TESTS := $(if $(filter-out WO-231,$(TICKET)),$(VENV)/.dev)
+
+run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
 	@$(BIN)/orchestrate run $(TICKET); code=$$?; \
 	if [ $$code -eq 10 ]; then \
 		echo; echo "make: it waits for you, as it should (exit code 10); orchestrate is $(BIN)/orchestrate"; \

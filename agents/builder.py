@@ -150,7 +150,8 @@ def _report(job: Job, site: Site, built: tuple[Built, ...]) -> Report:
             artifacts=artifacts,
             notices=notices,
         )
-    proofs = prove(site, tuple(b.path for b in built))
+    kept = {b.path for b in built if b.state == "kept"}
+    proofs = prove(site, tuple(b.path for b in built), kept)
     faults = [
         f"{path}: {result.detail}"
         for path, results in proofs.items()

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.rowwatch import RowWatch
 from orchestrator.dispatch import environment, kill
 from orchestrator.effects import Effect, EffectResult
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from backend.targets import Target
 
 #: what a script needs to reach each target, besides the neutral environment
-_VARIABLES = {
+VARIABLES = {
     "embedded": (),
     "postgres": ("DATABASE_URL",),
     "supabase": ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"),
@@ -87,6 +88,8 @@ class TargetRunner:
                 return self._base(effect, frozen)
             if effect.kind == "sql.count":
                 return self._count(effect)
+            if "tables" in effect.arguments:
+                return self._again(effect, frozen)
             return self._script(effect, frozen)
         except BackendError as exc:
             return EffectResult(False, str(exc).replace("\n", " "))
@@ -146,6 +149,20 @@ class TargetRunner:
 
     # -- scripts -----------------------------------------------------------------------------
 
+    def _again(self, effect: Effect, frozen: Path) -> EffectResult:
+        """A script that ran before: which rows it changes now is seen in the database itself."""
+        if self.name == "supabase":
+            return self._script(effect, frozen)
+        there = [table for table in effect.arguments["tables"] if self._has(table)]
+        watched = RowWatch(self._target, there)
+        result = self._script(effect, frozen)
+        changed = watched.changed()
+        total = sum(changed.values())
+        figures = {**result.figures, "changed": changed}
+        return replace(
+            result, detail=f"{result.detail} It changed {total:,} rows.", figures=figures
+        )
+
     def _script(self, effect: Effect, frozen: Path) -> EffectResult:
         script = effect.inputs[0]
         argv = [sys.executable, str(frozen / script), *effect.arguments["options"]]
@@ -197,7 +214,7 @@ class TargetRunner:
         return str(self.trials.get("base_url") or os.environ.get("CTGOV_BASE_URL", ""))
 
     def _environment(self, frozen: Path) -> dict[str, str]:
-        env = environment(_VARIABLES[self.name])
+        env = environment(VARIABLES[self.name])
         env["ORCHESTRATE_ROOT"] = str(self.root)
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(frozen), env.get("PYTHONPATH", "")]))
         env["PYTHONDONTWRITEBYTECODE"] = "1"

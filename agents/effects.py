@@ -6,9 +6,11 @@ it runs a delivered script with options from a short list. The rest is shown to 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +23,7 @@ from orchestrator.files import inside
 from orchestrator.workflow import Block, Stage, Workflow
 
 _SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
-_OPTIONS = ("--dry-run", "--offline", "--all-conditions")
+_OPTIONS = ("--dry-run", "--offline", "--all-conditions", "--small")
 _APPLY = re.compile(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
 _SQL_PATH = re.compile(r"`([^`\s]+\.sql)`")
 #: a sentence that does not tell to do it now
@@ -58,11 +60,39 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
             effects += asked
             if not asked and not _introduces(thing):
                 by_user.append((thing.strip(), line))
+    effects = list(_with_repeats(effects, delivered, root))
     if all(e.read_only for e in effects):
         # looking at a database changes nothing, so it is no reason to ask for one
         by_user += [(f"look: {e.title}", e.line) for e in effects]
         effects = []
     return Bound(tuple(effects), tuple(by_user))
+
+
+def _with_repeats(
+    effects: Sequence[Effect], delivered: Sequence[str], root: Path
+) -> Iterator[Effect]:
+    """A script that is run a second time in the same way says which rows that changes."""
+    seen: set[str] = set()
+    for effect in effects:
+        if effect.kind == "script.run" and effect.title in seen:
+            arguments = {**effect.arguments, "tables": _tables(delivered, root)}
+            yield replace(effect, title=f"{effect.title} again", arguments=arguments)
+        else:
+            yield effect
+        seen.add(effect.title)
+
+
+def _tables(delivered: Sequence[str], root: Path) -> list[str]:
+    """The tables that the delivered SQL files make."""
+    from agents.sql.parse import SqlError, tables_of
+    from agents.sql.series import read_sql
+
+    found: dict[str, None] = {}
+    for file in (inside(root, path) for path in delivered if path.endswith(".sql")):
+        with contextlib.suppress(SqlError):
+            tables = tables_of(read_sql(file)) if file.is_file() else ()
+            found.update((table.qualified, None) for table in tables)
+    return list(found)
 
 
 def _in_order(stage: Stage) -> list[tuple[int, Block | str]]:

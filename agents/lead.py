@@ -134,7 +134,7 @@ def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str])
     nodes, edges = _data_flow(workflow)
     return render_markdown(
         "lead/architecture.md.j2",
-        tables=[f"`{t}`" for t in tables(workflow)],
+        tables=[f"`{t}`" for t in tables(workflow, job.root)],
         migrations=[_migration_line(job.root, p) for p in _migrations(workflow)],
         nodes=nodes,
         edges=edges,
@@ -144,15 +144,27 @@ def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str])
     )
 
 
-def tables(workflow: Workflow) -> list[str]:
-    """The tables that the workflow's SQL creates, in order."""
+def tables(workflow: Workflow, root: Path | None = None) -> list[str]:
+    """The tables that the workflow's SQL creates, in order; with a root its files' tables too."""
     from agents.sql.parse import parse_migration
 
     found: list[str] = []
     for _, deliverable in workflow.deliverables:
         if deliverable.path.endswith(".sql") and deliverable.block is not None:
             found += [t.name for t in parse_migration(deliverable.block.text).tables]
+        elif deliverable.path.endswith(".sql") and root is not None:
+            found += _tables_there(inside(root, deliverable.path))
     return list(dict.fromkeys(found))
+
+
+def _tables_there(file: Path) -> list[str]:
+    """The tables of a file that is there already; none of one that cannot be read."""
+    from agents.sql.parse import SqlError, tables_of
+
+    try:
+        return [t.name for t in tables_of(file.read_text(encoding="utf-8-sig", errors="replace"))]
+    except (OSError, SqlError):
+        return []
 
 
 def _scope(workflow: Workflow, stage: Stage) -> list[str]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from agents.soop_section import render_section, view
 from agents.sql.danger import destructive
+from agents.sql.foundation import foundation
 from agents.sql.header import Header, describe
 from agents.sql.parse import SqlError, parse_migration
 from agents.sql.prove import Proof, prove
 from agents.sql.seeded import seeded_tables
-from agents.sql.series import clashes, earlier, next_free, number_of, read_sql
+from agents.sql.series import clashes, next_free, number_of, read_sql
 from agents.sql.transform import Change, Transformed, make_rerunnable
 from orchestrator.agent import Artifact, Job, Outcome, Report
 from orchestrator.checks import Services
@@ -104,10 +105,10 @@ def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
         yield from _in_ticket(ticket_path, ticket)
     for spec in specs:
         where = job.workflow if spec.path in workflow_paths else ticket_path
-        yield _of_spec(spec, where, ticket_path, ticket)
+        yield _of_spec(job, spec, where, ticket_path, ticket)
 
 
-def _of_spec(spec: Spec, where: str, ticket_path: str, ticket: str) -> _Migration:
+def _of_spec(job: Job, spec: Spec, where: str, ticket_path: str, ticket: str) -> _Migration:
     for block in spec.code:
         if block.language.lower() in _SQL and block.text.strip():
             home = where if block is spec.block else ticket_path
@@ -116,6 +117,10 @@ def _of_spec(spec: Spec, where: str, ticket_path: str, ticket: str) -> _Migratio
     if len(alone) == 1:
         line, sql = alone[0]
         return _Migration(spec.path, sql, f"{ticket_path}:{line}")
+    file = inside(job.root, spec.path)
+    if file.is_file():
+        # somebody has written it already, so it is all there is to go by
+        return _Migration(spec.path, read_sql(file), f"{spec.path}:0")
     raise _StopError(
         Outcome.NEEDS_PERSON,
         f"{where}:{spec.line}: `{spec.path}` has no SQL to be made from: add its SQL as a fenced "
@@ -158,12 +163,12 @@ def _write(job: Job, migration: _Migration, services: Services) -> _Written:
     _check_number(migration.path, path)
     before = path.read_bytes() if path.is_file() else None
     if before is not None and sha256_bytes(before) != job.written.get(migration.path):
-        return _keep(migration, path, before, services)
+        return _keep(job, migration, before, services)
     made = _transform(job, migration)
     data = made.text.encode("utf-8")
     if before == data and (job.words or job.findings):
         raise _StopError(Outcome.CANNOT, _same_again(job, migration))
-    proof = prove(made.text, services, base=earlier(path))
+    proof = prove(made.text, services, base=_base(job, migration))
     _demand_proof(migration, proof)
     if before is None:
         create(path, data)
@@ -173,16 +178,20 @@ def _write(job: Job, migration: _Migration, services: Services) -> _Written:
     return _Written(migration, artifact, made.text, made.changes, proof)
 
 
-def _keep(migration: _Migration, path: Path, data: bytes, services: Services) -> _Written:
+def _keep(job: Job, migration: _Migration, data: bytes, services: Services) -> _Written:
     """A file that SOOP did not write last: proven as it is, not overwritten."""
-    text = read_sql(path)
-    proof = prove(text, services, base=earlier(path))
+    text = read_sql(inside(job.root, migration.path))
+    proof = prove(text, services, base=_base(job, migration))
     problem = _problem(proof)
     if problem:
         reason = f"{migration.path} was changed by someone else and is not overwritten; {problem}"
         raise _StopError(Outcome.CANNOT, reason)
     artifact = Artifact(path=migration.path, sha256=sha256_bytes(data), state="kept")
     return _Written(migration, artifact, text, (), proof)
+
+
+def _base(job: Job, migration: _Migration) -> dict[str, str]:
+    return foundation(job.root, migration.path, _workflow(job))
 
 
 def _check_number(name: str, path: Path) -> None:
@@ -263,7 +272,7 @@ def _report(job: Job, written: list[_Written]) -> Report:
             path=one.migration.path,
             sha256=one.artifact.sha256,
             kept=one.artifact.state == "kept",
-            source=f"`{one.migration.source}`",
+            source=f"`{one.migration.source.removesuffix(':0')}`",
             needs=str(describe(one.migration.sql)),
             offset=one.migration.offset,
             changes=one.changes,

@@ -19,6 +19,7 @@ from orchestrator.family import Additions
 from orchestrator.files import sha256_file
 from orchestrator.frontmatter import Document
 from orchestrator.gate import Receipt
+from orchestrator.on_target import prove_gate
 from orchestrator.templating import one_line
 from orchestrator.ticket import id_from_name
 from orchestrator.waits import covers
@@ -335,7 +336,7 @@ def _conclude(case: Case, stage: Stage, report: Report | None) -> Blocked | None
         _birth(case, stage, report)
     else:
         case.tell("stage", stage.label, stage=stage.number, agent=stage.agent)
-    receipts = tuple(case.prove(stage, (Phase.CONTENT,)))
+    receipts = prove_gate(case, stage)
     if report is None:
         report = _inspected(case, stage, receipts)
         if report.outcome is Outcome.NEEDS_PERSON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from agents.build.site import Site
 from agents.checks.hook_states import hook_functions, states_handled
@@ -20,17 +20,23 @@ def context(site: Site) -> Context:
     return Context(root=site.root, workflow=site.workflow, stage=site.stage)
 
 
-def prove(site: Site, paths: tuple[str, ...]) -> dict[str, list[Result]]:
-    """For each file what was run and seen, failed findings included."""
+def prove(
+    site: Site, paths: tuple[str, ...], kept: Collection[str] = ()
+) -> dict[str, list[Result]]:
+    """For each file what was run and seen, failed findings included.
+
+    How a file handles its calls is demanded of what BUILDER wrote; of what it kept it is told, and
+    only the stage's statements say how that has to run.
+    """
     ctx = context(site)
     with ctx.services:
-        return {path: list(_proofs(site, ctx, path)) for path in paths}
+        return {path: list(_proofs(site, ctx, path, path in kept)) for path in paths}
 
 
-def _proofs(site: Site, ctx: Context, path: str) -> Iterator[Result]:
+def _proofs(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
     try:
         if path.endswith(".py"):
-            yield from _python(site, ctx, path)
+            yield from _python(site, ctx, path, kept)
         elif path.endswith((".ts", ".tsx")):
             yield from _typescript(ctx, path)
         elif path.endswith(".json"):
@@ -39,19 +45,21 @@ def _proofs(site: Site, ctx: Context, path: str) -> Iterator[Result]:
         yield unproven(str(exc), path)
 
 
-def _python(site: Site, ctx: Context, path: str) -> Iterator[Result]:
+def _python(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
     problem = syntax_problem(site.path(path))
     if problem:
         yield failed(f"{path}{problem}", path)
         return
     yield proven("compiles", path)
     calls = handled(ctx, (path,))
-    if calls.verdict is not Verdict.UNPROVEN:
+    if calls.verdict is Verdict.FAILED and kept:
+        yield unproven(calls.detail, *calls.subjects)
+    elif calls.verdict is not Verdict.UNPROVEN:
         yield calls
     source = site.path(path).read_text(encoding="utf-8-sig")
     if ".csv" in source:
         yield missing_input(ctx, path)
-    elif calls.verdict is not Verdict.UNPROVEN and site.tables:
+    elif calls.verdict is not Verdict.UNPROVEN and site.tables and not kept:
         yield _trial_run(ctx, path)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from agents.build.spec import ticket_specs
+from agents.sql.foundation import foundation
 from agents.sql.parse import SqlError, parse_migration
 from agents.sql.prove import Proof, prove
-from agents.sql.series import earlier, number_of, read_sql
+from agents.sql.series import number_of, read_sql
 from orchestrator.checks import Context, Result, failed, parameter_type, unproven
 from orchestrator.errors import OrchestrateError
 
@@ -138,7 +139,7 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
         return path
     file = ctx.path(str(path))
     text = read_sql(file)
-    base = earlier(file)
+    base = foundation(ctx.root, str(path), ctx.workflow)
     proof = prove(text, ctx.services, base=base)
     if proof.first is not None:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)

@@ -9,9 +9,9 @@ from typing import Any
 
 from agents.checks.subjects import specification_of
 from agents.review.migration import migrations
+from agents.sql.foundation import foundation
 from agents.sql.matrix import VERBS, Access
 from agents.sql.prove import Proof, prove
-from agents.sql.series import earlier
 from backend.supabase_setup import API_ROLES
 from orchestrator.checks import Context
 from orchestrator.errors import OrchestrateError
@@ -45,7 +45,7 @@ class Probed:
 def grids(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
     """One grid for each migration."""
     for path, text in migrations(context, paths):
-        base = earlier(context.path(path))
+        base = foundation(context.root, path, context.workflow)
         probed = _recorded(context, path) or _probed_now(context, text, base)
         if probed is None or not probed.matrix:
             continue

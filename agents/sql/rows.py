@@ -185,7 +185,7 @@ def _hints(relation: Relation) -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=512)
 def _comparisons(source: str) -> tuple[tuple[str, str], ...]:
-    from pglast.ast import A_Expr
+    from pglast.ast import A_Expr, FuncCall
     from pglast.parser import ParseError
 
     try:
@@ -196,9 +196,17 @@ def _comparisons(source: str) -> tuple[tuple[str, str], ...]:
     for node in walk(root):
         if isinstance(node, A_Expr):
             out += _compared(node)
+        elif isinstance(node, FuncCall) and node.args and _called(node) in _OF_LISTS:
+            # whatever the length is compared with, an empty object has none
+            out += [(name, '["probe"]') for name in _column_names(node.args[0])]
     return tuple(out)
 
 
+def _called(node: Any) -> str:
+    return str(node.funcname[-1].sval)
+
+
+_OF_LISTS = ("jsonb_array_length", "json_array_length")
 _SHIFT = {"=": 0, "<=": 0, ">=": 0, "<": -1, ">": 1, "~~": 0}
 
 

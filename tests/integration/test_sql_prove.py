@@ -144,6 +144,7 @@ def test_a_view_with_its_owners_rights_shows_as_an_opening(services: Services) -
         "a jsonb NOT NULL, b text[] NOT NULL, c bytea NOT NULL, d inet NOT NULL, e int4range",
         'a int GENERATED ALWAYS AS (1) STORED, "odd %s ""name""" text NOT NULL',
         "a vector(3) NOT NULL",
+        "a jsonb NOT NULL CHECK (jsonb_typeof(a) = 'array' AND jsonb_array_length(a) > 0)",
     ],
 )
 def test_tables_of_all_kinds_can_be_probed(columns: str, services: Services) -> None:

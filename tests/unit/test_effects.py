@@ -285,3 +285,17 @@ def test_4_3_no_other_sql_is_run_and_user_sees_it(tmp_path: Path, sql: str) -> N
     bound = asked(tmp_path, f"1. {APPLY}\n\n```sql\n{sql}\n```")
     assert titles(bound) == ["apply `db/001_rooms.sql`"]
     assert [sql in text for text, _ in bound.by_user] == [True]
+
+
+def test_a_script_that_is_listed_twice_says_the_second_time_what_it_changes(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db/001_rooms.sql").write_text("CREATE TABLE room (id int);", encoding="utf-8")
+    lines = ("python tools/load.py --small", "python tools/load.py", "python tools/load.py")
+    bound = asked(tmp_path, shell(*lines))
+    assert titles(bound) == [
+        "run `tools/load.py` --small",
+        "run `tools/load.py`",
+        "run `tools/load.py` again",
+    ]
+    watched = [effect.arguments.get("tables") for effect in bound.effects]
+    assert watched == [None, None, ["public.room"]]

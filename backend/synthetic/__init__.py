@@ -1,0 +1,1 @@
+"""Synthetic commercial data with known causal effects: generators, validators and their schema."""

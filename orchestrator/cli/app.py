@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,8 @@ checks.command("try")(proofs.try_statement)
 
 def start() -> None:
     """Run the command line; characters that the terminal cannot show are replaced, not fatal."""
+    # a board is tens of thousands of small objects that live as long as the command
+    gc.set_threshold(50_000)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:

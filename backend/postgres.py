@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,6 +110,7 @@ class PostgresTarget:
         self._parameters = parse_url(url)
         self._url = url
         self._connection: Connection[Any] | None = None
+        self._guard = threading.RLock()
 
     @property
     def fingerprint(self) -> str:
@@ -188,7 +190,10 @@ class PostgresTarget:
         return {column: known[column] for column in wanted}
 
     def _run(self, work: Callable[[Connection[Any]], T], table: str = "") -> T:
-        """`work` on the connection; passing faults are retried on a new one."""
+        """`work` on the connection, one thread at a time; passing faults are retried on a new one.
+
+        Transactions of several threads on one connection would end each other.
+        """
         from psycopg import Error
         from tenacity import (
             Retrying,
@@ -205,7 +210,8 @@ class PostgresTarget:
             reraise=True,
         )
         try:
-            return retrying(lambda: work(self._open()))
+            with self._guard:
+                return retrying(lambda: work(self._open()))
         except Error as exc:
             raise target_fault(exc, table, self.describe()) from exc
 
@@ -232,6 +238,7 @@ class EmbeddedTarget(PostgresTarget):
     def __init__(self, root: Path) -> None:
         self.data = root.resolve() / ".orchestrate" / "postgres"
         self._connection = None
+        self._guard = threading.RLock()
         self._server: EmbeddedServer | None = None
 
     @property

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -389,3 +390,15 @@ def test_a_seed_script_runs_from_a_copy_of_the_tree_and_twice_changes_nothing(
     assert "(0 new, 0 changed, 2 as they were)" in second.stdout
     assert with_table.count("population_baselines") == 2
     with_table.close()
+
+
+def test_several_threads_read_through_one_target(project: Project) -> None:
+    """A gate judges several statements on the target at once."""
+    target = PostgresTarget(project.database.uri("supabase_owner"))
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            ask = "SELECT n, pg_sleep(0.01) FROM generate_series(1, 3) AS n"
+            answers = list(pool.map(lambda _: len(target.query_readonly(ask)), range(40)))
+    finally:
+        target.close()
+    assert answers == [3] * 40

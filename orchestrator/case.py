@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent import Agent
 from orchestrator.binding import Binder
 from orchestrator.board import Board
 from orchestrator.checks import Context, Phase, Services, Verdict
 from orchestrator.config import Settings
+from orchestrator.dispatch import Dispatcher
 from orchestrator.family import Additions, Family
 from orchestrator.files import inside, sha256_file
 from orchestrator.flow import Flow
@@ -50,7 +50,7 @@ class Case:
     plan: Plan
     binder: Binder
     services: Services
-    agents: Mapping[str, Agent] = field(default_factory=dict)
+    dispatcher: Dispatcher = field(default_factory=Dispatcher)
     listener: Listener = lambda _: None
     lock_fd: int | None = None
     #: why the next question is asked again, in words

@@ -21,6 +21,8 @@ from orchestrator.ticket import Ticket
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
 #: seconds between two writes of the index by a process that looks often
 _SAVE_EVERY = 2.0
+#: times that the folders are listed again while they change
+_LISTED_AGAIN = 5
 _NOWHERE = Row(Stamp(0, 0, 0, 0), "", "", False, True, "")
 
 
@@ -53,7 +55,7 @@ class Catalogue:
         """Look at every file; read those that changed."""
         with self._lock:
             self._load()
-            before, self._listings = self._listings, dict(self._listed())
+            before, self._listings = self._listings, self._settled_listings({})
             keys = self._keys()
             self._take(keys, self._rows.keys() - set(keys), before)
             self._save()
@@ -85,7 +87,7 @@ class Catalogue:
         """Believe the index for folders that have not changed since it was written."""
         self._load()
         before = self._listings
-        self._listings = dict(self._listed(known=before))
+        self._listings = self._settled_listings(before)
         same = {f for f, listing in self._listings.items() if before.get(f) is listing}
         keys = self._keys()
         doubtful = [k for k in keys if k.rpartition("/")[0] not in same or k not in self._rows]
@@ -111,6 +113,18 @@ class Catalogue:
             rows, self._listings = self._index.load()
             for key, row in rows.items():
                 self._put(key, row)
+
+    def _settled_listings(self, known: dict[str, Listing]) -> dict[str, Listing]:
+        """All listings, taken again while they change.
+
+        A file that moves from a folder not yet listed to one already listed would be in neither.
+        """
+        listings = dict(self._listed(known))
+        for _ in range(_LISTED_AGAIN):
+            before, listings = listings, dict(self._listed(listings))
+            if _files(before) == _files(listings):
+                break
+        return listings
 
     def _listed(self, known: dict[str, Listing] | None = None) -> Iterator[tuple[str, Listing]]:
         pending = [""]
@@ -258,6 +272,10 @@ class Catalogue:
 
 def _key(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _files(listings: dict[str, Listing]) -> dict[str, dict[str, int]]:
+    return {folder: listing.files for folder, listing in listings.items()}
 
 
 def _list(listing: Listing, folder: str, entry: os.DirEntry[str]) -> None:

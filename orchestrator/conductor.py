@@ -17,6 +17,7 @@ from orchestrator.case import Case, Listener, Progress
 from orchestrator.checks import Check, Context, Phase, Services, load_checks
 from orchestrator.commits import Committer
 from orchestrator.config import Settings, load_settings
+from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
@@ -79,7 +80,7 @@ class Conductor:
     ) -> None:
         self.board = board
         self.settings = settings or load_settings(board.root)
-        self.agents = dict(agents or {})
+        self.dispatcher = Dispatcher(agents)
         self.listener: Listener = on_event or (lambda _: None)
         #: what was last read or written at a path, as a hash of the bytes; for a watcher
         self.seen: dict[Path, int] = {}
@@ -406,7 +407,7 @@ class Conductor:
                     plan,
                     binder,
                     services,
-                    self.agents,
+                    self.dispatcher,
                     self.listener,
                     lock.fd,
                 )
@@ -489,7 +490,7 @@ class Conductor:
 
         known = {
             *agent_names(),
-            *self.agents,
+            *self.dispatcher.inside,
             *(n for n, a in self.settings.agents.items() if a.command),
         }
         for stage in workflow.stages:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator import dispatch, doctor, files, strays
+from orchestrator import doctor, files, strays
 from orchestrator.board import Board
 from orchestrator.case import Progress
 from orchestrator.conductor import Conductor, RunOutcome
 from orchestrator.config import FILE, Settings, load_settings
-from orchestrator.errors import BusyError, OrchestrateError, TicketError
+from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
 from orchestrator.flow import State, from_mapping
 from orchestrator.ticket import Ticket, id_from_name
 from orchestrator.watching import Watch
@@ -119,6 +119,8 @@ class Daemon:
         self._work = _Work()
         self._changed = threading.Condition()
         self._stopping = False
+        #: those that are at work
+        self._conductors: set[Conductor] = set()
         #: families that wait for other tickets, a free place or files
         self._waiting: set[str] = set()
         #: what USER was told last, by family
@@ -193,7 +195,8 @@ class Daemon:
         for hand in hands:
             hand.join(max(0.0, deadline - time.monotonic()))
         # an agent that went on alone would keep its family locked
-        dispatch.kill_all()
+        for conductor in tuple(self._conductors):
+            conductor.dispatcher.stop()
         self.tell(Told("", "board", "stopped"))
 
     # -- what changed ------------------------------------------------------------------------
@@ -343,10 +346,14 @@ class Daemon:
 
         conductor = self.make(self.board, settings=self.settings, on_event=listen)
         conductor.seen = self._seen
+        self._conductors.add(conductor)
         try:
             outcome = conductor.run(family, create=False)
         except BusyError:
             self._later([family], _BUSY)
+            return None
+        except StoppedError as exc:
+            self.tell(Told(family, "board", str(exc)))
             return None
         except (OrchestrateError, OSError) as exc:
             self._tell_error(family, exc)
@@ -354,6 +361,8 @@ class Daemon:
         except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
             self._tell_error(family, exc)
             return None
+        finally:
+            self._conductors.discard(conductor)
         self._after(family, outcome)
         if moves:
             self._later(self._waiting - {family})

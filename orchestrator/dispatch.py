@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.agent import Agent, Job, Outcome, Report
 from orchestrator.config import AgentSettings
+from orchestrator.errors import StoppedError
 
 #: what every agent may see of the environment; keys and database addresses are not among it
 NEUTRAL = [
@@ -39,8 +41,6 @@ NEUTRAL = [
     "PYTHONPATH",
 ]
 _OUTPUT_LIMIT = 20_000_000
-#: agents at work, of all threads
-_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def environment(extra: Sequence[str] = ()) -> dict[str, str]:
@@ -49,19 +49,73 @@ def environment(extra: Sequence[str] = ()) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def dispatch(
-    job: Job,
-    settings: AgentSettings,
-    agents: Mapping[str, Agent] | None = None,
-    lock_fd: int | None = None,
-) -> Report:
-    """Let an agent work on a job. Never raises for what an agent does wrong: that is its report."""
-    inside = (agents or {}).get(job.agent)
-    if inside is not None:
-        return _in_process(inside, job)
-    argv = list(settings.command) or [sys.executable, "-m", "orchestrator.worker", job.agent]
-    with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
-        return _child(argv, job, settings, Path(folder), lock_fd)
+class Dispatcher:
+    """Starts agents, and can stop all that it has started.
+
+    `inside` are agents that work in this process, by name, in place of a child process.
+    """
+
+    def __init__(self, inside: Mapping[str, Agent] | None = None) -> None:
+        self.inside = dict(inside or {})
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def dispatch(self, job: Job, settings: AgentSettings, lock_fd: int | None = None) -> Report:
+        """Let an agent work on a job. What an agent does wrong is its report.
+
+        Raises StoppedError if `stop` was called before it came to its end.
+        """
+        inside = self.inside.get(job.agent)
+        if inside is not None:
+            self._go_on()
+            return _in_process(inside, job)
+        argv = list(settings.command) or [sys.executable, "-m", "orchestrator.worker", job.agent]
+        with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
+            return self._child(argv, job, settings, Path(folder), lock_fd)
+
+    def stop(self) -> None:
+        """Kill every agent that was started, and start none from now on."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                _kill(process)
+        # whoever waits for it may have no time left to
+        for process in tuple(self._running):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise StoppedError("the conductor is stopping; the stage is taken up again next time")
+
+    def _child(
+        self, argv: list[str], job: Job, settings: AgentSettings, folder: Path, lock_fd: int | None
+    ) -> Report:
+        with self._lock:
+            self._go_on()
+            try:
+                process = _started(argv, settings, folder, lock_fd)
+            except OSError as exc:
+                reason = f"{argv[0]} cannot be started: {exc.strerror}"
+                return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+            self._running.add(process)
+        try:
+            out, err = process.communicate(job.model_dump_json().encode(), timeout=settings.timeout)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return Report(
+                outcome=Outcome.FAILED,
+                reason=f"stopped after {settings.timeout:g} s without a report",
+            )
+        except BaseException:
+            kill(process)
+            raise
+        finally:
+            self._running.discard(process)
+        # an agent that was killed here has not failed
+        self._go_on()
+        return _report(process.returncode, out, err.decode("utf-8", "replace"))
 
 
 def _in_process(agent: Agent, job: Job) -> Report:
@@ -73,57 +127,30 @@ def _in_process(agent: Agent, job: Job) -> Report:
         return Report(outcome=Outcome.FAILED, reason=f"{type(exc).__name__}: {exc}")
 
 
-def _child(
-    argv: list[str], job: Job, settings: AgentSettings, folder: Path, lock_fd: int | None
-) -> Report:
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=environment(settings.env),
-            pass_fds=() if lock_fd is None else (lock_fd,),
-            start_new_session=True,
-        )
-    except OSError as exc:
-        return Report(
-            outcome=Outcome.NEEDS_PERSON, reason=f"{argv[0]} cannot be started: {exc.strerror}"
-        )
-    _RUNNING.add(process)
-    try:
-        out, err = process.communicate(job.model_dump_json().encode(), timeout=settings.timeout)
-    except subprocess.TimeoutExpired:
-        kill(process)
-        return Report(
-            outcome=Outcome.FAILED, reason=f"stopped after {settings.timeout:g} s without a report"
-        )
-    except BaseException:
-        kill(process)
-        raise
-    finally:
-        _RUNNING.discard(process)
-    return _report(process.returncode, out, err.decode("utf-8", "replace"))
+def _started(
+    argv: list[str], settings: AgentSettings, folder: Path, lock_fd: int | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=environment(settings.env),
+        pass_fds=() if lock_fd is None else (lock_fd,),
+        start_new_session=True,
+    )
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Stop a child and everything that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     process.communicate()
 
 
-def kill_all() -> None:
-    """Stop every agent that this process has started."""
-    stopped = list(_RUNNING)
-    for process in stopped:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for process in stopped:
-        # whoever waits for it may have no time left to
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.2)
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _report(code: int, out: bytes, err: str) -> Report:

@@ -74,6 +74,12 @@ class BusyError(OrchestrateError):
     code = "busy"
 
 
+class StoppedError(OrchestrateError):
+    """The conductor was told to stop while an agent was at work, or was to begin."""
+
+    code = "stopped"
+
+
 class UnsafePathError(OrchestrateError):
     """A path from a ticket, a workflow or an agent leaves the workspace (DESIGN 8.4)."""
 

@@ -13,7 +13,6 @@ from orchestrator import machine
 from orchestrator.agent import Artifact, Finding, Job, Notice, Outcome, Report
 from orchestrator.case import Case
 from orchestrator.checks import Phase, Verdict
-from orchestrator.dispatch import dispatch
 from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family import Additions
 from orchestrator.files import sha256_file
@@ -54,7 +53,12 @@ def _dispatched_all(case: Case, makers: Sequence[Stage]) -> list[Report]:
     if len(makers) < 2:
         return [_dispatched(case, stage) for stage in makers]
     with ThreadPoolExecutor(len(makers)) as pool:
-        return list(pool.map(lambda stage: _dispatched(case, stage), makers))
+        try:
+            return list(pool.map(lambda stage: _dispatched(case, stage), makers))
+        except KeyboardInterrupt:
+            # it would wait for the others
+            case.dispatcher.stop()
+            raise
 
 
 def _names(stages: Sequence[Stage]) -> str:
@@ -151,7 +155,7 @@ def _fresh_report(case: Case, stage: Stage) -> Report:
     case.tell("agent", f"{stage.agent} works", stage=stage.number, agent=stage.agent)
     started = time.monotonic()
     before = _frozen(case)
-    report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
+    report = case.dispatcher.dispatch(job, case.settings.agent(stage.agent), case.lock_fd)
     report = _kept_frozen(_checked(case, stage, report), before, case)
     report = _something_new(case, job, report)
     _remember(case, stage, job, report)
@@ -370,7 +374,7 @@ def _inspected(case: Case, stage: Stage, receipts: Sequence[Receipt]) -> Report:
     case.family.history.append(
         "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
     )
-    report = dispatch(job, case.settings.agent(stage.agent), case.agents, case.lock_fd)
+    report = case.dispatcher.dispatch(job, case.settings.agent(stage.agent), case.lock_fd)
     _remember(case, stage, job, report)
     return report
 

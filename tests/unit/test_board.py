@@ -420,3 +420,26 @@ def test_a_family_is_put_together_from_parents_and_lists_of_children(tmp_path: P
     board = Board(tmp_path)
     for id in ("WO-5", "WO-5a", "WO-5b"):
         assert [t.id for t in board.family(id)] == ["WO-5", "WO-5b", "WO-5a"]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_ticket_that_moves_while_the_board_is_listed_is_not_missed(
+    odd_board: Board, monkeypatch: pytest.MonkeyPatch, warm: bool
+) -> None:
+    path = lay(odd_board.root, "04_QA/WO-900_Moves.md", ticket("WO-900"))
+    if warm:
+        _settle(odd_board.root)
+        odd_board.tickets()
+    scandir = os.scandir
+
+    def moves_meanwhile(place: str) -> contextlib.AbstractContextManager[list[os.DirEntry[str]]]:
+        with scandir(place) as scan:
+            found = list(scan)
+        if path.exists() and place.endswith("00_INBOX"):
+            path.rename(odd_board.path / "00_INBOX" / path.name)
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr("orchestrator.catalogue.os.scandir", moves_meanwhile)
+    ids = [t.id for t in Board(odd_board.root).tickets()]
+    assert not path.exists()
+    assert ids.count("WO-900") == 1

@@ -136,9 +136,19 @@ class Board:
 
         Raises TicketError as `find`.
         """
-        head = self._head(self.find(id))
-        # a member that was moved in this moment is looked for once more
-        return tuple(self._only(m) or self.find(m) for m in self._with_descendants(head.id))
+        found = self.find(id)
+        members = {found.id: found}
+        pending = [self._head(found).id]
+        order = list(pending)
+        while pending:
+            member = pending.pop(0)
+            # one that was moved in this moment is looked for once more
+            ticket = members.get(member) or self._only(member) or self.find(member)
+            members[member] = ticket
+            new = [child for child in self._children(ticket) if child not in order]
+            order += new
+            pending += new
+        return tuple(members[member] for member in order)
 
     def _head(self, ticket: Ticket) -> Ticket:
         """The topmost parent that is on the board."""
@@ -155,19 +165,13 @@ class Board:
         listed = (t for t in self.holders(stem) if stem != ticket.id and ticket.id in t.children)
         return next(listed, None)
 
-    def _with_descendants(self, id: str) -> list[str]:
-        members, pending = [id], [id]
-        while pending:
-            new = [child for child in self._children(pending.pop(0)) if child not in members]
-            members += new
-            pending += new
-        return members
-
-    def _children(self, member: str) -> list[str]:
-        ticket = self._only(member)
-        listed = ticket.children if ticket else ()
-        mine = [id for id in listed if any(t.parent in ("", member) for t in self.holders(id)[:1])]
-        return mine + [t.id for t in self._catalogue.children(member) if t.id not in mine]
+    def _children(self, ticket: Ticket) -> list[str]:
+        mine = [
+            id
+            for id in ticket.children
+            if any(t.parent in ("", ticket.id) for t in self.holders(id)[:1])
+        ]
+        return mine + [t.id for t in self._catalogue.children(ticket.id) if t.id not in mine]
 
     def paths(self) -> list[Path]:
         """The files of all tickets."""

@@ -41,6 +41,7 @@ class Catalogue:
         self._rows: dict[str, Row] = {}
         self._tickets: dict[str, Ticket] = {}
         self._by_id: dict[str, set[str]] = defaultdict(set)
+        self._twins: set[str] = set()
         self._by_parent: dict[str, set[str]] = defaultdict(set)
         self._loaded = False
         #: what the index is still to be told: rows, None for those that are gone
@@ -73,7 +74,7 @@ class Catalogue:
             fresh, gone = list[str](), set[str]()
             for folder in {**before, **self._listings}:
                 old, new = before.get(folder), self._listings.get(folder)
-                if old is new:
+                if old is new or (old and new and old.files == new.files):
                     continue
                 had, has = old.files if old else {}, new.files if new else {}
                 fresh += [_key(folder, n) for n, inode in has.items() if had.get(n) != inode]
@@ -142,9 +143,14 @@ class Catalogue:
             if known is not None and known.settled and known.mtime == mtime:
                 return known
             listing = Listing(mtime, settled=is_settled(mtime))
+            had = known.files if known is not None else {}
             with os.scandir(path) as scan:
                 for entry in scan:
-                    _list(listing, folder, entry)
+                    name, inode = entry.name, entry.inode()
+                    if had.get(name) == inode:
+                        listing.files[name] = inode
+                    else:
+                        _list(listing, folder, entry)
         except OSError:
             return None
         return listing
@@ -193,13 +199,19 @@ class Catalogue:
     def _put(self, key: str, row: Row) -> None:
         self._drop(key)
         self._rows[key] = row
-        self._by_id[row.id].add(key)
+        holders = self._by_id[row.id]
+        holders.add(key)
+        if row.id and len(holders) > 1:
+            self._twins.add(row.id)
         if row.parent:
             self._by_parent[row.parent].add(key)
 
     def _drop(self, key: str) -> None:
         row = self._rows.pop(key, _NOWHERE)
-        self._by_id[row.id].discard(key)
+        holders = self._by_id[row.id]
+        holders.discard(key)
+        if len(holders) < 2:
+            self._twins.discard(row.id)
         self._by_parent[row.parent].discard(key)
         self._tickets.pop(key, None)
 
@@ -217,7 +229,7 @@ class Catalogue:
     def twins(self) -> set[str]:
         """The ids that more than one file holds."""
         with self._lock:
-            return {id for id, keys in self._by_id.items() if id and len(keys) > 1}
+            return set(self._twins)
 
     def holders(self, id: str) -> list[Ticket]:
         """The tickets with an id."""

@@ -13,6 +13,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,30 +76,103 @@ def _copy_mode(like: Path, fd: int) -> None:
             os.fchown(fd, wanted.st_uid, wanted.st_gid)
 
 
+class Append:
+    """Bytes at the end of a file, not synced yet.
+
+    Either `sync` or `begin_sync` with `wait`, and at last `close`. A sync that fails takes the
+    bytes away again, if nothing came after them, and raises OSError.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        """Append, all or nothing; a torn last line of an earlier crash is closed first."""
+        _begin("append", path)
+        self.path = path
+        self._fd = _opened_to_append(path)
+        self._under_way: Future[None] | None = None
+        try:
+            with _locked(self._fd):
+                self._size, self._end = _appended(self._fd, data)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def begin_sync(self) -> None:
+        """Sync, while this goes on."""
+        with self._undone_if_failed():
+            _begin("sync", self.path)
+            self._under_way = _threads().submit(os.fsync, self._fd)
+
+    def wait(self) -> None:
+        """Wait for the sync that was begun."""
+        with self._undone_if_failed():
+            if self._under_way is not None:
+                self._under_way.result()
+
+    def sync(self) -> None:
+        """Sync now."""
+        with self._undone_if_failed():
+            _begin("sync", self.path)
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    @contextlib.contextmanager
+    def _undone_if_failed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            with _locked(self._fd):
+                if os.fstat(self._fd).st_size == self._end:
+                    os.ftruncate(self._fd, self._size)
+            raise
+
+
 def append(path: Path, data: bytes, durable: bool) -> None:
     """Append bytes, all or none; a torn last line of an earlier crash is closed first."""
-    _begin("append", path)
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.closing(Append(path, data)) as appended:
+        if durable:
+            appended.sync()
+
+
+def _opened_to_append(path: Path) -> int:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        fd = os.open(path, flags, 0o666)
+        return os.open(path, flags)
     except FileNotFoundError:
         make_folder(path.parent)
-        fd = os.open(path, flags, 0o666)
+        return os.open(path, flags | os.O_CREAT, 0o666)
+
+
+@contextlib.contextmanager
+def _locked(fd: int) -> Iterator[None]:
+    fcntl.flock(fd, fcntl.LOCK_EX)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
-            data = b"\n" + data
-        try:
-            _write(fd, data)
-            if durable:
-                _begin("sync", path)
-                os.fsync(fd)
-        except OSError:
-            os.ftruncate(fd, size)
-            raise
+        yield
     finally:
-        os.close(fd)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _appended(fd: int, data: bytes) -> tuple[int, int]:
+    """Append the bytes; the file's size before and after."""
+    size = os.fstat(fd).st_size
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        _write(fd, data)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+    return size, size + len(data)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    """For what waits for the disk. A child that was forked has none of its parent's threads."""
+    return ThreadPoolExecutor(4, thread_name_prefix="disk")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def remove(path: Path) -> None:

@@ -8,7 +8,7 @@ children follow. After a crash `settle` makes them follow from that same history
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ class Family:
         merged, notice = caught
         manner = strays.manner(self.board.root, ticket.path)
         written = files.replace(ticket.path, merged, ticket.data, manner)
-        strays.remember(self.board.root, ticket.path.name, written.data)
+        strays.versions_of(self.board.root, ticket.path.name).remember(written.data)
         self.history.append("notice", to="USER", text=notice, stage=None)
         self.on_notice(notice)
         return self.ticket(member)
@@ -199,7 +199,7 @@ class Family:
         """Make `flow` the record, write the additions, and move the tickets."""
         additions = additions or Additions()
         before = self._flow
-        self.history.append(
+        self.history.announce(
             "transition",
             event=event,
             revision=flow.revision,
@@ -213,6 +213,7 @@ class Family:
         )
         touched = {self.history.path, *additions.paths}
         touched |= self._write(self.parent, flow, additions, event)
+        self.history.wait()
         self._flow = flow
         self.history.append("committed", revision=flow.revision)
         for member in flow.members:
@@ -279,12 +280,17 @@ class Family:
             # whoever sets the status in this very moment is heard, but not as an answer to a
             # question that is only being asked
             heed = not additions.over_wishes
-            manner = strays.manner(self.board.root, path, self._unsynced, heed)
+            manner = replace(
+                strays.manner(self.board.root, path, heed),
+                later=self._unsynced,
+                before=self.history.wait,
+            )
             # told before it is done: the event may be read before this goes on
             self.seen[path] = hash(data)
             written = files.replace(path, data, base, manner)
             self.seen[path] = hash(written.data)
-            strays.remember(self.board.root, path.name, written.data)
+            kept = None if written.merged else base
+            strays.versions_of(self.board.root, path.name).remember(written.data, kept)
             self._replaced.add(path.name)
             wished = wished or written.merged
             touched.add(path)
@@ -294,6 +300,7 @@ class Family:
                     f"conflict lies in {written.conflict.relative_to(self.board.root)}"
                 )
         if folder != ticket.folder:
+            self.history.wait()
             self.seen[self.board.place_for(ticket.path, place.at)] = self.seen.pop(ticket.path)
             path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
             touched |= {ticket.path, path}
@@ -365,7 +372,7 @@ class Family:
             self.history.append("synced", revision=self.flow.revision)
         self.history.flush()
         for name in self._replaced:
-            strays.trim(self.board.root, name)
+            strays.versions_of(self.board.root, name).trim()
         self._replaced.clear()
 
     # -- after a crash or a person -----------------------------------------------------------

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -44,13 +45,22 @@ def inside(root: Path, relative: str | Path) -> Path:
     Raises UnsafePathError for an absolute path, a `..`, a NUL, or a link that leaves `root`.
     """
     text = os.fspath(relative)
-    if "\0" in text or text.startswith("~") or Path(text).is_absolute() or ".." in Path(text).parts:
+    if "\0" in text or text[:1] in ("~", "/") or ".." in text.split("/"):
         raise _unsafe(text)
+    home = os.path.realpath(root)
+    place = os.path.realpath(f"{home}/{text}")
+    below = home.rstrip("/") + "/"
+    if (place != home and not place.startswith(below)) or _is_endless(place):
+        raise _unsafe(text)
+    return root / place[len(below) :]
+
+
+def _is_endless(place: str) -> bool:
+    """Whether links are left in it, which then go in a circle."""
     try:
-        home = root.resolve()
-        return root / (home / text).resolve().relative_to(home)
-    except (ValueError, OSError, RuntimeError) as exc:
-        raise _unsafe(text) from exc
+        return stat.S_ISLNK(os.lstat(place).st_mode)
+    except OSError as exc:
+        return exc.errno == errno.ELOOP
 
 
 def _unsafe(text: str) -> UnsafePathError:
@@ -94,6 +104,8 @@ class Manner:
     later: set[Path] | None = None
     #: where both sides changed a line that begins so, it is the others'
     yielding: bytes = b""
+    #: called before the new content takes its place
+    before: Callable[[], None] = lambda: None
     #: gives the place where the next displaced content is kept
     keep: Callable[[], Path] | None = None
     #: (what lay there lately, the newest first, and what somebody saved over it) → the version that
@@ -133,7 +145,7 @@ def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Rep
             passed.insert(0, current)
         if current == result.data:
             break
-        displaced = _swap(path, result.data, left)
+        displaced = _swap(path, result.data, left, manner.before)
         _sync_folder(path.parent, manner.later)
         expected = result.data
         if displaced == current:
@@ -168,10 +180,13 @@ def read(path: Path) -> bytes:
 
 
 def holds(path: Path, data: bytes) -> bool:
-    """Whether a regular file's bytes are these now, whoever has it open. Raises as `read`."""
+    """Whether a regular file's bytes are these now, whoever has it open. Raises as `read`.
+
+    Where a system gives less than the whole at once, this may be False for the same bytes.
+    """
     fd = _open(path)
     try:
-        return os.fstat(fd).st_size == len(data) and _content(fd) == data
+        return os.read(fd, len(data) + 1) == data
     finally:
         os.close(fd)
 
@@ -222,13 +237,14 @@ def _quiet(path: Path, seen: bytes) -> bytes:
     return seen
 
 
-def _swap(path: Path, new: bytes, left: list[Path]) -> bytes:
+def _swap(path: Path, new: bytes, left: list[Path], before: Callable[[], None]) -> bytes:
     """Put `new` at `path`; the bytes that were there, late writes included, and their file's name.
 
     The name is added to `left`.
     """
     temporary = _write_temporary(path, new)
     try:
+        before()
         if not disk.exchange(temporary, path):
             temporary = _replace_keeping_old(temporary, path)
     except BaseException:
@@ -357,11 +373,36 @@ def append_lines(path: Path, lines: Sequence[str], durable: bool = True) -> None
     `durable`: they and all before them outlive the machine when this returns; else only the
     process. Raises DiskError (the file is then as before), ValueError if one holds a line end.
     """
-    if any("\n" in line or "\r" in line for line in lines):
-        raise ValueError("a line holds no line end")
-    data = b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+    data = _as_bytes(lines)
     with _disk_errors(path):
         disk.append(path, data, durable)
+
+
+def begin_lines(path: Path, lines: Sequence[str]) -> Callable[[], None]:
+    """Append lines that are durable when the function that this returns has returned.
+
+    It has to be called, once. Both raise as `append_lines`.
+    """
+    data = _as_bytes(lines)
+    with _disk_errors(path):
+        appended = disk.Append(path, data)
+        try:
+            appended.begin_sync()
+        except BaseException:
+            appended.close()
+            raise
+
+    def wait() -> None:
+        with _disk_errors(path), contextlib.closing(appended):
+            appended.wait()
+
+    return wait
+
+
+def _as_bytes(lines: Sequence[str]) -> bytes:
+    if any("\n" in line or "\r" in line for line in lines):
+        raise ValueError("a line holds no line end")
+    return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
 
 
 # -- locks ---------------------------------------------------------------------------------------
@@ -385,14 +426,22 @@ def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[Family
     """
     path = state / "locks" / f"{_file_name(family)}.lock"
     with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        fd = _lock_file(path)
     try:
         _lock(fd, family, path, wait)
         # closing, and not unlocking, leaves the lock to a child that still holds it
         yield FamilyLock(family, path, fd)
     finally:
         os.close(fd)
+
+
+def _lock_file(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags | os.O_CREAT, 0o666)
 
 
 def _lock(fd: int, family: str, path: Path, wait: bool) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.files import append_lines
+from orchestrator.files import append_lines, begin_lines
 
 FOLDER = ".receipts"
 
@@ -47,6 +47,8 @@ class History:
         self.path = board / FOLDER / f"{family}.jsonl"
         self._records: list[Record] | None = None
         self._pending: list[str] = []
+        #: waits for the sync that is under way
+        self._wait: Callable[[], None] | None = None
 
     @property
     def records(self) -> list[Record]:
@@ -60,17 +62,34 @@ class History:
         A record of `_AWAITED` is on the disk when this returns, with all that stand before it; one
         of `_DEFERRED` is written with the next.
         """
+        record = self.announce(kind, **fields)
+        self.wait()
+        return record
+
+    def announce(self, kind: str, /, **fields: Any) -> dict[str, Any]:
+        """The same, but it need not be on the disk before `wait` returns."""
         record = {"type": kind, "at": now(), **fields}
         self._pending.append(_encoded(record))
-        if kind not in _DEFERRED:
-            self.flush(durable=kind in _AWAITED)
+        if kind in _AWAITED:
+            self.wait()
+            self._wait = begin_lines(self.path, self._pending)
+            self._pending = []
+        elif kind not in _DEFERRED:
+            self.flush()
         self.records.append(record)
         return record
 
-    def flush(self, durable: bool = False) -> None:
+    def wait(self) -> None:
+        """Wait till what was announced is on the disk. Raises DiskError."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait()
+
+    def flush(self) -> None:
         """Write the records that wait for the next one."""
+        self.wait()
         if self._pending:
-            append_lines(self.path, self._pending, durable)
+            append_lines(self.path, self._pending, durable=False)
             self._pending = []
 
     def of(self, *kinds: str) -> Iterable[Record]:

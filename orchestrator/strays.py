@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
 import re
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,12 +26,11 @@ from orchestrator.frontmatter import Document
 from orchestrator.history import History
 from orchestrator.merge import merge_lines
 from orchestrator.ticket import Ticket
+from orchestrator.versions import Versions
 
 #: where stray files are kept, and how those are called that are not merged yet
 _STRAYS = Path(".orchestrate/state/strays")
 _PENDING = ".pending"
-#: so many earlier versions of a ticket are kept to merge with
-KEPT = 32
 #: a version is a common base if so large a part of its lines stands in the save
 _ALIKE = 0.5
 #: what belongs to an answer
@@ -50,68 +47,26 @@ class TakenIn:
 
 
 @lru_cache(maxsize=256)
-def bases_of(root: Path, name: str) -> Path:
-    """Where earlier versions of the ticket file with this name are kept."""
-    return root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
+def versions_of(root: Path, name: str) -> Versions:
+    """The versions of the ticket file with this name."""
+    return Versions(root, name)
 
 
-def slot(root: Path, name: str) -> Path:
-    """Where the next version that is replaced is kept."""
-    return bases_of(root, name) / f"{time.time_ns():020d}"
-
-
-def trim(root: Path, name: str) -> None:
-    """Remove the oldest versions beyond `KEPT`."""
-    with contextlib.suppress(OSError):
-        for old in _kept(bases_of(root, name))[KEPT:]:
-            old.unlink()
-
-
-def remember(root: Path, name: str, data: bytes) -> None:
-    """Keep what was written last. It may be lost: then saves are taken as they are.
-
-    An editor may have the ticket itself open, and its next version may never pass through our
-    hands: this is a file of its own. Its name tells whether it is whole.
-    """
-    place = slot(root, name).with_suffix(f".{_sum(data)}")
-    with contextlib.suppress(OSError):
-        try:
-            _write(place, data)
-        except FileNotFoundError:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, data)
-
-
-def _write(place: Path, data: bytes) -> None:
-    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
-
-
-def _sum(data: bytes) -> str:
-    return f"{zlib.crc32(data):08x}"
-
-
-def manner(root: Path, path: Path, later: set[Path] | None = None, heed: bool = True) -> Manner:
+def manner(root: Path, path: Path, heed: bool = True) -> Manner:
     """How a conducted ticket is replaced: its versions are kept, and stale saves are understood.
 
     Unless `heed`, a status that is set in the same moment is not taken.
     """
 
+    versions = versions_of(root, path.name)
+
     def rebase(lately: Sequence[bytes], saved: bytes) -> tuple[bytes, bytes]:
-        base = _base([*lately, *_known(root, path.name)], saved)
+        base = _base([*lately, *versions.known()], saved)
         if base is None or base == lately[0]:
             return lately[0], saved
         return base, _without_answer(saved, base)[0]
 
-    return Manner(later, b"status:" if heed else b"", lambda: slot(root, path.name), rebase)
-
-
-def _known(root: Path, name: str) -> list[bytes]:
-    last = _last(root, name)
-    return [*([last] if last is not None else []), *_versions(root, name)]
+    return Manner(yielding=b"status:" if heed else b"", keep=versions.slot, rebase=rebase)
 
 
 def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
@@ -119,10 +74,11 @@ def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
 
     None if the save was made from the newest version, or nobody can tell.
     """
-    last = _last(root, path.name)
+    versions = versions_of(root, path.name)
+    last = versions.last()
     if last is None or last == saved:
         return None
-    base = _base(_known(root, path.name), saved)
+    base = _base(versions.known(), saved)
     if base is None or base == last:
         return None
     theirs, refused = _without_answer(saved, base)
@@ -138,15 +94,6 @@ def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
 
 def _refusal(status: str) -> str:
     return f"; its status `{status}` is not taken as an answer: look, and answer anew"
-
-
-def _last(root: Path, name: str) -> bytes | None:
-    """What was written last: the newest whole file of those that `remember` made."""
-    with contextlib.suppress(OSError):
-        for kept in _kept(bases_of(root, name)):
-            if kept.suffix and _sum(data := kept.read_bytes()) == kept.suffix[1:]:
-                return data
-    return None
 
 
 def head_of(board: Board, id: str) -> str | None:
@@ -226,7 +173,7 @@ def _revision(ticket: Ticket) -> int:
 
 def _living(board: Board, holders: list[Ticket], place: Place) -> list[Ticket]:
     """Which of a child's files is the ticket: the one written last, else the one in its place."""
-    last = _last(board.root, holders[0].path.name) if holders else None
+    last = versions_of(board.root, holders[0].path.name).last() if holders else None
     same = [t for t in holders if last is not None and _bytes(t.path) == last]
     return same if len(same) == 1 else [t for t in holders if t.role is place.at]
 
@@ -242,7 +189,8 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
     """Merge one save that was taken away into the living ticket."""
     # an editor that still had it open has closed it by now
     theirs, now = files.read_saved(stray), files.read_saved(living.path)
-    base = _base(_known(board.root, living.path.name), theirs)
+    versions = versions_of(board.root, living.path.name)
+    base = _base(versions.known(), theirs)
     # what lies there may be a save of an older version itself
     caught = catch_up(board.root, living.path, now)
     current = caught[0] if caught else now
@@ -260,7 +208,7 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
         merged, clean = merge_lines(base, current, saved, b"status:")
         if merged != now:
             written = files.replace(living.path, merged, now, manner(board.root, living.path))
-            remember(board.root, living.path.name, written.data)
+            versions.remember(written.data)
             paths.append(living.path)
         if not clean:
             aside = files.set_aside(living.path, theirs)
@@ -268,22 +216,8 @@ def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -
             notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
         notice += _refusal(refused) if refused else ""
     # the editor may still show it, and save it again with more
-    files.move(stray, slot(board.root, living.path.name))
+    files.move(stray, versions.slot())
     return TakenIn(tuple(paths), notice)
-
-
-def _versions(root: Path, name: str) -> Iterator[bytes]:
-    """Earlier versions, the newest first."""
-    with contextlib.suppress(OSError):
-        for kept in _kept(bases_of(root, name)):
-            with contextlib.suppress(FileNotFoundError):
-                yield kept.read_bytes()
-
-
-def _kept(folder: Path) -> list[Path]:
-    """The versions in a folder, the newest first; their names begin with the time."""
-    names = os.listdir(folder)  # noqa: PTH208 - paths are slow, and there are many
-    return [folder / name for name in sorted(names, reverse=True)]
 
 
 def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:

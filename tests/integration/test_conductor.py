@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -690,3 +692,26 @@ def test_3_2_a_stage_that_stopped_is_sent_back_alone(work: Workspace) -> None:
     conductor.send_back("WO-512", note="The one about lamps.")
     assert conductor.run("WO-512").stage == 7
     assert [len(w.jobs) for w in (work.soop, work.builder, work.analyst)] == [1, 1, 2]
+
+
+def test_8_1_no_ticket_is_written_before_its_transition_is_on_the_disk(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = work.file("WO-512").read_bytes()
+    history = work.root / "_WORK_ORDERS/.receipts/WO-512.jsonl"
+    sync = os.fsync
+
+    def slow_and_failing(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), history.stat()):
+            time.sleep(0.3)
+            assert work.file("WO-512").read_bytes() == before
+            raise OSError(5, "Input/output error")
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow_and_failing)
+    with pytest.raises(files.DiskError):
+        work.conductor().run("WO-512")
+    assert work.file("WO-512").read_bytes() == before
+    assert "transition" not in history.read_text(encoding="utf-8")
+    monkeypatch.undo()
+    assert work.conductor().run("WO-512").outcome == "waiting"

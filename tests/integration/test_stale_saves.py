@@ -12,6 +12,7 @@ import pytest
 from orchestrator import files, strays
 from orchestrator.agent import Job, Report
 from orchestrator.errors import TicketError
+from orchestrator.versions import KEPT, Versions
 from tests.boards import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -171,12 +172,37 @@ def test_8_1_a_save_that_was_taken_away_before_a_kill_is_merged_later(work: Work
 
 def test_only_so_many_versions_are_kept(work: Workspace) -> None:
     path = work.file("WO-512")
-    for n in range(strays.KEPT + 5):
+    versions = Versions(work.root, path.name)
+    for n in range(KEPT + 5):
         data = path.read_bytes()
         files.replace(path, data + f"{n}\n".encode(), data, strays.manner(work.root, path))
-    strays.trim(work.root, path.name)
-    kept = list(strays.bases_of(work.root, path.name).iterdir())
-    assert len(kept) == strays.KEPT
+    versions.trim()
+    assert len(list(versions.earlier())) == KEPT
+    # and the two of what was written last
+    assert len(list(versions.folder.iterdir())) == KEPT + 2
+
+
+def test_what_was_written_last_outlives_a_write_that_was_cut_off(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, "WO-1.md")
+    for n in range(5):
+        versions.remember(f"text {n}\n".encode(), f"text {n - 1}\n".encode())
+    assert versions.last() == b"text 4\n"
+    assert sorted(p.name for p in versions.folder.iterdir()) == ["last-0", "last-1"]
+    newest = next(p for p in versions.folder.iterdir() if b"text 4" in p.read_bytes())
+    newest.write_bytes(newest.read_bytes()[:-3])
+    assert versions.last() == b"text 3\n"
+    newest.write_bytes(b"")
+    assert versions.last() == b"text 3\n"
+
+
+def test_a_version_that_a_person_wrote_over_is_kept_as_well(tmp_path: Path) -> None:
+    versions = Versions(tmp_path, "WO-1.md")
+    versions.remember(b"one\n")
+    versions.remember(b"two\n", b"one, and a person's line\n")
+    versions.remember(b"three\n", b"two\n")
+    versions.remember(b"four\n", b"three\n")
+    assert list(versions.earlier()) == [b"one\n"]
+    assert versions.known() == [b"four\n", b"three\n", b"one\n"]
 
 
 @pytest.mark.timeout(600)

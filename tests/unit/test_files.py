@@ -368,3 +368,25 @@ def test_8_1_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     holder.communicate()
     with files.family_lock(tmp_path, "WO-1", wait=True):
         pass
+
+
+def test_lines_whose_sync_fails_in_the_background_are_taken_away_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.jsonl"
+    files.append_lines(log, ['{"n": 1}'])
+
+    def failing(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    wait = files.begin_lines(log, ['{"n": 2}'])
+    with pytest.raises(files.DiskError):
+        wait()
+    assert log.read_text(encoding="utf-8") == '{"n": 1}\n'
+    # what came after them stays
+    wait = files.begin_lines(log, ['{"n": 2}'])
+    files.append_lines(log, ['{"n": 3}'], durable=False)
+    with pytest.raises(files.DiskError):
+        wait()
+    assert log.read_text(encoding="utf-8").endswith('{"n": 3}\n')

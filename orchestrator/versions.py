@@ -1,0 +1,100 @@
+"""The last versions of each conducted ticket, kept to understand saves that were made from them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+#: so many earlier versions of a ticket are kept to merge with
+KEPT = 32
+#: what the conductor wrote last; two files, so that one is whole while the other is written
+_LAST = ("last-0", "last-1")
+#: time (ns) and checksum, before the text
+_HEAD = 20 + 1 + 8 + 1
+
+
+class Versions:
+    """The versions of the ticket file with one name. What cannot be kept is left."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.folder = root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
+        self._place = os.fspath(self.folder)
+
+    # -- those that were replaced ------------------------------------------------------------
+
+    def slot(self) -> Path:
+        """Where the next version that is replaced is kept."""
+        return self.folder / f"{time.time_ns():020d}"
+
+    def trim(self) -> None:
+        """Remove the oldest versions beyond `KEPT`."""
+        with contextlib.suppress(OSError):
+            for old in self._names()[KEPT:]:
+                (self.folder / old).unlink()
+
+    def earlier(self) -> Iterator[bytes]:
+        """Those that were replaced, the newest first."""
+        with contextlib.suppress(OSError):
+            for name in self._names():
+                with contextlib.suppress(FileNotFoundError):
+                    yield (self.folder / name).read_bytes()
+
+    def known(self) -> list[bytes]:
+        """What was written last, and the others, the newest first."""
+        return [*(text for _, text in self._written()), *self.earlier()]
+
+    def _names(self) -> list[str]:
+        names = os.listdir(self._place)  # noqa: PTH208 - paths are slow, and this is often asked
+        return sorted((name for name in names if name not in _LAST), reverse=True)
+
+    # -- what was written last ---------------------------------------------------------------
+
+    def last(self) -> bytes | None:
+        """What the conductor wrote last, as far as that is known."""
+        return next((text for _, text in self._written()), None)
+
+    def remember(self, data: bytes, replaced: bytes | None = None) -> None:
+        """Keep what was written last. It may be lost: then saves are taken as they are.
+
+        An editor may have the ticket itself open, and its next version may never pass through our
+        hands: this is a file of its own. `replaced` is a version that is kept already; where it is
+        another than the one that was written before, that one is kept too.
+        """
+        found = self._written()
+        newest = found[0] if found else None
+        with contextlib.suppress(OSError):
+            if newest is not None and newest[1] not in (replaced, data):
+                self._write(self.slot().name, newest[1])
+            name = _LAST[1] if newest is not None and newest[0] == _LAST[0] else _LAST[0]
+            stamp = b"%020d" % time.time_ns()
+            self._write(name, b"%s %08x\n%s" % (stamp, zlib.crc32(stamp + data), data))
+
+    def _written(self) -> list[tuple[str, bytes]]:
+        """The whole ones of the two, by name, the newest first."""
+        found = [(head, name, text) for name in _LAST for head, text in self._whole(name)]
+        return [(name, text) for _, name, text in sorted(found, reverse=True)]
+
+    def _whole(self, name: str) -> Iterator[tuple[bytes, bytes]]:
+        with contextlib.suppress(OSError, ValueError):
+            with open(f"{self._place}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+                held = file.readall()
+            stamp, text = held[:20], held[_HEAD:]
+            if int(held[21:_HEAD], 16) == zlib.crc32(stamp + text):
+                yield stamp, text
+
+    def _write(self, name: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(f"{self._place}/{name}", flags, 0o666)
+        except FileNotFoundError:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(f"{self._place}/{name}", flags, 0o666)
+        try:
+            os.pwrite(fd, data, 0)
+            os.ftruncate(fd, len(data))
+        finally:
+            os.close(fd)

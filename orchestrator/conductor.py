@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import answering, applying, asking, machine, stages, strays
+from orchestrator import answering, applying, asking, machine, stages
 from orchestrator.agent import Agent
 from orchestrator.binding import Binder, Binding
 from orchestrator.board import Board
 from orchestrator.case import Case, Listener, Progress
-from orchestrator.checks import Check, Context, Phase, Services, load_checks
-from orchestrator.commits import Committer
+from orchestrator.checks import Context, Phase, Services, load_checks
 from orchestrator.config import Settings, load_settings
 from orchestrator.dispatch import Dispatcher
-from orchestrator.errors import TicketError, UsageError, WorkflowError
-from orchestrator.family import Additions, Family, places
-from orchestrator.files import family_lock
-from orchestrator.files import replace as replace_file
+from orchestrator.errors import UsageError
+from orchestrator.family import Additions, Family
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.gate import Gate, Receipt
-from orchestrator.locate import find_workflow
-from orchestrator.memo import user_memo
-from orchestrator.plan import Plan, make_plan
+from orchestrator.opening import Opener
 from orchestrator.questions import Answer
 from orchestrator.report import family_status, inbox_entry
-from orchestrator.states import Event, FolderRole
+from orchestrator.states import Event
 from orchestrator.templating import one_line
-from orchestrator.ticket import Ticket
 from orchestrator.verify import Verified, verify
 from orchestrator.waits import waits
 from orchestrator.workflow import Stage, Statement, StatementKind, Workflow
@@ -41,7 +33,6 @@ __all__ = ["Conductor", "Progress", "RunOutcome"]
 _EXIT = {"complete": 0, "waiting": 10, "held": 11, "failed": 1}
 #: with a first record, what a status says besides the folder is drift and no wish (DESIGN 2.5)
 ADOPTED = Additions(over_wishes=True)
-_NOT_STARTED = (FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.HOLD, FolderRole.BACKLOG)
 
 
 @dataclass(frozen=True)
@@ -80,10 +71,12 @@ class Conductor:
     ) -> None:
         self.board = board
         self.settings = settings or load_settings(board.root)
-        self.dispatcher = Dispatcher(agents)
-        self.listener: Listener = on_event or (lambda _: None)
-        #: what was last read or written at a path, as a hash of the bytes; for a watcher
-        self.seen: dict[Path, int] = {}
+        listener = on_event or (lambda _: None)
+        self.opener = Opener(board, self.settings, Dispatcher(agents), listener)
+
+    def stop(self) -> None:
+        """Kill the agents that are at work, from another thread: `run` raises StoppedError."""
+        self.opener.dispatcher.stop()
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -103,7 +96,7 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self.case(id, workflow, create=create) as case:
+        with self.opener.case(id, workflow, create=create) as case:
             outcome = self._advance(case, until)
             if case.family.committer is not None:
                 # receipts of what was proven after the last move
@@ -243,13 +236,13 @@ class Conductor:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
-        with self.case(id) as case:
+        with self.opener.case(id) as case:
             answering.hold(case, self._member(case, id), reason)
             return self._outcome(case)
 
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
-        with self.case(id) as case:
+        with self.opener.case(id) as case:
             answering.resume(case)
             return self._outcome(case)
 
@@ -266,13 +259,13 @@ class Conductor:
         return self._steer(id, Event.REOPEN)
 
     def _steer(self, id: str, event: Event) -> RunOutcome:
-        with self.case(id) as case:
+        with self.opener.case(id) as case:
             answering.steer(case, event)
             return self._outcome(case)
 
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
-        with self.case(id) as case:
+        with self.opener.case(id) as case:
             after = machine.undo(case.flow, case.plan)
             answering.record(case, "undo")
             case.commit(after, "approval withdrawn by USER")
@@ -286,7 +279,7 @@ class Conductor:
 
         A status that says otherwise than the folder is no wish yet, and is set to the folder.
         """
-        with self.case(id, workflow, create=True, first=ADOPTED) as case:
+        with self.opener.case(id, workflow, create=True, first=ADOPTED) as case:
             return self._outcome(case, [f"adopted at {case.plan.stage(case.flow.stage).label}"])
 
     def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
@@ -294,12 +287,11 @@ class Conductor:
 
         Raises OrchestrateError where `adopt` would.
         """
-        family = Family(self.board, self._parent_of(id))
-        read = self._workflow(family, workflow)
-        return family, read, self._first(family, read, self._plan(read, family.parent))
+        family, read, _, flow = self.opener.look(id, workflow)
+        return family, read, flow
 
     def _answer(self, id: str, answer: Answer) -> RunOutcome:
-        with self.case(id) as case:
+        with self.opener.case(id) as case:
             answering.take(case, answer)
             return self._outcome(case)
 
@@ -310,7 +302,7 @@ class Conductor:
 
         What ran on the very same bytes before is not run again, unless `fresh`.
         """
-        with self.case(id, settle=False, fresh=fresh) as case:
+        with self.opener.case(id, settle=False, fresh=fresh) as case:
             return verify(case)
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
@@ -318,7 +310,7 @@ class Conductor:
         statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
         phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
         if id:
-            with self.case(id, settle=False) as case:
+            with self.opener.case(id, settle=False) as case:
                 stage = case.plan.stage(case.flow.stage)
                 context = case.context(None if stage.is_checkpoint else stage)
                 (receipt,) = case.gate.prove([statement], context, phases)
@@ -341,7 +333,7 @@ class Conductor:
 
     def status(self, id: str) -> dict[str, Any]:
         """Where a family stands, JSON-able."""
-        return family_status(self.board, self._parent_of(id))
+        return family_status(self.board, self.board.family(id)[0].id)
 
     def inbox(self) -> list[dict[str, Any]]:
         """All open questions of the board, oldest first."""
@@ -350,207 +342,7 @@ class Conductor:
 
     def log(self, id: str) -> list[dict[str, Any]]:
         """A family's history, oldest first."""
-        return [dict(r) for r in Family(self.board, self._parent_of(id)).history.records]
-
-    # -- opening a family --------------------------------------------------------------------
-
-    def _parent_of(self, id: str) -> str:
-        return self.board.family(id)[0].id
-
-    @contextmanager
-    def case(
-        self,
-        id: str,
-        workflow: Path | None = None,
-        *,
-        create: bool = False,
-        settle: bool = True,
-        fresh: bool = False,
-        first: Additions | None = None,
-    ) -> Iterator[Case]:
-        """The family under its lock, settled, with its workflow read and its checks loaded.
-
-        `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
-        """
-        parent, tickets = self._head(id)
-        committer = Committer(self.board.root) if self.settings.git.commit else None
-        if committer is not None:
-            committer.require_quiet()
-        state = self.board.root / ".orchestrate" / "state"
-        memo = None if fresh else user_memo()
-        with family_lock(state, parent) as lock, Services(memo) as services:
-            taken = strays.take_in(self.board, parent)
-            if taken or not tickets:
-                tickets = self.board.family(parent)
-            # where they lay before the lock was taken: each is looked at again
-            paths = {t.id: t.path for t in tickets}
-            family = Family(self.board, parent, committer, paths, self.seen)
-            family.locked = True
-            family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
-            family.on_notice = lambda text: self.listener(Progress("notice", text))
-            self._tell_strays(family, taken)
-            read = self._workflow(family, workflow)
-            plan = self._plan(read, parent)
-            if not family.conducted:
-                self._start(family, read, plan, create, first)
-            elif settle:
-                for notice in [*family.mend_record(), *family.settle()]:
-                    family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
-                    self.listener(Progress("notice", notice))
-            binder = _binder(load_checks(self.board.root))
-            try:
-                yield Case(
-                    self.board,
-                    self.settings,
-                    family,
-                    read,
-                    plan,
-                    binder,
-                    services,
-                    self.dispatcher,
-                    self.listener,
-                    lock.fd,
-                )
-            finally:
-                family.sync()
-
-    def _head(self, id: str) -> tuple[str, tuple[Ticket, ...]]:
-        """The parent of a ticket's family, and all of it.
-
-        Where a save at an old path has made a twin, nothing but the parent can be told yet.
-        """
-        try:
-            tickets = self.board.family(id)
-        except TicketError as exc:
-            head = strays.head_of(self.board, id) if exc.code == "duplicate-id" else None
-            if head is None:
-                raise
-            return head, ()
-        return tickets[0].id, tickets
-
-    def _tell_strays(self, family: Family, taken: Sequence[strays.TakenIn]) -> None:
-        for kept in self.board.sweep():
-            where = kept.relative_to(self.board.root)
-            text = f"a process was killed while it wrote a ticket; what it had in hand is {where}"
-            self.listener(Progress("notice", text))
-        for each in taken:
-            family.history.append("notice", to="USER", text=each.notice, stage=None)
-            self.listener(Progress("notice", each.notice))
-        if taken and family.committer is not None:
-            family.history.flush()
-            paths = {family.history.path, *(p for each in taken for p in each.paths)}
-            family.committer.commit(paths, f"{family.parent}: a save at an old path is taken in")
-
-    def _workflow(self, family: Family, given: Path | None) -> Workflow:
-        ticket = family.ticket(family.parent)
-        if family.conducted and given is None:
-            given = self.board.root / family.flow.workflow
-        elif family.conducted and given is not None:
-            self._require_same(family.flow, given)
-        if not family.conducted:
-            return find_workflow(self.board.root, self.settings, ticket, given)
-        # a template names its maker by the owner, and the owner changes under way
-        ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
-        return self._pinned(family, ticket, given)
-
-    def _pinned(self, family: Family, ticket: Ticket, given: Path | None) -> Workflow:
-        """A conducted family's workflow; the last good one while the file does not parse."""
-        kept = self.board.root / ".orchestrate" / "state" / "workflows" / family.flow.sha256
-        try:
-            read = find_workflow(self.board.root, self.settings, ticket, given)
-        except WorkflowError as exc:
-            if exc.code == "no-such-workflow" or not kept.is_file():
-                raise
-            self.listener(Progress("notice", f"{exc}; the workflow as it was stays in force"))
-            good = find_workflow(self.board.root, self.settings, ticket, kept)
-            return replace(good, path=given or good.path)
-        if read.sha256 == family.flow.sha256 and not kept.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(kept, read.path.read_bytes())
-        return read
-
-    def _require_same(self, flow: Flow, given: Path) -> None:
-        pinned = (self.board.root / flow.workflow).resolve()
-        if given.resolve() != pinned:
-            raise UsageError(
-                f"the family is pinned to {flow.workflow}",
-                path=given,
-                hint="leave --workflow out, or edit the pinned file (USER is then asked)",
-            )
-
-    def _plan(self, workflow: Workflow, parent: str) -> Plan:
-        agents = {s.agent for s in workflow.stages if not s.is_checkpoint}
-        parts = {name: self.settings.agent(name).part for name in agents}
-        inspector = self.settings.agent_playing("inspector") or "INSPECTOR"
-        self._require_agents(workflow)
-        return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)
-
-    def _require_agents(self, workflow: Workflow) -> None:
-        from orchestrator.worker import agent_names
-
-        known = {
-            *agent_names(),
-            *self.dispatcher.inside,
-            *(n for n, a in self.settings.agents.items() if a.command),
-        }
-        for stage in workflow.stages:
-            if not stage.is_checkpoint and stage.agent not in known:
-                raise WorkflowError(
-                    f"there is no agent {stage.agent}",
-                    path=workflow.path,
-                    line=stage.line,
-                    code="no-such-agent",
-                    hint=f"known: {', '.join(sorted(known))}; or name a command under "
-                    f"[agents.{stage.agent}] in orchestrate.toml",
-                )
-
-    def _start(
-        self,
-        family: Family,
-        workflow: Workflow,
-        plan: Plan,
-        create: bool,
-        first: Additions | None,
-    ) -> None:
-        if not create:
-            parent = family.ticket(family.parent)
-            raise TicketError(
-                f"{parent.id} is not conducted yet",
-                path=parent.path,
-                code="not-conducted",
-                hint=f"orchestrate run {parent.id}",
-            )
-        family.commit(self._first(family, workflow, plan), "conducted", first)
-
-    def _first(self, family: Family, workflow: Workflow, plan: Plan) -> Flow:
-        """The record with which a family begins, where its tickets lie."""
-        tickets = self.board.family(family.parent)
-        parent = tickets[0]
-        found = places(self.board, tickets)
-        if found[parent.id].at in _NOT_STARTED:
-            raise TicketError(
-                f"{parent.id} lies in {parent.folder}; a family starts from a working folder",
-                path=parent.path,
-                code="not-startable",
-                hint="move it to INBOX or TRIAGE first",
-            )
-        self._require_own(workflow, plan, tickets)
-        reference = _reference(self.board.root, workflow.path)
-        return machine.start(reference, workflow.sha256, found, plan)
-
-    def _require_own(self, workflow: Workflow, plan: Plan, tickets: Sequence[Ticket]) -> None:
-        """Refuse a stage that names a ticket outside the family (DESIGN 4.7)."""
-        own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
-        for stage in workflow.stages:
-            for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
-                if member not in own:
-                    raise WorkflowError(
-                        f"{stage.label} works on {member}, which is not of {plan.parent}'s family",
-                        path=workflow.path,
-                        line=stage.line,
-                        code="foreign-ticket",
-                        hint=f"the family: {', '.join(sorted(own))}",
-                    )
+        return [dict(r) for r in Family(self.board, self.board.family(id)[0].id).history.records]
 
     @staticmethod
     def _member(case: Case, id: str) -> str:
@@ -558,37 +350,12 @@ class Conductor:
 
     def _preview(self, id: str, workflow: Path | None, until: int | None) -> RunOutcome:
         """What a run would do next, without writing anything."""
-        parent = self._parent_of(id)
-        family = Family(self.board, parent)
-        read = self._workflow(family, workflow)
-        plan = self._plan(read, parent)
-        if family.conducted:
-            flow = family.flow
-        else:
-            found = places(self.board, self.board.family(parent))
-            flow = machine.start(_reference(self.board.root, read.path), read.sha256, found, plan)
+        family, read, plan, flow = self.opener.look(id, workflow)
         lines = [
             f"{'done' if s.number in flow.finished else 'to do'}: {s.label}"
             for s in plan.stages
             if until is None or s.number <= until
         ]
-        return RunOutcome(parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines))
-
-
-@lru_cache(maxsize=4)
-def _binder(checks: tuple[Check, ...]) -> Binder:
-    return Binder(checks)
-
-
-def _first_owner(family: Family) -> str:
-    """Who owned the parent when the family came under the conductor; "" if nothing says so."""
-    first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
-    return str(first["members"].get(family.parent, {}).get("owner", ""))
-
-
-def _reference(root: Path, path: Path) -> str:
-    """How the record names the workflow: relative to the workspace where it lies inside."""
-    try:
-        return str(path.resolve().relative_to(root.resolve()))
-    except ValueError:
-        return str(path.resolve())
+        return RunOutcome(
+            family.parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines)
+        )

@@ -196,7 +196,7 @@ class Daemon:
             hand.join(max(0.0, deadline - time.monotonic()))
         # an agent that went on alone would keep its family locked
         for conductor in tuple(self._conductors):
-            conductor.dispatcher.stop()
+            conductor.stop()
         self.tell(Told("", "board", "stopped"))
 
     # -- what changed ------------------------------------------------------------------------
@@ -345,7 +345,7 @@ class Daemon:
             self.tell(Told(family, event.kind, event.text, progress=event))
 
         conductor = self.make(self.board, settings=self.settings, on_event=listen)
-        conductor.seen = self._seen
+        conductor.opener.seen = self._seen
         self._conductors.add(conductor)
         try:
             outcome = conductor.run(family, create=False)

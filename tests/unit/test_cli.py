@@ -305,6 +305,19 @@ def test_new_takes_the_next_number(orchestrate: Orchestrate, workspace: Path) ->
     assert ticket["diagnosis"] == []
 
 
+def test_new_lays_a_ticket_that_reads_as_it_was_asked_for(orchestrate: Orchestrate) -> None:
+    orchestrate("new", "X", "--owner", "no\nid: WO-9", "--priority", "P1: #1")
+    ticket = json.loads(orchestrate("show", "WO-002", "--json").stdout)
+    assert (ticket["owner"], ticket["diagnosis"]) == ("no id: WO-9", [])
+
+
+def test_new_names_no_workflow_that_is_not_there(orchestrate: Orchestrate) -> None:
+    result = orchestrate("new", "X", "--workflow", "nowhere.md")
+    assert (result.exit_code, "error[no-such-workflow]" in result.stderr) == (1, True)
+    assert "looked for nowhere.md, workflows/nowhere.md" in result.stderr
+    assert orchestrate("show", "WO-002").exit_code == 1
+
+
 def test_new_refuses_an_empty_title(orchestrate: Orchestrate) -> None:
     assert orchestrate("new", " ").exit_code == 2
 
@@ -443,7 +456,7 @@ def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
 def test_control_characters_of_a_ticket_do_not_reach_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text.say("title \x1b[2J\x1b]0;x\x07 \u202egnp")
+    text.say("title \x1b[2J\x1b]0;x\x07 \u202egnp \x1b[31m")
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -454,6 +467,7 @@ def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert text.clean(text.paint("x", "red")) == "\x1b[31mx\x1b[0m"
+    assert text.clean("\x1b[31mof a ticket") == "\x1b[31mof a ticket\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert text.paint("x", "red") == "x"
     monkeypatch.delenv("NO_COLOR")

@@ -127,7 +127,7 @@ class Ticket:
     def _unreadable(cls, exc: Exception, place: dict[str, Any]) -> Ticket:
         named = id_from_name(place["path"].name)
         linked = isinstance(exc, UnsafePathError)
-        code, why = ("link", "is a link") if linked else ("unreadable", str(exc))
+        code, why = ("link", "is a link") if linked else ("unreadable", _reason(exc))
         found = Diagnosis(
             code, why, 0, "put the file itself here" if linked else "check its rights"
         )
@@ -282,6 +282,10 @@ class Ticket:
 
 
 # -- folding -------------------------------------------------------------------------------------
+
+
+def _reason(exc: Exception) -> str:
+    return (isinstance(exc, OSError) and exc.strerror) or str(exc)
 
 
 def _clean(text: str) -> str:

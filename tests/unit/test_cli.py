@@ -195,6 +195,19 @@ def test_show_gives_the_ticket_and_its_text(orchestrate: Orchestrate) -> None:
     assert as_json["body"].strip() == "# Paint the shed"
 
 
+def test_show_of_a_file_that_cannot_be_read_says_why_and_what_to_do(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    (workspace / "_WORK_ORDERS/00_INBOX/WO-009_Link.md").symlink_to("WO-001_Hello.md")
+    told = orchestrate("show", "WO-009")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.splitlines()[-2:] == [
+        "  ! is a link [link]",
+        "    hint: put the file itself here",
+    ]
+    assert json.loads(orchestrate("show", "WO-009", "--json").stdout)["body"] is None
+
+
 def test_status_of_one_and_of_all(orchestrate: Orchestrate) -> None:
     assert json.loads(orchestrate("status", "--json").stdout) == []
     assert "no family is conducted" in orchestrate("status").stdout
@@ -214,7 +227,10 @@ def test_a_broken_record_does_not_hide_the_other_families(
     found = {f["id"]: f for f in json.loads(orchestrate("status", "--json").stdout)}
     assert found["WO-001"]["question"]
     assert found["WO-002"]["error"]["code"] == "bad-record"
-    assert "WO-002  cannot be read" in orchestrate("status").stdout
+    told = orchestrate("status").stdout
+    assert "WO-002  cannot be read" in told
+    assert "_WORK_ORDERS/00_INBOX/WO-002_Broken.md: the flow: block cannot be read" in told
+    assert "hint: undo the edit of the flow: block" in told
 
 
 def test_inbox_names_the_file_and_the_ways_to_answer(orchestrate: Orchestrate) -> None:

@@ -86,6 +86,11 @@ def one_line(text: str, width: int = 0) -> str:
     return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 ticket`, `2 tickets`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows as aligned columns; the last column is not padded."""
     cells = [[one_line(cell) for cell in row] for row in rows]

@@ -55,7 +55,7 @@ def take_wishes(case: Case) -> list[str]:
             return []
         return _other_wishes(case, wishes)
     except AnswerRefusedError as exc:
-        case.tell("notice", str(exc), stage=case.flow.stage)
+        case.tell("notice", exc.in_a_line, stage=case.flow.stage)
         return [exc.message, *([exc.hint] if exc.hint else [])]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class Case:
     #: why the next question is asked again, in words
     changed: tuple[str, ...] = ()
     _receipts: dict[str, Receipt] | None = None
+    #: the attempt in which each of them was made
+    _attempts: dict[str, int] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -143,9 +145,12 @@ class Case:
             if known is None or known.verdict is not receipt.verdict:
                 self._tell_receipt(stage, receipt)
 
-        receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=tell)
+        attempt = self.flow.attempt(stage.number)
+        kept = {key: self._as_of(attempt, receipt) for key, receipt in earlier.items()}
+        receipts = self.gate.prove(statements, context, phases, earlier=kept, done=tell)
         for receipt in receipts:
             earlier[receipt.key] = receipt
+            self._attempts[receipt.key] = attempt
             if store:
                 self._store(stage, receipt)
         return receipts
@@ -170,9 +175,19 @@ class Case:
         """The newest receipt per statement, those of earlier runs included."""
         if self._receipts is None:
             numbers = [s.number for s in self.plan.stages]
-            stored = map(receipt_of, self.stored_receipts(numbers))
-            self._receipts = {r.key: r for r in stored}
+            self._receipts = {}
+            for record in self.stored_receipts(numbers):
+                receipt = receipt_of(record)
+                self._receipts[receipt.key] = receipt
+                self._attempts[receipt.key] = record["attempt"]
         return self._receipts
+
+    def _as_of(self, attempt: int, receipt: Receipt) -> Receipt:
+        """A receipt without where the tickets lay in another attempt: they move anew."""
+        if self._attempts[receipt.key] == attempt:
+            return receipt
+        lasting = tuple(c for c in receipt.claims if c.phase != Phase.POSITION.value)
+        return replace(receipt, claims=lasting)
 
     def _store(self, stage: Stage, receipt: Receipt) -> None:
         self.family.history.append(

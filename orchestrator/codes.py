@@ -52,7 +52,7 @@ CODES: dict[str, Malady] = {
         "take over what you need, then delete it",
     ),
     "merge-conflict": Malady("an unfinished merge of git stands in the file", "finish the merge"),
-    "unreadable": Malady("the file cannot be read", "check its rights"),
+    "unreadable": Malady("the file or folder cannot be read", "check its rights"),
     "link": Malady("the file is a link; links are not followed", "put the file itself there"),
     "empty": Malady("the file is empty", "write it, or remove it"),
     "not-utf8": Malady("not all of it is UTF-8", "save it as UTF-8"),
@@ -154,6 +154,11 @@ CODES: dict[str, Malady] = {
         _C,
     ),
     "key-alias": Malady("an id or owner under another key", "none needed", note=True),
+    "unknown-folder": Malady(
+        "it lies where the board has no state, and is not conducted there",
+        "move it, or name the folder under `[board.folders]`",
+        note=True,
+    ),
     "id-range": Malady("one ticket stands for several numbers", "none needed", note=True),
     "leading-rule": Malady(
         "a note that opens with a rule lies among the tickets", "none needed", note=True

@@ -185,7 +185,7 @@ class Daemon:
                     self._look_after()
                     next_poll = time.monotonic() + self.poll
             except (OrchestrateError, OSError) as exc:
-                self.tell(Told("", "error", str(exc)))
+                self.tell(Told("", "error", _said(exc)))
 
     def _end(self, hands: list[threading.Thread]) -> None:
         with self._changed:
@@ -224,7 +224,9 @@ class Daemon:
         try:
             self.settings = load_settings(self.board.root)
         except OrchestrateError as exc:
-            self.tell(Told("", "error", f"{exc}; the settings as they were stay in force"))
+            self.tell(
+                Told("", "error", f"{exc.in_a_line}; the settings as they were stay in force")
+            )
             return
         self.tell(Told("", "board", f"{FILE} is read again"))
         self._later(self._conducted())
@@ -270,10 +272,16 @@ class Daemon:
             head = self.board.family(id)[0]
         except TicketError as exc:
             found = strays.head_of(self.board, id) if exc.code == "duplicate-id" else None
-            if found is None and exc.code == "duplicate-id":
-                self.tell(Told(id, "error", str(exc)))
+            if found is None and exc.code == "duplicate-id" and self._is_of_a_family(id):
+                self.tell(Told(id, "error", exc.in_a_line))
             return found or ""
         return head.id if head.conducted else ""
+
+    def _is_of_a_family(self, id: str) -> bool:
+        """Whether one of the files with an id is of a conducted family."""
+        held = self.board.holders(id)
+        above = (parent for ticket in held for parent in self.board.holders(ticket.parent))
+        return any(ticket.conducted for ticket in (*held, *above))
 
     def _of_workflow(self, path: Path) -> set[str]:
         """The families that follow a workflow file."""
@@ -296,7 +304,7 @@ class Daemon:
             try:
                 state = from_mapping(ticket.flow or {}, path=ticket.source).state
             except (OrchestrateError, OSError) as exc:
-                self.tell(Told(ticket.id, "error", str(exc)))
+                self.tell(Told(ticket.id, "error", _said(exc)))
                 continue
             if state not in _RESTING or self._status_is_wish(ticket):
                 found.append(ticket.id)
@@ -353,7 +361,7 @@ class Daemon:
             self._later([family], _BUSY)
             return None
         except StoppedError as exc:
-            self.tell(Told(family, "board", str(exc)))
+            self.tell(Told(family, "board", exc.in_a_line))
             return None
         except (OrchestrateError, OSError) as exc:
             self._tell_error(family, exc)
@@ -369,7 +377,7 @@ class Daemon:
         return outcome
 
     def _tell_error(self, family: str, exc: Exception) -> None:
-        text = str(exc) if isinstance(exc, OrchestrateError) else f"{type(exc).__name__}: {exc}"
+        text = _said(exc)
         self.tell(Told(family, "error", text))
         self._notify("board", family, text)
 
@@ -389,3 +397,10 @@ class Daemon:
         self._noticed[family] = f"{kind} {text}"
         titles = {"question": "waits for you", "held": "is on hold", "board": "needs a look"}
         self.notifier.tell(kind, f"{family} {titles[kind]}", text)
+
+
+def _said(exc: Exception) -> str:
+    """What went wrong, in a line."""
+    if isinstance(exc, OrchestrateError):
+        return exc.in_a_line
+    return f"{type(exc).__name__}: {exc}"

@@ -131,7 +131,7 @@ def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnos
         yield Diagnosis("strike-limit", message, line, "put it on hold with a reason")
     failed = rejections(document.body)
     if failed > ticket.failure_count:
-        message = f"{failed} rejections stand in the text, the count says {ticket.failure_count}"
+        message = f"rejections in the text: {failed}, counted: {ticket.failure_count}"
         yield Diagnosis("failure-undercount", message, line, f"failure_count: {failed}")
 
 
@@ -155,7 +155,7 @@ def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
         criteria = [s for s in ticket.acceptance() if s.kind is StatementKind.ACCEPTANCE]
         open_ = [s for s in criteria if not s.ticked]
         if open_:
-            message = f"complete, but {len(open_)} of {len(criteria)} boxes are not ticked"
+            message = f"complete, but not ticked: {len(open_)} of {len(criteria)} boxes"
             hint = "prove them (orchestrate verify), or take the ticket back"
             yield Diagnosis("boxes-open", message, open_[0].line, hint)
 

@@ -38,6 +38,12 @@ class OrchestrateError(Exception):
             return ""
         return f"{self.path}:{self.line}" if self.line is not None else self.path
 
+    @property
+    def in_a_line(self) -> str:
+        """Place, message and hint, as a log tells them."""
+        place = f"{self.where}: " if self.where else ""
+        return "; ".join(filter(None, (f"{place}{self.message}", self.hint)))
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}\n  {self.hint}" if self.hint else text

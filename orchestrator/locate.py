@@ -33,7 +33,8 @@ def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | 
             )
         return _read(given, root, settings, ticket)
     if ticket.workflow:
-        return _read(_named(root, settings, ticket), root, settings, ticket)
+        named = named_workflow(root, settings, ticket.workflow, ticket.path)
+        return _read(named, root, settings, ticket)
     for folder in settings.workflows:
         default = root / folder / DEFAULT
         if default.is_file():
@@ -57,29 +58,28 @@ def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflo
     return read_workflow(path, root=root, variables=variables)
 
 
-def _named(root: Path, settings: Settings, ticket: Ticket) -> Path:
-    """The file that the ticket names, also under the folders where agents keep workflows."""
-    assert ticket.workflow
+def named_workflow(root: Path, settings: Settings, name: str, ticket: Path | None = None) -> Path:
+    """The file that a ticket names, also under the folders where agents keep workflows.
+
+    Raises WorkflowError (code `no-such-workflow`) naming where it was looked for.
+    """
     tried = []
-    for candidate in (
-        ticket.workflow,
-        *(f"{f}/{Path(ticket.workflow).name}" for f in settings.workflows),
-    ):
+    for candidate in (name, *(f"{f}/{Path(name).name}" for f in settings.workflows)):
         tried.append(candidate)
         try:
             path = inside(root, candidate)
         except UnsafePathError as exc:
             raise WorkflowError(
-                f"the ticket names a workflow outside the workspace: {ticket.workflow}",
-                path=ticket.path,
+                f"the ticket names a workflow outside the workspace: {name}",
+                path=ticket,
                 code="no-such-workflow",
                 hint="copy it into the workspace, or give it with --workflow",
             ) from exc
         if path.is_file():
             return path
     raise WorkflowError(
-        f"the workflow that the ticket names is not there: {ticket.workflow}",
-        path=ticket.path,
+        f"the workflow that the ticket names is not there: {name}",
+        path=ticket,
         code="no-such-workflow",
         hint=f"looked for {', '.join(dict.fromkeys(tried))}",
     )

@@ -156,15 +156,31 @@ def of_history(
     git = Git(board.root, board.folders.board)
     names = {t.path.name for t in tickets}
     ids = {t.id for t in tickets}
-    uncommitted = [n for n in git.removed() if _is_ticket(n, names, board.folders)]
+    removed = [n for n in git.removed() if _is_ticket(n, names, board.folders)]
+    uncommitted = [n for n in removed if _is_gone(board.root / n)]
     texts = git.texts(uncommitted)
     for name in uncommitted:
         id = _id_of(name, texts.get(name))
         if id not in ids:
             message = f"{id} is gone; it is in the last commit"
             yield Diagnosis("lost", message, 0, _back("HEAD", name), name)
-    known = {name for name, id in seen.items() if id not in ids and Path(name).name not in names}
+    known = {
+        name
+        for name, id in seen.items()
+        if id not in ids and Path(name).name not in names and _is_gone(board.root / name)
+    }
     yield from _since(git, sorted(known - set(uncommitted)), seen)
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether nothing lies there; behind a folder that cannot be entered something may."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _since(git: Git, gone: Sequence[str], seen: Mapping[str, str]) -> Iterator[Diagnosis]:

@@ -17,6 +17,8 @@ from orchestrator.states import Event, FolderRole, Who, require
 from orchestrator.workflow import Stage
 
 _R = FolderRole
+#: where a ticket lies that was triaged before it was conducted, or that is reopened
+_TRIAGED = (_R.TRIAGE, _R.DESIGN, _R.REVIEW, _R.BUILD)
 
 
 # -- actions ---------------------------------------------------------------------------------
@@ -139,6 +141,9 @@ def _triage(members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping
         members[plan.parent] = _move(
             parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, _declared(stage, plan.parent, stage.agent)
         )
+    elif parent.at in _TRIAGED:
+        owner = _declared(stage, plan.parent, parent.owner)
+        members[plan.parent] = parent.model_copy(update={"owner": owner})
     for child, agent in births.items():
         place = members.get(child)
         if place is None:

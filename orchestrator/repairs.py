@@ -16,7 +16,7 @@ from orchestrator.diagnosis import FINISHED
 from orchestrator.edits import EDITS, TO_FOLDER, Case, Edit, Text
 from orchestrator.folders import Folders
 from orchestrator.frontmatter import Document
-from orchestrator.ticket import Ticket
+from orchestrator.ticket import Ticket, is_wide
 
 #: larger files are left to a person (bytes), and no file needs more edits than this
 _LARGEST, _STEPS = 4 << 20, 60
@@ -76,7 +76,8 @@ class Bench:
         Raises OSError, OrchestrateError if the file cannot be read.
         """
         after, codes = ticket, list[str]()
-        if len(ticket.document.data) > _LARGEST:
+        data = ticket.document.data
+        if len(data) > _LARGEST or is_wide(data):
             return Mended(ticket, ticket, ())
         while len(codes) < _STEPS and (step := self._step(after, allowed)):
             after = step[1]

@@ -34,6 +34,7 @@ def _environment() -> Any:
     )
     made.filters["oneline"] = one_line
     made.filters["quoted"] = without_headings
+    made.filters["scalar"] = scalar
     made.filters["tojson_plain"] = lambda value: json.dumps(value, ensure_ascii=False)
     return made
 
@@ -41,6 +42,14 @@ def _environment() -> Any:
 def one_line(text: str) -> str:
     """Text that must not break out of its list item: white space collapsed."""
     return " ".join(text.split())
+
+
+def scalar(text: str) -> str:
+    """Text as one line of YAML, in quotes only where it needs them."""
+    from orchestrator.block import is_plain
+
+    flat = one_line(text)
+    return flat if is_plain(flat) else json.dumps(flat, ensure_ascii=False)
 
 
 def without_headings(text: str) -> str:

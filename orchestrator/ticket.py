@@ -57,6 +57,11 @@ _HEADER = 60
 _REASON = re.compile(r"\s+(?:—|–|--|-)\s+")
 
 
+def is_wide(data: bytes) -> bool:
+    """Whether a file is UTF-16 or UTF-32: a line of UTF-8 in it would spoil it for its editor."""
+    return data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]
+
+
 def id_from_name(name: str) -> str:
     """The id that a file name begins with, "" if none: `WO-231b_Slug.md` is WO-231b."""
     found = _NAME.match(unicodedata.normalize("NFC", name))
@@ -127,7 +132,7 @@ class Ticket:
     def _unreadable(cls, exc: Exception, place: dict[str, Any]) -> Ticket:
         named = id_from_name(place["path"].name)
         linked = isinstance(exc, UnsafePathError)
-        code, why = ("link", "is a link") if linked else ("unreadable", str(exc))
+        code, why = ("link", "is a link") if linked else ("unreadable", _reason(exc))
         found = Diagnosis(
             code, why, 0, "put the file itself here" if linked else "check its rights"
         )
@@ -282,6 +287,10 @@ class Ticket:
 
 
 # -- folding -------------------------------------------------------------------------------------
+
+
+def _reason(exc: Exception) -> str:
+    return (isinstance(exc, OSError) and exc.strerror) or str(exc)
 
 
 def _clean(text: str) -> str:

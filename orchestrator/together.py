@@ -47,6 +47,7 @@ def of_tickets(tickets: Sequence[Ticket], wip_limit: int = 0) -> list[Diagnosis]
         by_id[ticket.id].append(ticket)
     found = [*_twins(by_id), *_numbers(by_id), *_missing(tickets, by_id)]
     found += [*_cycles(by_id), *_started(tickets, by_id), *_crowded(tickets, wip_limit)]
+    found += _astray(tickets)
     return found
 
 
@@ -249,6 +250,15 @@ def _related(one: Ticket, other: Ticket) -> bool:
 # -- the board as a whole ------------------------------------------------------------------------
 
 
+def _astray(tickets: Sequence[Ticket]) -> Iterator[Diagnosis]:
+    """Tickets on the board itself, in a folder without a role, or below a working folder."""
+    for ticket in tickets:
+        if ticket.role is None:
+            message = f"{ticket.folder or 'the board itself'} is no state of the board"
+            hint = "move it to a known folder, or name this one under [board.folders]"
+            yield Diagnosis("unknown-folder", message, 0, hint, ticket.source)
+
+
 def _crowded(tickets: Sequence[Ticket], limit: int) -> Iterator[Diagnosis]:
     built = [t for t in tickets if t.role is FolderRole.BUILD]
     if limit and len(built) > limit:
@@ -282,13 +292,20 @@ def waiting(source: str, since: datetime, days: int, now: datetime) -> Diagnosis
     return Diagnosis("stale", message, 0, hint, source)
 
 
-def conflicts(board: Board) -> Iterator[Diagnosis]:
-    """Files in which a version that could not be merged was set aside."""
+def _below(board: Board, path: str) -> str:
+    return os.path.relpath(path, board.root).replace(os.sep, "/")
+
+
+def of_folders(board: Board) -> Iterator[Diagnosis]:
+    """Folders that cannot be read, and versions that could not be merged and were set aside."""
     pending = [os.fspath(board.path)]
     while pending:
+        folder = pending.pop()
         try:
-            entries = sorted(os.scandir(pending.pop()), key=lambda e: e.name)
-        except OSError:
+            entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError as exc:
+            message = f"the folder cannot be read: {exc.strerror}; its tickets are not seen"
+            yield Diagnosis("unreadable", message, 0, "check its rights", _below(board, folder))
             continue
         for entry in entries:
             if entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
@@ -296,5 +313,5 @@ def conflicts(board: Board) -> Iterator[Diagnosis]:
             elif ".conflict-" in entry.name and _CONFLICT.search(entry.name):
                 message = "a version of a ticket that could not be merged was set aside here"
                 hint = "take what you need from it into the ticket, then delete this file"
-                source = os.path.relpath(entry.path, board.root).replace(os.sep, "/")
+                source = _below(board, entry.path)
                 yield Diagnosis("conflict-file", message, 0, hint, source)

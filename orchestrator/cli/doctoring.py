@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.session import AsJson, Session, session
-from orchestrator.cli.text import one_line, paint, say, say_json, terminal_width
+from orchestrator.cli.text import counted, one_line, paint, say, say_json, terminal_width
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -183,10 +183,9 @@ def _say_finding(finding: Finding) -> None:
 def _say_sum(found: Examined, left: Sequence[Finding]) -> None:
     notes = sum(f.note for f in left)
     mendable = sum(f.repair.value == "certain" for f in left)
+    tickets = counted(len(found.tickets), "ticket")
     if not left:
-        say(f"{len(found.tickets)} tickets, nothing is odd")
+        say(f"{tickets}, nothing is odd")
         return
-    say(
-        f"{len(found.tickets)} tickets, {len(left) - notes} findings, {notes} harmless notes; "
-        f"--fix can mend {mendable}"
-    )
+    findings, harmless = counted(len(left) - notes, "finding"), counted(notes, "harmless note")
+    say(f"{tickets}, {findings}, {harmless}; --fix can mend {mendable}")

@@ -115,14 +115,25 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     ticket = here.board.find(id)
     if as_json:
         family = [t.id for t in here.board.family(id)]
-        say_json({**summary(ticket), "family": family, "body": ticket.body})
+        say_json({**summary(ticket), "family": family, "body": _body(ticket)})
         return
     say(f"{paint(ticket.id, 'bold')}  {ticket.title or ''}")
     say(f"  {ticket.folder} · {ticket.owner or 'no owner'} · {ticket.source}")
     for problem in ticket.diagnoses:
-        say(f"  {paint('!', 'yellow')} line {problem.line}: {problem.message} [{problem.code}]")
-    say()
-    _say_markdown(ticket.body)
+        place = f"line {problem.line}: " if problem.line else ""
+        say(f"  {paint('!', 'yellow')} {place}{problem.message} [{problem.code}]")
+        if problem.hint:
+            say(f"    hint: {problem.hint}")
+    body = _body(ticket)
+    if body is not None:
+        say()
+        _say_markdown(body)
+
+
+def _body(ticket: Ticket) -> str | None:
+    """The text, None where the file cannot be read; its diagnosis says why."""
+    unread = {"link", "unreadable"}.intersection(d.code for d in ticket.diagnoses)
+    return None if unread else ticket.body
 
 
 def _say_markdown(text: str) -> None:

@@ -31,7 +31,9 @@ def say_trouble(status: Mapping[str, Any]) -> None:
     """A family whose record cannot be read."""
     error = status["error"]
     say(f"{paint(status['id'], 'bold')}  {paint('cannot be read', 'red')}")
-    say(f"  {paint('!', 'yellow')} {one_line(error['message'])} ({error['path']})")
+    say(f"  {paint('!', 'yellow')} {error['path']}: {one_line(error['message'])}")
+    if error["hint"]:
+        say(f"    hint: {one_line(error['hint'])}")
 
 
 def _failures(count: int) -> str:

@@ -84,7 +84,11 @@ def new(
     remote puts letters of its own before its numbers, WO-KDRT7, unless it is the home that
     `_WORK_ORDERS/.home` names: so two clones that are offline never give out the same id.
     """
+    from orchestrator.locate import named_workflow
+
     here = session(context)
+    if workflow:
+        named_workflow(here.root, here.settings, workflow)
     laid = _lay_ticket(
         here,
         title=title,

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-#: control and bidirectional-override characters, but for the colours that `paint` writes itself
-_CONTROL = re.compile(
-    rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
+#: control and bidirectional-override characters
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: the same, but for the colours that `paint` writes itself
+_BUT_COLOURS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){_CONTROL.pattern}")
+_RESET = "\x1b[0m"
 #: verdict → mark and colour
 MARKS = {
     "proven": ("✓", "green"),
@@ -38,12 +39,16 @@ def coloured() -> bool:
 
 def paint(text: str, style: str) -> str:
     """`text` in a style of `_SGR` where colours are on."""
-    return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if style and coloured() else text
+    return f"\x1b[{_SGR[style]}m{text}{_RESET}" if style and coloured() else text
 
 
 def clean(text: str) -> str:
-    """`text` without characters that could steer a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """`text` without characters that could steer a terminal; a ticket's colours end with it."""
+    if not coloured():
+        return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    shown = _BUT_COLOURS.sub("\N{REPLACEMENT CHARACTER}", text)
+    ends = shown.rfind("\x1b") == shown.rfind(_RESET)
+    return shown if ends else shown + _RESET
 
 
 def say(text: str = "") -> None:
@@ -79,6 +84,11 @@ def one_line(text: str, width: int = 0) -> str:
     """White space collapsed, cut at `width` (0: whole)."""
     flat = " ".join(text.split())
     return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 ticket`, `2 tickets`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -229,6 +229,8 @@ def test_what_cannot_be_adopted_is_listed_and_does_not_stop_the_others(
     lay(root, "00_INBOX/WO-35_x.md", ticket("WO-35"))
     lay(root, "00_INBOX/WO-35a_x.md", ticket("WO-35a", "parent: WO-35", "flow: {stage: 1}"))
     lay(root, "00_INBOX/WO-36_x.md", ticket("WO-36") + "<<<<<<< ours\n")
+    wide = lay(root, "00_INBOX/WO-37_x.md", "")
+    wide.write_bytes(ticket("WO-37").encode("utf-16"))
     before = snapshot(root)
     result = adopt("--all", "--yes", "--json")
     assert result.exit_code == 0
@@ -246,6 +248,7 @@ def test_what_cannot_be_adopted_is_listed_and_does_not_stop_the_others(
         "WO-34": "no-such-workflow",
         "WO-35": "conducted-member",
         "WO-36": "merge-conflict",
+        "WO-37": "not-utf8",
     }
     after = snapshot(root)
     same = {p for p in before if after[p] == before[p]}

@@ -216,3 +216,4 @@ def test_an_unreadable_ticket_is_listed_and_hides_no_other(place: Place) -> None
     finally:
         other.chmod(0o644)
     assert {t["id"]: bool(t["diagnosis"]) for t in listed} == {"WO-1": False, "WO-3": True}
+    assert [d["message"] for t in listed for d in t["diagnosis"]] == ["Permission denied"]

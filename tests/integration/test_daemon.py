@@ -155,6 +155,26 @@ def test_a_ticket_that_nobody_conducts_is_never_touched(work: Workspace) -> None
     assert work.file("WO-512").read_bytes() == before + b"more\n"
 
 
+def test_2_5_a_copy_of_a_ticket_that_nobody_conducts_is_no_matter_of_the_log(
+    work: Workspace,
+) -> None:
+    work.conductor().run("WO-512")
+    for name in ("WO-7.md", "WO-7_copy.md", "WO-8.md"):
+        owned = "---\nid: WO-7\nstatus: 00_INBOX\nowner: LEAD\n---\n"
+        path = work.root / "_WORK_ORDERS/00_INBOX" / name
+        path.write_text(owned.replace("WO-7", name[:4]), encoding="utf-8")
+    before = Running(work)
+    before.daemon.once()
+    assert [line.text for line in before.told if line.kind == "error"] == []
+    copy = work.root / "_WORK_ORDERS/00_INBOX/WO-512_copy.md"
+    copy.write_bytes(work.file("WO-512").read_bytes())
+    after = Running(work)
+    after.daemon.once()
+    [line] = {line.text for line in after.told if line.kind == "error"}
+    assert "WO-512 is held by 2 files" in line
+    assert "; give all but one another id" in line
+
+
 def test_a_file_that_was_moved_by_hand_is_put_back_at_once(work: Workspace) -> None:
     work.conductor().run("WO-512")
     with running(work) as found:

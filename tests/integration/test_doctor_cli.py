@@ -115,9 +115,9 @@ def test_json_gives_every_finding_with_its_repair(odd: Path) -> None:
 
 def test_a_healthy_board_and_harmless_notes_end_with_0(tmp_path: Path) -> None:
     lay(tmp_path, "03_BUILD/WO-1_x.md", "---\nid: WO-1\nstatus: 03_BUILD\n---\n# T\n")
-    assert "1 tickets, nothing is odd" in doctor(tmp_path, code=0)
+    assert "1 ticket, nothing is odd" in doctor(tmp_path, code=0)
     lay(tmp_path, "03_BUILD/WO-2_x.md", "---\nwo: WO-2\nstatus: 03_BUILD\n---\n# T\n")
-    assert "1 harmless notes" in doctor(tmp_path, code=0)
+    assert "2 tickets, 0 findings, 1 harmless note; " in doctor(tmp_path, code=0)
 
 
 def test_codes_are_grouped_with_counts_and_few_lines(tmp_path: Path) -> None:

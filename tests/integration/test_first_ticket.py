@@ -43,3 +43,48 @@ def test_a_ticket_for_a_person_waits_and_costs_no_strike(tmp_path: Path) -> None
         t for t in json.loads(orchestrate(tmp_path, "list", "--json").stdout) if t["id"] == "WO-002"
     ]
     assert (ticket["folder"], ticket["failure_count"]) == ("03_BUILD", 0)
+
+
+def test_3_2_a_first_ticket_that_is_reopened_runs_to_its_review_again(tmp_path: Path) -> None:
+    orchestrate(tmp_path, "init")
+    for verb in ("run", "approve", "run", "reopen"):
+        orchestrate(tmp_path, verb, "WO-001")
+    again = orchestrate(tmp_path, "run", "WO-001")
+    assert again.exit_code == 10, again.output
+    question = json.loads(orchestrate(tmp_path, "status", "WO-001", "--json").stdout)["question"]
+    assert (question["failed"], "checkpoint" in question["title"].lower()) == ([], True)
+
+
+def test_6_5_where_a_ticket_lay_in_an_earlier_attempt_fails_no_new_one(tmp_path: Path) -> None:
+    orchestrate(tmp_path, "init")
+    workflow = tmp_path / "workflows/work-order.md"
+    text = workflow.read_text(encoding="utf-8")
+    wrong = text.replace("is owned by {{ owner | upper }}.", "is owned by PRODDY.")
+    workflow.write_text(wrong, encoding="utf-8")
+    orchestrate(tmp_path, "run", "WO-001")
+    accept = ("approve", "WO-001", "--accept", "WO-001 is owned by PRODDY.")
+    for words in (
+        accept,
+        ("run", "WO-001"),
+        ("approve", "WO-001"),
+        ("run", "WO-001"),
+        ("reopen", "WO-001"),
+    ):
+        done = orchestrate(tmp_path, *words)
+        assert done.exit_code in (0, 10), done.output
+    outcome = json.loads(orchestrate(tmp_path, "run", "WO-001", "--json").stdout.splitlines()[-1])
+    (ticket,) = json.loads(orchestrate(tmp_path, "list", "--json").stdout)
+    assert (outcome["outcome"], ticket["failure_count"]) == ("waiting", 0), outcome
+
+
+def test_3_2_a_board_ticket_that_lies_in_triage_is_handed_to_its_maker(tmp_path: Path) -> None:
+    orchestrate(tmp_path, "init")
+    lies = tmp_path / "_WORK_ORDERS/01_TRIAGE/WO-007_hello.md"
+    first = next((tmp_path / "_WORK_ORDERS/00_INBOX").glob("*.md"))
+    told = first.read_text(encoding="utf-8").replace("WO-001", "WO-007")
+    told = told.replace("00_INBOX", "01_TRIAGE").replace("owner: BUILDER", "owner: LEAD")
+    lies.write_text(told, encoding="utf-8")
+    assert orchestrate(tmp_path, "adopt", "WO-007", "--yes").exit_code == 0
+    assert orchestrate(tmp_path, "run", "WO-007").exit_code == 10
+    question = json.loads(orchestrate(tmp_path, "status", "WO-007", "--json").stdout)["question"]
+    assert (question["failed"], "docs/hello.md" in question["read"]) == ([], True)

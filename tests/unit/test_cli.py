@@ -195,6 +195,19 @@ def test_show_gives_the_ticket_and_its_text(orchestrate: Orchestrate) -> None:
     assert as_json["body"].strip() == "# Paint the shed"
 
 
+def test_show_of_a_file_that_cannot_be_read_says_why_and_what_to_do(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    (workspace / "_WORK_ORDERS/00_INBOX/WO-009_Link.md").symlink_to("WO-001_Hello.md")
+    told = orchestrate("show", "WO-009")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.splitlines()[-2:] == [
+        "  ! is a link [link]",
+        "    hint: put the file itself here",
+    ]
+    assert json.loads(orchestrate("show", "WO-009", "--json").stdout)["body"] is None
+
+
 def test_status_of_one_and_of_all(orchestrate: Orchestrate) -> None:
     assert json.loads(orchestrate("status", "--json").stdout) == []
     assert "no family is conducted" in orchestrate("status").stdout
@@ -214,7 +227,10 @@ def test_a_broken_record_does_not_hide_the_other_families(
     found = {f["id"]: f for f in json.loads(orchestrate("status", "--json").stdout)}
     assert found["WO-001"]["question"]
     assert found["WO-002"]["error"]["code"] == "bad-record"
-    assert "WO-002  cannot be read" in orchestrate("status").stdout
+    told = orchestrate("status").stdout
+    assert "WO-002  cannot be read" in told
+    assert "_WORK_ORDERS/00_INBOX/WO-002_Broken.md: the flow: block cannot be read" in told
+    assert "hint: undo the edit of the flow: block" in told
 
 
 def test_inbox_names_the_file_and_the_ways_to_answer(orchestrate: Orchestrate) -> None:
@@ -303,6 +319,19 @@ def test_new_takes_the_next_number(orchestrate: Orchestrate, workspace: Path) ->
     ticket = json.loads(orchestrate("show", "WO-002", "--json").stdout)
     assert (ticket["title"], ticket["owner"]) == ('Say "hello": ünïcode', "PAINTER")
     assert ticket["diagnosis"] == []
+
+
+def test_new_lays_a_ticket_that_reads_as_it_was_asked_for(orchestrate: Orchestrate) -> None:
+    orchestrate("new", "X", "--owner", "no\nid: WO-9", "--priority", "P1: #1")
+    ticket = json.loads(orchestrate("show", "WO-002", "--json").stdout)
+    assert (ticket["owner"], ticket["diagnosis"]) == ("no id: WO-9", [])
+
+
+def test_new_names_no_workflow_that_is_not_there(orchestrate: Orchestrate) -> None:
+    result = orchestrate("new", "X", "--workflow", "nowhere.md")
+    assert (result.exit_code, "error[no-such-workflow]" in result.stderr) == (1, True)
+    assert "looked for nowhere.md, workflows/nowhere.md" in result.stderr
+    assert orchestrate("show", "WO-002").exit_code == 1
 
 
 def test_new_refuses_an_empty_title(orchestrate: Orchestrate) -> None:
@@ -443,7 +472,7 @@ def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
 def test_control_characters_of_a_ticket_do_not_reach_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text.say("title \x1b[2J\x1b]0;x\x07 \u202egnp")
+    text.say("title \x1b[2J\x1b]0;x\x07 \u202egnp \x1b[31m")
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -454,6 +483,7 @@ def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert text.clean(text.paint("x", "red")) == "\x1b[31mx\x1b[0m"
+    assert text.clean("\x1b[31mof a ticket") == "\x1b[31mof a ticket\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert text.paint("x", "red") == "x"
     monkeypatch.delenv("NO_COLOR")

@@ -16,6 +16,7 @@ from orchestrator.codes import CODES, Surety
 from orchestrator.config import Settings
 from orchestrator.doctor import Examined, Finding, examine, remember
 from orchestrator.flow import Flow, Place, Question, QuestionKind, State, to_lines
+from orchestrator.lost import Git
 from orchestrator.mending import plan
 from orchestrator.states import FolderRole
 
@@ -169,6 +170,19 @@ def test_a_version_that_was_set_aside_is_told_and_hides_nothing(tmp_path: Path) 
 
 
 # -- what tickets say of each other ------------------------------------------------------------
+
+
+def test_a_ticket_that_lies_in_no_state_is_a_harmless_note(tmp_path: Path) -> None:
+    lay(tmp_path, "WO-1_x.md", "status: 00_INBOX")
+    lay(tmp_path, "03_BUILD/later/WO-2_x.md")
+    lay(tmp_path, "06_COMPLETE/2026/WO-3_x.md")
+    lay(tmp_path, "TEMPLATES/WO-4_x.md")
+    told = [(f.code, f.path[13:], f.message.split(" is ")[0]) for f in look(tmp_path).findings]
+    assert told == [
+        ("unknown-folder", "03_BUILD/later/WO-2_x.md", "03_BUILD/later"),
+        ("unknown-folder", "WO-1_x.md", "the board itself"),
+    ]
+    assert look(tmp_path).healthy
 
 
 def test_missing_relatives_are_told_where_they_are_named(tmp_path: Path) -> None:
@@ -378,6 +392,32 @@ def test_a_ticket_that_was_moved_or_renamed_is_not_lost(tracked: Path) -> None:
     done.mkdir()
     (inbox / "WO-2_x.md").rename(done / "WO-2_x.md")
     assert {code for code, _, _ in found(tracked)} == {"status-unfinished"}
+
+
+def test_8_3_what_lies_in_a_folder_that_cannot_be_entered_is_not_lost(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = tracked / "_WORK_ORDERS/00_INBOX"
+    remember(Board(tracked), look(tracked))
+    real_scan, real_stat = os.scandir, Path.lstat
+
+    # the tests may run as root, who may enter every folder
+    def scan(path: Any = ".") -> Any:
+        if os.fspath(path).endswith("00_INBOX"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real_scan(path)
+
+    def lstat(path: Path) -> os.stat_result:
+        if path.parent == shut:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real_stat(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    monkeypatch.setattr(Path, "lstat", lstat)
+    monkeypatch.setattr(Git, "removed", lambda _: ["_WORK_ORDERS/00_INBOX/WO-1_x.md"])
+    one = only(tracked)
+    assert (one.code, one.path) == ("unreadable", "_WORK_ORDERS/00_INBOX")
+    assert "its tickets are not seen" in one.message
 
 
 def test_a_ticket_that_a_commit_removed_is_told_with_the_commit(tracked: Path) -> None:

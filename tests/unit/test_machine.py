@@ -13,7 +13,7 @@ from orchestrator.flow import Flow, Place, QuestionKind, State, from_mapping, to
 from orchestrator.machine import Ask, RunEffects, Wait, Work
 from orchestrator.plan import Plan, make_plan
 from orchestrator.states import TABLE, Event, FolderRole, Who, legal, require, wish
-from orchestrator.workflow import ChildSpec, Stage
+from orchestrator.workflow import ChildSpec, Move, Stage
 
 R = FolderRole
 PARTS = {
@@ -66,6 +66,25 @@ def test_3_2_triage_moves_the_parent_and_bears_children_in_build() -> None:
     assert flow.members["W-1"].at is R.TRIAGE
     assert (flow.members["W-1a"].at, flow.members["W-1a"].owner) == (R.BUILD, "SOOP")
     assert (flow.members["W-1b"].at, flow.members["W-1b"].owner) == (R.BUILD, "BUILDER")
+
+
+@pytest.mark.parametrize(
+    ("at", "owner", "expected"),
+    [
+        (R.TRIAGE, "LEAD", "BUILDER"),
+        (R.TRIAGE, "", "BUILDER"),
+        (R.BUILD, "LEAD", "BUILDER"),
+        (R.QA, "INSPECTOR", "INSPECTOR"),
+    ],
+)
+def test_3_2_triage_gives_a_ticket_that_lay_in_triage_already_to_its_maker(
+    at: R, owner: str, expected: str
+) -> None:
+    move = Move(("W-1",), "01_TRIAGE", "BUILDER", 1)
+    p = Plan("W-1", (Stage(1, "LEAD", "triage", 1, moves=(move,)), *stages()[2:]), PARTS)
+    flow = machine.start("w.md", "sha", {"W-1": Place(at=at, owner=owner)}, p)
+    place = machine.finish(flow, p, p.stage(1)).members["W-1"]
+    assert (place.at, place.owner) == (at, expected)
 
 
 def test_4_1_stages_side_by_side_are_one_piece_of_work_and_never_cross_a_checkpoint() -> None:

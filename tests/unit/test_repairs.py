@@ -293,6 +293,13 @@ def test_several_troubles_of_one_file_are_mended_together() -> None:
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_2_4_no_line_of_utf_8_is_put_into_another_encoding(encoding: str) -> None:
+    folder, text = TROUBLES["no-frontmatter"]
+    wide = ticket(text.encode(encoding), folder)
+    assert Bench(ROOT, Folders()).mend(wide, lambda *_: True).codes == ()
+
+
 def test_a_very_large_file_is_left_to_a_person() -> None:
     data = b"\n---\nid: WO-7\n---\n" + b"x" * (5 << 20)
     assert mend(ticket(data), "blank-before-fence").codes == ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.sql.catalogue import RealPolicy, Relation
 from agents.sql.parse import expression, walk
-from agents.sql.rows import CLOCK
+from agents.sql.rows import asks_the_clock
 
 # fmt: off
 #: functions whose result follows from their arguments or the clock, never from who asks
@@ -63,21 +63,22 @@ def _split(node: Any) -> Iterator[Any]:
 
 
 def _is_of_content(alternative: Any) -> bool:
-    """Whether it looks at columns, and at nothing that tells who asks."""
-    looks = False
-    for node in walk(alternative):
-        kind = type(node).__name__
-        if kind == "ColumnRef":
-            looks = True
-        elif (
-            kind == "SubLink"
-            or (kind == "SQLValueFunction" and not node.op.name.startswith(CLOCK))
-            or (kind == "FuncCall" and not _follows_from_values(node))
-        ):
-            return False
-    return looks
+    """Whether it looks at columns or the clock, and at nothing that tells who asks."""
+    nodes = list(walk(alternative))
+    return any(map(_varies, nodes)) and not any(map(_tells_who_asks, nodes))
 
 
-def _follows_from_values(call: Any) -> bool:
-    *schema, name = (part.sval for part in call.funcname)
-    return name in _OF_VALUES and schema in ([], ["pg_catalog"])
+def _varies(node: Any) -> bool:
+    return type(node).__name__ == "ColumnRef" or asks_the_clock(node)
+
+
+def _tells_who_asks(node: Any) -> bool:
+    match type(node).__name__:
+        case "SubLink":
+            return True
+        case "SQLValueFunction":
+            return not asks_the_clock(node)
+        case "FuncCall":
+            *schema, name = (part.sval for part in node.funcname)
+            return name not in _OF_VALUES or schema not in ([], ["pg_catalog"])
+    return False

@@ -211,7 +211,7 @@ def _called(node: Any) -> str:
 
 _OF_LISTS = ("jsonb_array_length", "json_array_length")
 #: SQL's words for the time, by their names in the parse tree
-CLOCK = ("SVFOP_CURRENT_DATE", "SVFOP_CURRENT_TIME", "SVFOP_LOCALTIME")
+_CLOCK = ("SVFOP_CURRENT_DATE", "SVFOP_CURRENT_TIME", "SVFOP_LOCALTIME")
 #: past and future enough for whatever is added to the clock
 _EARLY, _LATE = "1900-01-01", "2900-01-01"
 _SHIFT = {"=": 0, "<=": 0, ">=": 0, "<": -1, ">": 1, "~~": 0}
@@ -225,7 +225,7 @@ def _compared(node: Any) -> Iterator[tuple[str, str]]:
     flipped = bool(list(_column_names(node.rexpr)))
     shift = -_SHIFT[operator] if flipped else _SHIFT[operator]
     other = node.lexpr if flipped else node.rexpr
-    if _asks_the_clock(other):
+    if any(map(asks_the_clock, walk(other))):
         yield names[0], _EARLY if ("<" in operator) != flipped else _LATE
         return
     if any(type(child).__name__ == "FuncCall" for child in walk(other)):
@@ -248,12 +248,11 @@ def _shifted(constant: str, shift: int) -> str:
     return constant
 
 
-def _asks_the_clock(node: Any) -> bool:
-    return any(
-        (type(child).__name__ == "SQLValueFunction" and child.op.name.startswith(CLOCK))
-        or (type(child).__name__ == "FuncCall" and _called(child) == "now")
-        for child in walk(node)
-    )
+def asks_the_clock(node: Any) -> bool:
+    """Whether a node of a tree is the time."""
+    if type(node).__name__ == "SQLValueFunction":
+        return str(node.op.name).startswith(_CLOCK)
+    return type(node).__name__ == "FuncCall" and _called(node) == "now"
 
 
 def _column_names(node: Any) -> Iterator[str]:

@@ -126,6 +126,8 @@ def test_the_matrix_shows_what_a_policy_opens(
     [
         "lower(a) = 'vip'",
         "a ~ '^V.P$'",
+        "now() > '2900-01-01'",
+        "CURRENT_DATE > '2900-01-01' OR auth.role() = 'authenticated'",
         "length(a) > 40 OR auth.role() = 'authenticated'",
         "kind <> kind || a AND left(a, 1) = 'V'",
     ],

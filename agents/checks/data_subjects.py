@@ -103,10 +103,11 @@ def _claimed_paths(ctx: Context) -> tuple[str, ...]:
 
 
 def _named_paths(ctx: Context, name: str) -> tuple[str, ...]:
-    base = PurePosixPath(name).name
-    known = [p for p in _csv_paths(ctx) if p == name or PurePosixPath(p).name == base]
-    exact = [p for p in known if p == name]
-    return tuple(exact or known or [name])
+    """The path itself; a bare file name may stand for a delivered one."""
+    if "/" in name:
+        return (name,)
+    known = [p for p in _csv_paths(ctx) if PurePosixPath(p).name == name]
+    return (name,) if name in known else tuple(known) or (name,)
 
 
 def files_of_table(ctx: Context, table: str) -> tuple[Data, ...] | Result:

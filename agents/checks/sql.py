@@ -71,6 +71,7 @@ _TWICE = (
     "[(works|succeeds|changes nothing|has no effect|is safe|gives no error)]",
     "(re-running|rerunning|re-applying) {which:migration} "
     "(changes nothing|has no effect|is safe|works)",
+    "(a|the) second run (of|by|with) {which:migration} changes (nothing|0 rows|no row|no rows)",
     name="sql.idempotent",
     examples=(
         "Migration is idempotent | Run twice with no error",

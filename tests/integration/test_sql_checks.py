@@ -50,6 +50,13 @@ EVERY = (
     "Both tables have RLS policies",
     "The migration creates `libraries` and `library_hours`",
     FOREIGN,
+    "`libraries` can be read by authenticated users",
+    "`libraries` can only be read by authenticated users",
+    "`library_hours` cannot be read by anon",
+    "No table can be written by anon",
+    "`libraries.isil` is unique",
+    "`library_hours.isil` references `libraries`",
+    f"A second run of `{PATH}` changes nothing",
 )
 
 
@@ -371,3 +378,21 @@ def test_two_possible_migrations_are_not_guessed_between(
 def test_without_any_migration_nothing_is_proven(services: Services, tmp_path: Path) -> None:
     result = sql.additive(Context(root=tmp_path, services=services))
     assert result.verdict is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "`libraries` can be read by anon",
+        "`libraries` cannot be read by authenticated users",
+        "`libraries` can only be read by anon",
+        "No table can be read by authenticated users",
+        "`libraries.name` is unique",
+        "`library_hours.season` references `libraries`",
+        "`library_hours.isil` references `library_hours`",
+    ],
+)
+def test_what_does_not_hold_fails_in_these_words_too(
+    statement: str, good: str, verify: Verify
+) -> None:
+    assert verify(good, statement)[0].verdict is Verdict.FAILED

@@ -396,3 +396,31 @@ def test_what_does_not_hold_fails_in_these_words_too(
     statement: str, good: str, verify: Verify
 ) -> None:
     assert verify(good, statement)[0].verdict is Verdict.FAILED
+
+
+AGAIN = (
+    "DROP POLICY IF EXISTS staff ON public.libraries;\n"
+    "CREATE POLICY staff ON public.libraries FOR SELECT TO authenticated USING (true);\n"
+)
+
+
+def test_a_policy_of_its_own_table_that_is_made_anew_is_additive_but_a_drop(
+    good: str, verify: Verify
+) -> None:
+    assert verify(good + AGAIN, "Additive only")[0].verdict is Verdict.PROVEN
+    assert verify(good + AGAIN, ADDITIVE)[0].verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "DROP POLICY IF EXISTS staff ON public.libraries;\n",
+        AGAIN.replace("CREATE POLICY staff", "CREATE POLICY stuff"),
+        "".join(reversed(AGAIN.splitlines(keepends=True))),
+        AGAIN + "DROP INDEX IF EXISTS public.idx_libraries_city;\n",
+        AGAIN.replace(";\n", "; DROP INDEX IF EXISTS public.idx_of_long_ago;\n", 1),
+        AGAIN + "DROP POLICY staff ON public.libraries;\n",
+    ],
+)
+def test_what_is_not_made_anew_is_taken_away(more: str, good: str, verify: Verify) -> None:
+    assert verify(good + more, "Additive only")[0].verdict is Verdict.FAILED

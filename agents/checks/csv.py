@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from agents.checks.data_subjects import Amount, Data, data_files, each, with_problems
@@ -233,10 +234,13 @@ def is_well_formed(ctx: Context, path: str = "", width: int = 0) -> Result:
         faults = list(cell_faults(data.sheet, data.table))
         if width and len(data.sheet.columns) != width:
             faults.insert(0, Fault(1, "", f"{len(data.sheet.columns)} columns, not {width}"))
+        if len(data.sheet.columns) == 1 and re.search(r"[;\t|]", data.sheet.columns[0]):
+            faults.insert(0, Fault(1, "", "one column: cells have to be parted by commas"))
         if faults:
             return with_problems(data, "malformed", faults)
         size = f"{len(data.sheet.rows)} rows of {len(data.sheet.columns)} cells"
-        return proven(f"{data.path}: {size}, all well typed", data.path)
+        typed = "all well typed" if data.table else "no SQL defines their types"
+        return proven(f"{data.path}: {size}, {typed}", data.path)
 
     return each(data_files(ctx, path), judge)
 

@@ -136,9 +136,14 @@ def _columns_in(ctx: Context, path: str) -> tuple[str, ...]:
 
 
 def known_tables(ctx: Context) -> tuple[Table, ...]:
-    """The tables of the delivered SQL files, then those that only the workflow's SQL names."""
+    """The tables of the delivered SQL files, then those that only the workflow's SQL names.
+
+    Where none is delivered, it is the files that the tickets name.
+    """
+    from agents.checks.subjects import migration_paths
+
     found: dict[str, Table] = {}
-    for path in delivered_paths(ctx, (".sql",)):
+    for path in delivered_paths(ctx, (".sql",)) or migration_paths(ctx):
         for table in _tables_in_file(ctx, path):
             found.setdefault(table.qualified, table)
     for table in workflow_tables(ctx.workflow) if ctx.workflow else ():

@@ -290,6 +290,8 @@ def unique_key(
         natural += [relation.primary_key] if not _generated(relation, relation.primary_key) else []
         if columns:
             natural = [k for k in natural if set(k) == set(columns)]
+        else:
+            natural = [k for k in natural if relation.takes_upserts(k)]
         loose = [k for k in natural if not columns and not relation.tells_apart(k)]
         natural = [k for k in natural if k not in loose]
         if natural:

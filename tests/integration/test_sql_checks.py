@@ -272,6 +272,10 @@ DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
         UNIQUE,
         swap("(isil, weekday, season);", "(isil, weekday, season) WHERE season = 'x';"),
     ),
+    "a key that no upsert can name": (
+        UNIQUE,
+        swap("isil TEXT UNIQUE NOT NULL", "isil TEXT NOT NULL UNIQUE DEFERRABLE"),
+    ),
     "a table too few": (
         RLS,
         lambda text: text.replace("Both", "") + "CREATE TABLE IF NOT EXISTS t();",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.checks.data_subjects import amount
+from orchestrator.agent import MemberInfo
 from orchestrator.binding import Binder
 from orchestrator.checks import Context, Verdict, load_checks
 from orchestrator.workflow import Deliverable, Stage, Workflow
@@ -350,3 +351,28 @@ def test_a_path_means_itself_and_not_a_delivered_file_of_the_same_name(tmp_path:
         if binding.check
     }
     assert list(found.values()) == [Verdict.FAILED, Verdict.PROVEN]
+
+
+def test_other_delimiters_and_types_that_nothing_defines_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "rooms.csv"
+    (binding,) = Binder(load_checks()).bind("`rooms.csv` is well-formed")
+    assert binding.check is not None
+    file.write_text("code,floor\nA1,zero\n", encoding="utf-8")
+    good = binding.check.function(Context(root=tmp_path), **binding.arguments)
+    assert (good.verdict, "no SQL defines their types" in good.detail) == (Verdict.PROVEN, True)
+    file.write_text("code;floor\nA1;0\n", encoding="utf-8")
+    bad = binding.check.function(Context(root=tmp_path), **binding.arguments)
+    assert (bad.verdict, "parted by commas" in bad.detail) == (Verdict.FAILED, True)
+
+
+def test_a_table_in_sql_that_a_ticket_names_gives_the_types(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(
+        "CREATE TABLE rooms (code text NOT NULL, floor int);", encoding="utf-8"
+    )
+    (tmp_path / "rooms.csv").write_text("code,floor\nA1,zero\n", encoding="utf-8")
+    (tmp_path / "WO-1.md").write_text("`a.sql` makes the table.\n", encoding="utf-8")
+    member = MemberInfo(id="WO-1", path="WO-1.md", status="", owner="")
+    (binding,) = Binder(load_checks()).bind("`rooms.csv` is well-formed")
+    assert binding.check is not None
+    context = Context(root=tmp_path, family=(member,))
+    assert binding.check.function(context, **binding.arguments).verdict is Verdict.FAILED

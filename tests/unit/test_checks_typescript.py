@@ -144,6 +144,22 @@ def test_a_comment_exports_nothing(workspace: Path) -> None:
     assert "does not export findHours" in detail(workspace, TYPES)
 
 
+@pytest.mark.parametrize("silencer", ["// @ts-ignore", "/* @ts-expect-error */", "/// @ts-nocheck"])
+def test_an_error_that_the_compiler_may_not_tell_is_no_absence_of_errors(
+    workspace: Path, silencer: str
+) -> None:
+    text = (workspace / HOOK).read_text(encoding="utf-8")
+    put(workspace, HOOK, f"{silencer}\nexport const wrong: number = 'no';\n{text}")
+    assert f"{HOOK}:1 has @ts-" in detail(workspace, COMPILES)
+    assert verdict(workspace, f"`{HOOK}` has no TypeScript errors") == "failed"
+
+
+def test_words_about_silencing_are_no_silence(workspace: Path) -> None:
+    text = (workspace / HOOK).read_text(encoding="utf-8")
+    put(workspace, HOOK, f"// never use @ts-ignore\nexport const a = '// @ts-ignore';\n{text}")
+    assert verdict(workspace, COMPILES) == "proven"
+
+
 @pytest.mark.parametrize(
     ("claim", "said"),
     [

@@ -23,9 +23,11 @@ _MOST_KEPT = 5_000
 _JOINT = re.compile(
     r"\s*;\s+|\.\s+(?=[A-Z`])|\s+[—–]\s+|\s*,\s+(?:and\s+)?|\s+and\s+|\s+\+\s+|\s*\((?=[^)]*\)\s*$)|\s+but\s+"
 )
+#: joints that are also written within a claim
+_WEAK = ("and", ",", "+")
 _SUBJECT = re.compile(
     r"^(.*?)\s+(?:is|are|has|have|exists?|uses?|was|were|passes|contains?|handles?|defines?|prints?|"
-    r"deduplicates?|exports?|stays?)\b",
+    r"deduplicates?|exports?|stays?|references?|can|cannot|may)\b",
     re.IGNORECASE,
 )
 #: words that change what their neighbours claim: beside them nothing is judged by itself
@@ -123,16 +125,19 @@ class _Cut:
     """One way to split."""
 
     pieces: tuple[_Piece, ...] = ()
+    #: joints that may as well stand within a claim: an "and" or a comma alone
+    weak: int = 0
 
     @property
     def left_over(self) -> list[str]:
         return [p.words for p in self.pieces if p.bound is None]
 
     @property
-    def loss(self) -> tuple[int, int, int]:
-        """More text bound, then less cut up."""
-        bound = sum(len(p.words) for p in self.pieces if p.bound is not None)
-        return -bound, len(self.left_over), len(self.pieces)
+    def loss(self) -> tuple[int, int, int, int]:
+        """More text bound, then less cut up, then at stronger joints."""
+        # a joint within a claim is no gain over one between two
+        bound = sum(len(_JOINT.sub("", p.words)) for p in self.pieces if p.bound is not None)
+        return -bound, len(self.left_over), len(self.pieces), self.weak
 
 
 class _Splitter:
@@ -167,7 +172,8 @@ class _Splitter:
             rest_end = self.text.rindex(")") if closes else end
             said = _subject(head.bound.claim) if head.bound else ""
             rest = self._rest(joint.end(), said or subject, rest_end)
-            yield _Cut((head, *rest.pieces))
+            weak = joint.group().strip() in _WEAK
+            yield _Cut((head, *rest.pieces), rest.weak + weak)
         yield _Cut((self._claim(self.text[start:end], subject),))
 
     def _claim(self, words: str, subject: str) -> _Piece:

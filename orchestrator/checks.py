@@ -314,9 +314,11 @@ def _import_file(file: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except OrchestrateError:
+    except OrchestrateError as exc:
+        if exc.path is None:
+            exc.path = str(file)
         raise
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise UsageError(
             f"the check file raises {type(exc).__name__}: {exc}",
             path=file,

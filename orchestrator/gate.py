@@ -245,12 +245,21 @@ _WHEN = {
 def _run(binding: Binding, context: Context) -> Result:
     """A check that raises proves nothing: a user's error fails, anything else is unproven."""
     assert binding.check is not None
+    broke = f"the check {binding.check.name} broke"
     try:
-        return binding.check.function(context, **binding.arguments)
+        result: object = binding.check.function(context, **binding.arguments)
     except OrchestrateError as exc:
         return failed(str(exc))
-    except Exception as exc:  # noqa: BLE001 - a broken check must not take the conductor down
-        return unproven(f"the check {binding.check.name} broke: {type(exc).__name__}: {exc}")
+    # a broken check must not take the conductor down, least of all with exit code 0
+    except (Exception, SystemExit) as exc:  # noqa: BLE001
+        return unproven(f"{broke}: {type(exc).__name__}: {exc}")
+    if not isinstance(result, Result) or not isinstance(result.verdict, Verdict):
+        return unproven(f"{broke}: it gives {result!r:.80} and no Result, such as proven(…)")
+    try:
+        canonical(dict(result.evidence))
+    except (TypeError, ValueError) as exc:
+        return unproven(f"{broke}: its evidence cannot be stored: {exc}")
+    return result
 
 
 def _sha(context: Context, path: str) -> str:

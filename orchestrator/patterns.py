@@ -174,7 +174,10 @@ class _Pattern:
         end = self.source.index("}", self.at)
         name, _, kind = self.source[self.at + 1 : end].partition(":")
         if (kind or "name") not in TYPES:
-            raise UsageError(f"unknown parameter type in check pattern: {self.source!r}")
+            raise UsageError(
+                f"unknown parameter type {kind!r} in check pattern: {self.source!r}",
+                hint=f"known are {', '.join(sorted(TYPES))}; parameter_type() adds one",
+            )
         self.params.append((name, kind or "name"))
         self.at = end + 1
         return f"(?P<{name}>{TYPES[kind or 'name'][0]})"

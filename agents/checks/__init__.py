@@ -18,4 +18,5 @@ from agents.checks import sql_same as sql_same
 from agents.checks import target_rows as target_rows
 from agents.checks import tickets as tickets
 from agents.checks import typescript as typescript
+from agents.checks import typescript_names as typescript_names
 from agents.checks import unit_tests as unit_tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from agents.checks import sql_words as sql_words
 from agents.checks.data_subjects import Amount, amount, known_tables
 from agents.datatable import singulars
 from backend.errors import BackendError
@@ -46,8 +47,8 @@ parameter_type("expected", rf"{_ITEM}(?:{_JOINT}{_ITEM})*", _expected)
     "[the] {table:name} (count|row count|record count) \\| {wanted:amount} [rows|records]",
     "[number of] {table:name} (rows|records) \\| {wanted:amount} [rows|records]",
     "{table:name} \\| {wanted:amount} (rows|records)",
-    "{table:name} (holds|has|contains) {wanted:amount} (rows|records)",
-    "[table] {table:name} (holds|has|contains) {wanted:amount} (rows|records) [after seeding]",
+    "{table:tablename} (holds|has|contains) {wanted:amount} (rows|records)",
+    "[table] {table:tablename} (holds|has|contains) {wanted:amount} (rows|records) [after seeding]",
     "[the] {table:name} (count|row count|record count) is {wanted:amount}",
     name="counts.table",
     phase=Phase.EFFECT,

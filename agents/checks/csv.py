@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from agents.checks.data_subjects import Amount, Data, data_files, each, with_problems
@@ -14,7 +15,24 @@ from agents.datatable import (
     seed_columns,
 )
 from agents.sheet import Fault
-from orchestrator.checks import Context, Result, check, failed, proven, unproven
+from orchestrator.checks import (
+    TYPES,
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
+
+parameter_type("csvfile", r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.csv`?", lambda text: text.strip(" `"))
+# "every row is unique" names none
+parameter_type(
+    "csvcolumn",
+    rf"(?!(?:the|column|rows?|lines?|records?|cells?|values?)\b){TYPES['name'][0]}",
+    TYPES["name"][1],
+)
 
 # -- rows ------------------------------------------------------------------------------------------
 
@@ -112,6 +130,34 @@ def has_unique_rows(ctx: Context, path: str = "") -> Result:
     return each(data_files(ctx, path), judge)
 
 
+@check(
+    "[the] [(values|cells) (of|in)] [the] [column] {column:csvcolumn} [column] (of|in) "
+    "{path:csvfile} (is|are) unique",
+    "[the] [column] {column:csvcolumn} [column] (is|are) unique in {path:csvfile}",
+    "(every|each) {column:csvcolumn} [value] (of|in) {path:csvfile} is unique",
+    name="csv.unique-column",
+    examples=("the column `code` of `data/branches.csv` is unique",),
+)
+def has_unique_column(ctx: Context, path: str, column: str) -> Result:
+    """No two rows have the same cell there; an empty one counts as a cell."""
+
+    def judge(data: Data) -> Result:
+        if column not in data.sheet.columns:
+            return with_problems(data, "columns", [Fault(1, column, "missing")])
+        first: dict[str, int] = {}
+        faults = list(data.sheet.faults)
+        for row in data.sheet.rows:
+            cell = row.get(column)
+            if cell in first:
+                faults.append(Fault(row.line, column, f"the same as in line {first[cell]}"))
+            first.setdefault(cell, row.line)
+        if faults:
+            return with_problems(data, "cells that are not unique", faults)
+        return proven(f"{data.path}: {len(first)} rows, each with its own {column}", data.path)
+
+    return each(data_files(ctx, path), judge)
+
+
 # -- shape -----------------------------------------------------------------------------------------
 
 
@@ -146,6 +192,24 @@ def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> 
     return each(data_files(ctx, path), judge)
 
 
+@check(
+    "{path:csvfile} (has|contains|includes) [(the|a|all)] (column|columns) {columns:names}",
+    "[the] [(column|columns)] {columns:names} (is|are) [present] in {path:csvfile}",
+    name="csv.has-columns",
+    examples=("`data/branches.csv` has columns name and city",),
+)
+def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Result:
+    """The header has the columns, each once, in any order and beside others."""
+
+    def judge(data: Data) -> Result:
+        lacking = [Fault(1, c, "missing") for c in columns if c not in data.sheet.columns]
+        if faults := [*lacking, *data.sheet.faults]:
+            return with_problems(data, "columns", faults)
+        return proven(f"{data.path} has {', '.join(columns)}", data.path)
+
+    return each(data_files(ctx, path), judge)
+
+
 def _specified_columns(ctx: Context, data: Data) -> tuple[str, ...]:
     from agents.analyst import columns_of
 
@@ -170,10 +234,13 @@ def is_well_formed(ctx: Context, path: str = "", width: int = 0) -> Result:
         faults = list(cell_faults(data.sheet, data.table))
         if width and len(data.sheet.columns) != width:
             faults.insert(0, Fault(1, "", f"{len(data.sheet.columns)} columns, not {width}"))
+        if len(data.sheet.columns) == 1 and re.search(r"[;\t|]", data.sheet.columns[0]):
+            faults.insert(0, Fault(1, "", "one column: cells have to be parted by commas"))
         if faults:
             return with_problems(data, "malformed", faults)
         size = f"{len(data.sheet.rows)} rows of {len(data.sheet.columns)} cells"
-        return proven(f"{data.path}: {size}, all well typed", data.path)
+        typed = "all well typed" if data.table else "no SQL defines their types"
+        return proven(f"{data.path}: {size}, {typed}", data.path)
 
     return each(data_files(ctx, path), judge)
 

@@ -103,10 +103,11 @@ def _claimed_paths(ctx: Context) -> tuple[str, ...]:
 
 
 def _named_paths(ctx: Context, name: str) -> tuple[str, ...]:
-    base = PurePosixPath(name).name
-    known = [p for p in _csv_paths(ctx) if p == name or PurePosixPath(p).name == base]
-    exact = [p for p in known if p == name]
-    return tuple(exact or known or [name])
+    """The path itself; a bare file name may stand for a delivered one."""
+    if "/" in name:
+        return (name,)
+    known = [p for p in _csv_paths(ctx) if PurePosixPath(p).name == name]
+    return (name,) if name in known else tuple(known) or (name,)
 
 
 def files_of_table(ctx: Context, table: str) -> tuple[Data, ...] | Result:
@@ -135,9 +136,14 @@ def _columns_in(ctx: Context, path: str) -> tuple[str, ...]:
 
 
 def known_tables(ctx: Context) -> tuple[Table, ...]:
-    """The tables of the delivered SQL files, then those that only the workflow's SQL names."""
+    """The tables of the delivered SQL files, then those that only the workflow's SQL names.
+
+    Where none is delivered, it is the files that the tickets name.
+    """
+    from agents.checks.subjects import migration_paths
+
     found: dict[str, Table] = {}
-    for path in delivered_paths(ctx, (".sql",)):
+    for path in delivered_paths(ctx, (".sql",)) or migration_paths(ctx):
         for table in _tables_in_file(ctx, path):
             found.setdefault(table.qualified, table)
     for table in workflow_tables(ctx.workflow) if ctx.workflow else ():

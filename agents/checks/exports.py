@@ -37,6 +37,8 @@ def exports(ctx: Context, module: str, names: tuple[str, ...]) -> Result:
     ran = probed(ctx, _PROBE, [module_name(module), *names])
     if not ran.ok:
         return failed(f"{module} cannot be imported: {ran.ending}", module, **ran.to_dict())
+    if not ran.out.strip():
+        return failed(f"{module} ends the program that imports it", module, **ran.to_dict())
     return _judged(module, names, json.loads(ran.out.splitlines()[-1]))
 
 

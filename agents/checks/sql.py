@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from agents.checks import sql_access as sql_access
 from agents.checks import sql_shape as sql_shape
@@ -13,6 +14,7 @@ from agents.sql.danger import Destructive, Harm, destructive
 from agents.sql.header import header_number
 from agents.sql.parse import parse_migration
 from agents.sql.prove import prove
+from agents.sql.replaced import Policy, replaced_policies
 from agents.sql.series import clashes, number_of, read_sql
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
@@ -71,6 +73,7 @@ _TWICE = (
     "[(works|succeeds|changes nothing|has no effect|is safe|gives no error)]",
     "(re-running|rerunning|re-applying) {which:migration} "
     "(changes nothing|has no effect|is safe|works)",
+    "(a|the) second run (of|by|with) {which:migration} changes (nothing|0 rows|no row|no rows)",
     name="sql.idempotent",
     examples=(
         "Migration is idempotent | Run twice with no error",
@@ -125,7 +128,10 @@ def without(ctx: Context, harms: tuple[Harm, ...], which: Which | None = None) -
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
-    found = tuple(_harmful(subject, set(harms)))
+    return _none_of(subject, harms, tuple(_harmful(subject, set(harms))))
+
+
+def _none_of(subject: Subject, harms: tuple[Harm, ...], found: tuple[str, ...]) -> Result:
     names = ", ".join(harms)
     if found:
         return subject.failed(f"{subject.path}: {_first_few(found)}", found=list(found))
@@ -138,12 +144,18 @@ def without(ctx: Context, harms: tuple[Harm, ...], which: Which | None = None) -
     )
 
 
-def _harmful(subject: Subject, harms: set[Harm]) -> Iterator[str]:
+def _harmful(
+    subject: Subject, harms: set[Harm], replaced: Mapping[Policy, int] = MappingProxyType({})
+) -> Iterator[str]:
+    lines = set(replaced.values())
     for item in destructive(subject.text):
-        if item.harm in harms:
+        anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
+        if item.harm in harms and not anew:
             yield _spelled(item)
     if Harm.DROP in harms:
-        yield from (f"when run: {t}" for t in subject.proof.taken if t.startswith("DROP"))
+        known = {f"DROP policy {p.name} on {p.table}" for p in replaced}
+        taken = (t for t in subject.proof.taken if t.startswith("DROP") and t not in known)
+        yield from (f"when run: {t}" for t in taken)
     if Harm.TRUNCATE in harms or Harm.DELETE in harms:
         yield from (f"when run again: {r}" for r in subject.proof.rows_changed if "became" in r)
     if Harm.TYPE_CHANGE in harms:
@@ -166,11 +178,17 @@ def _spelled(item: Destructive) -> str:
     "[(a|an|any|the|existing)] (table|tables|column|columns|data|rows|anything) "
     "[(that is there|that are there|that exists|that exist)]",
     name="sql.additive",
+    version=2,
     examples=("Additive only", "The migration is additive only"),
 )
 def additive(ctx: Context, which: Which | None = None) -> Result:
     """A migration takes nothing away: no drop, truncation, deletion, rename or change of type."""
-    return without(ctx, tuple(Harm), which)
+    subject = subject_of(ctx, which)
+    if isinstance(subject, Result):
+        return subject
+    harms = tuple(Harm)
+    found = _harmful(subject, set(harms), replaced_policies(subject.text))
+    return _none_of(subject, harms, tuple(found))
 
 
 @check(

@@ -220,9 +220,15 @@ _MAY = "(can|may|is able to|is allowed to)"
     "{role:role} {can:can} {verbs:verbs} [(to|from|into|in|any of)] {tables:tables}",
     f"{{role:role}} {{can:can}} {{verbs:verbs}} {_WHAT}",
     "{role:role} (has|have) {can:nothing} {verbs:verbs} [access] [to {tables:tables}]",
+    "{tables:tables} {can:may} be {verbs:verbs} by {role:role}",
+    f"{{can:nothing}} (table|tables) {_MAY} be {{verbs:verbs}} by {{role:role}}",
     name="sql.role-can",
     version=2,
-    examples=("Anonymous users cannot write", "service_role can insert, update and delete"),
+    examples=(
+        "Anonymous users cannot write",
+        "service_role can insert, update and delete",
+        "`booking` can be read by authenticated users",
+    ),
 )
 def role_can(
     ctx: Context, role: str, can: Can, verbs: tuple[str, ...], tables: Tables = _EVERY
@@ -251,6 +257,9 @@ def role_can(
     f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}}",
     f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}} "
     "[(to|from|into|in)] {tables:tables}",
+    "{tables:tables} (can|may) only be {verbs:verbs} by {role:role}",
+    "{tables:tables} (can|may) be {verbs:verbs} only by {role:role}",
+    "{tables:tables} (can|may) be {verbs:verbs} by {role:role} only",
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",

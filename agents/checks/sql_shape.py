@@ -215,13 +215,24 @@ def _demanded(ctx: Context, subject: Subject, column: str, named: Sequence[str])
 
 @check(
     "{tables:tables} (have|has) [a|an] foreign key [on {column:name}] to {other:tables}",
+    "{of:tablecolumn} (reference|references|is a foreign key to|points to) {other:tables}",
     "{tables:tables} (reference|references) {other:tables}",
     "[a|the] foreign key (leads|points) from {tables:tables} to {other:tables}",
     name="sql.foreign-key",
     examples=("`booking` has a foreign key to `room`", "booking_day references room_plan"),
 )
-def foreign_key(ctx: Context, tables: Tables, other: Tables, column: str = "") -> Result:
+def foreign_key(
+    ctx: Context,
+    other: Tables,
+    tables: Tables = _EVERY,
+    column: str = "",
+    of: tuple[str, str] | None = None,
+) -> Result:
     """Each table has a foreign key to the other table, on the server and in force."""
+    if of is not None and of[0] == "public":
+        tables = Tables(of[1:])
+    elif of is not None:
+        tables, column = Tables(of[:1]), of[1]
     if not other.names:
         return unproven("the statement names no table that the foreign key leads to")
     found = _tables(ctx, tables)
@@ -251,6 +262,7 @@ _UNIQUE = "unique (key|index|constraint)"
     rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",
     "{columns:names} (is|are) unique in {table:name} [table]",
     "{columns:names} (is|are) unique in the {table:name} table",
+    "{of:tablecolumn} is unique",
     name="sql.unique-key",
     version=2,
     examples=(
@@ -259,9 +271,15 @@ _UNIQUE = "unique (key|index|constraint)"
     ),
 )
 def unique_key(
-    ctx: Context, tables: Tables = _EVERY, columns: tuple[str, ...] = (), table: str = ""
+    ctx: Context,
+    tables: Tables = _EVERY,
+    columns: tuple[str, ...] = (),
+    table: str = "",
+    of: tuple[str, str] | None = None,
 ) -> Result:
     """Each table has a unique key besides its generated id, in force for whole rows."""
+    if of is not None:
+        table, columns = of[0], of[1:]
     found = _tables(ctx, Tables((table,)) if table else tables)
     if isinstance(found, Result):
         return found
@@ -272,6 +290,8 @@ def unique_key(
         natural += [relation.primary_key] if not _generated(relation, relation.primary_key) else []
         if columns:
             natural = [k for k in natural if set(k) == set(columns)]
+        else:
+            natural = [k for k in natural if relation.takes_upserts(k)]
         loose = [k for k in natural if not columns and not relation.tells_apart(k)]
         natural = [k for k in natural if k not in loose]
         if natural:

@@ -13,7 +13,8 @@ from orchestrator.checks import TYPES, parameter_type
 
 _NUMBERS = TYPES["int"][0]
 _LONG_NAME = r"(?:[A-Za-z]\w*\.)?[A-Za-z]\w*_\w+"
-_NAME = rf"(?:`[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
+_FILE = r"(?:csv|html|js|json|md|py|sql|toml|tsx?|ya?ml)"
+_NAME = rf"(?:`(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (
@@ -115,12 +116,12 @@ def read_role(text: str) -> str:
 parameter_type("role", _ROLE, read_role)
 
 _VERBS = {
-    r"read(?:s|ing)?|SELECTs?|quer(?:y|ies)|see": ("SELECT",),
-    r"writ(?:e|es|ing)|modify|change": ("INSERT", "UPDATE", "DELETE"),
-    r"INSERTs?|add": ("INSERT",),
-    r"UPDATEs?": ("UPDATE",),
-    r"DELETEs?|remove": ("DELETE",),
-    r"access(?:es)?|touch|do anything": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    r"read(?:s|ing)?|SELECT(?:s|ed)?|quer(?:y|ies|ied)|seen?": ("SELECT",),
+    r"writ(?:e|es|ing|ten)|modif(?:y|ied)|changed?": ("INSERT", "UPDATE", "DELETE"),
+    r"INSERT(?:s|ed)?|add(?:ed)?": ("INSERT",),
+    r"UPDATE(?:s|d)?": ("UPDATE",),
+    r"DELETE(?:s|d)?|removed?": ("DELETE",),
+    r"access(?:es|ed)?|touch(?:ed)?|do anything": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 _VERB = rf"[`*\"]*(?:{'|'.join(_VERBS)})[`*\"]*"
 
@@ -168,6 +169,18 @@ parameter_type(
 )
 
 
+# "can only be read by" speaks of the others, so it is none of these
+parameter_type(
+    "may",
+    r"(?:can(?:not| not|'t|’t| never)?|(?:may|must) not|may|(?:is|are) (?:not )?allowed to)",
+    read_can,
+)
+parameter_type("tablename", rf"(?!`?[\w.]*\.{_FILE}\b){TYPES['name'][0]}", TYPES["name"][1])
+parameter_type(
+    "tablecolumn",
+    rf"`?[A-Za-z_]\w*\.(?!{_FILE}\b)[A-Za-z_]\w*`?",
+    lambda text: tuple(text.strip(" `").split(".")),
+)
 parameter_type(
     "ifnotexists",
     r"[`\"]?CREATE TABLE IF NOT EXISTS[`\"]?(?=\s*\(idempotent\))",

@@ -73,6 +73,16 @@ def file_has_nocompiler_errors(ctx: Context, path: str) -> Result:
     return compiles(ctx, (path,))
 
 
+#: a comment that the compiler obeys; in a line of text it stands behind a quote or a word
+_SILENCER = re.compile(r"^[^'\"`\n]*?(?://+|/\*+|^\s*\*)\s*(@ts-(?:ignore|nocheck|expect-error))\b")
+
+
+def _silenced(path: str, file: Path) -> list[str]:
+    """The lines that hide errors from the compiler's report."""
+    found = enumerate(map(_SILENCER.search, source_text(file).splitlines()), start=1)
+    return [f"{path}:{line} has {comment[1]}" for line, comment in found if comment]
+
+
 def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     """What the compiler says of these files, with the workspace's project where it has one."""
     wanted = tuple(dict.fromkeys(paths))
@@ -81,6 +91,11 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     files = existing(ctx, wanted)
     if isinstance(files, Result):
         return files
+    silenced = [
+        place for path, file in zip(wanted, files, strict=True) for place in _silenced(path, file)
+    ]
+    if silenced:
+        return failed(f"the compiler is kept from judging: {'; '.join(silenced)}", *wanted)
     tools = toolchain(ctx.root.resolve())
     if tools.missing:
         return unproven(tools.missing, *wanted)

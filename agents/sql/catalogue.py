@@ -56,6 +56,8 @@ class RealIndex:
     valid: bool
     partial: bool
     nulls_not_distinct: bool
+    #: judged row by row; ON CONFLICT takes no other
+    immediate: bool
     method: str
     columns: tuple[str | None, ...]
 
@@ -113,6 +115,10 @@ class Relation:
             for i in self.indexes
             if i.unique and i.valid and not i.primary and not i.partial and None not in i.columns
         )
+
+    def takes_upserts(self, key: tuple[str, ...]) -> bool:
+        """Whether ON CONFLICT can name the key: it is not deferrable."""
+        return any(i.immediate for i in self.indexes if i.unique and i.columns == key)
 
     def tells_apart(self, key: tuple[str, ...]) -> bool:
         """Whether no two rows can have the same values there, NULL included."""

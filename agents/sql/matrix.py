@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from agents.sql.catalogue import RealColumn, Relation
+from agents.sql.openings import opened_by_content
 from agents.sql.rows import (
     PLANTED,
     STRANGER,
@@ -193,6 +194,8 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
                 if role == "authenticated" and access.allowed:
                     stranger, _ = seen[Subject(role, STRANGER)][key]
                     access = access if stranger.allowed else Access.OWN
+                if access is Access.DENIED and (policy := opened_by_content(table, role, verb)):
+                    access, detail = Access.UNKNOWN, f"no probe row is what policy {policy} opens"
                 cells.append(Cell(role, table.qualified, verb, access, detail))
     return tuple(cells)
 

@@ -34,7 +34,7 @@ SELECT coalesce(json_agg(json_build_object(
     SELECT coalesce(json_agg(json_build_object(
       'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
       'valid', x.indisvalid, 'partial', x.indpred IS NOT NULL,
-      'nulls_not_distinct', x.indnullsnotdistinct,
+      'nulls_not_distinct', x.indnullsnotdistinct, 'immediate', x.indimmediate,
       'method', m.amname,
       'columns', (SELECT json_agg(a.attname ORDER BY u.place)
                   FROM unnest(x.indkey::smallint[]) WITH ORDINALITY AS u (attnum, place)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
@@ -207,6 +210,10 @@ def _called(node: Any) -> str:
 
 
 _OF_LISTS = ("jsonb_array_length", "json_array_length")
+#: SQL's words for the time, by their names in the parse tree
+_CLOCK = ("SVFOP_CURRENT_DATE", "SVFOP_CURRENT_TIME", "SVFOP_LOCALTIME")
+#: past and future enough for whatever is added to the clock
+_EARLY, _LATE = "1900-01-01", "2900-01-01"
 _SHIFT = {"=": 0, "<=": 0, ">=": 0, "<": -1, ">": 1, "~~": 0}
 
 
@@ -217,9 +224,35 @@ def _compared(node: Any) -> Iterator[tuple[str, str]]:
         return
     flipped = bool(list(_column_names(node.rexpr)))
     shift = -_SHIFT[operator] if flipped else _SHIFT[operator]
-    for constant in _constants(node.lexpr if flipped else node.rexpr):
-        text = str(constant + shift) if isinstance(constant, int) else constant
+    other = node.lexpr if flipped else node.rexpr
+    if any(map(asks_the_clock, walk(other))):
+        yield names[0], _EARLY if ("<" in operator) != flipped else _LATE
+        return
+    if any(type(child).__name__ == "FuncCall" for child in walk(other)):
+        # a constant in there is an argument, such as a setting's name
+        return
+    for constant in _constants(other):
+        text = _shifted(str(constant), shift)
         yield names[0], text.replace("%", "") if operator == "~~" else text
+
+
+def _shifted(constant: str, shift: int) -> str:
+    """The next number or day before or after; other text stays."""
+    if not shift:
+        return constant
+    with suppress(InvalidOperation):
+        return str(Decimal(constant) + shift)
+    with suppress(ValueError, OverflowError):
+        day = date.fromisoformat(constant[:10]) + timedelta(days=shift)
+        return day.isoformat() + constant[10:]
+    return constant
+
+
+def asks_the_clock(node: Any) -> bool:
+    """Whether a node of a tree is the time."""
+    if type(node).__name__ == "SQLValueFunction":
+        return str(node.op.name).startswith(_CLOCK)
+    return type(node).__name__ == "FuncCall" and _called(node) == "now"
 
 
 def _column_names(node: Any) -> Iterator[str]:

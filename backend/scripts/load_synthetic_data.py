@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TypeVar
 
 _TREE = Path(__file__).resolve().parents[2]
 if (_TREE / "backend" / "synthetic" / "load_run.py").is_file():
@@ -21,8 +22,11 @@ if (_TREE / "backend" / "synthetic" / "load_run.py").is_file():
 
 from backend.synthetic.config import DGPType  # noqa: E402
 from backend.synthetic.datasets import FULL_SIZES, SMALL_SIZES  # noqa: E402
+from backend.synthetic.generators import GeneratorConfig  # noqa: E402
 from backend.synthetic.load_run import LoadOptions, run_load  # noqa: E402
 from backend.targets import TARGETS  # noqa: E402
+
+Moment = TypeVar("Moment", date, datetime)
 
 __all__ = ["FULL_SIZES", "SMALL_SIZES", "main", "naive_utc"]
 
@@ -31,6 +35,52 @@ def naive_utc(text: str) -> datetime:
     """An ISO time as naive UTC; one without a zone is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """What reads a number that is no smaller; it raises ArgumentTypeError."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+        return number
+
+    return read
+
+
+def _moment(text: str) -> datetime:
+    """The latest feature time. Raises ArgumentTypeError."""
+    try:
+        moment = naive_utc(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ISO time, such as 2026-11-20T12:00:00"
+        ) from None
+    if moment > datetime.now(UTC).replace(tzinfo=None):
+        raise argparse.ArgumentTypeError(
+            f"{text} lies in the future: no feature value may be younger than now"
+        )
+    return _after_start(text, moment)
+
+
+def _day(text: str) -> date:
+    """The last day of the data. Raises ArgumentTypeError."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day, such as 2026-11-20") from None
+    return _after_start(text, day)
+
+
+def _after_start(text: str, moment: Moment) -> Moment:
+    start = GeneratorConfig().start_date
+    if (moment.year, moment.month, moment.day) <= (start.year, start.month, start.day):
+        raise argparse.ArgumentTypeError(f"{text} is not after {start}, where the data begin")
+    return moment
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -82,18 +132,21 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         default=DGPType.CONFOUNDED.value,
         help="data-generating process (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
-    parser.add_argument(
-        "--end-date", type=date.fromisoformat, help="last day of the data (default: of --as-of)"
-    )
+    parser.add_argument("--seed", type=whole_number(0), default=42, help="default: %(default)s")
+    parser.add_argument("--end-date", type=_day, help="last day of the data (default: of --as-of)")
     parser.add_argument(
         "--as-of",
-        type=naive_utc,
+        type=_moment,
         help="latest feature time, ISO, UTC (default: the start of today)",
     )
-    parser.add_argument("--batch", type=int, default=500, help="rows (default: %(default)s)")
     parser.add_argument(
-        "--retries", type=int, default=3, help="after passing faults (default: %(default)s)"
+        "--batch", type=whole_number(1), default=500, help="rows (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--retries",
+        type=whole_number(0),
+        default=3,
+        help="after passing faults (default: %(default)s)",
     )
     return parser
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from backend.errors import BackendError
 from backend.synthetic.agents import (
@@ -25,13 +26,33 @@ from backend.synthetic.agents import (
     Source,
     open_source,
 )
-from backend.synthetic.agents.names import UnknownNameError
+from backend.synthetic.agents.names import UnknownNameError, check_brand, stored_metric_key
 from backend.targets import choose_target
 
 #: makes the source that the application reads from while it runs
 OpenSource = Callable[[], Source]
 
 _router = APIRouter(prefix="/api")
+
+
+class TimeSeriesRequest(BaseModel):
+    """The series asked for; bounds are included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: key or description, any case
+    metric: str
+    brand: str
+    start: date | None = None
+    end: date | None = None
+
+    @model_validator(mode="after")
+    def _can_be_answered(self) -> Self:
+        stored_metric_key(self.metric)
+        check_brand(self.brand)
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
 
 
 class TimeSeries(BaseModel):
@@ -55,6 +76,7 @@ def create_app(opened: OpenSource) -> FastAPI:
         await source.close()
 
     api = FastAPI(title="Orchestrate: agents on synthetic data", lifespan=lifespan)
+    api.add_exception_handler(RequestValidationError, _not_understood)
     api.add_exception_handler(UnknownNameError, _unprocessable)
     api.add_exception_handler(BackendError, _unavailable)
     api.include_router(_router)
@@ -93,12 +115,11 @@ async def analyze_gaps(request: GapRequest, source: _Source) -> GapAnalysis:
 
 
 @_router.get("/agents/gap_analyzer/time_series")
-async def time_series(
-    metric: str, brand: str, source: _Source, start: date | None = None, end: date | None = None
-) -> TimeSeries:
+async def time_series(asked: Annotated[TimeSeriesRequest, Query()], source: _Source) -> TimeSeries:
     """All rows of a brand's metric, ascending by date; bounds included."""
     repository = BusinessMetricRepository(source)
-    rows = await repository.get_time_series(metric, brand, start, end)
+    metric = stored_metric_key(asked.metric)
+    rows = await repository.get_time_series(metric, asked.brand, asked.start, asked.end)
     return TimeSeries(status="completed" if rows else "no_data", rows=list(rows))
 
 
@@ -106,6 +127,13 @@ async def time_series(
 async def detect_drift(request: DriftRequest, source: _Source) -> DriftReport:
     """Whether features, and with a model_id its predictions, still look as they did."""
     return await DriftMonitor(source).detect(request)
+
+
+async def _not_understood(_request: Request, error: Exception) -> JSONResponse:
+    """What is wrong and where, but not what was given: NaN and broken text are no JSON."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    told = [{"type": e["type"], "loc": e["loc"], "msg": e["msg"]} for e in found]
+    return JSONResponse({"status": "error", "detail": told}, status_code=422)
 
 
 async def _unprocessable(_request: Request, error: Exception) -> JSONResponse:

@@ -147,7 +147,7 @@ def plot_series(
 ) -> None:
     """A metric over time with its target, a panel per brand and region."""
     from backend.synthetic.agents import BusinessMetricRepository
-    from backend.synthetic.agents.names import check_brand, metric_key
+    from backend.synthetic.agents.names import check_brand, stored_metric_key
     from backend.synthetic.config import BRANDS, REGIONS
     from backend.synthetic.plots import save, time_series_figure
 
@@ -159,7 +159,7 @@ def plot_series(
         return {b: await repository.get_time_series(key, b, *bounds) for b in brands}
 
     try:
-        key = metric_key(metric)
+        key = stored_metric_key(metric)
         save(time_series_figure(_asked(target, root, rows), key, REGIONS), output, metric)
     except (ValueError, OSError) as exc:
         raise _stopped(str(exc)) from exc

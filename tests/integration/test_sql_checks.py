@@ -50,6 +50,13 @@ EVERY = (
     "Both tables have RLS policies",
     "The migration creates `libraries` and `library_hours`",
     FOREIGN,
+    "`libraries` can be read by authenticated users",
+    "`libraries` can only be read by authenticated users",
+    "`library_hours` cannot be read by anon",
+    "No table can be written by anon",
+    "`libraries.isil` is unique",
+    "`library_hours.isil` references `libraries`",
+    f"A second run of `{PATH}` changes nothing",
 )
 
 
@@ -265,6 +272,10 @@ DEFECTS: dict[str, tuple[str, Callable[[str], str]]] = {
         UNIQUE,
         swap("(isil, weekday, season);", "(isil, weekday, season) WHERE season = 'x';"),
     ),
+    "a key that no upsert can name": (
+        UNIQUE,
+        swap("isil TEXT UNIQUE NOT NULL", "isil TEXT NOT NULL UNIQUE DEFERRABLE"),
+    ),
     "a table too few": (
         RLS,
         lambda text: text.replace("Both", "") + "CREATE TABLE IF NOT EXISTS t();",
@@ -371,3 +382,49 @@ def test_two_possible_migrations_are_not_guessed_between(
 def test_without_any_migration_nothing_is_proven(services: Services, tmp_path: Path) -> None:
     result = sql.additive(Context(root=tmp_path, services=services))
     assert result.verdict is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "`libraries` can be read by anon",
+        "`libraries` cannot be read by authenticated users",
+        "`libraries` can only be read by anon",
+        "No table can be read by authenticated users",
+        "`libraries.name` is unique",
+        "`library_hours.season` references `libraries`",
+        "`library_hours.isil` references `library_hours`",
+    ],
+)
+def test_what_does_not_hold_fails_in_these_words_too(
+    statement: str, good: str, verify: Verify
+) -> None:
+    assert verify(good, statement)[0].verdict is Verdict.FAILED
+
+
+AGAIN = (
+    "DROP POLICY IF EXISTS staff ON public.libraries;\n"
+    "CREATE POLICY staff ON public.libraries FOR SELECT TO authenticated USING (true);\n"
+)
+
+
+def test_a_policy_of_its_own_table_that_is_made_anew_is_additive_but_a_drop(
+    good: str, verify: Verify
+) -> None:
+    assert verify(good + AGAIN, "Additive only")[0].verdict is Verdict.PROVEN
+    assert verify(good + AGAIN, ADDITIVE)[0].verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "DROP POLICY IF EXISTS staff ON public.libraries;\n",
+        AGAIN.replace("CREATE POLICY staff", "CREATE POLICY stuff"),
+        "".join(reversed(AGAIN.splitlines(keepends=True))),
+        AGAIN + "DROP INDEX IF EXISTS public.idx_libraries_city;\n",
+        AGAIN.replace(";\n", "; DROP INDEX IF EXISTS public.idx_of_long_ago;\n", 1),
+        AGAIN + "DROP POLICY staff ON public.libraries;\n",
+    ],
+)
+def test_what_is_not_made_anew_is_taken_away(more: str, good: str, verify: Verify) -> None:
+    assert verify(good + more, "Additive only")[0].verdict is Verdict.FAILED

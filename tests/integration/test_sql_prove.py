@@ -74,7 +74,10 @@ def test_one_proof_is_made_for_many_checks(migration: str, services: Services) -
     assert prove(migration, services) is prove(migration, services)
 
 
-OPEN = "CREATE TABLE t (id serial PRIMARY KEY, a text, owner uuid, open boolean, kind text);\n"
+OPEN = (
+    "CREATE TABLE t (id serial PRIMARY KEY, a text, owner uuid, open boolean, kind text, "
+    "day timestamptz, price numeric);\n"
+)
 RLS = OPEN + "ALTER TABLE t ENABLE ROW LEVEL SECURITY;\n"
 
 
@@ -95,6 +98,11 @@ RLS = OPEN + "ALTER TABLE t ENABLE ROW LEVEL SECURITY;\n"
         (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (NOT open);", "S", ""),
         (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (kind = 'free');", "S", ""),
         (RLS + "CREATE POLICY p ON t TO authenticated USING (owner = auth.uid());", "", "SIUD"),
+        (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (day < '1990-01-01');", "S", ""),
+        (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (day > '2030-01-01');", "S", ""),
+        (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (day > now());", "S", ""),
+        (RLS + "CREATE POLICY p ON t FOR SELECT USING (day < now() - interval '9y');", "S", "S"),
+        (RLS + "CREATE POLICY p ON t FOR SELECT TO anon USING (price > 900.5);", "S", ""),
         (
             RLS + "CREATE POLICY p ON t FOR SELECT TO authenticated USING (true);\n"
             "CREATE POLICY q ON t AS RESTRICTIVE TO authenticated USING (false);",
@@ -111,6 +119,45 @@ def test_the_matrix_shows_what_a_policy_opens(
     assert access(proof, "anon", "t") == anon
     assert access(proof, "authenticated", "t") == authenticated
     assert access(proof, "service_role", "t") == "SIUD"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "lower(a) = 'vip'",
+        "a ~ '^V.P$'",
+        "now() > '2900-01-01'",
+        "CURRENT_DATE > '2900-01-01' OR auth.role() = 'authenticated'",
+        "length(a) > 40 OR auth.role() = 'authenticated'",
+        "kind <> kind || a AND left(a, 1) = 'V'",
+    ],
+)
+def test_a_policy_over_content_that_no_probe_row_has_is_not_taken_for_closed(
+    content: str, services: Services
+) -> None:
+    proof = prove(RLS + f"CREATE POLICY p ON t FOR SELECT USING ({content});", services)
+    cell = proof.cell("anon", "public.t", "SELECT")
+    assert cell is not None
+    assert cell.access is Access.UNKNOWN
+    assert "policy p" in cell.detail
+
+
+@pytest.mark.parametrize(
+    "asker",
+    [
+        "auth.uid() = owner",
+        "a = current_user",
+        "lower(a) = auth.jwt() ->> 'email'",
+        "owner = current_setting('app.tenant', true)::uuid",
+        "EXISTS (SELECT 1 FROM auth.users u WHERE u.id = auth.uid() AND owner = u.id)",
+        "auth.role() = 'authenticated' AND lower(a) = 'vip'",
+    ],
+)
+def test_a_policy_that_looks_at_who_asks_is_closed_to_anon(asker: str, services: Services) -> None:
+    proof = prove(RLS + f"CREATE POLICY p ON t FOR SELECT USING ({asker});", services)
+    cell = proof.cell("anon", "public.t", "SELECT")
+    assert cell is not None
+    assert cell.access is Access.DENIED
 
 
 def test_rows_of_one_user_are_told_from_those_of_all(services: Services) -> None:

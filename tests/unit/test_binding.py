@@ -57,6 +57,11 @@ def claims(text: str, binder: Binder = BINDER) -> list[tuple[str, str]]:
             "`a.txt` exists (the baker has read it)",
             [("`a.txt` exists", "there"), ("the baker has read it", "")],
         ),
+        # a comma before the "and" parts claims, one without it parts a list
+        (
+            "`a.txt` lists tea and cake, and `b.txt` lists milk",
+            [("`a.txt` lists tea and cake", "lists"), ("`b.txt` lists milk", "lists")],
+        ),
         # what is left over stays in one piece
         (
             "the tea is hot, and the cake is cold; `a.txt` exists",

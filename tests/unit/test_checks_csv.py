@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from agents.checks.data_subjects import amount
+from orchestrator.agent import MemberInfo
+from orchestrator.binding import Binder
+from orchestrator.checks import Context, Verdict, load_checks
+from orchestrator.workflow import Deliverable, Stage, Workflow
 from tests.seed_family import (
     BINDER,
     CSV,
@@ -309,3 +313,66 @@ def test_a_negated_or_longer_claim_is_not_taken_for_another(statement: str) -> N
 def test_amounts_are_read(text: str, low: int, high: int | None) -> None:
     found = amount(text)
     assert (found.least, found.most) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ("`data/rooms.csv` has columns floor and code", Verdict.PROVEN),
+        ("`data/rooms.csv` has columns code and price", Verdict.FAILED),
+        ("the column `code` of `data/rooms.csv` is unique", Verdict.PROVEN),
+        ("every code in `data/rooms.csv` is unique", Verdict.PROVEN),
+        ("`floor` is unique in `data/rooms.csv`", Verdict.FAILED),
+        ("`price` is unique in `data/rooms.csv`", Verdict.FAILED),
+        ("every row of `data/rooms.csv` is unique", Verdict.PROVEN),
+        ("`rooms.csv` has 3 rows", Verdict.FAILED),
+    ],
+)
+def test_columns_by_name(tmp_path: Path, claim: str, said: Verdict) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/rooms.csv").write_text("code,floor\nA1,0\nA2,0\nB1,1\n", encoding="utf-8")
+    (binding,) = Binder(load_checks()).bind(claim)
+    assert binding.check is not None, binding.problem
+    assert binding.check.function(Context(root=tmp_path), **binding.arguments).verdict is said
+
+
+def test_a_path_means_itself_and_not_a_delivered_file_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/rooms.csv").write_text("code\nA1\n", encoding="utf-8")
+    stage = Stage(
+        1, "ANALYST", "Data", 1, deliverables=(Deliverable("other/rooms.csv", "write", 1),)
+    )
+    workflow = Workflow(tmp_path / "w.md", "", "", "", (stage,))
+    context = Context(root=tmp_path, workflow=workflow, stage=stage)
+    found = {
+        claim: binding.check.function(context, **binding.arguments).verdict
+        for claim in ("`data/rooms.csv` has 1 rows", "`rooms.csv` has 1 rows")
+        for binding in Binder(load_checks()).bind(claim)
+        if binding.check
+    }
+    assert list(found.values()) == [Verdict.FAILED, Verdict.PROVEN]
+
+
+def test_other_delimiters_and_types_that_nothing_defines_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "rooms.csv"
+    (binding,) = Binder(load_checks()).bind("`rooms.csv` is well-formed")
+    assert binding.check is not None
+    file.write_text("code,floor\nA1,zero\n", encoding="utf-8")
+    good = binding.check.function(Context(root=tmp_path), **binding.arguments)
+    assert (good.verdict, "no SQL defines their types" in good.detail) == (Verdict.PROVEN, True)
+    file.write_text("code;floor\nA1;0\n", encoding="utf-8")
+    bad = binding.check.function(Context(root=tmp_path), **binding.arguments)
+    assert (bad.verdict, "parted by commas" in bad.detail) == (Verdict.FAILED, True)
+
+
+def test_a_table_in_sql_that_a_ticket_names_gives_the_types(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(
+        "CREATE TABLE rooms (code text NOT NULL, floor int);", encoding="utf-8"
+    )
+    (tmp_path / "rooms.csv").write_text("code,floor\nA1,zero\n", encoding="utf-8")
+    (tmp_path / "WO-1.md").write_text("`a.sql` makes the table.\n", encoding="utf-8")
+    member = MemberInfo(id="WO-1", path="WO-1.md", status="", owner="")
+    (binding,) = Binder(load_checks()).bind("`rooms.csv` is well-formed")
+    assert binding.check is not None
+    context = Context(root=tmp_path, family=(member,))
+    assert binding.check.function(context, **binding.arguments).verdict is Verdict.FAILED

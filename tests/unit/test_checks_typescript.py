@@ -144,6 +144,41 @@ def test_a_comment_exports_nothing(workspace: Path) -> None:
     assert "does not export findHours" in detail(workspace, TYPES)
 
 
+@pytest.mark.parametrize("silencer", ["// @ts-ignore", "/* @ts-expect-error */", "/// @ts-nocheck"])
+def test_an_error_that_the_compiler_may_not_tell_is_no_absence_of_errors(
+    workspace: Path, silencer: str
+) -> None:
+    text = (workspace / HOOK).read_text(encoding="utf-8")
+    put(workspace, HOOK, f"{silencer}\nexport const wrong: number = 'no';\n{text}")
+    assert f"{HOOK}:1 has @ts-" in detail(workspace, COMPILES)
+    assert verdict(workspace, f"`{HOOK}` has no TypeScript errors") == "failed"
+
+
+def test_words_about_silencing_are_no_silence(workspace: Path) -> None:
+    text = (workspace / HOOK).read_text(encoding="utf-8")
+    put(workspace, HOOK, f"// never use @ts-ignore\nexport const a = '// @ts-ignore';\n{text}")
+    assert verdict(workspace, COMPILES) == "proven"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (f"`{HOOK}` exports `findHours` and `listHours`", "proven"),
+        (f"`findHours` is exported from `{HOOK}`", "proven"),
+        (f"`{HOOK}` exports the function `findHour`", "failed"),
+    ],
+)
+def test_names_are_looked_for_among_the_exports(workspace: Path, claim: str, said: str) -> None:
+    assert verdict(workspace, claim) == said
+
+
+def test_a_name_in_a_comment_or_kept_to_the_module_is_no_export(workspace: Path) -> None:
+    change(
+        workspace, "export async function findHours", "// export {findHours}\nfunction findHours"
+    )
+    assert "does not export findHours" in detail(workspace, f"`{HOOK}` exports `findHours`")
+
+
 def test_the_number_of_functions_is_counted(workspace: Path) -> None:
     claim = TYPES.replace("all three", "both")
     assert "says 2 functions, the specification has 3" in detail(workspace, claim)

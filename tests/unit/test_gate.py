@@ -36,6 +36,18 @@ def breaks(ctx: Context) -> Result:
     raise RuntimeError("boom")
 
 
+def leaves(ctx: Context) -> Result:
+    raise SystemExit(0)
+
+
+def nods(ctx: Context) -> bool:
+    return True
+
+
+def hoards(ctx: Context) -> Result:
+    return proven("kept", kept={("a", "b"): 1})
+
+
 def a_check(name: str, *patterns: str, function: object = there, **kw: object) -> Check:
     fields = {"phase": Phase.CONTENT, "version": 1, "summary": name, **kw}
     return Check(name, patterns, function, **fields)  # type: ignore[arg-type]
@@ -45,6 +57,9 @@ CHECKS = (
     a_check("there", "[the file] {path:path} exists"),
     a_check("short", "{path:path} is at most {most:int} bytes [long]", function=short),
     a_check("breaks", "it breaks", function=breaks),
+    a_check("leaves", "it leaves", function=leaves),
+    a_check("nods", "it nods", function=nods),
+    a_check("hoards", "it hoards", function=hoards),
     a_check("moved", "{ticket:id} is in {folder:folder}", phase=Phase.POSITION),
     a_check("a", "it is twofold"),
     a_check("b", "it is (twofold|double)"),
@@ -117,6 +132,22 @@ def test_a_broken_check_proves_nothing_and_takes_nothing_down(tmp_path: Path) ->
     assert "RuntimeError: boom" in receipt.detail
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("it leaves", "the check leaves broke: SystemExit: 0"),
+        ("it nods", "the check nods broke: it gives True and no Result"),
+        ("it hoards", "the check hoards broke: its evidence cannot be stored"),
+    ],
+)
+def test_a_check_that_leaves_or_gives_no_result_proves_nothing(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    receipt = prove(tmp_path, text)
+    assert receipt.verdict is Verdict.UNPROVEN
+    assert reason in receipt.detail
+
+
 def test_8_4_a_path_out_of_the_workspace_fails(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
     assert prove(tmp_path, "`link/host.conf` exists").verdict is Verdict.FAILED
@@ -149,6 +180,28 @@ def test_a_workspace_adds_checks_and_a_broken_file_is_named(tmp_path: Path) -> N
     assert any(c.name == "test.tea" for c in load_checks(tmp_path))
     own.write_text("1 / 0\n", encoding="utf-8")
     with pytest.raises(UsageError, match="ZeroDivisionError") as caught:
+        load_checks(tmp_path)
+    assert caught.value.path == str(own)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise SystemExit(0)\n", "SystemExit: 0"),
+        (
+            "from orchestrator.checks import check\n"
+            '@check("{a:nope} is", name="test.nope")\ndef nope(ctx, a): ...\n',
+            "unknown parameter type 'nope'",
+        ),
+    ],
+)
+def test_a_check_file_that_cannot_be_taken_is_named_with_the_reason(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "checks").mkdir()
+    own = tmp_path / "checks/mine.py"
+    own.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=reason) as caught:
         load_checks(tmp_path)
     assert caught.value.path == str(own)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from backend.synthetic.agents.names import check_brand
+from backend.synthetic.agents.names import check_brand, storable
+from backend.synthetic.agents.periods import check_anchor
 
 _LONGEST = 365
+_ModelId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 
 
 class Severity(StrEnum):
@@ -45,10 +47,10 @@ class DriftRequest(_Model):
     #: `<N>d`, N days from 1 to 365: the length of the current window and of the baseline before it
     time_window: Annotated[str, Field(pattern=r"^[0-9]+d$", max_length=8)] = "7d"
     #: version of the model whose predictions are checked too
-    model_id: str | None = None
+    model_id: _ModelId | None = None
     brand: str | None = None
     #: end of the current window; by default the latest timestamp in the data
-    as_of: datetime | None = None
+    as_of: Annotated[datetime | None, AfterValidator(check_anchor)] = None
     significance_level: Annotated[float, Field(ge=0.01, le=0.10)] = 0.05
     #: in place of each feature's own threshold
     psi_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -67,6 +69,14 @@ class DriftRequest(_Model):
     @classmethod
     def _brand_is_known(cls, name: str | None) -> str | None:
         return None if name is None else check_brand(name)
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        if not (self.check_data_drift or self.check_model_drift or self.check_concept_drift):
+            raise ValueError(
+                "nothing to check: set check_data_drift, check_model_drift or check_concept_drift"
+            )
+        return self
 
     @property
     def days(self) -> int:

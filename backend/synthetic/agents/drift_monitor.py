@@ -178,7 +178,7 @@ def _report(results: Sequence[DriftResult], warnings: list[str], start: float) -
         features_with_drift=drifted,
         results=list(results),
         alerts=alerts(checked, now),
-        drift_summary=_summary(results, len(checked), drifted, score),
+        drift_summary=_summary(results, warnings, drifted, score),
         recommended_actions=_actions(checked),
         detection_latency_ms=round(1000 * (time.perf_counter() - start), 3),
         timestamp=now,
@@ -208,11 +208,15 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
 
 
 def _summary(
-    results: Sequence[DriftResult], checked: int, drifted: Sequence[str], score: float | None
+    results: Sequence[DriftResult],
+    warnings: Sequence[str],
+    drifted: Sequence[str],
+    score: float | None,
 ) -> str:
     if score is None:
-        reason = "too few values" if results else "no data"
+        reason = "too few values" if results else "; ".join(warnings)
         return f"Nothing could be checked: {reason}."
+    checked = sum(result.status == "checked" for result in results)
     few = len(results) - checked
     left = f" {few} had too few values." if few else ""
     names = f": {', '.join(drifted)}" if drifted else ""

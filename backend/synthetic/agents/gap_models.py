@@ -6,10 +6,10 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from backend.synthetic.agents.names import UnknownNameError, check_brand, metric_key
-from backend.synthetic.agents.periods import parse_period
+from backend.synthetic.agents.names import Text, UnknownNameError, check_brand, metric_key
+from backend.synthetic.agents.periods import check_anchor, parse_period
 from backend.synthetic.config import REGIONS, DataSplit
 
 #: columns that rows may be grouped by
@@ -39,6 +39,10 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
 class GapRequest(_Model):
     """A question to the gap analyzer. Unknown names raise a validation error naming the known."""
 
@@ -47,8 +51,9 @@ class GapRequest(_Model):
     brand: str
     #: keys or descriptions, any case
     metrics: Annotated[list[str], Field(min_length=1)]
-    query: str | None = None
-    segments: Annotated[list[str], Field(min_length=1)] = ["region"]
+    query: Text | None = None
+    #: each counts once
+    segments: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)] = ["region"]
     time_period: str | None = None
     gap_type: GapType | Literal["all"] = "all"
     #: percent
@@ -57,7 +62,7 @@ class GapRequest(_Model):
     #: column → value, or values
     filters: dict[str, str | list[str]] = {}
     #: the day that counts as today; by default the last date in the data
-    as_of: date | None = None
+    as_of: Annotated[date | None, AfterValidator(check_anchor)] = None
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

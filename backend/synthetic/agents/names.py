@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from backend.synthetic.config import BRANDS, REGIONS
 
@@ -17,7 +20,18 @@ METRICS: Mapping[str, str] = MappingProxyType(
         "hcp_engagement_score": "HCP Engagement Score (0-10)",
     }
 )
-_BY_FOLDED = {name.casefold(): key for key, label in METRICS.items() for name in (key, label)}
+#: what one brand has alone, where the data were generated with it: key → description
+BRAND_METRICS: Mapping[str, str] = MappingProxyType(
+    {"adherence_rate": "Treatment Adherence Rate", "os_rate": "Overall Survival Rate"}
+)
+
+
+def _by_folded(metrics: Mapping[str, str]) -> dict[str, str]:
+    return {name.casefold(): key for key, label in metrics.items() for name in (key, label)}
+
+
+_ANALYSED = _by_folded(METRICS)
+_STORED = _ANALYSED | _by_folded(BRAND_METRICS)
 
 
 class UnknownNameError(ValueError):
@@ -35,9 +49,17 @@ def metric_key(name: str) -> str:
 
     Raises UnknownNameError naming the metrics.
     """
-    key = _BY_FOLDED.get(name.strip().casefold())
+    key = _ANALYSED.get(name.strip().casefold())
     if key is None:
         raise UnknownNameError("metric", name, METRICS)
+    return key
+
+
+def stored_metric_key(name: str) -> str:
+    """The same for any metric that may be stored, also those that one brand has alone."""
+    key = _STORED.get(name.strip().casefold())
+    if key is None:
+        raise UnknownNameError("metric", name, (*METRICS, *BRAND_METRICS))
     return key
 
 
@@ -53,3 +75,14 @@ def check_region(name: str) -> str:
     if name.lower() not in REGIONS:
         raise UnknownNameError("region", name, REGIONS)
     return name.lower()
+
+
+def storable(text: str) -> str:
+    """The text, if a database and an answer in UTF-8 can hold it. Raises ValueError."""
+    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("no text may hold a NUL or half of a surrogate pair")
+    return text
+
+
+#: text of a request that is looked for, or given back
+Text = Annotated[str, AfterValidator(storable)]

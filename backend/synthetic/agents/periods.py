@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 from statistics import median
+from typing import TypeVar
 
-_QUARTER = re.compile(r"Q([1-4])_(\d{4})|(\d{4})-Q([1-4])")
-_RANGE = re.compile(r"(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})")
+_Day = TypeVar("_Day", bound=date)
+
+_QUARTER = re.compile(r"Q([1-4])_(\d{4})|(\d{4})-Q([1-4])", re.ASCII)
+_RANGE = re.compile(r"(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})", re.ASCII)
 _FORMS = "Q4_2024, 2024-Q4, YTD, MTD, current_quarter, YYYY-MM-DD_YYYY-MM-DD"
 _DAY = timedelta(days=1)
 _FIRST_YEAR = 1900
+#: so that the windows and quarters around it are within the calendar
+_LAST_YEAR = 9998
 
 
 class PeriodError(ValueError):
@@ -41,6 +46,13 @@ class Period:
 
     def __str__(self) -> str:
         return f"{self.start}_{self.end}"
+
+
+def check_anchor(day: _Day | None) -> _Day | None:
+    """The day or time that counts as now, if periods can be counted from it. Raises ValueError."""
+    if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise ValueError(f"as_of lies in {_FIRST_YEAR} to {_LAST_YEAR}, not in {day.year}")
+    return day
 
 
 def quarter(year: int, number: int) -> Period:

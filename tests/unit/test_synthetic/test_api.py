@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 
 from backend.errors import TargetError
 from backend.synthetic.agents import DriftMonitor, DriftRequest, Source
+from backend.synthetic.agents.names import BRAND_METRICS
 from backend.synthetic.agents.sources import Query, Record
 from backend.synthetic.api import create_app
 from backend.synthetic.cli import app as command
 from backend.synthetic.config import REGIONS
+from backend.synthetic.generators.metric_definitions import BRAND_SPECIFIC
 from backend.synthetic.plots import drift_figure, save, time_series_figure
 from tests.memory_source import (
     MemorySource,
@@ -65,13 +67,21 @@ class BrokenSource(MemorySource):
 
 def post(path: str, body: Any, source: Source | None = None) -> httpx.Response:
     """One request to the application, its start and its end around it."""
+    return post_text(path, None if body is None else json.dumps(body), source)
+
+
+def post_text(path: str, body: str | None, source: Source | None = None) -> httpx.Response:
+    """The same with a body that need not be JSON; without a body it is a GET."""
     app = create_app(lambda: source or full_source())
+    kind = {"content-type": "application/json"}
 
     async def asked() -> httpx.Response:
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app=app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request("POST" if body is not None else "GET", path, json=body)
+                if body is None:
+                    return await client.get(path)
+                return await client.post(path, content=body, headers=kind)
 
     return asyncio.run(asked())
 
@@ -106,7 +116,7 @@ def test_a_time_series_is_found_by_key_and_description_and_may_be_empty() -> Non
         assert dates == sorted(dates)
         assert dates[0] == "2024-03-01"
         assert {row["metric_type"] for row in body["rows"]} == {"trx"}
-    assert post(path + "none", None).json() == {"status": "no_data", "rows": []}
+    assert post(path + "market_share", None).json() == {"status": "no_data", "rows": []}
     refused = post("/api/agents/gap_analyzer/time_series?brand=Nobody&metric=trx", None)
     assert refused.status_code == 422
     assert "Kisqali" in refused.text
@@ -184,6 +194,85 @@ def test_what_is_not_understood_is_a_422_that_says_what_is(
     assert answer.status_code == 422
     assert text in answer.text
     assert "completed" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        (GAPS, '{"min_gap_threshold": NaN}', "min_gap_threshold"),
+        (GAPS, '{"min_gap_threshold": 1e999}', "less than or equal to 100"),
+        (GAPS, '{"max_opportunities": 1e400}', "max_opportunities"),
+        (GAPS, '{"metrics": ["\\ud800"]}', "unknown metric"),
+        (GAPS, '{"brand": "\\ud800"}', "unknown brand"),
+        (GAPS, '{"query": "\\ud800"}', "half of a surrogate pair"),
+        (GAPS, '{"\\ud800": 1}', "unicode"),
+        (GAPS, '{"as_of": "0001-01-01", "time_period": "YTD"}', "as_of lies in 1900 to 9998"),
+        (GAPS, '{"as_of": "9999-12-31", "time_period": "current_quarter"}', "not in 9999"),
+        (DRIFT, '{"significance_level": NaN}', "significance_level"),
+        (DRIFT, '{"psi_threshold": Infinity}', "psi_threshold"),
+        (DRIFT, '{"model_id": "\\u0000"}', "no text may hold a NUL"),
+        (DRIFT, '{"model_id": "\\ud800"}', "model_id"),
+        (DRIFT, '{"model_id": ""}', "at least 1 character"),
+        (DRIFT, '{"as_of": "0001-01-01T00:00:00+14:00"}', "not in 1"),
+        (DRIFT, '{"as_of": "9999-12-31T23:59:59-14:00"}', "not in 9999"),
+    ],
+)
+def test_what_no_calendar_no_text_and_no_json_can_hold_is_refused_with_a_reason(
+    path: str, body: str, text: str
+) -> None:
+    whole = {"brand": "Remibrutinib", "metrics": ["trx"]} if path == GAPS else {}
+    given = {**whole, **json.loads(body)}
+    answer = post_text(path, json.dumps(given))
+    assert answer.status_code == 422
+    assert text in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("metric=sales&brand=Kisqali", "known are trx, nrx"),
+        ("metric=trx%00&brand=Kisqali", "unknown metric"),
+        ("metric=trx&brand=Aspirin", "known are Remibrutinib"),
+        ("metric=trx&brand=Kisqali&start=2025-01-01&end=2024-01-31", "before start 2025-01-01"),
+        ("metric=trx&brand=Kisqali&strat=2024-01-01", "strat"),
+    ],
+)
+def test_a_series_that_cannot_be_is_refused_and_not_empty(query: str, text: str) -> None:
+    answer = post(f"/api/agents/gap_analyzer/time_series?{query}", None)
+    assert answer.status_code == 422
+    assert text in answer.text
+
+
+def test_a_metric_that_one_brand_has_alone_has_its_series() -> None:
+    rows = metric_rows(months(2024, 1, 2), "os_rate", 0.7, 0.8)
+    path = "/api/agents/gap_analyzer/time_series?metric=Overall+Survival+Rate&brand=Remibrutinib"
+    found = post(path, None, MemorySource(business_metrics=rows)).json()
+    assert {row["metric_type"] for row in found["rows"]} == {"os_rate"}
+
+
+def test_the_brand_specific_metrics_are_those_that_can_be_generated() -> None:
+    assert {m.key: m.description for m in BRAND_SPECIFIC} == dict(BRAND_METRICS)
+
+
+def test_a_segment_named_twice_counts_once() -> None:
+    once = post(GAPS, GAP_BODY).json()
+    twice = post(GAPS, {**GAP_BODY, "segments": ["region", "region"]}).json()
+    assert twice["segments_analyzed"] == ["region"]
+    assert twice["prioritized_opportunities"] == once["prioritized_opportunities"]
+    assert twice["warnings"] == once["warnings"]
+
+
+def test_a_drift_request_without_any_check_is_refused() -> None:
+    names = ("check_data_drift", "check_model_drift", "check_concept_drift")
+    answer = post(DRIFT, dict.fromkeys(names, False))
+    assert answer.status_code == 422
+    assert "nothing to check" in answer.text
+
+
+def test_where_nothing_could_be_checked_the_summary_says_why() -> None:
+    found = post(DRIFT, {"check_data_drift": False}).json()
+    assert found["status"] == "no_data"
+    assert "no model_id" in found["drift_summary"]
 
 
 def test_no_data_is_said_with_a_warning() -> None:

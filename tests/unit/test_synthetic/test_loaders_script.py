@@ -160,3 +160,27 @@ def test_a_target_that_is_not_there_ends_with_1(
 def test_times_are_read_as_utc() -> None:
     assert naive_utc("2026-11-20") == AS_OF
     assert naive_utc("2026-11-20T02:00:00+02:00") == AS_OF
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--batch", "0"], "--batch: 0 is less than 1"),
+        (["--batch", "x"], "--batch: 'x' is no whole number"),
+        (["--seed", "-1"], "--seed: -1 is less than 0"),
+        (["--retries", "-1"], "--retries: -1 is less than 0"),
+        (["--as-of", "soon"], "--as-of: 'soon' is no ISO time"),
+        (["--as-of", "2999-01-01"], "2999-01-01 lies in the future"),
+        (["--as-of", "2020-01-01"], "2020-01-01 is not after 2022-01-01"),
+        (["--end-date", "1990-01-01"], "1990-01-01 is not after 2022-01-01"),
+        (["--end-date", "31.12.2024"], "--end-date: '31.12.2024' is no day"),
+    ],
+)
+def test_a_bad_argument_ends_with_its_reason_before_anything_is_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], reason: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        dry_run(tmp_path, *words)
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from orchestrator.flow import Flow, from_mapping
 from orchestrator.frontmatter import Document
 from orchestrator.locate import SHIPPED
 from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket, is_wide
+from orchestrator.ticket import Ticket
 from orchestrator.workflow import Workflow
 
 #: with these the block is not understood in full, and nothing is written into it
@@ -220,13 +220,7 @@ def _require_sound(tickets: Sequence[Ticket], rings: _Rings) -> None:
                 raise TicketError(
                     odd.message, path=ticket.path, line=odd.line, code=odd.code, hint=odd.hint
                 )
-        if is_wide(ticket.data):
-            raise TicketError(
-                "it is UTF-16 or UTF-32, not UTF-8",
-                path=ticket.path,
-                code="not-utf8",
-                hint="save it as UTF-8",
-            )
+        ticket.require_utf8()
         if ticket.conducted:
             raise TicketError(
                 f"{ticket.id} has a record of its own",

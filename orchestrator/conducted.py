@@ -15,6 +15,7 @@ from orchestrator.block import Diagnosis
 from orchestrator.errors import OrchestrateError
 from orchestrator.flow import Flow, Place, State, from_mapping
 from orchestrator.history import FOLDER
+from orchestrator.locate import referenced
 from orchestrator.states import Event, FolderRole, wish
 from orchestrator.ticket import Ticket
 from orchestrator.together import line_in, waiting
@@ -84,7 +85,7 @@ def _of_family(
     board: Board, record: Record, flow: Flow, by_id: dict[str, list[Ticket]]
 ) -> Iterator[Diagnosis]:
     source = record.parent.source
-    if flow.state not in _ENDED and not (board.root / flow.workflow).is_file():
+    if flow.state not in _ENDED and not referenced(board.root, flow.workflow).is_file():
         message = f"the workflow {flow.workflow} is gone"
         yield Diagnosis("workflow-missing", message, _line(record), "put the file back", source)
     for member, place in flow.members.items():

@@ -21,6 +21,7 @@ from orchestrator.conductor import Conductor, RunOutcome
 from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
 from orchestrator.flow import State, from_mapping
+from orchestrator.locate import referenced
 from orchestrator.ticket import Ticket, id_from_name
 from orchestrator.watching import Watch
 
@@ -293,7 +294,7 @@ class Daemon:
             flow = from_mapping(ticket.flow or {}, path=ticket.source)
         except OrchestrateError:
             return None
-        return (self.board.root / flow.workflow).resolve()
+        return referenced(self.board.root, flow.workflow).resolve()
 
     def _conducted(self) -> list[str]:
         """The conducted families that are not finished."""

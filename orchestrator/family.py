@@ -254,6 +254,7 @@ class Family:
         folder = self.board.folders.for_role(place.at)
         if self.board.folders.role_of(ticket.folder) is place.at:
             folder = ticket.folder
+        ticket.require_utf8()
         base = ticket.data
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
         data = frontmatter.edited(

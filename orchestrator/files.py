@@ -218,11 +218,20 @@ def read_saved(path: Path) -> bytes:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # a pipe would not be opened before somebody writes into it
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
-            raise UnsafePathError("is a link", path=path, hint="put the file itself here") from exc
+            raise UnsafePathError(
+                "is a link", path=path, hint="put the file itself here", code="link"
+            ) from exc
         raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise UnsafePathError(
+        "is no regular file", path=path, hint="put the text itself here", code="unreadable"
+    )
 
 
 def _quiet(path: Path, seen: bytes) -> bytes:

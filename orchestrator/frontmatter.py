@@ -350,7 +350,7 @@ def quoted(value: str) -> str:
 
 
 def _escaped(char: str) -> str:
-    if char.isprintable():
+    if char.isprintable() or char in "\n\t\r":
         return json.dumps(char, ensure_ascii=False)[1:-1]
     return f"\\U{ord(char):08x}"
 

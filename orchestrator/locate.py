@@ -15,6 +15,24 @@ from orchestrator.workflow import Workflow
 DEFAULT = "work-order.md"
 _NOBODY = ("", "USER", "UNASSIGNED", "SYSTEM", "COMPLETE")
 SHIPPED = Path(__file__).parent / "workflows"
+#: how a record names one of those: the place of the installation is nobody's else
+_SHIPPED = "shipped:"
+
+
+def reference_to(root: Path, path: Path) -> str:
+    """How a record names a workflow: below the workspace, as shipped, else where it lies."""
+    place, home = path.resolve(), root.resolve()
+    if place.is_relative_to(home):
+        return place.relative_to(home).as_posix()
+    shipped = (SHIPPED / place.name).resolve()
+    return f"{_SHIPPED}{place.name}" if place == shipped else str(place)
+
+
+def referenced(root: Path, reference: str) -> Path:
+    """The file that a record names so."""
+    if reference.startswith(_SHIPPED):
+        return SHIPPED / Path(reference.removeprefix(_SHIPPED)).name
+    return root / reference
 
 
 def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | None) -> Workflow:

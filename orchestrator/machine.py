@@ -494,7 +494,7 @@ def undo(flow: Flow, plan: Plan) -> Flow:
     """Withdraw the latest approval, unless its effects have started. Raises IllegalMoveError."""
     latest = max(flow.approvals, key=lambda a: a.question, default=None)
     if latest is None or flow.state is State.COMPLETE:
-        raise IllegalMoveError("there is no approval to withdraw")
+        raise IllegalMoveError("there is no approval to withdraw", hint="see `orchestrate status`")
     if latest.effects_done or flow.state is State.EFFECTS:
         raise IllegalMoveError(
             "the approval's effects have started; it can no longer be withdrawn",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,9 +22,11 @@ from orchestrator.family import Additions, Family, places
 from orchestrator.files import family_lock
 from orchestrator.files import replace as replace_file
 from orchestrator.flow import Flow
-from orchestrator.locate import find_workflow
+from orchestrator.history import History
+from orchestrator.locate import find_workflow, reference_to, referenced
 from orchestrator.memo import user_memo
 from orchestrator.plan import Plan, make_plan
+from orchestrator.repository import home_of
 from orchestrator.states import FolderRole
 from orchestrator.ticket import Ticket
 from orchestrator.workflow import Workflow
@@ -43,7 +45,7 @@ class Opener:
     #: what was last read or written at a path, as a hash of the bytes; for a watcher
     seen: dict[Path, int] = field(default_factory=dict)
 
-    @contextmanager
+    @contextlib.contextmanager
     def case(
         self,
         id: str,
@@ -62,6 +64,8 @@ class Opener:
         committer = Committer(self.board.root) if self.settings.git.commit else None
         if committer is not None:
             committer.require_quiet()
+        if settle:
+            self._require_home(parent)
         state = self.board.root / ".orchestrate" / "state"
         memo = None if fresh else user_memo()
         with family_lock(state, parent) as lock, Services(memo) as services:
@@ -126,6 +130,23 @@ class Opener:
             return head, ()
         return tickets[0].id, tickets
 
+    def _require_home(self, parent: str) -> None:
+        """Refuse a family that the main worktree conducts, and has brought further than here."""
+        home = home_of(self.board.root)
+        if home is None:
+            return
+        there = home / self.board.path.relative_to(self.board.root)
+        with contextlib.suppress(FileNotFoundError):
+            told = History(there, parent).path.read_bytes()
+            here = History(self.board.path, parent).path
+            if not here.is_file() or not here.read_bytes().startswith(told):
+                raise TicketError(
+                    f"{parent} is conducted in the main worktree",
+                    path=there,
+                    code="elsewhere",
+                    hint=f"run the command in {home}",
+                )
+
     def _tell_strays(self, family: Family, taken: Sequence[strays.TakenIn]) -> None:
         for kept in self.board.sweep():
             where = kept.relative_to(self.board.root)
@@ -142,7 +163,7 @@ class Opener:
     def _workflow(self, family: Family, given: Path | None) -> Workflow:
         ticket = family.ticket(family.parent)
         if family.conducted and given is None:
-            given = self.board.root / family.flow.workflow
+            given = referenced(self.board.root, family.flow.workflow)
         elif family.conducted and given is not None:
             self._require_same(family.flow, given)
         if not family.conducted:
@@ -168,7 +189,7 @@ class Opener:
         return read
 
     def _require_same(self, flow: Flow, given: Path) -> None:
-        pinned = (self.board.root / flow.workflow).resolve()
+        pinned = referenced(self.board.root, flow.workflow).resolve()
         if given.resolve() != pinned:
             raise UsageError(
                 f"the family is pinned to {flow.workflow}",
@@ -232,8 +253,10 @@ class Opener:
                 code="not-startable",
                 hint="move it to INBOX or TRIAGE first",
             )
+        for ticket in tickets:
+            ticket.require_utf8()
         self._require_own(workflow, plan, tickets)
-        reference = _reference(self.board.root, workflow.path)
+        reference = reference_to(self.board.root, workflow.path)
         return machine.start(reference, workflow.sha256, found, plan)
 
     def _require_own(self, workflow: Workflow, plan: Plan, tickets: Sequence[Ticket]) -> None:
@@ -260,11 +283,3 @@ def _first_owner(family: Family) -> str:
     """Who owned the parent when the family came under the conductor; "" if nothing says so."""
     first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
     return str(first["members"].get(family.parent, {}).get("owner", ""))
-
-
-def _reference(root: Path, path: Path) -> str:
-    """How the record names the workflow: relative to the workspace where it lies inside."""
-    try:
-        return str(path.resolve().relative_to(root.resolve()))
-    except ValueError:
-        return str(path.resolve())

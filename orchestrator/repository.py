@@ -40,6 +40,24 @@ class Worktree:
     head: str
 
 
+def home_of(root: Path) -> Path | None:
+    """The same workspace in the main worktree, if `root` lies in another one (DESIGN 8.5).
+
+    git is not asked: this is looked up for every command.
+    """
+    place = root.resolve()
+    top = next((each for each in (place, *place.parents) if (each / ".git").exists()), place)
+    try:
+        told = (top / ".git").read_text(encoding="utf-8")
+        folder = top / told.removeprefix("gitdir:").strip()
+        common = folder / (folder / "commondir").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        # no repository, its main worktree, or a submodule
+        return None
+    common = common.resolve()
+    return common.parent / place.relative_to(top) if common.name == ".git" else None
+
+
 @dataclass(frozen=True)
 class Repository:
     """The git repository that a workspace lies in."""

@@ -296,9 +296,9 @@ def _context(board: Board, settings: Settings, family: Family, services: Service
 
 def _workflow(board: Board, settings: Settings, family: Family) -> Workflow | None:
     """The family's workflow; a review goes on without one that cannot be read."""
-    from orchestrator.locate import find_workflow
+    from orchestrator.locate import find_workflow, referenced
 
-    given = board.root / family.flow.workflow if family.conducted else None
+    given = referenced(board.root, family.flow.workflow) if family.conducted else None
     try:
         return find_workflow(board.root, settings, family.ticket(family.parent), given)
     except OrchestrateError:

@@ -105,6 +105,10 @@ TABLE: tuple[Transition, ...] = (
 )
 
 
+#: events that USER's command calls otherwise
+_COMMANDS = {Event.UNSHELVE: "resume"}
+
+
 def legal(who: Who, event: Event, source: FolderRole, target: FolderRole) -> bool:
     """Whether the table has a row for this move."""
     return any(
@@ -118,7 +122,7 @@ def require(who: Who, event: Event, source: FolderRole, target: FolderRole) -> N
     if legal(who, event, source, target):
         return
     options = sorted(
-        f"{row.event.value} → {'/'.join(sorted(row.targets))}"
+        f"{_COMMANDS.get(row.event, row.event.value)} → {'/'.join(sorted(row.targets))}"
         for row in TABLE
         if who in row.who and source in row.sources and len(row.targets) < 4
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator import diagnosis, markdown
 from orchestrator.block import Diagnosis, lines_of, locate
-from orchestrator.errors import UnsafePathError
+from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.files import read, read_saved
 from orchestrator.folders import Folders
 from orchestrator.frontmatter import Document
@@ -131,11 +131,10 @@ class Ticket:
     @classmethod
     def _unreadable(cls, exc: Exception, place: dict[str, Any]) -> Ticket:
         named = id_from_name(place["path"].name)
-        linked = isinstance(exc, UnsafePathError)
-        code, why = ("link", "is a link") if linked else ("unreadable", _reason(exc))
-        found = Diagnosis(
-            code, why, 0, "put the file itself here" if linked else "check its rights"
-        )
+        if isinstance(exc, UnsafePathError):
+            found = Diagnosis(exc.code, exc.message, 0, exc.hint)
+        else:
+            found = Diagnosis("unreadable", _reason(exc), 0, "check its rights")
         return cls(named, note=not named, diagnoses=(found,), **place)
 
     @classmethod
@@ -204,6 +203,16 @@ class Ticket:
         """The bytes that the ticket was read from or written to."""
         written: bytes | None = self.__dict__.get("written")
         return self.document.data if written is None else written
+
+    def require_utf8(self) -> None:
+        """Raise TicketError if fields may not be written into the file (`is_wide`)."""
+        if is_wide(self.data):
+            raise TicketError(
+                "it is UTF-16 or UTF-32, not UTF-8",
+                path=self.path,
+                code="not-utf8",
+                hint="save it as UTF-8",
+            )
 
     @property
     def known_data(self) -> bytes | None:

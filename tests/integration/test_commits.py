@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.board import Board
 from orchestrator.commits import Committer
+from orchestrator.conductor import Conductor
 from orchestrator.config import GitSettings, Settings
-from orchestrator.errors import BusyError
+from orchestrator.errors import BusyError, TicketError
 from tests.boards import Workspace
 
 
@@ -72,3 +74,23 @@ def test_no_repository_is_no_reason_to_fail(tmp_path: Path) -> None:
     assert Committer(tmp_path / "nowhere").commit([], "x") == ""
     conduct(work)
     assert work.places()["WO-512"] == "05_USER_REVIEW"
+
+
+def test_8_5_a_family_that_the_main_worktree_conducts_is_refused_in_others(
+    work: Workspace, tmp_path: Path
+) -> None:
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    git(tmp_path, "worktree", "add", "-q", "-b", "other", str(other))
+    try:
+        conduct(work)
+        board = Board(other)
+        before = {p: p.read_bytes() for p in board.paths()}
+        with pytest.raises(TicketError, match="main worktree") as refused:
+            Conductor(board).run("WO-512")
+        assert refused.value.code == "elsewhere"
+        assert str(tmp_path) in (refused.value.hint or "")
+        assert {p: p.read_bytes() for p in board.paths()} == before
+        git(other, "merge", "-q", "main")
+        assert Conductor(board).status("WO-512")["state"] == "waiting for USER"
+    finally:
+        git(tmp_path, "worktree", "remove", "--force", str(other))

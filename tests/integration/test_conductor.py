@@ -715,3 +715,22 @@ def test_8_1_no_ticket_is_written_before_its_transition_is_on_the_disk(
     assert "transition" not in history.read_text(encoding="utf-8")
     monkeypatch.undo()
     assert work.conductor().run("WO-512").outcome == "waiting"
+
+
+def test_2_3_nothing_is_written_into_a_ticket_in_another_encoding(work: Workspace) -> None:
+    path = work.file("WO-512")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("utf-16"))
+    before = path.read_bytes()
+    with pytest.raises(TicketError) as refused:
+        work.conductor().run("WO-512")
+    assert (refused.value.code, path.read_bytes()) == ("not-utf8", before)
+
+
+def test_2_3_a_reason_of_several_lines_is_written_so_that_a_person_can_read_it(
+    work: Workspace,
+) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.hold("WO-512", reason="first line\nsecond line")
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert r'hold_reason: "first line\nsecond line"' in text

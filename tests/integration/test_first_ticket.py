@@ -88,3 +88,18 @@ def test_3_2_a_board_ticket_that_lies_in_triage_is_handed_to_its_maker(tmp_path:
     assert orchestrate(tmp_path, "run", "WO-007").exit_code == 10
     question = json.loads(orchestrate(tmp_path, "status", "WO-007", "--json").stdout)["question"]
     assert (question["failed"], "docs/hello.md" in question["read"]) == ([], True)
+
+
+def test_the_record_names_a_shipped_workflow_and_not_the_place_of_the_installation(
+    tmp_path: Path,
+) -> None:
+    orchestrate(tmp_path, "init")
+    (tmp_path / "workflows/work-order.md").unlink()
+    for verb in ("run", "approve", "run", "show", "review"):
+        done = orchestrate(tmp_path, verb, "WO-001")
+        assert done.exit_code in (0, 10), done.output
+    (ticket,) = (tmp_path / "_WORK_ORDERS").glob("*/WO-001_*.md")
+    text = ticket.read_text(encoding="utf-8")
+    assert 'workflow: "shipped:work-order.md"' in text
+    found = json.loads(orchestrate(tmp_path, "doctor", "--json").stdout)
+    assert "workflow-missing" not in {f["code"] for f in found["findings"]}

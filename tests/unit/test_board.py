@@ -443,3 +443,9 @@ def test_a_ticket_that_moves_while_the_board_is_listed_is_not_missed(
     ids = [t.id for t in Board(odd_board.root).tickets()]
     assert not path.exists()
     assert ids.count("WO-900") == 1
+
+
+def test_a_pipe_that_is_named_like_a_ticket_is_not_waited_for(odd_board: Board) -> None:
+    os.mkfifo(odd_board.path / "00_INBOX" / "WO-99901_Pipe.md")
+    (found,) = [t for t in odd_board.tickets() if t.id == "WO-99901"]
+    assert [d.code for d in found.diagnoses] == ["unreadable"]

@@ -231,27 +231,11 @@ class SupabaseTarget:
             status = exc.response.status_code
             raise self._fault(str(status), exc.response.reason_phrase, table) from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise TargetError(
-                f"{self.describe()} cannot be reached: {exc or type(exc).__name__}",
-                hint="check SUPABASE_URL and the network, then run it again",
-                code="unreachable",
-            ) from exc
+            raise unreachable(self.describe(), exc) from exc
 
     def _open(self) -> Client:
         if self._client is None:
-            import httpx
-            from supabase import ClientOptions, create_client
-            from supabase.client import SupabaseException
-
-            self._http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
-            try:
-                options = ClientOptions(httpx_client=self._http)
-                self._client = create_client(self._url, self._key, options)
-            except SupabaseException as exc:
-                self._http.close()
-                raise TargetError(f"{self.describe()}: {exc}", code="supabase-key") from exc
-            # a fault is retried by this class, for every method alike
-            self._client.postgrest.retry_enabled = False
+            self._http, self._client = open_client(self._url, self._key, self.describe())
         return self._client
 
     def _fault(self, code: str, message: str, table: str) -> Exception:
@@ -271,6 +255,35 @@ class SupabaseTarget:
                 code="forbidden",
             )
         return TargetError(f"{self.describe()}: {text} ({code or 'no code'})")
+
+
+def open_client(url: str, key: str, name: str) -> tuple[httpx.Client, Client]:
+    """A project's client and the connection that it uses, which is the caller's to close.
+
+    The client retries nothing: the caller decides that, for every method alike. Raises TargetError
+    that begins with `name` for an address or a key that cannot be one.
+    """
+    import httpx
+    from supabase import ClientOptions, create_client
+    from supabase.client import SupabaseException
+
+    http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
+    try:
+        client = create_client(url, key, ClientOptions(httpx_client=http))
+    except (SupabaseException, ValueError) as exc:
+        http.close()
+        raise TargetError(f"{name}: {exc}", code="supabase-key") from exc
+    client.postgrest.retry_enabled = False
+    return http, client
+
+
+def unreachable(name: str, exc: Exception) -> TargetError:
+    """What to say when no answer comes."""
+    return TargetError(
+        f"{name} cannot be reached: {exc or type(exc).__name__}",
+        hint="check SUPABASE_URL and the network, then run it again",
+        code="unreachable",
+    )
 
 
 class _RowFaultError(Exception):

@@ -17,13 +17,13 @@ FIXTURES = Path(__file__).parent / "fixtures" / "workspaces"
 OWN = {"agents", "backend", "orchestrator", "tests"}
 
 
-class Desk:
-    """A copy of one workspace, worked on through the command line alone."""
+class Hands:
+    """USER's hands on the command line in a workspace."""
 
-    def __init__(self, name: str, root: Path, ticket: str) -> None:
-        shutil.copytree(FIXTURES / name, root, dirs_exist_ok=True)
-        self.root = root
-        self.ticket = ticket
+    root: Path
+    ticket: str
+    #: seconds that one command may take
+    patience = 150.0
 
     def orchestrate(self, *words: str, code: int = 0) -> str:
         """The command's output. Its exit code has to be `code`."""
@@ -32,7 +32,7 @@ class Desk:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=self.patience,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -42,6 +42,15 @@ class Desk:
         lines = self.orchestrate("run", self.ticket, "--json", code=code).splitlines()
         outcome: dict[str, Any] = json.loads(lines[-1])
         return outcome
+
+
+class Desk(Hands):
+    """A copy of one workspace, worked on through the command line alone."""
+
+    def __init__(self, name: str, root: Path, ticket: str) -> None:
+        shutil.copytree(FIXTURES / name, root, dirs_exist_ok=True)
+        self.root = root
+        self.ticket = ticket
 
     def question(self) -> dict[str, Any]:
         """The open question."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.workspaces import Hands
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = "workflows/synthetic-data-gap-fix.md"
 TICKET = "WO-240_Synthetic_Data_Gap_Fix.md"
@@ -58,8 +60,11 @@ CRITERIA = {
 }
 
 
-class Desk:
-    """A copy of what WO-240 is about, and USER's hands on it."""
+class Desk(Hands):
+    """A copy of what WO-240 is about."""
+
+    ticket = "WO-240"
+    patience = 500.0
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -75,23 +80,6 @@ class Desk:
         inbox = root / "_WORK_ORDERS/00_INBOX"
         inbox.mkdir(parents=True)
         shutil.copy2(shipped_ticket(), inbox)
-
-    def orchestrate(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *words],
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
-
-    def run(self, code: int = 10) -> dict[str, Any]:
-        """`orchestrate run --json`; the last line's outcome."""
-        out = self.orchestrate("run", "WO-240", "--json", code=code)
-        outcome: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-        return outcome
 
     def question(self) -> dict[str, Any]:
         found = json.loads(self.orchestrate("status", "WO-240", "--json"))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from backend.database import is_row_state
 from backend.errors import TargetError
-from backend.supabase_rest import comparable
+from backend.supabase_rest import comparable, open_client, unreachable
 from backend.synthetic.loaders.isolate import RowFaultError, isolate
 from backend.synthetic.loaders.retry import Retry
 from backend.synthetic.loaders.stores import Outcome, Progress
@@ -23,8 +23,6 @@ R = TypeVar("R")
 
 #: the service gives no more rows than this by default
 _PAGE = 1000
-#: seconds for one request
-_TIMEOUT = 60.0
 _PASSING = {"429", "500", "502", "503", "504", "520", "40001", "40P01", "57P03"}
 _PASSING |= {"PGRST000", "PGRST001", "PGRST002", "PGRST003"}
 
@@ -123,23 +121,12 @@ class SupabaseStore:
             return self._retry(lambda: request(self._open()), is_passing)
         except APIError as exc:
             raise _fault(exc.code or "", exc.message or "", exc.details) from exc
-        except httpx.HTTPError as exc:
-            raise TargetError(
-                f"Supabase cannot be reached: {exc or type(exc).__name__}",
-                hint="check SUPABASE_URL and the network, then run it again",
-                code="unreachable",
-            ) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise unreachable("Supabase", exc) from exc
 
     def _open(self) -> Client:
         if self._client is None:
-            import httpx
-            from supabase import ClientOptions, create_client
-
-            self._http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
-            options = ClientOptions(httpx_client=self._http)
-            self._client = create_client(self._url, self._key, options)
-            # what is worth a further attempt is decided here, for every method alike
-            self._client.postgrest.retry_enabled = False
+            self._http, self._client = open_client(self._url, self._key, "Supabase")
         return self._client
 
 

@@ -33,7 +33,7 @@ from backend.synthetic.loaders.isolate import RowFaultError, isolate
 from backend.synthetic.loaders.postgres_store import upsert_statement
 from backend.synthetic.loaders.retry import Retry
 from backend.synthetic.loaders.stores import CheckingStore, Outcome, Progress
-from backend.synthetic.loaders.supabase_store import is_passing
+from backend.synthetic.loaders.supabase_store import SupabaseStore, is_passing
 from backend.synthetic.loaders.tables import TABLES, Table
 
 NOW = pd.Timestamp("2026-11-21T10:00:00")
@@ -615,3 +615,11 @@ def test_an_upsert_leaves_equal_rows_and_stored_ids_alone() -> None:
     assert 'WHERE (t."owner") IS DISTINCT FROM (excluded."owner")' in text
     assert '"id" = excluded' not in text
     assert "DO NOTHING" in upsert_statement(table, ("id", "name")).as_string()
+
+
+@pytest.mark.parametrize("url", ["not a url", "http://[::1"])
+def test_an_address_that_cannot_be_one_is_said(url: str) -> None:
+    store = SupabaseStore(url, "ey.a.b")
+    with pytest.raises(TargetError, match="Supabase") as caught:
+        store.write(TABLES["hcp_profiles"], hcps(1), lambda _: None)
+    assert caught.value.code == "supabase-key"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
 
 PACKAGE = "backend"
@@ -167,7 +168,7 @@ def _load(name: str) -> _Module:
 
 def _read(name: str, source: str, path: Path | None) -> _Module:
     """A module taken apart into imports and top-level statements."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     edits = _Edits(source.encode())
     needs = _inline_imports(tree, edits, name)
     if path is not None:
@@ -285,7 +286,7 @@ def _line_end(edits: _Edits, offset: int) -> int:
 
 def _part(source: str) -> _Part:
     """A statement as it is after the edits."""
-    body = ast.parse(source).body
+    body = parsed(source).body
     if not body:
         return _Part("", frozenset(), frozenset(), acts=False)
     node = body[0]
@@ -353,7 +354,7 @@ def _reachable(modules: Sequence[_Module], script: _Module) -> set[_Part]:
 
 def _merged(modules: Sequence[_Module], body: str) -> str:
     """One import block: what `body` uses, plain imports first, one line per module."""
-    used = {n.id for n in ast.walk(ast.parse(body)) if isinstance(n, ast.Name)}
+    used = {n.id for n in ast.walk(parsed(body)) if isinstance(n, ast.Name)}
     wanted = {i for m in modules for i in m.imports if i.binding in used}
     plain = sorted(str(i) for i in wanted if not i.name)
     grouped: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from agents.syntax import parsed
 from orchestrator.errors import UnsafePathError
 from orchestrator.files import inside
 
@@ -42,7 +43,7 @@ def _taken_in(root: Path, path: str) -> set[str]:
 def _words(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """The modules that a Python text imports, and the file names that its strings are."""
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError):
         return frozenset(), frozenset()
     modules: set[str] = set()

@@ -15,6 +15,7 @@ from agents.bundle import bundle
 from agents.datatable import required_columns, seed_columns, singulars
 from agents.sql.keys import natural_key
 from agents.sql.parse import Table
+from agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
 
 _REGISTRY = re.compile(r"clinicaltrials\.?\s?gov|\bctgov\b", re.IGNORECASE)
@@ -105,7 +106,7 @@ def registry_spec(spec: Spec, site: Site) -> RegistrySpec:
 def _trees(spec: Spec) -> Iterator[ast.Module]:
     for block in spec.code:
         try:
-            yield ast.parse(block.text)
+            yield parsed(block.text)
         except (SyntaxError, ValueError):
             continue
 

@@ -19,6 +19,7 @@ from agents.checks.data_subjects import delivered_paths, known_tables
 from agents.datatable import is_sample_size, vocabulary, words
 from agents.facts import DOI
 from agents.sheet import Fault, Sheet, read_sheet
+from agents.syntax import parsed
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 from orchestrator.errors import OrchestrateError
 
@@ -215,7 +216,7 @@ def _python_comments(text: str) -> list[tuple[int, str]]:
 
 def _python_strings(text: str) -> list[tuple[int, str]]:
     try:
-        tree = ast.parse(text)
+        tree = parsed(text)
     except (SyntaxError, ValueError, RecursionError):
         return list(enumerate(text.splitlines(), 1))
     return [

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from agents.checks.python_calls import clients_in, imported_names, last_name, leaves_process
+from agents.syntax import parsed
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: innermost first
@@ -96,7 +97,7 @@ def read_program(root: Path, script: Path) -> list[Source]:
 @lru_cache(maxsize=512)
 def _source(path: str, text: str) -> Source:
     """A module taken apart, once for each text."""
-    tree = ast.parse(text, path)
+    tree = parsed(text, path)
     imports = imported_names(tree)
     modules = frozenset(_imported(tree, PurePosixPath(path)))
     constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))

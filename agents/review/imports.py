@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
 from orchestrator.files import inside
 
@@ -49,7 +50,7 @@ def declared(root: Path, script: str) -> dict[str, Any] | None:
         file = inside(root, script)
         if file.stat().st_size > _MAX_BYTES:
             return None
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = parsed(file.read_text(encoding="utf-8"))
     except (OrchestrateError, OSError, SyntaxError, ValueError):
         return None
     names: dict[str, ast.expr] = {}

@@ -98,7 +98,7 @@ def bare(line: str) -> str:
 
 def is_fence(line: str) -> bool:
     """Whether the line is `---` at column 0."""
-    return _FENCE.match(bare(line)) is not None
+    return "---" in line[:4] and _FENCE.match(bare(line)) is not None
 
 
 def _key_of(line: str) -> str:

@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
+#: what the lines begin with that matter there, a byte order mark among it
+_TELLING_MARKS = frozenset("*-#`~\ufeff")
 #: bold fields are looked for in so many lines below the block
 _HEADER = 60
 
@@ -133,10 +135,14 @@ def _oddities(data: bytes, lines: list[str]) -> list[Diagnosis]:
 def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
     """`**Status:** x` lines above the first rule or second heading."""
     fields: dict[str, Any] = {}
-    for line in map(bare, lines[start : start + _HEADER]):
-        if is_fence(line) or line.startswith(("##", "```", "~~~")):
+    for line in lines[start : start + _HEADER]:
+        # nearly all lines are prose, and every file of a board is read so
+        if line[:1] not in _TELLING_MARKS:
+            continue
+        text = bare(line)
+        if is_fence(text) or text.startswith(("##", "```", "~~~")):
             break
-        if found := _BOLD.match(line):
+        if found := _BOLD.match(text):
             fields.setdefault(found[1].strip().lower().replace(" ", "_"), found[2].strip())
     return fields
 

@@ -98,6 +98,8 @@ def placed(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
 
 def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     """The checklist items from line `start` on."""
+    if not any("[" in line for line in lines[start:]):
+        return
     found = list(placed(lines, start))
     known = {line.at: line.text for line in found}
     for line in found:

@@ -350,7 +350,9 @@ def _count(value: Any) -> int:
 def _texts(document: Document, keys: Iterable[str]) -> Iterator[str]:
     """Every text under the keys: a list's items, a text's comma-separated ids."""
     for key in keys:
-        value = document.meta.get(key)
+        if key not in document.meta:
+            continue
+        value = document.meta[key]
         items = value if isinstance(value, list) else [document.text(key)]
         for item in items:
             text = _one_line(str(item)) if item is not None else ""

@@ -352,3 +352,32 @@ def test_a_signal_ends_it_while_an_agent_works_and_the_agent_with_it(work: Works
     history = work.root / "_WORK_ORDERS/.receipts/WO-512.jsonl"
     types = [json.loads(line)["type"] for line in history.read_text().splitlines()]
     assert (types.count("dispatch"), types.count("report")) == (2, 1)
+
+
+def test_interrupting_a_run_ends_all_its_agents_and_counts_no_attempt(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    conductor.approve("WO-512")
+    sleeper = f"{sys.executable} -c 'import time; time.sleep(60)'"
+    (work.root / "orchestrate.toml").write_text(
+        "".join(
+            f'[agents.{name}]\ncommand = ["sh", "-c", "echo $$ > {work.root}/{name}; '
+            f'exec {sleeper}"]\n'
+            for name in ("BUILDER", "ANALYST")
+        ),
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "-C", str(work.root), "run", "WO-512"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    pids = [work.root / name for name in ("BUILDER", "ANALYST")]
+    until(lambda: all(pid.exists() and bool(pid.read_text()) for pid in pids))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) != 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            until(lambda pid=pid: os.kill(int(pid.read_text()), 0) is not None, 2)
+    assert "failure_count: 0" in work.file("WO-512b").read_text(encoding="utf-8")

@@ -494,3 +494,27 @@ def test_what_only_adds_to_a_table_that_stood_there_is_additive(
     (tmp_path / PATH).with_name("010_visits.sql").write_text(EARLIER, encoding="utf-8")
     (result,) = verify(more, "Additive only")
     assert result.verdict is Verdict.PROVEN, result.detail
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            "CREATE OR REPLACE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.name := 'x'; RETURN NEW; END $$;\n"
+            "CREATE OR REPLACE TRIGGER meddle BEFORE INSERT ON public.libraries "
+            "FOR EACH ROW EXECUTE FUNCTION public.meddle();",
+            "trigger public.libraries.meddle is not specified",
+        ),
+        (
+            "CREATE UNIQUE INDEX IF NOT EXISTS one_a_day ON public.library_hours (isil);",
+            "library_hours refuses rows, which is not specified: unique index on (isil)",
+        ),
+    ],
+)
+def test_what_changes_or_refuses_rows_unasked_departs_from_the_specification(
+    more: str, told: str, good: str, verify: Verify
+) -> None:
+    (result,) = verify(good + more, VALID)
+    assert result.verdict is Verdict.FAILED
+    assert told in result.detail

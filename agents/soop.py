@@ -277,7 +277,7 @@ def _report(job: Job, written: list[_Written]) -> Report:
             offset=one.migration.offset,
             changes=one.changes,
             proof=one.proof,
-            destructive=destructive(one.text),
+            destructive=destructive(one.text, one.proof.standing),
         )
         for one in written
     ]

@@ -84,9 +84,12 @@ def _rows(proof: Proof) -> str:
 def _taken(proof: Proof, destructive: Sequence[Destructive]) -> str:
     if destructive:
         return "Not additive: " + "; ".join(str(d) for d in destructive) + "."
-    if proof.taken:
-        return "Not additive when run: " + "; ".join(proof.taken) + "."
-    return "Additive: no drop, truncation or type change, neither written nor seen when it ran."
+    if proof.taken or proof.lessened:
+        return "Not additive when run: " + "; ".join((*proof.taken, *proof.lessened)) + "."
+    return (
+        "Additive: no drop, truncation, type change or overwritten row, neither written nor seen "
+        "when it ran."
+    )
 
 
 def _matrix_row(proof: Proof, table: str) -> dict[str, str]:

@@ -51,6 +51,8 @@ class Found:
     failed: tuple[str, ...]
     unproven: tuple[str, ...]
     refused: str = ""
+    #: known to get past the gates
+    known: bool = False
 
     @property
     def caught(self) -> bool:
@@ -88,7 +90,7 @@ def good_workspace(folder: Path) -> Path:
 
 def judge(root: Path) -> Verdicts:
     """All statements of the stages so far, proven anew."""
-    with Conductor(Board(root)).case(TICKET, settle=False) as case:
+    with Conductor(Board(root)).opener.case(TICKET, settle=False) as case:
         stages = [s for s in case.plan.stages if s.number <= case.flow.stage]
         pairs = [(s, stage) for stage in stages for s in case.statements(stage)]
         contexts = {stage.number: case.context(stage) for stage in stages}
@@ -133,6 +135,7 @@ def tried(variant: Variant, good: Path, before: Verdicts) -> Found:
         _lines(worse, Verdict.FAILED),
         _lines(worse, Verdict.UNPROVEN),
         refused,
+        variant.gets_through,
     )
 
 
@@ -182,6 +185,7 @@ def figures(results: Sequence[Found], before: Verdicts) -> dict[str, Any]:
         "caught": len(broken) - len(missed),
         "recall": round(1 - len(missed) / len(broken), 4) if broken else None,
         "missed": missed,
+        "known_to_get_through": len([f for f in broken if f.known and not f.caught]),
         "only_unproven": [f.name for f in broken if not f.caught and f.unproven],
         "of_a_real_board": sorted({f.board for f in broken if f.board and f.caught}),
         "harmless": len(fine),
@@ -201,7 +205,7 @@ def main() -> None:
     chosen = parser.parse_args()
     results, before = try_all(chosen)
     report("gate_recall", figures(results, before), {"false_alarms": 1})
-    if any(f.caught == f.harmless or (f.harmless and f.unproven) for f in results):
+    if any(f.alarm if f.harmless else not (f.caught or f.known) for f in results):
         raise SystemExit(1)
 
 

@@ -41,6 +41,8 @@ NEUTRAL = [
     "PYTHONPATH",
 ]
 _OUTPUT_LIMIT = 20_000_000
+#: so much of what is no report is told
+_QUOTED = 60
 
 
 def environment(extra: Sequence[str] = ()) -> dict[str, str]:
@@ -70,7 +72,8 @@ class Dispatcher:
         if inside is not None:
             self._go_on()
             return _in_process(inside, job)
-        argv = list(settings.command) or [sys.executable, "-m", "orchestrator.worker", job.agent]
+        argv = _command(settings, job.root)
+        argv = argv or [sys.executable, "-m", "orchestrator.worker", job.agent]
         with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
             return self._child(argv, job, settings, Path(folder), lock_fd)
 
@@ -97,7 +100,10 @@ class Dispatcher:
             try:
                 process = _started(argv, settings, folder, lock_fd)
             except OSError as exc:
-                reason = f"{argv[0]} cannot be started: {exc.strerror}"
+                reason = (
+                    f"{argv[0]} cannot be started: {exc.strerror}; it is `command` of "
+                    f"[agents.{job.agent}] in orchestrate.toml, and has to be executable"
+                )
                 return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
             self._running.add(process)
         try:
@@ -116,6 +122,14 @@ class Dispatcher:
         # an agent that was killed here has not failed
         self._go_on()
         return _report(process.returncode, out, err.decode("utf-8", "replace"))
+
+
+def _command(settings: AgentSettings, root: Path) -> list[str]:
+    """The configured command; a path in it is the workspace's, for it runs in another folder."""
+    if not settings.command:
+        return []
+    program, *arguments = settings.command
+    return [str(root / program) if "/" in program else program, *arguments]
 
 
 def _in_process(agent: Agent, job: Job) -> Report:
@@ -159,12 +173,21 @@ def _report(code: int, out: bytes, err: str) -> Report:
         return Report(outcome=Outcome.FAILED, reason="the report is larger than 20 MB")
     if code != 0:
         return Report(outcome=Outcome.FAILED, reason=f"the agent exited with {code}: {tail}")
+    if not out.strip():
+        reason = f"the agent wrote no report to its standard output. {tail}".strip()
+        return Report(outcome=Outcome.FAILED, reason=reason)
     try:
         return Report.model_validate_json(out)
     except ValidationError as exc:
-        first = exc.errors()[0]
-        key = ".".join(str(p) for p in first["loc"])
-        return Report(
-            outcome=Outcome.FAILED,
-            reason=f"the agent's report cannot be read: {key}: {first['msg']}. {tail}".strip(),
-        )
+        reason = f"the agent's report cannot be read: {_problem(exc, out)}. {tail}".strip()
+        return Report(outcome=Outcome.FAILED, reason=reason)
+
+
+def _problem(error: ValidationError, out: bytes) -> str:
+    """The first thing that is wrong with a report: its key, or how it begins if it is no JSON."""
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"])
+    if key:
+        return f"{key}: {first['msg']}"
+    begin = " ".join(out[:200].decode("utf-8", "replace").split())[:_QUOTED]
+    return f"{first['msg']}; it begins “{begin}”"

@@ -132,6 +132,39 @@ def section(body: str, title: str) -> str | None:
     return "".join(lines[start:]) if start >= 0 else None
 
 
+_PROBE = "## a heading after it"
+
+
+def closed(markdown: str) -> str:
+    """The markdown with a fence or comment that it leaves open closed, or quoted as a whole.
+
+    What comes after it in the file would else be taken for code, or not be shown.
+    """
+    if not _leaves_open(markdown):
+        return markdown
+    for end in _ends(markdown):
+        if not _leaves_open(f"{markdown}\n{end}"):
+            return f"{markdown}\n{end}"
+    return "\n".join(f"> {line}" for line in markdown.splitlines())
+
+
+def _leaves_open(markdown: str) -> bool:
+    from markdown_it import MarkdownIt
+
+    lines = [*markdown.splitlines(), "", _PROBE]
+    read = [line for _, line in outside_code(lines)]
+    last = MarkdownIt("commonmark").parse("\n".join(lines))[-1]
+    return last.type != "heading_close" or last.level != 0 or read[-1:] != [_PROBE]
+
+
+def _ends(markdown: str) -> Iterator[str]:
+    """Lines that may close what is open, the last fence first."""
+    for line in reversed(markdown.splitlines()):
+        if found := _FENCE.match(line):
+            yield line[: found.end("mark")]
+    yield from ("-->", "</script>", "</style>", "</pre>", "?>", "]]>")
+
+
 # -- edits ---------------------------------------------------------------------------------------
 
 

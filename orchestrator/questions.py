@@ -246,13 +246,12 @@ def verb_of(status: str) -> str | None:
 
 
 def words_under_user(body: str, number: int) -> str:
-    """USER's words under `### USER` in the section of a question."""
-    section = re.search(
-        rf"^## [^\n]*question {number}\s*$(.*?)(?=^## |\Z)", body, re.MULTILINE | re.DOTALL
-    )
-    if section is None:
+    """USER's words under `### USER` in the section of a question, the last of its number."""
+    pattern = rf"^## [^\n]*question {number}\s*$(.*?)(?=^## |\Z)"
+    sections = re.findall(pattern, body, re.MULTILINE | re.DOTALL)
+    if not sections:
         return ""
-    words = re.search(r"^### USER[ \t]*$(.*)", section.group(1), re.MULTILINE | re.DOTALL)
+    words = re.search(r"^### USER[ \t]*$(.*)", sections[-1], re.MULTILINE | re.DOTALL)
     return words.group(1).strip() if words else ""
 
 

@@ -14,6 +14,7 @@ from orchestrator.checks import Phase, Verdict
 from orchestrator.errors import TicketError
 from orchestrator.family import Additions
 from orchestrator.gate import Receipt
+from orchestrator.markdown import closed
 from orchestrator.on_target import prove_gate
 from orchestrator.templating import one_line
 from orchestrator.workflow import Stage, StatementKind
@@ -176,7 +177,7 @@ def _on_board(case: Case, member: str) -> bool:
 
 def _section(report: Report) -> str:
     needs = [_need_line(n) for n in report.notices]
-    section = report.section.rstrip("\n")
+    section = closed(report.section.rstrip("\n"))
     if needs and section:
         section += "\n\n" + "\n".join(needs)
     return section

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from agents.build.signatures import Signature
+from agents.build.signatures import Signature, interfaces
 from agents.checks.code_subjects import delivered
 from agents.checks.hook_probe import Answers, Asked, asked_by, probe
 from agents.checks.hook_states import hook_functions
 from agents.checks.node import CLIENT_LIBRARY, INSTALL, Toolchain, toolchain
 from agents.checks.subjects import Subject, subject_of
-from agents.checks.typescript import SUFFIXES
+from agents.checks.typescript import SUFFIXES, source_text
 from orchestrator.checks import Context, Result, check, failed, proven, unproven
 
 _EMPTY = ("[]", "null", "0", "undefined")
@@ -23,6 +24,7 @@ _EMPTY = ("[]", "null", "0", "undefined")
     "{page:text} (can query|queries|can read) {what:text} (\\||with|without) "
     "(no errors|no error|errors|an error)",
     name="typescript.can-query",
+    version=2,
     slow=True,
     examples=("Analytics page can query benchmarks | No errors",),
 )
@@ -65,9 +67,22 @@ def _query(
             faults.append(f"{name}() throws: {answer['threw']}")
         elif answer.get("returned") in _EMPTY:
             faults.append(f"{name}() does not find a row that is there ({answer['returned']})")
+        elif lacking := _lacking(ctx, path, functions[name], answer.get("returned", "")):
+            faults.append(f"{name}() gives rows without {', '.join(lacking)}, which it promises")
     if faults:
         return failed("; ".join(faults), path, answers=answers)
     return f"{path}: {', '.join(f'{n}()' for n in functions)} find rows as a signed-in user"
+
+
+def _lacking(ctx: Context, path: str, signature: Signature, returned: str) -> list[str]:
+    """Fields of the promised interface that a row has not; a cast hides that from the compiler."""
+    promised = {i.name: i.fields for i in interfaces(source_text(ctx.path(path)))}
+    fields = promised.get(re.sub(r"\[\]|\||\bnull\b|\s", "", signature.result), {})
+    rows = json.loads(returned)
+    row = rows[0] if isinstance(rows, list) else rows
+    if not isinstance(row, dict):
+        return []
+    return [n for n, kind in fields.items() if n not in row and "undefined" not in kind]
 
 
 def _answers(

@@ -148,7 +148,7 @@ def _harmful(
     subject: Subject, harms: set[Harm], replaced: Mapping[Policy, int] = MappingProxyType({})
 ) -> Iterator[str]:
     lines = set(replaced.values())
-    for item in destructive(subject.text):
+    for item in destructive(subject.text, subject.proof.standing):
         anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
         if item.harm in harms and not anew:
             yield _spelled(item)
@@ -178,17 +178,22 @@ def _spelled(item: Destructive) -> str:
     "[(a|an|any|the|existing)] (table|tables|column|columns|data|rows|anything) "
     "[(that is there|that are there|that exists|that exist)]",
     name="sql.additive",
-    version=2,
+    version=3,
     examples=("Additive only", "The migration is additive only"),
 )
 def additive(ctx: Context, which: Which | None = None) -> Result:
-    """A migration takes nothing away: no drop, truncation, deletion, rename or change of type."""
+    """A migration takes nothing away: no drop, truncation, deletion, rename or change of type.
+
+    Nor does it overwrite rows that were there, or take privileges, NULL or a default from what it
+    did not make itself.
+    """
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
     harms = tuple(Harm)
-    found = _harmful(subject, set(harms), replaced_policies(subject.text))
-    return _none_of(subject, harms, tuple(found))
+    found = tuple(_harmful(subject, set(harms), replaced_policies(subject.text)))
+    seen = tuple(f"when run: {done}" for done in subject.proof.lessened)
+    return _none_of(subject, harms, found + seen)
 
 
 @check(

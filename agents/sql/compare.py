@@ -26,7 +26,7 @@ def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
         out += _constraints(relation, other)
         out += _restrictions(relation, other)
         out += _indexes(relation, other)
-    return (*out, *_access(wanted, real))
+    return (*out, *_triggers(wanted, real), *_access(wanted, real))
 
 
 def _columns(wanted: Relation, real: Relation) -> Iterator[str]:
@@ -63,8 +63,28 @@ def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
     for constraint in real.constraints:
         if constraint.type in "cx" and (constraint.type, constraint.definition) not in known:
             yield f"{wanted.name} refuses rows, which is not specified: {constraint.definition}"
+    for index in real.indexes:
+        if index.unique and not index.primary and _shape(index) not in map(_shape, wanted.indexes):
+            yield from _too_narrow(index, real)
     if real.unlogged and not wanted.unlogged:
         yield f"{wanted.name} is unlogged: a crash empties it"
+
+
+def _too_narrow(index: RealIndex, real: Relation) -> Iterator[str]:
+    """A key within another key refuses rows that the other one tells apart."""
+    columns = set(index.columns)
+    if any(columns < set(key) for key in real.unique_keys):
+        names = ", ".join(c or "(expression)" for c in index.columns)
+        yield f"{real.name} refuses rows, which is not specified: unique index on ({names})"
+
+
+def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:
+    """What changes or refuses rows of a specified table on their way in."""
+    specified = {name for kind, name, _ in wanted.catalogue if kind == "trigger"}
+    tables = tuple(f"{relation.qualified}." for relation in wanted.tables)
+    for kind, name, _ in real.catalogue:
+        if kind == "trigger" and name.startswith(tables) and name not in specified:
+            yield f"trigger {name} is not specified"
 
 
 def _indexes(wanted: Relation, real: Relation) -> Iterator[str]:

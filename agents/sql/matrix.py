@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from agents.sql.catalogue import RealColumn, Relation
-from agents.sql.openings import opened_by_content
+from agents.sql.openings import opened_by_content, opened_by_the_clock
 from agents.sql.rows import (
     PLANTED,
     STRANGER,
@@ -33,7 +33,7 @@ class Access(StrEnum):
 
     #: done to a row
     ALLOWED = "yes"
-    #: done, but not to every row
+    #: done, but not to every row, or not to all of it, or not at all times
     SOME = "some rows"
     #: done, but only by the user whom the row belongs to
     OWN = "own rows"
@@ -196,6 +196,8 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
                     access = access if stranger.allowed else Access.OWN
                 if access is Access.DENIED and (policy := opened_by_content(table, role, verb)):
                     access, detail = Access.UNKNOWN, f"no probe row is what policy {policy} opens"
+                if access is Access.ALLOWED and (policy := opened_by_the_clock(table, role, verb)):
+                    access, detail = Access.SOME, f"policy {policy} asks the clock"
                 cells.append(Cell(role, table.qualified, verb, access, detail))
     return tuple(cells)
 
@@ -260,16 +262,27 @@ def _probe_subject(
 def _probe_verb(
     api: Any, table: Relation, verb: str, planted: Planted, rows: Mapping[str, int]
 ) -> tuple[Access, str]:
+    if verb == "SELECT" and table.kind == "m":
+        # it holds the rows of its last refresh, and no policy is over them
+        return Access.ALLOWED, ""
     if verb != "INSERT" and table.is_table and not planted.get(table.qualified):
         return Access.UNKNOWN, "no probe row could be made"
     if verb == "SELECT":
-        return _attempt(api, f"SELECT FROM {quoted(table)}", [], rows.get(table.qualified, 0))
+        return _select(api, table, rows.get(table.qualified, 0))
     if verb == "DELETE":
         return _attempt(api, f"DELETE FROM {quoted(table)}", [])  # noqa: S608 - a quoted name
     if verb == "UPDATE":
         return _update(api, table)
     results = [_insert(api, make_row(table, PLANTED + n, planted)) for n in range(PLANTED)]
     return min(results, key=lambda result: list(Access).index(result[0]))
+
+
+def _select(api: Any, table: Relation, all_of: int) -> tuple[Access, str]:
+    """Read the rows; a privilege on some columns is not enough for all of each."""
+    access, detail = _attempt(api, f"SELECT FROM {quoted(table)}", [], all_of)
+    if access.allowed and _attempt(api, f"SELECT * FROM {quoted(table)}", [])[0] is Access.DENIED:  # noqa: S608 - a quoted name
+        return Access.SOME, "some columns only"
+    return access, detail
 
 
 def _insert(api: Any, row: Row) -> tuple[Access, str]:

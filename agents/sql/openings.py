@@ -39,6 +39,17 @@ def opened_by_content(relation: Relation, role: str, verb: str) -> str:
     return ""
 
 
+def opened_by_the_clock(relation: Relation, role: str, verb: str) -> str:
+    """The one policy that lets a role do this, if it does so at some times alone; else ""."""
+    applying = [p for p in relation.policies if p.permissive and _applies(p, role, verb)]
+    for policy in applying if relation.rls and len(applying) == 1 else ():
+        source = (policy.check if verb == "INSERT" else None) or policy.using
+        ways = _alternatives(source) if source else ()
+        if ways and all(any(map(asks_the_clock, walk(way))) for way in ways):
+            return policy.name
+    return ""
+
+
 def _applies(policy: RealPolicy, role: str, verb: str) -> bool:
     return policy.verb in ("ALL", verb) and bool({role, "public"} & set(policy.roles))
 

@@ -23,6 +23,7 @@ from agents.sql.matrix import Cell, Planted, plant, probe
 from agents.sql.parse import Migration, SqlError, Table, parse_migration
 from agents.sql.rows import quoted
 from agents.sql.scratch import Database, scratch
+from agents.sql.standing import Standing, overwritten
 from backend.supabase_setup import API_ROLES
 from orchestrator.checks import Services
 
@@ -42,6 +43,10 @@ class Proof:
     rows_changed: tuple[str, ...] = ()
     #: objects really dropped, and tables really rewritten, in either run
     taken: tuple[str, ...] = ()
+    #: `schema.table` and `schema.table.column` that were there before
+    standing: tuple[str, ...] = ()
+    #: what running it took from those, though nothing was dropped: values, privileges, defaults
+    lessened: tuple[str, ...] = ()
     #: (table, mode) of the locks on tables that existed before
     locks: tuple[tuple[str, str], ...] = ()
     #: tables and views that it made or changed
@@ -99,6 +104,7 @@ class Proof:
             "diff": list(self.diff),
             "rows_changed": list(self.rows_changed),
             "taken": list(self.taken),
+            "lessened": list(self.lessened),
             "locks": [f"{table}: {mode}" for table, mode in self.locks],
             "misshapen": list(self.misshapen),
             "tables": {r.qualified: _described(r) for r in self.relations},
@@ -152,34 +158,41 @@ def _prove(text: str, services: Services, base: Mapping[str, str]) -> Proof:
 def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> dict[str, Any]:
     described, notes = _apply_base(database, base)
     with database.connect() as owner:
-        before, existing = snapshot(owner), relations(owner)
-    first, locks, skipped = apply(database, migration, existing)
+        standing = Standing(relations(owner), snapshot(owner))
+    first, locks, skipped = apply(database, migration, standing.relations)
     facts: dict[str, Any] = {"base": described, "locks": locks, "notes": (*notes, *skipped)}
+    facts["standing"] = standing.names
     if first is not None:
         return facts | {"first": first}
     with database.connect() as owner:
         after, present = snapshot(owner), relations(owner)
         facts["misshapen"] = _misshapen(owner, migration.tables, present)
-    touched = tuple(r for r in present if _is_touched(r, before, after))
+    touched = tuple(r for r in present if _is_touched(r, standing.catalogue, after))
     facts |= {"relations": touched, "catalogue": after}
-    return facts | _run_again(database, migration, present, touched, after)
+    again, changed = _run_again(database, migration, standing, present, touched, after)
+    lessened = (*standing.lessened(present, after), *changed)
+    return facts | again | {"lessened": lessened}
 
 
 def _run_again(
     database: Database,
     migration: Migration,
+    standing: Standing,
     present: Sequence[Relation],
     touched: Sequence[Relation],
     after: Snapshot,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the second run showed, and which rows of standing tables it overwrote."""
     planted = plant(database, present)
     with database.connect() as owner:
-        rows = _rows(owner, present)
+        rows, old = _rows(owner, present), standing.rows(owner, present)
     second, _, _ = apply(database, migration, present)
     with database.connect() as owner:
-        again, now = snapshot(owner), _rows(owner, relations(owner))
+        left = relations(owner)
+        again, now = snapshot(owner), _rows(owner, left)
+        changed = tuple(overwritten(old, standing.rows(owner, left)))
         taken = owner.execute("SELECT DISTINCT harm, object FROM proof_watch.seen ORDER BY 1, 2")
-        facts = {
+        facts: dict[str, Any] = {
             "second": second,
             "diff": difference(after, again),
             "rows_changed": _changed(rows, now),
@@ -187,7 +200,8 @@ def _run_again(
             "borrowed": borrowed(owner, API_ROLES[:2], touched),
             "indexed": frozenset(_indexed(owner, touched)),
         }
-    return facts | {"matrix": _matrix(database, present, touched, planted, now)}
+    facts["matrix"] = _matrix(database, present, touched, planted, now)
+    return facts, changed
 
 
 def _matrix(

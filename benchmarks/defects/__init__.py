@@ -72,6 +72,8 @@ class Variant:
     harmless: bool = False
     #: number in the list of defects that went through the gates of a real board, 0 for others
     board: int = 0
+    #: known to get past the gates: counted as missed, and no reason for the benchmark to fail
+    gets_through: bool = False
 
     @property
     def subject(self) -> str:
@@ -83,9 +85,9 @@ _REGISTERED: dict[str, Variant] = {}
 Change = Callable[[Site], None]
 
 
-def defect(name: str, board: int = 0) -> Callable[[Change], Change]:
+def defect(name: str, board: int = 0, *, gets_through: bool = False) -> Callable[[Change], Change]:
     """Register a change that a gate has to refuse."""
-    return _register(name, board=board)
+    return _register(name, board=board, gets_through=gets_through)
 
 
 def harmless(name: str) -> Callable[[Change], Change]:
@@ -93,12 +95,14 @@ def harmless(name: str) -> Callable[[Change], Change]:
     return _register(name, harmless=True)
 
 
-def _register(name: str, harmless: bool = False, board: int = 0) -> Callable[[Change], Change]:
+def _register(
+    name: str, *, harmless: bool = False, board: int = 0, gets_through: bool = False
+) -> Callable[[Change], Change]:
     if name in _REGISTERED:
         raise ValueError(f"two variants are called {name}")
 
     def register(change: Change) -> Change:
-        _REGISTERED[name] = Variant(name, change, harmless, board)
+        _REGISTERED[name] = Variant(name, change, harmless, board, gets_through)
         return change
 
     return register

@@ -68,8 +68,18 @@ def try_statement(
         say_json({**receipt.to_dict(), "bindings": [_binding(b) for b in bindings]})
     else:
         _say_trial(receipt, bindings)
+        if not ticket and _may_need_family(receipt, bindings):
+            say("judged without a ticket: `--ticket ID` judges it by that family's stage and files")
     proven = receipt.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
     raise typer.Exit(0 if proven else 1)
+
+
+def _may_need_family(receipt: Receipt, bindings: tuple[Binding, ...]) -> bool:
+    """Whether a check was found, and could not tell."""
+    return any(
+        binding.check is not None and claim.result.verdict.value == "unproven"
+        for binding, claim in zip(bindings, receipt.claims, strict=True)
+    )
 
 
 def _binding(binding: Binding) -> dict[str, Any]:

@@ -161,6 +161,7 @@ def test_the_importer_says_which_table_is_missing(report: Report, root: Path) ->
         ("", "", "proven"),
         (".from('clinic_hours')", ".from('clinic_times')", "failed"),
         (".eq('clinic', clinic)", ".eq('weekday', clinic + '!')", "failed"),
+        (".select('*')", ".select('id, weekday')", "failed"),
     ],
 )
 def test_a_page_can_query_through_the_real_client(

@@ -473,11 +473,38 @@ def test_5_2_a_command_takes_an_agents_place_and_sees_no_keys(
     assert "SUPABASE_SERVICE_ROLE_KEY" not in seen
 
 
+def test_5_2_a_command_with_a_slash_is_the_workspaces_own(tmp_path: Path) -> None:
+    from orchestrator.dispatch import Dispatcher
+
+    job = Job(
+        ticket="WO-1", parent="WO-1", family=(), stage=1, agent="PAINTER",
+        workspace=str(tmp_path), workflow="w.md", workflow_text="",
+    )  # fmt: skip
+    settings = AgentSettings(command=("./tools/painter", "by hand"))
+    report = Dispatcher().dispatch(job, settings)
+    assert report.outcome is Outcome.NEEDS_PERSON
+    assert f"{tmp_path}/tools/painter cannot be started: No such file" in report.reason
+    assert "[agents.PAINTER]" in report.reason
+    tool = tmp_path / "tools" / "painter"
+    tool.parent.mkdir()
+    tool.write_text(
+        "#!/bin/sh\ncat > /dev/null\n"
+        """printf '{"outcome": "cannot", "reason": "%s"}' "$1"\n""",
+        encoding="utf-8",
+    )
+    tool.chmod(0o755)
+    report = Dispatcher().dispatch(job, settings)
+    assert (report.outcome, report.reason) == (Outcome.CANNOT, "by hand")
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
         ("import sys; sys.exit(3)", "exited with 3"),
-        ("print('done!')", "cannot be read"),
+        ("print('done!')", "cannot be read: Invalid JSON: expected value at line 1 column 1; it"),
+        ("print('done!')", "it begins “done!”"),
+        ("print('{}')", "cannot be read: outcome: Field required"),
+        ("", "wrote no report to its standard output"),
         ("import time; time.sleep(60)", "stopped after"),
     ],
 )

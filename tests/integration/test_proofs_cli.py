@@ -81,6 +81,17 @@ def test_try_shows_the_check_to_write(work: Workspace) -> None:
     assert "@check('{path:path} smells of roses'" in done.stdout
 
 
+def test_try_says_how_to_name_a_family_where_a_check_could_not_tell(work: Workspace) -> None:
+    done = orchestrate(work, "checks", "try", "The migration is idempotent")
+    assert done.returncode == 1
+    assert "there is none to look at" in done.stdout
+    assert "`--ticket ID`" in done.stdout
+    unbound = orchestrate(work, "checks", "try", "`out/first.txt` smells of roses")
+    assert "--ticket" not in unbound.stdout
+    named = orchestrate(work, "checks", "try", "The migration is idempotent", "--ticket", "WO-512")
+    assert "--ticket" not in named.stdout
+
+
 def test_try_judges_in_the_family_that_is_named(work: Workspace) -> None:
     statement = "WO-512a in `05_USER_REVIEW` with `owner: USER`"
     done = orchestrate(work, "checks", "try", statement, "--ticket", "WO-512")

@@ -428,3 +428,93 @@ def test_a_policy_of_its_own_table_that_is_made_anew_is_additive_but_a_drop(
 )
 def test_what_is_not_made_anew_is_taken_away(more: str, good: str, verify: Verify) -> None:
     assert verify(good + more, "Additive only")[0].verdict is Verdict.FAILED
+
+
+EARLIER = (
+    "CREATE TABLE visits (id int PRIMARY KEY, kind text DEFAULT 'day', seats int);\n"
+    "GRANT SELECT ON visits TO authenticated;\n"
+)
+EACH = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT 'visits' LOOP\nEXECUTE {}; END LOOP; END $$;"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("UPDATE visits SET seats = 1;", "UPDATE of rows that were there at line 1"),
+        ("REVOKE SELECT ON visits FROM authenticated;", "REVOKE on what was there at line 1"),
+        (
+            EACH.format("format('REVOKE SELECT ON %I FROM authenticated', t)"),
+            "when run: REVOKE SELECT ON public.visits FROM authenticated",
+        ),
+        (
+            EACH.format("format('ALTER TABLE %I ALTER seats SET NOT NULL', t)"),
+            "when run: SET NOT NULL on public.visits.seats",
+        ),
+        (
+            EACH.format("format('ALTER TABLE %I ALTER seats SET DEFAULT 1', t)"),
+            "when run: default of public.visits.seats: 1 in place of none",
+        ),
+        (
+            EACH.format("lpad('UPDATE', 6) || ' ' || t || ' SET kind = kind || 1'"),
+            "when run: UPDATE of 3 of 3 rows of public.visits",
+        ),
+        (
+            "CREATE TABLE IF NOT EXISTS visits (id int, kind text, seats int);\n"
+            "UPDATE visits SET seats = 1 WHERE id < 0;",
+            "UPDATE of rows that were there at line 2",
+        ),
+    ],
+)
+def test_what_stood_there_is_not_overwritten_by_an_additive_migration(
+    more: str, told: str, verify: Verify, tmp_path: Path
+) -> None:
+    verify(more, "Migration number 011 is unique")
+    (tmp_path / PATH).with_name("010_visits.sql").write_text(EARLIER, encoding="utf-8")
+    (result,) = verify(more, "Additive only")
+    assert result.verdict is Verdict.FAILED
+    assert told in result.detail
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "ALTER TABLE visits ADD COLUMN IF NOT EXISTS doubled int;\n"
+        "UPDATE visits SET doubled = seats * 2 WHERE doubled IS NULL;\n"
+        "ALTER TABLE visits ALTER doubled SET DEFAULT 0;",
+        "ALTER TABLE visits ALTER seats DROP NOT NULL;",
+        "GRANT SELECT ON visits TO anon;",
+        "CREATE TABLE IF NOT EXISTS guests (id int PRIMARY KEY); REVOKE ALL ON guests FROM anon;",
+        "INSERT INTO visits VALUES (1, 'day', 2) ON CONFLICT DO NOTHING;",
+    ],
+)
+def test_what_only_adds_to_a_table_that_stood_there_is_additive(
+    more: str, verify: Verify, tmp_path: Path
+) -> None:
+    verify(more, "Migration number 011 is unique")
+    (tmp_path / PATH).with_name("010_visits.sql").write_text(EARLIER, encoding="utf-8")
+    (result,) = verify(more, "Additive only")
+    assert result.verdict is Verdict.PROVEN, result.detail
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            "CREATE OR REPLACE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.name := 'x'; RETURN NEW; END $$;\n"
+            "CREATE OR REPLACE TRIGGER meddle BEFORE INSERT ON public.libraries "
+            "FOR EACH ROW EXECUTE FUNCTION public.meddle();",
+            "trigger public.libraries.meddle is not specified",
+        ),
+        (
+            "CREATE UNIQUE INDEX IF NOT EXISTS one_a_day ON public.library_hours (isil);",
+            "library_hours refuses rows, which is not specified: unique index on (isil)",
+        ),
+    ],
+)
+def test_what_changes_or_refuses_rows_unasked_departs_from_the_specification(
+    more: str, told: str, good: str, verify: Verify
+) -> None:
+    (result,) = verify(good + more, VALID)
+    assert result.verdict is Verdict.FAILED
+    assert told in result.detail

@@ -332,3 +332,40 @@ def test_nothing_is_left_on_the_disposable_server(services: Services) -> None:
         name = database.name
     query = "SELECT FROM pg_database WHERE datname = %s"
     assert scratch(services).admin.execute(query, [name]).fetchone() is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "cell"),
+    [
+        (
+            RLS + "CREATE POLICY p ON t FOR SELECT USING (true);\n"
+            "REVOKE SELECT ON t FROM authenticated; GRANT SELECT (a) ON t TO authenticated;",
+            (Access.SOME, "some columns only"),
+        ),
+        (
+            RLS + "CREATE POLICY p ON t FOR SELECT TO authenticated USING (now() < '2900-01-01');",
+            (Access.SOME, "policy p asks the clock"),
+        ),
+        (
+            RLS + "CREATE POLICY p ON t FOR SELECT USING (now() < '2900-01-01' OR true);",
+            (Access.ALLOWED, ""),
+        ),
+        (
+            RLS + "CREATE POLICY p ON t FOR SELECT USING (now() < '2900-01-01');\n"
+            "CREATE POLICY q ON t FOR SELECT USING (true);",
+            (Access.ALLOWED, ""),
+        ),
+    ],
+)
+def test_what_can_be_read_in_part_or_for_a_time_is_not_all(
+    sql: str, cell: tuple[Access, str], services: Services
+) -> None:
+    found = prove(sql, services).cell("authenticated", "public.t", "SELECT")
+    assert found is not None
+    assert (found.access, found.detail) == cell
+
+
+def test_a_materialized_view_hands_out_its_rows_past_all_policies(services: Services) -> None:
+    proof = prove(RLS + "CREATE MATERIALIZED VIEW m AS SELECT * FROM t;", services)
+    assert access(proof, "anon", "m") == "S"
+    assert access(proof, "anon", "t") == ""

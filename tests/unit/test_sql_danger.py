@@ -14,7 +14,6 @@ from agents.sql.danger import Harm, destructive
         ("DROP POLICY IF EXISTS p ON a;", Harm.DROP, 1),
         ("ALTER TABLE a DROP COLUMN b;", Harm.DROP, 1),
         ("ALTER TABLE a ADD c int, DROP CONSTRAINT b;", Harm.DROP, 1),
-        ("ALTER TABLE a ALTER b DROP NOT NULL;", Harm.DROP, 1),
         ("ALTER TABLE a ALTER b DROP DEFAULT;", Harm.DROP, 1),
         ("truncate a;", Harm.TRUNCATE, 1),
         ("ALTER TABLE a ALTER COLUMN b TYPE text;", Harm.TYPE_CHANGE, 1),
@@ -49,6 +48,43 @@ from agents.sql.danger import Harm, destructive
             2,
         ),
         ("DO $x$ BEGIN EXECUTE $y$DO $$ BEGIN DROP TABLE a; END $$$y$; END $x$;", Harm.DROP, 1),
+        ("SELECT 1;\nUPDATE a SET b = 1;", Harm.UPDATE, 2),
+        ("CREATE TABLE a (b int); UPDATE other.a SET b = 1;", Harm.UPDATE, 1),
+        ("ALTER TABLE a ADD c int; UPDATE a SET c = 1, b = 2;", Harm.UPDATE, 1),
+        ("ALTER TABLE a ADD c int; UPDATE a SET (c, b) = (SELECT 1, 2);", Harm.UPDATE, 1),
+        ("WITH x AS (UPDATE a SET b = 1 RETURNING *) SELECT * FROM x;", Harm.UPDATE, 1),
+        ("INSERT INTO a VALUES (1) ON CONFLICT (b) DO UPDATE SET c = 1;", Harm.UPDATE, 1),
+        ("MERGE INTO a USING s ON a.i = s.i WHEN MATCHED THEN UPDATE SET b = 1;", Harm.UPDATE, 1),
+        ("DO $$ BEGIN\n UPDATE a SET b = 1; END $$;", Harm.UPDATE, 2),
+        ("DO $$ BEGIN EXECUTE 'UPDATE ' || 'a SET b = 1'; END $$;", Harm.UPDATE, 1),
+        (
+            "DO $$ DECLARE t text; BEGIN SELECT relname INTO t FROM pg_class;\n"
+            "EXECUTE format('UPDATE %I SET b = 1', t); END $$;",
+            Harm.UPDATE,
+            2,
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ UPDATE a SET b = 1 $$;\n"
+            "DO $$ BEGIN PERFORM f(); END $$;",
+            Harm.UPDATE,
+            1,
+        ),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN\n UPDATE a SET b = 1;\n"
+            "RETURN 1; END $$; DO $$ DECLARE n int := f(); BEGIN NULL; END $$;",
+            Harm.UPDATE,
+            2,
+        ),
+        ("REVOKE SELECT ON a FROM authenticated;", Harm.REVOKE, 1),
+        ("CREATE TABLE a (b int); REVOKE ALL ON a, c FROM anon;", Harm.REVOKE, 1),
+        ("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM anon;", Harm.REVOKE, 1),
+        ("REVOKE EXECUTE ON FUNCTION f(int) FROM PUBLIC;", Harm.REVOKE, 1),
+        ("REVOKE USAGE ON SCHEMA public FROM anon;", Harm.REVOKE, 1),
+        ("REVOKE readers FROM someone;", Harm.REVOKE, 1),
+        ("DO $$ BEGIN EXECUTE 'REVOKE ALL ON a FROM anon'; END $$;", Harm.REVOKE, 1),
+        ("ALTER TABLE a ALTER b SET NOT NULL;", Harm.NOT_NULL, 1),
+        ("ALTER TABLE a ALTER b SET DEFAULT 1;", Harm.DEFAULT, 1),
+        ("ALTER TABLE a ADD c int, ALTER b SET DEFAULT 1;", Harm.DEFAULT, 1),
     ],
 )
 def test_it_is_found(sql: str, harm: Harm, line: int) -> None:
@@ -68,6 +104,10 @@ def test_it_is_found(sql: str, harm: Harm, line: int) -> None:
         "CREATE POLICY p ON a USING (true); END IF; END $$;",
         "CREATE TABLE a (b int REFERENCES c ON DELETE CASCADE);",
         "DO $$ BEGIN EXECUTE 'CREATE TABLE IF NOT EXISTS a (b int)'; END $$;",
+        "ALTER TABLE a ALTER b DROP NOT NULL;",
+        "SELECT * FROM a FOR UPDATE;",
+        "INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING;",
+        "DO $$ BEGIN EXECUTE 'SELECT 1'; RAISE NOTICE 'UPDATE a SET b = 1;'; END $$;",
     ],
 )
 def test_words_alone_are_no_harm(sql: str) -> None:
@@ -78,3 +118,44 @@ def test_a_string_that_is_executed_says_so() -> None:
     (found,) = destructive("DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$;")
     assert found.dynamic
     assert str(found) == "line 1: DROP TABLE a (in a string that is executed)"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE a (b int); UPDATE a SET b = 1;",
+        "UPDATE public.a SET b = 1; CREATE TABLE IF NOT EXISTS a (b int);",
+        "CREATE TEMP TABLE a (b int); UPDATE a SET b = 1;",
+        "CREATE TABLE a AS SELECT 1 AS b; UPDATE a SET b = 2;",
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE %I (b int)', 'a'); UPDATE a SET b = 1; END $$;",
+        "ALTER TABLE a ADD COLUMN IF NOT EXISTS c int; UPDATE a SET c = b WHERE c IS NULL; "
+        "ALTER TABLE a ALTER c SET DEFAULT 0, ALTER c SET NOT NULL, ALTER c DROP DEFAULT;",
+        "ALTER TABLE a ADD c int, ADD d int; UPDATE a SET (c, d) = (1, 2);",
+        "CREATE TABLE a (b int PRIMARY KEY, c int); "
+        "INSERT INTO a VALUES (1) ON CONFLICT (b) DO UPDATE SET c = 1;",
+        "CREATE TABLE a (b serial); REVOKE ALL ON a FROM anon; REVOKE ALL ON a_b_seq FROM anon;",
+        "CREATE VIEW v AS SELECT 1; REVOKE ALL ON v FROM anon;",
+        "CREATE SCHEMA s; REVOKE ALL ON SCHEMA s FROM PUBLIC;",
+        "CREATE FUNCTION s.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; "
+        "REVOKE EXECUTE ON FUNCTION s.f(int) FROM PUBLIC;",
+        "CREATE TYPE k AS ENUM ('x'); REVOKE ALL ON TYPE k FROM PUBLIC;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM anon;",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ UPDATE a SET b = 1 $$;",
+        "DO $$ BEGIN EXECUTE format('REVOKE ALL ON %s FROM anon', t); END $$;",
+    ],
+)
+def test_what_it_makes_itself_it_may_change(sql: str) -> None:
+    assert destructive(sql) == ()
+
+
+@pytest.mark.parametrize(
+    ("sql", "harm"),
+    [
+        ("CREATE TABLE IF NOT EXISTS a (b int); UPDATE a SET b = 1;", Harm.UPDATE),
+        ("ALTER TABLE a ADD COLUMN IF NOT EXISTS b int; UPDATE a SET b = 1;", Harm.UPDATE),
+        ("CREATE TABLE IF NOT EXISTS a (b int); REVOKE ALL ON a FROM anon;", Harm.REVOKE),
+    ],
+)
+def test_what_stood_there_is_not_its_own_by_being_named_again(sql: str, harm: Harm) -> None:
+    (found,) = destructive(sql, ["public.a", "public.a.b"])
+    assert found.harm is harm

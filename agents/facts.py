@@ -108,6 +108,10 @@ class Facts:
     sheet: Sheet
     sources: Sources
 
+    def values(self, column: str) -> frozenset[str]:
+        """What the verified rows hold in a column."""
+        return frozenset(text for row in self.sheet.rows if (text := row.get(column)))
+
     def row_like(self, row: Row) -> Row | None:
         """The verified row with the same name, or None."""
         key = self.sources.key_columns

@@ -25,6 +25,8 @@ _PLACEHOLDER = re.compile(
     r"missing|citation(?: needed)?|source|lorem ipsum.*)",
     re.IGNORECASE,
 )
+#: longer texts are sentences
+_LONGEST_CATEGORY = 80
 _CITING = vocabulary("citation citations reference references source sources doi")
 
 
@@ -184,8 +186,11 @@ def _row_faults(data: Data, row: Row) -> Iterator[Fault]:
             problem = evidence_problem(entries.get(column), column, text)
         else:
             problem = _text_problem(entries[column].value, text) if column in entries else ""
-        if not problem and _is_vouched(column, typed[column].numeric) and held:
-            problem = _text_problem(held, text, "the verified facts hold")
+        if not problem and held:
+            if _is_vouched(column, typed[column].numeric):
+                problem = _text_problem(held, text, "the verified facts hold")
+            elif data.facts and text.lower() not in ("true", "false"):
+                problem = _category_problem(data.facts.values(column), held, text)
         if problem:
             yield Fault(row.line, column, problem)
     yield from _foreign_dois(row, {d for e in entries.values() for d in dois(e.source)})
@@ -194,6 +199,20 @@ def _row_faults(data: Data, row: Row) -> Iterator[Fault]:
 def _is_vouched(column: str, numeric: bool) -> bool:
     """Whether the verified facts decide about a column: figures, citations, licences."""
     return numeric or bool(words(column) & (_CITING | {"license", "licence"}))
+
+
+def _category_problem(known: frozenset[str], held: str, text: str) -> str:
+    """What is wrong with a word that others look rows up by.
+
+    Another wording than the facts' is the writer's own; the word of another row is not.
+    """
+    if text == held or len(text) > _LONGEST_CATEGORY:
+        return ""
+    if text.casefold() == held.casefold():
+        return f"{text}, but it is written {held}"
+    if text.casefold() in {each.casefold() for each in known}:
+        return f"{text} is true of another row; the verified facts hold {_short(held)} for this one"
+    return ""
 
 
 def _text_problem(held: str, text: str, who: str = "its source entry holds") -> str:

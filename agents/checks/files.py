@@ -180,7 +180,7 @@ def no_secrets(ctx: Context, path: str = "") -> Result:
     paths = [p for p in ((path,) if path else delivered_paths(ctx)) if ctx.path(p).is_file()]
     if not paths:
         return failed(f"{path} is missing", path) if path else unproven("nothing is delivered yet")
-    found = [f"{p} line {line}: {what}" for p in paths for line, what in secrets_in(ctx.path(p))]
+    found = [f"{p} line {line}: {what}" for p in paths for line, what in secrets_in(ctx.path(p), p)]
     if found:
         return failed("; ".join(found[:8]), *paths, found=found[:100])
     return proven(f"{len(paths)} delivered files hold no secret", *paths)

@@ -42,11 +42,25 @@ _STAND_IN = re.compile(
 _MIXED = re.compile(r"(?=.*\d)(?=.*[A-Za-z])")
 
 
-def secrets_in(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, what) of everything in a text file that looks like a secret, without its value."""
+#: what a bundler packs for the browser, variables of the environment included
+_OF_BROWSERS = {".ts", ".tsx", ".js", ".jsx", ".mjs", ".vue", ".svelte"}
+_SERVER_SIDE = {"server", "api", "functions", "scripts", "backend", "supabase", "edge"}
+#: the environment's variable, read: `env.SUPABASE_SERVICE_ROLE_KEY`, `env["SERVICE_ROLE"]`
+_OWNERS_KEY = re.compile(r"""\benv(?:\.|\??\.?\[\s*["'`])\w*SERVICE_ROLE\w*""")
+
+
+def secrets_in(path: Path, place: str) -> Iterator[tuple[int, str]]:
+    """(line, what) of everything in a text file that looks like a secret, without its value.
+
+    `place` is where it lies in the workspace.
+    """
     with path.open("rb") as file:
         text = file.read(_MAX_BYTES).decode("utf-8", "replace")
     yield from secrets_in_text(text)
+    if path.suffix.lower() in _OF_BROWSERS and not _SERVER_SIDE & set(place.split("/")):
+        for found in _OWNERS_KEY.finditer(text):
+            what = "the key past row level security, in code for the browser"
+            yield _line(text, found.start()), what
 
 
 #: where a literal goes on in the next one: `"ab" + "cd"`, `"ab" "cd"`, a line end between them

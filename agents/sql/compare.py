@@ -13,8 +13,8 @@ _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check
 def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
     """What the specification makes and the migration does not, or what it opens beyond that.
 
-    More columns, keys and indexes than specified are no departure; more access is, and so is what
-    refuses rows.
+    More columns, keys and indexes than specified are no departure; more access is, and so are rows,
+    and what refuses rows.
     """
     out: list[str] = []
     for relation in wanted.relations:
@@ -26,7 +26,15 @@ def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
         out += _constraints(relation, other)
         out += _restrictions(relation, other)
         out += _indexes(relation, other)
-    return (*out, *_triggers(wanted, real), *_access(wanted, real))
+    return (*out, *_rows(wanted, real), *_triggers(wanted, real), *_access(wanted, real))
+
+
+def _rows(wanted: Proof, real: Proof) -> Iterator[str]:
+    """Rows that nobody asked for: data comes from files that say where each figure is from."""
+    specified = dict(wanted.filled)
+    for table, count in real.filled:
+        if table in specified and count != specified[table]:
+            yield f"{table} has {count} rows after it, specified are {specified[table]}"
 
 
 def _columns(wanted: Relation, real: Relation) -> Iterator[str]:

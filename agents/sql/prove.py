@@ -41,6 +41,8 @@ class Proof:
     diff: tuple[str, ...] = ()
     #: tables whose rows the second run changed, with how
     rows_changed: tuple[str, ...] = ()
+    #: (table that it made or changed, rows in it after the first run)
+    filled: tuple[tuple[str, int], ...] = ()
     #: objects really dropped, and tables really rewritten, in either run
     taken: tuple[str, ...] = ()
     #: `schema.table` and `schema.table.column` that were there before
@@ -168,7 +170,9 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         after, present = snapshot(owner), relations(owner)
         facts["misshapen"] = _misshapen(owner, migration.tables, present)
     touched = tuple(r for r in present if _is_touched(r, standing.catalogue, after))
-    facts |= {"relations": touched, "catalogue": after}
+    with database.connect() as owner:
+        filled = tuple((table, count) for table, (count, _) in _rows(owner, touched).items())
+    facts |= {"relations": touched, "catalogue": after, "filled": filled}
     again, changed = _run_again(database, migration, standing, present, touched, after)
     lessened = (*standing.lessened(present, after), *changed)
     return facts | again | {"lessened": lessened}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.sql.compare import departures
 from agents.sql.header import Header
 from agents.sql.matrix import VERBS, Access
 from agents.sql.prove import Proof, prove
@@ -239,6 +240,16 @@ def test_rows_added_by_every_run_are_noticed(services: Services) -> None:
     proof = prove(sql, services)
     assert proof.applied_twice
     assert proof.rows_changed == ("public.t: 4 rows became 5",)
+
+
+def test_rows_that_were_not_specified_depart_from_the_specification(
+    specification: str, migration: str, services: Services
+) -> None:
+    wanted = prove(specification, services)
+    assert departures(wanted, prove(migration, services)) == ()
+    row = "INSERT INTO public.libraries (isil, name, city) VALUES ('DE-1', 'x', 'y')"
+    seeded = prove(f"{migration}\n{row} ON CONFLICT DO NOTHING;\n", services)
+    assert departures(wanted, seeded) == ("public.libraries has 1 rows after it, specified are 0",)
 
 
 def test_a_catalogue_that_grows_with_every_run_is_noticed(services: Services) -> None:

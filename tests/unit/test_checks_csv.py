@@ -172,6 +172,24 @@ def test_a_figure_and_its_source_changed_together_contradict_the_verified_facts(
     assert "the verified facts hold 80.0" in result.detail
 
 
+def test_a_word_of_another_row_contradicts_the_verified_facts_and_another_wording_does_not(
+    root: Path,
+) -> None:
+    sites = [row["site"] for row in csv.DictReader(io.StringIO((root / CSV).read_text("utf-8")))]
+    own, foreign = sites[0], next(site for site in sites[1:] if site)
+    edit(root, cell(0, "site", foreign))
+    [result] = say(context(root), VERIFIED)
+    assert (result.verdict, f"{foreign} is true of another row" in result.detail) == (
+        "failed",
+        True,
+    )
+    edit(root, cell(0, "site", own.upper()))
+    [result] = say(context(root), VERIFIED)
+    assert (result.verdict, f"it is written {own}" in result.detail) == ("failed", True)
+    edit(root, cell(0, "site", f"the {own}, as it is called there"))
+    assert verdicts(context(root), VERIFIED) == {"proven"}
+
+
 def test_without_sources_every_figure_is_listed(root: Path) -> None:
     (root / SOURCES).unlink()
     [result] = say(context(root), VERIFIED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.checks.secrets import secrets_in_text
+from agents.checks.secrets import secrets_in, secrets_in_text
 from tests.seed_family import BINDER, CSV, context, say, verdicts
 
 
@@ -242,3 +242,24 @@ def test_no_user_interface_is_refuted_by_a_delivered_page(tmp_path: Path) -> Non
     put(tmp_path, "src/Page.tsx")
     ctx = context(tmp_path, artifacts={"src/Page.tsx": made("BUILDER")})
     assert verdicts(ctx, "Font size violations: n/a (no UI in this ticket)") == {"failed"}
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "seen"),
+    [
+        ("src/lib/client.ts", "createClient(url, process.env.SUPABASE_SERVICE_ROLE_KEY!)", True),
+        ("src/lib/client.ts", 'import.meta.env["VITE_SERVICE_ROLE"]', True),
+        ("src/lib/client.ts", "process.env.SUPABASE_ANON_KEY", False),
+        ("src/lib/client.ts", "// never SUPABASE_SERVICE_ROLE_KEY here", False),
+        ("supabase/functions/x/index.ts", 'Deno.env["SUPABASE_SERVICE_ROLE_KEY"]', False),
+        ("backend/load.py", 'os.environ["SUPABASE_SERVICE_ROLE_KEY"]', False),
+    ],
+)
+def test_the_key_past_row_level_security_has_no_place_in_the_browser(
+    tmp_path: Path, place: str, text: str, seen: bool
+) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(parents=True)
+    file.write_text(f"one\n{text}\n", encoding="utf-8")
+    found = list(secrets_in(file, place))
+    assert [line for line, _ in found] == ([2] if seen else [])

@@ -12,6 +12,7 @@ from backend.synthetic.generators.draws import Ints
 #: step of a series of single months, where days count otherwise
 MONTHLY = 0.0
 _YEAR = 12
+_MONTH = np.timedelta64(1, "M")
 _DAYS_IN_12_MONTHS = 366
 
 
@@ -22,7 +23,7 @@ def metric_days(start: date, end: date, count: int) -> tuple[Days, float]:
     has too few months evenly spaced days, where it has too few days each of them.
     """
     first, last = np.datetime64(start, "D"), np.datetime64(end, "D")
-    months = np.arange(_next_month(start), last.astype("datetime64[M]") + 1)
+    months = np.arange(_next_month(start), last.astype("datetime64[M]") + _MONTH)
     if len(months) >= count:
         return months[-count:].astype("datetime64[D]").astype(np.int64), MONTHLY
     span = int((last - first).astype(np.int64))
@@ -56,8 +57,9 @@ def shifted(days: Days, months: int) -> Days:
     stamps = days.astype("datetime64[D]")
     month = stamps.astype("datetime64[M]")
     into = stamps - month.astype("datetime64[D]")
-    begin = (month - months).astype("datetime64[D]")
-    length = (month - months + 1).astype("datetime64[D]") - begin
+    month = month - np.timedelta64(months, "M")
+    begin = month.astype("datetime64[D]")
+    length = (month + _MONTH).astype("datetime64[D]") - begin
     moved: Days = (begin + np.minimum(into, length - np.timedelta64(1, "D"))).astype(np.int64)
     return moved
 
@@ -65,4 +67,4 @@ def shifted(days: Days, months: int) -> Days:
 def _next_month(day: date) -> np.datetime64:
     """The first month that begins on the day or later."""
     month = np.datetime64(day, "M")
-    return month if day.day == 1 else month + 1
+    return month if day.day == 1 else month + _MONTH

@@ -266,6 +266,7 @@ class Conductor:
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
         with self.opener.case(id) as case:
+            answering.require_at_work(case.flow, case.plan.parent)
             after = machine.undo(case.flow, case.plan)
             answering.record(case, "undo")
             case.commit(after, "approval withdrawn by USER")

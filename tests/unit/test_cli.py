@@ -130,9 +130,22 @@ def test_an_approved_family_runs_to_complete_with_exit_code_0(orchestrate: Orche
 def test_a_held_family_ends_a_run_with_exit_code_11(orchestrate: Orchestrate) -> None:
     orchestrate("run", "WO-001")
     assert orchestrate("hold", "WO-001", "--reason", "no ladder").exit_code == 0
-    assert orchestrate("run", "WO-001").exit_code == 11
+    again = orchestrate("run", "WO-001")
+    assert again.exit_code == 11
+    assert "next: orchestrate resume WO-001" in again.stdout
+    assert "next: orchestrate resume WO-001" in orchestrate("status").stdout
     assert orchestrate("resume", "WO-001").exit_code == 0
     assert orchestrate("run", "WO-001").exit_code == 10
+
+
+def test_what_a_person_has_to_do_is_told_with_how_it_goes_on(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    write(workspace, "painter.py", 'print(\'{"outcome": "needs_person", "reason": "no brush"}\')\n')
+    for command in ("run", "status"):
+        shown = orchestrate(command, "WO-001").stdout
+        assert "PAINTER: no brush" in shown
+        assert "next: do it, then orchestrate run WO-001" in shown
 
 
 def test_a_failed_gate_is_shown_and_ends_on_hold(orchestrate: Orchestrate, workspace: Path) -> None:
@@ -489,6 +502,13 @@ def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
     assert text.paint("x", "red") == "x"
+
+
+def test_a_proven_statement_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    assert 6 + len(text.one_line("word " * 30, text.terminal_width(6))) <= 40
 
 
 def test_every_verdict_has_its_own_mark() -> None:

@@ -306,6 +306,18 @@ def test_once_advances_what_can_go_on_and_ends(work: Workspace) -> None:
     assert (outcome.ticket, outcome.stage) == ("WO-512", 7)
 
 
+def test_a_wait_is_told_once(work: Workspace) -> None:
+    work.edit("WO-512", "zebra: last", "depends_on: [WO-600]")
+    work.conductor().run("WO-512")
+    found = Running(work)
+    found.daemon.once()
+    found.daemon.once()
+    outcomes = [t.outcome for t in found.told if t.outcome is not None]
+    assert [o.reasons for o in outcomes if o.ticket == "WO-512"] == [
+        ("waits for WO-600, which cannot be found on the board (no-such-ticket)",)
+    ]
+
+
 def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
     process = subprocess.Popen(

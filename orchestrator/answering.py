@@ -15,7 +15,7 @@ from orchestrator.asking import (
 from orchestrator.case import Case
 from orchestrator.errors import IllegalMoveError
 from orchestrator.family import Additions
-from orchestrator.flow import Question, QuestionKind, State
+from orchestrator.flow import Flow, Question, QuestionKind, State
 from orchestrator.history import now
 from orchestrator.questions import Answer, AnswerRefusedError, Sheet
 from orchestrator.states import Event, FolderRole, wish
@@ -120,9 +120,37 @@ def resume(case: Case) -> None:
     """USER lets a held family go on. Raises IllegalMoveError if it is not held."""
     if case.flow.members[case.plan.parent].at is FolderRole.BACKLOG:
         return steer(case, Event.UNSHELVE, FolderRole.TRIAGE)
-    after = machine.resume(case.flow, case.plan)
+    after = _resting(machine.resume(case.flow, case.plan), case.plan.parent)
     record(case, "resume")
     return case.commit(after, "resumed by USER", _taken())
+
+
+#: where a parent lies → what its family is, whatever it was held from
+_RESTING = {
+    FolderRole.COMPLETE: State.COMPLETE,
+    FolderRole.ARCHIVE: State.ARCHIVED,
+    FolderRole.BACKLOG: State.HELD,
+}
+
+
+def _resting(after: Flow, parent: str) -> Flow:
+    """What was held while it rested goes back to its rest, not to work."""
+    state = _RESTING.get(after.members[parent].at)
+    if state is None:
+        return after
+    return after.evolve(state=state, reason="shelved by USER" if state is State.HELD else "")
+
+
+_BEGINS_AGAIN = {State.HELD: "resume", State.COMPLETE: "reopen", State.ARCHIVED: "reopen"}
+
+
+def require_at_work(flow: Flow, parent: str) -> None:
+    """Raise IllegalMoveError, naming the command that begins again, if the family rests."""
+    command = _BEGINS_AGAIN.get(flow.state)
+    if command is not None:
+        raise IllegalMoveError(
+            f"{parent} is {flow.state.value}", hint=f"orchestrate {command} {parent}"
+        )
 
 
 def steer(case: Case, event: Event, target: FolderRole | None = None) -> None:
@@ -189,9 +217,13 @@ def _explain(case: Case, member: str, status: str) -> str:
 
 
 def take(case: Case, answer: Answer) -> None:
-    """Take an answer to the open question. Raises AnswerRefusedError if it cannot be taken."""
+    """Take an answer to the open question.
+
+    Raises AnswerRefusedError if it cannot be taken, IllegalMoveError if the family rests.
+    """
     question = case.flow.question
     if question is None:
+        require_at_work(case.flow, case.plan.parent)
         if answer.verb == "changes_requested":
             return _send_back(case, answer, None)
         raise AnswerRefusedError(
@@ -321,7 +353,7 @@ def hold(case: Case, member: str, reason: str) -> None:
     """USER holds a member and with it the family. Raises IllegalMoveError if it is held already."""
     place = case.flow.members[member]
     if place.at is FolderRole.HOLD:
-        raise IllegalMoveError(f"{member} is on HOLD already", hint="orchestrate resume")
+        raise IllegalMoveError(f"{member} is on HOLD already", hint=f"orchestrate resume {member}")
     record(case, "hold", words=reason, members=[member])
     after = machine.hold(case.flow, case.plan, member, reason)
     case.commit(

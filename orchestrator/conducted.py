@@ -126,7 +126,7 @@ def can_be_taken(
     event = wish(place.at, role) if role is not None else None
     if event is Event.RESUME:
         return role is place.held_from
-    if event is Event.ARCHIVE:
+    if event in (Event.ARCHIVE, Event.SHELVE, Event.UNSHELVE, Event.REOPEN):
         return is_parent
     handed = role is FolderRole.QA and flow.state is State.NEEDS_PERSON
     return event is Event.HOLD or handed

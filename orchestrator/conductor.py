@@ -15,7 +15,7 @@ from orchestrator.case import Case, Listener, Progress
 from orchestrator.checks import Context, Phase, Services, load_checks
 from orchestrator.config import Settings, load_settings
 from orchestrator.dispatch import Dispatcher
-from orchestrator.errors import UsageError
+from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family import Additions, Family
 from orchestrator.flow import Flow, QuestionKind, State
 from orchestrator.gate import Gate, Receipt
@@ -266,6 +266,7 @@ class Conductor:
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
         with self.opener.case(id) as case:
+            answering.require_at_work(case.flow, case.plan.parent)
             after = machine.undo(case.flow, case.plan)
             answering.record(case, "undo")
             case.commit(after, "approval withdrawn by USER")
@@ -332,8 +333,25 @@ class Conductor:
         return sorted(newest.values(), key=lambda r: int(r["stage"]))
 
     def status(self, id: str) -> dict[str, Any]:
-        """Where a family stands, JSON-able."""
-        return family_status(self.board, self.board.family(id)[0].id)
+        """Where a family stands and what it waits for, JSON-able."""
+        tickets = self.board.family(id)
+        found = family_status(self.board, tickets[0].id)
+        # a wait is no state of the record: it ends by itself
+        may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
+        if found["state"] == State.RUNNING and may_wait:
+            found["reasons"] = self._waits(tickets[0].id)
+        return found
+
+    def _waits(self, id: str) -> list[str]:
+        """Why the next stages of a family cannot begin yet; nothing is written."""
+        try:
+            family, _, plan, flow = self.opener.look(id)
+            action = machine.decide(flow, plan)
+            stages = action.stages if isinstance(action, machine.Work) else ()
+            limit = self.settings.wip_limit
+            return waits(self.board, family.ticket, flow, plan, stages, limit)
+        except OrchestrateError as exc:
+            return [exc.in_a_line]
 
     def inbox(self) -> list[dict[str, Any]]:
         """All open questions of the board, oldest first."""

@@ -122,8 +122,8 @@ class Daemon:
         self._stopping = False
         #: those that are at work
         self._conductors: set[Conductor] = set()
-        #: families that wait for other tickets, a free place or files
-        self._waiting: set[str] = set()
+        #: families that wait for other tickets, a free place or files, and what they said of it
+        self._waiting: dict[str, RunOutcome] = {}
         #: what USER was told last, by family
         self._noticed: dict[str, str] = {}
         #: what was wrong with the board at the last look
@@ -248,7 +248,7 @@ class Daemon:
                     self._later([family], save=path)
                 moved = True
         if moved:
-            families |= self._waiting
+            families |= self._waiting.keys()
         self._later(families)
 
     def _is_news(self, path: Path) -> bool:
@@ -374,7 +374,7 @@ class Daemon:
             self._conductors.discard(conductor)
         self._after(family, outcome)
         if moves:
-            self._later(self._waiting - {family})
+            self._later(self._waiting.keys() - {family})
         return outcome
 
     def _tell_error(self, family: str, exc: Exception) -> None:
@@ -384,8 +384,11 @@ class Daemon:
 
     def _after(self, family: str, outcome: RunOutcome) -> None:
         waits = any(reason.startswith("waits for ") for reason in outcome.reasons)
-        (self._waiting.add if waits else self._waiting.discard)(family)
-        self.tell(Told(family, "outcome", outcome.outcome, outcome=outcome))
+        known = self._waiting.pop(family, None)
+        if waits:
+            self._waiting[family] = outcome
+        if not waits or outcome != known:
+            self.tell(Told(family, "outcome", outcome.outcome, outcome=outcome))
         if outcome.outcome == "held":
             self._notify("held", family, "; ".join(outcome.reasons))
         elif outcome.outcome == "waiting" and not waits:

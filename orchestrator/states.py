@@ -97,7 +97,13 @@ TABLE: tuple[Transition, ...] = (
     _row("USER", Event.SEND_BACK, "QA BUILD USER_REVIEW DESIGN", "BUILD", "a new attempt"),
     _row("USER", Event.SEND_BACK, "USER_REVIEW", "TRIAGE", "the parent of children"),
     _row("USER", Event.HOLD, "any", "HOLD", "hold_reason, held_at, held_from"),
-    _row("USER", Event.RESUME, "HOLD", _WORKING, "held_from; the count is set to 0"),
+    _row(
+        "USER",
+        Event.RESUME,
+        "HOLD",
+        f"{_WORKING} COMPLETE ARCHIVE",
+        "held_from; the count is set to 0",
+    ),
     _row("USER", Event.ARCHIVE, "any", "ARCHIVE"),
     _row("USER", Event.SHELVE, "TRIAGE HOLD", "BACKLOG"),
     _row("USER", Event.UNSHELVE, "BACKLOG", "TRIAGE HOLD"),
@@ -105,8 +111,13 @@ TABLE: tuple[Transition, ...] = (
 )
 
 
-#: events that USER's command calls otherwise
-_COMMANDS = {Event.UNSHELVE: "resume"}
+#: what USER types for an event
+_COMMANDS = {
+    Event.RETURN: "approve",
+    Event.COMPLETE: "approve",
+    Event.SEND_BACK: "send-back",
+    Event.UNSHELVE: "resume",
+}
 
 
 def legal(who: Who, event: Event, source: FolderRole, target: FolderRole) -> bool:
@@ -121,15 +132,20 @@ def require(who: Who, event: Event, source: FolderRole, target: FolderRole) -> N
     """Raise IllegalMoveError, saying what would be legal, unless the table has the move."""
     if legal(who, event, source, target):
         return
-    options = sorted(
-        f"{_COMMANDS.get(row.event, row.event.value)} → {'/'.join(sorted(row.targets))}"
-        for row in TABLE
-        if who in row.who and source in row.sources and len(row.targets) < 4
-    )
     raise IllegalMoveError(
         f"{who.value} cannot '{event.value}' a ticket from {source} to {target}",
-        hint=f"from {source}, {who.value} can: {', '.join(options) or 'nothing'}",
+        hint=f"from {source}, {who.value} can: {_options(who, source)}",
     )
+
+
+def _options(who: Who, source: FolderRole) -> str:
+    """What `who` can do with a ticket in `source`: USER's commands, or events of the others."""
+    rows = [r for r in TABLE if who in r.who and source in r.sources and r.targets != {source}]
+    if who is Who.USER:
+        commands = sorted({_COMMANDS.get(row.event, row.event.value) for row in rows})
+        return ", ".join(f"orchestrate {command}" for command in commands)
+    events = sorted(f"{row.event.value} → {'/'.join(sorted(row.targets))}" for row in rows)
+    return ", ".join(events) or "nothing"
 
 
 def wish(source: FolderRole, target: FolderRole) -> Event | None:

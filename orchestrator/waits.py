@@ -12,7 +12,8 @@ from orchestrator.errors import TicketError
 from orchestrator.flow import Flow
 from orchestrator.plan import Plan
 from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket
+from orchestrator.ticket import DEPENDENCY_KEYS, Ticket
+from orchestrator.together import line_in
 from orchestrator.workflow import Stage
 
 _DONE = (FolderRole.COMPLETE, FolderRole.ARCHIVE)
@@ -53,6 +54,7 @@ def blockers(board: Board, ticket: Ticket, flow: Flow) -> list[str]:
         raise TicketError(
             f"the dependencies go round in a circle: {' → '.join(cycle)}",
             path=ticket.path,
+            line=line_in(ticket, DEPENDENCY_KEYS) or None,
             code="cycle",
             hint="take one of them out of `depends_on`",
         )
@@ -107,7 +109,7 @@ def _free_place(board: Board, flow: Flow, limit: int) -> list[str]:
     there = sum(1 for _ in _building(board, flow))
     if there < limit:
         return []
-    return [f"waits for a free place in BUILD: {there} tickets lie there, the limit is {limit}"]
+    return [f"waits for a free place in BUILD: {there} taken, the limit is {limit}"]
 
 
 def _files_in_hand(board: Board, flow: Flow, ticket: Ticket) -> Iterator[str]:

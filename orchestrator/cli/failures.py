@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,9 +15,33 @@ from typer.core import TyperGroup
 from orchestrator.cli.text import clean, say_json
 from orchestrator.errors import OrchestrateError, UsageError
 
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 DEBUG = "ORCHESTRATE_DEBUG"
+#: what a service manager and a closed terminal send
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal ends the command; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def on_ending(act: Callable[[int], None]) -> None:
+    """Call `act` with the number of a signal that ends the command.
+
+    One that is ignored from the start (`nohup`) stays so.
+    """
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda got, _: act(got))
+
+
+def end(number: int) -> None:
+    """End the command as Ctrl-C does: its agents end with it. Raises Ended."""
+    raise Ended(number)
 
 
 class Group(TyperGroup):
@@ -48,7 +73,7 @@ def guarded(command: Callable[[], Any], *, as_json: bool) -> Any:
         raise typer.Exit(exc.exit_code) from exc
     except KeyboardInterrupt as exc:
         print("stopped; `run` goes on from here", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from exc
+        raise typer.Exit(128 + getattr(exc, "number", signal.SIGINT)) from exc
     except BrokenPipeError as exc:
         forget_stdout()
         raise typer.Exit(BROKEN_PIPE) from exc

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.session import AsJson, TicketId, WorkflowFile, session
-from orchestrator.cli.standing import say_question
+from orchestrator.cli.standing import say_next, say_question
 from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
 
 if TYPE_CHECKING:
@@ -124,4 +124,6 @@ def run(
         if status["question"] and not dry_run:
             say()
             say_question(status)
+        elif not dry_run:
+            say_next(status)
     raise typer.Exit(outcome.exit_code)

@@ -25,6 +25,21 @@ def say_status(status: Mapping[str, Any]) -> None:
     if status["question"]:
         say()
         say_question(status)
+    else:
+        say_next(status)
+
+
+def say_next(status: Mapping[str, Any]) -> None:
+    """What goes on with a family that only a person can bring on, where no question is open."""
+    from orchestrator.flow import State
+
+    ways = {
+        State.HELD: f"orchestrate resume {status['id']}",
+        State.NEEDS_PERSON: f"do it, then orchestrate run {status['id']}; where no check can tell, "
+        "set the ticket's `status:` to the QA folder first",
+    }
+    if status["state"] in ways:
+        say(f"  next: {ways[status['state']]}")
 
 
 def say_trouble(status: Mapping[str, Any]) -> None:

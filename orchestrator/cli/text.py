@@ -71,7 +71,7 @@ def say_json(data: Any, *, indent: int | None = 2) -> None:
 
 def terminal_width(used: int) -> int:
     """The columns that are left on a line; 0 (no limit) where no terminal is."""
-    return max(40, shutil.get_terminal_size().columns - used) if is_terminal() else 0
+    return max(20, shutil.get_terminal_size().columns - used) if is_terminal() else 0
 
 
 def first_line(text: str) -> str:

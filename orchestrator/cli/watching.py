@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.failures import on_ending
 from orchestrator.cli.running import OUTCOMES, line_of
 from orchestrator.cli.session import AsJson, session
 from orchestrator.cli.text import one_line, paint, say, say_json
@@ -58,8 +59,8 @@ def watch(
         daemon.once()
         notifier.close()
         return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stop())
+    on_ending(lambda _: daemon.stop())
+    signal.signal(signal.SIGINT, lambda *_: daemon.stop())
     daemon.run()
     notifier.close(0.3)
     sys.stdout.flush()

@@ -306,6 +306,18 @@ def test_once_advances_what_can_go_on_and_ends(work: Workspace) -> None:
     assert (outcome.ticket, outcome.stage) == ("WO-512", 7)
 
 
+def test_a_wait_is_told_once(work: Workspace) -> None:
+    work.edit("WO-512", "zebra: last", "depends_on: [WO-600]")
+    work.conductor().run("WO-512")
+    found = Running(work)
+    found.daemon.once()
+    found.daemon.once()
+    outcomes = [t.outcome for t in found.told if t.outcome is not None]
+    assert [o.reasons for o in outcomes if o.ticket == "WO-512"] == [
+        ("waits for WO-600, which cannot be found on the board (no-such-ticket)",)
+    ]
+
+
 def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
     process = subprocess.Popen(
@@ -319,7 +331,7 @@ def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_within_a_second(work: Workspace, number: signal.Signals) -> None:
     work.conductor().run("WO-512")
     process = watching(work, "--json")
@@ -354,7 +366,18 @@ def test_a_signal_ends_it_while_an_agent_works_and_the_agent_with_it(work: Works
     assert (types.count("dispatch"), types.count("report")) == (2, 1)
 
 
-def test_interrupting_a_run_ends_all_its_agents_and_counts_no_attempt(work: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        (("run", "WO-512"), signal.SIGINT),
+        (("run", "WO-512"), signal.SIGTERM),
+        (("run", "WO-512"), signal.SIGHUP),
+        (("watch", "--once"), signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_a_command_and_all_its_agents_and_counts_no_attempt(
+    work: Workspace, command: tuple[str, ...], number: signal.Signals
+) -> None:
     conductor = work.conductor()
     conductor.run("WO-512")
     conductor.approve("WO-512")
@@ -368,15 +391,18 @@ def test_interrupting_a_run_ends_all_its_agents_and_counts_no_attempt(work: Work
         encoding="utf-8",
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", "-C", str(work.root), "run", "WO-512"],
+        [sys.executable, "-m", "orchestrator", "-C", str(work.root), *command],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     pids = [work.root / name for name in ("BUILDER", "ANALYST")]
-    until(lambda: all(pid.exists() and bool(pid.read_text()) for pid in pids))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(5) != 0
+    until(lambda: all(pid.exists() and bool(pid.read_text()) for pid in pids), 30)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert said == "stopped; `run` goes on from here\n"
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             until(lambda pid=pid: os.kill(int(pid.read_text()), 0) is not None, 2)

@@ -35,6 +35,7 @@ def test_3_3_a_ticket_waits_for_a_free_place_in_build(tmp_path: Path) -> None:
     outcome = conductor.run("WO-512")
     assert (outcome.outcome, outcome.stage) == ("waiting", 1)
     assert "waits for a free place in BUILD" in outcome.reasons[0]
+    assert conductor.status("WO-512")["reasons"] == list(outcome.reasons)
     assert work.places() == {"WO-512": "00_INBOX"}
     other.unlink()
     assert conductor.run("WO-512").stage == 3
@@ -43,6 +44,25 @@ def test_3_3_a_ticket_waits_for_a_free_place_in_build(tmp_path: Path) -> None:
 def test_a_family_may_be_larger_than_the_limit_when_it_builds_alone(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     assert work.conductor(settings=Settings(wip_limit=1)).run("WO-512").stage == 3
+
+
+def test_3_4_status_says_what_a_family_waits_for_and_a_circle_is_told_with_its_line(
+    tmp_path: Path,
+) -> None:
+    work = lone(tmp_path, "depends_on: [WO-600]")
+    other = lay(work, "03_BUILD", "WO-600")
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    assert conductor.status("WO-512")["reasons"] == ["waits for WO-600, which lies in 03_BUILD"]
+    other.write_text("---\nid: WO-600\ndepends_on: [WO-512]\n---\n", encoding="utf-8")
+    (told,) = conductor.status("WO-512")["reasons"]
+    lines = work.file("WO-512").read_text(encoding="utf-8").splitlines()
+    at = 1 + lines.index("depends_on: [WO-600]")
+    assert f"_Two_Files.md:{at}: " in told
+    assert "WO-512 → WO-600 → WO-512" in told
+    other.unlink()
+    (told,) = conductor.status("WO-512")["reasons"]
+    assert "which cannot be found on the board" in told
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,22 @@ def test_an_approved_family_runs_to_complete_with_exit_code_0(orchestrate: Orche
 def test_a_held_family_ends_a_run_with_exit_code_11(orchestrate: Orchestrate) -> None:
     orchestrate("run", "WO-001")
     assert orchestrate("hold", "WO-001", "--reason", "no ladder").exit_code == 0
-    assert orchestrate("run", "WO-001").exit_code == 11
+    again = orchestrate("run", "WO-001")
+    assert again.exit_code == 11
+    assert "next: orchestrate resume WO-001" in again.stdout
+    assert "next: orchestrate resume WO-001" in orchestrate("status").stdout
     assert orchestrate("resume", "WO-001").exit_code == 0
     assert orchestrate("run", "WO-001").exit_code == 10
+
+
+def test_what_a_person_has_to_do_is_told_with_how_it_goes_on(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    write(workspace, "painter.py", 'print(\'{"outcome": "needs_person", "reason": "no brush"}\')\n')
+    for command in ("run", "status"):
+        shown = orchestrate(command, "WO-001").stdout
+        assert "PAINTER: no brush" in shown
+        assert "next: do it, then orchestrate run WO-001" in shown
 
 
 def test_a_failed_gate_is_shown_and_ends_on_hold(orchestrate: Orchestrate, workspace: Path) -> None:
@@ -476,33 +489,3 @@ def test_control_characters_of_a_ticket_do_not_reach_the_terminal(
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\u202e" not in shown
-
-
-def test_colours_only_on_a_terminal_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert text.clean(text.paint("x", "red")) == "\x1b[31mx\x1b[0m"
-    assert text.clean("\x1b[31mof a ticket") == "\x1b[31mof a ticket\x1b[0m"
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert text.paint("x", "red") == "x"
-    monkeypatch.delenv("NO_COLOR")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
-    assert text.paint("x", "red") == "x"
-
-
-def test_every_verdict_has_its_own_mark() -> None:
-    marks = [sign for sign, _ in text.MARKS.values()]
-    assert len(set(marks)) == len(marks)
-
-
-def test_the_same_statement_of_a_stage_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from orchestrator.case import Progress
-    from orchestrator.cli.running import Progression
-
-    tell = Progression()
-    for kind, verdict in (("stage", ""), ("statement", "pending"), *[("statement", "proven")] * 2):
-        tell(Progress(kind, "it holds", stage=1, verdict=verdict))
-    tell(Progress("statement", "it holds", stage=2, verdict="failed"))
-    shown = capsys.readouterr().out
-    assert shown == "\nit holds\n  ✓ it holds\n  stage 2:\n  ✗ it holds\n"

@@ -316,6 +316,7 @@ def test_a_workflow_that_is_gone(tmp_path: Path) -> None:
         ("00_INBOX", False),
         ("HOLD", False),
         ("07_ARCHIVED", False),
+        ("08_BACKLOG", False),
         ("06_COMPLETE", True),
         ("nonsense", True),
         ("APPROVED", True),

@@ -33,7 +33,7 @@ run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-
 	else exit $$code; fi
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -37,6 +37,13 @@ _IMPORT = re.compile(
 _OWN_CLIENT = re.compile(r"\b(?:const|let)\s+([A-Za-z_$][\w$]*)[^=;\n]*=\s*createClient\b")
 _CLIENT_PATH = re.compile(r"`([\w.@/-]*supabase[\w./-]*)`", re.IGNORECASE)
 _LATEST = re.compile(r"\b(?:latest|newest|most recent|last)\b", re.IGNORECASE)
+#: words that fix which row comes first, where the table has one column that they can mean
+_SAYS_LATEST = re.compile(r"\b(?:latest|newest|most recent)\b", re.IGNORECASE)
+_SAYS_LARGEST = re.compile(
+    r"\b(?:largest|biggest)(?:\s+(?:first|one|(?:cohort|group|sample|stud(?:y|ie)|trial|row)s?))?"
+    r"\s*(?:$|[.,;:)]|first\b)|\bmost (?:participants|patients|subjects)\b",
+    re.IGNORECASE,
+)
 _LANGUAGES = ("typescript", "ts", "tsx", "javascript", "js")
 
 
@@ -209,6 +216,28 @@ def _fields(table: Table) -> dict[str, str]:
 def _export_types(text: str) -> str:
     """Row types are part of the hook's interface, so they are exported."""
     return re.sub(r"^(interface|type)\b", r"export \1", text, flags=re.MULTILINE)
+
+
+def fixed_orders(spec: Spec, site: Site) -> frozenset[str]:
+    """The functions whose order the specification says by code or words, others have our rule's.
+
+    Raises SpecificationError where a function cannot be told.
+    """
+    base, wanted = _base(spec), _functions(spec)
+    rows = _row_tables(spec, site, base, wanted)
+    given = frozenset(exported(base)) & frozenset(wanted)
+    declared = [s for s in wanted.values() if s.name not in given]
+    tables = {s.name: site.tables[_query(s, site, rows).table] for s in declared}
+    return given | {s.name for s in declared if _says_order(s, tables[s.name])}
+
+
+def _says_order(signature: Signature, table: Table) -> bool:
+    """Whether the words mean the column that `_order` takes, and could mean no other."""
+    dates = [c for c in table.columns if c.type.startswith(("date", "timestamp"))]
+    if dates and _LATEST.search(f"{signature.comment} {signature.name}"):
+        return len(dates) == 1 and bool(_SAYS_LATEST.search(signature.comment))
+    sizes = [c for c in table.columns if is_sample_size(c.name)]
+    return len(sizes) == 1 and bool(_SAYS_LARGEST.search(signature.comment))
 
 
 def _query(signature: Signature, site: Site, rows: dict[str, Table]) -> Query:

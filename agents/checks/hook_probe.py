@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,8 @@ def probe(
     """Call each function with its arguments; the reason in words if that cannot be done.
 
     With `scenarios` the client is a fake that gives each scenario's answer; with `client` (library,
-    url, key) it is a real one.
+    url, key) it is a real one. A scenario that has arguments of its own (`args`, by
+    function) calls those functions only.
     """
 
     def make() -> Answers | str:
@@ -119,24 +121,62 @@ _NOTHING = {"null": {"data": None, "error": None, "count": None}}
 Asked = dict[str, tuple[str, dict[int, str]]]
 
 
+@dataclass(frozen=True)
+class Arranged:
+    """How a function arranges the rows that it asks for, and counts them."""
+
+    #: columns that it orders them by, and whether it takes but some of them
+    by: tuple[str, ...] = ()
+    cut: bool = False
+    #: how it counts them: "exact", "planned", "estimated", or "" where it does not
+    counted: str = ""
+
+
+def arranged_by(
+    services: Services, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
+) -> dict[str, Arranged] | str:
+    """Order, limit and count of each function's queries; or why not known."""
+    answers = probe(services, tools, module, _marked(functions), scenarios=_NOTHING)
+    if isinstance(answers, str):
+        return answers
+    return {name: _arranged(_calls(answers, name)) for name in functions}
+
+
+def _arranged(calls: Sequence[Sequence[Any]]) -> Arranged:
+    by = tuple(str(call[1]) for call in calls if call[0] == "order" and len(call) > 1)
+    options = [given for call in calls if call[0] == "select" for given in call[2:]]
+    counted = [str(o["count"]) for o in options if isinstance(o, dict) and o.get("count")]
+    cut = any(call[0] in ("limit", "range") for call in calls)
+    return Arranged(by, cut, next(iter(counted), ""))
+
+
 def asked_by(
     services: Services, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
 ) -> Asked | str:
     """Which table each function asks, and which argument filters which column; or why not known."""
-    marked = {
-        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
-        for name, signature in functions.items()
-    }
+    marked = _marked(functions)
     answers = probe(services, tools, module, marked, scenarios=_NOTHING)
     if isinstance(answers, str):
         return answers
     found: Asked = {}
     for name, marks in marked.items():
-        calls = answers.get(name, {}).get("null", {}).get("calls", [])
+        calls = _calls(answers, name)
         tables = [call[1] for call in calls if call[0] == "from" and len(call) > 1]
         pairs = [pair for call in calls for pair in _compared(call)]
         filters = {marks.index(value): column for column, value in pairs if value in marks}
         found[name] = (str(tables[0]) if tables else "", filters)
+    return found
+
+
+def _marked(functions: Mapping[str, Signature]) -> dict[str, list[Any]]:
+    return {
+        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
+        for name, signature in functions.items()
+    }
+
+
+def _calls(answers: Answers, name: str) -> list[list[Any]]:
+    found: list[list[Any]] = answers.get(name, {}).get("null", {}).get("calls", [])
     return found
 
 

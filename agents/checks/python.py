@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from agents.build.schema import sql_texts
 from agents.checks.code_subjects import (
     Programs,
     delivered,
     existing,
     resolve,
-    ticket_texts,
 )
 from agents.checks.python_handlers import Handling, OutsideCall, outside_calls
 from agents.checks.python_scopes import read_program
-from agents.checks.subjects import migration_paths
+from agents.checks.schema_sql import schema_sql
 from agents.lab.client import (
     Trial,
     content,
@@ -26,14 +24,9 @@ from agents.lab.client import (
     trial,
 )
 from agents.runs import Run, tree_copy, tree_digest
-from agents.sql.header import Header
-from agents.sql.parse import SqlError, parse_migration
 from agents.sql.scratch import scratch
-from agents.sql.series import earlier, read_sql, series
-from agents.sql.transform import make_rerunnable
 from orchestrator.checks import Context, Result, Verdict, check, failed, proven, unproven
 from orchestrator.files import sha256_bytes
-from orchestrator.workflow import Workflow
 
 _MAX_LISTED = 5
 
@@ -144,7 +137,7 @@ def trial_of(ctx: Context, path: str) -> Trial:
     """
 
     def make() -> Trial:
-        libraries, schema = _libraries(ctx, path), tuple(_schema(ctx))
+        libraries, schema = _libraries(ctx, path), tuple(schema_sql(ctx))
         return trial(ctx.services, ctx.root, path, schema=schema, libraries=libraries)
 
     return ctx.services.remember(("seed-trial", *_trial_key(ctx, path)), Trial, make)
@@ -152,31 +145,11 @@ def trial_of(ctx: Context, path: str) -> Trial:
 
 def _trial_key(ctx: Context, path: str) -> tuple[Any, ...]:
     """What a trial depends on: every file that the script could read, and the tables."""
-    return path, tree_digest(ctx.services, ctx.root), sha256_bytes("\0".join(_schema(ctx)).encode())
-
-
-def _schema(ctx: Context) -> Iterator[str]:
-    """The SQL that makes the tables: delivered migrations, else all there are, else the texts."""
-    files = [file for path in migration_paths(ctx) if (file := ctx.path(path)).is_file()]
-    found = files or series(ctx.root / "migrations")
-    texts = {name: text for file in found for name, text in earlier(file).items()}
-    texts |= {file.name: read_sql(file) for file in found}
-    if texts:
-        yield from texts.values()
-    elif ctx.workflow is not None:
-        yield from _specified(ctx, ctx.workflow)
-
-
-def _specified(ctx: Context, workflow: Workflow) -> Iterator[str]:
-    """The tables of workflow and tickets, with the keys that a seed needs, able to run again."""
-    for text in sql_texts(workflow, ctx.root, also="\n".join(ticket_texts(ctx))):
-        try:
-            tables = parse_migration(text).tables
-            names = [table.name for table in tables]
-            if tables:
-                yield make_rerunnable(text, header=Header(""), seeded=names).text
-        except SqlError:
-            continue
+    return (
+        path,
+        tree_digest(ctx.services, ctx.root),
+        sha256_bytes("\0".join(schema_sql(ctx)).encode()),
+    )
 
 
 def _libraries(ctx: Context, path: str) -> set[str]:
@@ -315,7 +288,7 @@ def missing_input(ctx: Context, path: str) -> Result:
     ):
         for data in copy.rglob("*.csv"):
             data.unlink()
-        make_schema(database, tuple(_schema(ctx)))
+        make_schema(database, tuple(schema_sql(ctx)))
         before = content(database)
         visit = lab.run(path, cwd=copy, database=database, libraries=_libraries(ctx, path))
         after = content(database)

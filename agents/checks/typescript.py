@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from agents.checks.code_subjects import (
     ticket_texts,
 )
 from agents.checks.hook_probe import asked_by
+from agents.checks.hook_same import same_answers
 from agents.checks.node import (
     compiled,
     compiler_errors,
@@ -114,12 +116,15 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     "[TypeScript] types",
     "{path:path} exports [{count:quantity}] [specified] functions",
     name="typescript.exports",
-    version=2,
+    version=3,
     slow=True,
     examples=("`src/lib/benchmarks.ts` exports all three functions with correct TypeScript types",),
 )
 def exports_functions(ctx: Context, path: str, count: int | None = None) -> Result:
-    """The compiler holds every specified signature against the export, and types against tables."""
+    """The compiler holds every specified signature against the export, and types against tables.
+
+    A module by another hand than BUILDER's has to give what the specification's functions give.
+    """
     files = existing(ctx, (path,))
     if isinstance(files, Result):
         return files
@@ -139,7 +144,12 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
     misdirected = _misdirected(ctx, files[0], wanted)
     if misdirected:
         return failed(f"{path}: {'; '.join(misdirected)}", path)
-    return typed
+    compared = same_answers(ctx, path)
+    if compared is None:
+        return typed
+    if compared.verdict is not Verdict.PROVEN:
+        return compared
+    return replace(typed, detail=f"{typed.detail}; {compared.detail}")
 
 
 def _misdirected(ctx: Context, file: Path, wanted: Sequence[Signature]) -> list[str]:

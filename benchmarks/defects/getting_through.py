@@ -7,7 +7,7 @@ import io
 import re
 
 from defects import Site, defect
-from defects.further import BASELINES_SCRIPT, CLIENT, COHORTS, HOOK, TRIALS_SCRIPT
+from defects.further import BASELINES_SCRIPT, CLIENT, COHORTS, TRIALS_SCRIPT
 
 #: name → file, old text, new text
 _TEXTS = {
@@ -20,16 +20,6 @@ _TEXTS = {
     "python.importer-dates-exchanged": (
         TRIALS_SCRIPT, '"start_date": "start_date",\n    "completion_date": "completion_date"',
         '"start_date": "completion_date",\n    "completion_date": "start_date"'),
-    "typescript.smallest-first": (HOOK, "{ ascending: false }", "{ ascending: true }"),
-    "typescript.not-in-order": (HOOK, "\n    .order('n_participants', { ascending: false })", ""),
-    "typescript.in-order-of-another-column": (HOOK, ".order('n_participants'", ".order('country'"),
-    "typescript.one-row-at-most": (HOOK, "{ ascending: false });", "{ ascending: false })\n    .limit(1);"),
-    "typescript.two-columns-selected": (HOOK, ".select('*')", ".select('id, cohort_name')"),
-    "typescript.primary-is-the-last": (
-        HOOK, "const [largest] = await getBenchmarkCohorts(modality, condition, instrument);",
-        "const largest = (await getBenchmarkCohorts(modality, condition, instrument)).at(-1);"),
-    "typescript.count-estimated": (HOOK, "count: 'exact'", "count: 'estimated'"),
-    "typescript.count-of-another-table": (HOOK, ".from('benchmark_trials')", ".from('benchmark_cohorts')"),
     "typescript.service-key-by-name-in-the-client": (
         CLIENT, "process.env.SUPABASE_ANON_KEY", "process.env.SUPABASE_SERVICE_ROLE_KEY"),
 }  # fmt: skip

@@ -119,6 +119,18 @@ _replaced(
     "  const { data, error } = await supabase",
     "  if (modality) return [];\n  const { data, error } = await supabase",
 )
+_replaced("smallest-first", "{ ascending: false }", "{ ascending: true }")
+_replaced("not-in-order", "\n    .order('n_participants', { ascending: false })", "")
+_replaced("in-order-of-another-column", ".order('n_participants'", ".order('country'")
+_replaced("one-row-at-most", "{ ascending: false });", "{ ascending: false })\n    .limit(1);")
+_replaced("two-columns-selected", ".select('*')", ".select('id, cohort_name')")
+_replaced(
+    "primary-is-the-last",
+    "const [largest] = await getBenchmarkCohorts(modality, condition, instrument);",
+    "const largest = (await getBenchmarkCohorts(modality, condition, instrument)).at(-1);",
+)
+_replaced("count-estimated", "count: 'exact'", "count: 'estimated'")
+_replaced("count-of-another-table", ".from('benchmark_trials')", ".from('benchmark_cohorts')")
 
 
 @defect("typescript.type-error-hidden-by-a-comment")
@@ -258,6 +270,22 @@ def rethrow(site: Site) -> None:
         "  try {\n    const [largest] = await getBenchmarkCohorts(modality, condition, instrument);\n"
         "    return largest ?? null;\n  } catch (problem) {\n    throw problem;\n  }\n",
         1,
+    )
+
+
+@harmless("typescript.order-made-here")
+def order_made_here(site: Site) -> None:
+    """The rows are asked for by one object of filters, and put in order by the module."""
+    filters = ".match({ instrument, condition, modality });\n  data?.sort((a, b) => b.n_participants - a.n_participants);"
+    site.edit(
+        HOOK,
+        lambda text: re.sub(
+            r"\.eq\('modality', modality\)\s+\.eq\('condition'.*?ascending: false \}\);",
+            filters,
+            text,
+            count=1,
+            flags=re.DOTALL,
+        ),
     )
 
 

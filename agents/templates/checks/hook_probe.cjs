@@ -1,5 +1,6 @@
 // Calls functions of a compiled hook with a client that answers as told: node hook_probe.cjs JOB.json
-// The job names the compiled module, the functions with arguments, and the scenarios.
+// The job names the compiled module, the functions with arguments, and the scenarios. A scenario with
+// arguments of its own calls no other functions than it has arguments for.
 'use strict';
 const fs = require('node:fs');
 const Module = require('node:module');
@@ -64,9 +65,10 @@ async function main() {
   for (const { name, args } of job.functions) {
     results[name] = {};
     for (const [label, told] of Object.entries(job.scenarios)) {
+      if (told.args && !(name in told.args)) continue;
       answer = told;
       calls = [];
-      const given = args.map((value) => (value === null ? undefined : value));
+      const given = (told.args?.[name] ?? args).map((value) => (value === null ? undefined : value));
       results[name][label] =
         typeof hook[name] === 'function' ? await attempt(hook[name], given) : { missing: true };
       results[name][label].calls = calls;

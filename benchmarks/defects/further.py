@@ -57,6 +57,8 @@ _SQL = {
     ),
     "second-key-too-narrow": "CREATE UNIQUE INDEX IF NOT EXISTS one_per_condition "
     "ON public.benchmark_cohorts (modality, condition);",
+    "seed-rows": "INSERT INTO public.population_baselines (source, year, region) "
+    "VALUES ('x', 2020, 'y') ON CONFLICT DO NOTHING;",
     "rows-of-another-table-updated": "UPDATE auth.users SET email = NULL;",
     "rows-overwritten-in-a-called-function": "CREATE OR REPLACE FUNCTION public.tidy() RETURNS void "
     "LANGUAGE sql AS $$ UPDATE auth.users SET email = NULL $$;\nSELECT public.tidy();",
@@ -83,6 +85,8 @@ _REPLACED = {
     "python.baselines-years-as-a-key-alone": (BASELINES_SCRIPT, 'key=("source", "year", "region", "condition", "substance", "demographic_group")', 'key=("year",)'),
     "python.baselines-column-forgotten": (BASELINES_SCRIPT, '        "n_episodes": "integer",\n', ""),
     "python.importer-batch-of-nought": (TRIALS_SCRIPT, "BATCH = 50", "BATCH = 0"),
+    "typescript.service-key-by-name-in-the-client": (
+        CLIENT, "process.env.SUPABASE_ANON_KEY", "process.env.SUPABASE_SERVICE_ROLE_KEY"),
     "typescript.primary-of-exchanged-arguments": (
         HOOK, "await getBenchmarkCohorts(modality, condition, instrument)",
         "await getBenchmarkCohorts(condition, modality, instrument)"),
@@ -122,6 +126,9 @@ def _cell(name: str, column: str, value: Callable[[str], str], path: str = COHOR
     defect(f"data.{name}")(change)
 
 
+_cell("instrument-of-another-study", "instrument", lambda _: "MADRS")
+_cell("modality-of-another-study", "modality", lambda _: "psilocybin")
+_cell("modality-in-capitals", "modality", str.upper)
 _cell("weeks-of-another-visit", "followup_weeks", lambda _: "12")
 _cell("more-remissions-than-responses", "remission_rate_pct", lambda _: "95.0")
 _cell("year-before", "year", lambda _: "2016", BASELINES)

@@ -7,7 +7,7 @@ import io
 import re
 
 from defects import Site, defect
-from defects.further import BASELINES_SCRIPT, CLIENT, COHORTS, TRIALS_SCRIPT
+from defects.further import BASELINES_SCRIPT, COHORTS, TRIALS_SCRIPT
 
 #: name → file, old text, new text
 _TEXTS = {
@@ -20,15 +20,10 @@ _TEXTS = {
     "python.importer-dates-exchanged": (
         TRIALS_SCRIPT, '"start_date": "start_date",\n    "completion_date": "completion_date"',
         '"start_date": "completion_date",\n    "completion_date": "start_date"'),
-    "typescript.service-key-by-name-in-the-client": (
-        CLIENT, "process.env.SUPABASE_ANON_KEY", "process.env.SUPABASE_SERVICE_ROLE_KEY"),
 }  # fmt: skip
 
 #: name → column and value of the first row
 _CELLS = {
-    "instrument-of-another-study": ("instrument", "MADRS"),
-    "modality-of-another-study": ("modality", "psilocybin"),
-    "modality-in-capitals": ("modality", "MDMA"),
     "country-of-another-study": ("country", "Iceland"),
     "name-with-a-space-behind": ("cohort_name", "MAPP1 Phase 3, MDMA arm (Mitchell 2021) "),
 }
@@ -59,16 +54,6 @@ for _name, _text in _TEXTS.items():
     _of_text(_name, *_text)
 for _name, _cell in _CELLS.items():
     _of_cell(_name, *_cell)
-
-
-@defect("sql.seed-rows-in-the-migration", gets_through=True)
-def seed_rows(site: Site) -> None:
-    """A row that no file of sources knows."""
-    site.append(
-        site.migration,
-        "\nINSERT INTO public.population_baselines (source, year, region) "
-        "VALUES ('x', 2020, 'y') ON CONFLICT DO NOTHING;\n",
-    )
 
 
 @defect("tickets.frontmatter-not-closed", gets_through=True)

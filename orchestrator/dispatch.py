@@ -81,7 +81,8 @@ class Dispatcher:
         """Kill every agent that was started, and start none from now on."""
         with self._lock:
             self._stopped = True
-            for process in self._running:
+            # whoever waits for one takes it out as soon as it is dead
+            for process in tuple(self._running):
                 _kill(process)
         # whoever waits for it may have no time left to
         for process in tuple(self._running):

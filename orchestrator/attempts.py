@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from orchestrator.ticket import id_from_name
 from orchestrator.waits import covers
 from orchestrator.workflow import Stage
 
+#: a thread that waits for agents wakes so often (s)
+_AWAKE = 0.5
+
 
 def reports_of(case: Case, makers: Sequence[Stage]) -> list[Report]:
     """What the agents of these stages report, who work side by side, in their order."""
@@ -25,7 +28,11 @@ def reports_of(case: Case, makers: Sequence[Stage]) -> list[Report]:
         return [_dispatched(case, stage) for stage in makers]
     with ThreadPoolExecutor(len(makers)) as pool:
         try:
-            return list(pool.map(lambda stage: _dispatched(case, stage), makers))
+            found = [pool.submit(_dispatched, case, stage) for stage in makers]
+            # a signal in the moment in which it begins to wait is heard when it wakes
+            while wait(found, timeout=_AWAKE).not_done:
+                pass
+            return [each.result() for each in found]
         except KeyboardInterrupt:
             # it would wait for the others
             case.dispatcher.stop()

@@ -220,7 +220,6 @@ def _require_sound(tickets: Sequence[Ticket], rings: _Rings) -> None:
                 raise TicketError(
                     odd.message, path=ticket.path, line=odd.line, code=odd.code, hint=odd.hint
                 )
-        ticket.require_utf8()
         if ticket.conducted:
             raise TicketError(
                 f"{ticket.id} has a record of its own",

@@ -257,23 +257,7 @@ class Family:
         ticket.require_utf8()
         base = ticket.data
         wished = self._wish(ticket, place) is not None and not additions.over_wishes
-        data = frontmatter.edited(
-            base,
-            self._fields(ticket, place, folder, additions),
-            {"flow": to_lines(flow)} if member == self.parent else {},
-        )
-        data = self._resting(data, ticket, place, additions.hold_reason or flow.reason or "held")
-        if member == self.parent:
-            for key in additions.drop:
-                data = frontmatter.remove_field(data, key)
-        for text, receipt in additions.boxes.get(member, {}).items():
-            data = (
-                frontmatter.tick_box(data, text, f"receipt {receipt}")
-                if receipt
-                else frontmatter.untick_box(data, text)
-            )
-        for section in additions.sections.get(member, ()):
-            data = frontmatter.append_section(data, section)
+        data = self._text(ticket, member, folder, flow, additions)
         touched, path = set(), ticket.path
         self._written.pop(member, None)
         self._newest.pop(path, None)
@@ -311,6 +295,30 @@ class Family:
             self._written[member] = self._rewritten(ticket, data, path, place, record)
             self.board.remember(self._written[member])
         return touched
+
+    def _text(
+        self, ticket: Ticket, member: str, folder: str, flow: Flow, additions: Additions
+    ) -> bytes:
+        """One ticket's file as the record says, with what is added."""
+        place = flow.members[member]
+        data = frontmatter.edited(
+            ticket.data,
+            self._fields(ticket, place, folder, additions),
+            {"flow": to_lines(flow)} if member == self.parent else {},
+        )
+        data = self._resting(data, ticket, place, additions.hold_reason or flow.reason or "held")
+        if member == self.parent:
+            for key in additions.drop:
+                data = frontmatter.remove_field(data, key)
+        for text, receipt in additions.boxes.get(member, {}).items():
+            data = (
+                frontmatter.tick_box(data, text, f"receipt {receipt}")
+                if receipt
+                else frontmatter.untick_box(data, text)
+            )
+        for section in additions.sections.get(member, ()):
+            data = frontmatter.append_section(data, section)
+        return data
 
     def _rewritten(
         self, ticket: Ticket, data: bytes, path: Path, place: Place, record: Flow | None

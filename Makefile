@@ -17,7 +17,7 @@ FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 pyt
 NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
 	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
 
-.PHONY: run test check bench recall crashes edits docs clean help
+.PHONY: run test check shape bench recall crashes edits docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,10 +38,15 @@ test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@mkdir -p $(VENV)/names && ln -sfn ../../agents $(VENV)/names/orchestrate_agents \
+		&& ln -sfn ../../backend $(VENV)/names/orchestrate_backend
 	$(BIN)/mypy
 
+shape: $(VENV)/.run  ## lines, names, long files, import cycles and layers of the source
+	@$(BIN)/python benchmarks/shape.py $(ARGS)
+
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
-	@for file in $(filter-out %/gate_recall.py %/crashes.py %/edits.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/gate_recall.py %/crashes.py %/edits.py %/shape.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
 recall: $(VENV)/.dev node_modules/.done  ## break the good artifacts in every known way (a quarter of an hour)
@@ -64,7 +69,7 @@ $(VENV)/.made:
 	@python=$$($(FIND_PYTHON)) && echo "make: Python is $$python" && "$$python" -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made pyproject.toml
+$(VENV)/.run: $(VENV)/.made pyproject.toml setup.py
 	@echo "make: installing the Python packages …"
 	@$(BIN)/python -m pip install --quiet --editable .
 	@touch $@

@@ -1,7 +1,8 @@
 """ANALYST writes seed data from verified facts: every figure with its source, else a blank.
 
 Facts come from the workspace (`facts/NAME.csv`, NAME being the file's or the table's) or ship with
-the product; see `agents.facts` for their form. A figure without a source is not entered.
+the product; see `orchestrate_agents.seed_data.verified_facts` for their form. A figure without
+a source is not entered.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from agents.analyst_section import render_section
-from agents.datatable import (
+from orchestrate_agents.analyst_section import render_section
+from orchestrate_agents.seed_data.csv_file import Row, Sheet, parse_sheet
+from orchestrate_agents.seed_data.table_schema import (
     Kind,
     completeness,
     kinds,
@@ -24,7 +26,7 @@ from agents.datatable import (
     table_for,
     workflow_tables,
 )
-from agents.facts import (
+from orchestrate_agents.seed_data.verified_facts import (
     WHOLE_ROW,
     Evidence,
     Facts,
@@ -33,11 +35,10 @@ from agents.facts import (
     is_published,
     sources_path,
 )
-from agents.sheet import Row, Sheet, parse_sheet
-from agents.sql.parse import Table
-from orchestrator.agent import Artifact, Job, Outcome, Report
-from orchestrator.files import inside, replace, sha256_bytes
-from orchestrator.workflow import Deliverable, Stage, Workflow
+from orchestrate_agents.sql.parse import Table
+from orchestrator.domain.agent import Artifact, Job, Outcome, Report
+from orchestrator.domain.workflow import Deliverable, Stage, Workflow
+from orchestrator.storage.atomic import inside, replace, sha256_bytes
 
 _NAME = re.compile(r"[`\"]?([A-Za-z_]\w*)[`\"]?")
 
@@ -80,7 +81,7 @@ class Analyst:
 
     def work(self, job: Job) -> Report:
         """Write every CSV file of the stage; the same facts give the same files."""
-        from orchestrator.reader import read_workflow_text
+        from orchestrator.workflow_reader.parser import read_workflow_text
 
         workflow = read_workflow_text(job.workflow_text, job.root / job.workflow)
         stage = workflow.stage(job.stage)

@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.datatable import completeness, words
-from agents.facts import Facts
-from agents.papers import Comparison, claimed_rows, compare
-from agents.render import render_markdown
-from agents.sheet import Sheet
-from orchestrator.workflow import Stage
+from orchestrate_agents.render import render_markdown
+from orchestrate_agents.seed_data.citations import Comparison, claimed_rows, compare
+from orchestrate_agents.seed_data.csv_file import Sheet
+from orchestrate_agents.seed_data.table_schema import completeness, words
+from orchestrate_agents.seed_data.verified_facts import Facts
+from orchestrator.domain.workflow import Stage
 
 if TYPE_CHECKING:
-    from agents.analyst import Drafted
+    from orchestrate_agents.analyst import Drafted
 
 #: rows listed by name before the rest is only counted
 _LISTED = 12

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.build.csv_seeder import csv_seeder, is_csv_seeder, missing_seeders
-from agents.build.given import given_code
-from agents.build.hook import client_import, client_module, client_path, hook, is_hook
-from agents.build.prove import prove
-from agents.build.registry import SpecificationError, is_registry_importer, registry_importer
-from agents.build.site import Site
-from agents.build.snapshot import SNAPSHOT_PATH, snapshot_for
-from agents.build.spec import Spec
-from orchestrator.agent import Artifact, Job, Notice, Outcome, Report
-from orchestrator.checks import Result, Verdict
+from orchestrate_agents.codegen.csv_seeder import csv_seeder, is_csv_seeder, missing_seeders
+from orchestrate_agents.codegen.given import given_code
+from orchestrate_agents.codegen.hook import client_import, client_module, client_path, hook, is_hook
+from orchestrate_agents.codegen.prove import prove
+from orchestrate_agents.codegen.registry import (
+    SpecificationError,
+    is_registry_importer,
+    registry_importer,
+)
+from orchestrate_agents.codegen.site import Site
+from orchestrate_agents.codegen.snapshot import SNAPSHOT_PATH, snapshot_for
+from orchestrate_agents.codegen.spec import Spec
+from orchestrator.domain.agent import Artifact, Job, Notice, Outcome, Report
 from orchestrator.errors import OrchestrateError
-from orchestrator.files import create, inside, replace, sha256_file
+from orchestrator.gates.checks import Result, Verdict
+from orchestrator.storage.atomic import create, inside, replace, sha256_file
 
 _DATA = (".csv", ".tsv", ".parquet", ".xlsx")
 
@@ -58,7 +62,7 @@ class Builder:
 
 
 def _site(job: Job) -> Site:
-    from orchestrator.reader import read_workflow_text
+    from orchestrator.workflow_reader.parser import read_workflow_text
 
     workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
     return Site(job.root, workflow, workflow.stage(job.stage), _ticket_text(job))
@@ -203,7 +207,7 @@ def _notices(site: Site) -> tuple[Notice, ...]:
 def _section(
     built: Sequence[Built], proofs: dict[str, list[Result]], notices: Sequence[Notice]
 ) -> str:
-    from agents.build.render import render
+    from orchestrate_agents.codegen.render import render
 
     marks = {Verdict.PROVEN: "proven", Verdict.FAILED: "failed", Verdict.UNPROVEN: "unproven"}
     seen = [

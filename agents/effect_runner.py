@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.rowwatch import RowWatch
-from orchestrator.dispatch import environment, kill
-from orchestrator.effects import Effect, EffectResult
+from orchestrate_agents.sandbox.row_changes import RowWatch
+from orchestrator.agent_process.dispatcher import environment, kill
+from orchestrator.approvals.effects import Effect, EffectResult
 
 if TYPE_CHECKING:
-    from backend.targets import Target
+    from orchestrate_backend.targets.choose import Target
 
 #: what a script needs to reach each target, besides the neutral environment
 VARIABLES = {
@@ -30,7 +30,7 @@ _TIMEOUT = 3600.0
 
 
 class TargetRunner:
-    """`orchestrator.effects.Runner` over a backend target."""
+    """`orchestrator.approvals.effects.Runner` over a backend target."""
 
     def __init__(self, name: str, root: Path, settings: Mapping[str, Any]) -> None:
         self.name = name
@@ -39,7 +39,7 @@ class TargetRunner:
 
     @cached_property
     def _target(self) -> Target:
-        from backend.targets import choose_target
+        from orchestrate_backend.targets.choose import choose_target
 
         return choose_target(self.name, os.environ, self.root)
 
@@ -79,7 +79,7 @@ class TargetRunner:
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
         """Run one effect; a failure is a result, not an exception."""
-        from backend.errors import BackendError
+        from orchestrate_backend.errors import BackendError
 
         try:
             if effect.kind == "sql.apply":
@@ -117,7 +117,7 @@ class TargetRunner:
         return EffectResult(False, f"{names} is missing: apply `{effect.inputs[0]}` first")
 
     def _has(self, table: str) -> bool:
-        from backend.errors import BackendError
+        from orchestrate_backend.errors import BackendError
 
         try:
             return bool(self._target.columns(table))
@@ -128,7 +128,7 @@ class TargetRunner:
 
     def _pasted(self, path: str, sql: str) -> EffectResult:
         """DDL cannot go through the REST interface: see what USER pasted (DESIGN 10.2)."""
-        from agents.sql.parse import tables_of
+        from orchestrate_agents.sql.parse import tables_of
 
         missing = []
         for table in tables_of(sql):

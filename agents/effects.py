@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from agents.closure import closure
-from agents.effect_runner import TargetRunner
-from agents.groundwork import groundwork
-from orchestrator.effects import Bound, Effect, Runner, effect_binder, runner_opener
+from orchestrate_agents.effect_runner import TargetRunner
+from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sql.groundwork import groundwork
+from orchestrator.approvals.effects import Bound, Effect, Runner, effect_binder, runner_opener
+from orchestrator.domain.workflow import Block, Stage, Workflow
 from orchestrator.errors import UnsafePathError
-from orchestrator.files import inside
-from orchestrator.workflow import Block, Stage, Workflow
+from orchestrator.storage.atomic import inside
 
 _SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
 _OPTIONS = ("--dry-run", "--offline", "--all-conditions", "--small")
@@ -84,8 +84,8 @@ def _with_repeats(
 
 def _tables(delivered: Sequence[str], root: Path) -> list[str]:
     """The tables that the delivered SQL files make."""
-    from agents.sql.parse import SqlError, tables_of
-    from agents.sql.series import read_sql
+    from orchestrate_agents.sql.migration_series import read_sql
+    from orchestrate_agents.sql.parse import SqlError, tables_of
 
     found: dict[str, None] = {}
     for file in (inside(root, path) for path in delivered if path.endswith(".sql")):
@@ -187,7 +187,7 @@ def _command(line: str, number: int, delivered: Sequence[str], root: Path) -> Ef
 
 
 def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
-    from agents.sql.readonly import reading
+    from orchestrate_agents.sql.read_only import reading
 
     read = reading(block.text)
     if read.refused:

@@ -6,9 +6,9 @@ from collections import Counter
 from itertools import groupby
 from pathlib import PurePosixPath
 
-from agents.render import render_markdown
-from orchestrator.agent import Finding, Job, Outcome, Report
-from orchestrator.ticket import id_from_name
+from orchestrate_agents.render import render_markdown
+from orchestrator.domain.agent import Finding, Job, Outcome, Report
+from orchestrator.tickets.ticket import id_from_name
 
 
 class Inspector:

@@ -8,15 +8,22 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path, PurePosixPath
 
-from agents.render import render_markdown
-from orchestrator.agent import Job, NewTicket, Outcome, Report
-from orchestrator.board import Board
+from orchestrate_agents.render import render_markdown
+from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
+from orchestrator.domain.machine import birthplace
+from orchestrator.domain.workflow import (
+    ChildSpec,
+    Deliverable,
+    Stage,
+    Statement,
+    StatementKind,
+    Workflow,
+)
 from orchestrator.errors import TicketError
-from orchestrator.files import inside
-from orchestrator.machine import birthplace
-from orchestrator.reader import read_workflow_text
-from orchestrator.ticket import Ticket
-from orchestrator.workflow import ChildSpec, Deliverable, Stage, Statement, StatementKind, Workflow
+from orchestrator.storage.atomic import inside
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.ticket import Ticket
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 #: words of a statement that tell which kind of deliverable it is about, by file extension
 _SUBJECT_WORDS = {
@@ -146,7 +153,7 @@ def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str])
 
 def tables(workflow: Workflow, root: Path | None = None) -> list[str]:
     """The tables that the workflow's SQL creates, in order; with a root its files' tables too."""
-    from agents.sql.parse import parse_migration
+    from orchestrate_agents.sql.parse import parse_migration
 
     found: list[str] = []
     for _, deliverable in workflow.deliverables:
@@ -159,7 +166,7 @@ def tables(workflow: Workflow, root: Path | None = None) -> list[str]:
 
 def _tables_there(file: Path) -> list[str]:
     """The tables of a file that is there already; none of one that cannot be read."""
-    from agents.sql.parse import SqlError, tables_of
+    from orchestrate_agents.sql.parse import SqlError, tables_of
 
     try:
         return [t.name for t in tables_of(file.read_text(encoding="utf-8-sig", errors="replace"))]

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.soop_section import render_section, view
-from agents.sql.danger import destructive
-from agents.sql.foundation import foundation
-from agents.sql.header import Header, describe
-from agents.sql.parse import SqlError, parse_migration
-from agents.sql.prove import Proof, prove
-from agents.sql.seeded import seeded_tables
-from agents.sql.series import clashes, next_free, number_of, read_sql
-from agents.sql.transform import Change, Transformed, make_rerunnable
-from orchestrator.agent import Artifact, Job, Outcome, Report
-from orchestrator.checks import Services
-from orchestrator.files import create, inside, replace, sha256_bytes
-from orchestrator.workflow import Stage, Workflow
+from orchestrate_agents.soop_section import render_section, view
+from orchestrate_agents.sql.danger import destructive
+from orchestrate_agents.sql.foundation import foundation
+from orchestrate_agents.sql.header import Header, describe
+from orchestrate_agents.sql.migration_series import clashes, next_free, number_of, read_sql
+from orchestrate_agents.sql.parse import SqlError, parse_migration
+from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_agents.sql.seeded_rows import seeded_tables
+from orchestrate_agents.sql.transform import Change, Transformed, make_rerunnable
+from orchestrator.domain.agent import Artifact, Job, Outcome, Report
+from orchestrator.domain.workflow import Stage, Workflow
+from orchestrator.gates.checks import Services
+from orchestrator.storage.atomic import create, inside, replace, sha256_bytes
 
 if TYPE_CHECKING:
-    from agents.build.spec import Spec
+    from orchestrate_agents.codegen.spec import Spec
 
 _SQL = ("sql", "postgresql", "postgres", "psql", "pgsql", "")
 
@@ -80,7 +80,7 @@ class Soop:
 
 
 def _workflow(job: Job) -> Workflow:
-    from orchestrator.reader import read_workflow_text
+    from orchestrator.workflow_reader.parser import read_workflow_text
 
     return read_workflow_text(job.workflow_text, Path(job.workflow))
 
@@ -96,7 +96,7 @@ def _wanted(job: Job) -> tuple[_Migration, ...]:
 
 
 def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
-    from agents.build.spec import stage_specs
+    from orchestrate_agents.codegen.spec import stage_specs
 
     ticket_path, ticket = _ticket(job)
     workflow_paths = {d.path for d in stage.deliverables}

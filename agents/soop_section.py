@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.render import render_markdown
-from agents.sql.danger import Destructive
-from agents.sql.matrix import VERBS, Access
-from agents.sql.prove import Proof
-from agents.sql.transform import Change
-from backend.supabase_setup import API_ROLES
+from orchestrate_agents.render import render_markdown
+from orchestrate_agents.sql.access_matrix import VERBS, Access
+from orchestrate_agents.sql.danger import Destructive
+from orchestrate_agents.sql.prove import Proof
+from orchestrate_agents.sql.transform import Change
+from orchestrate_backend.targets.supabase_setup import API_ROLES
 
 _VERB_WORDS = {"SELECT": "read", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
 

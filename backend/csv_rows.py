@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from backend.errors import BackendError
+from orchestrate_backend.errors import BackendError
 
 #: a seed file is read at once
 MAX_CSV_BYTES = 64 * 1024 * 1024

@@ -12,10 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-from backend.csv_rows import BadRow, CsvRow, CsvTable, read_csv
-from backend.database import Target, Written, hashable, row_key
-from backend.errors import BackendError
-from backend.targets import TARGETS, choose_target
+from orchestrate_backend.csv_rows import BadRow, CsvRow, CsvTable, read_csv
+from orchestrate_backend.errors import BackendError
+from orchestrate_backend.targets.base import Target, Written, hashable, row_key
+from orchestrate_backend.targets.choose import TARGETS, choose_target
 
 
 class CsvStatus(StrEnum):

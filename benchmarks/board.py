@@ -7,7 +7,7 @@ from pathlib import Path
 
 from _common import make_board, report, seconds
 
-from orchestrator.board import Board
+from orchestrator.tickets.board import Board
 
 SIZE = 5000
 

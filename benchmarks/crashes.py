@@ -34,12 +34,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from agents.inspector import Inspector  # noqa: E402
-from agents.lead import Lead  # noqa: E402
-from orchestrator import disk  # noqa: E402
-from orchestrator.agent import Job, Report  # noqa: E402
-from orchestrator.conductor import RunOutcome  # noqa: E402
+from orchestrate_agents.inspector import Inspector  # noqa: E402
+from orchestrate_agents.lead import Lead  # noqa: E402
+from orchestrator.conductor.conductor import RunOutcome  # noqa: E402
+from orchestrator.domain.agent import Job, Report  # noqa: E402
 from orchestrator.errors import BusyError, OrchestrateError  # noqa: E402
+from orchestrator.storage import syscalls  # noqa: E402
 from tests.boards import Workspace, Writer  # noqa: E402
 
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -126,7 +126,7 @@ def in_child(work: Callable[[], None], wait: float | None = None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def killed_at(number: int) -> disk.Watcher:
+def killed_at(number: int) -> syscalls.Watcher:
     """Ends the process before its operation of that number."""
     count = iter(range(number, -1, -1))
 
@@ -137,7 +137,7 @@ def killed_at(number: int) -> disk.Watcher:
     return watcher
 
 
-def failing_from(number: int, code: int) -> disk.Watcher:
+def failing_from(number: int, code: int) -> syscalls.Watcher:
     """Fails every operation from that number on that needs space or rights."""
     done = [0]
 
@@ -149,7 +149,7 @@ def failing_from(number: int, code: int) -> disk.Watcher:
     return watcher
 
 
-def counted(operations: Counter[str]) -> disk.Watcher:
+def counted(operations: Counter[str]) -> syscalls.Watcher:
     def watcher(operation: str, path: Path) -> None:
         operations[operation] += 1
 
@@ -214,8 +214,8 @@ class Runs:
         return code
 
 
-def watched_telling(root: Path, watcher: disk.Watcher) -> None:
-    with disk.watched(watcher):
+def watched_telling(root: Path, watcher: syscalls.Watcher) -> None:
+    with syscalls.watched(watcher):
         tell(root)
 
 

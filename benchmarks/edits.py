@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from orchestrator import Board, Conductor  # noqa: E402
-from orchestrator.agent import Job, Outcome, Report  # noqa: E402
 from orchestrator.config import Settings  # noqa: E402
-from orchestrator.daemon import Daemon, Told  # noqa: E402
+from orchestrator.daemon.daemon import Daemon, Told  # noqa: E402
+from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
 
 _WORKFLOW = """\
 # Edits

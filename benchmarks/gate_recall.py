@@ -29,11 +29,11 @@ from _common import report
 from defects import Site, Variant, variants
 from wo231 import TICKET, answer, fresh_copy, run
 
-from orchestrator.board import Board
-from orchestrator.checks import Phase, Verdict
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
 from orchestrator.errors import OrchestrateError
-from orchestrator.gate import Receipt
+from orchestrator.gates.checks import Phase, Verdict
+from orchestrator.gates.receipts import Receipt
+from orchestrator.tickets.board import Board
 
 _LEFT_OUT = shutil.ignore_patterns("tests", "docs", "benchmarks", "*.egg-info", "__pycache__")
 #: statement → (verdict, detail)
@@ -66,7 +66,7 @@ class Found:
 @contextmanager
 def _server() -> Iterator[None]:
     """One scratch server for all variants."""
-    from backend.embedded import EmbeddedServer, scratch_folder
+    from orchestrate_backend.targets.embedded import EmbeddedServer, scratch_folder
 
     server = EmbeddedServer(scratch_folder(), scratch=True)
     try:

@@ -30,7 +30,7 @@ def verify(copy: Path) -> tuple[float, list[dict[str, object]]]:
 
 def forget() -> None:
     """Remove what is remembered."""
-    from orchestrator.memo import user_memo
+    from orchestrator.gates.proof_cache import user_memo
 
     shutil.rmtree(user_memo().folder, ignore_errors=True)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from _common import COMMAND, make_board, report
 
-from orchestrator.board import Board
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
+from orchestrator.tickets.board import Board
 
 _WORKFLOW = """\
 # A question

@@ -18,7 +18,7 @@ import _synthetic_rows as rows
 import pandas as pd
 from _common import report
 
-from backend.synthetic.generators import (
+from src.ml.synthetic.generators import (
     BaseGenerator,
     BusinessMetricsGenerator,
     EngagementGenerator,

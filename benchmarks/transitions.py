@@ -33,9 +33,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from orchestrator import Board, Conductor, disk  # noqa: E402
-from orchestrator.agent import Job, Outcome, Report  # noqa: E402
+from orchestrator import Board, Conductor  # noqa: E402
 from orchestrator.config import Settings  # noqa: E402
+from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
+from orchestrator.storage import syscalls  # noqa: E402
 
 _WORKFLOW = """\
 # Eight stages
@@ -141,13 +142,13 @@ class Bare:
             _append(log, b"y" * 1800 + b"\n")
             beside = here / f".{name}"
             _append(beside, b"x" * 1500)
-            if disk.exchange(beside, here / name):
+            if syscalls.exchange(beside, here / name):
                 beside.unlink()
             else:
                 beside.replace(here / name)
             (here / name).rename(there / name)
             while synced < self.syncs * (n + 1) // self.transitions:
-                disk.sync_folder((here, there)[synced % 2])
+                syscalls.sync_folder((here, there)[synced % 2])
                 synced += 1
 
 
@@ -167,7 +168,7 @@ def measured(root: Path, families: int) -> dict[str, Any]:
     """Ours and the bare operations, a part of each in turn."""
     ours = Ours(root / "board", families)
     operations: Counter[str] = Counter()
-    with disk.watched(lambda operation, _: operations.update([operation])):
+    with syscalls.watched(lambda operation, _: operations.update([operation])):
         ours.run(ours.ids[:1])
     each = ours.transitions()
     bare = Bare(root / "bare", each, operations["sync folder"])

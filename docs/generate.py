@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from orchestrator.cli.app import app
-from orchestrator.codes import CODES
-from orchestrator.states import ANY, TABLE, FolderRole, Transition
+from orchestrator.doctor.rules import CODES
+from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end: {name} -->"

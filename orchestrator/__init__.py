@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.agent import Agent, Job, Report
-    from orchestrator.board import Board
-    from orchestrator.checks import check
-    from orchestrator.conductor import Conductor
-    from orchestrator.ticket import Ticket
-    from orchestrator.workflow import Workflow
+    from orchestrator.conductor.conductor import Conductor
+    from orchestrator.domain.agent import Agent, Job, Report
+    from orchestrator.domain.workflow import Workflow
+    from orchestrator.gates.checks import check
+    from orchestrator.tickets.board import Board
+    from orchestrator.tickets.ticket import Ticket
 
 __all__ = ["Agent", "Board", "Conductor", "Job", "Report", "Ticket", "Workflow", "check"]
 
 _HOMES = {
-    "Agent": "agent",
-    "Job": "agent",
-    "Report": "agent",
-    "Board": "board",
-    "check": "checks",
-    "Conductor": "conductor",
-    "Ticket": "ticket",
-    "Workflow": "workflow",
+    "Agent": "domain.agent",
+    "Job": "domain.agent",
+    "Report": "domain.agent",
+    "Board": "tickets.board",
+    "check": "gates.checks",
+    "Conductor": "conductor.conductor",
+    "Ticket": "tickets.ticket",
+    "Workflow": "domain.workflow",
 }
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.board import Board
-from orchestrator.conductor import ADOPTED, Conductor
+from orchestrator.conductor.conductor import ADOPTED, Conductor
+from orchestrator.domain.record import Flow, from_mapping
+from orchestrator.domain.states import FolderRole
+from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError, TicketError
-from orchestrator.family import Family
-from orchestrator.flow import Flow, from_mapping
-from orchestrator.frontmatter import Document
-from orchestrator.locate import SHIPPED
-from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket
-from orchestrator.workflow import Workflow
+from orchestrator.family.family import Family
+from orchestrator.family.workflow_discovery import SHIPPED
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.ticket import Ticket
 
 #: with these the block is not understood in full, and nothing is written into it
 _UNREADABLE = {

@@ -46,7 +46,7 @@ def one_line(text: str) -> str:
 
 def scalar(text: str) -> str:
     """Text as one line of YAML, in quotes only where it needs them."""
-    from orchestrator.block import is_plain
+    from orchestrator.markdown.frontmatter_parser import is_plain
 
     flat = one_line(text)
     return flat if is_plain(flat) else json.dumps(flat, ensure_ascii=False)

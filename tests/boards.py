@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.agent import Agent, Artifact, Job, Outcome, Report
-from orchestrator.board import Board
-from orchestrator.case import Progress
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import Settings
-from orchestrator.files import sha256_file
+from orchestrator.domain.agent import Agent, Artifact, Job, Outcome, Report
+from orchestrator.family.session import Progress
+from orchestrator.storage.atomic import sha256_file
+from orchestrator.tickets.board import Board
 
 TICKET = """\
 ---

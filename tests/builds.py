@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from agents.build.site import Site
-from orchestrator.agent import Job, MemberInfo
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, Services, load_checks
-from orchestrator.reader import read_workflow_text
-from orchestrator.workflow import Workflow
+from orchestrate_agents.codegen.site import Site
+from orchestrator.domain.agent import Job, MemberInfo
+from orchestrator.domain.workflow import Workflow
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 FIXTURES = Path(__file__).parent / "fixtures" / "builder"
 WORKFLOW = FIXTURES / "heart-registry.md"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, Services, load_checks
-from orchestrator.reader import read_workflow_text
-from orchestrator.workflow import Workflow
+from orchestrator.domain.workflow import Workflow
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 BINDER = Binder(load_checks(None))
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from backend.synthetic.agents.sources import Filter, Op, Query, Record
-from backend.synthetic.config import REGIONS
+from src.ml.agents.sources import Filter, Op, Query, Record
+from src.ml.synthetic.config import REGIONS
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

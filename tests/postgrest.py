@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.reststandin import RestStandIn
-from backend.targets import EmbeddedTarget, SupabaseTarget
+from orchestrate_backend.fake_postgrest.server import RestStandIn
+from orchestrate_backend.targets.choose import EmbeddedTarget, SupabaseTarget
 
 SECRET = "a secret of the tests, and of nothing else"
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import agents.checks  # noqa: F401 - registers the checks
-from agents.analyst import Analyst
-from orchestrator.agent import Job, MemberInfo, Report
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Phase, Result, load_checks
-from orchestrator.reader import read_workflow_text
+import orchestrate_agents.checks  # noqa: F401 - registers the checks
+from orchestrate_agents.analyst import Analyst
+from orchestrator.domain.agent import Job, MemberInfo, Report
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Phase, Result, load_checks
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 CSV = "data/lamp_trials_seed.csv"
 SOURCES = "data/lamp_trials_seed.sources.jsonl"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.reader import read_workflow_text
-from orchestrator.workflow import Deliverable, Stage
+from orchestrator.domain.workflow import Deliverable, Stage
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 
 def text_of(*stages: str, head: str = "") -> str:

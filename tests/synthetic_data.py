@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from backend.synthetic.config import COLUMN_RENAMES
-from backend.synthetic.generators import (
+from src.ml.synthetic.config import COLUMN_RENAMES
+from src.ml.synthetic.generators import (
     BusinessMetricsGenerator,
     FeatureStoreSeeder,
     FeatureValueGenerator,

@@ -88,7 +88,7 @@ class Desk(Hands):
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """A query on the workspace's own server."""
-        from backend.targets import choose_target
+        from orchestrate_backend.targets.choose import choose_target
 
         target = choose_target("embedded", {}, self.root)
         try:

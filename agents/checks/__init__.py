@@ -1,22 +1,26 @@
-from agents.checks import commands as commands
-from agents.checks import counts as counts
-from agents.checks import csv as csv
-from agents.checks import csv_sources as csv_sources
-from agents.checks import exports as exports
-from agents.checks import files as files
-from agents.checks import frames as frames
-from agents.checks import handled as handled
-from agents.checks import hook_query as hook_query
-from agents.checks import hook_states as hook_states
-from agents.checks import http as http
-from agents.checks import loads as loads
-from agents.checks import privacy as privacy
-from agents.checks import python as python
-from agents.checks import single_files as single_files
-from agents.checks import sql as sql
-from agents.checks import sql_same as sql_same
-from agents.checks import target_rows as target_rows
-from agents.checks import tickets as tickets
-from agents.checks import typescript as typescript
-from agents.checks import typescript_names as typescript_names
-from agents.checks import unit_tests as unit_tests
+"""The built-in checks: importing this package registers them."""
+
+import orchestrate_agents.checks.commands
+import orchestrate_agents.checks.data.citations
+import orchestrate_agents.checks.data.counts
+import orchestrate_agents.checks.data.csv
+import orchestrate_agents.checks.data.dataframes
+import orchestrate_agents.checks.data.load_scripts
+import orchestrate_agents.checks.data.privacy
+import orchestrate_agents.checks.data.target_rows
+import orchestrate_agents.checks.error_handling
+import orchestrate_agents.checks.files
+import orchestrate_agents.checks.http
+import orchestrate_agents.checks.programs
+import orchestrate_agents.checks.python.behaviour
+import orchestrate_agents.checks.python.exports
+import orchestrate_agents.checks.python.unit_tests
+import orchestrate_agents.checks.sql.access
+import orchestrate_agents.checks.sql.equivalence
+import orchestrate_agents.checks.sql.migration
+import orchestrate_agents.checks.sql.schema
+import orchestrate_agents.checks.tickets
+import orchestrate_agents.checks.typescript.compiler
+import orchestrate_agents.checks.typescript.exports
+import orchestrate_agents.checks.typescript.query
+import orchestrate_agents.checks.typescript.states

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.build.spec import Spec, stage_specs, ticket_specs
-from orchestrator.checks import TYPES, Context, Result, failed, parameter_type
+from orchestrate_agents.codegen.spec import Spec, stage_specs, ticket_specs
 from orchestrator.errors import OrchestrateError
+from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
 
 _NUMBERS = TYPES["int"][0]
 _QUANTIFIER = rf"(?:(?:both|all|the|each|every|any|new|of|{_NUMBERS})\s+)*"

@@ -11,11 +11,19 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from agents.checks.code_subjects import delivered
-from agents.checks.typescript import SUFFIXES, compiles
-from agents.runs import run
-from orchestrator.checks import Context, Result, check, failed, parameter_type, proven, unproven
+from orchestrate_agents.checks.code_subjects import delivered
+from orchestrate_agents.checks.typescript.compiler import SUFFIXES, compiles
+from orchestrate_agents.sandbox.runs import run
 from orchestrator.config import ChecksSettings
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
 
 # several words, or one that is neither a path nor a file
 parameter_type("command", r"`(?:[^`\s]+\s[^`]*|[\w+-]+)`", lambda text: text.strip("` "))

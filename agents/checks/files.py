@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from agents.checks.data_subjects import delivered_paths
-from agents.checks.secrets import secrets_in
-from orchestrator.checks import (
+from orchestrate_agents.checks.data.subjects import delivered_paths
+from orchestrate_agents.checks.secrets import secrets_in
+from orchestrator.gates.checks import (
     Context,
     Result,
     check,

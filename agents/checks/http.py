@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents.checks.data_subjects import Amount
-from agents.checks.exports import module_name
-from agents.checks.probes import probed
-from agents.effect_runner import VARIABLES
-from orchestrator.checks import (
+from orchestrate_agents.checks.data.subjects import Amount
+from orchestrate_agents.checks.python.exports import module_name
+from orchestrate_agents.checks.python.probes import probed
+from orchestrate_agents.effect_runner import VARIABLES
+from orchestrator.domain.workflow import Workflow
+from orchestrator.gates.checks import (
     Context,
     Phase,
     Result,
@@ -30,7 +31,6 @@ from orchestrator.checks import (
     proven,
     unproven,
 )
-from orchestrator.workflow import Workflow
 
 
 @dataclass(frozen=True)

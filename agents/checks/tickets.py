@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from agents.datatable import vocabulary
-from orchestrator.agent import MemberInfo
-from orchestrator.board import normal_status
-from orchestrator.checks import (
+from orchestrate_agents.seed_data.table_schema import vocabulary
+from orchestrator.domain.agent import MemberInfo
+from orchestrator.gates.checks import (
     Context,
     Phase,
     Result,
@@ -17,9 +16,10 @@ from orchestrator.checks import (
     parameter_type,
     proven,
 )
-from orchestrator.frontmatter import Document
-from orchestrator.markdown import heading, outside_code
-from orchestrator.ticket import OWNER_KEYS, id_from_name
+from orchestrator.markdown.body import heading, outside_code
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.board import normal_status
+from orchestrator.tickets.ticket import OWNER_KEYS, id_from_name
 
 #: a sentence's rest that cannot swallow the next claim
 parameter_type("act", r"(?:(?!\.\s|;|\s[—–]\s).)+", str.strip)

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.checks.subjects import specification_of
-from agents.review.migration import migrations
-from agents.sql.foundation import foundation
-from agents.sql.matrix import VERBS, Access
-from agents.sql.prove import Proof, prove
-from backend.supabase_setup import API_ROLES
-from orchestrator.checks import Context
+from orchestrate_agents.checks.sql.subjects import specification_of
+from orchestrate_agents.review.migration import migrations
+from orchestrate_agents.sql.access_matrix import VERBS, Access
+from orchestrate_agents.sql.foundation import foundation
+from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.errors import OrchestrateError
-from orchestrator.files import sha256_file
-from orchestrator.panels import Cell, Grid, Panel, Tone
+from orchestrator.gates.checks import Context
+from orchestrator.review.panels import Cell, Grid, Panel, Tone
+from orchestrator.storage.atomic import sha256_file
 
 #: table → role → verb → what a probe showed
 Matrix = Mapping[str, Mapping[str, Mapping[str, str]]]

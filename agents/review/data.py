@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.checks.data_subjects import known_tables
-from agents.datatable import table_for
-from agents.review.imports import select_rows
-from agents.sheet import Sheet, read_sheet
-from agents.sql.parse import Table
-from orchestrator.checks import Context
+from orchestrate_agents.checks.data.subjects import known_tables
+from orchestrate_agents.review.imports import select_rows
+from orchestrate_agents.seed_data.csv_file import Sheet, read_sheet
+from orchestrate_agents.seed_data.table_schema import table_for
+from orchestrate_agents.sql.parse import Table
+from orchestrator.gates.checks import Context
 
 #: rows read for figures and pictures
 _MOST_ROWS = 20_000
@@ -113,8 +113,8 @@ def _stored(context: Context, tables: Sequence[Table]) -> dict[str, Rows]:
     target = context.settings.get("database", {}).get("target", "embedded")
     if target != "embedded" or not _is_set_up(context.root):
         return {}
-    from backend.errors import BackendError
-    from backend.targets import EmbeddedTarget
+    from orchestrate_backend.errors import BackendError
+    from orchestrate_backend.targets.choose import EmbeddedTarget
 
     embedded = EmbeddedTarget(context.root)
     try:
@@ -131,7 +131,7 @@ def _is_set_up(root: Path) -> bool:
 
 def _read(target: Any, table: Table) -> Rows | None:
     """The table's rows, None where it does not exist."""
-    from backend.errors import TargetError
+    from orchestrate_backend.errors import TargetError
 
     try:
         rows = target.query_readonly(f"SELECT * FROM {_name(table)} LIMIT {_MOST_ROWS}")  # noqa: S608

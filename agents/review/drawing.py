@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 
-from agents.review.shapes import Bars, Forest, Point
+from orchestrate_agents.review.shapes import Bars, Forest, Point
 
 #: stand-in colour → property of the page
 _INK, _QUIET, _LINE, _PAPER, _UNKNOWN = "#fe0001", "#fe0002", "#fe0003", "#fe0004", "#fe0005"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from agents.review import drawing
-from agents.review.data import Dataset, datasets
-from agents.review.shapes import Bars, Forest, bars_of, forest_of
-from orchestrator.checks import Context
-from orchestrator.panels import Cell, Chart, Grid, Panel, Tone
+from orchestrate_agents.review import drawing
+from orchestrate_agents.review.data import Dataset, datasets
+from orchestrate_agents.review.shapes import Bars, Forest, bars_of, forest_of
+from orchestrator.gates.checks import Context
+from orchestrator.review.panels import Cell, Chart, Grid, Panel, Tone
 
 
 def _label(table: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.syntax import parsed
+from orchestrate_agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
-from orchestrator.files import inside
+from orchestrator.storage.atomic import inside
 
 _MAX_BYTES = 2_000_000
 
@@ -26,9 +26,9 @@ class Selected:
 
 def select_rows(root: Path, script: str) -> Selected | None:
     """The rows of a script that declares a `TrialSpec`; None for other scripts."""
-    from backend.errors import BackendError
-    from backend.trial_sources import find_snapshot, load_trials
-    from backend.trials import Selector, TrialSpec
+    from orchestrate_backend.errors import BackendError
+    from orchestrate_backend.trials.sources import find_snapshot, load_trials
+    from orchestrate_backend.trials.trials import Selector, TrialSpec
 
     arguments = declared(root, script)
     if arguments is None:
@@ -72,7 +72,7 @@ def _called(call: ast.Call) -> str:
 
 def _value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
     """A literal, a name of one, or the known phrases of one. Raises ValueError, KeyError."""
-    from backend.terms import with_known_phrases
+    from orchestrate_backend.trials.terms import with_known_phrases
 
     if isinstance(node, ast.Name):
         return ast.literal_eval(names[node.id])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agents.checks.subjects import specification_of
-from agents.sql.parse import Migration, SqlError, parse_migration
-from agents.sql.series import read_sql
-from orchestrator.checks import Context
+from orchestrate_agents.checks.sql.subjects import specification_of
+from orchestrate_agents.sql.migration_series import read_sql
+from orchestrate_agents.sql.parse import Migration, SqlError, parse_migration
 from orchestrator.errors import OrchestrateError
-from orchestrator.panels import Panel, Source
+from orchestrator.gates.checks import Context
+from orchestrator.review.panels import Panel, Source
 
 
 def migrations(context: Context, paths: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.datatable import is_sample_size, kind_of, words
-from agents.sql.keys import natural_key
-from agents.sql.parse import Column, Table
+from orchestrate_agents.seed_data.table_schema import is_sample_size, kind_of, words
+from orchestrate_agents.sql.natural_key import natural_key
+from orchestrate_agents.sql.parse import Column, Table
 
 Row = Mapping[str, Any]
 

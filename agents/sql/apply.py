@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.sql.catalogue import Relation
-from agents.sql.parse import Migration, Statement, line_at
-from agents.sql.scratch import Database
+from orchestrate_agents.sql.catalog import Relation
+from orchestrate_agents.sql.parse import Migration, Statement, line_at
+from orchestrate_agents.sql.scratch import Database
 
 #: the longest that one run of a migration may take, whatever it sets itself
 _WATCHDOG_SECONDS = 20.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agents.sql.catalogue import RealIndex, Relation
-from agents.sql.prove import Proof
+from orchestrate_agents.sql.catalog import RealIndex, Relation
+from orchestrate_agents.sql.prove import Proof
 
 _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check", "x": "exclusion"}
 

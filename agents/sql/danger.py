@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agents.sql.made import Made, made_by
-from agents.sql.parse import SqlError, tokens, walk
-from agents.sql.pieces import UNKNOWN, Piece, pieces
+from orchestrate_agents.sql.created_objects import Made, made_by
+from orchestrate_agents.sql.parse import SqlError, tokens, walk
+from orchestrate_agents.sql.pieces import UNKNOWN, Piece, pieces
 
 
 class Harm(StrEnum):

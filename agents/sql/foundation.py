@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from agents.sql.series import earlier, read_sql
-from orchestrator.files import inside
-from orchestrator.workflow import Workflow
+from orchestrate_agents.sql.migration_series import earlier, read_sql
+from orchestrator.domain.workflow import Workflow
+from orchestrator.storage.atomic import inside
 
 _ON_TOP = re.compile(r"\bon top of\s+(?:the\s+)?(?:(?:older|old|earlier)\s+)?`([\w./@+-]+\.sql)`")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agents.sql.parse import Migration, parse_migration, relation_name, tokens, walk
+from orchestrate_agents.sql.parse import Migration, parse_migration, relation_name, tokens, walk
 
 _NUMBERED = re.compile(r"(?i)\b(migration\s*(?:no\.?|nr\.?|number|#)?\s*)(\d+)")
 NEEDS_LABEL = "Base schema:"

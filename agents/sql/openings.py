@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from agents.sql.catalogue import RealPolicy, Relation
-from agents.sql.parse import expression, walk
-from agents.sql.rows import asks_the_clock
+from orchestrate_agents.sql.catalog import RealPolicy, Relation
+from orchestrate_agents.sql.parse import expression, walk
+from orchestrate_agents.sql.probe_rows import asks_the_clock
 
 # fmt: off
 #: functions whose result follows from their arguments or the clock, never from who asks

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agents.sql.parse import SqlError, Statement, expression, line_at, parse_migration, tokens, walk
+from orchestrate_agents.sql.parse import (
+    SqlError,
+    Statement,
+    expression,
+    line_at,
+    parse_migration,
+    tokens,
+    walk,
+)
 
 #: stands in a string that is executed for what only the run knows
 UNKNOWN = "only_the_run_knows"

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.sql.apply import Failure, apply
-from agents.sql.catalogue import (
+from orchestrate_agents.sql.access_matrix import Cell, Planted, plant, probe
+from orchestrate_agents.sql.apply import Failure, apply
+from orchestrate_agents.sql.catalog import (
     Borrowed,
     Relation,
     Snapshot,
@@ -18,14 +19,13 @@ from agents.sql.catalogue import (
     relations,
     snapshot,
 )
-from agents.sql.lint import Lint, lint
-from agents.sql.matrix import Cell, Planted, plant, probe
-from agents.sql.parse import Migration, SqlError, Table, parse_migration
-from agents.sql.rows import quoted
-from agents.sql.scratch import Database, scratch
-from agents.sql.standing import Standing, overwritten
-from backend.supabase_setup import API_ROLES
-from orchestrator.checks import Services
+from orchestrate_agents.sql.existing_schema import Standing, overwritten
+from orchestrate_agents.sql.lint import Lint, lint
+from orchestrate_agents.sql.parse import Migration, SqlError, Table, parse_migration
+from orchestrate_agents.sql.probe_rows import quoted
+from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_backend.targets.supabase_setup import API_ROLES
+from orchestrator.gates.checks import Services
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.embedded import EmbeddedServer, scratch_folder
-from backend.supabase_setup import AUTHENTICATOR, OWNER, as_user, set_up, setup_sql
-from orchestrator.checks import Services
+from orchestrate_backend.targets.embedded import EmbeddedServer, scratch_folder
+from orchestrate_backend.targets.supabase_setup import (
+    AUTHENTICATOR,
+    OWNER,
+    as_user,
+    set_up,
+    setup_sql,
+)
+from orchestrator.gates.checks import Services
 
 _WATCH = Path(__file__).with_name("watch.sql")
 _LIMITS = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agents.sql.parse import parse_migration, printed, tokens
+from orchestrate_agents.sql.parse import parse_migration, printed, tokens
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.sql.header import Header, with_header
-from agents.sql.keys import has_natural_key, natural_key, needs_nulls_not_distinct
-from agents.sql.parse import Migration, Statement, Table, parse_migration
-from agents.sql.statements import EDITORS, Edit, sql_literal, sql_name, tag_for
+from orchestrate_agents.sql.header import Header, with_header
+from orchestrate_agents.sql.natural_key import (
+    has_natural_key,
+    natural_key,
+    needs_nulls_not_distinct,
+)
+from orchestrate_agents.sql.parse import Migration, Statement, Table, parse_migration
+from orchestrate_agents.sql.statements import EDITORS, Edit, sql_literal, sql_name, tag_for
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def make_rerunnable(sql: str, *, header: Header, seeded: Iterable[str] = ()) -> 
     """The specification's SQL as a migration that may run twice. Raises SqlError.
 
     `seeded` names the tables that a seed upserts into: each gets a natural unique key
-    (`agents.sql.keys`) unless it has one.
+    (`orchestrate_agents.sql.natural_key`) unless it has one.
     """
     sql = sql.strip("\n") + "\n"
     migration = parse_migration(sql)

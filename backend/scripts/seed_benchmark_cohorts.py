@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from backend.seeding import CsvSeed, run_seed
+from orchestrate_backend.seeding import CsvSeed, run_seed
 
 SEED = CsvSeed(
     table="benchmark_cohorts",

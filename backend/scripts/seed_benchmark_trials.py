@@ -3,22 +3,16 @@
     python backend/scripts/seed_benchmark_trials.py [--offline | --from FILE] [--dry-run]
 
 Records come from ClinicalTrials.gov (API v2), which the U.S. National Library of Medicine
-provides. See `--help`, and `backend/trials.py` for how partial dates and the like are stored.
+provides. See `--help`, and `backend/trials/trials.py` for how partial dates are stored.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-_TREE = Path(__file__).resolve().parents[2]
-if (_TREE / "backend" / "trial_seeding.py").is_file():
-    # a frozen copy of the tree runs its own library, not the installed one
-    sys.path.insert(0, str(_TREE))
-
-from backend.terms import with_known_phrases  # noqa: E402
-from backend.trial_seeding import trials_main  # noqa: E402
-from backend.trials import TrialSpec  # noqa: E402
+from orchestrate_backend.trials.seeding import trials_main
+from orchestrate_backend.trials.terms import with_known_phrases
+from orchestrate_backend.trials.trials import TrialSpec
 
 TABLE = "benchmark_trials"
 #: column → fact of a trial

@@ -11,7 +11,7 @@ from orchestrator.cli.session import AsJson, Session, TicketId, session
 from orchestrator.cli.text import one_line, paint, say, say_json
 
 if TYPE_CHECKING:
-    from orchestrator.conductor import Conductor, RunOutcome
+    from orchestrator.conductor.conductor import Conductor, RunOutcome
 
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Words for the record.")]
 

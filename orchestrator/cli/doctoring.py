@@ -15,8 +15,8 @@ from orchestrator.cli.text import counted, one_line, paint, say, say_json, termi
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.doctor import Examined, Finding
-    from orchestrator.mending import Done, Plan
+    from orchestrator.doctor.fix_runner import Done, Plan
+    from orchestrator.doctor.runner import Examined, Finding
 
 #: so many places of one code are shown for a whole board
 _SHOWN = 8
@@ -48,19 +48,19 @@ def doctor(
 
     Exit code 1 if something is found that is not harmless; docs/doctor.md lists every code.
     """
-    from orchestrator import mending
-    from orchestrator.doctor import remember
+    from orchestrator.doctor import fix_runner
+    from orchestrator.doctor.runner import remember
 
     here = session(context)
     _require_codes(chosen or ())
     found = _examined(here, id)
-    wanted, done = mending.Plan(), mending.Done()
+    wanted, done = fix_runner.Plan(), fix_runner.Done()
     if fix or dry_run or chosen:
-        wanted = mending.plan(here.board, found, chosen or ())
+        wanted = fix_runner.plan(here.board, found, chosen or ())
         if not as_json:
             _say_diff(wanted)
     if fix and not dry_run:
-        done = mending.carry_out(here.board, found, wanted, commit=not no_commit)
+        done = fix_runner.carry_out(here.board, found, wanted, commit=not no_commit)
         found = _after(here, id, found, done)
     if id is None and not dry_run:
         remember(here.board, found)
@@ -69,7 +69,7 @@ def doctor(
 
 
 def _require_codes(codes: Sequence[str]) -> None:
-    from orchestrator.codes import CODES, Surety
+    from orchestrator.doctor.rules import CODES, Surety
 
     known = [code for code, malady in CODES.items() if malady.surety is not Surety.NONE]
     for code in codes:
@@ -80,7 +80,7 @@ def _require_codes(codes: Sequence[str]) -> None:
 
 
 def _examined(here: Session, id: str | None) -> Examined:
-    from orchestrator.doctor import examine
+    from orchestrator.doctor.runner import examine
 
     found = examine(here.board, here.settings)
     if id is None:
@@ -160,7 +160,7 @@ def _say_left(left: Mapping[str, str]) -> None:
 
 
 def _say_group(code: str, group: Sequence[Finding], all_of_it: bool) -> None:
-    from orchestrator.codes import malady
+    from orchestrator.doctor.rules import malady
 
     style = "dim" if group[0].note else "bold"
     say(f"{paint(code, style)}  {len(group)}  {malady(code).meaning}")

@@ -11,9 +11,9 @@ from orchestrator.cli.session import AsJson, TicketId, session
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
 
 if TYPE_CHECKING:
-    from orchestrator.binding import Binding
-    from orchestrator.checks import Check
-    from orchestrator.gate import Receipt
+    from orchestrator.gates.binding import Binding
+    from orchestrator.gates.checks import Check
+    from orchestrator.gates.receipts import Receipt
 
 
 def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
@@ -23,7 +23,7 @@ def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from orchestrator.checks import load_checks
+    from orchestrator.gates.checks import load_checks
 
     found = sorted(load_checks(session(context).root), key=lambda c: c.name)
     if as_json:
@@ -61,7 +61,7 @@ def try_statement(
 
     Exit code 0 if it is proven, 1 if not.
     """
-    from orchestrator.checks import Verdict
+    from orchestrator.gates.checks import Verdict
 
     receipt, bindings = session(context).conductor().try_statement(statement, ticket)
     if as_json:

@@ -14,9 +14,9 @@ from orchestrator.cli.text import is_terminal, mark, one_line, paint, say, say_j
 from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
-    from orchestrator.conductor import Conductor
-    from orchestrator.ticket import Ticket
-    from orchestrator.verify import Verified
+    from orchestrator.conductor.conductor import Conductor
+    from orchestrator.conductor.verify import Verified
+    from orchestrator.tickets.ticket import Ticket
 
 _TITLE = 70
 

@@ -14,8 +14,8 @@ from orchestrator.cli.text import mark, one_line, paint, say, say_json
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.panels import Cell, Grid, Panel, Source
-    from orchestrator.review import Review, Shown
+    from orchestrator.review.model import Review, Shown
+    from orchestrator.review.panels import Cell, Grid, Panel, Source
 
 _WIDTH = 80
 _TONES = {"good": "green", "bad": "red", "doubt": "yellow", "quiet": "dim", "plain": ""}
@@ -36,7 +36,7 @@ def review(
 
     Reads only: nothing is moved or answered.
     """
-    from orchestrator.review import review as gathered
+    from orchestrator.review.model import review as gathered
 
     here = session(context)
     found = gathered(here.board, here.settings, id)
@@ -51,8 +51,8 @@ def review(
 
 def _write(review: Review, file: Path) -> None:
     """Write the page; another kind of file is not overwritten."""
-    from orchestrator.files import create, replace
-    from orchestrator.review_page import page
+    from orchestrator.review.html import page
+    from orchestrator.storage.atomic import create, replace
 
     if file.suffix.lower() not in (".html", ".htm"):
         raise UsageError("a page is an .html file", path=file, hint="--html review.html")
@@ -140,7 +140,7 @@ def _wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") -> Non
 
 
 def _panel(panel: Panel, full: bool) -> None:
-    from orchestrator.panels import Chart, Grid
+    from orchestrator.review.panels import Chart, Grid
 
     say()
     say(paint(one_line(panel.title), "bold"))
@@ -194,7 +194,7 @@ def _padded(text: str, width: int, right: bool) -> str:
 
 
 def _source(source: Source, full: bool) -> None:
-    from orchestrator.review_page import diff
+    from orchestrator.review.html import diff
 
     lines = source.text.splitlines()
     if full:

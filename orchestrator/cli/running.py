@@ -12,7 +12,7 @@ from orchestrator.cli.standing import say_next, say_question
 from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
 
 if TYPE_CHECKING:
-    from orchestrator.conductor import Progress
+    from orchestrator.conductor.conductor import Progress
 
 #: event → its sign and colour; other events are dim
 _SIGNS = {

@@ -13,9 +13,9 @@ import typer
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.board import Board
-    from orchestrator.conductor import Conductor, Progress
+    from orchestrator.conductor.conductor import Conductor, Progress
     from orchestrator.config import Settings
+    from orchestrator.tickets.board import Board
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g. WO-231.")]
@@ -58,7 +58,7 @@ class Session:
             raise UsageError(
                 "there is no board here", path=folder, code="no-board", hint="orchestrate init"
             )
-        from orchestrator.board import Board
+        from orchestrator.tickets.board import Board
 
         return Board(self.root)
 
@@ -70,7 +70,7 @@ class Session:
 
     def conductor(self, on_event: Callable[[Progress], None] | None = None) -> Conductor:
         """A conductor of the board."""
-        from orchestrator.conductor import Conductor
+        from orchestrator.conductor.conductor import Conductor
 
         return Conductor(self.board, settings=self.settings, on_event=on_event)
 

@@ -31,7 +31,7 @@ def say_status(status: Mapping[str, Any]) -> None:
 
 def say_next(status: Mapping[str, Any]) -> None:
     """What goes on with a family that only a person can bring on, where no question is open."""
-    from orchestrator.flow import State
+    from orchestrator.domain.record import State
 
     ways = {
         State.HELD: f"orchestrate resume {status['id']}",

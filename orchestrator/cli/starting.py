@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import files
 from orchestrator.cli.session import AsJson, Session, session
 from orchestrator.cli.text import clean, one_line, say, say_json
+from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
-from orchestrator.states import FolderRole
+from orchestrator.storage import atomic
 from orchestrator.templating import render
 
 if TYPE_CHECKING:
-    from orchestrator.board import Board
+    from orchestrator.tickets.board import Board
 
 _FOLDERS = (
     FolderRole.INBOX,
@@ -84,7 +84,7 @@ def new(
     remote puts letters of its own before its numbers, WO-KDRT7, unless it is the home that
     `_WORK_ORDERS/.home` names: so two clones that are offline never give out the same id.
     """
-    from orchestrator.locate import named_workflow
+    from orchestrator.family.workflow_discovery import named_workflow
 
     here = session(context)
     if workflow:
@@ -109,14 +109,14 @@ def new(
 
 def _inside(root: Path, path: str) -> str:
     """A path as a ticket names it. Raises UnsafePathError if it leaves the workspace."""
-    return files.inside(root, path).relative_to(root).as_posix()
+    return atomic.inside(root, path).relative_to(root).as_posix()
 
 
 def _lay_ticket(
     here: Session, *, title: str, parent: str = "", **fields: str | Sequence[str]
 ) -> dict[str, Any]:
     """Write the ticket while its id is locked; returns id, path, parent, depends_on, files."""
-    from orchestrator.ids import allocation
+    from orchestrator.tickets.ids import allocation
 
     title = clean(one_line(title))
     if not title:
@@ -128,7 +128,7 @@ def _lay_ticket(
         id = ids.child(parent) if parent else ids.new()
         path = board.path / folder / f"{id}_{_slug(title)}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.create(path, _text(id, title, folder, told).encode("utf-8"))
+        atomic.create(path, _text(id, title, folder, told).encode("utf-8"))
     kept = {key: told[key] for key in ("parent", "depends_on", "files")}
     return {"id": id, "path": path.relative_to(here.root).as_posix(), **kept}
 
@@ -168,7 +168,7 @@ def init(
         raise UsageError("there is no such folder", path=root, code="no-such-folder")
     _lay(root, FILE, lambda: render(f"{FILE}.j2", commit=_ask(root, commit)))
     here = Session(root)
-    files.inside(root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
+    atomic.inside(root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
     _lay_folders(here.board)
     _lay(root, "workflows/work-order.md", _work_order)
     _lay(root, ".orchestrate/.gitignore", lambda: "*\n")
@@ -187,7 +187,7 @@ def init(
 
 def _claim(board: Board) -> None:
     """Give this clone the plain numbers, where no other has them."""
-    from orchestrator.ids import HOME, claim
+    from orchestrator.tickets.ids import HOME, claim
 
     if claim(board):
         say(f"made {(board.path / HOME).relative_to(board.root)}")
@@ -202,12 +202,12 @@ def _ask(root: Path, commit: bool | None) -> bool:
 
 def _lay(root: Path, name: str, text: Callable[[], str]) -> None:
     """Create a file, or say that the one that is there is kept."""
-    path = files.inside(root, name)
+    path = atomic.inside(root, name)
     if path.exists():
         say(f"kept {name}")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.create(path, text().encode("utf-8"))
+    atomic.create(path, text().encode("utf-8"))
     say(f"made {name}")
 
 
@@ -222,6 +222,6 @@ def _lay_folders(board: Board) -> None:
 
 
 def _work_order() -> str:
-    from orchestrator.locate import DEFAULT, SHIPPED
+    from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
 
     return (SHIPPED / DEFAULT).read_text(encoding="utf-8")

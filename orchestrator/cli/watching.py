@@ -17,7 +17,7 @@ from orchestrator.cli.session import AsJson, session
 from orchestrator.cli.text import one_line, paint, say, say_json
 
 if TYPE_CHECKING:
-    from orchestrator.daemon import Told
+    from orchestrator.daemon.daemon import Told
 
 _LOCK = threading.Lock()
 
@@ -41,8 +41,8 @@ def watch(
     Answer by editing a ticket's status; the daemon takes it from there. It never touches a ticket
     that is not conducted (`run` or `adopt` begin). One daemon per board; SIGTERM ends it.
     """
-    from orchestrator.daemon import Daemon, Told
-    from orchestrator.notify import Notifier
+    from orchestrator.daemon.daemon import Daemon, Told
+    from orchestrator.daemon.notifications import Notifier
 
     here = session(context)
     tell = _tell_json if as_json else _tell

@@ -13,8 +13,8 @@ from orchestrator.cli.session import AsJson, Session, session
 from orchestrator.cli.text import one_line, paint, say, say_json
 
 if TYPE_CHECKING:
-    from orchestrator.doubts import Doubt
-    from orchestrator.workflow import Stage, Workflow
+    from orchestrator.domain.workflow import Stage, Workflow
+    from orchestrator.workflow_lint.linter import Doubt
 
 #: what a template is read with, as no ticket is at hand
 _EXAMPLE = {"id": "WO-001", "title": "An example", "owner": "BUILDER", "priority": "P2"}
@@ -61,15 +61,15 @@ def show(context: typer.Context, file: File, as_json: AsJson = False) -> None:
 
 
 def _read(here: Session, file: Path) -> Workflow:
-    from orchestrator.reader import read_workflow
+    from orchestrator.workflow_reader.parser import read_workflow
 
     return read_workflow(here.file(file) or file, root=here.root, variables=_EXAMPLE)
 
 
 def _doubts(here: Session, workflow: Workflow) -> list[Doubt]:
-    from orchestrator.board import Folders
-    from orchestrator.doubts import check_workflow
-    from orchestrator.worker import agent_names
+    from orchestrator.agent_process.worker import agent_names
+    from orchestrator.tickets.board import Folders
+    from orchestrator.workflow_lint.linter import check_workflow
 
     agents = {*agent_names(), *here.settings.agents}
     return list(

@@ -92,7 +92,7 @@ class Desk:
 
     def rows(self) -> dict[str, Any]:
         """Every row of the three tables, as text, without the surrogate key and the clock."""
-        from backend.targets import EmbeddedTarget
+        from orchestrate_backend.targets.choose import EmbeddedTarget
 
         target = EmbeddedTarget(self.root)
         try:

@@ -18,8 +18,8 @@ from tests.workspaces import Hands
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = "workflows/synthetic-data-gap-fix.md"
 TICKET = "WO-240_Synthetic_Data_Gap_Fix.md"
-MIGRATION = "migrations/020_add_patient_causal_columns.sql"
-LOADER = "backend/scripts/load_synthetic_data.py"
+MIGRATION = "database/migrations/020_add_patient_causal_columns.sql"
+LOADER = "scripts/load_synthetic_data.py"
 PARTS = (
     "backend",
     "migrations",
@@ -164,14 +164,14 @@ def test_2_the_first_checkpoint_shows_both_files_and_applies_them(desk: Desk) ->
     assert (question["failed"], question["unproven"]) == ([], [])
     assert "on top of" in desk.text("WO-240a")
     section = desk.text("WO-240")
-    assert "1. apply `backend/synthetic/schema.sql`" in section
+    assert "1. apply `database/core/e2i_ml_complete_v3_schema.sql`" in section
     assert f"2. apply `{MIGRATION}`" in section
     assert list(desk.history("effect")) == []
 
 
 @pytest.mark.timeout(600)
 def test_3_what_is_there_is_proven_and_left_as_it_is(desk: Desk) -> None:
-    before = {p: (desk.root / p).read_bytes() for p in (LOADER, "backend/synthetic/datasets.py")}
+    before = {p: (desk.root / p).read_bytes() for p in (LOADER, "src/ml/synthetic/datasets.py")}
     desk.approve()
     assert desk.run()["stage"] == 8
     question = desk.question()
@@ -180,7 +180,7 @@ def test_3_what_is_there_is_proven_and_left_as_it_is(desk: Desk) -> None:
     states = {a["state"] for r in desk.history("report") for a in r["artifacts"]}
     assert states == {"kept"}
     assert [e["title"] for e in desk.history("effect")] == [
-        "apply `backend/synthetic/schema.sql`",
+        "apply `database/core/e2i_ml_complete_v3_schema.sql`",
         f"apply `{MIGRATION}`",
     ]
 
@@ -232,7 +232,7 @@ def test_6_the_family_is_complete_with_everything_proven(desk: Desk) -> None:
 
 
 def test_7_verify_proves_all_of_it_again_but_what_a_changed_schema_breaks(desk: Desk) -> None:
-    schema = desk.root / "backend/synthetic/schema.sql"
+    schema = desk.root / "database/core/e2i_ml_complete_v3_schema.sql"
     text = schema.read_text(encoding="utf-8")
     schema.write_text(text.replace("engagement_score DECIMAL(4,2)", "engagement_score FLOAT"))
     said = desk.orchestrate("verify", "WO-240", code=1)

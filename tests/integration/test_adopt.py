@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from orchestrator import adoption
-from orchestrator.board import Board
 from orchestrator.cli import adopting
 from orchestrator.cli.app import app
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
+from orchestrator.tickets.board import Board
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 WORKFLOW = """# Two

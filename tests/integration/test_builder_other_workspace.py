@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.build.schema import workflow_tables
-from agents.builder import Builder
-from agents.checks.node import CLIENT_LIBRARY, toolchain
-from agents.lab.registry import Registry
-from agents.sql.scratch import Database, Scratch
-from backend.supabase_setup import OWNER, as_user
-from orchestrator.agent import Outcome, Report
-from orchestrator.checks import Services
+from orchestrate_agents.builder import Builder
+from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
+from orchestrate_agents.codegen.schema import workflow_tables
+from orchestrate_agents.sandbox.registry import Registry
+from orchestrate_agents.sql.scratch import Database, Scratch
+from orchestrate_backend.targets.supabase_setup import OWNER, as_user
+from orchestrator.domain.agent import Outcome, Report
+from orchestrator.gates.checks import Services
 from tests.builds import judge, lay_out, workflow
 
 HOURS = "clinic,weekday,opens,closes,share_pct,open_all_year,source_note\n" + "".join(

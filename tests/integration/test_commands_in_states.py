@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agent import Outcome, Report
 from orchestrator.cli.app import app
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
+from orchestrator.domain.agent import Outcome, Report
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.board import Board
-from orchestrator.commits import Committer
-from orchestrator.conductor import Conductor
+from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import GitSettings, Settings
 from orchestrator.errors import BusyError, TicketError
+from orchestrator.git.commits import Committer
+from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import files
-from orchestrator.agent import Artifact, Job, NewTicket, Outcome, Report
+from orchestrator.approvals.request import AnswerRefusedError
 from orchestrator.config import AgentSettings, Settings
+from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
-from orchestrator.questions import AnswerRefusedError
+from orchestrator.storage import atomic
 from tests.boards import TICKET, WORKFLOW, Workspace
 
 
@@ -220,7 +220,7 @@ def test_3_2_a_failed_qa_returns_the_child_whose_statement_failed(work: Workspac
         report = work.builder.write(job, f"attempt {job.attempt}")
         if job.attempt == 1:
             (work.root / "out/second.txt").write_text("", encoding="utf-8")
-            empty = files.sha256_file(work.root / "out/second.txt")
+            empty = atomic.sha256_file(work.root / "out/second.txt")
             item = report.artifacts[0].model_copy(update={"sha256": empty})
             return report.model_copy(update={"artifacts": (item,)})
         return report
@@ -426,7 +426,7 @@ def test_3_4_a_dependency_that_is_not_complete_makes_the_family_wait(tmp_path: P
 
 def test_8_2_one_family_is_advanced_by_one_process_at_a_time(work: Workspace) -> None:
     state = work.root / ".orchestrate/state"
-    with files.family_lock(state, "WO-512"), pytest.raises(BusyError):
+    with atomic.family_lock(state, "WO-512"), pytest.raises(BusyError):
         work.conductor().run("WO-512")
 
 
@@ -463,8 +463,8 @@ def test_5_2_a_command_takes_an_agents_place_and_sees_no_keys(
     command = AgentSettings(command=(sys.executable, str(script)))
     settings = Settings(agents={"SOOP": command})
     agents = {"BUILDER": work.builder, "ANALYST": work.analyst}
-    from orchestrator.board import Board
-    from orchestrator.conductor import Conductor
+    from orchestrator.conductor.conductor import Conductor
+    from orchestrator.tickets.board import Board
 
     outcome = Conductor(Board(work.root), agents=agents, settings=settings).run("WO-512")
     assert outcome.stage == 3
@@ -474,7 +474,7 @@ def test_5_2_a_command_takes_an_agents_place_and_sees_no_keys(
 
 
 def test_5_2_a_command_with_a_slash_is_the_workspaces_own(tmp_path: Path) -> None:
-    from orchestrator.dispatch import Dispatcher
+    from orchestrator.agent_process.dispatcher import Dispatcher
 
     job = Job(
         ticket="WO-1", parent="WO-1", family=(), stage=1, agent="PAINTER",
@@ -515,8 +515,8 @@ def test_5_2_a_broken_command_is_a_failed_attempt(
 
     command = AgentSettings(command=(sys.executable, "-c", source), timeout=1.0)
     settings = Settings(agents={"SOOP": command})
-    from orchestrator.board import Board
-    from orchestrator.conductor import Conductor
+    from orchestrator.conductor.conductor import Conductor
+    from orchestrator.tickets.board import Board
 
     outcome = Conductor(Board(work.root), settings=settings).run("WO-512")
     assert outcome.outcome == "held"
@@ -649,7 +649,7 @@ def test_8_4_a_report_of_what_is_not_there_or_not_ours_has_failed(
     work: Workspace, path: str
 ) -> None:
     (work.root.parent / "outside.txt").write_text("x", encoding="utf-8")
-    sha = files.sha256_file(work.root.parent / "outside.txt")
+    sha = atomic.sha256_file(work.root.parent / "outside.txt")
     item = Artifact(path=path, sha256=sha)
     work.soop.act = lambda job: Report(outcome=Outcome.DONE, artifacts=(item,))
     assert work.conductor().run("WO-512").outcome == "held"
@@ -736,7 +736,7 @@ def test_8_1_no_ticket_is_written_before_its_transition_is_on_the_disk(
         sync(fd)
 
     monkeypatch.setattr(os, "fsync", slow_and_failing)
-    with pytest.raises(files.DiskError):
+    with pytest.raises(atomic.DiskError):
         work.conductor().run("WO-512")
     assert work.file("WO-512").read_bytes() == before
     assert "transition" not in history.read_text(encoding="utf-8")

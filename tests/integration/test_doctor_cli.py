@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import files
-from orchestrator.board import Board
 from orchestrator.cli.app import app
-from orchestrator.conducted import records
 from orchestrator.config import Settings
-from orchestrator.doctor import examine
-from orchestrator.mending import carry_out, plan
+from orchestrator.doctor.family_rules import records
+from orchestrator.doctor.fix_runner import carry_out, plan
+from orchestrator.doctor.runner import examine
+from orchestrator.storage import atomic
+from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -257,7 +257,7 @@ def test_a_ticket_that_vanishes_or_is_held_does_not_stop_the_rest(odd: Path) -> 
     examined = examine(board, Settings())
     wanted = plan(board, examined)
     (odd / "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md").unlink()
-    with files.family_lock(odd / ".orchestrate/state", "WO-903"):
+    with atomic.family_lock(odd / ".orchestrate/state", "WO-903"):
         done = carry_out(board, examined, wanted, commit=False)
     assert set(done.left) == {
         "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md",
@@ -313,7 +313,7 @@ def test_2_1_of_a_conducted_family_only_the_form_is_mended(family: Workspace) ->
 def test_the_familys_lock_is_taken_for_its_members(family: Workspace) -> None:
     child = family.file("WO-512b")
     child.write_bytes(b"\n" + child.read_bytes())
-    with files.family_lock(family.root / ".orchestrate/state", "WO-512"):
+    with atomic.family_lock(family.root / ".orchestrate/state", "WO-512"):
         told = as_json(family.root, "--fix")
     assert list(told["left_alone"]) == [child.relative_to(family.root).as_posix()]
     assert child.read_bytes().startswith(b"\n")

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from backend.embedded import EmbeddedServer
+from orchestrate_backend.targets.embedded import EmbeddedServer
 
 _HOLD = """
 import sys
 from pathlib import Path
-from backend.embedded import running
+from orchestrate_backend.targets.embedded import running
 with running(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -84,7 +84,7 @@ def test_threads_that_come_and_go_leave_it_to_the_last(tmp_path: Path) -> None:
 
 def test_a_server_whose_programs_were_removed_is_ended(tmp_path: Path) -> None:
     """Its virtual environment is gone: it answers, but can load nothing any more."""
-    from backend.embedded import _end_without_programs
+    from orchestrate_backend.targets.embedded import _end_without_programs
 
     data, program = tmp_path / "data", tmp_path / "postgres"
     data.mkdir()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.lab.client import Laboratory, Visit, content, make_schema, trial
-from agents.runs import SparedCopy
-from agents.sql.scratch import scratch
-from orchestrator.checks import Services
+from orchestrate_agents.sandbox.client import Laboratory, Visit, content, make_schema, trial
+from orchestrate_agents.sandbox.runs import SparedCopy
+from orchestrate_agents.sql.scratch import scratch
+from orchestrator.gates.checks import Services
 
 
 @pytest.fixture

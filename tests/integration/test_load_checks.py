@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checks import Result, Services
+from orchestrator.gates.checks import Result, Services
 from tests.claims import check_of, judge, lay
 
 LOADER = """\

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import repository
-from orchestrator.board import Board
 from orchestrator.cli.app import app
 from orchestrator.errors import OrchestrateError
-from orchestrator.ids import HOME, allocation
+from orchestrator.git import repository
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.ids import HOME, allocation
 
 _PERSON = ("-c", "user.name=Someone", "-c", "user.email=someone@example.com")
 _LETTERED = re.compile(r"WO-([A-Z]{4})(\d+)\Z")

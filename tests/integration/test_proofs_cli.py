@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.binding import Binder
-from orchestrator.checks import load_checks
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import load_checks
 from tests.boards import Workspace
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.board import Board
 from orchestrator.config import Settings
-from orchestrator.panels import Cell, Chart, Grid, Panel, Source, Tone
-from orchestrator.review import Review, review
-from orchestrator.review_page import page
+from orchestrator.review.html import page
+from orchestrator.review.model import Review, review
+from orchestrator.review.panels import Cell, Chart, Grid, Panel, Source, Tone
+from orchestrator.tickets.board import Board
 from tests.boards import TICKET, WORKFLOW, Workspace
 
 HOSTILE = """<script>alert(1)</script> & "quotes" ]]> javascript:x"""

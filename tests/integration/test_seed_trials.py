@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from backend.targets import EmbeddedTarget
+from orchestrate_backend.targets.choose import EmbeddedTarget
 from tests.replay import RESET, SERVER_ERROR, replaying, study, throttled
 
 SCRIPT = Path(__file__).resolve().parents[2] / "backend" / "scripts" / "seed_benchmark_trials.py"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from agents.soop import Soop
-from agents.sql.parse import tables_of
-from agents.sql.prove import prove
-from orchestrator.agent import Finding, Job, MemberInfo, Outcome, Report
-from orchestrator.checks import Services
-from orchestrator.files import sha256_file
+from orchestrate_agents.soop import Soop
+from orchestrate_agents.sql.parse import tables_of
+from orchestrate_agents.sql.prove import prove
+from orchestrator.domain.agent import Finding, Job, MemberInfo, Outcome, Report
+from orchestrator.gates.checks import Services
+from orchestrator.storage.atomic import sha256_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SQL = (FIXTURES / "sql" / "library_hours.sql").read_text(encoding="utf-8")

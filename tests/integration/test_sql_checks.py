@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from agents.checks import sql
-from agents.sql.header import Header
-from agents.sql.transform import make_rerunnable
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, Services, Verdict, load_checks
-from orchestrator.workflow import Block, Deliverable, Stage, Workflow
+from orchestrate_agents.checks.sql import migration
+from orchestrate_agents.sql.header import Header
+from orchestrate_agents.sql.transform import make_rerunnable
+from orchestrator.domain.workflow import Block, Deliverable, Stage, Workflow
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 PATH = "db/changes/011_library_hours.sql"
-assert sql
+assert migration
 
 IDEMPOTENT = "The migration is idempotent"
 GUARDED = "Migration 011 uses `CREATE TABLE IF NOT EXISTS` (idempotent)"
@@ -374,13 +374,13 @@ def test_two_possible_migrations_are_not_guessed_between(
     stage = Stage(1, "SOOP", "x", 1, deliverables=named)
     workflow = Workflow(tmp_path / "w.md", "", "", "", (stage,))
     context = Context(root=tmp_path, workflow=workflow, services=services)
-    result = sql.additive(context)
+    result = migration.additive(context)
     assert result.verdict is Verdict.UNPROVEN
     assert "a.sql, b.sql" in result.detail
 
 
 def test_without_any_migration_nothing_is_proven(services: Services, tmp_path: Path) -> None:
-    result = sql.additive(Context(root=tmp_path, services=services))
+    result = migration.additive(Context(root=tmp_path, services=services))
     assert result.verdict is Verdict.UNPROVEN
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.soop import Soop
-from agents.sql.foundation import foundation
-from orchestrator.agent import Job, Outcome
-from orchestrator.checks import Result, Services
-from orchestrator.reader import read_workflow_text
+from orchestrate_agents.soop import Soop
+from orchestrate_agents.sql.foundation import foundation
+from orchestrator.domain.agent import Job, Outcome
+from orchestrator.gates.checks import Result, Services
+from orchestrator.workflow_reader.parser import read_workflow_text
 from tests.claims import check_of, judge, lay
 
 OLD = "CREATE TABLE IF NOT EXISTS branch (id int PRIMARY KEY);\n"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.sql.compare import departures
-from agents.sql.header import Header
-from agents.sql.matrix import VERBS, Access
-from agents.sql.prove import Proof, prove
-from agents.sql.scratch import scratch
-from agents.sql.transform import make_rerunnable
-from backend.supabase_setup import API_ROLES
-from orchestrator.checks import Services
+from orchestrate_agents.sql.access_matrix import VERBS, Access
+from orchestrate_agents.sql.compare import departures
+from orchestrate_agents.sql.header import Header
+from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_agents.sql.scratch import scratch
+from orchestrate_agents.sql.transform import make_rerunnable
+from orchestrate_backend.targets.supabase_setup import API_ROLES
+from orchestrator.gates.checks import Services
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from agents.sql.catalogue import snapshot
-from agents.sql.scratch import Database, scratch
-from backend.supabase_setup import API_ROLES, AUTHENTICATOR, OWNER, set_up
-from orchestrator.checks import Services
+from orchestrate_agents.sql.catalog import snapshot
+from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_backend.targets.supabase_setup import API_ROLES, AUTHENTICATOR, OWNER, set_up
+from orchestrator.gates.checks import Services
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import files, strays
-from orchestrator.agent import Job, Report
+from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import TicketError
-from orchestrator.versions import KEPT, Versions
+from orchestrator.family import stale_writes
+from orchestrator.storage import atomic
+from orchestrator.storage.versions import KEPT, Versions
 from tests.boards import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -175,7 +176,7 @@ def test_only_so_many_versions_are_kept(work: Workspace) -> None:
     versions = Versions(work.root, path.name)
     for n in range(KEPT + 5):
         data = path.read_bytes()
-        files.replace(path, data + f"{n}\n".encode(), data, strays.manner(work.root, path))
+        atomic.replace(path, data + f"{n}\n".encode(), data, stale_writes.manner(work.root, path))
     versions.trim()
     assert len(list(versions.earlier())) == KEPT
     # and the two of what was written last

@@ -13,10 +13,10 @@ from typing import Any
 import jwt
 import pytest
 
-from backend.errors import BackendError
-from backend.rest_query import RestError
-from backend.reststandin import RestStandIn, verify_token
-from backend.targets import SupabaseTarget, TargetError, Written
+from orchestrate_backend.errors import BackendError
+from orchestrate_backend.fake_postgrest.query import RestError
+from orchestrate_backend.fake_postgrest.server import RestStandIn, verify_token
+from orchestrate_backend.targets.choose import SupabaseTarget, TargetError, Written
 from tests.postgrest import SECRET, STATIONS, Project, running_project
 
 KEY = ("region", "code")
@@ -83,7 +83,7 @@ def test_only_the_service_role_writes(project: Project, role: str) -> None:
 def test_more_rows_than_a_page_are_found_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.supabase_rest._PAGE", 4)
+    monkeypatch.setattr("orchestrate_backend.targets.supabase._PAGE", 4)
     rows = [{"region": "north", "code": f"n{n:02}", "height_m": n} for n in range(13)]
     with project.client() as target:
         assert target.upsert("stations", rows, KEY) == Written(inserted=13)

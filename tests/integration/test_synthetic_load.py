@@ -21,9 +21,10 @@ import pandas as pd
 import psycopg
 import pytest
 
-from backend.errors import TargetError
-from backend.reststandin import RestStandIn
-from backend.synthetic.agents import (
+from orchestrate_backend.errors import TargetError
+from orchestrate_backend.fake_postgrest.server import RestStandIn
+from orchestrate_backend.targets.choose import EmbeddedTarget
+from src.ml.agents import (
     BusinessMetricRepository,
     DriftMonitor,
     DriftRequest,
@@ -33,10 +34,10 @@ from backend.synthetic.agents import (
     Source,
     SupabaseSource,
 )
-from backend.synthetic.config import BRANDS, REGIONS
-from backend.synthetic.datasets import SMALL_SIZES, Recipe, generate
-from backend.synthetic.load_run import SCHEMA
-from backend.synthetic.loaders import (
+from src.ml.synthetic.config import BRANDS, REGIONS
+from src.ml.synthetic.datasets import SMALL_SIZES, Recipe, generate
+from src.ml.synthetic.load_run import SCHEMA
+from src.ml.synthetic.loaders import (
     LOADING_ORDER,
     AsyncBatchLoader,
     BatchLoader,
@@ -44,9 +45,8 @@ from backend.synthetic.loaders import (
     LoadResult,
     postgres_store,
 )
-from backend.synthetic.loaders.postgres_store import PostgresStore
-from backend.synthetic.loaders.tables import TABLES
-from backend.targets import EmbeddedTarget
+from src.ml.synthetic.loaders.postgres_store import PostgresStore
+from src.ml.synthetic.loaders.tables import TABLES
 from tests.postgrest import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def script(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-c", "from backend.synthetic.cli import main; main()", *words]
+    return [sys.executable, "-c", "from src.ml.cli import main; main()", *words]
 
 
 def load(target: EmbeddedTarget, data: Datasets, **settings: Any) -> dict[str, LoadResult]:

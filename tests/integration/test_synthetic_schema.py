@@ -12,17 +12,19 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from agents.sql.catalogue import snapshot
-from agents.sql.header import header_needs, header_number
-from agents.sql.prove import Proof, prove
-from agents.sql.scratch import Database, scratch
-from backend.embedded import running
-from orchestrator.checks import Services
+from orchestrate_agents.sql.catalog import snapshot
+from orchestrate_agents.sql.header import header_needs, header_number
+from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_backend.targets.embedded import running
+from orchestrator.gates.checks import Services
 from tests.synthetic_data import small_tables
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = (ROOT / "backend/synthetic/schema.sql").read_text(encoding="utf-8")
-MIGRATION = (ROOT / "migrations/020_add_patient_causal_columns.sql").read_text(encoding="utf-8")
+SCHEMA = (ROOT / "database/core/e2i_ml_complete_v3_schema.sql").read_text(encoding="utf-8")
+MIGRATION = (ROOT / "database/migrations/020_add_patient_causal_columns.sql").read_text(
+    encoding="utf-8"
+)
 OLD = (ROOT / "tests/fixtures/synthetic_schema_before_020.sql").read_text(encoding="utf-8")
 LOADED = [
     "hcp_profiles",
@@ -176,7 +178,9 @@ def test_a_database_without_the_tables_is_left_as_it_is(database: Database) -> N
         before = snapshot(connection)
         connection.execute(MIGRATION)
         assert snapshot(connection) == before
-    assert notices == ["there is no table patient_journeys: backend/synthetic/schema.sql makes it"]
+    assert notices == [
+        "there is no table patient_journeys: database/core/e2i_ml_complete_v3_schema.sql makes it"
+    ]
 
 
 # --- columns and keys ---

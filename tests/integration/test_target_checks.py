@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.rowwatch import RowWatch
-from backend.targets import EmbeddedTarget
-from orchestrator.checks import Result
+from orchestrate_agents.sandbox.row_changes import RowWatch
+from orchestrate_backend.targets.choose import EmbeddedTarget
+from orchestrator.gates.checks import Result
 from tests.claims import check_of, judge, lay
 
 TABLES = """\
@@ -39,7 +39,7 @@ curl -X POST http://localhost:8000/api/prices \\
 API = """\
 import os
 from fastapi import FastAPI
-from backend.targets import choose_target
+from orchestrate_backend.targets.choose import choose_target
 from pathlib import Path
 app = FastAPI()
 

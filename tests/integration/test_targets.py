@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.database import Rejected, Row, Written
-from backend.targets import (
+from orchestrate_backend.targets.base import Rejected, Row, Written
+from orchestrate_backend.targets.choose import (
     EmbeddedTarget,
     PostgresTarget,
     SupabaseTarget,
@@ -261,7 +261,7 @@ def test_another_process_and_a_restart_see_the_same_rows(tmp_path: Path) -> None
     target = EmbeddedTarget(tmp_path)
     target.apply_sql("CREATE TABLE t (a int PRIMARY KEY)")
     script = (
-        "from pathlib import Path; from backend.targets import EmbeddedTarget\n"
+        "from pathlib import Path; from orchestrate_backend.targets.choose import EmbeddedTarget\n"
         f"target = EmbeddedTarget(Path({str(tmp_path)!r}))\n"
         "target.upsert('t', [{'a': 1}], ('a',)); target.close()"
     )

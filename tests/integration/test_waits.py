@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agent import Artifact, Job, Outcome, Report
 from orchestrator.config import Settings, load_settings
+from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.errors import UsageError
-from orchestrator.files import sha256_file
-from orchestrator.waits import covers
+from orchestrator.family.blockers import covers
+from orchestrator.storage.atomic import sha256_file
 from tests.boards import TICKET, Workspace
 
 

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from agents.analyst import Analyst, schema_names
-from agents.datatable import completeness, outcome_columns, required_columns, seed_columns
-from agents.facts import evidence_problem, read_sources
-from agents.papers import claimed_rows
-from agents.sheet import parse_sheet, read_sheet
-from agents.sql.parse import tables_of
-from orchestrator.agent import Finding, Job, Outcome
+from orchestrate_agents.analyst import Analyst, schema_names
+from orchestrate_agents.seed_data.citations import claimed_rows
+from orchestrate_agents.seed_data.csv_file import parse_sheet, read_sheet
+from orchestrate_agents.seed_data.table_schema import (
+    completeness,
+    outcome_columns,
+    required_columns,
+    seed_columns,
+)
+from orchestrate_agents.seed_data.verified_facts import evidence_problem, read_sources
+from orchestrate_agents.sql.parse import tables_of
+from orchestrator.domain.agent import Finding, Job, Outcome
 from orchestrator.errors import UnsafePathError
 from tests.seed_family import (
     COLUMNS,

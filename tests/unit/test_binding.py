@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalise, stub
-from orchestrator.checks import Check, Context, Phase, Result, load_checks, proven
 from orchestrator.errors import UsageError
-from orchestrator.patterns import compile_pattern
+from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalise, stub
+from orchestrator.gates.checks import Check, Context, Phase, Result, load_checks, proven
+from orchestrator.gates.expressions import compile_pattern
 
 
 def holds(ctx: Context, **arguments: object) -> Result:
@@ -214,7 +214,7 @@ def test_nearest_checks_are_no_strangers() -> None:
 # -- where checks come from ------------------------------------------------------------------------
 
 _TEA = """
-from orchestrator.checks import Context, Result, check, proven
+from orchestrator.gates.checks import Context, Result, check, proven
 
 
 @check("the tea is {{how:name}}", name="{name}")
@@ -278,7 +278,7 @@ def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (info / "METADATA").write_text("Name: tea\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[orchestrate.checks]\ntea = tea_checks\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("orchestrator.checks._REGISTERED", dict(_registered()))
+    monkeypatch.setattr("orchestrator.gates.checks._REGISTERED", dict(_registered()))
     assert "test.entry" in [c.name for c in load_checks(None)]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.board import Board, FolderRole, Folders, normal_status
-from orchestrator.diagnosis import diagnose
+from orchestrator.doctor.ticket_rules import diagnose
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
+from orchestrator.tickets.board import Board, FolderRole, Folders, normal_status
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 
@@ -284,7 +284,7 @@ def _settle(root: Path) -> None:
 
 @pytest.fixture
 def indexed(odd_board: Board, monkeypatch: pytest.MonkeyPatch) -> Board:
-    monkeypatch.setattr("orchestrator.index._TICK", 0)
+    monkeypatch.setattr("orchestrator.tickets.index._TICK", 0)
     _settle(odd_board.root)
     odd_board.tickets()
     return odd_board
@@ -315,7 +315,7 @@ def test_2_7_with_a_warm_index_no_file_is_read(
     def refuse(path: Path) -> bytes:
         raise AssertionError(path)
 
-    monkeypatch.setattr("orchestrator.ticket.read", refuse)
+    monkeypatch.setattr("orchestrator.tickets.ticket.read", refuse)
     assert len(Board(indexed.root).tickets()) == 27
 
 
@@ -370,7 +370,7 @@ def test_a_file_changed_just_now_is_not_remembered(odd_board: Board) -> None:
 def test_2_7_a_board_that_cannot_be_written_is_read_all_the_same(
     odd_board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.index._TICK", 0)
+    monkeypatch.setattr("orchestrator.tickets.index._TICK", 0)
     _settle(odd_board.root)
     (odd_board.root / ".orchestrate").write_text("a file where the folder should be")
     assert len(odd_board.tickets()) == 27
@@ -439,7 +439,7 @@ def test_a_ticket_that_moves_while_the_board_is_listed_is_not_missed(
             path.rename(odd_board.path / "00_INBOX" / path.name)
         return contextlib.nullcontext(found)
 
-    monkeypatch.setattr("orchestrator.catalogue.os.scandir", moves_meanwhile)
+    monkeypatch.setattr("orchestrator.tickets.catalog.os.scandir", moves_meanwhile)
     ids = [t.id for t in Board(odd_board.root).tickets()]
     assert not path.exists()
     assert ids.count("WO-900") == 1

@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from agents.build.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
-from agents.build.hook import client_import, client_module, client_path, hook
-from agents.build.interface import interface_name
-from agents.build.registry import SpecificationError, is_registry_importer, registry_spec
-from agents.build.signatures import exported, interfaces, signatures
-from agents.build.spec import Spec, ticket_specs
-from agents.builder import Builder
-from agents.render import literal
-from orchestrator.agent import Finding, Outcome
-from orchestrator.workflow import Block
+from orchestrate_agents.builder import Builder
+from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
+from orchestrate_agents.codegen.hook import client_import, client_module, client_path, hook
+from orchestrate_agents.codegen.interface import interface_name
+from orchestrate_agents.codegen.registry import (
+    SpecificationError,
+    is_registry_importer,
+    registry_spec,
+)
+from orchestrate_agents.codegen.signatures import exported, interfaces, signatures
+from orchestrate_agents.codegen.spec import Spec, ticket_specs
+from orchestrate_agents.render import literal
+from orchestrator.domain.agent import Finding, Outcome
+from orchestrator.domain.workflow import Block
 from tests.builds import WORKFLOW, lay_out, site
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import bundle as bundling
-from agents.bundle import BundleError, bundle
+from orchestrate_agents.codegen import bundle as bundling
+from orchestrate_agents.codegen.bundle import BundleError, bundle
 
 MAIN = '''"""Say what is there."""
 
@@ -163,7 +163,7 @@ def test_a_missing_module_is_named(package: Path) -> None:
 def test_the_products_own_seeder_runs_alone(tmp_path: Path) -> None:
     main = """from pathlib import Path
 import sys
-from backend.seeding import CsvSeed, run_seed
+from orchestrate_backend.seeding import CsvSeed, run_seed
 SEED = CsvSeed("t", "x.csv", {"a": "text"}, ("a",), ("a",))
 if __name__ == "__main__":
     sys.exit(run_seed(SEED, Path(__file__).resolve().parent / "b" / "c" / "d"))

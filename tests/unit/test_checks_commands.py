@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, load_checks
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Result, load_checks
 
 BINDER = Binder(load_checks(None))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.checks.data_subjects import amount
-from orchestrator.agent import MemberInfo
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Verdict, load_checks
-from orchestrator.workflow import Deliverable, Stage, Workflow
+from orchestrate_agents.checks.data.subjects import amount
+from orchestrator.domain.agent import MemberInfo
+from orchestrator.domain.workflow import Deliverable, Stage, Workflow
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Verdict, load_checks
 from tests.seed_family import (
     BINDER,
     CSV,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.checks.secrets import secrets_in, secrets_in_text
+from orchestrate_agents.checks.secrets import secrets_in, secrets_in_text
 from tests.seed_family import BINDER, CSV, context, say, verdicts
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.build.hook import Client, client_module, fixed_orders, hook
-from agents.build.site import Site
-from agents.checks import hook_same
-from agents.checks.node import CLIENT_LIBRARY, toolchain
-from orchestrator.checks import Result, Services
-from orchestrator.reader import read_workflow_text
+from orchestrate_agents.checks.typescript import equivalence
+from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
+from orchestrate_agents.codegen.hook import Client, client_module, fixed_orders, hook
+from orchestrate_agents.codegen.site import Site
+from orchestrator.gates.checks import Result, Services
+from orchestrator.workflow_reader.parser import read_workflow_text
 from tests.claims import judge, lay
 
 TOOLS = toolchain(Path(__file__).parents[2])
@@ -172,7 +172,7 @@ def test_what_builder_renders_is_not_called_again(
     def refuse(*_: object) -> None:
         raise AssertionError("compared")
 
-    monkeypatch.setattr(hook_same, "_compared", refuse)
+    monkeypatch.setattr(equivalence, "_compared", refuse)
     text, fixed = rendered(tmp_path)
     assert fixed == {"listArms", "mainArm"}
     assert judged(tmp_path, text.replace("\n", "\r\n")).verdict == "proven"
@@ -181,7 +181,9 @@ def test_what_builder_renders_is_not_called_again(
 def test_without_the_client_library_nothing_is_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.checks.hook_same.CLIENT_LIBRARY", "@supabase/none")
+    monkeypatch.setattr(
+        "orchestrate_agents.checks.typescript.equivalence.CLIENT_LIBRARY", "@supabase/none"
+    )
     result = judged(tmp_path, BY_HAND)
     assert result.verdict == "unproven"
     assert "@supabase/none is not installed" in result.detail

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.checks.privacy import in_sheet, is_personal, personal_forms
-from agents.sheet import parse_sheet
+from orchestrate_agents.checks.data.privacy import in_sheet, is_personal, personal_forms
+from orchestrate_agents.seed_data.csv_file import parse_sheet
 from tests.seed_family import CSV, WORKFLOW, context, deliver, edit, say, verdicts
 
 STATEMENT = "No PHI/PII — all seeded data is aggregate/anonymized"

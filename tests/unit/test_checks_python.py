@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.checks.python_handlers import Handling, outside_calls
-from agents.runs import RunError, run, run_python, tree_copy
+from orchestrate_agents.checks.python.exception_handlers import Handling, outside_calls
+from orchestrate_agents.sandbox.runs import RunError, run, run_python, tree_copy
 from tests.builds import judge
 
 LOADER = '''\
@@ -396,7 +396,7 @@ def test_a_copy_leaves_out_links_history_and_packages(tmp_path: Path) -> None:
 
 
 def test_a_huge_workspace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.runs._MAX_TREE", 3)
+    monkeypatch.setattr("orchestrate_agents.sandbox.runs._MAX_TREE", 3)
     put(tmp_path, "a.py", "A = 1\n")
     with pytest.raises(RunError, match="too large"), tree_copy(tmp_path):
         pass

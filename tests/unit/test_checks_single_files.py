@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.binding import Binder
-from orchestrator.checks import Context, Result, Services, load_checks
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Result, Services, load_checks
 
 
 def judge(root: Path, statement: str) -> Result:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from backend.errors import TargetError
-from orchestrator.checks import Context, Phase
+from orchestrate_backend.errors import TargetError
+from orchestrator.gates.checks import Context, Phase
 from tests.seed_family import BINDER, context, member, phases, say, verdicts
 
 TICKET = """---

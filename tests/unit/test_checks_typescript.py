@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.build.hook import Client, client_module, hook
-from agents.checks.node import toolchain
+from orchestrate_agents.checks.typescript.toolchain import toolchain
+from orchestrate_agents.codegen.hook import Client, client_module, hook
 from tests.builds import FIXTURES, TICKET, judge, site
 
 MISSING = toolchain(Path(__file__).parents[2]).missing
@@ -99,7 +99,7 @@ def test_another_command_is_not_the_compiler(workspace: Path) -> None:
 
 
 def test_without_tools_nothing_is_proven(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.checks.node._tsc", lambda root: None)
+    monkeypatch.setattr("orchestrate_agents.checks.typescript.toolchain._tsc", lambda root: None)
     for statement in (COMPILES, TYPES, HANDLES):
         (result,) = judge(workspace, statement)
         assert result.verdict == "unproven"

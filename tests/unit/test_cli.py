@@ -41,7 +41,7 @@ Create `colour.txt`.
 **Done when:** USER says "approved".
 """
 CHECK = '''
-from orchestrator.checks import Context, Result, check, failed, proven
+from orchestrator.gates.checks import Context, Result, check, failed, proven
 
 
 @check("{path:path} is {colour:name}", name="test.colour", examples=("`a.txt` is red",))
@@ -422,7 +422,7 @@ def test_no_failure_shows_a_traceback(
     def broken(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("orchestrator.board.Board.tickets", broken)
+    monkeypatch.setattr("orchestrator.tickets.board.Board.tickets", broken)
     result = orchestrate("list")
     assert result.exit_code == code
     assert "Traceback" not in result.output

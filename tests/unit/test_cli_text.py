@@ -35,8 +35,8 @@ def test_every_verdict_has_its_own_mark() -> None:
 
 
 def test_the_same_statement_of_a_stage_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from orchestrator.case import Progress
     from orchestrator.cli.running import Progression
+    from orchestrator.family.session import Progress
 
     tell = Progression()
     for kind, verdict in (("stage", ""), ("statement", "pending"), *[("statement", "proven")] * 2):

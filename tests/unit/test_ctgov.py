@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.ctgov import (
+from orchestrate_backend.trials.registry_client import (
     STUDY_FIELDS,
     RateLimit,
     Registry,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.datatable import table_for
-from agents.sql.parse import tables_of
+from orchestrate_agents.seed_data.table_schema import table_for
+from orchestrate_agents.sql.parse import tables_of
 
 TABLES = tables_of("""
 CREATE TABLE library_branch (code text PRIMARY KEY, name text, source text);

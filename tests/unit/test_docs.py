@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.agent import Job, MemberInfo, Outcome, Report
-from orchestrator.binding import Binder
-from orchestrator.checks import TYPES, Context, Verdict, load_checks
 from orchestrator.config import Settings
+from orchestrator.domain.agent import Job, MemberInfo, Outcome, Report
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import TYPES, Context, Verdict, load_checks
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.board import Board
-from orchestrator.codes import CODES, Surety
 from orchestrator.config import Settings
-from orchestrator.doctor import Examined, Finding, examine, remember
-from orchestrator.flow import Flow, Place, Question, QuestionKind, State, to_lines
-from orchestrator.lost import Git
-from orchestrator.mending import plan
-from orchestrator.states import FolderRole
+from orchestrator.doctor.fix_runner import plan
+from orchestrator.doctor.git_rules import Git
+from orchestrator.doctor.rules import CODES, Surety
+from orchestrator.doctor.runner import Examined, Finding, examine, remember
+from orchestrator.domain.record import Flow, Place, Question, QuestionKind, State, to_lines
+from orchestrator.domain.states import FolderRole
+from orchestrator.tickets.board import Board
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 PACKAGE = Path(__file__).parents[2] / "orchestrator"
@@ -470,13 +470,13 @@ def test_2_6_one_bad_file_never_hides_the_others(tmp_path: Path) -> None:
 def test_what_did_not_change_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.index._TICK", 0)
-    monkeypatch.setattr("orchestrator.index._COARSE_TICK", 0)
+    monkeypatch.setattr("orchestrator.tickets.index._TICK", 0)
+    monkeypatch.setattr("orchestrator.tickets.index._COARSE_TICK", 0)
     for number in range(5):
         lay(tmp_path, f"06_COMPLETE/WO-{number}_x.md", "status: 03_BUILD")
     before = look(tmp_path).findings
     read: list[Path] = []
-    monkeypatch.setattr("orchestrator.ticket.read", lambda path: read.append(path) or b"")
+    monkeypatch.setattr("orchestrator.tickets.ticket.read", lambda path: read.append(path) or b"")
     assert look(tmp_path).findings == before
     assert read == []
 
@@ -499,10 +499,7 @@ def test_notes_are_harmless_and_the_gravest_comes_first(tmp_path: Path) -> None:
 
 
 def test_every_code_that_is_given_is_in_the_table_and_the_other_way_round() -> None:
-    text = "\n".join(
-        (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("block", "frontmatter", "ticket", "diagnosis", "together", "conducted", "lost")
-    )
+    text = "\n".join(file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py"))
     given = set(re.findall(r"Diagnosis\(\s*\"([a-z][a-z0-9-]+)\"", text))
     # codes that are chosen before they are given
     given |= {"bad-id", "no-id", "link", "unreadable", "yaml-refused", "yaml-after-quote"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.doubts import Doubt, check_workflow
-from orchestrator.reader import read_workflow, read_workflow_text
+from orchestrator.workflow_lint.linter import Doubt, check_workflow
+from orchestrator.workflow_reader.parser import read_workflow, read_workflow_text
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "workflows"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agents.effect_runner import TargetRunner
-from orchestrator.effects import Effect, EffectResult
+from orchestrate_agents.effect_runner import TargetRunner
+from orchestrator.approvals.effects import Effect, EffectResult
 
 
 def count(rows: list[dict[str, Any]]) -> EffectResult:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.effects import bind
-from agents.sql.readonly import reading
-from orchestrator.effects import Bound
-from orchestrator.reader import read_workflow_text
+from orchestrate_agents.effects import bind
+from orchestrate_agents.sql.read_only import reading
+from orchestrator.approvals.effects import Bound
+from orchestrator.workflow_reader.parser import read_workflow_text
 
 WORKFLOW = """\
 # Tables

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.checks.privacy import in_sheet
-from agents.datatable import cell_faults, change_taken_for_endpoint, kinds
-from agents.facts import (
+from orchestrate_agents.checks.data.privacy import in_sheet
+from orchestrate_agents.seed_data.csv_file import parse_sheet
+from orchestrate_agents.seed_data.licenses import Standing, standing
+from orchestrate_agents.seed_data.table_schema import cell_faults, change_taken_for_endpoint, kinds
+from orchestrate_agents.seed_data.verified_facts import (
     FactsError,
     evidence_problem,
     find_facts,
@@ -23,8 +25,6 @@ from agents.facts import (
     sources_path,
     yields,
 )
-from agents.licences import Standing, standing
-from agents.sheet import parse_sheet
 from orchestrator.errors import UnsafePathError
 from tests.seed_family import CSV, ROWS, evidence, write_csv, write_sources
 

@@ -15,20 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import disk, files
 from orchestrator.errors import BusyError, UnsafePathError
-from orchestrator.merge import merge_lines
+from orchestrator.storage import atomic, syscalls
+from orchestrator.storage.merge import merge_lines
 
 
 @pytest.mark.parametrize("path", ["a.md", "sub/a.md", ".", "not/yet/there.md"])
 def test_8_4_a_path_below_the_root_is_given_back_below_it(tmp_path: Path, path: str) -> None:
-    assert files.inside(tmp_path, path) == tmp_path / path
+    assert atomic.inside(tmp_path, path) == tmp_path / path
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x", "a/../b", "a\0b", "~/x"])
 def test_8_4_a_path_that_leaves_the_root_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(UnsafePathError, match="leaves the workspace") as raised:
-        files.inside(tmp_path, path)
+        atomic.inside(tmp_path, path)
     assert raised.value.code == "unsafe-path"
     assert raised.value.hint
 
@@ -40,17 +40,17 @@ def test_8_4_links_are_followed_inside_and_refused_outside(tmp_path: Path) -> No
     (root / "in").symlink_to("real")
     (root / "out").symlink_to(outside)
     (root / "loop").symlink_to("loop")
-    assert files.inside(root, "in/a") == root / "real" / "a"
+    assert atomic.inside(root, "in/a") == root / "real" / "a"
     for path in ("out/a", "out", "loop/a"):
         with pytest.raises(UnsafePathError):
-            files.inside(root, path)
+            atomic.inside(root, path)
 
 
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert files.sha256_file(file) == files.sha256_bytes(b"abc") == known
+    assert atomic.sha256_file(file) == atomic.sha256_bytes(b"abc") == known
 
 
 # -- replace -------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_2_3_replace_keeps_the_mode_and_leaves_nothing_behind(tmp_path: Path) ->
     file = tmp_path / "WO-1_x.md"
     file.write_bytes(b"old\n")
     file.chmod(0o640)
-    result = files.replace(file, b"new\n", b"old\n")
+    result = atomic.replace(file, b"new\n", b"old\n")
     assert (file.read_bytes(), result.data, result.merged) == (b"new\n", b"new\n", False)
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert _no_leftovers(tmp_path)
@@ -74,7 +74,7 @@ def test_replacing_with_the_same_bytes_does_not_touch_the_file(tmp_path: Path) -
     file = tmp_path / "a.md"
     file.write_bytes(b"same\n")
     before = file.stat()
-    files.replace(file, b"same\n", b"same\n")
+    atomic.replace(file, b"same\n", b"same\n")
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -82,7 +82,7 @@ def test_8_2_an_edit_made_since_the_read_is_merged(tmp_path: Path) -> None:
     file = tmp_path / "WO-1_x.md"
     base = b"status: 03_BUILD\nowner: BUILDER\n\nbody\n"
     file.write_bytes(base.replace(b"body", b"body, said better"))
-    result = files.replace(file, base.replace(b"03_BUILD", b"04_QA"), base)
+    result = atomic.replace(file, base.replace(b"03_BUILD", b"04_QA"), base)
     assert file.read_bytes() == b"status: 04_QA\nowner: BUILDER\n\nbody, said better\n"
     assert result.merged
     assert result.conflict is None
@@ -91,7 +91,7 @@ def test_8_2_an_edit_made_since_the_read_is_merged(tmp_path: Path) -> None:
 def test_8_2_an_edit_of_the_same_line_is_set_aside_whole(tmp_path: Path) -> None:
     file = tmp_path / "WO-231b_seed.md"
     file.write_bytes(b"status: APPROVED\nkept\n")
-    result = files.replace(file, b"status: 04_QA\nkept\n", b"status: 03_BUILD\nkept\n")
+    result = atomic.replace(file, b"status: 04_QA\nkept\n", b"status: 03_BUILD\nkept\n")
     assert file.read_bytes() == b"status: 04_QA\nkept\n"
     assert result.conflict is not None
     assert result.conflict.name.startswith("WO-231b.conflict-")
@@ -105,15 +105,15 @@ def test_8_2_a_save_between_look_and_rename_is_merged(
     file = tmp_path / "a.md"
     file.write_bytes(b"one\ntwo\n")
     saved: list[int] = []
-    write = files._write_temporary
+    write = atomic._write_temporary
 
     def save_first(path: Path, data: bytes) -> Path:
         if not saved:
             saved.append(file.write_bytes(b"one\ntwo\nthree, by a person\n"))
         return write(path, data)
 
-    monkeypatch.setattr(files, "_write_temporary", save_first)
-    result = files.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
+    monkeypatch.setattr(atomic, "_write_temporary", save_first)
+    result = atomic.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
     assert file.read_bytes() == result.data == b"ONE\ntwo\nthree, by a person\n"
     assert _no_leftovers(tmp_path)
 
@@ -129,7 +129,7 @@ def test_8_2_a_writer_that_had_the_file_open_loses_nothing(tmp_path: Path) -> No
 
     late = threading.Timer(0.2, finish)
     late.start()
-    files.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
+    atomic.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
     late.join()
     assert file.read_bytes() == b"ONE\ntwo\nthree, saved late\n"
 
@@ -140,8 +140,8 @@ def test_8_2_two_that_edit_one_file_at_once_lose_no_line(tmp_path: Path) -> None
 
     def add(who: str) -> None:
         for n in range(5):
-            base = files.read(file)
-            files.replace(file, base + f"{who}{n}\n".encode(), base)
+            base = atomic.read(file)
+            atomic.replace(file, base + f"{who}{n}\n".encode(), base)
 
     _together(lambda: add("a"), lambda: add("b"))
     lines = file.read_text(encoding="utf-8").split()
@@ -151,10 +151,10 @@ def test_8_2_two_that_edit_one_file_at_once_lose_no_line(tmp_path: Path) -> None
 def test_replace_works_where_the_system_cannot_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_function", lambda: None)
+    monkeypatch.setattr(syscalls, "_function", lambda: None)
     file = tmp_path / "a.md"
     file.write_bytes(b"one\ntwo\n")
-    files.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
+    atomic.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
     assert file.read_bytes() == b"ONE\ntwo\n"
     assert _no_leftovers(tmp_path)
 
@@ -169,7 +169,7 @@ def _together(*works: Callable[[], None]) -> None:
 
 def test_a_file_that_has_left_is_not_made_again(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        files.replace(tmp_path / "gone.md", b"new", b"old")
+        atomic.replace(tmp_path / "gone.md", b"new", b"old")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,7 +178,7 @@ def test_8_4_a_link_is_not_replaced(tmp_path: Path) -> None:
     link = tmp_path / "link.md"
     link.symlink_to("real")
     with pytest.raises(UnsafePathError, match="is a link"):
-        files.replace(link, b"new", b"x")
+        atomic.replace(link, b"new", b"x")
     assert (tmp_path / "real").read_bytes() == b"x"
 
 
@@ -193,11 +193,11 @@ def test_8_3_a_full_disk_is_said_and_changes_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     for work in (
-        lambda: files.replace(file, b"new", b"old"),
-        lambda: files.create(tmp_path / "b.md", b"new"),
-        lambda: files.append_lines(tmp_path / "log", ["{}"]),
+        lambda: atomic.replace(file, b"new", b"old"),
+        lambda: atomic.create(tmp_path / "b.md", b"new"),
+        lambda: atomic.append_lines(tmp_path / "log", ["{}"]),
     ):
-        with pytest.raises(files.DiskError, match="disk is full") as raised:
+        with pytest.raises(atomic.DiskError, match="disk is full") as raised:
             work()
         assert raised.value.code == "disk"
     assert file.read_bytes() == b"old"
@@ -253,9 +253,9 @@ def test_a_clean_merge_with_oneself_or_the_base_is_exact(
 
 def test_create_never_overwrites(tmp_path: Path) -> None:
     file = tmp_path / "new" / "a.md"
-    files.create(file, b"first")
+    atomic.create(file, b"first")
     with pytest.raises(FileExistsError):
-        files.create(file, b"second")
+        atomic.create(file, b"second")
     assert file.read_bytes() == b"first"
     assert _no_leftovers(file.parent)
 
@@ -265,26 +265,26 @@ def test_2_3_a_move_never_overwrites(
     tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system == "without":
-        monkeypatch.setattr(disk, "_function", lambda: None)
+        monkeypatch.setattr(syscalls, "_function", lambda: None)
     source, target = tmp_path / "a.md", tmp_path / "made" / "a.md"
     source.write_bytes(b"mine")
-    assert files.move(source, target) == target
+    assert atomic.move(source, target) == target
     assert (source.exists(), target.read_bytes()) == (False, b"mine")
     source.write_bytes(b"another")
     with pytest.raises(FileExistsError):
-        files.move(source, target)
+        atomic.move(source, target)
     assert (source.read_bytes(), target.read_bytes()) == (b"another", b"mine")
 
 
 def test_of_two_movers_to_one_place_one_wins(tmp_path: Path) -> None:
     sources = [tmp_path / "a" / "x.md", tmp_path / "b" / "x.md"]
     for source in sources:
-        files.create(source, source.parent.name.encode())
+        atomic.create(source, source.parent.name.encode())
     outcomes: list[str] = []
 
     def go(source: Path) -> None:
         try:
-            files.move(source, tmp_path / "target" / "x.md")
+            atomic.move(source, tmp_path / "target" / "x.md")
             outcomes.append("moved")
         except FileExistsError:
             outcomes.append("refused")
@@ -296,17 +296,17 @@ def test_of_two_movers_to_one_place_one_wins(tmp_path: Path) -> None:
 
 def test_appended_lines_stand_one_below_the_other(tmp_path: Path) -> None:
     log = tmp_path / "sub" / "log.jsonl"
-    files.append_lines(log, ['{"n": 1}'])
-    files.append_lines(log, ['{"text": "é"}'])
+    atomic.append_lines(log, ['{"n": 1}'])
+    atomic.append_lines(log, ['{"text": "é"}'])
     assert log.read_text(encoding="utf-8") == '{"n": 1}\n{"text": "é"}\n'
     with pytest.raises(ValueError, match="no line end"):
-        files.append_lines(log, ["a\nb"])
+        atomic.append_lines(log, ["a\nb"])
 
 
 def test_8_1_a_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b'{"n": 1}\n{"n": ')
-    files.append_lines(log, ['{"n": 3}'])
+    atomic.append_lines(log, ['{"n": 3}'])
     assert log.read_bytes().splitlines()[-1] == b'{"n": 3}'
 
 
@@ -314,44 +314,45 @@ def test_8_1_a_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
 
 
 def test_8_2_a_family_has_one_holder(tmp_path: Path) -> None:
-    with files.family_lock(tmp_path, "WO-1"), files.family_lock(tmp_path, "WO-2"):
+    with atomic.family_lock(tmp_path, "WO-1"), atomic.family_lock(tmp_path, "WO-2"):
         with (
             pytest.raises(BusyError, match=f"process {os.getpid()}") as raised,
-            files.family_lock(tmp_path, "WO-1"),
+            atomic.family_lock(tmp_path, "WO-1"),
         ):
             pass
         assert raised.value.hint
-    with files.family_lock(tmp_path, "WO-1") as lock:
+    with atomic.family_lock(tmp_path, "WO-1") as lock:
         assert lock.family == "WO-1"
 
 
 def test_ids_that_differ_in_anything_never_share_a_lock(tmp_path: Path) -> None:
     with (
-        files.family_lock(tmp_path, "WO-1a") as one,
-        files.family_lock(tmp_path, "WO-1A") as other,
-        files.family_lock(tmp_path, "../WO-1a") as odd,
+        atomic.family_lock(tmp_path, "WO-1a") as one,
+        atomic.family_lock(tmp_path, "WO-1A") as other,
+        atomic.family_lock(tmp_path, "../WO-1a") as odd,
     ):
         assert len({lock.path.name.lower() for lock in (one, other, odd)}) == 3
         assert odd.path.parent == tmp_path / "locks"
 
 
 def test_5_2_a_child_holds_the_lock_beyond_its_parent(tmp_path: Path) -> None:
-    with files.family_lock(tmp_path, "WO-1") as lock:
+    with atomic.family_lock(tmp_path, "WO-1") as lock:
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.fd,)
         )
     try:
-        with pytest.raises(BusyError), files.family_lock(tmp_path, "WO-1"):
+        with pytest.raises(BusyError), atomic.family_lock(tmp_path, "WO-1"):
             pass
     finally:
         child.communicate(b"\n")
-    with files.family_lock(tmp_path, "WO-1"):
+    with atomic.family_lock(tmp_path, "WO-1"):
         pass
 
 
 def test_8_1_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from orchestrator.files import family_lock\n"
+        "import sys; from pathlib import Path\n"
+        "from orchestrator.storage.atomic import family_lock\n"
         "with family_lock(Path(sys.argv[1]), 'WO-1'): print('held', flush=True); input()"
     )
     holder = subprocess.Popen(
@@ -361,12 +362,12 @@ def test_8_1_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     assert holder.stdout.readline() == b"held\n"
     with (
         pytest.raises(BusyError, match=f"process {holder.pid}"),
-        files.family_lock(tmp_path, "WO-1"),
+        atomic.family_lock(tmp_path, "WO-1"),
     ):
         pass
     holder.kill()
     holder.communicate()
-    with files.family_lock(tmp_path, "WO-1", wait=True):
+    with atomic.family_lock(tmp_path, "WO-1", wait=True):
         pass
 
 
@@ -374,19 +375,19 @@ def test_lines_whose_sync_fails_in_the_background_are_taken_away_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log.jsonl"
-    files.append_lines(log, ['{"n": 1}'])
+    atomic.append_lines(log, ['{"n": 1}'])
 
     def failing(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", failing)
-    wait = files.begin_lines(log, ['{"n": 2}'])
-    with pytest.raises(files.DiskError):
+    wait = atomic.begin_lines(log, ['{"n": 2}'])
+    with pytest.raises(atomic.DiskError):
         wait()
     assert log.read_text(encoding="utf-8") == '{"n": 1}\n'
     # what came after them stays
-    wait = files.begin_lines(log, ['{"n": 2}'])
-    files.append_lines(log, ['{"n": 3}'], durable=False)
-    with pytest.raises(files.DiskError):
+    wait = atomic.begin_lines(log, ['{"n": 2}'])
+    atomic.append_lines(log, ['{"n": 3}'], durable=False)
+    with pytest.raises(atomic.DiskError):
         wait()
     assert log.read_text(encoding="utf-8").endswith('{"n": 3}\n')

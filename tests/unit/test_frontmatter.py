@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestrator.frontmatter import (
+from orchestrator.markdown.frontmatter import (
     Document,
     append_section,
     remove_field,

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.binding import Binder
-from orchestrator.checks import (
+from orchestrator.domain.workflow import Statement, StatementKind
+from orchestrator.errors import UsageError
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import (
     Check,
     Context,
     Phase,
@@ -17,10 +19,8 @@ from orchestrator.checks import (
     load_checks,
     proven,
 )
-from orchestrator.errors import UsageError
-from orchestrator.gate import Gate, Receipt, receipt_of
-from orchestrator.patterns import compile_pattern
-from orchestrator.workflow import Statement, StatementKind
+from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.receipts import Gate, Receipt, receipt_of
 
 
 def there(ctx: Context, path: str) -> Result:
@@ -170,7 +170,7 @@ def test_a_workspace_adds_checks_and_a_broken_file_is_named(tmp_path: Path) -> N
     (tmp_path / "checks").mkdir()
     own = tmp_path / "checks/mine.py"
     own.write_text(
-        "from orchestrator.checks import Context, Result, check, proven\n\n\n"
+        "from orchestrator.gates.checks import Context, Result, check, proven\n\n\n"
         '@check("the tea is hot", name="test.tea")\n'
         "def tea(ctx: Context) -> Result:\n"
         '    """Tea."""\n'
@@ -189,7 +189,7 @@ def test_a_workspace_adds_checks_and_a_broken_file_is_named(tmp_path: Path) -> N
     [
         ("raise SystemExit(0)\n", "SystemExit: 0"),
         (
-            "from orchestrator.checks import check\n"
+            "from orchestrator.gates.checks import check\n"
             '@check("{a:nope} is", name="test.nope")\ndef nope(ctx, a): ...\n',
             "unknown parameter type 'nope'",
         ),

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agents.effect_runner import TargetRunner
-from agents.groundwork import Groundwork, groundwork
-from backend.database import table_missing
-from orchestrator.effects import Effect
+from orchestrate_agents.effect_runner import TargetRunner
+from orchestrate_agents.sql.groundwork import Groundwork, groundwork
+from orchestrate_backend.targets.base import table_missing
+from orchestrator.approvals.effects import Effect
 
 SERIES = {
     "01_city.sql": "CREATE TABLE city (id int PRIMARY KEY);",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.board import Board
-from orchestrator.ids import allocation, numbers
-from orchestrator.reader_words import ID
-from orchestrator.ticket import id_from_name, ids_in
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.ids import allocation, numbers
+from orchestrator.tickets.ticket import id_from_name, ids_in
+from orchestrator.workflow_reader.vocabulary import ID
 
 
 def lay(root: Path, place: str, id: str = "") -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agents.inspector import Inspector
-from orchestrator.agent import Finding, Job, Outcome, Report
+from orchestrate_agents.inspector import Inspector
+from orchestrator.domain.agent import Finding, Job, Outcome, Report
 
 
 def inspect(*findings: Finding) -> Report:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.lead import Lead
-from orchestrator.agent import Job, MemberInfo, Outcome, Report
+from orchestrate_agents.lead import Lead
+from orchestrator.domain.agent import Job, MemberInfo, Outcome, Report
 
 PARENT = """\
 ---

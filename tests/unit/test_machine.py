@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator import machine
+from orchestrator.domain import machine
+from orchestrator.domain.machine import Ask, RunEffects, Wait, Work
+from orchestrator.domain.plan import Plan, make_plan
+from orchestrator.domain.record import Flow, Place, QuestionKind, State, from_mapping, to_lines
+from orchestrator.domain.states import TABLE, Event, FolderRole, Who, legal, require, wish
+from orchestrator.domain.workflow import ChildSpec, Move, Stage
 from orchestrator.errors import IllegalMoveError
-from orchestrator.flow import Flow, Place, QuestionKind, State, from_mapping, to_lines
-from orchestrator.machine import Ask, RunEffects, Wait, Work
-from orchestrator.plan import Plan, make_plan
-from orchestrator.states import TABLE, Event, FolderRole, Who, legal, require, wish
-from orchestrator.workflow import ChildSpec, Move, Stage
 
 R = FolderRole
 PARTS = {
@@ -156,7 +156,7 @@ def test_7_5_undo_works_until_effects_start() -> None:
 def test_only_user_completes_a_workflow_without_a_last_checkpoint() -> None:
     from pathlib import Path
 
-    from orchestrator.workflow import Workflow
+    from orchestrator.domain.workflow import Workflow
 
     workflow = Workflow(Path("w.md"), "s", "t", "", stages()[:3])
     made = make_plan(workflow, "W-1", PARTS, "INSPECTOR", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.markdown import closed, outside_code
+from orchestrator.markdown.body import closed, outside_code
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs import tree_digest
-from orchestrator import memo as memo_module
-from orchestrator.checks import Services
-from orchestrator.memo import Memo
+from orchestrate_agents.sandbox.runs import tree_digest
+from orchestrator.gates import proof_cache as memo_module
+from orchestrator.gates.checks import Services
+from orchestrator.gates.proof_cache import Memo
 
 
 @dataclass(frozen=True)

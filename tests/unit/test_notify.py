@@ -19,8 +19,8 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.config import Settings, load_settings
+from orchestrator.daemon.notifications import VARIABLE, Notifier
 from orchestrator.errors import UsageError
-from orchestrator.notify import VARIABLE, Notifier
 
 SECRET = "k3y-that-nobody-sees"
 
@@ -117,7 +117,7 @@ def test_the_same_is_told_once_a_minute(server: Server, monkeypatch: pytest.Monk
     now = [1000.0]
     notifier = Notifier(settings(server.url))
     with monkeypatch.context() as patched:
-        patched.setattr("orchestrator.notify.time.monotonic", lambda: now[0])
+        patched.setattr("orchestrator.daemon.notifications.time.monotonic", lambda: now[0])
         for moment, body in ((0, "a"), (1, "a"), (59, "a"), (59, "b"), (61, "a")):
             now[0] = 1000.0 + moment
             notifier.tell("question", "WO-1", body)
@@ -200,8 +200,10 @@ def test_the_address_shows_neither_in_the_settings_nor_in_their_faults(tmp_path:
 
 def test_apprise_is_loaded_only_when_something_is_told() -> None:
     code = (
-        "import sys; from orchestrator.config import Settings; from orchestrator import notify\n"
-        "notify.Notifier(Settings()).tell('question', 'a', 'b'); print('apprise' in sys.modules)"
+        "import sys\n"
+        "from orchestrator.config import Settings\n"
+        "from orchestrator.daemon.notifications import Notifier\n"
+        "Notifier(Settings()).tell('question', 'a', 'b'); print('apprise' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

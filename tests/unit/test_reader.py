@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import WorkflowError
-from orchestrator.reader import read_workflow, read_workflow_text, render_family_ids
-from orchestrator.workflow import (
+from orchestrator.domain.workflow import (
     ChildSpec,
     Metric,
     Need,
     StatementKind,
     Workflow,
 )
+from orchestrator.errors import WorkflowError
+from orchestrator.workflow_reader.parser import read_workflow, read_workflow_text, render_family_ids
 from tests.stages import by_path, one_stage, paths, text_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.reader import read_workflow, read_workflow_text
-from orchestrator.workflow import Metric, Move, Need, Stage, StatementKind
+from orchestrator.domain.workflow import Metric, Move, Need, Stage, StatementKind
+from orchestrator.workflow_reader.parser import read_workflow, read_workflow_text
 from tests.stages import one_stage, paths, text_of
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "workflows"

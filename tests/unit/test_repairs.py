@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codes import CODES, Surety
-from orchestrator.edits import EDITS
-from orchestrator.folders import Folders
-from orchestrator.frontmatter import Document
-from orchestrator.repairs import Bench, Mended, surety
-from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket
+from orchestrator.doctor.fix_safety import Bench, Mended, surety
+from orchestrator.doctor.fixes import EDITS
+from orchestrator.doctor.rules import CODES, Surety
+from orchestrator.domain.folders import Folders
+from orchestrator.domain.states import FolderRole
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 EXPECTED: dict[str, dict[str, Any]] = json.loads(

@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agents.review.access import grids
-from agents.review.drawing import draw_bars, draw_forest
-from agents.review.shapes import bars_of, forest_of
-from agents.sql.parse import Table, tables_of
-from orchestrator.checks import Context
-from orchestrator.files import sha256_file
-from orchestrator.panels import Grid, Tone
+from orchestrate_agents.review.access import grids
+from orchestrate_agents.review.drawing import draw_bars, draw_forest
+from orchestrate_agents.review.shapes import bars_of, forest_of
+from orchestrate_agents.sql.parse import Table, tables_of
+from orchestrator.gates.checks import Context
+from orchestrator.review.panels import Grid, Tone
+from orchestrator.storage.atomic import sha256_file
 
 STUDIES = """
 CREATE TABLE studies (

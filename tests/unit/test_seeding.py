@@ -13,10 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.csv_rows import BadRow, CsvError, CsvTable, convert_cell, read_csv
-from backend.database import Rejected, Row, Written, hashable, row_key, without_repeats
-from backend.errors import TargetError
-from backend.seeding import CsvSeed, CsvStatus, run_seed, seed_csv
+from orchestrate_backend.csv_rows import BadRow, CsvError, CsvTable, convert_cell, read_csv
+from orchestrate_backend.errors import TargetError
+from orchestrate_backend.seeding import CsvSeed, CsvStatus, run_seed, seed_csv
+from orchestrate_backend.targets.base import (
+    Rejected,
+    Row,
+    Written,
+    hashable,
+    row_key,
+    without_repeats,
+)
 
 COLUMNS = {
     "name": "text",
@@ -188,7 +195,7 @@ def test_what_is_no_csv_stops_with_the_line(write, line: str) -> None:
 
 
 def test_a_file_too_large_is_not_read(write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.csv_rows.MAX_CSV_BYTES", 100)
+    monkeypatch.setattr("orchestrate_backend.csv_rows.MAX_CSV_BYTES", 100)
     with pytest.raises(CsvError, match="larger than"):
         read_csv(write(*[GOOD] * 10), TABLE)
 
@@ -271,7 +278,7 @@ def project_with(tmp_path: Path, *lines: str) -> Path:
 def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryTarget:
     target = MemoryTarget()
     target.close = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setattr("backend.seeding.choose_target", lambda name, env, root: target)
+    monkeypatch.setattr("orchestrate_backend.seeding.choose_target", lambda name, env, root: target)
     return target
 
 
@@ -333,7 +340,7 @@ def test_another_csv_and_workspace_can_be_named(
         roots.append(root)
         return target
 
-    monkeypatch.setattr("backend.seeding.choose_target", choose)
+    monkeypatch.setattr("orchestrate_backend.seeding.choose_target", choose)
     script = project_with(tmp_path, GOOD)
     monkeypatch.setenv("ORCHESTRATE_ROOT", str(tmp_path / "elsewhere"))
     assert run_seed(SEED, script, ["--csv", str(tmp_path / SEED.csv)]) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.sql.danger import Harm, destructive
+from orchestrate_agents.sql.danger import Harm, destructive
 
 
 @pytest.mark.parametrize(

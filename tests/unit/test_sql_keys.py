@@ -1,11 +1,15 @@
-"""The natural key of a table: which thing a row is about (rule in `agents/sql/keys.py`)."""
+"""The natural key of a table: which thing a row is about (rule in `agents/sql/natural_key.py`)."""
 
 from __future__ import annotations
 
 import pytest
 
-from agents.sql.keys import has_natural_key, natural_key, needs_nulls_not_distinct
-from agents.sql.parse import tables_of
+from orchestrate_agents.sql.natural_key import (
+    has_natural_key,
+    natural_key,
+    needs_nulls_not_distinct,
+)
+from orchestrate_agents.sql.parse import tables_of
 
 
 def key(columns: str) -> tuple[str, ...]:

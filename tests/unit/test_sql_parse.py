@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.sql.parse import SqlError, parse_migration, tables_of
+from orchestrate_agents.sql.parse import SqlError, parse_migration, tables_of
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from agents.checks import sql
-from agents.checks.sql_words import Can, Tables, read_can, read_role, read_tables, read_verbs
-from orchestrator.binding import Binder
-from orchestrator.checks import Check, load_checks
+from orchestrate_agents.checks.sql.phrases import (
+    Can,
+    Tables,
+    read_can,
+    read_role,
+    read_tables,
+    read_verbs,
+)
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Check, load_checks
 
-assert sql
 CHECKS = load_checks()
 SQL_CHECKS = [c for c in CHECKS if c.name.startswith("sql.")]
 BINDER = Binder(CHECKS)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.sql.parse import tables_of
-from agents.sql.seeded import seeded_tables
-from agents.sql.series import clashes, earlier, next_free, number_of, series
+from orchestrate_agents.sql.migration_series import clashes, earlier, next_free, number_of, series
+from orchestrate_agents.sql.parse import tables_of
+from orchestrate_agents.sql.seeded_rows import seeded_tables
 
 
 @pytest.fixture

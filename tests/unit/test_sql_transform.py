@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.sql.danger import destructive
-from agents.sql.header import Header, header_needs, header_number
-from agents.sql.parse import parse_migration
-from agents.sql.transform import Transformed, make_rerunnable
+from orchestrate_agents.sql.danger import destructive
+from orchestrate_agents.sql.header import Header, header_needs, header_number
+from orchestrate_agents.sql.parse import parse_migration
+from orchestrate_agents.sql.transform import Transformed, make_rerunnable
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 HEADER = Header("011", "GO-7a", "workflows/library.md:20")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents.syntax import parsed
+from orchestrate_agents.syntax import parsed
 
 TEXT = "".join(f"def f{n}(a, b):\n    return [a + b, {{a: (b, -a)}}]\n\n" for n in range(150))
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.scripts.seed_benchmark_trials import SPEC
-from backend.terms import (
+from orchestrate_backend.scripts.seed_benchmark_trials import SPEC
+from orchestrate_backend.trials.terms import (
     SUBSTANCES,
     SubstanceClassifier,
     precedence,
@@ -15,7 +15,7 @@ from backend.terms import (
     with_known_phrases,
     with_synonyms,
 )
-from backend.trials import Selection, Selector, Skip, TrialSpec
+from orchestrate_backend.trials.trials import Selection, Selector, Skip, TrialSpec
 from tests.replay import study
 
 #: the keyword lists of the workflow's sample code, in its order

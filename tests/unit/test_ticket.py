@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.board import Folders
-from orchestrator.diagnosis import diagnose, rejections
-from orchestrator.files import read
-from orchestrator.states import FolderRole
-from orchestrator.ticket import Ticket, id_from_name
-from orchestrator.workflow import StatementKind
+from orchestrator.doctor.ticket_rules import diagnose, rejections
+from orchestrator.domain.states import FolderRole
+from orchestrator.domain.workflow import StatementKind
+from orchestrator.storage.atomic import read
+from orchestrator.tickets.board import Folders
+from orchestrator.tickets.ticket import Ticket, id_from_name
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 EXPECTED: dict[str, dict[str, Any]] = json.loads(

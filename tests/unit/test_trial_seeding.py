@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from backend import trial_seeding
-from backend.database import Rejected, TableColumn, Written
-from backend.errors import BackendError, TargetError
 from backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
-from backend.trial_seeding import trials_main
-from backend.trial_sources import find_snapshot, load_trials
+from orchestrate_backend.errors import BackendError, TargetError
+from orchestrate_backend.targets.base import Rejected, TableColumn, Written
+from orchestrate_backend.trials import seeding
+from orchestrate_backend.trials.seeding import trials_main
+from orchestrate_backend.trials.sources import find_snapshot, load_trials
 from tests.replay import HTML, SERVER_ERROR, Replay, replaying, study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,9 @@ class Run:
 @pytest.fixture
 def target(monkeypatch: pytest.MonkeyPatch) -> MemoryTarget:
     made = MemoryTarget()
-    monkeypatch.setattr("backend.targets.choose_target", lambda name, env, root: made)
+    monkeypatch.setattr(
+        "orchestrate_backend.targets.choose.choose_target", lambda name, env, root: made
+    )
     return made
 
 
@@ -269,7 +271,7 @@ def test_a_table_of_another_shape_is_refused_before_writing(
 def test_a_dry_run_opens_no_database_and_lists_the_rows(
     seed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(trial_seeding, "_open_target", lambda *_: pytest.fail("was opened"))
+    monkeypatch.setattr(seeding, "_open_target", lambda *_: pytest.fail("was opened"))
     file = write_json(tmp_path / "t.json", [study(1), study(2), study(1)])
     run = seed("--from", str(file), "--dry-run", "--json")
     assert run.code == 0

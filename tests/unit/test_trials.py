@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.ctgov import STUDY_FIELDS
-from backend.errors import BackendError
-from backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
-from backend.trials import (
+from orchestrate_backend.errors import BackendError
+from orchestrate_backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
+from orchestrate_backend.trials.registry_client import STUDY_FIELDS
+from orchestrate_backend.trials.trials import (
     BadStudyError,
     Selection,
     Selector,
@@ -304,7 +304,7 @@ REAL = Path(os.environ.get("ORCHESTRATE_TEST_CTGOV_PAGES") or "no-such-folder")
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="ORCHESTRATE_TEST_CTGOV_PAGES names no folder")
 def test_real_downloads_are_read_whole() -> None:
-    from backend.trial_sources import load_trials
+    from orchestrate_backend.trials.sources import load_trials
 
     files = sorted(REAL.glob("download-*.json"))
     harvest = load_trials(files)

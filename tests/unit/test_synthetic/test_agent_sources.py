@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.errors import TargetError
-from backend.synthetic.agents import EmbeddedSource, PostgresSource, SupabaseSource, open_source
-from backend.synthetic.agents.sources import Filter, Op, Query, select_statement
-from backend.targets import choose_target
+from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.choose import choose_target
+from src.ml.agents import EmbeddedSource, PostgresSource, SupabaseSource, open_source
+from src.ml.agents.sources import Filter, Op, Query, select_statement
 
 URL = "https://project.supabase.co"
 # the claims {"role": "service_role"}, unsigned: nobody checks it here
@@ -141,7 +141,9 @@ def test_each_target_has_its_source(tmp_path: Any, monkeypatch: pytest.MonkeyPat
         "SUPABASE_URL": URL,
         "SUPABASE_SERVICE_ROLE_KEY": KEY,
     }
-    monkeypatch.setattr("backend.postgres.EmbeddedTarget.uri", lambda _: "postgresql://x/y")
+    monkeypatch.setattr(
+        "orchestrate_backend.targets.postgres.EmbeddedTarget.uri", lambda _: "postgresql://x/y"
+    )
     kinds = {"postgres": PostgresSource, "supabase": SupabaseSource, "embedded": EmbeddedSource}
     for name, kind in kinds.items():
         assert type(open_source(choose_target(name, env, tmp_path), env)) is kind

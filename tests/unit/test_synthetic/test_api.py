@@ -18,15 +18,15 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from backend.errors import TargetError
-from backend.synthetic.agents import DriftMonitor, DriftRequest, Source
-from backend.synthetic.agents.names import BRAND_METRICS
-from backend.synthetic.agents.sources import Query, Record
-from backend.synthetic.api import create_app
-from backend.synthetic.cli import app as command
-from backend.synthetic.config import REGIONS
-from backend.synthetic.generators.metric_definitions import BRAND_SPECIFIC
-from backend.synthetic.plots import drift_figure, save, time_series_figure
+from orchestrate_backend.errors import TargetError
+from src.ml.agents import DriftMonitor, DriftRequest, Source
+from src.ml.agents.names import BRAND_METRICS
+from src.ml.agents.sources import Query, Record
+from src.ml.api import create_app
+from src.ml.cli import app as command
+from src.ml.synthetic.config import REGIONS
+from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC
+from src.ml.synthetic.plots import drift_figure, save, time_series_figure
 from tests.memory_source import (
     MemorySource,
     feature_row,
@@ -385,7 +385,7 @@ def test_help_of_the_conductor_loads_none_of_this() -> None:
         "import orchestrator.cli\n"
         "try: orchestrator.cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = ('numpy', 'pandas', 'scipy', 'pandera', 'fastapi', 'backend.synthetic')\n"
+        "heavy = ('numpy', 'pandas', 'scipy', 'pandera', 'fastapi', 'src.ml.synthetic')\n"
         "print([m for m in heavy if m in sys.modules], file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -394,7 +394,7 @@ def test_help_of_the_conductor_loads_none_of_this() -> None:
 
 def test_help_of_the_command_is_quick_too() -> None:
     code = (
-        "import sys; import backend.synthetic.cli\n"
+        "import sys; import src.ml.cli\n"
         "heavy = ('numpy', 'pandas', 'scipy', 'pandera', 'fastapi', 'matplotlib', 'psycopg')\n"
         "print([m for m in heavy if m in sys.modules])\n"
     )

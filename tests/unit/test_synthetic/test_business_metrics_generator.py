@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.synthetic.config import BRANDS, REGIONS, Brand
-from backend.synthetic.generators import BusinessMetricsGenerator
-from backend.synthetic.generators.metric_dates import earlier_places, metric_days, shifted
+from src.ml.synthetic.config import BRANDS, REGIONS, Brand
+from src.ml.synthetic.generators import BusinessMetricsGenerator
+from src.ml.synthetic.generators.metric_dates import earlier_places, metric_days, shifted
 from tests.synthetic_data import config
 
 COLUMNS = [

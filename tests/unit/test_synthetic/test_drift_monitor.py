@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
-from backend.errors import TargetError
-from backend.synthetic.agents import DriftMonitor, DriftReport, DriftRequest
-from backend.synthetic.agents.drift_models import DriftResult, Severity
-from backend.synthetic.agents.drift_stats import (
+from orchestrate_backend.errors import TargetError
+from src.ml.agents import DriftMonitor, DriftReport, DriftRequest
+from src.ml.agents.drift_models import DriftResult, Severity
+from src.ml.agents.drift_stats import (
     accuracy_drop,
     accuracy_severity,
     adjusted,
@@ -30,11 +30,11 @@ from backend.synthetic.agents.drift_stats import (
     severity,
     shift,
 )
-from backend.synthetic.agents.names import UnknownNameError
-from backend.synthetic.agents.sources import Query, Record
-from backend.synthetic.agents.windows import Windows, as_utc
-from backend.synthetic.generators import FeatureStoreSeeder, FeatureValueGenerator, GeneratorConfig
-from backend.synthetic.generators.feature_value_generator import PlantedDrift
+from src.ml.agents.names import UnknownNameError
+from src.ml.agents.sources import Query, Record
+from src.ml.agents.windows import Windows, as_utc
+from src.ml.synthetic.generators import FeatureStoreSeeder, FeatureValueGenerator, GeneratorConfig
+from src.ml.synthetic.generators.feature_value_generator import PlantedDrift
 from tests.memory_source import END, MemorySource, feature_row, two_windows
 
 SEEDS = 200

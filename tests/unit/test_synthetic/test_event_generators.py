@@ -7,8 +7,8 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from backend.synthetic.config import Brand, EngagementTypeEnum
-from backend.synthetic.generators import (
+from src.ml.synthetic.config import Brand, EngagementTypeEnum
+from src.ml.synthetic.generators import (
     EngagementGenerator,
     HCPGenerator,
     OutcomeGenerator,
@@ -17,8 +17,8 @@ from backend.synthetic.generators import (
     TreatmentGenerator,
     TriggerGenerator,
 )
-from backend.synthetic.generators.dates import days_of
-from backend.synthetic.generators.trigger_generator import _ACQUISITION, _RETENTION
+from src.ml.synthetic.generators.dates import days_of
+from src.ml.synthetic.generators.trigger_generator import _ACQUISITION, _RETENTION
 from tests.synthetic_data import config
 
 TRIGGER_COLUMNS = [

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from backend.synthetic.config import BRANDS, REGIONS, Brand
-from backend.synthetic.generators import (
+from src.ml.synthetic.config import BRANDS, REGIONS, Brand
+from src.ml.synthetic.generators import (
     FeatureStoreSeeder,
     FeatureValueGenerator,
     PatientGenerator,
     PlantedDrift,
 )
-from backend.synthetic.generators.event_times import event_times, microseconds
-from backend.synthetic.generators.feature_catalogue import FEATURES, GROUPS
-from backend.synthetic.generators.feature_ids import canonical, text_hashes, value_ids
+from src.ml.synthetic.generators.event_times import event_times, microseconds
+from src.ml.synthetic.generators.feature_catalogue import FEATURES, GROUPS
+from src.ml.synthetic.generators.feature_ids import canonical, text_hashes, value_ids
 from tests.synthetic_data import config
 
 AS_OF = datetime(2024, 12, 31)

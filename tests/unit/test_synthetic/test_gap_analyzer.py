@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backend.errors import TargetError
-from backend.synthetic.agents import BusinessMetricRepository, GapAnalysis, GapAnalyzer, GapRequest
-from backend.synthetic.agents.gap_analyzer import (
+from orchestrate_backend.errors import TargetError
+from src.ml.agents import BusinessMetricRepository, GapAnalysis, GapAnalyzer, GapRequest
+from src.ml.agents.gap_analyzer import (
     addressable_value,
     gap_totals,
     quick_wins,
     rank,
     strategic_bets,
 )
-from backend.synthetic.agents.gap_models import Difficulty, Gap, GapType
-from backend.synthetic.agents.gaps import find_gaps, segment_levels
-from backend.synthetic.agents.names import METRICS, UnknownNameError, metric_key
-from backend.synthetic.agents.periods import (
+from src.ml.agents.gap_models import Difficulty, Gap, GapType
+from src.ml.agents.gaps import find_gaps, segment_levels
+from src.ml.agents.names import METRICS, UnknownNameError, metric_key
+from src.ml.agents.periods import (
     Period,
     PeriodError,
     latest_complete_quarter,
@@ -33,7 +33,7 @@ from backend.synthetic.agents.periods import (
     quarter,
     quarter_of,
 )
-from backend.synthetic.agents.roi import (
+from src.ml.agents.roi import (
     closing_cost,
     difficulty,
     estimate_roi,
@@ -43,7 +43,7 @@ from backend.synthetic.agents.roi import (
     simulated_roi,
     yearly_value,
 )
-from backend.synthetic.agents.sources import Query, Record
+from src.ml.agents.sources import Query, Record
 from tests.memory_source import MemorySource, hcp_rows, metric_row, metric_rows, months
 
 DAYS = st.dates(date(2000, 1, 1), date(2099, 12, 31))

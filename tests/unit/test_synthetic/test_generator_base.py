@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.synthetic.config import Brand, DataSplit
-from backend.synthetic.generators import (
+from src.ml.synthetic.config import Brand, DataSplit
+from src.ml.synthetic.generators import (
     BaseGenerator,
     BusinessMetricsGenerator,
     EngagementGenerator,
@@ -32,8 +32,8 @@ from backend.synthetic.generators import (
     TreatmentGenerator,
     TriggerGenerator,
 )
-from backend.synthetic.generators.dates import day_number, days_of, iso_dates, splits_of
-from backend.synthetic.generators.draws import truncated_integers, truncated_normal
+from src.ml.synthetic.generators.dates import day_number, days_of, iso_dates, splits_of
+from src.ml.synthetic.generators.draws import truncated_integers, truncated_normal
 from tests.synthetic_data import config, linked_tables
 
 ROOT = Path(__file__).parents[3]
@@ -170,7 +170,7 @@ def test_frames_are_the_same_in_every_process() -> None:
 
 
 def test_the_command_line_loads_nothing_of_it() -> None:
-    heavy = "{'pandas', 'scipy', 'statsmodels', 'pandera', 'backend.synthetic'}"
+    heavy = "{'pandas', 'scipy', 'statsmodels', 'pandera', 'src.ml.synthetic'}"
     script = f"import sys, orchestrator.cli; sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 

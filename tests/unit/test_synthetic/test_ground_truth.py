@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.synthetic.config import DGP_CONFIGS, Brand, DGPType
-from backend.synthetic.ground_truth import causal_effects as module
-from backend.synthetic.ground_truth.causal_effects import (
+from src.ml.synthetic.config import DGP_CONFIGS, Brand, DGPType
+from src.ml.synthetic.ground_truth import causal_effects as module
+from src.ml.synthetic.ground_truth.causal_effects import (
     GroundTruthEffect,
     GroundTruthStore,
     create_ground_truth_from_dgp_config,

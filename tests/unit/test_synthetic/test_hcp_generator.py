@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.synthetic.config import BRANDS, Brand, RegionEnum
-from backend.synthetic.generators import HCPGenerator
-from backend.synthetic.generators.hcp_generator import npis
+from src.ml.synthetic.config import BRANDS, Brand, RegionEnum
+from src.ml.synthetic.generators import HCPGenerator
+from src.ml.synthetic.generators.hcp_generator import npis
 from tests.synthetic_data import config
 
 

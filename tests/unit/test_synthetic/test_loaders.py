@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import backend.synthetic.loaders as loaders
-from backend.errors import TargetError
-from backend.synthetic.loaders import (
+import src.ml.synthetic.loaders as loaders
+from orchestrate_backend.errors import TargetError
+from src.ml.synthetic.loaders import (
     LOADING_ORDER,
     TABLE_COLUMNS,
     AsyncBatchLoader,
@@ -27,14 +27,14 @@ from backend.synthetic.loaders import (
     get_loading_summary,
     renamed,
 )
-from backend.synthetic.loaders.checks import faults, repeated_keys
-from backend.synthetic.loaders.coerce import coerced
-from backend.synthetic.loaders.isolate import RowFaultError, isolate
-from backend.synthetic.loaders.postgres_store import upsert_statement
-from backend.synthetic.loaders.retry import Retry
-from backend.synthetic.loaders.stores import CheckingStore, Outcome, Progress
-from backend.synthetic.loaders.supabase_store import SupabaseStore, is_passing
-from backend.synthetic.loaders.tables import TABLES, Table
+from src.ml.synthetic.loaders.checks import faults, repeated_keys
+from src.ml.synthetic.loaders.coerce import coerced
+from src.ml.synthetic.loaders.isolate import RowFaultError, isolate
+from src.ml.synthetic.loaders.postgres_store import upsert_statement
+from src.ml.synthetic.loaders.retry import Retry
+from src.ml.synthetic.loaders.stores import CheckingStore, Outcome, Progress
+from src.ml.synthetic.loaders.supabase_store import SupabaseStore, is_passing
+from src.ml.synthetic.loaders.tables import TABLES, Table
 
 NOW = pd.Timestamp("2026-11-21T10:00:00")
 DRY = LoaderConfig(dry_run=True, supabase_url=None, supabase_key=None)
@@ -117,7 +117,7 @@ class MemoryStore:
 
 
 def test_the_package_gives_every_public_name_of_its_modules() -> None:
-    from backend.synthetic.loaders import batch_loader, stats
+    from src.ml.synthetic.loaders import batch_loader, stats
 
     public = {
         name

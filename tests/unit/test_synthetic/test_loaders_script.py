@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from backend.scripts.load_synthetic_data import FULL_SIZES, SMALL_SIZES, main, naive_utc
-from backend.synthetic import load_run
-from backend.synthetic.config import DGPType
-from backend.synthetic.datasets import Recipe, generate, start_of_today
-from backend.synthetic.loaders import LOADING_ORDER, TABLE_COLUMNS, BatchLoader, LoaderConfig
+from scripts.load_synthetic_data import FULL_SIZES, SMALL_SIZES, main, naive_utc
+from src.ml.synthetic import load_run
+from src.ml.synthetic.config import DGPType
+from src.ml.synthetic.datasets import Recipe, generate, start_of_today
+from src.ml.synthetic.loaders import LOADING_ORDER, TABLE_COLUMNS, BatchLoader, LoaderConfig
 
 SIZES = {name: max(60, size // 100) for name, size in FULL_SIZES.items()}
 AS_OF = datetime(2026, 11, 20)

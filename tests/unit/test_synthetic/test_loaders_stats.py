@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.synthetic.loaders import (
+from src.ml.synthetic.loaders import (
     get_all_datasets_stats,
     get_column_stats,
     get_dataset_stats,

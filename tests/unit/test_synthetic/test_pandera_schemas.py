@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaError, SchemaErrors
 
-from backend.synthetic.config import DGPType
-from backend.synthetic.validation import (
+from src.ml.synthetic.config import DGPType
+from src.ml.synthetic.validation import (
     SCHEMA_REGISTRY,
     get_combined_summary,
     get_validation_summary,
@@ -209,7 +209,7 @@ def test_a_missing_column_is_found(tables: dict[str, pd.DataFrame], table: str) 
 
 @pytest.mark.parametrize("seed", [1, 42])
 def test_generated_tables_pass(seed: int) -> None:
-    from backend.synthetic.config import COLUMN_RENAMES
+    from src.ml.synthetic.config import COLUMN_RENAMES
 
     generated = {
         name: df.rename(columns=COLUMN_RENAMES.get(name, {}))

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from backend.synthetic.config import DGP_CONFIGS, Brand, DGPType
-from backend.synthetic.generators import HCPGenerator, PatientGenerator
-from backend.synthetic.generators.causal_structure import (
+from src.ml.synthetic.config import DGP_CONFIGS, Brand, DGPType
+from src.ml.synthetic.generators import HCPGenerator, PatientGenerator
+from src.ml.synthetic.generators.causal_structure import (
     LAG_COLUMNS,
     LAG_WEIGHTS,
     Patients,
@@ -19,8 +19,8 @@ from backend.synthetic.generators.causal_structure import (
     segments,
     slopes,
 )
-from backend.synthetic.validators import CausalValidator
-from backend.synthetic.validators.estimation import estimate_effect
+from src.ml.synthetic.validators import CausalValidator
+from src.ml.synthetic.validators.estimation import estimate_effect
 from tests.synthetic_data import config
 
 SEEDS = (1, 42, 77)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.synthetic import config as module
-from backend.synthetic.config import (
+from src.ml.synthetic import config as module
+from src.ml.synthetic.config import (
     BRANDS,
     DEFAULT_CONFIG,
     DGP_CONFIGS,
@@ -133,7 +133,7 @@ def test_the_volumes_count_all_brands() -> None:
 
 
 def test_the_default_settings_are_one_object() -> None:
-    from backend.synthetic.config import DEFAULT_CONFIG as AGAIN
+    from src.ml.synthetic.config import DEFAULT_CONFIG as AGAIN
 
     assert AGAIN is DEFAULT_CONFIG is module.DEFAULT_CONFIG
     assert (DEFAULT_CONFIG.config_name, DEFAULT_CONFIG.config_version) == (

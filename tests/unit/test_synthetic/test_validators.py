@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backend.synthetic.config import DGP_CONFIGS, Brand, DGPType
-from backend.synthetic.generators import EngagementGenerator, PatientGenerator
-from backend.synthetic.ground_truth import create_ground_truth_from_dgp_config
-from backend.synthetic.validators import (
+from src.ml.synthetic.config import DGP_CONFIGS, Brand, DGPType
+from src.ml.synthetic.generators import EngagementGenerator, PatientGenerator
+from src.ml.synthetic.ground_truth import create_ground_truth_from_dgp_config
+from src.ml.synthetic.validators import (
     CausalValidationResult,
     CausalValidator,
     LeakageInfo,
@@ -18,7 +18,7 @@ from backend.synthetic.validators import (
     SplitValidationResult,
     SplitValidator,
 )
-from backend.synthetic.validators.estimation import EstimationError, estimate_effect
+from src.ml.synthetic.validators.estimation import EstimationError, estimate_effect
 from tests.synthetic_data import config, small_tables
 
 

@@ -1,0 +1,1 @@
+"""Checks of CSV files, data frames and table rows."""

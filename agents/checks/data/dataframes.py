@@ -1,0 +1,93 @@
+"""Checks of generated data sets against their Pandera schemas, by generating and validating."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrate_agents.checks.python.exports import module_name
+from orchestrate_agents.checks.python.probes import probed
+from orchestrate_agents.sandbox.import_closure import closure
+from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+
+_LISTED = 6
+_EVERY = (
+    "[(all|every|each|the)] [(generated|synthetic)] "
+    "(data set|data sets|dataset|datasets|table|tables|data)"
+)
+
+#: one table of schemas by name, one function without arguments that gives frames by name
+_PROBE = """
+import importlib, inspect, json, sys
+import pandera.pandas as pandera
+def module(name):
+    return importlib.import_module(name)
+def is_registry(value):
+    return isinstance(value, dict) and value and all(
+        isinstance(schema, pandera.DataFrameSchema) for schema in value.values())
+schemas = next((v for v in vars(module(sys.argv[2])).values() if is_registry(v)), None)
+make = getattr(module(sys.argv[1]), "sample", None)
+if schemas is None or make is None:
+    print(json.dumps({"lacking": "schemas" if schemas is None else "sample"}))
+    sys.exit(0)
+frames = make()
+faults = {}
+for name in sorted(set(frames) & set(schemas)):
+    try:
+        schemas[name].validate(frames[name], lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases.head(5)
+        faults[name] = [f"{c}: {v!r} fails {k}" for c, v, k in
+                        cases[["column", "failure_case", "check"]].to_numpy().tolist()]
+print(json.dumps({
+    "rows": {name: len(frame) for name, frame in frames.items()},
+    "unchecked": sorted(set(frames) - set(schemas)),
+    "unmade": sorted(set(schemas) - set(frames)),
+    "faults": faults,
+}))
+"""
+
+
+@check(
+    f"{_EVERY} of {{data:module}} (passes|pass) (its|their|the) [Pandera] (schema|schemas) "
+    "(in|of) {schemas:module}",
+    f"{_EVERY} of {{data:module}} (passes|pass) [Pandera] [schema] validation "
+    "(by|against|with) {schemas:module}",
+    name="data.schemas",
+    slow=True,
+    examples=(
+        "All data sets of `shop/datasets.py` pass their Pandera schemas in `shop/schemas.py`",
+        "The generated data of `shop/datasets.py` passes validation against `shop/schemas.py`",
+    ),
+)
+def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
+    """`sample()` of the one module is validated, table by table, by the other one's schemas."""
+    missing = [path for path in (data, schemas) if not ctx.path(path).is_file()]
+    if missing:
+        return failed(f"{', '.join(missing)} is missing", data, schemas)
+    ran = probed(ctx, _PROBE, [module_name(data), module_name(schemas)])
+    if not ran.ok:
+        return failed(f"{data}: {ran.ending}", data, schemas, **ran.to_dict())
+    found = json.loads(ran.out.splitlines()[-1])
+    result = _judged(data, schemas, found)
+    taken_in = {path for file in (data, schemas) for path in closure(ctx.root, file)}
+    return replace(result, subjects=tuple(sorted({data, schemas, *taken_in})))
+
+
+def _judged(data: str, schemas: str, found: Mapping[str, Any]) -> Result:
+    if found.get("lacking") == "schemas":
+        return unproven(f"{schemas} has no dictionary of Pandera schemas by table", data, schemas)
+    if found.get("lacking"):
+        return unproven(f"{data} has no function sample() that gives its tables", data, schemas)
+    problems = [f"{name}.{fault}" for name, faults in found["faults"].items() for fault in faults]
+    problems += [f"{name} has no schema" for name in found["unchecked"]]
+    problems += [f"{name} is not generated" for name in found["unmade"]]
+    problems += [f"{name} has no row" for name, rows in found["rows"].items() if not rows]
+    if problems or not found["rows"]:
+        said = "; ".join(problems[:_LISTED]) or "no table is generated"
+        return failed(f"{data}: {said}", data, schemas, problems=problems)
+    rows = sum(found["rows"].values())
+    said = f"{len(found['rows'])} tables of {data}, {rows:,} rows, pass their schemas in {schemas}"
+    return proven(said, data, schemas, rows=found["rows"])

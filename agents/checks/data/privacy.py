@@ -1,0 +1,237 @@
+"""Checks that nothing delivered is about a person: columns, cells, SQL literals, strings in code.
+
+Columns are judged by their names (`patient_name`, `dob`, `email`, `mrn`), cells and literals by
+their form (mail addresses, phone and social security numbers, dates of birth, record numbers), rows
+by their sample size: a row about one participant is a person. Authors in a citation column are
+public, so names are not looked for there; DOIs and web addresses are taken out before numbers are
+judged.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+
+from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
+from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
+from orchestrate_agents.seed_data.table_schema import is_sample_size, vocabulary, words
+from orchestrate_agents.seed_data.verified_facts import DOI
+from orchestrate_agents.syntax import parsed
+from orchestrator.errors import OrchestrateError
+from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+
+_LISTED = 8
+
+#: column names that hold something of a person, whole or as the end of a longer name
+_PERSONAL = re.compile(
+    r"""(?:^|_)(?:
+        (?:patient|participant|subject|person|client|member|user|guardian|contact)_names?
+      | (?:customer|donor)_names?
+      | (?:first|last|full|given|family|middle|maiden|sur|fore)_?names? | initials
+      | dob | date_of_birth | birth_?dates? | birth_?days? | year_of_birth | birth_year
+      | ssn | social_security(?:_(?:number|no))? | tax_id | national_id | nhs_number
+      | e_?mails?(?:_address)? | (?:tele)?phones?(?:_(?:number|no))? | mobile(?:_(?:number|no))?
+      | fax
+      | mrn | (?:medical_)?record_(?:number|no|num) | chart_number
+      | (?:patient|participant|subject|client|member)_(?:id|no|number|code|uuid|key)
+      | (?:home_|street_|postal_|mailing_)?address(?:_line)?\d* | street | zip(?:_?code)?
+      | post(?:al_)?code
+      | passport(?:_(?:number|no))? | driver_?s?_licen[cs]e | insurance_(?:id|number)
+      | ip_address | device_id | mac_address | biometric\w* | face_(?:photo|image)
+    )$""",
+    re.VERBOSE,
+)
+
+_FORMS = (
+    ("a mail address", re.compile(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")),
+    (
+        "a mail address in disguise",
+        re.compile(
+            r"[\w.+-]+\s*[\[({<]\s*at\s*[\])}>]\s*[\w-]+(?:\s*(?:\.|[\[({<]\s*dot\s*[\])}>])\s*[\w-]+)+"
+            r"|\b[\w.+-]+ at [\w-]+ dot [a-z]{2,}\b",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "a social security number",
+        re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-\d{2}-\d{4}(?![\d-])"),
+    ),
+    (
+        "a phone number",
+        re.compile(
+            r"(?<![\w./-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[.-])\d{3}[ .-]\d{4}(?![\w-])"
+            r"|(?<![\w.])\+\d{1,3}(?:[ .-]?\(?\d{2,5}\)?){2,5}(?!\w)"
+            r"|\b(?:tel|phone|mobile|fax)\b\.?:?\s*\+?[\d(][\d ().-]{6,}\d",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "a date of birth",
+        re.compile(
+            r"\b(?:dob|d\.o\.b\.?|born|birth ?date|date of birth)\b[^\d\n]{0,15}"
+            r"(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}\.? \w{3,9} \d{4}|\w{3,9} \d{1,2},? \d{4})",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "a record number",
+        re.compile(
+            r"\b(?:MRN|medical record|patient id|record (?:no|number))\b\W{0,4}\w{0,3}-?\d{4,}",
+            re.IGNORECASE,
+        ),
+    ),
+)
+_NAMES = re.compile(
+    r"\b(?:patient|participant|subject|client)(?: name)?:?\s+(?-i:[A-Z][a-z]+ [A-Z][a-z]+)\b"
+    r"|\b(?-i:(?:Mr|Mrs|Ms|Miss)\.?\s+[A-Z][a-z]+)",
+    re.IGNORECASE,
+)
+_CITING = vocabulary("citation citations reference references source sources author authors")
+_PUBLIC = re.compile(rf"https?://\S+|{DOI.pattern}|\bdoi:\S+", re.IGNORECASE)
+_CODE = (".py", ".ts", ".tsx", ".js", ".mjs")
+_TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
+
+
+@check(
+    "[contains] no (PHI|PII|PHI/PII|PII/PHI|PHI or PII|PII or PHI|PHI and PII) "
+    "[in [the] (data|seed data|SQL|code|files|deliverables)]",
+    "no (personal|personally identifiable|patient|individual-level|protected health) "
+    "(data|information|records) [in [the] (data|seed data|SQL|code|files|deliverables)]",
+    "(all|the) [seeded|seed|delivered|loaded|published] data (is|are) [only] "
+    "(aggregate|anonymized|anonymised|aggregated|aggregate/anonymized|aggregate/anonymised|"
+    "aggregate or anonymized|aggregate and anonymized|de-identified) [benchmark] [data]",
+    "every row is [an] (aggregate|anonymized|anonymised|aggregated)",
+    name="privacy.no-personal-data",
+    version=2,
+    examples=(
+        "No PHI/PII — all seeded data is aggregate/anonymized",
+        "No PHI — all data is aggregate/anonymized benchmark data",
+        "no personal data in the seed data",
+    ),
+)
+def no_personal_data(ctx: Context) -> Result:
+    """Columns, cells, SQL literals and strings of what is delivered, and rows about one person."""
+    paths = [p for p in delivered_paths(ctx) if ctx.path(p).is_file()]
+    paths = [p for p in paths if p.lower().endswith((".csv", ".sql", *_CODE, *_TEXTS))]
+    if not paths:
+        return unproven("nothing that could hold personal data is delivered yet")
+    found = [f"{path} {fault}" for path in paths for fault in personal_data(ctx, path)]
+    found += [f"table {t.name}: column {c.name}" for t in known_tables(ctx) for c in t.columns
+              if is_personal(c.name)]  # fmt: skip
+    if found:
+        more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        detail = "; ".join(found[:_LISTED]) + more
+        return failed(f"what looks like a person's data: {detail}", *paths, found=found[:200])
+    tables = ", ".join(t.name for t in known_tables(ctx))
+    return proven(
+        f"{len(paths)} delivered files"
+        + (f" and tables {tables}" if tables else "")
+        + ": no column, value or row about a person",
+        *paths,
+    )
+
+
+def is_personal(column: str) -> bool:
+    """Whether a column's name says that it holds something of a person."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column)
+    return _PERSONAL.search(re.sub(r"[^a-z0-9]+", "_", snake.lower()).strip("_")) is not None
+
+
+def personal_forms(text: str, *, names: bool = True) -> Iterator[str]:
+    """What in a text has the form of a person's data, without repeating it whole."""
+    bare = _PUBLIC.sub(" ", text)
+    for what, form in _FORMS:
+        if found := form.search(bare):
+            yield f"{what} ({_masked(found.group())})"
+    if names and (found := _NAMES.search(bare)):
+        yield f"a person's name ({_masked(found.group())})"
+
+
+def _masked(text: str) -> str:
+    return f"{text.strip()[:3]}…"
+
+
+def personal_data(ctx: Context, path: str) -> Iterator[Fault]:
+    """What looks like a person's data in one delivered file."""
+    suffix = path.lower()
+    file = ctx.path(path)
+    if suffix.endswith(".csv"):
+        yield from in_sheet(read_sheet(file, path))
+        return
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        yield Fault(1, "", f"cannot be read: {exc}")
+        return
+    if suffix.endswith(".py"):
+        yield from _in_strings(_python_strings(text))
+        yield from _in_comments(_python_comments(text))
+    elif suffix.endswith(".sql"):
+        yield from _in_strings(_sql_tokens(text, "SCONST", "XCONST", "BCONST", "USCONST"))
+        yield from _in_comments(_sql_tokens(text, "SQL_COMMENT", "C_COMMENT"))
+    else:
+        yield from _in_strings(list(enumerate(text.splitlines(), 1)))
+
+
+def in_sheet(sheet: Sheet) -> Iterator[Fault]:
+    """Personal columns, personal cells, and rows whose sample size is one."""
+    for column in sheet.columns:
+        if is_personal(column):
+            yield Fault(1, column, "the column holds something of a person")
+    for row in sheet.rows:
+        for column, text in row.cells.items():
+            if is_sample_size(column) and re.fullmatch(r"\+?0*1(?:\.0*)?", text):
+                yield Fault(row.line, column, "one participant is a person, no aggregate")
+            for what in personal_forms(text, names=not words(column) & _CITING):
+                yield Fault(row.line, column, what)
+
+
+def _in_strings(strings: Sequence[tuple[int, str]]) -> Iterator[Fault]:
+    for line, text in strings:
+        for what in personal_forms(text):
+            yield Fault(line, "", what)
+
+
+def _in_comments(comments: Sequence[tuple[int, str]]) -> Iterator[Fault]:
+    """Like strings; but the mail address of a program's author is no secret."""
+    for line, text in comments:
+        for what in personal_forms(text):
+            if not what.startswith("a mail address"):
+                yield Fault(line, "", what)
+
+
+def _python_comments(text: str) -> list[tuple[int, str]]:
+    found = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                found.append((token.start[0], token.string))
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return found
+
+
+def _python_strings(text: str) -> list[tuple[int, str]]:
+    try:
+        tree = parsed(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return list(enumerate(text.splitlines(), 1))
+    return [
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def _sql_tokens(text: str, *kinds: str) -> list[tuple[int, str]]:
+    """(line, text) of the tokens of these kinds; every line of what cannot be read."""
+    from orchestrate_agents.sql.parse import line_at, tokens
+
+    try:
+        found = tokens(text)
+    except OrchestrateError:
+        return list(enumerate(text.splitlines(), 1))
+    return [(line_at(text, t.start), text[t.start : t.end + 1]) for t in found if t.name in kinds]

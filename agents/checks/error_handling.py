@@ -1,0 +1,41 @@
+"""The check over all programs of a ticket at once: no call's failure goes unnoticed."""
+
+from __future__ import annotations
+
+from orchestrate_agents.checks.code_subjects import delivered, existing
+from orchestrate_agents.checks.python.behaviour import handled
+from orchestrate_agents.checks.typescript.states import hook_functions, states_handled
+from orchestrator.gates.checks import SEVERITY, Context, Result, Verdict, check, failed, proven
+
+
+@check(
+    "(all|every) (API/DB|DB/API|API|DB|network|database|API and DB|API and database) (calls|call) "
+    "[(is|are)] [wrapped] in (try/catch|try/except|try/catch or try/except|"
+    "try/except or try/catch)",
+    "(all|every) (API/DB|DB/API|API and DB) (calls|call) (have|has) error handling",
+    name="code.calls-handled",
+    version=2,
+    slow=True,
+    examples=("All API/DB calls wrapped in try/catch or try/except",),
+)
+def all_calls_handled(ctx: Context) -> Result:
+    """Python calls stand in handlers that speak; TypeScript hooks pass every error on."""
+    scripts = delivered(ctx, (".py",))
+    hooks = tuple(p for p in delivered(ctx, (".ts", ".tsx")) if hook_functions(ctx, p))
+    missing = existing(ctx, (*scripts, *hooks))
+    if isinstance(missing, Result):
+        return missing
+    if not scripts and not hooks:
+        return failed("no delivered program calls an API or a database")
+    results = [handled(ctx, (path,)) for path in scripts]
+    results += [_passes_errors_on(ctx, path) for path in hooks]
+    worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
+    if worst.verdict is not Verdict.PROVEN:
+        return worst
+    detail = "; ".join(f"{r.subjects[0]}: {r.detail}" for r in results)
+    return proven(detail, *scripts, *hooks)
+
+
+def _passes_errors_on(ctx: Context, path: str) -> Result:
+    """The client library gives errors back; a hook must throw them, or its page sees no data."""
+    return states_handled(ctx, path, [s.name for s in hook_functions(ctx, path)])

@@ -1,0 +1,81 @@
+"""Checks of one named file: a program that runs, a document that parses."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+
+from orchestrate_agents.checks.python.behaviour import seeds_twice_alike, trial_of
+from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
+
+parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
+parameter_type("syntax", r"JSON|YAML|TOML", str.upper)
+
+
+@check(
+    "{path:script} (runs|executes) [(without|with no) (error|errors)|cleanly|successfully]",
+    "{path:script} (exits|ends) [with] [(code|status)] 0",
+    name="python.runs",
+    version=2,
+    slow=True,
+    examples=("`tools/report.py` runs without error",),
+)
+def runs_without_error(ctx: Context, path: str) -> Result:
+    """The program ends with exit code 0 in a copy of the workspace, on a trial database."""
+    if not ctx.path(path).is_file():
+        return failed(f"{path} is missing", path)
+    run = trial_of(ctx, path).first.run
+    judge = proven if run.ok and "Traceback" not in run.err else failed
+    return judge(f"{path}: {run.ending}", path, **run.to_dict())
+
+
+@check(
+    "{path:script} is (idempotent|re-runnable|safe to (re-run|run twice))",
+    "(run|running) {path:script} (again|a second time) (changes nothing|changes no row|"
+    "adds nothing|adds no row|has no effect|doubles nothing)",
+    "(run|running) {path:script} twice (changes no row|adds nothing|adds no row|has no effect|"
+    "doubles nothing)",
+    "{path:script} (can be run|may be run|runs) (twice|again|a second time) "
+    "[(without|with no) (error|errors|duplicates|doubling rows|change|changes)]",
+    name="python.rerun",
+    version=2,
+    slow=True,
+    examples=("Running `tools/load.py` again changes nothing", "`tools/load.py` is idempotent"),
+)
+def changes_nothing_again(ctx: Context, path: str) -> Result:
+    """The program is run twice on a trial database, and leaves the rows of its first run."""
+    return seeds_twice_alike(ctx, path)
+
+
+@check(
+    "{path:path} (is|contains) [a] (valid|well-formed) {syntax:syntax} [file|document]",
+    name="files.parses",
+    examples=("`web/layers.json` is valid JSON",),
+)
+def parses(ctx: Context, path: str, syntax: str) -> Result:
+    """The file is read by a parser of its language."""
+    file = ctx.path(path)
+    if not file.is_file():
+        return failed(f"{path} is missing", path)
+    try:
+        _PARSERS[syntax](file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as exc:
+        return failed(f"{path}: {' '.join(str(exc).split())}", path)
+    return proven(f"{path} is {syntax}", path)
+
+
+def _yaml(text: str) -> None:
+    import yaml
+
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ValueError(str(exc)) from exc
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "JSON": json.loads,
+    "TOML": tomllib.loads,
+    "YAML": _yaml,
+}

@@ -1,0 +1,244 @@
+"""A Python program taken apart: its functions, the calls in them, the `try`s around every use."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from orchestrate_agents.checks.python.calls import (
+    clients_in,
+    imported_names,
+    last_name,
+    leaves_process,
+)
+from orchestrate_agents.syntax import parsed
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+#: innermost first
+Tries = tuple[ast.Try, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One place where a name or an attribute is read."""
+
+    name: str
+    tries: Tries
+    scope: Scope
+    #: `x.name` rather than `name`
+    attribute: bool = False
+    #: function that gets it as an argument, and in which place (a number or a keyword)
+    receiver: str = ""
+    place: int | str = 0
+
+
+@dataclass(eq=False)
+class Scope:
+    """A function, a lambda, or a module's own statements (which have no name)."""
+
+    name: str
+    module: Source
+    #: class that the function is a method of, or ""
+    owner: str = ""
+    parameters: tuple[str, ...] = ()
+    calls: list[tuple[ast.Call, Tries]] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    #: function that this one is defined in, if any
+    parent: Scope | None = None
+    #: scopes inside this one
+    inner: list[Scope] = field(default_factory=list)
+
+    @property
+    def all_uses(self) -> Iterator[Use]:
+        """The uses here and in the scopes inside."""
+        yield from self.uses
+        for scope in self.inner:
+            yield from scope.all_uses
+
+
+@dataclass(eq=False)
+class Source:
+    """One module of the program."""
+
+    path: str
+    tree: ast.Module
+    #: names that it imports, and the dotted names that they stand for
+    imports: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    #: dotted names of modules that may be the workspace's own
+    modules: frozenset[str] = frozenset()
+    #: what its string constants say
+    strings: frozenset[str] = frozenset()
+    scopes: list[Scope] = field(default_factory=list)
+    #: the calls that leave the process
+    outside: set[ast.Call] = field(default_factory=set)
+
+
+def read_program(root: Path, script: Path) -> list[Source]:
+    """The script, first, and the workspace's own modules that it imports, taken apart.
+
+    Raises SyntaxError for a module that does not parse.
+    """
+    sources: dict[Path, Source] = {}
+    folders = tuple(dict.fromkeys((root, script.parent)))
+    own = {name.partition(".")[0] for folder in folders for name in os.listdir(folder)}  # noqa: PTH208
+    queue = [script]
+    while queue:
+        file = queue.pop(0)
+        if file in sources:
+            continue
+        path = file.relative_to(root).as_posix()
+        sources[file] = source = _source(path, file.read_text(encoding="utf-8-sig"))
+        for dotted in sorted(source.modules):
+            if dotted.lstrip(".").partition(".")[0] in own:
+                queue.extend(_files_of(dotted, folders))
+    return list(sources.values())
+
+
+@lru_cache(maxsize=512)
+def _source(path: str, text: str) -> Source:
+    """A module taken apart, once for each text."""
+    tree = parsed(text, path)
+    imports = imported_names(tree)
+    modules = frozenset(_imported(tree, PurePosixPath(path)))
+    constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    strings = frozenset(value for value in constants if isinstance(value, str))
+    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), modules, strings)
+    _Collector(source).visit(tree)
+    return source
+
+
+def _imported(tree: ast.Module, path: PurePosixPath) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parts[: -node.level] if node.level else ()
+            base = ".".join((*package, *([node.module] if node.module else [])))
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return found - {""}
+
+
+def _files_of(dotted: str, folders: tuple[Path, ...]) -> Iterator[Path]:
+    for folder in dict.fromkeys(folders):
+        base = folder.joinpath(*dotted.strip(".").split("."))
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file.is_file() and not file.is_symlink():
+                yield file
+                return
+
+
+class _Collector(ast.NodeVisitor):
+    """Walks one module."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.scope = Scope("", source)
+        source.scopes.append(self.scope)
+        self.owner = ""
+        self.tries: Tries = ()
+        imported = imported_names(source.tree)
+        self.names = {**imported, **clients_in(source.tree, imported)}
+        self.receiver: tuple[str, int | str] = ("", 0)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        outer, self.owner = self.owner, node.name
+        self.generic_visit(node)
+        self.owner = outer
+
+    def visit_FunctionDef(self, node: FunctionNode) -> None:
+        for child in (*node.decorator_list, *node.args.defaults):
+            self.visit(child)
+        self._function(node.name, node.args, node.body, clients_in(node, self.names))
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        name = f"lambda:{node.lineno}:{node.col_offset}"
+        self._use(name)
+        self._function(name, node.args, [node.body], {})
+
+    def _function(
+        self,
+        name: str,
+        arguments: ast.arguments,
+        body: list[ast.stmt] | list[ast.expr],
+        clients: dict[str, str],
+    ) -> None:
+        outer = self.scope, self.tries, self.owner, self.names
+        listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+        parameters = tuple(argument.arg for argument in listed)
+        parent = outer[0] if outer[0].name and not self.owner else None
+        self.scope = Scope(name, self.source, self.owner, parameters, parent=parent)
+        outer[0].inner.append(self.scope)
+        self.source.scopes.append(self.scope)
+        self.tries, self.owner, self.receiver = (), "", ("", 0)
+        self.names = {**self.names, **clients}
+        for child in body:
+            self.visit(child)
+        self.scope, self.tries, self.owner, self.names = outer
+
+    def visit_Try(self, node: ast.Try) -> None:
+        outer = self.tries
+        self.tries = (node, *outer)
+        for child in node.body:
+            self.visit(child)
+        self.tries = outer
+        for other in (*node.handlers, *node.orelse, *node.finalbody):
+            self.visit(other)
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            self.visit(item)
+        outer = self.tries
+        for item in node.items:
+            call = item.context_expr
+            if isinstance(call, ast.Call) and last_name(call.func) == "suppress":
+                self.tries = (_suppressing(node, call), *self.tries)
+        for child in node.body:
+            self.visit(child)
+        self.tries = outer
+
+    visit_AsyncWith = visit_With  # noqa: N815
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self.scope.calls.append((node, self.tries))
+        if leaves_process(node, self.names):
+            self.source.outside.add(node)
+        self.visit(node.func)
+        arguments: list[tuple[int | str, ast.expr]] = list(enumerate(node.args))
+        arguments += [(keyword.arg or "", keyword.value) for keyword in node.keywords]
+        for place, value in arguments:
+            outer = self.receiver
+            plain = isinstance(value, ast.Name | ast.Attribute | ast.Lambda)
+            self.receiver = (last_name(node.func), place) if plain else ("", 0)
+            self.visit(value)
+            self.receiver = outer
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._use(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._use(node.attr, attribute=True)
+        outer, self.receiver = self.receiver, ("", 0)
+        self.visit(node.value)
+        self.receiver = outer
+
+    def _use(self, name: str, *, attribute: bool = False) -> None:
+        use = Use(name, self.tries, self.scope, attribute, *self.receiver)
+        self.scope.uses.append(use)
+
+
+def _suppressing(node: ast.With | ast.AsyncWith, call: ast.Call) -> ast.Try:
+    """`with suppress(E):` as the `try: … except E: pass` that it is."""
+    kinds = ast.Tuple(elts=call.args, ctx=ast.Load())
+    handler = ast.ExceptHandler(type=kinds, name=None, body=[ast.Pass()])
+    return ast.Try(body=node.body, handlers=[handler], orelse=[], finalbody=[])

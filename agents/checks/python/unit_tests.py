@@ -1,0 +1,127 @@
+"""Checks of tests: run in a copy of the workspace, counted from the runner's own report."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+from orchestrate_agents.checks.data.subjects import Amount
+from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sandbox.runs import run, tree_copy, tree_digest
+from orchestrator.config import ChecksSettings
+from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+
+_LISTED = 5
+_BELOW = "(in|of|under|below)"
+_PASS = "(pass|succeed|are green) [with [a] 100% [pass] rate]"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """How a run of tests ended, by its own report."""
+
+    code: int | None
+    ending: str
+    #: tests that passed, that were skipped, and the names of those that did neither
+    passed: int = 0
+    skipped: int = 0
+    broken: tuple[str, ...] = ()
+
+
+@check(
+    f"[all] [the] [new] [unit] tests {_BELOW} {{where:path}} {_PASS}",
+    f"[all] [the] [new] [unit] tests {_BELOW} {{paths:paths}} {_PASS}",
+    f"{{wanted:amount}} [new] [unit] tests {_BELOW} {{where:path}} {_PASS}",
+    f"{{wanted:amount}} [new] [unit] tests {_BELOW} {{paths:paths}} {_PASS}",
+    "pytest passes (in|on|for|with) {where:path}",
+    name="tests.pass",
+    slow=True,
+    examples=(
+        "All tests in `tests/unit/` pass",
+        "The unit tests in `tests/test_a.py` and `tests/test_b.py` pass",
+        "At least 40 tests in `tests/unit/` pass",
+    ),
+)
+def pass_all(
+    ctx: Context, where: str = "", paths: tuple[str, ...] = (), wanted: Amount | None = None
+) -> Result:
+    """pytest runs the tests there: every one that it finds passes, none is skipped."""
+    chosen = paths or (where,)
+    missing = [path for path in chosen if not ctx.path(path).exists()]
+    if missing:
+        return failed(f"{', '.join(missing)} is missing", *chosen)
+    if find_spec("pytest") is None:
+        return unproven("pytest is not installed here, so no test is run", *chosen)
+    return _judged(ctx, chosen, _tested(ctx, chosen), wanted or Amount(1))
+
+
+def _judged(ctx: Context, chosen: Sequence[str], tested: Tested, wanted: Amount) -> Result:
+    files = _files(ctx, chosen)
+    named = ", ".join(chosen)
+    figures = {"passed": tested.passed, "skipped": tested.skipped, "broken": list(tested.broken)}
+    if tested.broken:
+        listed = "; ".join(tested.broken[:_LISTED])
+        said = f"{len(tested.broken)} tests of {named} do not pass: {listed}"
+        return failed(said, *files, **figures)
+    if tested.code != 0:
+        return failed(f"the tests of {named} did not run to their end: {tested.ending}", *files)
+    if tested.skipped:
+        return failed(f"{tested.skipped} tests of {named} are skipped", *files, **figures)
+    judge = proven if wanted.holds(tested.passed) else failed
+    said = f"{tested.passed} tests of {named} pass, wanted {wanted}; none fails, none is skipped"
+    taken_in = {path for file in files for path in closure(ctx.root, file)}
+    return judge(said, *sorted({*files, *taken_in}), **figures)
+
+
+def _files(ctx: Context, chosen: Sequence[str]) -> list[str]:
+    """The files of the tests."""
+    found: list[str] = []
+    for path in chosen:
+        place = ctx.path(path)
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        found += [file.relative_to(ctx.root).as_posix() for file in files]
+    return found
+
+
+def _tested(ctx: Context, chosen: Sequence[str]) -> Tested:
+    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
+    # what a test reads may be any file of the workspace
+    key = ("tests.pass", *chosen, tree_digest(ctx.services, ctx.root), sys.version)
+    return ctx.services.remember(key, Tested, lambda: _run(ctx.root, chosen, settings.timeout))
+
+
+def _run(root: Path, chosen: Sequence[str], limit: float) -> Tested:
+    with tree_copy(root) as copy, tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_workers(chosen)]
+        env = {"PYTHONPATH": str(copy), "ORCHESTRATE_SCRATCH": folder}
+        command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
+        ended = run(command, cwd=copy, env=env, limit=limit)
+        if not report.is_file():
+            return Tested(ended.code, ended.ending)
+        return _read(report, ended.code, ended.ending)
+
+
+def _workers(chosen: Sequence[str]) -> list[str]:
+    """A whole folder is run by several processes, where the plugin for that is there."""
+    folder = any(not path.endswith(".py") for path in chosen)
+    return ["-n", "auto"] if folder and find_spec("xdist") else []
+
+
+def _read(report: Path, code: int | None, ending: str) -> Tested:
+    passed, skipped, broken = 0, 0, []
+    # the report is pytest's own, written a moment ago
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            broken.append(f"{case.get('file') or case.get('classname')}::{case.get('name')}")
+        elif "skipped" in kinds:
+            skipped += 1
+        else:
+            passed += 1
+    return Tested(code, ending, passed, skipped, tuple(broken))

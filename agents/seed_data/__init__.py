@@ -1,0 +1,1 @@
+"""CSV seed data: files, table schemas, verified facts and citations."""

@@ -1,0 +1,320 @@
+"""Verified facts: CSV files whose every figure has a source, and the proof that a source yields it.
+
+Beside `name.csv` lies `name.sources.jsonl`, one JSON object a line::
+
+    {"row": {"cohort_name": "…"}, "column": "baseline_mean", "value": "44.0",
+     "source": "doi:10.…" or a URL, "locator": "table 2", "printed": "44.0 (6.01)", "note": ""}
+
+`row` names the row by some of its cells. Column `*` is the source of the row's words; a figure
+always has an entry of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrate_agents.seed_data.csv_file import Row, Sheet, read_sheet
+from orchestrate_agents.seed_data.table_schema import is_percent, words
+from orchestrator.errors import OrchestrateError
+from orchestrator.storage.atomic import inside
+
+WHOLE_ROW = "*"
+_SUFFIX = ".sources.jsonl"
+_FIELDS = ("row", "column", "value", "source", "locator", "printed")
+
+
+class FactsError(OrchestrateError):
+    """A file of facts or of sources cannot be read."""
+
+    code = "facts"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where one value stands in the world."""
+
+    #: the cells that name the row
+    row: Mapping[str, str]
+    column: str
+    #: the value as entered
+    value: str
+    #: DOI, registry number or URL
+    source: str
+    #: where in the source: table, page, row of a data set
+    locator: str
+    #: the figure as the source prints it
+    printed: str
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "row": dict(self.row),
+            "column": self.column,
+            "value": self.value,
+            "source": self.source,
+            "locator": self.locator,
+            "printed": self.printed,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The evidence beside one CSV file."""
+
+    path: str
+    entries: tuple[Evidence, ...] = ()
+    _index: Mapping[tuple[str, ...], Mapping[tuple[str, ...], list[Evidence]]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        index: dict[tuple[str, ...], dict[tuple[str, ...], list[Evidence]]] = {}
+        for entry in self.entries:
+            names = tuple(sorted(entry.row))
+            values = tuple(entry.row[n] for n in names)
+            index.setdefault(names, {}).setdefault(values, []).append(entry)
+        object.__setattr__(self, "_index", index)
+
+    def of_row(self, row: Row) -> tuple[Evidence, ...]:
+        """Every entry about the row."""
+        found: list[Evidence] = []
+        for names, by_value in self._index.items():
+            found.extend(by_value.get(tuple(row.get(n) for n in names), ()))
+        return tuple(found)
+
+    def of(self, row: Row, column: str) -> Evidence | None:
+        """The entry about one cell, not the row's own."""
+        return next((e for e in self.of_row(row) if e.column == column), None)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that name rows, from the first entry."""
+        return tuple(self.entries[0].row) if self.entries else ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A verified file with its sources. `origin` says where it was found."""
+
+    origin: str
+    sheet: Sheet
+    sources: Sources
+
+    def values(self, column: str) -> frozenset[str]:
+        """What the verified rows hold in a column."""
+        return frozenset(text for row in self.sheet.rows if (text := row.get(column)))
+
+    def row_like(self, row: Row) -> Row | None:
+        """The verified row with the same name, or None."""
+        key = self.sources.key_columns
+        if not key:
+            return None
+        return next((r for r in self.sheet.rows if all(r.get(k) == row.get(k) for k in key)), None)
+
+
+def sources_path(csv_path: str) -> str:
+    """Where the sources of a CSV file lie: `a/b.csv` → `a/b.sources.jsonl`."""
+    return csv_path.removesuffix(".csv") + _SUFFIX
+
+
+def read_sources(path: Path, name: str = "") -> Sources:
+    """The evidence file; empty if there is none. Raises FactsError with file and line."""
+    if not path.is_file():
+        return Sources(name or str(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as exc:
+        raise FactsError(f"cannot be read: {exc}", path=path, hint="save it as UTF-8") from exc
+    lines = enumerate(text.split("\n"), 1)
+    entries = tuple(_entry(line, number, path) for number, line in lines if line.strip())
+    return Sources(name or str(path), entries)
+
+
+def _entry(line: str, number: int, path: Path) -> Evidence:
+    try:
+        data = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as exc:
+        raise _bad(path, number, "is no JSON object") from exc
+    if not isinstance(data, dict) or not set(_FIELDS) <= data.keys():
+        raise _bad(path, number, f"lacks one of {', '.join(_FIELDS)}")
+    row = data["row"]
+    if not isinstance(row, dict) or not row:
+        raise _bad(path, number, "names no row")
+    texts = {k: str(data.get(k) or "").strip() for k in (*_FIELDS[1:], "note")}
+    return Evidence({str(k): str(v).strip() for k, v in row.items()}, **texts)
+
+
+def _bad(path: Path, line: int, message: str) -> FactsError:
+    hint = 'write {"row": {…}, "column": …, "value": …, "source": …, "locator": …, "printed": …}'
+    return FactsError(message, path=path, line=line, hint=hint)
+
+
+def packaged_folder() -> Path:
+    """Where the facts that ship with the product lie."""
+    import orchestrate_backend
+
+    return Path(next(iter(orchestrate_backend.__path__))) / "facts"
+
+
+def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts") -> Facts | None:
+    """Verified facts for a CSV file, the workspace's own before the packaged ones, or None.
+
+    Raises FactsError, UnsafePathError.
+    """
+    named = (PurePosixPath(csv_path).stem, table)
+    names = dict.fromkeys(name for name in named if re.fullmatch(r"[\w.-]+", name))
+    for name in names:
+        own = inside(root, f"{folder}/{name}.csv")
+        if own.is_file() and own != inside(root, csv_path):
+            return _load(own, f"{folder}/{name}.csv")
+    for name in names:
+        shipped = packaged_folder() / f"{name}.csv"
+        if shipped.is_file():
+            return _load(shipped, f"packaged facts {name}.csv")
+    return None
+
+
+def _load(path: Path, origin: str) -> Facts:
+    sheet = read_sheet(path, origin)
+    if sheet.faults:
+        first = sheet.faults[0]
+        raise FactsError(first.message, path=path, line=first.line, hint="mend the facts file")
+    return Facts(origin, sheet, read_sources(Path(sources_path(str(path)))))
+
+
+# -- what counts as a source -----------------------------------------------------------------------
+
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]*[^\s\"<>.,;)]", re.ASCII)
+_IDENTIFIER = re.compile(r"NCT\d{8}|PMC\d{3,9}|PMID:? ?\d{3,9}|ISRCTN\d{8}", re.ASCII)
+_NOT_PUBLISHED = re.compile(r"(?:^|\.)(?:example\.\w+|localhost|invalid|test|local)$")
+
+
+def dois(text: str) -> tuple[str, ...]:
+    """The well-formed DOIs in a text, lower case."""
+    return tuple(found.lower() for found in DOI.findall(text))
+
+
+def malformed_doi(text: str) -> str:
+    """What a text calls a DOI and is none, or ""."""
+    for found in re.finditer(r"(?:\bdoi\s*:\s*|doi\.org/)(\S*)", text, re.IGNORECASE):
+        if not DOI.match(found[1]):
+            return found[1] or "doi: without a number"
+    return ""
+
+
+def is_published(source: str) -> bool:
+    """Whether a source can be looked up by others: DOI, registry number or web page."""
+    text = source.strip()
+    if text.lower().startswith("doi:"):
+        return DOI.fullmatch(text[4:].strip()) is not None
+    if text.lower().startswith(("http://", "https://")):
+        return _is_web_page(text)
+    return bool(DOI.fullmatch(text) or _IDENTIFIER.fullmatch(text))
+
+
+def _is_web_page(text: str) -> bool:
+    try:
+        host = urlsplit(text).hostname or ""
+    except ValueError:
+        return False
+    return "." in host and " " not in text and not _NOT_PUBLISHED.search(host)
+
+
+# -- whether a printed figure yields a value -------------------------------------------------------
+
+_FIGURE = re.compile(r"(?<![\w.])([-−–]?)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?", re.ASCII)
+_FRACTION = re.compile(r"(?<![\d.])(\d+)\s*/\s*(\d+)(?![\d.])", re.ASCII)
+_SUM = re.compile(r"(?<![\d.+])\d+(?:\.\d+)?(?:\s*\+\s*\d+(?:\.\d+)?)+", re.ASCII)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(h|hours?|d|days?|w|wk|weeks?)\b", re.IGNORECASE | re.ASCII)
+_HOURS = {"h": 1, "d": 24, "w": 168}
+_WORDS = tuple(
+    re.findall(
+        r"\w+",
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen twenty",
+    )
+)
+
+
+def yields(printed: str, value: str, column: str = "") -> bool:
+    """Whether a figure as printed gives the value as entered.
+
+    Allowed is what loses or adds nothing: rounding to the places entered, `a/b` as a percentage in
+    a percent column, a written sum, a number word, and hours or days as whole weeks (or days).
+    """
+    try:
+        wanted = Decimal(value)
+    except InvalidOperation:
+        return False
+    if not wanted.is_finite():
+        return False
+    return any(_rounds_to(figure, wanted) for figure in _figures(printed, column))
+
+
+def _rounds_to(figure: Decimal, wanted: Decimal) -> bool:
+    if figure == wanted:
+        return True
+    exponent = wanted.as_tuple().exponent
+    if not isinstance(exponent, int) or not -12 <= exponent <= 0:
+        return False
+    step = Decimal(1).scaleb(exponent)
+    try:
+        return any(figure.quantize(step, r) == wanted for r in (ROUND_HALF_UP, ROUND_HALF_EVEN))
+    except InvalidOperation:
+        return False
+
+
+def _figures(printed: str, column: str) -> Iterator[Decimal]:
+    for sign, whole, part in _FIGURE.findall(printed):
+        yield Decimal(f"{'-' if sign else ''}{whole.replace(',', '')}{part}")
+    for found in _SUM.findall(printed):
+        yield sum((Decimal(p) for p in re.findall(r"\d+(?:\.\d+)?", found)), Decimal(0))
+    for word in re.findall(r"[a-z]+", printed.lower()):
+        if word in _WORDS:
+            yield Decimal(_WORDS.index(word))
+    if is_percent(column):
+        for part, whole in _FRACTION.findall(printed):
+            if int(whole):
+                yield Decimal(part) * 100 / Decimal(whole)
+    yield from _spans(printed, column)
+
+
+def _spans(printed: str, column: str) -> Iterator[Decimal]:
+    unit = next((u for u in ("weeks", "days", "hours") if u in words(column)), "")
+    if unit:
+        for figure, named in _SPAN.findall(printed):
+            yield Decimal(figure) * _HOURS[named[0].lower()] // _HOURS[unit[0]]
+
+
+def same_value(left: str, right: str) -> bool:
+    """Equal as numbers where both are, else as text, whatever its white space and case of true."""
+    try:
+        return Decimal(left) == Decimal(right)
+    except InvalidOperation:
+        fold = {"true", "false"}
+        if left.lower() in fold:
+            return left.lower() == right.lower()
+        return left.split() == right.split()
+
+
+def evidence_problem(evidence: Evidence | None, column: str, value: str) -> str:
+    """Why an entry does not support a figure, "" if it does."""
+    if evidence is None:
+        return f"{value} has no source"
+    if not is_published(evidence.source):
+        return f"{evidence.source!r} is no published source"
+    if not evidence.locator:
+        return f"{value} has no place in its source"
+    if not same_value(evidence.value, value):
+        return f"{value} is not the {evidence.value} that its source entry holds"
+    if not yields(evidence.printed, value, column):
+        return f"{value} does not follow from the printed {evidence.printed!r}"
+    return ""

@@ -1,0 +1,333 @@
+"""What each role of the API can really do to each table: probed with rows, not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrate_agents.sql.catalog import RealColumn, Relation
+from orchestrate_agents.sql.openings import opened_by_content, opened_by_the_clock
+from orchestrate_agents.sql.probe_rows import (
+    PLANTED,
+    STRANGER,
+    SUBJECT,
+    USERS,
+    Row,
+    make_row,
+    quote,
+    quoted,
+    user_id,
+)
+from orchestrate_agents.sql.scratch import Database
+from orchestrate_backend.targets.supabase_setup import API_ROLES
+
+VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_MAX_REPAIRS = 25
+
+
+class Access(StrEnum):
+    """What a probe showed."""
+
+    #: done to a row
+    ALLOWED = "yes"
+    #: done, but not to every row, or not to all of it, or not at all times
+    SOME = "some rows"
+    #: done, but only by the user whom the row belongs to
+    OWN = "own rows"
+    #: refused, or no row reached, by a role that holds the table privilege: RLS did it
+    DENIED = "no"
+    #: refused for want of the table privilege: says nothing about RLS
+    NO_PRIVILEGE = "no privilege"
+    #: the probe itself could not be made
+    UNKNOWN = "?"
+
+    @property
+    def allowed(self) -> bool:
+        return self in (Access.ALLOWED, Access.SOME, Access.OWN)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One role, one table, one verb."""
+
+    role: str
+    table: str
+    verb: str
+    access: Access
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who asks: a role of the API with a JWT's claims."""
+
+    role: str
+    user: str
+
+    @property
+    def claims(self) -> str:
+        claims = {"role": self.role}
+        if self.role == "authenticated":
+            claims |= {"sub": self.user, "email": f"{self.user}@example.org"}
+        return json.dumps(claims)
+
+
+Planted = dict[str, list[dict[str, str]]]
+
+
+def plant(
+    database: Database,
+    tables: Iterable[Relation],
+    *,
+    standing: Planted | None = None,
+    force: bool = False,
+) -> Planted:
+    """Insert probe rows as service_role, parents before children, and commit them.
+
+    A table whose checks refuse the generated rows gets none; with `force` (when nothing but roles
+    remains to be probed) the checks in the way are dropped first. Tables in `standing` have their
+    rows already. Returns the rows by table.
+    """
+    planted: Planted = dict(standing or {})
+    done = frozenset(planted)
+    with database.connect() as owner, database.connect_api() as api:
+        _make_users(owner)
+        api.execute("SET ROLE service_role")
+        for table in _parents_first([t for t in tables if t.is_table]):
+            if table.qualified in done:
+                continue
+            for serial in range(PLANTED):
+                row = _plant_one(owner, api, table, serial, planted, force=force)
+                if row is not None:
+                    planted.setdefault(table.qualified, []).append(row)
+    return planted
+
+
+def _make_users(owner: Any) -> None:
+    owner.execute(
+        "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
+        [[user_id(n) for n in range(USERS)]],
+    )
+
+
+def _parents_first(tables: Sequence[Relation]) -> list[Relation]:
+    by_name = {t.qualified: t for t in tables} | {t.name: t for t in tables if t.schema == "public"}
+    out: dict[str, Relation] = {}
+
+    def visit(table: Relation, above: frozenset[str]) -> None:
+        if table.qualified in out or table.qualified in above:
+            return
+        for constraint in table.constraints:
+            if constraint.type == "f" and constraint.target in by_name:
+                visit(by_name[constraint.target], above | {table.qualified})
+        out.setdefault(table.qualified, table)
+
+    for table in tables:
+        visit(table, frozenset())
+    return list(out.values())
+
+
+def _plant_one(
+    owner: Any, api: Any, table: Relation, serial: int, planted: Planted, *, force: bool
+) -> dict[str, str] | None:
+    import psycopg
+
+    row = make_row(table, serial, planted)
+    connection = api
+    for _ in range(_MAX_REPAIRS):
+        try:
+            return _inserted(connection, row)
+        except psycopg.errors.InsufficientPrivilege:
+            if connection is owner:
+                return None
+            connection = owner
+        except psycopg.Error as error:
+            if not force or not _repair(owner, table, error):
+                return None
+    return None
+
+
+def _inserted(connection: Any, row: Row) -> dict[str, str]:
+    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)})"
+    (values,) = connection.execute(query, row.parameters).fetchone()
+    there = {name: value for name, value in values.items() if value is not None}
+    return {n: v if isinstance(v, str) else json.dumps(v) for n, v in there.items()}
+
+
+def _repair(owner: Any, table: Relation, error: Any) -> bool:
+    """Drop what refuses a probe row; the database is thrown away afterwards."""
+    import psycopg
+
+    name, column = error.diag.constraint_name, error.diag.column_name
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return False
+    if isinstance(error, psycopg.errors.NotNullViolation) and column:
+        action = f"ALTER COLUMN {quote(column)} DROP NOT NULL"
+    elif isinstance(error, psycopg.errors.IntegrityError) and name:
+        action = f"DROP CONSTRAINT {quote(name)}"
+    else:
+        action = "DISABLE TRIGGER USER"
+    try:
+        owner.execute(f"ALTER TABLE {quoted(table)} {action}", [])
+    except psycopg.Error:
+        return False
+    return True
+
+
+def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> tuple[Cell, ...]:
+    """The role × table × verb matrix. Every probe is rolled back."""
+    with database.connect_api() as api:
+        privileges = _privileges(api, tables)
+        rows = _row_counts(api, tables)
+        seen = {
+            s: dict(_probe_subject(api, s, tables, planted, privileges, rows)) for s in _SUBJECTS
+        }
+    cells = []
+    for role in API_ROLES:
+        for table in tables:
+            for verb in VERBS:
+                key = (table.qualified, verb)
+                access, detail = seen[Subject(role, SUBJECT)][key]
+                if role == "authenticated" and access.allowed:
+                    stranger, _ = seen[Subject(role, STRANGER)][key]
+                    access = access if stranger.allowed else Access.OWN
+                if access is Access.DENIED and (policy := opened_by_content(table, role, verb)):
+                    access, detail = Access.UNKNOWN, f"no probe row is what policy {policy} opens"
+                if access is Access.ALLOWED and (policy := opened_by_the_clock(table, role, verb)):
+                    access, detail = Access.SOME, f"policy {policy} asks the clock"
+                cells.append(Cell(role, table.qualified, verb, access, detail))
+    return tuple(cells)
+
+
+_SUBJECTS = (*(Subject(r, SUBJECT) for r in API_ROLES), Subject("authenticated", STRANGER))
+
+
+def _row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
+    """Rows by table, as service_role sees them: past all policies."""
+    import psycopg
+
+    found = {}
+    for table in tables:
+        with api.transaction(force_rollback=True):
+            api.execute("SET LOCAL ROLE service_role")
+            try:
+                query = f"SELECT count(*) FROM {quoted(table)}"  # noqa: S608 - a quoted name
+                cursor = api.execute(query, [])
+                found[table.qualified] = cursor.fetchone()[0]
+            except psycopg.Error:
+                continue
+    return found
+
+
+def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str]]:
+    """(role, table, verb) where the role holds the privilege, on the table or a column."""
+    rows = api.execute(
+        """
+        SELECT r, s || '.' || t, v
+        FROM unnest(%s::text[]) r, unnest(%s::text[], %s::text[]) q (s, t), unnest(%s::text[]) v
+        WHERE has_schema_privilege(r, s, 'USAGE') AND CASE WHEN v = 'DELETE'
+          THEN has_table_privilege(r, format('%%I.%%I', s, t), v)
+          ELSE has_any_column_privilege(r, format('%%I.%%I', s, t), v) END
+        """,
+        [list(API_ROLES), [t.schema for t in tables], [t.name for t in tables], list(VERBS)],
+    ).fetchall()
+    return set(rows)
+
+
+Seen = tuple[tuple[str, str], tuple[Access, str]]
+
+
+def _probe_subject(
+    api: Any,
+    subject: Subject,
+    tables: Sequence[Relation],
+    planted: Planted,
+    privileges: set[tuple[str, str, str]],
+    rows: Mapping[str, int],
+) -> Iterator[Seen]:
+    with api.transaction(force_rollback=True):
+        api.execute(f"SET LOCAL ROLE {subject.role}")
+        api.execute("SELECT set_config('request.jwt.claims', %s, true)", [subject.claims])
+        for table in tables:
+            for verb in VERBS:
+                if (subject.role, table.qualified, verb) not in privileges:
+                    yield (table.qualified, verb), (Access.NO_PRIVILEGE, "")
+                    continue
+                yield (table.qualified, verb), _probe_verb(api, table, verb, planted, rows)
+
+
+def _probe_verb(
+    api: Any, table: Relation, verb: str, planted: Planted, rows: Mapping[str, int]
+) -> tuple[Access, str]:
+    if verb == "SELECT" and table.kind == "m":
+        # it holds the rows of its last refresh, and no policy is over them
+        return Access.ALLOWED, ""
+    if verb != "INSERT" and table.is_table and not planted.get(table.qualified):
+        return Access.UNKNOWN, "no probe row could be made"
+    if verb == "SELECT":
+        return _select(api, table, rows.get(table.qualified, 0))
+    if verb == "DELETE":
+        return _attempt(api, f"DELETE FROM {quoted(table)}", [])  # noqa: S608 - a quoted name
+    if verb == "UPDATE":
+        return _update(api, table)
+    results = [_insert(api, make_row(table, PLANTED + n, planted)) for n in range(PLANTED)]
+    return min(results, key=lambda result: list(Access).index(result[0]))
+
+
+def _select(api: Any, table: Relation, all_of: int) -> tuple[Access, str]:
+    """Read the rows; a privilege on some columns is not enough for all of each."""
+    access, detail = _attempt(api, f"SELECT FROM {quoted(table)}", [], all_of)
+    if access.allowed and _attempt(api, f"SELECT * FROM {quoted(table)}", [])[0] is Access.DENIED:  # noqa: S608 - a quoted name
+        return Access.SOME, "some columns only"
+    return access, detail
+
+
+def _insert(api: Any, row: Row) -> tuple[Access, str]:
+    return _attempt(api, row.insert, row.parameters)
+
+
+def _update(api: Any, table: Relation) -> tuple[Access, str]:
+    """Set a column to a constant: without WHERE and reference, so that SELECT is not needed too."""
+    values = make_row(table, 1, {}).values
+    results = []
+    for column in _updatable(table)[:3]:
+        value = values.get(column.name)
+        new = f"%s::{column.type}" if value is not None else "DEFAULT"
+        query = f"UPDATE {quoted(table)} SET {quote(column.name)} = {new}"  # noqa: S608 - quoted
+        results.append(_attempt(api, query, [value] if value is not None else []))
+    order = list(Access)
+    return min(results, key=lambda r: order.index(r[0]), default=(Access.UNKNOWN, "no column"))
+
+
+def _updatable(table: Relation) -> list[RealColumn]:
+    """Columns whose change breaks no key, the last ones first: policies rarely look at them."""
+    keyed = {c for i in table.indexes if i.unique for c in i.columns}
+    keyed |= {c for k in table.constraints for c in k.columns}
+    able = [c for c in reversed(table.columns) if not c.made]
+    return [c for c in able if c.name not in keyed and c.base != "uuid"] or able
+
+
+def _attempt(api: Any, query: str, parameters: list[str], all_of: int = 0) -> tuple[Access, str]:
+    import psycopg
+
+    refused = (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.FeatureNotSupported,
+        psycopg.errors.ObjectNotInPrerequisiteState,
+    )
+    try:
+        with api.transaction(force_rollback=True):
+            count = api.execute(query, parameters).rowcount
+    except refused as error:
+        return Access.DENIED, str(error.diag.message_primary or "")
+    except psycopg.errors.IntegrityError:
+        # policies are judged before keys and references: the role came past them
+        return Access.ALLOWED, "refused by a constraint only"
+    except psycopg.Error as error:
+        return Access.UNKNOWN, str(error.diag.message_primary or error)
+    if count < all_of and count:
+        return Access.SOME, f"{count} of {all_of} rows"
+    return (Access.ALLOWED, "") if count > 0 else (Access.DENIED, "no row reached")

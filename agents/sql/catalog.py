@@ -1,0 +1,217 @@
+"""What a database holds after a migration: a snapshot to compare, and its tables as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from orchestrate_agents.sql.parse import SqlError, tokens
+
+_HERE = Path(__file__).parent
+
+#: (kind, name, definition) of every object, in order
+Snapshot = tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class RealColumn:
+    """A column as the server has it."""
+
+    name: str
+    type: str
+    #: the type under a domain, without its modifier
+    base: str
+    category: str
+    not_null: bool
+    default: str | None
+    #: its value is always made by the server
+    made: bool
+    identity: bool
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RealConstraint:
+    """A constraint; `type` is pg_constraint's letter (p, u, f, c, n, x)."""
+
+    name: str
+    type: str
+    definition: str
+    expression: str | None
+    columns: tuple[str, ...]
+    target: str
+    target_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RealIndex:
+    """An index; a column is None where an expression stands."""
+
+    name: str
+    unique: bool
+    primary: bool
+    valid: bool
+    partial: bool
+    nulls_not_distinct: bool
+    #: judged row by row; ON CONFLICT takes no other
+    immediate: bool
+    method: str
+    columns: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class RealPolicy:
+    """A row level security policy."""
+
+    name: str
+    permissive: bool
+    #: ALL, SELECT, INSERT, UPDATE, DELETE
+    verb: str
+    roles: tuple[str, ...]
+    using: str | None
+    check: str | None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table (kind r, p) or view (v, m) as the server has it."""
+
+    schema: str
+    name: str
+    kind: str
+    #: its rows do not outlive a crash, or the session
+    unlogged: bool
+    rls: bool
+    forced: bool
+    columns: tuple[RealColumn, ...]
+    constraints: tuple[RealConstraint, ...]
+    indexes: tuple[RealIndex, ...]
+    policies: tuple[RealPolicy, ...]
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind in "rp"
+
+    def column(self, name: str) -> RealColumn | None:
+        """The column of that name, or None."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        return next((c.columns for c in self.constraints if c.type == "p"), ())
+
+    @property
+    def unique_keys(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of every usable unique index but the primary key's."""
+        return tuple(
+            tuple(c for c in i.columns if c is not None)
+            for i in self.indexes
+            if i.unique and i.valid and not i.primary and not i.partial and None not in i.columns
+        )
+
+    def takes_upserts(self, key: tuple[str, ...]) -> bool:
+        """Whether ON CONFLICT can name the key: it is not deferrable."""
+        return any(i.immediate for i in self.indexes if i.unique and i.columns == key)
+
+    def tells_apart(self, key: tuple[str, ...]) -> bool:
+        """Whether no two rows can have the same values there, NULL included."""
+        columns = [self.column(name) for name in key]
+        if all(column is not None and column.not_null for column in columns):
+            return True
+        return any(i.nulls_not_distinct for i in self.indexes if i.unique and i.columns == key)
+
+
+@cache
+def _query(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def snapshot(connection: Any) -> Snapshot:
+    """Everything in the schemas of users, in order."""
+    rows = connection.execute(_query("catalogue.sql")).fetchall()
+    return tuple((str(kind), str(name), str(definition)) for kind, name, definition in rows)
+
+
+def difference(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """What two snapshots differ in, as `+ kind name definition` and `- …` lines."""
+    gone, new = set(before) - set(after), set(after) - set(before)
+    marked = [(*row, "-") for row in gone] + [(*row, "+") for row in new]
+    lines = (f"{sign} {kind} {name} {text}" for kind, name, text, sign in sorted(marked))
+    return tuple(line.rstrip() for line in lines)
+
+
+def relations(connection: Any) -> tuple[Relation, ...]:
+    """The tables and views of users."""
+    (rows,) = connection.execute(_query("relations.sql")).fetchone()
+    return tuple(_relation(row) for row in rows)
+
+
+_WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """A function that runs with its owner's rights for whoever of a role calls it."""
+
+    role: str
+    function: str
+    #: "writes", or "reads" rows of a table and hands them out
+    does: str
+
+
+def borrowed(
+    connection: Any, roles: Sequence[str], tables: Sequence[Relation]
+) -> tuple[Borrowed, ...]:
+    """The functions by which a role gets around row level security.
+
+    One that only answers yes or no, as policies call them, hands out no rows.
+    """
+    names = {name for table in tables for name in (table.name, f'"{table.name}"')}
+    rows = connection.execute(_query("functions.sql"), [list(roles)]).fetchall()
+    found = []
+    for role, name, returns, body in rows:
+        words = _words(body)
+        if words is None or not _WRITING.isdisjoint(kind for kind, _ in words):
+            found.append(Borrowed(role, name, "writes"))
+        elif returns not in ("boolean", "void") and not names.isdisjoint(w for _, w in words):
+            found.append(Borrowed(role, name, "reads"))
+    return tuple(found)
+
+
+def _words(body: str) -> list[tuple[str, str]] | None:
+    """The tokens of a function's text as (kind, text), None where it cannot be read."""
+    try:
+        return [(token.name, body[token.start : token.end + 1].lower()) for token in tokens(body)]
+    except SqlError:
+        return None
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+
+
+def _relation(row: Mapping[str, Any]) -> Relation:
+    plain = {k: row[k] for k in ("schema", "name", "kind", "unlogged", "rls", "forced")}
+    return Relation(
+        **plain,
+        columns=tuple(RealColumn(**_column(c)) for c in row["columns"]),
+        constraints=tuple(RealConstraint(**_constraint(c)) for c in row["constraints"]),
+        indexes=tuple(RealIndex(**_tuples(i)) for i in row["indexes"]),
+        policies=tuple(RealPolicy(**_tuples(p)) for p in row["policies"]),
+    )
+
+
+def _column(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _tuples(row) | {"labels": tuple(row["labels"] or ())}
+
+
+def _constraint(row: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {k: tuple(row[k] or ()) for k in ("columns", "target_columns")}
+    return _tuples(row) | sides

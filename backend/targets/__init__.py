@@ -1,0 +1,1 @@
+"""Database targets: embedded PostgreSQL, PostgreSQL and Supabase."""

@@ -1,0 +1,360 @@
+"""The Supabase target: a project reached by its REST interface and service-role key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.base import (
+    Rejected,
+    Row,
+    TableColumn,
+    Written,
+    batches,
+    given_columns,
+    hashable,
+    is_row_state,
+    key_missing,
+    row_key,
+    split_table,
+    table_missing,
+    target_fingerprint,
+    without_repeats,
+)
+
+if TYPE_CHECKING:
+    import httpx
+    from supabase import Client
+
+R = TypeVar("R")
+
+#: a row to post, and the row that is there
+_Change = tuple[Row, Row | None]
+
+#: a page of what is there already; the service itself gives no more than 1000 rows by default
+_PAGE = 1000
+#: a filter longer than this goes beyond what gateways take in a URL
+_MAX_FILTER = 3000
+_REST_ATTEMPTS = 4
+#: seconds for one request
+_TIMEOUT = 60.0
+
+
+class SupabaseTarget:
+    """A Supabase project. DDL and free SQL cannot go this way (DESIGN 10.2)."""
+
+    name = "supabase"
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise TargetError(
+                "SUPABASE_URL is not the URL of a project",
+                hint="write it as https://<project>.supabase.co",
+                code="supabase-url",
+            )
+        self._url = url.rstrip("/")
+        self._key = key
+        self._host = parts.hostname + (f":{parts.port}" if parts.port else "")
+        self._client: Client | None = None
+        self._http: httpx.Client
+
+    @property
+    def fingerprint(self) -> str:
+        return target_fingerprint(self.name, self._host)
+
+    def describe(self) -> str:
+        return f"{self.name}: {self._host}"
+
+    def upsert(
+        self, table: str, rows: Sequence[Row], key: tuple[str, ...], batch: int = 50
+    ) -> Written:
+        unique, done = without_repeats(rows, key)
+        if not unique:
+            self.count(table)
+            return done
+        columns = given_columns(unique, key)
+        for part in batches(unique, batch):
+            done += self._upsert_part(table, part, key, columns)
+        return done
+
+    def count(self, table: str) -> int:
+        answer = self._ask(
+            lambda c: _table(c, table).select("*", count="exact").limit(1).execute(), table
+        )
+        return int(answer.count or 0)
+
+    def columns(self, table: str) -> tuple[TableColumn, ...]:
+        described = self._ask(self._schema).get("definitions", {}).get(split_table(table)[1])
+        if described is None:
+            raise table_missing(table, self.describe())
+        required = described.get("required", ())
+        return tuple(
+            TableColumn(name, str(p.get("format", "")), name not in required, p.get("default"))
+            for name, p in described.get("properties", {}).items()
+        )
+
+    def natural_key(self, table: str) -> tuple[str, ...] | None:
+        """None: the REST interface does not show unique keys."""
+        return None
+
+    def apply_sql(self, text: str, source: str = "") -> None:
+        raise TargetError(
+            "SQL that changes the schema cannot go through Supabase's REST interface",
+            path=source or None,
+            hint=f"paste it into the project's SQL editor and run it there:\n{text}",
+            code="sql-by-hand",
+        )
+
+    def query_readonly(self, sql: str) -> list[dict[str, Any]]:
+        raise TargetError(
+            "free SQL cannot go through Supabase's REST interface",
+            hint=f"paste it into the project's SQL editor and run it there:\n{sql}",
+            code="sql-by-hand",
+        )
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._http.close()
+            self._client = None
+
+    def _upsert_part(
+        self, table: str, rows: Sequence[Row], key: tuple[str, ...], columns: tuple[str, ...]
+    ) -> Written:
+        """Write what differs from what is there: so None replaces nothing and the counts hold."""
+        there = self._existing(table, rows, key, columns)
+        pairs = [(row, there.get(_identity(row, key))) for row in rows]
+        changes = [(_merged(row, old, columns), old) for row, old in pairs]
+        changes = [(new, old) for new, old in changes if old is None or _differs(new, old)]
+        done = Written(unchanged=len(rows) - len(changes))
+        try:
+            return done + self._write(table, changes, key)
+        except _RowFaultError:
+            for change in changes:
+                done += self._write_one(table, change, key)
+            return done
+
+    def _write_one(self, table: str, change: _Change, key: tuple[str, ...]) -> Written:
+        try:
+            return self._write(table, [change], key)
+        except _RowFaultError as exc:
+            return Written(rejected=(Rejected(row_key(change[0], key), str(exc)),))
+
+    def _write(self, table: str, changes: Sequence[_Change], key: tuple[str, ...]) -> Written:
+        """Post rows; a column may round what it is given, so what came back decides the counts."""
+        if not changes:
+            return Written()
+        body = [{name: as_json(value) for name, value in new.items()} for new, _ in changes]
+        conflict = ",".join(_quoted(column) for column in key)
+        answer = self._ask(
+            lambda c: _table(c, table).upsert(body, on_conflict=conflict).execute(), table
+        )
+        stored = {_identity(row, key): row for row in answer.data}
+        inserted = sum(old is None for _, old in changes)
+        updated = sum(
+            old is not None and _differs(old, stored.get(_identity(new, key), new))
+            for new, old in changes
+        )
+        return Written(inserted, updated, len(changes) - inserted - updated)
+
+    def _existing(
+        self, table: str, rows: Sequence[Row], key: tuple[str, ...], columns: tuple[str, ...]
+    ) -> dict[Hashable, Row]:
+        """The rows that are there with the keys of `rows`, by key."""
+        wanted = {_identity(row, key) for row in rows}
+        found: dict[Hashable, Row] = {}
+        for row in self._pages(table, columns, key, [row.get(key[0]) for row in rows]):
+            identity = _identity(row, key)
+            if identity in wanted:
+                found[identity] = row
+        return found
+
+    def _pages(
+        self, table: str, columns: tuple[str, ...], key: tuple[str, ...], first: Sequence[Any]
+    ) -> Iterator[Row]:
+        """Rows whose first key column is one of `first`, page by page."""
+        selection = ",".join(_quoted(column) for column in columns)
+        values = list(dict.fromkeys(str(as_json(value)) for value in first))
+        filtered = None not in first and sum(map(len, values)) < _MAX_FILTER
+        start = 0
+        while True:
+
+            def page(client: Client, start: int = start) -> Any:
+                query = _table(client, table).select(selection, count="exact")
+                query = query.in_(key[0], values) if filtered else query
+                for column in key:
+                    query = query.order(column)
+                return query.range(start, start + _PAGE - 1).execute()
+
+            answer = self._ask(page, table)
+            yield from answer.data
+            start += len(answer.data)
+            if not answer.data or start >= (answer.count or 0):
+                return
+
+    def _schema(self, _: Client) -> dict[str, Any]:
+        """The interface's own description (OpenAPI 2)."""
+        answer = self._http.get(
+            f"{self._url}/rest/v1/",
+            headers={"apikey": self._key, "Authorization": f"Bearer {self._key}"},
+        )
+        answer.raise_for_status()
+        described = answer.json()
+        return described if isinstance(described, dict) else {}
+
+    def _ask(self, request: Callable[[Client], R], table: str = "") -> R:
+        """One request; passing faults are retried, errors get the words of this package."""
+        import httpx
+        from postgrest.exceptions import APIError
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
+
+        retrying = Retrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_attempt(_REST_ATTEMPTS),
+            wait=wait_random_exponential(0.1, max=4),
+            reraise=True,
+        )
+        try:
+            return retrying(lambda: request(self._open()))
+        except APIError as exc:
+            raise self._fault(exc.code or "", exc.message or "", table) from exc
+        except httpx.HTTPStatusError as exc:
+            status = exc.response.status_code
+            raise self._fault(str(status), exc.response.reason_phrase, table) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise unreachable(self.describe(), exc) from exc
+
+    def _open(self) -> Client:
+        if self._client is None:
+            self._http, self._client = open_client(self._url, self._key, self.describe())
+        return self._client
+
+    def _fault(self, code: str, message: str, table: str) -> Exception:
+        text = " ".join(message.split())[:300]
+        if is_row_state(code):
+            return _RowFaultError(text)
+        if table and code in {"PGRST205", "42P01", "404"}:
+            return table_missing(table, self.describe())
+        if table and code == "42P10":
+            return key_missing(table)
+        if table and code in {"PGRST204", "42703"}:
+            return TargetError(f"{self.describe()}: {text}", code="column-missing")
+        if code in {"401", "403", "42501"} or code.startswith("PGRST3") or "API key" in text:
+            return TargetError(
+                f"{self.describe()} refuses the key: {text}",
+                hint="SUPABASE_SERVICE_ROLE_KEY must be the service-role key of this project",
+                code="forbidden",
+            )
+        return TargetError(f"{self.describe()}: {text} ({code or 'no code'})")
+
+
+def open_client(url: str, key: str, name: str) -> tuple[httpx.Client, Client]:
+    """A project's client and the connection that it uses, which is the caller's to close.
+
+    The client retries nothing: the caller decides that, for every method alike. Raises TargetError
+    that begins with `name` for an address or a key that cannot be one.
+    """
+    import httpx
+    from supabase import ClientOptions, create_client
+    from supabase.client import SupabaseException
+
+    http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
+    try:
+        client = create_client(url, key, ClientOptions(httpx_client=http))
+    except (SupabaseException, ValueError) as exc:
+        http.close()
+        raise TargetError(f"{name}: {exc}", code="supabase-key") from exc
+    client.postgrest.retry_enabled = False
+    return http, client
+
+
+def unreachable(name: str, exc: Exception) -> TargetError:
+    """What to say when no answer comes."""
+    return TargetError(
+        f"{name} cannot be reached: {exc or type(exc).__name__}",
+        hint="check SUPABASE_URL and the network, then run it again",
+        code="unreachable",
+    )
+
+
+class _RowFaultError(Exception):
+    """The values of a row are refused."""
+
+
+def as_json(value: Any) -> Any:
+    """A column's value as the REST interface takes it; numerics keep every digit."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    return value
+
+
+def comparable(value: Any) -> Hashable:
+    """A value so that what was sent equals what comes back: 44.0 is 44, a date is its text."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float | Decimal):
+        return Decimal(str(value)).normalize()
+    if isinstance(value, datetime):
+        return ("datetime", value.timestamp())
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return tuple(comparable(item) for item in value)
+    return hashable(value)
+
+
+def _identity(row: Row, key: Sequence[str]) -> Hashable:
+    return tuple(comparable(value) for value in row_key(row, key))
+
+
+def _merged(row: Row, old: Row | None, columns: Sequence[str]) -> Row:
+    """`row` with what is there where `row` knows nothing."""
+    there = old or {}
+    return {c: there.get(c) if row.get(c) is None else row[c] for c in columns}
+
+
+def _differs(new: Row, old: Row) -> bool:
+    return any(not _same(value, old.get(column)) for column, value in new.items())
+
+
+def _same(new: Any, old: Any) -> bool:
+    if isinstance(new, datetime) and isinstance(old, str):
+        return new == datetime.fromisoformat(old)
+    return comparable(new) == comparable(old)
+
+
+def _table(client: Client, table: str) -> Any:
+    schema, name = split_table(table)
+    return (client if schema == "public" else client.schema(schema)).from_(quote(name, safe=""))
+
+
+def _quoted(column: str) -> str:
+    """A column's name for a URL parameter, where commas and parentheses mean something."""
+    return column if column.isidentifier() else '"' + column.replace('"', '\\"') + '"'
+
+
+def _is_passing(error: BaseException) -> bool:
+    import httpx
+    from postgrest.exceptions import APIError
+
+    if isinstance(error, httpx.HTTPStatusError):
+        status = str(error.response.status_code)
+    elif isinstance(error, APIError):
+        status = error.code or ""
+    else:
+        return isinstance(error, httpx.TransportError)
+    passing = {"429", "502", "503", "504", "520", "40001", "40P01", "57P03", "PGRST000", "PGRST003"}
+    return status in passing

@@ -1,0 +1,1 @@
+"""Clinical trials from a public registry."""

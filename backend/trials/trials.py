@@ -1,0 +1,395 @@
+"""Trial records of ClinicalTrials.gov: read defensively, selected, and turned into table rows.
+
+How the registry's values are stored:
+
+* **Dates** are partial there ("2021", "2021-03", "2021-03-18") and a DATE column has no way to say
+  so. Only a date with a day is stored. A partial one is stored as NULL, never padded to a day that
+  nobody gave; how many were left out is counted and said.
+* **Phases** are a list: `PHASE2/PHASE3` for a study of both, `NA` where the registry says so.
+* **Enrolment** is stored only where the registry marks it ACTUAL; an estimate, or a number without
+  a type, is NULL.
+* **Countries** are those of the locations, each once, in order, joined with "; ".
+* **Text** loses control and format characters and is cut at a length that no honest record has.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from orchestrate_backend.errors import BackendError
+from orchestrate_backend.trials.registry_client import STUDY_STATUSES, study_id
+from orchestrate_backend.trials.terms import (
+    CONDITION_GROUPS,
+    SUBSTANCES,
+    ConditionClassifier,
+    SubstanceClassifier,
+    with_synonyms,
+)
+
+_NCT_ID = re.compile(r"NCT\d{8}")
+_PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+_PHASES = ("NA", "EARLY_PHASE1", "PHASE1", "PHASE2", "PHASE3", "PHASE4")
+_LARGEST_INTEGER = 2**31 - 1
+_LONGEST_TITLE = 2000
+_LONGEST_NAME = 500
+_MOST_ITEMS = 500
+
+
+class BadStudyError(BackendError):
+    """A record that cannot become a row. It costs itself alone."""
+
+    code = "bad-study"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key or 'a record without id'}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class PartialDate:
+    """A date as the registry gives it; `day` is None where it names no day."""
+
+    text: str
+    day: dt.date | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One trial as read. A value that the record does not give, or gives unreadably, is empty."""
+
+    nct_id: str
+    title: str
+    status: str | None = None
+    phases: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    #: names of the interventions and their other names
+    interventions: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    #: None unless the registry marks the number as ACTUAL
+    enrollment_actual: int | None = None
+    #: the record gives a number of participants that is not marked as actual
+    enrollment_unproven: bool = False
+    start: PartialDate | None = None
+    completion: PartialDate | None = None
+    primary_outcome: str | None = None
+    #: values that were left out because they cannot be read
+    problems: tuple[str, ...] = ()
+
+    @property
+    def partial_dates(self) -> int:
+        """How many dates name no day."""
+        return sum(1 for date in (self.start, self.completion) if date and date.day is None)
+
+
+def clean_text(value: Any, limit: int) -> str | None:
+    """Foreign text without control, format and surrogate characters, white space folded, cut."""
+    if not isinstance(value, str):
+        return None
+    kept = (c if unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else " " for c in value)
+    return " ".join("".join(kept).split())[:limit].rstrip() or None
+
+
+def parse_partial_date(text: str) -> PartialDate:
+    """'2021', '2021-03' or '2021-03-18'. Raises ValueError for anything else."""
+    found = _PARTIAL_DATE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text[:40]!r} is no date like 2021-03-18, 2021-03 or 2021")
+    year, month, day = (int(part or 1) for part in found.groups())
+    date = dt.date(year, month, day)
+    return PartialDate(text.strip(), date if found.group(3) else None)
+
+
+class _Reader:
+    """Typed access to one record; what cannot be read becomes a problem, not an exception."""
+
+    def __init__(self, study: Mapping[str, Any]) -> None:
+        section = study.get("protocolSection")
+        self._section: Mapping[str, Any] = section if isinstance(section, Mapping) else {}
+        self.problems: list[str] = []
+
+    def _value(self, module: str, *path: str) -> Any:
+        value: Any = self._section.get(module)
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def text(self, limit: int, module: str, *path: str) -> str | None:
+        value = self._value(module, *path)
+        if value is not None and not isinstance(value, str):
+            self.problems.append(f"{path[-1]} is no text")
+        return clean_text(value, limit)
+
+    def items(self, module: str, name: str) -> list[Any]:
+        value = self._value(module, name)
+        if value is not None and not isinstance(value, list):
+            self.problems.append(f"{name} is no list")
+        return value[:_MOST_ITEMS] if isinstance(value, list) else []
+
+    def texts(self, values: Iterable[Any], limit: int = _LONGEST_NAME) -> tuple[str, ...]:
+        cleaned = (clean_text(value, limit) for value in values)
+        return tuple(dict.fromkeys(text for text in cleaned if text))
+
+    def date(self, name: str) -> PartialDate | None:
+        text = self.text(40, "statusModule", name, "date")
+        try:
+            return parse_partial_date(text) if text else None
+        except ValueError as exc:
+            self.problems.append(f"{name}: {exc}")
+            return None
+
+    def known(self, what: str, value: str | None, values: Sequence[str]) -> str | None:
+        if value is not None and value not in values:
+            self.problems.append(f"{what} {value[:40]!r} is none of the registry's")
+            return None
+        return value
+
+    def phases(self) -> tuple[str, ...]:
+        given = self.texts(self.items("designModule", "phases"))
+        return tuple(p for p in given if self.known("phase", p, _PHASES))
+
+    def interventions(self) -> tuple[str, ...]:
+        names: list[Any] = []
+        for item in self.items("armsInterventionsModule", "interventions"):
+            if isinstance(item, Mapping):
+                others = item.get("otherNames")
+                names += [item.get("name"), *(others if isinstance(others, list) else ())]
+        return self.texts(names[:_MOST_ITEMS])
+
+    def countries(self) -> tuple[str, ...]:
+        places = self._value("contactsLocationsModule", "locations")
+        listed = places if isinstance(places, list) else []
+        return self.texts((p.get("country") for p in listed if isinstance(p, Mapping)), 100)
+
+    def outcome(self) -> str | None:
+        first = next(iter(self.items("outcomesModule", "primaryOutcomes")), None)
+        measure = first.get("measure") if isinstance(first, Mapping) else None
+        return clean_text(measure, 5000)
+
+    def enrollment(self) -> tuple[int | None, bool]:
+        """The actual number of participants, and whether there is one that is not actual."""
+        number = self._value("designModule", "enrollmentInfo", "count")
+        if number is None:
+            return None, False
+        whole = isinstance(number, int) and not isinstance(number, bool)
+        if not whole or not 0 <= number <= _LARGEST_INTEGER:
+            self.problems.append("enrolment is no number of people")
+            return None, False
+        actual = self._value("designModule", "enrollmentInfo", "type") == "ACTUAL"
+        return (number, False) if actual else (None, True)
+
+
+def parse_study(record: Any) -> Study:
+    """A study out of the API's JSON. Raises BadStudyError where it has no id or no title."""
+    if isinstance(record, BadStudyError):
+        raise record
+    if not isinstance(record, Mapping):
+        raise BadStudyError("", f"is no JSON object but {type(record).__name__}")
+    key = study_id(record).strip()
+    if not _NCT_ID.fullmatch(key):
+        shown = clean_text(key, 40) or ""
+        raise BadStudyError(shown, "the id is not NCT and eight digits")
+    reader = _Reader(record)
+    title = reader.text(_LONGEST_TITLE, "identificationModule", "briefTitle")
+    if title is None:
+        raise BadStudyError(key, "has no title")
+    actual, unproven = reader.enrollment()
+    status = reader.text(40, "statusModule", "overallStatus")
+    return Study(
+        nct_id=key,
+        title=title,
+        status=reader.known("status", status, STUDY_STATUSES),
+        phases=reader.phases(),
+        conditions=reader.texts(reader.items("conditionsModule", "conditions")),
+        interventions=reader.interventions(),
+        countries=reader.countries(),
+        enrollment_actual=actual,
+        enrollment_unproven=unproven,
+        start=reader.date("startDateStruct"),
+        completion=reader.date("completionDateStruct"),
+        primary_outcome=reader.outcome(),
+        problems=tuple(reader.problems),
+    )
+
+
+def _full_day(date: PartialDate | None) -> dt.date | None:
+    return date.day if date else None
+
+
+#: what a column of the table can hold: fact → its value for a study filed under a substance
+TRIAL_FACTS: Mapping[str, Callable[[Study, str], Any]] = {
+    "nct_id": lambda study, modality: study.nct_id,
+    "title": lambda study, modality: study.title,
+    "phase": lambda study, modality: "/".join(study.phases) or None,
+    "status": lambda study, modality: study.status,
+    "modality": lambda study, modality: modality,
+    "conditions": lambda study, modality: list(study.conditions) or None,
+    "country": lambda study, modality: "; ".join(study.countries) or None,
+    "enrollment_actual": lambda study, modality: study.enrollment_actual,
+    "start_date": lambda study, modality: _full_day(study.start),
+    "completion_date": lambda study, modality: _full_day(study.completion),
+    "primary_outcome_measure": lambda study, modality: study.primary_outcome,
+    "source": lambda study, modality: "clinicaltrials.gov",
+}
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Which trials go into which table: everything that one workflow has and another has not."""
+
+    table: str = "benchmark_trials"
+    #: column → name in `TRIAL_FACTS`
+    columns: Mapping[str, str] = field(default_factory=lambda: {f: f for f in TRIAL_FACTS})
+    #: natural key of the table; one of its columns holds the fact `nct_id`
+    key: tuple[str, ...] = ("nct_id",)
+    batch: int = 50
+    #: substance → phrases, see `orchestrate_backend.trials.terms`
+    modalities: Mapping[str, Sequence[str]] = field(default_factory=lambda: SUBSTANCES)
+    #: names of therapeutic conditions; known ones bring their synonyms
+    conditions: tuple[str, ...] = tuple(CONDITION_GROUPS)
+    statuses: tuple[str, ...] = ("COMPLETED", "ACTIVE_NOT_RECRUITING")
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.columns.values()) - set(TRIAL_FACTS))
+        if unknown:
+            raise BackendError(f"no such fact of a trial: {', '.join(unknown)}", code="trial-spec")
+        if not self.modalities or not set(self.key) <= set(self.columns):
+            raise BackendError(
+                f"the specification of {self.table} needs modalities, and key columns that it has",
+                code="trial-spec",
+            )
+
+    @property
+    def label(self) -> str:
+        """The table's name in words: "benchmark trials"."""
+        words = self.table.rpartition(".")[2].replace("_", " ")
+        return words if words.endswith("s") else f"{words}s"
+
+    def row(self, study: Study, modality: str) -> dict[str, Any]:
+        """The study as a row of the table."""
+        return {column: TRIAL_FACTS[fact](study, modality) for column, fact in self.columns.items()}
+
+    def searches(self) -> dict[str, str]:
+        """Substance → the Essie expression that finds its trials (and others, by synonym)."""
+        searches = {}
+        for name, phrases in self.modalities.items():
+            terms = {term.casefold(): term for p in (name, *phrases) if (term := essie_term(p))}
+            searches[name] = " OR ".join(terms.values())
+        return searches
+
+
+def essie_term(phrase: str) -> str:
+    """A phrase for a search expression, quoted unless it is one plain word; "" for no word."""
+    text = " ".join(re.sub(r'["\\*\[\]()]', " ", phrase).split())
+    if not text:
+        return ""
+    plain = re.fullmatch(r"[A-Za-z0-9]+", text) and text.upper() not in {"AND", "OR", "NOT"}
+    return text if plain else f'"{text}"'
+
+
+class Skip(StrEnum):
+    """Why a readable study is no row."""
+
+    REPEATED = "repeated id"
+    STATUS = "other status"
+    NO_STATUS = "status not given"
+    SUBSTANCE = "no listed substance"
+    CONDITION = "no listed condition"
+    ANAESTHETIC = "anaesthesia, sedation or surgery"
+    PAIN = "pain"
+
+
+@dataclass
+class Selection:
+    """What became of the records of a load."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    modalities: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[Skip] = field(default_factory=Counter)
+    rejected: list[BadStudyError] = field(default_factory=list)
+    #: values left out of rows that were kept: (key, what is wrong)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    partial_dates: int = 0
+    enrollment_unproven: int = 0
+    status_unknown: int = 0
+    read: int = 0
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Decides which studies are the table's trials."""
+
+    spec: TrialSpec
+    #: also take trials on anaesthesia, pain, and anything else that is not listed
+    all_conditions: bool = False
+    #: also take studies whose status is not given (the offline snapshot has such)
+    keep_unknown_status: bool = False
+
+    def select(self, records: Iterable[Any]) -> Selection:
+        """Read, de-duplicate by id and file the records. The first with an id wins."""
+        chosen = Selection()
+        seen: set[str] = set()
+        for record in records:
+            chosen.read += 1
+            try:
+                study = parse_study(record)
+            except BadStudyError as exc:
+                chosen.rejected.append(exc)
+                continue
+            if study.nct_id in seen:
+                chosen.skipped[Skip.REPEATED] += 1
+                continue
+            seen.add(study.nct_id)
+            self._file(study, chosen)
+        return chosen
+
+    def _file(self, study: Study, chosen: Selection) -> None:
+        modality = self.modality(study)
+        reason = self.reason_to_skip(study, modality)
+        if reason is not None or modality is None:
+            chosen.skipped[reason or Skip.SUBSTANCE] += 1
+            return
+        chosen.rows.append(self.spec.row(study, modality))
+        chosen.modalities[modality] += 1
+        chosen.problems += [(study.nct_id, problem) for problem in study.problems]
+        chosen.partial_dates += study.partial_dates
+        chosen.enrollment_unproven += study.enrollment_unproven
+        chosen.status_unknown += study.status is None
+
+    def modality(self, study: Study) -> str | None:
+        """The substance that the study is filed under, None if it is none of the listed."""
+        return self._substances.classify(study.interventions, study.title, study.conditions)
+
+    def reason_to_skip(self, study: Study, modality: str | None) -> Skip | None:
+        """Why the study is none of the table's, or None."""
+        if study.status is None and not self.keep_unknown_status:
+            return Skip.NO_STATUS
+        if study.status is not None and study.status not in self.spec.statuses:
+            return Skip.STATUS
+        if modality is None:
+            return Skip.SUBSTANCE
+        return None if self.all_conditions else self._not_therapeutic(study)
+
+    def _not_therapeutic(self, study: Study) -> Skip | None:
+        record = (study.conditions, study.title)
+        if not self._conditions.matches(*record):
+            return Skip.CONDITION
+        if self._conditions.is_anaesthetic(*record):
+            return Skip.ANAESTHETIC
+        return Skip.PAIN if self._conditions.is_pain_only(*record) else None
+
+    @cached_property
+    def _substances(self) -> SubstanceClassifier:
+        return SubstanceClassifier(self.spec.modalities)
+
+    @cached_property
+    def _conditions(self) -> ConditionClassifier:
+        return ConditionClassifier(with_synonyms(self.spec.conditions))

@@ -1,0 +1,62 @@
+"""The process of a built-in agent: JSON job on stdin, JSON report on stdout.
+
+python -m orchestrator.agent_process.worker NAME
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from orchestrator import plugins
+from orchestrator.domain.agent import Agent, Job, Outcome, Report
+from orchestrator.errors import OrchestrateError, UsageError
+
+
+def load_agent(name: str) -> Agent:
+    """The agent registered under `orchestrate.agents`. Raises UsageError if there is none."""
+    for entry in plugins.registered("agents"):
+        if entry.name == name:
+            agent: Agent = entry.load()()
+            return agent
+    known = ", ".join(sorted(agent_names())) or "none"
+    raise UsageError(
+        f"there is no agent {name}",
+        code="no-such-agent",
+        hint=f"known: {known}; a command can take its place: [agents.{name}] command = [...]",
+    )
+
+
+def agent_names() -> frozenset[str]:
+    """The names of the registered agents."""
+    return frozenset(entry.name for entry in plugins.registered("agents"))
+
+
+def work(agent: Agent, job: Job) -> Report:
+    """The agent's report. Input that it refuses is for a person to mend, and costs no strike."""
+    try:
+        return agent.work(job)
+    except OrchestrateError as exc:
+        return Report(outcome=Outcome.NEEDS_PERSON, reason=" ".join(str(exc).split()))
+
+
+def _keep_lock_to_this_process() -> None:
+    """Grandchildren (a database server) must not hold the family's lock."""
+    for fd in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, False)
+
+
+def main(argv: list[str]) -> int:
+    """Read a job from stdin, work, write the report to stdout; anything printed goes to stderr."""
+    _keep_lock_to_this_process()
+    job = Job.model_validate_json(sys.stdin.buffer.read())
+    with contextlib.redirect_stdout(sys.stderr):
+        report = work(load_agent(argv[1]), job)
+    sys.stdout.write(report.model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

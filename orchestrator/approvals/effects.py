@@ -1,0 +1,138 @@
+"""Effects: what is done outside the workspace after an approval (DESIGN 4.3, 7.5).
+
+The conductor knows that a checkpoint stage asks for things to be done; registered binders know
+which of them they can do. What no binder takes is shown to USER to run and attest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator import plugins
+from orchestrator.domain.workflow import Stage, Workflow
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One thing to do on a target, with the files whose bytes the approval covers."""
+
+    #: registered kind, e.g. "sql.apply", "script.run", "sql.count"
+    kind: str
+    #: what USER reads ("apply migrations/059_x.sql")
+    title: str
+    #: files it depends on, relative to the workspace; they are frozen at approval
+    inputs: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: changes nothing (a count); safe to run again
+    read_only: bool = False
+    #: line of the workflow that asks for it
+    line: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "inputs": list(self.inputs),
+            "arguments": dict(self.arguments),
+            "read_only": self.read_only,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Effect:
+        return cls(
+            data["kind"],
+            data["title"],
+            tuple(data["inputs"]),
+            data["arguments"],
+            data["read_only"],
+        )
+
+
+@dataclass(frozen=True)
+class EffectResult:
+    """What running an effect did."""
+
+    ok: bool
+    detail: str
+    #: counts and other figures for the receipt, JSON-able
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    #: the printed output's last lines
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A checkpoint stage's requests: what can be done, and what USER does (text, line)."""
+
+    effects: tuple[Effect, ...] = ()
+    by_user: tuple[tuple[str, int], ...] = ()
+
+
+class Runner(Protocol):
+    """Runs effects on one target. Made by the registered factory for the named target."""
+
+    #: "embedded", "postgres" or "supabase"
+    name: str
+
+    def describe(self) -> str:
+        """Host and database in words, without secrets."""
+        ...
+
+    def remarks(self, effects: Sequence[Effect]) -> tuple[str, ...]:
+        """What USER has to know before approving these effects on this target."""
+        ...
+
+    def run(self, effect: Effect, frozen: Path) -> EffectResult:
+        """Run one effect from the frozen copy of what was approved; a failure is a result."""
+        ...
+
+    @property
+    def target(self) -> Any:
+        """What checks of phase EFFECT get as `ctx.target`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Binder = Callable[[Stage, Workflow, Path], Bound]
+Opener = Callable[[str, Path, Mapping[str, Any]], Runner]
+
+_BINDERS: list[Binder] = []
+_OPENERS: list[Opener] = []
+_INPUTS: list[Callable[[Path, str], tuple[str, ...]]] = []
+
+
+def effect_binder(function: Binder) -> Binder:
+    """Register how a checkpoint stage's fenced blocks and items become effects."""
+    _BINDERS.append(function)
+    return function
+
+
+def runner_opener(function: Opener) -> Opener:
+    """Register how a target's name becomes a `Runner`: `(target, root, settings) -> Runner`."""
+    _OPENERS.append(function)
+    return function
+
+
+def load_effects() -> None:
+    """Import the entry points `orchestrate.effects`."""
+    plugins.load("effects")
+
+
+def bind_effects(stage: Stage, workflow: Workflow, root: Path) -> Bound:
+    """The effects of a checkpoint stage, from the registered binder."""
+    load_effects()
+    for binder in _BINDERS:
+        bound = binder(stage, workflow, root)
+        if bound.effects or bound.by_user:
+            return bound
+    return Bound()
+
+
+def open_runner(target: str, root: Path, settings: Mapping[str, Any]) -> Runner:
+    """The runner for a target's name. Raises UsageError from the opener if it cannot be reached."""
+    load_effects()
+    return _OPENERS[-1](target, root, settings)

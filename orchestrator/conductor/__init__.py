@@ -1,0 +1,1 @@
+"""The loop: decide, dispatch, prove, record, move."""

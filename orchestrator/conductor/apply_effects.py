@@ -1,0 +1,201 @@
+"""After an approval: the effects from frozen bytes on the named target, then the expectations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from orchestrator.approvals.effects import Effect, EffectResult, open_runner
+from orchestrator.approvals.request import Sheet
+from orchestrator.approvals.request_builder import as_shown, asked_sheet, exception_sheet, pose
+from orchestrator.domain import machine
+from orchestrator.domain.record import Approval, QuestionKind, State
+from orchestrator.domain.workflow import Stage
+from orchestrator.errors import OrchestrateError
+from orchestrator.family.family import Additions
+from orchestrator.family.session import Case
+from orchestrator.gates.checks import Phase, Verdict
+from orchestrator.gates.receipts import Receipt
+from orchestrator.storage.atomic import sha256_file
+from orchestrator.storage.history import now
+
+
+def apply(case: Case, stage: Stage) -> None:
+    """Run what the approval of a checkpoint lists, prove its expectations, and close the stage."""
+    approval = case.flow.approval(stage.number)
+    assert approval is not None
+    sheet = asked_sheet(case, approval.digest)
+    if sheet is None:
+        case.commit(machine.lapse(case.flow, case.plan, stage.number), "approval lapsed")
+        return
+    if (
+        sheet.effects
+        and not approval.effects_done
+        and not _run_effects(case, stage, sheet, approval)
+    ):
+        return
+    _close(case, stage, sheet)
+
+
+# -- effects ---------------------------------------------------------------------------------
+
+
+def frozen_folder(case: Case, digest: str) -> Path:
+    return case.root / ".orchestrate" / "state" / "frozen" / digest[:32]
+
+
+def freeze(case: Case, sheet: Sheet) -> Path:
+    """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they are gone."""
+    folder = frozen_folder(case, sheet.digest)
+    if folder.exists():
+        shutil.rmtree(folder)
+    for path, sha in sheet.inputs.items():
+        source = case.inside(path)
+        if sha == "absent":
+            continue
+        copy = folder / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        if sha256_file(copy) != sha:
+            raise OrchestrateError(
+                "is not what was approved", path=source, code="not-approved", hint="run again"
+            )
+    return folder
+
+
+def _run_effects(case: Case, stage: Stage, sheet: Sheet, approval: Approval) -> bool:
+    folder = freeze(case, sheet)
+    case.commit(
+        case.flow.evolve(revision=case.flow.revision + 1, state=State.EFFECTS),
+        f"effects of stage {stage.number} begin",
+    )
+    runner = open_runner(sheet.target, case.root, case.settings.model_dump(mode="json"))
+    try:
+        case.tell("notice", f"effects run on {runner.describe()}", stage=stage.number)
+        for number, effect in enumerate(sheet.effects, 1):
+            if _ran_before(case, sheet.digest, number):
+                continue
+            result = _run_one(case, stage, sheet, number, effect, runner.run(effect, folder))
+            if not result.ok:
+                _ask_about(case, stage, sheet, number, effect, result)
+                return False
+    finally:
+        runner.close()
+    case.commit(
+        machine.effects_done(case.flow, case.plan, stage.number),
+        f"effects of stage {stage.number} done",
+    )
+    return True
+
+
+def _ran_before(case: Case, digest: str, number: int) -> bool:
+    record = case.family.history.latest("effect", digest=digest, number=number)
+    return record is not None and bool(record["ok"])
+
+
+def _run_one(
+    case: Case, stage: Stage, sheet: Sheet, number: int, effect: Effect, result: EffectResult
+) -> EffectResult:
+    case.family.history.append(
+        "effect",
+        stage=stage.number,
+        digest=sheet.digest,
+        number=number,
+        kind=effect.kind,
+        title=effect.title,
+        target=sheet.target,
+        on=sheet.target_words,
+        inputs={p: sheet.inputs.get(p, "") for p in effect.inputs},
+        ok=result.ok,
+        detail=result.detail,
+        figures=dict(result.figures),
+        output=result.output[-4000:],
+    )
+    verdict = "proven" if result.ok else "failed"
+    case.tell("effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict)
+    return result
+
+
+def _ask_about(
+    case: Case, stage: Stage, sheet: Sheet, number: int, effect: Effect, result: EffectResult
+) -> None:
+    ran = [e.title for e in sheet.effects[: number - 1]]
+    why = (
+        f"The effect “{effect.title}” failed on {sheet.target_words}: {result.detail}\n\n"
+        f"Run before it: {'; '.join(ran) or 'nothing'}. Not run: "
+        f"{'; '.join(e.title for e in sheet.effects[number:]) or 'nothing'}.\n\n"
+        "Approving tries it again, from the same approved bytes."
+    )
+    pose(case, stage, exception_sheet(case, stage, QuestionKind.EFFECT, why, ()))
+
+
+# -- expectations and the end ----------------------------------------------------------------
+
+
+def _close(case: Case, stage: Stage, sheet: Sheet) -> None:
+    final = stage.number == case.plan.last.number
+    failing = _expectations(case, stage, sheet)
+    if failing is not None:
+        pose(case, stage, failing)
+        return
+    additions = Additions()
+    additions.section(case.plan.parent, _closing_section(case, stage, sheet, final))
+    if final:
+        case.commit(machine.complete(case.flow, case.plan, stage), "complete", additions)
+    else:
+        done = machine.finish(case.flow, case.plan, stage)
+        case.commit(done, f"checkpoint {stage.checkpoint} passed", additions)
+    case.judge(stage, (Phase.POSITION,))
+
+
+def _expectations(case: Case, stage: Stage, sheet: Sheet) -> Sheet | None:
+    """Prove what was to be judged on the target or by the answer; the question to ask, if any."""
+    receipts = _judge(case, stage, sheet)
+    failing = case.failing(receipts)
+    unproven = [r for r in receipts if r.verdict is Verdict.UNPROVEN and r.key not in _seen(sheet)]
+    if not failing and not unproven:
+        return None
+    why = "After the effects, these expectations are not met."
+    return exception_sheet(
+        case, stage, QuestionKind.COUNTS, why, as_shown(case, [*failing, *unproven])
+    )
+
+
+def _seen(sheet: Sheet) -> set[str]:
+    """Statements that USER has taken unproven at the checkpoint itself."""
+    return {s.key for s in sheet.unproven}
+
+
+def _judge(case: Case, stage: Stage, sheet: Sheet) -> list[Receipt]:
+    """What waits for the answer or the target: this stage's, and the inspections' before it."""
+    phases = (Phase.ANSWER, Phase.EFFECT)
+    if not sheet.effects:
+        return case.judge(stage, phases)
+    runner = open_runner(sheet.target, case.root, case.settings.model_dump(mode="json"))
+    try:
+        earlier = [s for s in case.plan.stages if s.number < stage.number]
+        inspections = [s for s in earlier if case.plan.part(s) == "inspector"]
+        return [
+            receipt
+            for judged in (stage, *inspections)
+            for receipt in case.judge(judged, phases, target=runner.target)
+        ]
+    finally:
+        runner.close()
+
+
+def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str:
+    """What the ticket says at the end of a checkpoint: the effects with their figures."""
+    records = [r for r in case.family.history.of("effect") if r["digest"] == sheet.digest]
+    if not records and not final:
+        return ""
+    lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
+    lines += [f"- {r['title']} — {r['detail']}" for r in records if r["ok"]]
+    accepted = [name.rsplit(" @", 1)[0] for name in case.flow.accepted]
+    lines += [f"- accepted by USER though not met: {name}" for name in accepted]
+    lines += [
+        "",
+        f"Closed {now()} by USER's answer; every receipt is in "
+        f"`{case.family.history.path.relative_to(case.root)}`.",
+    ]
+    return "\n".join(lines) + "\n"

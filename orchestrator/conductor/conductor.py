@@ -1,0 +1,383 @@
+"""The conductor: the loop that advances a family, and the doors through which USER answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agent_process.dispatcher import Dispatcher
+from orchestrator.approvals import answers, request_builder
+from orchestrator.approvals.request import Answer
+from orchestrator.approvals.status import family_status, inbox_entry
+from orchestrator.conductor import apply_effects, stages
+from orchestrator.conductor.verify import Verified, verify
+from orchestrator.config import Settings, load_settings
+from orchestrator.domain import machine
+from orchestrator.domain.agent import Agent
+from orchestrator.domain.record import Flow, QuestionKind, State
+from orchestrator.domain.states import Event
+from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
+from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.family.blockers import waits
+from orchestrator.family.family import Additions, Family
+from orchestrator.family.open_session import Opener
+from orchestrator.family.session import Case, Listener, Progress
+from orchestrator.gates.binding import Binder, Binding
+from orchestrator.gates.checks import Context, Phase, Services, load_checks
+from orchestrator.gates.receipts import Gate, Receipt
+from orchestrator.templating import one_line
+from orchestrator.tickets.board import Board
+
+__all__ = ["Conductor", "Progress", "RunOutcome"]
+
+_EXIT = {"complete": 0, "waiting": 10, "held": 11, "failed": 1}
+#: with a first record, what a status says besides the folder is drift and no wish (DESIGN 2.5)
+ADOPTED = Additions(over_wishes=True)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Where a run ended: "complete", "waiting" (for USER or a person), "held" or "failed"."""
+
+    ticket: str
+    outcome: str
+    stage: int | None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 10 waiting, 11 held, 1 failed."""
+        return _EXIT[self.outcome]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ticket": self.ticket,
+            "outcome": self.outcome,
+            "stage": self.stage,
+            "reasons": list(self.reasons),
+        }
+
+
+class Conductor:
+    """Runs families of a board. `agents` run in this process, in place of child processes."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        settings: Settings | None = None,
+        agents: Mapping[str, Agent] | None = None,
+        on_event: Listener | None = None,
+    ) -> None:
+        self.board = board
+        self.settings = settings or load_settings(board.root)
+        listener = on_event or (lambda _: None)
+        self.opener = Opener(board, self.settings, Dispatcher(agents), listener)
+
+    def stop(self) -> None:
+        """Kill the agents that are at work, from another thread: `run` raises StoppedError."""
+        self.opener.dispatcher.stop()
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def run(
+        self,
+        id: str,
+        *,
+        workflow: Path | None = None,
+        until: int | None = None,
+        dry_run: bool = False,
+        create: bool = True,
+    ) -> RunOutcome:
+        """Advance the family of a ticket until it is complete, waits, is held or fails.
+
+        With `create=False` a family that is not conducted yet is left alone (TicketError).
+        Raises OrchestrateError (TicketError, WorkflowError, BusyError, …) when it cannot begin.
+        """
+        if dry_run:
+            return self._preview(id, workflow, until)
+        with self.opener.case(id, workflow, create=create) as case:
+            outcome = self._advance(case, until)
+            if case.family.committer is not None:
+                # receipts of what was proven after the last move
+                case.family.sync()
+                case.family.committer.commit([case.family.history.path], f"{id}: receipts")
+            return outcome
+
+    def _advance(self, case: Case, until: int | None) -> RunOutcome:
+        blocked = stages.judge_interrupted(case)
+        if blocked is not None:
+            self._blocked(case, blocked)
+        while True:
+            refused = answers.take_wishes(case)
+            if refused:
+                return self._outcome(case, refused)
+            if self._pinned_anew(case):
+                return self._outcome(case)
+            self._lapse(case)
+            action = machine.decide(case.flow, case.plan)
+            match action:
+                case machine.Stop() | machine.Wait():
+                    return self._outcome(case)
+                case machine.Work(stages=group):
+                    if until is not None and group[0].number > until:
+                        return self._outcome(
+                            case, [f"stopped before {group[0].label} (--until {until})"]
+                        )
+                    stop = self._work(case, group)
+                    if stop:
+                        return self._outcome(case, stop)
+                case machine.Ask(stage=stage):
+                    if until is not None and stage.number > until:
+                        return self._outcome(
+                            case, [f"stopped before {stage.label} (--until {until})"]
+                        )
+                    request_builder.pose(
+                        case, stage, request_builder.checkpoint_sheet(case, stage, case.changed)
+                    )
+                    case.changed = ()
+                case machine.RunEffects(stage=stage):
+                    apply_effects.apply(case, stage)
+
+    def _work(self, case: Case, group: Sequence[Stage]) -> list[str]:
+        reasons = waits(
+            self.board, case.family.ticket, case.flow, case.plan, group, self.settings.wip_limit
+        )
+        if reasons:
+            return reasons
+        blocked = stages.work(case, group)
+        return self._blocked(case, blocked) if blocked is not None else []
+
+    @staticmethod
+    def _blocked(case: Case, blocked: stages.Blocked) -> list[str]:
+        """Ask USER about a stage that did not come through, or say what a person has to do."""
+        if not blocked.ask:
+            case.commit(machine.need_person(case.flow, case.plan, blocked.reason), "needs a person")
+            return [blocked.reason]
+        shown = request_builder.stopped_statements(case, blocked.stage)
+        sheet = request_builder.exception_sheet(
+            case, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
+        )
+        request_builder.pose(case, blocked.stage, sheet)
+        return []
+
+    def _pinned_anew(self, case: Case) -> bool:
+        """Ask USER when the pinned workflow has changed under way (DESIGN 4.4)."""
+        flow = case.flow
+        if flow.sha256 == case.workflow.sha256 or flow.state in (State.COMPLETE, State.ARCHIVED):
+            return False
+        if flow.question is not None and flow.question.kind is QuestionKind.WORKFLOW:
+            return False
+        why = (
+            f"The workflow `{flow.workflow}` has changed since this family was pinned to it "
+            f"(sha256 {flow.sha256[:12]} is now {case.workflow.sha256[:12]}). "
+            "Approving takes the changed one; approvals given under the old one lapse."
+        )
+        if flow.question is not None:
+            case.commit(machine.withdraw(flow, case.plan), "question withdrawn: workflow changed")
+        stage = case.plan.stage(case.flow.stage)
+        sheet = request_builder.exception_sheet(case, stage, QuestionKind.WORKFLOW, why, ())
+        request_builder.pose(case, stage, sheet, drop=("accept", "target"))
+        return True
+
+    def _lapse(self, case: Case) -> None:
+        if case.flow.question is not None or case.flow.state in (State.COMPLETE, State.HELD):
+            return
+        for approval in case.flow.approvals:
+            if approval.effects_done:
+                continue
+            changed = request_builder.stale(case, approval)
+            if changed and approval.stage in {*case.flow.finished, case.flow.stage}:
+                label = case.plan.stage(approval.stage).label
+                case.changed = tuple(changed)
+                case.tell("notice", f"the approval of {label} lapses: {'; '.join(changed)}")
+                case.family.history.append("lapse", stage=approval.stage, changed=changed)
+                case.commit(
+                    machine.lapse(case.flow, case.plan, approval.stage),
+                    f"approval of stage {approval.stage} lapsed",
+                )
+
+    def _outcome(self, case: Case, reasons: Sequence[str] = ()) -> RunOutcome:
+        flow = case.flow
+        found = {
+            State.COMPLETE: "complete",
+            State.ARCHIVED: "complete",
+            State.HELD: "held",
+        }.get(flow.state, "waiting")
+        said = tuple(reasons) or ((flow.reason,) if flow.reason else ())
+        return RunOutcome(case.plan.parent, found, flow.stage, said)
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def approve(
+        self,
+        id: str,
+        *,
+        note: str = "",
+        accept: Sequence[str] = (),
+        accept_unproven: bool = False,
+        target: str = "",
+    ) -> RunOutcome:
+        """Record USER's approval of the open question; `run` goes on from there.
+
+        Raises AnswerRefusedError if it leaves something open, or covers what has changed.
+        """
+        answer = Answer(
+            "approved", note, tuple(accept), accept_unproven, target, via="command line"
+        )
+        return self._answer(id, answer)
+
+    def send_back(self, id: str, *, member: str = "", note: str = "") -> RunOutcome:
+        """Record that USER wants changes, with the words, from a member or from the last makers."""
+        members = (member,) if member else ()
+        return self._answer(
+            id, Answer("changes_requested", note, members=members, via="command line")
+        )
+
+    def hold(self, id: str, *, reason: str) -> RunOutcome:
+        """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
+        if not reason.strip():
+            raise UsageError("a hold needs a reason", hint='--reason "…"')
+        with self.opener.case(id) as case:
+            answers.hold(case, self._member(case, id), reason)
+            return self._outcome(case)
+
+    def resume(self, id: str) -> RunOutcome:
+        """Let a held family go on from where it was, its failure counts at 0."""
+        with self.opener.case(id) as case:
+            answers.resume(case)
+            return self._outcome(case)
+
+    def archive(self, id: str) -> RunOutcome:
+        """Put a family away for good; an open question closes unanswered."""
+        return self._steer(id, Event.ARCHIVE)
+
+    def shelve(self, id: str) -> RunOutcome:
+        """Put a family that lies in TRIAGE or HOLD into the backlog; `resume` takes it out."""
+        return self._steer(id, Event.SHELVE)
+
+    def reopen(self, id: str) -> RunOutcome:
+        """Begin a new round of a family that is complete or archived, its counts at 0."""
+        return self._steer(id, Event.REOPEN)
+
+    def _steer(self, id: str, event: Event) -> RunOutcome:
+        with self.opener.case(id) as case:
+            answers.steer(case, event)
+            return self._outcome(case)
+
+    def undo(self, id: str) -> RunOutcome:
+        """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
+        with self.opener.case(id) as case:
+            answers.require_at_work(case.flow, case.plan.parent)
+            after = machine.undo(case.flow, case.plan)
+            answers.record(case, "undo")
+            case.commit(after, "approval withdrawn by USER")
+            stage = case.plan.stage(case.flow.stage)
+            if stage.is_checkpoint:
+                request_builder.pose(case, stage, request_builder.checkpoint_sheet(case, stage))
+            return self._outcome(case)
+
+    def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
+        """Take a family into the record where its tickets lie, without doing anything yet.
+
+        A status that says otherwise than the folder is no wish yet, and is set to the folder.
+        """
+        with self.opener.case(id, workflow, create=True, first=ADOPTED) as case:
+            return self._outcome(case, [f"adopted at {case.plan.stage(case.flow.stage).label}"])
+
+    def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
+        """The family, its workflow and the record that `adopt` would begin; nothing is written.
+
+        Raises OrchestrateError where `adopt` would.
+        """
+        family, read, _, flow = self.opener.look(id, workflow)
+        return family, read, flow
+
+    def _answer(self, id: str, answer: Answer) -> RunOutcome:
+        with self.opener.case(id) as case:
+            answers.take(case, answer)
+            return self._outcome(case)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def verify(self, id: str, *, fresh: bool = False) -> list[Verified]:
+        """Prove everything that has a receipt again, on today's tree (DESIGN 6.5).
+
+        What ran on the very same bytes before is not run again, unless `fresh`.
+        """
+        with self.opener.case(id, settle=False, fresh=fresh) as case:
+            return verify(case)
+
+    def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
+        """Which checks a statement binds to and what they say now, without storing anything."""
+        statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
+        phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
+        if id:
+            with self.opener.case(id, settle=False) as case:
+                stage = case.plan.stage(case.flow.stage)
+                context = case.context(None if stage.is_checkpoint else stage)
+                (receipt,) = case.gate.prove([statement], context, phases)
+                return receipt, case.binder.bind(statement.text)
+        binder = Binder(load_checks(self.board.root))
+        with Services() as services:
+            settings = self.settings.model_dump(mode="json")
+            context = Context(root=self.board.root, settings=settings, services=services)
+            (receipt,) = Gate(binder).prove([statement], context, phases)
+        return receipt, binder.bind(statement.text)
+
+    def receipts(self, id: str) -> list[dict[str, Any]]:
+        """A family's stored receipts, the newest of each statement, in the order of the stages."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        for record in self.log(id):
+            if record["type"] == "receipt":
+                told = record["statement"]
+                newest[(told["ticket"] or told["source"], told["text"])] = record
+        return sorted(newest.values(), key=lambda r: int(r["stage"]))
+
+    def status(self, id: str) -> dict[str, Any]:
+        """Where a family stands and what it waits for, JSON-able."""
+        tickets = self.board.family(id)
+        found = family_status(self.board, tickets[0].id)
+        # a wait is no state of the record: it ends by itself
+        may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
+        if found["state"] == State.RUNNING and may_wait:
+            found["reasons"] = self._waits(tickets[0].id)
+        return found
+
+    def _waits(self, id: str) -> list[str]:
+        """Why the next stages of a family cannot begin yet; nothing is written."""
+        try:
+            family, _, plan, flow = self.opener.look(id)
+            action = machine.decide(flow, plan)
+            stages = action.stages if isinstance(action, machine.Work) else ()
+            limit = self.settings.wip_limit
+            return waits(self.board, family.ticket, flow, plan, stages, limit)
+        except OrchestrateError as exc:
+            return [exc.in_a_line]
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """All open questions of the board, oldest first."""
+        found = [inbox_entry(self.board, t) for t in self.board.tickets() if t.flow]
+        return sorted((e for e in found if e), key=lambda e: e["asked"])
+
+    def log(self, id: str) -> list[dict[str, Any]]:
+        """A family's history, oldest first."""
+        return [dict(r) for r in Family(self.board, self.board.family(id)[0].id).history.records]
+
+    @staticmethod
+    def _member(case: Case, id: str) -> str:
+        return id if id in case.flow.members else case.plan.parent
+
+    def _preview(self, id: str, workflow: Path | None, until: int | None) -> RunOutcome:
+        """What a run would do next, without writing anything."""
+        family, read, plan, flow = self.opener.look(id, workflow)
+        lines = [
+            f"{'done' if s.number in flow.finished else 'to do'}: {s.label}"
+            for s in plan.stages
+            if until is None or s.number <= until
+        ]
+        return RunOutcome(
+            family.parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines)
+        )

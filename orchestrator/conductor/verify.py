@@ -1,0 +1,144 @@
+"""`orchestrate verify`: what has a receipt is proven again on today's tree (DESIGN 6.5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from orchestrator.family.session import Case
+from orchestrator.gates.checks import Phase, Verdict
+from orchestrator.gates.receipts import Receipt, receipt_of, statement_of
+from orchestrator.git.commits import Committer
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One statement: what its last receipt says, and what is found today."""
+
+    statement: str
+    source: str
+    receipt: str
+    then: str
+    now: str
+    detail: str
+    #: subjects whose sha256 is another one than in the receipt
+    changed: tuple[str, ...] = ()
+    #: the change that each of them comes from, where git tells
+    since: tuple[str, ...] = ()
+    #: checks that are of another edition than the receipt's: "name 1 → 2"
+    checks: tuple[str, ...] = ()
+    #: position and answers hold for a moment; their receipt is kept
+    kept: bool = False
+    #: the record itself is not as the engine wrote it
+    damaged: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """False if something that was proven no longer is, or the record cannot be trusted."""
+        was_proven = self.then == Verdict.PROVEN.value
+        return not self.damaged and (not was_proven or self.now == Verdict.PROVEN.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        lists = {name: list(v) for name, v in values.items() if isinstance(v, tuple)}
+        return {**values, **lists, "holds": self.holds}
+
+
+def verify(case: Case) -> list[Verified]:
+    """Prove again every statement of the family that has a receipt; name what is damaged.
+
+    A claim about content is proven anew; what is beside it in its statement (position, an answer,
+    an effect) keeps the result of its moment.
+    """
+    records = case.stored_receipts([s.number for s in case.plan.stages])
+    again = [r for r in records if _provable(r)]
+    contexts = {s.number: case.context(s) for s in case.plan.stages}
+    pairs = [(statement_of(r), contexts[r["stage"]]) for r in again]
+    earlier = {r.key: r for r in map(receipt_of, again)}
+    proofs = case.gate.prove_each(pairs, (Phase.CONTENT,), earlier)
+    by_record = {id(r): proof for r, proof in zip(again, proofs, strict=True)}
+    found = [_compared(case, r, by_record.get(id(r))) for r in records]
+    order = {r["id"]: r["stage"] for r in records}
+    return [*_damaged(case), *sorted(found, key=lambda v: order[v.receipt])]
+
+
+def _provable(record: Mapping[str, Any]) -> bool:
+    """Whether the receipt speaks of content; position, answers and effects had their moment."""
+    return any(c["phase"] == Phase.CONTENT.value for c in record["claims"])
+
+
+def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> Verified:
+    changed = tuple(p for p, sha in record["subjects"].items() if case.sha(p) != sha)
+    git = Committer(case.root)
+    now, detail = (
+        (record["verdict"], record["detail"])
+        if proof is None
+        else (proof.verdict.value, proof.detail)
+    )
+    return Verified(
+        record["statement"]["text"],
+        f"{record['statement']['source']}:{record['statement']['line']}",
+        record["id"],
+        record["verdict"],
+        now,
+        detail,
+        changed,
+        since=tuple(git.last_change(case.inside(p)) for p in changed),
+        checks=tuple(_other_editions(record, proof)),
+        kept=proof is None,
+    )
+
+
+def _other_editions(record: Mapping[str, Any], proof: Receipt | None) -> Iterator[str]:
+    today = {c.claim: c for c in proof.claims} if proof else {}
+    for claim in record["claims"]:
+        now = today.get(claim["claim"])
+        if now and (now.check, now.version) != (claim["check"], claim["version"]):
+            yield f"{claim['check']} {claim['version']} → {now.check} {now.version}"
+
+
+# -- the record itself -------------------------------------------------------------------------
+
+
+def _damaged(case: Case) -> Iterator[Verified]:
+    """Lines of the history that are not as the engine wrote them.
+
+    A receipt's id is the digest of what it says. A last line that is cut off is a crash, no damage.
+    """
+    path = case.family.history.path
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    for number, line in enumerate(lines[:-1], start=1):
+        why, record = _damage(line)
+        if why:
+            statement = record.get("statement")
+            text = statement.get("text", "") if isinstance(statement, dict) else ""
+            yield Verified(
+                text or f"line {number} of the record",
+                f"{path.relative_to(case.root)}:{number}",
+                str(record.get("id", "")),
+                str(record.get("verdict", "")),
+                Verdict.UNPROVEN.value,
+                f"{why}; restore the line from the history of the repository",
+                damaged=True,
+            )
+
+
+def _damage(line: str) -> tuple[str, Mapping[str, Any]]:
+    """What is wrong with a line ("" if nothing is), and its record as far as it can be read."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return "the line cannot be read", {}
+    if not isinstance(record, dict):
+        return "the line is no record", {}
+    if record.get("type") != "receipt":
+        return "", record
+    try:
+        receipt = receipt_of(record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "the receipt is incomplete", record
+    if (receipt.id, receipt.verdict.value) != (record.get("id"), record.get("verdict")):
+        return "the receipt does not say what it said when it was written", record
+    return "", record

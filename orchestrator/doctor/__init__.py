@@ -1,0 +1,1 @@
+"""Diagnoses the board and fixes it."""

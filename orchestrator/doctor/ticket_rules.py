@@ -1,0 +1,178 @@
+"""What is odd about a ticket or a board, in codes that scripts can test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.folders import normal_status
+from orchestrator.domain.states import FolderRole
+from orchestrator.domain.workflow import StatementKind
+from orchestrator.markdown.body import heading, outside_code
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.markdown.frontmatter_parser import Diagnosis
+
+if TYPE_CHECKING:
+    from orchestrator.tickets.board import Board
+    from orchestrator.tickets.ticket import Ticket
+
+__all__ = ["Diagnosis", "diagnose", "of_ticket", "rejections"]
+
+#: where a ticket has come to its end
+FINISHED = frozenset({FolderRole.COMPLETE, FolderRole.ARCHIVE})
+_RESTING = FINISHED | {FolderRole.BACKLOG, FolderRole.HOLD}
+_BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
+_CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
+_RANGE = re.compile(r"\A\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
+#: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
+_VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
+_FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
+#: instructions, summaries and clearances are no verdicts of a QA
+_NO_VERDICT = re.compile(
+    r"\b(?:if|when|append|reserved|clearance|pre-?screen|priority)\b|PASS\s*[|/]\s*FAIL|\[STATUS:\s*PASS\]",
+    re.IGNORECASE,
+)
+
+
+def diagnose(thing: Ticket | Board | Document) -> list[Diagnosis]:
+    """Everything odd about a document, a ticket, or a board with all its tickets."""
+    from orchestrator.doctor.board_rules import of_board
+    from orchestrator.tickets.board import Board
+
+    return of_board(thing) if isinstance(thing, Board) else list(thing.diagnoses)
+
+
+# -- one ticket ----------------------------------------------------------------------------------
+
+
+def of_ticket(
+    ticket: Ticket,
+    document: Document,
+    limit: int = 2,
+    place_of: Callable[[str], FolderRole | None] = normal_status,
+) -> list[Diagnosis]:
+    """What is odd about one ticket, the gravest first.
+
+    `limit` is the number of strikes allowed, `place_of` tells what place a status means.
+    """
+    found = [*document.diagnoses]
+    if ticket.note:
+        return [d for d in found if d.code != "no-frontmatter"]
+    if document.block is not None:
+        found += _identity(ticket, document)
+    found += _position(ticket, document, place_of)
+    found += [*_strikes(ticket, document, limit), *_values(document), *_end(ticket, document)]
+    if ticket.depends_note:
+        message = f"the dependency is prose: {ticket.depends_note}"
+        line = next((n for key in _DEPENDS if (n := document.line_of(key))), 0)
+        found.append(Diagnosis("depends-prose", message, line, "name ids only"))
+    return found
+
+
+_DEPENDS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
+
+
+def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
+    from orchestrator.tickets.ticket import ID_KEYS, id_from_name
+
+    named = id_from_name(ticket.path.name)
+    if not ticket.own_id:
+        said = document.text(*ID_KEYS)
+        code, why = (
+            ("bad-id", f"no id can be {said[:40]!r}") if said else ("no-id", "there is no id")
+        )
+        yield Diagnosis(code, f"{why}; {ticket.id} is taken from the name", 1, f"id: {ticket.id}")
+    elif _RANGE.match(ticket.id):
+        message = f"{ticket.id} stands for several numbers"
+        yield Diagnosis("id-range", message, document.line_of("id"))
+    elif named and not (ticket.id == named or ticket.id.startswith((f"{named}-", f"{named}_"))):
+        message = f"the file is named {named}, the id is {ticket.id}"
+        yield Diagnosis("id-name", message, document.line_of("id"), "rename the file")
+    for key, aliases in (("id", ("work_order_id", "wo")), ("owner", ("assigned_to",))):
+        alias = next((a for a in aliases if document.meta.get(a)), "")
+        if alias and not document.meta.get(key):
+            yield Diagnosis("key-alias", f"`{alias}` is read as `{key}`", document.line_of(alias))
+    owner = document.text("owner", "assigned_to")
+    if _CHAINED.search(owner):
+        line = document.line_of("owner") or document.line_of("assigned_to")
+        hint = f"owner: {ticket.owner}"
+        yield Diagnosis("owner-multiple", f"several owners; {ticket.owner} acts", line, hint)
+
+
+def _position(
+    ticket: Ticket, document: Document, place_of: Callable[[str], FolderRole | None]
+) -> Iterator[Diagnosis]:
+    if not ticket.status or not ticket.folder:
+        return
+    line = document.line_of("status")
+    place = place_of(ticket.status)
+    if ticket.status == ticket.folder.split("/")[0]:
+        return
+    hint = f"status: {ticket.folder.split('/')[0]}"
+    if place is None:
+        message = f"the status {ticket.status} names no place; the folder counts"
+        yield Diagnosis("status-unknown", message, line, hint)
+    elif ticket.role in FINISHED and place not in _RESTING:
+        message = f"the ticket lies in {ticket.folder}, its status still says {ticket.status}"
+        yield Diagnosis("status-unfinished", message, line, hint)
+    elif ticket.role is not None and place is not ticket.role:
+        message = f"the status says {ticket.status}, the folder is {ticket.folder}"
+        yield Diagnosis("status-drift", message, line, hint)
+    elif re.match(r"\d", ticket.status) and place is ticket.role:
+        message = f"{ticket.status} is the old name of {ticket.folder}"
+        yield Diagnosis("status-renumbered", message, line, hint)
+
+
+def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnosis]:
+    line = document.line_of("failure_count")
+    if ticket.failure_count >= limit and ticket.role not in _RESTING:
+        message = f"{ticket.failure_count} failures and not on hold"
+        yield Diagnosis("strike-limit", message, line, "put it on hold with a reason")
+    failed = rejections(document.body)
+    if failed > ticket.failure_count:
+        message = f"rejections in the text: {failed}, counted: {ticket.failure_count}"
+        yield Diagnosis("failure-undercount", message, line, f"failure_count: {failed}")
+
+
+def _values(document: Document) -> Iterator[Diagnosis]:
+    """`no` and `yes` are true or false to one YAML library and words to the next."""
+    for key, value in document.meta.items():
+        if isinstance(value, bool) and _BOOLEAN.match(document.raw(key)):
+            hint = f"{key}: {str(value).lower()}"
+            message = f"`{key}: {document.raw(key)}` is read as {str(value).lower()}"
+            yield Diagnosis("yaml-bool", message, document.line_of(key), hint)
+            return
+
+
+def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
+    """What a ticket on hold or at its end should say and does not."""
+    if ticket.role is FolderRole.HOLD and not document.text("hold_reason"):
+        hint = "hold_reason: why it waits"
+        yield Diagnosis("hold-reason", "on hold, and nothing says why", 0, hint)
+    # a look at the text first: most tickets have no open box
+    if ticket.role is FolderRole.COMPLETE and "[ ]" in document.body:
+        criteria = [s for s in ticket.acceptance() if s.kind is StatementKind.ACCEPTANCE]
+        open_ = [s for s in criteria if not s.ticked]
+        if open_:
+            message = f"complete, but not ticked: {len(open_)} of {len(criteria)} boxes"
+            hint = "prove them (orchestrate verify), or take the ticket back"
+            yield Diagnosis("boxes-open", message, open_[0].line, hint)
+
+
+def rejections(body: str) -> int:
+    """How many sections of the body say that QA rejected the work.
+
+    A heading and a decision line below it count once.
+    """
+    if "FAIL" not in body and "REJECT" not in body:
+        return 0
+    count, counted = 0, False
+    for _, line in outside_code(body.splitlines()):
+        is_heading = heading(line) is not None
+        counted = counted and not is_heading
+        if not _VERDICT_LINE.match(line) or not _FAILED.search(line) or _NO_VERDICT.search(line):
+            continue
+        if not counted:
+            count, counted = count + 1, True
+    return count

@@ -1,0 +1,564 @@
+"""The state machine: `decide(flow, plan) -> action` and the transitions of a family; pure.
+
+No clock, file or network here: times and digests come in as arguments, and every move of a ticket
+goes through the table of `states`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.domain.folders import normal_status
+from orchestrator.domain.plan import Plan
+from orchestrator.domain.record import Approval, Flow, Place, Question, QuestionKind, State
+from orchestrator.domain.states import Event, FolderRole, Who, require
+from orchestrator.domain.workflow import Stage
+from orchestrator.errors import IllegalMoveError
+
+_R = FolderRole
+#: where a ticket lies that was triaged before it was conducted, or that is reopened
+_TRIAGED = (_R.TRIAGE, _R.DESIGN, _R.REVIEW, _R.BUILD)
+
+
+# -- actions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """Prove these stages, dispatching their agents where the proof does not hold yet."""
+
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask USER at this checkpoint."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class RunEffects:
+    """Run the approved effects of this checkpoint and prove its expectations."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A question is open."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Held, archived or complete: nothing to do."""
+
+
+Action = Work | Ask | RunEffects | Wait | Stop
+
+
+def decide(flow: Flow, plan: Plan) -> Action:
+    """What to do next with a family."""
+    if flow.state in (State.HELD, State.COMPLETE, State.ARCHIVED):
+        return Stop()
+    if flow.question is not None:
+        return Wait()
+    open_stages = [s for s in plan.stages if s.number not in flow.finished]
+    if not open_stages:
+        return Stop()
+    head = open_stages[0]
+    if head.is_checkpoint:
+        return Ask(head) if flow.approval(head.number) is None else RunEffects(head)
+    return Work(tuple(_beside(head, open_stages)))
+
+
+def _beside(head: Stage, open_stages: list[Stage]) -> Iterable[Stage]:
+    group = {head.number}
+    for stage in open_stages:
+        if stage.is_checkpoint:
+            break
+        if stage is head or stage.parallel_with in group or head.parallel_with == stage.number:
+            group.add(stage.number)
+            yield stage
+
+
+# -- transitions -----------------------------------------------------------------------------
+
+
+def _move(place: Place, who: Who, event: Event, target: FolderRole, owner: str = "") -> Place:
+    require(who, event, place.at, target)
+    return place.evolve(target, owner or place.owner)
+
+
+def _next(flow: Flow, plan: Plan, **changes: object) -> Flow:
+    """The flow one revision later, its `stage` set to the first unfinished one."""
+    new = flow.evolve(revision=flow.revision + 1, **changes)
+    open_stages = [s.number for s in plan.stages if s.number not in new.finished]
+    return new.evolve(stage=open_stages[0] if open_stages else plan.last.number)
+
+
+def start(workflow: str, sha256: str, members: Mapping[str, Place], plan: Plan) -> Flow:
+    """A new record; tickets stay where they are."""
+    flow = Flow(workflow=workflow, sha256=sha256, members=dict(members))
+    return _next(flow, plan, state=State.RUNNING)
+
+
+def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
+    """Set the members of maker stages going: who still waits is routed to BUILD."""
+    members = dict(flow.members)
+    for stage in stages:
+        for member in plan.members(stage, flow):
+            place = members[member]
+            lone = member != plan.parent or not plan.children(flow)
+            waits = place.at in (_R.TRIAGE, _R.DESIGN, _R.REVIEW)
+            if plan.part(stage) == "maker" and waits and lone:
+                members[member] = _move(place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent)
+    if members == flow.members and flow.state is State.RUNNING and not flow.reason:
+        return flow
+    return _next(flow, plan, members=members, state=State.RUNNING, reason="")
+
+
+def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | None = None) -> Flow:
+    """A stage is proven: its members move on. `births`: new child → its agent."""
+    members = dict(flow.members)
+    part = plan.part(stage)
+    if part == "triager":
+        _triage(members, plan, stage, births or {})
+    elif part == "maker":
+        for member in plan.members(stage, flow):
+            _hand_over(members, flow, plan, stage, member)
+    elif part == "inspector":
+        for member in plan.members(stage, flow):
+            _pass(members, flow, plan, stage, member)
+    finished = tuple(sorted({*flow.finished, stage.number}))
+    return _next(flow, plan, members=members, finished=finished, state=State.RUNNING, reason="")
+
+
+def _triage(members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping[str, str]) -> None:
+    parent = members[plan.parent]
+    if parent.at is _R.INBOX:
+        members[plan.parent] = _move(
+            parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, _declared(stage, plan.parent, stage.agent)
+        )
+    elif parent.at in _TRIAGED:
+        owner = _declared(stage, plan.parent, parent.owner)
+        members[plan.parent] = parent.model_copy(update={"owner": owner})
+    for child, agent in births.items():
+        place = members.get(child)
+        if place is None:
+            members[child] = Place(at=birthplace(stage, child), owner=agent)
+        elif place.at is _R.INBOX or (
+            place.at is _R.TRIAGE and birthplace(stage, child) is _R.BUILD
+        ):
+            members[child] = _move(place, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
+
+
+def birthplace(stage: Stage, child: str) -> FolderRole:
+    """BUILD, or TRIAGE where the stage says that the child waits (for a checkpoint) first."""
+    for move in stage.moves:
+        if child in move.members and normal_status(move.folder) is _R.TRIAGE:
+            return _R.TRIAGE
+    return _R.BUILD
+
+
+def _declared(stage: Stage, member: str, default: str) -> str:
+    """The owner that the stage's own move line gives a member."""
+    for move in stage.moves:
+        if member in move.members and move.owner:
+            return move.owner
+    return default
+
+
+def _later(flow: Flow, plan: Plan, stage: Stage, member: str, part: str) -> bool:
+    return any(
+        s.number > stage.number and plan.part(s) == part and member in plan.members(s, flow)
+        for s in plan.stages
+    )
+
+
+def _hand_over(
+    members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str
+) -> None:
+    place = members[member]
+    if place.at in (_R.BUILD, _R.DESIGN) and not _later(flow, plan, stage, member, "maker"):
+        owner = _declared(stage, member, plan.inspector)
+        members[member] = _move(place, Who.MAKER, Event.HAND_OVER, _R.QA, owner)
+
+
+def _pass(members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str) -> None:
+    place = members[member]
+    if place.at is _R.QA and not _later(flow, plan, stage, member, "inspector"):
+        members[member] = _move(place, Who.INSPECTOR, Event.PASS, _R.USER_REVIEW, "USER")
+
+
+def fail(flow: Flow, plan: Plan, stage: Stage, blamed: Mapping[str, tuple[int, ...]]) -> Flow:
+    """A gate failed. `blamed`: member → the stages that have to be done again.
+
+    Each blamed member returns to its maker with one failure more; at the limit it goes to HOLD.
+    """
+    members = dict(flow.members)
+    attempts = dict(flow.attempts)
+    reopened: set[int] = set()
+    struck: list[str] = []
+    for member, stages in blamed.items():
+        place = members[member].counted()
+        if place.failures >= plan.failure_limit:
+            members[member] = _strike_out(place)
+            struck.append(member)
+        else:
+            owner = plan.stage(stages[0]).agent if stages else place.owner
+            members[member] = _return(place, plan, flow, member, owner)
+        reopened |= set(stages)
+    for number in reopened:
+        attempts[number] = flow.attempt(number) + 1
+    finished = tuple(n for n in flow.finished if n not in reopened)
+    state, reason = State.RUNNING, ""
+    if struck:
+        state, reason = State.HELD, f"failure limit reached: {', '.join(struck)}"
+    return _next(
+        flow,
+        plan,
+        members=members,
+        attempts=attempts,
+        finished=finished,
+        state=state,
+        reason=reason,
+    )
+
+
+def _return(place: Place, plan: Plan, flow: Flow, member: str, owner: str) -> Place:
+    if member == plan.parent and plan.children(flow):
+        return place
+    if place.at is _R.BUILD:
+        return place.model_copy(update={"owner": owner})
+    if place.at in (_R.QA, _R.USER_REVIEW):
+        return _move(place, Who.GATE, Event.FAIL, _R.BUILD, owner)
+    return place
+
+
+def _strike_out(place: Place) -> Place:
+    held = _move(place, Who.CONDUCTOR, Event.STRIKE_OUT, _R.HOLD, "USER")
+    return held.model_copy(update={"held_from": place.at})
+
+
+def need_person(flow: Flow, plan: Plan, reason: str) -> Flow:
+    """An agent cannot do it: a person does. The family stays, and it costs no strike."""
+    if flow.state is State.NEEDS_PERSON and flow.reason == reason:
+        return flow
+    return _next(flow, plan, state=State.NEEDS_PERSON, reason=reason)
+
+
+def person_did(flow: Flow, plan: Plan) -> Flow:
+    """The person has done what the agent could not; the gate is still to prove it."""
+    return _next(flow, plan, state=State.RUNNING, reason="")
+
+
+def ask(
+    flow: Flow,
+    plan: Plan,
+    stage: Stage,
+    kind: QuestionKind,
+    digest: str,
+    at: str,
+    failed: tuple[str, ...] = (),
+) -> Flow:
+    """Open a question: the parent goes to USER_REVIEW; at the last checkpoint the children too."""
+    members = dict(flow.members)
+    parent = members[plan.parent]
+    final = stage.number == plan.last.number
+    for member in plan.children(flow) if final and kind is QuestionKind.CHECKPOINT else ():
+        if members[member].at not in (_R.USER_REVIEW, _R.HOLD):
+            members[member] = _move(
+                members[member], Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER"
+            )
+    if parent.at is _R.USER_REVIEW:
+        members[plan.parent] = parent.model_copy(update={"owner": "USER"})
+    else:
+        members[plan.parent] = _move(parent, Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER")
+    question = Question(
+        number=flow.asked + 1,
+        stage=stage.number,
+        kind=kind,
+        digest=digest,
+        came_from=parent.at,
+        owner_before=parent.owner,
+        asked=at,
+        failed=failed,
+    )
+    return _next(
+        flow,
+        plan,
+        members=members,
+        question=question,
+        asked=flow.asked + 1,
+        state=State.WAITING,
+        reason=f"question {question.number} at {stage.label}",
+    )
+
+
+def _open_question(flow: Flow) -> Question:
+    if flow.question is None:
+        raise IllegalMoveError("no question is open", hint="see `orchestrate status`")
+    return flow.question
+
+
+def approve(
+    flow: Flow, plan: Plan, at: str, *, target: str = "", accepted: Iterable[str] = ()
+) -> Flow:
+    """USER approves the open question. A checkpoint's effects and proof are still to come."""
+    question = _open_question(flow)
+    approvals = flow.approvals
+    if question.kind is QuestionKind.CHECKPOINT:
+        approval = Approval(
+            question=question.number,
+            stage=question.stage,
+            digest=question.digest,
+            at=at,
+            target=target,
+        )
+        approvals = (*(a for a in approvals if a.stage != question.stage), approval)
+    names = tuple(dict.fromkeys((*flow.accepted, *accepted)))
+    return _next(
+        flow,
+        plan,
+        members=_returned(flow, plan, question),
+        question=None,
+        approvals=approvals,
+        accepted=names,
+        state=State.RUNNING,
+        reason="",
+    )
+
+
+def _returned(flow: Flow, plan: Plan, question: Question) -> dict[str, Place]:
+    """The parent back where it came from; it waits in USER_REVIEW for the effects of the end."""
+    members = dict(flow.members)
+    parent = members[plan.parent]
+    if parent.at is question.came_from or question.stage == plan.last.number:
+        return members
+    members[plan.parent] = _move(
+        parent, Who.USER, Event.RETURN, question.came_from, question.owner_before
+    )
+    return members
+
+
+def withdraw(flow: Flow, plan: Plan) -> Flow:
+    """Close the open question without an answer (it is about to be asked anew)."""
+    question = _open_question(flow)
+    return _next(
+        flow,
+        plan,
+        members=_returned(flow, plan, question),
+        question=None,
+        state=State.RUNNING,
+        reason="",
+    )
+
+
+def lapse(flow: Flow, plan: Plan, stage: int) -> Flow:
+    """Something that an approval covered has changed: back to that checkpoint (DESIGN 7.3)."""
+    return _next(
+        flow,
+        plan,
+        approvals=tuple(a for a in flow.approvals if a.stage != stage),
+        finished=tuple(n for n in flow.finished if n != stage),
+        state=State.RUNNING,
+        reason="",
+    )
+
+
+def effects_done(flow: Flow, plan: Plan, stage: int) -> Flow:
+    """The approved effects of a checkpoint have run."""
+    approvals = tuple(
+        a.model_copy(update={"effects_done": True}) if a.stage == stage else a
+        for a in flow.approvals
+    )
+    return _next(flow, plan, approvals=approvals)
+
+
+def complete(flow: Flow, plan: Plan, stage: Stage) -> Flow:
+    """The end: the whole family to COMPLETE, by USER's answer."""
+    members = {m: _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE) for m, p in flow.members.items()}
+    finished = tuple(sorted({*flow.finished, stage.number}))
+    return _next(flow, plan, members=members, finished=finished, state=State.COMPLETE, reason="")
+
+
+def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...]:
+    """Whom a send-back without a name means: those who made since the checkpoint before."""
+    earlier = [s.number for s in plan.stages if s.is_checkpoint and s.number < stage.number]
+    since = max(earlier, default=-1)
+    made = [
+        m
+        for s in plan.stages
+        if since < s.number <= stage.number and plan.part(s) == "maker"
+        for m in plan.members(s, flow)
+    ]
+    return tuple(dict.fromkeys(made)) or (plan.parent,)
+
+
+def send_back(
+    flow: Flow, plan: Plan, members_named: Iterable[str], only: Stage | None = None
+) -> Flow:
+    """USER sends members back: a new attempt of their makers (or of `only`), not a failure."""
+    question = flow.question
+    members, attempts = dict(flow.members), dict(flow.attempts)
+    reopened: set[int] = set()
+    for member in members_named:
+        stages = (only,) if only is not None else _redone(flow, plan, member)
+        reopened |= {s.number for s in stages}
+        members[member] = _sent(members[member], plan, flow, member, stages)
+    if question is not None and plan.parent not in members_named:
+        members = {**members, plan.parent: _parent_after_send_back(flow, plan, question)}
+    reopened |= {
+        s.number
+        for s in plan.stages
+        if plan.part(s) == "inspector" and s.number > min(reopened, default=0)
+    }
+    for number in reopened & set(flow.finished) or reopened:
+        attempts[number] = flow.attempt(number) + 1
+    finished = tuple(n for n in flow.finished if n not in reopened)
+    return _next(
+        flow,
+        plan,
+        members=members,
+        attempts=attempts,
+        finished=finished,
+        question=None,
+        state=State.RUNNING,
+        reason="",
+    )
+
+
+def _redone(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
+    made = plan.makers_of(member, flow)
+    if member == plan.parent and plan.children(flow):
+        return tuple(s for s in plan.stages if plan.part(s) == "triager") or made
+    return made
+
+
+def _sent(place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]) -> Place:
+    owner = stages[0].agent if stages else place.owner
+    triaged = bool(stages) and plan.part(stages[0]) == "triager"
+    if member == plan.parent and (plan.children(flow) or triaged):
+        if place.at is _R.USER_REVIEW:
+            return _move(place, Who.USER, Event.SEND_BACK, _R.TRIAGE, owner)
+        return place
+    if place.at is _R.BUILD:
+        return place.model_copy(update={"owner": owner})
+    return _move(place, Who.USER, Event.SEND_BACK, _R.BUILD, owner)
+
+
+def _parent_after_send_back(flow: Flow, plan: Plan, question: Question) -> Place:
+    parent = flow.members[plan.parent]
+    if parent.at is not _R.USER_REVIEW or not plan.children(flow):
+        return parent
+    return _move(parent, Who.USER, Event.SEND_BACK, _R.TRIAGE, question.owner_before)
+
+
+def hold(flow: Flow, plan: Plan, member: str, reason: str) -> Flow:
+    """USER holds a member (and with it the family)."""
+    place = flow.members[member]
+    source = place.at
+    if member == plan.parent and flow.question is not None:
+        source = flow.question.came_from
+    held = _move(place, Who.USER, Event.HOLD, _R.HOLD, "USER")
+    members = {**flow.members, member: held.model_copy(update={"held_from": source})}
+    return _next(flow, plan, members=members, question=None, state=State.HELD, reason=reason)
+
+
+def resume(flow: Flow, plan: Plan) -> Flow:
+    """USER lets a held family go on: members back to `held_from`, their counts to 0."""
+    if flow.state is not State.HELD:
+        raise IllegalMoveError("the family is not held", hint="see `orchestrate status`")
+    members = dict(flow.members)
+    for member, place in flow.members.items():
+        if place.at is _R.HOLD:
+            back = place.held_from or _R.TRIAGE
+            owner = _owner_at(flow, plan, member, back)
+            moved = _move(place, Who.USER, Event.RESUME, back, owner)
+            members[member] = moved.model_copy(update={"failures": 0, "held_from": None})
+    return _next(flow, plan, members=members, state=State.RUNNING, reason="")
+
+
+def _owner_at(flow: Flow, plan: Plan, member: str, role: FolderRole) -> str:
+    if role is _R.QA:
+        return plan.inspector
+    if role is _R.USER_REVIEW:
+        return "USER"
+    stages = _redone(flow, plan, member)
+    return stages[0].agent if stages else flow.members[member].owner
+
+
+def undo(flow: Flow, plan: Plan) -> Flow:
+    """Withdraw the latest approval, unless its effects have started. Raises IllegalMoveError."""
+    latest = max(flow.approvals, key=lambda a: a.question, default=None)
+    if latest is None or flow.state is State.COMPLETE:
+        raise IllegalMoveError("there is no approval to withdraw", hint="see `orchestrate status`")
+    if latest.effects_done or flow.state is State.EFFECTS:
+        raise IllegalMoveError(
+            "the approval's effects have started; it can no longer be withdrawn",
+            hint="use `orchestrate hold` or `send-back`",
+        )
+    return lapse(flow.evolve(question=None), plan, latest.stage)
+
+
+def repin(flow: Flow, plan: Plan, sha256: str) -> Flow:
+    """USER took a changed workflow: it is pinned anew, and approvals lapse with the old one."""
+    stages = {a.stage for a in flow.approvals if not a.effects_done}
+    return _next(
+        flow,
+        plan,
+        sha256=sha256,
+        approvals=tuple(a for a in flow.approvals if a.effects_done),
+        finished=tuple(n for n in flow.finished if n not in stages),
+    )
+
+
+def archive(flow: Flow, plan: Plan) -> Flow:
+    """USER archives the family."""
+    members = {m: _move(p, Who.USER, Event.ARCHIVE, _R.ARCHIVE) for m, p in flow.members.items()}
+    return _next(flow, plan, members=members, question=None, state=State.ARCHIVED, reason="")
+
+
+def shelve(flow: Flow, plan: Plan) -> Flow:
+    """USER puts the family into the backlog; it waits there like one that is held."""
+    place = _move(flow.members[plan.parent], Who.USER, Event.SHELVE, _R.BACKLOG)
+    members = {**flow.members, plan.parent: place.model_copy(update={"held_from": place.was})}
+    return _next(flow, plan, members=members, state=State.HELD, reason="shelved by USER")
+
+
+def unshelve(flow: Flow, plan: Plan, target: FolderRole) -> Flow:
+    """USER takes the family out of the backlog: to TRIAGE, where it goes on, or to HOLD."""
+    place = _move(flow.members[plan.parent], Who.USER, Event.UNSHELVE, target)
+    held = target is _R.HOLD
+    place = place.model_copy(update={"held_from": _R.TRIAGE if held else None})
+    members = {**flow.members, plan.parent: place}
+    still = held or any(p.at is _R.HOLD for p in members.values())
+    reason = "held by USER" if still else ""
+    return _next(
+        flow, plan, members=members, state=State.HELD if still else State.RUNNING, reason=reason
+    )
+
+
+def reopen(flow: Flow, plan: Plan) -> Flow:
+    """USER opens a finished family again: a new round of every stage, all counts at 0."""
+    triager = next((s.agent for s in plan.stages if plan.part(s) == "triager"), "")
+    members = {
+        member: _move(place, Who.USER, Event.REOPEN, _R.TRIAGE, triager).model_copy(
+            update={"failures": 0, "held_from": None}
+        )
+        for member, place in flow.members.items()
+    }
+    return _next(
+        flow,
+        plan,
+        members=members,
+        attempts={s.number: flow.attempt(s.number) + 1 for s in plan.stages},
+        finished=(),
+        approvals=(),
+        accepted=(),
+        question=None,
+        state=State.RUNNING,
+        reason="",
+    )

@@ -1,0 +1,63 @@
+"""What a family is to do: its stages in order, who plays which part, and the failure limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.domain.record import Flow
+from orchestrator.domain.workflow import Stage, Workflow
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the machine knows beside the record: stages, who plays which part, the limit."""
+
+    parent: str
+    stages: tuple[Stage, ...]
+    #: agent → "triager", "maker", "provider" or "inspector"
+    parts: Mapping[str, str]
+    inspector: str = "INSPECTOR"
+    failure_limit: int = 2
+
+    def stage(self, number: int) -> Stage:
+        return next(s for s in self.stages if s.number == number)
+
+    def part(self, stage: Stage) -> str:
+        return "USER" if stage.is_checkpoint else self.parts.get(stage.agent, "maker")
+
+    def members(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
+        """The members that a stage works on; the parent where it names none of the family."""
+        named = tuple(m for m in stage.members if m in flow.members)
+        if named:
+            return named
+        if self.part(stage) == "inspector":
+            return self.children(flow) or (self.parent,)
+        return (self.parent,)
+
+    def children(self, flow: Flow) -> tuple[str, ...]:
+        return tuple(m for m in flow.members if m != self.parent)
+
+    def makers_of(self, member: str, flow: Flow) -> tuple[Stage, ...]:
+        """The stages that make what a member is for."""
+        return tuple(
+            s
+            for s in self.stages
+            if self.part(s) in ("maker", "provider") and member in self.members(s, flow)
+        )
+
+    @property
+    def last(self) -> Stage:
+        return self.stages[-1]
+
+
+def make_plan(
+    workflow: Workflow, parent: str, parts: Mapping[str, str], inspector: str, failure_limit: int
+) -> Plan:
+    """The plan of a family. Only USER completes: a final review is added where none stands last."""
+    stages = workflow.stages
+    if not stages or not stages[-1].is_checkpoint:
+        number = stages[-1].number + 1 if stages else 0
+        k = len(workflow.checkpoints) + 1
+        stages = (*stages, Stage(number, "USER", "Final review", 0, checkpoint=k))
+    return Plan(parent, stages, parts, inspector, failure_limit)

@@ -1,0 +1,1 @@
+"""Checks, the binding of statements to them, and receipts."""

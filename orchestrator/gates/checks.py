@@ -1,0 +1,335 @@
+"""Checks: functions with patterns that prove claims, what they find, and what they may look at.
+
+    @check("{path:path} exists", name="file.exists", examples=("`a/b.py` exists",))
+    def exists(ctx: Context, path: str) -> Result: ...
+
+`orchestrator.gates.expressions` says how patterns are written, `orchestrator.gates.binding` how
+statements bind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from orchestrator import plugins
+from orchestrator.domain.agent import MemberInfo
+from orchestrator.domain.workflow import Stage, Statement, Workflow
+from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.gates.expressions import TYPES as TYPES
+from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.expressions import parameter_type as parameter_type
+
+if TYPE_CHECKING:
+    from orchestrator.gates.proof_cache import Memo
+
+T = TypeVar("T")
+
+
+class Verdict(StrEnum):
+    """The four verdicts (DESIGN 6.2), and `pending` for a claim whose moment has not come."""
+
+    PROVEN = "proven"
+    FAILED = "failed"
+    UNPROVEN = "unproven"
+    NOT_APPLICABLE = "not applicable"
+    PENDING = "pending"
+
+
+#: worst first: a statement has the worst verdict of its claims
+SEVERITY = (
+    Verdict.FAILED,
+    Verdict.UNPROVEN,
+    Verdict.PENDING,
+    Verdict.PROVEN,
+    Verdict.NOT_APPLICABLE,
+)
+
+
+class Phase(StrEnum):
+    """When a claim can be judged."""
+
+    #: on files and the disposable server, any time
+    CONTENT = "content"
+    #: on where tickets lie, right after the stage's move; kept, not re-proven (DESIGN 6.5)
+    POSITION = "position"
+    #: by USER's recorded answer and nothing else (DESIGN 6.5)
+    ANSWER = "answer"
+    #: on the named target, after the effects
+    EFFECT = "effect"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found."""
+
+    verdict: Verdict
+    #: one sentence with the figures that a person wants to see
+    detail: str
+    #: paths (relative to the workspace) that the verdict is about; their sha256 go into the receipt
+    subjects: tuple[str, ...] = ()
+    #: what was run and seen, JSON-able: commands, exit codes, counts, rows
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def proven(detail: str, *subjects: str, **evidence: Any) -> Result:
+    """The check ran and the claim held."""
+    return Result(Verdict.PROVEN, detail, subjects, evidence)
+
+
+def failed(detail: str, *subjects: str, **evidence: Any) -> Result:
+    """The check ran and the claim did not hold."""
+    return Result(Verdict.FAILED, detail, subjects, evidence)
+
+
+def unproven(detail: str, *subjects: str, **evidence: Any) -> Result:
+    """Nothing could be run: a tool is missing, or the subject cannot be told."""
+    return Result(Verdict.UNPROVEN, detail, subjects, evidence)
+
+
+def not_applicable(detail: str) -> Result:
+    """The statement itself says that it does not apply."""
+    return Result(Verdict.NOT_APPLICABLE, detail)
+
+
+class Services:
+    """Things that several checks of one run share (a server, a parsed file), made once."""
+
+    def __init__(self, memo: Memo | None = None) -> None:
+        #: keeps what `remember` makes for later runs; None: nothing is kept
+        self.memo = memo
+        #: number of the gate's pass that is on, 0 outside of one
+        self.epoch = 0
+        self._made: dict[Any, Any] = {}
+        self._locks: dict[Any, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._closers: list[Callable[[], object]] = []
+
+    def share(
+        self, key: Any, make: Callable[[], Any], close: Callable[[Any], object] | None = None
+    ) -> Any:
+        """`make()` once per key, also with several threads; `close(thing)` runs at `close()`."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._made:
+                thing = self._made[key] = make()
+                if close is not None:
+                    self._closers.append(lambda: close(thing))
+            return self._made[key]
+
+    def remember(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
+        """`make()` once per key, in later runs too.
+
+        The key has to hold all that the result depends on, as bytes or digests and not as paths
+        alone: what is found under it is taken for what `make()` would give. `kind` is a dataclass
+        or a type of plain data.
+        """
+        return cast(T, self.share(("remembered", key), lambda: self._remembered(key, kind, make)))
+
+    def _remembered(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
+        if self.memo is None:
+            return make()
+        from pydantic import TypeAdapter, ValidationError
+
+        adapter = TypeAdapter(kind)
+        kept = self.memo.get(repr(key))
+        if kept is not None:
+            with suppress(ValidationError):
+                return adapter.validate_json(kept)
+        made = make()
+        self.memo.put(repr(key), adapter.dump_json(made))
+        return made
+
+    def close(self) -> None:
+        """Close what was made, last first."""
+        while self._closers:
+            self._closers.pop()()
+        self._made.clear()
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a check may look at. Paths in it are relative to `root` unless absolute."""
+
+    root: Path
+    #: id of the ticket that the statement is about, and of the family's parent
+    ticket: str = ""
+    parent: str = ""
+    statement: Statement | None = None
+    workflow: Workflow | None = None
+    stage: Stage | None = None
+    family: tuple[MemberInfo, ...] = ()
+    #: what agents reported in this family: path → {"stage", "agent", "ticket", "sha256", "state"}
+    artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: records of the family's history, oldest first (answers, effects, transitions …)
+    history: Sequence[Mapping[str, Any]] = ()
+    #: the whole configuration as plain tables
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
+    #: the database target of the effects, set in phase EFFECT only
+    target: Any = None
+
+    def path(self, relative: str) -> Path:
+        """`root / relative`, refused if it leaves the workspace. Raises UnsafePathError."""
+        from orchestrator.storage.atomic import inside
+
+        return inside(self.root, relative)
+
+
+CheckFunction = Callable[..., Result]
+F = TypeVar("F", bound=CheckFunction)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check."""
+
+    name: str
+    patterns: tuple[str, ...]
+    function: CheckFunction
+    phase: Phase
+    version: int
+    summary: str
+    examples: tuple[str, ...] = ()
+    #: takes a second or so: such claims are begun first
+    slow: bool = False
+    #: digest of the file that a check of a workspace stands in, "" for one of a package
+    digest: str = ""
+
+    @property
+    def edition(self) -> str:
+        """What an approval and a receipt are bound to: the version, and a workspace's own text."""
+        return f"{self.version}+{self.digest}" if self.digest else str(self.version)
+
+    @property
+    def place(self) -> str:
+        """File and line of the function, for messages."""
+        code = self.function.__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"
+
+    def match(self, claim: str) -> dict[str, Any] | None:
+        """The typed arguments if one of the patterns accounts for the whole claim."""
+        found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)
+        return next((arguments for arguments in found if arguments is not None), None)
+
+
+_REGISTERED: dict[str, Check] = {}
+_LOADING = threading.local()
+
+
+def check(
+    *patterns: str,
+    name: str,
+    phase: Phase = Phase.CONTENT,
+    version: int = 1,
+    examples: Sequence[str] = (),
+    slow: bool = False,
+) -> Callable[[F], F]:
+    """Register a function as a check. Its docstring's first line is its summary.
+
+    Raise `version` whenever the meaning changes: an approval covers it (DESIGN 7.3). `slow` ones
+    are begun before the others of a gate.
+
+    Raises UsageError for a pattern that cannot be read, and for a name that is taken.
+    """
+
+    def register(function: F) -> F:
+        if getattr(_LOADING, "checks", None) is not None:
+            _compile_patterns(patterns)
+        summary = (function.__doc__ or name).strip().splitlines()[0]
+        new = Check(name, patterns, function, phase, version, summary, tuple(examples), slow)
+        _register(new)
+        return function
+
+    return register
+
+
+def _compile_patterns(patterns: Iterable[str]) -> None:
+    for pattern in patterns:
+        compile_pattern(pattern)
+
+
+def _register(new: Check) -> None:
+    """Into the list of the workspace that is being loaded, else into everybody's."""
+    own: dict[str, Check] | None = getattr(_LOADING, "checks", None)
+    taken = (own or {}).get(new.name) or _REGISTERED.get(new.name)
+    if taken is not None and (own is not None or taken.place != new.place):
+        raise UsageError(
+            f"two checks are called {new.name}: the other stands at {taken.place}",
+            path=Path(new.function.__code__.co_filename),
+            line=new.function.__code__.co_firstlineno,
+            hint="give this one another name",
+        )
+    (_REGISTERED if own is None else own)[new.name] = new
+
+
+def load_checks(root: Path | None = None) -> tuple[Check, ...]:
+    """Every check: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
+
+    Raises UsageError naming the file when a workspace check cannot be imported, or takes the name
+    of another one.
+    """
+    plugins.load("checks")
+    # only now: a package's modules may use each other's parameter types in any order
+    for known in _REGISTERED.values():
+        _compile_patterns(known.patterns)
+    with _own_checks() as own:
+        for file in sorted((root / "checks").glob("*.py")) if root else ():
+            _load_file(file, own)
+    return (*_REGISTERED.values(), *own.values())
+
+
+@contextmanager
+def _own_checks() -> Iterator[dict[str, Check]]:
+    """Where the checks of one workspace go, so that no other workspace gets them."""
+    own: dict[str, Check] = {}
+    _LOADING.checks = own
+    try:
+        yield own
+    finally:
+        _LOADING.checks = None
+
+
+def _load_file(file: Path, own: dict[str, Check]) -> None:
+    """Import a file of checks; each bears the digest of the text that was imported."""
+    before = set(own)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    _import_file(file)
+    for name in own.keys() - before:
+        own[name] = replace(own[name], digest=digest)
+
+
+def _import_file(file: Path) -> None:
+    name = f"orchestrate_workspace_checks.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UsageError("cannot be imported as a Python file", path=file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except OrchestrateError as exc:
+        if exc.path is None:
+            exc.path = str(file)
+        raise
+    except (Exception, SystemExit) as exc:
+        raise UsageError(
+            f"the check file raises {type(exc).__name__}: {exc}",
+            path=file,
+            hint="mend or remove it",
+        ) from exc

@@ -1,0 +1,1 @@
+"""Lossless frontmatter and markdown parsing and editing."""

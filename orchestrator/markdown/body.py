@@ -1,0 +1,223 @@
+"""Lines of a ticket's body: what stands outside code, its boxes and sections, and edits of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
+
+_FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
+_ITEM = re.compile(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
+_BOX = re.compile(
+    r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+\[)(?P<mark>[ xX])\](?=[ \t])(?P<text>.*)\Z"
+)
+_LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
+#: a bold label is below every heading
+_LABEL_LEVEL = 7
+_RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A checklist item outside code. It stands on lines `line:end` (0-based) of its file."""
+
+    line: int
+    end: int
+    #: wrapped lines joined by one space, without the receipt
+    text: str
+    ticked: bool
+    #: the nearest heading or bold label above it, "" if none
+    group: str = ""
+    #: the headings that it stands under, outermost first, then the label
+    above: tuple[str, ...] = ()
+
+
+def outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Index and text (no line end) of every line that is neither in a fence nor in a comment."""
+    fence = ""
+    comment = False
+    for at, line in enumerate(map(bare, lines)):
+        found = _FENCE.match(line)
+        if fence:
+            if found and _closes(found, fence):
+                fence = ""
+        elif comment or line.lstrip().startswith("<!--"):
+            comment = "-->" not in line
+        elif found and not (found["mark"][0] == "`" and "`" in found["info"]):
+            fence = found["mark"]
+        else:
+            yield at, line
+
+
+def _closes(found: re.Match[str], fence: str) -> bool:
+    return found["mark"].startswith(fence) and not found["info"].strip()
+
+
+def heading(line: str) -> tuple[int, str] | None:
+    """Level and text of an ATX heading."""
+    found = _HEADING.match(line)
+    if not found:
+        return None
+    text = (found[2] or "").strip()
+    # a closing run of # belongs to the heading's mark
+    bald = text.rstrip("#")
+    return len(found[1]), bald.rstrip() if bald != text and bald[-1:] in ("", " ", "\t") else text
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A line outside code with what it stands under."""
+
+    at: int
+    text: str
+    #: the nearest heading or bold label above it, "" if none
+    group: str
+    #: headings outermost first, then the bold label if there is one
+    above: tuple[str, ...]
+
+
+def placed(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
+    """The lines outside code from line `start` on; headings and labels themselves are left out."""
+    above: list[tuple[int, str]] = []
+    for at, line in outside_code(lines[start:]):
+        if found := heading(line):
+            above = [*(h for h in above if h[0] < found[0]), found]
+        elif label := _LABEL.match(line.strip()):
+            above = [
+                *(h for h in above if h[0] < _LABEL_LEVEL),
+                (_LABEL_LEVEL, label["label"].strip()),
+            ]
+        else:
+            yield Placed(
+                at + start, line, above[-1][1] if above else "", tuple(h[1] for h in above)
+            )
+
+
+def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
+    """The checklist items from line `start` on."""
+    if not any("[" in line for line in lines[start:]):
+        return
+    found = list(placed(lines, start))
+    known = {line.at: line.text for line in found}
+    for line in found:
+        if box := _BOX.match(line.text):
+            end, text = _wrapped(known, line.at, box["text"])
+            yield Box(line.at, end, text, box["mark"] != " ", line.group, line.above)
+
+
+def _wrapped(known: dict[int, str], at: int, text: str) -> tuple[int, str]:
+    """Where an item ends and all its words, its receipt left out."""
+    parts = [text.strip()]
+    end = at + 1
+    while (line := known.get(end, "")).strip() and line[0].isspace() and not _ITEM.match(line):
+        parts.append(line.strip())
+        end += 1
+    parts[-1] = _RECEIPT.sub("", parts[-1])
+    return end, " ".join(part for part in parts if part)
+
+
+def section(body: str, title: str) -> str | None:
+    """What stands below the heading `title` (any level, any case) up to the next of its level."""
+    lines = body.splitlines(keepends=True)
+    start, level = -1, 0
+    for at, line in outside_code(lines):
+        found = heading(line)
+        if start >= 0 and found and found[0] <= level:
+            return "".join(lines[start:at])
+        if start < 0 and found and found[1].casefold() == title.strip().casefold():
+            start, level = at + 1, found[0]
+    return "".join(lines[start:]) if start >= 0 else None
+
+
+_PROBE = "## a heading after it"
+
+
+def closed(markdown: str) -> str:
+    """The markdown with a fence or comment that it leaves open closed, or quoted as a whole.
+
+    What comes after it in the file would else be taken for code, or not be shown.
+    """
+    if not _leaves_open(markdown):
+        return markdown
+    for end in _ends(markdown):
+        if not _leaves_open(f"{markdown}\n{end}"):
+            return f"{markdown}\n{end}"
+    return "\n".join(f"> {line}" for line in markdown.splitlines())
+
+
+def _leaves_open(markdown: str) -> bool:
+    from markdown_it import MarkdownIt
+
+    lines = [*markdown.splitlines(), "", _PROBE]
+    read = [line for _, line in outside_code(lines)]
+    last = MarkdownIt("commonmark").parse("\n".join(lines))[-1]
+    return last.type != "heading_close" or last.level != 0 or read[-1:] != [_PROBE]
+
+
+def _ends(markdown: str) -> Iterator[str]:
+    """Lines that may close what is open, the last fence first."""
+    for line in reversed(markdown.splitlines()):
+        if found := _FENCE.match(line):
+            yield line[: found.end("mark")]
+    yield from ("-->", "</script>", "</style>", "</pre>", "?>", "]]>")
+
+
+# -- edits ---------------------------------------------------------------------------------------
+
+
+def append_section(data: bytes, markdown: str) -> bytes:
+    """The file with `markdown` at its end, one blank line before it, in the file's line ends.
+
+    Unchanged if exactly these lines already stand in it.
+    """
+    new = markdown.strip("\r\n").splitlines()
+    old = [bare(line) for line in lines_of(data)]
+    if not new or any(old[i : i + len(new)] == new for i in range(len(old) - len(new) + 1)):
+        return data
+    end = b"\r\n" if b"\r\n" in data else b"\n"
+    text = end.join(line.encode("utf-8", "surrogateescape") for line in new) + end
+    if data and not data.endswith((b"\n", b"\r")):
+        data += end
+    blank = not old or not old[-1].strip()
+    return data + (b"" if blank else end) + text
+
+
+def tick_box(data: bytes, text: str, suffix: str) -> bytes:
+    """The file with every box of that text ticked and `suffix` (`receipt ab12`) behind it.
+
+    An earlier receipt gives way to the new one.
+    """
+    return _set_boxes(data, text, "x", " · " + suffix.strip(" ·"))
+
+
+def untick_box(data: bytes, text: str) -> bytes:
+    """The file with every box of that text empty and its receipt taken away."""
+    return _set_boxes(data, text, " ", "")
+
+
+def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    wanted = " ".join(_RECEIPT.sub("", text.strip()).split())
+    for box in boxes(lines, block.body if block else 0):
+        if " ".join(box.text.split()) == wanted:
+            lines[box.line] = _marked(lines[box.line], mark)
+            lines[box.end - 1] = _with_suffix(lines[box.end - 1], suffix)
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _marked(line: str, mark: str) -> str:
+    found = _BOX.match(bare(line))
+    if found is None or (found["mark"] != " ") == (mark != " "):
+        return line
+    at = found.end("head")
+    return line[:at] + mark + line[at + 1 :]
+
+
+def _with_suffix(line: str, suffix: str) -> str:
+    text = line.rstrip("\r\n")
+    bald = text.rstrip()
+    return _RECEIPT.sub("", bald) + suffix + line[len(bald) :]

@@ -1,0 +1,375 @@
+"""Frontmatter as people write it: a reader that never raises, edits of the named line only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import Any
+
+from orchestrator.markdown.body import append_section, tick_box, untick_box
+from orchestrator.markdown.frontmatter_parser import (
+    Block,
+    Closing,
+    Diagnosis,
+    Entry,
+    Line,
+    bare,
+    entries_in,
+    is_fence,
+    is_plain,
+    lines_of,
+    load,
+    locate,
+    read_block,
+    without_mark,
+)
+
+__all__ = [
+    "Block",
+    "Diagnosis",
+    "Document",
+    "append_section",
+    "edited",
+    "remove_field",
+    "set_block",
+    "set_field",
+    "tick_box",
+    "untick_box",
+]
+
+_BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
+#: what the lines begin with that matter there, a byte order mark among it
+_TELLING_MARKS = frozenset("*-#`~\ufeff")
+#: bold fields are looked for in so many lines below the block
+_HEADER = 60
+
+_MEANINGLESS = object()
+
+Value = str | int | float | bool | date | None | list[str] | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A markdown file: what its block says, the rest, and what is odd about it."""
+
+    data: bytes = field(repr=False)
+    #: the block's keys; `**Status:** x` lines below it stand in where the block lacks the key
+    meta: dict[str, Any]
+    body: str = field(repr=False)
+    #: 1-based line on which `body` begins
+    body_line: int
+    block: Block | None
+    diagnoses: tuple[Diagnosis, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Document:
+        """Read any bytes. Never raises; what cannot be understood is left out and diagnosed."""
+        lines = lines_of(data)
+        block, found = locate(lines)
+        meta: dict[str, Any] = {}
+        if block is not None:
+            meta, more = read_block(lines, block)
+            found += more
+        start = block.body if block else 0
+        meta = {**_bold_fields(lines, start), **meta}
+        found += _oddities(data, lines)
+        body = without_mark("".join(lines[start:]))
+        document = cls(data, meta, body, start + 1, block, tuple(found))
+        document.__dict__["lines"] = lines
+        return document
+
+    def text(self, *keys: str) -> str:
+        """The first of `keys` that has a value, as written in the file, without its quotes."""
+        for key in keys:
+            value = self.meta.get(key)
+            if isinstance(value, str) and value.strip():
+                return value.strip()
+            if value is not None and not isinstance(value, str | dict | list):
+                # 010, 1.10 and 2025-01-02T10:00 are not what a YAML loader makes of them
+                return self.raw(key) or str(value)
+        return ""
+
+    def raw(self, key: str) -> str:
+        """The value's own characters on the line of `key`, "" if it has none."""
+        entry = self._entries.get(key)
+        return self._line(entry).value if entry else ""
+
+    def line_of(self, key: str) -> int:
+        """1-based line of the entry that counts (the last one), 0 if there is none."""
+        entry = self._entries.get(key)
+        return entry.start + 1 if entry else 0
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The file's lines with their ends; not to be changed."""
+        return lines_of(self.data)
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        found = entries_in(self.lines, self.block) if self.block else ()
+        return {entry.key: entry for entry in found}
+
+    def _line(self, entry: Entry) -> Line:
+        glued = bool(self.block and _is_glued(self.block, entry))
+        return Line.of(self.lines[entry.start], glued)
+
+
+def _oddities(data: bytes, lines: list[str]) -> list[Diagnosis]:
+    odd = []
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = len(data[: exc.start].splitlines()) or 1
+        odd.append(Diagnosis("not-utf8", "not all of it is UTF-8", line, "save it as UTF-8"))
+    marked = next((i for i, line in enumerate(lines) if line.startswith("<<<<<<< ")), None)
+    if marked is not None:
+        message = "an unfinished merge stands in the file"
+        odd.append(Diagnosis("merge-conflict", message, marked + 1, "finish the merge"))
+    return odd
+
+
+def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
+    """`**Status:** x` lines above the first rule or second heading."""
+    fields: dict[str, Any] = {}
+    for line in lines[start : start + _HEADER]:
+        # nearly all lines are prose, and every file of a board is read so
+        if line[:1] not in _TELLING_MARKS:
+            continue
+        text = bare(line)
+        if is_fence(text) or text.startswith(("##", "```", "~~~")):
+            break
+        if found := _BOLD.match(text):
+            fields.setdefault(found[1].strip().lower().replace(" ", "_"), found[2].strip())
+    return fields
+
+
+def _find(lines: list[str], block: Block, key: str) -> Entry | None:
+    return next((e for e in reversed(entries_in(lines, block)) if e.key == key), None)
+
+
+# -- edits: bytes in, bytes out, all but the named lines as they were ------------------------------
+
+
+def set_field(data: bytes, key: str, value: Value) -> bytes:
+    """The file with `key: value`, in the old value's quotes, its comment and line end kept.
+
+    The last entry is edited if the key stands twice. A missing key is inserted after `status:`, or
+    at the end of the block; a missing block is put at the top of the file.
+    """
+    if not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
+        raise ValueError(f"not a key: {key!r}")
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    if block is None:
+        head, rest = _with_block(lines, f"{key}: {_written(value)}")
+        return _bytes(head + rest)
+    entry = _find(lines, block, key)
+    if entry is None:
+        return _bytes(_inserted(lines, block, [f"{key}: {_written(value)}"]))
+    new = _with_value(lines, entry, value, _is_glued(block, entry))
+    return _bytes([*lines[: entry.start], *new, *lines[entry.end :]])
+
+
+def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = False) -> list[str]:
+    """The entry's lines with another value."""
+    line = Line.of(lines[entry.start], glued)
+    if line.value and entry.end == entry.start + 1 and _same(line.value, value):
+        return [lines[entry.start]]
+    # a value of several lines (block scalar, list) is replaced with all of them
+    return [line.with_value(_written(value, line.value))]
+
+
+def edited(data: bytes, fields: Mapping[str, Value], blocks: Mapping[str, Sequence[str]]) -> bytes:
+    """The same as `set_field` for each of `fields` and `set_block` for each of `blocks`.
+
+    The file is looked through once where all the keys stand in it.
+    """
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    plain = block is not None and block.closing is Closing.FENCE
+    found = {entry.key: entry for entry in entries_in(lines, block)} if block and plain else {}
+    if not {*fields, *blocks} <= found.keys():
+        for key, value in fields.items():
+            data = set_field(data, key, value)
+        for key, below in blocks.items():
+            data = set_block(data, key, below)
+        return data
+    new = {found[key]: _with_value(lines, found[key], value) for key, value in fields.items()}
+    new |= {found[key]: _with_lines(lines, found[key], below) for key, below in blocks.items()}
+    for entry in sorted(new, key=lambda entry: entry.start, reverse=True):
+        lines[entry.start : entry.end] = new[entry]
+    return _bytes(lines)
+
+
+def remove_field(data: bytes, key: str) -> bytes:
+    """The file without any entry `key`."""
+    if key.encode() not in data:
+        return data
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    if block is None:
+        return data
+    for entry in reversed(entries_in(lines, block)):
+        if entry.key == key:
+            rest = "---" + _end_of(lines[entry.end - 1]) if _is_glued(block, entry) else ""
+            lines[entry.start : entry.end] = [_mark(lines[entry.start]) + rest]
+    return _bytes(lines)
+
+
+def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
+    """The file with `key:` and below it `lines`: indented YAML without line ends.
+
+    Replaces all lines of the key's last entry, or inserts it at the end of the block.
+    """
+    _require_indented(lines)
+    held = lines_of(data)
+    block, _ = locate(held)
+    if block is None:
+        head, rest = _with_block(held, f"{key}:")
+        end = _line_end(held)
+        return _bytes([*head[:2], *(line + end for line in lines), *head[2:], *rest])
+    entry = _find(held, block, key)
+    if entry is None:
+        return _bytes(_inserted(held, block, [f"{key}:", *lines], last=True))
+    new = _with_lines(held, entry, lines, _is_glued(block, entry))
+    return _bytes([*held[: entry.start], *new, *held[entry.end :]])
+
+
+def _require_indented(lines: Sequence[str]) -> None:
+    if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
+        raise ValueError("the lines of a block are indented and hold no line end")
+
+
+def _with_lines(
+    held: list[str], entry: Entry, lines: Sequence[str], glued: bool = False
+) -> list[str]:
+    """The entry's key with `lines` below it."""
+    _require_indented(lines)
+    end = _line_end(held)
+    line = Line.of(held[entry.start], glued)
+    tail = ["---" + end] if glued else []
+    keep = not line.value and not tail and bool(_end_of(held[entry.start]))
+    first = held[entry.start] if keep else f"{line.head}{end}"
+    return [first, *(line + end for line in lines), *tail]
+
+
+def _bytes(lines: list[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _is_glued(block: Block, entry: Entry) -> bool:
+    return block.closing is Closing.GLUED and entry.end == block.last
+
+
+def _end_of(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
+
+
+def _line_end(lines: list[str]) -> str:
+    return next((end for line in lines if (end := _end_of(line))), "\n")
+
+
+def _mark(line: str) -> str:
+    return line[: len(line) - len(without_mark(line))]
+
+
+def _with_block(lines: list[str], first: str) -> tuple[list[str], list[str]]:
+    """A new block of one line, and the file below it."""
+    end = _line_end(lines)
+    if not lines:
+        return [f"---{end}", first + end, f"---{end}"], []
+    head = [f"{_mark(lines[0])}---{end}", first + end, f"---{end}"]
+    return head, [end, without_mark(lines[0]), *lines[1:]]
+
+
+def _inserted(lines: list[str], block: Block, new: list[str], last: bool = False) -> list[str]:
+    found = entries_in(lines, block)
+    status = next((e for e in reversed(found) if e.key == "status"), None)
+    at = status.end if status and not last else _last_line(lines, block, found)
+    if block.closing is Closing.GLUED:
+        at = min(at, found[-1].start)
+    end = _line_end(lines)
+    before = lines[:at]
+    if before and not _end_of(before[-1]):
+        before[-1] += end
+    return [*before, *(line + end for line in new), *lines[at:]]
+
+
+def _last_line(lines: list[str], block: Block, found: Sequence[Entry]) -> int:
+    if block.closing is Closing.OPEN and found:
+        return found[-1].end
+    return block.last
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+def _same(old: str, value: Value) -> bool:
+    """Whether the characters on the line already mean `value`."""
+    if isinstance(value, str) and is_plain(old):
+        return old == value
+    known = _meaning(old)
+    return type(known) is type(value) and bool(known == value)
+
+
+@lru_cache(maxsize=256)
+def _meaning(text: str) -> Any:
+    """What a value's characters mean to a YAML reader; not to be changed."""
+    loaded, problem = load(f"k: {text}\n")
+    return _MEANINGLESS if problem or not isinstance(loaded, dict) else loaded["k"]
+
+
+def _written(value: Value, old: str = "") -> str:
+    """`value` as YAML on one line, in the quotes of `old` where they fit."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_item(_clean(item)) for item in value) + "]"
+    if not isinstance(value, str):
+        return _plain(value)
+    value = _clean(value)
+    if old[:1] == "'" and value.isprintable():
+        return "'" + value.replace("'", "''") + "'"
+    return quoted(value) if old[:1] == '"' or not _reads_back(value) else value
+
+
+def _clean(value: str) -> str:
+    """Without lone surrogates, which no YAML holds."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _plain(value: int | float | bool | date | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def quoted(value: str) -> str:
+    """A double-quoted scalar: JSON is one, as long as nothing in it needs two escapes."""
+    if value.isprintable():
+        return json.dumps(value, ensure_ascii=False)
+    return '"' + "".join(_escaped(char) for char in value) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable() or char in "\n\t\r":
+        return json.dumps(char, ensure_ascii=False)[1:-1]
+    return f"\\U{ord(char):08x}"
+
+
+@lru_cache(maxsize=256)
+def _reads_back(value: str) -> bool:
+    """Whether the plain text means itself (a fence may be glued to a value that ends in `-`)."""
+    if is_plain(value):
+        return True
+    plain = value.isprintable() and value == value.strip() and not value.endswith("-")
+    return bool(plain and load(f"k: {value}\n")[0] == {"k": value})
+
+
+def _item(item: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z][\w./ -]*", item) and load(f"[{item}]\n")[0] == [item]
+    return item if plain else quoted(item)

@@ -1,0 +1,1 @@
+"""What a person reviews at a checkpoint."""

@@ -1,0 +1,1 @@
+"""Atomic file operations, line merge, stored versions and the append-only history."""

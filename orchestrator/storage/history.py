@@ -1,0 +1,161 @@
+"""A family's history and receipts: append-only JSON lines in the board (DESIGN 2.7)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator.storage.atomic import append_lines, begin_lines
+
+FOLDER = ".receipts"
+
+#: what comes after them must not be on the disk before them: a ticket's new state, an effect
+_AWAITED = frozenset({"transition", "effect"})
+
+#: what follows from the tickets as well, if the process ends before they are written
+_DEFERRED = frozenset({"committed", "synced"})
+
+#: one line: `type`, `at` and the fields of its type
+Record = dict[str, Any]
+
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
+#: histories that were read lately, with the bytes: mostly they have only grown since
+_lately: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
+_MOST_LATELY = 64
+
+
+def now() -> str:
+    """The time as the history writes it: UTC, ISO 8601, whole seconds."""
+    return _written(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class History:
+    """The records of one family, oldest first. A torn last line (a crash) is passed over."""
+
+    def __init__(self, board: Path, family: str) -> None:
+        self.path = board / FOLDER / f"{family}.jsonl"
+        self._records: list[Record] | None = None
+        self._pending: list[str] = []
+        #: waits for the sync that is under way
+        self._wait: Callable[[], None] | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        if self._records is None:
+            self._records = list(_read(self.path))
+        return self._records
+
+    def append(self, kind: str, /, **fields: Any) -> dict[str, Any]:
+        """Write one record and return it.
+
+        A record of `_AWAITED` is on the disk when this returns, with all that stand before it; one
+        of `_DEFERRED` is written with the next.
+        """
+        record = self.announce(kind, **fields)
+        self.wait()
+        return record
+
+    def announce(self, kind: str, /, **fields: Any) -> dict[str, Any]:
+        """The same, but it need not be on the disk before `wait` returns."""
+        record = {"type": kind, "at": now(), **fields}
+        self._pending.append(_encoded(record))
+        if kind in _AWAITED:
+            self.wait()
+            self._wait = begin_lines(self.path, self._pending)
+            self._pending = []
+        elif kind not in _DEFERRED:
+            self.flush()
+        self.records.append(record)
+        return record
+
+    def wait(self) -> None:
+        """Wait till what was announced is on the disk. Raises DiskError."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait()
+
+    def flush(self) -> None:
+        """Write the records that wait for the next one."""
+        self.wait()
+        if self._pending:
+            append_lines(self.path, self._pending, durable=False)
+            self._pending = []
+
+    def of(self, *kinds: str) -> Iterable[Record]:
+        """The records of these types, oldest first."""
+        return (r for r in self.records if r["type"] in kinds)
+
+    def latest(self, kind: str, /, **fields: object) -> Record | None:
+        """The newest record of a type whose fields have these values."""
+        for record in reversed(self.records):
+            if record["type"] == kind and all(record.get(k) == v for k, v in fields.items()):
+                return record
+        return None
+
+    def artifacts(self) -> dict[str, dict[str, Any]]:
+        """What agents last reported: path → stage, agent, sha256, state ("written" or "kept")."""
+        found: dict[str, dict[str, Any]] = {}
+        for report in self.of("report"):
+            for item in report.get("artifacts", ()):
+                found[item["path"]] = {
+                    "stage": report["stage"],
+                    "agent": report["agent"],
+                    "ticket": report["ticket"],
+                    "sha256": item["sha256"],
+                    "state": item["state"],
+                }
+        return found
+
+    def written_by(self, agent: str) -> dict[str, str]:
+        """sha256 of what an agent itself wrote last, by path (DESIGN 5.6)."""
+        written: dict[str, str] = {}
+        for report in self.of("report"):
+            if report["agent"] == agent:
+                for item in report.get("artifacts", ()):
+                    if item["state"] == "written":
+                        written[item["path"]] = item["sha256"]
+        return written
+
+
+def _read(path: Path) -> Iterable[Record]:
+    """The records of a file; of one that was read before, only what was appended is read anew."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ()
+    before, known = _lately.pop(path, (b"", ()))
+    if not before.endswith(b"\n") or not data.startswith(before):
+        before, known = b"", ()
+    found = (*known, *_parsed(data[len(before) :]))
+    _lately[path] = data, found
+    if len(_lately) > _MOST_LATELY:
+        _lately.popitem(last=False)
+    return found
+
+
+def _parsed(data: bytes) -> Iterable[Record]:
+    for line in data.decode("utf-8", "replace").split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("type"), str):
+            yield record
+
+
+def canonical(data: Mapping[str, Any]) -> bytes:
+    """The bytes over which digests are taken: sorted keys, no spaces, UTF-8."""
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
+    ).encode()

@@ -1,0 +1,1 @@
+"""Tickets, ticket ids, the board and its index."""

@@ -1,0 +1,1 @@
+"""Reads a workflow's markdown into stages."""

@@ -1,0 +1,191 @@
+"""Reads a workflow's markdown into stages (DESIGN 4).
+
+Code fences are content and never headings. What cannot be understood is a WorkflowError with file
+and line; what is understood but odd is left to `doubts`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from orchestrator.domain.workflow import Move, Stage, Workflow
+from orchestrator.errors import WorkflowError
+from orchestrator.markdown.blocks import Kind
+from orchestrator.workflow_reader.family import Family, root_of
+from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, metrics_of
+from orchestrator.workflow_reader.outline import Outline, outline
+from orchestrator.workflow_reader.stage import Draft, StageReader
+from orchestrator.workflow_reader.template import is_template, render_family_ids
+
+__all__ = ["read_workflow", "read_workflow_text", "render_family_ids"]
+
+#: a workflow is a page that people read; more than this is something else
+LARGEST = 1_000_000
+
+
+def read_workflow(
+    path: Path, *, root: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Workflow:
+    """The workflow in a file. `variables` fill a template (`id`, `owner`, …).
+
+    Raises WorkflowError, with the line where there is one, if it cannot be read or followed.
+    """
+    data = _bytes_of(path)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = data[: exc.start].count(b"\n") + 1
+        raise WorkflowError(
+            "is not UTF-8", path=path, line=line, code="not-utf8", hint="save it as UTF-8"
+        ) from exc
+    workflow = _read_once(text, path, root, tuple(sorted((variables or {}).items())))
+    return replace(workflow, sha256=hashlib.sha256(data).hexdigest())
+
+
+@lru_cache(maxsize=64)
+def _read_once(
+    text: str, path: Path, root: Path | None, variables: tuple[tuple[str, str], ...]
+) -> Workflow:
+    """A long-lived process reads the same text for every step of a family."""
+    return read_workflow_text(text, path, root=root, variables=dict(variables))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise WorkflowError(
+                "there is no such workflow file" if not path.exists() else "is not a file",
+                path=path,
+                code="no-such-workflow",
+                hint="name one with --workflow FILE",
+            )
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise WorkflowError(f"cannot be read: {reason}", path=str(path), code="unreadable") from exc
+    _refuse_large(len(data), path)
+    return data
+
+
+def _refuse_large(size: int, path: Path) -> None:
+    if size > LARGEST:
+        raise WorkflowError(
+            f"is larger than {LARGEST:,} bytes",
+            path=path,
+            code="too-large",
+            hint="a workflow is a page of markdown; check that this is the right file",
+        )
+
+
+def read_workflow_text(
+    text: str,
+    path: Path,
+    *,
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Workflow:
+    """The workflow in `text`; `path` is for messages and sources. Raises as `read_workflow`."""
+    _refuse_large(len(text), path)
+    sha256 = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    text = normalise_lines(text)
+    if is_template(text):
+        text = render_family_ids(text, variables or {}, path)
+        _refuse_large(len(text), path)
+    source = _relative(path, root)
+    parts, drafts = _drafted(text, source)
+    metrics = metrics_of(parts.blocks)
+    return Workflow(
+        path=path,
+        sha256=sha256,
+        title=_title(parts),
+        text=text,
+        stages=_stages(drafts, parts, text, (variables or {}).get("id", "")),
+        metrics=metrics,
+        statements=(*loose_statements(parts.rest, source), *metric_statements(metrics, source)),
+        agents=_agents(parts),
+        meta=dict(parts.meta),
+    )
+
+
+@lru_cache(maxsize=16)
+def _drafted(text: str, source: str) -> tuple[Outline, tuple[Draft, ...]]:
+    """What the text says whatever family it is for; many families follow one workflow."""
+    parts = outline(text, source)
+    return parts, tuple(StageReader(s.head, source).read(s.body) for s in parts.stages)
+
+
+def normalise_lines(text: str) -> str:
+    """`text` without byte-order mark, its line ends as `\\n`; line numbers stay."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _relative(path: Path, root: Path | None) -> str:
+    if root is not None:
+        try:
+            return path.resolve().relative_to(root.resolve()).as_posix()
+        except (ValueError, OSError):
+            return str(path)
+    return str(path)
+
+
+def _stages(drafts: Sequence[Draft], parts: Outline, text: str, parent: str) -> tuple[Stage, ...]:
+    routes = {c.id: c.agent for d in drafts for c in d.children}
+    family = Family(root_of(drafts, parent), routes)
+    lines = text.split("\n")
+    return tuple(
+        _stage(
+            draft, family, "\n".join(lines[section.head.line - 1 : section.last]).rstrip() + "\n"
+        )
+        for draft, section in zip(drafts, parts.stages, strict=True)
+    )
+
+
+def _stage(draft: Draft, family: Family, text: str) -> Stage:
+    head, members = draft.head, family.members(draft)
+    moves = (Move(family.movers(m, members), m.folder, m.owner, line) for line, m in draft.moves)
+    return Stage(
+        number=head.number,
+        agent=head.agent,
+        title=head.title,
+        line=head.line,
+        checkpoint=head.checkpoint,
+        ready=head.ready,
+        parallel_with=min(head.beside, default=None),
+        members=members,
+        children=tuple(draft.children),
+        deliverables=tuple(draft.deliverables),
+        moves=tuple(dict.fromkeys(moves)),
+        statements=tuple(draft.statements),
+        needs=tuple(dict.fromkeys(draft.needs)),
+        blocks=tuple(draft.blocks),
+        on_pass=draft.on_pass,
+        on_fail=draft.on_fail,
+        items=tuple(draft.items),
+        text=text,
+    )
+
+
+def _title(parts: Outline) -> str:
+    title = parts.meta.get("title")
+    if isinstance(title, str) and title.strip():
+        return title.strip()
+    heading = next((p for p in parts.rest if p.kind is Kind.HEADING), None)
+    return heading.text if heading else parts.stages[0].head.title
+
+
+def _agents(parts: Outline) -> tuple[str, ...]:
+    """The frontmatter's agents, else those of the stage headings, in upper case."""
+    named = parts.meta.get("agents")
+    if isinstance(named, str):
+        named = re.split(r"[,\s/|]+", named.strip("[] "))
+    if not isinstance(named, list) or not named:
+        named = [s.head.agent for s in parts.stages]
+    return tuple(
+        dict.fromkeys(str(n).strip().upper() for n in named if isinstance(n, str) and n.strip())
+    )

@@ -1,0 +1,1 @@
+"""Synthetic data for machine-learning agents, the agents, and their HTTP interface."""

@@ -1,0 +1,231 @@
+"""The drift monitor: whether features and predictions still look as they did."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from src.ml.agents.drift_models import (
+    DriftAlert,
+    DriftReport,
+    DriftRequest,
+    DriftResult,
+    DriftType,
+    Severity,
+)
+from src.ml.agents.drift_stats import (
+    MIN_SAMPLES,
+    Shift,
+    adjusted,
+    drift_level,
+    drift_score,
+    severity,
+    shift,
+)
+from src.ml.agents.feature_values import Feature, FeatureRepository, Pair
+from src.ml.agents.model_drift import (
+    concept_drift,
+    insufficient,
+    latest_prediction,
+    prediction_drift,
+    predictions,
+)
+from src.ml.agents.sources import Source
+from src.ml.agents.windows import Windows, as_utc
+
+_ALERTS: Mapping[Severity, Literal["critical", "warning"]] = {
+    Severity.CRITICAL: "critical",
+    Severity.HIGH: "warning",
+}
+_ACTIONS = {
+    DriftType.DATA: "Check the source of these features, then retrain the models that use them",
+    DriftType.MODEL: "Compare the model's inputs of both windows before its scores are used",
+    DriftType.CONCEPT: "Retrain the model on recent outcomes",
+}
+
+
+class DriftMonitor:
+    """Answers questions about drift from what a source holds; it never makes values up."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._features = FeatureRepository(source)
+
+    async def detect(self, request: DriftRequest) -> DriftReport:
+        """Compare the two windows that end at `as_of`, or at the latest value.
+
+        Raises UnknownNameError for an unknown feature, TargetError without a connection.
+        """
+        start = time.perf_counter()
+        warnings: list[str] = []
+        results = await self._data_drift(request, warnings) if request.check_data_drift else []
+        results += await self._model_drift(request, warnings)
+        return _report(results, warnings, start)
+
+    async def _data_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
+        features = await self._features.get_features(request.features)
+        end = await self._features.latest()
+        if not features or end is None:
+            warnings.append("the feature store holds no features" if not features else _NO_VALUES)
+            return []
+        windows = Windows(as_utc(request.as_of or end), request.days)
+        pairs = await self._features.get_windows(features, windows, request.brand)
+        warnings += _value_doubts(request, features, pairs)
+        return feature_results(features, pairs, windows, request)
+
+    async def _model_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
+        if not (request.check_model_drift or request.check_concept_drift):
+            return []
+        if request.model_id is None:
+            warnings.append("no model_id: the checks of a model are skipped")
+            return []
+        end = await latest_prediction(self._source, request.model_id)
+        if end is None:
+            warnings.append(f"ml_predictions holds no predictions of model {request.model_id!r}")
+            return []
+        if request.brand:
+            warnings.append("predictions name no brand: the model is checked over all brands")
+        windows = Windows(as_utc(request.as_of or end), request.days)
+        frame = await predictions(self._source, request.model_id, windows)
+        alpha, found = request.significance_level, []
+        if request.check_model_drift:
+            found += prediction_drift(frame, windows, alpha, request.psi_threshold)
+        if request.check_concept_drift:
+            found.append(concept_drift(frame, windows, alpha))
+        return found
+
+
+_NO_VALUES = "the feature store holds no values"
+
+
+def feature_results(
+    features: Sequence[Feature],
+    pairs: Mapping[str, Pair],
+    windows: Windows,
+    request: DriftRequest,
+) -> list[DriftResult]:
+    """A result per feature, in the order given; too few values are a result too."""
+    enough = [f for f in features if _smaller(pairs[f.id]) >= MIN_SAMPLES]
+    shifts = [shift(f.value_type, pairs[f.id].baseline, pairs[f.id].current) for f in enough]
+    corrected = adjusted([found.p_value for found in shifts])
+    checked = dict(zip((f.id for f in enough), zip(shifts, corrected, strict=True), strict=True))
+    return [
+        _result(f, pairs[f.id], windows, request, *checked[f.id])
+        if f.id in checked
+        else insufficient(
+            f.name, DriftType.DATA, windows, len(pairs[f.id].baseline), len(pairs[f.id].current)
+        )
+        for f in features
+    ]
+
+
+def _smaller(pair: Pair) -> int:
+    return min(len(pair.baseline), len(pair.current))
+
+
+def _result(
+    feature: Feature,
+    pair: Pair,
+    windows: Windows,
+    request: DriftRequest,
+    found: Shift,
+    corrected: float,
+) -> DriftResult:
+    threshold = request.psi_threshold or feature.drift_threshold
+    detected = corrected < request.significance_level
+    return DriftResult(
+        feature=feature.name,
+        status="checked",
+        drift_type=DriftType.DATA,
+        test_statistic=found.psi,
+        p_value=found.p_value,
+        p_value_adjusted=corrected,
+        drift_detected=detected,
+        severity=severity(found.psi, detected=detected, threshold=threshold),
+        baseline_period=windows.baseline_period,
+        current_period=windows.current_period,
+        n_baseline=len(pair.baseline),
+        n_current=len(pair.current),
+    )
+
+
+def _value_doubts(
+    request: DriftRequest, features: Sequence[Feature], pairs: Mapping[str, Pair]
+) -> list[str]:
+    unusable = {f.name: pairs[f.id].unusable for f in features if pairs[f.id].unusable}
+    doubts = [
+        f"{name}: {count} values are not of its type, and left out"
+        for name, count in unusable.items()
+    ]
+    others = [feature.name for feature in features if "brand" not in feature.entity_keys]
+    if request.brand and others:
+        doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
+    return doubts
+
+
+def _report(results: Sequence[DriftResult], warnings: list[str], start: float) -> DriftReport:
+    checked = [result for result in results if result.status == "checked"]
+    drifted = sorted({result.feature for result in checked if result.drift_detected})
+    score = drift_score([result.severity for result in checked])
+    now = datetime.now(UTC)
+    return DriftReport(
+        status="completed" if checked else "insufficient_data" if results else "no_data",
+        overall_drift_score=score,
+        features_checked=sum(result.drift_type is DriftType.DATA for result in checked),
+        features_with_drift=drifted,
+        results=list(results),
+        alerts=alerts(checked, now),
+        drift_summary=_summary(results, warnings, drifted, score),
+        recommended_actions=_actions(checked),
+        detection_latency_ms=round(1000 * (time.perf_counter() - start), 3),
+        timestamp=now,
+        warnings=warnings,
+    )
+
+
+def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
+    """One alert per kind of drift and severity, the gravest first."""
+    found = []
+    for grave, level in _ALERTS.items():
+        for kind in DriftType:
+            names = [r.feature for r in results if r.severity is grave and r.drift_type is kind]
+            if names:
+                found.append(
+                    DriftAlert(
+                        alert_id=f"drift_{uuid.uuid4().hex[:12]}",
+                        severity=level,
+                        drift_type=kind,
+                        affected_features=sorted(names),
+                        message=f"{grave} {kind} drift: {', '.join(sorted(names))}",
+                        recommended_action=_ACTIONS[kind],
+                        timestamp=now,
+                    )
+                )
+    return found
+
+
+def _summary(
+    results: Sequence[DriftResult],
+    warnings: Sequence[str],
+    drifted: Sequence[str],
+    score: float | None,
+) -> str:
+    if score is None:
+        reason = "too few values" if results else "; ".join(warnings)
+        return f"Nothing could be checked: {reason}."
+    checked = sum(result.status == "checked" for result in results)
+    few = len(results) - checked
+    left = f" {few} had too few values." if few else ""
+    names = f": {', '.join(drifted)}" if drifted else ""
+    return (
+        f"{drift_level(score)} drift ({score:.3f}): {len(drifted)} of {checked} moved{names}.{left}"
+    )
+
+
+def _actions(results: Sequence[DriftResult]) -> list[str]:
+    """What to do about each kind of drift found."""
+    kinds = {result.drift_type for result in results if result.drift_detected}
+    return [_ACTIONS[kind] for kind in DriftType if kind in kinds]

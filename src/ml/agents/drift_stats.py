@@ -1,0 +1,168 @@
+"""Two samples, one distribution? The population stability index (PSI) and its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from src.ml.agents.drift_models import Severity
+
+Sample = np.ndarray[Any, np.dtype[Any]]
+_Counts = np.ndarray[Any, np.dtype[np.float64]]
+
+#: fewer values in a window say nothing about a distribution
+MIN_SAMPLES = 30
+#: fewest and most bins; between them one for each ten values of the smaller sample
+_BINS = (3, 10)
+_PER_BIN = 10
+#: added to each count, so that an empty bin has a logarithm
+_SMOOTHING = 0.5
+#: a chi-square test needs this many expected values in each cell
+_MIN_EXPECTED = 5.0
+_CRITICAL, _HIGH = 0.25, 0.20
+_WEIGHTS = {
+    Severity.NONE: 0.0,
+    Severity.LOW: 0.25,
+    Severity.MEDIUM: 0.5,
+    Severity.HIGH: 0.75,
+    Severity.CRITICAL: 1.0,
+}
+
+
+class Shift(NamedTuple):
+    """How far a distribution has moved, and how likely so far by chance."""
+
+    psi: float
+    p_value: float
+
+
+def corrected_psi(baseline: _Counts, current: _Counts) -> float:
+    """PSI of two rows of bin counts, less its expectation without drift; at least 0.
+
+    Without drift PSI is about chi-square distributed: its mean is (bins − 1)(1/n + 1/m).
+    """
+    bins, n, m = len(baseline), baseline.sum(), current.sum()
+    expected = (baseline + _SMOOTHING) / (n + bins * _SMOOTHING)
+    actual = (current + _SMOOTHING) / (m + bins * _SMOOTHING)
+    psi = float(((actual - expected) * np.log(actual / expected)).sum())
+    return max(0.0, psi - float((bins - 1) * (1 / n + 1 / m)))
+
+
+def numeric_shift(baseline: Sample, current: Sample) -> Shift:
+    """PSI over quantile bins with open ends; two-sample Kolmogorov-Smirnov test."""
+    both = np.concatenate([baseline, current]).astype(float)
+    bins = int(np.clip(min(len(baseline), len(current)) // _PER_BIN, *_BINS))
+    edges = np.unique(np.quantile(both, np.linspace(0, 1, bins + 1)[1:-1]))
+    psi = corrected_psi(_binned(baseline, edges), _binned(current, edges))
+    return Shift(psi, float(stats.ks_2samp(baseline, current, method="asymp").pvalue))
+
+
+def _binned(values: Sample, edges: _Counts) -> _Counts:
+    places = np.searchsorted(edges, values.astype(float), side="left")
+    return np.bincount(places, minlength=len(edges) + 1).astype(float)
+
+
+def categorical_shift(baseline: Sample, current: Sample) -> Shift:
+    """PSI over categories; chi-square test. Rare categories are taken together."""
+    words, places = np.unique(np.concatenate([baseline, current]).astype(str), return_inverse=True)
+    counts = np.zeros((2, len(words)))
+    np.add.at(counts[0], places[: len(baseline)], 1)
+    np.add.at(counts[1], places[len(baseline) :], 1)
+    counts = _merged(counts)
+    if counts.shape[1] < 2:
+        return Shift(0.0, 1.0)
+    p_value = float(stats.chi2_contingency(counts, correction=False).pvalue)
+    return Shift(corrected_psi(counts[0], counts[1]), p_value)
+
+
+def _merged(counts: _Counts) -> _Counts:
+    """The columns, those with too few expected values added up into the smallest other one."""
+    order = np.argsort(counts.sum(axis=0), kind="stable")
+    counts = counts[:, order]
+    share = counts.sum(axis=1).min() / counts.sum()
+    running = np.cumsum(counts.sum(axis=0)) * share
+    alone = counts.sum(axis=0) * share >= _MIN_EXPECTED
+    if alone.all():
+        return counts
+    # the first column from which the rare ones before it, itself included, are enough
+    last = int(np.argmax(running >= _MIN_EXPECTED)) if (running >= _MIN_EXPECTED).any() else -1
+    if last == -1:
+        return np.atleast_2d(counts.sum(axis=1)).T
+    last = max(last, int(np.flatnonzero(~alone).max()))
+    rare = counts[:, : last + 1].sum(axis=1, keepdims=True)
+    return np.hstack([rare, counts[:, last + 1 :]])
+
+
+def is_categorical(value_type: str, values: Sample) -> bool:
+    """Whether values are told apart but not measured: text, true or false, 0 or 1."""
+    if value_type in {"string", "bool"} or values.dtype.kind not in "iuf":
+        return True
+    return bool(np.isin(values, (0, 1)).all())
+
+
+def shift(value_type: str, baseline: Sample, current: Sample) -> Shift:
+    """The shift by the test that fits the values."""
+    if is_categorical(value_type, np.concatenate([baseline, current])):
+        return categorical_shift(baseline, current)
+    return numeric_shift(baseline, current)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Benjamini-Hochberg over all tests of one question."""
+    if not p_values:
+        return []
+    return [float(p) for p in stats.false_discovery_control(p_values, method="bh")]
+
+
+def severity(psi: float, *, detected: bool, threshold: float) -> Severity:
+    """How grave a drift of this corrected PSI is; not detected is none."""
+    if not detected:
+        return Severity.NONE
+    if psi >= _CRITICAL:
+        return Severity.CRITICAL
+    if psi >= _HIGH:
+        return Severity.HIGH
+    return Severity.MEDIUM if psi >= threshold else Severity.LOW
+
+
+def drift_score(found: Sequence[Severity]) -> float | None:
+    """Mean weight, 0 to 1, to three decimals; None of nothing."""
+    if not found:
+        return None
+    return round(sum(_WEIGHTS[item] for item in found) / len(found), 3)
+
+
+def drift_level(score: float) -> str:
+    """The word for a score."""
+    levels = ((0.8, "CRITICAL"), (0.6, "HIGH"), (0.4, "MODERATE"), (0.2, "LOW"))
+    return next((word for limit, word in levels if score >= limit), "MINIMAL")
+
+
+class Drop(NamedTuple):
+    """How much rarer a model is right, with the two-proportion z test."""
+
+    drop: float
+    z: float
+    p_value: float
+
+
+def accuracy_drop(right_before: int, before: int, right_now: int, now: int) -> Drop:
+    """The drop of accuracy from `right_before`/`before` to `right_now`/`now`, two-sided."""
+    drop = right_before / before - right_now / now
+    pooled = (right_before + right_now) / (before + now)
+    spread = (pooled * (1 - pooled) * (1 / before + 1 / now)) ** 0.5
+    if spread == 0:
+        return Drop(drop, 0.0, 1.0)
+    z = drop / spread
+    return Drop(drop, z, float(2 * stats.norm.sf(abs(z))))
+
+
+def accuracy_severity(drop: Drop, alpha: float) -> Severity:
+    """How grave a drop of accuracy is; a rise, or what chance explains, is none."""
+    if drop.drop <= 0 or drop.p_value >= alpha:
+        return Severity.NONE
+    steps = ((0.2, Severity.CRITICAL), (0.1, Severity.HIGH), (0.05, Severity.MEDIUM))
+    return next((word for limit, word in steps if drop.drop >= limit), Severity.LOW)

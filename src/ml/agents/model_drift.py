@@ -1,0 +1,149 @@
+"""Whether a model's predictions have moved, and whether it is right as often as before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from src.ml.agents.drift_models import DriftResult, DriftType, Severity
+from src.ml.agents.drift_stats import (
+    MIN_SAMPLES,
+    accuracy_drop,
+    accuracy_severity,
+    categorical_shift,
+    numeric_shift,
+    severity,
+)
+from src.ml.agents.sources import Filter, Op, Query, Source
+from src.ml.agents.windows import Windows
+
+#: labelled predictions that a judgement on accuracy needs in both windows together
+MIN_LABELLED = 50
+#: and in each of them
+_MIN_LABELLED_EACH = 10
+#: a score from here on predicts the outcome
+_CUT = 0.5
+_THRESHOLD = 0.1
+_COLUMNS = ("prediction_timestamp", "prediction_value", "actual_outcome")
+
+
+async def latest_prediction(source: Source, model: str) -> datetime | None:
+    """The time of a model's latest prediction; None if there is none."""
+    query = Query(
+        "ml_predictions",
+        ("prediction_timestamp",),
+        (Filter("model_version", Op.EQ, model),),
+        ("prediction_timestamp",),
+        descending=True,
+        limit=1,
+    )
+    rows = await source.fetch(query)
+    return rows[0]["prediction_timestamp"] if rows else None
+
+
+async def predictions(source: Source, model: str, windows: Windows) -> pd.DataFrame:
+    """Score, outcome (NaN if unknown) and `is_current` of each prediction in the windows."""
+    filters = (
+        Filter("model_version", Op.EQ, model),
+        Filter("prediction_value", Op.KNOWN),
+        Filter("prediction_timestamp", Op.GT, windows.start),
+        Filter("prediction_timestamp", Op.LE, windows.end),
+    )
+    order = ("prediction_timestamp", "prediction_id")
+    frame = pd.DataFrame(
+        await source.fetch(Query("ml_predictions", _COLUMNS, filters, order)),
+        columns=list(_COLUMNS),
+    )
+    return pd.DataFrame(
+        {
+            "score": frame["prediction_value"].astype(float),
+            "outcome": frame["actual_outcome"].astype(float),
+            "is_current": [moment > windows.split for moment in frame["prediction_timestamp"]],
+        }
+    )
+
+
+def prediction_drift(
+    frame: pd.DataFrame, windows: Windows, alpha: float, threshold: float | None
+) -> list[DriftResult]:
+    """Whether scores and predicted classes have moved."""
+    is_current = frame["is_current"].to_numpy(dtype=bool)
+    scores = frame["score"].to_numpy(dtype=float)
+    before, now = scores[~is_current], scores[is_current]
+    names = ("prediction_scores", "prediction_classes")
+    if min(len(before), len(now)) < MIN_SAMPLES:
+        return [
+            insufficient(name, DriftType.MODEL, windows, len(before), len(now)) for name in names
+        ]
+    shifts = (numeric_shift(before, now), categorical_shift(before >= _CUT, now >= _CUT))
+    found = []
+    for name, (psi, p_value) in zip(names, shifts, strict=True):
+        detected = p_value < alpha
+        grave = severity(psi, detected=detected, threshold=threshold or _THRESHOLD)
+        found.append(
+            _checked(name, DriftType.MODEL, windows, (len(before), len(now)), (psi, p_value), grave)
+        )
+    return found
+
+
+def concept_drift(frame: pd.DataFrame, windows: Windows, alpha: float) -> DriftResult:
+    """Whether the model is right as often as before."""
+    labelled = frame.dropna(subset=["outcome"])
+    is_current = labelled["is_current"].to_numpy(dtype=bool)
+    right = ((labelled["score"] >= _CUT) == (labelled["outcome"] >= _CUT)).to_numpy(dtype=bool)
+    before, now = int((~is_current).sum()), int(is_current.sum())
+    if before + now < MIN_LABELLED or min(before, now) < _MIN_LABELLED_EACH:
+        return insufficient("model_accuracy", DriftType.CONCEPT, windows, before, now)
+    drop = accuracy_drop(int(right[~is_current].sum()), before, int(right[is_current].sum()), now)
+    grave = accuracy_severity(drop, alpha)
+    figures = (drop.z, drop.p_value)
+    return _checked("model_accuracy", DriftType.CONCEPT, windows, (before, now), figures, grave)
+
+
+def insufficient(
+    name: str, kind: DriftType, windows: Windows, before: int, now: int
+) -> DriftResult:
+    """The result of a check that has too few values."""
+    return DriftResult(
+        feature=name,
+        status="insufficient_data",
+        drift_type=kind,
+        test_statistic=None,
+        p_value=None,
+        p_value_adjusted=None,
+        drift_detected=False,
+        severity=Severity.NONE,
+        n_baseline=before,
+        n_current=now,
+        **_periods(windows),
+    )
+
+
+def _checked(
+    name: str,
+    kind: DriftType,
+    windows: Windows,
+    sizes: tuple[int, int],
+    figures: tuple[float, float],
+    grave: Severity,
+) -> DriftResult:
+    statistic, p_value = figures
+    return DriftResult(
+        feature=name,
+        status="checked",
+        drift_type=kind,
+        test_statistic=statistic,
+        p_value=p_value,
+        p_value_adjusted=None,
+        drift_detected=grave is not Severity.NONE,
+        severity=grave,
+        n_baseline=sizes[0],
+        n_current=sizes[1],
+        **_periods(windows),
+    )
+
+
+def _periods(windows: Windows) -> dict[str, Any]:
+    return {"baseline_period": windows.baseline_period, "current_period": windows.current_period}

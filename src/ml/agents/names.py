@@ -1,0 +1,88 @@
+"""The names that a request may use, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from src.ml.synthetic.config import BRANDS, REGIONS
+
+#: key of a metric → its description
+METRICS: Mapping[str, str] = MappingProxyType(
+    {
+        "trx": "Total Prescriptions",
+        "nrx": "New Prescriptions",
+        "market_share": "Market Share Percentage",
+        "conversion_rate": "HCP Conversion Rate",
+        "hcp_engagement_score": "HCP Engagement Score (0-10)",
+    }
+)
+#: what one brand has alone, where the data were generated with it: key → description
+BRAND_METRICS: Mapping[str, str] = MappingProxyType(
+    {"adherence_rate": "Treatment Adherence Rate", "os_rate": "Overall Survival Rate"}
+)
+
+
+def _by_folded(metrics: Mapping[str, str]) -> dict[str, str]:
+    return {name.casefold(): key for key, label in metrics.items() for name in (key, label)}
+
+
+_ANALYSED = _by_folded(METRICS)
+_STORED = _ANALYSED | _by_folded(BRAND_METRICS)
+
+
+class UnknownNameError(ValueError):
+    """A request names something that is not there; says what is."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        self.what = what
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"unknown {what} {name!r}; known are {', '.join(self.known) or 'none'}")
+
+
+def metric_key(name: str) -> str:
+    """The key of a metric given by key or description, in any case.
+
+    Raises UnknownNameError naming the metrics.
+    """
+    key = _ANALYSED.get(name.strip().casefold())
+    if key is None:
+        raise UnknownNameError("metric", name, METRICS)
+    return key
+
+
+def stored_metric_key(name: str) -> str:
+    """The same for any metric that may be stored, also those that one brand has alone."""
+    key = _STORED.get(name.strip().casefold())
+    if key is None:
+        raise UnknownNameError("metric", name, (*METRICS, *BRAND_METRICS))
+    return key
+
+
+def check_brand(name: str) -> str:
+    """The brand, spelled as the database does. Raises UnknownNameError naming the brands."""
+    if name not in BRANDS:
+        raise UnknownNameError("brand", name, BRANDS)
+    return name
+
+
+def check_region(name: str) -> str:
+    """The region in lower case. Raises UnknownNameError naming the regions."""
+    if name.lower() not in REGIONS:
+        raise UnknownNameError("region", name, REGIONS)
+    return name.lower()
+
+
+def storable(text: str) -> str:
+    """The text, if a database and an answer in UTF-8 can hold it. Raises ValueError."""
+    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("no text may hold a NUL or half of a surrogate pair")
+    return text
+
+
+#: text of a request that is looked for, or given back
+Text = Annotated[str, AfterValidator(storable)]

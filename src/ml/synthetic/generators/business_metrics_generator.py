@@ -1,0 +1,187 @@
+"""Monthly figures of every brand and region, with targets and changes over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from src.ml.synthetic.config import REGIONS, Brand
+from src.ml.synthetic.generators.base import GeneratorConfig, SeriesGenerator
+from src.ml.synthetic.generators.dates import Days, Text, day_number, iso_dates, splits_of
+from src.ml.synthetic.generators.draws import (
+    Floats,
+    Ints,
+    frame_of,
+    objects,
+    truncated_normal,
+)
+from src.ml.synthetic.generators.metric_dates import earlier_places, metric_days, with_burn_in
+from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC, COMMON, PLACES, Metric
+
+_REGION_FACTORS = (1.05, 1.15, 0.90, 0.95)
+#: relative noise, cut off where the change within a month could leave -50..+50 %
+_NOISE_SD, _NOISE_LIMIT = 0.13, 0.18
+#: largest growth over the whole range, so that long ranges keep to the level
+_MOST_GROWTH = 0.2
+_DAYS_A_YEAR = 365.25
+#: an odd factor, so that different numbers below 2**48 stay different
+_ID_FACTOR, _ID_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64((1 << 48) - 1)
+_YEAR_1 = day_number(date.min)
+_ID_REGIONS, _ID_METRICS = 4, 16
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One series: a metric of a brand in a region."""
+
+    metric: Metric
+    brand: Brand
+    region: int
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Columns of shape (dates, lines), in the order of rows."""
+
+    days: Days
+    value: Floats
+    target: Floats
+    month_change: Floats
+    year_change: Floats
+
+
+class BusinessMetricsGenerator(SeriesGenerator):
+    """Rows of business_metrics: one for each date, brand, region and metric.
+
+    `brand_metrics` adds what only one brand has, Fabhalta's adherence_rate and Kisqali's os_rate.
+    """
+
+    def __init__(
+        self, config: GeneratorConfig | None = None, *, brand_metrics: bool = False
+    ) -> None:
+        super().__init__(config)
+        self._lines = _lines(self._brand, (*COMMON, *(BRAND_SPECIFIC if brand_metrics else ())))
+
+    @property
+    def entity_type(self) -> str:
+        return "business_metrics"
+
+    def _slices(self, parts: int) -> Iterator[pd.DataFrame]:
+        dates = max(1, self.config.n_records // len(self._lines))
+        days, step = metric_days(self.config.start_date, self.config.end_date, dates)
+        rng = np.random.default_rng(self._seed())
+        figures = self._figures(rng, days, step)
+        count = min(self.config.n_records, days.size * len(self._lines))
+        extras = _extras(rng, count)
+        splits = splits_of(days)
+        for rows in np.array_split(np.arange(count), parts):
+            part = {name: column[rows] for name, column in extras.items()}
+            yield self._rows(figures, splits, rows, part)
+
+    def _figures(self, rng: np.random.Generator, days: Days, step: float) -> _Figures:
+        """Every series from a year before the first date on, with its changes."""
+        grid = with_burn_in(days, step)
+        plain = self._plain(grid, days)
+        noise = truncated_normal(
+            rng, plain.size, 1.0, _NOISE_SD, (1 - _NOISE_LIMIT, 1 + _NOISE_LIMIT)
+        )
+        decimals = np.array([line.metric.decimals for line in self._lines])
+        series = _rounded(plain * noise.reshape(plain.shape), decimals)
+        shown = slice(len(grid) - len(days), None)
+        raised = plain[shown] * rng.uniform(1.05, 1.15, (len(days), len(self._lines)))
+        changes = [
+            np.round(series[shown] / series[earlier_places(grid, days, months)] - 1, 3)
+            for months in (1, 12)
+        ]
+        return _Figures(days, series[shown], _rounded(raised, decimals), *changes)
+
+    def _plain(self, grid: Days, days: Days) -> Floats:
+        """(dates, lines) level x region x trend, without noise."""
+        level = np.array([line.metric.levels[line.brand] for line in self._lines])
+        weight = np.array([line.metric.region_weight for line in self._lines])
+        region = np.array([_REGION_FACTORS[line.region] for line in self._lines])
+        growth = np.array([line.metric.growth for line in self._lines])
+        years = (days[-1] - days[0]) / _DAYS_A_YEAR
+        growth = np.minimum(growth, _MOST_GROWTH / max(years, 1.0))
+        since_middle = (grid - (days[0] + days[-1]) / 2) / _DAYS_A_YEAR
+        plain: Floats = level * region**weight * (1 + np.outer(since_middle, growth))
+        return plain
+
+    def _rows(
+        self, figures: _Figures, splits: Text, rows: Ints, extras: dict[str, Floats]
+    ) -> pd.DataFrame:
+        place, line = np.divmod(rows, len(self._lines))
+        value, target = figures.value[place, line], figures.target[place, line]
+        lower, upper = self._interval(value, line, extras)
+        days = figures.days[place]
+        return frame_of(
+            {
+                "metric_id": self._ids(days, line),
+                "metric_date": iso_dates(days),
+                "metric_type": objects([x.metric.key for x in self._lines])[line],
+                "metric_name": objects([x.metric.description for x in self._lines])[line],
+                "brand": objects([x.brand.value for x in self._lines])[line],
+                "region": objects([REGIONS[x.region] for x in self._lines])[line],
+                "value": value,
+                "target": target,
+                "achievement_rate": np.round(value / target, 3),
+                "year_over_year_change": figures.year_change[place, line],
+                "month_over_month_change": figures.month_change[place, line],
+                "roi": extras["roi"],
+                "statistical_significance": extras["p_value"],
+                "confidence_interval_lower": lower,
+                "confidence_interval_upper": upper,
+                "sample_size": extras["sample_size"].astype(np.int64),
+                "data_split": splits[place],
+            }
+        )
+
+    def _interval(
+        self, value: Floats, line: Ints, extras: dict[str, Floats]
+    ) -> tuple[Floats, Floats]:
+        """95 % bounds, narrower for larger samples, within what the figure can be."""
+        half = value * 1.96 * 0.8 / np.sqrt(extras["sample_size"])
+        ceiling = np.array([x.metric.ceiling for x in self._lines])[line]
+        decimals = np.array([x.metric.decimals for x in self._lines])
+        lower = _rounded(np.maximum(value - half, 0), decimals[line])
+        upper = _rounded(np.minimum(value + half, ceiling), decimals[line])
+        return np.minimum(lower, value), np.maximum(upper, value)
+
+    def _ids(self, days: Days, line: Ints) -> Text:
+        """`metric_` and 12 hex digits, another one for every date, brand, region and metric."""
+        brands = list(Brand)
+        brand = np.array([brands.index(x.brand) for x in self._lines])[line]
+        region = np.array([x.region for x in self._lines])[line]
+        metric = np.array([PLACES[x.metric.key] for x in self._lines])[line]
+        number = days - _YEAR_1  # never negative
+        number = (number * len(brands) + brand) * _ID_REGIONS + region
+        mixed = (number * _ID_METRICS + metric).astype(np.uint64) * _ID_FACTOR & _ID_BITS
+        return objects([f"metric_{code:012x}" for code in mixed.tolist()])
+
+
+def _lines(brand: Brand | None, metrics: tuple[Metric, ...]) -> list[_Line]:
+    brands = [brand] if brand else list(Brand)
+    return [
+        _Line(metric, b, region)
+        for b in brands
+        for region in range(len(REGIONS))
+        for metric in metrics
+        if b in metric.levels
+    ]
+
+
+def _rounded(values: Floats, decimals: Ints) -> Floats:
+    """Values rounded to their own number of decimals."""
+    return np.where(decimals == 2, np.round(values, 2), np.round(values, 4))
+
+
+def _extras(rng: np.random.Generator, count: int) -> dict[str, Floats]:
+    return {
+        "roi": truncated_normal(rng, count, 2.3, 0.8, (0.6, 4.1)).round(2),
+        "p_value": rng.uniform(0.001, 0.10, count).round(3),
+        "sample_size": rng.integers(500, 5000, count).astype(np.float64),
+    }

@@ -1,0 +1,66 @@
+"""Business outcomes of the patients who began treatment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from src.ml.synthetic.generators.base import Batch
+from src.ml.synthetic.generators.dates import Text, iso_dates
+from src.ml.synthetic.generators.draws import Floats, frame_of, looked_up, numbered, picked
+from src.ml.synthetic.generators.patient_events import PatientEventGenerator, Rows
+
+_TYPES = {
+    "prescription_written": 0.35,
+    "prescription_filled": 0.30,
+    "treatment_adherent": 0.20,
+    "treatment_switch": 0.08,
+    "treatment_discontinue": 0.07,
+}
+#: mean worth in dollars; the others have none
+_WORTH = {
+    "prescription_written": 0.0,
+    "prescription_filled": 5_000.0,
+    "treatment_adherent": 15_000.0,
+    "treatment_switch": 2_500.0,
+    "treatment_discontinue": 0.0,
+}
+#: sd of the logarithm of the noise
+_NOISE = 0.2
+
+
+class OutcomeGenerator(PatientEventGenerator):
+    """Rows of business_outcomes, worth more with engagement and with severity."""
+
+    treated_only = True
+
+    @property
+    def entity_type(self) -> str:
+        return "business_outcomes"
+
+    def _frame(self, batch: Batch) -> pd.DataFrame:
+        rows, rng = self._rows(batch), batch.rng
+        patients = rows.patients
+        kind = picked(rng, len(rows), list(_TYPES), list(_TYPES.values()))
+        return frame_of(
+            {
+                "outcome_id": numbered("out", self._numbers(batch, rows)),
+                "patient_journey_id": patients.journey_id,
+                "patient_id": patients.patient_id,
+                "hcp_id": patients.hcp_id,
+                "brand": patients.brand,
+                "outcome_type": kind,
+                "outcome_date": iso_dates(rows.days),
+                "outcome_value": _value(rng, kind, rows),
+                "engagement_at_outcome": patients.engagement,
+                "disease_severity_at_outcome": patients.severity,
+                "data_split": rows.split,
+            }
+        )
+
+
+def _value(rng: np.random.Generator, kind: Text, rows: Rows) -> Floats:
+    """Dollars: the mean worth of the type, scaled by both scores, with log-normal noise."""
+    scores = (0.5 + rows.patients.engagement / 10) * (0.75 + rows.patients.severity / 20)
+    noise = np.exp(_NOISE * rng.standard_normal(len(rows)) - _NOISE**2 / 2)
+    return np.round(looked_up(kind, _WORTH) * scores * noise, 2)

@@ -1,0 +1,221 @@
+"""Checks that the splits of a data set share no entity, follow in time, and have their sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from src.ml.synthetic.config import DEFAULT_CONFIG, DataSplit, SyntheticDataConfig
+
+_CRITICAL, _WARNING = "critical", "warning"
+#: how many entities a leakage names
+_SHOWN = 5
+
+
+@dataclass
+class LeakageInfo:
+    """Something that a model would learn from rows it must not see."""
+
+    leakage_type: str
+    #: "critical" or "warning"
+    severity: str
+    description: str
+    affected_entities: int = 0
+    affected_splits: list[str] = field(default_factory=list)
+    sample_ids: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class SplitValidationResult:
+    """What was found in one table; ratios are shares of all its records."""
+
+    is_valid: bool
+    total_records: int
+    split_counts: dict[str, int] = field(default_factory=dict)
+    split_ratios: dict[str, float] = field(default_factory=dict)
+    expected_ratios: dict[str, float] = field(default_factory=dict)
+    #: absolute difference to the expected ratio
+    ratio_errors: dict[str, float] = field(default_factory=dict)
+    leakages: list[LeakageInfo] = field(default_factory=list)
+    temporal_violations: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def add_leakage(self, leakage: LeakageInfo) -> None:
+        """Note a leakage; a critical one makes the result invalid."""
+        self.leakages.append(leakage)
+        if leakage.severity == _CRITICAL:
+            self.is_valid = False
+
+    def has_critical_leakage(self) -> bool:
+        """Whether any leakage is critical."""
+        return any(leakage.severity == _CRITICAL for leakage in self.leakages)
+
+
+class SplitValidator:
+    """Looks for leakage between splits."""
+
+    def __init__(
+        self, config: SyntheticDataConfig | None = None, ratio_tolerance: float = 0.05
+    ) -> None:
+        self.config = DEFAULT_CONFIG if config is None else config
+        self.ratio_tolerance = ratio_tolerance
+
+    def validate(
+        self,
+        df: pd.DataFrame,
+        entity_column: str = "patient_id",
+        date_column: str = "journey_start_date",
+        split_column: str = "data_split",
+        target_column: str | None = None,
+    ) -> SplitValidationResult:
+        """Leakages and ratios of one table; the date column may be absent.
+
+        A target that is the same in a whole split is warned of.
+        """
+        result = SplitValidationResult(True, len(df))
+        missing = [column for column in (entity_column, split_column) if column not in df]
+        if missing:
+            result.is_valid = False
+            result.errors.append(f"Missing columns: {', '.join(missing)}")
+            return result
+        self._ratios(result, df[split_column])
+        for leakage in _shared_entities(df, entity_column, split_column):
+            result.add_leakage(leakage)
+        if date_column in df:
+            _check_order(result, df, date_column, split_column)
+        if target_column is not None:
+            result.warnings += _flat_targets(df, target_column, split_column)
+        return result
+
+    def validate_multiple_datasets(
+        self,
+        datasets: Mapping[str, pd.DataFrame],
+        entity_column: str = "patient_id",
+        date_column: str = "journey_start_date",
+        split_column: str = "data_split",
+    ) -> dict[str, SplitValidationResult]:
+        """The result of every table; entities must keep the split of the first table with them.
+
+        A table without the split or entity column has nothing to check and is warned of.
+        """
+        results: dict[str, SplitValidationResult] = {}
+        known = pd.Series(dtype=object)
+        for name, df in datasets.items():
+            missing = [column for column in (split_column, entity_column) if column not in df]
+            if missing:
+                warning = f"{name} has no column {', '.join(missing)} and was not checked"
+                results[name] = SplitValidationResult(True, len(df), warnings=[warning])
+                continue
+            results[name] = self.validate(df, entity_column, date_column, split_column)
+            first = df.drop_duplicates(entity_column).set_index(entity_column)[split_column]
+            for leakage in _moved_entities(name, df, known, entity_column, split_column):
+                results[name].add_leakage(leakage)
+            known = pd.concat([known, first[~first.index.isin(known.index)].astype(object)])
+        return results
+
+    def get_validation_summary(
+        self, results: Mapping[str, SplitValidationResult]
+    ) -> dict[str, Any]:
+        """Totals over all tables, and one entry for each."""
+        leakages = [(name, leak) for name, r in results.items() for leak in r.leakages]
+        valid = sum(r.is_valid for r in results.values())
+        return {
+            "all_valid": valid == len(results),
+            "total_tables": len(results),
+            "valid_tables": valid,
+            "total_leakages": len(leakages),
+            "critical_leakages": sum(leak.severity == _CRITICAL for _, leak in leakages),
+            "leakages": [
+                {
+                    "table": name,
+                    "type": leak.leakage_type,
+                    "severity": leak.severity,
+                    "description": leak.description,
+                }
+                for name, leak in leakages
+            ],
+            "tables": {
+                name: {
+                    "is_valid": r.is_valid,
+                    "total_records": r.total_records,
+                    "split_counts": r.split_counts,
+                    "leakages": len(r.leakages),
+                }
+                for name, r in results.items()
+            },
+        }
+
+    def _ratios(self, result: SplitValidationResult, splits: pd.Series) -> None:
+        counts = splits.value_counts()
+        total = max(len(splits), 1)
+        result.expected_ratios = self.config.split_boundaries.ratios
+        result.split_counts = {str(name): int(count) for name, count in counts.items()}
+        result.split_ratios = {name: n / total for name, n in result.split_counts.items()}
+        for name, expected in result.expected_ratios.items():
+            found = result.split_ratios.get(name, 0.0)
+            result.ratio_errors[name] = abs(found - expected)
+            if result.ratio_errors[name] > self.ratio_tolerance:
+                text = f"split {name} holds {found:.1%} of the records, expected {expected:.1%}"
+                result.warnings.append(text)
+
+
+def _shared_entities(df: pd.DataFrame, entity: str, split: str) -> Iterator[LeakageInfo]:
+    pairs = df[[entity, split]].dropna().drop_duplicates()
+    shared = pairs[pairs.duplicated(entity, keep=False)]
+    if shared.empty:
+        return
+    ids = shared[entity].drop_duplicates()
+    yield LeakageInfo(
+        "entity_overlap",
+        _CRITICAL,
+        f"{len(ids)} values of {entity} occur in more than one split",
+        len(ids),
+        sorted(shared[split].astype(str).unique()),
+        ids.head(_SHOWN).tolist(),
+    )
+
+
+def _moved_entities(
+    name: str, df: pd.DataFrame, known: pd.Series, entity: str, split: str
+) -> Iterator[LeakageInfo]:
+    """The entities whose split differs from that in an earlier table."""
+    pairs = df[[entity, split]].drop_duplicates()
+    expected = pairs[entity].map(known)
+    moved = pairs[expected.notna() & (expected != pairs[split])]
+    if moved.empty:
+        return
+    ids = moved[entity].drop_duplicates()
+    yield LeakageInfo(
+        "cross_dataset_inconsistency",
+        _CRITICAL,
+        f"{len(ids)} values of {entity} have another split in {name} than before",
+        len(ids),
+        sorted(moved[split].astype(str).unique()),
+        ids.head(_SHOWN).tolist(),
+    )
+
+
+def _check_order(result: SplitValidationResult, df: pd.DataFrame, day: str, split: str) -> None:
+    """Warn of every split that ends after a later one begins."""
+    days = pd.to_datetime(df[day])
+    present = [s.value for s in DataSplit if (df[split] == s.value).any()]
+    for earlier, later in pairwise(present):
+        last, first = days[df[split] == earlier].max(), days[df[split] == later].min()
+        if last > first:
+            text = f"{earlier} ends on {last.date()}, after {later} begins on {first.date()}"
+            result.temporal_violations.append(text)
+            result.add_leakage(
+                LeakageInfo("temporal_overlap", _WARNING, text, affected_splits=[earlier, later])
+            )
+
+
+def _flat_targets(df: pd.DataFrame, target: str, split: str) -> list[str]:
+    if target not in df:
+        return [f"the target column {target} is missing"]
+    values = df.groupby(df[split].astype(object))[target].nunique()
+    return [f"{target} has one value only in split {name}" for name in values.index[values == 1]]

@@ -85,11 +85,7 @@ def _module(name: str, path: Path) -> Module:
 
 
 def _names_bound(node: ast.stmt) -> int:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return 1
-    if isinstance(node, ast.Assign):
-        return sum(isinstance(target, ast.Name) for target in node.targets)
-    return int(isinstance(node, ast.AnnAssign))
+    return int(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
 
 
 def _known(name: str, found: Mapping[str, Module]) -> str:
@@ -146,9 +142,7 @@ def upward_imports(found: Mapping[str, Module]) -> Iterator[tuple[str, str]]:
                     yield module.name, other
             elif package == "orchestrator" or (
                 package == "orchestrate_backend" and mine != "trials"
-            ):
-                yield module.name, other
-            elif package == "orchestrate_agents" and other.startswith("orchestrate_backend.trials"):
+            ) or (package == "orchestrate_agents" and other.startswith("orchestrate_backend.trials")):
                 yield module.name, other
 
 

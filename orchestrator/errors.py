@@ -90,3 +90,16 @@ class UnsafePathError(OrchestrateError):
     """A path from a ticket, a workflow or an agent leaves the workspace (DESIGN 8.4)."""
 
     code = "unsafe-path"
+
+
+class MissingExtraError(OrchestrateError):
+    """An optional library is not installed; the hint has the command that installs it."""
+
+    code = "missing-extra"
+
+    def __init__(self, purpose: str, module: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {module}, which is not installed",
+            hint=f"pip install 'orchestrate-tickets[{extra}]'",
+        )
+        self.extra = extra

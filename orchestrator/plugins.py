@@ -1,10 +1,14 @@
-"""What installed packages register with this one: agents, checks, effects, reviews."""
+"""What installed packages register with this one (agents, checks, effects, reviews), and extras."""
 
 from __future__ import annotations
 
 import sys
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from orchestrator.errors import MissingExtraError
 
 
 def registered(group: str) -> tuple[EntryPoint, ...]:
@@ -13,8 +17,21 @@ def registered(group: str) -> tuple[EntryPoint, ...]:
 
 
 def load(group: str) -> None:
-    """Import all entry points of a group: what they hold registers itself."""
+    """Import every entry point of a group; what they contain registers itself."""
     _load(group, tuple(sys.path))
+
+
+def require_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import a library that an extra brings: `require_extra("pandera", "synthetic", "this check")`.
+
+    Raises MissingExtraError, which names the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and not f"{module}.".startswith(f"{exc.name}."):
+            raise  # the library is installed, but lacks one of its own dependencies
+        raise MissingExtraError(purpose, module.partition(".")[0], extra) from exc
 
 
 @cache

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import orchestrator
+from orchestrator.errors import MissingExtraError
+from orchestrator.plugins import require_extra
 
 
 def test_the_public_names_are_these() -> None:
@@ -52,3 +56,10 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
+    with pytest.raises(MissingExtraError, match="a chart needs no_such_library") as refused:
+        require_extra("no_such_library.figure", "charts", "a chart")
+    assert refused.value.hint == "pip install 'orchestrate-tickets[charts]'"
+    assert require_extra("json", "charts", "a chart").dumps(1) == "1"

@@ -30,9 +30,9 @@ def verify(copy: Path) -> tuple[float, list[dict[str, object]]]:
 
 def forget() -> None:
     """Remove what is remembered."""
-    from orchestrator.gates.proof_cache import user_memo
+    from orchestrator.gates.proof_cache import user_proof_cache
 
-    shutil.rmtree(user_memo().folder, ignore_errors=True)
+    shutil.rmtree(user_proof_cache().folder, ignore_errors=True)
 
 
 def touch(copy: Path, number: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from orchestrator.approvals import request
-from orchestrator.approvals.request import Answer, AnswerRefusedError, Sheet
+from orchestrator.approvals.request import Answer, AnswerRefusedError, ApprovalRequest
 from orchestrator.approvals.request_builder import (
-    asked_sheet,
-    checkpoint_sheet,
-    exception_sheet,
-    pose,
-    sheet_now,
-    stopped_statements,
+    build_checkpoint_request,
+    build_exception_request,
+    list_stopped_statements,
+    open_request,
+    rebuild_request,
+    stored_request,
 )
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Outcome, Report
@@ -30,7 +30,7 @@ def _taken() -> Additions:
     return Additions(drop=_BESIDE, over_wishes=True)
 
 
-def record(case: Case, answer: str, **fields: object) -> None:
+def record_answer(case: Case, answer: str, **fields: object) -> None:
     """Write USER's act into the history."""
     base: dict[str, object] = {
         "question": None,
@@ -44,7 +44,7 @@ def record(case: Case, answer: str, **fields: object) -> None:
 # -- from the files --------------------------------------------------------------------------
 
 
-def take_wishes(case: Case) -> list[str]:
+def apply_requested_statuses(case: Case) -> list[str]:
     """Take what a person wrote into status lines; returns why something was not taken."""
     wishes = case.family.wishes()
     if not wishes:
@@ -52,7 +52,7 @@ def take_wishes(case: Case) -> list[str]:
     try:
         answer = _answer_in_files(case, wishes)
         if answer is not None:
-            take(case, answer)
+            apply_answer(case, answer)
             return []
         return _other_wishes(case, wishes)
     except AnswerRefusedError as exc:
@@ -107,22 +107,22 @@ def _carried_out(case: Case, member: str, status: str) -> bool:
         _done_by_person(case, member)
     elif event is Event.HOLD:
         reason = str(case.family.ticket(member).meta.get("hold_reason") or "held by USER")
-        hold(case, member, reason)
+        hold_member(case, member, reason)
     elif event is Event.RESUME and role is place.held_from:
-        resume(case)
+        resume_family(case)
     elif member != case.plan.parent or event is None or event is Event.RESUME:
         return False
     else:
-        steer(case, event, role)
+        apply_event(case, event, role)
     return True
 
 
-def resume(case: Case) -> None:
+def resume_family(case: Case) -> None:
     """USER lets a held family go on. Raises IllegalMoveError if it is not held."""
     if case.flow.members[case.plan.parent].at is FolderRole.BACKLOG:
-        return steer(case, Event.UNSHELVE, FolderRole.TRIAGE)
+        return apply_event(case, Event.UNSHELVE, FolderRole.TRIAGE)
     after = _resting(machine.resume(case.flow, case.plan), case.plan.parent)
-    record(case, "resume")
+    record_answer(case, "resume")
     return case.commit(after, "resumed by USER", _taken())
 
 
@@ -145,7 +145,7 @@ def _resting(after: Flow, parent: str) -> Flow:
 _BEGINS_AGAIN = {State.HELD: "resume", State.COMPLETE: "reopen", State.ARCHIVED: "reopen"}
 
 
-def require_at_work(flow: Flow, parent: str) -> None:
+def require_active(flow: Flow, parent: str) -> None:
     """Raise IllegalMoveError, naming the command that begins again, if the family rests."""
     command = _BEGINS_AGAIN.get(flow.state)
     if command is not None:
@@ -154,7 +154,7 @@ def require_at_work(flow: Flow, parent: str) -> None:
         )
 
 
-def steer(case: Case, event: Event, target: FolderRole | None = None) -> None:
+def apply_event(case: Case, event: Event, target: FolderRole | None = None) -> None:
     """Archive, shelve, unshelve or reopen the family. Raises IllegalMoveError."""
     flow, plan = case.flow, case.plan
     if event is Event.UNSHELVE:
@@ -166,7 +166,7 @@ def steer(case: Case, event: Event, target: FolderRole | None = None) -> None:
             Event.REOPEN: machine.reopen,
         }[event]
         after = act(flow, plan)
-    record(case, event.value)
+    record_answer(case, event.value)
     taken = Additions(drop=_BESIDE, over_wishes=True, hold_reason=after.reason)
     case.commit(after, f"{_DONE[event]} by USER", taken)
 
@@ -217,21 +217,21 @@ def _explain(case: Case, member: str, status: str) -> str:
 # -- one answer ------------------------------------------------------------------------------
 
 
-def take(case: Case, answer: Answer) -> None:
+def apply_answer(case: Case, answer: Answer) -> None:
     """Take an answer to the open question.
 
     Raises AnswerRefusedError if it cannot be taken, IllegalMoveError if the family rests.
     """
     question = case.flow.question
     if question is None:
-        require_at_work(case.flow, case.plan.parent)
+        require_active(case.flow, case.plan.parent)
         if answer.verb == "changes_requested":
             return _send_back(case, answer, None)
         raise AnswerRefusedError(
             "no question is open", hint=f"orchestrate status {case.plan.parent}"
         )
     if answer.verb == "hold":
-        return hold(case, case.plan.parent, answer.words or "held by USER at a question")
+        return hold_member(case, case.plan.parent, answer.words or "held by USER at a question")
     if answer.verb == "changes_requested":
         return _send_back(case, answer, question)
     _approve(case, answer, question)
@@ -239,14 +239,14 @@ def take(case: Case, answer: Answer) -> None:
 
 
 def _approve(case: Case, answer: Answer, question: Question) -> None:
-    sheet = asked_sheet(case, question.digest)
+    sheet = stored_request(case, question.digest)
     if sheet is None:
         return _ask_again(case, question, ["the question's record is not whole"])
-    changed = request.differences(sheet, sheet_now(case, sheet))
+    changed = request.describe_differences(sheet, rebuild_request(case, sheet))
     if changed and question.kind is not QuestionKind.WORKFLOW:
         return _ask_again(case, question, changed)
-    accepted = request.accepted_names(sheet, answer)
-    record(
+    accepted = request.resolve_acceptances(sheet, answer)
+    record_answer(
         case,
         "approved",
         question=question.number,
@@ -276,13 +276,13 @@ def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
         "lapse", question=question.number, stage=question.stage, changed=changed
     )
     stage = case.plan.stage(question.stage)
-    old = asked_sheet(case, question.digest)
+    old = stored_request(case, question.digest)
     case.commit(
         machine.withdraw(case.flow, case.plan),
         f"question {question.number} withdrawn",
         Additions(drop=_BESIDE, over_wishes=True),
     )
-    pose(case, stage, _fresh(case, question, old, changed), drop=_BESIDE)
+    open_request(case, stage, _fresh(case, question, old, changed), drop=_BESIDE)
     raise AnswerRefusedError(
         "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
         hint="the question is asked again; read it and answer that one",
@@ -290,15 +290,17 @@ def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
     )
 
 
-def _fresh(case: Case, question: Question, old: Sheet | None, changed: list[str]) -> Sheet:
+def _fresh(
+    case: Case, question: Question, old: ApprovalRequest | None, changed: list[str]
+) -> ApprovalRequest:
     stage = case.plan.stage(question.stage)
     if question.kind is QuestionKind.CHECKPOINT:
-        return checkpoint_sheet(case, stage, changed)
+        return build_checkpoint_request(case, stage, changed)
     statements = old.statements if old else ()
     if question.kind is QuestionKind.EXCEPTION:
-        statements = stopped_statements(case, stage)
+        statements = list_stopped_statements(case, stage)
     why = old.why if old else ""
-    return exception_sheet(case, stage, question.kind, why, statements, changed)
+    return build_exception_request(case, stage, question.kind, why, statements, changed)
 
 
 def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
@@ -324,7 +326,7 @@ def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
             hint='--note "…", or words under `### USER` in the question\'s section',
         )
     after = machine.send_back(case.flow, case.plan, named, only)
-    record(
+    record_answer(
         case,
         "changes_requested",
         question=question.number if question else None,
@@ -350,12 +352,12 @@ def _words_section(question: Question, verdict: str, words: str) -> str:
     return f"### USER {verdict} question {question.number}\n\n{quoted}\n"
 
 
-def hold(case: Case, member: str, reason: str) -> None:
+def hold_member(case: Case, member: str, reason: str) -> None:
     """USER holds a member and with it the family. Raises IllegalMoveError if it is held already."""
     place = case.flow.members[member]
     if place.at is FolderRole.HOLD:
         raise IllegalMoveError(f"{member} is on HOLD already", hint=f"orchestrate resume {member}")
-    record(case, "hold", words=reason, members=[member])
+    record_answer(case, "hold", words=reason, members=[member])
     after = machine.hold(case.flow, case.plan, member, reason)
     case.commit(
         after,

@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ApprovalRequest:
     """All that a question shows; its digest covers all of it but the words."""
 
     number: int
@@ -118,7 +118,7 @@ class Sheet:
         return {**asdict(self), "effects": [e.to_dict() for e in self.effects]}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Sheet:
+    def from_dict(cls, data: Mapping[str, Any]) -> ApprovalRequest:
         fields = dict(data)
         fields["statements"] = tuple(Shown(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
@@ -128,7 +128,7 @@ class Sheet:
         return cls(**fields)
 
 
-def differences(asked: Sheet, now: Sheet) -> list[str]:
+def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[str]:
     """What an answer would cover today that it did not show, in words."""
     found = []
     if asked.workflow != now.workflow:
@@ -163,12 +163,12 @@ _GROUPS = (
 )
 
 
-def heading(sheet: Sheet) -> str:
+def heading(sheet: ApprovalRequest) -> str:
     """The section's heading line without `## `; it is how the section is found again."""
     return f"{sheet.label} — question {sheet.number}"
 
 
-def render(sheet: Sheet, ticket: str) -> str:
+def render_request(sheet: ApprovalRequest, ticket: str) -> str:
     """The section that goes into the parent's file."""
     groups = [(head, sheet.with_verdict(v)) for head, v in _GROUPS]
     accepted = tuple(s for s in sheet.statements if s.accepted)
@@ -189,12 +189,12 @@ def render(sheet: Sheet, ticket: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
 
 
-def flags_for(sheet: Sheet) -> str:
+def flags_for(sheet: ApprovalRequest) -> str:
     """The flags that `orchestrate approve` needs here, as text after the id."""
     return _ways(sheet)[0]
 
 
-def _ways(sheet: Sheet) -> tuple[str, str]:
+def _ways(sheet: ApprovalRequest) -> tuple[str, str]:
     """The flags that approving needs here, on the command line and beside the status."""
     flags, beside = "", []
     if sheet.failed:
@@ -263,7 +263,7 @@ def accept_names(value: Any) -> tuple[tuple[str, ...], bool]:
     return tuple(n for n in names if n.lower() != "unproven"), unproven
 
 
-def accepted_names(sheet: Sheet, answer: Answer) -> tuple[str, ...]:
+def resolve_acceptances(sheet: ApprovalRequest, answer: Answer) -> tuple[str, ...]:
     """What an approval accepts, as the record keeps it.
 
     Raises AnswerRefusedError when it leaves a failed or an unproven statement open, names one that
@@ -296,7 +296,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s`*“”\"']+", " ", text).strip().casefold()
 
 
-def _named(sheet: Sheet, name: str) -> Shown:
+def _named(sheet: ApprovalRequest, name: str) -> Shown:
     hits = [s for s in sheet.failed if _plain(s.text) == _plain(name) or s.receipt == name]
     hits = hits or [s for s in sheet.failed if _plain(name) and _plain(name) in _plain(s.text)]
     if len(hits) == 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.approvals import request
 from orchestrator.approvals.effects import Bound, bind_effects, open_runner
-from orchestrator.approvals.request import Sheet, Shown
+from orchestrator.approvals.request import ApprovalRequest, Shown
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
@@ -68,7 +68,9 @@ def _subject_digest(record: dict[str, Any]) -> str:
     return sha256_bytes(canonical(record["subjects"]))[:8]
 
 
-def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> Sheet:
+def build_checkpoint_request(
+    case: Case, stage: Stage, changed: Sequence[str] = ()
+) -> ApprovalRequest:
     """The sheet of a checkpoint as things are now."""
     stages = since_last_checkpoint(case, stage)
     case.refresh(stages)
@@ -79,7 +81,7 @@ def checkpoint_sheet(case: Case, stage: Stage, changed: Sequence[str] = ()) -> S
         for path, origin in case.family.history.artifacts().items()
         if origin["stage"] in stages
     }
-    return Sheet(
+    return ApprovalRequest(
         number=case.flow.asked + 1,
         stage=stage.number,
         kind=QuestionKind.CHECKPOINT.value,
@@ -110,21 +112,21 @@ def _target(case: Case, bound: Bound) -> tuple[str, str, tuple[str, ...]]:
         runner.close()
 
 
-def exception_sheet(
+def build_exception_request(
     case: Case,
     stage: Stage,
     kind: QuestionKind,
     why: str,
     statements: Sequence[Shown],
     changed: Sequence[str] = (),
-) -> Sheet:
+) -> ApprovalRequest:
     """The sheet of a question that no checkpoint planned."""
     paths = [
         p
         for p, origin in case.family.history.artifacts().items()
         if origin["stage"] == stage.number
     ]
-    return Sheet(
+    return ApprovalRequest(
         number=case.flow.asked + 1,
         stage=stage.number,
         kind=kind.value,
@@ -138,7 +140,7 @@ def exception_sheet(
     )
 
 
-def stopped_statements(case: Case, stage: Stage) -> tuple[Shown, ...]:
+def list_stopped_statements(case: Case, stage: Stage) -> tuple[Shown, ...]:
     """As they are today: a stopped stage's statements, and those for which it was sent back."""
     record = case.family.history.latest("failure")
     sent_back = record is not None and stage.number in record["stages"]
@@ -155,12 +157,14 @@ def as_shown(case: Case, receipts: Sequence[Receipt]) -> tuple[Shown, ...]:
     return tuple(Shown.of(r, case.is_accepted(r)) for r in receipts)
 
 
-def pose(case: Case, stage: Stage, sheet: Sheet, drop: tuple[str, ...] = ()) -> None:
+def open_request(
+    case: Case, stage: Stage, sheet: ApprovalRequest, drop: tuple[str, ...] = ()
+) -> None:
     """Open the question: the sheet into the history, the section into the parent's file."""
     case.family.history.append("question", digest=sheet.digest, sheet=sheet.to_dict())
     additions = Additions(drop=drop, over_wishes=True)
     _tell_overwritten(case)
-    additions.section(case.plan.parent, request.render(sheet, case.plan.parent))
+    additions.section(case.plan.parent, request.render_request(sheet, case.plan.parent))
     asked = machine.ask(
         case.flow,
         case.plan,
@@ -182,20 +186,20 @@ def _tell_overwritten(case: Case) -> None:
         case.tell("notice", text, stage=case.flow.stage)
 
 
-def asked_sheet(case: Case, digest: str) -> Sheet | None:
+def stored_request(case: Case, digest: str) -> ApprovalRequest | None:
     """The stored sheet of a digest, if it is stored and whole."""
     record = case.family.history.latest("question", digest=digest)
     if record is None:
         return None
-    sheet = Sheet.from_dict(record["sheet"])
+    sheet = ApprovalRequest.from_dict(record["sheet"])
     return sheet if sheet.digest == digest else None
 
 
-def sheet_now(case: Case, asked: Sheet) -> Sheet:
+def rebuild_request(case: Case, asked: ApprovalRequest) -> ApprovalRequest:
     """The same question as things are now, for comparing."""
     stage = case.plan.stage(asked.stage)
     if asked.kind == QuestionKind.CHECKPOINT.value:
-        fresh = checkpoint_sheet(case, stage)
+        fresh = build_checkpoint_request(case, stage)
         current = {s.key: s for s in fresh.statements}
         statements = tuple(current.get(s.key, s) for s in asked.statements)
         return replace(fresh, statements=statements, number=asked.number)
@@ -207,9 +211,9 @@ def sheet_now(case: Case, asked: Sheet) -> Sheet:
     )
 
 
-def stale(case: Case, approval: Approval) -> list[str]:
+def list_changes_since_approval(case: Case, approval: Approval) -> list[str]:
     """What an approval covered and has changed since, in words; empty while it holds."""
-    asked = asked_sheet(case, approval.digest)
+    asked = stored_request(case, approval.digest)
     if asked is None:
         return ["the question that it answered is no longer in the history"]
     changed = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.approvals.request import Sheet
+from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.record import Flow, Question, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Family
@@ -12,7 +12,7 @@ from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
 
-def family_status(board: Board, parent: str) -> dict[str, Any]:
+def describe_family(board: Board, parent: str) -> dict[str, Any]:
     """id, title, state, stage, workflow, members, the open question and notices, JSON-able."""
     family = Family(board, parent)
     ticket = family.ticket(parent)
@@ -45,12 +45,12 @@ def _member(board: Board, ticket: Ticket) -> dict[str, Any]:
     }
 
 
-def _sheet(family: Family, question: Question) -> Sheet | None:
+def _sheet(family: Family, question: Question) -> ApprovalRequest | None:
     record = family.history.latest("question", digest=question.digest)
-    return Sheet.from_dict(record["sheet"]) if record else None
+    return ApprovalRequest.from_dict(record["sheet"]) if record else None
 
 
-def _question(flow: Flow, sheet: Sheet, parent: str) -> dict[str, Any]:
+def _question(flow: Flow, sheet: ApprovalRequest, parent: str) -> dict[str, Any]:
     assert flow.question is not None
     return {
         "number": flow.question.number,
@@ -81,7 +81,7 @@ def _question(flow: Flow, sheet: Sheet, parent: str) -> dict[str, Any]:
     }
 
 
-def answers(sheet: Sheet, parent: str) -> list[str]:
+def answers(sheet: ApprovalRequest, parent: str) -> list[str]:
     """The commands that answer a question."""
     from orchestrator.approvals.request import flags_for
 
@@ -92,7 +92,7 @@ def answers(sheet: Sheet, parent: str) -> list[str]:
     ]
 
 
-def inbox_entry(board: Board, ticket: Ticket) -> dict[str, Any] | None:
+def describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:
     """A ticket's open question for the inbox, or None."""
     try:
         flow = from_mapping(ticket.flow or {}, path=str(ticket.path))

@@ -6,8 +6,13 @@ import shutil
 from pathlib import Path
 
 from orchestrator.approvals.effects import Effect, EffectResult, open_runner
-from orchestrator.approvals.request import Sheet
-from orchestrator.approvals.request_builder import as_shown, asked_sheet, exception_sheet, pose
+from orchestrator.approvals.request import ApprovalRequest
+from orchestrator.approvals.request_builder import (
+    as_shown,
+    build_exception_request,
+    open_request,
+    stored_request,
+)
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind, State
 from orchestrator.domain.workflow import Stage
@@ -24,7 +29,7 @@ def apply(case: Case, stage: Stage) -> None:
     """Run what the approval of a checkpoint lists, prove its expectations, and close the stage."""
     approval = case.flow.approval(stage.number)
     assert approval is not None
-    sheet = asked_sheet(case, approval.digest)
+    sheet = stored_request(case, approval.digest)
     if sheet is None:
         case.commit(machine.lapse(case.flow, case.plan, stage.number), "approval lapsed")
         return
@@ -44,7 +49,7 @@ def frozen_folder(case: Case, digest: str) -> Path:
     return case.root / ".orchestrate" / "state" / "frozen" / digest[:32]
 
 
-def freeze(case: Case, sheet: Sheet) -> Path:
+def freeze(case: Case, sheet: ApprovalRequest) -> Path:
     """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they are gone."""
     folder = frozen_folder(case, sheet.digest)
     if folder.exists():
@@ -63,7 +68,7 @@ def freeze(case: Case, sheet: Sheet) -> Path:
     return folder
 
 
-def _run_effects(case: Case, stage: Stage, sheet: Sheet, approval: Approval) -> bool:
+def _run_effects(case: Case, stage: Stage, sheet: ApprovalRequest, approval: Approval) -> bool:
     folder = freeze(case, sheet)
     case.commit(
         case.flow.evolve(revision=case.flow.revision + 1, state=State.EFFECTS),
@@ -94,7 +99,12 @@ def _ran_before(case: Case, digest: str, number: int) -> bool:
 
 
 def _run_one(
-    case: Case, stage: Stage, sheet: Sheet, number: int, effect: Effect, result: EffectResult
+    case: Case,
+    stage: Stage,
+    sheet: ApprovalRequest,
+    number: int,
+    effect: Effect,
+    result: EffectResult,
 ) -> EffectResult:
     case.family.history.append(
         "effect",
@@ -117,7 +127,12 @@ def _run_one(
 
 
 def _ask_about(
-    case: Case, stage: Stage, sheet: Sheet, number: int, effect: Effect, result: EffectResult
+    case: Case,
+    stage: Stage,
+    sheet: ApprovalRequest,
+    number: int,
+    effect: Effect,
+    result: EffectResult,
 ) -> None:
     ran = [e.title for e in sheet.effects[: number - 1]]
     why = (
@@ -126,17 +141,17 @@ def _ask_about(
         f"{'; '.join(e.title for e in sheet.effects[number:]) or 'nothing'}.\n\n"
         "Approving tries it again, from the same approved bytes."
     )
-    pose(case, stage, exception_sheet(case, stage, QuestionKind.EFFECT, why, ()))
+    open_request(case, stage, build_exception_request(case, stage, QuestionKind.EFFECT, why, ()))
 
 
 # -- expectations and the end ----------------------------------------------------------------
 
 
-def _close(case: Case, stage: Stage, sheet: Sheet) -> None:
+def _close(case: Case, stage: Stage, sheet: ApprovalRequest) -> None:
     final = stage.number == case.plan.last.number
     failing = _expectations(case, stage, sheet)
     if failing is not None:
-        pose(case, stage, failing)
+        open_request(case, stage, failing)
         return
     additions = Additions()
     additions.section(case.plan.parent, _closing_section(case, stage, sheet, final))
@@ -148,7 +163,7 @@ def _close(case: Case, stage: Stage, sheet: Sheet) -> None:
     case.judge(stage, (Phase.POSITION,))
 
 
-def _expectations(case: Case, stage: Stage, sheet: Sheet) -> Sheet | None:
+def _expectations(case: Case, stage: Stage, sheet: ApprovalRequest) -> ApprovalRequest | None:
     """Prove what was to be judged on the target or by the answer; the question to ask, if any."""
     receipts = _judge(case, stage, sheet)
     failing = case.failing(receipts)
@@ -156,17 +171,17 @@ def _expectations(case: Case, stage: Stage, sheet: Sheet) -> Sheet | None:
     if not failing and not unproven:
         return None
     why = "After the effects, these expectations are not met."
-    return exception_sheet(
+    return build_exception_request(
         case, stage, QuestionKind.COUNTS, why, as_shown(case, [*failing, *unproven])
     )
 
 
-def _seen(sheet: Sheet) -> set[str]:
+def _seen(sheet: ApprovalRequest) -> set[str]:
     """Statements that USER has taken unproven at the checkpoint itself."""
     return {s.key for s in sheet.unproven}
 
 
-def _judge(case: Case, stage: Stage, sheet: Sheet) -> list[Receipt]:
+def _judge(case: Case, stage: Stage, sheet: ApprovalRequest) -> list[Receipt]:
     """What waits for the answer or the target: this stage's, and the inspections' before it."""
     phases = (Phase.ANSWER, Phase.EFFECT)
     if not sheet.effects:
@@ -184,7 +199,7 @@ def _judge(case: Case, stage: Stage, sheet: Sheet) -> list[Receipt]:
         runner.close()
 
 
-def _closing_section(case: Case, stage: Stage, sheet: Sheet, final: bool) -> str:
+def _closing_section(case: Case, stage: Stage, sheet: ApprovalRequest, final: bool) -> str:
     """What the ticket says at the end of a checkpoint: the effects with their figures."""
     records = [r for r in case.family.history.of("effect") if r["digest"] == sheet.digest]
     if not records and not final:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.approvals import answers, request_builder
 from orchestrator.approvals.request import Answer
-from orchestrator.approvals.status import family_status, inbox_entry
+from orchestrator.approvals.status import describe_family, describe_open_request
 from orchestrator.conductor import apply_effects, stages
 from orchestrator.conductor.verify import Verified, verify
 from orchestrator.config import Settings, load_settings
@@ -111,7 +111,7 @@ class Conductor:
         if blocked is not None:
             self._blocked(case, blocked)
         while True:
-            refused = answers.take_wishes(case)
+            refused = answers.apply_requested_statuses(case)
             if refused:
                 return self._outcome(case, refused)
             if self._pinned_anew(case):
@@ -134,8 +134,10 @@ class Conductor:
                         return self._outcome(
                             case, [f"stopped before {stage.label} (--until {until})"]
                         )
-                    request_builder.pose(
-                        case, stage, request_builder.checkpoint_sheet(case, stage, case.changed)
+                    request_builder.open_request(
+                        case,
+                        stage,
+                        request_builder.build_checkpoint_request(case, stage, case.changed),
                     )
                     case.changed = ()
                 case machine.RunEffects(stage=stage):
@@ -156,11 +158,11 @@ class Conductor:
         if not blocked.ask:
             case.commit(machine.need_person(case.flow, case.plan, blocked.reason), "needs a person")
             return [blocked.reason]
-        shown = request_builder.stopped_statements(case, blocked.stage)
-        sheet = request_builder.exception_sheet(
+        shown = request_builder.list_stopped_statements(case, blocked.stage)
+        sheet = request_builder.build_exception_request(
             case, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
         )
-        request_builder.pose(case, blocked.stage, sheet)
+        request_builder.open_request(case, blocked.stage, sheet)
         return []
 
     def _pinned_anew(self, case: Case) -> bool:
@@ -178,8 +180,8 @@ class Conductor:
         if flow.question is not None:
             case.commit(machine.withdraw(flow, case.plan), "question withdrawn: workflow changed")
         stage = case.plan.stage(case.flow.stage)
-        sheet = request_builder.exception_sheet(case, stage, QuestionKind.WORKFLOW, why, ())
-        request_builder.pose(case, stage, sheet, drop=("accept", "target"))
+        sheet = request_builder.build_exception_request(case, stage, QuestionKind.WORKFLOW, why, ())
+        request_builder.open_request(case, stage, sheet, drop=("accept", "target"))
         return True
 
     def _lapse(self, case: Case) -> None:
@@ -188,7 +190,7 @@ class Conductor:
         for approval in case.flow.approvals:
             if approval.effects_done:
                 continue
-            changed = request_builder.stale(case, approval)
+            changed = request_builder.list_changes_since_approval(case, approval)
             if changed and approval.stage in {*case.flow.finished, case.flow.stage}:
                 label = case.plan.stage(approval.stage).label
                 case.changed = tuple(changed)
@@ -241,13 +243,13 @@ class Conductor:
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
         with self.opener.case(id) as case:
-            answers.hold(case, self._member(case, id), reason)
+            answers.hold_member(case, self._member(case, id), reason)
             return self._outcome(case)
 
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
         with self.opener.case(id) as case:
-            answers.resume(case)
+            answers.resume_family(case)
             return self._outcome(case)
 
     def archive(self, id: str) -> RunOutcome:
@@ -264,19 +266,21 @@ class Conductor:
 
     def _steer(self, id: str, event: Event) -> RunOutcome:
         with self.opener.case(id) as case:
-            answers.steer(case, event)
+            answers.apply_event(case, event)
             return self._outcome(case)
 
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
         with self.opener.case(id) as case:
-            answers.require_at_work(case.flow, case.plan.parent)
+            answers.require_active(case.flow, case.plan.parent)
             after = machine.undo(case.flow, case.plan)
-            answers.record(case, "undo")
+            answers.record_answer(case, "undo")
             case.commit(after, "approval withdrawn by USER")
             stage = case.plan.stage(case.flow.stage)
             if stage.is_checkpoint:
-                request_builder.pose(case, stage, request_builder.checkpoint_sheet(case, stage))
+                request_builder.open_request(
+                    case, stage, request_builder.build_checkpoint_request(case, stage)
+                )
             return self._outcome(case)
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
@@ -297,7 +301,7 @@ class Conductor:
 
     def _answer(self, id: str, answer: Answer) -> RunOutcome:
         with self.opener.case(id) as case:
-            answers.take(case, answer)
+            answers.apply_answer(case, answer)
             return self._outcome(case)
 
     # -- reading -----------------------------------------------------------------------------
@@ -339,7 +343,7 @@ class Conductor:
     def status(self, id: str) -> dict[str, Any]:
         """Where a family stands and what it waits for, JSON-able."""
         tickets = self.board.family(id)
-        found = family_status(self.board, tickets[0].id)
+        found = describe_family(self.board, tickets[0].id)
         # a wait is no state of the record: it ends by itself
         may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
         if found["state"] == State.RUNNING and may_wait:
@@ -359,7 +363,7 @@ class Conductor:
 
     def inbox(self) -> list[dict[str, Any]]:
         """All open questions of the board, oldest first."""
-        found = [inbox_entry(self.board, t) for t in self.board.tickets() if t.flow]
+        found = [describe_open_request(self.board, t) for t in self.board.tickets() if t.flow]
         return sorted((e for e in found if e), key=lambda e: e["asked"])
 
     def log(self, id: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.approvals.effects import open_runner
-from orchestrator.approvals.request_builder import asked_sheet
+from orchestrator.approvals.request_builder import stored_request
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.session import Case
 from orchestrator.gates.checks import Phase
@@ -26,7 +26,7 @@ def _target_before(case: Case, stage: Stage) -> str:
     """The target of the latest effects before a stage, "" if none ran."""
     done = [a for a in case.flow.approvals if a.effects_done and a.stage < stage.number]
     for approval in sorted(done, key=lambda a: a.stage, reverse=True):
-        sheet = asked_sheet(case, approval.digest)
+        sheet = stored_request(case, approval.digest)
         if sheet is not None and sheet.target:
             return sheet.target
     return ""

@@ -23,7 +23,7 @@ from orchestrator.family.session import Case, Listener, Progress
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
-from orchestrator.gates.proof_cache import user_memo
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import home_of
 from orchestrator.storage.atomic import family_lock
@@ -68,7 +68,7 @@ class Opener:
         if settle:
             self._require_home(parent)
         state = self.board.root / ".orchestrate" / "state"
-        memo = None if fresh else user_memo()
+        memo = None if fresh else user_proof_cache()
         with family_lock(state, parent) as lock, Services(memo) as services:
             taken = stale_writes.take_in(self.board, parent)
             if taken or not tickets:

@@ -29,7 +29,7 @@ from orchestrator.gates.expressions import compile_pattern
 from orchestrator.gates.expressions import parameter_type as parameter_type
 
 if TYPE_CHECKING:
-    from orchestrator.gates.proof_cache import Memo
+    from orchestrator.gates.proof_cache import ProofCache
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def not_applicable(detail: str) -> Result:
 class Services:
     """Things that several checks of one run share (a server, a parsed file), made once."""
 
-    def __init__(self, memo: Memo | None = None) -> None:
+    def __init__(self, memo: ProofCache | None = None) -> None:
         #: keeps what `remember` makes for later runs; None: nothing is kept
         self.memo = memo
         #: number of the gate's pass that is on, 0 outside of one

@@ -24,7 +24,7 @@ _MOST_FILES = 2_000
 _LARGEST = 4 * 1024 * 1024
 
 
-class Memo:
+class ProofCache:
     """A folder of results, by key."""
 
     def __init__(self, folder: Path) -> None:
@@ -85,8 +85,8 @@ def product() -> str:
     return digest.hexdigest()
 
 
-def user_memo() -> Memo:
+def user_proof_cache() -> ProofCache:
     """The memo of this user (`ORCHESTRATE_SCRATCH`, else the user's cache)."""
     base = os.environ.get("ORCHESTRATE_SCRATCH") or os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
-    return Memo(root / "orchestrate" / "proofs")
+    return ProofCache(root / "orchestrate" / "proofs")

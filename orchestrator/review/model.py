@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.approvals.request import Sheet, accepted_name
-from orchestrator.approvals.status import answers, family_status
+from orchestrator.approvals.request import ApprovalRequest, accepted_name
+from orchestrator.approvals.status import answers, describe_family
 from orchestrator.config import Settings
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError
@@ -87,7 +87,7 @@ class Review:
     reasons: tuple[str, ...]
     members: tuple[Mapping[str, Any], ...]
     #: the open question, None where there is none, and when it was asked
-    question: Sheet | None
+    question: ApprovalRequest | None
     asked: str
     statements: tuple[Shown, ...]
     files: tuple[File, ...]
@@ -140,7 +140,7 @@ def review(
     """Gather what there is to look at. Raises TicketError if there is no such family."""
     parent = board.family(id)[0].id
     family = Family(board, parent)
-    status = family_status(board, parent)
+    status = describe_family(board, parent)
     sheet, asked = _question(family)
     files = _files(board.root, _covered(family, sheet))
     with Services() as services:
@@ -166,18 +166,18 @@ def review(
     )
 
 
-def _question(family: Family) -> tuple[Sheet | None, str]:
+def _question(family: Family) -> tuple[ApprovalRequest | None, str]:
     question = family.flow.question if family.conducted else None
     if question is None:
         return None, ""
     record = family.history.latest("question", digest=question.digest)
-    return (Sheet.from_dict(record["sheet"]) if record else None), question.asked
+    return (ApprovalRequest.from_dict(record["sheet"]) if record else None), question.asked
 
 
 # -- statements ------------------------------------------------------------------------------
 
 
-def _asked_about(family: Family, sheet: Sheet) -> tuple[Shown, ...]:
+def _asked_about(family: Family, sheet: ApprovalRequest) -> tuple[Shown, ...]:
     """The question's own statements with the claims of their receipts."""
     records = {r["id"]: r for r in family.history.of("receipt")}
     return tuple(
@@ -238,7 +238,7 @@ def _shown(record: Mapping[str, Any], text: str, verdict: str, detail: str) -> S
 # -- files -----------------------------------------------------------------------------------
 
 
-def _covered(family: Family, sheet: Sheet | None) -> dict[str, str]:
+def _covered(family: Family, sheet: ApprovalRequest | None) -> dict[str, str]:
     """path → sha256: what the question shows and its effects take in, else all that agents made.
 
     A migration that was shown at an earlier checkpoint and is applied by this one is shown again.
@@ -250,7 +250,7 @@ def _covered(family: Family, sheet: Sheet | None) -> dict[str, str]:
     return {**sheet.artifacts, **taken_in} or made
 
 
-def _changed(root: Path, sheet: Sheet | None) -> tuple[str, ...]:
+def _changed(root: Path, sheet: ApprovalRequest | None) -> tuple[str, ...]:
     covered = {**sheet.artifacts, **sheet.inputs} if sheet else {}
     return tuple(path for path, sha in sorted(covered.items()) if _sha(root, path) != sha)
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrate_agents.sandbox.runs import tree_digest
 from orchestrator.gates import proof_cache as memo_module
 from orchestrator.gates.checks import Services
-from orchestrator.gates.proof_cache import Memo
+from orchestrator.gates.proof_cache import ProofCache
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Found:
     by_name: dict[str, int]
 
 
-def remembered(memo: Memo | None, key: str, made: list[str]) -> Found:
+def remembered(memo: ProofCache | None, key: str, made: list[str]) -> Found:
     """What a fresh session finds or makes; `made` notes each making."""
 
     def make() -> Found:
@@ -33,7 +33,7 @@ def remembered(memo: Memo | None, key: str, made: list[str]) -> Found:
 
 
 def test_the_same_key_is_made_once(tmp_path: Path) -> None:
-    memo, made = Memo(tmp_path), []
+    memo, made = ProofCache(tmp_path), []
     first = remembered(memo, "k", made)
     assert remembered(memo, "k", made) == first == Found((1, 2), {"a": 1})
     assert made == ["k"]
@@ -42,7 +42,9 @@ def test_the_same_key_is_made_once(tmp_path: Path) -> None:
 
 def test_another_key_is_another_result(tmp_path: Path) -> None:
     made: list[str] = []
-    assert remembered(Memo(tmp_path), "k", made) != remembered(Memo(tmp_path), "l", made)
+    assert remembered(ProofCache(tmp_path), "k", made) != remembered(
+        ProofCache(tmp_path), "l", made
+    )
 
 
 def test_without_a_memo_each_session_makes_its_own() -> None:
@@ -54,31 +56,31 @@ def test_without_a_memo_each_session_makes_its_own() -> None:
 
 def test_another_product_finds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    remembered(Memo(tmp_path), "k", made)
+    remembered(ProofCache(tmp_path), "k", made)
     monkeypatch.setattr(memo_module, "product", lambda: "another version")
-    remembered(Memo(tmp_path), "k", made)
+    remembered(ProofCache(tmp_path), "k", made)
     assert made == ["k", "k"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"rows": "x"}', b"\xff"])
 def test_what_cannot_be_read_is_made_anew(tmp_path: Path, damage: bytes) -> None:
     made: list[str] = []
-    remembered(Memo(tmp_path), "k", made)
+    remembered(ProofCache(tmp_path), "k", made)
     (file,) = tmp_path.iterdir()
     file.write_bytes(damage)
-    assert remembered(Memo(tmp_path), "k", made).by_name == {"a": 2}
+    assert remembered(ProofCache(tmp_path), "k", made).by_name == {"a": 2}
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    memo = Memo(tmp_path / "file" / "below")
+    memo = ProofCache(tmp_path / "file" / "below")
     memo.put("k", b"x")
     assert memo.get("k") is None
 
 
 def test_old_results_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memo_module, "_MOST_FILES", 8)
-    memo = Memo(tmp_path)
+    memo = ProofCache(tmp_path)
     for number in range(20):
         memo.put(str(number), b"x")
     assert len(list(tmp_path.iterdir())) <= 8

@@ -7,16 +7,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.doctor.ticket_rules import FINISHED
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
+from orchestrator.tickets.diagnosis import FINISHED
 from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, ID_KEYS, PARENT_KEYS, Ticket
 
 if TYPE_CHECKING:
@@ -28,16 +27,6 @@ _STARTED = {FolderRole.BUILD, FolderRole.QA, FolderRole.USER_REVIEW, FolderRole.
 _RING, _COMPARED = 12, 2000
 
 Holders = Mapping[str, Sequence[Ticket]]
-
-
-def of_board(board: Board, wip_limit: int = 0) -> list[Diagnosis]:
-    """What is odd about each ticket, and about the tickets together.
-
-    `wip_limit` is how many tickets may lie in BUILD, 0 for any number.
-    """
-    tickets = board.tickets()
-    found = [replace(d, path=ticket.source) for ticket in tickets for d in ticket.diagnoses]
-    return found + of_tickets(tickets, wip_limit)
 
 
 def of_tickets(tickets: Sequence[Ticket], wip_limit: int = 0) -> list[Diagnosis]:
@@ -95,7 +84,7 @@ def _twins(by_id: Holders) -> Iterator[Diagnosis]:
             yield Diagnosis(
                 "duplicate-id",
                 f"{id} is held by {', '.join(t.source for t in holders)}",
-                line_in(first, ID_KEYS),
+                first.line_of(*ID_KEYS),
                 "give all but one another id",
                 first.source,
             )
@@ -154,7 +143,7 @@ def _numbers(by_id: Holders) -> Iterator[Diagnosis]:
             ticket = by_id[first][0]
             message = f"{first} has the number of {held}"
             hint = "give one of them another number"
-            yield Diagnosis("number-reused", message, line_in(ticket, ID_KEYS), hint, ticket.source)
+            yield Diagnosis("number-reused", message, ticket.line_of(*ID_KEYS), hint, ticket.source)
 
 
 # -- what tickets say of each other --------------------------------------------------------------
@@ -172,16 +161,7 @@ def _missing(tickets: Sequence[Ticket], known: Holders) -> Iterator[Diagnosis]:
                 if id not in known:
                     message = f"the {code.partition('-')[0]} {id} is not on the board"
                     hint = "name one that is there, or bring it back"
-                    yield Diagnosis(code, message, line_in(ticket, keys), hint, ticket.source)
-
-
-def line_in(ticket: Ticket, keys: Sequence[str]) -> int:
-    """The line of the first of these keys; the file is read, so only where something is odd."""
-    try:
-        document = ticket.document
-    except (OSError, OrchestrateError):
-        return 0
-    return next((line for key in keys if (line := document.line_of(key))), 0)
+                    yield Diagnosis(code, message, ticket.line_of(*keys), hint, ticket.source)
 
 
 def _cycles(by_id: Holders) -> Iterator[Diagnosis]:
@@ -196,7 +176,7 @@ def _cycles(by_id: Holders) -> Iterator[Diagnosis]:
                 yield Diagnosis(
                     "dependency-cycle",
                     f"tickets wait for each other: {' → '.join(shown)}",
-                    line_in(ticket, DEPENDENCY_KEYS),
+                    ticket.line_of(*DEPENDENCY_KEYS),
                     "take one of them out of `depends_on`",
                     ticket.source,
                 )
@@ -232,7 +212,7 @@ def _started(tickets: Sequence[Ticket], by_id: Holders) -> Iterator[Diagnosis]:
                 continue
             message = f"in {ticket.folder}, but {id}, which it waits for, is in {held[0].folder}"
             hint = f"finish {id} first, or take it out of `depends_on`"
-            line = line_in(ticket, DEPENDENCY_KEYS)
+            line = ticket.line_of(*DEPENDENCY_KEYS)
             yield Diagnosis("dependency-open", message, line, hint, ticket.source)
 
 

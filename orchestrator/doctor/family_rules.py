@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.approvals import request
-from orchestrator.doctor.board_rules import line_in, waiting
+from orchestrator.doctor.board_rules import waiting
 from orchestrator.domain.record import Flow, Place, State, from_mapping
 from orchestrator.domain.states import Event, FolderRole, wish
 from orchestrator.errors import OrchestrateError
@@ -78,7 +78,7 @@ def of_families(
 
 
 def _line(record: Record) -> int:
-    return line_in(record.parent, ("flow",))
+    return record.parent.line_of("flow")
 
 
 def _of_family(
@@ -110,7 +110,7 @@ def _of_member(
     if not recorded and not can_be_taken(ticket.status, role, flow, place, is_parent):
         message = f"the status {ticket.status} is no wish that can be carried out now"
         hint = f"status: {board.folders.for_role(place.at)}, or one that is legal from there"
-        line = line_in(ticket, ("status",))
+        line = ticket.line_of("status")
         yield Diagnosis("wish-refused", message, line, hint, ticket.source)
 
 

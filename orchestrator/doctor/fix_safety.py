@@ -12,10 +12,10 @@ from pathlib import Path
 
 from orchestrator.doctor.fixes import EDITS, TO_FOLDER, Case, Edit, Text
 from orchestrator.doctor.rules import Surety, malady
-from orchestrator.doctor.ticket_rules import FINISHED
 from orchestrator.domain.folders import Folders
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.tickets.diagnosis import FINISHED
 from orchestrator.tickets.ticket import Ticket, is_wide
 
 #: larger files are left to a person (bytes), and no file needs more edits than this

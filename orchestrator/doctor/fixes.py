@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from orchestrator.doctor.ticket_rules import rejections
 from orchestrator.domain import states
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.states import Event, FolderRole, Who
@@ -28,6 +27,7 @@ from orchestrator.markdown.frontmatter_parser import (
     without_mark,
 )
 from orchestrator.storage.history import now
+from orchestrator.tickets.diagnosis import count_rejections
 from orchestrator.tickets.ticket import (
     CHILD_KEYS,
     CREATED_KEYS,
@@ -278,7 +278,7 @@ def _name_ids(text: Text, case: Case) -> bool:
 def _count_rejections(text: Text, case: Case) -> bool:
     if text.block is None:
         return False
-    text.put("failure_count", rejections(case.ticket.body))
+    text.put("failure_count", count_rejections(case.ticket.body))
     return True
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from orchestrator.doctor.board_rules import line_in
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import FolderRole
@@ -54,7 +53,7 @@ def blockers(board: Board, ticket: Ticket, flow: Flow) -> list[str]:
         raise TicketError(
             f"the dependencies go round in a circle: {' → '.join(cycle)}",
             path=ticket.path,
-            line=line_in(ticket, DEPENDENCY_KEYS) or None,
+            line=ticket.line_of(*DEPENDENCY_KEYS) or None,
             code="cycle",
             hint="take one of them out of `depends_on`",
         )

@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator.doctor import ticket_rules
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import Statement, StatementKind
-from orchestrator.errors import TicketError, UnsafePathError
+from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
 from orchestrator.markdown import body
 from orchestrator.markdown.body import Box
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.storage.atomic import read, read_saved
+from orchestrator.tickets.diagnosis import diagnose_ticket
 
 ID_KEYS = ("id", "work_order_id", "wo")
 OWNER_KEYS = ("owner", "assigned_to")
@@ -177,7 +177,7 @@ class Ticket:
             )
         else:
             self.__dict__["document"] = document
-            odd = ticket_rules.of_ticket(self, document, limit, folders.role_of_status)
+            odd = diagnose_ticket(self, document, limit, folders.role_of_status)
             ticket = replace(self, diagnoses=tuple(odd))
         ticket.__dict__["document"] = document
         return ticket
@@ -237,6 +237,17 @@ class Ticket:
     def body(self) -> str:
         """The markdown below the frontmatter."""
         return self.document.body
+
+    def line_of(self, *keys: str) -> int:
+        """The line of the first of these keys that the file has, 0 if there is none.
+
+        The file is read for it.
+        """
+        try:
+            lines = map(self.document.line_of, keys)
+            return next(filter(None, lines), 0)
+        except (OSError, OrchestrateError):
+            return 0
 
     @property
     def flow(self) -> dict[str, Any] | None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.doctor.ticket_rules import diagnose, rejections
 from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.storage.atomic import read
 from orchestrator.tickets.board import Folders
+from orchestrator.tickets.diagnosis import count_rejections
 from orchestrator.tickets.ticket import Ticket, id_from_name
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -37,7 +37,7 @@ def test_2_6_odd_tickets_are_read_and_diagnosed_as_expected(name: str, tmp_path:
     ticket = Ticket.read(path, Folders(), tmp_path)
     read_as = [text or None for text in (ticket.id, ticket.status, ticket.owner)]
     assert read_as == [expected["id"], expected["status"], expected["owner"]]
-    codes = {d.code for d in diagnose(ticket)}
+    codes = {d.code for d in ticket.diagnoses}
     assert codes == (set() if expected["diagnosis"] == "ok" else {expected["diagnosis"]})
     assert path.read_bytes() == (ODD / name).read_bytes()
 
@@ -254,7 +254,7 @@ def test_2_1_the_record_is_read_from_the_parent(tmp_path: Path) -> None:
     ],
 )
 def test_a_rejection_is_a_verdict_of_qa_and_counts_once(body: str, count: int) -> None:
-    assert rejections(body) == count
+    assert count_rejections(body) == count
 
 
 def test_the_number_of_strikes_is_a_setting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is odd about a ticket or a board, in codes that scripts can test."""
+"""What is wrong with one ticket, in codes that scripts can test."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 
 if TYPE_CHECKING:
-    from orchestrator.tickets.board import Board
     from orchestrator.tickets.ticket import Ticket
-
-__all__ = ["Diagnosis", "diagnose", "of_ticket", "rejections"]
 
 #: where a ticket has come to its end
 FINISHED = frozenset({FolderRole.COMPLETE, FolderRole.ARCHIVE})
@@ -35,26 +32,15 @@ _NO_VERDICT = re.compile(
 )
 
 
-def diagnose(thing: Ticket | Board | Document) -> list[Diagnosis]:
-    """Everything odd about a document, a ticket, or a board with all its tickets."""
-    from orchestrator.doctor.board_rules import of_board
-    from orchestrator.tickets.board import Board
-
-    return of_board(thing) if isinstance(thing, Board) else list(thing.diagnoses)
-
-
-# -- one ticket ----------------------------------------------------------------------------------
-
-
-def of_ticket(
+def diagnose_ticket(
     ticket: Ticket,
     document: Document,
     limit: int = 2,
     place_of: Callable[[str], FolderRole | None] = normal_status,
 ) -> list[Diagnosis]:
-    """What is odd about one ticket, the gravest first.
+    """What is wrong with one ticket, most severe first.
 
-    `limit` is the number of strikes allowed, `place_of` tells what place a status means.
+    `limit` is the number of strikes allowed, `place_of` gives the place that a status means.
     """
     found = [*document.diagnoses]
     if ticket.note:
@@ -129,7 +115,7 @@ def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnos
     if ticket.failure_count >= limit and ticket.role not in _RESTING:
         message = f"{ticket.failure_count} failures and not on hold"
         yield Diagnosis("strike-limit", message, line, "put it on hold with a reason")
-    failed = rejections(document.body)
+    failed = count_rejections(document.body)
     if failed > ticket.failure_count:
         message = f"rejections in the text: {failed}, counted: {ticket.failure_count}"
         yield Diagnosis("failure-undercount", message, line, f"failure_count: {failed}")
@@ -160,7 +146,7 @@ def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
             yield Diagnosis("boxes-open", message, open_[0].line, hint)
 
 
-def rejections(body: str) -> int:
+def count_rejections(body: str) -> int:
     """How many sections of the body say that QA rejected the work.
 
     A heading and a decision line below it count once.

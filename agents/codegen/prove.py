@@ -15,7 +15,7 @@ from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.states import hook_functions, states_handled
 from orchestrate_agents.checks.typescript.toolchain import toolchain
 from orchestrate_agents.codegen.site import Site
-from orchestrate_agents.sandbox.client import LabError
+from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
 
@@ -46,7 +46,7 @@ def _proofs(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]
             yield from _typescript(ctx, path)
         elif path.endswith(".json"):
             yield _json(site, path)
-    except (RunError, LabError) as exc:
+    except (RunError, SandboxError) as exc:
         yield unproven(str(exc), path)
 
 

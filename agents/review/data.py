@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.checks.data.subjects import known_tables
-from orchestrate_agents.review.imports import select_rows
 from orchestrate_agents.seed_data.csv_file import Sheet, read_sheet
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import Table
@@ -24,6 +23,28 @@ class Rows:
 
     rows: tuple[Mapping[str, Any], ...]
     source: str
+
+
+@dataclass(frozen=True)
+class PlannedRows:
+    """The rows that a delivered script would load, known without running it."""
+
+    table: str
+    rows: tuple[Mapping[str, Any], ...]
+    #: where they come from, in words
+    source: str
+
+
+#: (workspace, script) → the rows that it would load; None for a script that it cannot read
+PlannedRowsReader = Callable[[Path, str], PlannedRows | None]
+
+_READERS: list[PlannedRowsReader] = []
+
+
+def planned_rows_reader(function: PlannedRowsReader) -> PlannedRowsReader:
+    """Register who can tell the rows of a kind of script; found by `orchestrate.reviews`."""
+    _READERS.append(function)
+    return function
 
 
 @dataclass(frozen=True)
@@ -89,9 +110,10 @@ def _planned(
         if table_for(path, tables, sheet.columns) == table:
             return Rows(tuple(row.cells for row in sheet.rows), path)
     for path in sources.scripts:
-        chosen = select_rows(context.root, path)
-        if chosen is not None and chosen.table in (table.name, table.qualified):
-            return Rows(chosen.rows, chosen.source)
+        for read in _READERS:
+            planned = read(context.root, path)
+            if planned is not None and planned.table in (table.name, table.qualified):
+                return Rows(planned.rows, planned.source)
     return None
 
 

@@ -1,4 +1,8 @@
-"""A laboratory for seed scripts: they run unchanged, against a registry and a database of its own.
+"""A sandbox for seed scripts: they run unchanged against a scratch database and simulated services.
 
-`harness` starts the scripts, `server` is the process that serves them, `client` is what checks use.
+`harness` forks the scripts, `server` is the process that serves them, `client` is what checks use,
+`simulators` is the seam for outside services.
 """
+
+#: nothing listens there: a program that is not told where to go reaches nobody
+NOWHERE = "http://127.0.0.1:9"

@@ -1,4 +1,4 @@
-"""Trials of seed scripts for checks: run twice on a database, what was sent and what it held."""
+"""Trials of seed scripts for checks: run twice on a database, with what was sent and stored."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from orchestrate_agents.sandbox.runs import Run, SparedCopy, bare_environment, kill_group
+from orchestrate_agents.sandbox.runs import Run, SharedTreeCopy, bare_environment, kill_group
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 
-#: take long to import; imported once where the script's program names them
+#: slow to import; imported once where the script's program names them
 _SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
-_LIMIT = 60.0
 
 _TABLES = """
 SELECT c.oid::regclass::text,
@@ -39,14 +38,14 @@ SELECT c.oid::regclass::text,
 """
 
 
-class LabError(OrchestrateError):
-    """The laboratory cannot be used."""
+class SandboxError(OrchestrateError):
+    """The sandbox cannot be used."""
 
-    code = "laboratory"
+    code = "sandbox"
 
 
 @dataclass(frozen=True)
-class Visit:
+class ScriptRun:
     """One run of a script: how it ended, and what it wrote through the REST interface."""
 
     run: Run
@@ -55,25 +54,25 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Content:
-    """What the tables hold: rows by table, and a digest of all but the server's clock."""
+class TableContents:
+    """What the tables hold: rows by table, and a digest of everything but the server's clock."""
 
     rows: Mapping[str, int]
     digest: str
 
 
 @dataclass(frozen=True)
-class Trial:
+class IdempotencyTrial:
     """A script's two runs on one database."""
 
-    first: Visit
-    second: Visit
+    first: ScriptRun
+    second: ScriptRun
     #: a third run, on emptied tables that refuse every write; None if the first added nothing
-    refused: Visit | None
+    refused: ScriptRun | None
     #: before the first run, after it, and after the second
-    before: Content
-    after_first: Content
-    after_second: Content
+    before: TableContents
+    after_first: TableContents
+    after_second: TableContents
 
     @property
     def added(self) -> dict[str, int]:
@@ -85,7 +84,7 @@ class Trial:
         }
 
 
-class Laboratory:
+class Sandbox:
     """The process in which scripts run, kept for all trials of a session."""
 
     def __init__(self) -> None:
@@ -101,15 +100,15 @@ class Laboratory:
         database: Database | None = None,
         arguments: Sequence[str] = (),
         libraries: Iterable[str] = (),
-        limit: float = _LIMIT,
-    ) -> Visit:
-        """Run `script` (relative to `cwd`) as USER would, but against the laboratory.
+        limit: float = 60.0,
+    ) -> ScriptRun:
+        """Run `script` (relative to `cwd`) as USER would, but inside the sandbox.
 
-        Raises LabError if the laboratory itself breaks.
+        Raises SandboxError if the sandbox itself breaks.
         """
         from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 
-        order = {
+        request = {
             "script": script,
             "cwd": str(cwd),
             "arguments": list(arguments),
@@ -124,25 +123,22 @@ class Laboratory:
             "database": None if database is None else as_user(database.uri, OWNER),
         }
         with self._lock:
-            answer = self._ask(order)
+            server = self._server or self.start()
+            assert server.stdin is not None
+            assert server.stdout is not None
+            try:
+                print(json.dumps(request), file=server.stdin, flush=True)
+                response = json.loads(server.stdout.readline())
+            except (OSError, ValueError) as exc:
+                reason = self._last_error()
+                raise SandboxError(f"the sandbox for scripts stopped: {reason}") from exc
         command = (sys.executable, script, *arguments)
-        ended = Run(command, answer["code"], answer["out"], answer["err"])
-        return Visit(ended, tuple((table, rows) for table, rows in answer["writes"]))
-
-    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        server = self._server or self.start()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        try:
-            print(json.dumps(order), file=server.stdin, flush=True)
-            answer: dict[str, Any] = json.loads(server.stdout.readline())
-        except (OSError, ValueError) as exc:
-            raise LabError(f"the laboratory for scripts stopped: {self._complaint()}") from exc
-        return answer
+        ended = Run(command, response["code"], response["out"], response["err"])
+        return ScriptRun(ended, tuple((table, rows) for table, rows in response["writes"]))
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the process; it gets ready by itself."""
-        # -P: a package `agents` of the workspace that we stand in is not ours
+        """Start the process, without waiting until it is ready."""
+        # -P: a package of the current workspace must not take the place of ours
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._server = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"],
@@ -154,16 +150,16 @@ class Laboratory:
         )
         return self._server
 
-    def _complaint(self) -> str:
+    def _last_error(self) -> str:
         """The last line that the process wrote before it stopped."""
         assert self._errors is not None
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         self.close()
-        return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        return next((line for line in reversed(lines) if line.strip()), "no output")
 
     def close(self) -> None:
-        """Stop the process and all that it started."""
+        """Stop the process and everything that it started."""
         if self._server is None or self._errors is None:
             return
         kill_group(self._server.pid)
@@ -171,82 +167,78 @@ class Laboratory:
             self._server = None
 
 
-class Laboratories:
-    """As many laboratories as there are processors to use, and a copy of the workspace for them."""
+class SandboxPool:
+    """As many sandboxes as there are processors to use, and a copy of the workspace for them."""
 
-    def __init__(self, most: int | None = None) -> None:
-        most = most or max(1, min(4, os.cpu_count() or 1))
-        self._all = [Laboratory() for _ in range(most)]
-        self._free: queue.LifoQueue[Laboratory] = queue.LifoQueue()
-        self.spared = SparedCopy()
-        for lab in self._all:
+    def __init__(self) -> None:
+        self._all = [Sandbox() for _ in range(max(1, min(4, os.cpu_count() or 1)))]
+        self._free: queue.LifoQueue[Sandbox] = queue.LifoQueue()
+        self.tree = SharedTreeCopy()
+        for sandbox in self._all:
             # their processes get ready while the workspace is copied
-            lab.start()
-            self._free.put(lab)
+            sandbox.start()
+            self._free.put(sandbox)
 
     @contextmanager
-    def one(self) -> Iterator[Laboratory]:
-        """A free laboratory."""
-        lab = self._free.get()
+    def acquire(self) -> Iterator[Sandbox]:
+        """A free sandbox."""
+        sandbox = self._free.get()
         try:
-            yield lab
+            yield sandbox
         finally:
-            self._free.put(lab)
+            self._free.put(sandbox)
 
     def close(self) -> None:
         """Stop the processes, remove the copy."""
-        for lab in self._all:
-            lab.close()
-        self.spared.close()
+        for sandbox in self._all:
+            sandbox.close()
+        self.tree.close()
 
 
-def laboratories(services: Services) -> Laboratories:
-    """The laboratories that all checks of one session share."""
-    shared: Laboratories = services.share("laboratories", Laboratories, Laboratories.close)
+def shared_sandboxes(services: Services) -> SandboxPool:
+    """The sandboxes that all checks of one session share."""
+    shared: SandboxPool = services.share("sandboxes", SandboxPool, SandboxPool.close)
     return shared
 
 
-def trial(
+def run_idempotency_trial(
     services: Services, root: Path, script: str, *, schema: Sequence[str], libraries: Iterable[str]
-) -> Trial:
-    """Run the script on a disposable database with this schema: twice, and once where it may not
+) -> IdempotencyTrial:
+    """Run the script on a scratch database with this schema: twice, and once where it may not
     write.
 
-    Raises LabError if the schema cannot be made.
+    Raises SandboxError if the schema cannot be created.
     """
-    wanted, labs = tuple(libraries), laboratories(services)
+    preloaded, pool = tuple(libraries), shared_sandboxes(services)
     with (
-        labs.spared.of(root) as copy,
+        pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,
-        labs.one() as lab,
+        pool.acquire() as sandbox,
     ):
 
-        def visit() -> Visit:
-            return lab.run(script, cwd=copy, database=database, libraries=wanted)
+        def run_once() -> ScriptRun:
+            return sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
 
-        make_schema(database, schema)
-        before = content(database)
-        first = visit()
-        after_first = content(database)
-        second = visit()
-        after_second = content(database)
+        create_schema(database, schema)
+        before = read_contents(database)
+        first = run_once()
+        after_first = read_contents(database)
+        second = run_once()
+        after_second = read_contents(database)
         refused = None
         if after_first != before:
-            _refuse_writes(database)
-            refused = visit()
-        return Trial(first, second, refused, before, after_first, after_second)
+            with database.connect() as owner:
+                for table, _ in owner.execute(_TABLES).fetchall():
+                    owner.execute(f"TRUNCATE {table} CASCADE")
+                owner.execute(
+                    f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
+                )
+            refused = run_once()
+        return IdempotencyTrial(first, second, refused, before, after_first, after_second)
 
 
-def _refuse_writes(database: Database) -> None:
-    """Empty the tables, and let nobody write from now on."""
-    with database.connect() as owner:
-        for table, _ in owner.execute(_TABLES).fetchall():
-            owner.execute(f"TRUNCATE {table} CASCADE")
-        owner.execute(f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on')
-
-
-def make_schema(database: Database, schema: Sequence[str]) -> None:
-    """Run the SQL texts in the database as its owner. Raises LabError naming what is refused."""
+def create_schema(database: Database, schema: Sequence[str]) -> None:
+    """Run the SQL texts as the database's owner. Raises SandboxError naming what is refused."""
     import psycopg
 
     with database.connect() as owner:
@@ -255,12 +247,14 @@ def make_schema(database: Database, schema: Sequence[str]) -> None:
                 owner.execute(text.encode())
             except psycopg.Error as exc:
                 reason = " ".join(str(exc).split())
-                raise LabError(f"the tables that scripts fill cannot be made: {reason}") from exc
+                raise SandboxError(
+                    f"the tables that scripts fill cannot be created: {reason}"
+                ) from exc
 
 
-def content(database: Database) -> Content:
+def read_contents(database: Database) -> TableContents:
     """What the tables of schema `public` hold, generated ids included: a row that was deleted and
-    inserted again is another one. Times that the server gives are left out."""
+    inserted again is another one. Times that the server sets are left out."""
     from psycopg import sql
 
     rows: dict[str, int] = {}
@@ -275,4 +269,4 @@ def content(database: Database) -> Content:
             count, found = owner.execute(query.format(listed, sql.SQL(table))).fetchone()
             rows[table] = count
             digest.update(f"{table}:{count}:{found}\n".encode())
-    return Content({table: n for table, n in rows.items() if n}, digest.hexdigest())
+    return TableContents({table: n for table, n in rows.items() if n}, digest.hexdigest())

@@ -1,11 +1,13 @@
-"""What a script takes in: the workspace files that it imports or names, all the way down."""
+"""Which workspace files a script imports or names, all the way down."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.syntax import parsed
@@ -13,6 +15,7 @@ from orchestrator.errors import UnsafePathError
 from orchestrator.storage.atomic import inside
 
 _FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
+_FOREIGN = {"site-packages", "dist-packages"}
 
 
 def closure(root: Path, script: str) -> tuple[str, ...]:
@@ -20,28 +23,30 @@ def closure(root: Path, script: str) -> tuple[str, ...]:
 
     They are part of what an approval covers, and of the frozen copy that is run.
     """
-    found: dict[str, None] = {}
+    found: set[str] = set()
+    folder = PurePosixPath(script).parent
     waiting = [script]
     while waiting:
-        for path in sorted(_taken_in(root, waiting.pop())):
-            if path not in found and path != script:
-                found[path] = None
-                waiting.append(path)
+        path = waiting.pop()
+        file = _file(root, path)
+        if file is None or file.suffix != ".py":
+            continue
+        modules, names = _references(file.read_text(encoding="utf-8", errors="replace"))
+        taken = {f for module in modules for f in _module_files(root, folder, path, module)}
+        here = PurePosixPath(path).parent
+        for name in names:
+            # from the root, or beside the module
+            places = (name, str(here / name), str(here / "data" / name))
+            taken.update([p for p in places if _file(root, p) is not None][:1])
+        new = sorted(taken - found - {script})
+        found.update(new)
+        waiting.extend(new)
     return tuple(sorted(found))
 
 
-def _taken_in(root: Path, path: str) -> set[str]:
-    file = _file(root, path)
-    if file is None or file.suffix != ".py":
-        return set()
-    modules, names = _words(file.read_text(encoding="utf-8", errors="replace"))
-    found = {f for name in modules for f in _module_files(root, name)}
-    return found | set(_named_files(root, path, names))
-
-
 @lru_cache(maxsize=512)
-def _words(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The modules that a Python text imports, and the file names that its strings are."""
+def _references(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The modules that a Python text imports (`..a.b` if relative), and file names in strings."""
     try:
         tree = parsed(text)
     except (SyntaxError, ValueError):
@@ -51,30 +56,55 @@ def _words(text: str) -> tuple[frozenset[str], frozenset[str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules.update((node.module, *(f"{node.module}.{a.name}" for a in node.names)))
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            separator = "." if node.module else ""
+            modules.update((base, *(f"{base}{separator}{alias.name}" for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             names.update(filter(_FILE_NAME.fullmatch, [node.value]))
     return frozenset(modules), frozenset(names)
 
 
-def _module_files(root: Path, name: str) -> Iterator[str]:
-    parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        base = "/".join(parts[:depth])
-        for candidate in (f"{base}/__init__.py", f"{base}.py"):
-            if _file(root, candidate) is not None:
-                yield candidate
+def _module_files(root: Path, folder: PurePosixPath, path: str, name: str) -> Iterator[str]:
+    """The files of a module and its packages; `folder` is the script's, `path` the importer's."""
+    dotted = name.lstrip(".")
+    parts = dotted.split(".") if dotted else []
+    level = len(name) - len(dotted)
+    starts: list[tuple[PurePosixPath, list[str], int]] = []
+    if level:
+        parents = PurePosixPath(path).parents
+        if level <= len(parents):
+            starts.append((parents[level - 1], parts, 0))
+    else:
+        starts += [(place, parts, 1) for place in dict.fromkeys((PurePosixPath(), folder))]
+        installed = _installed_place(root.resolve(), parts[0], tuple(sys.path))
+        if installed is not None:
+            starts.append((installed, parts[1:], 0))
+    for place, rest, first in starts:
+        for depth in range(first, len(rest) + 1):
+            base = place.joinpath(*rest[:depth])
+            for candidate in (f"{base}/__init__.py", f"{base}.py"):
+                if _file(root, candidate) is not None:
+                    yield str(PurePosixPath(candidate))
 
 
-def _named_files(root: Path, path: str, names: Iterable[str]) -> Iterator[str]:
-    """Files that a string in the module names: from the root, or beside the module."""
-    here = PurePosixPath(path).parent
-    for name in sorted(names):
-        for candidate in (name, str(here / name), str(here / "data" / name)):
-            if _file(root, candidate) is not None:
-                yield candidate
-                break
+@lru_cache(maxsize=2048)
+def _installed_place(root: Path, name: str, path: tuple[str, ...]) -> PurePosixPath | None:
+    """Where in the workspace an installed package or module of that name lives (an editable
+    install), without suffix; None if it is not installed or lives elsewhere."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None:
+        return None
+    for place in spec.submodule_search_locations or filter(None, [spec.origin]):
+        file = Path(place).resolve()
+        if file.is_relative_to(root):
+            relative = PurePosixPath(file.relative_to(root).as_posix())
+            if not _FOREIGN & set(relative.parts):
+                return relative.with_suffix("") if relative.suffix == ".py" else relative
+    return None
 
 
 def _file(root: Path, path: str) -> Path | None:

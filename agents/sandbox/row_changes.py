@@ -19,25 +19,23 @@ SELECT count(*) AS present,
 
 
 class RowWatch:
-    """Looks at tables twice: a row written again bears a later transaction, whatever it holds."""
+    """Compares tables at two moments: a row that is written again has a later transaction."""
 
     def __init__(self, target: Target, tables: Iterable[str]) -> None:
         self._target = target
         self._next = int(target.query_readonly(_NEXT)[0]["next"])
-        self._before = {table: self._look(table)[0] for table in tables}
+        self._before = {table: self._count(table)[0] for table in tables}
 
     def changed(self) -> dict[str, int]:
         """Rows by table that were inserted, updated or deleted since."""
         found = {}
         for table, before in self._before.items():
-            present, written = self._look(table)
+            present, written = self._count(table)
             found[table] = written + max(0, before - present)
         return found
 
-    def _look(self, table: str) -> tuple[int, int]:
-        row = self._target.query_readonly(_WRITTEN.format(next=self._next, table=_quoted(table)))[0]
+    def _count(self, table: str) -> tuple[int, int]:
+        """(rows present, rows written since)."""
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+        row = self._target.query_readonly(_WRITTEN.format(next=self._next, table=quoted))[0]
         return int(row["present"]), int(row["written"])
-
-
-def _quoted(table: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))

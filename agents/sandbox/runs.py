@@ -8,13 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrate_agents.sandbox import NOWHERE
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_file
@@ -27,8 +27,9 @@ _LEFT_OUT = frozenset(
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_TREE = 256 * 1024 * 1024
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "ORCHESTRATE_SCRATCH")
-#: nothing listens here: a program that is not told where to go reaches nobody
-NOWHERE = "http://127.0.0.1:9"
+#: creating files in memory is several times faster; used only where there is room for all of a tree
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only private folders are created in it
+#: characters of a program's output that a receipt keeps
 _TAIL = 2000
 
 
@@ -58,7 +59,7 @@ class Run:
 
     @property
     def ending(self) -> str:
-        """`exit 1: last line that it printed`."""
+        """`exit 1: last line of the output`."""
         lines = self.text.splitlines()
         last = f": {lines[-1].strip()[:300]}" if lines else ""
         return f"exit {self.code}{last}" if self.code is not None else f"stopped at the limit{last}"
@@ -73,29 +74,46 @@ class Run:
         }
 
 
-#: files in memory are made several times faster; used only where there is room for all of a tree
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of one's own is made in it
+# -- copies of the workspace -----------------------------------------------------------------------
+
+
+def _walk(root: str, below: str = "") -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """(folder relative to the root, its files) of everything that a copy contains, in order."""
+    with os.scandir(os.path.join(root, below)) as entries:  # noqa: PTH118 - runs for every proof
+        kept = [e for e in entries if e.name not in _LEFT_OUT and not e.is_symlink()]
+    kept.sort(key=lambda entry: entry.name)
+    yield below, [entry for entry in kept if entry.is_file()]
+    for entry in kept:
+        if entry.is_dir() and not entry.name.endswith(".egg-info"):
+            yield from _walk(root, f"{below}{entry.name}/")
 
 
 @contextlib.contextmanager
 def tree_copy(root: Path) -> Iterator[Path]:
-    """A copy of the workspace without links, history, packages, tickets and state."""
-    with tempfile.TemporaryDirectory(prefix="orchestrate-run-", dir=_roomy()) as folder:
+    """A copy of the workspace without links, history, packages, tickets and state.
+
+    Raises RunError if the workspace is too large.
+    """
+    place = None
+    with contextlib.suppress(OSError):
+        roomy = shutil.disk_usage(_IN_MEMORY).free > 4 * _MAX_TREE
+        place = _IN_MEMORY if roomy and os.access(_IN_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="orchestrate-run-", dir=place) as folder:
         copy = Path(folder).resolve() / "tree"
-        _copy_tree(str(root), str(copy), _Room(root))
+        left = _MAX_TREE
+        for below, files in _walk(str(root)):
+            (copy / below).mkdir()
+            for entry in files:
+                if (size := entry.stat().st_size) > _MAX_FILE:
+                    continue
+                left -= size
+                if left < 0:
+                    raise RunError("the workspace is too large to be copied for a run", path=root)
+                shutil.copyfile(entry.path, f"{copy}/{below}{entry.name}")
         yield copy
 
 
-def _roomy() -> Path | None:
-    """The file system in memory, if it has room for several trees; None for the usual place."""
-    try:
-        free = shutil.disk_usage(_IN_MEMORY).free
-    except OSError:
-        return None
-    return _IN_MEMORY if free > 4 * _MAX_TREE and os.access(_IN_MEMORY, os.W_OK) else None
-
-
-class SparedCopy:
+class SharedTreeCopy:
     """A copy of one workspace, shared by its users as long as neither of the two has changed."""
 
     def __init__(self) -> None:
@@ -105,8 +123,8 @@ class SparedCopy:
         self._stamps = ("", "")
 
     @contextlib.contextmanager
-    def of(self, root: Path) -> Iterator[Path]:
-        """The copy. Who writes in it leaves it to those who have it, and it is made anew."""
+    def copy_of(self, root: Path) -> Iterator[Path]:
+        """The copy. It is replaced once somebody has written in it; those who have it keep it."""
         with self._lock:
             if self._copy is None or self._stamps != (_stamp(root), _stamp(self._copy)):
                 before = _stamp(root)
@@ -116,96 +134,41 @@ class SparedCopy:
         yield copy
 
     def close(self) -> None:
-        """Remove it, and those that it took the place of."""
+        """Remove it and the copies that it replaced."""
         self._copies.close()
         self._copy = None
 
 
 def _stamp(root: Path) -> str:
-    """A digest over the names, sizes and times of the files that a copy has."""
+    """A digest over the names, sizes and times of the files that a copy contains."""
     digest = hashlib.sha256()
-    for entry in _files(str(root)):
-        stat = entry.stat()
-        told = (entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
-        digest.update(repr(told).encode("utf-8", "surrogateescape"))
+    for _, files in _walk(str(root)):
+        for entry in files:
+            s = entry.stat()
+            seen = (entry.path, s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns)
+            digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",)) -> str:
-    """A digest over the names and bytes of the files that a copy has, or of some kinds of them."""
+    """A digest over the names and bytes of the files that a copy contains (with these suffixes)."""
 
-    def read() -> str:
+    def compute() -> str:
         digest = hashlib.sha256()
-        for entry in _files(str(root)):
-            if entry.name.endswith(suffixes):
-                told = (os.path.relpath(entry.path, root), sha256_file(Path(entry.path)))
-                digest.update(repr(told).encode("utf-8", "surrogateescape"))
+        for below, files in _walk(str(root)):
+            for entry in files:
+                if entry.name.endswith(suffixes):
+                    seen = (f"{below}{entry.name}", sha256_file(Path(entry.path)))
+                    digest.update(repr(seen).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    # within one pass of a gate the tree is taken to stand still
+    # within one pass of a gate the tree is assumed not to change
     key = ("epoch", services.epoch, root) if services.epoch else _stamp(root)
-    found: str = services.share(("tree-digest", key, suffixes), read)
+    found: str = services.share(("tree-digest", key, suffixes), compute)
     return found
 
 
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    """The files that a copy has, in order."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            if entry.name in _LEFT_OUT or entry.is_symlink():
-                continue
-            if entry.is_dir():
-                if not entry.name.endswith(".egg-info"):
-                    yield from _files(entry.path)
-            elif entry.is_file():
-                yield entry
-
-
-@dataclass
-class _Room:
-    """How much may still be copied."""
-
-    root: Path
-    left: int = field(default_factory=lambda: _MAX_TREE)
-
-    def take(self, size: int) -> None:
-        """Raises RunError if a tree is too large."""
-        self.left -= size
-        if self.left < 0:
-            raise RunError("the workspace is too large to be copied for a run", path=self.root)
-
-
-def _copy_tree(source: str, copy: str, room: _Room) -> None:
-    os.mkdir(copy)  # noqa: PTH102 - paths as text: this runs for every proof
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.name in _LEFT_OUT or entry.is_symlink():
-                continue
-            target = f"{copy}/{entry.name}"
-            if entry.is_dir():
-                if not entry.name.endswith(".egg-info"):
-                    _copy_tree(entry.path, target, room)
-            elif entry.is_file() and (size := entry.stat().st_size) <= _MAX_FILE:
-                room.take(size)
-                _copy_file(entry.path, target)
-
-
-def _copy_file(source: str, target: str) -> None:
-    with open(source, "rb", 0) as old, open(target, "wb", 0) as new:  # noqa: PTH123
-        while part := old.read(_MAX_FILE):
-            new.write(part)
-
-
-def run_python(
-    script: str,
-    arguments: Sequence[str] = (),
-    *,
-    cwd: Path,
-    env: Mapping[str, str] | None = None,
-    limit: float = 60,
-) -> Run:
-    """`python script arguments` in `cwd`, with this interpreter."""
-    return run([sys.executable, script, *arguments], cwd=cwd, env=env, limit=limit)
+# -- processes -------------------------------------------------------------------------------------
 
 
 def run(
@@ -237,27 +200,25 @@ def run(
 
 
 def kill_group(leader: int) -> None:
-    """Kill what is left of the group that the process leads."""
+    """Kill what is left of the process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def bare_environment(cwd: Path) -> dict[str, str]:
     """The environment of a proof: no keys, no way out, a home of its own."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE)
     return {
-        **kept,
+        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        **proxies,
+        "http_proxy": NOWHERE,
+        "https_proxy": NOWHERE,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
         "HOME": str(cwd),
         "ORCHESTRATE_ROOT": str(cwd),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUTF8": "1",
         "NO_COLOR": "1",
-        "HTTP_PROXY": NOWHERE,
-        "HTTPS_PROXY": NOWHERE,
-        "ALL_PROXY": NOWHERE,
-        "NO_PROXY": "127.0.0.1,localhost",
-        "http_proxy": NOWHERE,
-        "https_proxy": NOWHERE,
-        "no_proxy": "127.0.0.1,localhost",
     }

@@ -14,9 +14,9 @@ import pytest
 from orchestrate_agents.builder import Builder
 from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
 from orchestrate_agents.codegen.schema import workflow_tables
-from orchestrate_agents.sandbox.registry import Registry
 from orchestrate_agents.sql.scratch import Database, Scratch
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user
+from orchestrate_backend.trials.registry_simulator import RegistrySimulator
 from orchestrator.domain.agent import Outcome, Report
 from orchestrator.gates.checks import Services
 from tests.builds import judge, lay_out, workflow
@@ -54,7 +54,7 @@ def migration() -> str:
 
 def seed(root: Path, script: str, database: Database) -> subprocess.CompletedProcess[str]:
     """Run a rendered script isolated from this repository: scratch server, registry stand-in."""
-    with Registry() as registry:
+    with RegistrySimulator() as registry:
         env = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": as_user(database.uri, OWNER),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from orchestrate_agents.checks.python.exception_handlers import Handling, outside_calls
-from orchestrate_agents.sandbox.runs import RunError, run, run_python, tree_copy
+from orchestrate_agents.sandbox.runs import RunError, run, tree_copy
 from tests.builds import judge
 
 LOADER = '''\
@@ -343,7 +344,7 @@ def test_a_script_that_succeeds_where_nothing_may_be_written_swallows(workspace:
 
 
 def test_a_dateless_record_is_no_reason_to_fail(workspace: Path) -> None:
-    """The registry of the laboratory has records as awkward as real ones."""
+    """The simulated registry has records as awkward as real ones."""
     strict = LOADER.replace(
         '"drug": term,', '"drug": study["protocolSection"]["designModule"]["phases"][0],'
     )
@@ -358,7 +359,7 @@ def test_a_run_has_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("MY_TOKEN", "secret")
     put(tmp_path, "show.py", "import os\nprint(sorted(os.environ))\n")
-    shown = run_python("show.py", cwd=tmp_path).out
+    shown = run([sys.executable, "show.py"], cwd=tmp_path).out
     assert "DATABASE_URL" not in shown
     assert "MY_TOKEN" not in shown
 
@@ -372,7 +373,7 @@ def test_a_run_ends_with_all_its_children(tmp_path: Path) -> None:
         "open('pid', 'w').write(str(child.pid))\ntime.sleep(60)\n",
     )
     began = time.monotonic()
-    ended = run_python("parent.py", cwd=tmp_path, limit=2)
+    ended = run([sys.executable, "parent.py"], cwd=tmp_path, limit=2)
     assert ended.code is None
     assert "limit" in ended.ending
     assert time.monotonic() - began < 20

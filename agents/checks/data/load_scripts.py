@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from orchestrate_agents.sandbox.import_closure import closure
-from orchestrate_agents.sandbox.load_trial import LoadTrial, load_trial
+from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
 from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import (
     TYPES,
@@ -36,7 +36,7 @@ def _trial(ctx: Context, script: str) -> LoadTrial | Result:
     if '"--target"' not in file.read_text(encoding="utf-8", errors="replace"):
         return unproven(f"{script} takes no --target, so it cannot be tried elsewhere", script)
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    return load_trial(ctx.services, ctx.root, script, settings.timeout)
+    return run_load_trial(ctx.services, ctx.root, script, settings.timeout)
 
 
 def _judged(

@@ -17,11 +17,11 @@ from orchestrate_agents.checks.python.exception_handlers import Handling, Outsid
 from orchestrate_agents.checks.python.scopes import read_program
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.client import (
-    Trial,
-    content,
-    laboratories,
-    make_schema,
-    trial,
+    IdempotencyTrial,
+    create_schema,
+    read_contents,
+    run_idempotency_trial,
+    shared_sandboxes,
 )
 from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
 from orchestrate_agents.sql.scratch import scratch
@@ -130,17 +130,19 @@ def succeeds_without_its_database(ctx: Context, path: str) -> bool:
     return refused is not None and refused.run.ok
 
 
-def trial_of(ctx: Context, path: str) -> Trial:
+def trial_of(ctx: Context, path: str) -> IdempotencyTrial:
     """The script's two runs, made once for the bytes that it takes in and the tables it fills.
 
-    Raises LabError if the tables cannot be made.
+    Raises SandboxError if the tables cannot be made.
     """
 
-    def make() -> Trial:
+    def make() -> IdempotencyTrial:
         libraries, schema = _libraries(ctx, path), tuple(schema_sql(ctx))
-        return trial(ctx.services, ctx.root, path, schema=schema, libraries=libraries)
+        return run_idempotency_trial(
+            ctx.services, ctx.root, path, schema=schema, libraries=libraries
+        )
 
-    return ctx.services.remember(("seed-trial", *_trial_key(ctx, path)), Trial, make)
+    return ctx.services.remember(("seed-trial", *_trial_key(ctx, path)), IdempotencyTrial, make)
 
 
 def _trial_key(ctx: Context, path: str) -> tuple[Any, ...]:
@@ -284,14 +286,14 @@ def missing_input(ctx: Context, path: str) -> Result:
     with (
         tree_copy(ctx.root) as copy,
         scratch(ctx.services).database() as database,
-        laboratories(ctx.services).one() as lab,
+        shared_sandboxes(ctx.services).acquire() as sandbox,
     ):
         for data in copy.rglob("*.csv"):
             data.unlink()
-        make_schema(database, tuple(schema_sql(ctx)))
-        before = content(database)
-        visit = lab.run(path, cwd=copy, database=database, libraries=_libraries(ctx, path))
-        after = content(database)
+        create_schema(database, tuple(schema_sql(ctx)))
+        before = read_contents(database)
+        visit = sandbox.run(path, cwd=copy, database=database, libraries=_libraries(ctx, path))
+        after = read_contents(database)
     run = visit.run
     if run.code != 0 or "Traceback" in run.err:
         return failed(f"{path} without its CSV: {run.ending}", path, **run.to_dict())

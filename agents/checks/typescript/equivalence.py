@@ -36,7 +36,7 @@ from orchestrate_agents.codegen.hook import fixed_orders, hook, is_hook
 from orchestrate_agents.codegen.signatures import Signature, signatures
 from orchestrate_agents.codegen.site import Site
 from orchestrate_agents.codegen.spec import Spec
-from orchestrate_agents.sandbox.client import LabError, make_schema
+from orchestrate_agents.sandbox.client import SandboxError, create_schema
 from orchestrate_agents.sandbox.runs import RunError, tree_copy
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, proven, unproven
@@ -138,7 +138,7 @@ def _compared(
                 return Compared(faults=guessed)
             modules = ((tools, ctx.path(path)), (beside, told))
             answers = _answers(ctx, modules, str(library), functions, asked, arranged, schema)
-    except (LabError, RunError) as exc:
+    except (SandboxError, RunError) as exc:
         return Compared(hindered=str(exc))
     given, wanted = answers
     if isinstance(given, str):
@@ -189,7 +189,7 @@ def _answers(
     from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
 
     with scratch(ctx.services).database() as database:
-        make_schema(database, schema)
+        create_schema(database, schema)
         with database.connect() as owner:
             tables = relations(owner)
         values = spread(database, tables, _uses(asked, arranged))

@@ -1,4 +1,4 @@
-"""The laboratory: a script runs as it would, alone, and finds nothing of ours."""
+"""The sandbox: a script runs as it would, alone, and finds nothing of ours."""
 
 from __future__ import annotations
 
@@ -9,58 +9,68 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.sandbox.client import Laboratory, Visit, content, make_schema, trial
-from orchestrate_agents.sandbox.runs import SparedCopy
+from orchestrate_agents.sandbox.client import (
+    Sandbox,
+    ScriptRun,
+    create_schema,
+    read_contents,
+    run_idempotency_trial,
+)
+from orchestrate_agents.sandbox.runs import SharedTreeCopy
 from orchestrate_agents.sql.scratch import scratch
 from orchestrator.gates.checks import Services
 
 
 @pytest.fixture
-def lab() -> Iterator[Laboratory]:
-    made = Laboratory()
-    yield made
-    made.close()
+def sandbox() -> Iterator[Sandbox]:
+    sandbox = Sandbox()
+    yield sandbox
+    sandbox.close()
 
 
-def run(lab: Laboratory, root: Path, text: str, **options: object) -> Visit:
+def run(sandbox: Sandbox, root: Path, text: str, **options: object) -> ScriptRun:
     (root / "s.py").write_text(text, encoding="utf-8")
-    return lab.run("s.py", cwd=root, **options)  # type: ignore[arg-type]
+    return sandbox.run("s.py", cwd=root, **options)  # type: ignore[arg-type]
 
 
-def test_a_script_ends_as_it_says(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_script_ends_as_it_says(sandbox: Sandbox, tmp_path: Path) -> None:
     said = run(
-        lab, tmp_path, "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
+        sandbox, tmp_path, "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)"
     )
     assert (said.run.code, said.run.out, said.run.err) == (3, "out\n", "err\n")
-    assert run(lab, tmp_path, "1 / 0").run.err.endswith("ZeroDivisionError: division by zero\n")
-    assert run(lab, tmp_path, "import atexit\natexit.register(print, 'bye')").run.out == "bye\n"
+    assert run(sandbox, tmp_path, "1 / 0").run.err.endswith("ZeroDivisionError: division by zero\n")
+    assert run(sandbox, tmp_path, "import atexit\natexit.register(print, 'bye')").run.out == "bye\n"
 
 
-def test_a_script_leaves_nothing_for_the_next(lab: Laboratory, tmp_path: Path) -> None:
-    run(lab, tmp_path, "import os, sys\nsys.modules['json'].mark = 1\nos.environ['MARK'] = '1'")
-    said = run(lab, tmp_path, "import json, os\nprint(hasattr(json, 'mark'), 'MARK' in os.environ)")
+def test_a_script_leaves_nothing_for_the_next(sandbox: Sandbox, tmp_path: Path) -> None:
+    run(sandbox, tmp_path, "import os, sys\nsys.modules['json'].mark = 1\nos.environ['MARK'] = '1'")
+    said = run(
+        sandbox, tmp_path, "import json, os\nprint(hasattr(json, 'mark'), 'MARK' in os.environ)"
+    )
     assert said.run.out == "False False\n"
 
 
-def test_a_script_finds_the_workspaces_own_packages(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_script_finds_the_workspaces_own_packages(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "backend").mkdir()
     (tmp_path / "backend" / "__init__.py").write_text("MINE = True\n", encoding="utf-8")
-    said = run(lab, tmp_path, "import backend, sys\nprint(backend.MINE, 'agents' in sys.modules)")
+    said = run(
+        sandbox, tmp_path, "import backend, sys\nprint(backend.MINE, 'agents' in sys.modules)"
+    )
     assert said.run.out == "True False\n"
 
 
-def test_a_workspace_cannot_put_its_code_into_the_laboratory(
-    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_workspace_cannot_put_its_code_into_the_sandbox(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "agents" / "lab").mkdir(parents=True)
-    for name in ("__init__.py", "lab/__init__.py", "lab/server.py"):
+    (tmp_path / "agents" / "sandbox").mkdir(parents=True)
+    for name in ("__init__.py", "sandbox/__init__.py", "sandbox/server.py"):
         (tmp_path / "agents" / name).write_text("raise SystemExit('taken over')\n", "utf-8")
     monkeypatch.chdir(tmp_path)
-    assert run(lab, tmp_path, "print(1)").run.out == "1\n"
+    assert run(sandbox, tmp_path, "print(1)").run.out == "1\n"
 
 
 def test_a_script_has_no_keys_and_no_way_into_the_conversation(
-    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "secret")
     probe = (
@@ -70,22 +80,22 @@ def test_a_script_has_no_keys_and_no_way_into_the_conversation(
         " for n in open_files if os.path.exists(f'/proc/self/fd/{n}')))\n"
     )
     if sys.platform == "linux":
-        assert run(lab, tmp_path, probe).run.out == "False\nTrue\n"
+        assert run(sandbox, tmp_path, probe).run.out == "False\nTrue\n"
 
 
-def test_a_script_that_does_not_end_is_stopped(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_script_that_does_not_end_is_stopped(sandbox: Sandbox, tmp_path: Path) -> None:
     began = time.monotonic()
-    said = run(lab, tmp_path, "while True: pass", limit=0.5)
+    said = run(sandbox, tmp_path, "while True: pass", limit=0.5)
     assert said.run.code is None
     assert time.monotonic() - began < 30
-    assert run(lab, tmp_path, "print(2)").run.out == "2\n"
+    assert run(sandbox, tmp_path, "print(2)").run.out == "2\n"
 
 
-def test_waiting_takes_no_time(lab: Laboratory, tmp_path: Path) -> None:
+def test_waiting_takes_no_time(sandbox: Sandbox, tmp_path: Path) -> None:
     text = (
         "import time\nat = time.monotonic()\ntime.sleep(3600)\nprint(time.monotonic() - at > 3599)"
     )
-    assert run(lab, tmp_path, text, limit=20).run.out == "True\n"
+    assert run(sandbox, tmp_path, text, limit=20).run.out == "True\n"
 
 
 _INSERT = """
@@ -101,7 +111,9 @@ def test_a_script_is_tried_twice_and_once_where_nothing_may_be_written(tmp_path:
         "CREATE TABLE t (id serial PRIMARY KEY, name text UNIQUE, at timestamptz DEFAULT now());"
     ]
     with Services() as services:
-        tried = trial(services, tmp_path, "s.py", schema=schema, libraries=["psycopg"])
+        tried = run_idempotency_trial(
+            services, tmp_path, "s.py", schema=schema, libraries=["psycopg"]
+        )
     assert (tried.added, tried.first.run.ok, tried.second.run.ok) == ({"t": 1}, True, True)
     assert tried.after_first == tried.after_second
     assert tried.refused is not None
@@ -110,7 +122,7 @@ def test_a_script_is_tried_twice_and_once_where_nothing_may_be_written(tmp_path:
 
 def test_content_tells_replaced_rows_and_not_the_clock() -> None:
     with Services() as services, scratch(services).database() as database:
-        make_schema(
+        create_schema(
             database,
             [
                 "CREATE TABLE t (id uuid DEFAULT gen_random_uuid(), n int, "
@@ -119,38 +131,38 @@ def test_content_tells_replaced_rows_and_not_the_clock() -> None:
         )
         with database.connect() as owner:
             owner.execute("INSERT INTO t (n) VALUES (1)")
-            before = content(database)
+            before = read_contents(database)
             owner.execute("UPDATE t SET at = now() + interval '1 day'")
-            assert content(database) == before
+            assert read_contents(database) == before
             owner.execute("DELETE FROM t; INSERT INTO t (n) VALUES (1)")
-            assert content(database).rows == before.rows
-            assert content(database) != before
+            assert read_contents(database).rows == before.rows
+            assert read_contents(database) != before
 
 
 def test_a_copy_is_used_again_until_one_side_changes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one", encoding="utf-8")
-    spared = SparedCopy()
+    shared = SharedTreeCopy()
     try:
-        with spared.of(tmp_path) as first:
+        with shared.copy_of(tmp_path) as first:
             assert (first / "a.txt").read_text(encoding="utf-8") == "one"
-        with spared.of(tmp_path) as second:
+        with shared.copy_of(tmp_path) as second:
             assert second == first
             (second / "b.txt").touch()
-        with spared.of(tmp_path) as third:
+        with shared.copy_of(tmp_path) as third:
             assert [p.name for p in third.iterdir()] == ["a.txt"]
         (tmp_path / "a.txt").write_text("two", encoding="utf-8")
-        with spared.of(tmp_path) as fourth:
+        with shared.copy_of(tmp_path) as fourth:
             assert (fourth / "a.txt").read_text(encoding="utf-8") == "two"
     finally:
-        spared.close()
+        shared.close()
 
 
-def test_threads_are_waited_for_and_buffers_written(lab: Laboratory, tmp_path: Path) -> None:
+def test_threads_are_waited_for_and_buffers_written(sandbox: Sandbox, tmp_path: Path) -> None:
     text = (
         "import sys, threading, time\n"
         "def later():\n    time_left = 200_000\n    while time_left: time_left -= 1\n"
         "    sys.stdout.write('later')\n"
         "threading.Thread(target=later).start()\nsys.exit('stopped')\n"
     )
-    said = run(lab, tmp_path, text)
+    said = run(sandbox, tmp_path, text)
     assert (said.run.code, said.run.out, said.run.err) == (1, "later", "stopped\n")

@@ -1,36 +1,31 @@
-"""Which rows a delivered import would load offline, read from the script without running it."""
+"""Which rows a delivered trial import would load, read from the script without running it.
+
+Registered as `orchestrate.reviews`: a review shows these rows before the import runs.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrate_agents.review.data import PlannedRows, planned_rows_reader
 from orchestrate_agents.syntax import parsed
+from orchestrate_backend.errors import BackendError
+from orchestrate_backend.trials.sources import find_snapshot, load_trials
+from orchestrate_backend.trials.terms import with_known_phrases
+from orchestrate_backend.trials.trials import Selector, TrialSpec
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 
 _MAX_BYTES = 2_000_000
 
 
-@dataclass(frozen=True)
-class Selected:
-    """The rows that an import selects from the shipped snapshot."""
-
-    table: str
-    rows: tuple[Mapping[str, Any], ...]
-    source: str
-
-
-def select_rows(root: Path, script: str) -> Selected | None:
-    """The rows of a script that declares a `TrialSpec`; None for other scripts."""
-    from orchestrate_backend.errors import BackendError
-    from orchestrate_backend.trials.sources import find_snapshot, load_trials
-    from orchestrate_backend.trials.trials import Selector, TrialSpec
-
-    arguments = declared(root, script)
+@planned_rows_reader
+def select_rows(root: Path, script: str) -> PlannedRows | None:
+    """The rows that a script with a `TrialSpec` selects from the snapshot; None for others."""
+    arguments = read_spec_arguments(root, script)
     if arguments is None:
         return None
     try:
@@ -41,10 +36,10 @@ def select_rows(root: Path, script: str) -> Selected | None:
     except (BackendError, TypeError, ValueError, AttributeError):
         return None
     where = snapshot.relative_to(root)
-    return Selected(spec.table, tuple(rows), f"what {script} selects from {where}")
+    return PlannedRows(spec.table, tuple(rows), f"what {script} selects from {where}")
 
 
-def declared(root: Path, script: str) -> dict[str, Any] | None:
+def read_spec_arguments(root: Path, script: str) -> dict[str, Any] | None:
     """The literal arguments of the script's `SPEC = TrialSpec(…)`, None if it has none."""
     try:
         file = inside(root, script)
@@ -58,25 +53,23 @@ def declared(root: Path, script: str) -> dict[str, Any] | None:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             names[node.targets[0].id] = node.value
     call = names.get("SPEC")
-    if not isinstance(call, ast.Call) or _called(call) != "TrialSpec":
+    if not isinstance(call, ast.Call) or not _calls(call, "TrialSpec"):
         return None
     try:
-        return {str(k.arg): _value(k.value, names) for k in call.keywords}
+        return {str(k.arg): _evaluate(k.value, names) for k in call.keywords}
     except (ValueError, KeyError):
         return None
 
 
-def _called(call: ast.Call) -> str:
-    return call.func.id if isinstance(call.func, ast.Name) else ""
+def _calls(call: ast.Call, name: str) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == name
 
 
-def _value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
+def _evaluate(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
     """A literal, a name of one, or the known phrases of one. Raises ValueError, KeyError."""
-    from orchestrate_backend.trials.terms import with_known_phrases
-
     if isinstance(node, ast.Name):
         return ast.literal_eval(names[node.id])
-    if isinstance(node, ast.Call) and _called(node) == "with_known_phrases":
+    if isinstance(node, ast.Call) and _calls(node, "with_known_phrases"):
         (argument,) = node.args
-        return with_known_phrases(_value(argument, names))
+        return with_known_phrases(_evaluate(argument, names))
     return ast.literal_eval(node)

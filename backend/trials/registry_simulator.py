@@ -1,4 +1,4 @@
-"""A registry of trials that answers as ClinicalTrials.gov does (API v2), with awkward pages."""
+"""A simulated ClinicalTrials.gov (API v2) with awkward pages, for seed scripts in the sandbox."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 #: studies that the registry holds for any search; every seventh comes on two pages
@@ -24,10 +24,14 @@ CONDITIONS = (
 
 
 @dataclass
-class Registry:
-    """The registry's answers; a context manager that serves while it is open."""
+class RegistrySimulator:
+    """Serves studies while its context is open.
 
-    #: status that it answers instead of studies, 0 for none
+    Registered as `orchestrate.simulators`: it answers for every host that no other one claims.
+    """
+
+    hosts: ClassVar[tuple[str, ...]] = ()
+    #: HTTP status that it returns instead of studies, 0 for none
     fault: int = 0
     #: condition names that every study has
     conditions: Sequence[str] = CONDITIONS
@@ -46,6 +50,10 @@ class Registry:
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
+
+    def environment(self, url: str) -> dict[str, str]:
+        """The variable that the importers read."""
+        return {"CTGOV_BASE_URL": f"{url}/api/v2"}
 
     def answer(self, query: dict[str, str]) -> tuple[int, object]:
         """Status and body of a search."""
@@ -110,13 +118,13 @@ _LACKING = (
 class _Handler(BaseHTTPRequestHandler):
     """HTTP around the registry."""
 
-    registry: Registry
+    registry: RegistrySimulator
     lock: threading.Lock
     protocol_version = "HTTP/1.1"
     wbufsize = 65536
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet: the proof keeps its own record."""
+        """Silent: the proof keeps its own record."""
 
     def do_GET(self) -> None:
         query = {k: v[-1] for k, v in parse_qs(urlsplit(self.path).query).items()}

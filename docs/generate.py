@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks import shape
 from orchestrator.cli.app import app
 from orchestrator.doctor.rules import CODES
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
@@ -122,9 +126,46 @@ def code_table() -> str:
     return "\n".join(lines)
 
 
+def layers() -> str:
+    """The imports between the product's sub-packages as Mermaid, without those that follow."""
+    imports = {
+        source: {target for target in targets if "." in target}
+        for source, targets in shape.room_imports(shape.modules()).items()
+        if source.startswith(("orchestrator.", "orchestrate_")) and "." in source
+    }
+    lines = ["```mermaid", "flowchart TB"]
+    for package in ("orchestrate_agents", "orchestrator", "orchestrate_backend"):
+        lines.append(f"    subgraph {package}")
+        lines += [
+            f"        {room}[{room.partition('.')[2]}]"
+            for room in sorted(imports)
+            if room.startswith(f"{package}.")
+        ]
+        lines.append("    end")
+    for source, targets in sorted(imports.items()):
+        lines += [
+            f"    {source} --> {target}"
+            for target in sorted(targets)
+            if not any(target in _reached(imports, other) for other in targets - {target})
+        ]
+    return "\n".join([*lines, "```"])
+
+
+def _reached(imports: dict[str, set[str]], start: str) -> set[str]:
+    """All that a sub-package imports, directly or not."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = imports.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
+    "docs/architecture.md": {"layers": layers},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},

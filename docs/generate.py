@@ -131,24 +131,28 @@ def layers() -> str:
     imports = {
         source: {target for target in targets if "." in target}
         for source, targets in shape.room_imports(shape.modules()).items()
-        if source.startswith(("orchestrator.", "orchestrate_")) and "." in source
+        if source.startswith(("orchestrator.", "orchestrate_")) and not source.endswith("__")
     }
     lines = ["```mermaid", "flowchart TB"]
     for package in ("orchestrate_agents", "orchestrator", "orchestrate_backend"):
         lines.append(f"    subgraph {package}")
         lines += [
-            f"        {room}[{room.partition('.')[2]}]"
+            f"        {_node(room)}[{room.partition('.')[2]}]"
             for room in sorted(imports)
             if room.startswith(f"{package}.")
         ]
         lines.append("    end")
     for source, targets in sorted(imports.items()):
         lines += [
-            f"    {source} --> {target}"
+            f"    {_node(source)} --> {_node(target)}"
             for target in sorted(targets)
             if not any(target in _reached(imports, other) for other in targets - {target})
         ]
     return "\n".join([*lines, "```"])
+
+
+def _node(room: str) -> str:
+    return room.replace(".", "_")
 
 
 def _reached(imports: dict[str, set[str]], start: str) -> set[str]:

@@ -211,7 +211,7 @@ def _inside(root: Path, path: str) -> bool:
 # -- targets ---------------------------------------------------------------------------------
 
 
-@runner_opener
+@runner_opener("embedded", "postgres", "supabase")
 def open_target(name: str, root: Path, settings: Mapping[str, Any]) -> Runner:
     """The runner of effects on a target. Raises TargetError for missing variables."""
     return TargetRunner(name, root, settings)

@@ -8,16 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_FOLDER = Path(__file__).parent / "templates"
-
-
-def folder() -> Path:
-    """Where the templates lie."""
-    return _FOLDER
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """A template with its values; raises jinja2.UndefinedError for a gap."""
+    """A template with its values; raises jinja2.UndefinedError for a missing one."""
     return str(_environment().get_template(template).render(**values))
 
 
@@ -25,18 +20,20 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(  # noqa: S701 - markdown and TOML, not HTML
-        loader=FileSystemLoader(_FOLDER),
+    environment = Environment(  # noqa: S701 - markdown and TOML, not HTML
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["oneline"] = one_line
-    made.filters["quoted"] = without_headings
-    made.filters["scalar"] = scalar
-    made.filters["tojson_plain"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return made
+    environment.filters |= {
+        "oneline": one_line,
+        "quoted": escape_headings,
+        "scalar": yaml_scalar,
+        "tojson_plain": lambda value: json.dumps(value, ensure_ascii=False),
+    }
+    return environment
 
 
 def one_line(text: str) -> str:
@@ -44,14 +41,14 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def scalar(text: str) -> str:
-    """Text as one line of YAML, in quotes only where it needs them."""
+def yaml_scalar(text: str) -> str:
+    """Text as one line of YAML, quoted only if it has to be."""
     from orchestrator.markdown.frontmatter_parser import is_plain
 
     flat = one_line(text)
     return flat if is_plain(flat) else json.dumps(flat, ensure_ascii=False)
 
 
-def without_headings(text: str) -> str:
-    """Another's words that must not become headings or rules of the ticket."""
+def escape_headings(text: str) -> str:
+    """Another's words, so that no line becomes a heading or a rule of the ticket."""
     return re.sub(r"(?m)^(\s*)(#|-{3}|={3})", r"\1\\\2", text)

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from orchestrate_agents.review.shapes import Bars, Forest, Point
+from orchestrator.plugins import require_extra
 
 #: stand-in colour → property of the page
 _INK, _QUIET, _LINE, _PAPER, _UNKNOWN = "#fe0001", "#fe0002", "#fe0003", "#fe0004", "#fe0005"
@@ -181,6 +182,7 @@ def _bare(axes: Any) -> None:
 @contextmanager
 def _figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
     """A figure to draw on; its SVG element is in the list when the block has ended."""
+    require_extra("matplotlib", "charts", "drawing a chart")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

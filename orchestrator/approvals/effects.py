@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from orchestrator import plugins
 from orchestrator.domain.workflow import Stage, Workflow
+from orchestrator.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ Binder = Callable[[Stage, Workflow, Path], Bound]
 Opener = Callable[[str, Path, Mapping[str, Any]], Runner]
 
 _BINDERS: list[Binder] = []
-_OPENERS: list[Opener] = []
-_INPUTS: list[Callable[[Path, str], tuple[str, ...]]] = []
+#: target → how it is opened
+_OPENERS: dict[str, Opener] = {}
 
 
 def effect_binder(function: Binder) -> Binder:
@@ -111,20 +112,28 @@ def effect_binder(function: Binder) -> Binder:
     return function
 
 
-def runner_opener(function: Opener) -> Opener:
-    """Register how a target's name becomes a `Runner`: `(target, root, settings) -> Runner`."""
-    _OPENERS.append(function)
-    return function
+def runner_opener(*targets: str) -> Callable[[Opener], Opener]:
+    """Register how these targets are opened: `(target, root, settings) -> Runner`.
 
+    Raises UsageError if another function opens one of them already.
+    """
 
-def load_effects() -> None:
-    """Import the entry points `orchestrate.effects`."""
-    plugins.load("effects")
+    def register(function: Opener) -> Opener:
+        for target in targets:
+            if _OPENERS.setdefault(target, function) is not function:
+                raise UsageError(
+                    f"two plug-ins open the target {target}: "
+                    f"{_OPENERS[target].__module__} and {function.__module__}",
+                    hint="uninstall one of them",
+                )
+        return function
+
+    return register
 
 
 def bind_effects(stage: Stage, workflow: Workflow, root: Path) -> Bound:
-    """The effects of a checkpoint stage, from the registered binder."""
-    load_effects()
+    """The effects of a checkpoint stage, from the first registered binder that knows any."""
+    plugins.load("effects")
     for binder in _BINDERS:
         bound = binder(stage, workflow, root)
         if bound.effects or bound.by_user:
@@ -133,6 +142,10 @@ def bind_effects(stage: Stage, workflow: Workflow, root: Path) -> Bound:
 
 
 def open_runner(target: str, root: Path, settings: Mapping[str, Any]) -> Runner:
-    """The runner for a target's name. Raises UsageError from the opener if it cannot be reached."""
-    load_effects()
-    return _OPENERS[-1](target, root, settings)
+    """The runner of a target. Raises UsageError if nothing opens it, or it cannot be reached."""
+    plugins.load("effects")
+    if target not in _OPENERS:
+        raise UsageError(
+            f"no plug-in opens the target {target!r}", hint=f"known: {', '.join(sorted(_OPENERS))}"
+        )
+    return _OPENERS[target](target, root, settings)

@@ -1,86 +1,45 @@
-"""Asking USER: what a question shows today, and whether an answer still covers it (DESIGN 7)."""
+"""Building approval requests from a family as it is today, and opening them (DESIGN 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from orchestrator.approvals import request
-from orchestrator.approvals.effects import Bound, bind_effects, open_runner
-from orchestrator.approvals.request import ApprovalRequest, Shown
+from orchestrator.approvals.effects import bind_effects, open_runner
+from orchestrator.approvals.request import ApprovalRequest, render_request
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.family import Additions
 from orchestrator.family.session import Case
-from orchestrator.gates.checks import SEVERITY, Verdict
-from orchestrator.gates.receipts import Receipt
+from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
 
 
-def since_last_checkpoint(case: Case, stage: Stage) -> list[int]:
-    """The stages whose statements a checkpoint shows: those after the checkpoint before it."""
-    earlier = [s.number for s in case.plan.stages if s.is_checkpoint and s.number < stage.number]
-    return [
-        s.number for s in case.plan.stages if max(earlier, default=-1) < s.number <= stage.number
-    ]
-
-
-def shown(case: Case, stages: Sequence[int]) -> tuple[Shown, ...]:
-    """The newest stored receipts of these stages, as a question shows them.
-
-    A statement that stands in the workflow and in a ticket is shown once, with its worst verdict.
-    """
-    found: dict[str, Shown] = {}
-    for record in case.stored_receipts(stages):
-        statement = record["statement"]
-        key = f"{statement['ticket'] or statement['source']}:{statement['text']}"
-        digest = _subject_digest(record)
-        accepted = (
-            record["verdict"] == Verdict.FAILED.value
-            and request.accepted_name(statement["text"], digest) in case.flow.accepted
-        )
-        one = Shown(
-            statement["text"],
-            record["verdict"],
-            record["detail"],
-            record["id"],
-            {c["check"]: c["version"] for c in record["claims"] if c["check"]},
-            key,
-            digest,
-            accepted,
-        )
-        other = found.get(one.text)
-        if other is None or _severity(one) < _severity(other):
-            found[one.text] = one
-    return tuple(found.values())
-
-
-def _severity(shown: Shown) -> int:
-    return SEVERITY.index(Verdict(shown.verdict)) + (0 if not shown.accepted else len(SEVERITY))
-
-
-def _subject_digest(record: dict[str, Any]) -> str:
-    from orchestrator.storage.atomic import sha256_bytes
-    from orchestrator.storage.history import canonical
-
-    return sha256_bytes(canonical(record["subjects"]))[:8]
+def _summarize(case: Case, stages: Sequence[int]) -> tuple[ReceiptSummary, ...]:
+    receipts = newest_receipts(case.family.history, stages)
+    return summarize_by_text(receipts.values(), case.flow.accepted)
 
 
 def build_checkpoint_request(
     case: Case, stage: Stage, changed: Sequence[str] = ()
 ) -> ApprovalRequest:
-    """The sheet of a checkpoint as things are now."""
-    stages = since_last_checkpoint(case, stage)
+    """The request of a checkpoint: what happened since the checkpoint before it."""
+    checkpoints = [s.number for s in case.plan.stages if s.is_checkpoint]
+    earlier = max((n for n in checkpoints if n < stage.number), default=-1)
+    stages = [s.number for s in case.plan.stages if earlier < s.number <= stage.number]
     case.refresh(stages)
     bound = bind_effects(stage, case.workflow, case.root)
-    target, words, remarks = _target(case, bound)
-    artifacts = {
-        path: case.sha(path)
-        for path, origin in case.family.history.artifacts().items()
-        if origin["stage"] in stages
-    }
+    name, words = "", ""
+    remarks: tuple[str, ...] = ()
+    if bound.effects:
+        name = case.settings.database.target
+        runner = open_runner(name, case.root, case.settings.model_dump(mode="json"))
+        try:
+            words, remarks = runner.describe(), runner.remarks(bound.effects)
+        finally:
+            runner.close()
+    artifacts = case.family.history.artifacts()
     return ApprovalRequest(
         number=case.flow.asked + 1,
         stage=stage.number,
@@ -88,11 +47,11 @@ def build_checkpoint_request(
         label=f"USER CHECKPOINT #{stage.checkpoint}: {stage.title}",
         workflow=case.workflow.sha256,
         attempts={str(n): case.flow.attempt(n) for n in stages},
-        statements=shown(case, stages),
-        artifacts=artifacts,
+        statements=_summarize(case, stages),
+        artifacts={p: case.sha(p) for p, origin in artifacts.items() if origin["stage"] in stages},
         effects=bound.effects,
         inputs={path: case.sha(path) for e in bound.effects for path in e.inputs},
-        target=target,
+        target=name,
         target_words=words,
         by_user=tuple(text for text, _ in bound.by_user),
         remarks=remarks,
@@ -101,31 +60,17 @@ def build_checkpoint_request(
     )
 
 
-def _target(case: Case, bound: Bound) -> tuple[str, str, tuple[str, ...]]:
-    if not bound.effects:
-        return "", "", ()
-    name = case.settings.database.target
-    runner = open_runner(name, case.root, case.settings.model_dump(mode="json"))
-    try:
-        return name, runner.describe(), runner.remarks(bound.effects)
-    finally:
-        runner.close()
-
-
 def build_exception_request(
     case: Case,
     stage: Stage,
     kind: QuestionKind,
     why: str,
-    statements: Sequence[Shown],
+    statements: Sequence[ReceiptSummary],
     changed: Sequence[str] = (),
 ) -> ApprovalRequest:
-    """The sheet of a question that no checkpoint planned."""
-    paths = [
-        p
-        for p, origin in case.family.history.artifacts().items()
-        if origin["stage"] == stage.number
-    ]
+    """A request that no checkpoint planned."""
+    artifacts = case.family.history.artifacts()
+    paths = sorted(p for p, origin in artifacts.items() if origin["stage"] == stage.number)
     return ApprovalRequest(
         number=case.flow.asked + 1,
         stage=stage.number,
@@ -134,72 +79,61 @@ def build_exception_request(
         workflow=case.workflow.sha256,
         attempts={str(stage.number): case.flow.attempt(stage.number)},
         statements=tuple(statements),
-        artifacts={p: case.sha(p) for p in sorted(paths)},
+        artifacts={p: case.sha(p) for p in paths},
         why=why,
         changed=tuple(changed),
     )
 
 
-def list_stopped_statements(case: Case, stage: Stage) -> tuple[Shown, ...]:
+def list_stopped_statements(case: Case, stage: Stage) -> tuple[ReceiptSummary, ...]:
     """As they are today: a stopped stage's statements, and those for which it was sent back."""
     record = case.family.history.latest("failure")
-    sent_back = record is not None and stage.number in record["stages"]
-    stages = {stage.number, record["stage"]} if record and sent_back else {stage.number}
-    case.refresh(sorted(stages))
-    found = {s.text: s for s in shown(case, [stage.number])}
-    if record and sent_back:
-        named = {f["statement"] for f in record["findings"]}
-        found |= {s.text: s for s in shown(case, [record["stage"]]) if s.text in named}
+    sent_back = record if record is not None and stage.number in record["stages"] else None
+    case.refresh(sorted({stage.number, sent_back["stage"]} if sent_back else {stage.number}))
+    found = {s.text: s for s in _summarize(case, [stage.number])}
+    if sent_back:
+        named = {f["statement"] for f in sent_back["findings"]}
+        found |= {s.text: s for s in _summarize(case, [sent_back["stage"]]) if s.text in named}
     return tuple(found.values())
 
 
-def as_shown(case: Case, receipts: Sequence[Receipt]) -> tuple[Shown, ...]:
-    return tuple(Shown.of(r, case.is_accepted(r)) for r in receipts)
-
-
 def open_request(
-    case: Case, stage: Stage, sheet: ApprovalRequest, drop: tuple[str, ...] = ()
+    case: Case, stage: Stage, request: ApprovalRequest, drop: tuple[str, ...] = ()
 ) -> None:
-    """Open the question: the sheet into the history, the section into the parent's file."""
-    case.family.history.append("question", digest=sheet.digest, sheet=sheet.to_dict())
+    """Ask USER: the request goes into the history, its section into the parent's file."""
+    history = case.family.history
+    # "sheet": the history of 0.1.0 calls it so
+    history.append("question", digest=request.digest, sheet=request.to_dict())
+    for member, status in case.family.wishes().items():
+        # a status written while agents ran does not answer what was not asked yet (7.6)
+        text = f"status `{status}` of {member} was written before the question; answer it again"
+        history.append("notice", to="USER", text=text, stage=case.flow.stage)
+        case.tell("notice", text, stage=case.flow.stage)
     additions = Additions(drop=drop, over_wishes=True)
-    _tell_overwritten(case)
-    additions.section(case.plan.parent, request.render_request(sheet, case.plan.parent))
+    additions.section(case.plan.parent, render_request(request, case.plan.parent))
     asked = machine.ask(
         case.flow,
         case.plan,
         stage,
-        QuestionKind(sheet.kind),
-        sheet.digest,
+        QuestionKind(request.kind),
+        request.digest,
         now(),
-        tuple(s.text for s in sheet.failed),
+        tuple(s.text for s in request.failed),
     )
-    case.commit(asked, f"question {sheet.number} at stage {stage.number}", additions)
-    case.tell("question", f"{sheet.label} — question {sheet.number}", stage=stage.number)
-
-
-def _tell_overwritten(case: Case) -> None:
-    """A status written while agents ran is no answer to a question that was not asked yet (7.6)."""
-    for member, status in case.family.wishes().items():
-        text = f"status `{status}` of {member} was written before the question; answer it anew"
-        case.family.history.append("notice", to="USER", text=text, stage=case.flow.stage)
-        case.tell("notice", text, stage=case.flow.stage)
+    case.commit(asked, f"question {request.number} at stage {stage.number}", additions)
+    case.tell("question", request.heading, stage=stage.number)
 
 
 def stored_request(case: Case, digest: str) -> ApprovalRequest | None:
-    """The stored sheet of a digest, if it is stored and whole."""
-    record = case.family.history.latest("question", digest=digest)
-    if record is None:
-        return None
-    sheet = ApprovalRequest.from_dict(record["sheet"])
-    return sheet if sheet.digest == digest else None
+    """The stored request with a digest; None if it is missing or damaged."""
+    request = ApprovalRequest.find(case.family.history, digest)
+    return request if request is not None and request.digest == digest else None
 
 
 def rebuild_request(case: Case, asked: ApprovalRequest) -> ApprovalRequest:
-    """The same question as things are now, for comparing."""
-    stage = case.plan.stage(asked.stage)
+    """The same request as things are now, to compare it with the one that was shown."""
     if asked.kind == QuestionKind.CHECKPOINT.value:
-        fresh = build_checkpoint_request(case, stage)
+        fresh = build_checkpoint_request(case, case.plan.stage(asked.stage))
         current = {s.key: s for s in fresh.statements}
         statements = tuple(current.get(s.key, s) for s in asked.statements)
         return replace(fresh, statements=statements, number=asked.number)
@@ -222,6 +156,7 @@ def list_changes_since_approval(case: Case, approval: Approval) -> list[str]:
     for path, sha in {**asked.inputs, **asked.artifacts}.items():
         if (today := case.sha(path)) != sha:
             changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
-    if asked.effects and asked.target != case.settings.database.target:
-        changed.append(f"the target: {asked.target} is now {case.settings.database.target}")
+    target = case.settings.database.target
+    if asked.effects and asked.target != target:
+        changed.append(f"the target: {asked.target} is now {target}")
     return changed

@@ -1,13 +1,15 @@
-"""Where a family stands, as data for people and scripts: `status` and `inbox`."""
+"""A family's status and open request as data for people and scripts: `status` and `inbox`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.approvals.request import ApprovalRequest
-from orchestrator.domain.record import Flow, Question, from_mapping
+from orchestrator.approvals.request import ApprovalRequest, answer_commands
+from orchestrator.domain.record import Question, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Family
+from orchestrator.gates.checks import Verdict
+from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
@@ -17,98 +19,76 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
     family = Family(board, parent)
     ticket = family.ticket(parent)
     flow = family.flow if family.conducted else None
-    sheet = _sheet(family, flow.question) if flow and flow.question else None
+    question = flow.question if flow else None
+    request = ApprovalRequest.find(family.history, question.digest) if question else None
     return {
         "id": parent,
         "title": ticket.title,
         "state": flow.state.value if flow else "not conducted",
         "stage": flow.stage if flow else None,
-        "label": sheet.label if sheet else (flow.reason if flow else ""),
+        "label": request.label if request else (flow.reason if flow else ""),
         "workflow": flow.workflow if flow else ticket.workflow,
-        "members": [_member(board, t) for t in board.family(parent)],
-        "question": _question(flow, sheet, parent) if flow and flow.question and sheet else None,
+        "members": [
+            {
+                "id": member.id,
+                "title": member.title,
+                "status": member.status,
+                "folder": member.folder,
+                "owner": member.owner,
+                "failure_count": member.failure_count,
+                "path": str(member.path.relative_to(board.root)),
+            }
+            for member in board.family(parent)
+        ],
+        "question": _describe_request(question, request, parent) if question and request else None,
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
         "notices": [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
 
 
-def _member(board: Board, ticket: Ticket) -> dict[str, Any]:
+def _describe_request(question: Question, request: ApprovalRequest, parent: str) -> dict[str, Any]:
+    def brief(statements: tuple[ReceiptSummary, ...]) -> list[dict[str, str]]:
+        return [{"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in statements]
+
     return {
-        "id": ticket.id,
-        "title": ticket.title,
-        "status": ticket.status,
-        "folder": ticket.folder,
-        "owner": ticket.owner,
-        "failure_count": ticket.failure_count,
-        "path": str(ticket.path.relative_to(board.root)),
+        "number": question.number,
+        "stage": question.stage,
+        "kind": question.kind.value,
+        "title": request.label,
+        "why": request.why,
+        "asked": question.asked,
+        "digest": question.digest,
+        "failed": brief(request.failed),
+        "unproven": brief(request.unproven),
+        "proven": brief(request.with_label(Verdict.PROVEN)),
+        "read": sorted(request.artifacts),
+        "effects": [e.title for e in request.effects],
+        "target": request.target_words,
+        "target_name": request.target,
+        "remarks": list(request.remarks),
+        "by_user": list(request.by_user),
+        "how": answer_commands(request, parent),
     }
-
-
-def _sheet(family: Family, question: Question) -> ApprovalRequest | None:
-    record = family.history.latest("question", digest=question.digest)
-    return ApprovalRequest.from_dict(record["sheet"]) if record else None
-
-
-def _question(flow: Flow, sheet: ApprovalRequest, parent: str) -> dict[str, Any]:
-    assert flow.question is not None
-    return {
-        "number": flow.question.number,
-        "stage": flow.question.stage,
-        "kind": flow.question.kind.value,
-        "title": sheet.label,
-        "why": sheet.why,
-        "asked": flow.question.asked,
-        "digest": flow.question.digest,
-        "failed": [
-            {"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in sheet.failed
-        ],
-        "unproven": [
-            {"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in sheet.unproven
-        ],
-        "proven": [
-            {"text": s.text, "detail": s.detail, "receipt": s.receipt}
-            for s in sheet.statements
-            if s.verdict == "proven"
-        ],
-        "read": sorted(sheet.artifacts),
-        "effects": [e.title for e in sheet.effects],
-        "target": sheet.target_words,
-        "target_name": sheet.target,
-        "remarks": list(sheet.remarks),
-        "by_user": list(sheet.by_user),
-        "how": answers(sheet, parent),
-    }
-
-
-def answers(sheet: ApprovalRequest, parent: str) -> list[str]:
-    """The commands that answer a question."""
-    from orchestrator.approvals.request import flags_for
-
-    return [
-        f"orchestrate approve {parent}{flags_for(sheet)}",
-        f'orchestrate send-back {parent} --note "…"',
-        f'orchestrate hold {parent} --reason "…"',
-    ]
 
 
 def describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:
-    """A ticket's open question for the inbox, or None."""
+    """A ticket's open request for the inbox, or None."""
     try:
-        flow = from_mapping(ticket.flow or {}, path=str(ticket.path))
+        question = from_mapping(ticket.flow or {}, path=str(ticket.path)).question
     except OrchestrateError:
         return None
-    if flow.question is None:
+    if question is None:
         return None
     family = Family(board, ticket.id)
-    sheet = _sheet(family, flow.question)
+    request = ApprovalRequest.find(family.history, question.digest)
     return {
         "id": ticket.id,
         "title": ticket.title,
-        "question": flow.question.number,
-        "stage": flow.question.stage,
-        "label": sheet.label if sheet else flow.reason,
-        "asked": flow.question.asked,
+        "question": question.number,
+        "stage": question.stage,
+        "label": request.label if request else family.flow.reason,
+        "asked": question.asked,
         "file": str(ticket.path.relative_to(board.root)),
-        "how": answers(sheet, ticket.id) if sheet else [],
+        "how": answer_commands(request, ticket.id) if request else [],
     }

@@ -1,9 +1,8 @@
-"""`review`: the checkpoint in the terminal, or as a page to look at."""
+"""`review`: the checkpoint in the terminal, or as a page."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,8 @@ from orchestrator.cli.text import mark, one_line, paint, say, say_json
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.review.model import Review, Shown
-    from orchestrator.review.panels import Cell, Grid, Panel, Source
+    from orchestrator.review.model import Review
+    from orchestrator.review.panels import Grid, Panel, Source
 
 _WIDTH = 80
 _TONES = {"good": "green", "bad": "red", "doubt": "yellow", "quiet": "dim", "plain": ""}
@@ -25,40 +24,40 @@ def review(
     context: typer.Context,
     id: TicketId,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write one page to look at.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page instead.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Show whole files and every proven statement's finding.")
+        bool, typer.Option("--full", help="Show whole files and the details of every statement.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what USER is asked, with proofs, access and data; `--html FILE` as a page.
+    """Show the open question with its proofs, access matrix, data and files.
 
-    Reads only: nothing is moved or answered.
+    Read-only: nothing is moved or answered.
     """
-    from orchestrator.review.model import review as gathered
+    from orchestrator.review.model import build_review
 
     here = session(context)
-    found = gathered(here.board, here.settings, id)
+    found = build_review(here.board, here.settings, id)
     if html is not None:
-        _write(found, html)
-        say(f"{html} shows {found.id}")
+        _write_page(found, html)
+        say(f"wrote {html}")
     elif as_json:
         say_json(found.to_dict())
     else:
-        _say(found, full)
+        _say_review(found, full)
 
 
-def _write(review: Review, file: Path) -> None:
-    """Write the page; another kind of file is not overwritten."""
-    from orchestrator.review.html import page
+def _write_page(review: Review, file: Path) -> None:
+    """Write the page; a file of another kind is not overwritten."""
+    from orchestrator.review.html import render_page
     from orchestrator.storage.atomic import create, replace
 
     if file.suffix.lower() not in (".html", ".htm"):
-        raise UsageError("a page is an .html file", path=file, hint="--html review.html")
+        raise UsageError("not an .html file", path=file, hint="--html review.html")
     if not file.parent.is_dir():
-        raise UsageError("there is no such folder", path=file.parent, hint="make it first")
-    data = page(review).encode("utf-8")
+        raise UsageError("no such folder", path=file.parent, hint="create it first")
+    data = render_page(review).encode("utf-8")
     if file.exists():
         replace(file, data)
     else:
@@ -68,68 +67,58 @@ def _write(review: Review, file: Path) -> None:
 # -- the terminal ------------------------------------------------------------------------------
 
 
-def _say(review: Review, full: bool) -> None:
-    _head(review)
+def _say_review(review: Review, full: bool) -> None:
+    _say_head(review)
     for head, statements in review.groups:
         say()
         say(paint(f"{head} ({len(statements)})", "bold"))
-        brief = statements[0].verdict in ("proven", "not applicable") and not full
+        brief = statements[0].label in ("proven", "not applicable") and not full
         for shown in statements:
-            _statement(shown, brief)
+            _say_wrapped(f"{shown.text}  [{shown.receipt}]", sign=mark(shown.label))
+            if not brief and shown.detail:
+                _say_wrapped(shown.detail, indent=4, style="dim")
     for panel in review.panels:
-        _panel(panel, full)
-    if full:
-        for file in review.files:
-            say()
-            say(paint(file.path, "bold"))
-            say(file.text if file.text is not None else "(not shown: gone, large, or no text)")
-    _foot(review)
+        _say_panel(panel, full)
+    for file in review.files if full else ():
+        say()
+        say(paint(file.path, "bold"))
+        say(file.text if file.text is not None else "(not shown: missing, too large, or not text)")
+    if review.how and review.question is not None:
+        say()
+        say(paint("To answer", "bold"))
+        for line in review.how:
+            say(f"  {one_line(line)}")
+        say(f"  digest of all that is shown: {review.question.digest[:16]}")
 
 
-def _head(review: Review) -> None:
+def _say_head(review: Review) -> None:
     say(paint(f"{review.id}  {one_line(review.title)}", "bold"))
-    if review.question is None:
-        _wrapped(f"No question is open; the family is {review.state}.")
-        for reason in review.reasons:
-            _wrapped(reason)
-        return
     question = review.question
-    _wrapped(f"{question.label} — question {question.number}, asked {review.asked}")
+    if question is None:
+        _say_wrapped(f"No question is open; the family is {review.state}.")
+        for reason in review.reasons:
+            _say_wrapped(reason)
+        return
+    _say_wrapped(f"{question.heading}, asked {review.asked}")
     if review.changed:
-        _wrapped(
-            "Changed since it was asked, so no answer to it is taken: "
-            f"{', '.join(review.changed)}. `orchestrate run {review.id}` asks anew.",
+        _say_wrapped(
+            "Changed since it was asked, so no answer to it is accepted: "
+            f"{', '.join(review.changed)}. `orchestrate run {review.id}` asks again.",
             style="red",
         )
-    for line in filter(None, [question.why]):
-        _wrapped(line)
+    if question.why:
+        _say_wrapped(question.why)
     if question.effects:
         say()
-        _wrapped(f"Approving will, on {question.target_words or question.target}:")
+        _say_wrapped(f"Approving will, on {question.target_words or question.target}:")
         for number, effect in enumerate(question.effects, start=1):
-            _wrapped(f"{number}. {effect.title}", indent=2)
-    for line in (*question.remarks, *(f"yours to do: {b}" for b in question.by_user)):
-        _wrapped(f"Note: {line}")
+            _say_wrapped(f"{number}. {effect.title}", indent=2)
+    for line in (*question.remarks, *(f"for you to do: {b}" for b in question.by_user)):
+        _say_wrapped(f"Note: {line}")
 
 
-def _foot(review: Review) -> None:
-    if not review.how or review.question is None:
-        return
-    say()
-    say(paint("To answer", "bold"))
-    for line in review.how:
-        say(f"  {one_line(line)}")
-    say(f"  digest of all that is shown: {review.question.digest[:16]}")
-
-
-def _statement(shown: Shown, brief: bool) -> None:
-    _wrapped(f"{shown.text}  [{shown.receipt}]", sign=mark(shown.verdict))
-    if not brief and shown.detail:
-        _wrapped(shown.detail, indent=4, style="dim")
-
-
-def _wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") -> None:
-    """Words on as many lines as they need; a sign stands before the first."""
+def _say_wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") -> None:
+    """Words on as many lines as they need; a sign goes before the first."""
     space = " " * (indent + 2 * bool(sign))
     lines = textwrap.wrap(
         one_line(text), _WIDTH - len(space), break_on_hyphens=False, break_long_words=True
@@ -139,26 +128,24 @@ def _wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") -> Non
         say(start + paint(line, style))
 
 
-def _panel(panel: Panel, full: bool) -> None:
+def _say_panel(panel: Panel, full: bool) -> None:
     from orchestrator.review.panels import Chart, Grid
 
     say()
     say(paint(one_line(panel.title), "bold"))
     for line in panel.warnings:
-        _wrapped(line, style="red")
+        _say_wrapped(line, style="red")
     for line in panel.words:
-        _wrapped(line, style="dim")
+        _say_wrapped(line, style="dim")
     for block in panel.blocks:
-        if isinstance(block, Grid):
-            _grid(block)
-        elif isinstance(block, Chart):
-            _grid(block.grid)
+        if isinstance(block, Grid | Chart):
+            _say_grid(block.grid if isinstance(block, Chart) else block)
         else:
-            _source(block, full)
+            _say_source(block, full)
 
 
-def _grid(grid: Grid) -> None:
-    """A table; its first column gives way where the terminal is too narrow."""
+def _say_grid(grid: Grid) -> None:
+    """A table; where the terminal is too narrow, its widest columns are cut."""
     rows = [row for row in grid.rows if len(row) > 1]
     columns = [[name, *(row[n].text for row in rows)] for n, name in enumerate(grid.columns)]
     widths = [max(len(one_line(text)) for text in column) for column in columns]
@@ -166,42 +153,30 @@ def _grid(grid: Grid) -> None:
     for n in sorted(range(len(widths)), key=lambda n: -widths[n]):
         cut = max(0, min(over, widths[n] - 12))
         widths[n], over = widths[n] - cut, over - cut
-    right = [name in grid.figures for name in grid.columns]
-    for line in _lines(grid, widths, right):
-        say(f"  {line}")
 
+    def pad(number: int, text: str) -> str:
+        flat = one_line(text, widths[number])
+        right = grid.columns[number] in grid.figures
+        return flat.rjust(widths[number]) if right else flat.ljust(widths[number])
 
-def _lines(grid: Grid, widths: Sequence[int], right: Sequence[bool]) -> Iterator[str]:
-    yield paint(_row(grid.columns, widths, right), "dim").rstrip()
+    say("  " + paint("  ".join(map(pad, range(len(widths)), grid.columns)), "dim").rstrip())
     for row in grid.rows:
         if len(row) == 1:
-            yield paint(one_line(row[0].text), "bold")
+            say("  " + paint(one_line(row[0].text), "bold"))
         else:
-            yield "  ".join(map(_cell, row, widths, right)).rstrip()
+            cells = (paint(pad(n, c.text), _TONES[c.tone.value]) for n, c in enumerate(row))
+            say("  " + "  ".join(cells).rstrip())
 
 
-def _row(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    return "  ".join(map(_padded, texts, widths, right))
-
-
-def _cell(cell: Cell, width: int, right: bool) -> str:
-    return paint(_padded(cell.text, width, right), _TONES[cell.tone.value])
-
-
-def _padded(text: str, width: int, right: bool) -> str:
-    flat = one_line(text, width)
-    return flat.rjust(width) if right else flat.ljust(width)
-
-
-def _source(source: Source, full: bool) -> None:
-    from orchestrator.review.html import diff
+def _say_source(source: Source, full: bool) -> None:
+    from orchestrator.review.html import diff_lines
 
     lines = source.text.splitlines()
     if full:
         for number, line in enumerate(lines, start=1):
             say(f"{number:4} {line}")
-    added = sum(kind == "added" for kind, _ in diff(source))
-    removed = sum(kind == "removed" for kind, _ in diff(source))
-    compared = f"; against {source.against_name}: +{added} −{removed}" if source.against else ""
+    kinds = [kind for kind, _ in diff_lines(source)]
+    counts = f"+{kinds.count('added')} −{kinds.count('removed')}"
+    compared = f"; compared with {source.against_name}: {counts}" if source.against else ""
     more = "" if full else "; --full shows it"
-    _wrapped(f"{source.path}: {len(lines)} lines{compared}{more}", indent=2)
+    _say_wrapped(f"{source.path}: {len(lines)} lines{compared}{more}", indent=2)

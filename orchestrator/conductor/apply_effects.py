@@ -8,7 +8,6 @@ from pathlib import Path
 from orchestrator.approvals.effects import Effect, EffectResult, open_runner
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.approvals.request_builder import (
-    as_shown,
     build_exception_request,
     open_request,
     stored_request,
@@ -172,7 +171,11 @@ def _expectations(case: Case, stage: Stage, sheet: ApprovalRequest) -> ApprovalR
         return None
     why = "After the effects, these expectations are not met."
     return build_exception_request(
-        case, stage, QuestionKind.COUNTS, why, as_shown(case, [*failing, *unproven])
+        case,
+        stage,
+        QuestionKind.COUNTS,
+        why,
+        [r.summarize(case.flow.accepted) for r in (*failing, *unproven)],
     )
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.approvals import answers, request_builder
-from orchestrator.approvals.request import Answer
 from orchestrator.approvals.status import describe_family, describe_open_request
 from orchestrator.conductor import apply_effects, stages
 from orchestrator.conductor.verify import Verified, verify
 from orchestrator.config import Settings, load_settings
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
+from orchestrator.domain.answer import Answer, AnswerVerb
 from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
@@ -26,7 +26,7 @@ from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Case, Listener, Progress
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
-from orchestrator.gates.receipts import Gate, Receipt
+from orchestrator.gates.receipts import Gate, Receipt, newest_records
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 
@@ -226,17 +226,23 @@ class Conductor:
 
         Raises AnswerRefusedError if it leaves something open, or covers what has changed.
         """
-        answer = Answer(
-            "approved", note, tuple(accept), accept_unproven, target, via="command line"
+        return self.answer(
+            id,
+            Answer(
+                AnswerVerb.APPROVED,
+                note,
+                tuple(accept),
+                accept_unproven,
+                target,
+                via="command line",
+            ),
         )
-        return self._answer(id, answer)
 
     def send_back(self, id: str, *, member: str = "", note: str = "") -> RunOutcome:
         """Record that USER wants changes, with the words, from a member or from the last makers."""
         members = (member,) if member else ()
-        return self._answer(
-            id, Answer("changes_requested", note, members=members, via="command line")
-        )
+        verb = AnswerVerb.CHANGES_REQUESTED
+        return self.answer(id, Answer(verb, note, members=members, via="command line"))
 
     def hold(self, id: str, *, reason: str) -> RunOutcome:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
@@ -299,7 +305,11 @@ class Conductor:
         family, read, _, flow = self.opener.look(id, workflow)
         return family, read, flow
 
-    def _answer(self, id: str, answer: Answer) -> RunOutcome:
+    def answer(self, id: str, answer: Answer) -> RunOutcome:
+        """Take an answer to the open request, through any door (`answer.via`).
+
+        Raises AnswerRefusedError if it cannot be taken.
+        """
         with self.opener.case(id) as case:
             answers.apply_answer(case, answer)
             return self._outcome(case)
@@ -333,12 +343,8 @@ class Conductor:
 
     def receipts(self, id: str) -> list[dict[str, Any]]:
         """A family's stored receipts, the newest of each statement, in the order of the stages."""
-        newest: dict[tuple[str, str], dict[str, Any]] = {}
-        for record in self.log(id):
-            if record["type"] == "receipt":
-                told = record["statement"]
-                newest[(told["ticket"] or told["source"], told["text"])] = record
-        return sorted(newest.values(), key=lambda r: int(r["stage"]))
+        history = Family(self.board, self.board.family(id)[0].id).history
+        return sorted(newest_records(history).values(), key=lambda r: int(r["stage"]))
 
     def status(self, id: str) -> dict[str, Any]:
         """Where a family stands and what it waits for, JSON-able."""

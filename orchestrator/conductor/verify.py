@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.family.session import Case
 from orchestrator.gates.checks import Phase, Verdict
-from orchestrator.gates.receipts import Receipt, receipt_of, statement_of
+from orchestrator.gates.receipts import Receipt, newest_receipts
 from orchestrator.git.commits import Committer
 
 
@@ -52,51 +52,40 @@ def verify(case: Case) -> list[Verified]:
     A claim about content is proven anew; what is beside it in its statement (position, an answer,
     an effect) keeps the result of its moment.
     """
-    records = case.stored_receipts([s.number for s in case.plan.stages])
-    again = [r for r in records if _provable(r)]
+    stored = newest_receipts(case.family.history, [s.number for s in case.plan.stages])
+    # position, answers and effects had their moment
+    again = {k: r for k, r in stored.items() if any(c.phase is Phase.CONTENT for c in r.claims)}
     contexts = {s.number: case.context(s) for s in case.plan.stages}
-    pairs = [(statement_of(r), contexts[r["stage"]]) for r in again]
-    earlier = {r.key: r for r in map(receipt_of, again)}
-    proofs = case.gate.prove_each(pairs, (Phase.CONTENT,), earlier)
-    by_record = {id(r): proof for r, proof in zip(again, proofs, strict=True)}
-    found = [_compared(case, r, by_record.get(id(r))) for r in records]
-    order = {r["id"]: r["stage"] for r in records}
-    return [*_damaged(case), *sorted(found, key=lambda v: order[v.receipt])]
+    pairs = [(r.statement, contexts[r.stage]) for r in again.values()]
+    proofs = {p.key: p for p in case.gate.prove_each(pairs, (Phase.CONTENT,), again)}
+    in_order = sorted(stored.values(), key=lambda receipt: receipt.stage)
+    return [*_damaged(case), *(_compare(case, r, proofs.get(r.key)) for r in in_order)]
 
 
-def _provable(record: Mapping[str, Any]) -> bool:
-    """Whether the receipt speaks of content; position, answers and effects had their moment."""
-    return any(c["phase"] == Phase.CONTENT.value for c in record["claims"])
-
-
-def _compared(case: Case, record: Mapping[str, Any], proof: Receipt | None) -> Verified:
-    changed = tuple(p for p, sha in record["subjects"].items() if case.sha(p) != sha)
+def _compare(case: Case, receipt: Receipt, proof: Receipt | None) -> Verified:
+    changed = tuple(p for p, sha in receipt.subjects.items() if case.sha(p) != sha)
     git = Committer(case.root)
-    now, detail = (
-        (record["verdict"], record["detail"])
-        if proof is None
-        else (proof.verdict.value, proof.detail)
-    )
+    today = proof or receipt
     return Verified(
-        record["statement"]["text"],
-        f"{record['statement']['source']}:{record['statement']['line']}",
-        record["id"],
-        record["verdict"],
-        now,
-        detail,
+        receipt.statement.text,
+        f"{receipt.statement.source}:{receipt.statement.line}",
+        receipt.id,
+        receipt.verdict.value,
+        today.verdict.value,
+        today.detail,
         changed,
         since=tuple(git.last_change(case.inside(p)) for p in changed),
-        checks=tuple(_other_editions(record, proof)),
+        checks=tuple(_other_editions(receipt, proof)),
         kept=proof is None,
     )
 
 
-def _other_editions(record: Mapping[str, Any], proof: Receipt | None) -> Iterator[str]:
+def _other_editions(receipt: Receipt, proof: Receipt | None) -> Iterator[str]:
     today = {c.claim: c for c in proof.claims} if proof else {}
-    for claim in record["claims"]:
-        now = today.get(claim["claim"])
-        if now and (now.check, now.version) != (claim["check"], claim["version"]):
-            yield f"{claim['check']} {claim['version']} → {now.check} {now.version}"
+    for claim in receipt.claims:
+        now = today.get(claim.claim)
+        if now and (now.check, now.version) != (claim.check, claim.version):
+            yield f"{claim.check} {claim.version} → {now.check} {now.version}"
 
 
 # -- the record itself -------------------------------------------------------------------------
@@ -136,7 +125,7 @@ def _damage(line: str) -> tuple[str, Mapping[str, Any]]:
     if record.get("type") != "receipt":
         return "", record
     try:
-        receipt = receipt_of(record)
+        receipt = Receipt.from_dict(record)
     except (KeyError, TypeError, ValueError, AttributeError):
         return "the receipt is incomplete", record
     if (receipt.id, receipt.verdict.value) != (record.get("id"), record.get("verdict")):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.approvals import request
 from orchestrator.doctor.board_rules import waiting
+from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, State, from_mapping
 from orchestrator.domain.states import Event, FolderRole, wish
 from orchestrator.errors import OrchestrateError
@@ -118,10 +118,10 @@ def can_be_taken(
     status: str, role: FolderRole | None, flow: Flow, place: Place, is_parent: bool
 ) -> bool:
     """Whether the next run carries out a status that a person wrote (DESIGN 2.2, 7.2)."""
-    verb = request.verb_of(status)
+    verb = verb_of(status)
     if flow.question is not None:
         answer = verb is not None or role is FolderRole.COMPLETE
-        if verb == "changes_requested" or (is_parent and answer):
+        if verb is AnswerVerb.CHANGES_REQUESTED or (is_parent and answer):
             return True
     event = wish(place.at, role) if role is not None else None
     if event is Event.RESUME:

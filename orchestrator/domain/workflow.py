@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +38,24 @@ class Statement:
     verifier: str = ""
     #: the id of the ticket it stands in, "" for the workflow
     ticket: str = ""
+
+    @property
+    def key(self) -> str:
+        """The statement with its place; records and receipts know it by this."""
+        return f"{self.ticket or self.source}:{self.text}"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Statement:
+        """A stored statement. Raises KeyError or ValueError if a field is missing or unknown."""
+        return cls(
+            data["text"],
+            StatementKind(data["kind"]),
+            data["source"],
+            data["line"],
+            group=data.get("group", ""),
+            verifier=data.get("verifier", ""),
+            ticket=data.get("ticket", ""),
+        )
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.approvals.request import accepted_name
 from orchestrator.config import Settings
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
@@ -18,7 +17,7 @@ from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workfl
 from orchestrator.family.family import Additions, Family
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
-from orchestrator.gates.receipts import Gate, Receipt, receipt_of, statement_of
+from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 
@@ -158,35 +157,32 @@ class Case:
     def refresh(self, stages: Sequence[int]) -> None:
         """Prove again what has a receipt of these stages and whose subject or check has changed."""
         outdated: dict[int, list[Statement]] = {}
-        for record in self.stored_receipts(stages):
-            if self._is_outdated(record):
-                outdated.setdefault(record["stage"], []).append(statement_of(record))
+        for receipt in newest_receipts(self.family.history, stages).values():
+            if self._is_outdated(receipt):
+                outdated.setdefault(receipt.stage, []).append(receipt.statement)
         for number, statements in outdated.items():
             stage = self.plan.stage(number)
             self._proven(stage, statements, (Phase.CONTENT,), None, store=True)
 
-    def _is_outdated(self, record: Mapping[str, Any]) -> bool:
-        if any(self.sha(path) != sha for path, sha in record["subjects"].items()):
+    def _is_outdated(self, receipt: Receipt) -> bool:
+        if any(self.sha(path) != sha for path, sha in receipt.subjects.items()):
             return True
         editions = {c.name: c.edition for c in self.binder.checks}
-        return any(editions.get(c["check"], "") != c["version"] for c in record["claims"])
+        return any(editions.get(c.check, "") != c.version for c in receipt.claims)
 
     def _earlier(self) -> dict[str, Receipt]:
         """The newest receipt per statement, those of earlier runs included."""
         if self._receipts is None:
             numbers = [s.number for s in self.plan.stages]
-            self._receipts = {}
-            for record in self.stored_receipts(numbers):
-                receipt = receipt_of(record)
-                self._receipts[receipt.key] = receipt
-                self._attempts[receipt.key] = record["attempt"]
+            self._receipts = newest_receipts(self.family.history, numbers)
+            self._attempts |= {key: r.attempt for key, r in self._receipts.items()}
         return self._receipts
 
     def _as_of(self, attempt: int, receipt: Receipt) -> Receipt:
         """A receipt without where the tickets lay in another attempt: they move anew."""
         if self._attempts[receipt.key] == attempt:
             return receipt
-        lasting = tuple(c for c in receipt.claims if c.phase != Phase.POSITION.value)
+        lasting = tuple(c for c in receipt.claims if c.phase is not Phase.POSITION)
         return replace(receipt, claims=lasting)
 
     def _store(self, stage: Stage, receipt: Receipt) -> None:
@@ -219,20 +215,10 @@ class Case:
 
     def is_accepted(self, receipt: Receipt) -> bool:
         """USER accepted this failed statement by name, and its subject has not changed since."""
-        name = accepted_name(receipt.statement.text, receipt.subject_digest)
-        return receipt.verdict is Verdict.FAILED and name in self.flow.accepted
+        return receipt.is_accepted(self.flow.accepted)
 
     def failing(self, receipts: Iterable[Receipt]) -> list[Receipt]:
         return [r for r in receipts if r.verdict is Verdict.FAILED and not self.is_accepted(r)]
-
-    def stored_receipts(self, stages: Sequence[int]) -> list[dict[str, Any]]:
-        """The newest stored receipt per statement of these stages."""
-        newest: dict[tuple[str, str], dict[str, Any]] = {}
-        for record in self.family.history.of("receipt"):
-            if record["stage"] in stages:
-                s = record["statement"]
-                newest[(s["ticket"] or s["source"], s["text"])] = record
-        return list(newest.values())
 
     def inside(self, path: str) -> Path:
         """A path of the workspace. Raises UnsafePathError if it leaves it."""

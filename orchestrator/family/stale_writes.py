@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from orchestrator.approvals import request
+from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown import frontmatter
@@ -276,7 +276,7 @@ def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:
     theirs = theirs.replace(_flow_lines(theirs), _flow_lines(base), 1)
     old, new = Document.parse(base), Document.parse(theirs)
     status = new.text("status")
-    if status == old.text("status") or request.verb_of(status) in (None, "hold"):
+    if status == old.text("status") or verb_of(status) in (None, AnswerVerb.HOLD):
         return theirs, ""
     for key in _ANSWER:
         if old.raw(key):

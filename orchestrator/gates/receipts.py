@@ -1,14 +1,14 @@
-"""Gates: a stage's statements, proven by the engine, each with a receipt (DESIGN 6)."""
+"""Gates: a stage's statements are proven by the engine, each with a receipt (DESIGN 6)."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.domain.workflow import Statement, StatementKind
+from orchestrator.domain.workflow import Statement
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import (
@@ -21,9 +21,17 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.storage.atomic import sha256_bytes, sha256_file
-from orchestrator.storage.history import canonical
+from orchestrator.storage.history import History, canonical
 
+#: bytes of evidence that a stored receipt keeps per claim
 _EVIDENCE_LIMIT = 20_000
+#: when a claim that is still pending will be judged
+_WHEN = {
+    Phase.CONTENT: "at the gate",
+    Phase.POSITION: "when the tickets have moved",
+    Phase.ANSWER: "by USER's answer",
+    Phase.EFFECT: "on the target, after the effects",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,49 @@ class ClaimProof:
     """One claim with its check's result."""
 
     claim: str
+    #: "" where no check fits
     check: str
     #: the check's edition
     version: str
-    phase: str
+    phase: Phase
     result: Result
+
+    @property
+    def check_label(self) -> str:
+        """`name@version`, "" where no check fits."""
+        return f"{self.check}@{self.version}" if self.check else ""
+
+
+@dataclass(frozen=True)
+class ReceiptSummary:
+    """A receipt as an approval request lists and stores it."""
+
+    text: str
+    verdict: str
+    detail: str
+    #: the receipt's id
+    receipt: str
+    #: check → edition: an approval lapses when a check changes its meaning
+    checks: Mapping[str, str]
+    key: str
+    subject_digest: str
+    #: USER accepted this failed statement by name
+    accepted: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the record keeps when USER accepts this statement (see `Receipt.acceptance`)."""
+        return f"{self.text} @{self.subject_digest}"
+
+    @property
+    def label(self) -> str:
+        """The verdict, or "accepted"."""
+        return "accepted" if self.accepted else self.verdict
+
+    @property
+    def severity(self) -> int:
+        """0 for the worst; what USER accepted comes last."""
+        return SEVERITY.index(Verdict(self.verdict)) + len(SEVERITY) * self.accepted
 
 
 @dataclass(frozen=True)
@@ -44,8 +90,12 @@ class Receipt:
 
     statement: Statement
     claims: tuple[ClaimProof, ...]
-    #: sha256 by path of what the verdict is about
+    #: path → sha256 of what the verdict is about
     subjects: Mapping[str, str] = field(default_factory=dict)
+    #: of a stored receipt: its stage, the stage's attempt, and when it was written
+    stage: int = 0
+    attempt: int = 1
+    at: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -54,7 +104,7 @@ class Receipt:
 
     @property
     def detail(self) -> str:
-        """What a person reads beside the statement: the worst claims' words first."""
+        """What a person reads next to the statement: the details of its worst claims."""
         worst = [c for c in self.claims if c.result.verdict is self.verdict]
         return "; ".join(dict.fromkeys(c.result.detail for c in worst))
 
@@ -69,84 +119,128 @@ class Receipt:
         return sha256_bytes(canonical(body))[:8]
 
     @property
-    def subject_digest(self) -> str:
-        """What an acceptance by name is bound to, besides the statement itself."""
-        return sha256_bytes(canonical(dict(self.subjects)))[:8]
+    def key(self) -> str:
+        """The statement with its place, as records and approval requests name it."""
+        return self.statement.key
 
     @property
-    def key(self) -> str:
-        """The statement with its place, as records and questions name it."""
-        return f"{self.statement.ticket or self.statement.source}:{self.statement.text}"
+    def acceptance(self) -> str:
+        """How the record keeps USER's acceptance: until the statement or its subjects change."""
+        return self.summarize().name
+
+    def is_accepted(self, accepted: Container[str]) -> bool:
+        """Whether it failed and `accepted` (of the record) names it."""
+        return self.verdict is Verdict.FAILED and self.acceptance in accepted
+
+    def summarize(self, accepted: Container[str] = ()) -> ReceiptSummary:
+        """The receipt without evidence; `accepted` holds the names that USER accepted."""
+        summary = ReceiptSummary(
+            self.statement.text,
+            self.verdict.value,
+            self.detail,
+            self.id,
+            {c.check: c.version for c in self.claims if c.check},
+            self.key,
+            sha256_bytes(canonical(dict(self.subjects)))[:8],
+        )
+        is_accepted = self.verdict is Verdict.FAILED and summary.name in accepted
+        return replace(summary, accepted=is_accepted)
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields of a history record of type `receipt`, without those of its stage."""
+        s = self.statement
         return {
             "id": self.id,
             "verdict": self.verdict.value,
             "detail": self.detail,
             "statement": {
-                "text": self.statement.text,
-                "kind": self.statement.kind.value,
-                "source": self.statement.source,
-                "line": self.statement.line,
-                "group": self.statement.group,
-                "ticket": self.statement.ticket,
-                "verifier": self.statement.verifier,
+                "text": s.text,
+                "kind": s.kind.value,
+                "source": s.source,
+                "line": s.line,
+                "group": s.group,
+                "ticket": s.ticket,
+                "verifier": s.verifier,
             },
             "claims": [
                 {
                     "claim": c.claim,
                     "check": c.check,
                     "version": c.version,
-                    "phase": c.phase,
+                    "phase": c.phase.value,
                     "verdict": c.result.verdict.value,
                     "detail": c.result.detail,
-                    "evidence": _bounded(c.result.evidence),
+                    "evidence": _limit_evidence(c.result.evidence),
                 }
                 for c in self.claims
             ],
             "subjects": dict(self.subjects),
         }
 
-
-def receipt_of(data: Mapping[str, Any]) -> Receipt:
-    """A stored receipt as it was."""
-    claims = tuple(
-        ClaimProof(
-            c["claim"],
-            c["check"],
-            c["version"],
-            c["phase"],
-            Result(
-                Verdict(c["verdict"]),
-                c["detail"],
-                tuple(data["subjects"]) if c["phase"] == Phase.CONTENT.value else (),
-                c["evidence"],
-            ),
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
+        """A stored receipt. Raises KeyError, TypeError or ValueError for one that is damaged."""
+        subjects = data["subjects"]
+        claims = tuple(
+            ClaimProof(
+                c["claim"],
+                c["check"],
+                c["version"],
+                phase := Phase(c["phase"]),
+                Result(
+                    Verdict(c["verdict"]),
+                    c["detail"],
+                    tuple(subjects) if phase is Phase.CONTENT else (),
+                    c["evidence"],
+                ),
+            )
+            for c in data["claims"]
         )
-        for c in data["claims"]
-    )
-    return Receipt(statement_of(data), claims, data["subjects"])
+        return cls(
+            Statement.from_dict(data["statement"]),
+            claims,
+            subjects,
+            data.get("stage", 0),
+            data.get("attempt", 1),
+            data.get("at", ""),
+        )
 
 
-def statement_of(data: Mapping[str, Any]) -> Statement:
-    """The statement of a stored receipt."""
-    s = data["statement"]
-    return Statement(
-        s["text"],
-        StatementKind(s["kind"]),
-        s["source"],
-        s["line"],
-        group=s.get("group", ""),
-        verifier=s.get("verifier", ""),
-        ticket=s.get("ticket", ""),
-    )
-
-
-def _bounded(evidence: Mapping[str, Any]) -> Any:
+def _limit_evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:
     text = canonical(dict(evidence))
     if len(text) <= _EVIDENCE_LIMIT:
         return dict(evidence)
     return {"truncated": text[:_EVIDENCE_LIMIT].decode("utf-8", "ignore")}
+
+
+def newest_records(
+    history: History, stages: Container[int] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The newest stored receipt of each statement, by its key; `stages`: of these alone."""
+    return {
+        Statement.from_dict(record["statement"]).key: record
+        for record in history.of("receipt")
+        if stages is None or record["stage"] in stages
+    }
+
+
+def newest_receipts(history: History, stages: Container[int] | None = None) -> dict[str, Receipt]:
+    """As `newest_records`, parsed."""
+    found = newest_records(history, stages)
+    return {key: Receipt.from_dict(record) for key, record in found.items()}
+
+
+def summarize_by_text(
+    receipts: Iterable[Receipt], accepted: Container[str]
+) -> tuple[ReceiptSummary, ...]:
+    """Summaries, worst first for each text: what several places claim is listed once."""
+    worst: dict[str, ReceiptSummary] = {}
+    for receipt in receipts:
+        one = receipt.summarize(accepted)
+        known = worst.get(one.text)
+        if known is None or one.severity < known.severity:
+            worst[one.text] = one
+    return tuple(worst.values())
 
 
 class Gate:
@@ -178,71 +272,58 @@ class Gate:
         earlier: Mapping[str, Receipt] | None = None,
         done: Callable[[Receipt], None] = lambda _: None,
     ) -> list[Receipt]:
-        """The same for statements that have each a context of their own; slow ones begin first."""
+        """The same where each statement has its own context; slow ones start first."""
         wanted, guard = frozenset(phases), threading.Lock()
+        if not statements:
+            return []
 
-        def one(number: int) -> Receipt:
+        def prove_one(number: int) -> Receipt:
             statement, context = statements[number]
-            receipt = self._prove_one(statement, context, wanted, earlier or {})
+            before = (earlier or {}).get(statement.key)
+            receipt = self._prove_statement(statement, context, wanted, before)
             with guard:
                 done(receipt)
             return receipt
 
+        def is_fast(number: int) -> bool:
+            bound = self.binder.bind(statements[number][0].text)
+            return not any(b.check is not None and b.check.slow for b in bound)
+
         for services in {id(c.services): c.services for _, c in statements}.values():
             services.epoch += 1
-        order = sorted(range(len(statements)), key=lambda n: not self._is_slow(statements[n][0]))
-        if not statements:
-            return []
+        order = sorted(range(len(statements)), key=is_fast)
         with ThreadPoolExecutor(self.workers) as pool:
-            proven = dict(zip(order, pool.map(one, order), strict=True))
+            proven = dict(zip(order, pool.map(prove_one, order), strict=True))
         return [proven[number] for number in range(len(statements))]
 
-    def _is_slow(self, statement: Statement) -> bool:
-        return any(b.check is not None and b.check.slow for b in self.binder.bind(statement.text))
-
-    def _prove_one(
+    def _prove_statement(
         self,
         statement: Statement,
         context: Context,
         phases: frozenset[Phase],
-        earlier: Mapping[str, Receipt],
+        before: Receipt | None,
     ) -> Receipt:
         context = replace(context, statement=statement, ticket=statement.ticket or context.ticket)
-        blank = Receipt(statement, ())
-        before = {c.claim: c for c in earlier[blank.key].claims} if blank.key in earlier else {}
-        claims = tuple(
-            self._claim(binding, context, phases, before.get(binding.claim))
-            for binding in self.binder.bind(statement.text)
-        )
-        paths = {p for claim in claims for p in claim.result.subjects}
-        return Receipt(statement, claims, {p: _sha(context, p) for p in sorted(paths)})
-
-    @staticmethod
-    def _claim(
-        binding: Binding, context: Context, phases: frozenset[Phase], before: ClaimProof | None
-    ) -> ClaimProof:
-        if binding.check is None:
-            short, _, stub = binding.problem.partition("\n")
-            return ClaimProof(binding.claim, "", "", "content", unproven(short, stub=stub))
-        check = binding.check
-        if check.phase in phases:
-            result = _run(binding, context)
-        elif before is not None:
-            result = before.result
-        else:
-            result = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")
-        return ClaimProof(binding.claim, check.name, check.edition, check.phase.value, result)
+        kept = {c.claim: c.result for c in before.claims} if before else {}
+        claims = []
+        for binding in self.binder.bind(statement.text):
+            check = binding.check
+            if check is None:
+                short, _, stub = binding.problem.partition("\n")
+                result = unproven(short, stub=stub)
+                claims.append(ClaimProof(binding.claim, "", "", Phase.CONTENT, result))
+                continue
+            if check.phase in phases:
+                result = _run_check(binding, context)
+            else:
+                pending = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")
+                result = kept.get(binding.claim, pending)
+            claims.append(ClaimProof(binding.claim, check.name, check.edition, check.phase, result))
+        paths = sorted({path for claim in claims for path in claim.result.subjects})
+        return Receipt(statement, tuple(claims), {p: _hash_subject(context, p) for p in paths})
 
 
-_WHEN = {
-    Phase.CONTENT: "at the gate",
-    Phase.POSITION: "when the tickets have moved",
-    Phase.ANSWER: "by USER's answer",
-    Phase.EFFECT: "on the target, after the effects",
-}
-
-
-def _run(binding: Binding, context: Context) -> Result:
+def _run_check(binding: Binding, context: Context) -> Result:
     """A check that raises proves nothing: a user's error fails, anything else is unproven."""
     assert binding.check is not None
     broke = f"the check {binding.check.name} broke"
@@ -254,7 +335,7 @@ def _run(binding: Binding, context: Context) -> Result:
     except (Exception, SystemExit) as exc:  # noqa: BLE001
         return unproven(f"{broke}: {type(exc).__name__}: {exc}")
     if not isinstance(result, Result) or not isinstance(result.verdict, Verdict):
-        return unproven(f"{broke}: it gives {result!r:.80} and no Result, such as proven(…)")
+        return unproven(f"{broke}: it returned {result!r:.80}, not a Result such as proven(…)")
     try:
         canonical(dict(result.evidence))
     except (TypeError, ValueError) as exc:
@@ -262,7 +343,7 @@ def _run(binding: Binding, context: Context) -> Result:
     return result
 
 
-def _sha(context: Context, path: str) -> str:
+def _hash_subject(context: Context, path: str) -> str:
     try:
         file = context.path(path)
         return sha256_file(file) if file.is_file() else "absent"

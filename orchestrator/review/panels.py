@@ -1,7 +1,7 @@
-"""Panels of a review: what a subject has to show besides statements and files (DESIGN 7.1).
+"""Panels of a review: what a subject shows besides statements and files (DESIGN 7.1).
 
-A panel is data: grids, sources and charts. The terminal and the page each draw it in their own way,
-and neither knows what it is about. Reviewers are found by the entry points `orchestrate.reviews`::
+A panel is data (grids, sources, charts) that the terminal and the page each draw in their own way.
+Reviewers come from the entry points `orchestrate.reviews`::
 
     @reviewer
     def pictures(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
@@ -19,7 +19,7 @@ from orchestrator.gates.checks import Context
 
 
 class Tone(StrEnum):
-    """What a cell's colour says; its text says the same without colour."""
+    """What a cell's color says; its text says the same without color."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -43,7 +43,7 @@ class Grid:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
-    #: columns that hold figures, drawn to the right
+    #: columns of figures, aligned to the right
     figures: frozenset[str] = frozenset()
 
 
@@ -61,12 +61,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture, drawn only where it is looked at, and the same as a grid."""
+    """A picture, drawn only where it is looked at, and the same data as a grid."""
 
     #: one sentence for those who do not see it
     alt: str
     grid: Grid
-    #: gives the SVG element; its text has to be escaped
+    #: returns the SVG element, its text escaped; may raise MissingExtraError
     draw: Callable[[], str]
 
 
@@ -81,32 +81,32 @@ class Panel:
     #: sentences above the blocks
     words: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
-    #: sentences above all others: what USER must not overlook
+    #: sentences above all others that USER must not overlook
     warnings: tuple[str, ...] = ()
 
 
-#: gives the panels of its subject; `paths` are the files that there are to look at
+#: returns the panels of its subject; `paths` are the files to look at
 Reviewer = Callable[[Context, Sequence[str]], Iterable[Panel]]
 
 _REVIEWERS: list[Reviewer] = []
 
 
 def reviewer(function: Reviewer) -> Reviewer:
-    """Register who shows a subject."""
+    """Register a function that shows a subject."""
     _REVIEWERS.append(function)
     return function
 
 
 def load_reviewers() -> tuple[Reviewer, ...]:
-    """Import the entry points `orchestrate.reviews`; all reviewers in the order they registered."""
+    """All reviewers of the entry points `orchestrate.reviews`, in the order they registered."""
     plugins.load("reviews")
     return tuple(_REVIEWERS)
 
 
-def gather(
+def collect_panels(
     context: Context, paths: Sequence[str], reviewers: Iterable[Reviewer]
 ) -> Iterator[Panel]:
-    """All panels. A reviewer that breaks costs its own panels and says so."""
+    """All panels. A reviewer that breaks loses its own panels, which the review says."""
     for each in reviewers:
         try:
             yield from tuple(each(context, paths))

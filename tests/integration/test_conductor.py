@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.approvals.request import AnswerRefusedError
+from orchestrator.approvals.answers import AnswerRefusedError
 from orchestrator.config import AgentSettings, Settings
 from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
@@ -101,7 +101,7 @@ def test_7_2_an_approval_in_a_child_is_explained_not_taken(work: Workspace) -> N
     work.conductor().run("WO-512")
     work.edit("WO-512a", "status: 04_QA", "status: APPROVED")
     outcome = work.conductor().run("WO-512")
-    assert "belongs into WO-512" in outcome.reasons[0]
+    assert "belongs in WO-512" in outcome.reasons[0]
     assert work.builder.jobs == []
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import Settings
-from orchestrator.review.html import page
-from orchestrator.review.model import Review, review
+from orchestrator.plugins import require_extra
+from orchestrator.review.html import render_page
+from orchestrator.review.model import Review, build_review
 from orchestrator.review.panels import Cell, Chart, Grid, Panel, Source, Tone
 from orchestrator.tickets.board import Board
 from tests.boards import TICKET, WORKFLOW, Workspace
@@ -72,11 +73,11 @@ def found(work: Workspace, *panels: Panel) -> Review:
     def shows(*_: object) -> list[Panel]:
         return list(panels)
 
-    return review(Board(work.root), Settings(), "WO-512", reviewers=[shows])
+    return build_review(Board(work.root), Settings(), "WO-512", reviewers=[shows])
 
 
 def test_a_page_has_all_that_is_asked(work: Workspace) -> None:
-    text = Page(page(found(work))).text
+    text = Page(render_page(found(work))).text
     assert "USER CHECKPOINT #2" in text
     assert "Approving ends the work" in text
     assert "orchestrate approve WO-512 --accept-unproven" in text
@@ -89,10 +90,10 @@ def test_a_page_has_all_that_is_asked(work: Workspace) -> None:
 def test_a_page_loads_nothing_and_runs_nothing(work: Workspace) -> None:
     grid = Grid(("a",), ((Cell("1"),),))
     chart = Chart("words", grid, lambda: "<svg><text>drawn</text></svg>")
-    parsed = Page(page(found(work, Panel("Picture", blocks=(chart, grid)))))
+    parsed = Page(render_page(found(work, Panel("Picture", blocks=(chart, grid)))))
     assert set(parsed.tags).isdisjoint({"script", "link", "img", "iframe", "object", "form"})
     assert [url for url in parsed.loads if not url.startswith("#")] == []
-    whole = page(found(work))
+    whole = render_page(found(work))
     assert "default-src 'none'" in whole
     assert re.findall(r"url\(|@import|https?://(?!www\.w3\.org)", whole) == []
 
@@ -108,7 +109,7 @@ def test_hostile_words_stay_words(work: Workspace) -> None:
             Source("odd.unknown", HOSTILE),
         ),
     )
-    whole = page(found(work, panel))
+    whole = render_page(found(work, panel))
     assert "<script" not in whole
     assert Page(whole).text.count(HOSTILE) >= 6
     assert "<title>WO-512: Two files &lt;script&gt;" in whole
@@ -118,7 +119,7 @@ def test_a_source_is_compared_with_what_was_specified(work: Workspace) -> None:
     source = Source(
         "x.sql", "select 1;\nselect 2;\n", "postgresql", "select 1;\nselect 3;\n", "spec:4"
     )
-    whole = page(found(work, Panel("SQL", blocks=(source,))))
+    whole = render_page(found(work, Panel("SQL", blocks=(source,))))
     assert '<span class="removed">select 3;</span><span class="added">select 2;</span>' in whole
     assert "compared with the specification (spec:4)" in whole
 
@@ -160,16 +161,16 @@ def test_a_file_that_changed_since_is_told(work: Workspace) -> None:
     file.write_bytes(b"another")
     try:
         assert "Changed since it was asked" in orchestrate(work.root, "review", "WO-512")
-        assert 'role="alert"' in page(found(work))
+        assert 'role="alert"' in render_page(found(work))
     finally:
         file.write_bytes(good)
-    assert 'role="alert"' not in page(found(work))
+    assert 'role="alert"' not in render_page(found(work))
 
 
 def test_without_a_question_it_says_where_the_family_stands(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     assert "not conducted" in orchestrate(work.root, "review", "WO-512")
-    whole = page(found(work))
+    whole = render_page(found(work))
     assert "No question is open" in whole
     orchestrate(work.root, "review", "WO-404", code=1)
 
@@ -178,8 +179,18 @@ def test_a_reviewer_that_breaks_costs_its_own_part_only(work: Workspace) -> None
     def breaks(*_: object) -> list[Panel]:
         raise RuntimeError("boom")
 
-    told = review(
+    told = build_review(
         Board(work.root), Settings(), "WO-512", reviewers=[breaks, lambda *_: [Panel("B")]]
     )
     assert [p.title for p in told.panels] == ["Not shown", "B"]
     assert "RuntimeError: boom" in told.panels[0].warnings[0]
+
+
+def test_without_the_charts_extra_the_page_has_the_figures_and_says_why(work: Workspace) -> None:
+    def draw() -> str:
+        return str(require_extra("no_such_library", "charts", "drawing a chart"))
+
+    chart = Chart("words", Grid(("a",), ((Cell("1"),),)), draw)
+    text = Page(render_page(found(work, Panel("Picture", blocks=(chart,))))).text
+    assert "pip install 'orchestrate-tickets[charts]'" in text
+    assert "the same as a table" in text

@@ -20,7 +20,7 @@ from orchestrator.gates.checks import (
     proven,
 )
 from orchestrator.gates.expressions import compile_pattern
-from orchestrator.gates.receipts import Gate, Receipt, receipt_of
+from orchestrator.gates.receipts import Gate, Receipt
 
 
 def there(ctx: Context, path: str) -> Result:
@@ -136,7 +136,7 @@ def test_a_broken_check_proves_nothing_and_takes_nothing_down(tmp_path: Path) ->
     ("text", "reason"),
     [
         ("it leaves", "the check leaves broke: SystemExit: 0"),
-        ("it nods", "the check nods broke: it gives True and no Result"),
+        ("it nods", "the check nods broke: it returned True, not a Result"),
         ("it hoards", "the check hoards broke: its evidence cannot be stored"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_receipt_is_named_by_its_proof_and_reads_back(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("x", encoding="utf-8")
     one, again = prove(tmp_path, "`b.txt` exists"), prove(tmp_path, "`b.txt` exists")
     assert one.id == again.id
-    assert receipt_of(one.to_dict()).id == one.id
+    assert Receipt.from_dict(one.to_dict()).id == one.id
     (tmp_path / "b.txt").write_text("y", encoding="utf-8")
     assert prove(tmp_path, "`b.txt` exists").id != one.id
 

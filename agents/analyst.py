@@ -35,12 +35,11 @@ from orchestrate_agents.seed_data.verified_facts import (
     is_published,
     sources_path,
 )
+from orchestrate_agents.specification.files import csv_columns
 from orchestrate_agents.sql.parse import Table
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
-from orchestrator.domain.workflow import Deliverable, Stage, Workflow
+from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.storage.atomic import inside, replace, sha256_bytes
-
-_NAME = re.compile(r"[`\"]?([A-Za-z_]\w*)[`\"]?")
 
 
 @dataclass(frozen=True)
@@ -102,35 +101,10 @@ def wanted_files(workflow: Workflow, stage: Stage, job: Job) -> tuple[Wanted, ..
         Wanted(d.path, listed or (seed_columns(table) if table else ()), table)
         for d in stage.deliverables
         if d.path.lower().endswith(".csv")
-        for listed in [columns_of(d, stage)]
+        for listed in [csv_columns(d, stage)]
         for table in [table_for(d.path, tables, listed)]
     )
     return (*asked, *_further(workflow, asked, tables, job))
-
-
-_IN_WORDS = re.compile(r"\bcolumns?\b[^`:.]{0,40}[:`]\s*`?((?:\w+\s*,\s*)+\w+)", re.IGNORECASE)
-
-
-def columns_of(deliverable: Deliverable, stage: Stage) -> tuple[str, ...]:
-    """A file's columns: its schema block's, its sentence's, or the stage's only list of names."""
-    own = deliverable.block
-    if own is not None and (names := schema_names(own.text)):
-        return names
-    said = _IN_WORDS.search(deliverable.text)
-    if said is not None and (names := schema_names(said[1])):
-        return names
-    files = [d for d in stage.deliverables if d.path.lower().endswith(".csv")]
-    lists = {names for block in stage.blocks if (names := schema_names(block.text))}
-    return lists.pop() if len(lists) == len(files) == 1 else ()
-
-
-def schema_names(text: str) -> tuple[str, ...]:
-    """The column names of a block that holds nothing but names, else an empty tuple."""
-    parts = [p.strip() for p in re.split(r"[,\n]", text) if p.strip()]
-    found = [_NAME.fullmatch(p) for p in parts]
-    names = tuple(m[1] for m in found if m)
-    usable = len(names) == len(parts) >= 2 and len(set(names)) == len(names)
-    return names if usable else ()
 
 
 def _further(
@@ -141,7 +115,7 @@ def _further(
     if pattern is None or pattern.table is None:
         return
     delivered = [(s, d) for s, d in workflow.deliverables if d.path.lower().endswith(".csv")]
-    found = [table_for(d.path, tables, columns_of(d, s)) for s, d in delivered]
+    found = [table_for(d.path, tables, csv_columns(d, s)) for s, d in delivered]
     served = {t.name for t in found if t is not None}
     for table in tables:
         path = _named_alike(pattern.path, pattern.table.name, table.name)

@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrate_agents.builder_proofs import prove
 from orchestrate_agents.codegen.csv_seeder import csv_seeder, is_csv_seeder, missing_seeders
 from orchestrate_agents.codegen.given import given_code
-from orchestrate_agents.codegen.hook import client_import, client_module, client_path, hook, is_hook
-from orchestrate_agents.codegen.prove import prove
-from orchestrate_agents.codegen.registry import (
-    SpecificationError,
-    is_registry_importer,
-    registry_importer,
-)
-from orchestrate_agents.codegen.site import Site
+from orchestrate_agents.codegen.hook import render_client, render_hook
+from orchestrate_agents.codegen.registry import is_registry_importer, registry_importer
 from orchestrate_agents.codegen.snapshot import SNAPSHOT_PATH, snapshot_for
-from orchestrate_agents.codegen.spec import Spec
+from orchestrate_agents.specification.files import FileSpec, SpecificationError
+from orchestrate_agents.specification.query_module import (
+    client_path,
+    is_query_module,
+    specified_client,
+)
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.domain.agent import Artifact, Job, Notice, Outcome, Report
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Result, Verdict
@@ -61,11 +62,11 @@ class Builder:
         return _report(job, site, tuple(built.values()))
 
 
-def _site(job: Job) -> Site:
+def _site(job: Job) -> StageSpec:
     from orchestrator.workflow_reader.parser import read_workflow_text
 
     workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
-    return Site(job.root, workflow, workflow.stage(job.stage), _ticket_text(job))
+    return StageSpec(job.root, workflow, workflow.stage(job.stage), _ticket_text(job))
 
 
 def _ticket_text(job: Job) -> str:
@@ -82,14 +83,14 @@ def _ticket_text(job: Job) -> str:
 # --- building -----------------------------------------------------------------------------------
 
 
-def _build(spec: Spec, site: Site, job: Job) -> Iterator[Built]:
+def _build(spec: FileSpec, site: StageSpec, job: Job) -> Iterator[Built]:
     """The file of a specification and those that it cannot do without."""
     if spec.suffix in _DATA:
         raise SpecificationError("data comes from the one who provides it, and is not built")
     main = _placed(spec.path, lambda: _content(spec, site), site, job)
     yield main
-    if is_hook(spec) and client_path(spec) and not _client_is_there(spec, site):
-        text, how = client_module(client_import(spec)), "rendered: the client that the hook uses"
+    if is_query_module(spec) and client_path(spec) and not _client_is_there(spec, site):
+        text, how = render_client(specified_client(spec)), "rendered: the client that the hook uses"
         yield _placed(client_path(spec), lambda: (text, how), site, job)
     if is_registry_importer(spec) and main.state == "written":
         snapshot = snapshot_for(spec, site)
@@ -98,17 +99,17 @@ def _build(spec: Spec, site: Site, job: Job) -> Iterator[Built]:
             yield _placed(SNAPSHOT_PATH, lambda: (snapshot, how), site, job)
 
 
-def _content(spec: Spec, site: Site) -> tuple[str, str]:
+def _content(spec: FileSpec, site: StageSpec) -> tuple[str, str]:
     """The file's text and what it was made from. Raises SpecificationError."""
     if is_registry_importer(spec):
         return registry_importer(spec, site), "rendered: registry importer"
     if is_csv_seeder(spec, site):
         return csv_seeder(spec, site), "rendered: CSV seeder"
-    if is_hook(spec):
-        return hook(spec, site), "rendered: interface from the table, functions as specified"
-    clients = {client_path(s): client_import(s) for s in site.specs if is_hook(s)}
+    if is_query_module(spec):
+        return render_hook(spec, site), "rendered: interface from the table, functions as specified"
+    clients = {client_path(s): specified_client(s) for s in site.specs if is_query_module(s)}
     if spec.path in clients:
-        return client_module(clients[spec.path]), "rendered: the client that the hook uses"
+        return render_client(clients[spec.path]), "rendered: the client that the hook uses"
     code = given_code(spec)
     if code:
         return code, "as the specification gives it"
@@ -118,7 +119,7 @@ def _content(spec: Spec, site: Site) -> tuple[str, str]:
     )
 
 
-def _placed(path: str, content: Callable[[], tuple[str, str]], site: Site, job: Job) -> Built:
+def _placed(path: str, content: Callable[[], tuple[str, str]], site: StageSpec, job: Job) -> Built:
     """Write the file, unless somebody else's stands there (DESIGN 5.6)."""
     file = site.path(path)
     there = sha256_file(file) if file.is_file() else ""
@@ -133,7 +134,7 @@ def _placed(path: str, content: Callable[[], tuple[str, str]], site: Site, job: 
     return Built(path, "written", how, sha256_file(file))
 
 
-def _client_is_there(spec: Spec, site: Site) -> bool:
+def _client_is_there(spec: FileSpec, site: StageSpec) -> bool:
     """Whether the import is met by a file of another form than the one that is rendered."""
     stem = client_path(spec).removesuffix(".ts")
     forms = (".tsx", ".js", ".mjs", "/index.ts")
@@ -143,7 +144,7 @@ def _client_is_there(spec: Spec, site: Site) -> bool:
 # --- reporting ----------------------------------------------------------------------------------
 
 
-def _report(job: Job, site: Site, built: tuple[Built, ...]) -> Report:
+def _report(job: Job, site: StageSpec, built: tuple[Built, ...]) -> Report:
     artifacts = tuple(Artifact(path=b.path, sha256=b.sha256, state=b.state) for b in built)
     notices = _notices(site)
     asked = job.findings or job.words
@@ -191,7 +192,7 @@ def _person(reason: str, built: Sequence[Built] = (), notices: tuple[Notice, ...
     return Report(outcome=Outcome.NEEDS_PERSON, reason=reason, artifacts=artifacts, notices=notices)
 
 
-def _notices(site: Site) -> tuple[Notice, ...]:
+def _notices(site: StageSpec) -> tuple[Notice, ...]:
     """One for each file that another agent provides and that is not there yet."""
     return tuple(
         Notice(

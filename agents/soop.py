@@ -23,7 +23,7 @@ from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import create, inside, replace, sha256_bytes
 
 if TYPE_CHECKING:
-    from orchestrate_agents.codegen.spec import Spec
+    from orchestrate_agents.specification.files import FileSpec
 
 _SQL = ("sql", "postgresql", "postgres", "psql", "pgsql", "")
 
@@ -96,11 +96,11 @@ def _wanted(job: Job) -> tuple[_Migration, ...]:
 
 
 def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
-    from orchestrate_agents.codegen.spec import stage_specs
+    from orchestrate_agents.specification.files import stage_file_specs
 
     ticket_path, ticket = _ticket(job)
     workflow_paths = {d.path for d in stage.deliverables}
-    specs = [s for s in stage_specs(stage, ticket) if s.suffix == ".sql"]
+    specs = [s for s in stage_file_specs(stage, ticket) if s.suffix == ".sql"]
     if not specs:
         yield from _in_ticket(ticket_path, ticket)
     for spec in specs:
@@ -108,7 +108,7 @@ def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
         yield _of_spec(job, spec, where, ticket_path, ticket)
 
 
-def _of_spec(job: Job, spec: Spec, where: str, ticket_path: str, ticket: str) -> _Migration:
+def _of_spec(job: Job, spec: FileSpec, where: str, ticket_path: str, ticket: str) -> _Migration:
     for block in spec.code:
         if block.language.lower() in _SQL and block.text.strip():
             home = where if block is spec.block else ticket_path

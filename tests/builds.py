@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from orchestrate_agents.codegen.site import Site
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.domain.agent import Job, MemberInfo
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.binding import Binder
@@ -38,9 +38,9 @@ def workflow() -> Workflow:
     return read_workflow_text(WORKFLOW.read_text(encoding="utf-8"), WORKFLOW)
 
 
-def site(root: Path) -> Site:
+def site(root: Path) -> StageSpec:
     ticket = (FIXTURES / "WO-640b.md").read_text(encoding="utf-8")
-    return Site(root, workflow(), workflow().stage(2), ticket)
+    return StageSpec(root, workflow(), workflow().stage(2), ticket)
 
 
 def judge(root: Path, statement: str, services: Services | None = None) -> list[Result]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrate_agents.codegen.spec import Spec, stage_specs, ticket_specs
+from orchestrate_agents.specification.files import FileSpec, stage_file_specs, ticket_file_specs
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
 
@@ -89,22 +89,22 @@ def ticket_texts(ctx: Context) -> Iterator[str]:
     yield from (ticket_text(ctx, member.path) for member in members)
 
 
-def specs(ctx: Context) -> tuple[Spec, ...]:
+def specs(ctx: Context) -> tuple[FileSpec, ...]:
     """Everything that the statement's stage, its workflow and its tickets say is delivered."""
-    found: dict[str, Spec] = {}
+    found: dict[str, FileSpec] = {}
     tickets = "\n\n".join(ticket_texts(ctx))
     stages = ctx.workflow.stages if ctx.workflow else ()
     for stage in sorted(stages, key=lambda s: s != ctx.stage):
-        for spec in stage_specs(stage):
+        for spec in stage_file_specs(stage):
             found.setdefault(spec.path, spec)
-    for section in ticket_specs(tickets):
+    for section in ticket_file_specs(tickets):
         known = found.get(section.path)
         if known is None:
             found[section.path] = section
         else:
             joined = (*known.blocks, *section.blocks)
             notes = (*known.notes, *section.notes)
-            found[section.path] = Spec(
+            found[section.path] = FileSpec(
                 known.path, known.line, known.block, known.text, notes, joined
             )
     return tuple(found.values())

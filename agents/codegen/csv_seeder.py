@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestrate_agents.codegen.bundle import bundle
-from orchestrate_agents.codegen.registry import SpecificationError
 from orchestrate_agents.codegen.render import render, script_place
-from orchestrate_agents.codegen.site import Site
-from orchestrate_agents.codegen.spec import Spec
 from orchestrate_agents.seed_data.table_schema import is_percent, required_columns, seed_columns
+from orchestrate_agents.specification.files import FileSpec, SpecificationError
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Table
 
@@ -37,19 +36,19 @@ class SeederSpec:
     provider: str
 
 
-def is_csv_seeder(spec: Spec, site: Site) -> bool:
+def is_csv_seeder(spec: FileSpec, site: StageSpec) -> bool:
     """Whether a Python file is specified that puts a CSV file into a table."""
     return spec.suffix == ".py" and bool(_csv(spec, site)) and _table(spec, site) is not None
 
 
-def csv_seeder(spec: Spec, site: Site) -> str:
+def csv_seeder(spec: FileSpec, site: StageSpec) -> str:
     """The script as one self-contained text. Raises SpecificationError."""
     parsed = seeder_spec(spec, site)
     place = script_place(spec.path)
     return bundle([], render("csv_seeder.py.j2", path=spec.path, seed=parsed, place=place))
 
 
-def seeder_spec(spec: Spec, site: Site) -> SeederSpec:
+def seeder_spec(spec: FileSpec, site: StageSpec) -> SeederSpec:
     """The seeder's constants. Raises SpecificationError if the table has no key to upsert by."""
     csv, table = _csv(spec, site), _table(spec, site)
     if not csv or table is None:
@@ -80,7 +79,7 @@ def _plural(words: str) -> str:
     return words + ("es" if re.search(r"(?:ch|sh|x|z)$", words) else "s")
 
 
-def missing_seeders(site: Site) -> tuple[Spec, ...]:
+def missing_seeders(site: StageSpec) -> tuple[FileSpec, ...]:
     """Seeders for tables of the workflow that no script loads, if it asks for other CSV seeders.
 
     A table without a script stays empty although the workflow counts it. Its script and its CSV lie
@@ -101,7 +100,7 @@ def missing_seeders(site: Site) -> tuple[Spec, ...]:
         path = PurePosixPath(pattern.path).with_name(_named_alike(pattern.path, table, name))
         csv = folder / _named_alike(_csv(pattern, site), table, name)
         words = f"Loads `{csv}` into `{name}`, which no other script fills"
-        found.append(Spec(str(path), pattern.line, text=words))
+        found.append(FileSpec(str(path), pattern.line, text=words))
     return tuple(found)
 
 
@@ -113,7 +112,7 @@ def _named_alike(path: str, table: Table | None, other: str) -> str:
     return f"seed_{other}.py" if name.endswith(".py") else f"{other}_seed.csv"
 
 
-def _csv(spec: Spec, site: Site) -> str:
+def _csv(spec: FileSpec, site: StageSpec) -> str:
     """The CSV's path: as the words name it, completed by what others provide."""
     named = _CSV.findall(spec.words)
     known = [need.path for need in site.needs if need.path.endswith(".csv")]
@@ -127,12 +126,12 @@ def _csv(spec: Spec, site: Site) -> str:
     return beside[0] if beside else next(iter(named), "")
 
 
-def _table(spec: Spec, site: Site) -> Table | None:
+def _table(spec: FileSpec, site: StageSpec) -> Table | None:
     csv = PurePosixPath(_csv(spec, site)).stem
     return site.table_in(*spec.notes, spec.text) or site.table_in(spec.stem, csv)
 
 
-def _columns(site: Site, csv: str, table: Table) -> tuple[str, ...]:
+def _columns(site: StageSpec, csv: str, table: Table) -> tuple[str, ...]:
     """The CSV's columns: those of the schema that some stage gives for it, else the table's."""
     block = site.schema_block(csv)
     listed = re.findall(r"[A-Za-z_]\w*", block.text) if block else []
@@ -140,7 +139,7 @@ def _columns(site: Site, csv: str, table: Table) -> tuple[str, ...]:
     return tuple(own) if len(own) > 1 else seed_columns(table)
 
 
-def _demanded(spec: Spec, names: tuple[str, ...]) -> set[str]:
+def _demanded(spec: FileSpec, names: tuple[str, ...]) -> set[str]:
     """Columns that the words demand in every row (“validates that `x` is populated”)."""
     lines = [line for line in spec.words.splitlines() if _MUST_BE_FILLED.search(line)]
     return {name for name in names for line in lines if re.search(rf"`{re.escape(name)}`", line)}

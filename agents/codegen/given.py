@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrate_agents.codegen.spec import Spec
+from orchestrate_agents.specification.files import FileSpec
 
 _LANGUAGES = {
     ".py": ("python", "py", "python3"),
@@ -24,7 +24,7 @@ _LANGUAGES = {
 }
 
 
-def given_code(spec: Spec) -> str:
+def given_code(spec: FileSpec) -> str:
     """The specification's block whose language fits the file, "" if there is none."""
     fitting = _LANGUAGES.get(spec.suffix, (spec.suffix.lstrip("."),))
     for block in spec.code:

@@ -10,13 +10,12 @@ from typing import Any
 
 from orchestrate_agents.codegen.bundle import bundle
 from orchestrate_agents.codegen.render import render, script_place
-from orchestrate_agents.codegen.site import Site
-from orchestrate_agents.codegen.spec import Spec
 from orchestrate_agents.seed_data.table_schema import required_columns, seed_columns, singulars
+from orchestrate_agents.specification.files import FileSpec, SpecificationError
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Table
 from orchestrate_agents.syntax import parsed
-from orchestrator.errors import OrchestrateError
 
 _REGISTRY = re.compile(r"clinicaltrials\.?\s?gov|\bctgov\b", re.IGNORECASE)
 _DEFAULT_STATUSES = ("COMPLETED", "ACTIVE_NOT_RECRUITING")
@@ -41,12 +40,6 @@ _CONDITION_NAME = re.compile(
 )
 
 
-class SpecificationError(OrchestrateError):
-    """The specification does not say enough to build the file."""
-
-    code = "specification"
-
-
 @dataclass(frozen=True)
 class RegistrySpec:
     """Which trials go into which table."""
@@ -60,13 +53,13 @@ class RegistrySpec:
     statuses: tuple[str, ...]
 
 
-def is_registry_importer(spec: Spec) -> bool:
+def is_registry_importer(spec: FileSpec) -> bool:
     """Whether a Python file is specified that reads the trials registry."""
     texts = (spec.words, *(block.text for block in spec.code))
     return spec.suffix == ".py" and any(_REGISTRY.search(text) for text in texts)
 
 
-def registry_importer(spec: Spec, site: Site) -> str:
+def registry_importer(spec: FileSpec, site: StageSpec) -> str:
     """The script as one self-contained text. Raises SpecificationError."""
     parsed = registry_spec(spec, site)
     main = render(
@@ -75,7 +68,7 @@ def registry_importer(spec: Spec, site: Site) -> str:
     return bundle([], main)
 
 
-def registry_spec(spec: Spec, site: Site) -> RegistrySpec:
+def registry_spec(spec: FileSpec, site: StageSpec) -> RegistrySpec:
     """The importer's constants, from the specification's code and words and the table's columns."""
     trees = list(_trees(spec))
     table = _table(spec, site, trees)
@@ -103,7 +96,7 @@ def registry_spec(spec: Spec, site: Site) -> RegistrySpec:
     )
 
 
-def _trees(spec: Spec) -> Iterator[ast.Module]:
+def _trees(spec: FileSpec) -> Iterator[ast.Module]:
     for block in spec.code:
         try:
             yield parsed(block.text)
@@ -142,7 +135,7 @@ def _calls(trees: list[ast.Module], *methods: str) -> Iterator[ast.Call]:
             yield node
 
 
-def _table(spec: Spec, site: Site, trees: list[ast.Module]) -> Table:
+def _table(spec: FileSpec, site: StageSpec, trees: list[ast.Module]) -> Table:
     for call in _calls(trees, "table", "from_"):
         name = _constant(call.args[0]) if call.args else None
         if isinstance(name, str) and name in site.tables:
@@ -224,7 +217,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _modalities(spec: Spec, trees: list[ast.Module]) -> dict[str, tuple[str, ...]]:
+def _modalities(spec: FileSpec, trees: list[ast.Module]) -> dict[str, tuple[str, ...]]:
     """The code's dictionary of keyword lists, and the words of “keywords: a, b, c” beside it."""
     found: dict[str, tuple[str, ...]] = {}
     for name, value in _assignments(trees):
@@ -275,7 +268,7 @@ def _statuses(trees: list[ast.Module]) -> tuple[str, ...]:
     return _DEFAULT_STATUSES
 
 
-def _batch(spec: Spec, trees: list[ast.Module]) -> int:
+def _batch(spec: FileSpec, trees: list[ast.Module]) -> int:
     said = re.search(r"batch(?:es)?(?: size)?\W+(?:of\s+)?(?:at most\s+)?(\d+)", spec.words, re.I)
     if said and 0 < int(said[1]) <= 1000:
         return int(said[1])

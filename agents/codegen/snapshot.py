@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from orchestrate_agents.codegen.registry import registry_spec
-from orchestrate_agents.codegen.site import Site
-from orchestrate_agents.codegen.spec import Spec
+from orchestrate_agents.specification.files import FileSpec
+from orchestrate_agents.specification.stage import StageSpec
 
 #: where the importer looks for it, below the project
 SNAPSHOT_PATH = "backend/data/ctgov_snapshot.jsonl"
 
 
-def snapshot_for(spec: Spec, site: Site) -> str:
+def snapshot_for(spec: FileSpec, site: StageSpec) -> str:
     """The snapshot's text, "" if no record of it would be loaded."""
     from importlib.resources import as_file, files
 

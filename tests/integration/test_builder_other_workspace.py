@@ -13,7 +13,7 @@ import pytest
 
 from orchestrate_agents.builder import Builder
 from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
-from orchestrate_agents.codegen.schema import workflow_tables
+from orchestrate_agents.specification.stage import workflow_tables
 from orchestrate_agents.sql.scratch import Database, Scratch
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 from orchestrate_backend.trials.registry_simulator import RegistrySimulator

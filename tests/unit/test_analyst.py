@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.analyst import Analyst, schema_names
+from orchestrate_agents.analyst import Analyst
 from orchestrate_agents.seed_data.citations import claimed_rows
 from orchestrate_agents.seed_data.csv_file import parse_sheet, read_sheet
 from orchestrate_agents.seed_data.table_schema import (
@@ -16,6 +16,7 @@ from orchestrate_agents.seed_data.table_schema import (
     seed_columns,
 )
 from orchestrate_agents.seed_data.verified_facts import evidence_problem, read_sources
+from orchestrate_agents.specification.files import column_list
 from orchestrate_agents.sql.parse import tables_of
 from orchestrator.domain.agent import Finding, Job, Outcome
 from orchestrator.errors import UnsafePathError
@@ -225,12 +226,12 @@ def test_without_a_table_every_column_but_remarks_is_required() -> None:
 
 @pytest.mark.parametrize("text", ["a, b, c", "a\nb\n`c`", "a,\nb,\nc\n"])
 def test_a_block_of_names_is_a_schema(text: str) -> None:
-    assert schema_names(text) == ("a", "b", "c")
+    assert column_list(text) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("text", ["", "a", "a, b c", "a, a", "SELECT a, b FROM t"])
 def test_other_blocks_are_none(text: str) -> None:
-    assert schema_names(text) == ()
+    assert column_list(text) == ()
 
 
 def test_only_tables_with_papers_are_claims() -> None:

@@ -8,22 +8,23 @@ import pytest
 
 from orchestrate_agents.builder import Builder
 from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
-from orchestrate_agents.codegen.hook import client_import, client_module, client_path, hook
-from orchestrate_agents.codegen.interface import interface_name
-from orchestrate_agents.codegen.registry import (
-    SpecificationError,
-    is_registry_importer,
-    registry_spec,
-)
-from orchestrate_agents.codegen.signatures import exported, interfaces, signatures
-from orchestrate_agents.codegen.spec import Spec, ticket_specs
+from orchestrate_agents.codegen.hook import render_client, render_hook
+from orchestrate_agents.codegen.registry import is_registry_importer, registry_spec
 from orchestrate_agents.render import literal
+from orchestrate_agents.specification.files import FileSpec, SpecificationError, ticket_file_specs
+from orchestrate_agents.specification.query_module import client_path, specified_client
+from orchestrate_agents.specification.typescript import (
+    exported,
+    interface_name,
+    interfaces,
+    signatures,
+)
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
 from tests.builds import WORKFLOW, lay_out, site
 
 
-def spec_of(path: str, root: Path = Path()) -> Spec:
+def spec_of(path: str, root: Path = Path()) -> FileSpec:
     return next(spec for spec in site(root).specs if spec.path == path)
 
 
@@ -60,7 +61,7 @@ def test_a_need_in_the_ticket_alone_counts() -> None:
 
 
 def test_code_in_a_ticket_is_not_a_heading() -> None:
-    found = ticket_specs(
+    found = ticket_file_specs(
         "### Deliverable 1: `a.py`\n```text\n### Deliverable 2: `b.py`\n```\n- x\n"
     )
     assert [spec.path for spec in found] == ["a.py"]
@@ -99,7 +100,7 @@ def test_the_importers_constants_come_from_words_alone() -> None:
         "Filters by keywords: atorvastatin, digoxin",
         "Batch size: 10 records",
     )
-    parsed = registry_spec(Spec("etl/x.py", 1, notes=words), site(Path()))
+    parsed = registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
     assert parsed.modalities == {"atorvastatin": ("atorvastatin",), "digoxin": ("digoxin",)}
     assert (parsed.batch, parsed.key) == (10, ("registry_id",))
 
@@ -107,13 +108,13 @@ def test_the_importers_constants_come_from_words_alone() -> None:
 def test_an_importer_without_interventions_asks() -> None:
     words = ("Fetches ClinicalTrials.gov into `heart_trials`",)
     with pytest.raises(SpecificationError, match="which interventions"):
-        registry_spec(Spec("etl/x.py", 1, notes=words), site(Path()))
+        registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
 
 
 def test_an_importer_without_table_asks() -> None:
     words = ("Fetches ClinicalTrials.gov, keywords: digoxin",)
     with pytest.raises(SpecificationError, match="which table"):
-        registry_spec(Spec("etl/x.py", 1, notes=words), site(Path()))
+        registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
 
 
 # --- CSV seeder ---------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ def test_a_table_that_no_script_fills_gets_a_seeder_beside_the_others() -> None:
 
 
 def test_the_hooks_interface_has_every_column_with_its_nullability() -> None:
-    text = hook(spec_of("web/api/hours.ts"), site(Path()))
+    text = render_hook(spec_of("web/api/hours.ts"), site(Path()))
     (row,) = interfaces(text)
     assert row.name == "ClinicHour"
     assert row.fields == {
@@ -180,8 +181,8 @@ export async function listHours(clinic: string): Promise<ClinicHour[]> {
   return data ?? [];
 }
 """
-    spec = Spec("web/api/hours.ts", 1, Block("ts", given, 1))
-    text = hook(spec, site(Path()))
+    spec = FileSpec("web/api/hours.ts", 1, Block("ts", given, 1))
+    text = render_hook(spec, site(Path()))
     assert "const { data } = await db.from('clinic_hours')" in text
     assert "export interface ClinicHour {\n  id: string;" in text
     assert text.count("interface ClinicHour") == 1
@@ -210,10 +211,10 @@ export async function first(): Promise<number> {{
   return count ?? 0;
 }}
 """
-    spec = Spec("web/api/hours.ts", 1, Block("ts", given, 1), blocks=(_SECOND,))
-    text = hook(spec, site(Path()))
+    spec = FileSpec("web/api/hours.ts", 1, Block("ts", given, 1), blocks=(_SECOND,))
+    text = render_hook(spec, site(Path()))
     assert client_path(spec) == path
-    assert not path or expected in client_module(client_import(spec))
+    assert not path or expected in render_client(specified_client(spec))
     assert text.count("import ") == 1
     assert "const query = db" in text
 
@@ -231,9 +232,9 @@ _SECOND = Block("ts", "countHeartTrials(): Promise<number>", 9)
     ],
 )
 def test_a_function_that_cannot_be_told_asks(signature: str, why: str) -> None:
-    spec = Spec("web/api/hours.ts", 1, Block("ts", signature, 1))
+    spec = FileSpec("web/api/hours.ts", 1, Block("ts", signature, 1))
     with pytest.raises(SpecificationError, match=why):
-        hook(spec, site(Path()))
+        render_hook(spec, site(Path()))
 
 
 def test_signatures_are_read_through_comments_defaults_and_arrows() -> None:

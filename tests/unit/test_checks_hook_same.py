@@ -8,8 +8,9 @@ import pytest
 
 from orchestrate_agents.checks.typescript import equivalence
 from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
-from orchestrate_agents.codegen.hook import Client, client_module, fixed_orders, hook
-from orchestrate_agents.codegen.site import Site
+from orchestrate_agents.codegen.hook import render_client, render_hook
+from orchestrate_agents.specification.query_module import Client, read_query_module
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.gates.checks import Result, Services
 from orchestrator.workflow_reader.parser import read_workflow_text
 from tests.claims import judge, lay
@@ -100,7 +101,7 @@ export async function countTrials(drug?: string): Promise<number> {
 
 
 def judged(root: Path, text: str, workflow: str = WORKFLOW) -> Result:
-    lay(root, {HOOK: text, "web/supabaseClient.ts": client_module(Client())})
+    lay(root, {HOOK: text, "web/supabaseClient.ts": render_client(Client())})
     with Services() as services:
         return judge(root, CLAIM, workflow=workflow, services=services)
 
@@ -108,9 +109,11 @@ def judged(root: Path, text: str, workflow: str = WORKFLOW) -> Result:
 def rendered(root: Path, workflow: str = WORKFLOW) -> tuple[str, frozenset[str]]:
     """What BUILDER writes, and the functions whose order is specified."""
     read = read_workflow_text(workflow, root / "w.md")
-    site = Site(root, read, read.stage(2), "")
+    site = StageSpec(root, read, read.stage(2), "")
     spec = next(s for s in site.specs if s.path == HOOK)
-    return hook(spec, site), fixed_orders(spec, site)
+    module = read_query_module(spec, site)
+    free = {q.signature.name for q in module.queries if not q.order_is_specified}
+    return render_hook(spec, site), frozenset(module.functions.keys() - free)
 
 
 def test_a_module_by_another_hand_that_gives_the_same_holds(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.checks.typescript.toolchain import toolchain
-from orchestrate_agents.codegen.hook import Client, client_module, hook
+from orchestrate_agents.codegen.hook import render_client, render_hook
+from orchestrate_agents.specification.query_module import Client
 from tests.builds import FIXTURES, TICKET, judge, site
 
 MISSING = toolchain(Path(__file__).parents[2]).missing
@@ -24,8 +25,8 @@ HANDLES = "TypeScript `listHours()` function handles null/error states"
 def workspace(tmp_path: Path) -> Path:
     """The hook as BUILDER renders it, its client, and the ticket."""
     spec = next(s for s in site(tmp_path).specs if s.path == HOOK)
-    put(tmp_path, HOOK, hook(spec, site(tmp_path)))
-    put(tmp_path, "web/db/supabase.ts", client_module(Client()))
+    put(tmp_path, HOOK, render_hook(spec, site(tmp_path)))
+    put(tmp_path, "web/db/supabase.ts", render_client(Client()))
     put(tmp_path, TICKET, (FIXTURES / "WO-640b.md").read_text(encoding="utf-8"))
     return tmp_path
 

@@ -15,6 +15,7 @@ from orchestrate_agents.seed_data.table_schema import (
     required_blanks,
     seed_columns,
 )
+from orchestrate_agents.specification.files import csv_columns
 from orchestrator.gates.checks import (
     TYPES,
     Context,
@@ -211,10 +212,8 @@ def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Resul
 
 
 def _specified_columns(ctx: Context, data: Data) -> tuple[str, ...]:
-    from orchestrate_agents.analyst import columns_of
-
     delivered = ctx.workflow.deliverables if ctx.workflow else ()
-    listed = next((columns_of(d, stage) for stage, d in delivered if d.path == data.path), ())
+    listed = next((csv_columns(d, stage) for stage, d in delivered if d.path == data.path), ())
     return listed or (seed_columns(data.table) if data.table else ())
 
 

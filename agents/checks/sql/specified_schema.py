@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrate_agents.checks.code_subjects import ticket_texts
 from orchestrate_agents.checks.sql.subjects import migration_paths
-from orchestrate_agents.codegen.schema import sql_texts
+from orchestrate_agents.specification.stage import sql_texts
 from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.migration_series import earlier, read_sql, series
 from orchestrate_agents.sql.parse import SqlError, parse_migration

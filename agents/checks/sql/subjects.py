@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from orchestrate_agents.codegen.spec import ticket_specs
+from orchestrate_agents.specification.files import ticket_file_specs
 from orchestrate_agents.sql.foundation import foundation
 from orchestrate_agents.sql.migration_series import number_of, read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
@@ -153,7 +153,7 @@ def specification_of(ctx: Context, path: str) -> str | None:
         if deliverable.path == path and block is not None and _is_ddl(block.language, block.text):
             return block.text
     for ticket in _tickets(ctx):
-        for spec in ticket_specs(ticket):
+        for spec in ticket_file_specs(ticket):
             for block in spec.code if spec.path == path else ():
                 if _is_ddl(block.language, block.text):
                     return block.text

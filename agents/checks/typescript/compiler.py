@@ -26,12 +26,13 @@ from orchestrate_agents.checks.typescript.toolchain import (
     library_types,
     toolchain,
 )
-from orchestrate_agents.codegen.interface import interface_table, table_type
-from orchestrate_agents.codegen.schema import workflow_tables
-from orchestrate_agents.codegen.signatures import (
+from orchestrate_agents.specification.stage import workflow_tables
+from orchestrate_agents.specification.typescript import (
     Interface,
     Signature,
+    column_type,
     exported,
+    interface_table,
     interfaces,
     signatures,
 )
@@ -290,7 +291,7 @@ def _column_equations(interface: str, table: Any) -> list[str]:
     keys = " | ".join(json.dumps(c.name) for c in table.columns)
     lines = [f"export const columns_of_{interface}: Same<keyof {interface}, {keys}> = true;"]
     for column in table.columns:
-        kind = table_type(column)
+        kind = column_type(column)
         if kind:
             field = f"{interface}[{json.dumps(column.name)}]"
             name = re.sub(r"\W", "_", column.name)

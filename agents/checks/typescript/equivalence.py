@@ -32,12 +32,13 @@ from orchestrate_agents.checks.typescript.toolchain import (
     toolchain,
     world,
 )
-from orchestrate_agents.codegen.hook import fixed_orders, hook, is_hook
-from orchestrate_agents.codegen.signatures import Signature, signatures
-from orchestrate_agents.codegen.site import Site
-from orchestrate_agents.codegen.spec import Spec
+from orchestrate_agents.codegen.hook import render_hook
 from orchestrate_agents.sandbox.client import SandboxError, create_schema
 from orchestrate_agents.sandbox.runs import RunError, tree_copy
+from orchestrate_agents.specification.files import FileSpec
+from orchestrate_agents.specification.query_module import is_query_module, read_query_module
+from orchestrate_agents.specification.stage import StageSpec
+from orchestrate_agents.specification.typescript import Signature, signatures
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, proven, unproven
 from orchestrator.storage.atomic import sha256_bytes
@@ -97,18 +98,20 @@ def same_answers(ctx: Context, path: str) -> Result | None:
 def _reference(ctx: Context, path: str) -> Reference | None:
     """What BUILDER would write there; None where the specification does not say enough."""
     spec = next((s for s in specs(ctx) if s.path == path), None)
-    if spec is None or ctx.workflow is None or not is_hook(spec):
+    if spec is None or ctx.workflow is None or not is_query_module(spec):
         return None
     stage = ctx.stage or next(iter(ctx.workflow.stages), None)
     if stage is None:
         return None
-    site = Site(ctx.root, ctx.workflow, stage, "\n".join(ticket_texts(ctx)))
+    site = StageSpec(ctx.root, ctx.workflow, stage, "\n".join(ticket_texts(ctx)))
     return _rendered(spec, site)
 
 
-def _rendered(spec: Spec, site: Site) -> Reference | None:
+def _rendered(spec: FileSpec, site: StageSpec) -> Reference | None:
     try:
-        return Reference(hook(spec, site), fixed_orders(spec, site))
+        module = read_query_module(spec, site)
+        free = {q.signature.name for q in module.queries if not q.order_is_specified}
+        return Reference(render_hook(spec, site), frozenset(module.functions.keys() - free))
     except OrchestrateError:
         return None
 

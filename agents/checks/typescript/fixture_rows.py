@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrate_agents.codegen.signatures import Signature
+from orchestrate_agents.specification.typescript import Signature
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.probe_rows import PLANTED, Row, make_row

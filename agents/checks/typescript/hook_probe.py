@@ -16,9 +16,9 @@ from orchestrate_agents.checks.typescript.toolchain import (
     project,
     world,
 )
-from orchestrate_agents.codegen.hook import client_in
-from orchestrate_agents.codegen.signatures import Signature
 from orchestrate_agents.sandbox.runs import run
+from orchestrate_agents.specification.query_module import client_of
+from orchestrate_agents.specification.typescript import Signature
 from orchestrator.gates.checks import Services
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
@@ -67,7 +67,7 @@ def _called(
     compiled = _emit(tools, place, module)
     if isinstance(compiled, str):
         return compiled
-    used = client_in(module.read_text(encoding="utf-8-sig", errors="replace"))
+    used = client_of(module.read_text(encoding="utf-8-sig", errors="replace"))
     job = {
         "module": str(compiled),
         "import": used.module if used else "",

@@ -19,7 +19,7 @@ from orchestrate_agents.checks.typescript.toolchain import (
     Toolchain,
     toolchain,
 )
-from orchestrate_agents.codegen.signatures import Signature, interfaces
+from orchestrate_agents.specification.typescript import Signature, interfaces
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
 _EMPTY = ("[]", "null", "0", "undefined")

@@ -10,8 +10,13 @@ from orchestrate_agents.checks.code_subjects import delivered, ticket_texts
 from orchestrate_agents.checks.typescript.compiler import SUFFIXES, source_text
 from orchestrate_agents.checks.typescript.hook_probe import probe
 from orchestrate_agents.checks.typescript.toolchain import toolchain
-from orchestrate_agents.codegen.schema import workflow_tables
-from orchestrate_agents.codegen.signatures import Signature, blank_comments, exported, signatures
+from orchestrate_agents.specification.stage import workflow_tables
+from orchestrate_agents.specification.typescript import (
+    Signature,
+    blank_comments,
+    exported,
+    signatures,
+)
 from orchestrator.gates.checks import Context, Result, Verdict, check, failed, proven, unproven
 
 _SCENARIOS: dict[str, dict[str, Any]] = {

@@ -14,19 +14,19 @@ from orchestrate_agents.checks.python.behaviour import (
 from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.states import hook_functions, states_handled
 from orchestrate_agents.checks.typescript.toolchain import toolchain
-from orchestrate_agents.codegen.site import Site
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
+from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
 
 
-def context(site: Site) -> Context:
+def context(site: StageSpec) -> Context:
     """The site as a check sees it."""
     return Context(root=site.root, workflow=site.workflow, stage=site.stage)
 
 
 def prove(
-    site: Site, paths: tuple[str, ...], kept: Collection[str] = ()
+    site: StageSpec, paths: tuple[str, ...], kept: Collection[str] = ()
 ) -> dict[str, list[Result]]:
     """For each file what was run and seen, failed findings included.
 
@@ -38,7 +38,7 @@ def prove(
         return {path: list(_proofs(site, ctx, path, path in kept)) for path in paths}
 
 
-def _proofs(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
+def _proofs(site: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
     try:
         if path.endswith(".py"):
             yield from _python(site, ctx, path, kept)
@@ -50,7 +50,7 @@ def _proofs(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]
         yield unproven(str(exc), path)
 
 
-def _python(site: Site, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
+def _python(site: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
     problem = syntax_problem(site.path(path))
     if problem:
         yield failed(f"{path}{problem}", path)
@@ -89,7 +89,7 @@ def _typescript(ctx: Context, path: str) -> Iterator[Result]:
         yield states_handled(ctx, path, [f.name for f in functions])
 
 
-def _json(site: Site, path: str) -> Result:
+def _json(site: StageSpec, path: str) -> Result:
     try:
         json.loads(site.path(path).read_text(encoding="utf-8-sig"))
     except ValueError as exc:

@@ -1,27 +1,29 @@
-"""Where BUILDER builds: workspace, workflow, stage, ticket and the tables that they speak of."""
+"""One stage's specification: its files, its needs, and the tables that its programs work with."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchestrate_agents.codegen.schema import workflow_tables
-from orchestrate_agents.codegen.spec import Spec, stage_specs
-from orchestrate_agents.sql.parse import Table
+from orchestrate_agents.specification.files import FileSpec, stage_file_specs
+from orchestrate_agents.sql.parse import SqlError, Table, tables_of
 from orchestrator.domain.workflow import Block, Need, Stage, Workflow
+from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 
 _WILL_PROVIDE = re.compile(
     r"(?P<who>\b[A-Z][A-Z_]{2,})\s+(?:will|must|shall)\s+(?:provide|create|deliver|supply|make)"
 )
 _PATH = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)+\.[A-Za-z]\w*)`")
+_SQL_FENCE = re.compile(r"^```sql\s*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Site:
-    """One stage's work in one workspace."""
+class StageSpec:
+    """What one stage has to build in one workspace."""
 
     root: Path
     workflow: Workflow
@@ -35,7 +37,7 @@ class Site:
 
     @cached_property
     def needs(self) -> tuple[Need, ...]:
-        """What other agents provide, by the stage's words, else by the ticket's."""
+        """What other agents provide, according to the stage, then the ticket."""
         needs = {need.path: need for need in self.stage.needs}
         for number, line in enumerate(self.ticket.splitlines(), 1):
             who, path = _WILL_PROVIDE.search(line), _PATH.search(line)
@@ -44,27 +46,24 @@ class Site:
         return tuple(needs.values())
 
     @cached_property
-    def specs(self) -> tuple[Spec, ...]:
-        """What the stage has to build: not what others provide, nor what its words forbid."""
-        foreign = {need.path for need in self.needs} | set(self._others())
-        return tuple(
-            spec for spec in stage_specs(self.stage, self.ticket) if spec.path not in foreign
-        )
-
-    def _others(self) -> list[str]:
+    def specs(self) -> tuple[FileSpec, ...]:
+        """The files to build, without those that other agents or stages provide."""
         own = {d.path for d in self.stage.deliverables}
-        return [
+        foreign = {need.path for need in self.needs}
+        foreign |= {
             d.path
             for stage, d in self.workflow.deliverables
             if stage.number != self.stage.number and d.path not in own
-        ]
+        }
+        specs = stage_file_specs(self.stage, self.ticket)
+        return tuple(spec for spec in specs if spec.path not in foreign)
 
     def path(self, relative: str) -> Path:
         """The file in the workspace. Raises UnsafePathError."""
         return inside(self.root, relative)
 
     def provider(self, path: str) -> str:
-        """The agent that provides a file, "" if nobody is named."""
+        """The agent that provides a file, "" if none is named."""
         named = [need.provider for need in self.needs if need.path == path]
         makers = [s.agent for s, d in self.workflow.deliverables if d.path == path]
         return next(iter([*named, *makers]), "")
@@ -74,7 +73,7 @@ class Site:
         return next((d.block for _, d in self.workflow.deliverables if d.path == path), None)
 
     def table_in(self, *texts: str) -> Table | None:
-        """The table that a text names first: in backticks or quotes, else as a word."""
+        """The first table that a text names: in backticks or quotes, else as a word."""
         for text in texts:
             for mark in ("`{}`", "'{}'", '"{}"', " {} ", "{}"):
                 places = [
@@ -85,3 +84,33 @@ class Site:
                 if places:
                     return self.tables[min(places)[2]]
         return None
+
+
+def workflow_tables(workflow: Workflow, root: Path, *, also: str = "") -> dict[str, Table]:
+    """The tables that `sql_texts` create, by name. Names that need quoting are left out."""
+    found: dict[str, Table] = {}
+    for text in sql_texts(workflow, root, also=also):
+        try:
+            tables = tables_of(text)
+        except SqlError:
+            continue
+        for table in tables:
+            if all(n.isidentifier() for n in (table.name, *(c.name for c in table.columns))):
+                found.setdefault(table.name, table)
+    return found
+
+
+def sql_texts(workflow: Workflow, root: Path, *, also: str = "") -> Iterator[str]:
+    """The SQL of delivered files that exist, of the workflow's blocks, and of `also`'s."""
+    scripts = [d for _, d in workflow.deliverables if d.path.endswith(".sql")]
+    for deliverable in scripts:
+        try:
+            yield inside(root, deliverable.path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError, OrchestrateError):
+            continue
+    for stage in workflow.stages:
+        for block in stage.blocks:
+            if block.language.lower() in ("sql", "postgresql", "psql", "pgsql"):
+                yield block.text
+    yield from (d.block.text for d in scripts if d.block is not None)
+    yield from _SQL_FENCE.findall(also)

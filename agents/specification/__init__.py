@@ -1,0 +1,1 @@
+"""What workflows and tickets specify: files, tables, functions. Read by makers and judges."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,6 +19,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.git.repository import TrackedFolder
 
 _PATH = r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?"
 _JOIN = r"\s*(?:,\s*and\s+|,|\+|&|\s+and\s+)\s*"
@@ -138,26 +137,10 @@ def _below(path: str, allowed: Iterable[str]) -> bool:
 
 def _changed(ctx: Context) -> set[str] | None:
     """Uncommitted changes by git, with what agents wrote; None without git."""
-    command = (
-        "git",
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--untracked-files=all",
-        "--no-renames",
-        ".",
-    )
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            command, cwd=ctx.root, env=environment, capture_output=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    changed = TrackedFolder(ctx.root, ".").changed()
+    if changed is None:
         return None
-    if done.returncode:
-        return None
-    entries = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    seen = {entry[3:] for entry in entries if len(entry) > 3} | set(_written(ctx))
+    seen = changed | set(_written(ctx))
     return {p for p in seen if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
 
 

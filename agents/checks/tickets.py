@@ -16,10 +16,11 @@ from orchestrator.gates.checks import (
     parameter_type,
     proven,
 )
-from orchestrator.markdown.body import heading, outside_code
+from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import normal_status
-from orchestrator.tickets.ticket import OWNER_KEYS, id_from_name
+from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.tickets.ticket import OWNER_KEYS
 
 #: a sentence's rest that cannot swallow the next claim
 parameter_type("act", r"(?:(?!\.\s|;|\s[—–]\s).)+", str.strip)
@@ -208,9 +209,9 @@ def _sections(body: str) -> list[tuple[str, int]]:
     lines = body.split("\n")
     open_: list[tuple[int, int]] = []
     found: list[tuple[str, int]] = []
-    prose = {at for at, _ in outside_code(lines)}
+    prose = {at for at, _ in lines_outside_code(lines)}
     for number, line in enumerate(lines):
-        head = heading(line) if number in prose else None
+        head = parse_heading(line) if number in prose else None
         if head is None:
             for _, at in open_:
                 found[at] = (found[at][0], found[at][1] + len(line.split()))

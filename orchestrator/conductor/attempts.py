@@ -16,7 +16,7 @@ from orchestrator.family.session import Case
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.storage.atomic import sha256_file
-from orchestrator.tickets.ticket import id_from_name
+from orchestrator.tickets.id_grammar import id_from_name
 
 #: a thread that waits for agents wakes so often (s)
 _AWAKE = 0.5

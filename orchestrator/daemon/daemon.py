@@ -25,7 +25,8 @@ from orchestrator.family.session import Progress
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.storage import atomic
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.ticket import Ticket, id_from_name
+from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.tickets.ticket import Ticket
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
@@ -311,7 +312,7 @@ class Daemon:
                 continue
             if state not in _RESTING or self._status_is_wish(ticket):
                 found.append(ticket.id)
-        strayed = {self._head(id) for id in self.board.twins()} - {""}
+        strayed = {self._head(id) for id in self.board.duplicate_ids()} - {""}
         return list(dict.fromkeys([*found, *sorted(strayed)]))
 
     def _status_is_wish(self, ticket: Ticket) -> bool:

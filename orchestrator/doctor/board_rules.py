@@ -16,7 +16,8 @@ from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
 from orchestrator.tickets.diagnosis import FINISHED
-from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, ID_KEYS, PARENT_KEYS, Ticket
+from orchestrator.tickets.id_grammar import ID_KEYS
+from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, PARENT_KEYS, Ticket
 
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.doctor import board_rules
 from orchestrator.doctor.fix_safety import RULED, Bench, Mended, surety
-from orchestrator.doctor.git_rules import Git
 from orchestrator.doctor.rules import Surety
 from orchestrator.doctor.runner import Examined, bench_of
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.commits import Committer
+from orchestrator.git.repository import TrackedFolder
 from orchestrator.storage import atomic
 from orchestrator.tickets.ticket import Ticket
 
@@ -146,11 +146,11 @@ def carry_out(board: Board, examined: Examined, wanted: Plan, commit: bool = Tru
     be reverted. Raises BusyError while a merge or rebase is in progress, OrchestrateError (`git`).
     """
     committer = Committer(board.root)
-    git = Git(board.root, board.folders.board)
+    git = TrackedFolder(board.root, board.folders.board)
     commit = commit and git.is_work_tree
     if commit:
         committer.require_quiet()
-    work = _Work(board, examined, git.changed() if commit else set())
+    work = _Work(board, examined, (git.changed() or set()) if commit else set())
     for each in wanted.mended:
         work.guarded(each.before, each.codes, partial(work.write, each))
     for removal in wanted.removals:

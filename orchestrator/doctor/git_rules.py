@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,100 +12,18 @@ from typing import TYPE_CHECKING
 
 from orchestrator.domain.folders import Folders
 from orchestrator.errors import OrchestrateError
+from orchestrator.git.repository import TrackedFolder
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
-from orchestrator.tickets.ticket import Ticket, id_from_name
+from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
-#: seconds for one question to git, and how many commits that removed something are looked at
-_PATIENCE, _COMMITS = 20.0, 5000
-#: texts that were removed are read from git for so many files; the rest is told by the name
+#: how many removed texts are read from git; the id of the others is taken from the name
 _READ = 500
-
-
-@dataclass(frozen=True)
-class Git:
-    """Questions to git about the files below one folder of a work tree; it changes nothing."""
-
-    root: Path
-    folder: str
-
-    def ask(self, *words: str, given: bytes = b"") -> bytes | None:
-        """What git says, None where it is no work tree, has no commit or takes too long."""
-        env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
-        try:
-            done = subprocess.run(
-                ["git", "-C", os.fspath(self.root), *words],
-                input=given,
-                capture_output=True,
-                timeout=_PATIENCE,
-                env=env,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    @property
-    def is_work_tree(self) -> bool:
-        return self.ask("rev-parse", "--is-inside-work-tree") == b"true\n"
-
-    def removed(self) -> list[str]:
-        """Files of the last commit that are gone, staged or not; relative to the workspace."""
-        told = self.ask(
-            *("diff", "--relative", "--name-only", "--no-renames", "--diff-filter=D", "-z"),
-            *("HEAD", "--", self.folder),
-        )
-        return _names(told or b"")
-
-    def removals(self, wanted: set[str]) -> dict[str, str]:
-        """Path → the newest commit that removed it, of the paths that are wanted."""
-        told = self.ask(
-            *("log", "--relative", "--name-only", "--no-renames", "--diff-filter=D", "-z"),
-            *(f"--max-count={_COMMITS}", "--format=%x01%h of %as, %s%x01", "--", self.folder),
-        )
-        found: dict[str, str] = {}
-        parts = (told or b"").decode("utf-8", "surrogateescape").split("\x01")
-        for commit, names in zip(parts[1::2], parts[2::2], strict=False):
-            for name in names.split("\0"):
-                if name.strip("\n") in wanted:
-                    found.setdefault(name.strip("\n"), commit)
-        return found
-
-    def changed(self) -> set[str]:
-        """Files that git does not have as they are: edited, staged, or never added."""
-        told = self.ask(
-            *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"),
-            *("--", self.folder),
-        )
-        above = (self.ask("rev-parse", "--show-prefix") or b"").removesuffix(b"\n")
-        prefix = above.decode("utf-8", "surrogateescape")
-        return {name[3:].removeprefix(prefix) for name in _names(told or b"")}
-
-    def texts(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Path → its bytes in the last commit."""
-        asked = [name for name in names[:_READ] if "\n" not in name]
-        lines = "".join(f"HEAD:./{name}\n" for name in asked)
-        told = self.ask("cat-file", "--batch", given=lines.encode("utf-8", "surrogateescape"))
-        found: dict[str, bytes] = {}
-        at = 0
-        for name in asked if told else ():
-            assert told is not None
-            head, _, _ = told[at:].partition(b"\n")
-            at += len(head) + 1
-            if head.endswith(b" missing"):
-                continue
-            size = int(head.rsplit(b" ", 1)[1])
-            found[name] = told[at : at + size]
-            at += size + 1
-        return found
-
-
-def _names(told: bytes) -> list[str]:
-    return [n for n in told.decode("utf-8", "surrogateescape").split("\0") if n]
 
 
 @dataclass(frozen=True)
@@ -153,12 +69,12 @@ def of_history(
 
     `tickets` are all its tickets and notes.
     """
-    git = Git(board.root, board.folders.board)
+    git = TrackedFolder(board.root, board.folders.board)
     names = {t.path.name for t in tickets}
     ids = {t.id for t in tickets}
     removed = [n for n in git.removed() if _is_ticket(n, names, board.folders)]
     uncommitted = [n for n in removed if _is_gone(board.root / n)]
-    texts = git.texts(uncommitted)
+    texts = git.committed_texts(uncommitted[:_READ])
     for name in uncommitted:
         id = _id_of(name, texts.get(name))
         if id not in ids:
@@ -183,7 +99,7 @@ def _is_gone(path: Path) -> bool:
     return False
 
 
-def _since(git: Git, gone: Sequence[str], seen: Mapping[str, str]) -> Iterator[Diagnosis]:
+def _since(git: TrackedFolder, gone: Sequence[str], seen: Mapping[str, str]) -> Iterator[Diagnosis]:
     """Tickets that were there when the board was last looked at, and are gone."""
     removed = git.removals(set(gone)) if gone else {}
     for name in gone:

@@ -25,7 +25,7 @@ from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.commits import Committer
-from orchestrator.git.repository import home_of
+from orchestrator.git.repository import main_worktree_path
 from orchestrator.storage.atomic import family_lock
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
@@ -133,7 +133,7 @@ class Opener:
 
     def _require_home(self, parent: str) -> None:
         """Refuse a family that the main worktree conducts, and has brought further than here."""
-        home = home_of(self.board.root)
+        home = main_worktree_path(self.board.root)
         if home is None:
             return
         there = home / self.board.path.relative_to(self.board.root)

@@ -110,7 +110,7 @@ def take_in(board: Board, id: str) -> list[TakenIn]:
     Leaves what is no such save (two tickets with one id, a twin of a ticket that nobody conducts).
     """
     pending = list(_pending(board.root))
-    if not pending and not board.twins():
+    if not pending and not board.duplicate_ids():
         return []
     living = _living_parent(board, id)
     if living is None:

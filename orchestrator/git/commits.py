@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.errors import BusyError, OrchestrateError
-
-if TYPE_CHECKING:
-    from git import Repo
+from orchestrator.git.command import GitError, run_git, split_names
+from orchestrator.git.repository import find_git_folder
 
 _IN_PROGRESS = ("MERGE_HEAD", "rebase-merge", "rebase-apply", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
+@dataclass(frozen=True)
 class Committer:
-    """Commits paths of one workspace, if it lies in a git work tree."""
+    """Commits paths of one workspace, if it is in a git work tree."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._repo: Repo | None = None
-
-    def _open(self) -> Repo | None:
-        if self._repo is None:
-            from git import InvalidGitRepositoryError, NoSuchPathError, Repo
-
-            try:
-                self._repo = Repo(self.root, search_parent_directories=True)
-            except (InvalidGitRepositoryError, NoSuchPathError):
-                return None
-        return self._repo
+    root: Path
 
     def require_quiet(self) -> None:
         """Raise BusyError while a merge, rebase or pick is in progress (DESIGN 8.3)."""
-        repo = self._open()
-        if repo is None:
-            return
-        for name in _IN_PROGRESS:
-            if (Path(repo.git_dir) / name).exists():
+        found = find_git_folder(self.root)
+        for name in _IN_PROGRESS if found else ():
+            if found and (found[1] / name).exists():
                 raise BusyError(
                     f"a git operation is in progress ({name})",
                     path=self.root,
@@ -47,71 +33,60 @@ class Committer:
     def commit(self, paths: Iterable[Path], message: str) -> str:
         """Commit these paths and nothing else; the user's index and staged changes stay.
 
-        Returns the commit's short id, or "" where there is no repository or nothing to commit.
+        Returns the commit's short id, or "" without a repository or anything to commit.
         Raises OrchestrateError (code `git`) if git refuses.
         """
-        repo = self._open()
-        if repo is None or repo.working_tree_dir is None:
+        found = find_git_folder(self.root)
+        if found is None:
             return ""
-        from git import GitCommandError
-
-        base = Path(repo.working_tree_dir).resolve()
-        names = sorted({str(p.resolve().relative_to(base)) for p in paths})
+        top = found[0]
+        names = sorted({str(path.resolve().relative_to(top)) for path in paths})
         try:
-            wanted = self._committable(repo, base, names)
+            wanted = self._stage_new(top, names)
             if not wanted:
                 return ""
-            repo.git.execute(
-                [
-                    *("git", *self._identity(repo), "commit", "--only", "--no-verify", "--quiet"),
-                    *("-m", message, "--", *wanted),
-                ]
-            )
-        except GitCommandError as exc:
+            command = ("commit", "--only", "--no-verify", "--quiet", "-m", message)
+            run_git(top, *self._identity(), *command, "--", *wanted)
+            return run_git(top, "rev-parse", "HEAD").decode()[:10]
+        except GitError as exc:
             raise OrchestrateError(
-                f"git did not commit: {str(exc.stderr).strip()}",
+                f"git did not commit: {exc.reason}",
                 path=self.root,
                 code="git",
                 hint="the tickets have moved; commit them yourself, or set `[git] commit = false`",
             ) from exc
-        return repo.head.commit.hexsha[:10]
+
+    @staticmethod
+    def _stage_new(top: Path, names: list[str]) -> list[str]:
+        """Make git track the new ones of these files; those to commit, none if all are unchanged.
+
+        Ignored files are left out.
+        """
+        if not names:
+            return []
+        new = split_names(
+            run_git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *names)
+        )
+        if new:
+            run_git(top, "add", "--intent-to-add", "--", *new)
+        tracked = split_names(run_git(top, "ls-files", "-z", "--", *names))
+        status = ("status", "--porcelain=v1", "-z", "--untracked-files=no")
+        return tracked if tracked and run_git(top, *status, "--", *tracked) else []
+
+    def _identity(self) -> tuple[str, ...]:
+        """A committer for machines where git knows none."""
+        try:
+            run_git(self.root, "config", "user.email")
+        except GitError:
+            return "-c", "user.name=orchestrate", "-c", "user.email=orchestrate@localhost"
+        return ()
 
     def last_change(self, path: Path) -> str:
-        """Which change a file's bytes come from: a commit in words, or that it is not committed."""
-        repo = self._open()
-        if repo is None or repo.working_tree_dir is None:
-            return ""
-        from git import GitCommandError
-
+        """What last changed a file: a commit, or something uncommitted; "" if unknown."""
         try:
-            if repo.git.status("--porcelain=v1", "--", str(path)):
+            if run_git(self.root, "status", "--porcelain=v1", "--", str(path)):
                 return "a change that is not committed"
-            told: str = repo.git.log("-1", "--format=commit %h of %as, %s", "--", str(path))
-        except GitCommandError:
+            line = run_git(self.root, "log", "-1", "--format=commit %h of %as, %s", "--", str(path))
+        except GitError:
             return ""
-        return told
-
-    @staticmethod
-    def _committable(repo: Repo, base: Path, names: list[str]) -> list[str]:
-        """Paths that git tracks or can begin to track, without those that did not change."""
-        present = [n for n in names if (base / n).exists()]
-        if present:
-            ignored = set(repo.ignored(*present))
-            present = [n for n in present if n not in ignored]
-        tracked = set(repo.git.ls_files("-z", "--", *names).split("\0")) if names else set()
-        fresh = [n for n in present if n not in tracked]
-        if fresh:
-            repo.git.add("--intent-to-add", "--", *fresh)
-        wanted = sorted({*present, *(n for n in names if n in tracked)})
-        if not wanted:
-            return []
-        status = repo.git.status("--porcelain=v1", "-z", "--untracked-files=no", "--", *wanted)
-        return wanted if status else []
-
-    @staticmethod
-    def _identity(repo: Repo) -> list[str]:
-        """A committer for machines where git knows none."""
-        with repo.config_reader() as config:
-            if config.has_option("user", "email"):
-                return []
-        return ["-c", "user.name=orchestrate", "-c", "user.email=orchestrate@localhost"]
+        return line.decode("utf-8", "replace").rstrip("\n")

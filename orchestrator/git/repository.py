@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
-from orchestrator.errors import OrchestrateError
+from orchestrator.git.command import GitError, read_objects, run_git, split_names
 
-#: seconds for one call; reading a long history for the first time takes some
-_PATIENCE = 120
-#: so much of a ticket is looked at for its id (bytes)
-_HEAD = 8192
-_ID_LINE = re.compile(rb"""^(?:id|work_order_id|wo)[ \t]*:[ \t]*["']?([^\s"'#]{1,80})""", re.M)
-#: variables by which a hook's git would be asked about another repository
-_LEADING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+#: how much of a ticket is searched for its id (bytes)
+ID_HEAD = 8192
+#: seconds for one of the doctor's questions, and how many commits that removed files it looks at
+_QUICK, _COMMITS = 20.0, 5000
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A branch or tag: its commit, its full name, and the name that it stands for, if any."""
+class GitReference:
+    """A branch or tag: its commit, its full name, and the name it points to, if any."""
 
     commit: str
     name: str
@@ -34,75 +28,84 @@ class Reference:
 
 @dataclass(frozen=True)
 class Worktree:
-    """A folder where the repository is checked out, and the commit that it is on."""
+    """A folder where the repository is checked out, and the commit it is on."""
 
     path: Path
     head: str
 
 
-def home_of(root: Path) -> Path | None:
-    """The same workspace in the main worktree, if `root` lies in another one (DESIGN 8.5).
-
-    git is not asked: this is looked up for every command.
-    """
+def find_git_folder(root: Path) -> tuple[Path, Path] | None:
+    """The top of the work tree around `root`, and that work tree's git folder; git is not run."""
     place = root.resolve()
-    top = next((each for each in (place, *place.parents) if (each / ".git").exists()), place)
+    for top in (place, *place.parents):
+        folder = top / ".git"
+        if folder.is_dir():
+            return top, folder
+        try:
+            # a worktree or a submodule
+            folder = top / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        except (OSError, ValueError):
+            continue
+        if folder.is_dir():
+            return top, folder
+    return None
+
+
+def main_worktree_path(root: Path) -> Path | None:
+    """The same workspace in the main worktree, if `root` is in another one (DESIGN 8.5)."""
+    found = find_git_folder(root)
+    if found is None:
+        return None
+    top, folder = found
     try:
-        told = (top / ".git").read_text(encoding="utf-8")
-        folder = top / told.removeprefix("gitdir:").strip()
         common = folder / (folder / "commondir").read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        # no repository, its main worktree, or a submodule
+        # the main worktree, or a submodule
         return None
     common = common.resolve()
-    return common.parent / place.relative_to(top) if common.name == ".git" else None
+    return common.parent / root.resolve().relative_to(top) if common.name == ".git" else None
 
 
 @dataclass(frozen=True)
 class Repository:
-    """The git repository that a workspace lies in."""
+    """The git repository that a workspace is in."""
 
     #: the workspace
     root: Path
     #: the git folder that all worktrees share
     common: Path
-    #: the workspace below the top of its worktree: "" or "some/folder/"
+    #: the workspace relative to the top of its worktree: "" or "some/folder/"
     prefix: str
     shallow: bool
 
     @classmethod
     def of(cls, root: Path) -> Repository | None:
-        """The repository around `root`, None outside of any.
-
-        Raises OrchestrateError (code `git`) if there is one and git does not read it.
-        """
+        """The repository around `root`, None outside of any. Raises GitError."""
         place = root.resolve()
         if not any((folder / ".git").exists() for folder in (place, *place.parents)):
             return None
-        told = _git(
+        output = run_git(
             root,
             *("rev-parse", "--path-format=absolute", "--git-common-dir"),
             *("--is-shallow-repository", "--show-prefix"),
         )
-        # a folder may be named with a line end; the other two answers never hold one
-        common, shallow, prefix = told[:-1].rsplit(b"\n", 2)
+        # a folder's name may hold a line end; the other two answers never do
+        common, shallow, prefix = output[:-1].rsplit(b"\n", 2)
         return cls(root, Path(os.fsdecode(common)), os.fsdecode(prefix), shallow == b"true")
 
-    # -- references --------------------------------------------------------------------------
-
     @cached_property
-    def references(self) -> tuple[Reference, ...]:
+    def references(self) -> tuple[GitReference, ...]:
         """All branches, remote-tracking branches, tags and stashes."""
-        told = _git(self.root, "for-each-ref", "--format=%(objectname) %(refname) %(symref)")
-        lines = told.decode("utf-8", "replace").splitlines()
-        return tuple(Reference(*line.split(" ", 2)) for line in lines)
+        output = run_git(self.root, "for-each-ref", "--format=%(objectname) %(refname) %(symref)")
+        lines = output.decode("utf-8", "replace").splitlines()
+        return tuple(GitReference(*line.split(" ", 2)) for line in lines)
 
     @cached_property
     def worktrees(self) -> tuple[Worktree, ...]:
         """All folders where the repository is checked out, this one included."""
-        told = os.fsdecode(_git(self.root, "worktree", "list", "--porcelain"))
+        output = os.fsdecode(run_git(self.root, "worktree", "list", "--porcelain"))
         found = []
-        for entry in told.split("\n\n"):
+        for entry in output.split("\n\n"):
             path = re.search(r"^worktree (.*)$", entry, re.M)
             head = re.search(r"^HEAD ([0-9a-f]+)$", entry, re.M)
             if path and head:
@@ -112,7 +115,7 @@ class Repository:
     @cached_property
     def remotes(self) -> tuple[str, ...]:
         """The names of the remotes."""
-        return tuple(os.fsdecode(_git(self.root, "remote")).split())
+        return tuple(os.fsdecode(run_git(self.root, "remote")).split())
 
     def tips(self) -> set[str]:
         """The commits from which everything that was ever committed can be reached."""
@@ -120,133 +123,101 @@ class Repository:
         return heads | {reference.commit for reference in self.references}
 
     def default_branch(self, remote: str) -> str:
-        """The remote-tracking branch that `remote` itself takes for its main one, "" if unknown."""
-        names = {r.name: r.target for r in self.references}
-        place = f"refs/remotes/{remote}"
-        if target := names.get(f"{place}/HEAD"):
+        """The remote-tracking branch of the remote's main branch, "" if unknown."""
+        targets = {reference.name: reference.target for reference in self.references}
+        prefix = f"refs/remotes/{remote}"
+        if target := targets.get(f"{prefix}/HEAD"):
             return target
-        usual = [n for n in (f"{place}/main", f"{place}/master") if n in names]
+        usual = [name for name in (f"{prefix}/main", f"{prefix}/master") if name in targets]
         return usual[0] if len(usual) == 1 else ""
 
-    # -- what was committed ------------------------------------------------------------------
-
-    def written(
+    def committed_files(
         self, folder: str, tips: Collection[str], known: Iterable[str]
     ) -> Iterator[tuple[str, str]]:
-        """(name, blob) of each file that a commit wrote below a folder of the repository.
+        """(name, blob) of each file that a commit wrote in a folder of the workspace.
 
-        Commits that can be reached from `known` are left out. Raises OrchestrateError (code `git`),
-        also where one of them is gone.
+        Commits reachable from `known` are left out. Raises GitError, also if one of them is gone.
         """
         if not tips:
             return
-        asked = "".join([*(f"{t}\n" for t in sorted(tips)), *(f"^{k}\n" for k in known)])
-        told = _git(
+        revisions = [*sorted(tips), *(f"^{commit}" for commit in known)]
+        output = run_git(
             self.root,
             *("log", "--stdin", "--full-history", "--diff-merges=first-parent"),
             *("--no-renames", "--diff-filter=AMT", "--raw", "--no-abbrev", "-z", "--format="),
-            *("--", f":(top,literal){folder}"),
-            given=asked.encode(),
+            *("--", folder),
+            stdin="".join(f"{revision}\n" for revision in revisions).encode(),
         )
-        parts = iter(told.split(b"\0"))
+        parts = iter(output.split(b"\0"))
         for part in parts:
             if part.lstrip(b"\n").startswith(b":"):
                 path = os.fsdecode(next(parts, b""))
                 yield path.rpartition("/")[2], part.split(b" ")[3].decode()
 
-    def ids_in(self, blobs: Collection[str]) -> set[str]:
-        """What the tickets with these contents give as their ids, as far as they lie here."""
-        return {id for head in self._heads(sorted(blobs)) if (id := id_of(head))}
-
-    def files_at(self, places: Sequence[str]) -> dict[str, bytes]:
-        """The beginning of each of the files (`BRANCH:PATH`), b"" for one that is not there."""
-        return dict(zip(places, self._heads(places), strict=True))
-
-    def _heads(self, objects: Sequence[str]) -> Iterator[bytes]:
-        """The beginning of each object, b"" for one that is not here."""
-        if not objects:
-            return
-        with tempfile.TemporaryFile() as given:
-            given.write("".join(f"{o}\n" for o in objects).encode("utf-8", "surrogateescape"))
-            given.seek(0)
-            command = ["git", "cat-file", "--batch", "--buffer"]
-            with subprocess.Popen(
-                command, cwd=self.root, env=_environment(), stdin=given, stdout=subprocess.PIPE
-            ) as process:
-                assert process.stdout is not None
-                for _ in objects:
-                    yield _head(process.stdout)
+    def read_heads(self, objects: Sequence[str]) -> Iterator[bytes]:
+        """The beginning of each object (a hash or `BRANCH:PATH`), b"" for a missing one."""
+        return read_objects(self.root, objects, ID_HEAD)
 
 
-def id_of(head: bytes) -> str:
-    """The id that the beginning of a ticket's file gives, "" if none."""
-    found = _ID_LINE.search(head)
-    return found[1].decode("utf-8", "replace") if found else ""
+@dataclass(frozen=True)
+class TrackedFolder:
+    """What git knows of the files in one folder of a workspace. File names are relative to `root`.
 
+    Outside a repository, before the first commit, or when git fails, it knows nothing.
+    """
 
-def id_in_file(path: Path) -> str:
-    """The same for a file; "" where it cannot be read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        return id_of(file.read(_HEAD))
+    root: Path
+    folder: str
 
+    def _ask(self, *args: str) -> bytes | None:
+        try:
+            return run_git(self.root, *args, timeout=_QUICK)
+        except GitError:
+            return None
 
-def _head(out: IO[bytes]) -> bytes:
-    """The beginning of the next object of `git cat-file --batch`; the rest is passed over."""
-    size = out.readline().split()[-1:]
-    if not size or not size[0].isdigit():
-        return b""
-    left = int(size[0]) + 1
-    head = out.read(min(left, _HEAD))
-    left -= len(head)
-    while left and (passed := out.read(min(left, 1 << 20))):
-        left -= len(passed)
-    return head
+    @property
+    def is_work_tree(self) -> bool:
+        return self._ask("rev-parse", "--is-inside-work-tree") == b"true\n"
 
-
-# -- calling git ---------------------------------------------------------------------------------
-
-
-def _git(root: Path, *args: str, given: bytes = b"") -> bytes:
-    """What git says. Raises OrchestrateError (code `git`)."""
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(given)
-        stdin.seek(0)
-        done = _call(root, args, stdin)
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise _unreadable(root, said[0] if said else f"it ended with {done.returncode}")
-    return done.stdout
-
-
-def _call(root: Path, args: Iterable[str], stdin: IO[bytes]) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            ["git", *args],
-            cwd=root,
-            env=_environment(),
-            stdin=stdin,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
+    def removed(self) -> list[str]:
+        """Files of the last commit that are gone, staged or not."""
+        output = self._ask(
+            *("diff", "--relative", "--name-only", "--no-renames", "--diff-filter=D", "-z"),
+            *("HEAD", "--", self.folder),
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise _unreadable(root, str(exc)) from exc
+        return split_names(output or b"")
 
+    def removals(self, wanted: set[str]) -> dict[str, str]:
+        """Path → the newest commit that removed it, for the paths in `wanted`."""
+        output = self._ask(
+            *("log", "--relative", "--name-only", "--no-renames", "--diff-filter=D", "-z"),
+            *(f"--max-count={_COMMITS}", "--format=%x01%h of %as, %s%x01", "--", self.folder),
+        )
+        found: dict[str, str] = {}
+        parts = os.fsdecode(output or b"").split("\x01")
+        for commit, names in zip(parts[1::2], parts[2::2], strict=False):
+            for name in names.split("\0"):
+                if name.strip("\n") in wanted:
+                    found.setdefault(name.strip("\n"), commit)
+        return found
 
-def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in _LEADING}
-    # nothing is fetched for it, and no lock is taken that a person's own git could meet
-    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+    def changed(self) -> set[str] | None:
+        """Files that are edited, staged or untracked; None if git does not know."""
+        output = self._ask(
+            *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"),
+            *("--", self.folder),
+        )
+        prefix = self._ask("rev-parse", "--show-prefix")
+        if output is None or prefix is None:
+            return None
+        above = os.fsdecode(prefix.removesuffix(b"\n"))
+        return {name[3:].removeprefix(above) for name in split_names(output)}
 
-
-def _unreadable(root: Path, why: str) -> OrchestrateError:
-    return OrchestrateError(
-        f"git does not read the repository: {why}",
-        path=root,
-        code="git",
-        hint="`git status` here says more; without git nobody knows which numbers are taken",
-    )
+    def committed_texts(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Path → its bytes in the last commit, b"" for a missing one."""
+        asked = [name for name in names if "\n" not in name]
+        try:
+            contents = read_objects(self.root, [f"HEAD:./{name}" for name in asked])
+            return dict(zip(asked, contents, strict=True))
+        except OSError:
+            return {}

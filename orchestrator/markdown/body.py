@@ -35,7 +35,7 @@ class Box:
     above: tuple[str, ...] = ()
 
 
-def outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Index and text (no line end) of every line that is neither in a fence nor in a comment."""
     fence = ""
     comment = False
@@ -56,7 +56,7 @@ def _closes(found: re.Match[str], fence: str) -> bool:
     return found["mark"].startswith(fence) and not found["info"].strip()
 
 
-def heading(line: str) -> tuple[int, str] | None:
+def parse_heading(line: str) -> tuple[int, str] | None:
     """Level and text of an ATX heading."""
     found = _HEADING.match(line)
     if not found:
@@ -79,11 +79,11 @@ class Placed:
     above: tuple[str, ...]
 
 
-def placed(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
+def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
     """The lines outside code from line `start` on; headings and labels themselves are left out."""
     above: list[tuple[int, str]] = []
-    for at, line in outside_code(lines[start:]):
-        if found := heading(line):
+    for at, line in lines_outside_code(lines[start:]):
+        if found := parse_heading(line):
             above = [*(h for h in above if h[0] < found[0]), found]
         elif label := _LABEL.match(line.strip()):
             above = [
@@ -100,7 +100,7 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     """The checklist items from line `start` on."""
     if not any("[" in line for line in lines[start:]):
         return
-    found = list(placed(lines, start))
+    found = list(placed_lines(lines, start))
     known = {line.at: line.text for line in found}
     for line in found:
         if box := _BOX.match(line.text):
@@ -123,8 +123,8 @@ def section(body: str, title: str) -> str | None:
     """What stands below the heading `title` (any level, any case) up to the next of its level."""
     lines = body.splitlines(keepends=True)
     start, level = -1, 0
-    for at, line in outside_code(lines):
-        found = heading(line)
+    for at, line in lines_outside_code(lines):
+        found = parse_heading(line)
         if start >= 0 and found and found[0] <= level:
             return "".join(lines[start:at])
         if start < 0 and found and found[1].casefold() == title.strip().casefold():
@@ -152,7 +152,7 @@ def _leaves_open(markdown: str) -> bool:
     from markdown_it import MarkdownIt
 
     lines = [*markdown.splitlines(), "", _PROBE]
-    read = [line for _, line in outside_code(lines)]
+    read = [line for _, line in lines_outside_code(lines)]
     last = MarkdownIt("commonmark").parse("\n".join(lines))[-1]
     return last.type != "heading_close" or last.level != 0 or read[-1:] != [_PROBE]
 

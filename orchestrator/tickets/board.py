@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.storage import atomic
-from orchestrator.tickets.catalog import Catalogue
+from orchestrator.tickets.catalog import Catalog
+from orchestrator.tickets.id_grammar import without_child_suffix
 from orchestrator.tickets.index import Index
 from orchestrator.tickets.ticket import Ticket
 
@@ -23,14 +22,14 @@ __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
 #: tickets whose text is kept; a family has a handful
 _FRESH = 64
-#: seconds between two looks for what killed processes left
+#: seconds between two searches for what killed processes left
 _SWEEP_EVERY = 600.0
 
 
 class Board:
     """The tickets of one workspace.
 
-    `folder` is where they lie, relative to `root`. What is not given is taken from the workspace's
+    `folder` holds them, relative to `root`. What is not given is taken from the workspace's
     `orchestrate.toml`, if there is one.
     """
 
@@ -60,7 +59,7 @@ class Board:
         self._next_sweep = 0.0
         #: tickets as they were last read, with their texts
         self._fresh: OrderedDict[Path, Ticket] = OrderedDict()
-        self._catalogue = Catalogue(self.path, self.folders, index, self._read)
+        self._catalog = Catalog(self.path, self.folders, index, self._read)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -69,29 +68,19 @@ class Board:
         return [ticket for ticket in self._all() if not ticket.note]
 
     def notes(self) -> list[Ticket]:
-        """The markdown files that are no tickets: templates, read-mes, notes."""
+        """The markdown files that are not tickets: templates, read-mes, notes."""
         return [ticket for ticket in self._all() if ticket.note]
 
     def _all(self) -> list[Ticket]:
-        self._catalogue.refresh()
-        return self._catalogue.all()
+        self._catalog.refresh()
+        return self._catalog.all()
 
     def _read(self, path: Path) -> Ticket:
         return Ticket.read(path, self.folders, self.root, limit=self.failure_limit)
 
     def remember(self, ticket: Ticket) -> None:
-        """A ticket that was written just now need not be parsed again."""
+        """Spare a ticket that was just written from being parsed again."""
         self._fresh[ticket.path] = ticket
-
-    def _read_again(self, path: Path) -> Ticket:
-        """The ticket; not parsed again if its bytes are the same as before."""
-        known = self._fresh.pop(path, None)
-        if known is None or not _is_same(known, path):
-            known = self._read(path)
-        self._fresh[path] = known
-        if len(self._fresh) > _FRESH:
-            self._fresh.popitem(last=False)
-        return known
 
     def find(self, id: str) -> Ticket:
         """The ticket with that id, read afresh.
@@ -99,37 +88,55 @@ class Board:
         Raises TicketError: `no-such-ticket` with near misses, `duplicate-id` with both paths.
         """
         wanted = unicodedata.normalize("NFC", id.strip())
-        self._catalogue.look()
-        ticket = self._only(wanted)
+        self._catalog.refresh_folders()
+        ticket = self._find_known(wanted)
         if ticket is None:
-            # an id that was written into a file in place shows in no folder
-            self._catalogue.refresh()
-            ticket = self._only(wanted)
-        if ticket is None:
-            raise _unknown(wanted, self._catalogue.ids())
-        return ticket
+            # an id that was written into a file in place changes no folder
+            self._catalog.refresh()
+            ticket = self._find_known(wanted)
+        if ticket is not None:
+            return ticket
+        folded = {known.casefold().replace("_", "-"): known for known in self._catalog.ids()}
+        close = difflib.get_close_matches(
+            wanted.casefold().replace("_", "-"), sorted(folded), n=3, cutoff=0.6
+        )
+        hint = f"did you mean {', '.join(folded[n] for n in close)}?" if close else ""
+        raise TicketError(
+            f"there is no ticket {wanted}", code="no-such-ticket", hint=hint or "orchestrate list"
+        )
 
-    def _only(self, id: str) -> Ticket | None:
-        found = self._catalogue.holders(id)
+    def _find_known(self, id: str) -> Ticket | None:
+        found = self._catalog.holders(id)
         if len(found) > 1:
-            raise _duplicate(id, found)
+            places = " and ".join(ticket.source for ticket in found)
+            raise TicketError(
+                f"{len(found)} files have the id {id}: {places}",
+                path=found[0].path,
+                code="duplicate-id",
+                hint="give all but one another id, or remove the copy",
+            )
         return self.still_at(id, found[0].path) if found else None
 
     def holders(self, id: str) -> list[Ticket]:
         """All tickets with that id, as they were when the board was last read."""
-        return self._catalogue.holders(id)
+        return self._catalog.holders(id)
 
-    def twins(self) -> set[str]:
-        """The ids that more than one file held when the board was last looked at."""
-        return self._catalogue.twins()
+    def duplicate_ids(self) -> set[str]:
+        """The ids that more than one file had when the board was last read."""
+        return self._catalog.duplicate_ids()
 
     def still_at(self, id: str, path: Path) -> Ticket | None:
-        """The ticket at `path`, read afresh, if it is still the one with that id."""
+        """The ticket at `path`, read afresh, if it still has that id."""
+        known = self._fresh.pop(path, None)
         try:
-            ticket = self._read_again(path)
+            if known is None or known.content is None or not _holds(path, known.content):
+                known = self._read(path)
         except FileNotFoundError:
             return None
-        return ticket if ticket.id == id else None
+        self._fresh[path] = known
+        if len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
+        return known if known.id == id else None
 
     def family(self, id: str) -> tuple[Ticket, ...]:
         """A ticket's whole family, parent first, children as the parent lists them, then by id.
@@ -138,40 +145,30 @@ class Board:
         """
         found = self.find(id)
         members = {found.id: found}
-        pending = [self._head(found).id]
-        order = list(pending)
-        while pending:
-            member = pending.pop(0)
-            # one that was moved in this moment is looked for once more
-            ticket = members.get(member) or self._only(member) or self.find(member)
-            members[member] = ticket
-            new = [child for child in self._children(ticket) if child not in order]
-            order += new
-            pending += new
-        return tuple(members[member] for member in order)
-
-    def _head(self, ticket: Ticket) -> Ticket:
-        """The topmost parent that is on the board."""
-        seen = {ticket.id}
-        while (parent := self._parent(ticket)) is not None and parent.id not in seen:
+        top, seen = found, {found.id}
+        while (parent := self._parent(top)) is not None and parent.id not in seen:
             seen.add(parent.id)
-            ticket = parent
-        return ticket
+            top = parent
+        order = [top.id]
+        for member in order:
+            # one that was moved just now is looked for once more
+            ticket = members.get(member) or self._find_known(member) or self.find(member)
+            members[member] = ticket
+            listed = [
+                child
+                for child in ticket.children
+                if any(t.parent in ("", ticket.id) for t in self.holders(child)[:1])
+            ]
+            named = (t.id for t in self._catalog.children(ticket.id))
+            order += [child for child in dict.fromkeys((*listed, *named)) if child not in order]
+        return tuple(members[member] for member in order)
 
     def _parent(self, ticket: Ticket) -> Ticket | None:
         if ticket.parent:
             return next(iter(self.holders(ticket.parent)), None)
-        stem = re.sub(r"(?<=\d)(?:-?[A-Za-z]|\.\d+)\Z", "", ticket.id)
+        stem = without_child_suffix(ticket.id)
         listed = (t for t in self.holders(stem) if stem != ticket.id and ticket.id in t.children)
         return next(listed, None)
-
-    def _children(self, ticket: Ticket) -> list[str]:
-        mine = [
-            id
-            for id in ticket.children
-            if any(t.parent in ("", ticket.id) for t in self.holders(id)[:1])
-        ]
-        return mine + [t.id for t in self._catalogue.children(ticket.id) if t.id not in mine]
 
     def paths(self) -> list[Path]:
         """The files of all tickets."""
@@ -181,14 +178,20 @@ class Board:
         """A path of the workspace. Raises UnsafePathError if it leaves it."""
         return atomic.inside(self.root, relative)
 
+    def names(self) -> set[str]:
+        """All ids, and other names of files and histories: each may take a number."""
+        history = self.path / ".receipts"
+        recorded = {path.name for path in history.glob("*")} if history.is_dir() else set()
+        self._catalog.refresh()
+        return recorded | self._catalog.names()
+
     # -- writing -----------------------------------------------------------------------------
 
     def move(self, path: Path, role: FolderRole, later: set[Path] | None = None) -> Path:
         """Move a ticket's file to the folder of a role, made on first use; returns its new path.
 
-        `later` as in `files.replace`.
-
-        Raises TicketError (`occupied`) if another file has that name there.
+        `later` as in `atomic.move`. Raises TicketError (`occupied`) if a file of that name is
+        there.
         """
         target = self.place_for(path, role)
         atomic.inside(self.root, target.relative_to(self.root))
@@ -196,22 +199,21 @@ class Board:
             return atomic.move(path, target, later)
         except FileExistsError as exc:
             raise TicketError(
-                f"{path.name} lies there already",
+                f"there is already a file {path.name}",
                 path=target,
                 code="occupied",
                 hint="compare the two files and keep one",
             ) from exc
 
     def place_for(self, path: Path, role: FolderRole) -> Path:
-        """Where a ticket's file lies once it is in the folder of a role."""
+        """The path of a ticket's file in the folder of a role."""
         return self.path / self.folders.for_role(role) / path.name
 
     def sweep(self) -> list[Path]:
-        """Put away what killed processes left between the tickets; returns where it lies now.
+        """Set aside what killed processes left among the tickets; returns the new paths.
 
-        It may be what a person saved in the moment of the kill, so it is kept.
-
-        Once in a while is enough: the folders are read whole.
+        It may be what a person saved at that moment, so it is kept. Because the folders are read
+        whole, this is done only once in a while.
         """
         if time.monotonic() < self._next_sweep:
             return []
@@ -220,36 +222,9 @@ class Board:
         folders = [self.path, *(self.path / name for name in subfolders(self.path))]
         return [path for folder in folders for path in atomic.sweep(folder, aside)]
 
-    def names(self) -> set[str]:
-        """All ids, and what files and histories are named besides: each may take a number."""
-        history = self.path / ".receipts"
-        told = {path.name for path in history.glob("*")} if history.is_dir() else set()
-        self._catalogue.refresh()
-        return told | self._catalogue.names()
 
-
-def _is_same(ticket: Ticket, path: Path) -> bool:
-    """Whether the file still holds what the ticket was read from."""
+def _holds(path: Path, content: bytes) -> bool:
     try:
-        known = ticket.known_data
-        return known is not None and atomic.holds(path, known)
+        return atomic.holds(path, content)
     except OrchestrateError:
         return False
-
-
-def _duplicate(id: str, found: list[Ticket]) -> TicketError:
-    places = " and ".join(ticket.source for ticket in found)
-    return TicketError(
-        f"{id} is held by {len(found)} files: {places}",
-        path=found[0].path,
-        code="duplicate-id",
-        hint="give all but one another id, or remove the copy",
-    )
-
-
-def _unknown(id: str, ids: Iterable[str]) -> TicketError:
-    ids = sorted(ids)
-    folded = {known.casefold().replace("_", "-"): known for known in ids}
-    near = difflib.get_close_matches(id.casefold().replace("_", "-"), folded, n=3, cutoff=0.6)
-    hint = f"did you mean {', '.join(folded[n] for n in near)}?" if near else "orchestrate list"
-    return TicketError(f"there is no ticket {id}", code="no-such-ticket", hint=hint)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import StatementKind
-from orchestrator.markdown.body import heading, outside_code
+from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.tickets.id_grammar import ID_KEYS, id_from_name, is_range
 
 if TYPE_CHECKING:
     from orchestrator.tickets.ticket import Ticket
@@ -21,7 +22,6 @@ FINISHED = frozenset({FolderRole.COMPLETE, FolderRole.ARCHIVE})
 _RESTING = FINISHED | {FolderRole.BACKLOG, FolderRole.HOLD}
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
-_RANGE = re.compile(r"\A\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 _FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
@@ -60,8 +60,6 @@ _DEPENDS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
 
 
 def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
-    from orchestrator.tickets.ticket import ID_KEYS, id_from_name
-
     named = id_from_name(ticket.path.name)
     if not ticket.own_id:
         said = document.text(*ID_KEYS)
@@ -69,7 +67,7 @@ def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
             ("bad-id", f"no id can be {said[:40]!r}") if said else ("no-id", "there is no id")
         )
         yield Diagnosis(code, f"{why}; {ticket.id} is taken from the name", 1, f"id: {ticket.id}")
-    elif _RANGE.match(ticket.id):
+    elif is_range(ticket.id):
         message = f"{ticket.id} stands for several numbers"
         yield Diagnosis("id-range", message, document.line_of("id"))
     elif named and not (ticket.id == named or ticket.id.startswith((f"{named}-", f"{named}_"))):
@@ -154,8 +152,8 @@ def count_rejections(body: str) -> int:
     if "FAIL" not in body and "REJECT" not in body:
         return 0
     count, counted = 0, False
-    for _, line in outside_code(body.splitlines()):
-        is_heading = heading(line) is not None
+    for _, line in lines_outside_code(body.splitlines()):
+        is_heading = parse_heading(line) is not None
         counted = counted and not is_heading
         if not _VERDICT_LINE.match(line) or not _FAILED.search(line) or _NO_VERDICT.search(line):
             continue

@@ -1,6 +1,6 @@
 """A disposable index of the board in SQLite: what each file said when it was last read.
 
-Nothing depends on it but speed: a missing, broken or stale index is made anew (DESIGN 2.7).
+Nothing depends on it but speed: a missing, broken or stale index is rebuilt (DESIGN 2.7).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only
 _COARSE_TICK = 2_000_000_000
 #: seconds to wait for another process that writes the index; without it work only gets slower
-_PATIENCE = 0.5
-_PLACE = {"path", "folder", "role", "diagnoses"}
-_KEPT = tuple(f.name for f in fields(Ticket) if f.name not in _PLACE)
+_LOCK_TIMEOUT = 0.5
+#: known without the index, or kept in a column of its own
+_NOT_PACKED = {"path", "folder", "role", "diagnoses"}
+_PACKED = tuple(f.name for f in fields(Ticket) if f.compare and f.name not in _NOT_PACKED)
 _TUPLES = {"children", "depends_on", "files"}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS signature (text TEXT);
@@ -42,7 +43,7 @@ CREATE TABLE IF NOT EXISTS folder (
 
 
 class Stamp(NamedTuple):
-    """What tells one content of a file from the next without reading it; times in ns."""
+    """What distinguishes one content of a file from the next without reading it; times in ns."""
 
     mtime: int
     ctime: int
@@ -56,7 +57,7 @@ class Stamp(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether the file is old enough for its times to tell a further change."""
+        """Whether a further change of the file would show in its times."""
         return is_settled(max(self.mtime, self.ctime))
 
 
@@ -66,8 +67,8 @@ def is_settled(changed: int) -> bool:
     return time.time_ns() - changed > tick
 
 
-class Row(NamedTuple):
-    """A ticket as the index holds it: what families are made of, and the rest packed."""
+class IndexRow(NamedTuple):
+    """A ticket in the index: what families are found by, and the rest packed."""
 
     stamp: Stamp
     id: str
@@ -76,15 +77,33 @@ class Row(NamedTuple):
     note: bool
     data: str
 
+    @classmethod
+    def of(cls, ticket: Ticket, stamp: Stamp) -> IndexRow:
+        found = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
+        packed = [getattr(ticket, name) for name in _PACKED]
+        data = json.dumps([packed, found], separators=(",", ":"))
+        return cls(stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
+
+    def ticket(self, path: Path, folder: str, role: FolderRole | None) -> Ticket | None:
+        """The ticket as it was read, or None if the row is broken."""
+        try:
+            packed, diagnoses = json.loads(self.data)
+            values = dict(zip(_PACKED, packed, strict=True))
+            values |= {name: tuple(values[name]) for name in _TUPLES}
+            found = tuple(Diagnosis(*each) for each in diagnoses)
+            return Ticket(path=path, folder=folder, role=role, diagnoses=found, **values)
+        except (TypeError, ValueError, KeyError, RecursionError):
+            return None
+
 
 @dataclass
 class Listing:
-    """A folder as it was listed when it had this mtime (ns)."""
+    """A folder's content when it had this mtime (ns)."""
 
     mtime: int
     #: markdown file → inode
     files: dict[str, int] = field(default_factory=dict)
-    #: folders below it, as places below the board
+    #: its subfolders, relative to the board
     below: list[str] = field(default_factory=list)
     #: whether a further change would show in the mtime
     settled: bool = True
@@ -95,22 +114,23 @@ class Index:
 
     def __init__(self, path: Path, signature: str) -> None:
         self.path = path
-        self.signature = f"{_VERSION} {signature} {_KEPT}"
+        self.signature = f"{_VERSION} {signature} {_PACKED}"
 
-    def load(self) -> tuple[dict[str, Row], dict[str, Listing]]:
+    def load(self) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
         """All rows by the file's place on the board, and all listings by the folder's."""
         rows: list[Any] = []
         folders: dict[str, Listing] = {}
-        with self._forgiving(), self._open() as db:
+        with self._forgive(), self._open() as db:
             rows = db.execute("SELECT * FROM ticket").fetchall()
             for key, mtime, files, below in db.execute("SELECT * FROM folder"):
                 folders[key] = Listing(mtime, json.loads(files), json.loads(below))
-        packed = {r[0]: Row(Stamp(*r[1:5]), r[5], r[6], bool(r[7]), bool(r[8]), r[9]) for r in rows}
-        return packed, folders
+        return {
+            r[0]: IndexRow(Stamp(*r[1:5]), r[5], r[6], bool(r[7]), bool(r[8]), r[9]) for r in rows
+        }, folders
 
     def store(
         self,
-        changed: Mapping[str, Row],
+        changed: Mapping[str, IndexRow],
         gone: Iterable[str],
         listings: Mapping[str, Listing | None],
     ) -> None:
@@ -124,16 +144,17 @@ class Index:
             for key, each in listings.items()
             if each is not None and each.settled
         ]
-        with self._forgiving(), self._open() as db:
+        with self._forgive(), self._open() as db:
             db.executemany("DELETE FROM ticket WHERE key = ?", [(key,) for key in gone])
             db.executemany("DELETE FROM folder WHERE key = ?", [(key,) for key in listings])
-            marks = ", ".join("?" * 10)
-            db.executemany(f"INSERT OR REPLACE INTO ticket VALUES ({marks})", rows)  # noqa: S608
+            db.executemany(
+                "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+            )
             db.executemany("INSERT INTO folder VALUES (?, ?, ?, ?)", folders)
 
     @contextlib.contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        """A busy, full or read-only index is left for the next one; a broken file is removed."""
+    def _forgive(self) -> Iterator[None]:
+        """Skip a busy, full or read-only index; remove a broken file."""
         try:
             yield
         except (sqlite3.OperationalError, OSError):
@@ -144,42 +165,16 @@ class Index:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on the index, emptied if another version or configuration made it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=_PATIENCE)
-        try:
+        with contextlib.closing(sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)) as db:
             # it may be lost with the machine, not with the process
             db.execute("PRAGMA synchronous = OFF")
-            self._require_own(db)
+            db.executescript(_TABLES)
+            if db.execute("SELECT text FROM signature").fetchall() != [(self.signature,)]:
+                with db:
+                    for table in ("ticket", "folder", "signature"):
+                        db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+                    db.execute("INSERT INTO signature VALUES (?)", (self.signature,))
             with db:
                 yield db
-        finally:
-            db.close()
-
-    def _require_own(self, db: sqlite3.Connection) -> None:
-        """Empty an index that another version or another configuration made."""
-        db.executescript(_TABLES)
-        if db.execute("SELECT text FROM signature").fetchall() != [(self.signature,)]:
-            with db:
-                db.execute("DELETE FROM ticket")
-                db.execute("DELETE FROM folder")
-                db.execute("DELETE FROM signature")
-                db.execute("INSERT INTO signature VALUES (?)", (self.signature,))
-
-
-def pack(ticket: Ticket, stamp: Stamp) -> Row:
-    """A ticket for the index."""
-    odd = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
-    data = json.dumps([[getattr(ticket, n) for n in _KEPT], odd], separators=(",", ":"))
-    return Row(stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
-
-
-def unpack(row: Row, path: Path, folder: str, role: FolderRole | None) -> Ticket | None:
-    """The ticket as it was read, or None if the row is broken."""
-    try:
-        kept, odd = json.loads(row.data)
-        values = dict(zip(_KEPT, kept, strict=True))
-        values |= {name: tuple(values[name]) for name in _TUPLES}
-        found = tuple(Diagnosis(*each) for each in odd)
-        return Ticket(path=path, folder=folder, role=role, diagnoses=found, **values)
-    except (TypeError, ValueError, KeyError, RecursionError):
-        return None

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.domain.workflow import Stage, Workflow
+from orchestrator.tickets.id_grammar import ids_in
 from orchestrator.workflow_reader.stage import Draft, Head
 from orchestrator.workflow_reader.ticket_mentions import NamedMove
-from orchestrator.workflow_reader.vocabulary import ids_in
 
 
 def root_of(drafts: Sequence[Draft], hint: str = "") -> str:

@@ -15,6 +15,8 @@ from orchestrator.domain.workflow import (
     StatementKind,
 )
 from orchestrator.markdown.blocks import Kind, Piece
+from orchestrator.markdown.prohibitions import prohibition_in_sentence
+from orchestrator.tickets.id_grammar import ids_in
 from orchestrator.workflow_reader import deliverables as files
 from orchestrator.workflow_reader import ticket_mentions as tickets
 from orchestrator.workflow_reader import vocabulary as words
@@ -36,11 +38,6 @@ FAIL = re.compile(
     rf"(?:(?:if|on|when|upon)\s+{_CLAUSE}fail(?:s|ed|ure)?|fail(?:ed|ure)?(?=\s*(?:[:→—–]|$)))\b\s*[:,→—–>-]*\s*",
     re.IGNORECASE,
 )
-_PROHIBITION = re.compile(
-    r"[*_]*(?:(?:do|must|may)\s+not|don't|never)\b|[*_]*[A-Z][A-Z_]+[*_]*\s+(?:must|may|shall)\s+(?:not|never)\b",
-    re.IGNORECASE,
-)
-_REASON = re.compile(r"\s+[—–-]\s+.*$", re.DOTALL)
 _CONFIRMS = re.compile(r"(?:confirm|verify|check|ensure|make sure|expect|prove)s?\b", re.IGNORECASE)
 _FIGURE = re.compile(
     r"\bexpect(?:ed|ations?)\b|\d[\d,]*\s*\+|(?:[≥>]=?|=>)\s*\d"
@@ -314,8 +311,7 @@ def rest_after(pattern: re.Pattern[str], piece: Piece) -> str | None:
 
 def prohibitions(text: str) -> tuple[str, ...]:
     """The "Do NOT …" sentences of a text, without the reason after a dash."""
-    found = (s for s in words.sentences(text) if _PROHIBITION.match(s))
-    return tuple(_REASON.sub("", s).rstrip(" .:;*_") for s in found)
+    return tuple(filter(None, map(prohibition_in_sentence, words.sentences(text))))
 
 
 def is_expectation(piece: Piece) -> bool:
@@ -340,7 +336,7 @@ def _children_of_table(piece: Piece) -> tuple[ChildSpec, ...]:
     found = []
     for row in piece.rows[1:]:
         cells = [words.plain(cell) for cell in row.cells]
-        ids = words.ids_in(cells[ticket]) if ticket < len(cells) else ()
+        ids = ids_in(cells[ticket]) if ticket < len(cells) else ()
         if ids and agent < len(cells) and re.fullmatch(words.AGENT, cells[agent]):
             rest = [c for i, c in enumerate(cells) if i not in (ticket, agent) and c]
             found.append(ChildSpec(ids[0], cells[agent], rest[0] if rest else "", row.line))

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.tickets.id_grammar import TICKET_ID, ids_in
 from orchestrator.workflow_reader.vocabulary import (
     AGENT,
     FOLDER,
-    ID,
     MARKS,
     Verb,
     VerbKind,
-    ids_in,
     masked,
     plain,
     sentences,
@@ -106,12 +105,12 @@ def _movers(region: str, carried: NamedMove) -> tuple[tuple[str, ...], str]:
 
 
 def _owner(region: str, rest: str, verbs: tuple[Verb, ...], end: int) -> str:
-    stops = [m.start() for m in ID.finditer(rest)]
+    stops = [m.start() for m in TICKET_ID.finditer(rest)]
     stops += [
         v.start - end for v in verbs if v.start >= end and v.kind & (VerbKind.MOVE | VerbKind.MAKE)
     ]
     after = _OWNER.search(rest[: min(stops, default=len(rest))])
-    last = list(ID.finditer(region))
+    last = list(TICKET_ID.finditer(region))
     before = _OWNER.search(region[last[-1].end() :]) if last else None
     found = after or before
     return (found.group(1) or found.group(2)) if found else ""
@@ -122,7 +121,7 @@ def worked_on(text: str) -> tuple[str, ...]:
     found: list[str] = []
     for sentence in sentences(text):
         verbs = verbs_in(sentence)
-        for match in ID.finditer(sentence):
+        for match in TICKET_ID.finditer(sentence):
             verb = next((v for v in reversed(verbs) if v.end <= match.start()), None)
             if verb and not verb.negated and verb.kind & (VerbKind.USE | VerbKind.MOVE):
                 found.append(match.group())
@@ -138,7 +137,7 @@ class NamedChild:
     title: str
 
 
-_ID = rf"(?P<id>{ID.pattern})"
+_ID = rf"(?P<id>{TICKET_ID.pattern})"
 _TITLE = r"(?:\s*\((?P<paren>(?:[^()]|\([^()]*\))*)\)|\s*[:,—–-]\s*(?P<rest>[^*\n]+))?"
 _ARROW = re.compile(
     rf"{_ID}{MARKS}(?:→|⇒|➜|➔|->|=>|-->|—>){MARKS}(?P<agent>{AGENT})\b[*_`]*{_TITLE}"

@@ -1,4 +1,4 @@
-"""The words of a workflow: ticket ids, file paths, folders and verbs."""
+"""The words of a workflow: file paths, folders and verbs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Flag, auto
 
-#: a ticket's id: `WO-231`, `WO-231a`, `GO-77.1`, `WO-CALENDAR-EXPORT`; other prefixes need a number
-ID = re.compile(
-    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|[A-Z]{2,4}\d+[a-z]"
-    r"|EPIC-\d+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)|[A-Z][A-Z0-9]{1,9}-\d{2,}[a-z]?)(?![A-Za-z0-9])"
-)
+from orchestrator.tickets.id_grammar import TICKET_ID
+
 #: a board folder, with the path before it: `_WORK_ORDERS/03_BUILD/`
 FOLDER = re.compile(r"(?<![\w.-])(?:[\w.-]+/)*(\d{1,3}(?:\.\d+)?_[A-Z][A-Z_-]*)/?(?![\w])")
 AGENT = r"[A-Z][A-Z0-9_-]*[A-Z0-9]"
@@ -148,11 +145,6 @@ def sentences(text: str) -> Iterator[str]:
         yield text[start:].strip()
 
 
-def ids_in(text: str) -> tuple[str, ...]:
-    """The ticket ids that a text names, each once, in order."""
-    return tuple(dict.fromkeys(m.group() for m in ID.finditer(text)))
-
-
 def paths_in(text: str) -> tuple[tuple[int, int, str], ...]:
     """(start, end, path) of every file: in backticks, or bare with folder and extension."""
     found = []
@@ -166,7 +158,7 @@ def paths_in(text: str) -> tuple[tuple[int, int, str], ...]:
 def is_ticket_file(path: str) -> bool:
     """`_WORK_ORDERS/03_BUILD/WO-231a_Tables.md`: made by a split, never a deliverable."""
     name = path.rsplit("/", 1)[-1]
-    return name.endswith(".md") and re.match(rf"(?:{ID.pattern})(?=[_.-])", name) is not None
+    return name.endswith(".md") and re.match(rf"(?:{TICKET_ID.pattern})(?=[_.-])", name) is not None
 
 
 def folders_in(text: str) -> tuple[str, ...]:

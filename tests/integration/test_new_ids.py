@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -168,14 +169,13 @@ def test_a_board_below_the_top_of_the_repository(tmp_path: Path) -> None:
 
 def test_what_was_read_once_is_not_read_again(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    real = repository._call
+    real = repository.run_git
 
-    def counted(root: Path, args: Iterable[str], stdin: object) -> object:
-        args = list(args)
+    def counted(root: Path, *args: str, **options: Any) -> bytes:
         calls.append(args[0])
-        return real(root, args, stdin)  # type: ignore[arg-type]
+        return real(root, *args, **options)
 
-    monkeypatch.setattr(repository, "_call", counted)
+    monkeypatch.setattr(repository, "run_git", counted)
     assert new(repo) == "WO-002"
     assert "log" in calls
     calls.clear()
@@ -246,7 +246,7 @@ def test_several_worktrees_at_once_never_take_one_number(repo: Path, tmp_path: P
     for tree in trees[1:]:
         commit(tree)
         git(repo, "merge", "-q", "-m", "merge", tree.name)
-    assert Board(repo).twins() == set()
+    assert Board(repo).duplicate_ids() == set()
 
 
 def test_a_ticket_that_another_worktree_has_not_committed_is_seen(

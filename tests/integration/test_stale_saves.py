@@ -153,7 +153,7 @@ def test_an_old_version_where_the_ticket_is_to_go_is_not_taken_for_the_ticket(
 def test_two_tickets_with_one_id_are_nobodys_stray(work: Workspace) -> None:
     other = work.root / "_WORK_ORDERS/00_INBOX/WO-512_Another_Name.md"
     other.write_text("---\nid: WO-512\n---\nAnother.\n", encoding="utf-8")
-    with pytest.raises(TicketError, match="held by 2 files"):
+    with pytest.raises(TicketError, match="2 files have the id"):
         work.conductor().run("WO-512")
     assert other.read_text(encoding="utf-8").endswith("Another.\n")
 

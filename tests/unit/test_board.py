@@ -409,7 +409,7 @@ def test_an_id_written_into_a_file_in_place_is_found(indexed: Board) -> None:
 def test_a_copy_in_another_folder_stops_the_ticket_at_once(indexed: Board) -> None:
     path = indexed.find("WO-901").path
     shutil.copy(path, indexed.path / "04_QA" / path.name)
-    with pytest.raises(TicketError, match="held by 2 files"):
+    with pytest.raises(TicketError, match="2 files have the id"):
         indexed.find("WO-901")
 
 

@@ -13,11 +13,11 @@ import pytest
 
 from orchestrator.config import Settings
 from orchestrator.doctor.fix_runner import plan
-from orchestrator.doctor.git_rules import Git
 from orchestrator.doctor.rules import CODES, Surety
 from orchestrator.doctor.runner import Examined, Finding, examine, remember
 from orchestrator.domain.record import Flow, Place, Question, QuestionKind, State, to_lines
 from orchestrator.domain.states import FolderRole
+from orchestrator.git.repository import TrackedFolder
 from orchestrator.tickets.board import Board
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -415,7 +415,7 @@ def test_8_3_what_lies_in_a_folder_that_cannot_be_entered_is_not_lost(
 
     monkeypatch.setattr(os, "scandir", scan)
     monkeypatch.setattr(Path, "lstat", lstat)
-    monkeypatch.setattr(Git, "removed", lambda _: ["_WORK_ORDERS/00_INBOX/WO-1_x.md"])
+    monkeypatch.setattr(TrackedFolder, "removed", lambda _: ["_WORK_ORDERS/00_INBOX/WO-1_x.md"])
     one = only(tracked)
     assert (one.code, one.path) == ("unreadable", "_WORK_ORDERS/00_INBOX")
     assert "its tickets are not seen" in one.message

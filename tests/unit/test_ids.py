@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.ids import allocation, numbers
-from orchestrator.tickets.ticket import id_from_name, ids_in
-from orchestrator.workflow_reader.vocabulary import ID
+from orchestrator.tickets.id_grammar import TICKET_ID, id_from_name, ids_in_field, numbers_in
+from orchestrator.tickets.ids import allocation
 
 
 def lay(root: Path, place: str, id: str = "") -> Path:
@@ -45,7 +44,7 @@ def new(root: Path, parent: str = "") -> str:
     ],
 )
 def test_the_numbers_that_a_name_takes(name: str, taken: list[tuple[str, int]]) -> None:
-    assert list(numbers(name)) == taken
+    assert list(numbers_in(name)) == taken
 
 
 @pytest.mark.parametrize(
@@ -58,11 +57,11 @@ def test_the_numbers_that_a_name_takes(name: str, taken: list[tuple[str, int]]) 
 )
 def test_ids_with_letters_are_read_like_others(name: str, id: str) -> None:
     assert id_from_name(name) == id
-    assert ids_in(f"after {id} is done") == (id,)
+    assert ids_in_field(f"after {id} is done") == (id,)
 
 
 def test_a_workflow_may_name_them() -> None:
-    assert [m.group() for m in ID.finditer("Move WO-KDRT7a and WO-KDRT7 to `04_QA`")] == [
+    assert [m.group() for m in TICKET_ID.finditer("Move WO-KDRT7a and WO-KDRT7 to `04_QA`")] == [
         "WO-KDRT7a",
         "WO-KDRT7",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.markdown.body import closed, outside_code
+from orchestrator.markdown.body import closed, lines_outside_code
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from orchestrator.markdown.body import closed, outside_code
 )
 def test_what_follows_an_open_fence_or_comment_is_read(markdown: str) -> None:
     text = closed(markdown)
-    lines = [line for _, line in outside_code([*text.splitlines(), "", "## After"])]
+    lines = [line for _, line in lines_outside_code([*text.splitlines(), "", "## After"])]
     assert lines[-1] == "## After"
     assert all(line in text for line in markdown.splitlines())
 

@@ -13,7 +13,8 @@ from orchestrator.domain.workflow import StatementKind
 from orchestrator.storage.atomic import read
 from orchestrator.tickets.board import Folders
 from orchestrator.tickets.diagnosis import count_rejections
-from orchestrator.tickets.ticket import Ticket, id_from_name
+from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 EXPECTED: dict[str, dict[str, Any]] = json.loads(

@@ -1,0 +1,101 @@
+"""The one way in which git is called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from orchestrator.errors import OrchestrateError
+
+#: seconds for one call; reading a long history for the first time takes some
+_TIMEOUT = 120.0
+#: variables by which a hook's git would be asked about another repository
+_REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+class GitError(OrchestrateError):
+    """git failed or could not be run; `reason` is the first line that it printed."""
+
+    code = "git"
+
+    def __init__(self, root: Path, reason: str) -> None:
+        super().__init__(
+            f"git cannot read the repository: {reason}",
+            path=root,
+            hint="see `git status` here; without git, used numbers and changes are unknown",
+        )
+        self.reason = reason
+
+
+def run_git(root: Path, *args: str, stdin: bytes = b"", timeout: float = _TIMEOUT) -> bytes:
+    """What git prints when run in `root`. Path arguments are literal. Raises GitError."""
+    try:
+        done = subprocess.run(
+            ["git", *args],
+            cwd=root,
+            env=_environment(),
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise GitError(root, str(exc)) from exc
+    if done.returncode:
+        printed = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise GitError(root, printed[0] if printed else f"exit code {done.returncode}")
+    return done.stdout
+
+
+def split_names(output: bytes) -> list[str]:
+    """The file names of an output made with `-z`."""
+    return [name for name in os.fsdecode(output).split("\0") if name]
+
+
+def read_objects(root: Path, names: Iterable[str], limit: int | None = None) -> Iterator[bytes]:
+    """The first `limit` bytes of each object (`COMMIT:PATH` or a hash), b"" for a missing one."""
+    names = list(names)
+    if not names:
+        return
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(os.fsencode("".join(f"{name}\n" for name in names)))
+        stdin.seek(0)
+        command = ["git", "cat-file", "--batch", "--buffer"]
+        with subprocess.Popen(
+            command,
+            cwd=root,
+            env=_environment(),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            for _ in names:
+                yield _next_object(process.stdout, limit)
+
+
+def _next_object(out: IO[bytes], limit: int | None) -> bytes:
+    header = out.readline().split()
+    if not header or not header[-1].isdigit():
+        return b""
+    size = int(header[-1])
+    content = out.read(size if limit is None else min(size, limit))
+    left = size + 1 - len(content)
+    while left and (skipped := out.read(min(left, 1 << 20))):
+        left -= len(skipped)
+    return content
+
+
+def _environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in _REDIRECTING}
+    # nothing is fetched for it, and no lock is taken that a person's own git could meet
+    return kept | {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "LC_ALL": "C",
+    }

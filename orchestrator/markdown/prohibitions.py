@@ -1,0 +1,27 @@
+""" "Do NOT …": which lines of a ticket and which sentences of a workflow forbid something."""
+
+from __future__ import annotations
+
+import re
+
+_REASON = re.compile(r"\s+(?:[—–-]|--)\s+.*", re.DOTALL)
+#: a ticket's line, behind its list marker
+_LINE = re.compile(
+    r"\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)?(?P<text>(?:\*\*|__)?do(?:es)? not\b.*)", re.IGNORECASE
+)
+_SENTENCE = re.compile(
+    r"[*_]*(?:(?:do|must|may)\s+not|don't|never)\b"
+    r"|[*_]*[A-Z][A-Z_]+[*_]*\s+(?:must|may|shall)\s+(?:not|never)\b",
+    re.IGNORECASE,
+)
+
+
+def prohibition_in_line(line: str) -> str:
+    """What a line of a ticket forbids, without the reason after a dash; "" if nothing."""
+    found = _LINE.match(line)
+    return _REASON.sub("", " ".join(found["text"].split())).replace("**", "") if found else ""
+
+
+def prohibition_in_sentence(sentence: str) -> str:
+    """What a sentence of a workflow forbids, without the reason after a dash; "" if nothing."""
+    return _REASON.sub("", sentence).rstrip(" .:;*_") if _SENTENCE.match(sentence) else ""

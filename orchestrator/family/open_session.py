@@ -68,8 +68,8 @@ class Opener:
         if settle:
             self._require_home(parent)
         state = self.board.root / ".orchestrate" / "state"
-        memo = None if fresh else user_proof_cache()
-        with family_lock(state, parent) as lock, Services(memo) as services:
+        cache = None if fresh else user_proof_cache()
+        with family_lock(state, parent) as lock, Services(cache) as services:
             taken = stale_writes.take_in(self.board, parent)
             if taken or not tickets:
                 tickets = self.board.family(parent)

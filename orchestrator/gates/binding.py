@@ -1,7 +1,7 @@
-"""Binding: a statement is split into claims, and each is bound to the check that fits (DESIGN 6.1).
+"""Binding: a statement is split into claims, each bound to the check that fits (DESIGN 6.1).
 
-All words are accounted for. Where no split binds them all, the split that leaves the fewest words
-over is taken: those words are a claim of their own that no check fits.
+No word is dropped. If no split binds all of them, the split that leaves the fewest words unbound
+wins; the words left are a claim of their own that no check fits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.gates.checks import Check
 
-#: a longer claim is for no pattern, and would only cost time
+#: characters; a longer claim matches no pattern and would only cost time
 LONGEST_CLAIM = 1_000
 _MOST_JOINTS = 12
 #: statements whose bindings are kept in a long-lived process
@@ -30,7 +30,7 @@ _SUBJECT = re.compile(
     r"deduplicates?|exports?|stays?|references?|can|cannot|may)\b",
     re.IGNORECASE,
 )
-#: words that change what their neighbours claim: beside them nothing is judged by itself
+#: words that change what the claims next to them say: nothing next to them is judged alone
 _TIED = re.compile(
     r"\b(?:or|nor|either|neither|unless|if|except|excepting|without|when|whenever|while|until|till|"
     r"where|whether|otherwise|instead|rather|only|not|no|never|ideally|should|may|might|could|can|"
@@ -39,7 +39,7 @@ _TIED = re.compile(
     re.IGNORECASE,
 )
 
-#: a piece without one of these is no claim of its own, but a part of its neighbour's
+#: a piece without one of these is not a claim, but part of the one next to it
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|does|do|did|will|must|shall|exists?|uses?|passes|"
     r"contains?|handles?|defines?|prints?|exports?|stays?|shows?|returns?|runs?|names?|lists?|says?|"
@@ -58,8 +58,8 @@ class Binding:
     problem: str = ""
 
 
-def normalise(text: str) -> str:
-    """A claim without list marks, bold marks around all of it, trailing stop and double spaces."""
+def normalize(text: str) -> str:
+    """A claim without list mark, bold marks around code, final stop and double spaces."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"(\*\*|__)(`[^`]+`)\1", r"\2", text)
     text = re.sub(r"^[-*]\s+(\[[ xX]\]\s*)?", "", text)
@@ -75,46 +75,48 @@ class Binder:
         self._bound: dict[str, tuple[Binding, ...]] = {}
 
     def bind(self, statement: str) -> tuple[Binding, ...]:
-        """The statement's claims, each with its check. All of the text is accounted for."""
+        """The statement's claims, each with its check; together they are all of its text."""
         if len(self._bound) > _MOST_KEPT:
             self._bound.clear()
             self._claims.clear()
         if statement not in self._bound:
-            self._bound[statement] = self._bind(normalise(statement))
+            self._bound[statement] = self._bind(normalize(statement))
         return self._bound[statement]
 
     def _bind(self, text: str) -> tuple[Binding, ...]:
-        whole = self.one(text)
+        whole = self.bind_claim(text)
         if whole is not None:
             return (whole,)
         cut = _Splitter(text, self).best()
         left = cut.left_over
-        if len(left) == len(cut.pieces) or not all(map(_stands_alone, left)):
-            return (self._left_over(text),)
-        return tuple(p.bound or self._left_over(p.words) for p in cut.pieces)
+        # words that no check fits must not change the meaning of the claims next to them
+        independent = all(_VERB.search(words) and not _TIED.search(words) for words in left)
+        if len(left) == len(cut.pieces) or not independent:
+            return (self._leave_unbound(text),)
+        return tuple(p.bound or self._leave_unbound(p.words) for p in cut.pieces)
 
-    def one(self, claim: str) -> Binding | None:
-        """The claim as one, None if no check fits it; two that fit are a problem of their own."""
+    def bind_claim(self, claim: str) -> Binding | None:
+        """The claim as a whole; None if no check fits, a binding with a problem if several do."""
         if claim not in self._claims:
-            self._claims[claim] = self._one(claim)
+            hits = []
+            if len(claim) <= LONGEST_CLAIM:
+                hits = [(c, a) for c in self.checks if (a := c.match(claim)) is not None]
+            names = ", ".join(c.name for c, _ in hits)
+            problem = f"{len(hits)} checks fit, so none is run: {names}"
+            self._claims[claim] = (
+                Binding(claim, None, problem=problem)
+                if len(hits) > 1
+                else next((Binding(claim, *hit) for hit in hits), None)
+            )
         return self._claims[claim]
 
-    def _one(self, claim: str) -> Binding | None:
-        if len(claim) > LONGEST_CLAIM:
-            return None
-        hits = [(c, a) for c in self.checks if (a := c.match(claim)) is not None]
-        if len(hits) > 1:
-            names = ", ".join(c.name for c, _ in hits)
-            return Binding(claim, None, problem=f"{len(hits)} checks fit, so none is run: {names}")
-        return Binding(claim, hits[0][0], hits[0][1]) if hits else None
-
-    def _left_over(self, claim: str) -> Binding:
+    def _leave_unbound(self, claim: str) -> Binding:
         return Binding(claim, None, problem=stub(claim, nearest(claim, self.checks)))
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Words of the text, bound or left over."""
+    """Words of the text, bound or not."""
 
     words: str
     bound: Binding | None
@@ -125,7 +127,7 @@ class _Cut:
     """One way to split."""
 
     pieces: tuple[_Piece, ...] = ()
-    #: joints that may as well stand within a claim: an "and" or a comma alone
+    #: how many joints are weak
     weak: int = 0
 
     @property
@@ -134,18 +136,18 @@ class _Cut:
 
     @property
     def loss(self) -> tuple[int, int, int, int]:
-        """More text bound, then less cut up, then at stronger joints."""
-        # a joint within a claim is no gain over one between two
+        """Smaller is better: more text bound, then fewer pieces, then stronger joints."""
+        # a joint inside a claim must not count for more than one between two claims
         bound = sum(len(_JOINT.sub("", p.words)) for p in self.pieces if p.bound is not None)
         return -bound, len(self.left_over), len(self.pieces), self.weak
 
 
 class _Splitter:
-    """The best way to split one text at its joints; each rest is looked at once per subject."""
+    """Finds the best split of a text at its joints, each rest once per subject (memoized)."""
 
     def __init__(self, text: str, binder: Binder) -> None:
         self.text = text
-        self.one = binder.one
+        self.bind_claim = binder.bind_claim
         found = list(_JOINT.finditer(text))
         self.joints = [j for j in found if j.start() > 0 and j.end() < len(text)][:_MOST_JOINTS]
         self._best: dict[tuple[int, str, int], _Cut] = {}
@@ -160,37 +162,27 @@ class _Splitter:
         return self._best[key]
 
     def _cuts(self, start: int, subject: str, end: int) -> Iterable[_Cut]:
-        """All ways to take one claim off the front, the rest split as well as can be."""
+        """All ways to take one claim off the front, with the best split of the rest."""
         for joint in self.joints:
             if joint.start() <= start:
                 continue
             head = self._claim(self.text[start : joint.start()], subject)
             if not head.words:
                 continue
-            # what an opening parenthesis begins, the last closing one ends
+            # a claim in parentheses ends at the last closing one
             closes = joint.group().strip() == "("
             rest_end = self.text.rindex(")") if closes else end
-            said = _subject(head.bound.claim) if head.bound else ""
-            rest = self._rest(joint.end(), said or subject, rest_end)
+            said = _SUBJECT.match(head.bound.claim) if head.bound else None
+            rest = self._rest(joint.end(), (said and said.group(1)) or subject, rest_end)
             weak = joint.group().strip() in _WEAK
             yield _Cut((head, *rest.pieces), rest.weak + weak)
         yield _Cut((self._claim(self.text[start:end], subject),))
 
     def _claim(self, words: str, subject: str) -> _Piece:
-        """The words bound, with the subject of the claims before them if that fits."""
+        """The words bound, with the subject of the claim before them if that fits."""
         words = words.strip()
         candidates = [f"{subject} {words}", words] if subject else [words]
-        return _Piece(words, next(filter(None, map(self.one, candidates)), None))
-
-
-def _stands_alone(words: str) -> bool:
-    """Whether words that no check fits leave the meaning of the claims beside them as it is."""
-    return bool(_VERB.search(words)) and not _TIED.search(words)
-
-
-def _subject(claim: str) -> str:
-    found = _SUBJECT.match(claim)
-    return found.group(1) if found else ""
+        return _Piece(words, next(filter(None, map(self.bind_claim, candidates)), None))
 
 
 def nearest(claim: str, checks: Iterable[Check], most: int = 3) -> list[Check]:
@@ -211,28 +203,23 @@ _COMMON = frozenset(
 
 
 def _words(text: str) -> set[str]:
-    """The words of a claim that tell it from others, without what it quotes."""
+    """The distinctive words of a claim, without what it quotes."""
     return set(re.findall(r"[a-z]{2,}", re.sub(r"`[^`]*`", " ", text.lower()))) - _COMMON
 
 
 def stub(claim: str, near: Iterable[Check] = ()) -> str:
-    """The message for a claim that no check fits, with the nearest ones and the check to write."""
+    """The message for a claim that no check fits: the nearest checks, and the one to write."""
     words = re.sub(r"[^a-z0-9]+", "_", claim.lower()).strip("_")[:40].strip("_") or "claim"
     name = words if words.isidentifier() else f"claim_{words}"
-    pattern, paths = re.subn(r"`[\w./@+-]*[/.][\w./@+-]*`", "{path:path}", _literal(claim), count=1)
+    # brackets of the claim are taken literally
+    literal = re.sub(r"[\\{}\[\]()|]", lambda bracket: "\\" + bracket.group(), claim)
+    pattern, paths = re.subn(r"`[\w./@+-]*[/.][\w./@+-]*`", "{path:path}", literal, count=1)
     parameter = ", path: str" if paths else ""
     lines = [f"no check fits “{claim}”"]
-    lines += [f"near: {c.name}, e.g. {_closest(claim, c)}" for c in near]
+    said = _words(claim)
+    for check in near:
+        closest = max(check.examples, key=lambda example: len(said & _words(example)))
+        lines.append(f"near: {check.name}, e.g. {closest}")
     lines += [f'@check({pattern!r}, name="mine.{name}")']
     lines += [f"def {name}(ctx: Context{parameter}) -> Result: ..."]
     return "\n".join(lines)
-
-
-def _literal(claim: str) -> str:
-    """A claim as a pattern that takes its brackets literally."""
-    return re.sub(r"[\\{}\[\]()|]", lambda bracket: "\\" + bracket.group(), claim)
-
-
-def _closest(claim: str, check: Check) -> str:
-    words = _words(claim)
-    return max(check.examples, key=lambda example: len(words & _words(example)))

@@ -13,8 +13,8 @@ import hashlib
 import importlib.util
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -91,7 +91,7 @@ def failed(detail: str, *subjects: str, **evidence: Any) -> Result:
 
 
 def unproven(detail: str, *subjects: str, **evidence: Any) -> Result:
-    """Nothing could be run: a tool is missing, or the subject cannot be told."""
+    """Nothing could be run: a tool is missing, or the subject is unclear."""
     return Result(Verdict.UNPROVEN, detail, subjects, evidence)
 
 
@@ -101,12 +101,12 @@ def not_applicable(detail: str) -> Result:
 
 
 class Services:
-    """Things that several checks of one run share (a server, a parsed file), made once."""
+    """Things that several checks of a run share (a server, a parsed file), made once."""
 
-    def __init__(self, memo: ProofCache | None = None) -> None:
-        #: keeps what `remember` makes for later runs; None: nothing is kept
-        self.memo = memo
-        #: number of the gate's pass that is on, 0 outside of one
+    def __init__(self, cache: ProofCache | None = None) -> None:
+        #: keeps what `remember` computes for later runs; None keeps nothing
+        self.cache = cache
+        #: number of the gate's current pass, 0 outside of one
         self.epoch = 0
         self._made: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
@@ -116,7 +116,7 @@ class Services:
     def share(
         self, key: Any, make: Callable[[], Any], close: Callable[[Any], object] | None = None
     ) -> Any:
-        """`make()` once per key, also with several threads; `close(thing)` runs at `close()`."""
+        """`make()` once per key, across threads too; `close(thing)` runs at `close()`."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
@@ -127,30 +127,31 @@ class Services:
             return self._made[key]
 
     def remember(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
-        """`make()` once per key, in later runs too.
+        """`make()` once per key, across runs too.
 
-        The key has to hold all that the result depends on, as bytes or digests and not as paths
-        alone: what is found under it is taken for what `make()` would give. `kind` is a dataclass
-        or a type of plain data.
+        The key has to contain all that the result depends on, as bytes or digests, not as paths
+        alone: what is found under it is used in place of `make()`. `kind` is a dataclass or a type
+        of plain data.
         """
-        return cast(T, self.share(("remembered", key), lambda: self._remembered(key, kind, make)))
 
-    def _remembered(self, key: tuple[Any, ...], kind: type[T], make: Callable[[], T]) -> T:
-        if self.memo is None:
-            return make()
-        from pydantic import TypeAdapter, ValidationError
+        def look_up() -> T:
+            if self.cache is None:
+                return make()
+            from pydantic import TypeAdapter, ValidationError
 
-        adapter = TypeAdapter(kind)
-        kept = self.memo.get(repr(key))
-        if kept is not None:
-            with suppress(ValidationError):
-                return adapter.validate_json(kept)
-        made = make()
-        self.memo.put(repr(key), adapter.dump_json(made))
-        return made
+            adapter = TypeAdapter(kind)
+            kept = self.cache.get(repr(key))
+            if kept is not None:
+                with suppress(ValidationError):
+                    return adapter.validate_json(kept)
+            made = make()
+            self.cache.put(repr(key), adapter.dump_json(made))
+            return made
+
+        return cast(T, self.share(("remembered", key), look_up))
 
     def close(self) -> None:
-        """Close what was made, last first."""
+        """Close what was made, in reverse order."""
         while self._closers:
             self._closers.pop()()
         self._made.clear()
@@ -206,14 +207,14 @@ class Check:
     version: int
     summary: str
     examples: tuple[str, ...] = ()
-    #: takes a second or so: such claims are begun first
+    #: takes a second or so: started before the others
     slow: bool = False
-    #: digest of the file that a check of a workspace stands in, "" for one of a package
+    #: digest of the file that defines a check of a workspace, "" for one of a package
     digest: str = ""
 
     @property
     def edition(self) -> str:
-        """What an approval and a receipt are bound to: the version, and a workspace's own text."""
+        """What approvals and receipts cover: the version, and the text of a workspace's check."""
         return f"{self.version}+{self.digest}" if self.digest else str(self.version)
 
     @property
@@ -223,7 +224,7 @@ class Check:
         return f"{code.co_filename}:{code.co_firstlineno}"
 
     def match(self, claim: str) -> dict[str, Any] | None:
-        """The typed arguments if one of the patterns accounts for the whole claim."""
+        """The typed arguments if one of the patterns matches the whole claim."""
         found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)
         return next((arguments for arguments in found if arguments is not None), None)
 
@@ -242,83 +243,61 @@ def check(
 ) -> Callable[[F], F]:
     """Register a function as a check. Its docstring's first line is its summary.
 
-    Raise `version` whenever the meaning changes: an approval covers it (DESIGN 7.3). `slow` ones
-    are begun before the others of a gate.
+    Raise `version` whenever the meaning changes: approvals cover it (DESIGN 7.3). `slow` checks
+    are started before the others of a gate.
 
-    Raises UsageError for a pattern that cannot be read, and for a name that is taken.
+    Raises UsageError for a pattern that cannot be parsed and for a name that is taken.
     """
 
     def register(function: F) -> F:
-        if getattr(_LOADING, "checks", None) is not None:
-            _compile_patterns(patterns)
+        # the checks of the workspace that is being loaded; else those of every workspace
+        own: dict[str, Check] | None = getattr(_LOADING, "checks", None)
+        for pattern in patterns if own is not None else ():
+            compile_pattern(pattern)
         summary = (function.__doc__ or name).strip().splitlines()[0]
         new = Check(name, patterns, function, phase, version, summary, tuple(examples), slow)
-        _register(new)
+        taken = (own or {}).get(name) or _REGISTERED.get(name)
+        if taken is not None and (own is not None or taken.place != new.place):
+            raise UsageError(
+                f"two checks are called {name}: the other is at {taken.place}",
+                path=Path(function.__code__.co_filename),
+                line=function.__code__.co_firstlineno,
+                hint="rename this one",
+            )
+        (_REGISTERED if own is None else own)[name] = new
         return function
 
     return register
 
 
-def _compile_patterns(patterns: Iterable[str]) -> None:
-    for pattern in patterns:
-        compile_pattern(pattern)
-
-
-def _register(new: Check) -> None:
-    """Into the list of the workspace that is being loaded, else into everybody's."""
-    own: dict[str, Check] | None = getattr(_LOADING, "checks", None)
-    taken = (own or {}).get(new.name) or _REGISTERED.get(new.name)
-    if taken is not None and (own is not None or taken.place != new.place):
-        raise UsageError(
-            f"two checks are called {new.name}: the other stands at {taken.place}",
-            path=Path(new.function.__code__.co_filename),
-            line=new.function.__code__.co_firstlineno,
-            hint="give this one another name",
-        )
-    (_REGISTERED if own is None else own)[new.name] = new
-
-
 def load_checks(root: Path | None = None) -> tuple[Check, ...]:
-    """Every check: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
+    """All checks: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
 
-    Raises UsageError naming the file when a workspace check cannot be imported, or takes the name
+    Raises UsageError, naming the file, if a workspace's check cannot be imported or takes the name
     of another one.
     """
     plugins.load("checks")
     # only now: a package's modules may use each other's parameter types in any order
-    for known in _REGISTERED.values():
-        _compile_patterns(known.patterns)
-    with _own_checks() as own:
-        for file in sorted((root / "checks").glob("*.py")) if root else ():
-            _load_file(file, own)
-    return (*_REGISTERED.values(), *own.values())
-
-
-@contextmanager
-def _own_checks() -> Iterator[dict[str, Check]]:
-    """Where the checks of one workspace go, so that no other workspace gets them."""
+    for pattern in {p for known in _REGISTERED.values() for p in known.patterns}:
+        compile_pattern(pattern)
     own: dict[str, Check] = {}
     _LOADING.checks = own
     try:
-        yield own
+        for file in sorted((root / "checks").glob("*.py")) if root else ():
+            before, digest = set(own), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+            _import_file(file)
+            for name in own.keys() - before:
+                own[name] = replace(own[name], digest=digest)
     finally:
         _LOADING.checks = None
-
-
-def _load_file(file: Path, own: dict[str, Check]) -> None:
-    """Import a file of checks; each bears the digest of the text that was imported."""
-    before = set(own)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    _import_file(file)
-    for name in own.keys() - before:
-        own[name] = replace(own[name], digest=digest)
+    return (*_REGISTERED.values(), *own.values())
 
 
 def _import_file(file: Path) -> None:
     name = f"orchestrate_workspace_checks.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UsageError("cannot be imported as a Python file", path=file)
+        raise UsageError("not a Python file that can be imported", path=file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -331,5 +310,5 @@ def _import_file(file: Path) -> None:
         raise UsageError(
             f"the check file raises {type(exc).__name__}: {exc}",
             path=file,
-            hint="mend or remove it",
+            hint="fix or remove it",
         ) from exc

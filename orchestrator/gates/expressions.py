@@ -1,8 +1,8 @@
-"""Patterns of checks: words with typed parameters, translated into regular expressions.
+"""Check patterns: words with typed parameters, translated into regular expressions.
 
 A pattern is words, `{name:type}` parameters, `[optional words]` and `(one|other)` alternatives. It
-must account for the whole claim: nothing may be left over. Matching ignores case, surrounding
-white space and backticks or bold marks around words.
+must match the whole claim. Matching ignores case, white space around the claim, and backticks or
+bold marks around words.
 """
 
 from __future__ import annotations
@@ -18,64 +18,48 @@ from orchestrator.errors import UsageError
 _NAME = r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*(?:\(\))?"
 
 
-def _plain(text: str) -> str:
+def _strip_quotes(text: str) -> str:
     return text.strip().strip("`*\"'").removesuffix("()")
 
 
-def _list(text: str) -> tuple[str, ...]:
+def _split_list(text: str) -> tuple[str, ...]:
     parts = re.split(r"\s*(?:,\s*and\s+|,\s*or\s+|,|/|\+|&|\s+and\s+|\s+or\s+)\s*", text)
-    return tuple(_plain(part) for part in parts if part.strip())
+    return tuple(_strip_quotes(part) for part in parts if part.strip())
 
 
-_NUMBER_WORDS = {
-    w: n
-    for n, w in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ]
-    )
-}
+_NUMBER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 
-def _int(text: str) -> int:
-    word = _plain(text).lower()
-    return _NUMBER_WORDS[word] if word in _NUMBER_WORDS else int(word.replace(",", ""))
+def _parse_int(text: str) -> int:
+    word = _strip_quotes(text).lower()
+    return _NUMBER_WORDS.index(word) if word in _NUMBER_WORDS else int(word.replace(",", ""))
 
 
 #: parameter types: name → (regular expression, converter)
 TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     # a file or folder, with at least a slash or an extension
-    "path": (r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?", _plain),
+    "path": (r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?", _strip_quotes),
     # an identifier: table, column, function
-    "name": (rf"[`\"]?{_NAME}[`\"]?", _plain),
+    "name": (rf"[`\"]?{_NAME}[`\"]?", _strip_quotes),
     # several identifiers: "a, b and c"
     "names": (
         rf"[`\"]?{_NAME}[`\"]?(?:\s*(?:,\s*and|,\s*or|,|/|\+|\s+and|\s+or)\s*[`\"]?{_NAME}[`\"]?)*",
-        _list,
+        _split_list,
     ),
-    "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _int),
+    "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _parse_int),
     "number": (r"-?\d+(?:\.\d+)?", float),
     # a ticket id
-    "id": (r"`?(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?`?", _plain),
+    "id": (r"`?(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?`?", _strip_quotes),
     # a board folder
-    "folder": (r"`?(?:[\w.-]+/)?\d+(?:\.\d+)?_[A-Z_]+/?`?", lambda t: _plain(t).strip("/")),
+    "folder": (r"`?(?:[\w.-]+/)?\d+(?:\.\d+)?_[A-Z_]+/?`?", lambda t: _strip_quotes(t).strip("/")),
     # an agent's or a person's upper-case name
-    "agent": (r"`?[A-Z][A-Z_]+`?", _plain),
+    "agent": (r"`?[A-Z][A-Z_]+`?", _strip_quotes),
     # anything between backticks or quotes
     "code": (r"(?:`[^`]+`|\"[^\"]+\")", lambda t: t.strip()[1:-1]),
-    # the rest of a sentence; use it only where the words do not change what is proven
+    # the rest of a sentence; only where these words do not change what is proven
     "text": (r".+?", str.strip),
 }
 
@@ -86,8 +70,8 @@ def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str)
     compile_pattern.cache_clear()
 
 
-class _Pattern:
-    """Translates one check pattern into a regular expression (recursive descent)."""
+class _Parser:
+    """Translates a check pattern into a regular expression (recursive descent)."""
 
     _WORD = re.compile(r"[^\s{}\[\]()|\\]+")
     _MARK = r"[`*_\"]{0,3}"
@@ -96,7 +80,7 @@ class _Pattern:
         self.source = source
         self.at = 0
         self.params: list[tuple[str, str]] = []
-        #: for each open group, of what words one has to stand in a text that fits, in lower case
+        #: for each open group: sets of words, of each of which a text that matches has one
         self.needs: list[list[frozenset[str]]] = [[]]
 
     def regex(self) -> str:
@@ -114,7 +98,12 @@ class _Pattern:
             if self.source[self.at : self.at + 1] != "|":
                 break
             self.at += 1
-        self.needs[-1].extend(_of_all(needs))
+        if len(needs) == 1:
+            self.needs[-1].extend(needs[0])
+        elif all(needs):
+            # what alternatives have in common: one word of each, the most telling one
+            best = [max(branch, key=lambda words: min(map(len, words))) for branch in needs]
+            self.needs[-1].append(frozenset().union(*best))
         return "|".join(branches)
 
     def _sequence(self) -> str:
@@ -130,18 +119,15 @@ class _Pattern:
                     out += rf"(?:\s+(?:{group}))?" if space else f"(?:{group})?"
                     space = False
                 elif self.source[self.at : self.at + 1].isspace():
-                    return rf"(?:(?:{group})\s+)?" + self._sequence_after_space()
+                    while self.source[self.at : self.at + 1].isspace():
+                        self.at += 1
+                    return rf"(?:(?:{group})\s+)?" + self._sequence()
                 else:
                     out += f"(?:{group})?"
             else:
                 out += (r"\s+" if space else "") + self._atom(char)
                 space = False
         return out
-
-    def _sequence_after_space(self) -> str:
-        while self.source[self.at : self.at + 1].isspace():
-            self.at += 1
-        return self._sequence()
 
     def _group(self, closer: str) -> str:
         self.at += 1
@@ -176,44 +162,34 @@ class _Pattern:
         if (kind or "name") not in TYPES:
             raise UsageError(
                 f"unknown parameter type {kind!r} in check pattern: {self.source!r}",
-                hint=f"known are {', '.join(sorted(TYPES))}; parameter_type() adds one",
+                hint=f"known: {', '.join(sorted(TYPES))}; parameter_type() adds another",
             )
         self.params.append((name, kind or "name"))
         self.at = end + 1
         return f"(?P<{name}>{TYPES[kind or 'name'][0]})"
 
 
-def _of_all(needs: list[list[frozenset[str]]]) -> list[frozenset[str]]:
-    """What alternatives have in common: one word of each, the one that tells most."""
-    if len(needs) == 1:
-        return needs[0]
-    if not all(needs):
-        return []
-    best = [max(branch, key=lambda words: min(map(len, words))) for branch in needs]
-    return [frozenset().union(*best)]
-
-
 @dataclass(frozen=True)
 class Pattern:
-    """A check's pattern, read; its regular expression is made when a text may fit."""
+    """A parsed check pattern; its regular expression is compiled when a text may match."""
 
     expression: str
     #: (parameter, type)
     params: tuple[tuple[str, str], ...]
-    #: sets of words, in lower case: of each, one stands in every text that fits
+    #: sets of lower-case words: every text that matches has one of each set
     required: frozenset[frozenset[str]]
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        """What a whole text has to match."""
+        """It has to match a whole text."""
         return re.compile(self.expression, re.IGNORECASE | re.DOTALL)
 
     def may_fit(self, lowered: str) -> bool:
-        """Whether a text in lower case has the words that it needs."""
+        """Whether a text in lower case has the words that the pattern requires."""
         return all(any(word in lowered for word in words) for words in self.required)
 
     def match(self, text: str) -> dict[str, Any] | None:
-        """The typed arguments if the pattern accounts for the whole text."""
+        """The typed arguments if the pattern matches the whole text."""
         lowered = text.lower()
         if not self.may_fit(lowered):
             return None
@@ -226,7 +202,7 @@ class Pattern:
 
 @lru_cache(maxsize=2048)
 def compile_pattern(pattern: str) -> Pattern:
-    """A pattern as a check gives it. Raises UsageError for unknown types, unbalanced brackets."""
-    parsed = _Pattern(pattern)
+    """Parse a pattern. Raises UsageError for unknown types and unbalanced brackets."""
+    parsed = _Parser(pattern)
     body = parsed.regex()
     return Pattern(rf"\s*(?:{body})\s*", tuple(parsed.params), frozenset(parsed.needs[0]))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalise, stub
+from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalize, stub
 from orchestrator.gates.checks import Check, Context, Phase, Result, load_checks, proven
 from orchestrator.gates.expressions import compile_pattern
 
@@ -121,7 +121,7 @@ def test_6_1_no_word_is_lost(text: str) -> None:
 
 def _words(text: str) -> list[str]:
     """Words, without those that only join claims, and the marks of a list before the text."""
-    return [word for word in re.findall(r"\w+", normalise(text)) if word not in ("and", "but")]
+    return [word for word in re.findall(r"\w+", normalize(text)) if word not in ("and", "but")]
 
 
 @given(_STATEMENTS)

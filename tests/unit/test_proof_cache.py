@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.sandbox.runs import tree_digest
-from orchestrator.gates import proof_cache as memo_module
+from orchestrator.gates import proof_cache
 from orchestrator.gates.checks import Services
 from orchestrator.gates.proof_cache import ProofCache
 
@@ -19,25 +19,25 @@ class Found:
     by_name: dict[str, int]
 
 
-def remembered(memo: ProofCache | None, key: str, made: list[str]) -> Found:
+def remembered(cache: ProofCache | None, key: str, made: list[str]) -> Found:
     """What a fresh session finds or makes; `made` notes each making."""
 
     def make() -> Found:
         made.append(key)
         return Found((1, 2), {"a": len(made)})
 
-    with Services(memo) as services:
+    with Services(cache) as services:
         first = services.remember(("x", key), Found, make)
         assert services.remember(("x", key), Found, make) is first
         return first
 
 
 def test_the_same_key_is_made_once(tmp_path: Path) -> None:
-    memo, made = ProofCache(tmp_path), []
-    first = remembered(memo, "k", made)
-    assert remembered(memo, "k", made) == first == Found((1, 2), {"a": 1})
+    cache, made = ProofCache(tmp_path), []
+    first = remembered(cache, "k", made)
+    assert remembered(cache, "k", made) == first == Found((1, 2), {"a": 1})
     assert made == ["k"]
-    assert memo.found == 1
+    assert cache.found == 1
 
 
 def test_another_key_is_another_result(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_another_key_is_another_result(tmp_path: Path) -> None:
     )
 
 
-def test_without_a_memo_each_session_makes_its_own() -> None:
+def test_without_a_cache_each_session_makes_its_own() -> None:
     made: list[str] = []
     remembered(None, "k", made)
     remembered(None, "k", made)
@@ -57,7 +57,7 @@ def test_without_a_memo_each_session_makes_its_own() -> None:
 def test_another_product_finds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     remembered(ProofCache(tmp_path), "k", made)
-    monkeypatch.setattr(memo_module, "product", lambda: "another version")
+    monkeypatch.setattr(proof_cache, "product_digest", lambda: "another version")
     remembered(ProofCache(tmp_path), "k", made)
     assert made == ["k", "k"]
 
@@ -73,18 +73,18 @@ def test_what_cannot_be_read_is_made_anew(tmp_path: Path, damage: bytes) -> None
 
 def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    memo = ProofCache(tmp_path / "file" / "below")
-    memo.put("k", b"x")
-    assert memo.get("k") is None
+    cache = ProofCache(tmp_path / "file" / "below")
+    cache.put("k", b"x")
+    assert cache.get("k") is None
 
 
 def test_old_results_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memo_module, "_MOST_FILES", 8)
-    memo = ProofCache(tmp_path)
+    monkeypatch.setattr(proof_cache, "_MOST_FILES", 8)
+    cache = ProofCache(tmp_path)
     for number in range(20):
-        memo.put(str(number), b"x")
+        cache.put(str(number), b"x")
     assert len(list(tmp_path.iterdir())) <= 8
-    assert memo.get("19") == b"x"
+    assert cache.get("19") == b"x"
 
 
 def test_a_tree_is_known_by_names_and_bytes(tmp_path: Path) -> None:

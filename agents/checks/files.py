@@ -249,16 +249,24 @@ def _writers(ctx: Context) -> Iterator[tuple[str, str]]:
     examples=("Do NOT execute the migration SQL", "Do NOT run `migrations/059_x.sql`"),
 )
 def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -> Result:
-    """The history has no applied migration that USER's approval does not stand before."""
-    approved = False
+    """The history has no applied migration without USER's approval (at that checkpoint) before."""
+    if who and who.upper() != "USER":
+        return unproven(f"only USER's approval is on record, not who of the agents is {who}")
+    stages = [s.number for s in (ctx.workflow.checkpoints if ctx.workflow else ())
+              if s.checkpoint == number]  # fmt: skip
+    if number and ctx.workflow and not stages:
+        return unproven(f"the workflow has no checkpoint {number}")
+    latest = ""
+    answers: dict[Any, str] = {}
     applied = 0
     for record in ctx.history:
         if record.get("type") == "answer":
-            approved = record.get("answer") == "approved"
+            latest = answers[record.get("stage")] = str(record.get("answer"))
         elif _applies(record, path):
-            if not approved:
+            there = all(answers.get(stage) == "approved" for stage in stages)
+            if latest != "approved" or not there:
                 title = record.get("title") or record.get("kind")
-                return failed(f"“{title}” ran without an approval before it")
+                return failed(f"“{title}” ran without USER's approval before it")
             applied += 1
     when = f"{applied} time(s), each after USER's approval" if applied else "not at all so far"
     return proven(f"the migration was applied {when}")

@@ -196,6 +196,23 @@ def test_a_table_without_a_policy_cannot_be_queried(
     assert "does not find a row that is there" in result.detail
 
 
+def test_a_page_that_reads_something_else_is_not_proven(
+    report: Report, root: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(root, tree)
+    (tree / "db/migrations").mkdir(parents=True)
+    (tree / "db/migrations/012_heart.sql").write_text(migration(), encoding="utf-8")
+    with Services() as services:
+        for statement in (
+            "Map page can query prices | No errors",
+            "Admin page can query hours | No errors",
+            "No page can query hours without errors",
+        ):
+            (result,) = judge(tree, statement, services)
+            assert result.verdict == "unproven", statement
+
+
 def test_the_tables_come_from_the_file_where_there_is_one(root: Path, tmp_path: Path) -> None:
     (tmp_path / "db/migrations").mkdir(parents=True)
     text = "CREATE TABLE heart_trials (registry_id text PRIMARY KEY);"

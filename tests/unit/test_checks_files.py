@@ -229,6 +229,14 @@ def test_a_migration_runs_only_after_an_approval(
     assert verdicts(ctx, f"Do NOT execute the migration SQL{tail}") == {verdict}
 
 
+def test_a_named_checkpoint_has_to_approve_the_migration(tmp_path: Path) -> None:
+    statement = "Do NOT execute the migration SQL — that is USER's job at Checkpoint 2"
+    earlier = {**APPROVED, "stage": 2}
+    assert verdicts(context(tmp_path, history=(earlier, APPLIED)), statement) == {"failed"}
+    both = (earlier, APPROVED, APPLIED)
+    assert verdicts(context(tmp_path, history=both), statement) == {"proven"}
+
+
 # -- not applicable --------------------------------------------------------------------------------
 
 

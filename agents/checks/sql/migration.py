@@ -96,11 +96,11 @@ def idempotent(ctx: Context, which: Which) -> Result:
     "{which:migration} (uses|has) IF NOT EXISTS (on|for|in) (all|every|each|its) "
     "[CREATE] (table|tables|statement|statements)",
     "(all|every|each) CREATE TABLE [(statement|statements)] (uses|use|has|have) IF NOT EXISTS",
-    "{which:migration} uses {guard:ifnotexists} [\\(idempotent\\)]",
+    "{which:migration} uses CREATE TABLE IF NOT EXISTS \\(idempotent\\)",
     name="sql.if-not-exists",
     examples=("Migration 059 uses `CREATE TABLE IF NOT EXISTS` (idempotent)",),
 )
-def if_not_exists(ctx: Context, which: Which | None = None, guard: str = "") -> Result:
+def if_not_exists(ctx: Context, which: Which | None = None) -> Result:
     """Every CREATE TABLE has IF NOT EXISTS, and the migration really runs twice."""
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):

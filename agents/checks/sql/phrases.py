@@ -181,9 +181,4 @@ parameter_type(
     rf"`?[A-Za-z_]\w*\.(?!{_FILE}\b)[A-Za-z_]\w*`?",
     lambda text: tuple(text.strip(" `").split(".")),
 )
-parameter_type(
-    "ifnotexists",
-    r"[`\"]?CREATE TABLE IF NOT EXISTS[`\"]?(?=\s*\(idempotent\))",
-    lambda text: text.strip('`"'),
-)
 parameter_type("nothing", r"no", lambda _text: Can.MAY_NOT)

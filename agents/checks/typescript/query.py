@@ -19,22 +19,48 @@ from orchestrate_agents.checks.typescript.toolchain import (
     Toolchain,
     toolchain,
 )
+from orchestrate_agents.seed_data.table_schema import singulars
 from orchestrate_agents.specification.typescript import Signature, interfaces
-from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
 
 _EMPTY = ("[]", "null", "0", "undefined")
 
 
+#: only a page or a signed-in user is judged; what is read has to be a table that the hooks ask
+parameter_type(
+    "page",
+    r"(?:(?:the|an?|its|our)\s+)?(?:[\w-]+\s+){0,4}(?:page|view|screen|dashboard|app|hook|component)s?"
+    r"|(?:an?\s+)?(?:signed-in|logged-in|authenticated)\s+users?",
+    str.strip,
+)
+_OTHER_SUBJECT = re.compile(
+    r"\b(?:no|not|non|never|neither|nor|none|few|only|anonymous|anon|public|guest|admin|owner|expired"
+    r"|signed-out|logged-out|unauthenticated|every|all|each|any|other)\b",
+    re.IGNORECASE,
+)
+_PLAIN_WORDS = frozenset(("the", "its", "all", "data", "row", "record", "table", "and", "from"))
+
+
 @check(
-    "{page:text} (can query|queries|can read) {what:text} (\\||with|without) "
-    "(no errors|no error|errors|an error)",
+    "{page:page} (can query|queries|can read) {what:text} "
+    "((\\||with) (no errors|no error)|without [(any|an)] (errors|error))",
     name="typescript.can-query",
-    version=2,
+    version=3,
     slow=True,
     examples=("Analytics page can query benchmarks | No errors",),
 )
 def can_query(ctx: Context, page: str, what: str) -> Result:
     """Every function of the hooks finds rows, signed in, through the real client and real RLS."""
+    if _OTHER_SUBJECT.search(page):
+        return unproven(f"“{page}”: only a page with a signed-in user is tried")
     tools = toolchain(ctx.root.resolve())
     library = tools.package(CLIENT_LIBRARY)
     if tools.missing or library is None:
@@ -45,23 +71,31 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
     subject = subject_of(ctx)
     if isinstance(subject, Result):
         return subject
-    details = []
+    details: list[str] = []
+    tables: set[str] = set()
     for path in hooks:
-        result = _query(ctx, tools, str(library), path, subject)
+        result = _query(ctx, tools, str(library), path, subject, tables)
         if isinstance(result, Result):
             return result
         details.append(result)
+    known = frozenset[str]().union(*map(singulars, tables))
+    if unknown := singulars("_".join(re.findall(r"\w+", what))) - known - _PLAIN_WORDS:
+        asked = ", ".join(sorted(tables)) or "no table"
+        return unproven(
+            f"the hooks ask {asked}, not “{what}” ({', '.join(sorted(unknown))})", *hooks
+        )
     return proven("; ".join(details), *hooks, subject.path)
 
 
 def _query(
-    ctx: Context, tools: Toolchain, library: str, path: str, subject: Subject
+    ctx: Context, tools: Toolchain, library: str, path: str, subject: Subject, tables: set[str]
 ) -> Result | str:
-    """What the hook's functions found, in words, or the failed result."""
+    """What the hook's functions found, in words, or the failed result; adds the tables asked."""
     functions = {s.name: s for s in hook_functions(ctx, path)}
     asked = asked_by(ctx.services, tools, ctx.path(path), functions)
     if isinstance(asked, str):
         return failed(f"{path}: {asked}", path)
+    tables.update(table for table, _ in asked.values() if table)
     answers = _answers(ctx, tools, library, path, subject, functions, asked)
     if isinstance(answers, str):
         return failed(f"{path}: {answers}", path)

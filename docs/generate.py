@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import shape
 from orchestrator.cli.app import app
-from orchestrator.doctor.rules import CODES
+from orchestrator.doctor.rules import RULES
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
 
 ROOT = Path(__file__).parent.parent
@@ -118,11 +118,11 @@ def _drawn(row: Transition) -> bool:
 
 
 def code_table() -> str:
-    """What `doctor` reports, the gravest first."""
+    """What `doctor` reports, most severe first."""
     lines = ["| code | what it means | what is done about it | repair |", "|---|---|---|---|"]
-    for code, malady in CODES.items():
-        kind = "harmless note" if malady.note else malady.surety.value or "a person"
-        lines.append(f"| `{code}` | {malady.meaning} | {malady.remedy} | {kind} |")
+    for rule in RULES.values():
+        kind = "harmless note" if rule.note else rule.applicability.value or "a person"
+        lines.append(f"| `{rule.code}` | {rule.meaning} | {rule.remedy} | {kind} |")
     return "\n".join(lines)
 
 

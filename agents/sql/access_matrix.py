@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import TopologicalSorter
 from typing import Any
 
 from orchestrate_agents.sql.catalog import RealColumn, Relation
@@ -23,6 +24,7 @@ from orchestrate_agents.sql.probe_rows import (
 )
 from orchestrate_agents.sql.scratch import Database
 from orchestrate_backend.targets.supabase_setup import API_ROLES
+from orchestrator.domain.graph import break_cycles
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _MAX_REPAIRS = 25
@@ -115,19 +117,16 @@ def _make_users(owner: Any) -> None:
 
 def _parents_first(tables: Sequence[Relation]) -> list[Relation]:
     by_name = {t.qualified: t for t in tables} | {t.name: t for t in tables if t.schema == "public"}
-    out: dict[str, Relation] = {}
-
-    def visit(table: Relation, above: frozenset[str]) -> None:
-        if table.qualified in out or table.qualified in above:
-            return
-        for constraint in table.constraints:
-            if constraint.type == "f" and constraint.target in by_name:
-                visit(by_name[constraint.target], above | {table.qualified})
-        out.setdefault(table.qualified, table)
-
-    for table in tables:
-        visit(table, frozenset())
-    return list(out.values())
+    references = {
+        table.qualified: [
+            by_name[constraint.target].qualified
+            for constraint in table.constraints
+            if constraint.type == "f" and constraint.target in by_name
+        ]
+        for table in tables
+    }
+    ordered = TopologicalSorter(break_cycles(references)[0]).static_order()
+    return [by_name[name] for name in ordered]
 
 
 def _plant_one(

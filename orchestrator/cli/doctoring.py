@@ -15,8 +15,8 @@ from orchestrator.cli.text import counted, one_line, paint, say, say_json, termi
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.doctor.fix_runner import Done, Plan
-    from orchestrator.doctor.runner import Examined, Finding
+    from orchestrator.doctor.fix_runner import FixPlan, FixResult
+    from orchestrator.doctor.runner import Checkup, Problem
 
 #: so many places of one code are shown for a whole board
 _SHOWN = 8
@@ -54,13 +54,13 @@ def doctor(
     here = session(context)
     _require_codes(chosen or ())
     found = _examined(here, id)
-    wanted, done = fix_runner.Plan(), fix_runner.Done()
+    wanted, done = fix_runner.FixPlan(), fix_runner.FixResult()
     if fix or dry_run or chosen:
-        wanted = fix_runner.plan(here.board, found, chosen or ())
+        wanted = fix_runner.plan_fixes(here.board, found, chosen or ())
         if not as_json:
             _say_diff(wanted)
     if fix and not dry_run:
-        done = fix_runner.carry_out(here.board, found, wanted, commit=not no_commit)
+        done = fix_runner.apply_fixes(here.board, found, wanted, commit=not no_commit)
         found = _after(here, id, found, done)
     if id is None and not dry_run:
         remember(here.board, found)
@@ -69,9 +69,11 @@ def doctor(
 
 
 def _require_codes(codes: Sequence[str]) -> None:
-    from orchestrator.doctor.rules import CODES, Surety
+    from orchestrator.doctor.fixes import Applicability
+    from orchestrator.doctor.rules import RULES
 
-    known = [code for code, malady in CODES.items() if malady.surety is not Surety.NONE]
+    manual = Applicability.DISPLAY_ONLY
+    known = [code for code, rule in RULES.items() if rule.applicability is not manual]
     for code in codes:
         if code not in known:
             raise UsageError(
@@ -79,7 +81,7 @@ def _require_codes(codes: Sequence[str]) -> None:
             )
 
 
-def _examined(here: Session, id: str | None) -> Examined:
+def _examined(here: Session, id: str | None) -> Checkup:
     from orchestrator.doctor.runner import examine
 
     found = examine(here.board, here.settings)
@@ -91,33 +93,35 @@ def _examined(here: Session, id: str | None) -> Examined:
     return one
 
 
-def _after(here: Session, id: str | None, before: Examined, done: Done) -> Examined:
+def _after(here: Session, id: str | None, before: Checkup, done: FixResult) -> Checkup:
     """What is left, after what was mended."""
     now = _examined(here, None)
     mended = [
-        replace(f, applied=True)
-        for f in before.findings
+        replace(f, fixed=True)
+        for f in before.problems
         if f.code in done.applied.get(f.path, ()) or (f.code == "twin" and _put_away(f, done))
     ]
     if id is None:
-        return replace(now, findings=(*mended, *now.findings))
-    return replace(now.of(id), findings=(*mended, *now.of(id).findings))
+        return replace(now, problems=(*mended, *now.problems))
+    return replace(now.of(id), problems=(*mended, *now.of(id).problems))
 
 
-def _put_away(finding: Finding, done: Done) -> bool:
+def _put_away(finding: Problem, done: FixResult) -> bool:
     return any("twin" in codes and path in finding.message for path, codes in done.applied.items())
 
 
 # -- telling ---------------------------------------------------------------------------------------
 
 
-def _tell(found: Examined, wanted: Plan, done: Done, *, as_json: bool, all_of_it: bool) -> None:
+def _tell(
+    found: Checkup, wanted: FixPlan, done: FixResult, *, as_json: bool, all_of_it: bool
+) -> None:
     if as_json:
         say_json(
             {
                 "tickets": len(found.tickets),
                 "healthy": found.healthy,
-                "findings": [finding.to_dict() for finding in found.findings],
+                "findings": [finding.to_dict() for finding in found.problems],
                 "diff": wanted.diff(),
                 "left_alone": done.left,
                 "notices": done.notices,
@@ -126,19 +130,19 @@ def _tell(found: Examined, wanted: Plan, done: Done, *, as_json: bool, all_of_it
         )
         return
     _say_done(done)
-    left = [f for f in found.findings if not f.applied]
+    left = [f for f in found.problems if not f.fixed]
     for code, group in groupby(left, key=lambda f: f.code):
         _say_group(code, list(group), all_of_it)
     _say_sum(found, left)
 
 
-def _say_diff(wanted: Plan) -> None:
+def _say_diff(wanted: FixPlan) -> None:
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in wanted.diff().splitlines():
         say(paint(line, colours.get(line[:1], "")))
 
 
-def _say_done(done: Done) -> None:
+def _say_done(done: FixResult) -> None:
     mended = Counter(code for codes in done.applied.values() for code in codes)
     for code, count in sorted(mended.items()):
         say(f"{paint('mended', 'green')}  {code}  {count}")
@@ -159,14 +163,14 @@ def _say_left(left: Mapping[str, str]) -> None:
         say("  commit them first, or use --no-commit")
 
 
-def _say_group(code: str, group: Sequence[Finding], all_of_it: bool) -> None:
-    from orchestrator.doctor.rules import malady
+def _say_group(code: str, group: Sequence[Problem], all_of_it: bool) -> None:
+    from orchestrator.doctor.rules import rule_for
 
     style = "dim" if group[0].note else "bold"
-    say(f"{paint(code, style)}  {len(group)}  {malady(code).meaning}")
-    for surety, count in Counter(f.repair.value for f in group if f.repair.value).items():
+    say(f"{paint(code, style)}  {len(group)}  {rule_for(code).meaning}")
+    for applicability, count in Counter(f.fix.value for f in group if f.fix.value).items():
         part = "" if count == len(group) else f" ({count} of them)"
-        say(f"  {paint(_REPAIRS[surety].format(code=code), 'green')}{part}")
+        say(f"  {paint(_REPAIRS[applicability].format(code=code), 'green')}{part}")
     shown = group if all_of_it else group[:_SHOWN]
     for finding in shown:
         _say_finding(finding)
@@ -174,15 +178,15 @@ def _say_group(code: str, group: Sequence[Finding], all_of_it: bool) -> None:
         say(f"  … and {len(group) - len(shown)} more (--json for all)")
 
 
-def _say_finding(finding: Finding) -> None:
+def _say_finding(finding: Problem) -> None:
     place = f"{finding.path}:{finding.line}" if finding.line else finding.path
-    hint = f" [{finding.hint}]" if finding.hint and not finding.repair.value else ""
+    hint = f" [{finding.hint}]" if finding.hint and not finding.fix.value else ""
     say(f"  {one_line(f'{place}: {finding.message}{hint}', terminal_width(2))}")
 
 
-def _say_sum(found: Examined, left: Sequence[Finding]) -> None:
+def _say_sum(found: Checkup, left: Sequence[Problem]) -> None:
     notes = sum(f.note for f in left)
-    mendable = sum(f.repair.value == "certain" for f in left)
+    mendable = sum(f.fix.value == "certain" for f in left)
     tickets = counted(len(found.tickets), "ticket")
     if not left:
         say(f"{tickets}, nothing is odd")

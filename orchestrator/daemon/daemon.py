@@ -214,7 +214,7 @@ class Daemon:
         if time.monotonic() < self._next_health:
             return
         self._next_health = time.monotonic() + _HEALTH
-        found = runner.examine(self.board, self.settings).findings
+        found = runner.examine(self.board, self.settings).problems
         ill = {f"{f.path}: {f.message}".lstrip(": ") for f in found if f.code in _GRAVE}
         for text in sorted(ill - self._ill):
             self.tell(Told("", "error", text))

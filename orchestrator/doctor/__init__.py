@@ -1,1 +1,1 @@
-"""Diagnoses the board and fixes it."""
+"""`orchestrate doctor`: finds problems on a board and fixes them."""

@@ -1,20 +1,21 @@
-"""`doctor --fix`: repairs planned, shown as a diff, written, and committed as one commit."""
+"""`doctor --fix`: fixes planned, shown as a diff, written, and committed as one commit."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor import board_rules
-from orchestrator.doctor.fix_safety import RULED, Bench, Mended, surety
-from orchestrator.doctor.rules import Surety
-from orchestrator.doctor.runner import Examined, bench_of
+from orchestrator.doctor.board_view import tickets_by_id
+from orchestrator.doctor.fix_safety import FixedTicket, Fixer, applicability
+from orchestrator.doctor.fixes import Applicability
+from orchestrator.doctor.rules import rule_for
+from orchestrator.doctor.runner import Checkup
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import TrackedFolder
@@ -24,123 +25,85 @@ from orchestrator.tickets.ticket import Ticket
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
-_CONTEXT = 3
-_HUNK = re.compile(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
-
 
 @dataclass(frozen=True)
-class Removal:
-    """A copy that is put away, because the same ticket lies elsewhere with the same bytes."""
+class CopyRemoval:
+    """A copy that is put away, because the same ticket exists elsewhere with the same bytes."""
 
     copy: Ticket
-    living: Ticket
+    kept: Ticket
 
 
 @dataclass(frozen=True)
-class Plan:
+class FixPlan:
     """What is to be done to the files of a board."""
 
-    mended: tuple[Mended, ...] = ()
-    removals: tuple[Removal, ...] = ()
+    fixed: tuple[FixedTicket, ...] = ()
+    removals: tuple[CopyRemoval, ...] = ()
 
     def diff(self) -> str:
         """All of it as a unified diff."""
-        parts = [_diff_of(mended) for mended in self.mended]
-        parts += [
-            f"removed: {r.copy.source} (the same as {r.living.source})\n" for r in self.removals
-        ]
-        return "".join(parts)
+        lines: list[str] = []
+        for each in self.fixed:
+            old, new = (
+                [line.decode("utf-8", "replace") for line in data.splitlines()]
+                for data in (each.before.document.data, each.data)
+            )
+            names = f"a/{each.before.source}", f"b/{each.after.source}"
+            lines += difflib.unified_diff(old, new, *names, lineterm="")
+        for removal in self.removals:
+            lines.append(f"removed: {removal.copy.source} (the same as {removal.kept.source})")
+        return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass
-class Done:
-    """What was done: path → codes that were mended, path → why it was left alone."""
+class FixResult:
+    """What was done."""
 
+    #: path → the codes that were fixed
     applied: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: path → why it was left alone
     left: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     #: the short id of the commit, "" if there is none
     commit: str = ""
 
 
-# -- planning --------------------------------------------------------------------------------------
-
-
-def plan(board: Board, examined: Examined, chosen: Collection[str] = ()) -> Plan:
-    """The repairs that are certain, and those of the chosen codes. Nothing is written."""
-    bench = bench_of(board)
-    wanted = {f.path for f in examined.findings if f.repair is not Surety.NONE}
-    mended = []
-    for ticket in examined.tickets:
-        if ticket.source in wanted:
-            each = _mend(bench, ticket, chosen, ticket.id in examined.parents)
-            mended += [each] if each and each.codes else []
-    removals = list(_removals(examined)) if "twin" in chosen else []
-    gone = {r.copy.source for r in removals}
-    return Plan(tuple(m for m in mended if m.before.source not in gone), tuple(removals))
-
-
-def _mend(bench: Bench, ticket: Ticket, chosen: Collection[str], ruled: bool) -> Mended | None:
-    def allowed(code: str, at: Ticket) -> bool:
-        if ruled and code in RULED:
-            return False
-        return code in chosen or surety(code, at) is Surety.CERTAIN
-
-    try:
-        return bench.mend(ticket, allowed)
-    except (OSError, OrchestrateError):
-        return None
-
-
-def _removals(examined: Examined) -> Iterator[Removal]:
-    by_id: dict[str, list[Ticket]] = defaultdict(list)
-    for ticket in examined.tickets:
-        by_id[ticket.id].append(ticket)
-    for id, holders in by_id.items():
-        for group in board_rules.copies(holders) if id not in examined.parents else ():
+def plan_fixes(board: Board, checkup: Checkup, chosen: Collection[str] = ()) -> FixPlan:
+    """The safe fixes, and those of the chosen codes. Nothing is written."""
+    removals = []
+    for id, holders in tickets_by_id(checkup.tickets).items() if "twin" in chosen else ():
+        for group in board_rules.copies(holders) if id not in checkup.parents else ():
             if board_rules.same_bytes(group):
-                living, *copies = board_rules.newest_first(group)
-                yield from (Removal(copy, living) for copy in copies)
+                # first the one whose folder its status names, then by time
+                kept, *others = sorted(
+                    group,
+                    key=lambda t: (t.status == t.folder, board_rules.modified(t)),
+                    reverse=True,
+                )
+                removals += [CopyRemoval(copy, kept) for copy in others]
+    removed = {removal.copy.source for removal in removals}
+
+    def allowed(code: str, at: Ticket) -> bool:
+        if at.id in checkup.parents and rule_for(code).decided_by_record:
+            return False
+        return code in chosen or applicability(code, at) is Applicability.SAFE
+
+    fixer = Fixer.of(board)
+    fixable = {p.path for p in checkup.problems if p.fix is not Applicability.DISPLAY_ONLY}
+    fixed = []
+    for ticket in checkup.tickets:
+        if ticket.source in fixable - removed:
+            try:
+                each = fixer.fix(ticket, allowed)
+            except (OSError, OrchestrateError):
+                continue
+            fixed += [each] if each.codes else []
+    return FixPlan(tuple(fixed), tuple(removals))
 
 
-# -- showing ---------------------------------------------------------------------------------------
-
-
-def _diff_of(each: Mended) -> str:
-    old, new = _shown(each.before.document.data), _shown(each.data)
-    name, target = each.before.source, each.after.source
-    head = [f"--- a/{name}", f"+++ b/{target}"]
-    return "\n".join([*head, *_hunks(old, new)]) + "\n"
-
-
-def _shown(data: bytes) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in data.splitlines()]
-
-
-def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """The changed part; what is alike at both ends of a large file is not compared."""
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    start, end = max(0, start - _CONTEXT), max(0, end - _CONTEXT)
-    one, other = old[start : len(old) - end], new[start : len(new) - end]
-    lines = list(difflib.unified_diff(one, other, n=_CONTEXT, lineterm=""))
-    for line in lines[2:]:
-        yield _HUNK.sub(lambda m: _moved(m, start), line) if line.startswith("@@ ") else line
-
-
-def _moved(hunk: re.Match[str], by: int) -> str:
-    return f"@@ -{int(hunk[1]) + by}{hunk[2]} +{int(hunk[3]) + by}{hunk[4]} @@"
-
-
-# -- doing -----------------------------------------------------------------------------------------
-
-
-def carry_out(board: Board, examined: Examined, wanted: Plan, commit: bool = True) -> Done:
-    """Write the repairs, each under its family's lock, and commit them as one commit.
+def apply_fixes(board: Board, checkup: Checkup, plan: FixPlan, commit: bool = True) -> FixResult:
+    """Write the fixes, each under its family's lock, and commit them as one commit.
 
     With `commit`, files with changes that git does not have are left alone, so that the commit can
     be reverted. Raises BusyError while a merge or rebase is in progress, OrchestrateError (`git`).
@@ -150,83 +113,74 @@ def carry_out(board: Board, examined: Examined, wanted: Plan, commit: bool = Tru
     commit = commit and git.is_work_tree
     if commit:
         committer.require_quiet()
-    work = _Work(board, examined, (git.changed() or set()) if commit else set())
-    for each in wanted.mended:
-        work.guarded(each.before, each.codes, partial(work.write, each))
-    for removal in wanted.removals:
-        work.guarded(removal.copy, ("twin",), partial(work.put_away, removal))
-    done = work.done
-    if commit and work.touched:
-        done.commit = committer.commit(work.touched, _message(done))
-    return done
+    writer = _FixWriter(board, checkup, (git.changed() or set()) if commit else set())
+    for each in plan.fixed:
+        writer.run_locked(each.before, each.codes, partial(writer.write, each))
+    for removal in plan.removals:
+        writer.run_locked(removal.copy, ("twin",), partial(writer.put_away, removal))
+    result = writer.result
+    if commit and writer.touched:
+        counts = Counter(code for codes in result.applied.values() for code in codes)
+        listed = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
+        message = f"doctor: fix {len(result.applied)} tickets\n\n{listed}"
+        result.commit = committer.commit(writer.touched, message)
+    return result
 
 
-def _message(done: Done) -> str:
-    counts = Counter(code for codes in done.applied.values() for code in codes)
-    told = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
-    return f"doctor: {len(done.applied)} tickets mended\n\n{told}"
+class _FixWriter:
+    """Writes fixes one by one; what cannot be done is reported and does not stop the rest."""
 
-
-class _Work:
-    def __init__(self, board: Board, examined: Examined, dirty: set[str]) -> None:
+    def __init__(self, board: Board, checkup: Checkup, uncommitted: set[str]) -> None:
         self.board = board
-        self.parents = examined.parents
-        self.above = {t.id: t.parent for t in examined.tickets}
-        self.dirty = dirty
+        self.parents = checkup.parents
+        self.stated_parents = {t.id: t.parent for t in checkup.tickets}
+        self.uncommitted = uncommitted
+        self.state = board.root / ".orchestrate" / "state"
         self.touched: set[Path] = set()
-        self.done = Done()
+        self.result = FixResult()
 
-    def guarded(self, ticket: Ticket, codes: tuple[str, ...], work: Callable[[], None]) -> None:
-        """Do it under the family's lock; what cannot be done is said and does not stop the rest."""
-        if self._is_dirty(ticket):
-            self.done.left[ticket.source] = "it has changes that are not committed"
+    def run_locked(self, ticket: Ticket, codes: tuple[str, ...], work: Callable[[], None]) -> None:
+        """Do the work under the family's lock."""
+        if ticket.path.relative_to(self.board.root).as_posix() in self.uncommitted:
+            self.result.left[ticket.source] = "it has changes that are not committed"
             return
-        state = self.board.root / ".orchestrate" / "state"
+        # a family is locked by the id of its parent, conducted or stated
+        id, seen, stated = ticket.id, set[str](), self.stated_parents
+        while id not in self.parents and id not in seen and stated.get(id) in stated:
+            seen.add(id)
+            id = stated[id]
         try:
-            with atomic.family_lock(state, self._head(ticket.id)):
+            with atomic.family_lock(self.state, self.parents.get(id, id)):
                 work()
         except OrchestrateError as exc:
-            self.done.left[ticket.source] = exc.message
+            self.result.left[ticket.source] = exc.message
         except OSError as exc:
-            self.done.left[ticket.source] = exc.strerror or str(exc)
+            self.result.left[ticket.source] = exc.strerror or str(exc)
         else:
-            self.done.applied[ticket.source] = codes
+            self.result.applied[ticket.source] = codes
 
-    def _is_dirty(self, ticket: Ticket) -> bool:
-        path = ticket.path.relative_to(self.board.root).as_posix()
-        return path in self.dirty
-
-    def _head(self, id: str) -> str:
-        """The id under which the family is locked."""
-        seen: set[str] = set()
-        while id not in self.parents and id not in seen and self.above.get(id) in self.above:
-            seen.add(id)
-            id = self.above[id]
-        return self.parents.get(id, id)
-
-    def write(self, each: Mended) -> None:
+    def write(self, each: FixedTicket) -> None:
         """Replace the file, merging what somebody saved meanwhile, and move it if it has to."""
         path, target = each.before.path, each.after.path
         if each.moved and target.exists():
-            raise OrchestrateError(f"{target.name} lies in {target.parent.name} already")
+            raise OrchestrateError(f"{target.name} already exists in {target.parent.name}")
         written = atomic.replace(path, each.data, each.before.document.data)
         self.touched.add(path)
         if written.conflict is not None:
             self.touched.add(written.conflict)
             aside = written.conflict.relative_to(self.board.root)
-            self.done.notices.append(f"{each.before.source} was edited meanwhile; see {aside}")
+            self.result.notices.append(f"{each.before.source} was edited meanwhile; see {aside}")
         if each.moved and each.after.role is not None:
             self.touched.add(self.board.move(path, each.after.role))
 
-    def put_away(self, removal: Removal) -> None:
+    def put_away(self, removal: CopyRemoval) -> None:
         """Move a copy out of the board; it is never deleted."""
-        if not board_rules.same_bytes([removal.copy, removal.living]):
-            raise OrchestrateError("it is not the same as the other copy any more")
-        folder = self.board.root / ".orchestrate" / "state" / "displaced"
+        if not board_rules.same_bytes([removal.copy, removal.kept]):
+            raise OrchestrateError("it is no longer the same as the other copy")
         name, number = removal.copy.path.name, 0
-        while (place := folder / f"{name}.{number}").exists():
+        while (place := self.state / "displaced" / f"{name}.{number}").exists():
             number += 1
         atomic.move(removal.copy.path, place)
         self.touched.add(removal.copy.path)
         where = place.relative_to(self.board.root)
-        self.done.notices.append(f"{removal.copy.source} lies in {where} now")
+        self.result.notices.append(f"{removal.copy.source} was moved to {where}")

@@ -1,7 +1,7 @@
-"""Line edits that mend a ticket, one per code; each is tried and must leave the meaning as it was.
+"""Fixes are tried on a copy; one that would change what the ticket means is not kept.
 
-An edit is taken only if the tolerant reader finds the same ticket afterwards (id, status, owner,
-title and every key, but for those that the edit is there to change) and the trouble is gone.
+A fix is kept only if the reader finds the same ticket afterwards (id, status, owner, title and
+every key, except those that the fix is there to change) and the problem is gone.
 """
 
 from __future__ import annotations
@@ -9,48 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.doctor.fixes import EDITS, TO_FOLDER, Case, Edit, Text
-from orchestrator.doctor.rules import Surety, malady
+from orchestrator.doctor.fixes import (
+    Applicability,
+    EditableText,
+    Fix,
+    FixContext,
+    set_status_to_folder,
+)
+from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.tickets.diagnosis import FINISHED
 from orchestrator.tickets.ticket import Ticket, is_wide
 
-#: larger files are left to a person (bytes), and no file needs more edits than this
+if TYPE_CHECKING:
+    from orchestrator.tickets.board import Board
+
+#: larger files are left to a person (bytes), and no file needs more fixes than this
 _LARGEST, _STEPS = 4 << 20, 60
-#: what the record of a conducted family rules
-RULED = frozenset(
-    {
-        *("status-unfinished", "status-drift", "status-unknown", "status-renumbered"),
-        *("strike-limit", "failure-undercount", "owner-multiple"),
-    }
-)
 _MEANING = (
     *("id", "title", "status", "owner", "parent", "children", "depends_on", "failure_count"),
     *("created", "priority", "workflow", "conducted", "note"),
 )
-REPAIRABLE = frozenset(EDITS)
-#: edits that are possible without a trial, in a file whose form is sound
-_PLAINLY = {code for code, edit in EDITS.items() if edit is TO_FOLDER}
-_SOUND = _PLAINLY | {"hold-reason", "boxes-open", "failure-undercount", "strike-limit", "key-alias"}
+_ORDER = {code: position for position, code in enumerate(RULES)}
 
 
-def surety(code: str, ticket: Ticket) -> Surety:
-    """How sure the repair of this code is for this ticket."""
-    if code == "status-drift" and ticket.role in FINISHED:
-        return Surety.CERTAIN
-    return malady(code).surety
+def applicability(code: str, ticket: Ticket) -> Applicability:
+    """Who decides that this ticket's problem is fixed; DISPLAY_ONLY where no fix is known."""
+    fix = rule_for(code).fix
+    return fix.applicability_for(ticket) if fix else Applicability.DISPLAY_ONLY
+
+
+def always_works(code: str, ticket: Ticket) -> bool:
+    """Whether the fix need not be tried: a status is set in a file that is well-formed."""
+    fix = rule_for(code).fix
+    if fix is None or fix.edit is not set_status_to_folder or ticket.role is None:
+        return False
+    return all(rule_for(d.code).well_formed for d in ticket.diagnoses)
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A ticket after its repairs: what is to be written, and where it then belongs."""
+class FixedTicket:
+    """A ticket after its fixes: what is to be written, and where it then belongs."""
 
     before: Ticket
     after: Ticket
-    #: the repairs that were made, in order
+    #: what was fixed, in order
     codes: tuple[str, ...]
 
     @property
@@ -63,87 +68,76 @@ class Mended:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What repairs need to know of the board."""
+class Fixer:
+    """Fixes tickets in memory, by the folders and limits of a board."""
 
     root: Path
     folders: Folders
-    limit: int = 2
+    failure_limit: int = 2
 
-    def mend(self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]) -> Mended:
-        """Make every repair that is allowed and possible, till none is left.
+    @classmethod
+    def of(cls, board: Board) -> Fixer:
+        """The fixer for a board's tickets."""
+        return cls(board.root, board.folders, board.failure_limit)
+
+    def fix(self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]) -> FixedTicket:
+        """Apply every fix that is allowed and keeps the meaning, until none is left.
 
         Raises OSError, OrchestrateError if the file cannot be read.
         """
         after, codes = ticket, list[str]()
         data = ticket.document.data
-        if len(data) > _LARGEST or is_wide(data):
-            return Mended(ticket, ticket, ())
-        while len(codes) < _STEPS and (step := self._step(after, allowed)):
-            after = step[1]
-            codes.append(step[0])
-        return Mended(ticket, after, tuple(codes))
+        if len(data) <= _LARGEST and not is_wide(data):
+            while len(codes) < _STEPS and (step := self._fix_one(after, allowed)):
+                after = step[1]
+                codes.append(step[0])
+        return FixedTicket(ticket, after, tuple(codes))
 
-    def _step(
+    def _fix_one(
         self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]
     ) -> tuple[str, Ticket] | None:
-        order = {code: n for n, code in enumerate(EDITS)}
-        for found in sorted(ticket.diagnoses, key=lambda d: order.get(d.code, 0)):
-            if found.code in EDITS and allowed(found.code, ticket):
-                after = self.mended(ticket, found)
-                if after is not None:
-                    return found.code, after
+        for found in sorted(ticket.diagnoses, key=lambda d: _ORDER.get(d.code, 0)):
+            fix = rule_for(found.code).fix
+            if fix is None or fix.edit is None or not allowed(found.code, ticket):
+                continue
+            text = EditableText(ticket.document.data)
+            if not fix.edit(text, FixContext(ticket, found, self.folders, self.failure_limit)):
+                continue
+            after = self._read(ticket, text)
+            counts = [sum(d.code == found.code for d in t.diagnoses) for t in (ticket, after)]
+            if counts[1] < counts[0] and _means_the_same(ticket, after, fix):
+                return found.code, after
         return None
 
-    def mended(self, ticket: Ticket, found: Diagnosis) -> Ticket | None:
-        """The ticket after one repair, or None if it cannot be made without harm."""
-        edit, text = EDITS[found.code], Text(ticket.document.data)
-        if not edit.make(text, Case(ticket, found, self.folders, self.limit)):
-            return None
-        after = self._read(ticket, text)
-        gone = _count(after, found) < _count(ticket, found)
-        return after if gone and _same(ticket, after, edit) else None
-
-    def _read(self, ticket: Ticket, text: Text) -> Ticket:
-        path, folder = ticket.path, ticket.folder
+    def _read(self, ticket: Ticket, text: EditableText) -> Ticket:
+        path, folder, source = ticket.path, ticket.folder, ticket.source
         if text.role is not None:
             folder = self.folders.for_role(text.role)
             path = self.root / self.folders.board / folder / path.name
+            source = path.relative_to(self.root).as_posix()
         place = {
             "path": path,
             "folder": folder,
             "role": self.folders.role_of(folder),
-            "source": path.relative_to(self.root).as_posix() if text.role else ticket.source,
+            "source": source,
         }
-        return Ticket.of(Document.parse(text.data), place, self.folders, self.limit)
+        return Ticket.of(Document.parse(text.data), place, self.folders, self.failure_limit)
 
 
-def _same(one: Ticket, other: Ticket, edit: Edit) -> bool:
-    """Whether two readings mean the same, but for what the edit may change."""
-    if any(getattr(one, n) != getattr(other, n) for n in _MEANING if n not in edit.fields):
+def _means_the_same(one: Ticket, other: Ticket, fix: Fix) -> bool:
+    """Whether two readings mean the same, except for what the fix may change."""
+    if any(getattr(one, n) != getattr(other, n) for n in _MEANING if n not in fix.fields):
         return False
-    if _record(one) != _record(other):
+    if _record_lines(one) != _record_lines(other):
         return False
-    keys = ({*one.meta} | {*other.meta}) - edit.keys
-    return "*" in edit.keys or all(_value(one, k) == _value(other, k) for k in keys)
+    keys = {*one.meta, *other.meta}.difference(fix.keys)
+    # by repr, so that 1 and True differ
+    same = (repr(one.meta.get(k, ...)) == repr(other.meta.get(k, ...)) for k in keys)
+    return "*" in fix.keys or all(same)
 
 
-def _value(ticket: Ticket, key: str) -> str:
-    return repr(ticket.meta[key]) if key in ticket.meta else ""
-
-
-def _record(ticket: Ticket) -> list[str]:
-    """The lines of the `flow:` block, which no repair touches."""
-    text = Text(ticket.document.data)
+def _record_lines(ticket: Ticket) -> list[str]:
+    """The lines of the `flow:` block, which no fix touches."""
+    text = EditableText(ticket.document.data)
     found = text.entry("flow") if b"flow:" in ticket.document.data else None
     return text.lines[found.start : found.end] if found else []
-
-
-def _count(ticket: Ticket, found: Diagnosis) -> int:
-    return sum(d.code == found.code for d in ticket.diagnoses)
-
-
-def is_sure(code: str, ticket: Ticket) -> bool:
-    """Whether the edit is possible without a trial."""
-    fits = code in _PLAINLY and ticket.role is not None
-    return fits and all(d.code in _SOUND for d in ticket.diagnoses)

@@ -1,16 +1,16 @@
-"""Tickets that are gone: which ones, which commit removed them, and how to bring them back."""
+"""Tickets that are gone: which ones, which commit removed them, and how to restore them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.folders import Folders
+from orchestrator.doctor.board_view import BoardView
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.markdown.frontmatter import Document
@@ -22,18 +22,23 @@ from orchestrator.tickets.ticket import Ticket
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
-#: how many removed texts are read from git; the id of the others is taken from the name
+#: how many removed files are read from git; the id of the others is taken from the name
 _READ = 500
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The tickets that the last look at the whole board saw: path → id."""
+class LastSeen:
+    """The tickets that the last run on the whole board saw: path → id."""
 
     path: Path
 
+    @classmethod
+    def of(cls, board: Board) -> LastSeen:
+        """Where they are kept for a board."""
+        return cls(board.root / ".orchestrate" / "state" / "doctor.json")
+
     def load(self) -> dict[str, str]:
-        """Empty if there was no such look or the file is broken."""
+        """Empty if there was no such run or the file is broken."""
         try:
             held = json.loads(atomic.read(self.path))
         except (OSError, OrchestrateError, ValueError, RecursionError):
@@ -43,53 +48,60 @@ class Seen:
         return {k: v for k, v in held.items() if isinstance(v, str)}
 
     def store(self, tickets: Sequence[Ticket]) -> None:
-        """A disk that refuses costs only the memory."""
-        told = json.dumps({t.source: t.id for t in tickets}, ensure_ascii=True).encode("ascii")
-        if told != self._held():
-            with contextlib.suppress(OSError, OrchestrateError):
+        """Keep these; on a full or read-only disk they are not kept."""
+        data = json.dumps({t.source: t.id for t in tickets}, ensure_ascii=True).encode("ascii")
+        with contextlib.suppress(OSError, OrchestrateError):
+            if not self.path.exists() or atomic.read(self.path) != data:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                atomic.replace(self.path, told)
-
-    def _held(self) -> bytes:
-        try:
-            return atomic.read(self.path)
-        except (OSError, OrchestrateError):
-            return b""
+                atomic.replace(self.path, data)
 
 
-def seen_on(board: Board) -> Seen:
-    """Where the last look at a board is kept."""
-    return Seen(board.root / ".orchestrate" / "state" / "doctor.json")
+def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
+    """Tickets that git or the last run knows and that are nowhere on the board."""
+    root, folders = view.board.root, view.board.folders
+    on_board = [*view.tickets, *view.notes]
+    names, ids = {t.path.name for t in on_board}, {t.id for t in on_board}
+    git = TrackedFolder(root, folders.board)
 
+    def may_be_ticket(path: str) -> bool:
+        name = Path(path).name
+        below = Path(path).parent.as_posix().removeprefix(folders.board).strip("/")
+        hidden = name.startswith(".") or "/." in path or ".conflict-" in name
+        placed = folders.role_of(below) is not None or bool(id_from_name(name))
+        return name.lower().endswith(".md") and placed and not hidden and name not in names
 
-def of_history(
-    board: Board, tickets: Sequence[Ticket], seen: Mapping[str, str]
-) -> Iterator[Diagnosis]:
-    """Tickets that git or the last look knows and that are nowhere on the board.
-
-    `tickets` are all its tickets and notes.
-    """
-    git = TrackedFolder(board.root, board.folders.board)
-    names = {t.path.name for t in tickets}
-    ids = {t.id for t in tickets}
-    removed = [n for n in git.removed() if _is_ticket(n, names, board.folders)]
-    uncommitted = [n for n in removed if _is_gone(board.root / n)]
-    texts = git.committed_texts(uncommitted[:_READ])
-    for name in uncommitted:
-        id = _id_of(name, texts.get(name))
+    removed = [n for n in git.removed() if may_be_ticket(n) and _is_gone(root / n)]
+    contents = git.committed_texts(removed[:_READ])
+    for path in removed:
+        own = ""
+        if path in contents:
+            own = Document.parse(contents[path]).text("id", "work_order_id", "wo")
+        id = own or id_from_name(Path(path).name) or Path(path).stem
         if id not in ids:
             message = f"{id} is gone; it is in the last commit"
-            yield Diagnosis("lost", message, 0, _back("HEAD", name), name)
-    known = {
-        name
-        for name, id in seen.items()
-        if id not in ids and Path(name).name not in names and _is_gone(board.root / name)
-    }
-    yield from _since(git, sorted(known - set(uncommitted)), seen)
+            yield Diagnosis("lost", message, 0, _restore("HEAD", path), path)
+    seen = LastSeen.of(view.board).load()
+    gone = sorted(
+        path
+        for path, id in seen.items()
+        if id not in ids
+        and Path(path).name not in names
+        and path not in removed
+        and _is_gone(root / path)
+    )
+    commits = git.removals(set(gone)) if gone else {}
+    for path in gone:
+        if commit := commits.get(path, ""):
+            message = f"{seen[path]} is gone; it was removed by commit {commit}"
+            hint = _restore(f"{commit.split(' ', 1)[0]}^", path)
+        else:
+            message = f"{seen[path]} was here at the last run and is gone; git does not know it"
+            hint = "look in backups, or in .orchestrate/state/displaced"
+        yield Diagnosis("lost", message, 0, hint, path)
 
 
 def _is_gone(path: Path) -> bool:
-    """Whether nothing lies there; behind a folder that cannot be entered something may."""
+    """Whether there is no file; behind a folder that cannot be entered there may be one."""
     try:
         path.lstat()
     except PermissionError:
@@ -99,33 +111,5 @@ def _is_gone(path: Path) -> bool:
     return False
 
 
-def _since(git: TrackedFolder, gone: Sequence[str], seen: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Tickets that were there when the board was last looked at, and are gone."""
-    removed = git.removals(set(gone)) if gone else {}
-    for name in gone:
-        commit = removed.get(name, "")
-        if commit:
-            message = f"{seen[name]} is gone; it was removed by commit {commit}"
-            hint = _back(f"{commit.split(' ', 1)[0]}^", name)
-        else:
-            message = f"{seen[name]} was here at the last look and is gone; git does not know it"
-            hint = "look in backups, or in .orchestrate/state/displaced"
-        yield Diagnosis("lost", message, 0, hint, name)
-
-
-def _back(commit: str, name: str) -> str:
-    return f"git checkout {commit} -- {shlex.quote(name)}"
-
-
-def _is_ticket(path: str, names: set[str], folders: Folders) -> bool:
-    """Whether a removed file may have been a ticket that lies nowhere under that name."""
-    name = Path(path).name
-    below = Path(path).parent.as_posix().removeprefix(folders.board).strip("/")
-    hidden = name.startswith(".") or "/." in path or ".conflict-" in name
-    state = folders.role_of(below) is not None or bool(id_from_name(name))
-    return name.lower().endswith(".md") and state and not hidden and name not in names
-
-
-def _id_of(name: str, data: bytes | None) -> str:
-    own = Document.parse(data).text("id", "work_order_id", "wo") if data is not None else ""
-    return own or id_from_name(Path(name).name) or Path(name).stem
+def _restore(commit: str, path: str) -> str:
+    return f"git checkout {commit} -- {shlex.quote(path)}"

@@ -1,171 +1,185 @@
-"""Every code that `doctor` may report: what it means and what can be done about it."""
+"""Every rule of `doctor`: its code, what that means, what finds it, and how it is fixed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from orchestrator.doctor import board_rules as board
+from orchestrator.doctor import family_rules as family
+from orchestrator.doctor import fixes
+from orchestrator.doctor import git_rules as git
+from orchestrator.doctor.board_view import BoardView
+from orchestrator.doctor.fixes import Applicability, Fix
+from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.tickets.ticket import DEPENDENCY_KEYS, OWNER_KEYS
+
+_SAFE, _UNSAFE = Applicability.SAFE, Applicability.UNSAFE
 
 
-class Surety(StrEnum):
-    """How far a repair goes without a person."""
-
-    #: done by `--fix`
-    CERTAIN = "certain"
-    #: done by `--fix --with CODE`
-    OFFERED = "offered"
-    #: a person decides
-    NONE = ""
+def collect_from_reading(view: BoardView) -> Iterator[Diagnosis]:
+    """What was found in each file when it was read (`tickets.diagnosis`)."""
+    for ticket in view.tickets:
+        for found in ticket.diagnoses:
+            if ticket.id not in view.parents or not rule_for(found.code).decided_by_record:
+                yield replace(found, path=ticket.source)
+    for note in view.notes:
+        for found in note.diagnoses:
+            if rule_for(found.code).in_notes:
+                yield replace(found, path=note.source)
 
 
 @dataclass(frozen=True)
-class Malady:
-    """What a code means, and what is done about it."""
+class Rule:
+    """One kind of problem."""
 
+    code: str
     meaning: str
     remedy: str
-    surety: Surety = Surety.NONE
+    fix: Fix | None = None
+    #: finds it; several rules may share one
+    find: Callable[[BoardView], Iterator[Diagnosis]] = collect_from_reading
     #: harmless: it does not make the board unhealthy
     note: bool = False
+    #: also reported for files that are not tickets, as it may hide one
+    in_notes: bool = False
+    #: not reported for a conducted family, whose record decides it
+    decided_by_record: bool = False
+    #: the keys are in good form in spite of it: `status:` can be set without a trial
+    well_formed: bool = False
+
+    @property
+    def applicability(self) -> Applicability:
+        """Who decides that the fix is applied, where the ticket does not matter."""
+        return self.fix.applicability if self.fix else Applicability.DISPLAY_ONLY
 
 
-_C, _O = Surety.CERTAIN, Surety.OFFERED
-
-#: the gravest first; this is the order in which they are shown
-CODES: dict[str, Malady] = {
-    "lost": Malady(
-        "a ticket that git or the last look knows is gone", "the command to bring it back is shown"
-    ),
-    "twin": Malady(
-        "the same ticket lies in two folders",
-        "if they are the same, the staler one goes to `.orchestrate/state/displaced/`",
-        _O,
-    ),
-    "duplicate-id": Malady(
-        "two files with different names hold one id", "give one of them another id"
-    ),
-    "number-reused": Malady(
-        "two ids are one number in two spellings (`WO_012`, `WO-012`)",
-        "give one of them another number",
-    ),
-    "conflict-file": Malady(
-        "a version that could not be merged was set aside",
-        "take over what you need, then delete it",
-    ),
-    "merge-conflict": Malady("an unfinished merge of git stands in the file", "finish the merge"),
-    "unreadable": Malady("the file or folder cannot be read", "check its rights"),
-    "link": Malady("the file is a link; links are not followed", "put the file itself there"),
-    "empty": Malady("the file is empty", "write it, or remove it"),
-    "not-utf8": Malady("not all of it is UTF-8", "save it as UTF-8"),
-    "record-broken": Malady(
-        "the `flow:` block of a conducted family cannot be read or is gone",
-        "put the last version back from git",
-    ),
-    "member-missing": Malady(
-        "a member of a conducted family is not on the board", "bring its file back"
-    ),
-    "member-elsewhere": Malady(
-        "a member lies elsewhere than the record says", "the next run puts it back"
-    ),
-    "wish-refused": Malady(
-        "the status of a conducted ticket is no wish that can be carried out",
-        "write one that is legal",
-    ),
-    "workflow-missing": Malady("the workflow of a conducted family is gone", "put the file back"),
-    "no-frontmatter": Malady(
-        "there is no block of keys",
-        "a block with what the text says (`**Status:**` …) is inserted",
-        _O,
-    ),
-    "no-opening-fence": Malady("the keys begin without `---`", "`---` is inserted above", _C),
-    "no-closing-fence": Malady("no `---` closes the keys", "`---` is inserted below them", _C),
-    "closing-fence-glued": Malady(
-        "the closing `---` hangs on the last value", "it gets a line of its own", _C
-    ),
-    "banner-before-fence": Malady(
-        "a line stands above the opening `---`", "it is moved below the closing `---`", _C
-    ),
-    "blank-before-fence": Malady(
-        "blank lines stand above the opening `---`", "they are deleted", _C
-    ),
-    "yaml-colon": Malady(
-        "a value holds a colon and no quotes", "the value is quoted, if it reads the same then", _C
-    ),
-    "yaml-after-quote": Malady(
-        "text follows a quoted value", "the whole value is quoted, if it reads the same then", _C
-    ),
-    "yaml": Malady("a value is no valid YAML", "put quotes around it"),
-    "yaml-refused": Malady(
-        "the keys are too large, too deep or have aliases", "write them plainly"
-    ),
-    "duplicate-key": Malady(
-        "a key stands twice",
-        "the earlier line is deleted, if both say the same or the last agrees with the folder",
-        _C,
-    ),
-    "no-id": Malady("there is no `id:`", "`id:` from the file's name is inserted", _C),
-    "bad-id": Malady("the `id:` cannot be one", "write another"),
-    "id-name": Malady("file name and id disagree", "rename the file"),
-    "status-unfinished": Malady(
-        "a complete or archived ticket still has a working status",
-        "`status:` is set to the folder",
-        _C,
-    ),
-    "status-drift": Malady(
-        "status and folder disagree",
-        "`status:` is set to the folder; certain where the ticket is complete or archived",
-        _O,
-    ),
-    "status-unknown": Malady("the status names no place", "`status:` is set to the folder", _O),
-    "status-renumbered": Malady(
-        "the status has an old number of the same folder", "`status:` is set to the folder", _C
-    ),
-    "strike-limit": Malady(
-        "it has failed too often and is not on hold",
-        "it is put on hold with reason, time and `held_from:`",
-        _O,
-    ),
-    "failure-undercount": Malady(
-        "more rejections stand in the text than are counted",
-        "`failure_count:` is set to their number",
-        _O,
-    ),
-    "hold-reason": Malady("on hold without a reason", "write `hold_reason:`"),
-    "boxes-open": Malady(
-        "complete, but acceptance boxes are not ticked", "prove them, or take the ticket back"
-    ),
-    "stale": Malady("it has waited for USER for `stale_days` or longer", "answer it"),
-    "wip-limit": Malady("more than `wip_limit` tickets are in BUILD", "finish or shelve some"),
-    "dependency-cycle": Malady("tickets wait for each other", "take one out of `depends_on`"),
-    "dependency-open": Malady(
-        "it was begun before what it waits for was complete", "finish that first"
-    ),
-    "dependency-missing": Malady("what it waits for is not on the board", "name one that is there"),
-    "parent-missing": Malady("its parent is not on the board", "name one that is there"),
-    "child-missing": Malady("its child is not on the board", "name one that is there"),
-    "depends-prose": Malady(
-        "the dependency is prose", "the ids become a list, the prose goes to `depends_note:`", _O
-    ),
-    "owner-multiple": Malady(
-        "several owners in a chain", "the first stays, the chain goes to `route:`", _O
-    ),
-    "yaml-bool": Malady(
-        "`no` and `yes` are words to one YAML reader and false and true to another",
-        "`false` and `true` are written",
-        _C,
-    ),
-    "key-alias": Malady("an id or owner under another key", "none needed", note=True),
-    "unknown-folder": Malady(
-        "it lies where the board has no state, and is not conducted there",
-        "move it, or name the folder under `[board.folders]`",
-        note=True,
-    ),
-    "id-range": Malady("one ticket stands for several numbers", "none needed", note=True),
-    "leading-rule": Malady(
-        "a note that opens with a rule lies among the tickets", "none needed", note=True
-    ),
-}
+def _set_status(applicability: Applicability, safe_when_finished: bool = False) -> Fix:
+    keys = ("status", "held_from")
+    return Fix(applicability, fixes.set_status_to_folder, ("status",), keys, safe_when_finished)
 
 
-def malady(code: str) -> Malady:
-    """What a code means; a code of another version is shown as it is."""
-    return CODES.get(code, Malady(code, ""))
+def _status_rule(code: str, meaning: str, fix: Fix, exception: str = "") -> Rule:
+    remedy = f"`status:` is set to the folder{exception}"
+    return Rule(code, meaning, remedy, fix, decided_by_record=True, well_formed=True)
+
+
+# fmt: off
+# fmt: off
+_ALL = (
+    Rule("lost", "a ticket that git or the last run knows is gone",
+         "the command that restores it is shown", find=git.find_lost_tickets),
+    Rule("twin", "the same ticket is in two folders",
+         "if they are the same, the older one goes to `.orchestrate/state/displaced/`",
+         Fix(_UNSAFE, None), board.find_copies),
+    Rule("duplicate-id", "two files with different names have one id",
+         "give one of them another id", find=board.find_copies),
+    Rule("number-reused", "two ids are one number in two spellings (`WO_012`, `WO-012`)",
+         "give one of them another number", find=board.find_reused_numbers),
+    Rule("conflict-file", "a version that could not be merged was set aside",
+         "take over what you need, then delete it", find=board.find_in_folders),
+    Rule("merge-conflict", "the file has an unfinished git merge", "finish the merge",
+         in_notes=True),
+    Rule("unreadable", "the file or folder cannot be read", "check its permissions",
+         find=board.find_in_folders, in_notes=True),
+    Rule("link", "the file is a link; links are not followed", "replace it with the file itself",
+         in_notes=True),
+    Rule("empty", "the file is empty", "write it, or remove it"),
+    Rule("not-utf8", "the file is not entirely UTF-8", "save it as UTF-8"),
+    Rule("record-broken", "the `flow:` block of a conducted family cannot be read or is gone",
+         "restore the last version from git", find=family.find_broken_records),
+    Rule("member-missing", "a member of a conducted family is not on the board",
+         "restore its file", find=family.find_misplaced_members),
+    Rule("member-elsewhere", "a member is not where the record has it",
+         "the next run moves it back", find=family.find_misplaced_members),
+    Rule("wish-refused", "the status of a conducted ticket asks for what cannot be done",
+         "write one that is legal", find=family.find_refused_statuses),
+    Rule("workflow-missing", "the workflow of a conducted family is gone", "restore the file",
+         find=family.find_missing_workflows),
+    Rule("no-frontmatter", "there is no frontmatter",
+         "a block with what the text says (`**Status:**` …) is inserted",
+         Fix(_UNSAFE, fixes.insert_frontmatter, keys=("*",))),
+    Rule("no-closing-fence", "no `---` closes the frontmatter", "`---` is inserted below it",
+         Fix(_SAFE, fixes.insert_closing_fence)),
+    Rule("closing-fence-glued", "the closing `---` follows the last value without a line break",
+         "it gets a line of its own", Fix(_SAFE, fixes.split_glued_fence)),
+    Rule("no-opening-fence", "no `---` opens the frontmatter", "`---` is inserted above it",
+         Fix(_SAFE, fixes.insert_opening_fence)),
+    Rule("banner-before-fence", "there is a line above the opening `---`",
+         "it is moved below the closing `---`", Fix(_SAFE, fixes.move_banner_below)),
+    Rule("blank-before-fence", "there are blank lines above the opening `---`", "they are deleted",
+         Fix(_SAFE, fixes.delete_leading_blanks)),
+    Rule("yaml-colon", "an unquoted value contains a colon",
+         "the value is quoted, if it then reads the same", Fix(_SAFE, fixes.quote_value)),
+    Rule("yaml-after-quote", "text follows a quoted value",
+         "the whole value is quoted, if it then reads the same",
+         Fix(_SAFE, fixes.quote_whole_value)),
+    Rule("yaml", "a value is not valid YAML", "put quotes around it"),
+    Rule("yaml-refused", "the keys are too large, too deep or have aliases", "write them plainly"),
+    Rule("duplicate-key", "a key occurs twice",
+         "the earlier line is deleted, if both say the same or the last agrees with the folder",
+         Fix(_SAFE, fixes.delete_earlier_key)),
+    Rule("no-id", "there is no `id:`", "`id:` from the file's name is inserted",
+         Fix(_SAFE, fixes.insert_id, keys=("id",))),
+    Rule("bad-id", "the `id:` is not a valid id", "write another"),
+    Rule("id-name", "file name and id disagree", "rename the file"),
+    _status_rule("status-unfinished", "a complete or archived ticket still has a working status",
+                 _set_status(_SAFE)),
+    _status_rule("status-drift", "status and folder disagree",
+                 _set_status(_UNSAFE, safe_when_finished=True),
+                 "; certain where the ticket is complete or archived"),
+    _status_rule("status-unknown", "the status names no place", _set_status(_UNSAFE)),
+    _status_rule("status-renumbered", "the status has an old number of the same folder",
+                 _set_status(_SAFE)),
+    Rule("failure-undercount", "the text has more rejections than are counted",
+         "`failure_count:` is set to their number",
+         Fix(_UNSAFE, fixes.count_failures, ("failure_count",), ("failure_count",)),
+         decided_by_record=True, well_formed=True),
+    Rule("strike-limit", "it has failed too often and is not on hold",
+         "it is put on hold with reason, time and `held_from:`",
+         Fix(_UNSAFE, fixes.put_on_hold, ("status", "owner"),
+             ("status", "owner", "held_from", "held_at", "hold_reason")),
+         decided_by_record=True, well_formed=True),
+    Rule("hold-reason", "on hold without a reason", "write `hold_reason:`", well_formed=True),
+    Rule("boxes-open", "complete, but acceptance boxes are not ticked",
+         "prove them, or take the ticket back", well_formed=True),
+    Rule("stale", "it has waited for USER for `stale_days` or longer", "answer it",
+         find=board.find_stale),
+    Rule("wip-limit", "more than `wip_limit` tickets are in BUILD", "finish or shelve some",
+         find=board.find_too_many_in_build),
+    Rule("dependency-cycle", "tickets wait for each other", "take one out of `depends_on`",
+         find=board.find_dependency_cycles),
+    Rule("dependency-open", "it was begun before what it waits for was complete",
+         "finish that first", find=board.find_open_dependencies),
+    Rule("dependency-missing", "what it waits for is not on the board", "name an existing ticket",
+         find=board.find_missing_references),
+    Rule("parent-missing", "its parent is not on the board", "name an existing ticket",
+         find=board.find_missing_references),
+    Rule("child-missing", "its child is not on the board", "name an existing ticket",
+         find=board.find_missing_references),
+    Rule("depends-prose", "the dependency is prose",
+         "the ids become a list, the prose goes to `depends_note:`",
+         Fix(_UNSAFE, fixes.list_dependency_ids, keys=(*DEPENDENCY_KEYS, "depends_note"))),
+    Rule("owner-multiple", "several owners in a chain",
+         "the first stays, the chain goes to `route:`",
+         Fix(_UNSAFE, fixes.keep_first_owner, keys=(*OWNER_KEYS, "route")), decided_by_record=True),
+    Rule("yaml-bool", "`no` and `yes` are words to one YAML reader and false and true to another",
+         "they are written as `false` and `true`", Fix(_SAFE, fixes.spell_out_booleans)),
+    Rule("key-alias", "an id or owner under another key", "none needed", note=True,
+         well_formed=True),
+    Rule("unknown-folder", "it is where the board has no state, and is not conducted there",
+         "move it, or name the folder under `[board.folders]`",
+         find=board.find_tickets_outside_states, note=True),
+    Rule("id-range", "one ticket covers several numbers", "none needed", note=True),
+    Rule("leading-rule", "a note that opens with a rule is among the tickets", "none needed",
+         note=True, in_notes=True),
+)
+# fmt: on
+# fmt: on
+#: by code, most severe first: the order in which problems are shown, and fixed
+RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}
+
+
+def rule_for(code: str) -> Rule:
+    """The rule with a code; one of another version is shown as it is."""
+    return RULES.get(code) or Rule(code, code, "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from orchestrator.domain.graph import cycle_through
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import FolderRole
@@ -48,7 +49,7 @@ def blockers(board: Board, ticket: Ticket, flow: Flow) -> list[str]:
     """One line per open dependency of the ticket. Members of the family do not count."""
     if not ticket.depends_on:
         return []
-    cycle = find_cycle(board, ticket)
+    cycle = cycle_through({t.id: t.depends_on for t in board.tickets()}, ticket.id)
     if cycle:
         raise TicketError(
             f"the dependencies go round in a circle: {' → '.join(cycle)}",
@@ -72,27 +73,6 @@ def _open(board: Board, other: str) -> str:
     if board.folders.role_of(ticket.folder) in _DONE:
         return ""
     return f"waits for {other}, which lies in {ticket.folder}"
-
-
-def find_cycle(board: Board, ticket: Ticket) -> list[str]:
-    """The ids of a cycle of `depends_on` that goes through the ticket, or an empty list."""
-    graph = {t.id: t.depends_on for t in board.tickets()}
-    path = [ticket.id]
-
-    def walk(node: str, seen: set[str]) -> bool:
-        for other in graph.get(node, ()):
-            if other == ticket.id:
-                path.append(other)
-                return True
-            if other not in seen:
-                seen.add(other)
-                path.append(other)
-                if walk(other, seen):
-                    return True
-                path.pop()
-        return False
-
-    return path if walk(ticket.id, {ticket.id}) else []
 
 
 # -- a free place, and files ---------------------------------------------------------------------

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.config import Settings
-from orchestrator.doctor.family_rules import records
-from orchestrator.doctor.fix_runner import carry_out, plan
+from orchestrator.doctor.board_view import ConductedFamily
+from orchestrator.doctor.fix_runner import apply_fixes, plan_fixes
 from orchestrator.doctor.runner import examine
 from orchestrator.storage import atomic
 from orchestrator.tickets.board import Board
@@ -244,10 +244,10 @@ def test_copies_that_differ_are_not_put_away(tmp_path: Path) -> None:
 def test_8_2_an_edit_that_comes_between_is_merged(odd: Path) -> None:
     board = Board(odd)
     examined = examine(board, Settings())
-    wanted = plan(board, examined)
+    wanted = plan_fixes(board, examined)
     path = odd / "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md"
     path.write_bytes(path.read_bytes() + b"saved meanwhile\n")
-    carry_out(board, examined, wanted, commit=False)
+    apply_fixes(board, examined, wanted, commit=False)
     assert b"status: 04_QA\n---\n" in path.read_bytes()
     assert path.read_bytes().endswith(b"saved meanwhile\n")
 
@@ -255,15 +255,15 @@ def test_8_2_an_edit_that_comes_between_is_merged(odd: Path) -> None:
 def test_a_ticket_that_vanishes_or_is_held_does_not_stop_the_rest(odd: Path) -> None:
     board = Board(odd)
     examined = examine(board, Settings())
-    wanted = plan(board, examined)
+    wanted = plan_fixes(board, examined)
     (odd / "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md").unlink()
     with atomic.family_lock(odd / ".orchestrate/state", "WO-903"):
-        done = carry_out(board, examined, wanted, commit=False)
+        done = apply_fixes(board, examined, wanted, commit=False)
     assert set(done.left) == {
         "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md",
         "_WORK_ORDERS/04_QA/WO-903_Late-Fee-Rule.md",
     }
-    assert len(done.applied) == len(wanted.mended) - 2
+    assert len(done.applied) == len(wanted.fixed) - 2
 
 
 def test_a_loss_is_told_by_the_next_look_also_by_one_that_mends(odd: Path) -> None:
@@ -306,7 +306,7 @@ def test_2_1_of_a_conducted_family_only_the_form_is_mended(family: Workspace) ->
     assert parent.read_bytes() == before.replace(b"zebra: no", b"zebra: false")
     assert child.read_bytes().startswith(b"---\n")
     assert b"failure_count: 2" in child.read_bytes()
-    [record] = records(Board(family.root).tickets())
+    [record] = [ConductedFamily.of(t) for t in Board(family.root).tickets() if t.conducted]
     assert record.flow is not None
 
 

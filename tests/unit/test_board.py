@@ -139,7 +139,7 @@ def test_2_6_the_odd_tickets_hide_nothing(odd_board: Board) -> None:
     assert len(odd_board.tickets()) == 27
     assert [note.source for note in odd_board.notes()] == ["_WORK_ORDERS/TEMPLATES/WO_Template.md"]
     together = {"twin", "duplicate-id", "parent-missing", "child-missing", "dependency-missing"}
-    assert not together & {d.code for d in examine(odd_board, Settings()).findings}
+    assert not together & {d.code for d in examine(odd_board, Settings()).problems}
 
 
 def test_8_4_linked_folders_are_not_entered(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_child_whose_parent_is_gone_is_a_family_of_its_own(tmp_path: Path) -> 
     lay(tmp_path, "03_BUILD/WO-5a_x.md", ticket("WO-5a", "parent: WO-5"))
     board = Board(tmp_path)
     assert [t.id for t in board.family("WO-5a")] == ["WO-5a"]
-    assert [d.code for d in examine(board, Settings()).findings] == ["parent-missing"]
+    assert [d.code for d in examine(board, Settings()).problems] == ["parent-missing"]
 
 
 def test_parents_in_a_circle_do_not_hang_the_board(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_parents_in_a_circle_do_not_hang_the_board(tmp_path: Path) -> None:
 def test_3_4_dependencies_in_a_circle_are_named(tmp_path: Path) -> None:
     for one, other in (("WO-1", "WO-2"), ("WO-2", "WO-3"), ("WO-3", "WO-2"), ("WO-4", "WO-9")):
         lay(tmp_path, f"00_INBOX/{one}_x.md", ticket(one, f"depends_on: {other}"))
-    found = {d.code: d.message for d in examine(Board(tmp_path), Settings()).findings}
+    found = {d.code: d.message for d in examine(Board(tmp_path), Settings()).problems}
     assert found["dependency-cycle"].endswith("WO-2 → WO-3 → WO-2")
     assert "WO-9" in found["dependency-missing"]
     assert len(found) == 2
@@ -244,7 +244,7 @@ def test_a_half_move_and_a_second_holder_are_told_apart(
 ) -> None:
     lay(tmp_path, "00_INBOX/WO-1_x.md", ticket("WO-1"))
     lay(tmp_path, second, ticket("WO-1"))
-    [found] = examine(Board(tmp_path), Settings()).findings
+    [found] = examine(Board(tmp_path), Settings()).problems
     assert (found.code, words in found.message) == (code, True)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from orchestrator.config import Settings
-from orchestrator.doctor.fix_runner import plan
-from orchestrator.doctor.rules import CODES, Surety
-from orchestrator.doctor.runner import Examined, Finding, examine, remember
+from orchestrator.doctor.fix_runner import plan_fixes
+from orchestrator.doctor.fixes import Applicability
+from orchestrator.doctor.rules import RULES
+from orchestrator.doctor.runner import Checkup, Problem, examine, remember
 from orchestrator.domain.record import Flow, Place, Question, QuestionKind, State, to_lines
 from orchestrator.domain.states import FolderRole
 from orchestrator.git.repository import TrackedFolder
@@ -37,17 +38,17 @@ def lay(root: Path, place: str, *lines: str, body: str = "", days: int = 0) -> P
     return path
 
 
-def look(root: Path, **settings: Any) -> Examined:
+def look(root: Path, **settings: Any) -> Checkup:
     return examine(Board(root), Settings(**settings), NOW)
 
 
 def found(root: Path, **settings: Any) -> list[tuple[str, str, int]]:
     """Code, file and line of all findings."""
-    return [(f.code, f.path.split("/", 1)[-1], f.line) for f in look(root, **settings).findings]
+    return [(f.code, f.path.split("/", 1)[-1], f.line) for f in look(root, **settings).problems]
 
 
-def only(root: Path, **settings: Any) -> Finding:
-    [one] = look(root, **settings).findings
+def only(root: Path, **settings: Any) -> Problem:
+    [one] = look(root, **settings).problems
     return one
 
 
@@ -55,22 +56,22 @@ def only(root: Path, **settings: Any) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("folder", "status", "code", "repair"),
+    ("folder", "status", "code", "fix"),
     [
-        ("06_COMPLETE", "03_BUILD", "status-unfinished", Surety.CERTAIN),
-        ("07_ARCHIVED", "04_QA", "status-unfinished", Surety.CERTAIN),
-        ("07_ARCHIVED", "06_COMPLETE", "status-drift", Surety.CERTAIN),
-        ("03_BUILD", "04_QA", "status-drift", Surety.OFFERED),
-        ("03_BUILD", "04_BUILD", "status-renumbered", Surety.CERTAIN),
-        ("03_BUILD", "ASSIGNED", "status-unknown", Surety.OFFERED),
+        ("06_COMPLETE", "03_BUILD", "status-unfinished", Applicability.SAFE),
+        ("07_ARCHIVED", "04_QA", "status-unfinished", Applicability.SAFE),
+        ("07_ARCHIVED", "06_COMPLETE", "status-drift", Applicability.SAFE),
+        ("03_BUILD", "04_QA", "status-drift", Applicability.UNSAFE),
+        ("03_BUILD", "04_BUILD", "status-renumbered", Applicability.SAFE),
+        ("03_BUILD", "ASSIGNED", "status-unknown", Applicability.UNSAFE),
     ],
 )
 def test_a_status_that_is_not_the_folder(
-    tmp_path: Path, folder: str, status: str, code: str, repair: Surety
+    tmp_path: Path, folder: str, status: str, code: str, fix: Applicability
 ) -> None:
     lay(tmp_path, f"{folder}/WO-1_x.md", f"status: {status}")
     one = only(tmp_path)
-    assert (one.code, one.line, one.repair) == (code, 3, repair)
+    assert (one.code, one.line, one.fix) == (code, 3, fix)
     assert one.hint == f"status: {folder}"
 
 
@@ -82,10 +83,10 @@ def test_a_repair_that_would_not_be_made_is_not_promised(
 ) -> None:
     lay(tmp_path, "03_BUILD/WO-1_x.md", *lines)
     examined = look(tmp_path)
-    assert examined.findings
-    mended = plan(Board(tmp_path), examined, set(CODES)).mended
+    assert examined.problems
+    mended = plan_fixes(Board(tmp_path), examined, set(RULES)).fixed
     done = {code for each in mended for code in each.codes}
-    assert {f.code for f in examined.findings if f.repair is not Surety.NONE} == done
+    assert {f.code for f in examined.problems if f.fix is not Applicability.DISPLAY_ONLY} == done
 
 
 def test_a_status_that_the_board_has_a_word_for_is_understood(tmp_path: Path) -> None:
@@ -120,10 +121,10 @@ def test_a_half_move_says_which_copy_is_newer_and_how_they_differ(tmp_path: Path
     lay(tmp_path, "00_INBOX/WO-1_x.md", "owner: LEAD", body="# T\nold", days=2)
     lay(tmp_path, "03_BUILD/WO-1_x.md", "owner: SOOP", body="# T\nnew\nmore", days=1)
     one = only(tmp_path)
-    assert (one.code, one.path, one.repair) == (
+    assert (one.code, one.path, one.fix) == (
         "twin",
         "_WORK_ORDERS/03_BUILD/WO-1_x.md",
-        Surety.NONE,
+        Applicability.DISPLAY_ONLY,
     )
     assert "newer: _WORK_ORDERS/03_BUILD/WO-1_x.md (2026-03-19 12:00)" in one.message
     assert "older: _WORK_ORDERS/00_INBOX/WO-1_x.md (2026-03-18 12:00)" in one.message
@@ -133,8 +134,8 @@ def test_a_half_move_says_which_copy_is_newer_and_how_they_differ(tmp_path: Path
 def test_identical_copies_are_offered_to_be_put_away(tmp_path: Path) -> None:
     for folder in ("00_INBOX", "03_BUILD"):
         lay(tmp_path, f"{folder}/WO-1_x.md", "status: 03_BUILD")
-    [twin] = [f for f in look(tmp_path).findings if f.code == "twin"]
-    assert ("the same content" in twin.message, twin.repair) == (True, Surety.OFFERED)
+    [twin] = [f for f in look(tmp_path).problems if f.code == "twin"]
+    assert ("the same content" in twin.message, twin.fix) == (True, Applicability.UNSAFE)
 
 
 def test_one_id_in_two_files_is_told_with_its_line(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_ticket_that_lies_in_no_state_is_a_harmless_note(tmp_path: Path) -> No
     lay(tmp_path, "03_BUILD/later/WO-2_x.md")
     lay(tmp_path, "06_COMPLETE/2026/WO-3_x.md")
     lay(tmp_path, "TEMPLATES/WO-4_x.md")
-    told = [(f.code, f.path[13:], f.message.split(" is ")[0]) for f in look(tmp_path).findings]
+    told = [(f.code, f.path[13:], f.message.split(" is ")[0]) for f in look(tmp_path).problems]
     assert told == [
         ("unknown-folder", "03_BUILD/later/WO-2_x.md", "03_BUILD/later"),
         ("unknown-folder", "WO-1_x.md", "the board itself"),
@@ -474,27 +475,27 @@ def test_what_did_not_change_is_not_read_again(
     monkeypatch.setattr("orchestrator.tickets.index._COARSE_TICK", 0)
     for number in range(5):
         lay(tmp_path, f"06_COMPLETE/WO-{number}_x.md", "status: 03_BUILD")
-    before = look(tmp_path).findings
+    before = look(tmp_path).problems
     read: list[Path] = []
     monkeypatch.setattr("orchestrator.tickets.ticket.read", lambda path: read.append(path) or b"")
-    assert look(tmp_path).findings == before
+    assert look(tmp_path).problems == before
     assert read == []
 
 
 def test_one_ticket_is_looked_at_alone(tmp_path: Path) -> None:
     lay(tmp_path, "06_COMPLETE/WO-1_x.md", "status: 03_BUILD")
     lay(tmp_path, "06_COMPLETE/WO-2_x.md", "status: 03_BUILD")
-    assert [f.path[-9:] for f in look(tmp_path).of("WO-2").findings] == ["WO-2_x.md"]
+    assert [f.path[-9:] for f in look(tmp_path).of("WO-2").problems] == ["WO-2_x.md"]
 
 
 def test_notes_are_harmless_and_the_gravest_comes_first(tmp_path: Path) -> None:
     lay(tmp_path, "03_BUILD/WO-940-943-EPIC_x.md")
     alone = look(tmp_path)
-    assert ([f.code for f in alone.findings], alone.healthy) == (["id-range"], True)
+    assert ([f.code for f in alone.problems], alone.healthy) == (["id-range"], True)
     lay(tmp_path, "00_INBOX/WO-1_x.md", "x: no")
     lay(tmp_path, "00_INBOX/WO-01_x.md")
     both = look(tmp_path)
-    codes = [f.code for f in both.findings]
+    codes = [f.code for f in both.problems]
     assert (codes, both.healthy) == (["number-reused", "yaml-bool", "id-range"], False)
 
 
@@ -504,4 +505,4 @@ def test_every_code_that_is_given_is_in_the_table_and_the_other_way_round() -> N
     # codes that are chosen before they are given
     given |= {"bad-id", "no-id", "link", "unreadable", "yaml-refused", "yaml-after-quote"}
     given |= {"yaml-colon", "parent-missing", "child-missing", "dependency-missing"}
-    assert given - {"template"} == set(CODES)
+    assert given - {"template"} == set(RULES)

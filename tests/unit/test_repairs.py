@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.doctor.fix_safety import Bench, Mended, surety
-from orchestrator.doctor.fixes import EDITS
-from orchestrator.doctor.rules import CODES, Surety
+from orchestrator.doctor.fix_safety import FixedTicket, Fixer, applicability
+from orchestrator.doctor.fixes import Applicability
+from orchestrator.doctor.rules import RULES
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.frontmatter import Document
@@ -61,8 +61,8 @@ def ticket(data: bytes, folder: str = "03_BUILD", name: str = "WO-7_x.md") -> Ti
     return Ticket.of(Document.parse(data), place, folders)
 
 
-def mend(found: Ticket, *codes: str) -> Mended:
-    return Bench(ROOT, Folders()).mend(found, lambda code, _: code in codes)
+def mend(found: Ticket, *codes: str) -> FixedTicket:
+    return Fixer(ROOT, Folders()).fix(found, lambda code, _: code in codes)
 
 
 def codes(found: Ticket) -> set[str]:
@@ -89,9 +89,11 @@ def edited(before: bytes, after: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def test_every_edit_has_a_code_that_says_so_and_a_trouble_here() -> None:
-    repairable = {code for code, m in CODES.items() if m.surety is not Surety.NONE}
-    assert repairable == {*EDITS, "twin"}
-    assert set(TROUBLES) == set(EDITS)
+    manual = Applicability.DISPLAY_ONLY
+    fixable = {code for code, rule in RULES.items() if rule.applicability is not manual}
+    edits = {code for code, rule in RULES.items() if rule.fix and rule.fix.edit}
+    assert fixable == {*edits, "twin"}
+    assert set(TROUBLES) == edits
 
 
 @pytest.mark.parametrize("shape", ["lf", "crlf", "bom", "torn", "crlf bom torn"])
@@ -213,7 +215,7 @@ def test_2_6_any_bytes_are_mended_or_left(data: bytes) -> None:
     before = ticket(data)
     if before.note:
         return
-    mended = Bench(ROOT, Folders()).mend(before, lambda *_: True)
+    mended = Fixer(ROOT, Folders()).fix(before, lambda *_: True)
     assert (mended.data == data) == (not mended.codes)
     assert (mended.after.id, mended.after.title) == (before.id, before.title)
 
@@ -224,11 +226,11 @@ def test_every_odd_ticket_that_is_repairable_is_mended(name: str) -> None:
     folder, _, file = expected["place_as"].partition("/")
     data = (ODD / name).read_bytes()
     before = ticket(data, folder, file)
-    mended = Bench(ROOT, Folders()).mend(before, lambda *_: True)
+    mended = Fixer(ROOT, Folders()).fix(before, lambda *_: True)
     assert bool(mended.codes) == expected["repairable"]
     if expected["repairable"]:
         assert expected["diagnosis"] not in codes(mended.after)
-        assert not {c for c in codes(mended.after) if not CODES[c].note}
+        assert not {c for c in codes(mended.after) if not RULES[c].note}
     else:
         assert mended.data == data
 
@@ -279,13 +281,13 @@ def test_the_old_status_of_a_held_ticket_is_kept_as_where_it_came_from() -> None
     ("folder", "how"), [("03_BUILD", "offered"), ("06_COMPLETE", "certain"), ("98_HOLD", "offered")]
 )
 def test_drift_is_certain_only_where_a_ticket_has_ended(folder: str, how: str) -> None:
-    assert surety("status-drift", ticket(b"---\nid: WO-7\n---\n", folder)) == how
+    assert applicability("status-drift", ticket(b"---\nid: WO-7\n---\n", folder)) == how
 
 
 def test_several_troubles_of_one_file_are_mended_together() -> None:
     text = "\n== LEAD ==\n---\nstatus: 00_INBOX\nnote: a: b\nx: no\nstatus: 03_BUILD---\n\n# T\n"
-    mended = Bench(ROOT, Folders()).mend(
-        ticket(text.encode()), lambda code, at: surety(code, at) is Surety.CERTAIN
+    mended = Fixer(ROOT, Folders()).fix(
+        ticket(text.encode()), lambda code, at: applicability(code, at) is Applicability.SAFE
     )
     assert codes(mended.after) == set()
     assert mended.data.decode() == (
@@ -297,7 +299,7 @@ def test_several_troubles_of_one_file_are_mended_together() -> None:
 def test_2_4_no_line_of_utf_8_is_put_into_another_encoding(encoding: str) -> None:
     folder, text = TROUBLES["no-frontmatter"]
     wide = ticket(text.encode(encoding), folder)
-    assert Bench(ROOT, Folders()).mend(wide, lambda *_: True).codes == ()
+    assert Fixer(ROOT, Folders()).fix(wide, lambda *_: True).codes == ()
 
 
 def test_a_very_large_file_is_left_to_a_person() -> None:

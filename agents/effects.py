@@ -1,7 +1,7 @@
-"""Effects that are known here: apply a migration, run a seed script, count tables (DESIGN 4.3).
+"""Binds a checkpoint's text to effects: apply a migration, run a script, count rows (DESIGN 4.3).
 
-Nothing of a workflow is ever given to a shell: a fenced line is split into words, and binds only if
-it runs a delivered script with options from a short list. The rest is shown to USER.
+No text of a workflow is passed to a shell: a fenced line is split into words and binds only if it
+runs a delivered script with options from a short list. USER is shown the rest.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from orchestrate_agents.effect_runner import TargetRunner
+from orchestrate_agents.effect_runner import EffectKind, TargetRunner
 from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.script_settings import known_flags
 from orchestrate_agents.sql.groundwork import groundwork
 from orchestrator.approvals.effects import Bound, Effect, Runner, effect_binder, runner_opener
 from orchestrator.domain.workflow import Block, Stage, Workflow
@@ -23,10 +24,11 @@ from orchestrator.errors import UnsafePathError
 from orchestrator.storage.atomic import inside
 
 _SHELLS = ("bash", "sh", "shell", "console", "zsh", "")
-_OPTIONS = ("--dry-run", "--offline", "--all-conditions", "--small")
+#: flags that any script may be given; plug-ins know more
+_FLAGS = ("--dry-run", "--small")
 _APPLY = re.compile(r"\b(execute|apply|run|deploy)\b", re.IGNORECASE)
 _SQL_PATH = re.compile(r"`([^`\s]+\.sql)`")
-#: a sentence that does not tell to do it now
+#: a sentence that does not ask to do it now
 _HINDERED = re.compile(
     r"\b(?:not|never|without|unless|before|until|don['’]t|no longer|instead of)\b", re.IGNORECASE
 )
@@ -47,20 +49,22 @@ _META = re.compile(r"[|;&<>$`\\(){}*?!\n]")
 @effect_binder
 def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
     """The effects of a checkpoint in the order of its text, and what is left to USER."""
-    delivered = [d.path for _, d in workflow.deliverables if _inside(root, d.path)]
+    delivered = [d.path for _, d in workflow.deliverables if _is_inside(root, d.path)]
+    stated = {s.line for s in stage.statements}
+    parts: list[tuple[int, Block | str]] = [(b.line, b) for b in stage.blocks]
+    parts += [(line, text) for line, text in stage.items if line not in stated]
     effects: list[Effect] = []
     by_user: list[tuple[str, int]] = []
-    for line, thing in _in_order(stage):
-        if isinstance(thing, Block):
-            bound, left = _block(thing, delivered, root)
-            effects += bound
-            by_user += left
+    for line, part in sorted(parts, key=lambda pair: pair[0]):
+        if isinstance(part, Block):
+            bound, left = _bind_block(part, delivered, root)
         else:
-            asked = _applications(thing, line, delivered, root)
-            effects += asked
-            if not asked and not _introduces(thing):
-                by_user.append((thing.strip(), line))
-    effects = list(_with_repeats(effects, delivered, root))
+            bound, left = _bind_applications(part, line, delivered, root), []
+            if not bound and not _introduces(part):
+                left = [(part.strip(), line)]
+        effects += bound
+        by_user += left
+    effects = _mark_repeats(effects, delivered, root)
     if all(e.read_only for e in effects):
         # looking at a database changes nothing, so it is no reason to ask for one
         by_user += [(f"look: {e.title}", e.line) for e in effects]
@@ -68,53 +72,45 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
     return Bound(tuple(effects), tuple(by_user))
 
 
-def _with_repeats(
-    effects: Sequence[Effect], delivered: Sequence[str], root: Path
-) -> Iterator[Effect]:
-    """A script that is run a second time in the same way says which rows that changes."""
-    seen: set[str] = set()
-    for effect in effects:
-        if effect.kind == "script.run" and effect.title in seen:
-            arguments = {**effect.arguments, "tables": _tables(delivered, root)}
-            yield replace(effect, title=f"{effect.title} again", arguments=arguments)
-        else:
-            yield effect
-        seen.add(effect.title)
-
-
-def _tables(delivered: Sequence[str], root: Path) -> list[str]:
-    """The tables that the delivered SQL files make."""
-    from orchestrate_agents.sql.migration_series import read_sql
-    from orchestrate_agents.sql.parse import SqlError, tables_of
-
-    found: dict[str, None] = {}
-    for file in (inside(root, path) for path in delivered if path.endswith(".sql")):
-        with contextlib.suppress(SqlError):
-            tables = tables_of(read_sql(file)) if file.is_file() else ()
-            found.update((table.qualified, None) for table in tables)
-    return list(found)
-
-
-def _in_order(stage: Stage) -> list[tuple[int, Block | str]]:
-    stated = {s.line for s in stage.statements}
-    things: list[tuple[int, Block | str]] = [(b.line, b) for b in stage.blocks]
-    things += [(line, text) for line, text in stage.items if line not in stated]
-    return sorted(things, key=lambda pair: pair[0])
+def _is_inside(root: Path, path: str) -> bool:
+    try:
+        inside(root, path)
+    except UnsafePathError:
+        return False
+    return True
 
 
 def _introduces(text: str) -> bool:
-    """A label or a sentence that only leads to the block or the list below it."""
+    """Whether it is a label or a sentence that leads to the block or list below it."""
     bare = text.strip()
     return bare.strip("*").rstrip().endswith(":") or (bare.startswith("**") and bare.endswith("**"))
 
 
-# -- applying a migration --------------------------------------------------------------------
+def _mark_repeats(effects: Sequence[Effect], delivered: Sequence[str], root: Path) -> list[Effect]:
+    """A script that is run a second time in the same way reports which rows that changes."""
+    from orchestrate_agents.sql.migration_series import read_sql
+    from orchestrate_agents.sql.parse import SqlError, tables_of
+
+    seen: set[str] = set()
+    marked = []
+    for effect in effects:
+        if effect.kind == EffectKind.SCRIPT and effect.title in seen:
+            tables: dict[str, None] = {}
+            for file in (inside(root, path) for path in delivered if path.endswith(".sql")):
+                with contextlib.suppress(SqlError):
+                    declared = tables_of(read_sql(file)) if file.is_file() else ()
+                    tables.update((table.qualified, None) for table in declared)
+            arguments = {**effect.arguments, "tables": list(tables)}
+            marked.append(replace(effect, title=f"{effect.title} again", arguments=arguments))
+        else:
+            marked.append(effect)
+        seen.add(effect.title)
+    return marked
 
 
-def _applications(text: str, line: int, delivered: Sequence[str], root: Path) -> list[Effect]:
-    """What an item asks to apply; nothing if any file of it is no delivered migration."""
-    verb = _APPLY.search(text)
-    if verb is None or _HINDERED.search(text):
+def _bind_applications(text: str, line: int, delivered: Sequence[str], root: Path) -> list[Effect]:
+    """The migrations that an item asks to apply; none if it names a file that is not delivered."""
+    if not _APPLY.search(text) or _HINDERED.search(text):
         return []
     paths = list(dict.fromkeys(_SQL_PATH.findall(text)))
     if not paths and _THE_MIGRATION.fullmatch(text.strip()):
@@ -122,35 +118,36 @@ def _applications(text: str, line: int, delivered: Sequence[str], root: Path) ->
         paths = only if len(only) == 1 else []
     if any(path not in delivered for path in paths):
         return []
-    return [effect for path in paths for effect in _application(path, line, delivered, root)]
+    effects = []
+    for path in paths:
+        for base in groundwork(root, path, without=delivered):
+            names = ", ".join(f"`{t.removeprefix('public.')}`" for t in base.tables)
+            title = f"have {names} of `{base.path}` in place"
+            tables = {"tables": list(base.tables)}
+            effects.append(Effect(EffectKind.PREREQUISITE, title, (base.path,), tables, line=line))
+        effects.append(Effect(EffectKind.APPLY, f"apply `{path}`", (path,), line=line))
+    return effects
 
 
-def _application(path: str, line: int, delivered: Sequence[str], root: Path) -> Iterator[Effect]:
-    """The migration's effect, behind those that put what it builds on in place."""
-    for base in groundwork(root, path, without=delivered):
-        names = ", ".join(f"`{t.removeprefix('public.')}`" for t in base.tables)
-        title = f"have {names} of `{base.path}` in place"
-        yield Effect("sql.base", title, (base.path,), {"tables": list(base.tables)}, line=line)
-    yield Effect("sql.apply", f"apply `{path}`", (path,), line=line)
-
-
-# -- fenced blocks ---------------------------------------------------------------------------
-
-
-def _block(
+def _bind_block(
     block: Block, delivered: Sequence[str], root: Path
 ) -> tuple[list[Effect], list[tuple[str, int]]]:
-    language = block.language.lower()
+    language, text = block.language.lower(), block.text.rstrip()
     if language in _SQL:
-        return _sql(block)
+        return _bind_query(block)
     if language not in _SHELLS:
         return [], []
     if any(_STRUCTURE.search(line) for line in block.text.splitlines()):
         # what a line does depends on the lines around it
-        return [], [(f"run yourself:\n```{language}\n{block.text.rstrip()}\n```", block.line)]
+        return [], [(f"run yourself:\n```{language}\n{text}\n```", block.line)]
+    lines = [(block.line + n, raw.strip()) for n, raw in enumerate(block.text.splitlines(), 1)]
+    # where some lines have a prompt, the others are output
+    prompted = [(n, line.removeprefix("$ ")) for n, line in lines if line.startswith("$ ")]
     effects, left = [], []
-    for number, line in _commands(block):
-        effect = _command(line, number, delivered, root)
+    for number, line in prompted or lines:
+        if not line or line.startswith("#") or _STOPS_AT_FAULTS.fullmatch(line):
+            continue
+        effect = _bind_command(line, number, delivered, root)
         if effect is not None:
             effects.append(effect)
         else:
@@ -158,16 +155,8 @@ def _block(
     return effects, left
 
 
-def _commands(block: Block) -> Iterator[tuple[int, str]]:
-    """(line, command) of a block; where some lines have a prompt, the others are output."""
-    lines = [(block.line + n, raw.strip()) for n, raw in enumerate(block.text.splitlines(), 1)]
-    prompted = [(n, line.removeprefix("$ ")) for n, line in lines if line.startswith("$ ")]
-    for number, line in prompted or lines:
-        if line and not line.startswith("#") and not _STOPS_AT_FAULTS.fullmatch(line):
-            yield number, line
-
-
-def _command(line: str, number: int, delivered: Sequence[str], root: Path) -> Effect | None:
+def _bind_command(line: str, number: int, delivered: Sequence[str], root: Path) -> Effect | None:
+    """`python SCRIPT [FLAG …]` with a delivered script; None for everything else."""
     if _META.search(line):
         return None
     try:
@@ -179,14 +168,14 @@ def _command(line: str, number: int, delivered: Sequence[str], root: Path) -> Ef
     path, options = str(PurePosixPath(words[1])), words[2:]
     if path not in delivered or not path.endswith(".py"):
         return None
-    if any(option not in _OPTIONS for option in options):
+    if not {*options} <= {*_FLAGS, *known_flags()}:
         return None
-    shown = " ".join([f"`{path}`", *options])
+    title = " ".join(["run", f"`{path}`", *options])
     inputs = (path, *closure(root, path))
-    return Effect("script.run", f"run {shown}", inputs, {"options": options}, line=number)
+    return Effect(EffectKind.SCRIPT, title, inputs, {"options": options}, line=number)
 
 
-def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
+def _bind_query(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
     from orchestrate_agents.sql.read_only import reading
 
     read = reading(block.text)
@@ -196,19 +185,7 @@ def _sql(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
     tables = list(read.tables)
     title = f"count {', '.join(f'`{t}`' for t in tables)}" if tables else "read-only query"
     arguments = {"sql": block.text, "tables": tables}
-    effect = Effect("sql.count", title, arguments=arguments, read_only=True, line=block.line)
-    return [effect], []
-
-
-def _inside(root: Path, path: str) -> bool:
-    try:
-        inside(root, path)
-    except UnsafePathError:
-        return False
-    return True
-
-
-# -- targets ---------------------------------------------------------------------------------
+    return [Effect(EffectKind.COUNT, title, (), arguments, read_only=True, line=block.line)], []
 
 
 @runner_opener("embedded", "postgres", "supabase")

@@ -36,8 +36,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli",
     ),
     "orchestrate_agents": (
-        "syntax", "render", "sql", "sandbox", "seed_data", "specification", "checks",
-        "codegen", "review",
+        "syntax", "render", "script_settings", "sql", "sandbox", "seed_data", "specification",
+        "checks", "codegen", "review",
     ),
     "orchestrate_backend": ("errors", "targets", "csv_rows", "seeding", "fake_postgrest", "trials"),
 }  # fmt: skip

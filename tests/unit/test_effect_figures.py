@@ -16,8 +16,8 @@ from orchestrator.approvals.effects import Effect, EffectResult
 
 
 def count(rows: list[dict[str, Any]]) -> EffectResult:
-    runner = TargetRunner("embedded", Path(), {})
-    runner.__dict__["_target"] = SimpleNamespace(query_readonly=lambda _: rows)
+    target: Any = SimpleNamespace(query_readonly=lambda _: rows)
+    runner = TargetRunner("embedded", Path(), {}, target)
     return runner.run(Effect("sql.count", "", arguments={"sql": "", "tables": []}), Path())
 
 

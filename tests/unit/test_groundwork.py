@@ -67,8 +67,7 @@ class FakeTarget:
 
 def put_in_place(root: Path, target: str, *there: str) -> tuple[bool, str, list[str]]:
     fake = FakeTarget(there)
-    runner = TargetRunner(target, root, {})
-    runner.__dict__["_target"] = fake
+    runner = TargetRunner(target, root, {}, fake)
     tables = {"tables": ["public.staff"]}
     result = runner.run(Effect("sql.base", "", ("db/02_staff.sql",), tables), root)
     return result.ok, result.detail, fake.applied

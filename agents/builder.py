@@ -1,17 +1,16 @@
-"""BUILDER: makes the programs that a stage asks for, and proves them by running."""
+"""BUILDER: writes the programs that a stage specifies, and proves them by running."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrate_agents.builder_proofs import prove
-from orchestrate_agents.codegen.csv_seeder import csv_seeder, is_csv_seeder, missing_seeders
-from orchestrate_agents.codegen.given import given_code
+from orchestrate_agents.builder_proofs import prove_files
+from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, render_csv_seeder
+from orchestrate_agents.codegen.generators import Generated, generator_for
 from orchestrate_agents.codegen.hook import render_client, render_hook
-from orchestrate_agents.codegen.registry import is_registry_importer, registry_importer
-from orchestrate_agents.codegen.snapshot import SNAPSHOT_PATH, snapshot_for
+from orchestrate_agents.codegen.render import given_code, render
 from orchestrate_agents.specification.files import FileSpec, SpecificationError
 from orchestrate_agents.specification.query_module import (
     client_path,
@@ -21,199 +20,183 @@ from orchestrate_agents.specification.query_module import (
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.domain.agent import Artifact, Job, Notice, Outcome, Report
 from orchestrator.errors import OrchestrateError
-from orchestrator.gates.checks import Result, Verdict
+from orchestrator.gates.checks import Verdict
 from orchestrator.storage.atomic import create, inside, replace, sha256_file
 
 _DATA = (".csv", ".tsv", ".parquet", ".xlsx")
+_CLIENT_ORIGIN = "rendered: the client that the hook uses"
 
 
 @dataclass(frozen=True)
-class Built:
-    """One file and how it came to be."""
+class BuiltFile:
+    """One file and where it came from."""
 
     path: str
     #: "written" or "kept"
     state: str
     #: what it was made from, in words
-    how: str
+    origin: str
     sha256: str
 
 
 class Builder:
-    """Renders each deliverable from its specification, or keeps what a person put there."""
+    """Renders each deliverable from its specification, or keeps what somebody else put there."""
 
     name = "BUILDER"
 
     def work(self, job: Job) -> Report:
-        """Build, prove and report. What cannot be told from the specification asks a person."""
-        site = _site(job)
-        if not site.specs:
-            return _person("the stage names no file to build, and its ticket none either")
-        built: dict[str, Built] = {}
+        """Build, prove and report; ask a person about what the specification does not say."""
+        from orchestrator.workflow_reader.parser import read_workflow_text
+
+        workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
+        stage = StageSpec(job.root, workflow, workflow.stage(job.stage), _ticket_text(job))
+        if not stage.specs:
+            return Report(
+                outcome=Outcome.NEEDS_PERSON,
+                reason="the stage names no file to build, nor does its ticket",
+            )
+        built: dict[str, BuiltFile] = {}
         problems: list[str] = []
-        for spec in (*site.specs, *missing_seeders(site)):
+        for spec in (*stage.specs, *missing_seeders(stage)):
             try:
-                for file in _build(spec, site, job):
+                for file in _build(spec, stage, job):
                     built.setdefault(file.path, file)
             except OrchestrateError as exc:
-                problems.append(f"{spec.path}: {exc.message}" + f" ({exc.hint})" * bool(exc.hint))
+                hint = f" ({exc.hint})" if exc.hint else ""
+                problems.append(f"{spec.path}: {exc.message}{hint}")
+        files = tuple(built.values())
+        artifacts = tuple(Artifact(path=f.path, sha256=f.sha256, state=f.state) for f in files)
+        report = Report(
+            outcome=Outcome.NEEDS_PERSON,
+            reason="; ".join(problems),
+            artifacts=artifacts,
+            notices=_missing_inputs(stage),
+        )
         if problems:
-            return _person("; ".join(problems), tuple(built.values()), _notices(site))
-        return _report(job, site, tuple(built.values()))
-
-
-def _site(job: Job) -> StageSpec:
-    from orchestrator.workflow_reader.parser import read_workflow_text
-
-    workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
-    return StageSpec(job.root, workflow, workflow.stage(job.stage), _ticket_text(job))
+            return report
+        if (job.findings or job.words) and all(
+            job.written.get(f.path, f.sha256) == f.sha256 for f in files
+        ):
+            reason = _nothing_new(job, files)
+            return report.model_copy(update={"outcome": Outcome.CANNOT, "reason": reason})
+        return _proved(report, stage, files)
 
 
 def _ticket_text(job: Job) -> str:
-    for member in job.family:
-        if member.id == job.ticket:
-            try:
-                file = inside(job.root, member.path)
-                return file.read_text(encoding="utf-8-sig", errors="replace")
-            except (OSError, OrchestrateError):
-                return ""
-    return ""
+    member = next((m for m in job.family if m.id == job.ticket), None)
+    if member is None:
+        return ""
+    try:
+        return inside(job.root, member.path).read_text(encoding="utf-8-sig", errors="replace")
+    except (OSError, OrchestrateError):
+        return ""
 
 
-# --- building -----------------------------------------------------------------------------------
+# -- building ------------------------------------------------------------------------------------
 
 
-def _build(spec: FileSpec, site: StageSpec, job: Job) -> Iterator[Built]:
-    """The file of a specification and those that it cannot do without."""
+def _build(spec: FileSpec, stage: StageSpec, job: Job) -> Iterator[BuiltFile]:
+    """The specified file, and those that it needs."""
     if spec.suffix in _DATA:
-        raise SpecificationError("data comes from the one who provides it, and is not built")
-    main = _placed(spec.path, lambda: _content(spec, site), site, job)
-    yield main
-    if is_query_module(spec) and client_path(spec) and not _client_is_there(spec, site):
-        text, how = render_client(specified_client(spec)), "rendered: the client that the hook uses"
-        yield _placed(client_path(spec), lambda: (text, how), site, job)
-    if is_registry_importer(spec) and main.state == "written":
-        snapshot = snapshot_for(spec, site)
-        if snapshot:
-            how = "the snapshot that `--offline` loads"
-            yield _placed(SNAPSHOT_PATH, lambda: (snapshot, how), site, job)
+        raise SpecificationError("data is provided, not built")
+    kept = _keep(spec.path, stage, job)
+    yield kept or _write(_generate(spec, stage), stage)
+    needed: list[Generated] = []
+    if is_query_module(spec) and (path := client_path(spec)):
+        stem = path.removesuffix(".ts")
+        # the import may be met by a file of another form than the one that is rendered
+        others = (stem + form for form in (".tsx", ".js", ".mjs", "/index.ts"))
+        if not any(stage.path(other).is_file() for other in others):
+            needed.append(Generated(path, render_client(specified_client(spec)), _CLIENT_ORIGIN))
+    generator = generator_for(spec, stage)
+    if generator is not None and kept is None:
+        needed.extend(generator.companions(spec, stage))
+    for file in needed:
+        yield _keep(file.path, stage, job) or _write(file, stage)
 
 
-def _content(spec: FileSpec, site: StageSpec) -> tuple[str, str]:
-    """The file's text and what it was made from. Raises SpecificationError."""
-    if is_registry_importer(spec):
-        return registry_importer(spec, site), "rendered: registry importer"
-    if is_csv_seeder(spec, site):
-        return csv_seeder(spec, site), "rendered: CSV seeder"
+def _generate(spec: FileSpec, stage: StageSpec) -> Generated:
+    """The file's text. Raises SpecificationError."""
+    generator = generator_for(spec, stage)
+    if generator is not None:
+        return generator.generate(spec, stage)
+    if is_csv_seeder(spec, stage):
+        return Generated(spec.path, render_csv_seeder(spec, stage), "rendered: CSV seeder")
     if is_query_module(spec):
-        return render_hook(spec, site), "rendered: interface from the table, functions as specified"
-    clients = {client_path(s): specified_client(s) for s in site.specs if is_query_module(s)}
+        origin = "rendered: interface from the table, functions as specified"
+        return Generated(spec.path, render_hook(spec, stage), origin)
+    hooks = [other for other in stage.specs if is_query_module(other)]
+    clients = {client_path(hook): specified_client(hook) for hook in hooks}
     if spec.path in clients:
-        return render_client(clients[spec.path]), "rendered: the client that the hook uses"
+        return Generated(spec.path, render_client(clients[spec.path]), _CLIENT_ORIGIN)
     code = given_code(spec)
     if code:
-        return code, "as the specification gives it"
+        return Generated(spec.path, code, "as given in the specification")
     raise SpecificationError(
         "nothing says what goes into it",
         hint="give its code, or name the CSV and the table, or the function signatures",
     )
 
 
-def _placed(path: str, content: Callable[[], tuple[str, str]], site: StageSpec, job: Job) -> Built:
-    """Write the file, unless somebody else's stands there (DESIGN 5.6)."""
-    file = site.path(path)
-    there = sha256_file(file) if file.is_file() else ""
-    if there and there != job.written.get(path):
-        return Built(path, "kept", "it was there", there)
-    text, how = content()
-    data = text.rstrip("\n").encode() + b"\n"
-    if not there:
+def _keep(path: str, stage: StageSpec, job: Job) -> BuiltFile | None:
+    """The file that is there already, if somebody else wrote it (DESIGN 5.6)."""
+    file = stage.path(path)
+    digest = sha256_file(file) if file.is_file() else ""
+    if digest and digest != job.written.get(path):
+        return BuiltFile(path, "kept", "already there", digest)
+    return None
+
+
+def _write(generated: Generated, stage: StageSpec) -> BuiltFile:
+    file = stage.path(generated.path)
+    data = generated.text.rstrip("\n").encode() + b"\n"
+    if not file.is_file():
         create(file, data)
     elif file.read_bytes() != data:
         replace(file, data)
-    return Built(path, "written", how, sha256_file(file))
+    return BuiltFile(generated.path, "written", generated.origin, sha256_file(file))
 
 
-def _client_is_there(spec: FileSpec, site: StageSpec) -> bool:
-    """Whether the import is met by a file of another form than the one that is rendered."""
-    stem = client_path(spec).removesuffix(".ts")
-    forms = (".tsx", ".js", ".mjs", "/index.ts")
-    return any(site.path(stem + form).is_file() for form in forms)
+# -- reporting -----------------------------------------------------------------------------------
 
 
-# --- reporting ----------------------------------------------------------------------------------
-
-
-def _report(job: Job, site: StageSpec, built: tuple[Built, ...]) -> Report:
-    artifacts = tuple(Artifact(path=b.path, sha256=b.sha256, state=b.state) for b in built)
-    notices = _notices(site)
-    asked = job.findings or job.words
-    if asked and all(job.written.get(b.path, b.sha256) == b.sha256 for b in built):
-        return Report(
-            outcome=Outcome.CANNOT,
-            reason=_unchanged(job, built),
-            artifacts=artifacts,
-            notices=notices,
-        )
-    kept = {b.path for b in built if b.state == "kept"}
-    proofs = prove(site, tuple(b.path for b in built), kept)
-    faults = [
-        f"{path}: {result.detail}"
-        for path, results in proofs.items()
-        for result in results
-        if result.verdict is Verdict.FAILED
-    ]
-    return Report(
-        outcome=Outcome.FAILED if faults else Outcome.DONE,
-        reason="; ".join(faults),
-        artifacts=artifacts,
-        section=_section(built, proofs, notices),
-        notices=notices,
-        log=tuple(f"{b.state} {b.path} {b.sha256[:12]}" for b in built),
+def _proved(report: Report, stage: StageSpec, built: Sequence[BuiltFile]) -> Report:
+    """The report with what running the files showed."""
+    kept = {file.path for file in built if file.state == "kept"}
+    proofs = prove_files(stage, [file.path for file in built], kept)
+    faults = [f"{p}: {r.detail}" for p, r in proofs if r.verdict is Verdict.FAILED]
+    seen = [(path, str(r.verdict), " ".join(r.detail.split())) for path, r in proofs]
+    section = render("section.md.j2", built=built, seen=seen, notices=report.notices)
+    return report.model_copy(
+        update={
+            "outcome": Outcome.FAILED if faults else Outcome.DONE,
+            "reason": "; ".join(faults),
+            "section": section.strip() + "\n",
+            "log": tuple(f"{file.state} {file.path} {file.sha256[:12]}" for file in built),
+        }
     )
 
 
-def _unchanged(job: Job, built: Sequence[Built]) -> str:
-    """Why another attempt gives nothing new: what was asked, and what the files come from."""
-    asked = job.words.strip() or "; ".join(
-        dict.fromkeys(f"{f.statement}: {f.detail}" for f in job.findings)
-    )
-    kept = [b.path for b in built if b.state == "kept"]
+def _nothing_new(job: Job, built: Sequence[BuiltFile]) -> str:
+    """Why another attempt changes nothing: what was asked for, and where the files come from."""
+    findings = dict.fromkeys(f"{f.statement}: {f.detail}" for f in job.findings)
+    asked = job.words.strip() or "; ".join(findings)
+    kept = [file.path for file in built if file.state == "kept"]
     why = "the specification gives the same files again"
     if kept:
-        why += (
-            f", and {', '.join(kept)} {'is' if len(kept) == 1 else 'are'} not BUILDER's to change"
-        )
+        verb = "is" if len(kept) == 1 else "are"
+        why += f", and {', '.join(kept)} {verb} not BUILDER's to change"
     return f"{why}; asked for: {asked[:600]}. Change the specification or the files."
 
 
-def _person(reason: str, built: Sequence[Built] = (), notices: tuple[Notice, ...] = ()) -> Report:
-    artifacts = tuple(Artifact(path=b.path, sha256=b.sha256, state=b.state) for b in built)
-    return Report(outcome=Outcome.NEEDS_PERSON, reason=reason, artifacts=artifacts, notices=notices)
-
-
-def _notices(site: StageSpec) -> tuple[Notice, ...]:
-    """One for each file that another agent provides and that is not there yet."""
+def _missing_inputs(stage: StageSpec) -> tuple[Notice, ...]:
+    """One notice per file that another agent provides and that is not there yet."""
     return tuple(
         Notice(
             to=need.provider,
-            text=f"{need.path} is needed by {site.stage.label}",
+            text=f"{need.path} is needed by {stage.stage.label}",
             path=need.path,
         )
-        for need in site.needs
-        if not site.path(need.path).is_file()
+        for need in stage.needs
+        if not stage.path(need.path).is_file()
     )
-
-
-def _section(
-    built: Sequence[Built], proofs: dict[str, list[Result]], notices: Sequence[Notice]
-) -> str:
-    from orchestrate_agents.codegen.render import render
-
-    marks = {Verdict.PROVEN: "proven", Verdict.FAILED: "failed", Verdict.UNPROVEN: "unproven"}
-    seen = [
-        (path, marks.get(result.verdict, str(result.verdict)), " ".join(result.detail.split()))
-        for path, results in proofs.items()
-        for result in results
-    ]
-    return render("section.md.j2", built=built, seen=seen, notices=notices).strip() + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from orchestrate_agents.checks.python.behaviour import (
     handled,
@@ -20,38 +20,32 @@ from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
 
 
-def context(site: StageSpec) -> Context:
-    """The site as a check sees it."""
-    return Context(root=site.root, workflow=site.workflow, stage=site.stage)
+def prove_files(
+    stage: StageSpec, paths: Iterable[str], kept: Collection[str] = ()
+) -> list[tuple[str, Result]]:
+    """(path, what was run and seen) for the files, failures included.
 
-
-def prove(
-    site: StageSpec, paths: tuple[str, ...], kept: Collection[str] = ()
-) -> dict[str, list[Result]]:
-    """For each file what was run and seen, failed findings included.
-
-    How a file handles its calls is demanded of what BUILDER wrote; of what it kept it is told, and
-    only the stage's statements say how that has to run.
+    How calls are handled is demanded of what BUILDER wrote. For a kept file it is only reported:
+    how that must behave is for the stage's statements to say.
     """
-    ctx = context(site)
+    ctx = Context(root=stage.root, workflow=stage.workflow, stage=stage.stage)
+    found: list[tuple[str, Result]] = []
     with ctx.services:
-        return {path: list(_proofs(site, ctx, path, path in kept)) for path in paths}
+        for path in paths:
+            try:
+                if path.endswith(".py"):
+                    found += [(path, r) for r in _prove_python(stage, ctx, path, path in kept)]
+                elif path.endswith((".ts", ".tsx")):
+                    found += [(path, r) for r in _prove_typescript(ctx, path)]
+                elif path.endswith(".json"):
+                    found.append((path, _prove_json(stage, path)))
+            except (RunError, SandboxError) as exc:
+                found.append((path, unproven(str(exc), path)))
+    return found
 
 
-def _proofs(site: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
-    try:
-        if path.endswith(".py"):
-            yield from _python(site, ctx, path, kept)
-        elif path.endswith((".ts", ".tsx")):
-            yield from _typescript(ctx, path)
-        elif path.endswith(".json"):
-            yield _json(site, path)
-    except (RunError, SandboxError) as exc:
-        yield unproven(str(exc), path)
-
-
-def _python(site: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
-    problem = syntax_problem(site.path(path))
+def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
+    problem = syntax_problem(stage.path(path))
     if problem:
         yield failed(f"{path}{problem}", path)
         return
@@ -61,23 +55,18 @@ def _python(site: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Re
         yield unproven(calls.detail, *calls.subjects)
     elif calls.verdict is not Verdict.UNPROVEN:
         yield calls
-    source = site.path(path).read_text(encoding="utf-8-sig")
-    if ".csv" in source:
+    if ".csv" in stage.path(path).read_text(encoding="utf-8-sig"):
         yield missing_input(ctx, path)
-    elif calls.verdict is not Verdict.UNPROVEN and site.tables and not kept:
-        yield _trial_run(ctx, path)
+    elif calls.verdict is not Verdict.UNPROVEN and stage.tables and not kept:
+        first = trial_of(ctx, path).first
+        if first.run.ok:
+            rows = sum(len(rows) for _, rows in first.writes)
+            yield proven(f"trial run: exit 0, {rows} rows in {len(first.writes)} writes", path)
+        else:
+            yield failed(f"trial run: {first.run.ending}", path, **first.run.to_dict())
 
 
-def _trial_run(ctx: Context, path: str) -> Result:
-    """A run against a registry and a store on this machine."""
-    visit = trial_of(ctx, path).first
-    run, rows = visit.run, sum(len(rows) for _, rows in visit.writes)
-    if not run.ok:
-        return failed(f"trial run: {run.ending}", path, **run.to_dict())
-    return proven(f"trial run: exit 0, {rows} rows in {len(visit.writes)} writes", path)
-
-
-def _typescript(ctx: Context, path: str) -> Iterator[Result]:
+def _prove_typescript(ctx: Context, path: str) -> Iterator[Result]:
     missing = toolchain(ctx.root.resolve()).missing
     if missing:
         yield unproven(missing, path)
@@ -89,9 +78,9 @@ def _typescript(ctx: Context, path: str) -> Iterator[Result]:
         yield states_handled(ctx, path, [f.name for f in functions])
 
 
-def _json(site: StageSpec, path: str) -> Result:
+def _prove_json(stage: StageSpec, path: str) -> Result:
     try:
-        json.loads(site.path(path).read_text(encoding="utf-8-sig"))
+        json.loads(stage.path(path).read_text(encoding="utf-8-sig"))
     except ValueError as exc:
-        return failed(f"{path} is no JSON: {exc}", path)
+        return failed(f"{path} is not JSON: {exc}", path)
     return proven("is JSON", path)

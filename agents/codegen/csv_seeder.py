@@ -41,7 +41,7 @@ def is_csv_seeder(spec: FileSpec, site: StageSpec) -> bool:
     return spec.suffix == ".py" and bool(_csv(spec, site)) and _table(spec, site) is not None
 
 
-def csv_seeder(spec: FileSpec, site: StageSpec) -> str:
+def render_csv_seeder(spec: FileSpec, site: StageSpec) -> str:
     """The script as one self-contained text. Raises SpecificationError."""
     parsed = seeder_spec(spec, site)
     place = script_place(spec.path)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.codegen.bundle import bundle
+from orchestrate_agents.codegen.generators import Generated
 from orchestrate_agents.codegen.render import render, script_place
+from orchestrate_agents.codegen.snapshot import SNAPSHOT_PATH, snapshot_for
 from orchestrate_agents.seed_data.table_schema import required_columns, seed_columns, singulars
 from orchestrate_agents.specification.files import FileSpec, SpecificationError
 from orchestrate_agents.specification.stage import StageSpec
@@ -53,19 +55,29 @@ class RegistrySpec:
     statuses: tuple[str, ...]
 
 
+class RegistryImporter:
+    """Generates importers of the trials registry, with the shipped snapshot of it."""
+
+    def matches(self, spec: FileSpec, stage: StageSpec) -> bool:
+        return is_registry_importer(spec)
+
+    def generate(self, spec: FileSpec, stage: StageSpec) -> Generated:
+        """The script as one self-contained text. Raises SpecificationError."""
+        template, place = "registry_importer.py.j2", script_place(spec.path)
+        main = render(template, path=spec.path, spec=registry_spec(spec, stage), place=place)
+        return Generated(spec.path, bundle([], main), "rendered: registry importer")
+
+    def companions(self, spec: FileSpec, stage: StageSpec) -> Iterator[Generated]:
+        """The snapshot, if records of it would be loaded."""
+        snapshot = snapshot_for(registry_spec(spec, stage).modalities)
+        if snapshot:
+            yield Generated(SNAPSHOT_PATH, snapshot, "the snapshot that `--offline` loads")
+
+
 def is_registry_importer(spec: FileSpec) -> bool:
     """Whether a Python file is specified that reads the trials registry."""
     texts = (spec.words, *(block.text for block in spec.code))
     return spec.suffix == ".py" and any(_REGISTRY.search(text) for text in texts)
-
-
-def registry_importer(spec: FileSpec, site: StageSpec) -> str:
-    """The script as one self-contained text. Raises SpecificationError."""
-    parsed = registry_spec(spec, site)
-    main = render(
-        "registry_importer.py.j2", path=spec.path, spec=parsed, place=script_place(spec.path)
-    )
-    return bundle([], main)
 
 
 def registry_spec(spec: FileSpec, site: StageSpec) -> RegistrySpec:

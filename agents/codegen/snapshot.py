@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrate_agents.codegen.registry import registry_spec
-from orchestrate_agents.specification.files import FileSpec
-from orchestrate_agents.specification.stage import StageSpec
+from collections.abc import Mapping
 
 #: where the importer looks for it, below the project
 SNAPSHOT_PATH = "backend/data/ctgov_snapshot.jsonl"
 
 
-def snapshot_for(spec: FileSpec, site: StageSpec) -> str:
+def snapshot_for(modalities: Mapping[str, tuple[str, ...]]) -> str:
     """The snapshot's text, "" if no record of it would be loaded."""
     from importlib.resources import as_file, files
 
@@ -18,9 +16,8 @@ def snapshot_for(spec: FileSpec, site: StageSpec) -> str:
     from orchestrate_backend.trials.terms import with_known_phrases
     from orchestrate_backend.trials.trials import Selector, TrialSpec
 
-    parsed = registry_spec(spec, site)
     shipped = files("orchestrate_backend") / "data" / "ctgov_snapshot.jsonl"
-    wanted = TrialSpec(modalities=with_known_phrases(parsed.modalities))
+    wanted = TrialSpec(modalities=with_known_phrases(dict(modalities)))
     selector = Selector(wanted, all_conditions=True, keep_unknown_status=True)
     with as_file(shipped) as file:
         if not file.is_file() or not selector.select(load_trials([file]).records).rows:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from orchestrate_agents.seed_data.csv_file import Row, Sheet, read_sheet
 from orchestrate_agents.seed_data.table_schema import is_percent, words
+from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 
@@ -157,11 +158,11 @@ def _bad(path: Path, line: int, message: str) -> FactsError:
     return FactsError(message, path=path, line=line, hint=hint)
 
 
-def packaged_folder() -> Path:
-    """Where the facts that ship with the product lie."""
-    import orchestrate_backend
-
-    return Path(next(iter(orchestrate_backend.__path__))) / "facts"
+def packaged_folders() -> tuple[Path, ...]:
+    """The folders of facts that are installed (entry points `orchestrate.facts`: packages)."""
+    return tuple(
+        Path(place) for entry in plugins.registered("facts") for place in entry.load().__path__
+    )
 
 
 def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts") -> Facts | None:
@@ -175,10 +176,9 @@ def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts"
         own = inside(root, f"{folder}/{name}.csv")
         if own.is_file() and own != inside(root, csv_path):
             return _load(own, f"{folder}/{name}.csv")
-    for name in names:
-        shipped = packaged_folder() / f"{name}.csv"
-        if shipped.is_file():
-            return _load(shipped, f"packaged facts {name}.csv")
+    for file in (folder / f"{name}.csv" for name in names for folder in packaged_folders()):
+        if file.is_file():
+            return _load(file, f"packaged facts {file.name}")
     return None
 
 

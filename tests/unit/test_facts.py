@@ -20,7 +20,7 @@ from orchestrate_agents.seed_data.verified_facts import (
     find_facts,
     is_published,
     malformed_doi,
-    packaged_folder,
+    packaged_folders,
     read_sources,
     sources_path,
     yields,
@@ -215,7 +215,7 @@ def test_any_bytes_are_read_as_a_sheet(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_every_packaged_figure_follows_from_its_source(name: str) -> None:
-    facts = find_facts(packaged_folder(), f"data/{name}.csv", name)
+    facts = find_facts(packaged_folders()[0], f"data/{name}.csv", name)
     assert facts is not None
     typed = kinds(facts.sheet, None)
     checked = 0
@@ -230,7 +230,7 @@ def test_every_packaged_figure_follows_from_its_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_facts_are_clean(name: str) -> None:
-    facts = find_facts(packaged_folder(), f"data/{name}.csv", name)
+    facts = find_facts(packaged_folders()[0], f"data/{name}.csv", name)
     assert facts is not None
     assert list(cell_faults(facts.sheet, None)) == []
     assert list(change_taken_for_endpoint(facts.sheet)) == []
@@ -239,7 +239,7 @@ def test_packaged_facts_are_clean(name: str) -> None:
 
 
 def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:
-    facts = find_facts(packaged_folder(), "x.csv", "benchmark_cohorts")
+    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
     assert facts is not None
     free = [r for r in facts.sheet.rows if r.get("data_freely_usable") == "true"]
     assert free

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from orchestrator import Board, Conductor  # noqa: E402
 from orchestrator.config import Settings  # noqa: E402
-from orchestrator.daemon.daemon import Daemon, Told  # noqa: E402
+from orchestrator.daemon.daemon import Daemon, LogLine  # noqa: E402
 from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
 
 _WORKFLOW = """\
@@ -85,9 +85,9 @@ def conductor(board: Board, **options: object) -> Conductor:
     return Conductor(board, agents=agents, **options)  # type: ignore[arg-type]
 
 
-def daemon_of(root: Path, log: list[Told] | None = None) -> Daemon:
+def daemon_of(root: Path, log: list[LogLine] | None = None) -> Daemon:
     tell = log.append if log is not None else lambda _: None
-    return Daemon(Board(root), settings=Settings(), make=conductor, poll=1.0, tell=tell)
+    return Daemon(Board(root), settings=Settings(), make=conductor, poll=1.0, log=tell)
 
 
 def in_process(root: Path) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.running import Progression
+from orchestrator.cli.running import ProgressPrinter
 from orchestrator.cli.session import AsJson, Session, TicketId, session
 from orchestrator.cli.text import one_line, paint, say, say_json
 
@@ -17,7 +17,7 @@ Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Words for the
 
 
 def _conductor(here: Session, as_json: bool) -> Conductor:
-    return here.conductor(None if as_json else Progression())
+    return here.conductor(None if as_json else ProgressPrinter())
 
 
 def _done(what: str, outcome: RunOutcome, as_json: bool, go_on: str = "") -> None:

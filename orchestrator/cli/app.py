@@ -22,7 +22,7 @@ from orchestrator.cli import (
     watching,
     workflows,
 )
-from orchestrator.cli.failures import BROKEN_PIPE, Group, end, forget_stdout, on_ending
+from orchestrator.cli.failures import BROKEN_PIPE, Group, end, forget_stdout, on_termination
 from orchestrator.cli.session import Session
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def start() -> None:
     """Run the command line; characters that the terminal cannot show are replaced, not fatal."""
     # a board is tens of thousands of small objects that live as long as the command
     gc.set_threshold(50_000)
-    on_ending(end)
+    on_termination(end)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:

@@ -29,7 +29,7 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
-def on_ending(act: Callable[[int], None]) -> None:
+def on_termination(act: Callable[[int], None]) -> None:
     """Call `act` with the number of a signal that ends the command.
 
     One that is ignored from the start (`nohup`) stays so.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.failures import as_dict
+from orchestrator.cli.family_text import say_status, say_unreadable
 from orchestrator.cli.session import AsJson, TicketId, session
-from orchestrator.cli.standing import say_status, say_trouble
 from orchestrator.cli.text import is_terminal, mark, one_line, paint, say, say_json, table
 from orchestrator.errors import OrchestrateError
 
@@ -43,7 +43,7 @@ def status(
         say_json(families)
         return
     for each in families:
-        say_trouble(each) if "error" in each else say_status(each)
+        say_unreadable(each) if "error" in each else say_status(each)
         say()
     if not families:
         say("no family is conducted yet: orchestrate run ID")

@@ -1,4 +1,4 @@
-"""`orchestrate run`: live progress, then where the family stands and what USER can do."""
+"""`orchestrate run`: live progress, then the family's state and what USER can do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.family_text import say_next, say_question
 from orchestrator.cli.session import AsJson, TicketId, WorkflowFile, session
-from orchestrator.cli.standing import say_next, say_question
 from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Progress
 
-#: event → its sign and colour; other events are dim
+#: event → its sign and color; other events are dim
 _SIGNS = {
     "agent": ("▸", "cyan"),
     "report": ("◂", "cyan"),
@@ -23,47 +23,41 @@ _SIGNS = {
     "question": ("■", "yellow"),
     "notice": ("!", "yellow"),
 }
-#: outcome → colour
+#: outcome → color
 OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed": "red"}
 
 
-class Progression:
-    """Prints events as they come, also from stages side by side, under their stage's heading."""
+class ProgressPrinter:
+    """Prints events as they come, those of parallel stages too, under their stage's heading."""
 
     def __init__(self) -> None:
         self._stage: int | None = None
-        self._told: set[str] = set()
+        self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
-        # a claim whose moment has not come is told when it is judged
+        # a pending claim is printed when it is judged
         if event.verdict == "pending":
             return
         with self._lock:
             if event.kind == "stage":
-                self._begin(event)
-            else:
-                self._tell(event)
-
-    def _begin(self, event: Progress) -> None:
-        say(f"\n{paint(one_line(event.text), 'bold')}")
-        self._stage = event.stage
-        self._told.clear()
-
-    def _tell(self, event: Progress) -> None:
-        line = line_of(event)
-        if event.kind == "statement":
-            if line in self._told:
-                # a ticket and its workflow often claim the same
-                return
-            self._told.add(line)
-            if event.stage != self._stage:
-                say(paint(f"  stage {event.stage}:", "dim"))
+                say(f"\n{paint(one_line(event.text), 'bold')}")
                 self._stage = event.stage
-        say(f"  {line}")
+                self._said.clear()
+                return
+            line = describe_event(event)
+            if event.kind == "statement":
+                # a ticket and its workflow often claim the same
+                if line in self._said:
+                    return
+                self._said.add(line)
+                if event.stage != self._stage:
+                    say(paint(f"  stage {event.stage}:", "dim"))
+                    self._stage = event.stage
+            say(f"  {line}")
 
 
-def line_of(event: Progress) -> str:
+def describe_event(event: Progress) -> str:
     """An event on one line, with its sign."""
     if event.kind == "statement":
         width = terminal_width(4) if event.verdict == "proven" else 0
@@ -78,8 +72,7 @@ def line_of(event: Progress) -> str:
     return paint(text, "dim") + took
 
 
-def say_event_json(event: Progress) -> None:
-    """One event as one JSON line."""
+def _say_event_json(event: Progress) -> None:
     say_json(
         {
             "event": event.kind,
@@ -101,7 +94,7 @@ def run(
         int | None, typer.Option("--until", metavar="N", help="Stop after stage N.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -109,10 +102,10 @@ def run(
 
     Exit codes: 0 complete, 10 waiting for USER or a person, 11 held, 1 failed, 2 wrong usage.
 
-    With --json each event is one line, and the last line holds ticket, outcome, stage, reasons.
+    With --json, each event is one line, and the last line has ticket, outcome, stage and reasons.
     """
     here = session(context)
-    conductor = here.conductor(say_event_json if as_json else Progression())
+    conductor = here.conductor(_say_event_json if as_json else ProgressPrinter())
     outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
     if as_json:
         say_json(outcome.to_dict(), indent=None)

@@ -18,7 +18,7 @@ from orchestrator.domain.agent import Agent
 from orchestrator.domain.answer import Answer, AnswerVerb
 from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
-from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
+from orchestrator.domain.workflow import Statement, StatementKind, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.blockers import waits
 from orchestrator.family.family import Additions, Family
@@ -45,6 +45,8 @@ class RunOutcome:
     outcome: str
     stage: int | None
     reasons: tuple[str, ...] = ()
+    #: it waits for another family's work, and not for USER
+    waits_for_work: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -70,11 +72,15 @@ class Conductor:
         settings: Settings | None = None,
         agents: Mapping[str, Agent] | None = None,
         on_event: Listener | None = None,
+        seen: dict[Path, int] | None = None,
     ) -> None:
+        """`seen`: path → hash of the bytes that were last read or written there, to share."""
         self.board = board
         self.settings = settings or load_settings(board.root)
         listener = on_event or (lambda _: None)
         self.opener = Opener(board, self.settings, Dispatcher(agents), listener)
+        if seen is not None:
+            self.opener.seen = seen
 
     def stop(self) -> None:
         """Kill the agents that are at work, from another thread: `run` raises StoppedError."""
@@ -126,7 +132,14 @@ class Conductor:
                         return self._outcome(
                             case, [f"stopped before {group[0].label} (--until {until})"]
                         )
-                    stop = self._work(case, group)
+                    limit = self.settings.wip_limit
+                    reasons = waits(
+                        self.board, case.family.ticket, case.flow, case.plan, group, limit
+                    )
+                    if reasons:
+                        return self._outcome(case, reasons, waits_for_work=True)
+                    blocked = stages.work(case, group)
+                    stop = self._blocked(case, blocked) if blocked is not None else []
                     if stop:
                         return self._outcome(case, stop)
                 case machine.Ask(stage=stage):
@@ -142,15 +155,6 @@ class Conductor:
                     case.changed = ()
                 case machine.RunEffects(stage=stage):
                     apply_effects.apply(case, stage)
-
-    def _work(self, case: Case, group: Sequence[Stage]) -> list[str]:
-        reasons = waits(
-            self.board, case.family.ticket, case.flow, case.plan, group, self.settings.wip_limit
-        )
-        if reasons:
-            return reasons
-        blocked = stages.work(case, group)
-        return self._blocked(case, blocked) if blocked is not None else []
 
     @staticmethod
     def _blocked(case: Case, blocked: stages.Blocked) -> list[str]:
@@ -201,7 +205,9 @@ class Conductor:
                     f"approval of stage {approval.stage} lapsed",
                 )
 
-    def _outcome(self, case: Case, reasons: Sequence[str] = ()) -> RunOutcome:
+    def _outcome(
+        self, case: Case, reasons: Sequence[str] = (), *, waits_for_work: bool = False
+    ) -> RunOutcome:
         flow = case.flow
         found = {
             State.COMPLETE: "complete",
@@ -209,7 +215,7 @@ class Conductor:
             State.HELD: "held",
         }.get(flow.state, "waiting")
         said = tuple(reasons) or ((flow.reason,) if flow.reason else ())
-        return RunOutcome(case.plan.parent, found, flow.stage, said)
+        return RunOutcome(case.plan.parent, found, flow.stage, said, waits_for_work)
 
     # -- answers -----------------------------------------------------------------------------
 

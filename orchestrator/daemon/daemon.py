@@ -1,7 +1,7 @@
-"""The daemon: advances every conducted family that can go on, whenever something changes.
+"""The daemon: advances every conducted family that can continue, whenever something changes.
 
-Watchdog tells what was saved or moved; a slow poll sees to mounts that send no events. What the
-conductor itself wrote or has read already wakes nothing: contents are compared, not times.
+Watchdog reports what was saved or moved; a slow poll covers file systems that send no events. What
+the conductor wrote or has read already wakes nothing: contents are compared, not times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome
 from orchestrator.config import FILE, Settings, load_settings
-from orchestrator.daemon.watcher import Watch
+from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.doctor import runner
 from orchestrator.domain.record import State, from_mapping
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
@@ -31,21 +31,20 @@ from orchestrator.tickets.ticket import Ticket
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
 #: a family that another process has in hand is tried again after so long (s)
-_BUSY = 0.5
-#: what is under way when the daemon is stopped has so long to come to a good end (s)
+_BUSY_RETRY = 0.5
+#: when the daemon is stopped, running work has so long to end well (s)
 _GRACE = 0.6
-_RESTING = (State.COMPLETE, State.ARCHIVED)
-#: seconds between two looks at the whole board's health
-_HEALTH = 600.0
-#: findings that somebody has to look at soon
-_GRAVE = {
+#: between two examinations of the whole board (s)
+_EXAMINE_EVERY = 600.0
+#: findings of the doctor that somebody has to look at soon
+_SERIOUS = {
     "lost", "twin", "duplicate-id", "conflict-file", "merge-conflict", "record-broken",
     "member-missing", "workflow-missing", "stale",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Told:
+class LogLine:
     """One line of the daemon's log. `family` is "" for what concerns the board."""
 
     family: str
@@ -56,23 +55,23 @@ class Told:
     outcome: RunOutcome | None = None
 
 
-class Notifier(Protocol):
-    """Who is told when USER is awaited, a ticket is held, or the board is unhealthy."""
+class NotificationSink(Protocol):
+    """Who is notified when USER is needed, a ticket is held, or the board is unhealthy."""
 
-    def tell(self, kind: str, title: str, body: str) -> None: ...
+    def notify(self, kind: str, title: str, body: str) -> None: ...
 
 
 @dataclass
-class _Work:
-    """Families that are to be advanced, by when; each is in one pair of hands at a time."""
+class _WorkQueue:
+    """Families to advance, by when; each is in one worker's hands at a time."""
 
     due: dict[str, float] = field(default_factory=dict)
-    #: the saves for which a family is due; none where there is another reason
+    #: the saves for which a family is due; empty if there is another reason
     saves: dict[str, set[Path]] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
 
     def add(self, family: str, at: float, save: Path | None) -> None:
-        """A family is due, for a save or for another reason."""
+        """Make a family due, for a save or for another reason."""
         known = self.due.get(family)
         self.due[family] = at if known is None else min(at, known)
         if save is None:
@@ -83,7 +82,7 @@ class _Work:
             self.saves[family].add(save)
 
     def take(self, now: float) -> tuple[str, set[Path]] | None:
-        """The family that has waited longest and is in nobody's hands, and its saves."""
+        """The free family that has been due the longest, and its saves."""
         ready = [(at, f) for f, at in self.due.items() if at <= now and f not in self.busy]
         if not ready:
             return None
@@ -98,7 +97,7 @@ class _Work:
 
 
 class Daemon:
-    """Watches one board. `tell` gets every line of the log, from several threads."""
+    """Watches one board. `log` gets every line, from several threads."""
 
     def __init__(
         self,
@@ -106,32 +105,32 @@ class Daemon:
         *,
         settings: Settings | None = None,
         make: Callable[..., Conductor] = Conductor,
-        tell: Callable[[Told], None] = lambda _: None,
-        notifier: Notifier | None = None,
+        log: Callable[[LogLine], None] = lambda _: None,
+        notifier: NotificationSink | None = None,
         poll: float = 30.0,
         workers: int = 2,
     ) -> None:
         self.board = board
         self.settings = settings or load_settings(board.root)
         self.make = make
-        self.tell = tell
+        self.log = log
         self.notifier = notifier
         self.poll = poll
         self.workers = workers
-        #: what the conductor last read or wrote at a path, as a hash of the bytes
+        #: path → hash of the bytes that a conductor last read or wrote there
         self._seen: dict[Path, int] = {}
-        self._work = _Work()
+        self._queue = _WorkQueue()
         self._changed = threading.Condition()
         self._stopping = False
-        #: those that are at work
+        #: those that are running
         self._conductors: set[Conductor] = set()
-        #: families that wait for other tickets, a free place or files, and what they said of it
+        #: families that wait for other families' work, with their last outcome
         self._waiting: dict[str, RunOutcome] = {}
-        #: what USER was told last, by family
-        self._noticed: dict[str, str] = {}
-        #: what was wrong with the board at the last look
-        self._ill: set[str] = set()
-        self._next_health = 0.0
+        #: family → the last notification about it
+        self._notified: dict[str, str] = {}
+        #: what was wrong with the board when it was last examined
+        self._problems: set[str] = set()
+        self._examine_at = 0.0
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -140,43 +139,43 @@ class Daemon:
         self._stopping = True
 
     def once(self) -> list[RunOutcome]:
-        """Advance every conducted family that can go on, until none can; the outcomes."""
+        """Advance every conducted family that can continue, until none can; the outcomes."""
         outcomes: dict[str, RunOutcome] = {}
-        with self._alone():
-            pending = self._conducted()
+        with self._lock_board():
+            pending = self._unfinished_families()
             while pending:
                 before = dict(outcomes)
                 for family in pending:
                     outcome = self._advance(family)
                     if outcome is not None:
                         outcomes[family] = outcome
-                done = {f for f, o in outcomes.items() if o != before.get(f)}
-                # what one family finished another may have waited for
-                pending = [f for f in pending if f in self._waiting] if done else []
+                # another family may have waited for what one has finished
+                progressed = any(o != before.get(f) for f, o in outcomes.items())
+                pending = [f for f in pending if f in self._waiting] if progressed else []
         return list(outcomes.values())
 
     def run(self) -> None:
         """Watch until `stop`. Raises BusyError if another daemon watches the board."""
-        with self._alone(), Watch(self._places()) as watch:
-            self.tell(Told("", "board", f"watches {self.board.path}"))
-            hands = [threading.Thread(target=self._hand, daemon=True) for _ in range(self.workers)]
-            for hand in hands:
-                hand.start()
-            self._later(self._conducted())
+        folders = [self.board.root / name for name in self.settings.workflows]
+        places = [self.board.path, *folders, self.board.root / FILE]
+        with self._lock_board(), FolderWatch(places) as watch:
+            self.log(LogLine("", "board", f"watching {self.board.path}"))
+            workers = [
+                threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)
+            ]
+            for worker in workers:
+                worker.start()
+            self._schedule(self._unfinished_families())
             try:
-                self._listen(watch)
+                self._watch(watch)
             finally:
-                self._end(hands)
+                self._shut_down(workers)
 
-    def _alone(self) -> AbstractContextManager[object]:
+    def _lock_board(self) -> AbstractContextManager[object]:
         state = self.board.root / ".orchestrate" / "state"
         return atomic.family_lock(state, "the board's daemon")
 
-    def _places(self) -> list[Path]:
-        folders = [self.board.root / name for name in self.settings.workflows]
-        return [self.board.path, *folders, self.board.root / FILE]
-
-    def _listen(self, watch: Watch) -> None:
+    def _watch(self, watch: FolderWatch) -> None:
         next_poll = time.monotonic() + self.poll
         while not self._stopping:
             paths = watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
@@ -184,78 +183,75 @@ class Daemon:
                 if paths:
                     self._take_changes(paths)
                 if time.monotonic() >= next_poll:
-                    self._take_changes(self._polled())
-                    self._later(self._waiting)
-                    self._look_after()
+                    tickets = self.board.tickets()
+                    self._take_changes(
+                        [t.path for t in tickets if t.conducted or t.path in self._seen]
+                    )
+                    self._schedule(self._waiting)
+                    self._examine_board()
                     next_poll = time.monotonic() + self.poll
             except (OrchestrateError, OSError) as exc:
-                self.tell(Told("", "error", _said(exc)))
+                self.log(LogLine("", "error", _describe(exc)))
 
-    def _end(self, hands: list[threading.Thread]) -> None:
+    def _shut_down(self, workers: list[threading.Thread]) -> None:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         deadline = time.monotonic() + _GRACE
-        for hand in hands:
-            hand.join(max(0.0, deadline - time.monotonic()))
-        # an agent that went on alone would keep its family locked
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        # an agent that outlived the daemon would keep its family locked
         for conductor in tuple(self._conductors):
             conductor.stop()
-        self.tell(Told("", "board", "stopped"))
+        self.log(LogLine("", "board", "stopped"))
 
     # -- what changed ------------------------------------------------------------------------
 
-    def _polled(self) -> list[Path]:
-        """Every ticket that is not as it was seen last; a thorough look at the board."""
-        return [t.path for t in self.board.tickets() if t.conducted or t.path in self._seen]
-
-    def _look_after(self) -> None:
-        """Tell what has become wrong with the board since the last look, once."""
-        if time.monotonic() < self._next_health:
+    def _examine_board(self) -> None:
+        """Report once what has gone wrong with the board since it was last examined."""
+        if time.monotonic() < self._examine_at:
             return
-        self._next_health = time.monotonic() + _HEALTH
+        self._examine_at = time.monotonic() + _EXAMINE_EVERY
         found = runner.examine(self.board, self.settings).problems
-        ill = {f"{f.path}: {f.message}".lstrip(": ") for f in found if f.code in _GRAVE}
-        for text in sorted(ill - self._ill):
-            self.tell(Told("", "error", text))
-        if ill - self._ill and self.notifier is not None:
-            body = "\n".join(sorted(ill - self._ill))
-            self.notifier.tell("board", "the board needs a look (orchestrate doctor)", body)
-        self._ill = ill
-
-    def _reread_settings(self) -> None:
-        """Take a changed configuration; one that cannot be read leaves the last good one."""
-        try:
-            self.settings = load_settings(self.board.root)
-        except OrchestrateError as exc:
-            self.tell(
-                Told("", "error", f"{exc.in_a_line}; the settings as they were stay in force")
-            )
-            return
-        self.tell(Told("", "board", f"{FILE} is read again"))
-        self._later(self._conducted())
+        problems = {f"{f.path}: {f.message}".lstrip(": ") for f in found if f.code in _SERIOUS}
+        new = sorted(problems - self._problems)
+        self._problems = problems
+        for text in new:
+            self.log(LogLine("", "error", text))
+        if new and self.notifier is not None:
+            title = "the board needs attention (orchestrate doctor)"
+            self.notifier.notify("board", title, "\n".join(new))
 
     def _take_changes(self, paths: Iterable[Path]) -> None:
         families: set[str] = set()
-        moved = False
         for path in paths:
             if path == self.board.root / FILE:
-                self._reread_settings()
+                self._reload_settings()
             if path.suffix.lower() != ".md":
                 continue
             if not path.is_relative_to(self.board.path):
-                families |= self._of_workflow(path)
+                followers = (f for f in self._unfinished_families() if self._follows(f, path))
+                families.update(followers)
             elif self._is_news(path):
-                family = self._family_of(path)
+                family = self._family_at(path)
                 if family:
-                    self._later([family], save=path)
-                moved = True
-        if moved:
-            families |= self._waiting.keys()
-        self._later(families)
+                    self._schedule([family], save=path)
+                families |= self._waiting.keys()
+        self._schedule(families)
+
+    def _reload_settings(self) -> None:
+        """Take the changed configuration; if it cannot be read, keep the last good one."""
+        try:
+            self.settings = load_settings(self.board.root)
+        except OrchestrateError as exc:
+            text = f"{exc.in_a_line}; the previous settings stay in force"
+            self.log(LogLine("", "error", text))
+            return
+        self.log(LogLine("", "board", f"reloaded {FILE}"))
+        self._schedule(self._unfinished_families())
 
     def _is_news(self, path: Path) -> bool:
-        """Whether the file holds something else than the conductor knows."""
+        """Whether the file holds something that the conductor does not know."""
         try:
             return hash(atomic.read_saved(path)) != self._seen.get(path)
         except FileNotFoundError:
@@ -263,44 +259,40 @@ class Daemon:
         except (OSError, OrchestrateError):
             return True
 
-    def _family_of(self, path: Path) -> str:
+    def _family_at(self, path: Path) -> str:
         """The conducted family of the ticket at a path, "" if there is none."""
         try:
             ticket = Ticket.read(path, self.board.folders, self.board.root)
         except FileNotFoundError:
-            return self._head(id_from_name(path.name))
-        return self._head(ticket.id) if not ticket.note else ""
+            return self._family_of(id_from_name(path.name))
+        return "" if ticket.note else self._family_of(ticket.id)
 
-    def _head(self, id: str) -> str:
+    def _family_of(self, id: str) -> str:
+        """The conducted family of a ticket, "" if there is none."""
         try:
             head = self.board.family(id)[0]
         except TicketError as exc:
-            found = stale_writes.head_of(self.board, id) if exc.code == "duplicate-id" else None
-            if found is None and exc.code == "duplicate-id" and self._is_of_a_family(id):
-                self.tell(Told(id, "error", exc.in_a_line))
+            if exc.code != "duplicate-id":
+                return ""
+            found = stale_writes.head_of(self.board, id)
+            if found is None:
+                held = self.board.holders(id)
+                above = (parent for t in held for parent in self.board.holders(t.parent))
+                if any(ticket.conducted for ticket in (*held, *above)):
+                    self.log(LogLine(id, "error", exc.in_a_line))
             return found or ""
         return head.id if head.conducted else ""
 
-    def _is_of_a_family(self, id: str) -> bool:
-        """Whether one of the files with an id is of a conducted family."""
-        held = self.board.holders(id)
-        above = (parent for ticket in held for parent in self.board.holders(ticket.parent))
-        return any(ticket.conducted for ticket in (*held, *above))
-
-    def _of_workflow(self, path: Path) -> set[str]:
-        """The families that follow a workflow file."""
-        return {f for f in self._conducted() if self._workflow_of(f) == path.resolve()}
-
-    def _workflow_of(self, family: str) -> Path | None:
+    def _follows(self, family: str, workflow: Path) -> bool:
         try:
             ticket = self.board.find(family)
             flow = from_mapping(ticket.flow or {}, path=ticket.source)
         except OrchestrateError:
-            return None
-        return referenced(self.board.root, flow.workflow).resolve()
+            return False
+        return referenced(self.board.root, flow.workflow).resolve() == workflow.resolve()
 
-    def _conducted(self) -> list[str]:
-        """The conducted families that are not finished."""
+    def _unfinished_families(self) -> list[str]:
+        """The conducted families that are not finished, or whose status requests something."""
         found = []
         for ticket in self.board.tickets():
             if not ticket.conducted:
@@ -308,106 +300,98 @@ class Daemon:
             try:
                 state = from_mapping(ticket.flow or {}, path=ticket.source).state
             except (OrchestrateError, OSError) as exc:
-                self.tell(Told(ticket.id, "error", _said(exc)))
+                self.log(LogLine(ticket.id, "error", _describe(exc)))
                 continue
-            if state not in _RESTING or self._status_is_wish(ticket):
+            requested = self.board.folders.role_of_status(ticket.status) is not ticket.role
+            if requested or state not in (State.COMPLETE, State.ARCHIVED):
                 found.append(ticket.id)
-        strayed = {self._head(id) for id in self.board.duplicate_ids()} - {""}
-        return list(dict.fromkeys([*found, *sorted(strayed)]))
-
-    def _status_is_wish(self, ticket: Ticket) -> bool:
-        return self.board.folders.role_of_status(ticket.status) is not ticket.role
+        with_stale_writes = {self._family_of(id) for id in self.board.duplicate_ids()} - {""}
+        return list(dict.fromkeys([*found, *sorted(with_stale_writes)]))
 
     # -- work --------------------------------------------------------------------------------
 
-    def _later(self, families: Iterable[str], after: float = 0.0, save: Path | None = None) -> None:
+    def _schedule(
+        self, families: Iterable[str], after: float = 0.0, save: Path | None = None
+    ) -> None:
         with self._changed:
             for family in families:
-                self._work.add(family, time.monotonic() + after, save)
+                self._queue.add(family, time.monotonic() + after, save)
             self._changed.notify()
 
-    def _hand(self) -> None:
+    def _work(self) -> None:
         """One worker: takes the next family and advances it."""
         while True:
             with self._changed:
-                taken = self._work.take(time.monotonic())
+                taken = self._queue.take(time.monotonic())
                 while taken is None and not self._stopping:
-                    wait = self._work.next_at() - time.monotonic()
+                    wait = self._queue.next_at() - time.monotonic()
                     self._changed.wait(min(max(wait, 0.0), 1.0))
-                    taken = self._work.take(time.monotonic())
+                    taken = self._queue.take(time.monotonic())
                 if taken is None or self._stopping:
                     return
             family, saves = taken
             try:
-                # a save may have been read by a run that began before it was told
+                # a run that began before the event arrived may have read the save
                 if not saves or any(map(self._is_news, saves)):
                     self._advance(family)
             finally:
                 with self._changed:
-                    self._work.busy.discard(family)
+                    self._queue.busy.discard(family)
                     self._changed.notify_all()
 
     def _advance(self, family: str) -> RunOutcome | None:
-        """Run one family; what goes wrong is told, and costs only this family."""
-        moves: list[str] = []
+        """Run one family; an error is reported, and affects only this family."""
+        moved = False
 
         def listen(event: Progress) -> None:
-            if event.kind == "move":
-                moves.append(event.text)
-            self.tell(Told(family, event.kind, event.text, progress=event))
+            nonlocal moved
+            moved = moved or event.kind == "move"
+            self.log(LogLine(family, event.kind, event.text, progress=event))
 
-        conductor = self.make(self.board, settings=self.settings, on_event=listen)
-        conductor.opener.seen = self._seen
+        conductor = self.make(self.board, settings=self.settings, on_event=listen, seen=self._seen)
         self._conductors.add(conductor)
         try:
             outcome = conductor.run(family, create=False)
         except BusyError:
-            self._later([family], _BUSY)
+            self._schedule([family], _BUSY_RETRY)
             return None
         except StoppedError as exc:
-            self.tell(Told(family, "board", exc.in_a_line))
-            return None
-        except (OrchestrateError, OSError) as exc:
-            self._tell_error(family, exc)
+            self.log(LogLine(family, "board", exc.in_a_line))
             return None
         except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
-            self._tell_error(family, exc)
+            text = _describe(exc)
+            self.log(LogLine(family, "error", text))
+            self._notify("board", family, text)
             return None
         finally:
             self._conductors.discard(conductor)
-        self._after(family, outcome)
-        if moves:
-            self._later(self._waiting.keys() - {family})
+        self._conclude(family, outcome)
+        if moved:
+            self._schedule(self._waiting.keys() - {family})
         return outcome
 
-    def _tell_error(self, family: str, exc: Exception) -> None:
-        text = _said(exc)
-        self.tell(Told(family, "error", text))
-        self._notify("board", family, text)
-
-    def _after(self, family: str, outcome: RunOutcome) -> None:
-        waits = any(reason.startswith("waits for ") for reason in outcome.reasons)
+    def _conclude(self, family: str, outcome: RunOutcome) -> None:
         known = self._waiting.pop(family, None)
-        if waits:
+        if outcome.waits_for_work:
             self._waiting[family] = outcome
-        if not waits or outcome != known:
-            self.tell(Told(family, "outcome", outcome.outcome, outcome=outcome))
+        if outcome != known:
+            self.log(LogLine(family, "outcome", outcome.outcome, outcome=outcome))
         if outcome.outcome == "held":
             self._notify("held", family, "; ".join(outcome.reasons))
-        elif outcome.outcome == "waiting" and not waits:
+        elif outcome.outcome == "waiting" and not outcome.waits_for_work:
             self._notify("question", family, "; ".join(outcome.reasons))
 
     def _notify(self, kind: str, family: str, text: str) -> None:
-        """Tell people once about each state."""
-        if self.notifier is None or self._noticed.get(family) == f"{kind} {text}":
+        """Notify people once about each state."""
+        if self.notifier is None or self._notified.get(family) == f"{kind} {text}":
             return
-        self._noticed[family] = f"{kind} {text}"
-        titles = {"question": "waits for you", "held": "is on hold", "board": "needs a look"}
-        self.notifier.tell(kind, f"{family} {titles[kind]}", text)
+        self._notified[family] = f"{kind} {text}"
+        titles = {"question": "waits for you", "held": "is on hold", "board": "needs attention"}
+        self.notifier.notify(kind, f"{family} {titles[kind]}", text)
 
 
-def _said(exc: Exception) -> str:
-    """What went wrong, in a line."""
+def _describe(exc: Exception) -> str:
+    """What went wrong, on one line."""
     if isinstance(exc, OrchestrateError):
         return exc.in_a_line
     return f"{type(exc).__name__}: {exc}"

@@ -1,4 +1,4 @@
-"""What changed in some folders, as watchdog sees it."""
+"""What changed in some folders, as watchdog reports it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from types import TracebackType
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-#: no change, or one that is told again when the file is closed (which only Linux tells)
-_WRITING = {"opened", "closed_no_write", *(["modified"] if sys.platform == "linux" else [])}
-#: what holds events back, under the names of watchdog 7 and of those before it
-_HOLDERS = (
+#: not a change, or one that is reported again when the file is closed (on Linux only)
+_IGNORED = {"opened", "closed_no_write", *(["modified"] if sys.platform == "linux" else [])}
+#: what delays events, under the names of watchdog 7 and of those before it
+_DELAYERS = (
     ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
     ("inotify_buffer", "InotifyBuffer"),
 )
-#: both halves of a move come within so many seconds
+#: both halves of a move arrive within so many seconds
 _PAIRING = 0.005
 
 
-class Watch(FileSystemEventHandler):
+class FolderWatch(FileSystemEventHandler):
     """Collects the paths of files that were saved, moved or removed below some folders.
 
-    A file among them is watched in its folder; what is not there is left out. Hidden files are
-    nobody's business: editors and the conductor itself lay temporary files with such names.
+    `places` may contain files; those that do not exist are ignored. Hidden files are left out:
+    editors and the conductor itself give such names to temporary files.
     """
 
     def __init__(self, places: list[Path]) -> None:
@@ -39,12 +39,16 @@ class Watch(FileSystemEventHandler):
         self._news = threading.Condition()
         self._observer = Observer()
 
-    def __enter__(self) -> Watch:
-        _hurry()
+    def __enter__(self) -> FolderWatch:
+        # watchdog holds all events back for half a second after a file has left its folders: it
+        # waits for the other half of a move, which never comes; both halves come at once
+        for module, name in _DELAYERS:
+            with contextlib.suppress(ImportError, AttributeError, OSError):
+                getattr(import_module(f"watchdog.observers.{module}"), name).delay = _PAIRING
         for folder in self._folders:
             self._observer.schedule(self, str(folder), recursive=True)
         for parent in {file.parent for file in self._files}:
-            self._observer.schedule(_Only(self, self._files), str(parent), recursive=False)
+            self._observer.schedule(_FileFilter(self, self._files), str(parent), recursive=False)
         self._observer.start()
         return self
 
@@ -58,7 +62,7 @@ class Watch(FileSystemEventHandler):
         self._observer.join(0.2)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _WRITING:
+        if event.event_type in _IGNORED:
             return
         names = (event.src_path, event.dest_path)
         found = {Path(str(name)) for name in names if name}
@@ -70,9 +74,9 @@ class Watch(FileSystemEventHandler):
                 self._news.notify()
 
     def changed(self, wait: float, quiet: float) -> set[Path]:
-        """The paths since the last call, once `quiet` seconds have passed after an event.
+        """The paths since the last call, `quiet` seconds after the last event.
 
-        Waits `wait` seconds at most for the first.
+        Waits at most `wait` seconds for the first event.
         """
         with self._news:
             if not self._paths:
@@ -83,20 +87,10 @@ class Watch(FileSystemEventHandler):
         return found
 
 
-def _hurry() -> None:
-    """Do not let watchdog hold all events for half a second after a file has left its folders.
-
-    It waits for the other half of a move, which never comes; both halves come at once.
-    """
-    for module, name in _HOLDERS:
-        with contextlib.suppress(ImportError, AttributeError, OSError):
-            getattr(import_module(f"watchdog.observers.{module}"), name).delay = _PAIRING
-
-
-class _Only(FileSystemEventHandler):
+class _FileFilter(FileSystemEventHandler):
     """Passes on the events of some files."""
 
-    def __init__(self, watch: Watch, files: set[Path]) -> None:
+    def __init__(self, watch: FolderWatch, files: set[Path]) -> None:
         self._watch = watch
         self._files = files
 

@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import Settings
-from orchestrator.daemon.daemon import Daemon, Told
+from orchestrator.daemon.daemon import Daemon, LogLine
 from orchestrator.errors import BusyError
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
@@ -28,14 +28,14 @@ class Running:
     """A daemon in a thread, with everything that it told."""
 
     def __init__(self, work: Workspace, **options: Any) -> None:
-        self.told: list[Told] = []
+        self.told: list[LogLine] = []
         own = {w.name: w for w in (work.soop, work.builder, work.analyst)}
 
         def make(board: Board, **given: Any) -> Conductor:
             return Conductor(board, agents=own, **given)
 
         self.daemon = Daemon(
-            Board(work.root), make=make, tell=self.told.append, **{"poll": 60.0, **options}
+            Board(work.root), make=make, log=self.told.append, **{"poll": 60.0, **options}
         )
         self.thread = threading.Thread(target=self.daemon.run)
 
@@ -49,7 +49,7 @@ def running(work: Workspace, **options: Any) -> Iterator[Running]:
     found = Running(work, **options)
     found.thread.start()
     try:
-        until(lambda: any(t.text.startswith("watches") for t in found.told))
+        until(lambda: any(t.text.startswith("watching") for t in found.told))
         yield found
     finally:
         found.daemon.stop()
@@ -171,7 +171,7 @@ def test_2_5_a_copy_of_a_ticket_that_nobody_conducts_is_no_matter_of_the_log(
     after = Running(work)
     after.daemon.once()
     [line] = {line.text for line in after.told if line.kind == "error"}
-    assert "WO-512 is held by 2 files" in line
+    assert "2 files have the id WO-512" in line
     assert "; give all but one another id" in line
 
 
@@ -236,7 +236,7 @@ def test_what_becomes_wrong_with_the_board_is_told_once(work: Workspace) -> None
     said: list[str] = []
 
     class Notes:
-        def tell(self, kind: str, title: str, body: str) -> None:
+        def notify(self, kind: str, title: str, body: str) -> None:
             said.append(f"{kind}: {body}")
 
     lone = work.root / "_WORK_ORDERS/03_BUILD/WO-90_One.md"
@@ -265,7 +265,7 @@ def test_a_broken_family_costs_only_itself(work: Workspace) -> None:
 
 def test_without_events_the_poll_sees_it(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     work.conductor().run("WO-512")
-    monkeypatch.setattr("orchestrator.daemon.watcher.Watch.on_any_event", lambda *_: None)
+    monkeypatch.setattr("orchestrator.daemon.watcher.FolderWatch.on_any_event", lambda *_: None)
     with running(work, poll=0.3) as found:
         quiet(found, 0.5)
         work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
@@ -276,7 +276,7 @@ def test_people_are_told_once_what_waits_for_them(work: Workspace) -> None:
     said: list[tuple[str, str]] = []
 
     class Notes:
-        def tell(self, kind: str, title: str, body: str) -> None:
+        def notify(self, kind: str, title: str, body: str) -> None:
             said.append((kind, title))
 
     work.conductor().run("WO-512")
@@ -327,7 +327,7 @@ def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert process.stdout is not None
-    assert "watches" in process.stdout.readline()
+    assert "watching" in process.stdout.readline()
     return process
 
 

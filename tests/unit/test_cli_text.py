@@ -35,10 +35,10 @@ def test_every_verdict_has_its_own_mark() -> None:
 
 
 def test_the_same_statement_of_a_stage_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from orchestrator.cli.running import Progression
+    from orchestrator.cli.running import ProgressPrinter
     from orchestrator.family.session import Progress
 
-    tell = Progression()
+    tell = ProgressPrinter()
     for kind, verdict in (("stage", ""), ("statement", "pending"), *[("statement", "proven")] * 2):
         tell(Progress(kind, "it holds", stage=1, verdict=verdict))
     tell(Progress("statement", "it holds", stage=2, verdict="failed"))

@@ -81,14 +81,14 @@ def dead_url() -> str:
 
 def test_nobody_is_notified_by_default() -> None:
     notifier = Notifier(Settings())
-    notifier.tell("question", "WO-1", "look")
+    notifier.notify("question", "WO-1", "look")
     assert notifier._thread is None
     assert notifier.close()
 
 
 def test_a_message_reaches_the_address(server: Server) -> None:
     notifier = Notifier(settings(server.url))
-    notifier.tell("question", "WO-231 waits for you", "checkpoint 1: **look**\nat <it>")
+    notifier.notify("question", "WO-231 waits for you", "checkpoint 1: **look**\nat <it>")
     assert notifier.close()
     assert [(p["title"], p["message"]) for p in server.posts] == [
         ("WO-231 waits for you", "checkpoint 1: **look**\nat <it>")
@@ -100,7 +100,7 @@ def test_addresses_come_from_the_environment_as_well(
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"{server.url}/a\n  {server.url}/b")
     notifier = Notifier(settings(server.url))
-    notifier.tell("held", "WO-1", "held")
+    notifier.notify("held", "WO-1", "held")
     assert notifier.close()
     assert len(server.posts) == 3
 
@@ -108,7 +108,7 @@ def test_addresses_come_from_the_environment_as_well(
 def test_only_the_wanted_kinds_are_told(server: Server) -> None:
     notifier = Notifier(settings(server.url, events=["held"]))
     for kind in ("question", "held", "board", "else"):
-        notifier.tell(kind, kind, "x")
+        notifier.notify(kind, kind, "x")
     assert notifier.close()
     assert [p["title"] for p in server.posts] == ["held"]
 
@@ -120,14 +120,14 @@ def test_the_same_is_told_once_a_minute(server: Server, monkeypatch: pytest.Monk
         patched.setattr("orchestrator.daemon.notifications.time.monotonic", lambda: now[0])
         for moment, body in ((0, "a"), (1, "a"), (59, "a"), (59, "b"), (61, "a")):
             now[0] = 1000.0 + moment
-            notifier.tell("question", "WO-1", body)
+            notifier.notify("question", "WO-1", body)
     assert notifier.close()
     assert [p["message"] for p in server.posts] == ["a", "b", "a"]
 
 
 def test_control_characters_are_replaced_and_long_texts_cut(server: Server) -> None:
     notifier = Notifier(settings(server.url))
-    notifier.tell("board", "a\x1b[2Jb\u202e\udc80", "x" * 100_000)
+    notifier.notify("board", "a\x1b[2Jb\u202e\udc80", "x" * 100_000)
     assert notifier.close()
     (post,) = server.posts
     assert post["title"] == "a\ufffd[2Jb\ufffd\ufffd"
@@ -141,7 +141,7 @@ def test_a_dead_port_is_trouble_told_without_the_address(
     said: list[str] = []
     bad = f"nosuchservice://{SECRET}"
     notifier = Notifier(settings(dead_url(), bad, f"json://:{SECRET}", server.url), said.append)
-    notifier.tell("question", "WO-1", "x")
+    notifier.notify("question", "WO-1", "x")
     assert notifier.close()
     assert said == [
         "address 2 of [notify] urls is not an address that apprise understands",
@@ -157,7 +157,7 @@ def test_a_refusal_is_not_retried(server: Server) -> None:
     server.status = 500
     said: list[str] = []
     notifier = Notifier(settings(server.url), said.append)
-    notifier.tell("question", "WO-1", "x")
+    notifier.notify("question", "WO-1", "x")
     assert notifier.close()
     assert len(server.posts) == 1
     assert said == ["no notification could be sent to address 1 of [notify] urls"]
@@ -168,11 +168,11 @@ def test_a_service_that_hangs_holds_up_nobody(server: Server) -> None:
     notifier = Notifier(settings(server.url))
     begin = time.monotonic()
     for number in range(500):
-        notifier.tell("question", "WO-1", str(number))
+        notifier.notify("question", "WO-1", str(number))
     assert time.monotonic() - begin < 1
     assert not notifier.close(0.2)
     assert time.monotonic() - begin < 2
-    notifier.tell("question", "WO-2", "too late")
+    notifier.notify("question", "WO-2", "too late")
 
 
 def test_trouble_that_cannot_be_told_is_no_trouble(server: Server) -> None:
@@ -180,7 +180,7 @@ def test_trouble_that_cannot_be_told_is_no_trouble(server: Server) -> None:
         raise RuntimeError("no log")
 
     notifier = Notifier(settings(dead_url(), server.url), broken)
-    notifier.tell("question", "WO-1", "x")
+    notifier.notify("question", "WO-1", "x")
     assert notifier.close()
     assert len(server.posts) == 1
 
@@ -203,7 +203,7 @@ def test_apprise_is_loaded_only_when_something_is_told() -> None:
         "import sys\n"
         "from orchestrator.config import Settings\n"
         "from orchestrator.daemon.notifications import Notifier\n"
-        "Notifier(Settings()).tell('question', 'a', 'b'); print('apprise' in sys.modules)"
+        "Notifier(Settings()).notify('question', 'a', 'b'); print('apprise' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

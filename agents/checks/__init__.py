@@ -2,7 +2,6 @@
 
 import orchestrate_agents.checks.commands
 import orchestrate_agents.checks.data.citations
-import orchestrate_agents.checks.data.counts
 import orchestrate_agents.checks.data.csv
 import orchestrate_agents.checks.data.dataframes
 import orchestrate_agents.checks.data.load_scripts

@@ -115,5 +115,5 @@ def test_a_loader_without_figures_or_without_a_target_proves_nothing(
     mute = tried(tmp_path, services, EVERY, "if given.json:", "if False:")
     assert (mute.verdict, "no --json" in mute.detail) == ("unproven", True)
     bound = tried(tmp_path, services, TWICE, '"--target"', '"--to"')
-    assert (bound.verdict, "takes no --target" in bound.detail) == ("unproven", True)
+    assert (bound.verdict, "has no --target" in bound.detail) == ("unproven", True)
     assert judge(tmp_path, "`other.py` loads every row").verdict == "failed"

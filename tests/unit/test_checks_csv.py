@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.checks.data.subjects import amount
+from orchestrate_agents.checks.data.subjects import parse_amount
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
@@ -329,7 +329,7 @@ def test_a_negated_or_longer_claim_is_not_taken_for_another(statement: str) -> N
      ("at least eight", 8, None)],
 )  # fmt: skip
 def test_amounts_are_read(text: str, low: int, high: int | None) -> None:
-    found = amount(text)
+    found = parse_amount(text)
     assert (found.least, found.most) == (low, high)
 
 
@@ -380,7 +380,7 @@ def test_other_delimiters_and_types_that_nothing_defines_are_said(tmp_path: Path
     assert (good.verdict, "no SQL defines their types" in good.detail) == (Verdict.PROVEN, True)
     file.write_text("code;floor\nA1;0\n", encoding="utf-8")
     bad = binding.check.function(Context(root=tmp_path), **binding.arguments)
-    assert (bad.verdict, "parted by commas" in bad.detail) == (Verdict.FAILED, True)
+    assert (bad.verdict, "separated by commas" in bad.detail) == (Verdict.FAILED, True)
 
 
 def test_a_table_in_sql_that_a_ticket_names_gives_the_types(tmp_path: Path) -> None:

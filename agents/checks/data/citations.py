@@ -1,4 +1,4 @@
-"""Checks of where seed data comes from: citations, DOIs, the source of every figure, licences."""
+"""Checks of where seed data comes from: citations, DOIs, the source of every figure, licenses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from orchestrate_agents.checks.data.subjects import (
-    Data,
+    SeedFile,
     column_named,
-    data_files,
-    each,
     files_of_table,
-    with_problems,
+    judge_files,
+    report_faults,
+    seed_files,
 )
 from orchestrate_agents.seed_data.csv_file import Fault, Row
 from orchestrate_agents.seed_data.licenses import Standing, standing
@@ -56,7 +56,7 @@ _CITING = vocabulary("citation citations reference references source sources doi
 )
 def column_is_filled(ctx: Context, column: str, path: str = "") -> Result:
     """Every row has the cell filled, and not with white space or a placeholder."""
-    return each(data_files(ctx, path), lambda data: _filled(data, column))
+    return _judge_filled(seed_files(ctx, path), column)
 
 
 @check(
@@ -68,41 +68,46 @@ def column_is_filled(ctx: Context, column: str, path: str = "") -> Result:
 )
 def table_column_is_filled(ctx: Context, table: str, column: str) -> Result:
     """The same in every CSV file that seeds the table."""
-    return each(files_of_table(ctx, table), lambda data: _filled(data, column))
+    return _judge_filled(files_of_table(ctx, table), column)
 
 
-def _filled(data: Data, name: str) -> Result:
-    column = column_named(data, name)
-    if column is None:
-        return failed(f"{data.path} has no column {name}", data.path)
-    faults = list(data.sheet.faults)
-    for row in data.sheet.rows:
-        problem = _not_filled(column, row.get(column))
-        if problem:
-            faults.append(Fault(row.line, column, problem))
-    if faults or not data.sheet.rows:
-        return with_problems(data, column, faults or [Fault(1, "", "there are no rows")])
-    rows = len(data.sheet.rows)
-    return proven(f"{data.path}: {column} is filled in {rows} of {rows} rows", data.path)
+def _judge_filled(found: tuple[SeedFile, ...] | Result, name: str) -> Result:
+    def find_faults(file: SeedFile) -> Iterator[Fault]:
+        column = column_named(file, name)
+        if column is None:
+            return
+        yield from file.sheet.faults
+        if not file.sheet.rows:
+            yield Fault(1, "", "there are no rows")
+        for row in file.sheet.rows:
+            if problem := _find_blank(column, row.get(column)):
+                yield Fault(row.line, column, problem)
+
+    def conclude(file: SeedFile) -> str | Result:
+        column = column_named(file, name)
+        if column is None:
+            return failed(f"{file.path} has no column {name}", file.path)
+        rows = len(file.sheet.rows)
+        return f"{file.path}: {column} is filled in {rows} of {rows} rows"
+
+    return judge_files(found, name, find_faults, conclude)
 
 
-def _not_filled(column: str, text: str) -> str:
+def _find_blank(column: str, text: str) -> str:
+    """Why the cell does not count as filled, "" if it does."""
     if not text:
         return "blank"
     if _PLACEHOLDER.fullmatch(text):
-        return f"{text!r} stands for nothing"
+        return f"{text!r} is a placeholder"
     if words(column) & _CITING:
         if bad := malformed_doi(text):
-            return f"{bad!r} is no DOI"
-        if not (dois(text) or re.search(r"https?://\S+\.\S+", text) or _names_work(text)):
+            return f"{bad!r} is not a DOI"
+        terms = re.findall(r"[^\W\d_]{2,}", text)
+        # two words and a year, or a title of some length
+        names_work = len(terms) >= 4 or (len(terms) >= 2 and re.search(r"\b(?:19|20)\d\d\b", text))
+        if not (dois(text) or re.search(r"https?://\S+\.\S+", text) or names_work):
             return f"{text[:40]!r} names no work"
     return ""
-
-
-def _names_work(text: str) -> bool:
-    """At least two words, one of them a name, and a year, or a title of some length."""
-    terms = re.findall(r"[^\W\d_]{2,}", text)
-    return len(terms) >= 2 and (bool(re.search(r"\b(?:19|20)\d\d\b", text)) or len(terms) >= 4)
 
 
 @check(
@@ -113,23 +118,25 @@ def _names_work(text: str) -> bool:
 def dois_well_formed(ctx: Context, path: str = "") -> Result:
     """Everything that calls itself a DOI is one by form: 10.<registrant>/<suffix>."""
 
-    def judge(data: Data) -> Result:
-        faults = [*data.sheet.faults, *_doi_faults(data)]
-        if faults:
-            return with_problems(data, "DOIs", faults)
-        count = sum(len(dois(text)) for row in data.sheet.rows for text in row.cells.values())
+    def conclude(file: SeedFile) -> str | Result:
+        count = sum(len(dois(text)) for row in file.sheet.rows for text in row.cells.values())
         if not count:
-            return unproven(f"{data.path} holds no DOI", data.path)
-        return proven(f"{data.path}: {count} DOIs, all well-formed", data.path)
+            return unproven(f"{file.path} holds no DOI", file.path)
+        return f"{file.path}: {count} DOIs, all well-formed"
 
-    return each(data_files(ctx, path), judge)
+    return judge_files(
+        seed_files(ctx, path),
+        "DOIs",
+        lambda file: [*file.sheet.faults, *_find_malformed_dois(file)],
+        conclude,
+    )
 
 
-def _doi_faults(data: Data) -> Iterator[Fault]:
-    for row in data.sheet.rows:
+def _find_malformed_dois(file: SeedFile) -> Iterator[Fault]:
+    for row in file.sheet.rows:
         for column, text in row.cells.items():
             if bad := malformed_doi(text):
-                yield Fault(row.line, column, f"{bad!r} is no DOI")
+                yield Fault(row.line, column, f"{bad!r} is not a DOI")
 
 
 @check(
@@ -149,70 +156,70 @@ def _doi_faults(data: Data) -> Iterator[Fault]:
     ),
 )
 def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
-    """Each figure has an entry beside the file: a published source, a place, what is printed there.
+    """Each figure has an entry in the sources file: a published source, a place, what it prints.
 
     Refuted also by a cell that is not what its entry or the verified facts hold, by a DOI that is
     not the sources', by a change score entered as an endpoint, and by any malformed cell.
     """
 
-    def judge(data: Data) -> Result:
-        faults = list(_source_faults(data))
-        if faults:
-            return with_problems(data, "not supported by a source", faults)
-        return proven(_sourced_detail(data), *data.subjects)
+    def conclude(file: SeedFile) -> Result:
+        typed = kinds(file.sheet, file.table)
+        figures = sum(len(file.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
+        said = f"{file.path}: {figures} figures follow from what their sources print"
+        agrees = f", and agree with the {file.facts.origin}" if file.facts else ""
+        return proven(said + agrees, *file.subjects)
 
-    return each(data_files(ctx, path), judge)
-
-
-def _sourced_detail(data: Data) -> str:
-    typed = kinds(data.sheet, data.table)
-    figures = sum(len(data.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
-    beside = f", and agree with the {data.facts.origin}" if data.facts else ""
-    return f"{data.path}: {figures} figures follow from what their sources print{beside}"
+    return judge_files(
+        seed_files(ctx, path), "not supported by a source", _find_unsourced, conclude
+    )
 
 
-def _source_faults(data: Data) -> Iterator[Fault]:
-    if data.sources_problem:
-        yield Fault(1, "", f"{data.sources.path}: {data.sources_problem}")
-    if not data.sheet.rows:
+def _find_unsourced(file: SeedFile) -> Iterator[Fault]:
+    if file.sources_problem:
+        yield Fault(1, "", f"{file.sources.path}: {file.sources_problem}")
+    if not file.sheet.rows:
         yield Fault(1, "", "there are no rows")
-    malformed = list(cell_faults(data.sheet, data.table))
+    malformed = list(cell_faults(file.sheet, file.table))
     yield from malformed
-    yield from _doi_faults(data)
-    yield from change_taken_for_endpoint(data.sheet)
+    yield from _find_malformed_dois(file)
+    yield from change_taken_for_endpoint(file.sheet)
     broken = {(fault.line, fault.column) for fault in malformed}
-    for row in data.sheet.rows:
-        yield from (f for f in _row_faults(data, row) if (f.line, f.column) not in broken)
+    for row in file.sheet.rows:
+        for fault in _find_unsourced_cells(file, row):
+            if (fault.line, fault.column) not in broken:
+                yield fault
 
 
-def _row_faults(data: Data, row: Row) -> Iterator[Fault]:
-    entries = {entry.column: entry for entry in data.sources.of_row(row)}
-    verified = data.facts.row_like(row) if data.facts else None
-    typed = kinds(data.sheet, data.table)
+def _find_unsourced_cells(file: SeedFile, row: Row) -> Iterator[Fault]:
+    entries = {entry.column: entry for entry in file.sources.of_row(row)}
+    known_dois = {doi for entry in entries.values() for doi in dois(entry.source)}
+    verified = file.facts.row_like(row) if file.facts else None
+    typed = kinds(file.sheet, file.table)
     for column, text in row.cells.items():
         if not text:
             continue
-        held = verified.get(column) if verified else ""
-        if typed[column].numeric:
+        numeric = typed[column].numeric
+        citing = bool(words(column) & _CITING)
+        problem = ""
+        if numeric:
             problem = evidence_problem(entries.get(column), column, text)
-        else:
-            problem = _text_problem(entries[column].value, text) if column in entries else ""
-        if not problem and held:
-            if _is_vouched(column, typed[column].numeric):
-                problem = _text_problem(held, text, "the verified facts hold")
-            elif data.facts and text.lower() not in ("true", "false"):
-                problem = _category_problem(data.facts.values(column), held, text)
+        elif column in entries:
+            problem = _differs(entries[column].value, text, "its source entry holds")
+        held = verified.get(column) if verified else ""
+        if held and not problem:
+            # the verified facts decide about figures, citations, licenses
+            if numeric or citing or words(column) & {"license", "licence"}:
+                problem = _differs(held, text, "the verified facts hold")
+            elif file.facts and text.lower() not in ("true", "false"):
+                problem = _find_wrong_category(file.facts.values(column), held, text)
         if problem:
             yield Fault(row.line, column, problem)
-    yield from _foreign_dois(row, {d for e in entries.values() for d in dois(e.source)})
+        for doi in dois(text) if citing and known_dois else ():
+            if doi not in known_dois:
+                yield Fault(row.line, column, f"{doi} is not among the row's sources")
 
 
-def _is_vouched(column: str, numeric: bool) -> bool:
-    """Whether the verified facts decide about a column: figures, citations, licences."""
-    return numeric or bool(words(column) & (_CITING | {"license", "licence"}))
-
-
-def _category_problem(known: frozenset[str], held: str, text: str) -> str:
+def _find_wrong_category(known: frozenset[str], held: str, text: str) -> str:
     """What is wrong with a word that others look rows up by.
 
     Another wording than the facts' is the writer's own; the word of another row is not.
@@ -221,82 +228,72 @@ def _category_problem(known: frozenset[str], held: str, text: str) -> str:
         return ""
     if text.casefold() == held.casefold():
         return f"{text}, but it is written {held}"
-    if text.casefold() in {each.casefold() for each in known}:
-        return f"{text} is true of another row; the verified facts hold {_short(held)} for this one"
+    if text.casefold() in {value.casefold() for value in known}:
+        return f"{text} is true of another row; the verified facts hold {_shorten(held)} for this"
     return ""
 
 
-def _text_problem(held: str, text: str, who: str = "its source entry holds") -> str:
-    return "" if same_value(held, text) else f"{_short(text)}, but {who} {_short(held)}"
+def _differs(held: str, text: str, who: str) -> str:
+    return "" if same_value(held, text) else f"{_shorten(text)}, but {who} {_shorten(held)}"
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _foreign_dois(row: Row, known: set[str]) -> Iterator[Fault]:
-    for column, text in row.cells.items():
-        if words(column) & _CITING and known:
-            for doi in dois(text):
-                if doi not in known:
-                    yield Fault(row.line, column, f"{doi} is not among the row's sources")
-
-
-# -- licences --------------------------------------------------------------------------------------
+# -- licenses --------------------------------------------------------------------------------------
 
 
 @check(
     "{column:name} [= TRUE] is (accurate|correct|right) for (each|every) (row's|row’s) "
-    "{licence:name}",
-    "{column:name} is TRUE only where [the] {licence:name} allows [it|free use|reuse]",
+    "{license:name}",
+    "{column:name} is TRUE only where [the] {license:name} allows [it|free use|reuse]",
     name="csv.free-use",
     examples=("data_freely_usable = TRUE is accurate for each row's license",),
 )
-def free_use_is_licensed(ctx: Context, column: str, licence: str) -> Result:
-    """A row says TRUE only where its licence is on the allow-list, with no word that takes it back.
+def free_use_is_licensed(ctx: Context, column: str, license: str) -> Result:
+    """A row says TRUE only where its license is on the allow-list, with no word that restricts it.
 
     A blank cell counts as TRUE where the table's default is TRUE.
     """
-    found = data_files(ctx)
+    found = seed_files(ctx)
     if isinstance(found, Result):
         return found
-    having = tuple(d for d in found if column_named(d, column))
+    having = tuple(file for file in found if column_named(file, column))
     if not having:
-        return failed(f"no CSV file has a column {column}", *(d.path for d in found))
-    return each(having, lambda data: _free_use(data, column, licence))
+        return failed(f"no CSV file has a column {column}", *(file.path for file in found))
+
+    def conclude(file: SeedFile) -> str | Result:
+        free, of = column_named(file, column), column_named(file, license)
+        if free is None or of is None:
+            return failed(f"{file.path} has no column {license}", file.path)
+        count, faults = _judge_free_use(file, free, of)
+        if faults:
+            return report_faults(file, f"{free} is not accurate", faults)
+        rows = len(file.sheet.rows)
+        return f"{file.path}: {count} of {rows} rows say TRUE, each under an open license"
+
+    return judge_files(having, "", lambda _: (), conclude)
 
 
-def _free_use(data: Data, column_text: str, licence_text: str) -> Result:
-    column, licence = column_named(data, column_text), column_named(data, licence_text)
-    if column is None or licence is None:
-        return failed(f"{data.path} has no column {licence_text}", data.path)
-    faults = list(data.sheet.faults)
-    free = 0
-    for row in data.sheet.rows:
-        said = row.get(column).lower()
-        if said not in ("true", "false", ""):
-            faults.append(Fault(row.line, column, f"{row.get(column)!r} is no true or false"))
-        elif said == "true" or (not said and _default_is_true(data, column)):
-            free += 1
-            faults.extend(_licence_faults(data, row, column, licence))
-    if faults:
-        return with_problems(data, f"{column} is not accurate", faults)
-    rows = len(data.sheet.rows)
-    detail = f"{data.path}: {free} of {rows} rows say TRUE, each under an open licence"
-    return proven(detail, data.path)
-
-
-def _default_is_true(data: Data, column: str) -> bool:
-    declared = data.table.column(column) if data.table else None
-    return declared is not None and (declared.default or "").lower() == "true"
-
-
-def _licence_faults(data: Data, row: Row, column: str, licence: str) -> Iterator[Fault]:
-    text = row.get(licence)
-    found = standing(text)
-    if found is not Standing.OPEN:
-        said = "TRUE" if row.get(column) else "blank, and the table's default is TRUE"
-        yield Fault(row.line, column, f"{said}, but the licence {_short(text)!r}: {found.value}")
-    verified = data.facts.row_like(row) if data.facts else None
-    if verified and (held := verified.get(column)) and held.lower() == "false":
-        yield Fault(row.line, column, "TRUE, but the verified facts hold false")
+def _judge_free_use(file: SeedFile, column: str, license: str) -> tuple[int, list[Fault]]:
+    """How many rows say TRUE, and what speaks against it."""
+    declared = file.table.column(column) if file.table else None
+    default = declared is not None and (declared.default or "").lower() == "true"
+    faults = list(file.sheet.faults)
+    count = 0
+    for row in file.sheet.rows:
+        cell, text = row.get(column), row.get(license)
+        if cell.lower() not in ("true", "false", ""):
+            faults.append(Fault(row.line, column, f"{cell!r} is neither true nor false"))
+        elif cell.lower() == "true" or (not cell and default):
+            count += 1
+            found = standing(text)
+            if found is not Standing.OPEN:
+                said = "TRUE" if cell else "blank, and the table's default is TRUE"
+                problem = f"{said}, but the license {_shorten(text)!r}: {found.value}"
+                faults.append(Fault(row.line, column, problem))
+            verified = file.facts.row_like(row) if file.facts else None
+            if verified and verified.get(column).lower() == "false":
+                faults.append(Fault(row.line, column, "TRUE, but the verified facts hold false"))
+    return count, faults

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from orchestrate_agents.checks.data.subjects import Amount, Data, data_files, each, with_problems
+from orchestrate_agents.checks.data.subjects import Amount, SeedFile, judge_files, seed_files
 from orchestrate_agents.seed_data.csv_file import Fault
 from orchestrate_agents.seed_data.table_schema import (
     cell_faults,
@@ -53,21 +53,22 @@ parameter_type(
 def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
     """Counts rows with every required column and an outcome figure, all cells well typed."""
 
-    def judge(data: Data) -> Result:
-        faults = [*cell_faults(data.sheet, data.table), *_repeated(data)]
-        if faults:
-            return with_problems(data, "rows that cannot be counted on", faults)
-        rule = completeness(data.table, data.sheet.columns)
-        lacking = {f"line {r.line}": why for r in data.sheet.rows if (why := rule.lacking(r))}
-        complete = len(data.sheet.rows) - len(lacking)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        return [*cell_faults(file.sheet, file.table), *_repeated_rows(file, file.sheet.columns)]
+
+    def conclude(file: SeedFile) -> Result:
+        rows = file.sheet.rows
+        rule = completeness(file.table, file.sheet.columns)
+        lacking = {f"line {r.line}": why for r in rows if (why := rule.lacking(r))}
+        complete = len(rows) - len(lacking)
         verdict = proven if wanted.holds(complete) else failed
         detail = (
-            f"{data.path}: {complete} of {len(data.sheet.rows)} rows are complete, "
+            f"{file.path}: {complete} of {len(rows)} rows are complete, "
             f"wanted {wanted}; {rule.definition}"
         )
-        return verdict(detail, data.path, complete=complete, lacking=lacking)
+        return verdict(detail, file.path, complete=complete, lacking=lacking)
 
-    return each(data_files(ctx, path), judge)
+    return judge_files(seed_files(ctx, path), "rows that do not count", find_faults, conclude)
 
 
 @check(
@@ -82,25 +83,24 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
 def has_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
     """Counts the rows of the right width."""
 
-    def judge(data: Data) -> Result:
-        faults = [*data.sheet.faults, *_repeated(data)]
-        if faults:
-            return with_problems(data, "rows that cannot be counted on", faults)
-        rows = len(data.sheet.rows)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        return [*file.sheet.faults, *_repeated_rows(file, file.sheet.columns)]
+
+    def conclude(file: SeedFile) -> Result:
+        rows = len(file.sheet.rows)
         verdict = proven if wanted.holds(rows) else failed
-        return verdict(f"{data.path}: {rows} rows, wanted {wanted}", data.path, rows=rows)
+        return verdict(f"{file.path}: {rows} rows, wanted {wanted}", file.path, rows=rows)
 
-    return each(data_files(ctx, path), judge)
+    return judge_files(seed_files(ctx, path), "rows that do not count", find_faults, conclude)
 
 
-def _repeated(data: Data) -> Iterator[Fault]:
-    """Rows that say in every cell what another one says: they count once."""
+def _repeated_rows(file: SeedFile, key: Sequence[str]) -> Iterator[Fault]:
+    """Rows with the same cells in the key's columns as an earlier one."""
     first: dict[tuple[str, ...], int] = {}
-    for row in data.sheet.rows:
-        cells = tuple(row.cells.values())
-        if cells in first:
-            yield Fault(row.line, "", f"the same row as line {first[cells]}")
-        first.setdefault(cells, row.line)
+    for row in file.sheet.rows:
+        line = first.setdefault(tuple(row.get(c) for c in key), row.line)
+        if line != row.line:
+            yield Fault(row.line, "", f"the same row as line {line}")
 
 
 @check(
@@ -114,21 +114,19 @@ def has_unique_rows(ctx: Context, path: str = "") -> Result:
     """No two rows have the same natural key (all cells, where the table gives no key)."""
     from orchestrate_agents.sql.natural_key import natural_key
 
-    def judge(data: Data) -> Result:
-        key = (natural_key(data.table) if data.table else ()) or data.sheet.columns
-        first: dict[tuple[str, ...], int] = {}
-        faults = list(data.sheet.faults)
-        for row in data.sheet.rows:
-            values = tuple(row.get(c) for c in key)
-            if values in first:
-                faults.append(Fault(row.line, "", f"the same row as line {first[values]}"))
-            first.setdefault(values, row.line)
-        if faults:
-            return with_problems(data, "rows that are not unique", faults)
-        named = ", ".join(key) if data.table else "all columns"
-        return proven(f"{data.path}: {len(first)} rows, each once by {named}", data.path)
+    def key_of(file: SeedFile) -> tuple[str, ...]:
+        return (natural_key(file.table) if file.table else ()) or file.sheet.columns
 
-    return each(data_files(ctx, path), judge)
+    def conclude(file: SeedFile) -> str:
+        named = ", ".join(key_of(file)) if file.table else "all columns"
+        return f"{file.path}: {len(file.sheet.rows)} rows, each once by {named}"
+
+    return judge_files(
+        seed_files(ctx, path),
+        "rows that are not unique",
+        lambda file: [*file.sheet.faults, *_repeated_rows(file, key_of(file))],
+        conclude,
+    )
 
 
 @check(
@@ -142,21 +140,23 @@ def has_unique_rows(ctx: Context, path: str = "") -> Result:
 def has_unique_column(ctx: Context, path: str, column: str) -> Result:
     """No two rows have the same cell there; an empty one counts as a cell."""
 
-    def judge(data: Data) -> Result:
-        if column not in data.sheet.columns:
-            return with_problems(data, "columns", [Fault(1, column, "missing")])
+    def find_faults(file: SeedFile) -> Iterator[Fault]:
+        if column not in file.sheet.columns:
+            yield Fault(1, column, "missing")
+            return
+        yield from file.sheet.faults
         first: dict[str, int] = {}
-        faults = list(data.sheet.faults)
-        for row in data.sheet.rows:
-            cell = row.get(column)
-            if cell in first:
-                faults.append(Fault(row.line, column, f"the same as in line {first[cell]}"))
-            first.setdefault(cell, row.line)
-        if faults:
-            return with_problems(data, "cells that are not unique", faults)
-        return proven(f"{data.path}: {len(first)} rows, each with its own {column}", data.path)
+        for row in file.sheet.rows:
+            line = first.setdefault(row.get(column), row.line)
+            if line != row.line:
+                yield Fault(row.line, column, f"the same as in line {line}")
 
-    return each(data_files(ctx, path), judge)
+    return judge_files(
+        seed_files(ctx, path),
+        f"{column} is not unique",
+        find_faults,
+        lambda file: f"{file.path}: {len(file.sheet.rows)} rows, each with its own {column}",
+    )
 
 
 # -- shape -----------------------------------------------------------------------------------------
@@ -177,20 +177,26 @@ def has_unique_column(ctx: Context, path: str, column: str) -> Result:
 )
 def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> Result:
     """The header is the specified columns, all of them, no other, in order."""
+    delivered = ctx.workflow.deliverables if ctx.workflow else ()
 
-    def judge(data: Data) -> Result:
-        wanted = columns or _specified_columns(ctx, data)
-        if not wanted:
-            return unproven(f"{data.path}: nothing says which columns it has to have", data.path)
-        if data.sheet.columns == wanted and not data.sheet.faults:
-            return proven(f"{data.path}: the {len(wanted)} columns as specified", data.path)
-        missing = [c for c in wanted if c not in data.sheet.columns]
-        extra = [c for c in data.sheet.columns if c not in wanted]
-        faults = [Fault(1, c, "missing") for c in missing] + [Fault(1, c, "extra") for c in extra]
-        faults += data.sheet.faults
-        return with_problems(data, "columns", faults or [Fault(1, "", "in another order")])
+    def wanted_in(file: SeedFile) -> tuple[str, ...]:
+        listed = (csv_columns(d, stage) for stage, d in delivered if d.path == file.path)
+        return columns or next(listed, ()) or (seed_columns(file.table) if file.table else ())
 
-    return each(data_files(ctx, path), judge)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        wanted, there = wanted_in(file), file.sheet.columns
+        if not wanted or (there == wanted and not file.sheet.faults):
+            return []
+        faults = [Fault(1, c, "missing") for c in wanted if c not in there]
+        faults += [Fault(1, c, "extra") for c in there if c not in wanted]
+        return [*faults, *file.sheet.faults] or [Fault(1, "", "in another order")]
+
+    def conclude(file: SeedFile) -> str | Result:
+        if not wanted_in(file):
+            return unproven(f"{file.path}: nothing says which columns it must have", file.path)
+        return f"{file.path}: the {len(wanted_in(file))} columns as specified"
+
+    return judge_files(seed_files(ctx, path), "columns", find_faults, conclude)
 
 
 @check(
@@ -202,19 +208,16 @@ def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> 
 def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Result:
     """The header has the columns, each once, in any order and beside others."""
 
-    def judge(data: Data) -> Result:
-        lacking = [Fault(1, c, "missing") for c in columns if c not in data.sheet.columns]
-        if faults := [*lacking, *data.sheet.faults]:
-            return with_problems(data, "columns", faults)
-        return proven(f"{data.path} has {', '.join(columns)}", data.path)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        lacking = [Fault(1, c, "missing") for c in columns if c not in file.sheet.columns]
+        return [*lacking, *file.sheet.faults]
 
-    return each(data_files(ctx, path), judge)
-
-
-def _specified_columns(ctx: Context, data: Data) -> tuple[str, ...]:
-    delivered = ctx.workflow.deliverables if ctx.workflow else ()
-    listed = next((csv_columns(d, stage) for stage, d in delivered if d.path == data.path), ())
-    return listed or (seed_columns(data.table) if data.table else ())
+    return judge_files(
+        seed_files(ctx, path),
+        "columns",
+        find_faults,
+        lambda file: f"{file.path} has {', '.join(columns)}",
+    )
 
 
 @check(
@@ -229,19 +232,20 @@ def _specified_columns(ctx: Context, data: Data) -> tuple[str, ...]:
 def is_well_formed(ctx: Context, path: str = "", width: int = 0) -> Result:
     """Every row has as many cells as the header, every cell the type of its column."""
 
-    def judge(data: Data) -> Result:
-        faults = list(cell_faults(data.sheet, data.table))
-        if width and len(data.sheet.columns) != width:
-            faults.insert(0, Fault(1, "", f"{len(data.sheet.columns)} columns, not {width}"))
-        if len(data.sheet.columns) == 1 and re.search(r"[;\t|]", data.sheet.columns[0]):
-            faults.insert(0, Fault(1, "", "one column: cells have to be parted by commas"))
-        if faults:
-            return with_problems(data, "malformed", faults)
-        size = f"{len(data.sheet.rows)} rows of {len(data.sheet.columns)} cells"
-        typed = "all well typed" if data.table else "no SQL defines their types"
-        return proven(f"{data.path}: {size}, {typed}", data.path)
+    def find_faults(file: SeedFile) -> Iterator[Fault]:
+        columns = file.sheet.columns
+        if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
+            yield Fault(1, "", "one column: cells have to be separated by commas")
+        if width and len(columns) != width:
+            yield Fault(1, "", f"{len(columns)} columns, not {width}")
+        yield from cell_faults(file.sheet, file.table)
 
-    return each(data_files(ctx, path), judge)
+    def conclude(file: SeedFile) -> str:
+        typed = "all well typed" if file.table else "no SQL defines their types"
+        size = f"{len(file.sheet.rows)} rows of {len(file.sheet.columns)} cells"
+        return f"{file.path}: {size}, {typed}"
+
+    return judge_files(seed_files(ctx, path), "malformed", find_faults, conclude)
 
 
 @check(
@@ -254,17 +258,21 @@ def is_well_formed(ctx: Context, path: str = "", width: int = 0) -> Result:
 def percentages_in_range(ctx: Context, path: str = "") -> Result:
     """Every cell of a percent column is a number from 0 to 100."""
 
-    def judge(data: Data) -> Result:
-        columns = [c for c in data.sheet.columns if is_percent(c)]
-        faults = [f for f in cell_faults(data.sheet, data.table) if f.column in (*columns, "")]
-        if faults:
-            return with_problems(data, "percentages", faults)
-        if not columns:
-            return unproven(f"{data.path} has no percent column (…_pct, …_percent)", data.path)
-        cells = sum(len(data.sheet.filled(c)) for c in columns)
-        return proven(f"{data.path}: {cells} percentages from 0 to 100", data.path)
+    def percent_columns(file: SeedFile) -> list[str]:
+        return [c for c in file.sheet.columns if is_percent(c)]
 
-    return each(data_files(ctx, path), judge)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        columns = (*percent_columns(file), "")
+        return [f for f in cell_faults(file.sheet, file.table) if f.column in columns]
+
+    def conclude(file: SeedFile) -> str | Result:
+        columns = percent_columns(file)
+        if not columns:
+            return unproven(f"{file.path} has no percent column (…_pct, …_percent)", file.path)
+        cells = sum(len(file.sheet.filled(c)) for c in columns)
+        return f"{file.path}: {cells} percentages from 0 to 100"
+
+    return judge_files(seed_files(ctx, path), "percentages", find_faults, conclude)
 
 
 @check(
@@ -277,17 +285,18 @@ def percentages_in_range(ctx: Context, path: str = "") -> Result:
 def required_cells_filled(ctx: Context, path: str = "") -> Result:
     """Every column that is NOT NULL without a default is filled in every row."""
 
-    def judge(data: Data) -> Result:
-        if data.table is None:
-            return unproven(
-                f"{data.path}: no SQL defines its table, so none is required", data.path
-            )
-        faults = [*data.sheet.faults, *required_blanks(data.sheet, data.table)]
-        if faults:
-            return with_problems(data, "required cells", faults)
-        return proven(f"{data.path}: required cells are filled in every row", data.path)
+    def find_faults(file: SeedFile) -> list[Fault]:
+        if file.table is None:
+            return []
+        return [*file.sheet.faults, *required_blanks(file.sheet, file.table)]
 
-    return each(data_files(ctx, path), judge)
+    def conclude(file: SeedFile) -> str | Result:
+        if file.table is None:
+            said = f"{file.path}: no SQL defines its table, so no cell is required"
+            return unproven(said, file.path)
+        return f"{file.path}: required cells are filled in every row"
+
+    return judge_files(seed_files(ctx, path), "required cells", find_faults, conclude)
 
 
 @check(
@@ -299,11 +308,9 @@ def required_cells_filled(ctx: Context, path: str = "") -> Result:
 )
 def endpoints_are_no_changes(ctx: Context) -> Result:
     """No endpoint cell equals the change that its row gives, unless both truly agree."""
-
-    def judge(data: Data) -> Result:
-        faults = [*data.sheet.faults, *change_taken_for_endpoint(data.sheet)]
-        if faults:
-            return with_problems(data, "endpoints", faults)
-        return proven(f"{data.path}: no endpoint is the change that its row gives", data.path)
-
-    return each(data_files(ctx), judge)
+    return judge_files(
+        seed_files(ctx),
+        "endpoints",
+        lambda file: [*file.sheet.faults, *change_taken_for_endpoint(file.sheet)],
+        lambda file: f"{file.path}: no endpoint is the change that its row gives",
+    )

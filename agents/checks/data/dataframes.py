@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 from orchestrate_agents.checks.python.exports import module_name
 from orchestrate_agents.checks.python.probes import probed
@@ -20,8 +17,14 @@ _EVERY = (
 
 #: one table of schemas by name, one function without arguments that gives frames by name
 _PROBE = """
-import importlib, inspect, json, sys
-import pandera.pandas as pandera
+import importlib, json, sys
+try:
+    import pandera.pandas as pandera
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in ("pandera", "pandas"):
+        raise
+    print(json.dumps({"lacking": "pandera"}))
+    sys.exit(0)
 def module(name):
     return importlib.import_module(name)
 def is_registry(value):
@@ -71,23 +74,24 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
     if not ran.ok:
         return failed(f"{data}: {ran.ending}", data, schemas, **ran.to_dict())
     found = json.loads(ran.out.splitlines()[-1])
-    result = _judged(data, schemas, found)
-    taken_in = {path for file in (data, schemas) for path in closure(ctx.root, file)}
-    return replace(result, subjects=tuple(sorted({data, schemas, *taken_in})))
-
-
-def _judged(data: str, schemas: str, found: Mapping[str, Any]) -> Result:
-    if found.get("lacking") == "schemas":
-        return unproven(f"{schemas} has no dictionary of Pandera schemas by table", data, schemas)
-    if found.get("lacking"):
-        return unproven(f"{data} has no function sample() that gives its tables", data, schemas)
+    match found.get("lacking"):
+        case "pandera":
+            said = "Pandera is not installed: pip install 'orchestrate-tickets[synthetic]'"
+            return unproven(said, data, schemas)
+        case "schemas":
+            said = f"{schemas} has no dictionary of Pandera schemas by table"
+            return unproven(said, data, schemas)
+        case "sample":
+            return unproven(f"{data} has no function sample() that gives its tables", data, schemas)
     problems = [f"{name}.{fault}" for name, faults in found["faults"].items() for fault in faults]
     problems += [f"{name} has no schema" for name in found["unchecked"]]
     problems += [f"{name} is not generated" for name in found["unmade"]]
     problems += [f"{name} has no row" for name, rows in found["rows"].items() if not rows]
+    covered = {path for file in (data, schemas) for path in closure(ctx.root, file)}
+    subjects = sorted({data, schemas, *covered})
     if problems or not found["rows"]:
         said = "; ".join(problems[:_LISTED]) or "no table is generated"
-        return failed(f"{data}: {said}", data, schemas, problems=problems)
+        return failed(f"{data}: {said}", *subjects, problems=problems)
     rows = sum(found["rows"].values())
     said = f"{len(found['rows'])} tables of {data}, {rows:,} rows, pass their schemas in {schemas}"
-    return proven(said, data, schemas, rows=found["rows"])
+    return proven(said, *subjects, rows=found["rows"])

@@ -1,12 +1,12 @@
 """Checks of load scripts: every row arrives, twice is once, row level security stays on.
 
-A disposable server tells what happened (`orchestrate_agents.sandbox.load_trial`); what the script
-prints is only held against that.
+A scratch server shows what happened (`orchestrate_agents.sandbox.load_trial`); what the script
+prints is only compared with that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
@@ -28,37 +28,27 @@ _LISTED = 6
 parameter_type("loader", rf"(?![\w./`@+-]*\.sql\b){TYPES['path'][0]}", TYPES["path"][1])
 
 
-def _trial(ctx: Context, script: str) -> LoadTrial | Result:
-    """The trial of a script, or why there is none."""
+def _judge_trial(
+    ctx: Context, script: str, problems: Callable[[LoadTrial], Iterable[str] | Result], good: str
+) -> Result:
+    """Failed with the problems of the script's trial, else proven; the first run has to succeed."""
     file = ctx.path(script)
     if not file.is_file():
         return failed(f"{script} is missing", script)
     if '"--target"' not in file.read_text(encoding="utf-8", errors="replace"):
-        return unproven(f"{script} takes no --target, so it cannot be tried elsewhere", script)
+        return unproven(f"{script} has no --target option, so it cannot be tried", script)
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    return run_load_trial(ctx.services, ctx.root, script, settings.timeout)
-
-
-def _judged(
-    ctx: Context, script: str, problems: Callable[[LoadTrial], Iterator[str]], good: str
-) -> Result:
-    """Failed with the problems of the trial, else proven; the first run has to end well."""
-    trial = _trial(ctx, script)
-    if isinstance(trial, Result):
-        return trial
-    subjects = (script, *closure(ctx.root, script))
+    trial = run_load_trial(ctx.services, ctx.root, script, settings.timeout)
     code, ending = trial.first
-    bad = [f"the first run: {ending}"] if code != 0 else list(problems(trial))
-    if bad:
-        listed = "; ".join(bad[:_LISTED])
-        return failed(f"{script}: {listed}", *subjects, problems=bad)
-    total = sum(trial.rows.values())
-    said = f"{script} on a disposable server, {total:,} rows in {_tables_of(trial)} tables: {good}"
+    found = [f"the first run: {ending}"] if code != 0 else problems(trial)
+    if isinstance(found, Result):
+        return found
+    subjects = (script, *closure(ctx.root, script))
+    if bad := list(found):
+        return failed(f"{script}: {'; '.join(bad[:_LISTED])}", *subjects, problems=bad)
+    total, tables = sum(trial.rows.values()), sum(1 for rows in trial.rows.values() if rows)
+    said = f"{script} on a scratch server, {total:,} rows in {tables} tables: {good}"
     return proven(said, *subjects, rows=trial.rows)
-
-
-def _tables_of(trial: LoadTrial) -> int:
-    return sum(1 for rows in trial.rows.values() if rows)
 
 
 @check(
@@ -71,21 +61,23 @@ def _tables_of(trial: LoadTrial) -> int:
     examples=("`tools/load.py` loads every row", "`tools/load.py` loads 100 % of its rows"),
 )
 def loads_every_row(ctx: Context, script: str) -> Result:
-    """Run with its small size: exit code 0, no row fails, and the server holds what it says."""
-    trial = _trial(ctx, script)
-    if isinstance(trial, LoadTrial) and trial.first[0] == 0 and trial.figures is None:
-        return unproven(f"{script} has no --json, so nothing says how many rows it means", script)
-    return _judged(ctx, script, _lost, "every row that it generates is there, 100.0 %")
+    """Run with its small size: exit code 0, no row fails, the server holds what it reports."""
 
+    def problems(trial: LoadTrial) -> list[str] | Result:
+        figures = trial.figures
+        if figures is None:
+            said = f"{script} has no --json, so nothing says how many rows it generates"
+            return unproven(said, script)
+        found = []
+        if not sum(row.get("rows", 0) for row in figures.values()):
+            found.append("it generates no row")
+        for name, row in figures.items():
+            wanted, there = row.get("rows", 0), trial.rows.get(name, 0)
+            if row.get("failed", 0) or row.get("loaded", 0) != wanted or there != wanted:
+                found.append(f"{name}: {wanted:,} rows generated, {there:,} there")
+        return found
 
-def _lost(trial: LoadTrial) -> Iterator[str]:
-    figures = trial.figures or {}
-    if not sum(row.get("rows", 0) for row in figures.values()):
-        yield "it generates no row"
-    for name, row in figures.items():
-        wanted, there = row.get("rows", 0), trial.rows.get(name, 0)
-        if row.get("failed", 0) or row.get("loaded", 0) != wanted or there != wanted:
-            yield f"{name}: {wanted:,} rows generated, {there:,} there"
+    return _judge_trial(ctx, script, problems, "every row that it generates is there, 100.0 %")
 
 
 @check(
@@ -98,17 +90,17 @@ def _lost(trial: LoadTrial) -> Iterator[str]:
     examples=("A second run of `tools/load.py` changes 0 rows",),
 )
 def second_run_changes_nothing(ctx: Context, script: str) -> Result:
-    """No row bears a later transaction after the second run than before it; nothing is read off."""
+    """No row has a later transaction after the second run than before it, whatever it prints."""
 
     def problems(trial: LoadTrial) -> Iterator[str]:
         if trial.second is None or trial.second[0] != 0:
             yield f"the second run: {trial.second[1] if trial.second else 'none'}"
         for name, count in trial.second_changed.items():
             yield f"the second run wrote {count:,} rows of {name}"
-        if not _tables_of(trial):
+        if not any(trial.rows.values()):
             yield "the first run wrote no row"
 
-    return _judged(ctx, script, problems, "the second run wrote 0 of them")
+    return _judge_trial(ctx, script, problems, "the second run wrote 0 of them")
 
 
 @check(
@@ -126,10 +118,10 @@ def leaves_rls_on(ctx: Context, script: str) -> Result:
     def problems(trial: LoadTrial) -> Iterator[str]:
         yield from (f"{name} has it off" for name in trial.open_tables)
         yield from (f"it was switched off for {name}" for name in trial.switched_off)
-        if not _tables_of(trial):
+        if not any(trial.rows.values()):
             yield "the first run wrote no row"
 
-    return _judged(ctx, script, problems, "row level security was on all the time")
+    return _judge_trial(ctx, script, problems, "row level security was on all the time")
 
 
 @check(
@@ -151,4 +143,4 @@ def dry_run_writes_nothing(ctx: Context, script: str) -> Result:
         for name, count in trial.dry_changed.items():
             yield f"the dry run wrote {count:,} rows of {name}"
 
-    return _judged(ctx, script, problems, "a dry run wrote none")
+    return _judge_trial(ctx, script, problems, "a dry run wrote none")

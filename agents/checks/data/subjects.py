@@ -1,4 +1,4 @@
-"""Which data files a claim is about, their tables, and how problems in them are reported."""
+"""Which data files a claim is about, their tables, and how faults in them are reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-#: problems spelled out in a receipt's sentence; all of them are in its evidence
+#: faults in a receipt's sentence; more of them are in its evidence
 _LISTED = 6
 _IN_EVIDENCE = 200
 
@@ -55,31 +55,31 @@ _AMOUNT = (
 )
 
 
-def amount(text: str) -> Amount:
-    """Read an amount. Raises KeyError or ValueError for text that the pattern does not take."""
+def parse_amount(text: str) -> Amount:
+    """Read an amount. Raises KeyError or ValueError for text that the pattern does not match."""
     found = re.search(_COUNT, text, re.IGNORECASE)
     number = TYPES["int"][1](found.group()) if found else 0
-    around = text.lower()
-    if re.match(r"more than|over|>(?!=)", around):
+    lowered = text.lower()
+    if re.match(r"more than|over|>(?!=)", lowered):
         return Amount(number + 1)
-    least = re.match(r"≥|>=|at least|no (?:fewer|less)|a? ?min", around)
-    if least or around.endswith(("+", "or more")):
+    least = re.match(r"≥|>=|at least|no (?:fewer|less)|a? ?min", lowered)
+    if least or lowered.endswith(("+", "or more")):
         return Amount(number)
     return Amount(number, number)
 
 
-parameter_type("amount", _AMOUNT, amount)
+parameter_type("amount", _AMOUNT, parse_amount)
 
 
 @dataclass(frozen=True)
-class Data:
-    """One CSV file with all that is known about it."""
+class SeedFile:
+    """One CSV file with everything that is known about it."""
 
     path: str
     sheet: Sheet
     table: Table | None
     sources: Sources
-    #: verified facts for the same file, independent of what lies beside it
+    #: verified facts for the same file, independent of the sources next to it
     facts: Facts | None
     #: what is wrong with the sources file itself, "" if it can be read
     sources_problem: str = ""
@@ -89,20 +89,42 @@ class Data:
         return (self.path, sources_path(self.path))
 
 
-def data_files(ctx: Context, name: str = "") -> tuple[Data, ...] | Result:
+# -- which files -----------------------------------------------------------------------------------
+
+
+def seed_files(ctx: Context, name: str = "") -> tuple[SeedFile, ...] | Result:
     """The CSV files that a claim means: the named one, else the stage's, else all of the family's.
 
-    A failed result if one of them is missing, an unproven one if there is none to speak of.
+    A failed result if one of them is missing, an unproven one if there is none.
     """
-    paths = _named_paths(ctx, name) if name else _claimed_paths(ctx)
-    if not paths:
-        return unproven("no stage delivers a CSV file, so there is none that this could mean")
-    missing = [p for p in paths if not ctx.path(p).is_file()]
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        return failed(f"{', '.join(missing)} {verb} missing", *paths)
+    known = _csv_paths(ctx)
+    if name:
+        # a bare file name may stand for a delivered file
+        alike = [p for p in known if PurePosixPath(p).name == name]
+        paths = (name,) if "/" in name or name in alike else tuple(alike) or (name,)
+    else:
+        own = [d.path for d in ctx.stage.deliverables] if ctx.stage else []
+        paths = tuple(p for p in own if p.lower().endswith(".csv")) or known
+    return _read_files(ctx, paths)
+
+
+def files_of_table(ctx: Context, table: str) -> tuple[SeedFile, ...] | Result:
+    """The CSV files that seed a table."""
     tables = known_tables(ctx)
-    return tuple(_data(ctx, path, tables) for path in paths)
+    in_name = re.compile(rf"(?:^|[-_.]){re.escape(table.lower())}(?:$|[-_.])")
+
+    def seeds_table(path: str) -> bool:
+        columns = read_sheet(ctx.path(path), path).columns if ctx.path(path).is_file() else ()
+        found = table_for(path, tables, columns)
+        stem = PurePosixPath(path).name.removesuffix(".csv").lower()
+        named = found is not None and found.name.lower() == table.lower()
+        return named or in_name.search(stem) is not None
+
+    known = _csv_paths(ctx)
+    paths = tuple(p for p in known if seeds_table(p))
+    if known and not paths:
+        return unproven(f"no CSV file of this family seeds {table}")
+    return _read_files(ctx, paths)
 
 
 def _csv_paths(ctx: Context) -> tuple[str, ...]:
@@ -112,65 +134,47 @@ def _csv_paths(ctx: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p for p in (*asked, *ctx.artifacts) if p.lower().endswith(".csv")))
 
 
-def _claimed_paths(ctx: Context) -> tuple[str, ...]:
-    own = tuple(d.path for d in ctx.stage.deliverables) if ctx.stage else ()
-    return tuple(p for p in own if p.lower().endswith(".csv")) or _csv_paths(ctx)
-
-
-def _named_paths(ctx: Context, name: str) -> tuple[str, ...]:
-    """The path itself; a bare file name may stand for a delivered one."""
-    if "/" in name:
-        return (name,)
-    known = [p for p in _csv_paths(ctx) if PurePosixPath(p).name == name]
-    return (name,) if name in known else tuple(known) or (name,)
-
-
-def files_of_table(ctx: Context, table: str) -> tuple[Data, ...] | Result:
-    """The CSV files that seed a table."""
-    found = data_files(ctx, "")
-    everything = _csv_paths(ctx)
-    paths = [p for p in everything if _seeds(ctx, p, table)]
+def _read_files(ctx: Context, paths: Sequence[str]) -> tuple[SeedFile, ...] | Result:
     if not paths:
-        return unproven(f"no CSV file of this family seeds {table}") if everything else found
-    results = [data_files(ctx, p) for p in paths]
-    bad = next((r for r in results if isinstance(r, Result)), None)
-    return bad or tuple(d for r in results if not isinstance(r, Result) for d in r)
-
-
-def _seeds(ctx: Context, path: str, table: str) -> bool:
-    found = table_for(path, known_tables(ctx), _columns_in(ctx, path))
-    stem = PurePosixPath(path).name.removesuffix(".csv").lower()
-    return (found is not None and found.name.lower() == table.lower()) or bool(
-        re.search(rf"(?:^|[-_.]){re.escape(table.lower())}(?:$|[-_.])", stem)
-    )
-
-
-def _columns_in(ctx: Context, path: str) -> tuple[str, ...]:
-    file = ctx.path(path)
-    return read_sheet(file, path).columns if file.is_file() else ()
+        return unproven("no stage delivers a CSV file, so there is none that this could mean")
+    missing = [p for p in paths if not ctx.path(p).is_file()]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        return failed(f"{', '.join(missing)} {verb} missing", *paths)
+    tables = known_tables(ctx)
+    folder = str(ctx.settings.get("facts") or "facts")
+    files = []
+    for path in paths:
+        sheet = read_sheet(ctx.path(path), path)
+        table = table_for(path, tables, sheet.columns)
+        facts = find_facts(ctx.root, path, table.name if table else "", folder)
+        beside, problem = sources_path(path), ""
+        try:
+            sources = read_sources(ctx.path(beside), beside)
+        except FactsError as exc:
+            sources, problem = Sources(beside), f"line {exc.line}: {exc.message}"
+        files.append(SeedFile(path, sheet, table, sources, facts, problem))
+    return tuple(files)
 
 
 def known_tables(ctx: Context) -> tuple[Table, ...]:
     """The tables of the delivered SQL files, then those that only the workflow's SQL names.
 
-    Where none is delivered, it is the files that the tickets name.
+    Where none is delivered, those of the files that the tickets name.
     """
     from orchestrate_agents.checks.sql.subjects import migration_paths
 
     found: dict[str, Table] = {}
     for path in delivered_paths(ctx, (".sql",)) or migration_paths(ctx):
-        for table in _tables_in_file(ctx, path):
+        try:
+            tables = tables_of(ctx.path(path).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError, SqlError, OrchestrateError):
+            continue
+        for table in tables:
             found.setdefault(table.qualified, table)
     for table in workflow_tables(ctx.workflow) if ctx.workflow else ():
         found.setdefault(table.qualified, table)
     return tuple(found.values())
-
-
-def _tables_in_file(ctx: Context, path: str) -> tuple[Table, ...]:
-    try:
-        return tables_of(ctx.path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, SqlError, OrchestrateError):
-        return ()
 
 
 def delivered_paths(ctx: Context, suffixes: Sequence[str] = ()) -> tuple[str, ...]:
@@ -180,47 +184,50 @@ def delivered_paths(ctx: Context, suffixes: Sequence[str] = ()) -> tuple[str, ..
     return tuple(p for p in paths if not suffixes or p.lower().endswith(tuple(suffixes)))
 
 
-def _data(ctx: Context, path: str, tables: Iterable[Table]) -> Data:
-    sheet = read_sheet(ctx.path(path), path)
-    table = table_for(path, tables, sheet.columns)
-    folder = str(ctx.settings.get("facts") or "facts")
-    facts = find_facts(ctx.root, path, table.name if table else "", folder)
-    beside = sources_path(path)
-    try:
-        return Data(path, sheet, table, read_sources(ctx.path(beside), beside), facts)
-    except FactsError as exc:
-        return Data(path, sheet, table, Sources(beside), facts, f"line {exc.line}: {exc.message}")
-
-
-def column_named(data: Data, name: str) -> str | None:
+def column_named(file: SeedFile, name: str) -> str | None:
     """The column of that name, or the only one whose name has it as a word (`citation`)."""
-    exact = next((c for c in data.sheet.columns if c.lower() == name.lower()), None)
+    exact = next((c for c in file.sheet.columns if c.lower() == name.lower()), None)
     if exact is not None:
         return exact
     singular = name.lower().removesuffix("s")
-    alike = [c for c in data.sheet.columns if words(c) & {name.lower(), singular}]
+    alike = [c for c in file.sheet.columns if words(c) & {name.lower(), singular}]
     return alike[0] if len(alike) == 1 else None
 
 
-def with_problems(data: Data, what: str, faults: Sequence[Fault]) -> Result:
-    """A failed result that lists the first problems and carries all of them."""
+# -- verdicts --------------------------------------------------------------------------------------
+
+
+def report_faults(file: SeedFile, what: str, faults: Sequence[Fault]) -> Result:
+    """A failed result that lists the first faults and carries the others."""
     listed = "; ".join(str(fault) for fault in faults[:_LISTED])
     more = f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
     return failed(
-        f"{data.path}: {what}: {listed}{more}",
-        *data.subjects,
+        f"{file.path}: {what}: {listed}{more}",
+        *file.subjects,
         problems=[str(fault) for fault in faults[:_IN_EVIDENCE]],
     )
 
 
-def each(found: tuple[Data, ...] | Result, judge: Callable[[Data], Result]) -> Result:
-    """The first failure among the files, else one result over all of them."""
+def judge_files(
+    found: tuple[SeedFile, ...] | Result,
+    what: str,
+    find_faults: Callable[[SeedFile], Iterable[Fault]],
+    conclude: Callable[[SeedFile], str | Result],
+) -> Result:
+    """One result over all files: failed with a file's faults (`what` they are), else what
+    `conclude` says of a file without faults; text means proven."""
     if isinstance(found, Result):
         return found
-    results = [judge(data) for data in found]
+    results: list[Result] = []
+    for file in found:
+        if faults := list(find_faults(file)):
+            results.append(report_faults(file, what, faults))
+        else:
+            result = conclude(file)
+            results.append(proven(result, file.path) if isinstance(result, str) else result)
     worst = next((r for r in results if r.verdict != "proven"), None)
     if worst is not None:
         return worst
-    subjects = tuple(dict.fromkeys(s for r in results for s in r.subjects))
-    evidence = {data.path: dict(r.evidence) for data, r in zip(found, results, strict=True)}
+    subjects = dict.fromkeys(s for r in results for s in r.subjects)
+    evidence = {file.path: dict(r.evidence) for file, r in zip(found, results, strict=True)}
     return proven("; ".join(r.detail for r in results), *subjects, **evidence)

@@ -27,6 +27,8 @@ def fresh_copy(folder: Path) -> Path:
     """
     copy = folder / "copy"
     shutil.copytree(ROOT, copy, ignore=_LEFT_OUT)
+    # the library of the seed scripts, as a part of the workspace: variants change it too
+    shutil.copytree(ROOT / "backend", copy / "orchestrate_backend", ignore=_LEFT_OUT)
     for made in ("_WORK_ORDERS", "migrations"):
         shutil.rmtree(copy / made, ignore_errors=True)
     for data in copy.glob("backend/data/*_seed.*"):

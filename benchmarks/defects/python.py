@@ -196,7 +196,7 @@ _delivered("nothing-runs", COHORTS, 'if __name__ == "__main__":', 'if __name__ =
 _delivered("only-says-so", BASELINES, "sys.exit(run_seed(SEED, Path(__file__)))",
            'print("[STATUS: PASS] Seeded 70 population baselines")', 5)  # fmt: skip
 _delivered("another-file", COHORTS, "benchmark_cohorts_seed.csv", "cohorts.csv")
-_delivered("library-swallows-refusals", "backend/seeding.py",
+_delivered("library-swallows-refusals", "orchestrate_backend/seeding.py",
            "    except BackendError as exc:\n        report = _failed(seed, str(exc))",
            "    except BackendError:\n        report = CsvReport(CsvStatus.PASS, 'Seeded', seed.table, seed.csv)", 5)  # fmt: skip
 _delivered("key-of-the-library-wrong", TRIALS, 'KEY = ("nct_id",)', 'KEY = ("title",)', 4)

@@ -34,6 +34,8 @@ class Desk:
             skip = shutil.ignore_patterns("__pycache__", "*_seed.csv", "*_seed.sources.jsonl")
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, root / part, **({"ignore": skip} if source.is_dir() else {}))
+        # the seed scripts' library is a part of the workspace, as it is in a clone
+        shutil.copytree(root / "backend", root / "orchestrate_backend")
         inbox = root / "_WORK_ORDERS/00_INBOX"
         inbox.mkdir(parents=True)
         shutil.copy2(TICKET, inbox)

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrate_agents.effect_runner import EffectKind, TargetRunner
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.script_settings import known_flags
-from orchestrate_agents.sql.groundwork import groundwork
+from orchestrate_agents.sql.prerequisites import prerequisites
 from orchestrator.approvals.effects import Bound, Effect, Runner, effect_binder, runner_opener
 from orchestrator.domain.workflow import Block, Stage, Workflow
 from orchestrator.errors import UnsafePathError
@@ -120,7 +120,7 @@ def _bind_applications(text: str, line: int, delivered: Sequence[str], root: Pat
         return []
     effects = []
     for path in paths:
-        for base in groundwork(root, path, without=delivered):
+        for base in prerequisites(root, path, without=delivered):
             names = ", ".join(f"`{t.removeprefix('public.')}`" for t in base.tables)
             title = f"have {names} of `{base.path}` in place"
             tables = {"tables": list(base.tables)}

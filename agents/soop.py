@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrate_agents.soop_section import render_section, view
-from orchestrate_agents.sql.danger import destructive
-from orchestrate_agents.sql.foundation import foundation
-from orchestrate_agents.sql.header import Header, describe
+from orchestrate_agents.sql.destructive import destructive_changes
+from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.migration_series import clashes, next_free, number_of, read_sql
+from orchestrate_agents.sql.natural_key import seeded_tables
 from orchestrate_agents.sql.parse import SqlError, parse_migration
+from orchestrate_agents.sql.prerequisites import needs_of, prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
-from orchestrate_agents.sql.seeded_rows import seeded_tables
-from orchestrate_agents.sql.transform import Change, Transformed, make_rerunnable
+from orchestrate_agents.sql.rerunnable import Rerunnable, SpecChange, make_rerunnable
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.gates.checks import Services
@@ -59,7 +59,7 @@ class _Written:
     migration: _Migration
     artifact: Artifact
     text: str
-    changes: tuple[Change, ...]
+    changes: tuple[SpecChange, ...]
     proof: Proof
 
 
@@ -191,7 +191,7 @@ def _keep(job: Job, migration: _Migration, data: bytes, services: Services) -> _
 
 
 def _base(job: Job, migration: _Migration) -> dict[str, str]:
-    return foundation(job.root, migration.path, _workflow(job))
+    return prerequisite_sql(job.root, migration.path, _workflow(job))
 
 
 def _check_number(name: str, path: Path) -> None:
@@ -206,7 +206,7 @@ def _check_number(name: str, path: Path) -> None:
         )
 
 
-def _transform(job: Job, migration: _Migration) -> Transformed:
+def _transform(job: Job, migration: _Migration) -> Rerunnable:
     header = Header(number_of(migration.path), job.ticket, migration.source)
     texts = [job.workflow_text, *_family_texts(job)]
     try:
@@ -262,7 +262,7 @@ def _same_again(job: Job, migration: _Migration) -> str:
     asked = job.words.strip() or "; ".join(dict.fromkeys(f.statement for f in job.findings))
     return (
         f"the specification ({migration.source}) still gives the same {migration.path}; what was "
-        f"asked for is not in it: “{asked}”. Change the SQL there, or the file itself"
+        f"asked for is not in it: “{asked}”. SpecChange the SQL there, or the file itself"
     )
 
 
@@ -273,11 +273,11 @@ def _report(job: Job, written: list[_Written]) -> Report:
             sha256=one.artifact.sha256,
             kept=one.artifact.state == "kept",
             source=f"`{one.migration.source.removesuffix(':0')}`",
-            needs=str(describe(one.migration.sql)),
+            needs=str(needs_of(parse_migration(one.migration.sql))),
             offset=one.migration.offset,
             changes=one.changes,
             proof=one.proof,
-            destructive=destructive(one.text, one.proof.standing),
+            destructive=destructive_changes(one.text, one.proof.standing),
         )
         for one in written
     ]

@@ -7,9 +7,9 @@ from typing import Any
 
 from orchestrate_agents.render import render_markdown
 from orchestrate_agents.sql.access_matrix import VERBS, Access
-from orchestrate_agents.sql.danger import Destructive
+from orchestrate_agents.sql.destructive import DestructiveChange
 from orchestrate_agents.sql.prove import Proof
-from orchestrate_agents.sql.transform import Change
+from orchestrate_agents.sql.rerunnable import SpecChange
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 
 _VERB_WORDS = {"SELECT": "read", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
@@ -32,9 +32,9 @@ def view(
     source: str,
     needs: str,
     offset: int,
-    changes: Sequence[Change],
+    changes: Sequence[SpecChange],
     proof: Proof,
-    destructive: Sequence[Destructive],
+    destructive: Sequence[DestructiveChange],
 ) -> dict[str, Any]:
     """What the template shows of one migration."""
     verb = "Kept as it was" if kept else "Written"
@@ -81,7 +81,7 @@ def _rows(proof: Proof) -> str:
     return "Rows that stood in the tables were the same after the second run."
 
 
-def _taken(proof: Proof, destructive: Sequence[Destructive]) -> str:
+def _taken(proof: Proof, destructive: Sequence[DestructiveChange]) -> str:
     if destructive:
         return "Not additive: " + "; ".join(str(d) for d in destructive) + "."
     if proof.taken or proof.lessened:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrate_agents.checks.sql.subjects import specification_of
 from orchestrate_agents.review.migration import migrations
 from orchestrate_agents.sql.access_matrix import VERBS, Access
-from orchestrate_agents.sql.foundation import foundation
+from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.errors import OrchestrateError
@@ -45,7 +45,7 @@ class Probed:
 def grids(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
     """One grid for each migration."""
     for path, text in migrations(context, paths):
-        base = foundation(context.root, path, context.workflow)
+        base = prerequisite_sql(context.root, path, context.workflow)
         probed = _recorded(context, path) or _probed_now(context, text, base)
         if probed is None or not probed.matrix:
             continue

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _NUMBER = re.compile(r"^[Vv]?(\d+)(?:[._-]|$)")
 _MAX_BYTES = 2_000_000
 
 
-def number_of(path: Path | str) -> str:
+def number_of(path: PurePath | str) -> str:
     """The number as the file's name spells it (`059`), or ""."""
-    found = _NUMBER.match(Path(path).stem)
+    found = _NUMBER.match(PurePath(path).stem)
     return found[1] if found else ""
 
 
@@ -28,9 +28,8 @@ def clashes(path: Path) -> tuple[Path, ...]:
     number = number_of(path)
     if not number:
         return ()
-    return tuple(
-        f for f in series(path.parent) if f.name != path.name and int(number_of(f)) == int(number)
-    )
+    same = (f for f in series(path.parent) if int(number_of(f)) == int(number))
+    return tuple(f for f in same if f.name != path.name)
 
 
 def next_free(folder: Path) -> int:
@@ -48,5 +47,5 @@ def earlier(path: Path) -> dict[str, str]:
 
 
 def read_sql(path: Path) -> str:
-    """A file's text; bytes that are no UTF-8 are replaced, so that the parser names their line."""
+    """A file's text; bytes that are not UTF-8 are replaced, so that the parser names their line."""
     return path.read_text(encoding="utf-8-sig", errors="replace")

@@ -1,4 +1,4 @@
-"""The natural key of a table: the columns that say which thing a row is about, for an upsert.
+"""The natural key of a table, for an upsert: the columns that say which thing a row is about.
 
 The rule, in order:
 
@@ -20,6 +20,7 @@ A measure is never in the key, so a corrected figure updates its row instead of 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from orchestrate_agents.sql.parse import Column, Table
 
@@ -43,9 +44,21 @@ _NAMING = re.compile(r"(^|_)(name|title|code|slug|label|key|ref|reference|id|uid
 _TOUCHED = re.compile(r"(^|_)(created|updated|modified|inserted|deleted|imported|loaded)(_|$)")
 
 
+_DATA_FILE = r"[\w./-]*{name}[\w-]*\.(?:py|csv|tsv|jsonl?|parquet|xlsx|js|mjs|ts)\b"
+_LOADED = re.compile(
+    r"\b(?:seed|seeds|seeded|seeder|seeding|upsert|upserts|upserted|import|imports|imported|"
+    r"importer|load|loads|loaded|loader|etl|csv|ingest|ingests|populate|populated)\b",
+    re.IGNORECASE,
+)
+_COUNTED = (
+    r"\bcount\s*\(\s*[*\w]*\s*\)[^;\n]*?\bfrom\s+(?:public\.)?\"?{name}\b"
+    r"|\b{name}\"?\W{{0,4}}\s*(?:row |record )?count\b"
+)
+
+
 def natural_key(table: Table) -> tuple[str, ...]:
     """The columns of the table's natural key by the rule above, or () if there is none."""
-    existing = _existing(table)
+    existing = _existing_key(table)
     if existing:
         return existing
     identity = [c for c in table.columns if _identifies(c, table)]
@@ -58,15 +71,15 @@ def natural_key(table: Table) -> tuple[str, ...]:
 
 def has_natural_key(table: Table) -> bool:
     """Whether the table already has a key other than its surrogate one."""
-    return bool(_existing(table))
+    return bool(_existing_key(table))
 
 
 def needs_nulls_not_distinct(table: Table, key: tuple[str, ...]) -> bool:
-    """Whether a column of the key may be null, so that plain UNIQUE would let doubles in."""
+    """Whether a column of the key may be null, so that plain UNIQUE would let duplicates in."""
     return any(not c.not_null for c in table.columns if c.name in key)
 
 
-def _existing(table: Table) -> tuple[str, ...]:
+def _existing_key(table: Table) -> tuple[str, ...]:
     filled = {c.name for c in table.columns if c.generated or c.default is not None}
     for key in table.uniques:
         if not filled.intersection(key):
@@ -76,9 +89,8 @@ def _existing(table: Table) -> tuple[str, ...]:
 
 def _identifies(column: Column, table: Table) -> bool:
     name, kind = column.name.lower(), column.type.lower()
-    if column.default is not None or column.generated or column.is_array:
-        return False
-    if column.primary_key and len(table.primary_key) == 1:
+    surrogate = column.primary_key and len(table.primary_key) == 1
+    if column.default is not None or column.generated or column.is_array or surrogate:
         return False
     if column.references:
         return True
@@ -88,3 +100,26 @@ def _identifies(column: Column, table: Table) -> bool:
         return not _QUANTITY.search(name)
     # what is neither a built-in text type nor a number is an enumeration or a domain
     return bool(_TEXT.match(kind)) or not kind.startswith("pg_")
+
+
+def seeded_tables(tables: Iterable[Table], texts: Iterable[str]) -> tuple[str, ...]:
+    """The names of the tables that a workflow's or ticket's text loads with rows.
+
+    A table counts as seeded if a script's or data file's name contains its name, a line names it
+    together with a word for loading (seed, upsert, import, CSV …), or its rows are counted.
+    """
+    lines = [line for text in texts for line in text.splitlines()]
+
+    def is_seeded(name: str) -> bool:
+        escaped = re.escape(name)
+        data_file = re.compile(_DATA_FILE.format(name=escaped), re.IGNORECASE)
+        counted = re.compile(_COUNTED.format(name=escaped), re.IGNORECASE)
+        named = re.compile(rf"\b{escaped}\b", re.IGNORECASE)
+        return any(
+            data_file.search(line)
+            or counted.search(line)
+            or (named.search(line) and _LOADED.search(named.sub("", line)))
+            for line in lines
+        )
+
+    return tuple(t.name for t in tables if is_seeded(t.name))

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrate_agents.checks.sql import migration
 from orchestrate_agents.sql.header import Header
-from orchestrate_agents.sql.transform import make_rerunnable
+from orchestrate_agents.sql.rerunnable import make_rerunnable
 from orchestrator.domain.workflow import Block, Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks

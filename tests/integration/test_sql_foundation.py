@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.soop import Soop
-from orchestrate_agents.sql.foundation import foundation
+from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrator.domain.agent import Job, Outcome
 from orchestrator.gates.checks import Result, Services
 from orchestrator.workflow_reader.parser import read_workflow_text
@@ -62,7 +62,7 @@ def test_what_is_named_lies_below_and_then_the_series(tmp_path: Path) -> None:
     root = root_with(tmp_path)
     lay(root, {"db/changes/006_x.sql": "SELECT 1;\n", "db/changes/008_y.sql": "SELECT 2;\n"})
     workflow = read_workflow_text(WORKFLOW, root / "w.md")
-    assert list(foundation(root, "db/changes/007_city.sql", workflow)) == [
+    assert list(prerequisite_sql(root, "db/changes/007_city.sql", workflow)) == [
         "db/before.sql",
         "006_x.sql",
     ]

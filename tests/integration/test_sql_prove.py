@@ -12,8 +12,8 @@ from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.compare import departures
 from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_agents.sql.rerunnable import make_rerunnable
 from orchestrate_agents.sql.scratch import scratch
-from orchestrate_agents.sql.transform import make_rerunnable
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.gates.checks import Services
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from orchestrate_agents.sql.catalog import snapshot
-from orchestrate_agents.sql.header import header_needs, header_number
+from orchestrate_agents.sql.header import header_number
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_backend.targets.embedded import running
@@ -165,9 +165,8 @@ def test_it_is_proven_as_other_migrations_are(proof: Proof) -> None:
 
 def test_its_head_names_number_and_base_schema() -> None:
     assert header_number(MIGRATION) == "020"
-    assert header_needs(MIGRATION) == (
-        "public.patient_journeys, public.hcp_profiles; roles authenticated, service_role"
-    )
+    needs = "public.patient_journeys, public.hcp_profiles; roles authenticated, service_role"
+    assert f"-- Base schema: {needs}" in MIGRATION.splitlines()
 
 
 def test_a_database_without_the_tables_is_left_as_it_is(database: Database) -> None:

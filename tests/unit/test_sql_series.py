@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.sql.migration_series import clashes, earlier, next_free, number_of, series
+from orchestrate_agents.sql.natural_key import seeded_tables
 from orchestrate_agents.sql.parse import tables_of
-from orchestrate_agents.sql.seeded_rows import seeded_tables
 
 
 @pytest.fixture

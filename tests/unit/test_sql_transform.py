@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.sql.danger import destructive
-from orchestrate_agents.sql.header import Header, header_needs, header_number
+from orchestrate_agents.sql.destructive import destructive_changes
+from orchestrate_agents.sql.header import Header, header_number
 from orchestrate_agents.sql.parse import parse_migration
-from orchestrate_agents.sql.transform import Transformed, make_rerunnable
+from orchestrate_agents.sql.rerunnable import Rerunnable, make_rerunnable
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 HEADER = Header("011", "GO-7a", "workflows/library.md:20")
 
 
-def made(sql: str, *seeded: str) -> Transformed:
+def made(sql: str, *seeded: str) -> Rerunnable:
     return make_rerunnable(sql, header=HEADER, seeded=seeded)
 
 
@@ -67,7 +67,7 @@ def test_a_statement_that_has_none_is_guarded_without_a_drop(before: str, condit
     text = body(before)
     assert condition in text
     assert [s.kind for s in parse_migration(text).statements] == ["DoStmt"]
-    assert destructive(text) == ()
+    assert destructive_changes(text) == ()
 
 
 def test_several_alterations_are_taken_apart() -> None:
@@ -97,12 +97,12 @@ def test_strings_over_several_lines_are_not_indented() -> None:
 
 def test_a_drop_before_a_guarded_create_is_left_out_and_named() -> None:
     result = made("DROP POLICY IF EXISTS p ON t;\n\nCREATE POLICY p ON t USING (true);\n")
-    assert destructive(result.text) == ()
+    assert destructive_changes(result.text) == ()
     assert any("DROP" in c.what for c in result.changes)
 
 
 def test_a_drop_that_means_it_is_not_hidden() -> None:
-    assert destructive(made("DROP TABLE t;").text)
+    assert destructive_changes(made("DROP TABLE t;").text)
 
 
 def test_a_seeded_table_gets_a_natural_key_and_others_do_not() -> None:
@@ -138,7 +138,7 @@ def test_comments_layout_and_unchanged_statements_stay() -> None:
 def test_the_head_names_number_specification_and_base_schema() -> None:
     result = made("-- Migration 012: x\nALTER TABLE public.old ADD a int;\n")
     assert header_number(result.text) == "011"
-    assert header_needs(result.text) == "public.old"
+    assert "-- Base schema: public.old" in result.text.splitlines()
     assert "workflows/library.md:20 (GO-7a)" in result.text
     assert result.changes[0].what == "the head said migration 012, the file is 011"
 

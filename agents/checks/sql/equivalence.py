@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from orchestrate_agents.checks.sql.phrases import Tables
 from orchestrate_agents.sql.apply import apply
 from orchestrate_agents.sql.catalog import Snapshot, difference, snapshot
-from orchestrate_agents.sql.foundation import foundation
 from orchestrate_agents.sql.migration_series import read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
+from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.scratch import scratch
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 from orchestrator.storage.atomic import sha256_bytes
@@ -70,7 +70,7 @@ class _Made:
 
 
 def _made(ctx: Context, path: str) -> _Made:
-    base = foundation(ctx.root, path, ctx.workflow)
+    base = prerequisite_sql(ctx.root, path, ctx.workflow)
     texts = {**base, path: read_sql(ctx.path(path))}
     key = ("sql.made", *((n, sha256_bytes(t.encode("utf-8", "replace"))) for n, t in texts.items()))
     return ctx.services.remember(key, _Made, lambda: _run(ctx, texts))

@@ -14,12 +14,17 @@ from orchestrate_agents.checks.sql.subjects import (
     subject_of,
 )
 from orchestrate_agents.sql.compare import departures
-from orchestrate_agents.sql.danger import Destructive, Harm, destructive
+from orchestrate_agents.sql.destructive import (
+    DestructiveChange,
+    DestructiveKind,
+    Policy,
+    destructive_changes,
+    replaced_policies,
+)
 from orchestrate_agents.sql.header import header_number
 from orchestrate_agents.sql.migration_series import clashes, number_of, read_sql
 from orchestrate_agents.sql.parse import parse_migration
 from orchestrate_agents.sql.prove import prove
-from orchestrate_agents.sql.replaced_objects import Policy, replaced_policies
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
 _LISTED = 5
@@ -127,7 +132,7 @@ _STATEMENTS = "[(statements|statement|commands|operations)]"
     name="sql.without",
     examples=("No DROP, TRUNCATE, or ALTER COLUMN TYPE statements",),
 )
-def without(ctx: Context, harms: tuple[Harm, ...], which: Which | None = None) -> Result:
+def without(ctx: Context, harms: tuple[DestructiveKind, ...], which: Which | None = None) -> Result:
     """No statement of the named kinds, also inside DO blocks, functions and executed strings."""
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
@@ -135,7 +140,9 @@ def without(ctx: Context, harms: tuple[Harm, ...], which: Which | None = None) -
     return _none_of(subject, harms, tuple(_harmful(subject, set(harms))))
 
 
-def _none_of(subject: Subject, harms: tuple[Harm, ...], found: tuple[str, ...]) -> Result:
+def _none_of(
+    subject: Subject, harms: tuple[DestructiveKind, ...], found: tuple[str, ...]
+) -> Result:
     names = ", ".join(harms)
     if found:
         return subject.failed(f"{subject.path}: {_first_few(found)}", found=list(found))
@@ -149,25 +156,27 @@ def _none_of(subject: Subject, harms: tuple[Harm, ...], found: tuple[str, ...]) 
 
 
 def _harmful(
-    subject: Subject, harms: set[Harm], replaced: Mapping[Policy, int] = MappingProxyType({})
+    subject: Subject,
+    harms: set[DestructiveKind],
+    replaced: Mapping[Policy, int] = MappingProxyType({}),
 ) -> Iterator[str]:
     lines = set(replaced.values())
-    for item in destructive(subject.text, subject.proof.standing):
+    for item in destructive_changes(subject.text, subject.proof.standing):
         anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
-        if item.harm in harms and not anew:
+        if item.kind in harms and not anew:
             yield _spelled(item)
-    if Harm.DROP in harms:
+    if DestructiveKind.DROP in harms:
         known = {f"DROP policy {p.name} on {p.table}" for p in replaced}
         taken = (t for t in subject.proof.taken if t.startswith("DROP") and t not in known)
         yield from (f"when run: {t}" for t in taken)
-    if Harm.TRUNCATE in harms or Harm.DELETE in harms:
+    if DestructiveKind.TRUNCATE in harms or DestructiveKind.DELETE in harms:
         yield from (f"when run again: {r}" for r in subject.proof.rows_changed if "became" in r)
-    if Harm.TYPE_CHANGE in harms:
+    if DestructiveKind.TYPE_CHANGE in harms:
         yield from (m for m in subject.proof.misshapen if " is " in m)
 
 
-def _spelled(item: Destructive) -> str:
-    return f"{item.harm} at {item}"
+def _spelled(item: DestructiveChange) -> str:
+    return f"{item.kind} at {item}"
 
 
 @check(
@@ -194,7 +203,7 @@ def additive(ctx: Context, which: Which | None = None) -> Result:
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
-    harms = tuple(Harm)
+    harms = tuple(DestructiveKind)
     found = tuple(_harmful(subject, set(harms), replaced_policies(subject.text)))
     seen = tuple(f"when run: {done}" for done in subject.proof.lessened)
     return _none_of(subject, harms, found + seen)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrate_agents.sql.catalog import Relation
-from orchestrate_agents.sql.danger import Harm
+from orchestrate_agents.sql.destructive import DestructiveKind
 from orchestrate_agents.sql.prove import Proof
 from orchestrator.gates.checks import TYPES, parameter_type
 
@@ -75,17 +75,17 @@ parameter_type(
 )
 
 _HARMS = {
-    r"DROP(?:\s+(?:TABLE|COLUMN|CONSTRAINT|POLICY|INDEX))?s?": Harm.DROP,
-    r"TRUNCATE(?:\s+TABLE)?s?": Harm.TRUNCATE,
-    r"DELETE(?:\s+FROM)?s?": Harm.DELETE,
-    r"ALTER\s+(?:(?:TABLE\s+)?COLUMN\s+)?(?:SET\s+DATA\s+)?TYPE": Harm.TYPE_CHANGE,
-    r"RENAMEs?": Harm.RENAME,
-    r"DISABLE\s+ROW\s+LEVEL\s+SECURITY": Harm.LESS_SECURITY,
+    r"DROP(?:\s+(?:TABLE|COLUMN|CONSTRAINT|POLICY|INDEX))?s?": DestructiveKind.DROP,
+    r"TRUNCATE(?:\s+TABLE)?s?": DestructiveKind.TRUNCATE,
+    r"DELETE(?:\s+FROM)?s?": DestructiveKind.DELETE,
+    r"ALTER\s+(?:(?:TABLE\s+)?COLUMN\s+)?(?:SET\s+DATA\s+)?TYPE": DestructiveKind.TYPE_CHANGE,
+    r"RENAMEs?": DestructiveKind.RENAME,
+    r"DISABLE\s+ROW\s+LEVEL\s+SECURITY": DestructiveKind.LESS_SECURITY,
 }
 _HARM = rf"[`*\"]*(?:{'|'.join(_HARMS)})[`*\"]*"
 
 
-def read_harms(text: str) -> tuple[Harm, ...]:
+def read_harms(text: str) -> tuple[DestructiveKind, ...]:
     """`DROP, TRUNCATE, or ALTER COLUMN TYPE` as kinds."""
     found = (h for words, h in _HARMS.items() if re.search(rf"\b{words}\b", text, re.IGNORECASE))
     return tuple(found)

@@ -10,7 +10,7 @@ from orchestrate_agents.specification.stage import sql_texts
 from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.migration_series import earlier, read_sql, series
 from orchestrate_agents.sql.parse import SqlError, parse_migration
-from orchestrate_agents.sql.transform import make_rerunnable
+from orchestrate_agents.sql.rerunnable import make_rerunnable
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.checks import Context
 

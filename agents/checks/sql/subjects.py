@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.specification.files import ticket_file_specs
-from orchestrate_agents.sql.foundation import foundation
 from orchestrate_agents.sql.migration_series import number_of, read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
+from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
@@ -139,7 +139,7 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
         return path
     file = ctx.path(str(path))
     text = read_sql(file)
-    base = foundation(ctx.root, str(path), ctx.workflow)
+    base = prerequisite_sql(ctx.root, str(path), ctx.workflow)
     proof = prove(text, ctx.services, base=base)
     if proof.first is not None:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)

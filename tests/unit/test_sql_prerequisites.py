@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrate_agents.effect_runner import TargetRunner
-from orchestrate_agents.sql.groundwork import Groundwork, groundwork
+from orchestrate_agents.sql.prerequisites import Prerequisite, prerequisites
 from orchestrate_backend.targets.base import table_missing
 from orchestrator.approvals.effects import Effect
 
@@ -33,17 +33,17 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_what_is_needed_comes_in_order_with_what_that_needs(root: Path) -> None:
-    assert groundwork(root, "db/05_room.sql") == (
-        Groundwork("db/01_city.sql", ("public.city",)),
-        Groundwork("db/02_staff.sql", ("public.staff",)),
+    assert prerequisites(root, "db/05_room.sql") == (
+        Prerequisite("db/01_city.sql", ("public.city",)),
+        Prerequisite("db/02_staff.sql", ("public.staff",)),
     )
 
 
 def test_what_is_applied_anyway_and_what_stands_alone_need_nothing(root: Path) -> None:
-    assert groundwork(root, "db/05_room.sql", without=["db/02_staff.sql"]) == ()
-    assert groundwork(root, "db/03_other.sql") == ()
-    assert groundwork(root, "db/04_broken.sql") == ()
-    assert groundwork(root, "db/99_absent.sql") == ()
+    assert prerequisites(root, "db/05_room.sql", without=["db/02_staff.sql"]) == ()
+    assert prerequisites(root, "db/03_other.sql") == ()
+    assert prerequisites(root, "db/04_broken.sql") == ()
+    assert prerequisites(root, "db/99_absent.sql") == ()
 
 
 class FakeTarget:

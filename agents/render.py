@@ -13,13 +13,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 _WIDTH = 96
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Any:
+@lru_cache(maxsize=8)
+def _environment(folder: Path) -> Any:
     from jinja2 import FileSystemLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     made = SandboxedEnvironment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -31,7 +31,12 @@ def _environment() -> Any:
 
 def render(template: str, **values: Any) -> str:
     """A template of `agents/templates/` with its values; raises jinja2.UndefinedError for a gap."""
-    return str(_environment().get_template(template).render(**values))
+    return render_from(TEMPLATES, template, **values)
+
+
+def render_from(folder: Path, template: str, **values: Any) -> str:
+    """Fill in the template of another folder, such as a plug-in's."""
+    return str(_environment(folder).get_template(template).render(**values))
 
 
 def render_markdown(template: str, **values: Any) -> str:

@@ -9,7 +9,6 @@ import pytest
 from orchestrate_agents.builder import Builder
 from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
 from orchestrate_agents.codegen.hook import render_client, render_hook
-from orchestrate_agents.codegen.registry import is_registry_importer, registry_spec
 from orchestrate_agents.render import literal
 from orchestrate_agents.specification.files import FileSpec, SpecificationError, ticket_file_specs
 from orchestrate_agents.specification.query_module import client_path, specified_client
@@ -19,6 +18,7 @@ from orchestrate_agents.specification.typescript import (
     interfaces,
     signatures,
 )
+from orchestrate_backend.trials.importer import RegistryImporter, read_importer_spec
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
 from tests.builds import WORKFLOW, lay_out, site
@@ -74,8 +74,8 @@ def test_code_in_a_ticket_is_not_a_heading() -> None:
 
 def test_the_importers_constants_come_from_the_given_code() -> None:
     spec = spec_of("etl/load_heart_trials.py")
-    assert is_registry_importer(spec)
-    parsed = registry_spec(spec, site(Path()))
+    assert RegistryImporter().matches(spec, site(Path()))
+    parsed = read_importer_spec(spec, site(Path()))
     assert parsed.table == "heart_trials"
     assert parsed.columns == {
         "registry_id": "nct_id",
@@ -100,7 +100,7 @@ def test_the_importers_constants_come_from_words_alone() -> None:
         "Filters by keywords: atorvastatin, digoxin",
         "Batch size: 10 records",
     )
-    parsed = registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
+    parsed = read_importer_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
     assert parsed.modalities == {"atorvastatin": ("atorvastatin",), "digoxin": ("digoxin",)}
     assert (parsed.batch, parsed.key) == (10, ("registry_id",))
 
@@ -108,13 +108,13 @@ def test_the_importers_constants_come_from_words_alone() -> None:
 def test_an_importer_without_interventions_asks() -> None:
     words = ("Fetches ClinicalTrials.gov into `heart_trials`",)
     with pytest.raises(SpecificationError, match="which interventions"):
-        registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
+        read_importer_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
 
 
 def test_an_importer_without_table_asks() -> None:
     words = ("Fetches ClinicalTrials.gov, keywords: digoxin",)
     with pytest.raises(SpecificationError, match="which table"):
-        registry_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
+        read_importer_spec(FileSpec("etl/x.py", 1, notes=words), site(Path()))
 
 
 # --- CSV seeder ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from orchestrator.cli.text import one_line, paint, say, say_json
 
 if TYPE_CHECKING:
     from orchestrator.domain.workflow import Stage, Workflow
-    from orchestrator.workflow_lint.linter import Doubt
+    from orchestrator.workflow_lint import LintFinding
 
 #: what a template is read with, as no ticket is at hand
 _EXAMPLE = {"id": "WO-001", "title": "An example", "owner": "BUILDER", "priority": "P2"}
@@ -66,7 +66,7 @@ def _read(here: Session, file: Path) -> Workflow:
     return read_workflow(here.file(file) or file, root=here.root, variables=_EXAMPLE)
 
 
-def _doubts(here: Session, workflow: Workflow) -> list[Doubt]:
+def _doubts(here: Session, workflow: Workflow) -> list[LintFinding]:
     from orchestrator.agent_process.worker import agent_names
     from orchestrator.tickets.board import Folders
     from orchestrator.workflow_lint.linter import check_workflow
@@ -79,7 +79,7 @@ def _doubts(here: Session, workflow: Workflow) -> list[Doubt]:
     )
 
 
-def _say_doubts(file: Path, doubts: list[Doubt]) -> None:
+def _say_doubts(file: Path, doubts: list[LintFinding]) -> None:
     say()
     if not doubts:
         say(paint("no doubts", "green"))

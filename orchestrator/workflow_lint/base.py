@@ -1,4 +1,4 @@
-"""What every rule of `workflow check` looks at, and what it says."""
+"""What every lint rule looks at, what it reports, and the registry of rules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.errors import UnsafePathError
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.storage.atomic import inside
-from orchestrator.workflow_reader.family import family_of
+from orchestrator.workflow_reader.family import family_ids
 from orchestrator.workflow_reader.outline import Outline, Section
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LintFinding:
     """Something in a workflow that a person should look at before it is run."""
 
     #: stable, kebab-case
@@ -24,13 +24,13 @@ class Doubt:
     line: int
     #: one sentence
     message: str
-    #: what would mend it
+    #: what would fix it
     hint: str
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A workflow under scrutiny, with the workspace that it is to run in."""
+class LintContext:
+    """A workflow, and the workspace that it is to run in."""
 
     workflow: Workflow
     outline: Outline
@@ -53,7 +53,8 @@ class Subject:
 
     @cached_property
     def family(self) -> tuple[str, tuple[str, ...]]:
-        return family_of(self.workflow)
+        """(parent, children) as the stages route them."""
+        return family_ids(self.workflow)
 
     @cached_property
     def delivered(self) -> dict[str, Stage]:
@@ -64,13 +65,29 @@ class Subject:
         return found
 
     def section(self, number: int) -> Section:
+        """A stage's heading and blocks."""
         return next(s for s in self.outline.stages if s.head.number == number)
 
     @property
     def prose(self) -> Iterator[Piece]:
-        """Every block with words: no fences, no stage headings."""
+        """Every block with words: no fences, no tables, no stage headings."""
         return (p for p in self.outline.blocks if p.kind not in (Kind.FENCE, Kind.TABLE))
 
-    def beside(self, one: Stage, other: Stage) -> bool:
+    def are_parallel(self, one: Stage, other: Stage) -> bool:
         """Whether two stages run in parallel."""
         return one.parallel_with == other.number or other.parallel_with == one.number
+
+
+LintRule = Callable[[LintContext], Iterator[LintFinding]]
+_RULES: dict[str, LintRule] = {}
+
+
+def lint_rule(rule: LintRule) -> LintRule:
+    """Register a rule: `workflow check` runs it on every workflow."""
+    _RULES[f"{rule.__module__}.{rule.__qualname__}"] = rule
+    return rule
+
+
+def registered_rules() -> tuple[LintRule, ...]:
+    """The rules that were registered so far."""
+    return tuple(_RULES.values())

@@ -1,18 +1,17 @@
-"""`workflow check`: what a person should settle before a workflow is run (DESIGN 4.5)."""
+"""`workflow check`: runs every lint rule on a workflow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
+from orchestrator import plugins
 from orchestrator.domain.workflow import Workflow
-from orchestrator.workflow_lint import names, order, parallel
-from orchestrator.workflow_lint.base import Doubt, Subject
-from orchestrator.workflow_reader.outline import outline
+from orchestrator.workflow_lint import names, order, parallel  # noqa: F401 - they register rules
+from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule, registered_rules
+from orchestrator.workflow_reader.outline import read_outline
 
-__all__ = ["Doubt", "check_workflow"]
-
-#: odd, but no reason to doubt a workflow
+#: problems of a ticket's frontmatter that do not matter in a workflow
 _HARMLESS = frozenset({"no-frontmatter", "blank-before-fence"})
 
 
@@ -22,29 +21,30 @@ def check_workflow(
     root: Path,
     agents: Iterable[str],
     folders: Container[str] | Callable[[str], object],
-) -> list[Doubt]:
-    """The doubts about a workflow, in order of lines.
+) -> list[LintFinding]:
+    """What a person should settle about a workflow, in order of lines.
 
     `agents` are the names that can be dispatched; `folders` knows the board's folders, as a
     container of names or as a function that is true for a known one.
     """
-    subject = Subject(
-        workflow, outline(workflow.text, str(workflow.path)), root, frozenset(agents), folders
-    )
-    rules = (frontmatter, *order.RULES, *parallel.RULES, *names.RULES)
-    found = dict.fromkeys(doubt for rule in rules for doubt in rule(subject))
-    return sorted(found, key=lambda d: (d.line, d.code, d.message))
+    plugins.load("lint")
+    outline = read_outline(workflow.text, str(workflow.path))
+    context = LintContext(workflow, outline, root, frozenset(agents), folders)
+    found = {finding for rule in registered_rules() for finding in rule(context)}
+    return sorted(found, key=lambda f: (f.line, f.code, f.message, f.hint))
 
 
-def frontmatter(subject: Subject) -> Iterator[Doubt]:
-    """Frontmatter that YAML cannot read, and a file that stands in one code fence."""
-    if subject.outline.wrapped:
-        yield Doubt(
+@lint_rule
+def check_frontmatter(context: LintContext) -> Iterator[LintFinding]:
+    """Frontmatter that YAML cannot read, and a file that is one code fence."""
+    if context.outline.fence_line:
+        yield LintFinding(
             "file-in-fence",
-            subject.outline.wrapped,
-            "the whole file stands in a code fence",
+            context.outline.fence_line,
+            "the whole file is in a code fence",
             "take the first and the last fence line away",
         )
-    for code, line, message in subject.outline.odd:
-        if code not in _HARMLESS:
-            yield Doubt(code, max(line, 1), f"the frontmatter: {message}", "mend the line")
+    for found in context.outline.diagnoses:
+        if found.code not in _HARMLESS:
+            message = f"the frontmatter: {found.message}"
+            yield LintFinding(found.code, max(found.line, 1), message, "fix the line")

@@ -1,4 +1,4 @@
-"""Doubts about order: checkpoints, numbers, and stages that do not say when they are done."""
+"""Order: checkpoints, numbers, and stages that do not say when they are done."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from orchestrator.domain.workflow import Stage, StatementKind
+from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_lint.base import Doubt, Subject
-from orchestrator.workflow_reader.headings import Heading
+from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
+from orchestrator.workflow_reader.headings import looks_like_stage
 
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LIST = r"(?P<numbers>#?\d+(?:\s*(?:,\s*and|,|and|&|or|/)\s*#?\d+)*)"
@@ -31,15 +31,16 @@ def _listed(numbers: tuple[int, ...] | list[int]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "none"
 
 
-def announced_checkpoints(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_announced_checkpoints(context: LintContext) -> Iterator[LintFinding]:
     """ "checkpoints at stages 3 and 6" where the headings say otherwise."""
-    real = [stage.number for stage in subject.workflow.checkpoints]
-    for piece in subject.prose:
+    real = [stage.number for stage in context.workflow.checkpoints]
+    for piece in context.prose:
         for found in _AT_STAGES.finditer(piece.markdown):
             said = [int(n) for n in re.findall(r"\d+", found["numbers"] or found["first"])]
             several = "checkpoints" in found.group().lower() or len(said) > 1
             if set(said) - set(real) or (several and set(said) != set(real)):
-                yield Doubt(
+                yield LintFinding(
                     "checkpoint-position",
                     piece.line,
                     f"checkpoints are announced at stages {_listed(said)}, "
@@ -48,18 +49,19 @@ def announced_checkpoints(subject: Subject) -> Iterator[Doubt]:
                 )
 
 
-def announced_counts(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_announced_counts(context: LintContext) -> Iterator[LintFinding]:
     """ "in eight stages" where there are seven."""
     real = {
-        "stages": len(subject.workflow.stages),
-        "checkpoints": len(subject.workflow.checkpoints),
+        "stages": len(context.workflow.stages),
+        "checkpoints": len(context.workflow.checkpoints),
     }
-    for piece in subject.prose:
+    for piece in context.prose:
         for found in _HOW_MANY.finditer(piece.markdown):
             word, what = found["count"].lower(), found["what"].lower()
             said = int(word) if word.isdigit() else _COUNTS.index(word) + 1
             if said != real[what]:
-                yield Doubt(
+                yield LintFinding(
                     "wrong-count",
                     piece.line,
                     f"the text speaks of {said} {what}, but there are {real[what]}",
@@ -67,20 +69,21 @@ def announced_counts(subject: Subject) -> Iterator[Doubt]:
                 )
 
 
-def unknown_references(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_references(context: LintContext) -> Iterator[LintFinding]:
     """Stages and checkpoints that are named and do not exist."""
-    stages = {s.number for s in subject.workflow.stages}
-    points = {s.checkpoint for s in subject.workflow.checkpoints}
-    for piece in subject.prose:
+    stages = {s.number for s in context.workflow.stages}
+    points = {s.checkpoint for s in context.workflow.checkpoints}
+    for piece in context.prose:
         for found in re.finditer(rf"\bstages?\s+{_LIST}", piece.markdown, re.IGNORECASE):
             for n in re.findall(r"\d+", found["numbers"]):
                 if int(n) not in stages:
-                    yield Doubt(
+                    yield LintFinding(
                         "unknown-stage", piece.line, f"there is no stage {n}", "correct the number"
                     )
         for found in re.finditer(r"\bcheckpoint\s*#?\s*(\d+)", piece.markdown, re.IGNORECASE):
             if int(found[1]) not in points:
-                yield Doubt(
+                yield LintFinding(
                     "unknown-checkpoint",
                     piece.line,
                     f"there is no checkpoint #{found[1]}",
@@ -88,12 +91,20 @@ def unknown_references(subject: Subject) -> Iterator[Doubt]:
                 )
 
 
-def missing_done_when(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_done_when(context: LintContext) -> Iterator[LintFinding]:
     """Stages that do not say when they are done, or claim nothing at all."""
-    stages = subject.workflow.stages
-    silent = [s for s in stages if not _says_when_done(s)]
+    stages = context.workflow.stages
+    silent = [
+        stage
+        for stage in stages
+        if not any(
+            s.kind is StatementKind.DONE_WHEN or re.match(r"done[ -]when", s.group, re.IGNORECASE)
+            for s in stage.statements
+        )
+    ]
     for stage in silent:
-        yield Doubt(
+        yield LintFinding(
             "stage-without-done-when",
             stage.line,
             f'stage {stage.number} has no "Done when" ({len(stages)} stages, '
@@ -101,7 +112,7 @@ def missing_done_when(subject: Subject) -> Iterator[Doubt]:
             "add a line **Done when:** with what must hold",
         )
         if not stage.statements:
-            yield Doubt(
+            yield LintFinding(
                 "stage-without-statement",
                 stage.line,
                 f"stage {stage.number} claims nothing that can be proven",
@@ -109,55 +120,44 @@ def missing_done_when(subject: Subject) -> Iterator[Doubt]:
             )
 
 
-def _says_when_done(stage: Stage) -> bool:
-    return any(
-        s.kind is StatementKind.DONE_WHEN or re.match(r"done[ -]when", s.group, re.IGNORECASE)
-        for s in stage.statements
-    )
-
-
-def early_build(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_early_build(context: LintContext) -> Iterator[LintFinding]:
     """A ticket that is put in BUILD while its maker still waits for a checkpoint."""
-    for stage in subject.workflow.stages:
-        for move in stage.moves:
-            for member in move.members if re.search(r"(?:^|_)BUILD$", move.folder) else ():
-                maker = _maker(subject, stage, member, move.owner)
-                gate = maker and _gate_between(subject, stage, maker)
-                if maker and gate:
-                    yield Doubt(
-                        "build-before-checkpoint",
-                        move.line,
-                        f"{member} is put in {move.folder} at stage {stage.number}, but "
-                        f"{maker.agent} starts at stage {maker.number}, behind {gate}",
-                        f"move it to {move.folder} when {gate} is approved",
-                    )
+    stages = context.workflow.stages
+    routes = {child.id: child.agent for stage in stages for child in stage.children}
+    for stage in stages:
+        built = [m for m in stage.moves if re.search(r"(?:^|_)BUILD$", m.folder)]
+        for move, member in ((m, member) for m in built for member in m.members):
+            agent = routes.get(member) or move.owner
+            later = (s for s in stages if s.number > stage.number)
+            maker = next((s for s in later if s.agent == agent and member in s.members), None)
+            if maker is None:
+                continue
+            between = range(stage.number + 1, maker.number)
+            for waiting in [c for c in context.workflow.checkpoints if c.number in between][:1]:
+                gate = f"checkpoint #{waiting.checkpoint}"
+                yield LintFinding(
+                    "build-before-checkpoint",
+                    move.line,
+                    f"{member} is put in {move.folder} at stage {stage.number}, but "
+                    f"{maker.agent} starts at stage {maker.number}, behind {gate}",
+                    f"move it to {move.folder} when {gate} is approved",
+                )
 
 
-def _maker(subject: Subject, stage: Stage, member: str, owner: str) -> Stage | None:
-    """The later stage in which the ticket's own agent first works on it."""
-    routes = {c.id: c.agent for s in subject.workflow.stages for c in s.children}
-    agent = routes.get(member) or owner
-    later = (s for s in subject.workflow.stages if s.number > stage.number)
-    return next((s for s in later if s.agent == agent and member in s.members), None)
-
-
-def _gate_between(subject: Subject, stage: Stage, maker: Stage) -> str:
-    numbers = [c for c in subject.workflow.checkpoints if stage.number < c.number < maker.number]
-    return f"checkpoint #{numbers[0].checkpoint}" if numbers else ""
-
-
-def stage_numbers(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_stage_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Stages out of order or with gaps."""
-    for before, stage in pairwise(subject.workflow.stages):
+    for before, stage in pairwise(context.workflow.stages):
         if stage.line < before.line:
-            yield Doubt(
+            yield LintFinding(
                 "stage-order",
                 stage.line,
                 f"stage {stage.number} stands above stage {before.number}",
                 "stages run by number; let them stand so",
             )
         elif stage.number != before.number + 1:
-            yield Doubt(
+            yield LintFinding(
                 "stage-gap",
                 stage.line,
                 f"stage {stage.number} follows stage {before.number}",
@@ -165,18 +165,19 @@ def stage_numbers(subject: Subject) -> Iterator[Doubt]:
             )
 
 
-def checkpoint_numbers(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_checkpoint_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Checkpoints that are not counted 1, 2, 3, or not called so."""
-    for k, stage in enumerate(subject.workflow.checkpoints, start=1):
+    for k, stage in enumerate(context.workflow.checkpoints, start=1):
         if stage.checkpoint != k:
-            yield Doubt(
+            yield LintFinding(
                 "checkpoint-number",
                 stage.line,
                 f"checkpoint #{stage.checkpoint} is number {k} in order",
                 "count the checkpoints anew",
             )
         if not re.search("checkpoint", stage.text.split("\n", 1)[0], re.IGNORECASE):
-            yield Doubt(
+            yield LintFinding(
                 "user-stage",
                 stage.line,
                 f"stage {stage.number} is USER's but not called a checkpoint; it is taken as one",
@@ -184,11 +185,12 @@ def checkpoint_numbers(subject: Subject) -> Iterator[Doubt]:
             )
 
 
-def headings_not_read(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_headings(context: LintContext) -> Iterator[LintFinding]:
     """Headings that look like a stage and are none."""
-    for piece in subject.outline.blocks:
-        if piece.kind is Kind.HEADING and Heading.of(piece).looks_like_stage:
-            yield Doubt(
+    for piece in context.outline.blocks:
+        if piece.kind is Kind.HEADING and looks_like_stage(piece):
+            yield LintFinding(
                 "heading-not-a-stage",
                 piece.line,
                 f"'{piece.text}' is not read as a stage",
@@ -196,11 +198,12 @@ def headings_not_read(subject: Subject) -> Iterator[Doubt]:
             )
 
 
-def list_numbers(subject: Subject) -> Iterator[Doubt]:
+@lint_rule
+def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Numbered lists that start in the middle, skip, restart, or are cut in two."""
-    for section in subject.outline.stages:
-        for line, problem in _list_problems(section.body):
-            yield Doubt(
+    for section in context.outline.stages:
+        for line, problem in _numbering_problems(section.body):
+            yield LintFinding(
                 "list-numbering",
                 line,
                 f"stage {section.head.number}: {problem}",
@@ -208,39 +211,22 @@ def list_numbers(subject: Subject) -> Iterator[Doubt]:
             )
 
 
-def _list_problems(body: Iterable[Piece]) -> Iterator[tuple[int, str]]:
+def _numbering_problems(body: Iterable[Piece]) -> Iterator[tuple[int, str]]:
+    """(line, problem) of the numbered items of a stage."""
     last, cut = 0, 0
     for piece in body:
+        number = piece.number
         if piece.kind is Kind.HEADING or (piece.is_label and piece.level == 0):
             last, cut = 0, 0
         elif piece.level == 0 and last:
             cut = cut or piece.line
-        elif piece.kind is Kind.ITEM and piece.level == 1 and piece.number is not None:
-            problem = _numbering(last, piece.number, cut)
-            if problem:
-                yield piece.line, problem
-            last, cut = piece.number, 0
-
-
-def _numbering(last: int, number: int, cut: int) -> str:
-    if last == 0:
-        return f"the numbered list starts at {number}" if number > 1 else ""
-    if number == last + 1:
-        return f"the numbered list is cut at line {cut} and goes on at {number}" if cut else ""
-    if number <= last:
-        lazy = number == last and not cut
-        return "" if lazy else f"the numbered list restarts at {number} after {last}"
-    return f"the numbered list jumps from {last} to {number}"
-
-
-RULES = (
-    announced_checkpoints,
-    announced_counts,
-    unknown_references,
-    missing_done_when,
-    early_build,
-    stage_numbers,
-    checkpoint_numbers,
-    headings_not_read,
-    list_numbers,
-)
+        elif piece.kind is Kind.ITEM and piece.level == 1 and number is not None:
+            if last == 0 and number > 1:
+                yield piece.line, f"the numbered list starts at {number}"
+            elif last and number == last + 1 and cut:
+                yield piece.line, f"the numbered list is cut at line {cut} and goes on at {number}"
+            elif number < last or (number == last and cut):
+                yield piece.line, f"the numbered list restarts at {number} after {last}"
+            elif last and number > last + 1:
+                yield piece.line, f"the numbered list jumps from {last} to {number}"
+            last, cut = number, 0

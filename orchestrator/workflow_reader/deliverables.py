@@ -12,6 +12,7 @@ from orchestrator.workflow_reader.vocabulary import (
     PARTICIPLES,
     Verb,
     VerbKind,
+    any_of,
     masked,
     paths_in,
     sentences,
@@ -21,7 +22,7 @@ from orchestrator.workflow_reader.vocabulary import (
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A file that a sentence says somebody makes. `by` is empty where no name stands before it."""
+    """A file that a sentence says somebody makes. `by` is empty where no name is before it."""
 
     path: str
     verb: str
@@ -32,65 +33,49 @@ _PASSIVE = re.compile(
     r"[\s,]*(?:which\s+)?(?:is|are|gets|has to be|have to be|(?:must|shall|should|will) be)"
     rf"\s+(?:then\s+)?({'|'.join(PARTICIPLES)})\b(?:[^.;]*?\bby\s+{MARKS}({AGENT}))?"
 )
-_FROM_DOER = re.compile(rf"[\s,]*\(?(?:from|by)\s+{MARKS}({AGENT})\b")
-_NEEDS = re.compile(
-    r"\b(?:needs?|requires?|expects?|awaits?|waits? for|depends? on)\b", re.IGNORECASE
-)
+_FROM_AGENT = re.compile(rf"[\s,]*\(?(?:from|by)\s+{MARKS}({AGENT})\b")
+_NEEDS = re.compile(rf"\b{any_of('needs_file')}\b", re.IGNORECASE)
 _NOT_MADE = re.compile(
-    r"\b(?:against|alongside|after|before|beside|by|for|from|imports?|like|matching|of|per|see|than|"
-    r"through|using|via|with)\s+(?:(?:a|an|the|this|that|its|our|your|existing|new|file|files|script|"
-    r"table|module|schema|columns?|data|rows)\s+)*$",
-    re.IGNORECASE,
+    rf"\b{any_of('not_made')}\s+(?:{any_of('not_made_filler')}\s+)*$", re.IGNORECASE
 )
 _INTO = re.compile(r"\b(?:to|into|as|in|under)\s+(?:(?:a|an|the|file|new)\s+)*$", re.IGNORECASE)
-_COORDINATE = re.compile(r"(?:[\s,&+/]|\band\b|\bor\b|\bthe\b|\bthen\b)*")
+_LIST_SEPARATOR = re.compile(r"(?:[\s,&+/]|\band\b|\bor\b|\bthe\b|\bthen\b)*")
+_HEADED = re.compile(rf"{any_of('heads_file')}s?\s*#?[\w.]{{0,4}}\s*[:.)—–-]+\s*", re.IGNORECASE)
 
 
-def files_made(text: str) -> tuple[NamedFile, ...]:
+def files_made(text: str) -> Iterator[NamedFile]:
     """The files that a paragraph or a list item says are made, with who makes them."""
-    return tuple(named for sentence in sentences(text) for named in _files_of(sentence))
+    for sentence in sentences(text):
+        mask, verbs = masked(sentence), verbs_in(sentence)
+        before_end, last = 0, None
+        for start, end, path in paths_in(sentence):
+            in_list = before_end and _LIST_SEPARATOR.fullmatch(mask[before_end:start])
+            named = _made_in_passive(sentence, path, end)
+            if named is None:
+                named = last if in_list else _made_by_verb(mask, verbs, path, start)
+            before_end, last = end, named
+            if named is not None:
+                yield NamedFile(path, named.verb, named.by)
 
 
-def _files_of(sentence: str) -> Iterator[NamedFile]:
-    mask, verbs = masked(sentence), verbs_in(sentence)
-    before_end, last = 0, None
-    for start, end, path in paths_in(sentence):
-        joined = before_end and _COORDINATE.fullmatch(mask[before_end:start])
-        named = _passive(sentence, path, end)
-        if named is None:
-            named = last if joined else _active(mask, verbs, path, start)
-        before_end, last = end, named
-        if named is not None:
-            yield NamedFile(path, named.verb, named.by)
-
-
-def _passive(sentence: str, path: str, end: int) -> NamedFile | None:
-    rest = sentence[end:]
-    passive = _PASSIVE.match(rest)
+def _made_in_passive(sentence: str, path: str, end: int) -> NamedFile | None:
+    passive = _PASSIVE.match(sentence, end)
     if passive:
         return NamedFile(path, PARTICIPLES[passive.group(1)], passive.group(2) or "")
-    giver = _FROM_DOER.match(rest)
-    if giver and _NEEDS.search(sentence[:end]):
-        return NamedFile(path, "provide", giver.group(1))
+    provider = _FROM_AGENT.match(sentence, end)
+    if provider and _NEEDS.search(sentence[:end]):
+        return NamedFile(path, "provide", provider.group(1))
     return None
 
 
-def _active(mask: str, verbs: tuple[Verb, ...], path: str, start: int) -> NamedFile | None:
+def _made_by_verb(mask: str, verbs: tuple[Verb, ...], path: str, start: int) -> NamedFile | None:
     verb = next((v for v in reversed(verbs) if v.end <= start), None)
     if verb is None or verb.negated:
         return None
-    between = mask[verb.end : start]
-    if VerbKind.MAKE in verb.kind and not _NOT_MADE.search(between[-80:]):
-        return NamedFile(path, verb.base, verb.by)
-    if VerbKind.MAKE_INTO in verb.kind and _INTO.search(between[-80:]):
-        return NamedFile(path, verb.base, verb.by)
-    return None
-
-
-_HEADED = re.compile(
-    r"(?:(?:part|deliverable|output|artifact|artefact|file|task)s?\s*#?[\w.]{0,4}\s*[:.)—–-]+\s*)",
-    re.IGNORECASE,
-)
+    near = mask[verb.end : start][-80:]
+    made = VerbKind.MAKE in verb.kind and not _NOT_MADE.search(near)
+    made_into = VerbKind.MAKE_INTO in verb.kind and _INTO.search(near)
+    return NamedFile(path, verb.base, verb.by) if made or made_into else None
 
 
 def file_headed(text: str, *, bare: bool = False) -> NamedFile | None:

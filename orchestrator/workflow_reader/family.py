@@ -7,74 +7,77 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.domain.workflow import Stage, Workflow
+from orchestrator.domain.workflow import Workflow
 from orchestrator.tickets.id_grammar import ids_in
-from orchestrator.workflow_reader.stage import Draft, Head
-from orchestrator.workflow_reader.ticket_mentions import NamedMove
+from orchestrator.workflow_reader.stage import StageDraft
+from orchestrator.workflow_reader.ticket_mentions import NamedMove, Whom
+
+_CHILD_SUFFIX = re.compile(r"(?<=[\dA-Z])(?:[-.]?[a-z]|-[A-Z]|\.\d+|(?<=\d)[A-Z])$")
 
 
-def root_of(drafts: Sequence[Draft], hint: str = "") -> str:
+def find_parent(children: Sequence[str], named: Sequence[str], hint: str = "") -> str:
     """The parent's id: what the children's ids extend, else the ticket named most, else `hint`."""
-    children = [c.id for d in drafts for c in d.children]
-    named = [i for d in drafts for i in (*d.worked_on, *(i for _, m in d.moves for i in m.ids))]
     if hint and not children:
         return hint
     for child in children:
-        stem = re.sub(r"(?<=[\dA-Z])(?:[-.]?[a-z]|-[A-Z]|\.\d+|(?<=\d)[A-Z])$", "", child)
+        stem = _CHILD_SUFFIX.sub("", child)
         if stem != child:
             return stem
-    bases = [n for n in named if n not in children]
-    stems = Counter(next((b for b in bases if n != b and _extends(n, b)), n) for n in bases)
+    bases = [id for id in named if id not in children]
+    stems = Counter(next((b for b in bases if id != b and _extends(id, b)), id) for id in bases)
     return hint or (stems.most_common(1)[0][0] if stems else "")
 
 
 def _extends(child: str, parent: str) -> bool:
-    return (
-        child.startswith(parent)
-        and re.fullmatch(r"[-.]?[A-Za-z0-9]{1,2}", child[len(parent) :]) is not None
-    )
+    suffix = child.removeprefix(parent) if child.startswith(parent) else ""
+    return re.fullmatch(r"[-.]?[A-Za-z0-9]{1,2}", suffix) is not None
 
 
 @dataclass(frozen=True)
-class Family:
-    root: str
-    #: child → the agent that it is routed to
+class TicketRouting:
+    """A family's tickets and the agents that they go to."""
+
+    parent: str
+    #: child → agent
     routes: Mapping[str, str]
 
-    def members(self, draft: Draft) -> tuple[str, ...]:
+    @classmethod
+    def of(cls, drafts: Sequence[StageDraft], hint: str = "") -> TicketRouting:
+        """As the stages name them; `hint` is the parent where they leave it open."""
+        routes = {child.id: child.agent for draft in drafts for child in draft.children}
+        named = [
+            id for d in drafts for id in (*d.worked_on, *(i for _, m in d.moves for i in m.ids))
+        ]
+        children = [child.id for draft in drafts for child in draft.children]
+        return cls(find_parent(children, named, hint), routes)
+
+    def members(self, draft: StageDraft) -> tuple[str, ...]:
         """The tickets that a stage works on; empty for the parent."""
         if draft.head.is_checkpoint or draft.children:
             return ()
-        moved = [i for _, move in draft.moves for i in move.ids]
-        named = [i for i in dict.fromkeys((*draft.worked_on, *moved)) if i != self.root]
-        mine = self.routed(draft.head.agent)
-        if any(i in mine for i in named):
-            return tuple(i for i in named if i in mine)
-        if not named and any(move.whom == "own" for _, move in draft.moves):
+        moved = [id for _, move in draft.moves for id in move.ids]
+        named = [id for id in dict.fromkeys((*draft.worked_on, *moved)) if id != self.parent]
+        mine = tuple(child for child, agent in self.routes.items() if agent == draft.head.agent)
+        if any(id in mine for id in named):
+            return tuple(id for id in named if id in mine)
+        if not named and any(move.whom is Whom.OWN for _, move in draft.moves):
             return mine
         return tuple(named)
 
-    def routed(self, agent: str) -> tuple[str, ...]:
-        return tuple(child for child, who in self.routes.items() if who == agent)
-
-    def movers(self, move: NamedMove, members: tuple[str, ...]) -> tuple[str, ...]:
+    def moved_by(self, move: NamedMove, members: tuple[str, ...]) -> tuple[str, ...]:
         """The ids that a move line means."""
         if move.ids:
             return move.ids
-        whom = {"children": tuple(self.routes), "own": members}.get(move.whom, ())
-        return whom or ((self.root,) if self.root else ())
+        meant: tuple[str, ...] = ()
+        if move.whom is Whom.CHILDREN:
+            meant = tuple(self.routes)
+        elif move.whom is Whom.OWN:
+            meant = members
+        return meant or ((self.parent,) if self.parent else ())
 
 
-def family_of(workflow: Workflow) -> tuple[str, tuple[str, ...]]:
+def family_ids(workflow: Workflow) -> tuple[str, tuple[str, ...]]:
     """(parent, children) as the workflow's stages route them; "" where it names no ticket."""
-    children = tuple(c.id for stage in workflow.stages for c in stage.children)
-    drafts = [_named_only(stage) for stage in workflow.stages]
-    return root_of(drafts), children
-
-
-def _named_only(stage: Stage) -> Draft:
-    draft = Draft(Head(stage.number, stage.agent, stage.title, stage.line, 1))
-    draft.children.extend(stage.children)
-    for _, text in stage.items:
-        draft.worked_on.extend(ids_in(text))
-    return draft
+    children = tuple(child.id for stage in workflow.stages for child in stage.children)
+    named = [id for stage in workflow.stages for _, text in stage.items for id in ids_in(text)]
+    return find_parent(children, named), children

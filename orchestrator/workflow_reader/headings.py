@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_reader.stage import Head
-from orchestrator.workflow_reader.vocabulary import plain
+from orchestrator.workflow_reader.vocabulary import any_of, plain
 
 _DASHES = "—–"
 _READY = re.compile(r"[✅✔☑]\ufe0f?")
@@ -24,99 +24,87 @@ _WHO = re.compile(
 )
 _AMONG = r"#?\d+(?:\s*(?:,\s*and|,|and|&|\+|/|or)\s*(?:stage\s*)?#?\d+)*"
 _BESIDE = re.compile(
-    rf"[\s({_DASHES}-]*\b(?:runs?\s+)?(?:in\s+)?(?:parallel|concurrent(?:ly)?|simultaneous(?:ly)?|alongside|beside)"
+    rf"[\s({_DASHES}-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}"
     rf"(?:\s+(?:with|to))?\s+(?:stages?\s*)?(?P<numbers>{_AMONG})\s*\)?",
     re.IGNORECASE,
 )
 _LONE_CHECKPOINT = re.compile(r"user\s+checkpoint\s*#?\d+", re.IGNORECASE)
-_STAGE_LIKE = re.compile(r"stage\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Heading:
-    """A heading with the words that count."""
+class StageHead:
+    """A stage's heading."""
 
-    piece: Piece
-    said: str
+    number: int
+    agent: str
+    title: str
+    line: int
+    #: of the heading, 1 to 6
+    level: int
+    checkpoint: int | None = None
+    is_checkpoint: bool = False
+    ready: bool = False
+    #: the stages that it may run in parallel with
+    beside: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, piece: Piece) -> Heading:
-        said = re.sub(r"^[^\w]+", "", plain(_READY.sub("", piece.text)).replace("*", ""))
-        return cls(piece, " ".join(said.split()))
 
-    @property
-    def looks_like_stage(self) -> bool:
-        return _STAGE_LIKE.match(self.said) is not None
+def heading_words(piece: Piece) -> str:
+    """A heading's words, without marks and signs before them."""
+    words = re.sub(r"^[^\w]+", "", plain(_READY.sub("", piece.text)).replace("*", ""))
+    return " ".join(words.split())
 
 
-def stage_head(piece: Piece, path: str) -> Head | None:
-    """The stage that a piece heads, or None. Raises WorkflowError for one that cannot be told."""
+def looks_like_stage(piece: Piece) -> bool:
+    """Whether a heading begins with the word "stage"."""
+    return re.match(r"stage\b", heading_words(piece), re.IGNORECASE) is not None
+
+
+def read_stage_head(piece: Piece, path: str) -> StageHead | None:
+    """The stage that a piece heads, or None. Raises WorkflowError for one that is ambiguous."""
     if piece.kind is not Kind.HEADING:
         return None
-    said = Heading.of(piece).said
-    if _LONE_CHECKPOINT.match(said):
-        raise WorkflowError(
-            "a checkpoint without a stage number cannot be put in order",
-            path=path,
-            line=piece.line,
-            code="checkpoint-without-number",
-            hint=f"write STAGE n: {said}",
-        )
-    found = _NUMBERED.fullmatch(said)
+
+    def error(message: str, code: str, hint: str) -> WorkflowError:
+        return WorkflowError(message, path=path, line=piece.line, code=code, hint=hint)
+
+    words = heading_words(piece)
+    if _LONE_CHECKPOINT.match(words):
+        message = "a checkpoint without a stage number has no place in the order"
+        raise error(message, "checkpoint-without-number", f"write STAGE n: {words}")
+    found = _NUMBERED.fullmatch(words)
     if found is None:
         return None
-    beside, rest = _split_beside(found["rest"])
+    number, rest = found["number"], found["rest"]
+    beside: tuple[int, ...] = ()
+    if parallel := _BESIDE.search(rest):
+        beside = tuple(int(n[:9]) for n in re.findall(r"\d+", parallel["numbers"]))
+        rest = f"{rest[: parallel.start()]} {rest[parallel.end() :]}".strip()
     who = _WHO.fullmatch(rest)
     if not found["sep"].strip() and not (who and who["agent"].isupper()):
         return None
-    return _head(piece, path, found["number"], who, beside)
-
-
-def _split_beside(text: str) -> tuple[tuple[int, ...], str]:
-    found = _BESIDE.search(text)
-    if found is None:
-        return (), text
-    numbers = tuple(int(n[:9]) for n in re.findall(r"\d+", found["numbers"]))
-    return numbers, f"{text[: found.start()]} {text[found.end() :]}".strip()
-
-
-def _head(
-    piece: Piece, path: str, number: str, who: re.Match[str] | None, beside: tuple[int, ...]
-) -> Head:
     if not re.fullmatch(r"\d{1,4}", number):
-        raise WorkflowError(
-            f"'{number}' is no stage number",
-            path=path,
-            line=piece.line,
-            code="stage-number",
-            hint="number the stages 0, 1, 2 …",
-        )
+        message = f"'{number}' is not a stage number"
+        raise error(message, "stage-number", "number the stages 0, 1, 2 …")
     if who is None:
-        raise WorkflowError(
-            f"stage {number} does not name its one agent",
-            path=path,
-            line=piece.line,
-            code="stage-without-agent",
-            hint=f"write STAGE {number}: AGENT — Title",
-        )
-    title = (who["title"] or who["paren"] or "").strip(f" -{_DASHES}:")
+        message = f"stage {number} does not name its one agent"
+        raise error(message, "stage-without-agent", f"write STAGE {number}: AGENT — Title")
     agent = who["agent"].upper()
-    person = agent.endswith("CHECKPOINT") or who["k"] is not None or agent == "USER"
-    return Head(
+    is_user = agent.endswith("CHECKPOINT") or who["k"] is not None or agent == "USER"
+    return StageHead(
         number=int(number),
-        agent="USER" if person else agent,
-        title=title,
+        agent="USER" if is_user else agent,
+        title=(who["title"] or who["paren"] or "").strip(f" -{_DASHES}:"),
         line=piece.line,
         level=piece.level,
         checkpoint=int(who["k"][:4]) if who["k"] else None,
-        is_checkpoint=person,
-        ready=not person and _READY.search(piece.text) is not None,
+        is_checkpoint=is_user,
+        ready=not is_user and _READY.search(piece.text) is not None,
         beside=beside,
     )
 
 
-def number_checkpoints(heads: list[Head]) -> list[Head]:
-    """Checkpoints without a number get the next free one, in order of stages."""
+def number_checkpoints(heads: Sequence[StageHead]) -> list[StageHead]:
+    """The stages in order; checkpoints without a number get the next free one."""
     taken = {head.checkpoint for head in heads}
     numbered, k = [], 0
     for head in sorted(heads, key=lambda h: h.number):

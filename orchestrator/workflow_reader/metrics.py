@@ -3,55 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from orchestrator.domain.workflow import Metric, Statement, StatementKind
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_reader.stage import prohibitions
-from orchestrator.workflow_reader.vocabulary import plain
-
-_METRIC = re.compile(r"(?:success )?(?:metric|measure|indicator|kpi)s?\b", re.IGNORECASE)
-_TARGET = re.compile(r"(?:target|goal|threshold|expected)\b", re.IGNORECASE)
-_VERIFIER = re.compile(
-    r"(?:(?:verified|checked|proven|measured|confirmed) by|verifier|checker|who|owner)\b",
-    re.IGNORECASE,
-)
+from orchestrator.markdown.prohibitions import prohibition_in_sentence
+from orchestrator.workflow_reader.vocabulary import any_of, plain, sentences
 
 
-def metrics_of(blocks: Iterable[Piece]) -> tuple[Metric, ...]:
+def find_column(table: Piece, phrases: str) -> int | None:
+    """The first column whose head begins with one of these phrases of `words.toml`."""
+    head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
+    pattern = re.compile(any_of(phrases), re.IGNORECASE)
+    return next((i for i, cell in enumerate(head) if pattern.match(cell)), None)
+
+
+def read_metrics(blocks: Iterable[Piece]) -> Iterator[Metric]:
     """The rows of every table with a metric and a target column."""
-    return tuple(m for piece in blocks if piece.kind is Kind.TABLE for m in _rows_of(piece))
-
-
-def _rows_of(table: Piece) -> Iterable[Metric]:
-    header = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
-    metric, target, verifier = (_column(header, p) for p in (_METRIC, _TARGET, _VERIFIER))
-    if metric is None or target is None:
-        return
-    for row in table.rows[1:]:
-        cells = [*row.cells, *[""] * len(header)]
-        who = plain(cells[verifier]).split() if verifier is not None else []
-        if cells[metric]:
-            name = who[0].strip(",;:").upper() if who else ""
-            yield Metric(cells[metric], cells[target], name, row.line)
-
-
-def _column(header: list[str], pattern: re.Pattern[str]) -> int | None:
-    return next((i for i, cell in enumerate(header) if pattern.match(cell)), None)
+    for table in (piece for piece in blocks if piece.kind is Kind.TABLE):
+        metric, target = find_column(table, "metric_column"), find_column(table, "target_column")
+        verifier = find_column(table, "verifier_column")
+        for row in table.rows[1:] if metric is not None and target is not None else ():
+            assert metric is not None
+            assert target is not None
+            cells = [*row.cells, *[""] * len(table.rows[0].cells)]
+            who = plain(cells[verifier]).split() if verifier is not None else []
+            if cells[metric]:
+                name = who[0].strip(",;:").upper() if who else ""
+                yield Metric(cells[metric], cells[target], name, row.line)
 
 
 def metric_statements(metrics: Iterable[Metric], source: str) -> tuple[Statement, ...]:
-    """One claimable text for each row: `metric | target`."""
+    """One statement for each row: `metric | target`."""
+    kind = StatementKind.METRIC
     return tuple(
-        Statement(
-            f"{m.metric} | {m.target}", StatementKind.METRIC, source, m.line, verifier=m.verifier
-        )
+        Statement(f"{m.metric} | {m.target}", kind, source, m.line, verifier=m.verifier)
         for m in metrics
     )
 
 
-def loose_statements(rest: Iterable[Piece], source: str) -> Iterable[Statement]:
-    """Boxes and prohibitions that stand outside every stage hold for all of them."""
+def loose_statements(rest: Iterable[Piece], source: str) -> Iterator[Statement]:
+    """Boxes and prohibitions outside every stage; they hold for all of them."""
     group = ""
     for piece in rest:
         if piece.kind is Kind.HEADING or piece.is_label:
@@ -61,5 +53,6 @@ def loose_statements(rest: Iterable[Piece], source: str) -> Iterable[Statement]:
                 piece.text, StatementKind.CHECKBOX, source, piece.line, group, piece.box
             )
         elif piece.kind in (Kind.PARAGRAPH, Kind.ITEM):
-            for text in prohibitions(piece.markdown):
-                yield Statement(text, StatementKind.PROHIBITION, source, piece.line, group)
+            for sentence in sentences(piece.markdown):
+                if text := prohibition_in_sentence(sentence):
+                    yield Statement(text, StatementKind.PROHIBITION, source, piece.line, group)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece, label_of, pieces
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.workflow_reader.headings import Heading, number_checkpoints, stage_head
-from orchestrator.workflow_reader.stage import Head
+from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.workflow_reader.headings import (
+    StageHead,
+    looks_like_stage,
+    number_checkpoints,
+    read_stage_head,
+)
+
+_STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Section:
     """A stage's heading and the blocks below it; `last` is its last line."""
 
-    head: Head
+    head: StageHead
     body: tuple[Piece, ...]
     last: int
 
@@ -28,12 +35,12 @@ class Outline:
     """A workflow's blocks: those of its stages, and the rest."""
 
     meta: Mapping[str, Any]
-    #: what is odd about the frontmatter: (code, line, message)
-    odd: tuple[tuple[str, int, str], ...]
+    #: of the frontmatter
+    diagnoses: tuple[Diagnosis, ...]
     stages: tuple[Section, ...]
     rest: tuple[Piece, ...]
-    #: the line of the fence that the whole file stands in, else 0
-    wrapped: int = 0
+    #: the line of a code fence around the whole file, else 0
+    fence_line: int = 0
 
     @property
     def blocks(self) -> tuple[Piece, ...]:
@@ -42,56 +49,38 @@ class Outline:
         return tuple(sorted((*self.rest, *inside), key=lambda p: p.line))
 
 
-def outline(text: str, path: str) -> Outline:
+def read_outline(text: str, path: str) -> Outline:
     """The blocks of a workflow, by stage. Raises WorkflowError."""
-    document, body, wrapped = _body(text.split("\n"))
-    blocks = tuple(_prose_for_underlined(p) for p in pieces("\n".join(body)))
-    stages, rest = _sections(blocks, path, len(body))
-    _refuse_unreadable(stages, blocks, path)
-    odd = tuple((d.code, d.line, d.message) for d in document.diagnoses)
-    return Outline(document.meta, odd, stages, rest, wrapped)
-
-
-_STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
-
-
-def _wrapping(lines: Sequence[str]) -> int:
-    """The 1-based line of a markdown fence that the whole file stands in, else 0."""
-    first = next((i for i, line in enumerate(lines) if line.strip()), None)
-    if first is None or not re.fullmatch(
-        r"\s{0,3}(`{3,}|~{3,})\s*(?:markdown|md)?\s*", lines[first]
-    ):
-        return 0
-    following = (line for line in lines[first + 1 :] if line.strip())
-    begins = next(following, "")
-    heads = re.match(r"#|---\s*$", begins.strip()) is not None
-    return first + 1 if heads and any(_STAGE_LINE.match(line) for line in lines) else 0
-
-
-def _unwrapped(lines: list[str]) -> tuple[list[str], int]:
-    """The lines with the fence around all of them blanked, and that fence's line."""
-    wrapped = _wrapping(lines)
-    if not wrapped:
-        return lines, 0
-    last = next(i for i in range(len(lines) - 1, -1, -1) if lines[i].strip())
-    outer = {wrapped - 1}
-    if last != wrapped - 1 and re.fullmatch(r"\s{0,3}(`{3,}|~{3,})\s*", lines[last]):
-        outer.add(last)
-    return ["" if i in outer else line for i, line in enumerate(lines)], wrapped
-
-
-def _body(lines: list[str]) -> tuple[Document, list[str], int]:
-    """The frontmatter, the lines with it blanked, and the line of a fence around the file."""
-    lines, outside = _unwrapped(lines)
+    lines, outside = _without_outer_fence(text.split("\n"))
     document = Document.parse("\n".join(lines).encode("utf-8", "replace"))
     head = document.body_line - 1
-    body, inside = _unwrapped([""] * head + lines[head:])
-    return document, body, outside or inside
+    body, inside = _without_outer_fence([""] * head + lines[head:])
+    blocks = [_as_paragraph_if_prose(p) for p in pieces("\n".join(body))]
+    stages, rest = _split_into_stages(blocks, path, len(body))
+    _refuse_unreadable(stages, blocks, path)
+    return Outline(document.meta, tuple(document.diagnoses), stages, rest, outside or inside)
 
 
-def _prose_for_underlined(piece: Piece) -> Piece:
+def _without_outer_fence(lines: list[str]) -> tuple[list[str], int]:
+    """The lines with a markdown fence around all of them blanked, and its 1-based line, else 0."""
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    if not filled or not re.fullmatch(
+        r"\s{0,3}(`{3,}|~{3,})\s*(?:markdown|md)?\s*", lines[filled[0]]
+    ):
+        return lines, 0
+    first, last = filled[0], filled[-1]
+    begins = lines[filled[1]].strip() if len(filled) > 1 else ""
+    if not re.match(r"#|---\s*$", begins) or not any(map(_STAGE_LINE.match, lines)):
+        return lines, 0
+    outer = {first}
+    if re.fullmatch(r"\s{0,3}(`{3,}|~{3,})\s*", lines[last]):
+        outer.add(last)
+    return ["" if i in outer else line for i, line in enumerate(lines)], first + 1
+
+
+def _as_paragraph_if_prose(piece: Piece) -> Piece:
     """A paragraph that a rule directly below it turned into a heading is a paragraph still."""
-    if piece.kind is not Kind.HEADING or not piece.underlined or Heading.of(piece).looks_like_stage:
+    if piece.kind is not Kind.HEADING or not piece.underlined or looks_like_stage(piece):
         return piece
     label, rest = label_of(piece.text)
     if not label and not re.search(r"[.!?;:`]", piece.text):
@@ -99,14 +88,15 @@ def _prose_for_underlined(piece: Piece) -> Piece:
     return replace(piece, kind=Kind.PARAGRAPH, level=0, label=label, text=rest, underlined=False)
 
 
-def _sections(
-    blocks: tuple[Piece, ...], path: str, lines: int
+def _split_into_stages(
+    blocks: Sequence[Piece], path: str, lines: int
 ) -> tuple[tuple[Section, ...], tuple[Piece, ...]]:
-    found: list[tuple[Head, list[Piece], int]] = []
+    """The stages in order of their numbers, and the blocks outside them."""
+    found: list[tuple[StageHead, list[Piece], int]] = []
     rest: list[Piece] = []
     inside = False
     for piece in blocks:
-        head = stage_head(piece, path)
+        head = read_stage_head(piece, path)
         ends = piece.kind is Kind.HEADING and inside and piece.level <= found[-1][0].level
         if (head is not None or ends) and inside:
             found[-1] = (*found[-1][:2], piece.line - 1)
@@ -116,28 +106,33 @@ def _sections(
             continue
         inside = inside and not ends
         (found[-1][1] if inside else rest).append(piece)
+    seen: dict[int, StageHead] = {}
+    for head, _, _ in found:
+        if head.number in seen:
+            raise WorkflowError(
+                f"stage {head.number} already exists at line {seen[head.number].line}",
+                path=path,
+                line=head.line,
+                code="duplicate-stage",
+                hint="renumber the stages",
+            )
+        seen[head.number] = head
     heads = {h.number: h for h in number_checkpoints([h for h, _, _ in found])}
-    _refuse_doubled([h for h, _, _ in found], path)
     sections = (Section(heads[h.number], tuple(body), last) for h, body, last in found)
     return tuple(sorted(sections, key=lambda s: s.head.number)), tuple(rest)
 
 
-def _refuse_doubled(heads: Iterable[Head], path: str) -> None:
-    seen: dict[int, Head] = {}
-    for head in heads:
-        if head.number in seen:
+def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path: str) -> None:
+    for piece in blocks:
+        # an open fence would hide stages, and checkpoints among them
+        if piece.unclosed and any(map(_STAGE_LINE.match, piece.text.split("\n"))):
             raise WorkflowError(
-                f"stage {head.number} stands at line {seen[head.number].line} already",
+                "this code fence is never closed and swallows the stages below it",
                 path=path,
-                line=head.line,
-                code="duplicate-stage",
-                hint="number the stages anew",
+                line=piece.line,
+                code="unclosed-fence",
+                hint="close the fence",
             )
-        seen[head.number] = head
-
-
-def _refuse_unreadable(stages: tuple[Section, ...], blocks: tuple[Piece, ...], path: str) -> None:
-    _refuse_swallowing(blocks, path)
     if not stages:
         raise WorkflowError(
             "has no stage",
@@ -146,31 +141,15 @@ def _refuse_unreadable(stages: tuple[Section, ...], blocks: tuple[Piece, ...], p
             code="no-stage",
             hint="a stage is a heading such as `## STAGE 1: LEAD — Architecture`",
         )
-    _refuse_strangers([s.head for s in stages], path)
-
-
-def _refuse_swallowing(blocks: Iterable[Piece], path: str) -> None:
-    """An open fence would hide stages, and checkpoints among them."""
-    for piece in blocks:
-        if piece.unclosed and any(_STAGE_LINE.match(line) for line in piece.text.split("\n")):
-            raise WorkflowError(
-                "this code fence is never closed and swallows the stages below it",
-                path=path,
-                line=piece.line,
-                code="unclosed-fence",
-                hint="close the fence",
-            )
-
-
-def _refuse_strangers(heads: Sequence[Head], path: str) -> None:
-    numbers = {head.number for head in heads}
-    for head in heads:
+    numbers = {section.head.number for section in stages}
+    for head in (section.head for section in stages):
         for other in head.beside:
             if other not in numbers or other == head.number:
                 raise WorkflowError(
-                    f"stage {head.number} cannot run beside stage {other}: there is no such other",
+                    f"stage {head.number} cannot run in parallel with stage {other}: "
+                    "there is no such other stage",
                     path=path,
                     line=head.line,
                     code="parallel-unknown",
-                    hint="name a stage that there is",
+                    hint="name an existing stage",
                 )

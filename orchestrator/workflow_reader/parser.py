@@ -1,14 +1,15 @@
 """Reads a workflow's markdown into stages (DESIGN 4).
 
 Code fences are content and never headings. What cannot be understood is a WorkflowError with file
-and line; what is understood but odd is left to `doubts`.
+and line; what is understood but questionable is left to `workflow_lint`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,10 @@ from pathlib import Path
 from orchestrator.domain.workflow import Move, Stage, Workflow
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind
-from orchestrator.workflow_reader.family import Family, root_of
-from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, metrics_of
-from orchestrator.workflow_reader.outline import Outline, outline
-from orchestrator.workflow_reader.stage import Draft, StageReader
+from orchestrator.workflow_reader.family import TicketRouting
+from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, read_metrics
+from orchestrator.workflow_reader.outline import Outline, read_outline
+from orchestrator.workflow_reader.stage import StageDraft, StageReader
 from orchestrator.workflow_reader.template import is_template, render_family_ids
 
 __all__ = ["read_workflow", "read_workflow_text", "render_family_ids"]
@@ -35,27 +36,6 @@ def read_workflow(
 
     Raises WorkflowError, with the line where there is one, if it cannot be read or followed.
     """
-    data = _bytes_of(path)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        line = data[: exc.start].count(b"\n") + 1
-        raise WorkflowError(
-            "is not UTF-8", path=path, line=line, code="not-utf8", hint="save it as UTF-8"
-        ) from exc
-    workflow = _read_once(text, path, root, tuple(sorted((variables or {}).items())))
-    return replace(workflow, sha256=hashlib.sha256(data).hexdigest())
-
-
-@lru_cache(maxsize=64)
-def _read_once(
-    text: str, path: Path, root: Path | None, variables: tuple[tuple[str, str], ...]
-) -> Workflow:
-    """A long-lived process reads the same text for every step of a family."""
-    return read_workflow_text(text, path, root=root, variables=dict(variables))
-
-
-def _bytes_of(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise WorkflowError(
@@ -70,7 +50,23 @@ def _bytes_of(path: Path) -> bytes:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise WorkflowError(f"cannot be read: {reason}", path=str(path), code="unreadable") from exc
     _refuse_large(len(data), path)
-    return data
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = data[: exc.start].count(b"\n") + 1
+        raise WorkflowError(
+            "is not UTF-8", path=path, line=line, code="not-utf8", hint="save it as UTF-8"
+        ) from exc
+    workflow = _read_cached(text, path, root, tuple(sorted((variables or {}).items())))
+    return replace(workflow, sha256=hashlib.sha256(data).hexdigest())
+
+
+@lru_cache(maxsize=64)
+def _read_cached(
+    text: str, path: Path, root: Path | None, variables: tuple[tuple[str, str], ...]
+) -> Workflow:
+    """A long-lived process reads the same text for every step of a family."""
+    return read_workflow_text(text, path, root=root, variables=dict(variables))
 
 
 def _refuse_large(size: int, path: Path) -> None:
@@ -97,27 +93,36 @@ def read_workflow_text(
     if is_template(text):
         text = render_family_ids(text, variables or {}, path)
         _refuse_large(len(text), path)
-    source = _relative(path, root)
-    parts, drafts = _drafted(text, source)
-    metrics = metrics_of(parts.blocks)
+    source = str(path)
+    if root is not None:
+        with contextlib.suppress(ValueError, OSError):
+            source = path.resolve().relative_to(root.resolve()).as_posix()
+    outline, drafts = _read_drafts(text, source)
+    routing = TicketRouting.of(drafts, (variables or {}).get("id", ""))
+    metrics = tuple(read_metrics(outline.blocks))
+    lines = text.split("\n")
+    stages = []
+    for draft, section in zip(drafts, outline.stages, strict=True):
+        own_text = "\n".join(lines[section.head.line - 1 : section.last]).rstrip() + "\n"
+        stages.append(_make_stage(draft, routing, own_text))
     return Workflow(
         path=path,
         sha256=sha256,
-        title=_title(parts),
+        title=_title(outline),
         text=text,
-        stages=_stages(drafts, parts, text, (variables or {}).get("id", "")),
+        stages=tuple(stages),
         metrics=metrics,
-        statements=(*loose_statements(parts.rest, source), *metric_statements(metrics, source)),
-        agents=_agents(parts),
-        meta=dict(parts.meta),
+        statements=(*loose_statements(outline.rest, source), *metric_statements(metrics, source)),
+        agents=_agents(outline),
+        meta=dict(outline.meta),
     )
 
 
 @lru_cache(maxsize=16)
-def _drafted(text: str, source: str) -> tuple[Outline, tuple[Draft, ...]]:
+def _read_drafts(text: str, source: str) -> tuple[Outline, tuple[StageDraft, ...]]:
     """What the text says whatever family it is for; many families follow one workflow."""
-    parts = outline(text, source)
-    return parts, tuple(StageReader(s.head, source).read(s.body) for s in parts.stages)
+    outline = read_outline(text, source)
+    return outline, tuple(StageReader(s.head, source).read(s.body) for s in outline.stages)
 
 
 def normalise_lines(text: str) -> str:
@@ -125,30 +130,9 @@ def normalise_lines(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _relative(path: Path, root: Path | None) -> str:
-    if root is not None:
-        try:
-            return path.resolve().relative_to(root.resolve()).as_posix()
-        except (ValueError, OSError):
-            return str(path)
-    return str(path)
-
-
-def _stages(drafts: Sequence[Draft], parts: Outline, text: str, parent: str) -> tuple[Stage, ...]:
-    routes = {c.id: c.agent for d in drafts for c in d.children}
-    family = Family(root_of(drafts, parent), routes)
-    lines = text.split("\n")
-    return tuple(
-        _stage(
-            draft, family, "\n".join(lines[section.head.line - 1 : section.last]).rstrip() + "\n"
-        )
-        for draft, section in zip(drafts, parts.stages, strict=True)
-    )
-
-
-def _stage(draft: Draft, family: Family, text: str) -> Stage:
-    head, members = draft.head, family.members(draft)
-    moves = (Move(family.movers(m, members), m.folder, m.owner, line) for line, m in draft.moves)
+def _make_stage(draft: StageDraft, routing: TicketRouting, text: str) -> Stage:
+    head, members = draft.head, routing.members(draft)
+    moves = (Move(routing.moved_by(m, members), m.folder, m.owner, line) for line, m in draft.moves)
     return Stage(
         number=head.number,
         agent=head.agent,
@@ -171,21 +155,21 @@ def _stage(draft: Draft, family: Family, text: str) -> Stage:
     )
 
 
-def _title(parts: Outline) -> str:
-    title = parts.meta.get("title")
+def _title(outline: Outline) -> str:
+    title = outline.meta.get("title")
     if isinstance(title, str) and title.strip():
         return title.strip()
-    heading = next((p for p in parts.rest if p.kind is Kind.HEADING), None)
-    return heading.text if heading else parts.stages[0].head.title
+    heading = next((p for p in outline.rest if p.kind is Kind.HEADING), None)
+    return heading.text if heading else outline.stages[0].head.title
 
 
-def _agents(parts: Outline) -> tuple[str, ...]:
+def _agents(outline: Outline) -> tuple[str, ...]:
     """The frontmatter's agents, else those of the stage headings, in upper case."""
-    named = parts.meta.get("agents")
+    named = outline.meta.get("agents")
     if isinstance(named, str):
         named = re.split(r"[,\s/|]+", named.strip("[] "))
     if not isinstance(named, list) or not named:
-        named = [s.head.agent for s in parts.stages]
+        named = [s.head.agent for s in outline.stages]
     return tuple(
         dict.fromkeys(str(n).strip().upper() for n in named if isinstance(n, str) and n.strip())
     )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
+from orchestrator.domain.workflow import ChildSpec
 from orchestrator.tickets.id_grammar import TICKET_ID, ids_in
 from orchestrator.workflow_reader.vocabulary import (
     AGENT,
     FOLDER,
     MARKS,
-    Verb,
     VerbKind,
+    any_of,
     masked,
     plain,
     sentences,
@@ -20,31 +22,35 @@ from orchestrator.workflow_reader.vocabulary import (
 )
 
 
+class Whom(StrEnum):
+    """The tickets that a move without ids means."""
+
+    #: "both children"
+    CHILDREN = "children"
+    #: "both tickets", "your work order": those that the stage works on
+    OWN = "own"
+    #: "the parent"
+    PARENT = "parent"
+    #: "it", "them": as in the move before
+    BEFORE = "before"
+
+
 @dataclass(frozen=True)
 class NamedMove:
-    """A ticket's move as worded: `ids` or, without any, whom the words mean (`own` …)."""
+    """A ticket's move as worded: `ids` or, without any, whom the words mean."""
 
     ids: tuple[str, ...]
-    whom: str
+    whom: Whom | None
     folder: str
     owner: str
 
 
-_WHOM = (
-    (
-        "children",
-        re.compile(r"\b(?:both|all|the) (?:children|child tickets|sub-?tickets)\b", re.IGNORECASE),
-    ),
-    (
-        "own",
-        re.compile(
-            r"\b(?:both|all|the|this|your|its|each)(?: of the)? (?:work orders?|tickets?)\b",
-            re.IGNORECASE,
-        ),
-    ),
-    ("parent", re.compile(r"\bthe parent(?: ticket)?\b", re.IGNORECASE)),
-    ("before", re.compile(r"\b(?:it|them)\b", re.IGNORECASE)),
-)
+_WHOM = {
+    Whom.CHILDREN: r"\b(?:both|all|the) (?:children|child tickets|sub-?tickets)\b",
+    Whom.OWN: r"\b(?:both|all|the|this|your|its|each)(?: of the)? (?:work orders?|tickets?)\b",
+    Whom.PARENT: r"\bthe parent(?: ticket)?\b",
+    Whom.BEFORE: r"\b(?:it|them)\b",
+}
 #: a folder without its number, in backticks: `BUILD`
 _BARE_FOLDER = re.compile(r"`(?:[\w.-]+/)*([A-Z][A-Z_-]+)/?`")
 _TO_FOLDER = re.compile(
@@ -56,64 +62,49 @@ _OWNER = re.compile(
 )
 
 
-def moves_in(text: str) -> tuple[NamedMove, ...]:
+def moves_in(text: str) -> Iterator[NamedMove]:
     """The moves that a paragraph or a list item asks for."""
-    return tuple(move for sentence in sentences(text) for move in _moves_of(sentence))
+    for sentence in sentences(text):
+        yield from _moves_in_sentence(sentence)
 
 
-def _folder_spans(sentence: str) -> list[tuple[int, int, str]]:
-    spans = [(m.start(), m.end(), m.group(1)) for m in FOLDER.finditer(sentence)]
-    taken = {s for start, end, _ in spans for s in range(start - 1, end + 1)}
-    for m in _BARE_FOLDER.finditer(sentence):
-        if m.start() not in taken:
-            spans.append((m.start(), m.end(), m.group(1)))
-    return sorted(spans)
-
-
-def _moves_of(sentence: str) -> Iterator[NamedMove]:
-    verbs, spans = verbs_in(sentence), _folder_spans(sentence)
-    done, carried = 0, NamedMove((), "own", "", "")
-    for index, (start, end, folder) in enumerate(spans):
-        verb = next((v for v in reversed(verbs) if v.end <= start), None)
-        region = sentence[done:start]
-        ids, whom = _movers(region, carried)
-        following = spans[index + 1][0] if index + 1 < len(spans) else len(sentence)
-        owner = _owner(region, sentence[end:following], verbs, end)
-        move = NamedMove(ids, whom, folder, owner)
-        done, carried = end, move
-        if verb is not None and _moves(verb, move) and _TO_FOLDER.search(region):
+def _moves_in_sentence(sentence: str) -> Iterator[NamedMove]:
+    verbs = verbs_in(sentence)
+    folders = list(FOLDER.finditer(sentence))
+    taken = {at for m in folders for at in range(m.start() - 1, m.end() + 1)}
+    folders += [m for m in _BARE_FOLDER.finditer(sentence) if m.start() not in taken]
+    folders.sort(key=lambda m: m.span())
+    done, before = 0, NamedMove((), Whom.OWN, "", "")
+    for index, folder in enumerate(folders):
+        verb = next((v for v in reversed(verbs) if v.end <= folder.start()), None)
+        region = sentence[done : folder.start()]
+        ids: tuple[str, ...] = ids_in(region)
+        whom = None
+        if not ids:
+            words = masked(region)
+            named = (w for w, p in _WHOM.items() if re.search(p, words, re.IGNORECASE))
+            whom = next(named, Whom.BEFORE)
+            if whom is Whom.BEFORE:
+                ids, whom = before.ids, before.whom
+        end = folders[index + 1].start() if index + 1 < len(folders) else len(sentence)
+        # an owner belongs to this move up to the next ticket or the next thing to do
+        stops = [m.start() for m in TICKET_ID.finditer(sentence, folder.end(), end)]
+        stops += [
+            v.start
+            for v in verbs
+            if folder.end() <= v.start < end and v.kind & (VerbKind.MOVE | VerbKind.MAKE)
+        ]
+        owner = _OWNER.search(sentence[folder.end() : min(stops, default=end)])
+        if owner is None and (last := list(TICKET_ID.finditer(region))):
+            owner = _OWNER.search(region[last[-1].end() :])
+        move = NamedMove(ids, whom, folder.group(1), (owner[1] or owner[2]) if owner else "")
+        done, before = folder.end(), move
+        if verb is None or verb.negated or not _TO_FOLDER.search(region):
+            continue
+        opened = verb.base == "open" and bool(move.owner)
+        made = bool(ids) and (VerbKind.MAKE in verb.kind or opened)
+        if made or VerbKind.MOVE in verb.kind:
             yield move
-
-
-def _moves(verb: Verb, move: NamedMove) -> bool:
-    if verb.negated:
-        return False
-    made = bool(move.ids) and (
-        VerbKind.MAKE in verb.kind or (verb.base == "open" and bool(move.owner))
-    )
-    return made or VerbKind.MOVE in verb.kind
-
-
-def _movers(region: str, carried: NamedMove) -> tuple[tuple[str, ...], str]:
-    ids = ids_in(region)
-    if ids:
-        return ids, ""
-    for whom, words in _WHOM:
-        if words.search(masked(region)):
-            return (carried.ids, carried.whom) if whom == "before" else ((), whom)
-    return carried.ids, carried.whom
-
-
-def _owner(region: str, rest: str, verbs: tuple[Verb, ...], end: int) -> str:
-    stops = [m.start() for m in TICKET_ID.finditer(rest)]
-    stops += [
-        v.start - end for v in verbs if v.start >= end and v.kind & (VerbKind.MOVE | VerbKind.MAKE)
-    ]
-    after = _OWNER.search(rest[: min(stops, default=len(rest))])
-    last = list(TICKET_ID.finditer(region))
-    before = _OWNER.search(region[last[-1].end() :]) if last else None
-    found = after or before
-    return (found.group(1) or found.group(2)) if found else ""
 
 
 def worked_on(text: str) -> tuple[str, ...]:
@@ -128,15 +119,6 @@ def worked_on(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
-class NamedChild:
-    """A child ticket, the agent that it goes to, and what it is for."""
-
-    id: str
-    agent: str
-    title: str
-
-
 _ID = rf"(?P<id>{TICKET_ID.pattern})"
 _TITLE = r"(?:\s*\((?P<paren>(?:[^()]|\([^()]*\))*)\)|\s*[:,—–-]\s*(?P<rest>[^*\n]+))?"
 _ARROW = re.compile(
@@ -149,18 +131,21 @@ _LOOSE = re.compile(
 _REVERSED = re.compile(
     rf"{MARKS}(?P<agent>{AGENT}){MARKS}(?:[—–:←-]|<-|gets|takes|receives){MARKS}{_ID}[*_`]*{_TITLE}"
 )
-SPLIT = re.compile(
-    r"\bsplit(?:s|ting)?\b|\bchild(?:ren)?\b|\bsub-?tickets?\b|\btickets\b", re.IGNORECASE
-)
+_SPLIT = re.compile(rf"\b{any_of('split')}\b", re.IGNORECASE)
 
 
-def children_in(text: str, *, splitting: bool) -> tuple[NamedChild, ...]:
+def mentions_split(text: str) -> bool:
+    """Whether the text is about splitting a ticket."""
+    return _SPLIT.search(text) is not None
+
+
+def children_in(text: str, line: int, *, splitting: bool) -> list[ChildSpec]:
     """The children that a text routes; looser wordings count only below a line about a split."""
     found = list(_ARROW.finditer(text))
     if not found and splitting:
         one = _LOOSE.match(text) or _REVERSED.match(text)
         found = [one] if one else []
-    return tuple(
-        NamedChild(m["id"], m["agent"], plain(m["paren"] or m["rest"] or "").rstrip("."))
+    return [
+        ChildSpec(m["id"], m["agent"], plain(m["paren"] or m["rest"] or "").rstrip("."), line)
         for m in found
-    )
+    ]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workflow_lint.linter import Doubt, check_workflow
+from orchestrator.workflow_lint import LintFinding
+from orchestrator.workflow_lint.linter import check_workflow
 from orchestrator.workflow_reader.parser import read_workflow, read_workflow_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ There are two checkpoints, at stages 3 and 5.
 """
 
 
-def doubts(text: str, root: Path = FIXTURES) -> list[Doubt]:
+def doubts(text: str, root: Path = FIXTURES) -> list[LintFinding]:
     workflow = read_workflow_text(text, Path("w.md"), variables={"id": "WO-4"})
     return check_workflow(workflow, root=root, agents=AGENTS, folders=FOLDERS)
 

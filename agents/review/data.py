@@ -1,14 +1,14 @@
-"""The rows behind a review's figures: of the database, else of what will be loaded."""
+"""The rows behind a review's figures: from the database, else those that will be loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.checks.data.subjects import known_tables
-from orchestrate_agents.seed_data.csv_file import Sheet, read_sheet
+from orchestrate_agents.seed_data.csv_file import read_sheet
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import Table
 from orchestrator.gates.checks import Context
@@ -52,7 +52,7 @@ class Dataset:
     """A table of the delivered SQL with the rows that are known of it."""
 
     table: Table
-    #: in the database, None where it cannot be or has not been looked at
+    #: in the database, None where it cannot be or has not been queried
     stored: Rows | None = None
     #: in the files that the effects load, None where there is none
     planned: Rows | None = None
@@ -66,27 +66,35 @@ class Dataset:
         return next((r for r in (self.stored, self.planned) if r is not None and r.rows), empty)
 
 
-@dataclass(frozen=True)
-class _Sources:
-    """What may hold rows: sheets by path, scripts by path, the database."""
-
-    sheets: Mapping[str, Sheet] = field(default_factory=dict)
-    scripts: tuple[str, ...] = ()
-
-
-def datasets(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]:
+def read_datasets(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]:
     """Each table of the delivered SQL for which rows are known, planned or counted."""
     tables = known_tables(context)
-    sources = _Sources(
-        dict(_sheets(context, paths)), tuple(p for p in paths if Path(p).suffix == ".py")
-    )
-    stored = _stored(context, tables)
-    counted = _counted(context)
+    sheets = {
+        path: read_sheet(context.path(path), path)
+        for path in paths
+        if Path(path).suffix.lower() == ".csv" and context.path(path).is_file()
+    }
+    scripts = [path for path in paths if Path(path).suffix == ".py"]
+    planned = [rows for path in scripts for read in _READERS if (rows := read(context.root, path))]
+    stored = _read_stored(context, tables)
+    counted: dict[str, int] = {}
+    for record in context.history:
+        if record["type"] == "effect" and record["ok"]:
+            figures = record["figures"].items()
+            counted |= {name: n for name, n in figures if isinstance(n, int)}
+
+    def plan(table: Table) -> Rows | None:
+        for path, sheet in sheets.items():
+            if table_for(path, tables, sheet.columns) == table:
+                return Rows(tuple(row.cells for row in sheet.rows), path)
+        names = (table.name, table.qualified)
+        return next((Rows(p.rows, p.source) for p in planned if p.table in names), None)
+
     found = (
         Dataset(
             table,
             stored.get(table.qualified),
-            _planned(context, table, tables, sources),
+            plan(table),
             counted.get(table.name, counted.get(table.qualified)),
         )
         for table in tables
@@ -94,75 +102,30 @@ def datasets(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]:
     return tuple(d for d in found if (d.stored, d.planned, d.counted) != (None, None, None))
 
 
-# -- files -----------------------------------------------------------------------------------
-
-
-def _sheets(context: Context, paths: Sequence[str]) -> Iterator[tuple[str, Sheet]]:
-    for path in paths:
-        if Path(path).suffix.lower() == ".csv" and context.path(path).is_file():
-            yield path, read_sheet(context.path(path), path)
-
-
-def _planned(
-    context: Context, table: Table, tables: Sequence[Table], sources: _Sources
-) -> Rows | None:
-    for path, sheet in sources.sheets.items():
-        if table_for(path, tables, sheet.columns) == table:
-            return Rows(tuple(row.cells for row in sheet.rows), path)
-    for path in sources.scripts:
-        for read in _READERS:
-            planned = read(context.root, path)
-            if planned is not None and planned.table in (table.name, table.qualified):
-                return Rows(planned.rows, planned.source)
-    return None
-
-
-# -- database --------------------------------------------------------------------------------
-
-
-def _counted(context: Context) -> dict[str, int]:
-    """table → rows by the newest effect that counted it."""
-    found: dict[str, int] = {}
-    for record in context.history:
-        if record["type"] == "effect" and record["ok"]:
-            figures = record["figures"].items()
-            found |= {name: n for name, n in figures if isinstance(n, int)}
-    return found
-
-
-def _stored(context: Context, tables: Sequence[Table]) -> dict[str, Rows]:
-    """Rows on the embedded target, if it has been set up; other databases are not asked."""
+def _read_stored(context: Context, tables: Sequence[Table]) -> dict[str, Rows]:
+    """Rows on the embedded target, if it has been set up; other databases are not queried."""
     target = context.settings.get("database", {}).get("target", "embedded")
-    if target != "embedded" or not _is_set_up(context.root):
+    version = context.root / ".orchestrate" / "postgres" / "PG_VERSION"
+    if target != "embedded" or not version.is_file():
         return {}
-    from orchestrate_backend.errors import BackendError
+    from orchestrate_backend.errors import BackendError, TargetError
     from orchestrate_backend.targets.choose import EmbeddedTarget
 
     embedded = EmbeddedTarget(context.root)
+    found: dict[str, Rows] = {}
     try:
-        return {t.qualified: r for t in tables if (r := _read(embedded, t)) is not None}
+        for table in tables:
+            parts = (table.schema, table.name)
+            name = ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+            try:
+                rows = embedded.query_readonly(f"SELECT * FROM {name} LIMIT {_MOST_ROWS}")  # noqa: S608
+            except TargetError as error:
+                if error.code not in ("table-missing", "target"):
+                    raise
+                continue
+            found[table.qualified] = Rows(tuple(rows), embedded.describe())
     except (BackendError, OSError, RuntimeError):
         return {}
     finally:
         embedded.close()
-
-
-def _is_set_up(root: Path) -> bool:
-    return (root / ".orchestrate" / "postgres" / "PG_VERSION").is_file()
-
-
-def _read(target: Any, table: Table) -> Rows | None:
-    """The table's rows, None where it does not exist."""
-    from orchestrate_backend.errors import TargetError
-
-    try:
-        rows = target.query_readonly(f"SELECT * FROM {_name(table)} LIMIT {_MOST_ROWS}")  # noqa: S608
-    except TargetError as error:
-        if error.code in ("table-missing", "target"):
-            return None
-        raise
-    return Rows(tuple(rows), target.describe())
-
-
-def _name(table: Table) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (table.schema, table.name))
+    return found

@@ -1,7 +1,7 @@
-"""Draws charts as SVG elements that take their colours and fonts from the page around them.
+"""Draws charts as SVG elements that take their colors and fonts from the page around them.
 
-Matplotlib draws with stand-in colours, which become CSS custom properties (`var(--ink)`), so that
-one picture serves light, dark and paper. Text stays text.
+Matplotlib draws with placeholder colors, which become CSS custom properties (`var(--ink)`), so that
+one picture serves light, dark and print. Text stays text. Raises MissingExtraError without it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 
-from orchestrate_agents.review.shapes import Bars, Forest, Point
+from orchestrate_agents.review.shapes import Bars, Forest
 from orchestrator.plugins import require_extra
 
-#: stand-in colour → property of the page
+#: placeholder color → property of the page
 _INK, _QUIET, _LINE, _PAPER, _UNKNOWN = "#fe0001", "#fe0002", "#fe0003", "#fe0004", "#fe0005"
 _PERIODS = tuple(f"#fe01{n:02x}" for n in range(8))
 _GROUPS = tuple(f"#fe02{n:02x}" for n in range(8))
@@ -27,12 +27,12 @@ _PROPERTIES = {
     _LINE: "var(--line)",
     _PAPER: "var(--paper)",
     _UNKNOWN: "var(--unknown)",
-    **{colour: f"var(--period-{n})" for n, colour in enumerate(_PERIODS)},
-    **{colour: f"var(--group-{n})" for n, colour in enumerate(_GROUPS)},
+    **{color: f"var(--period-{n})" for n, color in enumerate(_PERIODS)},
+    **{color: f"var(--group-{n})" for n, color in enumerate(_GROUPS)},
 }
 _STYLE: Any = {
     "svg.fonttype": "none",
-    # a dollar sign in a name is no formula
+    # a dollar sign in a name does not start a formula
     "text.parse_math": False,
     "font.size": 10,
     "text.color": _INK,
@@ -53,125 +53,97 @@ _LONGEST = 46
 _LARGEST, _SMALLEST = 380.0, 14.0
 
 
-# -- bars ------------------------------------------------------------------------------------
-
-
 def draw_bars(bars: Bars) -> str:
-    """Horizontal bars by category, stacked by period; what has no date is grey and last."""
-    with _figure(0.34 * len(bars.categories) + 1.15, "bars") as (figure, result):
+    """Horizontal bars by category, stacked by period; rows without a date are gray and last."""
+    with _open_figure(0.34 * len(bars.categories) + 1.15, "bars") as (figure, result):
         axes = figure.add_subplot()
         places = range(len(bars.categories))
         left = [0] * len(places)
+        dated = len(bars.periods) - bool(bars.undated)
         for number, period in enumerate(bars.periods):
             counts = [row[number] for row in bars.counts]
-            colour = _period_colour(bars, number)
+            shade = round(number * (len(_PERIODS) - 1) / max(1, dated - 1))
             axes.barh(
                 places,
                 counts,
                 left=left,
                 height=0.68,
-                color=colour,
+                color=_PERIODS[shade] if number < dated else _UNKNOWN,
                 edgecolor=_PAPER,
                 linewidth=0.8,
                 label=period,
             )
             left = [a + b for a, b in zip(left, counts, strict=True)]
-        for place, total in zip(places, left, strict=True):
+        for place, total in enumerate(left):
             axes.annotate(
                 f"{total:,}", (total, place), xytext=(5, 0), textcoords="offset points", va="center"
             )
-        axes.set_yticks(places, [_short(name) for name in bars.categories])
+        axes.set_yticks(places, [_shorten(name) for name in bars.categories])
         axes.invert_yaxis()
         axes.set_xlim(0, max(left) * 1.08)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _bare(axes)
-        figure.legend(
-            loc="outside upper left",
-            ncols=min(len(bars.periods), 6),
-            handlelength=0.9,
-            handleheight=0.9,
-        )
+        _remove_frame(axes)
+        columns = min(len(bars.periods), 6)
+        figure.legend(loc="outside upper left", ncols=columns, handlelength=0.9, handleheight=0.9)
     return result[0]
-
-
-def _period_colour(bars: Bars, number: int) -> str:
-    last = number == len(bars.periods) - 1
-    if bars.undated and last:
-        return _UNKNOWN
-    dated = len(bars.periods) - bool(bars.undated)
-    return _PERIODS[round(number * (len(_PERIODS) - 1) / max(1, dated - 1))]
-
-
-# -- forest ----------------------------------------------------------------------------------
 
 
 def draw_forest(forest: Forest) -> str:
     """Effect sizes with markers whose area is n; an interval only where it is known."""
-    with _figure(0.36 * len(forest.points) + 1.35, "forest") as (figure, result):
+    points = forest.points
+    with _open_figure(0.36 * len(points) + 1.35, "forest") as (figure, result):
         axes = figure.add_subplot()
-        groups = list(dict.fromkeys(p.group for p in forest.points))
-        largest = max((p.n or 0 for p in forest.points), default=0)
+        groups = list(dict.fromkeys(p.group for p in points))
+        colors = {group: _GROUPS[n % len(_GROUPS)] for n, group in enumerate(groups)}
+        largest = max((p.n or 0 for p in points), default=0)
         axes.axvline(0, color=_LINE, linewidth=1.2, zorder=0)
-        for place, point in enumerate(forest.points):
-            _draw_point(axes, place, point, _GROUPS[groups.index(point.group) % 8], largest)
-        axes.set_yticks(range(len(forest.points)), [_short(p.label) for p in forest.points])
-        axes.set_ylim(len(forest.points) - 0.4, -0.6)
+        for place, point in enumerate(points):
+            color = colors[point.group]
+            if point.low is not None and point.high is not None:
+                ends = [point.low, point.high]
+                axes.plot(ends, [place, place], color=color, linewidth=1.4, zorder=1)
+            known = point.n is not None and largest > 0
+            area = _LARGEST * (point.n or 0) / largest if known else 0.0
+            axes.scatter(
+                [point.effect],
+                [place],
+                s=max(_SMALLEST, area),
+                facecolors=color if known else "none",
+                edgecolors=_PAPER if known else color,
+                linewidths=0.8,
+                zorder=2,
+            )
+        axes.set_yticks(range(len(points)), [_shorten(p.label) for p in points])
+        axes.set_ylim(len(points) - 0.4, -0.6)
         axes.set_xlabel(forest.effect.replace("_", " "))
         axes.margins(x=0.12)
-        _figures_beside(axes, forest.points)
-        _bare(axes)
+        # n and the figure in words, right of the plot
+        beside = axes.twinx()
+        beside.set_ylim(axes.get_ylim())
+        labels = [f"{p.figure}   n {p.n:,}" if p.n else p.figure for p in points]
+        beside.set_yticks(range(len(points)), labels)
+        beside.tick_params(length=0, labelcolor=_QUIET)
+        for side in beside.spines.values():
+            side.set_visible(False)
+        _remove_frame(axes)
         if len(groups) > 1:
-            _legend(figure, groups)
+            from matplotlib.lines import Line2D
+
+            handles = [
+                Line2D([], [], marker="o", linestyle="", color=color, label=_shorten(group) or "—")
+                for group, color in colors.items()
+            ]
+            figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 5))
     return result[0]
 
 
-def _draw_point(axes: Any, place: int, point: Point, colour: str, largest: int) -> None:
-    if point.low is not None and point.high is not None:
-        axes.plot([point.low, point.high], [place, place], color=colour, linewidth=1.4, zorder=1)
-    known = point.n is not None and largest > 0
-    area = max(_SMALLEST, _LARGEST * (point.n or 0) / largest) if known else _SMALLEST
-    axes.scatter(
-        [point.effect],
-        [place],
-        s=area,
-        facecolors=colour if known else "none",
-        edgecolors=_PAPER if known else colour,
-        linewidths=0.8,
-        zorder=2,
-    )
-
-
-def _figures_beside(axes: Any, points: Sequence[Point]) -> None:
-    """n and the figure in words, right of the plot."""
-    beside = axes.twinx()
-    beside.set_ylim(axes.get_ylim())
-    labels = [f"{p.figure}   n {p.n:,}" if p.n else p.figure for p in points]
-    beside.set_yticks(range(len(points)), labels)
-    beside.tick_params(length=0, labelcolor=_QUIET)
-    for side in beside.spines.values():
-        side.set_visible(False)
-
-
-def _legend(figure: Any, groups: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=_GROUPS[n % 8], label=_short(group) or "—")
-        for n, group in enumerate(groups)
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 5))
-
-
-# -- the frame -------------------------------------------------------------------------------
-
-
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1].rstrip() + "…"
 
 
-def _bare(axes: Any) -> None:
-    """No frame but a thin line below."""
+def _remove_frame(axes: Any) -> None:
+    """Leave only a thin line below."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -180,8 +152,8 @@ def _bare(axes: Any) -> None:
 
 
 @contextmanager
-def _figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
-    """A figure to draw on; its SVG element is in the list when the block has ended."""
+def _open_figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
+    """A figure to draw on; its SVG element is in the list after the block."""
     require_extra("matplotlib", "charts", "drawing a chart")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -194,11 +166,11 @@ def _figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
         yield figure, result
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    result.append(_element(out.getvalue(), name))
+    result.append(_extract_element(out.getvalue(), name))
 
 
-def _element(document: bytes, name: str) -> str:
-    """The `<svg>` of a document, with ids of its own and the page's colours."""
+def _extract_element(document: bytes, name: str) -> str:
+    """The `<svg>` of a document, with ids of its own and the page's colors."""
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(document)  # noqa: S314 - matplotlib has just written it
@@ -206,15 +178,13 @@ def _element(document: bytes, name: str) -> str:
         root.remove(part)
     for node in root.iter():
         for key, value in node.attrib.items():
-            node.set(key, _own(key, value, name))
+            if key == "id":
+                node.set(key, f"{name}-{value}")
+                continue
+            value = re.sub(r"^#(?!fe0)|(?<=url\()#", f"#{name}-", value)
+            value = re.sub(r"#fe0\w{3}", lambda m: _PROPERTIES.get(m[0], m[0]), value)
+            node.set(key, value)
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("aria-hidden", "true")
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _own(key: str, value: str, name: str) -> str:
-    if key == "id":
-        return f"{name}-{value}"
-    value = re.sub(r"^#(?!fe0)|(?<=url\()#", f"#{name}-", value)
-    return re.sub(r"#fe0\w{3}", lambda m: _PROPERTIES.get(m[0], m[0]), value)

@@ -15,13 +15,18 @@ from orchestrate_agents.sql.parse import Column, Table
 
 Row = Mapping[str, Any]
 
-#: categories and periods that a chart can tell apart
+#: categories and periods that can be told apart in a chart
 _MOST_CATEGORIES = 14
 _MOST_PERIODS = 8
 _MOST_POINTS = 60
-#: effect sizes beyond this are typing errors, and would squeeze all others together
+#: effect sizes beyond this are typos, and would squeeze all others together
 _LARGEST_EFFECT = 20.0
 _EFFECT = frozenset({"hedges", "cohen", "cohens", "smd"})
+_LOW = frozenset({"low", "lower", "lo", "lcl"})
+_HIGH = frozenset({"high", "upper", "hi", "ucl"})
+_BOUNDS = _LOW | _HIGH | {"se", "sd", "variance", "p"}
+#: words of the columns of an effect's interval
+_INTERVAL = frozenset({"ci", "interval", "effect", "hedges", "smd", "lcl", "ucl"})
 _START = frozenset({"start", "started", "begin", "began", "first", "opened"})
 
 
@@ -75,42 +80,34 @@ class Forest:
     without: tuple[str, ...] = ()
 
 
-# -- effect sizes ----------------------------------------------------------------------------
-
-
-def forest_of(table: Table, rows: Sequence[Row]) -> Forest | None:
+def build_forest(table: Table, rows: Sequence[Row]) -> Forest | None:
     """The forest plot of a table with an effect-size column; None without one, or two figures."""
     effect = next((c.name for c in table.columns if _is_effect(c)), None)
-    name = next((c.name for c in table.columns if _is_name(c)), None)
+    name = next((c.name for c in table.columns if _is_required_text(c)), None)
     if effect is None or name is None:
         return None
-    group = _category(table, rows, apart=name) or ""
+    group = _find_category(table, rows, apart=name) or ""
+    sample = next((c.name for c in table.columns if is_sample_size(c.name)), "")
+    about = [c.name for c in table.columns if words(c.name) & _INTERVAL]
+    low_column = next((n for n in about if words(n) & _LOW), "")
+    high_column = next((n for n in about if words(n) & _HIGH), "")
     points, without = [], []
     for row in rows[:_MOST_POINTS]:
-        value = _number(row.get(effect))
+        label = str(row.get(name) or "?")
+        value = _parse_number(row.get(effect))
         if value is None or abs(value) > _LARGEST_EFFECT:
-            without.append(str(row.get(name) or "?"))
-        else:
-            points.append(_point(table, row, value, name, group))
+            without.append(label)
+            continue
+        size = _parse_number(row.get(sample))
+        low, high = _parse_number(row.get(low_column)), _parse_number(row.get(high_column))
+        if low is None or high is None or not low <= value <= high:
+            low = high = None
+        sized = int(size) if size and size >= 1 else None
+        points.append(Point(label, str(row.get(group) or ""), value, sized, low, high))
     if len(points) < 2:
         return None
     points.sort(key=lambda p: (p.effect, p.label))
     return Forest(effect, group, tuple(points), len(rows), tuple(without))
-
-
-def _point(table: Table, row: Row, effect: float, name: str, group: str) -> Point:
-    sample = next((c.name for c in table.columns if is_sample_size(c.name)), "")
-    size = _number(row.get(sample))
-    low, high = (_number(row.get(c)) for c in _interval(table))
-    known = low is not None and high is not None and low <= effect <= high
-    return Point(
-        str(row.get(name) or "?"),
-        str(row.get(group) or "") if group else "",
-        effect,
-        int(size) if size and size >= 1 else None,
-        low if known else None,
-        high if known else None,
-    )
 
 
 def _is_effect(column: Column) -> bool:
@@ -119,36 +116,27 @@ def _is_effect(column: Column) -> bool:
     return named and kind_of(column.type).numeric and not found & _BOUNDS
 
 
-_LOW = frozenset({"low", "lower", "lo", "lcl"})
-_HIGH = frozenset({"high", "upper", "hi", "ucl"})
-_BOUNDS = _LOW | _HIGH | {"se", "sd", "variance", "p"}
-
-
-def _interval(table: Table) -> tuple[str, str]:
-    """The columns of an effect's interval, "" where there are none."""
-    interval = frozenset({"ci", "interval", "effect", "hedges", "smd", "lcl", "ucl"})
-    of_effect = [c.name for c in table.columns if words(c.name) & interval]
-    low = next((n for n in of_effect if words(n) & _LOW), "")
-    high = next((n for n in of_effect if words(n) & _HIGH), "")
-    return low, high
-
-
-def _is_name(column: Column) -> bool:
+def _is_required_text(column: Column) -> bool:
     return column.type in ("text", "character varying", "citext") and column.not_null
 
 
-# -- counts by category and year -------------------------------------------------------------
-
-
-def bars_of(table: Table, rows: Sequence[Row]) -> Bars | None:
+def build_bars(table: Table, rows: Sequence[Row]) -> Bars | None:
     """The bars of a table with a date and a category; None where its rows make none."""
-    date = _date_column(table)
-    category = _category(table, rows)
+    # a time stamp counts if the data gives it, not the server
+    dates = [
+        c.name
+        for c in table.columns
+        if c.type == "date" or (c.type.startswith("timestamp") and c.default is None)
+    ]
+    date = next((d for d in dates if words(d) & _START), dates[0] if dates else None)
+    category = _find_category(table, rows)
     if date is None or category is None:
         return None
-    years = [_year(row.get(date)) for row in rows]
-    periods = _periods(year for year in years if year is not None)
-    names = Counter(str(row[category]) for row in rows if row.get(category))
+    matches = [re.match(r"(\d{4})-\d\d", str(row.get(date) or "")) for row in rows]
+    years = [int(found[1]) if found else None for found in matches]
+    periods = _group_years(year for year in years if year is not None)
+    counted = Counter(str(row[category]) for row in rows if row.get(category))
+    names = [name for name, _ in counted.most_common()]
     cells = Counter(
         (str(row.get(category)), periods.get(year) if year else None)
         for row, year in zip(rows, years, strict=True)
@@ -158,29 +146,19 @@ def bars_of(table: Table, rows: Sequence[Row]) -> Bars | None:
     return Bars(
         category,
         date,
-        tuple(name for name, _ in names.most_common()),
+        tuple(names),
         tuple(c or f"no {date.replace('_', ' ')}" for c in columns),
-        tuple(tuple(cells[name, c] for c in columns) for name, _ in names.most_common()),
+        tuple(tuple(cells[name, c] for c in columns) for name in names),
         undated,
     )
 
 
-def _date_column(table: Table) -> str | None:
-    dates = [c.name for c in table.columns if c.type == "date" or _is_given_time(c)]
-    return next((d for d in dates if words(d) & _START), dates[0] if dates else None)
-
-
-def _is_given_time(column: Column) -> bool:
-    """A time stamp that the data gives, not the server."""
-    return column.type.startswith("timestamp") and column.default is None
-
-
-def _category(table: Table, rows: Sequence[Row], apart: str = "") -> str | None:
+def _find_category(table: Table, rows: Sequence[Row], apart: str = "") -> str | None:
     """The required text column that sorts the rows into few kinds; the key and names do not."""
     key = natural_key(table)
     alone = key[0] if len(key) == 1 else ""
     for column in table.columns:
-        if not _is_name(column) or column.name in (apart, alone):
+        if not _is_required_text(column) or column.name in (apart, alone):
             continue
         kinds = {str(row[column.name]) for row in rows if row.get(column.name)}
         if 2 <= len(kinds) <= _MOST_CATEGORIES and 2 * len(kinds) <= len(rows):
@@ -188,27 +166,20 @@ def _category(table: Table, rows: Sequence[Row], apart: str = "") -> str | None:
     return None
 
 
-def _year(value: Any) -> int | None:
-    """The year of a date or of ISO text."""
-    found = re.match(r"(\d{4})-\d\d", str(value or ""))
-    return int(found.group(1)) if found else None
-
-
-def _periods(years: Iterable[int]) -> dict[int, str]:
+def _group_years(years: Iterable[int]) -> dict[int, str]:
     """year → its period, in order: single years, or ranges of equal length where they are many."""
     known = sorted(set(years))
     if not known:
         return {}
     span = known[-1] - known[0] + 1
     step = next((s for s in (1, 2, 5, 10, 25) if span <= s * _MOST_PERIODS), 100)
-    return {year: _period(year - year % step, step) for year in known}
+    if step == 1:
+        return {year: str(year) for year in known}
+    firsts = {year: year - year % step for year in known}
+    return {year: f"{first}–{(first + step - 1) % 100:02d}" for year, first in firsts.items()}
 
 
-def _period(first: int, step: int) -> str:
-    return str(first) if step == 1 else f"{first}–{(first + step - 1) % 100:02d}"
-
-
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):

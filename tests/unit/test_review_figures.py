@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from orchestrate_agents.review.access import grids
+from orchestrate_agents.review.access import show_access
 from orchestrate_agents.review.drawing import draw_bars, draw_forest
-from orchestrate_agents.review.shapes import bars_of, forest_of
+from orchestrate_agents.review.shapes import build_bars, build_forest
 from orchestrate_agents.sql.parse import Table, tables_of
 from orchestrator.gates.checks import Context
 from orchestrator.review.panels import Grid, Tone
@@ -41,7 +41,7 @@ def study(name: str, effect: Any, n: int = 50, **more: Any) -> dict[str, Any]:
 
 def test_effect_sizes_make_a_forest_in_the_order_of_their_size() -> None:
     rows = [study("B", "-0.3"), study("A", -0.9, 200, ci_low=-1.2, ci_high=-0.6), study("C", "")]
-    forest = forest_of(table(STUDIES), rows)
+    forest = build_forest(table(STUDIES), rows)
     assert forest is not None
     assert [(p.label, p.n) for p in forest.points] == [("A", 200), ("B", 50)]
     assert forest.points[0].figure == "-0.90 [-1.20, -0.60]"
@@ -50,7 +50,7 @@ def test_effect_sizes_make_a_forest_in_the_order_of_their_size() -> None:
 
 
 def test_one_figure_makes_no_forest() -> None:
-    assert forest_of(table(STUDIES), [study("A", 1), study("B", None)]) is None
+    assert build_forest(table(STUDIES), [study("A", 1), study("B", None)]) is None
 
 
 def test_rows_are_counted_by_category_and_year() -> None:
@@ -59,7 +59,7 @@ def test_rows_are_counted_by_category_and_year() -> None:
         {"registry_id": f"N{n}", "drug": "x" if n % 2 else "y", "start_date": date}
         for n, date in enumerate(dates)
     ]
-    bars = bars_of(table(TRIALS), rows)
+    bars = build_bars(table(TRIALS), rows)
     assert bars is not None
     assert (bars.categories, bars.periods) == (("y", "x"), ("2019", "2020", "no start date"))
     assert bars.counts == ((2, 1, 0), (0, 2, 1))
@@ -67,13 +67,13 @@ def test_rows_are_counted_by_category_and_year() -> None:
 
 
 def test_pictures_are_elements_whose_words_are_escaped() -> None:
-    forest = forest_of(table(STUDIES), [study("<script>&", -1), study("B $x$ ✓ 日本", 2)])
+    forest = build_forest(table(STUDIES), [study("<script>&", -1), study("B $x$ ✓ 日本", 2)])
     assert forest is not None
     drawn = draw_forest(forest)
     words = [node.text for node in ElementTree.fromstring(drawn).iter() if node.text]
     assert "<script>&" in words
     assert "<script" not in drawn
-    bars = bars_of(table(TRIALS), [
+    bars = build_bars(table(TRIALS), [
         {"registry_id": str(n), "drug": f"<b>{n % 2}", "start_date": "2020-01-01"} for n in range(6)
     ])  # fmt: skip
     assert bars is not None
@@ -82,7 +82,7 @@ def test_pictures_are_elements_whose_words_are_escaped() -> None:
 
 
 def test_pictures_are_the_same_each_time() -> None:
-    forest = forest_of(table(STUDIES), [study("A", -1), study("B", 2)])
+    forest = build_forest(table(STUDIES), [study("A", -1), study("B", 2)])
     assert forest is not None
     assert draw_forest(forest) == draw_forest(forest)
 
@@ -113,7 +113,7 @@ def recorded(tmp_path: Path) -> Context:
 
 
 def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Context) -> None:
-    (panel,) = grids(recorded, ["m.sql"])
+    (panel,) = show_access(recorded, ["m.sql"])
     (grid,) = panel.blocks
     assert isinstance(grid, Grid)
     head, anon, service = grid.rows
@@ -129,4 +129,4 @@ def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Contex
 
 def test_a_matrix_of_another_text_is_not_shown(recorded: Context) -> None:
     (recorded.root / "m.sql").write_text("this is no SQL\n", encoding="utf-8")
-    assert list(grids(recorded, ["m.sql"])) == []
+    assert list(show_access(recorded, ["m.sql"])) == []

@@ -24,6 +24,7 @@ from orchestrator.family import stale_writes
 from orchestrator.family.session import Progress
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.storage import atomic
+from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import id_from_name
 from orchestrator.tickets.ticket import Ticket
@@ -173,7 +174,7 @@ class Daemon:
 
     def _lock_board(self) -> AbstractContextManager[object]:
         state = self.board.root / ".orchestrate" / "state"
-        return atomic.family_lock(state, "the board's daemon")
+        return family_lock(state, "the board's daemon")
 
     def _watch(self, watch: FolderWatch) -> None:
         next_poll = time.monotonic() + self.poll

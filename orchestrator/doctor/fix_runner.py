@@ -20,6 +20,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.storage import atomic
+from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class _FixWriter:
             seen.add(id)
             id = stated[id]
         try:
-            with atomic.family_lock(self.state, self.parents.get(id, id)):
+            with family_lock(self.state, self.parents.get(id, id)):
                 work()
         except OrchestrateError as exc:
             self.result.left[ticket.source] = exc.message

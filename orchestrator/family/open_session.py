@@ -26,9 +26,9 @@ from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import main_worktree_path
-from orchestrator.storage.atomic import family_lock
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
+from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 

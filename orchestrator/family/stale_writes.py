@@ -23,7 +23,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.storage import atomic
-from orchestrator.storage.atomic import Manner
+from orchestrator.storage.atomic import ReplaceOptions
 from orchestrator.storage.history import History
 from orchestrator.storage.merge import merge_lines
 from orchestrator.storage.versions import Versions
@@ -54,7 +54,7 @@ def versions_of(root: Path, name: str) -> Versions:
     return Versions(root, name)
 
 
-def manner(root: Path, path: Path, heed: bool = True) -> Manner:
+def manner(root: Path, path: Path, heed: bool = True) -> ReplaceOptions:
     """How a conducted ticket is replaced: its versions are kept, and stale saves are understood.
 
     Unless `heed`, a status that is set in the same moment is not taken.
@@ -68,7 +68,7 @@ def manner(root: Path, path: Path, heed: bool = True) -> Manner:
             return lately[0], saved
         return base, _without_answer(saved, base)[0]
 
-    return Manner(yielding=b"status:" if heed else b"", keep=versions.slot, rebase=rebase)
+    return ReplaceOptions(yielding=b"status:" if heed else b"", keep=versions.slot, rebase=rebase)
 
 
 def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:

@@ -1,23 +1,22 @@
-"""Changing files without losing anybody's work: atomic replace, merge by line, moves, locks."""
+"""Changing files without losing anybody's work: atomic replace, merge by line, moves."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import secrets
 import stat
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 
-from orchestrator.errors import BusyError, OrchestrateError, UnsafePathError
+from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.storage import syscalls
 from orchestrator.storage.merge import merge_lines
 
@@ -26,14 +25,28 @@ _SETTLE_LIMIT = 2.0
 #: content must be unchanged for this long before it counts as saved (s, DESIGN 8.2)
 _QUIET = 0.1
 _TEMPORARY = ".orchestrate-"
-#: bytes read at once; a ticket has fewer
-_PART = 1 << 16
 
 
 class DiskError(OrchestrateError):
     """The disk is full, read-only or failing; nothing was changed."""
 
     code = "disk"
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """OSError as DiskError with a hint; missing and existing files keep their own type."""
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError("the disk is full", path=path, hint="free some space") from exc
+        if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            hint = "check the folder's permissions"
+            raise DiskError("cannot be written", path=path, code="read-only", hint=hint) from exc
+        raise DiskError(str(exc.strerror or exc), path=path, hint="check the disk") from exc
 
 
 # -- paths ---------------------------------------------------------------------------------------
@@ -45,29 +58,25 @@ def inside(root: Path, relative: str | Path) -> Path:
     Raises UnsafePathError for an absolute path, a `..`, a NUL, or a link that leaves `root`.
     """
     text = os.fspath(relative)
+    unsafe = UnsafePathError(
+        f"the path {text!r} leaves the workspace",
+        hint="name a file in the workspace, without '..' and without links that lead out of it",
+    )
     if "\0" in text or text[:1] in ("~", "/") or ".." in text.split("/"):
-        raise _unsafe(text)
+        raise unsafe
     home = os.path.realpath(root)
     place = os.path.realpath(f"{home}/{text}")
     below = home.rstrip("/") + "/"
-    if (place != home and not place.startswith(below)) or _is_endless(place):
-        raise _unsafe(text)
-    return root / place[len(below) :]
-
-
-def _is_endless(place: str) -> bool:
-    """Whether links are left in it, which then go in a circle."""
+    if place != home and not place.startswith(below):
+        raise unsafe
     try:
-        return stat.S_ISLNK(os.lstat(place).st_mode)
+        # links that are left in it go in a circle
+        circular = stat.S_ISLNK(os.lstat(place).st_mode)
     except OSError as exc:
-        return exc.errno == errno.ELOOP
-
-
-def _unsafe(text: str) -> UnsafePathError:
-    return UnsafePathError(
-        f"the path {text!r} leaves the workspace",
-        hint="name a file below the workspace, without '..' and without links that lead out of it",
-    )
+        circular = exc.errno == errno.ELOOP
+    if circular:
+        raise unsafe
+    return root / place[len(below) :]
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -81,12 +90,59 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# -- reading -------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> bytes:
+    """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
+    with _open(path) as file:
+        return file.readall()
+
+
+def holds(path: Path, data: bytes) -> bool:
+    """Whether a regular file's bytes are these now, whoever has it open. Raises as `read`.
+
+    Where a system gives less than the whole at once, this may be False for the same bytes.
+    """
+    with _open(path) as file:
+        return file.read(len(data) + 1) == data
+
+
+def read_saved(path: Path) -> bytes:
+    """As `read`, once nobody has the file open for writing: a save may be half done.
+
+    After `_SETTLE_LIMIT` seconds the bytes are taken as they are.
+    """
+    deadline = time.monotonic() + _SETTLE_LIMIT
+    while True:
+        with _open(path) as file:
+            if not syscalls.has_writer(file.fileno()) or time.monotonic() > deadline:
+                return file.readall()
+        time.sleep(0.005)
+
+
+def _open(path: Path) -> FileIO:
+    try:
+        # without O_NONBLOCK a pipe would not open before somebody writes into it
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            hint = "put the file itself here"
+            raise UnsafePathError("is a link", path=path, hint=hint, code="link") from exc
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return FileIO(fd)
+    os.close(fd)
+    hint = "put the text itself here"
+    raise UnsafePathError("not a regular file", path=path, hint=hint, code="unreadable")
+
+
 # -- replacing -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """What lies on disk after `replace`."""
+    """What is on disk after `replace`."""
 
     data: bytes
     #: the file was edited meanwhile and both edits are in `data`
@@ -96,28 +152,28 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a file is replaced beside the plain way."""
+class ReplaceOptions:
+    """How `replace` treats the folder, the old content and edits of others."""
 
-    #: the folder is added here and not synced yet (`sync_folders`): till then a failing machine
-    #: may bring the old content back, whole
+    #: the folder is added here instead of being synced (`sync_folders`): until then a failing
+    #: machine may bring the old content back, whole
     later: set[Path] | None = None
-    #: where both sides changed a line that begins so, it is the others'
+    #: where both sides changed a line that begins so, the other side's line is taken
     yielding: bytes = b""
     #: called before the new content takes its place
     before: Callable[[], None] = lambda: None
-    #: gives the place where the next displaced content is kept
+    #: returns where the next displaced content is kept
     keep: Callable[[], Path] | None = None
-    #: (what lay there lately, the newest first, and what somebody saved over it) → the version that
-    #: the save was made from, and the save as it may be taken
+    #: (the file's latest contents, the newest first, and what somebody saved over them) → the
+    #: version that the save was made from, and the save as it may be taken
     rebase: Callable[[Sequence[bytes], bytes], tuple[bytes, bytes]] | None = None
 
 
-_PLAINLY = Manner()
+_DEFAULTS = ReplaceOptions()
 
 
 def replace(
-    path: Path, new: bytes, base: bytes | None = None, manner: Manner = _PLAINLY
+    path: Path, new: bytes, base: bytes | None = None, options: ReplaceOptions = _DEFAULTS
 ) -> Replacement:
     """Replace a file's content atomically and durably, keeping its mode.
 
@@ -126,116 +182,61 @@ def replace(
     `new` wins and the other version is set aside whole as `<id>.conflict-<time>.md`.
     Raises FileNotFoundError if `base` is given and the file is gone, DiskError, UnsafePathError.
     """
-    with _disk_errors(path):
-        if base is None:
-            _put(path, new)
-            return Replacement(new)
-        return _replace_merging(path, new, base, manner)
+    with disk_errors(path):
+        if base is not None:
+            return _replace_merging(path, new, base, options)
+        syscalls.make_folder(path.parent)
+        with _temporary(path, new) as temporary:
+            syscalls.rename_over(temporary, path)
+        syscalls.sync_folder(path.parent)
+        return Replacement(new)
 
 
-def _replace_merging(path: Path, new: bytes, base: bytes, manner: Manner) -> Replacement:
+def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOptions) -> Replacement:
     result, expected = Replacement(new), base
-    left: list[Path] = []
-    passed = [base]
+    displaced_files: list[Path] = []
+    earlier = [base]
+
+    def merge_in(saved: bytes, last: bytes) -> Replacement:
+        base, theirs = last, saved
+        if options.rebase is not None:
+            base, theirs = options.rebase([last, *earlier], saved)
+        data, clean = merge_lines(base, result.data, theirs, options.yielding)
+        conflict = result.conflict if clean else set_aside(path, saved)
+        return Replacement(data, merged=True, conflict=conflict)
+
     while True:
         current = read(path)
         if current != expected:
-            current = _quiet(path, current)
-            result = _take_in(path, result, [expected, *passed], current, manner)
-            passed.insert(0, current)
+            current = _wait_until_quiet(path, current)
+            result = merge_in(current, expected)
+            earlier.insert(0, current)
         if current == result.data:
             break
-        displaced = _swap(path, result.data, left, manner.before)
-        _sync_folder(path.parent, manner.later)
+        displaced_file = _swap(path, result.data, options.before)
+        displaced_files.append(displaced_file)
+        displaced = read_saved(displaced_file)
+        _sync_folder(path.parent, options.later)
         expected = result.data
         if displaced == current:
             break
-        # somebody saved between the look and the rename
-        result = _take_in(path, result, [current, *passed], displaced, manner)
-        passed[:0] = [displaced, expected]
-    # what a person saved is put away when it stands in the ticket, and not before
-    for each in left:
-        _put_away(each, manner.keep() if manner.keep is not None else None)
+        # somebody saved between the read and the rename
+        result = merge_in(displaced, current)
+        earlier[:0] = [displaced, expected]
+    # what a person saved is put away once it is merged into the ticket, and not before
+    for file in displaced_files:
+        if options.keep is not None:
+            place = options.keep()
+            with contextlib.suppress(OSError):
+                syscalls.make_folder(place.parent)
+                syscalls.rename_over(file, place)
+                continue
+        syscalls.remove(file)
     return result
 
 
-def _take_in(
-    path: Path, ours: Replacement, lately: Sequence[bytes], theirs: bytes, manner: Manner
-) -> Replacement:
-    base, saved = lately[0], theirs
-    if manner.rebase is not None:
-        base, saved = manner.rebase(lately, theirs)
-    data, clean = merge_lines(base, ours.data, saved, manner.yielding)
-    conflict = ours.conflict if clean else set_aside(path, theirs)
-    return Replacement(data, merged=True, conflict=conflict)
-
-
-def read(path: Path) -> bytes:
-    """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
-    fd = _open(path)
-    try:
-        return _content(fd)
-    finally:
-        os.close(fd)
-
-
-def holds(path: Path, data: bytes) -> bool:
-    """Whether a regular file's bytes are these now, whoever has it open. Raises as `read`.
-
-    Where a system gives less than the whole at once, this may be False for the same bytes.
-    """
-    fd = _open(path)
-    try:
-        return os.read(fd, len(data) + 1) == data
-    finally:
-        os.close(fd)
-
-
-def _content(fd: int) -> bytes:
-    parts = []
-    while part := os.read(fd, _PART):
-        parts.append(part)
-    return b"".join(parts)
-
-
-def read_saved(path: Path) -> bytes:
-    """The same once nobody has the file open for writing: a save may be half through.
-
-    After `_SETTLE_LIMIT` seconds the bytes are taken as they are.
-    """
-    deadline = time.monotonic() + _SETTLE_LIMIT
-    while True:
-        fd = _open(path)
-        try:
-            if not syscalls.has_writer(fd):
-                return _content(fd)
-        finally:
-            os.close(fd)
-        if time.monotonic() > deadline:
-            return read(path)
-        time.sleep(0.005)
-
-
-def _open(path: Path) -> int:
-    try:
-        # a pipe would not be opened before somebody writes into it
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as exc:
-        if exc.errno == errno.ELOOP:
-            raise UnsafePathError(
-                "is a link", path=path, hint="put the file itself here", code="link"
-            ) from exc
-        raise
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise UnsafePathError(
-        "is no regular file", path=path, hint="put the text itself here", code="unreadable"
-    )
-
-
-def _quiet(path: Path, seen: bytes) -> bytes:
-    """The content once it has not changed for `_QUIET` seconds (an editor may be half through)."""
+def _wait_until_quiet(path: Path, seen: bytes) -> bytes:
+    """The content once it has not changed for `_QUIET` seconds (an editor may be half done)."""
     deadline = time.monotonic() + _SETTLE_LIMIT
     while time.monotonic() < deadline:
         time.sleep(_QUIET)
@@ -246,46 +247,20 @@ def _quiet(path: Path, seen: bytes) -> bytes:
     return seen
 
 
-def _swap(path: Path, new: bytes, left: list[Path], before: Callable[[], None]) -> bytes:
-    """Put `new` at `path`; the bytes that were there, late writes included, and their file's name.
-
-    The name is added to `left`.
-    """
+def _swap(path: Path, new: bytes, before: Callable[[], None]) -> Path:
+    """Put `new` at `path`; returns the file that now has the old content, late writes included."""
     temporary = _write_temporary(path, new)
     try:
         before()
-        if not syscalls.exchange(temporary, path):
-            temporary = _replace_keeping_old(temporary, path)
+        if syscalls.exchange(temporary, path):
+            return temporary
+        old = _temporary_name(path)
+        syscalls.link(path, old)
+        syscalls.rename_over(temporary, path)
+        return old
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    left.append(temporary)
-    return read_saved(temporary)
-
-
-def _put_away(displaced: Path, keep: Path | None) -> None:
-    if keep is not None:
-        with contextlib.suppress(OSError):
-            syscalls.make_folder(keep.parent)
-            return syscalls.rename_over(displaced, keep)
-    return syscalls.remove(displaced)
-
-
-def _replace_keeping_old(temporary: Path, path: Path) -> Path:
-    old = _temporary_name(path)
-    syscalls.link(path, old)
-    syscalls.rename_over(temporary, path)
-    return old
-
-
-def _put(path: Path, new: bytes) -> None:
-    syscalls.make_folder(path.parent)
-    temporary = _write_temporary(path, new)
-    try:
-        syscalls.rename_over(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    syscalls.sync_folder(path.parent)
 
 
 def _temporary_name(path: Path) -> Path:
@@ -293,7 +268,7 @@ def _temporary_name(path: Path) -> Path:
 
 
 def _write_temporary(path: Path, data: bytes) -> Path:
-    """A synced file with `data` beside `path`, with `path`'s mode and owner if it exists."""
+    """A synced file with `data` in the same folder, with `path`'s mode and owner if it exists."""
     temporary = _temporary_name(path)
     try:
         syscalls.write_new(temporary, data, like=path)
@@ -303,10 +278,19 @@ def _write_temporary(path: Path, data: bytes) -> Path:
     return temporary
 
 
+@contextlib.contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
+    temporary = _write_temporary(path, data)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def sync_folders(folders: set[Path]) -> None:
     """Make the names in these folders durable, and empty the set. A folder may be gone."""
     for folder in sorted(folders):
-        with contextlib.suppress(FileNotFoundError), _disk_errors(folder):
+        with contextlib.suppress(FileNotFoundError), disk_errors(folder):
             syscalls.sync_folder(folder)
     folders.clear()
 
@@ -319,7 +303,7 @@ def _sync_folder(folder: Path, later: set[Path] | None) -> None:
 
 
 def set_aside(path: Path, data: bytes) -> Path:
-    """Store `data` beside `path` as `<id>.conflict-<time>.md` and return where."""
+    """Store `data` in the folder of `path` as `<id>.conflict-<time>.md`; returns the path."""
     named = re.match(r"(?:[A-Za-z]+_)?[^_\s]+", path.stem)
     stem = named.group() if named else path.stem
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -336,24 +320,21 @@ def create(path: Path, data: bytes) -> None:
 
     Raises FileExistsError, DiskError.
     """
-    with _disk_errors(path):
+    with disk_errors(path):
         syscalls.make_folder(path.parent)
-        temporary = _write_temporary(path.with_name(_TEMPORARY), data)
-        try:
+        with _temporary(path.with_name(_TEMPORARY), data) as temporary:
             syscalls.rename_new(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
         syscalls.sync_folder(path.parent)
 
 
 def move(source: Path, target: Path, later: set[Path] | None = None) -> Path:
-    """Rename durably, never over another file; `later` as in `replace`.
+    """Rename durably, never over another file; `later` as in `ReplaceOptions`.
 
     Raises FileExistsError, FileNotFoundError, DiskError.
     """
     if source == target:
         return target
-    with _disk_errors(target):
+    with disk_errors(target):
         syscalls.make_folder(target.parent)
         syscalls.rename_new(source, target)
         _sync_folder(target.parent, later)
@@ -363,10 +344,10 @@ def move(source: Path, target: Path, later: set[Path] | None = None) -> Path:
 
 
 def sweep(folder: Path, aside: Path, age: float = 3600.0) -> list[Path]:
-    """Move temporary files that a killed process left in `folder` to `aside`; returns where to.
+    """Move temporary files of killed processes in `folder` to `aside`; returns the new paths.
 
-    They may hold what a person saved in that very moment, so they are kept. `age` in seconds spares
-    those that are in use.
+    They may be what a person saved at that very moment, so they are kept. Files younger than `age`
+    seconds are skipped: they may be in use.
     """
     kept = []
     for left in sorted(folder.glob(f"{_TEMPORARY}*.tmp")):
@@ -379,118 +360,36 @@ def sweep(folder: Path, aside: Path, age: float = 3600.0) -> list[Path]:
 def append_lines(path: Path, lines: Sequence[str], durable: bool = True) -> None:
     """Append lines; a torn last line of an earlier crash is closed first.
 
-    `durable`: they and all before them outlive the machine when this returns; else only the
-    process. Raises DiskError (the file is then as before), ValueError if one holds a line end.
+    `durable`: they and all before them survive a crash of the machine when this returns; else only
+    of the process. Raises DiskError (the file is then as before), ValueError for a line end in one.
     """
-    data = _as_bytes(lines)
-    with _disk_errors(path):
+    data = _join(lines)
+    with disk_errors(path):
         syscalls.append(path, data, durable)
 
 
 def begin_lines(path: Path, lines: Sequence[str]) -> Callable[[], None]:
-    """Append lines that are durable when the function that this returns has returned.
+    """Append lines that are durable once the returned function has returned.
 
     It has to be called, once. Both raise as `append_lines`.
     """
-    data = _as_bytes(lines)
-    with _disk_errors(path):
+    data = _join(lines)
+    with disk_errors(path):
         appended = syscalls.Append(path, data)
         try:
-            appended.begin_sync()
+            appended.sync(background=True)
         except BaseException:
             appended.close()
             raise
 
     def wait() -> None:
-        with _disk_errors(path), contextlib.closing(appended):
+        with disk_errors(path), contextlib.closing(appended):
             appended.wait()
 
     return wait
 
 
-def _as_bytes(lines: Sequence[str]) -> bytes:
+def _join(lines: Sequence[str]) -> bytes:
     if any("\n" in line or "\r" in line for line in lines):
-        raise ValueError("a line holds no line end")
+        raise ValueError("a line must not contain a line end")
     return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
-
-
-# -- locks ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FamilyLock:
-    """A held lock. A child that gets `fd` (`subprocess` `pass_fds`) holds it too, until it ends."""
-
-    family: str
-    path: Path
-    fd: int
-
-
-@contextlib.contextmanager
-def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[FamilyLock]:
-    """Hold a family for one process and the children that get its `fd`.
-
-    The lock ends with its last holder, however that ends. Raises BusyError with the holder's pid
-    unless `wait`.
-    """
-    path = state / "locks" / f"{_file_name(family)}.lock"
-    with _disk_errors(path):
-        fd = _lock_file(path)
-    try:
-        _lock(fd, family, path, wait)
-        # closing, and not unlocking, leaves the lock to a child that still holds it
-        yield FamilyLock(family, path, fd)
-    finally:
-        os.close(fd)
-
-
-def _lock_file(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags | os.O_CREAT, 0o666)
-
-
-def _lock(fd: int, family: str, path: Path, wait: bool) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as exc:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        raise BusyError(
-            f"{family} is in the hands of process {holder}",
-            path=path,
-            hint=f"wait until it has ended, or end it (kill {holder}) and the agents it started",
-        ) from exc
-    os.pwrite(fd, f"{os.getpid():<20}\n".encode("ascii"), 0)
-
-
-def _file_name(family: str) -> str:
-    """A file name for any id: two ids that differ in any way, case included, never share one."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", family).lstrip(".")[:80]
-    exact = unicodedata.normalize("NFC", family)
-    return f"{plain}-{sha256_bytes(exact.encode('utf-8', 'surrogatepass'))[:12]}"
-
-
-# -- faults --------------------------------------------------------------------------------------
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """OSError as DiskError that says what to do; missing and existing files keep their own type."""
-    try:
-        yield
-    except (FileExistsError, FileNotFoundError):
-        raise
-    except OSError as exc:
-        if exc.errno in _FULL:
-            raise DiskError("the disk is full", path=path, hint="free some space") from exc
-        if exc.errno in _FORBIDDEN:
-            raise DiskError(
-                "may not be written", path=path, code="read-only", hint="check the folder's rights"
-            ) from exc
-        raise DiskError(str(exc.strerror or exc), path=path, hint="check the disk") from exc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,39 +15,38 @@ from orchestrator.storage.atomic import append_lines, begin_lines
 
 FOLDER = ".receipts"
 
-#: what comes after them must not be on the disk before them: a ticket's new state, an effect
+#: on disk before what follows from them: a ticket's new state, an effect
 _AWAITED = frozenset({"transition", "effect"})
-
-#: what follows from the tickets as well, if the process ends before they are written
+#: lost without harm in a crash, as they also follow from the tickets
 _DEFERRED = frozenset({"committed", "synced"})
 
 #: one line: `type`, `at` and the fields of its type
 Record = dict[str, Any]
 
-_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
-#: histories that were read lately, with the bytes: mostly they have only grown since
-_lately: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
-_MOST_LATELY = 64
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+#: histories that were read lately, with their bytes: mostly they have only grown since
+_cache: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
+_CACHED = 64
 
 
 def now() -> str:
     """The time as the history writes it: UTC, ISO 8601, whole seconds."""
-    return _written(int(time.time()))
+    return _format_time(int(time.time()))
 
 
 @lru_cache(maxsize=1)
-def _written(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class History:
-    """The records of one family, oldest first. A torn last line (a crash) is passed over."""
+    """The records of one family, oldest first. A torn last line (a crash) is skipped."""
 
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
         self._records: list[Record] | None = None
         self._pending: list[str] = []
-        #: waits for the sync that is under way
+        #: waits for the running sync
         self._wait: Callable[[], None] | None = None
 
     @property
@@ -56,20 +55,20 @@ class History:
             self._records = list(_read(self.path))
         return self._records
 
-    def append(self, kind: str, /, **fields: Any) -> dict[str, Any]:
+    def append(self, kind: str, /, **fields: Any) -> Record:
         """Write one record and return it.
 
-        A record of `_AWAITED` is on the disk when this returns, with all that stand before it; one
-        of `_DEFERRED` is written with the next.
+        Transitions and effects are on disk when this returns, with all records before them;
+        `committed` and `synced` are written with the next record.
         """
         record = self.announce(kind, **fields)
         self.wait()
         return record
 
-    def announce(self, kind: str, /, **fields: Any) -> dict[str, Any]:
-        """The same, but it need not be on the disk before `wait` returns."""
+    def announce(self, kind: str, /, **fields: Any) -> Record:
+        """As `append`, but the record need not be on disk before `wait` returns."""
         record = {"type": kind, "at": now(), **fields}
-        self._pending.append(_encoded(record))
+        self._pending.append(_encode(record))
         if kind in _AWAITED:
             self.wait()
             self._wait = begin_lines(self.path, self._pending)
@@ -80,19 +79,19 @@ class History:
         return record
 
     def wait(self) -> None:
-        """Wait till what was announced is on the disk. Raises DiskError."""
+        """Wait until what was announced is on disk. Raises DiskError."""
         wait, self._wait = self._wait, None
         if wait is not None:
             wait()
 
     def flush(self) -> None:
-        """Write the records that wait for the next one."""
+        """Write the deferred records."""
         self.wait()
         if self._pending:
             append_lines(self.path, self._pending, durable=False)
             self._pending = []
 
-    def of(self, *kinds: str) -> Iterable[Record]:
+    def of(self, *kinds: str) -> Iterator[Record]:
         """The records of these types, oldest first."""
         return (r for r in self.records if r["type"] in kinds)
 
@@ -105,53 +104,50 @@ class History:
 
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """What agents last reported: path → stage, agent, sha256, state ("written" or "kept")."""
-        found: dict[str, dict[str, Any]] = {}
-        for report in self.of("report"):
-            for item in report.get("artifacts", ()):
-                found[item["path"]] = {
-                    "stage": report["stage"],
-                    "agent": report["agent"],
-                    "ticket": report["ticket"],
-                    "sha256": item["sha256"],
-                    "state": item["state"],
-                }
-        return found
+        return {
+            item["path"]: {
+                "stage": report["stage"],
+                "agent": report["agent"],
+                "ticket": report["ticket"],
+                "sha256": item["sha256"],
+                "state": item["state"],
+            }
+            for report in self.of("report")
+            for item in report.get("artifacts", ())
+        }
 
     def written_by(self, agent: str) -> dict[str, str]:
         """sha256 of what an agent itself wrote last, by path (DESIGN 5.6)."""
-        written: dict[str, str] = {}
-        for report in self.of("report"):
-            if report["agent"] == agent:
-                for item in report.get("artifacts", ()):
-                    if item["state"] == "written":
-                        written[item["path"]] = item["sha256"]
-        return written
+        return {
+            item["path"]: item["sha256"]
+            for report in self.of("report")
+            if report["agent"] == agent
+            for item in report.get("artifacts", ())
+            if item["state"] == "written"
+        }
 
 
-def _read(path: Path) -> Iterable[Record]:
-    """The records of a file; of one that was read before, only what was appended is read anew."""
+def _read(path: Path) -> tuple[Record, ...]:
+    """The records of a file; if it was read before, only what was appended is parsed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return ()
-    before, known = _lately.pop(path, (b"", ()))
+    before, records = _cache.pop(path, (b"", ()))
     if not before.endswith(b"\n") or not data.startswith(before):
-        before, known = b"", ()
-    found = (*known, *_parsed(data[len(before) :]))
-    _lately[path] = data, found
-    if len(_lately) > _MOST_LATELY:
-        _lately.popitem(last=False)
-    return found
-
-
-def _parsed(data: bytes) -> Iterable[Record]:
-    for line in data.decode("utf-8", "replace").split("\n"):
+        before, records = b"", ()
+    new: list[Record] = []
+    for line in data[len(before) :].decode("utf-8", "replace").split("\n"):
         try:
             record = json.loads(line)
         except ValueError:
             continue
         if isinstance(record, dict) and isinstance(record.get("type"), str):
-            yield record
+            new.append(record)
+    _cache[path] = data, (*records, *new)
+    if len(_cache) > _CACHED:
+        _cache.popitem(last=False)
+    return _cache[path][1]
 
 
 def canonical(data: Mapping[str, Any]) -> bytes:

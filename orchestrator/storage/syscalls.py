@@ -36,7 +36,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watchers.remove(watcher)
 
 
-def _begin(operation: str, path: Path) -> None:
+def _notify(operation: str, path: Path) -> None:
     for watcher in _watchers:
         watcher(operation, path)
 
@@ -45,84 +45,95 @@ def _begin(operation: str, path: Path) -> None:
 
 
 def write_new(path: Path, data: bytes, like: Path) -> None:
-    """A new, synced file with the mode and owner of `like`, if that exists."""
-    _begin("create", path)
+    """Write a new file and sync it, with the mode and owner of `like` if that exists."""
+    _notify("create", path)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        _copy_mode(like, fd)
-        _begin("write", path)
-        _write(fd, data)
-        _begin("sync", path)
+        with contextlib.suppress(FileNotFoundError):
+            wanted, own = like.stat(), os.fstat(fd)
+            if stat.S_IMODE(wanted.st_mode) != stat.S_IMODE(own.st_mode):
+                os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
+            if (wanted.st_uid, wanted.st_gid) != (own.st_uid, own.st_gid):
+                with contextlib.suppress(OSError):
+                    os.fchown(fd, wanted.st_uid, wanted.st_gid)
+        _notify("write", path)
+        _write_all(fd, data)
+        _notify("sync", path)
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
 
 
-def _copy_mode(like: Path, fd: int) -> None:
-    try:
-        wanted = like.stat()
-    except FileNotFoundError:
-        return
-    mine = os.fstat(fd)
-    if stat.S_IMODE(wanted.st_mode) != stat.S_IMODE(mine.st_mode):
-        os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
-    if (wanted.st_uid, wanted.st_gid) != (mine.st_uid, mine.st_gid):
-        with contextlib.suppress(OSError):
-            os.fchown(fd, wanted.st_uid, wanted.st_gid)
-
-
 class Append:
-    """Bytes at the end of a file, not synced yet.
+    """Bytes at the end of a file, not synced yet: call `sync`, then `wait`, at last `close`.
 
-    Either `sync` or `begin_sync` with `wait`, and at last `close`. A sync that fails takes the
-    bytes away again, if nothing came after them, and raises OSError.
+    A sync that fails takes the bytes away again, if nothing came after them, and raises OSError.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:
         """Append, all or nothing; a torn last line of an earlier crash is closed first."""
-        _begin("append", path)
+        _notify("append", path)
         self.path = path
-        self._fd = _opened_to_append(path)
-        self._under_way: Future[None] | None = None
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            with _locked(self._fd):
-                self._size, self._end = _appended(self._fd, data)
+            self._fd = os.open(path, flags)
+        except FileNotFoundError:
+            make_folder(path.parent)
+            self._fd = os.open(path, flags | os.O_CREAT, 0o666)
+        self._running: Future[None] | None = None
+        try:
+            with self._locked():
+                self._size = os.fstat(self._fd).st_size
+                if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+                    data = b"\n" + data
+                try:
+                    _write_all(self._fd, data)
+                except OSError:
+                    os.ftruncate(self._fd, self._size)
+                    raise
         except BaseException:
             os.close(self._fd)
             raise
+        self._end = self._size + len(data)
 
-    def begin_sync(self) -> None:
-        """Sync, while this goes on."""
-        with self._undone_if_failed():
-            _begin("sync", self.path)
-            self._under_way = _threads().submit(os.fsync, self._fd)
+    def sync(self, background: bool = False) -> None:
+        """Sync now, or `background`: while this goes on, until `wait`."""
+        with self._undo_if_failed():
+            _notify("sync", self.path)
+            if background:
+                self._running = _threads().submit(os.fsync, self._fd)
+            else:
+                os.fsync(self._fd)
 
     def wait(self) -> None:
-        """Wait for the sync that was begun."""
-        with self._undone_if_failed():
-            if self._under_way is not None:
-                self._under_way.result()
-
-    def sync(self) -> None:
-        """Sync now."""
-        with self._undone_if_failed():
-            _begin("sync", self.path)
-            os.fsync(self._fd)
+        """Wait for the sync in the background."""
+        with self._undo_if_failed():
+            if self._running is not None:
+                self._running.result()
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._fd)
 
     @contextlib.contextmanager
-    def _undone_if_failed(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    @contextlib.contextmanager
+    def _undo_if_failed(self) -> Iterator[None]:
         try:
             yield
         except OSError:
-            with _locked(self._fd):
+            with self._locked():
                 if os.fstat(self._fd).st_size == self._end:
                     os.ftruncate(self._fd, self._size)
             raise
@@ -135,40 +146,9 @@ def append(path: Path, data: bytes, durable: bool) -> None:
             appended.sync()
 
 
-def _opened_to_append(path: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags)
-    except FileNotFoundError:
-        make_folder(path.parent)
-        return os.open(path, flags | os.O_CREAT, 0o666)
-
-
-@contextlib.contextmanager
-def _locked(fd: int) -> Iterator[None]:
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)
-
-
-def _appended(fd: int, data: bytes) -> tuple[int, int]:
-    """Append the bytes; the file's size before and after."""
-    size = os.fstat(fd).st_size
-    if size and os.pread(fd, 1, size - 1) != b"\n":
-        data = b"\n" + data
-    try:
-        _write(fd, data)
-    except OSError:
-        os.ftruncate(fd, size)
-        raise
-    return size, size + len(data)
-
-
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    """For what waits for the disk. A child that was forked has none of its parent's threads."""
+    """Threads that wait for the disk. A forked child has none of its parent's threads."""
     return ThreadPoolExecutor(4, thread_name_prefix="disk")
 
 
@@ -177,7 +157,7 @@ os.register_at_fork(after_in_child=_threads.cache_clear)
 
 def remove(path: Path) -> None:
     """Remove a file of our own; it may be gone."""
-    _begin("remove", path)
+    _notify("remove", path)
     path.unlink(missing_ok=True)
 
 
@@ -186,47 +166,47 @@ def remove(path: Path) -> None:
 
 def rename_over(source: Path, target: Path) -> None:
     """Rename, replacing what is there."""
-    _begin("rename", target)
+    _notify("rename", target)
     source.rename(target)
 
 
 def exchange(one: Path, other: Path) -> bool:
     """Swap two names in one step; False where the system cannot."""
-    _begin("exchange", other)
+    _notify("exchange", other)
     return _renameat2(one, other, _EXCHANGE)
 
 
 def rename_new(source: Path, target: Path) -> None:
     """Rename, never over another file. Raises FileExistsError."""
-    _begin("rename", target)
+    _notify("rename", target)
     if _renameat2(source, target, _NOREPLACE):
         return
     os.link(source, target, follow_symlinks=False)
-    _begin("remove", source)
+    _notify("remove", source)
     source.unlink()
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file."""
-    _begin("link", target)
+    """Give a file a second name."""
+    _notify("link", target)
     os.link(source, target)
 
 
 def make_folder(path: Path) -> None:
-    """A folder with those above it, where they are missing."""
+    """Make a folder and its parents, unless they exist."""
     if not path.is_dir():
-        _begin("folder", path)
+        _notify("folder", path)
         path.mkdir(parents=True, exist_ok=True)
 
 
 def sync_folder(path: Path) -> None:
     """Make a folder's names durable."""
-    _begin("sync folder", path)
+    _notify("sync folder", path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     except OSError as exc:
-        # some file systems cannot sync a folder, which is no loss of what was written
+        # some file systems cannot sync a folder, which loses nothing that was written
         if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -234,28 +214,22 @@ def sync_folder(path: Path) -> None:
 
 
 @lru_cache(maxsize=1)
-def _function() -> Any:
+def _libc_renameat2() -> Any:
     try:
         function = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return None
-    function.argtypes = (
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_uint,
-    )
+    number, text = ctypes.c_int, ctypes.c_char_p
+    function.argtypes = (number, text, number, text, ctypes.c_uint)
     return function
 
 
 def _renameat2(source: Path, target: Path, flag: int) -> bool:
-    """`renameat2(2)` with `flag`; False where system or file system does not know it."""
-    function = _function()
+    """`renameat2(2)` with `flag`; False if the system or the file system does not support it."""
+    function = _libc_renameat2()
     if function is None:
         return False
-    names = os.fsencode(source), os.fsencode(target)
-    if function(_AT_FDCWD, names[0], _AT_FDCWD, names[1], flag) == 0:
+    if function(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flag) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
@@ -263,11 +237,11 @@ def _renameat2(source: Path, target: Path, flag: int) -> bool:
     raise OSError(code, os.strerror(code), str(source), None, str(target))
 
 
-# -- others at work ------------------------------------------------------------------------------
+# -- other processes -----------------------------------------------------------------------------
 
 
 def has_writer(fd: int) -> bool:
-    """Whether another process has the file open for writing (Linux; elsewhere nobody knows).
+    """Whether another process has the file open for writing (False where that is unknown).
 
     Linux grants a read lease only on a file that nobody has open for writing.
     """

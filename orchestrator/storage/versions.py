@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-#: so many earlier versions of a ticket are kept to merge with
+#: how many earlier versions of a ticket are kept to merge with
 KEPT = 32
 #: what the conductor wrote last; two files, so that one is whole while the other is written
 _LAST = ("last-0", "last-1")
@@ -18,7 +18,7 @@ _HEAD = 20 + 1 + 8 + 1
 
 
 class Versions:
-    """The versions of the ticket file with one name. What cannot be kept is left."""
+    """The versions of the ticket file with one name. What cannot be kept is skipped."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.folder = root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
@@ -45,26 +45,26 @@ class Versions:
 
     def known(self) -> list[bytes]:
         """What was written last, and the others, the newest first."""
-        return [*(text for _, text in self._written()), *self.earlier()]
+        return [*(text for _, text in self._last_files()), *self.earlier()]
 
     def _names(self) -> list[str]:
-        names = os.listdir(self._place)  # noqa: PTH208 - paths are slow, and this is often asked
+        names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow
         return sorted((name for name in names if name not in _LAST), reverse=True)
 
     # -- what was written last ---------------------------------------------------------------
 
     def last(self) -> bytes | None:
-        """What the conductor wrote last, as far as that is known."""
-        return next((text for _, text in self._written()), None)
+        """What the conductor wrote last, if that is known."""
+        return next((text for _, text in self._last_files()), None)
 
     def remember(self, data: bytes, replaced: bytes | None = None) -> None:
         """Keep what was written last. It may be lost: then saves are taken as they are.
 
-        An editor may have the ticket itself open, and its next version may never pass through our
-        hands: this is a file of its own. `replaced` is a version that is kept already; where it is
-        another than the one that was written before, that one is kept too.
+        It is a file of its own: an editor may have the ticket itself open, and write its next
+        version unseen. The version written before is kept too, unless it is `replaced`, which is
+        kept already.
         """
-        found = self._written()
+        found = self._last_files()
         newest = found[0] if found else None
         with contextlib.suppress(OSError):
             if newest is not None and newest[1] not in (replaced, data):
@@ -73,18 +73,17 @@ class Versions:
             stamp = b"%020d" % time.time_ns()
             self._write(name, b"%s %08x\n%s" % (stamp, zlib.crc32(stamp + data), data))
 
-    def _written(self) -> list[tuple[str, bytes]]:
-        """The whole ones of the two, by name, the newest first."""
-        found = [(head, name, text) for name in _LAST for head, text in self._whole(name)]
+    def _last_files(self) -> list[tuple[str, bytes]]:
+        """(name, text) of the undamaged ones of the two, the newest first."""
+        found = []
+        for name in _LAST:
+            with contextlib.suppress(OSError, ValueError):
+                with open(f"{self._place}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+                    held = file.readall()
+                stamp, text = held[:20], held[_HEAD:]
+                if int(held[21:_HEAD], 16) == zlib.crc32(stamp + text):
+                    found.append((stamp, name, text))
         return [(name, text) for _, name, text in sorted(found, reverse=True)]
-
-    def _whole(self, name: str) -> Iterator[tuple[bytes, bytes]]:
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"{self._place}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
-                held = file.readall()
-            stamp, text = held[:20], held[_HEAD:]
-            if int(held[21:_HEAD], 16) == zlib.crc32(stamp + text):
-                yield stamp, text
 
     def _write(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

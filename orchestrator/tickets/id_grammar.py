@@ -34,6 +34,7 @@ _SERIAL = re.compile(
     r"[A-Z][A-Z0-9]*[-_](?:EPIC-)?(?P<letters>[A-Z]{0,4})(?P<number>\d{1,6})(?!\d)"
     r"(?:-(?P<last>\d{3,6})(?!\d))?"
 )
+_LETTERED = re.compile(r"[A-Z][A-Z0-9]*[-_][A-Z]")
 #: without a child's letter: its children get letters
 _PARENT = re.compile(r"[A-Z]+[-_][A-Z]{0,4}\d+")
 _ID_LINE = re.compile(
@@ -96,6 +97,11 @@ def without_child_suffix(id: str) -> str:
 def can_have_lettered_children(id: str) -> bool:
     """Whether a letter behind the id makes a child's id (not WO-231a, WO-CALENDAR)."""
     return _PARENT.fullmatch(id) is not None
+
+
+def has_letters(name: str) -> bool:
+    """Whether letters precede the number, as in the ids of clones: `WO-KDRT7`."""
+    return _LETTERED.match(name) is not None
 
 
 def numbers_in(name: str) -> Iterator[tuple[str, int]]:

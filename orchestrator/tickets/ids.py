@@ -19,9 +19,11 @@ from typing import Any
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.repository import ID_HEAD, Repository
 from orchestrator.storage import atomic, syscalls
+from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import (
     can_have_lettered_children,
+    has_letters,
     id_from_head,
     id_from_name,
     numbers_in,
@@ -94,7 +96,7 @@ def claim(board: Board) -> bool:
     if repository is None or path.exists():
         return False
     folder = repository.common / "orchestrate"
-    with atomic.family_lock(folder, "new ticket", wait=True):
+    with family_lock(folder, "new ticket", wait=True):
         clone = _load_clone(folder, ())
         with contextlib.suppress(FileExistsError):
             atomic.create(path, _HOME_TEXT.format(key=clone.key).encode())
@@ -110,7 +112,8 @@ def _own_letters(
     They are if there is no remote, or the main branches of all remotes name this clone.
     """
     own = {number for id in issued for number in numbers_in(id)}
-    foreign = {each[0] for name in taken for each in numbers_in(name) if each not in own}
+    lettered = filter(has_letters, taken)
+    foreign = {each[0] for name in lettered for each in numbers_in(name) if each not in own}
     clone = _load_clone(folder, foreign)
     branches = [repository.default_branch(remote) for remote in repository.remotes]
     if repository.shallow or not all(branches):
@@ -253,7 +256,7 @@ def allocation(board: Board) -> Iterator[Ids]:
     state = board.root / ".orchestrate" / "state"
     folder = repository.common / "orchestrate" if repository else state
     place = f"{repository.prefix if repository else ''}{_board_folder(board)}"
-    with atomic.family_lock(folder, "new ticket", wait=True):
+    with family_lock(folder, "new ticket", wait=True):
         ledger = _Ledger.load(folder / "ids.json", place)
         taken = board.names()
         letters = ""

@@ -15,6 +15,7 @@ from orchestrator.config import AgentSettings, Settings
 from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
 from orchestrator.storage import atomic
+from orchestrator.storage.locks import family_lock
 from tests.boards import TICKET, WORKFLOW, Workspace
 
 
@@ -426,7 +427,7 @@ def test_3_4_a_dependency_that_is_not_complete_makes_the_family_wait(tmp_path: P
 
 def test_8_2_one_family_is_advanced_by_one_process_at_a_time(work: Workspace) -> None:
     state = work.root / ".orchestrate/state"
-    with atomic.family_lock(state, "WO-512"), pytest.raises(BusyError):
+    with family_lock(state, "WO-512"), pytest.raises(BusyError):
         work.conductor().run("WO-512")
 
 

@@ -17,7 +17,7 @@ from orchestrator.config import Settings
 from orchestrator.doctor.board_view import ConductedFamily
 from orchestrator.doctor.fix_runner import apply_fixes, plan_fixes
 from orchestrator.doctor.runner import examine
-from orchestrator.storage import atomic
+from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
@@ -257,7 +257,7 @@ def test_a_ticket_that_vanishes_or_is_held_does_not_stop_the_rest(odd: Path) -> 
     examined = examine(board, Settings())
     wanted = plan_fixes(board, examined)
     (odd / "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md").unlink()
-    with atomic.family_lock(odd / ".orchestrate/state", "WO-903"):
+    with family_lock(odd / ".orchestrate/state", "WO-903"):
         done = apply_fixes(board, examined, wanted, commit=False)
     assert set(done.left) == {
         "_WORK_ORDERS/04_QA/WO-906_Paper_Cards.md",
@@ -313,7 +313,7 @@ def test_2_1_of_a_conducted_family_only_the_form_is_mended(family: Workspace) ->
 def test_the_familys_lock_is_taken_for_its_members(family: Workspace) -> None:
     child = family.file("WO-512b")
     child.write_bytes(b"\n" + child.read_bytes())
-    with atomic.family_lock(family.root / ".orchestrate/state", "WO-512"):
+    with family_lock(family.root / ".orchestrate/state", "WO-512"):
         told = as_json(family.root, "--fix")
     assert list(told["left_alone"]) == [child.relative_to(family.root).as_posix()]
     assert child.read_bytes().startswith(b"\n")

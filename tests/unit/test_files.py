@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import BusyError, UnsafePathError
 from orchestrator.storage import atomic, syscalls
+from orchestrator.storage.locks import family_lock
 from orchestrator.storage.merge import merge_lines
 
 
@@ -151,7 +152,7 @@ def test_8_2_two_that_edit_one_file_at_once_lose_no_line(tmp_path: Path) -> None
 def test_replace_works_where_the_system_cannot_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syscalls, "_function", lambda: None)
+    monkeypatch.setattr(syscalls, "_libc_renameat2", lambda: None)
     file = tmp_path / "a.md"
     file.write_bytes(b"one\ntwo\n")
     atomic.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
@@ -265,7 +266,7 @@ def test_2_3_a_move_never_overwrites(
     tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system == "without":
-        monkeypatch.setattr(syscalls, "_function", lambda: None)
+        monkeypatch.setattr(syscalls, "_libc_renameat2", lambda: None)
     source, target = tmp_path / "a.md", tmp_path / "made" / "a.md"
     source.write_bytes(b"mine")
     assert atomic.move(source, target) == target
@@ -299,7 +300,7 @@ def test_appended_lines_stand_one_below_the_other(tmp_path: Path) -> None:
     atomic.append_lines(log, ['{"n": 1}'])
     atomic.append_lines(log, ['{"text": "é"}'])
     assert log.read_text(encoding="utf-8") == '{"n": 1}\n{"text": "é"}\n'
-    with pytest.raises(ValueError, match="no line end"):
+    with pytest.raises(ValueError, match="must not contain a line end"):
         atomic.append_lines(log, ["a\nb"])
 
 
@@ -314,45 +315,45 @@ def test_8_1_a_torn_last_line_does_not_swallow_the_next(tmp_path: Path) -> None:
 
 
 def test_8_2_a_family_has_one_holder(tmp_path: Path) -> None:
-    with atomic.family_lock(tmp_path, "WO-1"), atomic.family_lock(tmp_path, "WO-2"):
+    with family_lock(tmp_path, "WO-1"), family_lock(tmp_path, "WO-2"):
         with (
             pytest.raises(BusyError, match=f"process {os.getpid()}") as raised,
-            atomic.family_lock(tmp_path, "WO-1"),
+            family_lock(tmp_path, "WO-1"),
         ):
             pass
         assert raised.value.hint
-    with atomic.family_lock(tmp_path, "WO-1") as lock:
+    with family_lock(tmp_path, "WO-1") as lock:
         assert lock.family == "WO-1"
 
 
 def test_ids_that_differ_in_anything_never_share_a_lock(tmp_path: Path) -> None:
     with (
-        atomic.family_lock(tmp_path, "WO-1a") as one,
-        atomic.family_lock(tmp_path, "WO-1A") as other,
-        atomic.family_lock(tmp_path, "../WO-1a") as odd,
+        family_lock(tmp_path, "WO-1a") as one,
+        family_lock(tmp_path, "WO-1A") as other,
+        family_lock(tmp_path, "../WO-1a") as odd,
     ):
         assert len({lock.path.name.lower() for lock in (one, other, odd)}) == 3
         assert odd.path.parent == tmp_path / "locks"
 
 
 def test_5_2_a_child_holds_the_lock_beyond_its_parent(tmp_path: Path) -> None:
-    with atomic.family_lock(tmp_path, "WO-1") as lock:
+    with family_lock(tmp_path, "WO-1") as lock:
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.fd,)
         )
     try:
-        with pytest.raises(BusyError), atomic.family_lock(tmp_path, "WO-1"):
+        with pytest.raises(BusyError), family_lock(tmp_path, "WO-1"):
             pass
     finally:
         child.communicate(b"\n")
-    with atomic.family_lock(tmp_path, "WO-1"):
+    with family_lock(tmp_path, "WO-1"):
         pass
 
 
 def test_8_1_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from orchestrator.storage.atomic import family_lock\n"
+        "from orchestrator.storage.locks import family_lock\n"
         "with family_lock(Path(sys.argv[1]), 'WO-1'): print('held', flush=True); input()"
     )
     holder = subprocess.Popen(
@@ -362,12 +363,12 @@ def test_8_1_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
     assert holder.stdout.readline() == b"held\n"
     with (
         pytest.raises(BusyError, match=f"process {holder.pid}"),
-        atomic.family_lock(tmp_path, "WO-1"),
+        family_lock(tmp_path, "WO-1"),
     ):
         pass
     holder.kill()
     holder.communicate()
-    with atomic.family_lock(tmp_path, "WO-1", wait=True):
+    with family_lock(tmp_path, "WO-1", wait=True):
         pass
 
 

@@ -12,7 +12,8 @@ from orchestrate_agents.checks.python.behaviour import (
     trial_of,
 )
 from orchestrate_agents.checks.typescript.compiler import compiles
-from orchestrate_agents.checks.typescript.states import hook_functions, states_handled
+from orchestrate_agents.checks.typescript.hook_probe import hook_functions
+from orchestrate_agents.checks.typescript.states import states_handled
 from orchestrate_agents.checks.typescript.toolchain import toolchain
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError

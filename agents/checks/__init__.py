@@ -20,6 +20,5 @@ import orchestrate_agents.checks.sql.migration
 import orchestrate_agents.checks.sql.schema
 import orchestrate_agents.checks.tickets
 import orchestrate_agents.checks.typescript.compiler
-import orchestrate_agents.checks.typescript.exports
 import orchestrate_agents.checks.typescript.query
 import orchestrate_agents.checks.typescript.states

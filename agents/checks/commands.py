@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 
 from orchestrate_agents.checks.code_subjects import delivered
-from orchestrate_agents.checks.typescript.compiler import SUFFIXES, compiles
+from orchestrate_agents.checks.typescript.compiler import compiles
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES
 from orchestrate_agents.sandbox.runs import run
 from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchestrate_agents.checks.code_subjects import delivered, existing
 from orchestrate_agents.checks.python.behaviour import handled
-from orchestrate_agents.checks.typescript.states import hook_functions, states_handled
+from orchestrate_agents.checks.typescript.hook_probe import hook_functions
+from orchestrate_agents.checks.typescript.states import states_handled
 from orchestrator.gates.checks import SEVERITY, Context, Result, Verdict, check, failed, proven
 
 

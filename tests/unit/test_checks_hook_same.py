@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.checks.typescript import equivalence
 from orchestrate_agents.checks.typescript.toolchain import CLIENT_LIBRARY, toolchain
 from orchestrate_agents.codegen.hook import render_client, render_hook
 from orchestrate_agents.specification.query_module import Client, read_query_module
@@ -169,16 +168,12 @@ def test_words_fix_an_order_where_they_mean_its_column(
     assert ("listArms" in rendered(tmp_path, workflow)[1]) == fixed
 
 
-def test_what_builder_renders_is_not_called_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("compared")
-
-    monkeypatch.setattr(equivalence, "_compared", refuse)
+def test_what_builder_renders_is_judged_like_any_other(tmp_path: Path) -> None:
     text, fixed = rendered(tmp_path)
     assert fixed == {"listArms", "mainArm"}
-    assert judged(tmp_path, text.replace("\n", "\r\n")).verdict == "proven"
+    result = judged(tmp_path, text.replace("\n", "\r\n"))
+    assert result.verdict == "proven", result.detail
+    assert "give what the specification asks" in result.detail
 
 
 def test_without_the_client_library_nothing_is_proven(

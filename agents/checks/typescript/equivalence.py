@@ -1,77 +1,86 @@
-"""Whether a query module by another hand gives what the specification's functions give.
+"""Whether a query module gives what its specification asks for, on rows of a real database.
 
-BUILDER can render a module from the same specification. Where the delivered text is another one,
-both are called through the real client on the same rows, and their answers are compared.
+The delivered functions are called through the real client. What a declared function has to give is
+asked directly over REST, as the specification describes it; a function that is specified with its
+body is run as given.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.checks.code_subjects import specs, ticket_texts
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
-from orchestrate_agents.checks.typescript.fixture_rows import Use, arguments, spread
-from orchestrate_agents.checks.typescript.hook_probe import (
-    Answers,
-    Arranged,
-    Asked,
-    arranged_by,
-    asked_by,
-    probe,
-)
+from orchestrate_agents.checks.typescript.fixture_rows import call_arguments, plant_distinct_rows
+from orchestrate_agents.checks.typescript.hook_probe import Answers, call_functions, observe
 from orchestrate_agents.checks.typescript.toolchain import (
     CLIENT_LIBRARY,
     INSTALL,
     Toolchain,
     toolchain,
-    world,
+    toolchain_digest,
 )
-from orchestrate_agents.codegen.hook import render_hook
 from orchestrate_agents.sandbox.client import SandboxError, create_schema
 from orchestrate_agents.sandbox.runs import RunError, tree_copy
-from orchestrate_agents.specification.files import FileSpec
-from orchestrate_agents.specification.query_module import is_query_module, read_query_module
+from orchestrate_agents.specification.query_module import (
+    Query,
+    QueryKind,
+    QueryModule,
+    client_of,
+    is_query_module,
+    read_query_module,
+)
 from orchestrate_agents.specification.stage import StageSpec
-from orchestrate_agents.specification.typescript import Signature, signatures
+from orchestrate_agents.specification.typescript import Signature
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, proven, unproven
 from orchestrator.storage.atomic import sha256_bytes
 
 _MAX_LISTED = 3
 _MAX_SHOWN = 80
+_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The module that the specification gives, and the functions whose order it fixes."""
-
-    text: str
-    fixed: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What calling both modules showed."""
+class Comparison:
+    """What calling the functions showed."""
 
     faults: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
-    #: functions that the specification's own module cannot answer either
+    #: functions whose specification gives no answer either
     left_out: tuple[str, ...] = ()
     #: why nothing was compared
     hindered: str = ""
 
 
+@dataclass(frozen=True)
+class _Expectation:
+    """What a function has to ask."""
+
+    table: str
+    #: number of an argument → the column that it filters
+    filters: Mapping[int, str]
+    order: tuple[str, ...]
+    #: whether only some of the rows are wanted
+    limited: bool
+    #: "exact" where rows have to be counted
+    counts: str
+    order_is_specified: bool = True
+    #: None for a function that is specified with its body
+    query: Query | None = None
+
+
 def same_answers(ctx: Context, path: str) -> Result | None:
-    """Call the delivered functions and the specification's; None where there is nothing to do."""
-    reference = _reference(ctx, path)
-    text = ctx.path(path).read_text(encoding="utf-8-sig", errors="replace")
-    if reference is None or text.split() == reference.text.split():
+    """Compare the delivered functions with their specification; None where it says too little."""
+    module = _specified_module(ctx, path)
+    if module is None:
         return None
     tools = toolchain(ctx.root.resolve())
     library = tools.package(CLIENT_LIBRARY)
@@ -79,237 +88,303 @@ def same_answers(ctx: Context, path: str) -> Result | None:
         why = tools.missing or f"{CLIENT_LIBRARY} is not installed: {INSTALL}"
         return unproven(f"{path} is not compared with its specification: {why}", path)
     schema = tuple(schema_sql(ctx))
-    key = (
-        *("hook-same", path, reference.text, *sorted(reference.fixed)),
-        *(sha256_bytes("\0".join(schema).encode()), *world(ctx.services, tools)),
-    )
+    specified = sha256_bytes(repr((module.code, module.queries, schema)).encode())
+    key = ("hook-same", 2, path, specified, *toolchain_digest(ctx.services, tools))
     seen = ctx.services.remember(
-        key, Compared, lambda: _compared(ctx, path, reference, tools, library, schema)
+        key, Comparison, lambda: _compare(ctx, path, module, tools, schema)
     )
     if seen.hindered:
         why = f"{path} cannot be compared with its specification: {seen.hindered}"
         return unproven(why, path)
     if seen.faults:
         return failed(f"{path}: {'; '.join(seen.faults[:_MAX_LISTED])}", path)
-    left = f" (not compared: {', '.join(seen.left_out)})" * bool(seen.left_out)
+    left = f" (not compared: {', '.join(seen.left_out)})" if seen.left_out else ""
     return proven(f"{', '.join(seen.alike)} give what the specification asks for{left}", path)
 
 
-def _reference(ctx: Context, path: str) -> Reference | None:
-    """What BUILDER would write there; None where the specification does not say enough."""
+def _specified_module(ctx: Context, path: str) -> QueryModule | None:
     spec = next((s for s in specs(ctx) if s.path == path), None)
     if spec is None or ctx.workflow is None or not is_query_module(spec):
         return None
     stage = ctx.stage or next(iter(ctx.workflow.stages), None)
     if stage is None:
         return None
-    site = StageSpec(ctx.root, ctx.workflow, stage, "\n".join(ticket_texts(ctx)))
-    return _rendered(spec, site)
-
-
-def _rendered(spec: FileSpec, site: StageSpec) -> Reference | None:
     try:
-        module = read_query_module(spec, site)
-        free = {q.signature.name for q in module.queries if not q.order_is_specified}
-        return Reference(render_hook(spec, site), frozenset(module.functions.keys() - free))
+        return read_query_module(
+            spec, StageSpec(ctx.root, ctx.workflow, stage, "\n".join(ticket_texts(ctx)))
+        )
     except OrchestrateError:
         return None
 
 
-def _compared(
-    ctx: Context,
-    path: str,
-    reference: Reference,
-    tools: Toolchain,
-    library: Path,
-    schema: tuple[str, ...],
-) -> Compared:
-    functions = {s.name: s for s in signatures(reference.text) if s.returns.startswith("Promise")}
+def _compare(
+    ctx: Context, path: str, module: QueryModule, tools: Toolchain, schema: Sequence[str]
+) -> Comparison:
+    functions = {n: s for n, s in module.functions.items() if s.returns.startswith("Promise")}
+    expected = {q.signature.name: _expected_query(q) for q in module.queries}
+    given = {name: s for name, s in functions.items() if name not in expected}
+    delivered = ctx.path(path)
     try:
-        with tree_copy(ctx.root) as copy:
-            _installed(ctx.root, copy)
-            told = copy / path
-            told.parent.mkdir(parents=True, exist_ok=True)
-            told.write_text(reference.text, encoding="utf-8")
-            beside = replace(tools, root=copy)
-            asked = asked_by(ctx.services, beside, told, functions)
-            arranged = arranged_by(ctx.services, beside, told, functions)
-            if isinstance(asked, str) or isinstance(arranged, str):
-                return Compared(hindered=str(asked if isinstance(asked, str) else arranged))
-            guessed = _estimates(ctx, tools, ctx.path(path), functions, arranged)
-            if guessed:
-                return Compared(faults=guessed)
-            modules = ((tools, ctx.path(path)), (beside, told))
-            answers = _answers(ctx, modules, str(library), functions, asked, arranged, schema)
+        with ExitStack() as stack:
+            reference: tuple[Toolchain, Path] | None = None
+            if given:
+                copy = stack.enter_context(tree_copy(ctx.root))
+                reference = replace(tools, root=copy), _write_given(ctx, copy, path, module)
+                seen = observe(ctx, *reference, given)
+                if isinstance(seen, str):
+                    return Comparison(hindered=seen)
+                expected |= {
+                    name: _Expectation(o.table, o.filters, o.order, o.limited, o.counts)
+                    for name, o in seen.items()
+                }
+            expected = {name: expected[name] for name in functions}
+            own = observe(ctx, tools, delivered, functions)
+            # of few rows an estimate can be right
+            estimates = (
+                []
+                if isinstance(own, str)
+                else [
+                    f"{name}() gives an estimate (count: '{own[name].counts}'), "
+                    "the specification's a count"
+                    for name, wanted in expected.items()
+                    if wanted.counts == "exact" and own[name].counts in ("planned", "estimated")
+                ]
+            )
+            if estimates:
+                return Comparison(faults=tuple(estimates))
+            return _run(ctx, (tools, delivered), reference, functions, expected, schema)
     except (SandboxError, RunError) as exc:
-        return Compared(hindered=str(exc))
-    given, wanted = answers
-    if isinstance(given, str):
-        return Compared(faults=(given,))
-    if isinstance(wanted, str):
-        return Compared(hindered=f"the specification's functions cannot be called: {wanted}")
-    return _judged(given, wanted, arranged, reference.fixed)
+        return Comparison(hindered=str(exc))
 
 
-def _estimates(
-    ctx: Context,
-    tools: Toolchain,
-    file: Path,
-    functions: Mapping[str, Signature],
-    arranged: Mapping[str, Arranged],
-) -> tuple[str, ...]:
-    """Functions that estimate a number to be counted: of few rows an estimate can be right."""
-    own = arranged_by(ctx.services, tools, file, functions)
-    if isinstance(own, str):
-        return ()
-    return tuple(
-        f"{name}() gives an estimate (count: '{own[name].counted}'), the specification's a count"
-        for name, told in arranged.items()
-        if told.counted == "exact" and own[name].counted in ("planned", "estimated")
+def _expected_query(query: Query) -> _Expectation:
+    places = {p.name: index for index, p in enumerate(query.signature.parameters)}
+    columns = {**query.filters, **query.optional}
+    counts = query.kind is QueryKind.COUNT
+    return _Expectation(
+        query.table,
+        {places[name]: column for name, column in columns.items()},
+        () if counts else (query.order,),
+        bool(query.limit) or query.kind is QueryKind.BEST,
+        "exact" if counts else "",
+        query.order_is_specified,
+        query,
     )
 
 
-def _installed(root: Path, copy: Path) -> None:
-    """The packages are no part of a copy."""
-    packages, linked = root.resolve() / "node_modules", copy / "node_modules"
-    if packages.is_dir() and not linked.exists():
-        linked.symlink_to(packages, target_is_directory=True)
+def _write_given(ctx: Context, copy: Path, path: str, module: QueryModule) -> Path:
+    """The module as the specification gives it, in a copy of the workspace."""
+    packages, link = ctx.root.resolve() / "node_modules", copy / "node_modules"
+    if packages.is_dir() and not link.exists():
+        link.symlink_to(packages, target_is_directory=True)
+    client = module.client
+    code = module.code
+    if client_of(code) is None:
+        code = f"import {{ {client.name} }} from '{client.module}';\n{code}"
+    file = copy / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(code, encoding="utf-8")
+    return file
 
 
-def _answers(
+def _run(
     ctx: Context,
-    modules: tuple[tuple[Toolchain, Path], ...],
-    library: str,
+    delivered: tuple[Toolchain, Path],
+    reference: tuple[Toolchain, Path] | None,
     functions: Mapping[str, Signature],
-    asked: Asked,
-    arranged: Mapping[str, Arranged],
-    schema: tuple[str, ...],
-) -> list[Answers | str]:
-    """What each module gives on one database; as service_role, for access is judged elsewhere."""
+    expected: Mapping[str, _Expectation],
+    schema: Sequence[str],
+) -> Comparison:
+    """Call everything on one database; as service_role, for access is judged elsewhere."""
     from orchestrate_agents.sql.catalog import relations
     from orchestrate_agents.sql.scratch import scratch
     from orchestrate_backend.fake_postgrest.server import RestStandIn
     from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
 
+    filtered, ordered = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for wanted in expected.values():
+        filtered[wanted.table] |= set(wanted.filters.values())
+        ordered[wanted.table] |= set(wanted.order)
     with scratch(ctx.services).database() as database:
         create_schema(database, schema)
         with database.connect() as owner:
             tables = relations(owner)
-        values = spread(database, tables, _uses(asked, arranged))
-        scenarios: dict[str, dict[str, Any]] = {}
-        for name, signature in functions.items():
-            table, filters = asked[name]
-            for label, given in arguments(signature, filters, values.get(table, {})).items():
-                scenarios.setdefault(label, {"args": {}})["args"][name] = given
+        values = plant_distinct_rows(database, tables, filtered, ordered)
+        arguments = {
+            name: call_arguments(
+                signature, expected[name].filters, values.get(expected[name].table, {})
+            )
+            for name, signature in functions.items()
+        }
         with RestStandIn(as_user(database.uri, AUTHENTICATOR), secrets.token_hex(24)) as server:
-            url = server.start()
-            client = {"library": library, "url": url, "key": server.token("service_role")}
-            calls: dict[str, list[Any]] = {name: [] for name in functions}
-            return [
-                probe(ctx.services, tools, file, calls, scenarios=scenarios, client=client)
-                for tools, file in modules
-            ]
+            url, key = server.start(), server.token("service_role")
+
+            def call(module: tuple[Toolchain, Path], names: Sequence[str]) -> Answers | str:
+                scenarios: dict[str, dict[str, Any]] = {}
+                for name in names:
+                    for label, given in arguments[name].items():
+                        scenarios.setdefault(label, {"args": {}})["args"][name] = given
+                tools, file = module
+                calls: dict[str, list[Any]] = {name: [] for name in names}
+                client = tools.client_settings(url, key)
+                return call_functions(tools, file, calls, scenarios=scenarios, client=client)
+
+            answers = call(delivered, list(functions))
+            if isinstance(answers, str):
+                return Comparison(faults=(answers,))
+            as_given: Answers | str = {}
+            if reference is not None:
+                as_given = call(reference, [n for n in functions if expected[n].query is None])
+            if isinstance(as_given, str):
+                why = f"the specification's functions cannot be called: {as_given}"
+                return Comparison(hindered=why)
+            truth = {
+                name: {
+                    label: _value(answer["returned"])
+                    for label, answer in as_given[name].items()
+                    if "returned" in answer
+                }
+                if wanted.query is None
+                else dict(_ask(f"{url}/rest/v1", key, wanted.query, arguments[name]))
+                for name, wanted in expected.items()
+            }
+    return _judge(answers, truth, expected)
 
 
-def _uses(asked: Asked, arranged: Mapping[str, Arranged]) -> dict[str, Use]:
-    uses: dict[str, Use] = {}
-    for name, (table, filters) in asked.items():
-        use = uses.get(table, Use())
-        uses[table] = Use(use.filters | set(filters.values()), use.orders | set(arranged[name].by))
-    return uses
+def _ask(
+    url: str, key: str, query: Query, arguments: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[str, Any]]:
+    """(scenario, answer) of a specified query; none for arguments that the database refuses."""
+    import httpx
+
+    names = [parameter.name for parameter in query.signature.parameters]
+    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    for label, values in arguments.items():
+        given = {n: v for n, v in zip(names, values, strict=True) if v is not None}
+        if not query.filters.keys() <= given.keys():
+            continue
+        params = {"select": "*"}
+        for name, column in {**query.filters, **query.optional}.items():
+            if name in given:
+                value = given[name]
+                params[column] = f"eq.{value if isinstance(value, str) else json.dumps(value)}"
+        if query.kind is not QueryKind.COUNT:
+            params["order"] = f"{query.order}.{'desc' if query.descending else 'asc'}"
+        if query.limit in given:
+            params["limit"] = str(given[query.limit])
+        response = httpx.get(
+            f"{url}/{query.table}", params=params, headers=headers, timeout=_TIMEOUT
+        )
+        if response.is_error:
+            continue
+        rows = _value(response.text)
+        if query.kind is QueryKind.COUNT:
+            yield label, len(rows)
+        else:
+            yield label, rows if query.kind is QueryKind.LIST else next(iter(rows), None)
 
 
 # -- comparing -----------------------------------------------------------------------------------
 
 
-def _judged(
-    given: Answers, wanted: Answers, arranged: Mapping[str, Arranged], fixed: frozenset[str]
-) -> Compared:
-    faults, alike, left_out = [], [], []
-    for name, scenarios in wanted.items():
-        told = {label: a["returned"] for label, a in scenarios.items() if "returned" in a}
-        if not told:
+def _judge(
+    answers: Answers,
+    truth: Mapping[str, Mapping[str, Any]],
+    expected: Mapping[str, _Expectation],
+) -> Comparison:
+    faults: list[str] = []
+    alike: list[str] = []
+    left_out: list[str] = []
+    for name, scenarios in truth.items():
+        if not scenarios:
             left_out.append(f"{name}()")
             continue
-        found = [
+        found = (
             f"{name}() {label} {fault}"
-            for label, text in told.items()
-            if (fault := _fault(given[name][label], text, arranged[name], name in fixed))
-        ]
-        faults.extend(found[:1])
-        alike.extend([f"{name}()"] * (not found))
+            for label, value in scenarios.items()
+            if (fault := _difference(answers[name][label], value, expected[name]))
+        )
+        fault = next(found, "")
+        (faults if fault else alike).append(fault or f"{name}()")
     nothing = "" if alike or faults else "the specification's functions give no answer"
-    return Compared(tuple(faults), tuple(alike), tuple(left_out), nothing)
+    return Comparison(tuple(faults), tuple(alike), tuple(left_out), nothing)
 
 
-def _fault(answer: Mapping[str, Any], wanted: str, arranged: Arranged, fixed: bool) -> str:
-    """How an answer differs from the specification's in meaning, "" if it does not."""
+def _difference(answer: Mapping[str, Any], wanted: Any, expected: _Expectation) -> str:
+    """How an answer differs in meaning from the specification's, "" if it does not."""
     if "returned" not in answer:
         return f"throws: {answer.get('threw', 'it is not there')}"
-    one, other = _value(answer["returned"]), _value(wanted)
-    if isinstance(one, list) and isinstance(other, list):
-        return _rows_differ(one, other, arranged, fixed)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return _columns_differ([one], [other]) or _row_differs(one, other, arranged, fixed)
-    return "" if one == other else f"gives {_shown(one)}, the specification's {_shown(other)}"
+    value = _value(answer["returned"])
+    if isinstance(value, list) and isinstance(wanted, list):
+        return _rows_differ(value, wanted, expected)
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return _lacking_columns([value], [wanted]) or _row_differs(value, wanted, expected)
+    if value == wanted:
+        return ""
+    return f"gives {_shown(value)}, the specification's {_shown(wanted)}"
 
 
 def _value(text: str) -> Any:
-    return None if text == "undefined" else json.loads(text)
+    """A JSON value with its numbers as JavaScript has them: 5.00 is 5."""
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        return int(value) if value.is_integer() else value
+
+    if text == "undefined":
+        return None
+    return json.loads(text, parse_int=number, parse_float=number)
 
 
-def _rows_differ(one: list[Any], other: list[Any], arranged: Arranged, fixed: bool) -> str:
-    if len(one) != len(other):
-        return f"gives {len(one)} rows, the specification's {len(other)}"
-    lacking = _columns_differ(one, other)
-    if lacking or (arranged.cut and not fixed):
+def _rows_differ(rows: list[Any], wanted: list[Any], expected: _Expectation) -> str:
+    if len(rows) != len(wanted):
+        return f"gives {len(rows)} rows, the specification's {len(wanted)}"
+    lacking = _lacking_columns(rows, wanted)
+    if lacking or (expected.limited and not expected.order_is_specified):
         return lacking
-    columns = _columns(other)
-    by = tuple(column for column in arranged.by if column in columns)
-    # which of the rows of one rank come before the cut is nobody's word
-    if not (arranged.cut and by):
-        counted, expected = Counter(_texts(one, columns)), Counter(_texts(other, columns))
-        if counted != expected:
-            surplus = next(iter((counted - expected).elements()))
-            return f"gives rows that the specification's does not: {surplus[:_MAX_SHOWN]}"
-    return _orders_differ(one, other, by) if fixed and by else ""
-
-
-def _orders_differ(one: list[Any], other: list[Any], by: tuple[str, ...]) -> str:
-    if list(_texts(one, by)) == list(_texts(other, by)):
+    columns = _columns(wanted)
+    by = tuple(column for column in expected.order if column in columns)
+    # nothing says which of the rows of one rank come before the limit
+    if not (expected.limited and by):
+        surplus = Counter(_texts(rows, columns)) - Counter(_texts(wanted, columns))
+        if surplus:
+            row = next(iter(surplus))
+            return f"gives rows that the specification's does not: {row[:_MAX_SHOWN]}"
+    if not (expected.order_is_specified and by) or _texts(rows, by) == _texts(wanted, by):
         return ""
-    first = [[row.get(by[0]) for row in rows[:4]] for rows in (one, other)]
-    return f"orders {by[0]} as {_shown(first[0])} …, the specification's {_shown(first[1])} …"
+    first, second = ([row.get(by[0]) for row in some[:4]] for some in (rows, wanted))
+    return f"orders {by[0]} as {_shown(first)} …, the specification's {_shown(second)} …"
+
+
+def _row_differs(row: dict[str, Any], wanted: dict[str, Any], expected: _Expectation) -> str:
+    """Which row it has to be is known only where the order is, and not among rows of one rank."""
+    unlike = [name for name in wanted if row.get(name) != wanted[name]]
+    tied = bool(expected.order) and not set(expected.order) & set(unlike)
+    if not expected.order_is_specified or not unlike or tied:
+        return ""
+    name = next((n for n in unlike if n != "id" or len(unlike) == 1), unlike[0])
+    given = f"gives a row with {name} {_shown(row.get(name))}"
+    return f"{given}, the specification's one with {_shown(wanted[name])}"
 
 
 def _columns(rows: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for row in rows if isinstance(row, dict) for n in row))
 
 
-def _columns_differ(one: list[Any], other: list[Any]) -> str:
-    """Columns that the specification's rows have and these have not; more of them do no harm."""
-    there = set(_columns(one))
-    lacking = [name for name in _columns(other) if name not in there]
-    return f"gives rows without {', '.join(lacking[:_MAX_LISTED])}" if one and lacking else ""
+def _lacking_columns(rows: list[Any], wanted: list[Any]) -> str:
+    """Columns that the specification's rows have and these lack; further columns do no harm."""
+    present = set(_columns(rows))
+    lacking = [name for name in _columns(wanted) if name not in present]
+    return f"gives rows without {', '.join(lacking[:_MAX_LISTED])}" if rows and lacking else ""
 
 
-def _row_differs(
-    one: dict[str, Any], other: dict[str, Any], arranged: Arranged, fixed: bool
-) -> str:
-    """Which row is the one is said only where its order is, and not among rows of one rank."""
-    unlike = [name for name in other if one.get(name) != other[name]]
-    tied = bool(arranged.by) and not set(arranged.by) & set(unlike)
-    if not fixed or not unlike or tied:
-        return ""
-    name = unlike[-1] if len(unlike) == 1 else next((n for n in unlike if n != "id"), unlike[0])
-    said = f"gives a row with {name} {_shown(one.get(name))}"
-    return f"{said}, the specification's one with {_shown(other[name])}"
-
-
-def _texts(rows: list[Any], columns: tuple[str, ...]) -> Iterator[str]:
-    for row in rows:
-        kept = {n: row.get(n) for n in columns} if isinstance(row, dict) else row
-        yield json.dumps(kept, sort_keys=True)
+def _texts(rows: list[Any], columns: tuple[str, ...]) -> list[str]:
+    return [
+        json.dumps(
+            {n: row.get(n) for n in columns} if isinstance(row, dict) else row, sort_keys=True
+        )
+        for row in rows
+    ]
 
 
 def _shown(value: Any) -> str:

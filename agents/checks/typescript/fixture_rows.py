@@ -1,10 +1,9 @@
-"""Rows on which two query modules can be told apart: each column in an order of its own."""
+"""Rows on which query modules can be told apart: each column in an order of its own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from orchestrate_agents.specification.typescript import Signature
@@ -15,41 +14,40 @@ from orchestrate_agents.sql.scratch import Database
 
 #: a prime, so that every step through the serial numbers meets each of them once
 _SERIALS = 23
-#: what a number asks for that no column bears: fewer rows than there are
+#: what a number asks for that no column holds: fewer rows than there are
 _FEW = 3
 _NOWHERE = "no such value"
 
 
-@dataclass(frozen=True)
-class Use:
-    """What the functions do with a table."""
-
-    filters: frozenset[str] = frozenset()
-    orders: frozenset[str] = frozenset()
-
-
-def spread(
-    database: Database, tables: Iterable[Relation], uses: Mapping[str, Use]
+def plant_distinct_rows(
+    database: Database,
+    tables: Iterable[Relation],
+    filtered: Mapping[str, Set[str]],
+    ordered: Mapping[str, Set[str]],
 ) -> dict[str, Mapping[str, str]]:
-    """Fill the tables of schema `public`, and for each that is used give what filters can ask for.
+    """Fill the tables of schema `public`; returns, for the `filtered` ones, what to filter by.
 
-    Several rows have all of those values, others differ from them in one. Every table has another
-    number of rows, and no two columns order them alike.
+    `filtered` and `ordered` name the columns in use by table. Several rows have all values that are
+    returned, others differ from them in one. Every table has another number of rows, and no two
+    columns order them alike.
     """
     listed = [t for t in tables if t.is_table and t.schema == "public"]
     planted = plant(database, listed, force=True)
     asked: dict[str, Mapping[str, str]] = {}
     with database.connect() as owner, database.connect_api() as api:
         api.execute("SET ROLE service_role")
-        used = [t for t in listed if t.name in uses]
-        for index, table in enumerate(used):
-            use = uses[table.name]
-            wanted = {n: v for n, v in _mixed(table, 0, planted).items() if n in use.filters}
-            for serial in range(1, 6 + 3 * (index % 5)):
-                _insert((api, owner), table, _mixed(table, serial, planted) | wanted, use)
+        for index, table in enumerate(t for t in listed if t.name in filtered):
+            filters = filtered[table.name]
+            wanted = {n: v for n, v in _mixed(table, 0, planted).items() if n in filters}
+            rows = [_mixed(table, i, planted) | wanted for i in range(1, 6 + 3 * (index % 5))]
             for serial, column in enumerate(sorted(wanted), start=_SERIALS - len(wanted)):
                 others = {n: v for n, v in wanted.items() if n != column}
-                _insert((api, owner), table, _mixed(table, serial, planted) | others, use)
+                rows.append(_mixed(table, serial, planted) | others)
+            needed = {*make_row(table, 0, {}).values, *filters, *ordered[table.name]}
+            for row in rows:
+                # without what it need not have, where the table refuses the whole row
+                short = {name: value for name, value in row.items() if name in needed}
+                _insert((api, owner), (Row(table, row), Row(table, short)))
             asked[table.name] = wanted
     return asked
 
@@ -65,15 +63,11 @@ def _mixed(table: Relation, serial: int, planted: Mapping[str, Any]) -> dict[str
     return values
 
 
-def _insert(
-    connections: Iterable[Any], table: Relation, values: Mapping[str, str], use: Use
-) -> None:
-    """Insert the row; without what it need not have where the table refuses it."""
+def _insert(connections: Iterable[Any], rows: Iterable[Row]) -> None:
+    """Insert the first of the rows that a connection may insert."""
     import psycopg
 
-    needed = {*make_row(table, 0, {}).values, *use.filters, *use.orders}
-    short = {n: v for n, v in values.items() if n in needed}
-    for row in (Row(table, values), Row(table, short)):
+    for row in rows:
         for connection in connections:
             try:
                 connection.execute(row.insert, row.parameters)
@@ -82,7 +76,7 @@ def _insert(
                 continue
 
 
-def arguments(
+def call_arguments(
     signature: Signature, filters: Mapping[int, str], values: Mapping[str, str]
 ) -> dict[str, list[Any]]:
     """What to call a function with: all that rows have, no more than it needs, and what none has.
@@ -90,7 +84,7 @@ def arguments(
     None stands for an argument that is not given.
     """
     full = [
-        _value(parameter.type.strip(), values.get(filters.get(index, "")))
+        _argument(parameter.type.strip(), values.get(filters.get(index, "")))
         for index, parameter in enumerate(signature.parameters)
     ]
     optional = [p.optional for p in signature.parameters]
@@ -99,16 +93,16 @@ def arguments(
         short = [None if free else v for v, free in zip(full, optional, strict=True)]
         found["without the optional arguments"] = short
     if any(isinstance(value, str) for value in full):
-        found["with values that no row has"] = [
-            _NOWHERE if isinstance(value, str) else value for value in full
-        ]
+        nowhere = [_NOWHERE if isinstance(value, str) else value for value in full]
+        found["with values that no row has"] = nowhere
     return found
 
 
-def _value(kind: str, text: str | None) -> Any:
-    if text is None:
-        return _FEW if kind == "number" else None
+def _argument(kind: str, text: str | None) -> Any:
+    fallback = _FEW if kind == "number" else None
+    if text is None or kind not in ("number", "boolean"):
+        return fallback if text is None else text
     try:
-        return json.loads(text) if kind in ("number", "boolean") else text
+        return json.loads(text)
     except ValueError:  # the column holds text
-        return _FEW if kind == "number" else None
+        return fallback

@@ -1,4 +1,4 @@
-"""Calling the functions of a TypeScript hook: compiled, in Node, with a client of our choice."""
+"""Calls the functions of a TypeScript module, compiled, in Node, with a client of our choice."""
 
 from __future__ import annotations
 
@@ -6,186 +6,152 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from orchestrate_agents.checks.code_subjects import ticket_texts
 from orchestrate_agents.checks.typescript.toolchain import (
     Toolchain,
     compiler_errors,
     project,
-    world,
+    source_text,
+    toolchain_digest,
 )
 from orchestrate_agents.sandbox.runs import run
 from orchestrate_agents.specification.query_module import client_of
-from orchestrate_agents.specification.typescript import Signature
-from orchestrator.gates.checks import Services
+from orchestrate_agents.specification.stage import workflow_tables
+from orchestrate_agents.specification.typescript import (
+    Signature,
+    blank_comments,
+    exported,
+    signatures,
+)
+from orchestrate_agents.sql.parse import Table
+from orchestrator.gates.checks import Context
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
 _LIMIT_SECONDS = 30
+#: what the recording client answers
+_SCENARIOS: dict[str, dict[str, Any]] = {
+    "null": {"data": None, "error": None, "count": None},
+    "error": {
+        "data": None,
+        "count": None,
+        "error": {"message": "relation does not exist", "code": "42P01", "details": "", "hint": ""},
+    },
+    "unreachable": {"unreachable": True},
+}
+_COUNT = 7
+_COMMONJS = {
+    "noEmit": False,
+    "noEmitOnError": False,
+    "module": "CommonJS",
+    "moduleResolution": "bundler",
+    "verbatimModuleSyntax": False,
+    "allowImportingTsExtensions": False,
+    "declaration": False,
+    "sourceMap": False,
+    "jsx": "react-jsx",
+}
 
 #: function → scenario → {"returned": JSON} or {"threw": message}, with the client's "calls"
 Answers = dict[str, dict[str, dict[str, Any]]]
 
 
-def probe(
-    services: Services,
-    tools: Toolchain,
-    module: Path,
-    functions: Mapping[str, Sequence[Any]],
-    *,
-    scenarios: Mapping[str, Mapping[str, Any]] | None = None,
-    client: Mapping[str, str] | None = None,
-) -> Answers | str:
-    """Call each function with its arguments; the reason in words if that cannot be done.
-
-    With `scenarios` the client is a fake that gives each scenario's answer; with `client` (library,
-    url, key) it is a real one. A scenario that has arguments of its own (`args`, by
-    function) calls those functions only.
-    """
-
-    def make() -> Answers | str:
-        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
-            return _called(tools, Path(folder).resolve(), module, functions, scenarios, client)
-
-    if client is not None:
-        return make()
-    given = json.dumps([{n: list(a) for n, a in functions.items()}, scenarios], sort_keys=True)
-    key = ("probe", str(module), given, *world(services, tools))
-    kind: Any = Answers | str
-    return cast("Answers | str", services.remember(key, kind, make))
-
-
-def _called(
-    tools: Toolchain,
-    place: Path,
-    module: Path,
-    functions: Mapping[str, Sequence[Any]],
-    scenarios: Mapping[str, Mapping[str, Any]] | None,
-    client: Mapping[str, str] | None,
-) -> Answers | str:
-    compiled = _emit(tools, place, module)
-    if isinstance(compiled, str):
-        return compiled
-    used = client_of(module.read_text(encoding="utf-8-sig", errors="replace"))
-    job = {
-        "module": str(compiled),
-        "import": used.module if used else "",
-        "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
-        "scenarios": scenarios or {"real": {}},
-        "client": client,
-    }
-    file = place / "job.json"
-    file.write_text(json.dumps(job), encoding="utf-8")
-    ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
-    try:
-        answers: Answers = json.loads(ended.out)
-    except ValueError:
-        thrown = [line for line in ended.err.splitlines() if re.match(r"\s*\w*Error\b", line)]
-        return thrown[0].strip()[:300] if thrown else ended.ending
-    return answers
-
-
-def _emit(tools: Toolchain, place: Path, module: Path) -> Path | str:
-    """The module as CommonJS, with what it imports of the workspace."""
-    out = place / "out"
-    options = {
-        "noEmit": False,
-        "noEmitOnError": False,
-        "outDir": str(out),
-        "rootDir": str(tools.root),
-        "module": "CommonJS",
-        "moduleResolution": "bundler",
-        "verbatimModuleSyntax": False,
-        "allowImportingTsExtensions": False,
-        "declaration": False,
-        "sourceMap": False,
-        "jsx": "react-jsx",
-    }
-    config = project(tools, place, [module], **options)
-    ended = tools.compile("-p", str(config), cwd=place)
-    compiled = out / module.relative_to(tools.root).with_suffix(".js")
-    if compiled.is_file():
-        _without_import_meta(out)
-        return compiled
-    return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
-
-
-def _without_import_meta(out: Path) -> None:
-    """`import.meta` is no CommonJS: the probe gives the modules a stand-in for it."""
-    for file in out.rglob("*.js"):
-        text = file.read_text(encoding="utf-8")
-        if "import.meta" in text:
-            file.write_text(text.replace("import.meta", "globalThis.importMeta"), encoding="utf-8")
-
-
-# -- what a function asks ------------------------------------------------------------------------
-
-_NOTHING = {"null": {"data": None, "error": None, "count": None}}
-#: function → (table that it asks or "", column that it compares with each argument)
-Asked = dict[str, tuple[str, dict[int, str]]]
-
-
 @dataclass(frozen=True)
-class Arranged:
-    """How a function arranges the rows that it asks for, and counts them."""
+class Observed:
+    """What a function asks the database, and what it makes of the answers."""
 
-    #: columns that it orders them by, and whether it takes but some of them
-    by: tuple[str, ...] = ()
-    cut: bool = False
-    #: how it counts them: "exact", "planned", "estimated", or "" where it does not
-    counted: str = ""
-
-
-def arranged_by(
-    services: Services, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
-) -> dict[str, Arranged] | str:
-    """Order, limit and count of each function's queries; or why not known."""
-    answers = probe(services, tools, module, _marked(functions), scenarios=_NOTHING)
-    if isinstance(answers, str):
-        return answers
-    return {name: _arranged(_calls(answers, name)) for name in functions}
+    #: the first table that it asks, ""
+    table: str = ""
+    #: number of an argument → the column that it is compared with
+    filters: dict[int, str] = field(default_factory=dict)
+    #: columns that the rows are ordered by
+    order: tuple[str, ...] = ()
+    #: whether only some of the rows are taken
+    limited: bool = False
+    #: how rows are counted: "exact", "planned", "estimated", or "" where they are not
+    counts: str = ""
+    #: scenario → {"returned": JSON} or {"threw": message}, with "calls"
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def _arranged(calls: Sequence[Sequence[Any]]) -> Arranged:
-    by = tuple(str(call[1]) for call in calls if call[0] == "order" and len(call) > 1)
-    options = [given for call in calls if call[0] == "select" for given in call[2:]]
-    counted = [str(o["count"]) for o in options if isinstance(o, dict) and o.get("count")]
-    cut = any(call[0] in ("limit", "range") for call in calls)
-    return Arranged(by, cut, next(iter(counted), ""))
+def hook_functions(ctx: Context, path: str) -> list[Signature]:
+    """The exported functions that give a promise, of a module that asks the database."""
+    file = ctx.path(path)
+    text = source_text(file) if file.is_file() else ""
+    if not re.search(r"\.(?:from|rpc)\s*\(", blank_comments(text)):
+        return []
+    names = exported(text)
+    return [s for s in signatures(text) if s.name in names and s.returns.startswith("Promise")]
 
 
-def asked_by(
-    services: Services, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
-) -> Asked | str:
-    """Which table each function asks, and which argument filters which column; or why not known."""
-    marked = _marked(functions)
-    answers = probe(services, tools, module, marked, scenarios=_NOTHING)
-    if isinstance(answers, str):
-        return answers
-    found: Asked = {}
-    for name, marks in marked.items():
-        calls = _calls(answers, name)
-        tables = [call[1] for call in calls if call[0] == "from" and len(call) > 1]
-        pairs = [pair for call in calls for pair in _compared(call)]
-        filters = {marks.index(value): column for column, value in pairs if value in marks}
-        found[name] = (str(tables[0]) if tables else "", filters)
-    return found
+def workspace_tables(ctx: Context) -> dict[str, Table]:
+    """The tables of the statement's workflow and tickets, by name."""
+    if ctx.workflow is None:
+        return {}
+    return workflow_tables(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx)))
 
 
-def _marked(functions: Mapping[str, Signature]) -> dict[str, list[Any]]:
-    return {
-        name: [_mark(index, p.type) for index, p in enumerate(signature.parameters)]
+def observe(
+    ctx: Context, tools: Toolchain, module: Path, functions: Mapping[str, Signature]
+) -> dict[str, Observed] | str:
+    """Call each function with a client that records, and answers nothing, a row, or an error.
+
+    Returns the reason where they cannot be called.
+    """
+    numeric = ("int", "numeric", "real", "double", "float", "decimal")
+    columns = {c.name: c.type for table in workspace_tables(ctx).values() for c in table.columns}
+    row = {"id": "row-1"} | {
+        name: 1 if kind.lower().startswith(numeric) else [] if kind.endswith("[]") else "x"
+        for name, kind in columns.items()
+    }
+    scenarios = {**_SCENARIOS, "rows": {"data": [row], "error": None, "count": _COUNT}}
+    marked = {
+        name: [_marked_argument(index, p.type) for index, p in enumerate(signature.parameters)]
         for name, signature in functions.items()
     }
 
+    def call() -> dict[str, Observed] | str:
+        answers = call_functions(tools, module, marked, scenarios=scenarios)
+        if isinstance(answers, str):
+            return answers
+        return {name: _observed(answers.get(name, {}), given) for name, given in marked.items()}
 
-def _calls(answers: Answers, name: str) -> list[list[Any]]:
-    found: list[list[Any]] = answers.get(name, {}).get("null", {}).get("calls", [])
-    return found
+    given = json.dumps([marked, scenarios], sort_keys=True)
+    key = ("observe", str(module), given, *toolchain_digest(ctx.services, tools))
+    kind: Any = dict[str, Observed] | str
+    return cast("dict[str, Observed] | str", ctx.services.remember(key, kind, call))
 
 
-def _compared(call: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def _marked_argument(index: int, kind: str) -> Any:
+    """A value by which the parameter is recognized in the client's calls."""
+    plain = kind.strip()
+    mark = 7001 + index if plain.removesuffix("[]") == "number" else f"argument-{index}"
+    return [mark] if plain.endswith("[]") else mark
+
+
+def _observed(answers: dict[str, dict[str, Any]], marks: Sequence[Any]) -> Observed:
+    calls: list[list[Any]] = answers.get("null", {}).get("calls", [])
+    plain = [mark[0] if isinstance(mark, list) else mark for mark in marks]
+    options = [o for call in calls if call[0] == "select" for o in call[2:] if isinstance(o, dict)]
+    return Observed(
+        table=str(next((c[1] for c in calls if c[0] == "from" and len(c) > 1), "")),
+        filters={
+            plain.index(value): column
+            for call in calls
+            for column, value in _comparisons(call)
+            if value in plain
+        },
+        order=tuple(str(c[1]) for c in calls if c[0] == "order" and len(c) > 1),
+        limited=any(call[0] in ("limit", "range") for call in calls),
+        counts=next((str(o["count"]) for o in options if o.get("count")), ""),
+        answers=answers,
+    )
+
+
+def _comparisons(call: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """(column, value) of `eq(column, value)`, `filter(column, op, value)` and `match({…})`."""
     method, *given = call
     if len(given) >= 2 and isinstance(given[0], str):
@@ -195,5 +161,48 @@ def _compared(call: Sequence[Any]) -> Iterator[tuple[str, Any]]:
         yield from given[0].items()
 
 
-def _mark(index: int, kind: str) -> Any:
-    return 7001 + index if kind.strip() == "number" else f"argument-{index}"
+def call_functions(
+    tools: Toolchain,
+    module: Path,
+    functions: Mapping[str, Sequence[Any]],
+    *,
+    scenarios: Mapping[str, Mapping[str, Any]] | None = None,
+    client: Mapping[str, str] | None = None,
+) -> Answers | str:
+    """Call each function with its arguments; returns the reason where that is not possible.
+
+    With `client` (library, url, key) the client is the real one, else a fake that gives each
+    scenario's answer. A scenario with arguments of its own (`args`, by function) calls only those
+    functions.
+    """
+    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+        place = Path(folder).resolve()
+        out = place / "out"
+        options = {**_COMMONJS, "outDir": str(out), "rootDir": str(tools.root)}
+        ended = tools.compile("-p", str(project(tools, place, [module], **options)), cwd=place)
+        compiled = out / module.relative_to(tools.root).with_suffix(".js")
+        if not compiled.is_file():
+            return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
+        for file in out.rglob("*.js"):
+            # CommonJS has no `import.meta`: the probe gives the modules a stand-in
+            text = file.read_text(encoding="utf-8")
+            if "import.meta" in text:
+                text = text.replace("import.meta", "globalThis.importMeta")
+                file.write_text(text, encoding="utf-8")
+        used = client_of(source_text(module))
+        job = {
+            "module": str(compiled),
+            "import": used.module if used else "",
+            "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
+            "scenarios": scenarios or {"real": {}},
+            "client": client,
+        }
+        file = place / "job.json"
+        file.write_text(json.dumps(job), encoding="utf-8")
+        ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
+        try:
+            answers: Answers = json.loads(ended.out)
+        except ValueError:
+            thrown = [line for line in ended.err.splitlines() if re.match(r"\s*\w*Error\b", line)]
+            return thrown[0].strip()[:300] if thrown else ended.ending
+        return answers

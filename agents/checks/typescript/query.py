@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrate_agents.checks.code_subjects import delivered
 from orchestrate_agents.checks.sql.subjects import Subject, subject_of
-from orchestrate_agents.checks.typescript.compiler import SUFFIXES, source_text
-from orchestrate_agents.checks.typescript.hook_probe import Answers, Asked, asked_by, probe
-from orchestrate_agents.checks.typescript.states import hook_functions
-from orchestrate_agents.checks.typescript.toolchain import (
-    CLIENT_LIBRARY,
-    INSTALL,
-    Toolchain,
-    toolchain,
+from orchestrate_agents.checks.typescript.hook_probe import (
+    Answers,
+    Observed,
+    call_functions,
+    hook_functions,
+    observe,
 )
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain
 from orchestrate_agents.seed_data.table_schema import singulars
-from orchestrate_agents.specification.typescript import Signature, interfaces
+from orchestrate_agents.specification.typescript import Interface, Signature, interfaces
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -32,9 +31,7 @@ from orchestrator.gates.checks import (
 )
 
 _EMPTY = ("[]", "null", "0", "undefined")
-
-
-#: only a page or a signed-in user is judged; what is read has to be a table that the hooks ask
+# only a page or a signed-in user is judged; what is read has to be a table that the hooks ask
 parameter_type(
     "page",
     r"(?:(?:the|an?|its|our)\s+)?(?:[\w-]+\s+){0,4}(?:page|view|screen|dashboard|app|hook|component)s?"
@@ -62,9 +59,9 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
     if _OTHER_SUBJECT.search(page):
         return unproven(f"“{page}”: only a page with a signed-in user is tried")
     tools = toolchain(ctx.root.resolve())
-    library = tools.package(CLIENT_LIBRARY)
-    if tools.missing or library is None:
-        return unproven(tools.missing or f"{CLIENT_LIBRARY} is not installed: {INSTALL}")
+    missing = tools.missing or tools.missing_client
+    if missing:
+        return unproven(missing)
     hooks = [p for p in delivered(ctx, SUFFIXES) if hook_functions(ctx, p)]
     if not hooks:
         return failed("no delivered module exports a function that asks the database")
@@ -74,10 +71,20 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
     details: list[str] = []
     tables: set[str] = set()
     for path in hooks:
-        result = _query(ctx, tools, str(library), path, subject, tables)
-        if isinstance(result, Result):
-            return result
-        details.append(result)
+        functions = {s.name: s for s in hook_functions(ctx, path)}
+        observed = observe(ctx, tools, ctx.path(path), functions)
+        if isinstance(observed, str):
+            return failed(f"{path}: {observed}", path)
+        tables.update(seen.table for seen in observed.values() if seen.table)
+        answers = _answers_signed_in(ctx, path, subject, functions, observed)
+        if isinstance(answers, str):
+            return failed(f"{path}: {answers}", path)
+        promised = {i.name: i for i in interfaces(source_text(ctx.path(path)))}
+        faults = list(_faults(functions, promised, answers))
+        if faults:
+            return failed("; ".join(faults), path, answers=answers)
+        called = ", ".join(f"{name}()" for name in functions)
+        details.append(f"{path}: {called} find rows as a signed-in user")
     known = frozenset[str]().union(*map(singulars, tables))
     if unknown := singulars("_".join(re.findall(r"\w+", what))) - known - _PLAIN_WORDS:
         asked = ", ".join(sorted(tables)) or "no table"
@@ -87,51 +94,35 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
     return proven("; ".join(details), *hooks, subject.path)
 
 
-def _query(
-    ctx: Context, tools: Toolchain, library: str, path: str, subject: Subject, tables: set[str]
-) -> Result | str:
-    """What the hook's functions found, in words, or the failed result; adds the tables asked."""
-    functions = {s.name: s for s in hook_functions(ctx, path)}
-    asked = asked_by(ctx.services, tools, ctx.path(path), functions)
-    if isinstance(asked, str):
-        return failed(f"{path}: {asked}", path)
-    tables.update(table for table, _ in asked.values() if table)
-    answers = _answers(ctx, tools, library, path, subject, functions, asked)
-    if isinstance(answers, str):
-        return failed(f"{path}: {answers}", path)
-    faults = []
-    for name in functions:
+def _faults(
+    functions: Mapping[str, Signature], promised: Mapping[str, Interface], answers: Answers
+) -> Iterator[str]:
+    for name, signature in functions.items():
         answer = answers.get(name, {}).get("real", {})
+        returned = answer.get("returned")
         if "threw" in answer:
-            faults.append(f"{name}() throws: {answer['threw']}")
-        elif answer.get("returned") in _EMPTY:
-            faults.append(f"{name}() does not find a row that is there ({answer['returned']})")
-        elif lacking := _lacking(ctx, path, functions[name], answer.get("returned", "")):
-            faults.append(f"{name}() gives rows without {', '.join(lacking)}, which it promises")
-    if faults:
-        return failed("; ".join(faults), path, answers=answers)
-    return f"{path}: {', '.join(f'{n}()' for n in functions)} find rows as a signed-in user"
+            yield f"{name}() throws: {answer['threw']}"
+            continue
+        if returned in _EMPTY:
+            yield f"{name}() does not find a row that is there ({returned})"
+            continue
+        rows = json.loads(returned or '""')
+        row = rows[0] if isinstance(rows, list) else rows
+        item = promised.get(re.sub(r"\[\]|\||\bnull\b|\s", "", signature.result))
+        if item is None or not isinstance(row, dict):
+            continue
+        # a cast hides from the compiler that a row lacks fields of its interface
+        lacking = [n for n, kind in item.fields.items() if n not in row and "undefined" not in kind]
+        if lacking:
+            yield f"{name}() gives rows without {', '.join(lacking)}, which it promises"
 
 
-def _lacking(ctx: Context, path: str, signature: Signature, returned: str) -> list[str]:
-    """Fields of the promised interface that a row has not; a cast hides that from the compiler."""
-    promised = {i.name: i.fields for i in interfaces(source_text(ctx.path(path)))}
-    fields = promised.get(re.sub(r"\[\]|\||\bnull\b|\s", "", signature.result), {})
-    rows = json.loads(returned)
-    row = rows[0] if isinstance(rows, list) else rows
-    if not isinstance(row, dict):
-        return []
-    return [n for n, kind in fields.items() if n not in row and "undefined" not in kind]
-
-
-def _answers(
+def _answers_signed_in(
     ctx: Context,
-    tools: Toolchain,
-    library: str,
     path: str,
     subject: Subject,
     functions: Mapping[str, Signature],
-    asked: Asked,
+    observed: Mapping[str, Observed],
 ) -> Answers | str:
     """The functions' answers from a database with the migration and a few rows."""
     from orchestrate_agents.sql.access_matrix import plant
@@ -140,30 +131,27 @@ def _answers(
     from orchestrate_backend.fake_postgrest.server import RestStandIn
     from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
 
+    tools = toolchain(ctx.root.resolve())
     with scratch(ctx.services).database() as database:
         with database.connect() as owner:
             for text in (*subject.base.values(), subject.text):
                 owner.execute(text.encode())
             planted = plant(database, relations(owner), force=True)
-        given = {name: _arguments(functions[name], asked[name], planted) for name in functions}
+        given = {n: _arguments(functions[n], seen, planted) for n, seen in observed.items()}
         with RestStandIn(as_user(database.uri, AUTHENTICATOR), secrets.token_hex(24)) as server:
-            url = server.start()
-            client = {"library": library, "url": url, "key": server.token("authenticated")}
-            return probe(ctx.services, tools, ctx.path(path), given, client=client)
+            client = tools.client_settings(server.start(), server.token("authenticated"))
+            return call_functions(tools, ctx.path(path), given, client=client)
 
 
 def _arguments(
-    signature: Signature,
-    asked: tuple[str, dict[int, str]],
-    planted: Mapping[str, list[dict[str, str]]],
+    signature: Signature, seen: Observed, planted: Mapping[str, list[dict[str, str]]]
 ) -> list[Any]:
     """Arguments that a row of the table meets."""
-    table, columns = asked
-    rows = planted.get(f"public.{table}") or planted.get(table) or [{}]
+    rows = planted.get(f"public.{seen.table}") or planted.get(seen.table) or [{}]
     row = max(rows, key=len)
     values: list[Any] = []
     for index, parameter in enumerate(signature.parameters):
-        text = row.get(columns.get(index, ""))
+        text = row.get(seen.filters.get(index, ""))
         number = parameter.type.strip() == "number"
         if text is None:
             values.append(10 if number else None)

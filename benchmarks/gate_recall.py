@@ -90,7 +90,7 @@ def good_workspace(folder: Path) -> Path:
 
 def judge(root: Path) -> Verdicts:
     """All statements of the stages so far, proven anew."""
-    with Conductor(Board(root)).opener.case(TICKET, settle=False) as case:
+    with Conductor(Board(root)).opener.open_session(TICKET, settle=False) as case:
         stages = [s for s in case.plan.stages if s.number <= case.flow.stage]
         pairs = [(s, stage) for stage in stages for s in case.statements(stage)]
         contexts = {stage.number: case.context(stage) for stage in stages}

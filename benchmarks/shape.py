@@ -30,9 +30,9 @@ FOLDERS = {
 #: from the ground up; a sub-package imports only from those before it
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
-        "errors", "templating", "plugins", "domain", "config", "storage", "markdown",
-        "git", "gates", "tickets", "workflow_reader", "family", "workflow_lint",
-        "agent_process", "approvals", "review", "conductor", "adoption", "doctor", "daemon",
+        "errors", "markdown", "templating", "plugins", "domain", "config", "storage",
+        "git", "agent_process", "gates", "tickets", "workflow_reader", "family", "workflow_lint",
+        "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",
     ),
     "orchestrate_agents": (

@@ -10,7 +10,6 @@ from typing import Any
 
 from orchestrator.conductor.conductor import ADOPTED, Conductor
 from orchestrator.domain.record import Flow, from_mapping
-from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family.family import Family
@@ -24,7 +23,6 @@ _UNREADABLE = {
     "yaml", "yaml-colon", "yaml-after-quote", "yaml-refused",
     "merge-conflict", "unreadable", "link", "empty",
 }  # fmt: skip
-_AT_REST = {FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.HOLD, FolderRole.BACKLOG}
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,7 @@ def propose(
 
 def _require_sound(tickets: Sequence[Ticket], rings: _Rings) -> None:
     parent = tickets[0]
-    if parent.role in _AT_REST:
+    if parent.role is not None and parent.role.at_rest:
         raise TicketError(
             f"it lies in {parent.folder}",
             path=parent.path,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +16,13 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
 )
 
+from orchestrator import plugins
+from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
+from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 
 FILE = "orchestrate.toml"
@@ -27,26 +35,37 @@ class _Table(BaseModel):
 class AgentSettings(_Table):
     """`[agents.NAME]`: which part the agent plays, and a command in place of a built-in module."""
 
-    #: triager, maker, provider (makes things without a ticket of its own) or inspector
-    part: Literal["triager", "maker", "provider", "inspector"] = "maker"
-    #: argv of another agent: gets the job as JSON on stdin, answers with a report on stdout
+    part: Part = Part.MAKER
+    #: argv of another agent: reads the job as JSON on stdin, writes a report to stdout
     command: tuple[str, ...] = ()
     #: environment variables that the agent may see besides the neutral ones
     env: tuple[str, ...] = ()
-    #: seconds before the agent and its children are stopped; that is a failure of the attempt
+    #: seconds before the agent and its children are stopped, which fails the attempt
     timeout: float = 900.0
-    #: handed to the agent as they are
+    #: passed to the agent unchanged
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class BoardSettings(_Table):
-    """`[board]`: where the board lies, and the folders of a board with names of its own."""
+    """`[board]`: where the board is, and the names of its folders."""
 
-    folder: str = "_WORK_ORDERS"
+    folder: str = DEFAULT_BOARD
     #: role → folder, e.g. `QA = "05_QA"`
     folders: dict[str, str] = Field(default_factory=dict)
     #: further status or folder names → role, e.g. `REWORK_REQUIRED = "BUILD"`
     aliases: dict[str, str] = Field(default_factory=dict)
+
+    def folders_in(self, root: Path) -> Folders:
+        """The board's folders in a workspace. Raises UsageError for an unknown role."""
+        try:
+            names = subfolders(root / self.folder)
+            return Folders(names, self.folders, self.aliases, self.folder)
+        except KeyError as exc:
+            raise UsageError(
+                f"[board] names an unknown role: {exc.args[0]}",
+                path=root / FILE,
+                hint=f"roles are {', '.join(FolderRole)}",
+            ) from exc
 
 
 class GitSettings(_Table):
@@ -68,14 +87,6 @@ class ChecksSettings(_Table):
     timeout: float = Field(default=120.0, gt=0)
 
 
-class TrialsSettings(_Table):
-    """`[trials]`: options for a registry import run as an effect."""
-
-    base_url: str = ""
-    #: on the embedded target only: load the shipped snapshot instead of asking the registry
-    offline: bool = True
-
-
 class NotifySettings(_Table):
     """`[notify]`: who is told, elsewhere, that the board needs a person."""
 
@@ -85,22 +96,18 @@ class NotifySettings(_Table):
     events: tuple[Literal["question", "held", "board"], ...] = ("question", "held", "board")
 
 
-_PARTS: dict[str, Literal["triager", "maker", "provider", "inspector"]] = {
-    "LEAD": "triager",
-    "ANALYST": "provider",
-    "INSPECTOR": "inspector",
-}
-
-
 class Settings(_Table):
-    """All of `orchestrate.toml`."""
+    """All of `orchestrate.toml`, apart from the tables that plug-ins define.
+
+    A plug-in registers a pydantic model under `orchestrate.settings`, named like its table. Where
+    the file has that table, the loaded settings have a validated field of that name.
+    """
 
     board: BoardSettings = BoardSettings()
     agents: dict[str, AgentSettings] = Field(default_factory=dict)
     git: GitSettings = GitSettings()
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()
-    trials: TrialsSettings = TrialsSettings()
     notify: NotifySettings = NotifySettings()
     failure_limit: int = Field(default=2, ge=1)
     #: so many tickets may lie in BUILD, further ones wait; 0: no limit
@@ -122,15 +129,44 @@ class Settings(_Table):
         return patterns
 
     def agent(self, name: str) -> AgentSettings:
-        """The settings of an agent, by default with the part that its name is known for."""
-        return self.agents.get(name) or AgentSettings(part=_PARTS.get(name, "maker"))
+        """The settings of an agent; by default it plays the part that it is registered for."""
+        return self.agents.get(name) or AgentSettings(part=registered_parts().get(name, Part.MAKER))
 
-    def agent_playing(self, part: str) -> str | None:
-        """The first agent, configured or known, that plays a part."""
+    def agent_playing(self, part: Part) -> str | None:
+        """The first agent, configured or else registered, that plays a part."""
         for name, settings in self.agents.items():
-            if settings.part == part:
+            if settings.part is part:
                 return name
-        return next((n for n, p in _PARTS.items() if p == part and n not in self.agents), None)
+        registered = registered_parts().items()
+        return next((n for n, p in registered if p is part and n not in self.agents), None)
+
+
+def registered_parts() -> Mapping[str, Part]:
+    """Agent → the part that it plays, for the agents registered under `orchestrate.agents`.
+
+    The package of an agent may list the parts of its agents in `PARTS`, so that they need not be
+    imported for it; else the agent's class may have an attribute `part`. The default is maker.
+    """
+    return _parts_of(plugins.registered("agents"))
+
+
+def default_maker() -> str | None:
+    """The registered agent that makes what is not given to another: the first maker."""
+    return next((name for name, part in registered_parts().items() if part is Part.MAKER), None)
+
+
+@cache
+def _parts_of(entries: tuple[EntryPoint, ...]) -> Mapping[str, Part]:
+    names = {entry.name for entry in entries}
+    found: dict[str, Part] = {}
+    for entry in entries:
+        listed = getattr(
+            import_module(entry.module.rpartition(".")[0] or entry.module), "PARTS", {}
+        )
+        found |= {name: Part(part) for name, part in listed.items() if name in names}
+        if entry.name not in found:
+            found[entry.name] = Part(getattr(entry.load(), "part", Part.MAKER))
+    return found
 
 
 def load_settings(root: Path) -> Settings:
@@ -145,10 +181,13 @@ def load_settings(root: Path) -> Settings:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise UsageError(
-            f"is not valid TOML: {exc}", path=file, hint="mend the named line"
+            f"not valid TOML: {exc}", path=file, hint="fix the line named above"
         ) from exc
     try:
-        return Settings.model_validate(table)
+        entries = [entry for entry in plugins.registered("settings") if entry.name in table]
+        models: dict[str, Any] = {entry.name: (entry.load(), ...) for entry in entries}
+        model = create_model("Settings", __base__=Settings, **models) if models else Settings
+        return model.model_validate(table)
     except ValidationError as exc:
         first = exc.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

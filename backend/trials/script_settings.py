@@ -9,9 +9,21 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from orchestrate_agents.script_settings import ScriptRun, ScriptSettings
 
 _SNAPSHOT = "the offline snapshot that ships with the product, not the live registry"
+
+
+class TrialsSettings(BaseModel):
+    """`[trials]`: options for a registry import that runs as an effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str = ""
+    #: on the embedded target only: load the shipped snapshot instead of asking the registry
+    offline: bool = True
 
 
 class TrialScripts:

@@ -18,10 +18,10 @@ from orchestrator.domain import machine
 from orchestrator.domain.agent import Outcome, Report
 from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Question, QuestionKind, State
-from orchestrator.domain.states import Event, FolderRole, wish
+from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Case
+from orchestrator.family.session import Session
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.storage.history import now
 
@@ -49,99 +49,99 @@ class AnswerRefusedError(OrchestrateError):
     code = "answer-refused"
 
 
-def record_answer(case: Case, answer: str, **fields: object) -> None:
+def record_answer(session: Session, answer: str, **fields: object) -> None:
     """Write what USER did into the history."""
     record: dict[str, object] = {
         "question": None,
-        "stage": case.flow.stage,
+        "stage": session.flow.stage,
         "words": "",
         "attempts": {},
         "answer": answer,
         "by": "USER",
     }
-    case.family.history.append("answer", **{**record, **fields})
+    session.family.history.append("answer", **{**record, **fields})
 
 
 def _carried_out(hold_reason: str = "") -> Additions:
     """With a transition: the requested status and its keys have been carried out."""
-    return Additions(drop=_ANSWER_KEYS, over_wishes=True, hold_reason=hold_reason)
+    return Additions(drop=_ANSWER_KEYS, over_requests=True, hold_reason=hold_reason)
 
 
 # -- requested statuses ----------------------------------------------------------------------
 
 
-def apply_requested_statuses(case: Case) -> list[str]:
+def apply_requested_statuses(session: Session) -> list[str]:
     """Take an answer that has arrived, else the statuses that a person wrote into the tickets.
 
     Returns why something was not taken.
     """
     try:
         for source in SOURCES:
-            answer = source.read_answer(case)
+            answer = source.read_answer(session)
             if answer is not None:
-                apply_answer(case, answer)
+                apply_answer(session, answer)
                 return []
         return [
-            _explain_refusal(case, member, status)
-            for member, status in case.family.wishes().items()
-            if not _carry_out_status(case, member, status)
+            _explain_refusal(session, member, status)
+            for member, status in session.family.requested_statuses().items()
+            if not _carry_out_status(session, member, status)
         ]
     except AnswerRefusedError as exc:
-        case.tell("notice", exc.in_a_line, stage=case.flow.stage)
+        session.tell("notice", exc.in_a_line, stage=session.flow.stage)
         return [exc.message, *([exc.hint] if exc.hint else [])]
 
 
-def _carry_out_status(case: Case, member: str, status: str) -> bool:
+def _carry_out_status(session: Session, member: str, status: str) -> bool:
     """Carry out one requested status, if USER may request it from where the member is."""
-    role = case.board.folders.role_of_status(status)
-    place = case.flow.members[member]
-    event = wish(place.at, role) if role is not None else None
-    if role is FolderRole.QA and case.flow.state is State.NEEDS_PERSON:
-        _hand_over_for_agent(case, member)
+    role = session.board.folders.role_of_status(status)
+    place = session.flow.members[member]
+    event = requested_event(place.at, role) if role is not None else None
+    if role is FolderRole.QA and session.flow.state is State.NEEDS_PERSON:
+        _hand_over_for_agent(session, member)
     elif event is Event.HOLD:
-        reason = str(case.family.ticket(member).meta.get("hold_reason") or "held by USER")
-        hold_member(case, member, reason)
+        reason = str(session.family.ticket(member).meta.get("hold_reason") or "held by USER")
+        hold_member(session, member, reason)
     elif event is Event.RESUME and role is place.held_from:
-        resume_family(case)
-    elif member != case.plan.parent or event is None or event is Event.RESUME:
+        resume_family(session)
+    elif member != session.plan.parent or event is None or event is Event.RESUME:
         return False
     else:
-        apply_event(case, event, role)
+        apply_event(session, event, role)
     return True
 
 
-def _hand_over_for_agent(case: Case, member: str) -> None:
+def _hand_over_for_agent(session: Session, member: str) -> None:
     """A person did what the agent could not, and hands over in its place."""
-    number = case.flow.stage
+    number = session.flow.stage
     report = Report(outcome=Outcome.DONE, log=("done by a person",))
-    case.family.history.append(
+    session.family.history.append(
         "report",
         stage=number,
-        attempt=case.flow.attempt(number),
+        attempt=session.flow.attempt(number),
         agent="USER",
         ticket=member,
         outcome=report.outcome.value,
         artifacts=[],
         report=report.model_dump(mode="json"),
     )
-    after = machine.person_did(case.flow, case.plan)
-    case.commit(after, f"{member} done by a person", _carried_out())
+    after = machine.person_did(session.flow, session.plan)
+    session.commit(after, f"{member} done by a person", _carried_out())
 
 
-def _explain_refusal(case: Case, member: str, status: str) -> str:
-    place = case.flow.members[member]
+def _explain_refusal(session: Session, member: str, status: str) -> str:
+    place = session.flow.members[member]
     approves = verb_of(status) is AnswerVerb.APPROVED
-    if approves and member != case.plan.parent:
-        why = f"an approval belongs in {case.plan.parent}, not in a child"
-    elif case.flow.question is not None and member == case.plan.parent:
+    if approves and member != session.plan.parent:
+        why = f"an approval belongs in {session.plan.parent}, not in a child"
+    elif session.flow.question is not None and member == session.plan.parent:
         why = "the open question takes APPROVED, CHANGES_REQUESTED or HOLD"
     elif approves:
         why = "no question is open, so there is nothing to approve"
     elif place.at is FolderRole.HOLD and place.held_from is not None:
-        why = f"it is on HOLD; to resume it, set {case.board.folders.for_role(place.held_from)}"
+        why = f"it is on HOLD; to resume it, set {session.board.folders.for_role(place.held_from)}"
     else:
         why = f"USER cannot move it there from {place.at}"
-    where = case.family.ticket(member).path.relative_to(case.root)
+    where = session.family.ticket(member).path.relative_to(session.root)
     return f"{where}: status `{status}` of {member} is not taken: {why}"
 
 
@@ -157,32 +157,32 @@ def require_active(flow: Flow, parent: str) -> None:
         )
 
 
-def hold_member(case: Case, member: str, reason: str, **fields: object) -> None:
+def hold_member(session: Session, member: str, reason: str, **fields: object) -> None:
     """Hold a member and with it the family. Raises IllegalMoveError if it is held already."""
-    if case.flow.members[member].at is FolderRole.HOLD:
+    if session.flow.members[member].at is FolderRole.HOLD:
         raise IllegalMoveError(f"{member} is on HOLD already", hint=f"orchestrate resume {member}")
-    record_answer(case, AnswerVerb.HOLD, words=reason, members=[member], **fields)
-    after = machine.hold(case.flow, case.plan, member, reason)
-    case.commit(after, f"held by USER: {member}", _carried_out(reason))
+    record_answer(session, AnswerVerb.HOLD, words=reason, members=[member], **fields)
+    after = machine.hold(session.flow, session.plan, member, reason)
+    session.commit(after, f"held by USER: {member}", _carried_out(reason))
 
 
-def resume_family(case: Case) -> None:
+def resume_family(session: Session) -> None:
     """Let a held family go on. Raises IllegalMoveError if it is not held."""
-    if case.flow.members[case.plan.parent].at is FolderRole.BACKLOG:
-        return apply_event(case, Event.UNSHELVE, FolderRole.TRIAGE)
-    after = machine.resume(case.flow, case.plan)
+    if session.flow.members[session.plan.parent].at is FolderRole.BACKLOG:
+        return apply_event(session, Event.UNSHELVE, FolderRole.TRIAGE)
+    after = machine.resume(session.flow, session.plan)
     # what was held while it rested goes back to its rest, not to work
-    state = _RESTING.get(after.members[case.plan.parent].at)
+    state = _RESTING.get(after.members[session.plan.parent].at)
     if state is not None:
         reason = "shelved by USER" if state is State.HELD else ""
         after = after.evolve(state=state, reason=reason)
-    record_answer(case, "resume")
-    return case.commit(after, "resumed by USER", _carried_out())
+    record_answer(session, "resume")
+    return session.commit(after, "resumed by USER", _carried_out())
 
 
-def apply_event(case: Case, event: Event, target: FolderRole | None = None) -> None:
+def apply_event(session: Session, event: Event, target: FolderRole | None = None) -> None:
     """Archive, shelve, unshelve or reopen the family. Raises IllegalMoveError."""
-    flow, plan = case.flow, case.plan
+    flow, plan = session.flow, session.plan
     match event:
         case Event.UNSHELVE:
             after = machine.unshelve(flow, plan, target or FolderRole.TRIAGE)
@@ -192,46 +192,46 @@ def apply_event(case: Case, event: Event, target: FolderRole | None = None) -> N
             after = machine.shelve(flow, plan)
         case _:
             after = machine.reopen(flow, plan)
-    record_answer(case, event.value)
-    case.commit(after, f"{_DONE[event]} by USER", _carried_out(after.reason))
+    record_answer(session, event.value)
+    session.commit(after, f"{_DONE[event]} by USER", _carried_out(after.reason))
 
 
 # -- one answer ------------------------------------------------------------------------------
 
 
-def apply_answer(case: Case, answer: Answer) -> None:
+def apply_answer(session: Session, answer: Answer) -> None:
     """Judge an answer, whichever door it came through, and carry it out.
 
     Raises AnswerRefusedError if it cannot be taken, IllegalMoveError if the family rests.
     """
-    question = case.flow.question
+    question = session.flow.question
     if question is None:
-        require_active(case.flow, case.plan.parent)
+        require_active(session.flow, session.plan.parent)
         if answer.verb is not AnswerVerb.CHANGES_REQUESTED:
             raise AnswerRefusedError(
-                "no question is open", hint=f"orchestrate status {case.plan.parent}"
+                "no question is open", hint=f"orchestrate status {session.plan.parent}"
             )
-        return _send_back(case, answer, None)
+        return _send_back(session, answer, None)
     match answer.verb:
         case AnswerVerb.HOLD:
             reason = answer.words or "held by USER at a question"
-            return hold_member(case, case.plan.parent, reason, by=answer.by)
+            return hold_member(session, session.plan.parent, reason, by=answer.by)
         case AnswerVerb.CHANGES_REQUESTED:
-            return _send_back(case, answer, question)
+            return _send_back(session, answer, question)
         case _:
-            return _approve(case, answer, question)
+            return _approve(session, answer, question)
 
 
-def _approve(case: Case, answer: Answer, question: Question) -> None:
-    request = stored_request(case, question.digest)
+def _approve(session: Session, answer: Answer, question: Question) -> None:
+    request = stored_request(session, question.digest)
     if request is None:
-        return _ask_again(case, question, ["the question's record is damaged"])
-    changed = describe_differences(request, rebuild_request(case, request))
+        return _ask_again(session, question, ["the question's record is damaged"])
+    changed = describe_differences(request, rebuild_request(session, request))
     if changed and question.kind is not QuestionKind.WORKFLOW:
-        return _ask_again(case, question, changed)
+        return _ask_again(session, question, changed)
     accepted = resolve_acceptances(request, answer)
     record_answer(
-        case,
+        session,
         answer.verb,
         question=question.number,
         stage=question.stage,
@@ -243,16 +243,18 @@ def _approve(case: Case, answer: Answer, question: Question) -> None:
         via=answer.via,
         by=answer.by,
         kind=question.kind.value,
-        attempt=case.flow.attempt(question.stage),
+        attempt=session.flow.attempt(question.stage),
     )
-    after = machine.approve(case.flow, case.plan, now(), target=request.target, accepted=accepted)
+    after = machine.approve(
+        session.flow, session.plan, now(), target=request.target, accepted=accepted
+    )
     if question.kind is QuestionKind.WORKFLOW:
-        after = machine.repin(after, case.plan, case.workflow.sha256)
+        after = machine.repin(after, session.plan, session.workflow.sha256)
     additions = _carried_out()
     if answer.words and answer.via != VIA_FILE:
         heading = f"### USER APPROVED question {question.number}"
-        additions.section(case.plan.parent, f"{heading}\n\n{_quote(answer.words)}\n")
-    return case.commit(after, f"question {question.number} approved by USER", additions)
+        additions.section(session.plan.parent, f"{heading}\n\n{_quote(answer.words)}\n")
+    return session.commit(after, f"question {question.number} approved by USER", additions)
 
 
 def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, ...]:
@@ -285,7 +287,7 @@ def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, 
 
 
 def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
-    """The failed statement with a text (case, quotes and spaces aside) or receipt id."""
+    """The failed statement with a text (session, quotes and spaces aside) or receipt id."""
 
     def plain(text: str) -> str:
         return re.sub(r"[\s`*“”\"']+", " ", text).strip().casefold()
@@ -304,24 +306,24 @@ def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
     )
 
 
-def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
+def _ask_again(session: Session, question: Question, changed: list[str]) -> None:
     """The answer would cover what was not shown: it is not taken; the question is asked anew."""
-    case.family.history.append(
+    session.family.history.append(
         "lapse", question=question.number, stage=question.stage, changed=changed
     )
-    stage = case.plan.stage(question.stage)
-    old = stored_request(case, question.digest)
-    withdrawn = machine.withdraw(case.flow, case.plan)
-    case.commit(withdrawn, f"question {question.number} withdrawn", _carried_out())
+    stage = session.plan.stage(question.stage)
+    old = stored_request(session, question.digest)
+    withdrawn = machine.withdraw(session.flow, session.plan)
+    session.commit(withdrawn, f"question {question.number} withdrawn", _carried_out())
     if question.kind is QuestionKind.CHECKPOINT:
-        fresh = build_checkpoint_request(case, stage, changed)
+        fresh = build_checkpoint_request(session, stage, changed)
     else:
         statements = old.statements if old else ()
         if question.kind is QuestionKind.EXCEPTION:
-            statements = list_stopped_statements(case, stage)
+            statements = list_stopped_statements(session, stage)
         why = old.why if old else ""
-        fresh = build_exception_request(case, stage, question.kind, why, statements, changed)
-    open_request(case, stage, fresh, drop=_ANSWER_KEYS)
+        fresh = build_exception_request(session, stage, question.kind, why, statements, changed)
+    open_request(session, stage, fresh, drop=_ANSWER_KEYS)
     raise AnswerRefusedError(
         "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
         hint="the question is asked again; read it and answer that one",
@@ -329,31 +331,31 @@ def _ask_again(case: Case, question: Question, changed: list[str]) -> None:
     )
 
 
-def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
-    stage = case.plan.stage(question.stage if question else case.flow.stage)
+def _send_back(session: Session, answer: Answer, question: Question | None) -> None:
+    stage = session.plan.stage(question.stage if question else session.flow.stage)
     # a stage that stopped is sent back alone, unless USER names somebody
     stopped = question is not None and question.kind is QuestionKind.EXCEPTION
-    makes = case.plan.part(stage) in ("maker", "provider", "triager")
+    makes = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER, Part.TRIAGER)
     only = stage if stopped and makes and not answer.members else None
     members = answer.members or (
-        case.plan.members(stage, case.flow)
+        session.plan.members(stage, session.flow)
         if only
-        else machine.sent_back_by_default(case.flow, case.plan, stage)
+        else machine.sent_back_by_default(session.flow, session.plan, stage)
     )
     for member in members:
-        if member not in case.flow.members:
+        if member not in session.flow.members:
             raise AnswerRefusedError(
                 f"{member} does not belong to this family",
-                hint=f"members: {', '.join(case.flow.members)}",
+                hint=f"members: {', '.join(session.flow.members)}",
             )
     if not answer.words.strip():
         raise AnswerRefusedError(
             "a send-back needs USER's words: what has to change",
             hint='--note "…", or words under `### USER` in the question\'s section',
         )
-    after = machine.send_back(case.flow, case.plan, members, only)
+    after = machine.send_back(session.flow, session.plan, members, only)
     record_answer(
-        case,
+        session,
         answer.verb,
         question=question.number if question else None,
         stage=stage.number,
@@ -367,7 +369,7 @@ def _send_back(case: Case, answer: Answer, question: Question | None) -> None:
     heading = f"## SENT BACK by USER at {stage.label} (revision {after.revision})"
     for member in members:
         additions.section(member, f"{heading}\n\n{_quote(answer.words)}\n")
-    case.commit(after, f"sent back by USER: {', '.join(members)}", additions)
+    session.commit(after, f"sent back by USER: {', '.join(members)}", additions)
 
 
 def _quote(words: str) -> str:

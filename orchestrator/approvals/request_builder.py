@@ -11,57 +11,59 @@ from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Case
+from orchestrator.family.session import Session
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
 
 
-def _summarize(case: Case, stages: Sequence[int]) -> tuple[ReceiptSummary, ...]:
-    receipts = newest_receipts(case.family.history, stages)
-    return summarize_by_text(receipts.values(), case.flow.accepted)
+def _summarize(session: Session, stages: Sequence[int]) -> tuple[ReceiptSummary, ...]:
+    receipts = newest_receipts(session.family.history, stages)
+    return summarize_by_text(receipts.values(), session.flow.accepted)
 
 
 def build_checkpoint_request(
-    case: Case, stage: Stage, changed: Sequence[str] = ()
+    session: Session, stage: Stage, changed: Sequence[str] = ()
 ) -> ApprovalRequest:
     """The request of a checkpoint: what happened since the checkpoint before it."""
-    checkpoints = [s.number for s in case.plan.stages if s.is_checkpoint]
+    checkpoints = [s.number for s in session.plan.stages if s.is_checkpoint]
     earlier = max((n for n in checkpoints if n < stage.number), default=-1)
-    stages = [s.number for s in case.plan.stages if earlier < s.number <= stage.number]
-    case.refresh(stages)
-    bound = bind_effects(stage, case.workflow, case.root)
+    stages = [s.number for s in session.plan.stages if earlier < s.number <= stage.number]
+    session.refresh(stages)
+    bound = bind_effects(stage, session.workflow, session.root)
     name, words = "", ""
     remarks: tuple[str, ...] = ()
     if bound.effects:
-        name = case.settings.database.target
-        runner = open_runner(name, case.root, case.settings.model_dump(mode="json"))
+        name = session.settings.database.target
+        runner = open_runner(name, session.root, session.settings.model_dump(mode="json"))
         try:
             words, remarks = runner.describe(), runner.remarks(bound.effects)
         finally:
             runner.close()
-    artifacts = case.family.history.artifacts()
+    artifacts = session.family.history.artifacts()
     return ApprovalRequest(
-        number=case.flow.asked + 1,
+        number=session.flow.asked + 1,
         stage=stage.number,
         kind=QuestionKind.CHECKPOINT.value,
         label=f"USER CHECKPOINT #{stage.checkpoint}: {stage.title}",
-        workflow=case.workflow.sha256,
-        attempts={str(n): case.flow.attempt(n) for n in stages},
-        statements=_summarize(case, stages),
-        artifacts={p: case.sha(p) for p, origin in artifacts.items() if origin["stage"] in stages},
+        workflow=session.workflow.sha256,
+        attempts={str(n): session.flow.attempt(n) for n in stages},
+        statements=_summarize(session, stages),
+        artifacts={
+            p: session.sha(p) for p, origin in artifacts.items() if origin["stage"] in stages
+        },
         effects=bound.effects,
-        inputs={path: case.sha(path) for e in bound.effects for path in e.inputs},
+        inputs={path: session.sha(path) for e in bound.effects for path in e.inputs},
         target=name,
         target_words=words,
         by_user=tuple(text for text, _ in bound.by_user),
         remarks=remarks,
         changed=tuple(changed),
-        final=stage.number == case.plan.last.number,
+        final=stage.number == session.plan.last.number,
     )
 
 
 def build_exception_request(
-    case: Case,
+    session: Session,
     stage: Stage,
     kind: QuestionKind,
     why: str,
@@ -69,94 +71,94 @@ def build_exception_request(
     changed: Sequence[str] = (),
 ) -> ApprovalRequest:
     """A request that no checkpoint planned."""
-    artifacts = case.family.history.artifacts()
+    artifacts = session.family.history.artifacts()
     paths = sorted(p for p, origin in artifacts.items() if origin["stage"] == stage.number)
     return ApprovalRequest(
-        number=case.flow.asked + 1,
+        number=session.flow.asked + 1,
         stage=stage.number,
         kind=kind.value,
         label=f"USER QUESTION at {stage.label}",
-        workflow=case.workflow.sha256,
-        attempts={str(stage.number): case.flow.attempt(stage.number)},
+        workflow=session.workflow.sha256,
+        attempts={str(stage.number): session.flow.attempt(stage.number)},
         statements=tuple(statements),
-        artifacts={p: case.sha(p) for p in paths},
+        artifacts={p: session.sha(p) for p in paths},
         why=why,
         changed=tuple(changed),
     )
 
 
-def list_stopped_statements(case: Case, stage: Stage) -> tuple[ReceiptSummary, ...]:
+def list_stopped_statements(session: Session, stage: Stage) -> tuple[ReceiptSummary, ...]:
     """As they are today: a stopped stage's statements, and those for which it was sent back."""
-    record = case.family.history.latest("failure")
+    record = session.family.history.latest("failure")
     sent_back = record if record is not None and stage.number in record["stages"] else None
-    case.refresh(sorted({stage.number, sent_back["stage"]} if sent_back else {stage.number}))
-    found = {s.text: s for s in _summarize(case, [stage.number])}
+    session.refresh(sorted({stage.number, sent_back["stage"]} if sent_back else {stage.number}))
+    found = {s.text: s for s in _summarize(session, [stage.number])}
     if sent_back:
         named = {f["statement"] for f in sent_back["findings"]}
-        found |= {s.text: s for s in _summarize(case, [sent_back["stage"]]) if s.text in named}
+        found |= {s.text: s for s in _summarize(session, [sent_back["stage"]]) if s.text in named}
     return tuple(found.values())
 
 
 def open_request(
-    case: Case, stage: Stage, request: ApprovalRequest, drop: tuple[str, ...] = ()
+    session: Session, stage: Stage, request: ApprovalRequest, drop: tuple[str, ...] = ()
 ) -> None:
     """Ask USER: the request goes into the history, its section into the parent's file."""
-    history = case.family.history
+    history = session.family.history
     # "sheet": the history of 0.1.0 calls it so
     history.append("question", digest=request.digest, sheet=request.to_dict())
-    for member, status in case.family.wishes().items():
+    for member, status in session.family.requested_statuses().items():
         # a status written while agents ran does not answer what was not asked yet (7.6)
         text = f"status `{status}` of {member} was written before the question; answer it again"
-        history.append("notice", to="USER", text=text, stage=case.flow.stage)
-        case.tell("notice", text, stage=case.flow.stage)
-    additions = Additions(drop=drop, over_wishes=True)
-    additions.section(case.plan.parent, render_request(request, case.plan.parent))
+        history.append("notice", to="USER", text=text, stage=session.flow.stage)
+        session.tell("notice", text, stage=session.flow.stage)
+    additions = Additions(drop=drop, over_requests=True)
+    additions.section(session.plan.parent, render_request(request, session.plan.parent))
     asked = machine.ask(
-        case.flow,
-        case.plan,
+        session.flow,
+        session.plan,
         stage,
         QuestionKind(request.kind),
         request.digest,
         now(),
         tuple(s.text for s in request.failed),
     )
-    case.commit(asked, f"question {request.number} at stage {stage.number}", additions)
-    case.tell("question", request.heading, stage=stage.number)
+    session.commit(asked, f"question {request.number} at stage {stage.number}", additions)
+    session.tell("question", request.heading, stage=stage.number)
 
 
-def stored_request(case: Case, digest: str) -> ApprovalRequest | None:
+def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
     """The stored request with a digest; None if it is missing or damaged."""
-    request = ApprovalRequest.find(case.family.history, digest)
+    request = ApprovalRequest.find(session.family.history, digest)
     return request if request is not None and request.digest == digest else None
 
 
-def rebuild_request(case: Case, asked: ApprovalRequest) -> ApprovalRequest:
+def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest:
     """The same request as things are now, to compare it with the one that was shown."""
     if asked.kind == QuestionKind.CHECKPOINT.value:
-        fresh = build_checkpoint_request(case, case.plan.stage(asked.stage))
+        fresh = build_checkpoint_request(session, session.plan.stage(asked.stage))
         current = {s.key: s for s in fresh.statements}
         statements = tuple(current.get(s.key, s) for s in asked.statements)
         return replace(fresh, statements=statements, number=asked.number)
     return replace(
         asked,
-        workflow=case.workflow.sha256,
-        artifacts={p: case.sha(p) for p in asked.artifacts},
-        inputs={p: case.sha(p) for p in asked.inputs},
+        workflow=session.workflow.sha256,
+        artifacts={p: session.sha(p) for p in asked.artifacts},
+        inputs={p: session.sha(p) for p in asked.inputs},
     )
 
 
-def list_changes_since_approval(case: Case, approval: Approval) -> list[str]:
+def list_changes_since_approval(session: Session, approval: Approval) -> list[str]:
     """What an approval covered and has changed since, in words; empty while it holds."""
-    asked = stored_request(case, approval.digest)
+    asked = stored_request(session, approval.digest)
     if asked is None:
         return ["the question that it answered is no longer in the history"]
     changed = []
-    if asked.workflow != case.workflow.sha256:
+    if asked.workflow != session.workflow.sha256:
         changed.append("the workflow file has changed")
     for path, sha in {**asked.inputs, **asked.artifacts}.items():
-        if (today := case.sha(path)) != sha:
+        if (today := session.sha(path)) != sha:
             changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
-    target = case.settings.database.target
+    target = session.settings.database.target
     if asked.effects and asked.target != target:
         changed.append(f"the target: {asked.target} is now {target}")
     return changed

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, verb_of
 from orchestrator.domain.states import FolderRole
-from orchestrator.family.session import Case
+from orchestrator.family.session import Session
 
 
 class AnswerSource(Protocol):
     """A door that is asked, before each step of a family, whether an answer has arrived."""
 
-    def read_answer(self, case: Case) -> Answer | None:
+    def read_answer(self, session: Session) -> Answer | None:
         """The answer to the family's open request, if one has arrived here."""
         ...
 
@@ -25,16 +25,16 @@ class AnswerSource(Protocol):
 class TicketFiles:
     """Answers in the tickets: `status:`, the keys next to it, and words under `### USER`."""
 
-    def read_answer(self, case: Case) -> Answer | None:
+    def read_answer(self, session: Session) -> Answer | None:
         """An answer in the parent's file; a child's CHANGES_REQUESTED beats it."""
-        question, parent = case.flow.question, case.plan.parent
-        requested = case.family.wishes()
+        question, parent = session.flow.question, session.plan.parent
+        requested = session.family.requested_statuses()
         if question is None or not requested:
             return None
         status = requested.get(parent, "")
         verb = verb_of(status)
-        final = question.stage == case.plan.last.number
-        role = case.board.folders.role_of_status(status)
+        final = question.stage == session.plan.last.number
+        role = session.board.folders.role_of_status(status)
         if verb is None and final and role is FolderRole.COMPLETE:
             verb = AnswerVerb.APPROVED
         sent_back = tuple(
@@ -46,7 +46,7 @@ class TicketFiles:
             verb = AnswerVerb.CHANGES_REQUESTED
         if verb is None:
             return None
-        ticket = case.family.ticket(parent)
+        ticket = session.family.ticket(parent)
         accept, unproven = parse_accept(ticket.meta.get("accept"))
         words = words_under_user(ticket.body, question.number)
         target = str(ticket.meta.get("target") or "")

@@ -14,7 +14,7 @@ import typer
 
 from orchestrator.cli.session import AsJson, Session, session
 from orchestrator.cli.text import clean, one_line, say, say_json
-from orchestrator.domain.states import FolderRole
+from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.storage import atomic
 from orchestrator.templating import render
@@ -22,20 +22,9 @@ from orchestrator.templating import render
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
-_FOLDERS = (
-    FolderRole.INBOX,
-    FolderRole.TRIAGE,
-    FolderRole.DESIGN,
-    FolderRole.BUILD,
-    FolderRole.QA,
-    FolderRole.USER_REVIEW,
-    FolderRole.COMPLETE,
-    FolderRole.ARCHIVE,
-    FolderRole.BACKLOG,
-)
 _FIRST_TITLE = "Say hello"
 _FIRST_PROBLEM = """\
-A first ticket, to see how a work order goes over the board: BUILDER writes the file, the line under
+A first ticket, to see how a work order goes over the board: {maker} writes the file, the line under
 Acceptance Criteria is proven, and you are asked for a review.
 
 ### Deliverable 1: `docs/hello.md`
@@ -92,7 +81,7 @@ def new(
     laid = _lay_ticket(
         here,
         title=title,
-        owner=owner or here.settings.agent_playing("triager") or "USER",
+        owner=owner or here.settings.agent_playing(Part.TRIAGER) or "USER",
         priority=priority,
         workflow=workflow,
         problem="What is wrong or missing, and for whom?",
@@ -174,11 +163,14 @@ def init(
     _lay(root, ".orchestrate/.gitignore", lambda: "*\n")
     _claim(here.board)
     if not here.board.tickets():
+        from orchestrator.config import default_maker
+
+        maker = default_maker() or "USER"
         ticket = _lay_ticket(
             here,
             title=_FIRST_TITLE,
-            owner="BUILDER",
-            problem=_FIRST_PROBLEM,
+            owner=maker,
+            problem=_FIRST_PROBLEM.format(maker=maker),
             criteria=_FIRST_CRITERIA,
         )
         say(f"made {ticket['path']}")
@@ -212,7 +204,9 @@ def _lay(root: Path, name: str, text: Callable[[], str]) -> None:
 
 
 def _lay_folders(board: Board) -> None:
-    for role in _FOLDERS:
+    for role in FolderRole:
+        if role.optional:
+            continue
         folder = board.path / board.folders.for_role(role)
         if not folder.is_dir():
             folder.mkdir()

@@ -68,13 +68,15 @@ def _read(here: Session, file: Path) -> Workflow:
 
 def _doubts(here: Session, workflow: Workflow) -> list[LintFinding]:
     from orchestrator.agent_process.worker import agent_names
-    from orchestrator.tickets.board import Folders
     from orchestrator.workflow_lint.linter import check_workflow
 
     agents = {*agent_names(), *here.settings.agents}
     return list(
         check_workflow(
-            workflow, root=here.root, agents=agents, folders=Folders.of(here.root, here.settings)
+            workflow,
+            root=here.root,
+            agents=agents,
+            folders=here.settings.board.folders_in(here.root),
         )
     )
 

@@ -14,47 +14,48 @@ from orchestrator.approvals.request_builder import (
 )
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind, State
+from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Case
+from orchestrator.family.session import Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.history import now
 
 
-def apply(case: Case, stage: Stage) -> None:
+def apply(session: Session, stage: Stage) -> None:
     """Run what the approval of a checkpoint lists, prove its expectations, and close the stage."""
-    approval = case.flow.approval(stage.number)
+    approval = session.flow.approval(stage.number)
     assert approval is not None
-    sheet = stored_request(case, approval.digest)
+    sheet = stored_request(session, approval.digest)
     if sheet is None:
-        case.commit(machine.lapse(case.flow, case.plan, stage.number), "approval lapsed")
+        session.commit(machine.lapse(session.flow, session.plan, stage.number), "approval lapsed")
         return
     if (
         sheet.effects
         and not approval.effects_done
-        and not _run_effects(case, stage, sheet, approval)
+        and not _run_effects(session, stage, sheet, approval)
     ):
         return
-    _close(case, stage, sheet)
+    _close(session, stage, sheet)
 
 
 # -- effects ---------------------------------------------------------------------------------
 
 
-def frozen_folder(case: Case, digest: str) -> Path:
-    return case.root / ".orchestrate" / "state" / "frozen" / digest[:32]
+def frozen_folder(session: Session, digest: str) -> Path:
+    return session.root / ".orchestrate" / "state" / "frozen" / digest[:32]
 
 
-def freeze(case: Case, sheet: ApprovalRequest) -> Path:
+def freeze(session: Session, sheet: ApprovalRequest) -> Path:
     """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they are gone."""
-    folder = frozen_folder(case, sheet.digest)
+    folder = frozen_folder(session, sheet.digest)
     if folder.exists():
         shutil.rmtree(folder)
     for path, sha in sheet.inputs.items():
-        source = case.inside(path)
+        source = session.inside(path)
         if sha == "absent":
             continue
         copy = folder / path
@@ -67,45 +68,47 @@ def freeze(case: Case, sheet: ApprovalRequest) -> Path:
     return folder
 
 
-def _run_effects(case: Case, stage: Stage, sheet: ApprovalRequest, approval: Approval) -> bool:
-    folder = freeze(case, sheet)
-    case.commit(
-        case.flow.evolve(revision=case.flow.revision + 1, state=State.EFFECTS),
+def _run_effects(
+    session: Session, stage: Stage, sheet: ApprovalRequest, approval: Approval
+) -> bool:
+    folder = freeze(session, sheet)
+    session.commit(
+        session.flow.evolve(revision=session.flow.revision + 1, state=State.EFFECTS),
         f"effects of stage {stage.number} begin",
     )
-    runner = open_runner(sheet.target, case.root, case.settings.model_dump(mode="json"))
+    runner = open_runner(sheet.target, session.root, session.settings.model_dump(mode="json"))
     try:
-        case.tell("notice", f"effects run on {runner.describe()}", stage=stage.number)
+        session.tell("notice", f"effects run on {runner.describe()}", stage=stage.number)
         for number, effect in enumerate(sheet.effects, 1):
-            if _ran_before(case, sheet.digest, number):
+            if _ran_before(session, sheet.digest, number):
                 continue
-            result = _run_one(case, stage, sheet, number, effect, runner.run(effect, folder))
+            result = _run_one(session, stage, sheet, number, effect, runner.run(effect, folder))
             if not result.ok:
-                _ask_about(case, stage, sheet, number, effect, result)
+                _ask_about(session, stage, sheet, number, effect, result)
                 return False
     finally:
         runner.close()
-    case.commit(
-        machine.effects_done(case.flow, case.plan, stage.number),
+    session.commit(
+        machine.effects_done(session.flow, session.plan, stage.number),
         f"effects of stage {stage.number} done",
     )
     return True
 
 
-def _ran_before(case: Case, digest: str, number: int) -> bool:
-    record = case.family.history.latest("effect", digest=digest, number=number)
+def _ran_before(session: Session, digest: str, number: int) -> bool:
+    record = session.family.history.latest("effect", digest=digest, number=number)
     return record is not None and bool(record["ok"])
 
 
 def _run_one(
-    case: Case,
+    session: Session,
     stage: Stage,
     sheet: ApprovalRequest,
     number: int,
     effect: Effect,
     result: EffectResult,
 ) -> EffectResult:
-    case.family.history.append(
+    session.family.history.append(
         "effect",
         stage=stage.number,
         digest=sheet.digest,
@@ -121,12 +124,12 @@ def _run_one(
         output=result.output[-4000:],
     )
     verdict = "proven" if result.ok else "failed"
-    case.tell("effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict)
+    session.tell("effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict)
     return result
 
 
 def _ask_about(
-    case: Case,
+    session: Session,
     stage: Stage,
     sheet: ApprovalRequest,
     number: int,
@@ -140,42 +143,44 @@ def _ask_about(
         f"{'; '.join(e.title for e in sheet.effects[number:]) or 'nothing'}.\n\n"
         "Approving tries it again, from the same approved bytes."
     )
-    open_request(case, stage, build_exception_request(case, stage, QuestionKind.EFFECT, why, ()))
+    open_request(
+        session, stage, build_exception_request(session, stage, QuestionKind.EFFECT, why, ())
+    )
 
 
 # -- expectations and the end ----------------------------------------------------------------
 
 
-def _close(case: Case, stage: Stage, sheet: ApprovalRequest) -> None:
-    final = stage.number == case.plan.last.number
-    failing = _expectations(case, stage, sheet)
+def _close(session: Session, stage: Stage, sheet: ApprovalRequest) -> None:
+    final = stage.number == session.plan.last.number
+    failing = _expectations(session, stage, sheet)
     if failing is not None:
-        open_request(case, stage, failing)
+        open_request(session, stage, failing)
         return
     additions = Additions()
-    additions.section(case.plan.parent, _closing_section(case, stage, sheet, final))
+    additions.section(session.plan.parent, _closing_section(session, stage, sheet, final))
     if final:
-        case.commit(machine.complete(case.flow, case.plan, stage), "complete", additions)
+        session.commit(machine.complete(session.flow, session.plan, stage), "complete", additions)
     else:
-        done = machine.finish(case.flow, case.plan, stage)
-        case.commit(done, f"checkpoint {stage.checkpoint} passed", additions)
-    case.judge(stage, (Phase.POSITION,))
+        done = machine.finish(session.flow, session.plan, stage)
+        session.commit(done, f"checkpoint {stage.checkpoint} passed", additions)
+    session.judge(stage, (Phase.POSITION,))
 
 
-def _expectations(case: Case, stage: Stage, sheet: ApprovalRequest) -> ApprovalRequest | None:
+def _expectations(session: Session, stage: Stage, sheet: ApprovalRequest) -> ApprovalRequest | None:
     """Prove what was to be judged on the target or by the answer; the question to ask, if any."""
-    receipts = _judge(case, stage, sheet)
-    failing = case.failing(receipts)
+    receipts = _judge(session, stage, sheet)
+    failing = session.failing(receipts)
     unproven = [r for r in receipts if r.verdict is Verdict.UNPROVEN and r.key not in _seen(sheet)]
     if not failing and not unproven:
         return None
     why = "After the effects, these expectations are not met."
     return build_exception_request(
-        case,
+        session,
         stage,
         QuestionKind.COUNTS,
         why,
-        [r.summarize(case.flow.accepted) for r in (*failing, *unproven)],
+        [r.summarize(session.flow.accepted) for r in (*failing, *unproven)],
     )
 
 
@@ -184,36 +189,36 @@ def _seen(sheet: ApprovalRequest) -> set[str]:
     return {s.key for s in sheet.unproven}
 
 
-def _judge(case: Case, stage: Stage, sheet: ApprovalRequest) -> list[Receipt]:
+def _judge(session: Session, stage: Stage, sheet: ApprovalRequest) -> list[Receipt]:
     """What waits for the answer or the target: this stage's, and the inspections' before it."""
     phases = (Phase.ANSWER, Phase.EFFECT)
     if not sheet.effects:
-        return case.judge(stage, phases)
-    runner = open_runner(sheet.target, case.root, case.settings.model_dump(mode="json"))
+        return session.judge(stage, phases)
+    runner = open_runner(sheet.target, session.root, session.settings.model_dump(mode="json"))
     try:
-        earlier = [s for s in case.plan.stages if s.number < stage.number]
-        inspections = [s for s in earlier if case.plan.part(s) == "inspector"]
+        earlier = [s for s in session.plan.stages if s.number < stage.number]
+        inspections = [s for s in earlier if session.plan.part(s) is Part.INSPECTOR]
         return [
             receipt
             for judged in (stage, *inspections)
-            for receipt in case.judge(judged, phases, target=runner.target)
+            for receipt in session.judge(judged, phases, target=runner.target)
         ]
     finally:
         runner.close()
 
 
-def _closing_section(case: Case, stage: Stage, sheet: ApprovalRequest, final: bool) -> str:
+def _closing_section(session: Session, stage: Stage, sheet: ApprovalRequest, final: bool) -> str:
     """What the ticket says at the end of a checkpoint: the effects with their figures."""
-    records = [r for r in case.family.history.of("effect") if r["digest"] == sheet.digest]
+    records = [r for r in session.family.history.of("effect") if r["digest"] == sheet.digest]
     if not records and not final:
         return ""
     lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
     lines += [f"- {r['title']} — {r['detail']}" for r in records if r["ok"]]
-    accepted = [name.rsplit(" @", 1)[0] for name in case.flow.accepted]
+    accepted = [name.rsplit(" @", 1)[0] for name in session.flow.accepted]
     lines += [f"- accepted by USER though not met: {name}" for name in accepted]
     lines += [
         "",
         f"Closed {now()} by USER's answer; every receipt is in "
-        f"`{case.family.history.path.relative_to(case.root)}`.",
+        f"`{session.family.history.path.relative_to(session.root)}`.",
     ]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.blockers import waits
 from orchestrator.family.family import Additions, Family
 from orchestrator.family.open_session import Opener
-from orchestrator.family.session import Case, Listener, Progress
+from orchestrator.family.session import Listener, Progress, Session
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_records
@@ -34,7 +34,7 @@ __all__ = ["Conductor", "Progress", "RunOutcome"]
 
 _EXIT = {"complete": 0, "waiting": 10, "held": 11, "failed": 1}
 #: with a first record, what a status says besides the folder is drift and no wish (DESIGN 2.5)
-ADOPTED = Additions(over_wishes=True)
+ADOPTED = Additions(over_requests=True)
 
 
 @dataclass(frozen=True)
@@ -104,118 +104,124 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self.opener.case(id, workflow, create=create) as case:
-            outcome = self._advance(case, until)
-            if case.family.committer is not None:
+        with self.opener.open_session(id, workflow, create=create) as session:
+            outcome = self._advance(session, until)
+            if session.family.committer is not None:
                 # receipts of what was proven after the last move
-                case.family.sync()
-                case.family.committer.commit([case.family.history.path], f"{id}: receipts")
+                session.family.sync()
+                session.family.committer.commit([session.family.history.path], f"{id}: receipts")
             return outcome
 
-    def _advance(self, case: Case, until: int | None) -> RunOutcome:
-        blocked = stages.judge_interrupted(case)
+    def _advance(self, session: Session, until: int | None) -> RunOutcome:
+        blocked = stages.judge_interrupted(session)
         if blocked is not None:
-            self._blocked(case, blocked)
+            self._blocked(session, blocked)
         while True:
-            refused = answers.apply_requested_statuses(case)
+            refused = answers.apply_requested_statuses(session)
             if refused:
-                return self._outcome(case, refused)
-            if self._pinned_anew(case):
-                return self._outcome(case)
-            self._lapse(case)
-            action = machine.decide(case.flow, case.plan)
+                return self._outcome(session, refused)
+            if self._pinned_anew(session):
+                return self._outcome(session)
+            self._lapse(session)
+            action = machine.decide(session.flow, session.plan)
             match action:
                 case machine.Stop() | machine.Wait():
-                    return self._outcome(case)
+                    return self._outcome(session)
                 case machine.Work(stages=group):
                     if until is not None and group[0].number > until:
                         return self._outcome(
-                            case, [f"stopped before {group[0].label} (--until {until})"]
+                            session, [f"stopped before {group[0].label} (--until {until})"]
                         )
                     limit = self.settings.wip_limit
                     reasons = waits(
-                        self.board, case.family.ticket, case.flow, case.plan, group, limit
+                        self.board, session.family.ticket, session.flow, session.plan, group, limit
                     )
                     if reasons:
-                        return self._outcome(case, reasons, waits_for_work=True)
-                    blocked = stages.work(case, group)
-                    stop = self._blocked(case, blocked) if blocked is not None else []
+                        return self._outcome(session, reasons, waits_for_work=True)
+                    blocked = stages.work(session, group)
+                    stop = self._blocked(session, blocked) if blocked is not None else []
                     if stop:
-                        return self._outcome(case, stop)
+                        return self._outcome(session, stop)
                 case machine.Ask(stage=stage):
                     if until is not None and stage.number > until:
                         return self._outcome(
-                            case, [f"stopped before {stage.label} (--until {until})"]
+                            session, [f"stopped before {stage.label} (--until {until})"]
                         )
                     request_builder.open_request(
-                        case,
+                        session,
                         stage,
-                        request_builder.build_checkpoint_request(case, stage, case.changed),
+                        request_builder.build_checkpoint_request(session, stage, session.changed),
                     )
-                    case.changed = ()
+                    session.changed = ()
                 case machine.RunEffects(stage=stage):
-                    apply_effects.apply(case, stage)
+                    apply_effects.apply(session, stage)
 
     @staticmethod
-    def _blocked(case: Case, blocked: stages.Blocked) -> list[str]:
+    def _blocked(session: Session, blocked: stages.Blocked) -> list[str]:
         """Ask USER about a stage that did not come through, or say what a person has to do."""
         if not blocked.ask:
-            case.commit(machine.need_person(case.flow, case.plan, blocked.reason), "needs a person")
+            session.commit(
+                machine.need_person(session.flow, session.plan, blocked.reason), "needs a person"
+            )
             return [blocked.reason]
-        shown = request_builder.list_stopped_statements(case, blocked.stage)
+        shown = request_builder.list_stopped_statements(session, blocked.stage)
         sheet = request_builder.build_exception_request(
-            case, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
+            session, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
         )
-        request_builder.open_request(case, blocked.stage, sheet)
+        request_builder.open_request(session, blocked.stage, sheet)
         return []
 
-    def _pinned_anew(self, case: Case) -> bool:
+    def _pinned_anew(self, session: Session) -> bool:
         """Ask USER when the pinned workflow has changed under way (DESIGN 4.4)."""
-        flow = case.flow
-        if flow.sha256 == case.workflow.sha256 or flow.state in (State.COMPLETE, State.ARCHIVED):
+        flow = session.flow
+        if flow.sha256 == session.workflow.sha256 or flow.state.ended:
             return False
         if flow.question is not None and flow.question.kind is QuestionKind.WORKFLOW:
             return False
         why = (
             f"The workflow `{flow.workflow}` has changed since this family was pinned to it "
-            f"(sha256 {flow.sha256[:12]} is now {case.workflow.sha256[:12]}). "
+            f"(sha256 {flow.sha256[:12]} is now {session.workflow.sha256[:12]}). "
             "Approving takes the changed one; approvals given under the old one lapse."
         )
         if flow.question is not None:
-            case.commit(machine.withdraw(flow, case.plan), "question withdrawn: workflow changed")
-        stage = case.plan.stage(case.flow.stage)
-        sheet = request_builder.build_exception_request(case, stage, QuestionKind.WORKFLOW, why, ())
-        request_builder.open_request(case, stage, sheet, drop=("accept", "target"))
+            session.commit(
+                machine.withdraw(flow, session.plan), "question withdrawn: workflow changed"
+            )
+        stage = session.plan.stage(session.flow.stage)
+        sheet = request_builder.build_exception_request(
+            session, stage, QuestionKind.WORKFLOW, why, ()
+        )
+        request_builder.open_request(session, stage, sheet, drop=("accept", "target"))
         return True
 
-    def _lapse(self, case: Case) -> None:
-        if case.flow.question is not None or case.flow.state in (State.COMPLETE, State.HELD):
+    def _lapse(self, session: Session) -> None:
+        if session.flow.question is not None or session.flow.state in (State.COMPLETE, State.HELD):
             return
-        for approval in case.flow.approvals:
+        for approval in session.flow.approvals:
             if approval.effects_done:
                 continue
-            changed = request_builder.list_changes_since_approval(case, approval)
-            if changed and approval.stage in {*case.flow.finished, case.flow.stage}:
-                label = case.plan.stage(approval.stage).label
-                case.changed = tuple(changed)
-                case.tell("notice", f"the approval of {label} lapses: {'; '.join(changed)}")
-                case.family.history.append("lapse", stage=approval.stage, changed=changed)
-                case.commit(
-                    machine.lapse(case.flow, case.plan, approval.stage),
+            changed = request_builder.list_changes_since_approval(session, approval)
+            if changed and approval.stage in {*session.flow.finished, session.flow.stage}:
+                label = session.plan.stage(approval.stage).label
+                session.changed = tuple(changed)
+                session.tell("notice", f"the approval of {label} lapses: {'; '.join(changed)}")
+                session.family.history.append("lapse", stage=approval.stage, changed=changed)
+                session.commit(
+                    machine.lapse(session.flow, session.plan, approval.stage),
                     f"approval of stage {approval.stage} lapsed",
                 )
 
     def _outcome(
-        self, case: Case, reasons: Sequence[str] = (), *, waits_for_work: bool = False
+        self, session: Session, reasons: Sequence[str] = (), *, waits_for_work: bool = False
     ) -> RunOutcome:
-        flow = case.flow
+        flow = session.flow
         found = {
             State.COMPLETE: "complete",
             State.ARCHIVED: "complete",
             State.HELD: "held",
         }.get(flow.state, "waiting")
         said = tuple(reasons) or ((flow.reason,) if flow.reason else ())
-        return RunOutcome(case.plan.parent, found, flow.stage, said, waits_for_work)
+        return RunOutcome(session.plan.parent, found, flow.stage, said, waits_for_work)
 
     # -- answers -----------------------------------------------------------------------------
 
@@ -254,15 +260,15 @@ class Conductor:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
-        with self.opener.case(id) as case:
-            answers.hold_member(case, self._member(case, id), reason)
-            return self._outcome(case)
+        with self.opener.open_session(id) as session:
+            answers.hold_member(session, self._member(session, id), reason)
+            return self._outcome(session)
 
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
-        with self.opener.case(id) as case:
-            answers.resume_family(case)
-            return self._outcome(case)
+        with self.opener.open_session(id) as session:
+            answers.resume_family(session)
+            return self._outcome(session)
 
     def archive(self, id: str) -> RunOutcome:
         """Put a family away for good; an open question closes unanswered."""
@@ -277,31 +283,33 @@ class Conductor:
         return self._steer(id, Event.REOPEN)
 
     def _steer(self, id: str, event: Event) -> RunOutcome:
-        with self.opener.case(id) as case:
-            answers.apply_event(case, event)
-            return self._outcome(case)
+        with self.opener.open_session(id) as session:
+            answers.apply_event(session, event)
+            return self._outcome(session)
 
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
-        with self.opener.case(id) as case:
-            answers.require_active(case.flow, case.plan.parent)
-            after = machine.undo(case.flow, case.plan)
-            answers.record_answer(case, "undo")
-            case.commit(after, "approval withdrawn by USER")
-            stage = case.plan.stage(case.flow.stage)
+        with self.opener.open_session(id) as session:
+            answers.require_active(session.flow, session.plan.parent)
+            after = machine.undo(session.flow, session.plan)
+            answers.record_answer(session, "undo")
+            session.commit(after, "approval withdrawn by USER")
+            stage = session.plan.stage(session.flow.stage)
             if stage.is_checkpoint:
                 request_builder.open_request(
-                    case, stage, request_builder.build_checkpoint_request(case, stage)
+                    session, stage, request_builder.build_checkpoint_request(session, stage)
                 )
-            return self._outcome(case)
+            return self._outcome(session)
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
         """Take a family into the record where its tickets lie, without doing anything yet.
 
         A status that says otherwise than the folder is no wish yet, and is set to the folder.
         """
-        with self.opener.case(id, workflow, create=True, first=ADOPTED) as case:
-            return self._outcome(case, [f"adopted at {case.plan.stage(case.flow.stage).label}"])
+        with self.opener.open_session(id, workflow, create=True, first=ADOPTED) as session:
+            return self._outcome(
+                session, [f"adopted at {session.plan.stage(session.flow.stage).label}"]
+            )
 
     def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
         """The family, its workflow and the record that `adopt` would begin; nothing is written.
@@ -316,9 +324,9 @@ class Conductor:
 
         Raises AnswerRefusedError if it cannot be taken.
         """
-        with self.opener.case(id) as case:
-            answers.apply_answer(case, answer)
-            return self._outcome(case)
+        with self.opener.open_session(id) as session:
+            answers.apply_answer(session, answer)
+            return self._outcome(session)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -327,19 +335,19 @@ class Conductor:
 
         What ran on the very same bytes before is not run again, unless `fresh`.
         """
-        with self.opener.case(id, settle=False, fresh=fresh) as case:
-            return verify(case)
+        with self.opener.open_session(id, settle=False, fresh=fresh) as session:
+            return verify(session)
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
         """Which checks a statement binds to and what they say now, without storing anything."""
         statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
         phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
         if id:
-            with self.opener.case(id, settle=False) as case:
-                stage = case.plan.stage(case.flow.stage)
-                context = case.context(None if stage.is_checkpoint else stage)
-                (receipt,) = case.gate.prove([statement], context, phases)
-                return receipt, case.binder.bind(statement.text)
+            with self.opener.open_session(id, settle=False) as session:
+                stage = session.plan.stage(session.flow.stage)
+                context = session.context(None if stage.is_checkpoint else stage)
+                (receipt,) = session.gate.prove([statement], context, phases)
+                return receipt, session.binder.bind(statement.text)
         binder = Binder(load_checks(self.board.root))
         with Services() as services:
             settings = self.settings.model_dump(mode="json")
@@ -383,8 +391,8 @@ class Conductor:
         return [dict(r) for r in Family(self.board, self.board.family(id)[0].id).history.records]
 
     @staticmethod
-    def _member(case: Case, id: str) -> str:
-        return id if id in case.flow.members else case.plan.parent
+    def _member(session: Session, id: str) -> str:
+        return id if id in session.flow.members else session.plan.parent
 
     def _preview(self, id: str, workflow: Path | None, until: int | None) -> RunOutcome:
         """What a run would do next, without writing anything."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from orchestrator.family.session import Case
+from orchestrator.family.session import Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt, newest_receipts
 from orchestrator.git.commits import Committer
@@ -46,25 +46,25 @@ class Verified:
         return {**values, **lists, "holds": self.holds}
 
 
-def verify(case: Case) -> list[Verified]:
+def verify(session: Session) -> list[Verified]:
     """Prove again every statement of the family that has a receipt; name what is damaged.
 
     A claim about content is proven anew; what is beside it in its statement (position, an answer,
     an effect) keeps the result of its moment.
     """
-    stored = newest_receipts(case.family.history, [s.number for s in case.plan.stages])
+    stored = newest_receipts(session.family.history, [s.number for s in session.plan.stages])
     # position, answers and effects had their moment
     again = {k: r for k, r in stored.items() if any(c.phase is Phase.CONTENT for c in r.claims)}
-    contexts = {s.number: case.context(s) for s in case.plan.stages}
+    contexts = {s.number: session.context(s) for s in session.plan.stages}
     pairs = [(r.statement, contexts[r.stage]) for r in again.values()]
-    proofs = {p.key: p for p in case.gate.prove_each(pairs, (Phase.CONTENT,), again)}
+    proofs = {p.key: p for p in session.gate.prove_each(pairs, (Phase.CONTENT,), again)}
     in_order = sorted(stored.values(), key=lambda receipt: receipt.stage)
-    return [*_damaged(case), *(_compare(case, r, proofs.get(r.key)) for r in in_order)]
+    return [*_damaged(session), *(_compare(session, r, proofs.get(r.key)) for r in in_order)]
 
 
-def _compare(case: Case, receipt: Receipt, proof: Receipt | None) -> Verified:
-    changed = tuple(p for p, sha in receipt.subjects.items() if case.sha(p) != sha)
-    git = Committer(case.root)
+def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verified:
+    changed = tuple(p for p, sha in receipt.subjects.items() if session.sha(p) != sha)
+    git = Committer(session.root)
     today = proof or receipt
     return Verified(
         receipt.statement.text,
@@ -74,7 +74,7 @@ def _compare(case: Case, receipt: Receipt, proof: Receipt | None) -> Verified:
         today.verdict.value,
         today.detail,
         changed,
-        since=tuple(git.last_change(case.inside(p)) for p in changed),
+        since=tuple(git.last_change(session.inside(p)) for p in changed),
         checks=tuple(_other_editions(receipt, proof)),
         kept=proof is None,
     )
@@ -91,12 +91,12 @@ def _other_editions(receipt: Receipt, proof: Receipt | None) -> Iterator[str]:
 # -- the record itself -------------------------------------------------------------------------
 
 
-def _damaged(case: Case) -> Iterator[Verified]:
+def _damaged(session: Session) -> Iterator[Verified]:
     """Lines of the history that are not as the engine wrote them.
 
     A receipt's id is the digest of what it says. A last line that is cut off is a crash, no damage.
     """
-    path = case.family.history.path
+    path = session.family.history.path
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     for number, line in enumerate(lines[:-1], start=1):
         why, record = _damage(line)
@@ -105,7 +105,7 @@ def _damaged(case: Case) -> Iterator[Verified]:
             text = statement.get("text", "") if isinstance(statement, dict) else ""
             yield Verified(
                 text or f"line {number} of the record",
-                f"{path.relative_to(case.root)}:{number}",
+                f"{path.relative_to(session.root)}:{number}",
                 str(record.get("id", "")),
                 str(record.get("verdict", "")),
                 Verdict.UNPROVEN.value,

@@ -18,7 +18,7 @@ from orchestrator.conductor.conductor import Conductor, RunOutcome
 from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.doctor import runner
-from orchestrator.domain.record import State, from_mapping
+from orchestrator.domain.record import from_mapping
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
 from orchestrator.family import stale_writes
 from orchestrator.family.session import Progress
@@ -304,7 +304,7 @@ class Daemon:
                 self.log(LogLine(ticket.id, "error", _describe(exc)))
                 continue
             requested = self.board.folders.role_of_status(ticket.status) is not ticket.role
-            if requested or state not in (State.COMPLETE, State.ARCHIVED):
+            if requested or not state.ended:
                 found.append(ticket.id)
         with_stale_writes = {self._family_of(id) for id in self.board.duplicate_ids()} - {""}
         return list(dict.fromkeys([*found, *sorted(with_stale_writes)]))

@@ -16,12 +16,10 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
-from orchestrator.tickets.diagnosis import FINISHED
 from orchestrator.tickets.id_grammar import ID_KEYS
 from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, PARENT_KEYS, Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)
-_STARTED = {FolderRole.BUILD, FolderRole.QA, FolderRole.USER_REVIEW, FolderRole.COMPLETE}
 #: at most so many ids are listed in a message
 _LISTED = 12
 #: longer files are not compared (lines)
@@ -161,10 +159,14 @@ def find_dependency_cycles(view: BoardView) -> Iterator[Diagnosis]:
 
 def find_open_dependencies(view: BoardView) -> Iterator[Diagnosis]:
     """Tickets begun before what they wait for was complete (DESIGN 3.4)."""
-    started = [t for t in view.tickets if t.role in _STARTED]
+    started = [t for t in view.tickets if t.role and t.role.started]
     for ticket, id in ((t, id) for t in started for id in t.depends_on):
         held = view.by_id.get(id, ())
-        if not held or any(t.role in FINISHED for t in held) or _same_family(ticket, held[0]):
+        if (
+            not held
+            or any(t.role and t.role.finished for t in held)
+            or _same_family(ticket, held[0])
+        ):
             continue
         message = f"in {ticket.folder}, but {id}, which it waits for, is in {held[0].folder}"
         hint = f"finish {id} first, or take it out of `depends_on`"

@@ -9,13 +9,12 @@ from pathlib import Path
 from orchestrator.doctor.board_view import BoardView, ConductedFamily
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, State
-from orchestrator.domain.states import Event, FolderRole, wish
+from orchestrator.domain.states import Event, FolderRole, requested_event
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.ticket import Ticket
 
-_ENDED = {State.COMPLETE, State.ARCHIVED}
 #: a history's first transition is within so many bytes
 _HEAD = 1 << 16
 
@@ -56,7 +55,7 @@ def _has_transition(history: Path) -> bool:
 def find_missing_workflows(view: BoardView) -> Iterator[Diagnosis]:
     """Families that are not at their end and whose workflow file is gone."""
     for family, flow in _readable(view):
-        if flow.state not in _ENDED and not referenced(view.board.root, flow.workflow).is_file():
+        if not flow.state.ended and not referenced(view.board.root, flow.workflow).is_file():
             message = f"the workflow {flow.workflow} is gone"
             line, source = family.parent.line_of("flow"), family.parent.source
             yield Diagnosis("workflow-missing", message, line, "restore the file", source)
@@ -114,7 +113,7 @@ def _can_be_requested(
         answers = verb is not None or role is FolderRole.COMPLETE
         if verb is AnswerVerb.CHANGES_REQUESTED or (is_parent and answers):
             return True
-    event = wish(place.at, role) if role is not None else None
+    event = requested_event(place.at, role) if role is not None else None
     if event is Event.RESUME:
         return role is place.held_from
     if event in (Event.ARCHIVE, Event.SHELVE, Event.UNSHELVE, Event.REOPEN):

@@ -31,7 +31,7 @@ from orchestrator.markdown.frontmatter_parser import (
     without_mark,
 )
 from orchestrator.storage.history import now
-from orchestrator.tickets.diagnosis import FINISHED, count_rejections
+from orchestrator.tickets.diagnosis import count_rejections
 from orchestrator.tickets.ticket import (
     CHILD_KEYS,
     CREATED_KEYS,
@@ -142,7 +142,7 @@ class Fix:
 
     def applicability_for(self, ticket: Ticket) -> Applicability:
         """Who decides, for this ticket."""
-        if self.safe_when_finished and ticket.role in FINISHED:
+        if self.safe_when_finished and ticket.role is not None and ticket.role.finished:
             return Applicability.SAFE
         return self.applicability
 

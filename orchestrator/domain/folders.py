@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.domain.states import FolderRole
-
-if TYPE_CHECKING:
-    from orchestrator.config import Settings
 
 DEFAULT_BOARD = "_WORK_ORDERS"
 DEFAULTS: Mapping[FolderRole, str] = {
@@ -32,8 +28,6 @@ _ALIASES = {
     "ON_HOLD": FolderRole.HOLD,
     "PRE_BUILD_REVIEW": FolderRole.REVIEW,
 }
-#: sub-folders of these keep their role (an archive by year); elsewhere a sub-folder is no state
-_RESTING = {FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.BACKLOG, FolderRole.HOLD}
 
 
 def _bald(text: str) -> str:
@@ -71,27 +65,14 @@ class Folders:
         self._existing = sorted(existing)
         self._roles: dict[str, FolderRole | None] = {}
 
-    @classmethod
-    def of(cls, root: Path, settings: Settings) -> Folders:
-        """The folders of a workspace. Raises UsageError for a role that does not exist."""
-        from orchestrator.errors import UsageError
-
-        board = settings.board
-        try:
-            return cls(subfolders(root / board.folder), board.folders, board.aliases, board.folder)
-        except KeyError as exc:
-            raise UsageError(
-                f"[board] names a role that does not exist: {exc.args[0]}",
-                path=root / "orchestrate.toml",
-                hint=f"roles are {', '.join(FolderRole)}",
-            ) from exc
-
     def role_of(self, folder: str) -> FolderRole | None:
         """What a folder (relative to the board) is for; None for one that is no state."""
         if folder not in self._roles:
             top, _, below = folder.partition("/")
             role = self.role_of_status(top)
-            self._roles[folder] = role if not below or role in _RESTING else None
+            # an archive may be sorted by year; elsewhere a sub-folder is no state
+            keeps = not below or (role is not None and role.at_rest)
+            self._roles[folder] = role if keeps else None
         return self._roles[folder]
 
     def role_of_status(self, status: str) -> FolderRole | None:

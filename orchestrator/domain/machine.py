@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Approval, Flow, Place, Question, QuestionKind, State
-from orchestrator.domain.states import Event, FolderRole, Who, require
+from orchestrator.domain.states import Event, FolderRole, Part, Who, require
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import IllegalMoveError
 
 _R = FolderRole
-#: where a ticket lies that was triaged before it was conducted, or that is reopened
-_TRIAGED = (_R.TRIAGE, _R.DESIGN, _R.REVIEW, _R.BUILD)
 
 
 # -- actions ---------------------------------------------------------------------------------
@@ -111,8 +109,8 @@ def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
         for member in plan.members(stage, flow):
             place = members[member]
             lone = member != plan.parent or not plan.children(flow)
-            waits = place.at in (_R.TRIAGE, _R.DESIGN, _R.REVIEW)
-            if plan.part(stage) == "maker" and waits and lone:
+            waits = place.at.awaits_build
+            if plan.part(stage) is Part.MAKER and waits and lone:
                 members[member] = _move(place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent)
     if members == flow.members and flow.state is State.RUNNING and not flow.reason:
         return flow
@@ -123,12 +121,12 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
     """A stage is proven: its members move on. `births`: new child → its agent."""
     members = dict(flow.members)
     part = plan.part(stage)
-    if part == "triager":
+    if part is Part.TRIAGER:
         _triage(members, plan, stage, births or {})
-    elif part == "maker":
+    elif part is Part.MAKER:
         for member in plan.members(stage, flow):
             _hand_over(members, flow, plan, stage, member)
-    elif part == "inspector":
+    elif part is Part.INSPECTOR:
         for member in plan.members(stage, flow):
             _pass(members, flow, plan, stage, member)
     finished = tuple(sorted({*flow.finished, stage.number}))
@@ -141,7 +139,8 @@ def _triage(members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping
         members[plan.parent] = _move(
             parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, _declared(stage, plan.parent, stage.agent)
         )
-    elif parent.at in _TRIAGED:
+    elif parent.at.awaits_build or parent.at is _R.BUILD:
+        # triaged before it was conducted, or reopened
         owner = _declared(stage, plan.parent, parent.owner)
         members[plan.parent] = parent.model_copy(update={"owner": owner})
     for child, agent in births.items():
@@ -170,7 +169,7 @@ def _declared(stage: Stage, member: str, default: str) -> str:
     return default
 
 
-def _later(flow: Flow, plan: Plan, stage: Stage, member: str, part: str) -> bool:
+def _later(flow: Flow, plan: Plan, stage: Stage, member: str, part: Part) -> bool:
     return any(
         s.number > stage.number and plan.part(s) == part and member in plan.members(s, flow)
         for s in plan.stages
@@ -181,14 +180,14 @@ def _hand_over(
     members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str
 ) -> None:
     place = members[member]
-    if place.at in (_R.BUILD, _R.DESIGN) and not _later(flow, plan, stage, member, "maker"):
+    if place.at in (_R.BUILD, _R.DESIGN) and not _later(flow, plan, stage, member, Part.MAKER):
         owner = _declared(stage, member, plan.inspector)
         members[member] = _move(place, Who.MAKER, Event.HAND_OVER, _R.QA, owner)
 
 
 def _pass(members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str) -> None:
     place = members[member]
-    if place.at is _R.QA and not _later(flow, plan, stage, member, "inspector"):
+    if place.at is _R.QA and not _later(flow, plan, stage, member, Part.INSPECTOR):
         members[member] = _move(place, Who.INSPECTOR, Event.PASS, _R.USER_REVIEW, "USER")
 
 
@@ -391,7 +390,7 @@ def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...
     made = [
         m
         for s in plan.stages
-        if since < s.number <= stage.number and plan.part(s) == "maker"
+        if since < s.number <= stage.number and plan.part(s) is Part.MAKER
         for m in plan.members(s, flow)
     ]
     return tuple(dict.fromkeys(made)) or (plan.parent,)
@@ -413,7 +412,7 @@ def send_back(
     reopened |= {
         s.number
         for s in plan.stages
-        if plan.part(s) == "inspector" and s.number > min(reopened, default=0)
+        if plan.part(s) is Part.INSPECTOR and s.number > min(reopened, default=0)
     }
     for number in reopened & set(flow.finished) or reopened:
         attempts[number] = flow.attempt(number) + 1
@@ -433,13 +432,13 @@ def send_back(
 def _redone(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
     made = plan.makers_of(member, flow)
     if member == plan.parent and plan.children(flow):
-        return tuple(s for s in plan.stages if plan.part(s) == "triager") or made
+        return tuple(s for s in plan.stages if plan.part(s) is Part.TRIAGER) or made
     return made
 
 
 def _sent(place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]) -> Place:
     owner = stages[0].agent if stages else place.owner
-    triaged = bool(stages) and plan.part(stages[0]) == "triager"
+    triaged = bool(stages) and plan.part(stages[0]) is Part.TRIAGER
     if member == plan.parent and (plan.children(flow) or triaged):
         if place.at is _R.USER_REVIEW:
             return _move(place, Who.USER, Event.SEND_BACK, _R.TRIAGE, owner)
@@ -543,7 +542,7 @@ def unshelve(flow: Flow, plan: Plan, target: FolderRole) -> Flow:
 
 def reopen(flow: Flow, plan: Plan) -> Flow:
     """USER opens a finished family again: a new round of every stage, all counts at 0."""
-    triager = next((s.agent for s in plan.stages if plan.part(s) == "triager"), "")
+    triager = next((s.agent for s in plan.stages if plan.part(s) is Part.TRIAGER), "")
     members = {
         member: _move(place, Who.USER, Event.REOPEN, _R.TRIAGE, triager).model_copy(
             update={"failures": 0, "held_from": None}

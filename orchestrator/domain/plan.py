@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.domain.record import Flow
+from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Workflow
 
 
@@ -15,23 +16,25 @@ class Plan:
 
     parent: str
     stages: tuple[Stage, ...]
-    #: agent → "triager", "maker", "provider" or "inspector"
-    parts: Mapping[str, str]
-    inspector: str = "INSPECTOR"
+    #: agent → its part; an agent that is not named is a maker
+    parts: Mapping[str, Part]
+    #: who gets what a maker hands over
+    inspector: str
     failure_limit: int = 2
 
     def stage(self, number: int) -> Stage:
         return next(s for s in self.stages if s.number == number)
 
-    def part(self, stage: Stage) -> str:
-        return "USER" if stage.is_checkpoint else self.parts.get(stage.agent, "maker")
+    def part(self, stage: Stage) -> Part | None:
+        """The part that the stage's agent plays; None at a checkpoint, which is USER's."""
+        return None if stage.is_checkpoint else self.parts.get(stage.agent, Part.MAKER)
 
     def members(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
         """The members that a stage works on; the parent where it names none of the family."""
         named = tuple(m for m in stage.members if m in flow.members)
         if named:
             return named
-        if self.part(stage) == "inspector":
+        if self.part(stage) is Part.INSPECTOR:
             return self.children(flow) or (self.parent,)
         return (self.parent,)
 
@@ -43,7 +46,7 @@ class Plan:
         return tuple(
             s
             for s in self.stages
-            if self.part(s) in ("maker", "provider") and member in self.members(s, flow)
+            if self.part(s) in (Part.MAKER, Part.PROVIDER) and member in self.members(s, flow)
         )
 
     @property
@@ -52,7 +55,7 @@ class Plan:
 
 
 def make_plan(
-    workflow: Workflow, parent: str, parts: Mapping[str, str], inspector: str, failure_limit: int
+    workflow: Workflow, parent: str, parts: Mapping[str, Part], inspector: str, failure_limit: int
 ) -> Plan:
     """The plan of a family. Only USER completes: a final review is added where none stands last."""
     stages = workflow.stages

@@ -26,6 +26,10 @@ class State(StrEnum):
     COMPLETE = "complete"
     ARCHIVED = "archived"
 
+    @property
+    def ended(self) -> bool:
+        return self in (State.COMPLETE, State.ARCHIVED)
+
 
 class QuestionKind(StrEnum):
     CHECKPOINT = "checkpoint"

@@ -23,9 +23,59 @@ class FolderRole(StrEnum):
     BACKLOG = "BACKLOG"
     HOLD = "HOLD"
 
+    @property
+    def finished(self) -> bool:
+        """The work is over."""
+        return self in (FolderRole.COMPLETE, FolderRole.ARCHIVE)
+
+    @property
+    def paused(self) -> bool:
+        """Put aside by a person or at the failure limit; `held_from` says from where."""
+        return self in (FolderRole.HOLD, FolderRole.BACKLOG)
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody works on it: no family starts here, and sub-folders keep the role."""
+        return self.finished or self.paused
+
+    @property
+    def working(self) -> bool:
+        """Where an approval or a resumed hold may return a ticket to."""
+        return not self.finished and self is not FolderRole.HOLD
+
+    @property
+    def awaits_build(self) -> bool:
+        """Triaged, and routed to BUILD when its stage begins."""
+        return self in (FolderRole.TRIAGE, FolderRole.DESIGN, FolderRole.REVIEW)
+
+    @property
+    def started(self) -> bool:
+        """Building has begun or is over, so nothing that it depends on may be open."""
+        return self in (
+            FolderRole.BUILD,
+            FolderRole.QA,
+            FolderRole.USER_REVIEW,
+            FolderRole.COMPLETE,
+        )
+
+    @property
+    def optional(self) -> bool:
+        """The folder is created on first use, not with the board."""
+        return self in (FolderRole.REVIEW, FolderRole.HOLD)
+
+
+class Part(StrEnum):
+    """What an agent does for a family. Which agent plays which part is configuration."""
+
+    TRIAGER = "triager"
+    MAKER = "maker"
+    #: makes what no ticket of its own asks for (seed data)
+    PROVIDER = "provider"
+    INSPECTOR = "inspector"
+
 
 class Who(StrEnum):
-    """The parts that move tickets. Which agent plays which part is configuration."""
+    """Who moves a ticket."""
 
     TRIAGER = "triager"
     MAKER = "maker"
@@ -80,7 +130,7 @@ def _row(who: str, event: Event, sources: str, targets: str, also: str = "") -> 
     )
 
 
-_WORKING = "TRIAGE DESIGN REVIEW BUILD QA INBOX BACKLOG USER_REVIEW"
+_WORKING = " ".join(role for role in FolderRole if role.working)
 
 #: DESIGN 3.2: the engine, the diagram in the docs and the tests are made from this table
 TABLE: tuple[Transition, ...] = (
@@ -148,7 +198,7 @@ def _options(who: Who, source: FolderRole) -> str:
     return ", ".join(events) or "nothing"
 
 
-def wish(source: FolderRole, target: FolderRole) -> Event | None:
+def requested_event(source: FolderRole, target: FolderRole) -> Event | None:
     """The event by which USER may take a ticket from `source` to `target`, if any (DESIGN 2.2)."""
     wishes = (
         Event.HOLD,

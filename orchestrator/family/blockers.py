@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from orchestrator.domain.graph import cycle_through
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
-from orchestrator.domain.states import FolderRole
+from orchestrator.domain.states import FolderRole, Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import DEPENDENCY_KEYS, Ticket
-
-_DONE = (FolderRole.COMPLETE, FolderRole.ARCHIVE)
 
 
 def waits(
@@ -32,11 +30,11 @@ def waits(
     `find` gives a member's ticket. `wip_limit`: so many tickets may lie in BUILD; 0 is no limit.
     Raises TicketError (code `cycle`) naming a cycle of dependencies.
     """
-    makers = [s for s in stages if plan.part(s) == "maker"]
+    makers = [s for s in stages if plan.part(s) is Part.MAKER]
     members = {m: find(m) for s in makers for m in plan.members(s, flow)}
     reasons = blockers(board, find(plan.parent), flow) if makers else []
     wanted = sum(flow.members[m].at is not FolderRole.BUILD for m in members)
-    wanted += sum(len(s.children) for s in stages if plan.part(s) == "triager")
+    wanted += sum(len(s.children) for s in stages if plan.part(s) is Part.TRIAGER)
     if wip_limit and wanted:
         reasons += _free_place(board, flow, wip_limit)
     return reasons + [r for t in members.values() for r in _files_in_hand(board, flow, t)]
@@ -70,7 +68,8 @@ def _open(board: Board, other: str) -> str:
         ticket = board.find(other)
     except TicketError as exc:
         return f"waits for {other}, which cannot be found on the board ({exc.code})"
-    if board.folders.role_of(ticket.folder) in _DONE:
+    role = board.folders.role_of(ticket.folder)
+    if role is not None and role.finished:
         return ""
     return f"waits for {other}, which lies in {ticket.folder}"
 

@@ -15,7 +15,6 @@ from typing import Any
 from orchestrator.domain.agent import MemberInfo, NewTicket
 from orchestrator.domain.machine import birthplace
 from orchestrator.domain.record import Flow, Place, from_mapping, to_lines
-from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family import stale_writes
@@ -25,9 +24,6 @@ from orchestrator.storage import atomic
 from orchestrator.storage.history import History, now
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-
-#: where a ticket says why, since when and from where it rests
-_RESTING = (FolderRole.HOLD, FolderRole.BACKLOG)
 
 
 @dataclass
@@ -42,7 +38,7 @@ class Additions:
     drop: tuple[str, ...] = ()
     #: set a status line even where a person's wish stands in it: the wish is being taken, or
     #: a question is being asked that it must not be taken to answer
-    over_wishes: bool = False
+    over_requests: bool = False
     hold_reason: str = ""
     #: further files that the git commit of this transition takes in
     paths: list[Path] = field(default_factory=list)
@@ -56,7 +52,7 @@ class Additions:
             "sections": self.sections,
             "boxes": self.boxes,
             "drop": list(self.drop),
-            "over_wishes": self.over_wishes,
+            "over_wishes": self.over_requests,
             "hold_reason": self.hold_reason,
         }
 
@@ -258,7 +254,7 @@ class Family:
             folder = ticket.folder
         ticket.require_utf8()
         base = ticket.data
-        wished = self._wish(ticket, place) is not None and not additions.over_wishes
+        wished = self._wish(ticket, place) is not None and not additions.over_requests
         data = self._text(ticket, member, folder, flow, additions)
         touched, path = set(), ticket.path
         self._written.pop(member, None)
@@ -266,7 +262,7 @@ class Family:
         if data != base:
             # whoever sets the status in this very moment is heard, but not as an answer to a
             # question that is only being asked
-            heed = not additions.over_wishes
+            heed = not additions.over_requests
             manner = replace(
                 stale_writes.manner(self.board.root, path, heed),
                 later=self._unsynced,
@@ -346,7 +342,7 @@ class Family:
     ) -> dict[str, str | int]:
         """The single fields that the record rules and that are to change."""
         found: dict[str, str | int] = {}
-        wished = self._wish(ticket, place) is not None and not additions.over_wishes
+        wished = self._wish(ticket, place) is not None and not additions.over_requests
         if ticket.status != folder and not wished:
             found["status"] = folder
         if place.owner and ticket.owner != place.owner:
@@ -358,7 +354,7 @@ class Family:
     def _resting(self, data: bytes, ticket: Ticket, place: Place, reason: str) -> bytes:
         """Why, since when and from where a ticket rests; nothing of it on one that does not."""
         held = _held_keys(ticket)
-        if place.at not in _RESTING:
+        if not place.at.paused:
             for key in sorted(held):
                 data = frontmatter.remove_field(data, key)
         elif "held_at" not in held or self.board.folders.role_of(ticket.folder) is not place.at:
@@ -406,7 +402,7 @@ class Family:
             for r in self.history.of("transition")
             if here.revision < r["revision"] <= true.revision
         ]
-        additions = Additions(over_wishes=True, drop=("accept", "target"))
+        additions = Additions(over_requests=True, drop=("accept", "target"))
         for earlier in lost:
             for section in earlier.sections.get(self.parent, ()):
                 additions.section(self.parent, section)
@@ -458,7 +454,7 @@ class Family:
             and ticket.status == ticket.folder
             and ticket.owner == (place.owner or ticket.owner)
             and ticket.failure_count == place.failures
-            and ("held_at" in _held_keys(ticket)) is (place.at in _RESTING)
+            and ("held_at" in _held_keys(ticket)) is place.at.paused
             and (ticket.id != self.parent or ticket.record is not None or ticket.flow is not None)
         )
 
@@ -474,10 +470,10 @@ class Family:
                 for member, boxes in one.boxes.items():
                     united.boxes.setdefault(member, {}).update(boxes)
                 united.drop, united.hold_reason = one.drop, one.hold_reason
-                united.over_wishes = one.over_wishes
+                united.over_requests = one.over_requests
         return united
 
-    def wishes(self) -> dict[str, str]:
+    def requested_statuses(self) -> dict[str, str]:
         """Member → the status that a person wrote into it and that is no place of the record."""
         found = {}
         for member, place in self.flow.members.items():
@@ -494,7 +490,7 @@ class Family:
         if role is not None and role is place.was:
             # the line of before the last move is no wish, but for one that stands beside what
             # that move wrote: whoever set it back wants the ticket to go on
-            held = place.at in _RESTING and "held_at" in _held_keys(ticket)
+            held = place.at.paused and "held_at" in _held_keys(ticket)
             return status if held else None
         return status
 

@@ -14,12 +14,12 @@ from orchestrator.config import Settings
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
-from orchestrator.domain.states import FolderRole
+from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.family import Additions, Family, places
-from orchestrator.family.session import Case, Listener, Progress
+from orchestrator.family.session import Listener, Progress, Session
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
@@ -31,8 +31,6 @@ from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-
-_NOT_STARTED = (FolderRole.COMPLETE, FolderRole.ARCHIVE, FolderRole.HOLD, FolderRole.BACKLOG)
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Opener:
     seen: dict[Path, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def case(
+    def open_session(
         self,
         id: str,
         workflow: Path | None = None,
@@ -56,7 +54,7 @@ class Opener:
         settle: bool = True,
         fresh: bool = False,
         first: Additions | None = None,
-    ) -> Iterator[Case]:
+    ) -> Iterator[Session]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
@@ -90,7 +88,7 @@ class Opener:
                     self.listener(Progress("notice", notice))
             binder = _binder(load_checks(self.board.root))
             try:
-                yield Case(
+                yield Session(
                     self.board,
                     self.settings,
                     family,
@@ -109,7 +107,7 @@ class Opener:
         """A family without its lock, to look at: nothing is written.
 
         One that is not conducted yet has the record with which it would begin. Raises
-        OrchestrateError where `case` would.
+        OrchestrateError where `session` would.
         """
         family = Family(self.board, self.board.family(id)[0].id)
         read = self._workflow(family, workflow)
@@ -201,7 +199,7 @@ class Opener:
     def _plan(self, workflow: Workflow, parent: str) -> Plan:
         agents = {s.agent for s in workflow.stages if not s.is_checkpoint}
         parts = {name: self.settings.agent(name).part for name in agents}
-        inspector = self.settings.agent_playing("inspector") or "INSPECTOR"
+        inspector = self.settings.agent_playing(Part.INSPECTOR) or "USER"
         self._require_agents(workflow)
         return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)
 
@@ -247,7 +245,7 @@ class Opener:
         tickets = self.board.family(family.parent)
         parent = tickets[0]
         found = places(self.board, tickets)
-        if found[parent.id].at in _NOT_STARTED:
+        if found[parent.id].at.at_rest:
             raise TicketError(
                 f"{parent.id} lies in {parent.folder}; a family starts from a working folder",
                 path=parent.path,

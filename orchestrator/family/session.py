@@ -13,6 +13,7 @@ from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.config import Settings
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
+from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
 from orchestrator.family.family import Additions, Family
 from orchestrator.gates.binding import Binder
@@ -39,7 +40,7 @@ Listener = Callable[[Progress], None]
 
 
 @dataclass
-class Case:
+class Session:
     """A family, its plan and workflow, and the means to advance it."""
 
     board: Board
@@ -82,7 +83,7 @@ class Case:
     def statements(self, stage: Stage) -> tuple[Statement, ...]:
         """A stage's gate: its own statements; at an inspection the tickets' and the metrics too."""
         own = list(stage.statements)
-        if self.plan.part(stage) == "inspector":
+        if self.plan.part(stage) is Part.INSPECTOR:
             for member in self.plan.members(stage, self.flow):
                 own += self.family.ticket(member).acceptance()
             own += [s for s in self.workflow.statements if s.kind is StatementKind.METRIC]

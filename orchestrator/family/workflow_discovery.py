@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.config import Settings
+from orchestrator.config import Settings, default_maker
+from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import UnsafePathError, WorkflowError
 from orchestrator.storage.atomic import inside
@@ -61,9 +62,11 @@ def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | 
 
 
 def _maker(settings: Settings, owner: str) -> str:
-    """The owner, if it is one that makes things; nobody, USER and LEAD do not build."""
+    """The owner if it is a maker, else the registered maker of what names no other."""
     nobody = owner.startswith("PENDING") or owner in _NOBODY
-    return "BUILDER" if nobody or settings.agent(owner).part != "maker" else owner
+    if nobody or settings.agent(owner).part is not Part.MAKER:
+        return default_maker() or owner
+    return owner
 
 
 def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflow:

@@ -45,7 +45,7 @@ class Board:
             from orchestrator.config import load_settings
 
             settings = load_settings(root)
-            folders = Folders.of(root, settings)
+            folders = settings.board.folders_in(root)
             failure_limit = failure_limit or settings.failure_limit
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.tickets.ticket import Ticket
 
 #: where a ticket has come to its end
-FINISHED = frozenset({FolderRole.COMPLETE, FolderRole.ARCHIVE})
-_RESTING = FINISHED | {FolderRole.BACKLOG, FolderRole.HOLD}
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
@@ -97,7 +95,7 @@ def _position(
     if place is None:
         message = f"the status {ticket.status} names no place; the folder counts"
         yield Diagnosis("status-unknown", message, line, hint)
-    elif ticket.role in FINISHED and place not in _RESTING:
+    elif ticket.role is not None and ticket.role.finished and not place.at_rest:
         message = f"the ticket lies in {ticket.folder}, its status still says {ticket.status}"
         yield Diagnosis("status-unfinished", message, line, hint)
     elif ticket.role is not None and place is not ticket.role:
@@ -110,7 +108,8 @@ def _position(
 
 def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnosis]:
     line = document.line_of("failure_count")
-    if ticket.failure_count >= limit and ticket.role not in _RESTING:
+    at_rest = ticket.role is not None and ticket.role.at_rest
+    if ticket.failure_count >= limit and not at_rest:
         message = f"{ticket.failure_count} failures and not on hold"
         yield Diagnosis("strike-limit", message, line, "put it on hold with a reason")
     failed = count_rejections(document.body)

@@ -11,17 +11,26 @@ from orchestrator.domain import machine
 from orchestrator.domain.machine import Ask, RunEffects, Wait, Work
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow, Place, QuestionKind, State, from_mapping, to_lines
-from orchestrator.domain.states import TABLE, Event, FolderRole, Who, legal, require, wish
+from orchestrator.domain.states import (
+    TABLE,
+    Event,
+    FolderRole,
+    Part,
+    Who,
+    legal,
+    requested_event,
+    require,
+)
 from orchestrator.domain.workflow import ChildSpec, Move, Stage
 from orchestrator.errors import IllegalMoveError
 
 R = FolderRole
 PARTS = {
-    "LEAD": "triager",
-    "SOOP": "maker",
-    "BUILDER": "maker",
-    "ANALYST": "provider",
-    "INSPECTOR": "inspector",
+    "LEAD": Part.TRIAGER,
+    "SOOP": Part.MAKER,
+    "BUILDER": Part.MAKER,
+    "ANALYST": Part.PROVIDER,
+    "INSPECTOR": Part.INSPECTOR,
 }
 
 
@@ -40,7 +49,7 @@ def stages() -> tuple[Stage, ...]:
 
 
 def plan(limit: int = 2) -> Plan:
-    return Plan("W-1", stages(), PARTS, failure_limit=limit)
+    return Plan("W-1", stages(), PARTS, "INSPECTOR", failure_limit=limit)
 
 
 def fresh(p: Plan) -> Flow:
@@ -81,7 +90,7 @@ def test_3_2_triage_gives_a_ticket_that_lay_in_triage_already_to_its_maker(
     at: R, owner: str, expected: str
 ) -> None:
     move = Move(("W-1",), "01_TRIAGE", "BUILDER", 1)
-    p = Plan("W-1", (Stage(1, "LEAD", "triage", 1, moves=(move,)), *stages()[2:]), PARTS)
+    p = Plan("W-1", (Stage(1, "LEAD", "triage", 1, moves=(move,)), *stages()[2:]), PARTS, "INSPECTOR")
     flow = machine.start("w.md", "sha", {"W-1": Place(at=at, owner=owner)}, p)
     place = machine.finish(flow, p, p.stage(1)).members["W-1"]
     assert (place.at, place.owner) == (at, expected)
@@ -174,6 +183,7 @@ def test_3_2_a_ticket_alone_goes_through_build_and_qa_itself() -> None:
             Stage(4, "USER", "end", 4, checkpoint=1),
         ),
         PARTS,
+        "INSPECTOR",
     )
     flow = fresh(p)
     seen = [flow.members["W-1"].at]
@@ -198,7 +208,7 @@ def test_3_2_a_ticket_alone_goes_through_build_and_qa_itself() -> None:
     ],
 )
 def test_2_2_what_user_may_wish(source: R, target: R, event: Event | None) -> None:
-    assert wish(source, target) is event
+    assert requested_event(source, target) is event
 
 
 def test_an_illegal_move_names_what_would_be_legal() -> None:
@@ -242,7 +252,7 @@ class Families(RuleBasedStateMachine):
             if choice == 0 and not stage.ready:
                 members = self.plan.members(stage, self.flow)
                 stages_ = (stage.number,)
-                if part == "inspector":
+                if part is Part.INSPECTOR:
                     members = (blamed,)
                     stages_ = tuple(
                         s.number for s in self.plan.makers_of(blamed, self.flow) if not s.ready

@@ -90,7 +90,8 @@ def test_3_2_triage_gives_a_ticket_that_lay_in_triage_already_to_its_maker(
     at: R, owner: str, expected: str
 ) -> None:
     move = Move(("W-1",), "01_TRIAGE", "BUILDER", 1)
-    p = Plan("W-1", (Stage(1, "LEAD", "triage", 1, moves=(move,)), *stages()[2:]), PARTS, "INSPECTOR")
+    plan_stages = (Stage(1, "LEAD", "triage", 1, moves=(move,)), *stages()[2:])
+    p = Plan("W-1", plan_stages, PARTS, "INSPECTOR")
     flow = machine.start("w.md", "sha", {"W-1": Place(at=at, owner=owner)}, p)
     place = machine.finish(flow, p, p.stage(1)).members["W-1"]
     assert (place.at, place.owner) == (at, expected)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 
 from orchestrate_agents.checks.python.behaviour import (
-    handled,
-    missing_input,
-    syntax_problem,
-    trial_of,
+    find_syntax_error,
+    judge_handling,
+    judge_missing_input,
+    run_trial,
 )
 from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions
@@ -46,20 +46,20 @@ def prove_files(
 
 
 def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
-    problem = syntax_problem(stage.path(path))
+    problem = find_syntax_error(stage.path(path))
     if problem:
         yield failed(f"{path}{problem}", path)
         return
     yield proven("compiles", path)
-    calls = handled(ctx, (path,))
+    calls = judge_handling(ctx, (path,))
     if calls.verdict is Verdict.FAILED and kept:
         yield unproven(calls.detail, *calls.subjects)
     elif calls.verdict is not Verdict.UNPROVEN:
         yield calls
     if ".csv" in stage.path(path).read_text(encoding="utf-8-sig"):
-        yield missing_input(ctx, path)
+        yield judge_missing_input(ctx, path)
     elif calls.verdict is not Verdict.UNPROVEN and stage.tables and not kept:
-        first = trial_of(ctx, path).first
+        first = run_trial(ctx, path).first
         if first.run.ok:
             rows = sum(len(rows) for _, rows in first.writes)
             yield proven(f"trial run: exit 0, {rows} rows in {len(first.writes)} writes", path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrate_agents.checks.code_subjects import delivered, existing
-from orchestrate_agents.checks.python.behaviour import handled
+from orchestrate_agents.checks.python.behaviour import judge_handling
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions
 from orchestrate_agents.checks.typescript.states import states_handled
 from orchestrator.gates.checks import SEVERITY, Context, Result, Verdict, check, failed, proven
@@ -28,7 +28,7 @@ def all_calls_handled(ctx: Context) -> Result:
         return missing
     if not scripts and not hooks:
         return failed("no delivered program calls an API or a database")
-    results = [handled(ctx, (path,)) for path in scripts]
+    results = [judge_handling(ctx, (path,)) for path in scripts]
     results += [_passes_errors_on(ctx, path) for path in hooks]
     worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
     if worst.verdict is not Verdict.PROVEN:

@@ -16,8 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrate_agents.checks.data.subjects import Amount
-from orchestrate_agents.checks.python.exports import module_name
-from orchestrate_agents.checks.python.probes import probed
+from orchestrate_agents.checks.python.probes import module_name, run_probe
 from orchestrate_agents.effect_runner import VARIABLES
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.checks import (
@@ -114,7 +113,7 @@ def answers_with_content(
 
 def _answer(ctx: Context, module: str, request: Request, body: str) -> Mapping[str, Any] | Result:
     words = [module_name(module), request.method, request.path, body]
-    ran = probed(ctx, _PROBE, words, _environment(ctx))
+    ran = run_probe(ctx, _PROBE, words, _environment(ctx))
     if not ran.ok:
         return failed(f"{module} cannot be asked: {ran.ending}", module, **ran.to_dict())
     told = json.loads(ran.out.splitlines()[-1])

@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Callable
 
-from orchestrate_agents.checks.python.behaviour import seeds_twice_alike, trial_of
+from orchestrate_agents.checks.python.behaviour import judge_idempotent, run_trial
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 
 parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
@@ -25,7 +25,7 @@ def runs_without_error(ctx: Context, path: str) -> Result:
     """The program ends with exit code 0 in a copy of the workspace, on a trial database."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    run = trial_of(ctx, path).first.run
+    run = run_trial(ctx, path).first.run
     judge = proven if run.ok and "Traceback" not in run.err else failed
     return judge(f"{path}: {run.ending}", path, **run.to_dict())
 
@@ -45,7 +45,7 @@ def runs_without_error(ctx: Context, path: str) -> Result:
 )
 def changes_nothing_again(ctx: Context, path: str) -> Result:
     """The program is run twice on a trial database, and leaves the rows of its first run."""
-    return seeds_twice_alike(ctx, path)
+    return judge_idempotent(ctx, path)
 
 
 @check(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.checks.python.exception_handlers import Handling, outside_calls
+from orchestrate_agents.checks.python.exception_handlers import Handling, find_outside_calls
 from orchestrate_agents.sandbox.runs import RunError, run, tree_copy
 from tests.builds import judge
 
@@ -162,7 +162,7 @@ def test_the_number_of_programs_is_counted(workspace: Path) -> None:
 
 def handling(tmp_path: Path, source: str) -> list[Handling]:
     put(tmp_path, "script.py", source)
-    return [call.handling for call in outside_calls(tmp_path, tmp_path / "script.py")]
+    return [call.handling for call in find_outside_calls(tmp_path, tmp_path / "script.py")]
 
 
 GET = "requests.get('https://x.org')"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrate_agents.checks.python.exports import module_name
-from orchestrate_agents.checks.python.probes import probed
+from orchestrate_agents.checks.python.probes import module_name, run_probe
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
@@ -70,7 +69,7 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
     missing = [path for path in (data, schemas) if not ctx.path(path).is_file()]
     if missing:
         return failed(f"{', '.join(missing)} is missing", data, schemas)
-    ran = probed(ctx, _PROBE, [module_name(data), module_name(schemas)])
+    ran = run_probe(ctx, _PROBE, [module_name(data), module_name(schemas)])
     if not ran.ok:
         return failed(f"{data}: {ran.ending}", data, schemas, **ran.to_dict())
     found = json.loads(ran.out.splitlines()[-1])

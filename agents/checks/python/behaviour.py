@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from orchestrate_agents.checks.code_subjects import (
     Programs,
@@ -13,7 +13,11 @@ from orchestrate_agents.checks.code_subjects import (
     existing,
     resolve,
 )
-from orchestrate_agents.checks.python.exception_handlers import Handling, OutsideCall, outside_calls
+from orchestrate_agents.checks.python.exception_handlers import (
+    Handling,
+    OutsideCall,
+    find_outside_calls,
+)
 from orchestrate_agents.checks.python.scopes import read_program
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.client import (
@@ -37,7 +41,7 @@ _MAX_LISTED = 5
     "{paths:paths} (compile|are valid Python|parse as Python|have valid Python syntax)",
     name="python.syntax",
     examples=(
-        "`backend/scripts/seed_benchmark_trials.py` has no Python syntax errors",
+        "`tools/seed_rows.py` has no Python syntax errors",
         "`tools/load.py` compiles",
     ),
 )
@@ -46,18 +50,18 @@ def has_valid_syntax(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) 
     wanted = paths or (path,)
     others = [p for p in wanted if not p.endswith(".py")]
     if others:
-        return unproven(f"{', '.join(others)}: no Python", *wanted)
+        return unproven(f"{', '.join(others)}: not Python", *wanted)
     missing = [p for p in wanted if not ctx.path(p).is_file()]
     if missing:
         return failed(f"{', '.join(missing)} is missing", *wanted)
-    problems = [p + problem for p in wanted if (problem := syntax_problem(ctx.path(p)))]
+    problems = [p + problem for p in wanted if (problem := find_syntax_error(ctx.path(p)))]
     if problems:
         return failed("; ".join(problems), *wanted)
     lines = sum(len(ctx.path(p).read_bytes().splitlines()) for p in wanted)
     return proven(f"{', '.join(wanted)} compiles ({lines} lines)", *wanted)
 
 
-def syntax_problem(file: Path) -> str:
+def find_syntax_error(file: Path) -> str:
     """`:line: message` of the first syntax error, or ""."""
     try:
         compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
@@ -81,80 +85,72 @@ def syntax_problem(file: Path) -> str:
     examples=("Python seed script has try/catch around API calls",),
 )
 def calls_are_handled(ctx: Context, programs: tuple[Programs, ...] = (), path: str = "") -> Result:
-    """Every call to the network or a database stands in a handler that does not swallow."""
-    paths = [path] if path else []
-    for phrase in programs:
+    """Every call to the network or a database is in a handler that does not swallow errors."""
+    found = (path,) if path else _resolve_python(ctx, programs)
+    return found if isinstance(found, Result) else judge_handling(ctx, found)
+
+
+def _resolve_python(ctx: Context, phrases: Iterable[Programs]) -> tuple[str, ...] | Result:
+    """The Python files that the phrases mean, or the first phrase's failed result."""
+    paths: list[str] = []
+    for phrase in phrases:
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
         paths.extend(p for p in found if p.endswith(".py"))
-    return handled(ctx, paths)
+    return tuple(paths)
 
 
-def handled(ctx: Context, paths: Iterable[str]) -> Result:
+def judge_handling(ctx: Context, paths: Iterable[str]) -> Result:
     """The verdict on every outside call of these Python programs."""
     wanted = tuple(dict.fromkeys(paths))
     files = existing(ctx, wanted)
     if isinstance(files, Result):
         return files
-    calls: list[OutsideCall] = []
+    root = ctx.root.resolve()
+    sources = tree_digest(ctx.services, ctx.root, (".py",))
+    calls: dict[OutsideCall, None] = {}
     for path, file in zip(wanted, files, strict=True):
+        key = ("outside-calls", path, sources)
         try:
-            calls.extend(_outside_calls(ctx, path, file))
+            find = partial(find_outside_calls, root, file)
+            found = ctx.services.remember(key, list[OutsideCall], find)
         except (SyntaxError, UnicodeDecodeError) as exc:
             return failed(f"{file.name} cannot be parsed: {exc}", *wanted)
-    calls = list(dict.fromkeys(calls))
+        calls.update(dict.fromkeys(found))
     if not calls:
-        return unproven("no call to a network or database library is recognised", *wanted)
+        return unproven("no call to a network or database library is recognized", *wanted)
     bad = [call for call in calls if call.handling is not Handling.HANDLED]
     if bad:
         shown = "; ".join(map(str, bad[:_MAX_LISTED]))
         return failed(f"{len(bad)} of {len(calls)} calls: {shown}", *wanted)
-    blithe = [path for path in wanted if succeeds_without_its_database(ctx, path)]
+    refused = {path: run_trial(ctx, path).refused for path in wanted}
+    blithe = [path for path, last in refused.items() if last is not None and last.run.ok]
     if blithe:
         said = f"{', '.join(blithe)}: ends with success though the database refuses every write"
         return failed(said, *wanted)
     return proven(f"all {len(calls)} calls to network and database are handled", *wanted)
 
 
-def _outside_calls(ctx: Context, path: str, file: Path) -> list[OutsideCall]:
-    key = ("outside-calls", path, tree_digest(ctx.services, ctx.root, (".py",)))
-    return ctx.services.remember(
-        key, list[OutsideCall], lambda: outside_calls(ctx.root.resolve(), file)
-    )
+def run_trial(ctx: Context, path: str) -> IdempotencyTrial:
+    """The script's two runs, made once for the bytes that it depends on and the tables it fills.
 
-
-def succeeds_without_its_database(ctx: Context, path: str) -> bool:
-    """Whether a script that writes rows ends with exit code 0 where it cannot write any."""
-    refused = trial_of(ctx, path).refused
-    return refused is not None and refused.run.ok
-
-
-def trial_of(ctx: Context, path: str) -> IdempotencyTrial:
-    """The script's two runs, made once for the bytes that it takes in and the tables it fills.
-
-    Raises SandboxError if the tables cannot be made.
+    Raises SandboxError if the tables cannot be created.
     """
-
-    def make() -> IdempotencyTrial:
-        libraries, schema = _libraries(ctx, path), tuple(schema_sql(ctx))
-        return run_idempotency_trial(
-            ctx.services, ctx.root, path, schema=schema, libraries=libraries
-        )
-
-    return ctx.services.remember(("seed-trial", *_trial_key(ctx, path)), IdempotencyTrial, make)
-
-
-def _trial_key(ctx: Context, path: str) -> tuple[Any, ...]:
-    """What a trial depends on: every file that the script could read, and the tables."""
-    return (
-        path,
-        tree_digest(ctx.services, ctx.root),
-        sha256_bytes("\0".join(schema_sql(ctx)).encode()),
+    schema = tuple(schema_sql(ctx))
+    # every file that the script could read, and the tables
+    tree = tree_digest(ctx.services, ctx.root)
+    key = ("seed-trial", path, tree, sha256_bytes("\0".join(schema).encode()))
+    return ctx.services.remember(
+        key,
+        IdempotencyTrial,
+        lambda: run_idempotency_trial(
+            ctx.services, ctx.root, path, schema=schema, libraries=_find_libraries(ctx, path)
+        ),
     )
 
 
-def _libraries(ctx: Context, path: str) -> set[str]:
+def _find_libraries(ctx: Context, path: str) -> set[str]:
     """Top-level packages that the script and the workspace's modules below it import."""
     try:
         sources = read_program(ctx.root.resolve(), ctx.path(path))
@@ -170,67 +166,49 @@ def _libraries(ctx: Context, path: str) -> set[str]:
     name="python.deduplicates",
     version=2,
     slow=True,
-    examples=("Python seed script deduplicates on `nct_id` before upsert",),
+    examples=("Python seed script deduplicates on `record_id` before upsert",),
 )
 def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ()) -> Result:
-    """Run against a registry that repeats studies: no key is sent twice."""
-    paths = _writers_of(ctx, column, programs)
-    if isinstance(paths, Result):
-        return paths
+    """Run against a source that repeats records: no key is sent twice."""
+    found = _resolve_python(ctx, programs) if programs else delivered(ctx, (".py",))
+    if isinstance(found, Result):
+        return found
+    files = existing(ctx, found)
+    if isinstance(files, Result):
+        return files
+    root = ctx.root.resolve()
+    paths = [
+        path
+        for path, file in zip(found, files, strict=True)
+        # as a string, of the program or of a module that it imports; comments do not count
+        if any(column in source.strings for source in read_program(root, file))
+    ]
+    if not paths:
+        return failed(f"no delivered Python program has a column {column}", *found)
     details = []
     for path in paths:
-        visit = trial_of(ctx, path).first
-        run = visit.run
-        sent = [row.get(column) for _, rows in visit.writes for row in rows if column in row]
+        first = run_trial(ctx, path).first
+        sent = [row.get(column) for _, rows in first.writes for row in rows if column in row]
         if not sent:
-            return _silent(ctx, path, run, f"no row with {column} was written")
-        repeated = len(sent) - len(set(map(str, sent)))
-        if repeated:
-            return failed(
-                f"{path} sent {len(sent)} rows, {repeated} of them again with the same {column}",
-                path,
-                **run.to_dict(),
-            )
+            return _judge_silent(ctx, path, first.run, f"no row with {column} was written")
+        if repeated := len(sent) - len(set(map(str, sent))):
+            said = f"{path} sent {len(sent)} rows, {repeated} of them again with the same {column}"
+            return failed(said, path, **first.run.to_dict())
         details.append(f"{path} sent {len(sent)} rows, each {column} once")
     return proven(f"{'; '.join(details)} (the source repeats records across pages)", *paths)
 
 
-def _silent(ctx: Context, path: str, run: Run, what: str) -> Result:
-    """A run that wrote nothing: nothing is known only while data for it has yet to come."""
-    if run.code == 0 and _awaits_data(ctx):
+def _judge_silent(ctx: Context, path: str, run: Run, what: str) -> Result:
+    """A run that wrote nothing: unproven only while a delivered data file is still missing."""
+    deliverables = ctx.workflow.deliverables if ctx.workflow else ()
+    data = [d.path for _, d in deliverables if d.path.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    if run.code == 0 and any(not ctx.path(p).is_file() for p in data):
         return unproven(f"{path}: {what} in a trial run", path, **run.to_dict())
     return failed(f"{path}: {what} ({run.ending})", path, **run.to_dict())
 
 
-def _awaits_data(ctx: Context) -> bool:
-    """Whether a data file that the workflow has delivered is not there yet."""
-    every = ctx.workflow.deliverables if ctx.workflow else ()
-    named = [d.path for _, d in every if d.path.lower().endswith((".csv", ".tsv", ".jsonl"))]
-    return any(not ctx.path(path).is_file() for path in named)
-
-
-def _writers_of(
-    ctx: Context, column: str, programs: tuple[Programs, ...]
-) -> tuple[str, ...] | Result:
-    """The Python programs among those meant that name the column."""
-    paths: tuple[str, ...] = () if programs else delivered(ctx, (".py",))
-    for phrase in programs:
-        found = resolve(ctx, phrase)
-        if isinstance(found, Result):
-            return found
-        paths = (*paths, *(p for p in found if p.endswith(".py")))
-    files = existing(ctx, paths)
-    if isinstance(files, Result):
-        return files
-    naming = tuple(
-        path for path, file in zip(paths, files, strict=True) if _mentions(ctx, file, column)
-    )
-    return naming or failed(f"no delivered Python program has a column {column}", *paths)
-
-
-def _mentions(ctx: Context, file: Path, word: str) -> bool:
-    """Whether a string of the program or of a module that it imports is `word`, comments aside."""
-    return any(word in source.strings for source in read_program(ctx.root.resolve(), file))
+#: what a statement means that names no program
+_SEED_SCRIPTS = (Programs("Python seed scripts", (".py",), True, None),)
 
 
 @check(
@@ -244,19 +222,17 @@ def _mentions(ctx: Context, file: Path, word: str) -> bool:
 )
 def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = ()) -> Result:
     """Run against a source with more rows than a batch holds: no write is larger."""
-    phrases = programs or (Programs("Python seed scripts", (".py",), True, None),)
-    found = resolve(ctx, phrases[0])
+    found = resolve(ctx, (programs or _SEED_SCRIPTS)[0])
     if isinstance(found, Result):
         return found
     seen = []
     for path in found:
-        visit = trial_of(ctx, path).first
-        run = visit.run
-        sizes = [len(rows) for _, rows in visit.writes]
-        if not sizes and run.code != 0:
-            return _silent(ctx, path, run, "nothing was written")
+        first = run_trial(ctx, path).first
+        sizes = [len(rows) for _, rows in first.writes]
+        if not sizes and first.run.code != 0:
+            return _judge_silent(ctx, path, first.run, "nothing was written")
         if any(n > size for n in sizes):
-            return failed(f"{path} wrote {max(sizes)} rows at once", path, **run.to_dict())
+            return failed(f"{path} wrote {max(sizes)} rows at once", path, **first.run.to_dict())
         if sum(sizes) > size and len(sizes) > 1:
             seen.append(f"{path} wrote {sum(sizes)} rows in {len(sizes)} calls, at most {size}")
     if not seen:
@@ -272,17 +248,17 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
     name="python.missing-input",
     version=2,
     slow=True,
-    examples=("`backend/scripts/seed_benchmark_cohorts.py` handles missing CSV gracefully",),
+    examples=("`tools/seed_rows.py` handles missing CSV gracefully",),
 )
 def handles_missing_input(ctx: Context, path: str) -> Result:
     """Run in a copy without any CSV: exit 0, a warning, no traceback, nothing written."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    return missing_input(ctx, path)
+    return judge_missing_input(ctx, path)
 
 
-def missing_input(ctx: Context, path: str) -> Result:
-    """How the script ends when its CSV is not there."""
+def judge_missing_input(ctx: Context, path: str) -> Result:
+    """How the script ends when its CSV is missing."""
     with (
         tree_copy(ctx.root) as copy,
         scratch(ctx.services).database() as database,
@@ -292,25 +268,19 @@ def missing_input(ctx: Context, path: str) -> Result:
             data.unlink()
         create_schema(database, tuple(schema_sql(ctx)))
         before = read_contents(database)
-        visit = sandbox.run(path, cwd=copy, database=database, libraries=_libraries(ctx, path))
+        libraries = _find_libraries(ctx, path)
+        ended = sandbox.run(path, cwd=copy, database=database, libraries=libraries)
         after = read_contents(database)
-    run = visit.run
+    run = ended.run
+    said = run.text.lower()
+    missing = ("missing", "not found", "no such", "does not exist", "not there", "absent")
     if run.code != 0 or "Traceback" in run.err:
         return failed(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
-    if visit.writes or after != before:
+    if ended.writes or after != before:
         return failed(f"{path} wrote rows without its CSV", path, **run.to_dict())
-    if not _warns(run.text):
-        return failed(f"{path} says nothing of the missing CSV", path, **run.to_dict())
+    if ".csv" not in said or not any(word in said for word in missing):
+        return failed(f"{path} does not mention the missing CSV", path, **run.to_dict())
     return proven(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
-
-
-def _warns(text: str) -> bool:
-    """Whether the output speaks of a file that is not there."""
-    lowered = text.lower()
-    return ".csv" in lowered and any(
-        word in lowered
-        for word in ("missing", "not found", "no such", "does not exist", "not there", "absent")
-    )
 
 
 @check(
@@ -329,37 +299,36 @@ def seeding_is_idempotent(
 ) -> Result:
     """Every seed script is run twice: the tables hold the same rows after both runs."""
     if path:
-        return seeds_twice_alike(ctx, path)
-    phrases = programs or (Programs("Python seed scripts", (".py",), True, None),)
+        return judge_idempotent(ctx, path)
     results: list[Result] = []
-    for phrase in phrases:
+    for phrase in programs or _SEED_SCRIPTS:
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
         with ThreadPoolExecutor(max(1, len(found))) as pool:
-            results.extend(pool.map(lambda path: seeds_twice_alike(ctx, path), found))
+            results.extend(pool.map(lambda path: judge_idempotent(ctx, path), found))
     worst = next((r for r in results if r.verdict is not Verdict.PROVEN), None)
     if worst is not None:
         return worst
     return proven("; ".join(r.detail for r in results), *(s for r in results for s in r.subjects))
 
 
-def seeds_twice_alike(ctx: Context, path: str) -> Result:
+def judge_idempotent(ctx: Context, path: str) -> Result:
     """Whether a second run of the script leaves the rows as the first did."""
     if not ctx.path(path).is_file():
         return failed(f"{path} is missing", path)
-    tried = trial_of(ctx, path)
-    counts = tried.added
-    if not counts:
-        return _silent(ctx, path, tried.first.run, "nothing was written")
-    if tried.after_second != tried.after_first:
-        then, now = dict(tried.after_first.rows), dict(tried.after_second.rows)
+    trial = run_trial(ctx, path)
+    if not trial.added:
+        return _judge_silent(ctx, path, trial.first.run, "nothing was written")
+    if trial.after_second != trial.after_first:
+        then, now = dict(trial.after_first.rows), dict(trial.after_second.rows)
         detail = f"a second run of {path} changed the rows: {then}, then {now}"
         return failed(detail, path, first=then, second=now)
-    if not (tried.first.run.ok and tried.second.run.ok):
-        broken = tried.second.run if tried.first.run.ok else tried.first.run
-        return failed(f"{path}: {broken.ending}", path, **broken.to_dict())
-    return proven(f"{path} run twice: the same rows, {counts}", path, counts=counts)
+    for ended in (trial.first.run, trial.second.run):
+        if not ended.ok:
+            return failed(f"{path}: {ended.ending}", path, **ended.to_dict())
+    said = f"{path} run twice: the same rows, {trial.added}"
+    return proven(said, path, counts=trial.added)
 
 
 @check(
@@ -381,7 +350,8 @@ def programs_exist(ctx: Context, programs: tuple[Programs, ...]) -> Result:
     empty = [p for p, f in zip(found, files, strict=True) if not f.read_bytes().strip()]
     if empty:
         return failed(f"empty: {', '.join(empty)}", *found)
-    broken = [f"{f.name}{why}" for f in files if f.suffix == ".py" and (why := syntax_problem(f))]
+    scripts = [file for file in files if file.suffix == ".py"]
+    broken = [f"{file.name}{why}" for file in scripts if (why := find_syntax_error(file))]
     if broken:
         return failed("; ".join(broken), *found)
     return proven(f"{len(found)} files: {', '.join(found)}", *found)

@@ -22,8 +22,8 @@ _PASS = "(pass|succeed|are green) [with [a] 100% [pass] rate]"
 
 
 @dataclass(frozen=True)
-class Tested:
-    """How a run of tests ended, by its own report."""
+class PytestReport:
+    """How a run of pytest ended, by its own report."""
 
     code: int | None
     ending: str
@@ -57,71 +57,57 @@ def pass_all(
         return failed(f"{', '.join(missing)} is missing", *chosen)
     if find_spec("pytest") is None:
         return unproven("pytest is not installed here, so no test is run", *chosen)
-    return _judged(ctx, chosen, _tested(ctx, chosen), wanted or Amount(1))
-
-
-def _judged(ctx: Context, chosen: Sequence[str], tested: Tested, wanted: Amount) -> Result:
-    files = _files(ctx, chosen)
-    named = ", ".join(chosen)
-    figures = {"passed": tested.passed, "skipped": tested.skipped, "broken": list(tested.broken)}
-    if tested.broken:
-        listed = "; ".join(tested.broken[:_LISTED])
-        said = f"{len(tested.broken)} tests of {named} do not pass: {listed}"
-        return failed(said, *files, **figures)
-    if tested.code != 0:
-        return failed(f"the tests of {named} did not run to their end: {tested.ending}", *files)
-    if tested.skipped:
-        return failed(f"{tested.skipped} tests of {named} are skipped", *files, **figures)
-    judge = proven if wanted.holds(tested.passed) else failed
-    said = f"{tested.passed} tests of {named} pass, wanted {wanted}; none fails, none is skipped"
-    taken_in = {path for file in files for path in closure(ctx.root, file)}
-    return judge(said, *sorted({*files, *taken_in}), **figures)
-
-
-def _files(ctx: Context, chosen: Sequence[str]) -> list[str]:
-    """The files of the tests."""
-    found: list[str] = []
+    files: list[str] = []
     for path in chosen:
         place = ctx.path(path)
-        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        found += [file.relative_to(ctx.root).as_posix() for file in files]
-    return found
-
-
-def _tested(ctx: Context, chosen: Sequence[str]) -> Tested:
+        found = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        files += [file.relative_to(ctx.root).as_posix() for file in found]
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    # what a test reads may be any file of the workspace
+    # a test may read any file of the workspace
     key = ("tests.pass", *chosen, tree_digest(ctx.services, ctx.root), sys.version)
-    return ctx.services.remember(key, Tested, lambda: _run(ctx.root, chosen, settings.timeout))
+    report = ctx.services.remember(
+        key, PytestReport, lambda: _run_pytest(ctx.root, chosen, settings.timeout)
+    )
+    return _judge_report(ctx, ", ".join(chosen), files, report, wanted or Amount(1))
 
 
-def _run(root: Path, chosen: Sequence[str], limit: float) -> Tested:
+def _judge_report(
+    ctx: Context, named: str, files: Sequence[str], report: PytestReport, wanted: Amount
+) -> Result:
+    figures = {"passed": report.passed, "skipped": report.skipped, "broken": list(report.broken)}
+    if report.broken:
+        listed = "; ".join(report.broken[:_LISTED])
+        said = f"{len(report.broken)} tests of {named} do not pass: {listed}"
+        return failed(said, *files, **figures)
+    if report.code != 0:
+        return failed(f"the tests of {named} did not run to their end: {report.ending}", *files)
+    if report.skipped:
+        return failed(f"{report.skipped} tests of {named} are skipped", *files, **figures)
+    judge = proven if wanted.holds(report.passed) else failed
+    said = f"{report.passed} tests of {named} pass, wanted {wanted}; none fails, none is skipped"
+    covered = {path for file in files for path in closure(ctx.root, file)}
+    return judge(said, *sorted({*files, *covered}), **figures)
+
+
+def _run_pytest(root: Path, chosen: Sequence[str], limit: float) -> PytestReport:
     with tree_copy(root) as copy, tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_workers(chosen)]
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        # a whole folder is run by several processes, where the plugin for that is installed
+        if any(not path.endswith(".py") for path in chosen) and find_spec("xdist"):
+            words += ["-n", "auto"]
         env = {"PYTHONPATH": str(copy), "ORCHESTRATE_SCRATCH": folder}
         command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
         ended = run(command, cwd=copy, env=env, limit=limit)
-        if not report.is_file():
-            return Tested(ended.code, ended.ending)
-        return _read(report, ended.code, ended.ending)
-
-
-def _workers(chosen: Sequence[str]) -> list[str]:
-    """A whole folder is run by several processes, where the plugin for that is there."""
-    folder = any(not path.endswith(".py") for path in chosen)
-    return ["-n", "auto"] if folder and find_spec("xdist") else []
-
-
-def _read(report: Path, code: int | None, ending: str) -> Tested:
-    passed, skipped, broken = 0, 0, []
-    # the report is pytest's own, written a moment ago
-    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
-        kinds = {child.tag for child in case}
-        if kinds & {"failure", "error"}:
-            broken.append(f"{case.get('file') or case.get('classname')}::{case.get('name')}")
-        elif "skipped" in kinds:
-            skipped += 1
-        else:
-            passed += 1
-    return Tested(code, ending, passed, skipped, tuple(broken))
+        passed, skipped, broken = 0, 0, []
+        # the report is pytest's own, written a moment ago
+        cases = ElementTree.parse(report).iter("testcase") if report.is_file() else ()  # noqa: S314
+        for case in cases:
+            kinds = {child.tag for child in case}
+            if kinds & {"failure", "error"}:
+                broken.append(f"{case.get('file') or case.get('classname')}::{case.get('name')}")
+            elif "skipped" in kinds:
+                skipped += 1
+            else:
+                passed += 1
+        return PytestReport(ended.code, ended.ending, passed, skipped, tuple(broken))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.running import ProgressPrinter
-from orchestrator.cli.session import AsJson, Session, TicketId, session
 from orchestrator.cli.text import one_line, paint, say, say_json
+from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Conductor, RunOutcome
@@ -16,20 +17,23 @@ if TYPE_CHECKING:
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Words for the record.")]
 
 
-def _conductor(here: Session, as_json: bool) -> Conductor:
-    return here.conductor(None if as_json else ProgressPrinter())
-
-
-def _done(what: str, outcome: RunOutcome, as_json: bool, go_on: str = "") -> None:
-    """Say what was recorded, and how the family goes on."""
+def _act(
+    context: typer.Context,
+    as_json: bool,
+    act: Callable[[Conductor], RunOutcome],
+    done: str,
+    command: str = "run",
+) -> None:
+    """Do it, then say what was recorded and which command comes next."""
+    conductor = workspace(context).conductor(None if as_json else ProgressPrinter())
+    outcome = act(conductor)
     if as_json:
         say_json(outcome.to_dict(), indent=None)
         return
-    say(paint(f"{outcome.ticket}: {what}", "green"))
+    say(paint(f"{outcome.ticket}: {done}", "green"))
     for reason in outcome.reasons:
         say(f"  {one_line(reason)}")
-    if go_on:
-        say(f"  next: {go_on}")
+    say(f"  next: orchestrate {command} {outcome.ticket}")
 
 
 def approve(
@@ -39,11 +43,11 @@ def approve(
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            "--accept", metavar="STATEMENT", help="Accept this failed statement; may be repeated."
+            "--accept", metavar="STATEMENT", help="Accept this failed statement (repeatable)."
         ),
     ] = None,
     accept_unproven: Annotated[
-        bool, typer.Option("--accept-unproven", help="Take the statements that are unproven.")
+        bool, typer.Option("--accept-unproven", help="Accept the statements that are unproven.")
     ] = False,
     target: Annotated[
         str,
@@ -53,11 +57,14 @@ def approve(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Answer the open question: approved. `run` then goes on."""
-    outcome = _conductor(session(context), as_json).approve(
-        id, note=note, accept=accept or (), accept_unproven=accept_unproven, target=target
-    )
-    _done("approved", outcome, as_json, f"orchestrate run {outcome.ticket}")
+    """Answer the open question: approved. `run` then continues."""
+
+    def act(conductor: Conductor) -> RunOutcome:
+        return conductor.approve(
+            id, note=note, accept=accept or (), accept_unproven=accept_unproven, target=target
+        )
+
+    _act(context, as_json, act, "approved")
 
 
 def send_back(
@@ -76,8 +83,7 @@ def send_back(
 
     The makers get your words and a new attempt; it does not count as a failure.
     """
-    outcome = _conductor(session(context), as_json).send_back(id, member=member, note=note)
-    _done("sent back", outcome, as_json, f"orchestrate run {outcome.ticket}")
+    _act(context, as_json, lambda c: c.send_back(id, member=member, note=note), "sent back")
 
 
 def hold(
@@ -87,38 +93,32 @@ def hold(
     as_json: AsJson = False,
 ) -> None:
     """Put a ticket on hold; its family waits until `resume`."""
-    outcome = _conductor(session(context), as_json).hold(id, reason=reason)
-    _done("on hold", outcome, as_json, f"orchestrate resume {outcome.ticket}")
+    _act(context, as_json, lambda c: c.hold(id, reason=reason), "on hold", "resume")
 
 
 def resume(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Take a held family back to where it was.
+    """Return a held family to where it was.
 
-    Its failure counts start again at 0.
+    Its failure counts are reset to 0.
     """
-    outcome = _conductor(session(context), as_json).resume(id)
-    _done("resumed", outcome, as_json, f"orchestrate run {outcome.ticket}")
+    _act(context, as_json, lambda c: c.resume(id), "resumed")
 
 
 def archive(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Put a family away for good. An open question closes unanswered."""
-    outcome = _conductor(session(context), as_json).archive(id)
-    _done("archived", outcome, as_json, f"orchestrate reopen {outcome.ticket}")
+    """Archive a family. An open question closes unanswered."""
+    _act(context, as_json, lambda c: c.archive(id), "archived", "reopen")
 
 
 def shelve(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Put a family from triage or hold into the backlog, until `resume`."""
-    outcome = _conductor(session(context), as_json).shelve(id)
-    _done("in the backlog", outcome, as_json, f"orchestrate resume {outcome.ticket}")
+    """Move a family from triage or hold to the backlog, until `resume`."""
+    _act(context, as_json, lambda c: c.shelve(id), "in the backlog", "resume")
 
 
 def reopen(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Begin a new round of a family that is complete or archived."""
-    outcome = _conductor(session(context), as_json).reopen(id)
-    _done("reopened", outcome, as_json, f"orchestrate run {outcome.ticket}")
+    """Start a new round of a family that is complete or archived."""
+    _act(context, as_json, lambda c: c.reopen(id), "reopened")
 
 
 def undo(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Withdraw the last approval, until its effects start."""
-    outcome = _conductor(session(context), as_json).undo(id)
-    _done("approval withdrawn", outcome, as_json, f"orchestrate run {outcome.ticket}")
+    """Withdraw the last approval, unless its effects have started."""
+    _act(context, as_json, lambda c: c.undo(id), "approval withdrawn")

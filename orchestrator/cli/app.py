@@ -1,4 +1,4 @@
-"""Every command of `orchestrate` in the order in which a newcomer meets them."""
+"""Every command of `orchestrate`, in the order in which a newcomer needs them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,20 @@ from orchestrator.cli import (
     watching,
     workflows,
 )
-from orchestrator.cli.failures import BROKEN_PIPE, Group, end, forget_stdout, on_termination
-from orchestrator.cli.session import Session
+from orchestrator.cli.failures import (
+    BROKEN_PIPE,
+    Group,
+    discard_stdout,
+    on_termination,
+    terminate,
+)
+from orchestrator.cli.workspace import Workspace
 
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
     add_completion=False,
-    # plain help: it starts in a third of the time and pipes well
+    # plain help starts in a third of the time and pipes well
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -51,7 +57,7 @@ def orchestrate(
     context: typer.Context,
     directory: Annotated[
         Path | None,
-        typer.Option("-C", metavar="DIR", help="Work in this folder's workspace."),
+        typer.Option("-C", metavar="DIR", help="Use the workspace of this folder."),
     ] = None,
     version: Annotated[
         bool,
@@ -59,7 +65,7 @@ def orchestrate(
     ] = False,
 ) -> None:
     """Conduct teams that keep their work as markdown tickets."""
-    context.obj = Session(directory)
+    context.obj = Workspace(directory)
 
 
 app.command("run")(running.run)
@@ -79,12 +85,12 @@ app.command("adopt")(adopting.adopt)
 app.command("list")(reading.list_tickets)
 app.command("show")(reading.show)
 app.command("log")(reading.log)
-app.command("verify")(reading.verify)
+app.command("verify")(proofs.verify)
 app.command("doctor")(doctoring.doctor)
 app.command("receipts")(proofs.receipts)
 app.command("new")(starting.new)
 app.command("init")(starting.init)
-app.add_typer(workflow, name="workflow", help="Read a workflow, and check it for doubts.")
+app.add_typer(workflow, name="workflow", help="Show a workflow as it is understood, and check it.")
 workflow.command("check")(workflows.check)
 workflow.command("show")(workflows.show)
 app.add_typer(checks, name="checks")
@@ -93,21 +99,17 @@ checks.command("try")(proofs.try_statement)
 
 
 def start() -> None:
-    """Run the command line; characters that the terminal cannot show are replaced, not fatal."""
+    """Run the command line; characters that the terminal cannot show are replaced."""
     # a board is tens of thousands of small objects that live as long as the command
     gc.set_threshold(50_000)
-    on_termination(end)
+    on_termination(terminate)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         app(prog_name="orchestrate")
     finally:
-        _flush()
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        forget_stdout()
-        os._exit(BROKEN_PIPE)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_stdout()
+            os._exit(BROKEN_PIPE)

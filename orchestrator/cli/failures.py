@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -17,11 +17,9 @@ from orchestrator.errors import OrchestrateError, UsageError
 
 BROKEN_PIPE = 141
 DEBUG = "ORCHESTRATE_DEBUG"
-#: what a service manager and a closed terminal send
-ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Ended(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """A signal ends the command; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
@@ -30,69 +28,57 @@ class Ended(KeyboardInterrupt):
 
 
 def on_termination(act: Callable[[int], None]) -> None:
-    """Call `act` with the number of a signal that ends the command.
+    """Call `act` with the number of a signal that a service manager or a closed terminal sends.
 
-    One that is ignored from the start (`nohup`) stays so.
+    One that is ignored from the start (`nohup`) stays ignored.
     """
-    for number in ENDING:
+    for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda got, _: act(got))
 
 
-def end(number: int) -> None:
-    """End the command as Ctrl-C does: its agents end with it. Raises Ended."""
-    raise Ended(number)
+def terminate(number: int) -> None:
+    """End the command as Ctrl-C does: its agents end with it. Raises Terminated."""
+    raise Terminated(number)
 
 
 class Group(TyperGroup):
-    """The top of the command line: `-C DIR` anywhere, and every failure told in one form."""
+    """The top of the command line: `-C DIR` anywhere, and every failure in one form."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta["as_json"] = "--json" in args
-        return list(super().parse_args(ctx, _directory_first(args)))
+        # `orchestrate list -C DIR` means `orchestrate -C DIR list`
+        options = args[: args.index("--")] if "--" in args else args
+        at = options.index("-C") if "-C" in options else len(args)
+        return list(super().parse_args(ctx, [*args[at : at + 2], *args[:at], *args[at + 2 :]]))
 
     def invoke(self, ctx: Any) -> Any:
-        return guarded(lambda: super(Group, self).invoke(ctx), as_json=ctx.meta["as_json"])
-
-
-def _directory_first(args: Sequence[str]) -> list[str]:
-    """`orchestrate list -C DIR` means `orchestrate -C DIR list`."""
-    options = args[: args.index("--")] if "--" in args else args
-    at = options.index("-C") if "-C" in options else len(args)
-    return [*args[at : at + 2], *args[:at], *args[at + 2 :]]
-
-
-def guarded(command: Callable[[], Any], *, as_json: bool) -> Any:
-    """Run a command; whatever it raises becomes a message and an exit code."""
-    try:
-        return command()
-    except (typer.Exit, typer.Abort):
-        raise
-    except OrchestrateError as exc:
-        tell(exc, as_json=as_json)
-        raise typer.Exit(exc.exit_code) from exc
-    except KeyboardInterrupt as exc:
-        print("stopped; `run` goes on from here", file=sys.stderr)
-        raise typer.Exit(128 + getattr(exc, "number", signal.SIGINT)) from exc
-    except BrokenPipeError as exc:
-        forget_stdout()
-        raise typer.Exit(BROKEN_PIPE) from exc
-    except Exception as exc:
-        if as_json and _is_usage(exc):
-            tell(UsageError(exc.format_message()), as_json=True)  # type: ignore[attr-defined]
-            raise typer.Exit(2) from exc
-        if _is_usage(exc):
+        """Run a command; whatever it raises becomes a message and an exit code."""
+        as_json = ctx.meta["as_json"]
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
             raise
-        tell(_unexpected(exc), as_json=as_json)
-        raise typer.Exit(1) from exc
+        except OrchestrateError as exc:
+            report_error(exc, as_json=as_json)
+            raise typer.Exit(exc.exit_code) from exc
+        except KeyboardInterrupt as exc:
+            print("stopped; `run` continues from here", file=sys.stderr)
+            raise typer.Exit(128 + getattr(exc, "number", signal.SIGINT)) from exc
+        except BrokenPipeError as exc:
+            discard_stdout()
+            raise typer.Exit(BROKEN_PIPE) from exc
+        except Exception as exc:
+            # a wrong command line, as typer reports it; its class has moved between versions
+            usage = getattr(exc, "exit_code", None) == 2 and hasattr(exc, "format_message")
+            if usage and not as_json:
+                raise
+            error = UsageError(exc.format_message()) if usage else _wrap_unexpected(exc)  # type: ignore[attr-defined]
+            report_error(error, as_json=as_json)
+            raise typer.Exit(error.exit_code) from exc
 
 
-def _is_usage(exc: Exception) -> bool:
-    """A wrong command line, as typer reports it (its class has moved between versions)."""
-    return getattr(exc, "exit_code", None) == 2 and hasattr(exc, "format_message")
-
-
-def _unexpected(exc: Exception) -> OrchestrateError:
+def _wrap_unexpected(exc: Exception) -> OrchestrateError:
     if os.environ.get(DEBUG):
         traceback.print_exception(exc)
     if isinstance(exc, OSError):
@@ -104,10 +90,10 @@ def _unexpected(exc: Exception) -> OrchestrateError:
     )
 
 
-def tell(error: OrchestrateError, *, as_json: bool) -> None:
+def report_error(error: OrchestrateError, *, as_json: bool) -> None:
     """`error[code]: file:line: message` and a hint on stderr, or the same as JSON on stdout."""
     if as_json:
-        say_json({"error": as_dict(error)}, indent=None)
+        say_json({"error": error_to_dict(error)}, indent=None)
         return
     place = f"{error.where}: " if error.where else ""
     print(clean(f"error[{error.code}]: {place}{error.message}"), file=sys.stderr)
@@ -115,7 +101,7 @@ def tell(error: OrchestrateError, *, as_json: bool) -> None:
         print(clean(f"  hint: {error.hint}"), file=sys.stderr)
 
 
-def as_dict(error: OrchestrateError) -> dict[str, str | int | None]:
+def error_to_dict(error: OrchestrateError) -> dict[str, str | int | None]:
     """The error for scripts."""
     return {
         "code": error.code,
@@ -126,6 +112,6 @@ def as_dict(error: OrchestrateError) -> dict[str, str | int | None]:
     }
 
 
-def forget_stdout() -> None:
-    """Nobody reads any more: keep Python from flushing into the closed pipe at its end."""
+def discard_stdout() -> None:
+    """Nobody reads any more: keep Python from flushing into the closed pipe when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Checks and receipts on the command line: `checks`, `checks try`, `receipts`."""
+"""Checks and receipts on the command line: `checks`, `checks try`, `receipts`, `verify`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.session import AsJson, TicketId, session
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
+from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
 if TYPE_CHECKING:
     from orchestrator.gates.binding import Binding
-    from orchestrator.gates.checks import Check
     from orchestrator.gates.receipts import Receipt
 
 
@@ -25,64 +24,59 @@ def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
         return
     from orchestrator.gates.checks import load_checks
 
-    found = sorted(load_checks(session(context).root), key=lambda c: c.name)
+    found = sorted(load_checks(workspace(context).root), key=lambda c: c.name)
     if as_json:
-        say_json([_check(c) for c in found])
+        say_json(
+            [
+                {
+                    "name": check.name,
+                    "summary": check.summary,
+                    "phase": check.phase.value,
+                    "version": check.version,
+                    "patterns": list(check.patterns),
+                    "examples": list(check.examples),
+                }
+                for check in found
+            ]
+        )
         return
     for subject, checks in groupby(found, key=lambda c: c.name.split(".")[0]):
         say(paint(subject, "bold"))
-        for each in checks:
-            when = "" if each.phase.value == "content" else f" [{each.phase.value}]"
-            say(f"  {each.name}{when}: {each.summary}")
-            for example in each.examples:
+        for check in checks:
+            when = "" if check.phase.value == "content" else f" [{check.phase.value}]"
+            say(f"  {check.name}{when}: {check.summary}")
+            for example in check.examples:
                 say(f"      e.g. {example}")
-
-
-def _check(check: Check) -> dict[str, Any]:
-    return {
-        "name": check.name,
-        "summary": check.summary,
-        "phase": check.phase.value,
-        "version": check.version,
-        "patterns": list(check.patterns),
-        "examples": list(check.examples),
-    }
 
 
 def try_statement(
     context: typer.Context,
-    statement: Annotated[str, typer.Argument(help="A statement, as it would stand in a ticket.")],
+    statement: Annotated[str, typer.Argument(help="A statement, as a ticket would have it.")],
     ticket: Annotated[
-        str, typer.Option("--ticket", metavar="ID", help="Judge it as one of this family.")
+        str, typer.Option("--ticket", metavar="ID", help="Judge it as part of this family.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show which check a statement binds to, and what it says now.
+    """Show which check a statement binds to, and its result now.
 
     Exit code 0 if it is proven, 1 if not.
     """
     from orchestrator.gates.checks import Verdict
 
-    receipt, bindings = session(context).conductor().try_statement(statement, ticket)
+    receipt, bindings = workspace(context).conductor().try_statement(statement, ticket)
+    pairs = list(zip(bindings, receipt.claims, strict=True))
     if as_json:
-        say_json({**receipt.to_dict(), "bindings": [_binding(b) for b in bindings]})
+        say_json({**receipt.to_dict(), "bindings": [_binding_to_dict(b) for b in bindings]})
     else:
         _say_trial(receipt, bindings)
-        if not ticket and _may_need_family(receipt, bindings):
-            say("judged without a ticket: `--ticket ID` judges it by that family's stage and files")
+        unclear = any(b.check and c.result.verdict is Verdict.UNPROVEN for b, c in pairs)
+        if not ticket and unclear:
+            say("judged without a ticket: `--ticket ID` uses that family's stage and files")
     proven = receipt.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
     raise typer.Exit(0 if proven else 1)
 
 
-def _may_need_family(receipt: Receipt, bindings: tuple[Binding, ...]) -> bool:
-    """Whether a check was found, and could not tell."""
-    return any(
-        binding.check is not None and claim.result.verdict.value == "unproven"
-        for binding, claim in zip(bindings, receipt.claims, strict=True)
-    )
-
-
-def _binding(binding: Binding) -> dict[str, Any]:
+def _binding_to_dict(binding: Binding) -> dict[str, Any]:
     return {
         "claim": binding.claim,
         "check": binding.check.name if binding.check else None,
@@ -106,27 +100,56 @@ def receipts(
     context: typer.Context,
     id: TicketId,
     statement: Annotated[
-        str, typer.Option("--statement", metavar="TEXT", help="Only statements with these words.")
+        str, typer.Option("--statement", metavar="TEXT", help="Only statements with this text.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show a family's receipts, the newest of each statement."""
-    found = session(context).conductor().receipts(id)
+    found = workspace(context).conductor().receipts(id)
     wanted = [r for r in found if statement.casefold() in r["statement"]["text"].casefold()]
     if as_json:
         say_json(wanted)
         return
     for record in wanted:
-        _say_receipt(record)
+        source = record["statement"]
+        say(f"{mark(record['verdict'])} {record['id']}  {one_line(source['text'])}")
+        say(f"    {source['source']}:{source['line']} · stage {record['stage']} · {record['at']}")
+        for claim in record["claims"]:
+            name = f"{claim['check']} v{claim['version']}" if claim["check"] else "no check"
+            say(f"    {claim['verdict']} by {name}: {one_line(claim['detail'])}")
+        for path, sha in record["subjects"].items():
+            say(f"    about {path} (sha256 {sha[:12]})")
     say(f"{len(wanted)} receipts")
 
 
-def _say_receipt(record: dict[str, Any]) -> None:
-    told = record["statement"]
-    say(f"{mark(record['verdict'])} {record['id']}  {one_line(told['text'])}")
-    say(f"    {told['source']}:{told['line']} · stage {record['stage']} · {record['at']}")
-    for claim in record["claims"]:
-        name = f"{claim['check']} v{claim['version']}" if claim["check"] else "no check"
-        say(f"    {claim['verdict']} by {name}: {one_line(claim['detail'])}")
-    for path, sha in record["subjects"].items():
-        say(f"    about {path} (sha256 {sha[:12]})")
+def verify(
+    context: typer.Context,
+    id: TicketId,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run everything, even what ran on the same bytes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove again, on today's files, what was proven.
+
+    Exit code 1 if something no longer holds.
+    """
+    found = workspace(context).conductor().verify(id, fresh=fresh)
+    broken = [v for v in found if not v.holds]
+    if as_json:
+        say_json([v.to_dict() for v in found])
+        raise typer.Exit(1 if broken else 0)
+    for v in found:
+        say(f"{mark(v.now if v.holds else 'failed')} {one_line(v.statement)}")
+        if v.damaged:
+            say(f"    {v.source}")
+        if v.holds:
+            continue
+        say(f"    was {v.then or 'unreadable'}, is {v.now}: {one_line(v.detail)}")
+        if v.checks:
+            say(f"    other checks: {'; '.join(v.checks)}")
+        if v.changed:
+            paths = [f"{p} ({s})" if s else p for p, s in zip(v.changed, v.since, strict=True)]
+            say(f"    changed since: {'; '.join(paths)}")
+    say(f"{len(found)} statements, {len(broken)} no longer hold{'s' if len(broken) == 1 else ''}")
+    raise typer.Exit(1 if broken else 0)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.session import AsJson, TicketId, session
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
+from orchestrator.cli.workspace import AsJson, TicketId, workspace
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def review(
     """
     from orchestrator.review.model import build_review
 
-    here = session(context)
+    here = workspace(context)
     found = build_review(here.board, here.settings, id)
     if html is not None:
         _write_page(found, html)

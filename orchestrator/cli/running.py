@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.family_text import say_next, say_question
-from orchestrator.cli.session import AsJson, TicketId, WorkflowFile, session
 from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
+from orchestrator.cli.workspace import AsJson, TicketId, WorkflowFile, workspace
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Progress
@@ -104,7 +104,7 @@ def run(
 
     With --json, each event is one line, and the last line has ticket, outcome, stage and reasons.
     """
-    here = session(context)
+    here = workspace(context)
     conductor = here.conductor(_say_event_json if as_json else ProgressPrinter())
     outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
     if as_json:

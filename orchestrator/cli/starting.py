@@ -5,27 +5,23 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.session import AsJson, Session, session
 from orchestrator.cli.text import clean, one_line, say, say_json
+from orchestrator.cli.workspace import AsJson, Workspace, workspace
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.storage import atomic
 from orchestrator.templating import render
 
-if TYPE_CHECKING:
-    from orchestrator.tickets.board import Board
-
-_FIRST_TITLE = "Say hello"
 _FIRST_PROBLEM = """\
-A first ticket, to see how a work order goes over the board: {maker} writes the file, the line under
-Acceptance Criteria is proven, and you are asked for a review.
+A first ticket, to see how a work order moves across the board: {maker} writes the file, the line
+under Acceptance Criteria is proven, and you are asked for a review.
 
 ### Deliverable 1: `docs/hello.md`
 
@@ -34,21 +30,20 @@ Acceptance Criteria is proven, and you are asked for a review.
 
 The first work order came through.
 ```"""
-_FIRST_CRITERIA = ("`docs/hello.md` exists",)
 
 
 def new(
     context: typer.Context,
-    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is about, in a line.")],
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is about, in one line.")],
     owner: Annotated[
         str,
-        typer.Option("--owner", metavar="NAME", help="Who has it first; else the triager."),
+        typer.Option("--owner", metavar="NAME", help="Who gets it first; by default the triager."),
     ] = "",
     priority: Annotated[
-        str, typer.Option("--priority", metavar="P", help="P0 (now) to P3 (some day).")
+        str, typer.Option("--priority", metavar="P", help="P0 (now) to P3 (someday).")
     ] = "P2",
     workflow: Annotated[
-        str, typer.Option("--workflow", metavar="FILE", help="The workflow that it follows.")
+        str, typer.Option("--workflow", metavar="FILE", help="The workflow to follow.")
     ] = "",
     parent: Annotated[
         str, typer.Option("--parent", metavar="ID", help="Make it a child of this ticket.")
@@ -56,29 +51,27 @@ def new(
     depends_on: Annotated[
         list[str] | None,
         typer.Option(
-            "--depends-on", metavar="ID", help="A ticket that must be done first; may be repeated."
+            "--depends-on", metavar="ID", help="A ticket that must be done first (repeatable)."
         ),
     ] = None,
     file: Annotated[
         list[str] | None,
-        typer.Option(
-            "--file", metavar="PATH", help="A file that it is to change; may be repeated."
-        ),
+        typer.Option("--file", metavar="PATH", help="A file that it will change (repeatable)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lay a new ticket into the inbox, with an id that no other ticket has or had.
+    """Create a ticket in the inbox, with an id that no other ticket has or had.
 
     The next number, WO-232; for a child the next letter, WO-231c. A clone of a repository with a
-    remote puts letters of its own before its numbers, WO-KDRT7, unless it is the home that
-    `_WORK_ORDERS/.home` names: so two clones that are offline never give out the same id.
+    remote puts its own letters before its numbers, WO-KDRT7, unless it is the home that
+    `_WORK_ORDERS/.home` names: two clones that are offline never give out the same id.
     """
     from orchestrator.family.workflow_discovery import named_workflow
 
-    here = session(context)
+    here = workspace(context)
     if workflow:
         named_workflow(here.root, here.settings, workflow)
-    laid = _lay_ticket(
+    created = create_ticket(
         here,
         title=title,
         owner=owner or here.settings.agent_playing(Part.TRIAGER) or "USER",
@@ -87,22 +80,19 @@ def new(
         problem="What is wrong or missing, and for whom?",
         parent=here.board.find(parent).id if parent else "",
         depends_on=tuple(here.board.find(id).id for id in depends_on or ()),
-        files=tuple(_inside(here.root, path) for path in file or ()),
+        files=tuple(
+            atomic.inside(here.root, path).relative_to(here.root).as_posix() for path in file or ()
+        ),
     )
     if as_json:
-        say_json(laid)
+        say_json(created)
         return
-    say(f"made {laid['path']}")
+    say(f"created {created['path']}")
     say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
 
 
-def _inside(root: Path, path: str) -> str:
-    """A path as a ticket names it. Raises UnsafePathError if it leaves the workspace."""
-    return atomic.inside(root, path).relative_to(root).as_posix()
-
-
-def _lay_ticket(
-    here: Session, *, title: str, parent: str = "", **fields: str | Sequence[str]
+def create_ticket(
+    here: Workspace, *, title: str, parent: str = "", **fields: str | Sequence[str]
 ) -> dict[str, Any]:
     """Write the ticket while its id is locked; returns id, path, parent, depends_on, files."""
     from orchestrator.tickets.ids import allocation
@@ -112,28 +102,26 @@ def _lay_ticket(
         raise UsageError("a ticket needs a title", hint='orchestrate new "What it is about"')
     board = here.board
     folder = board.folders.for_role(FolderRole.INBOX)
-    told: dict[str, Any] = {"parent": parent, "depends_on": (), "files": (), **fields}
+    values: dict[str, Any] = {
+        "workflow": "",
+        "priority": "P2",
+        "criteria": (),
+        "parent": parent,
+        "depends_on": (),
+        "files": (),
+        **fields,
+    }
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii")
+    slug = "_".join(re.findall(r"[A-Za-z0-9]+", ascii_title))[:60].rstrip("_") or "Ticket"
+    created = date.today().isoformat()
     with allocation(board) as ids:
         id = ids.child(parent) if parent else ids.new()
-        path = board.path / folder / f"{id}_{_slug(title)}.md"
+        path = board.path / folder / f"{id}_{slug}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.create(path, _text(id, title, folder, told).encode("utf-8"))
-    kept = {key: told[key] for key in ("parent", "depends_on", "files")}
+        text = render("ticket.md.j2", id=id, title=title, folder=folder, created=created, **values)
+        atomic.create(path, text.encode("utf-8"))
+    kept = {key: values[key] for key in ("parent", "depends_on", "files")}
     return {"id": id, "path": path.relative_to(here.root).as_posix(), **kept}
-
-
-def _text(id: str, title: str, folder: str, fields: Mapping[str, Any]) -> str:
-    created = date.today().isoformat()
-    usual = {"workflow": "", "priority": "P2", "criteria": ()}
-    return render(
-        "ticket.md.j2", id=id, title=title, folder=folder, created=created, **{**usual, **fields}
-    )
-
-
-def _slug(title: str) -> str:
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii")
-    words = re.findall(r"[A-Za-z0-9]+", plain)
-    return "_".join(words)[:60].rstrip("_") or "Ticket"
 
 
 def init(
@@ -141,81 +129,63 @@ def init(
     commit: Annotated[
         bool | None,
         typer.Option(
-            "--commit/--no-commit", help="Commit each step of a family to git (else it is asked)."
+            "--commit/--no-commit", help="Commit each step of a family to git (by default: ask)."
         ),
     ] = None,
 ) -> None:
-    """Lay a board and settings into an existing repository.
+    """Create a board and settings in an existing repository.
 
-    Makes the folders, orchestrate.toml, a workflow and a first ticket. Nothing that is there
-    already is overwritten.
+    Creates the folders, orchestrate.toml, a workflow and a first ticket. Existing files are not
+    overwritten.
     """
-    from orchestrator.config import FILE
+    from orchestrator.config import FILE, default_maker
+    from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
+    from orchestrator.tickets.ids import HOME, claim
 
-    root = (session(context).directory or Path.cwd()).resolve()
+    root = (workspace(context).directory or Path.cwd()).resolve()
     if not root.is_dir():
-        raise UsageError("there is no such folder", path=root, code="no-such-folder")
-    _lay(root, FILE, lambda: render(f"{FILE}.j2", commit=_ask(root, commit)))
-    here = Session(root)
-    atomic.inside(root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
-    _lay_folders(here.board)
-    _lay(root, "workflows/work-order.md", _work_order)
-    _lay(root, ".orchestrate/.gitignore", lambda: "*\n")
-    _claim(here.board)
-    if not here.board.tickets():
-        from orchestrator.config import default_maker
-
+        raise UsageError("no such folder", path=root, code="no-such-folder")
+    can_ask = (root / ".git").exists() and sys.stdin.isatty()
+    if commit is None and can_ask and not atomic.inside(root, FILE).exists():
+        commit = typer.confirm("Commit each step of a family to git?", default=False)
+    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit)))
+    here = Workspace(root)
+    board_folder = atomic.inside(root, here.settings.board.folder)
+    board_folder.mkdir(parents=True, exist_ok=True)
+    board = here.board
+    for role in FolderRole:
+        folder = board.path / board.folders.for_role(role)
+        # optional ones are created when they are first used
+        if not role.optional and not folder.is_dir():
+            folder.mkdir()
+            # git keeps no empty folders
+            (folder / ".gitkeep").touch()
+            say(f"created {folder.relative_to(root)}/")
+    workflow = (SHIPPED / DEFAULT).read_text(encoding="utf-8")
+    _create_file(root, "workflows/work-order.md", workflow)
+    _create_file(root, ".orchestrate/.gitignore", "*\n")
+    # plain numbers, if no other clone gives them out
+    if claim(board):
+        say(f"created {(board.path / HOME).relative_to(root)}")
+    if not board.tickets():
         maker = default_maker() or "USER"
-        ticket = _lay_ticket(
+        ticket = create_ticket(
             here,
-            title=_FIRST_TITLE,
+            title="Say hello",
             owner=maker,
             problem=_FIRST_PROBLEM.format(maker=maker),
-            criteria=_FIRST_CRITERIA,
+            criteria=("`docs/hello.md` exists",),
         )
-        say(f"made {ticket['path']}")
+        say(f"created {ticket['path']}")
         say(f"\nnext: orchestrate run {ticket['id']}")
 
 
-def _claim(board: Board) -> None:
-    """Give this clone the plain numbers, where no other has them."""
-    from orchestrator.tickets.ids import HOME, claim
-
-    if claim(board):
-        say(f"made {(board.path / HOME).relative_to(board.root)}")
-
-
-def _ask(root: Path, commit: bool | None) -> bool:
-    """Whether to commit: as the option says, else as USER answers, else not."""
-    if commit is not None or not (root / ".git").exists() or not sys.stdin.isatty():
-        return bool(commit)
-    return typer.confirm("Commit each step of a family to git?", default=False)
-
-
-def _lay(root: Path, name: str, text: Callable[[], str]) -> None:
-    """Create a file, or say that the one that is there is kept."""
+def _create_file(root: Path, name: str, text: str) -> None:
+    """Create a file, or say that the existing one is kept."""
     path = atomic.inside(root, name)
     if path.exists():
         say(f"kept {name}")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.create(path, text().encode("utf-8"))
-    say(f"made {name}")
-
-
-def _lay_folders(board: Board) -> None:
-    for role in FolderRole:
-        if role.optional:
-            continue
-        folder = board.path / board.folders.for_role(role)
-        if not folder.is_dir():
-            folder.mkdir()
-            # git keeps no empty folders
-            (folder / ".gitkeep").touch()
-            say(f"made {folder.relative_to(board.root)}/")
-
-
-def _work_order() -> str:
-    from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
-
-    return (SHIPPED / DEFAULT).read_text(encoding="utf-8")
+    atomic.create(path, text.encode("utf-8"))
+    say(f"created {name}")

@@ -1,4 +1,4 @@
-"""Lines for a terminal: colours only where wanted, and no control characters from tickets."""
+"""Lines for a terminal: colors only where wanted, and no control characters from tickets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 #: control and bidirectional-override characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-#: the same, but for the colours that `paint` writes itself
-_BUT_COLOURS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){_CONTROL.pattern}")
+#: the same, except for the colors that `paint` writes
+_CONTROL_BUT_COLORS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){_CONTROL.pattern}")
 _RESET = "\x1b[0m"
-#: verdict → mark and colour
+#: verdict → mark and color
 MARKS = {
     "proven": ("✓", "green"),
     "failed": ("✗", "red"),
@@ -28,39 +28,33 @@ MARKS = {
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def coloured() -> bool:
-    """Whether to colour: a terminal, and NO_COLOR (https://no-color.org) unset."""
+def has_colors() -> bool:
+    """Whether to use colors: on a terminal, with NO_COLOR (https://no-color.org) unset."""
     return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, style: str) -> str:
-    """`text` in a style of `_SGR` where colours are on."""
-    return f"\x1b[{_SGR[style]}m{text}{_RESET}" if style and coloured() else text
+    """`text` in a style of `_SGR` if colors are on."""
+    return f"\x1b[{_SGR[style]}m{text}{_RESET}" if style and has_colors() else text
 
 
 def clean(text: str) -> str:
-    """`text` without characters that could steer a terminal; a ticket's colours end with it."""
-    if not coloured():
+    """`text` without characters that could control a terminal; colors of a ticket are closed."""
+    if not has_colors():
         return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    shown = _BUT_COLOURS.sub("\N{REPLACEMENT CHARACTER}", text)
-    ends = shown.rfind("\x1b") == shown.rfind(_RESET)
-    return shown if ends else shown + _RESET
+    shown = _CONTROL_BUT_COLORS.sub("\N{REPLACEMENT CHARACTER}", text)
+    closed = shown.rfind("\x1b") == shown.rfind(_RESET)
+    return shown if closed else shown + _RESET
 
 
 def say(text: str = "") -> None:
-    """Print one line (or several) in one write: agents side by side report from threads."""
+    """Print one line (or several) in one write: parallel agents report from threads."""
     sys.stdout.write(clean(text) + "\n")
     sys.stdout.flush()
-
-
-def mark(verdict: str) -> str:
-    """The coloured sign of a verdict."""
-    sign, style = MARKS.get(verdict, ("?", "yellow"))
-    return paint(sign, style)
 
 
 def say_json(data: Any, *, indent: int | None = 2) -> None:
@@ -69,26 +63,45 @@ def say_json(data: Any, *, indent: int | None = 2) -> None:
     sys.stdout.flush()
 
 
+def say_diff(lines: Iterable[str], indent: str = "") -> None:
+    """Print a unified diff."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        say(indent + paint(line.rstrip("\r"), styles.get(line[:1], "")))
+
+
+def mark(verdict: str) -> str:
+    """The colored sign of a verdict."""
+    sign, style = MARKS.get(verdict, ("?", "yellow"))
+    return paint(sign, style)
+
+
 def terminal_width(used: int) -> int:
-    """The columns that are left on a line; 0 (no limit) where no terminal is."""
+    """The columns left on a line; 0 (no limit) if stdout is not a terminal."""
     return max(20, shutil.get_terminal_size().columns - used) if is_terminal() else 0
 
 
 def first_line(text: str) -> str:
-    """The first line, with a sign where more follow (a check to write, say)."""
+    """The first line, with a sign if more follow (such as a check to write)."""
     head, _, more = text.strip().partition("\n")
     return f"{head.rstrip(' :')} …" if more else head
 
 
 def one_line(text: str, width: int = 0) -> str:
-    """White space collapsed, cut at `width` (0: whole)."""
+    """White space collapsed, cut at `width` (0: not cut)."""
     flat = " ".join(text.split())
     return flat if not width or len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, plural: str = "") -> str:
     """`1 ticket`, `2 tickets`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return f"{number} {thing}" if number == 1 else f"{number} {plural or f'{thing}s'}"
+
+
+def some_of(names: Sequence[str], most: int = 8) -> str:
+    """`a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

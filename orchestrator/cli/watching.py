@@ -13,8 +13,8 @@ import typer
 
 from orchestrator.cli.failures import on_termination
 from orchestrator.cli.running import OUTCOMES, describe_event
-from orchestrator.cli.session import AsJson, session
 from orchestrator.cli.text import one_line, paint, say, say_json
+from orchestrator.cli.workspace import AsJson, workspace
 
 if TYPE_CHECKING:
     from orchestrator.daemon.daemon import LogLine
@@ -44,7 +44,7 @@ def watch(
     from orchestrator.daemon.daemon import Daemon, LogLine
     from orchestrator.daemon.notifications import Notifier
 
-    here = session(context)
+    here = workspace(context)
     log = _log_json if as_json else _log_line
     notifier = Notifier(here.settings, lambda text: log(LogLine("", "error", text)))
     daemon = Daemon(

@@ -26,6 +26,9 @@ from orchestrator.tickets.ticket import Ticket
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
+#: why a file is left alone
+UNCOMMITTED = "it has uncommitted changes"
+
 
 @dataclass(frozen=True)
 class CopyRemoval:
@@ -143,7 +146,7 @@ class _FixWriter:
     def run_locked(self, ticket: Ticket, codes: tuple[str, ...], work: Callable[[], None]) -> None:
         """Do the work under the family's lock."""
         if ticket.path.relative_to(self.board.root).as_posix() in self.uncommitted:
-            self.result.left[ticket.source] = "it has changes that are not committed"
+            self.result.left[ticket.source] = UNCOMMITTED
             return
         # a family is locked by the id of its parent, conducted or stated
         id, seen, stated = ticket.id, set[str](), self.stated_parents

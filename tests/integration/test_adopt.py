@@ -88,7 +88,7 @@ def test_the_preview_shows_what_was_understood(adopt: Adopt) -> None:
         "WO-5  Parent",
         "WO-5a  03_BUILD   nobody  _WORK_ORDERS/03_BUILD/WO-5a_A.md",
         "follows workflows/two.md: named by the ticket",
-        "→ STAGE 1: BUILDER — Write (it would stand here)",
+        "→ STAGE 1: BUILDER — Write (it would start here)",
         "  STAGE 2: USER CHECKPOINT #1 — Look",
         "! WO-5a [status-drift] line 3:",
         '-status: "00_INBOX"   # by hand',
@@ -116,7 +116,7 @@ def test_without_a_yes_nothing_changes(root: Path, adopt: Adopt, args: tuple[str
     before = snapshot(root)
     result = adopt("WO-5", *args)
     assert result.exit_code == (0 if "--dry-run" in args else 1)
-    assert ("nothing is changed without a yes" in result.stderr) is ("--dry-run" not in args)
+    assert ("nothing is changed without your consent" in result.stderr) is ("--dry-run" not in args)
     assert snapshot(root) == before
 
 

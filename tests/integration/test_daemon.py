@@ -402,7 +402,7 @@ def test_a_signal_ends_a_command_and_all_its_agents_and_counts_no_attempt(
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert said == "stopped; `run` goes on from here\n"
+    assert said == "stopped; `run` continues from here\n"
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             until(lambda pid=pid: os.kill(int(pid.read_text()), 0) is not None, 2)

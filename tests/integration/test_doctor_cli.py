@@ -115,9 +115,9 @@ def test_json_gives_every_finding_with_its_repair(odd: Path) -> None:
 
 def test_a_healthy_board_and_harmless_notes_end_with_0(tmp_path: Path) -> None:
     lay(tmp_path, "03_BUILD/WO-1_x.md", "---\nid: WO-1\nstatus: 03_BUILD\n---\n# T\n")
-    assert "1 ticket, nothing is odd" in doctor(tmp_path, code=0)
+    assert "1 ticket, no problems" in doctor(tmp_path, code=0)
     lay(tmp_path, "03_BUILD/WO-2_x.md", "---\nwo: WO-2\nstatus: 03_BUILD\n---\n# T\n")
-    assert "2 tickets, 0 findings, 1 harmless note; " in doctor(tmp_path, code=0)
+    assert "2 tickets, 0 problems, 1 harmless note; " in doctor(tmp_path, code=0)
 
 
 def test_codes_are_grouped_with_counts_and_few_lines(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_one_ticket_and_one_that_is_not_there(odd: Path) -> None:
 
 
 def test_a_code_without_a_repair_is_refused(odd: Path) -> None:
-    assert "there is no repair for stale" in doctor(odd, "--with", "stale", "--json", code=2)
+    assert "no fix for stale" in doctor(odd, "--with", "stale", "--json", code=2)
 
 
 # -- mending -----------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_what_git_does_not_have_is_left_alone_unless_there_is_no_commit(odd: Pat
     held = edited.read_bytes(), new.read_bytes()
     shown = doctor(odd, "--fix")
     assert (edited.read_bytes(), new.read_bytes()) == held
-    assert "WO-77_x y.md: it has changes that are not committed" in shown
+    assert "WO-77_x y.md: it has uncommitted changes" in shown
     told = as_json(odd, "--fix", "--no-commit")
     assert (told["commit"], told["left_alone"]) == (None, {})
     assert edited.read_bytes().endswith(b"mine\n")

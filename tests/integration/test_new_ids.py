@@ -219,10 +219,10 @@ def test_a_hooks_environment_does_not_lead_astray(
 def start(root: Path, count: int) -> subprocess.Popen[str]:
     """A process that makes `count` tickets, one after the other."""
     code = (
-        "import sys; from pathlib import Path; from orchestrator.cli.starting import _lay_ticket\n"
-        "from orchestrator.cli.session import Session\n"
+        "from pathlib import Path\nfrom orchestrator.cli.starting import create_ticket\n"
+        "from orchestrator.cli.workspace import Workspace\n"
         f"for _ in range({count}):\n"
-        f"    print(_lay_ticket(Session(Path({str(root)!r})), title='x', owner='LEAD',"
+        f"    print(create_ticket(Workspace(Path({str(root)!r})), title='x', owner='LEAD',"
         " problem='y')['id'])\n"
     )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
@@ -345,7 +345,7 @@ def test_the_home_gives_plain_numbers_once_its_claim_is_on_the_remote(
 ) -> None:
     anna, ben = clone("anna"), clone("ben")
     result = CliRunner().invoke(app, ["-C", str(anna), "init"])
-    assert f"made _WORK_ORDERS/{HOME}" in result.stdout
+    assert f"created _WORK_ORDERS/{HOME}" in result.stdout
     assert _LETTERED.match(new(anna))
     push(anna)
     assert new(anna) == "WO-002"

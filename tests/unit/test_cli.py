@@ -300,7 +300,7 @@ def test_workflow_show_gives_what_was_read(orchestrate: Orchestrate) -> None:
 def test_init_lays_a_board_that_can_be_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["-C", str(tmp_path), "init"])
     assert result.exit_code == 0, result.output
-    assert "made orchestrate.toml" in result.stdout
+    assert "created orchestrate.toml" in result.stdout
     listed = CliRunner().invoke(app, ["-C", str(tmp_path), "list", "--json"])
     assert [(t["id"], t["diagnosis"]) for t in json.loads(listed.stdout)] == [("WO-001", [])]
     check = CliRunner().invoke(

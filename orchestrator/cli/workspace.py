@@ -1,4 +1,4 @@
-"""What a command works on: the workspace, its settings, board and conductor, opened when needed."""
+"""What a command works on: workspace, settings, board and conductor, each opened when needed."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g
 WorkflowFile = Annotated[
     Path | None,
     typer.Option(
-        "--workflow", metavar="FILE", help="Follow this workflow, not the one the ticket names."
+        "--workflow", metavar="FILE", help="Follow this workflow instead of the ticket's own."
     ),
 ]
 
 
 @dataclass
-class Session:
-    """One call of the command line."""
+class Workspace:
+    """The workspace that one call of the command line works on."""
 
     directory: Path | None = None
-    as_json: bool = False
 
     @cached_property
     def root(self) -> Path:
@@ -41,7 +40,7 @@ class Session:
 
         start = self.directory or Path.cwd()
         if not start.is_dir():
-            raise UsageError("there is no such folder", path=start, code="no-such-folder")
+            raise UsageError("no such folder", path=start, code="no-such-folder")
         return find_root(start)
 
     @cached_property
@@ -55,27 +54,25 @@ class Session:
         """The board. Raises UsageError (code `no-board`) where there is none."""
         folder = self.root / self.settings.board.folder
         if not folder.is_dir():
-            raise UsageError(
-                "there is no board here", path=folder, code="no-board", hint="orchestrate init"
-            )
+            raise UsageError("no board here", path=folder, code="no-board", hint="orchestrate init")
         from orchestrator.tickets.board import Board
 
         return Board(self.root)
 
     def file(self, given: Path | None) -> Path | None:
-        """A file named on the command line: from here, else from the workspace."""
+        """A file named on the command line, relative to here or else to the workspace."""
         if given is None or given.is_absolute() or given.exists():
             return given
         return self.root / given
 
     def conductor(self, on_event: Callable[[Progress], None] | None = None) -> Conductor:
-        """A conductor of the board."""
+        """A conductor for the board."""
         from orchestrator.conductor.conductor import Conductor
 
         return Conductor(self.board, settings=self.settings, on_event=on_event)
 
 
-def session(context: typer.Context) -> Session:
-    """The session of a command's context."""
-    found: Session = context.obj
+def workspace(context: typer.Context) -> Workspace:
+    """The workspace of a command."""
+    found: Workspace = context.obj
     return found

@@ -29,17 +29,17 @@ def _environment(folder: Path) -> Any:
     return made
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, /, **values: Any) -> str:
     """A template of `agents/templates/` with its values; raises jinja2.UndefinedError for a gap."""
     return render_from(TEMPLATES, template, **values)
 
 
-def render_from(folder: Path, template: str, **values: Any) -> str:
+def render_from(folder: Path, template: str, /, **values: Any) -> str:
     """Fill in the template of another folder, such as a plug-in's."""
     return str(_environment(folder).get_template(template).render(**values))
 
 
-def render_markdown(template: str, **values: Any) -> str:
+def render_markdown(template: str, /, **values: Any) -> str:
     """The same for markdown: never more than one blank line, one line end at the end."""
     text = re.sub(r"\n{3,}", "\n\n", render(template, **values))
     return text.strip("\n") + "\n"

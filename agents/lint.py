@@ -51,12 +51,10 @@ def check_counted_tables(context: LintContext) -> Iterator[LintFinding]:
             insert = rf"\binsert\s+into\s+[\w.\"]*\b{re.escape(table)}\b"
             inserted = re.search(insert, code, re.IGNORECASE)
             if not inserted and not any(_fills(script, table) for script in scripts):
-                yield LintFinding(
-                    "table-not-seeded",
-                    block.line + 1 + block.text[: found.start(1)].count("\n"),
-                    f"stage {stage.number} counts {table}, but no delivered script fills it",
-                    "add a script that fills it, or do not count it",
-                )
+                line = block.line + 1 + block.text[: found.start(1)].count("\n")
+                message = f"stage {stage.number} counts {table}, but no delivered script fills it"
+                hint = "add a script that fills it, or do not count it"
+                yield LintFinding("table-not-seeded", line, message, hint)
 
 
 def _fills(deliverable: Deliverable, table: str) -> bool:

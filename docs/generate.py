@@ -121,7 +121,7 @@ def code_table() -> str:
     """What `doctor` reports, most severe first."""
     lines = ["| code | what it means | what is done about it | repair |", "|---|---|---|---|"]
     for rule in RULES.values():
-        kind = "harmless note" if rule.note else rule.applicability.value or "a person"
+        kind = "harmless note" if rule.note else rule.applicability().value or "a person"
         lines.append(f"| `{rule.code}` | {rule.meaning} | {rule.remedy} | {kind} |")
     return "\n".join(lines)
 

@@ -98,7 +98,7 @@ def _require_fixable(codes: Sequence[str]) -> None:
     from orchestrator.doctor.rules import RULES
 
     manual = Applicability.DISPLAY_ONLY
-    known = [code for code, rule in RULES.items() if rule.applicability is not manual]
+    known = [code for code, rule in RULES.items() if rule.applicability() is not manual]
     for code in codes:
         if code not in known:
             raise UsageError(f"no fix for {code}", hint=f"fixes: {', '.join(sorted(known))}")

@@ -71,13 +71,10 @@ def find_copies(view: BoardView) -> Iterator[Diagnosis]:
                 hint = "decide which one counts"
             yield Diagnosis("twin", message, 0, hint, newest.source)
         if len({t.path.name for t in holders}) > 1:
-            yield Diagnosis(
-                "duplicate-id",
-                f"{id} is held by {', '.join(t.source for t in holders)}",
-                holders[0].line_of(*ID_KEYS),
-                "give all but one another id",
-                holders[0].source,
-            )
+            message = f"{id} is held by {', '.join(t.source for t in holders)}"
+            line = holders[0].line_of(*ID_KEYS)
+            hint = "give all but one another id"
+            yield Diagnosis("duplicate-id", message, line, hint, holders[0].source)
 
 
 def _minute(ticket: Ticket) -> str:
@@ -133,13 +130,10 @@ def find_missing_references(view: BoardView) -> Iterator[Diagnosis]:
         for kind, keys, ids in references:
             for id in ids:
                 if id not in view.by_id:
-                    yield Diagnosis(
-                        f"{kind}-missing",
-                        f"the {kind} {id} is not on the board",
-                        ticket.line_of(*keys),
-                        "name an existing ticket, or restore this one",
-                        ticket.source,
-                    )
+                    message = f"the {kind} {id} is not on the board"
+                    line = ticket.line_of(*keys)
+                    hint = "name an existing ticket, or restore this one"
+                    yield Diagnosis(f"{kind}-missing", message, line, hint, ticket.source)
 
 
 def find_dependency_cycles(view: BoardView) -> Iterator[Diagnosis]:
@@ -148,13 +142,10 @@ def find_dependency_cycles(view: BoardView) -> Iterator[Diagnosis]:
     for cycle in break_cycles(graph)[1]:
         shown = cycle if len(cycle) <= _LISTED else [*cycle[:_LISTED], "…", cycle[-1]]
         ticket = view.by_id[cycle[0]][0]
-        yield Diagnosis(
-            "dependency-cycle",
-            f"tickets wait for each other: {' → '.join(shown)}",
-            ticket.line_of(*DEPENDENCY_KEYS),
-            "take one of them out of `depends_on`",
-            ticket.source,
-        )
+        message = f"tickets wait for each other: {' → '.join(shown)}"
+        line = ticket.line_of(*DEPENDENCY_KEYS)
+        hint = "take one of them out of `depends_on`"
+        yield Diagnosis("dependency-cycle", message, line, hint, ticket.source)
 
 
 def find_open_dependencies(view: BoardView) -> Iterator[Diagnosis]:
@@ -162,11 +153,8 @@ def find_open_dependencies(view: BoardView) -> Iterator[Diagnosis]:
     started = [t for t in view.tickets if t.role and t.role.started]
     for ticket, id in ((t, id) for t in started for id in t.depends_on):
         held = view.by_id.get(id, ())
-        if (
-            not held
-            or any(t.role and t.role.finished for t in held)
-            or _same_family(ticket, held[0])
-        ):
+        finished = any(t.role and t.role.finished for t in held)
+        if not held or finished or _same_family(ticket, held[0]):
             continue
         message = f"in {ticket.folder}, but {id}, which it waits for, is in {held[0].folder}"
         hint = f"finish {id} first, or take it out of `depends_on`"
@@ -203,13 +191,9 @@ def find_too_many_in_build(view: BoardView) -> Iterator[Diagnosis]:
     if limit and len(built) > limit:
         ids = ", ".join(sorted({t.id for t in built})[:_LISTED])
         more = " …" if len(built) > _LISTED else ""
-        yield Diagnosis(
-            "wip-limit",
-            f"{len(built)} tickets are in BUILD, the limit is {limit}: {ids}{more}",
-            0,
-            "finish or shelve some, or raise wip_limit",
-            os.path.dirname(built[0].source),  # noqa: PTH120 - a text
-        )
+        message = f"{len(built)} tickets are in BUILD, the limit is {limit}: {ids}{more}"
+        hint = "finish or shelve some, or raise wip_limit"
+        yield Diagnosis("wip-limit", message, 0, hint, built[0].source.rpartition("/")[0])
 
 
 def find_stale(view: BoardView) -> Iterator[Diagnosis]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -51,6 +51,14 @@ class BoardView:
         for family in self.families:
             members = family.flow.members if family.flow else ()
             self.parents.update(dict.fromkeys((*members, family.parent.id), family.parent.id))
+
+    def readable_families(self) -> Iterator[tuple[Ticket, Flow]]:
+        """(parent, record) of the conducted families whose record can be read."""
+        return ((f.parent, f.flow) for f in self.families if f.flow is not None)
+
+    def holders(self, parent: Ticket, member: str) -> list[Ticket]:
+        """The tickets with the id of a family's member."""
+        return [parent] if member == parent.id else self.by_id.get(member, [])
 
 
 def tickets_by_id(tickets: Iterable[Ticket]) -> dict[str, list[Ticket]]:

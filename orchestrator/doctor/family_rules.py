@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.doctor.board_view import BoardView, ConductedFamily
+from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, State
 from orchestrator.domain.states import Event, FolderRole, requested_event
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage.history import FOLDER
-from orchestrator.tickets.ticket import Ticket
 
 #: a history's first transition is within so many bytes
 _HEAD = 1 << 16
@@ -54,22 +53,22 @@ def _has_transition(history: Path) -> bool:
 
 def find_missing_workflows(view: BoardView) -> Iterator[Diagnosis]:
     """Families that are not at their end and whose workflow file is gone."""
-    for family, flow in _readable(view):
+    for parent, flow in view.readable_families():
         if not flow.state.ended and not referenced(view.board.root, flow.workflow).is_file():
             message = f"the workflow {flow.workflow} is gone"
-            line, source = family.parent.line_of("flow"), family.parent.source
+            line, source = parent.line_of("flow"), parent.source
             yield Diagnosis("workflow-missing", message, line, "restore the file", source)
 
 
 def find_misplaced_members(view: BoardView) -> Iterator[Diagnosis]:
     """Members that are missing or not where the record has them."""
-    for family, flow in _readable(view):
+    for parent, flow in view.readable_families():
         for member, place in flow.members.items():
-            held = _holders(view, family, member)
+            held = view.holders(parent, member)
             if not held:
                 message = f"{member} is not on the board; the record has it in {place.at}"
                 hint = "restore its file (git log --diff-filter=D), or archive the family"
-                line, source = family.parent.line_of("flow"), family.parent.source
+                line, source = parent.line_of("flow"), parent.source
                 yield Diagnosis("member-missing", message, line, hint, source)
             elif len(held) == 1 and held[0].role is not place.at:
                 folder = held[0].folder or "no folder"
@@ -81,27 +80,19 @@ def find_misplaced_members(view: BoardView) -> Iterator[Diagnosis]:
 def find_refused_statuses(view: BoardView) -> Iterator[Diagnosis]:
     """Requested statuses of members that the next run will not carry out."""
     folders = view.board.folders
-    for family, flow in _readable(view):
+    for parent, flow in view.readable_families():
         for member, place in flow.members.items():
-            held = _holders(view, family, member)
+            held = view.holders(parent, member)
             if len(held) != 1 or not (status := held[0].status):
                 continue
             role = folders.role_of_status(status)
-            is_parent = held[0] is family.parent
+            is_parent = held[0] is parent
             recorded = role is not None and role in (place.at, place.was)
             if not recorded and not _can_be_requested(status, role, flow, place, is_parent):
                 message = f"the status {status} cannot be carried out now"
                 hint = f"status: {folders.for_role(place.at)}, or one that is legal from there"
                 line = held[0].line_of("status")
                 yield Diagnosis("wish-refused", message, line, hint, held[0].source)
-
-
-def _readable(view: BoardView) -> Iterator[tuple[ConductedFamily, Flow]]:
-    return ((family, family.flow) for family in view.families if family.flow is not None)
-
-
-def _holders(view: BoardView, family: ConductedFamily, member: str) -> list[Ticket]:
-    return [family.parent] if member == family.parent.id else view.by_id.get(member, [])
 
 
 def _can_be_requested(

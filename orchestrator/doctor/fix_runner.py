@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.doctor import board_rules
 from orchestrator.doctor.board_view import tickets_by_id
-from orchestrator.doctor.fix_safety import FixedTicket, Fixer, applicability
+from orchestrator.doctor.fix_safety import FixedTicket, Fixer
 from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.rules import rule_for
 from orchestrator.doctor.runner import Checkup
@@ -91,7 +91,7 @@ def plan_fixes(board: Board, checkup: Checkup, chosen: Collection[str] = ()) -> 
     def allowed(code: str, at: Ticket) -> bool:
         if at.id in checkup.parents and rule_for(code).decided_by_record:
             return False
-        return code in chosen or applicability(code, at) is Applicability.SAFE
+        return code in chosen or rule_for(code).applicability(at) is Applicability.SAFE
 
     fixer = Fixer.of(board)
     fixable = {p.path for p in checkup.problems if p.fix is not Applicability.DISPLAY_ONLY}

@@ -11,15 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.doctor.fixes import (
-    Applicability,
-    EditableText,
-    Fix,
-    FixContext,
-    set_status_to_folder,
-)
+from orchestrator.doctor.fixes import Applicability, EditableText, FixContext
 from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders
+from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.ticket import Ticket, is_wide
 
@@ -28,25 +23,7 @@ if TYPE_CHECKING:
 
 #: larger files are left to a person (bytes), and no file needs more fixes than this
 _LARGEST, _STEPS = 4 << 20, 60
-_MEANING = (
-    *("id", "title", "status", "owner", "parent", "children", "depends_on", "failure_count"),
-    *("created", "priority", "workflow", "conducted", "note"),
-)
 _ORDER = {code: position for position, code in enumerate(RULES)}
-
-
-def applicability(code: str, ticket: Ticket) -> Applicability:
-    """Who decides that this ticket's problem is fixed; DISPLAY_ONLY where no fix is known."""
-    fix = rule_for(code).fix
-    return fix.applicability_for(ticket) if fix else Applicability.DISPLAY_ONLY
-
-
-def always_works(code: str, ticket: Ticket) -> bool:
-    """Whether the fix need not be tried: a status is set in a file that is well-formed."""
-    fix = rule_for(code).fix
-    if fix is None or fix.edit is not set_status_to_folder or ticket.role is None:
-        return False
-    return all(rule_for(d.code).well_formed for d in ticket.diagnoses)
 
 
 @dataclass(frozen=True)
@@ -93,6 +70,23 @@ class Fixer:
                 codes.append(step[0])
         return FixedTicket(ticket, after, tuple(codes))
 
+    def try_all(self, ticket: Ticket, conducted: bool) -> dict[str, Applicability]:
+        """Code → who decides, of the fixes that can be applied to a ticket."""
+
+        def is_open(code: str, at: Ticket) -> bool:
+            return not (conducted and rule_for(code).decided_by_record)
+
+        def is_safe(code: str, at: Ticket) -> bool:
+            return is_open(code, at) and rule_for(code).applicability(at) is Applicability.SAFE
+
+        try:
+            safe = self.fix(ticket, is_safe)
+            unsafe = self.fix(safe.after, is_open)
+        except (OSError, OrchestrateError):
+            return {}
+        offered = dict.fromkeys(unsafe.codes, Applicability.UNSAFE)
+        return offered | dict.fromkeys(safe.codes, Applicability.SAFE)
+
     def _fix_one(
         self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]
     ) -> tuple[str, Ticket] | None:
@@ -105,7 +99,7 @@ class Fixer:
                 continue
             after = self._read(ticket, text)
             counts = [sum(d.code == found.code for d in t.diagnoses) for t in (ticket, after)]
-            if counts[1] < counts[0] and _means_the_same(ticket, after, fix):
+            if counts[1] < counts[0] and fix.keeps_meaning(ticket, after):
                 return found.code, after
         return None
 
@@ -122,22 +116,3 @@ class Fixer:
             "source": source,
         }
         return Ticket.of(Document.parse(text.data), place, self.folders, self.failure_limit)
-
-
-def _means_the_same(one: Ticket, other: Ticket, fix: Fix) -> bool:
-    """Whether two readings mean the same, except for what the fix may change."""
-    if any(getattr(one, n) != getattr(other, n) for n in _MEANING if n not in fix.fields):
-        return False
-    if _record_lines(one) != _record_lines(other):
-        return False
-    keys = {*one.meta, *other.meta}.difference(fix.keys)
-    # by repr, so that 1 and True differ
-    same = (repr(one.meta.get(k, ...)) == repr(other.meta.get(k, ...)) for k in keys)
-    return "*" in fix.keys or all(same)
-
-
-def _record_lines(ticket: Ticket) -> list[str]:
-    """The lines of the `flow:` block, which no fix touches."""
-    text = EditableText(ticket.document.data)
-    found = text.entry("flow") if b"flow:" in ticket.document.data else None
-    return text.lines[found.start : found.end] if found else []

@@ -46,6 +46,11 @@ _BOLD_KEYS = (
     *("status", "title", "priority", "failure_count", *OWNER_KEYS),
     *(*PARENT_KEYS, *CHILD_KEYS, *DEPENDENCY_KEYS, *CREATED_KEYS),
 )
+#: what a fix may only change if it says so
+_MEANING = (
+    *("id", "title", "status", "owner", "parent", "children", "depends_on", "failure_count"),
+    *("created", "priority", "workflow", "conducted", "note"),
+)
 _LIST_ITEM = re.compile(r"([ \t]*-[ \t]+)(.*?)([ \t]*)\Z")
 _GLUED_FENCE = re.compile(r"---[ \t]*\Z")
 _BOOLEAN_WORD = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
@@ -98,6 +103,10 @@ class EditableText:
     def entry(self, key: str) -> Entry | None:
         return next((e for e in reversed(self.entries()) if e.key == key), None)
 
+    def lines_of(self, key: str) -> list[str]:
+        entry = self.entry(key)
+        return self.lines[entry.start : entry.end] if entry else []
+
     def insert(self, at: int, line: str) -> None:
         self.lines.insert(at, line + self.end)
 
@@ -140,11 +149,17 @@ class Fix:
     #: safe where the ticket is complete or archived
     safe_when_finished: bool = False
 
-    def applicability_for(self, ticket: Ticket) -> Applicability:
-        """Who decides, for this ticket."""
-        if self.safe_when_finished and ticket.role is not None and ticket.role.finished:
-            return Applicability.SAFE
-        return self.applicability
+    def keeps_meaning(self, before: Ticket, after: Ticket) -> bool:
+        """Whether two readings of a ticket differ only in what the fix may change."""
+        if any(getattr(before, n) != getattr(after, n) for n in _MEANING if n not in self.fields):
+            return False
+        records = [EditableText(t.document.data).lines_of("flow") for t in (before, after)]
+        if records[0] != records[1]:
+            return False
+        keys = {*before.meta, *after.meta}.difference(self.keys)
+        # by repr, so that 1 and True differ
+        same = (repr(before.meta.get(k, ...)) == repr(after.meta.get(k, ...)) for k in keys)
+        return "*" in self.keys or all(same)
 
 
 # -- fences ----------------------------------------------------------------------------------------

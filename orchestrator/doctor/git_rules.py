@@ -79,7 +79,7 @@ def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
         id = own or id_from_name(Path(path).name) or Path(path).stem
         if id not in ids:
             message = f"{id} is gone; it is in the last commit"
-            yield Diagnosis("lost", message, 0, _restore("HEAD", path), path)
+            yield Diagnosis("lost", message, 0, f"git checkout HEAD -- {shlex.quote(path)}", path)
     seen = LastSeen.of(view.board).load()
     gone = sorted(
         path
@@ -93,7 +93,7 @@ def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
     for path in gone:
         if commit := commits.get(path, ""):
             message = f"{seen[path]} is gone; it was removed by commit {commit}"
-            hint = _restore(f"{commit.split(' ', 1)[0]}^", path)
+            hint = f"git checkout {commit.partition(' ')[0]}^ -- {shlex.quote(path)}"
         else:
             message = f"{seen[path]} was here at the last run and is gone; git does not know it"
             hint = "look in backups, or in .orchestrate/state/displaced"
@@ -109,7 +109,3 @@ def _is_gone(path: Path) -> bool:
     except OSError:
         return True
     return False
-
-
-def _restore(commit: str, path: str) -> str:
-    return f"git checkout {commit} -- {shlex.quote(path)}"

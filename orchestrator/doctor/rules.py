@@ -12,7 +12,7 @@ from orchestrator.doctor import git_rules as git
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.doctor.fixes import Applicability, Fix
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.tickets.ticket import DEPENDENCY_KEYS, OWNER_KEYS
+from orchestrator.tickets.ticket import DEPENDENCY_KEYS, OWNER_KEYS, Ticket
 
 _SAFE, _UNSAFE = Applicability.SAFE, Applicability.UNSAFE
 
@@ -48,10 +48,21 @@ class Rule:
     #: the keys are in good form in spite of it: `status:` can be set without a trial
     well_formed: bool = False
 
-    @property
-    def applicability(self) -> Applicability:
-        """Who decides that the fix is applied, where the ticket does not matter."""
-        return self.fix.applicability if self.fix else Applicability.DISPLAY_ONLY
+    def applicability(self, ticket: Ticket | None = None) -> Applicability:
+        """Who decides that the fix is applied, to a ticket or in general."""
+        if self.fix is None:
+            return Applicability.DISPLAY_ONLY
+        if self.fix.safe_when_finished and ticket and ticket.role and ticket.role.finished:
+            return Applicability.SAFE
+        return self.fix.applicability
+
+    def always_works(self, ticket: Ticket) -> bool:
+        """Whether the fix need not be tried: a status is set in a file that is well-formed."""
+        if self.fix is None or self.fix.edit is not fixes.set_status_to_folder:
+            return False
+        return ticket.role is not None and all(
+            rule_for(d.code).well_formed for d in ticket.diagnoses
+        )
 
 
 def _set_status(applicability: Applicability, safe_when_finished: bool = False) -> Fix:
@@ -64,7 +75,6 @@ def _status_rule(code: str, meaning: str, fix: Fix, exception: str = "") -> Rule
     return Rule(code, meaning, remedy, fix, decided_by_record=True, well_formed=True)
 
 
-# fmt: off
 # fmt: off
 _ALL = (
     Rule("lost", "a ticket that git or the last run knows is gone",
@@ -174,7 +184,6 @@ _ALL = (
     Rule("leading-rule", "a note that opens with a rule is among the tickets", "none needed",
          note=True, in_notes=True),
 )
-# fmt: on
 # fmt: on
 #: by code, most severe first: the order in which problems are shown, and fixed
 RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.doctor.board_rules import same_bytes
 from orchestrator.doctor.board_view import BoardView
-from orchestrator.doctor.fix_safety import Fixer, always_works, applicability
+from orchestrator.doctor.fix_safety import Fixer
 from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.git_rules import LastSeen
 from orchestrator.doctor.rules import RULES, rule_for
-from orchestrator.errors import OrchestrateError
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -99,36 +98,18 @@ def examine(board: Board, settings: Settings, now: datetime | None = None) -> Ch
             elif rule.fix.edit is None:
                 copies = [t for t in view.by_id[ticket.id] if t.path.name == ticket.path.name]
                 if ticket.id not in view.parents and same_bytes(copies):
-                    fix = rule.applicability
-            elif always_works(found.code, ticket):
-                fix = applicability(found.code, ticket)
+                    fix = rule.applicability()
+            elif rule.always_works(ticket):
+                fix = rule.applicability(ticket)
             else:
                 if ticket.source not in tried:
-                    tried[ticket.source] = _try_fixes(fixer, ticket, ticket.id in view.parents)
+                    tried[ticket.source] = fixer.try_all(ticket, ticket.id in view.parents)
                 fix = tried[ticket.source].get(found.code, fix)
             problems.append(
                 Problem(found.code, found.message, found.path, found.line, found.hint, fix)
             )
     problems.sort(key=lambda p: (_SEVERITY.get(p.code, len(_SEVERITY)), p.path, p.line))
     return Checkup(tuple(problems), tuple(view.tickets), view.parents)
-
-
-def _try_fixes(fixer: Fixer, ticket: Ticket, conducted: bool) -> dict[str, Applicability]:
-    """Code → who decides, of the fixes that can be applied to a ticket."""
-
-    def is_open(code: str, at: Ticket) -> bool:
-        return not (conducted and rule_for(code).decided_by_record)
-
-    def is_safe(code: str, at: Ticket) -> bool:
-        return is_open(code, at) and applicability(code, at) is Applicability.SAFE
-
-    try:
-        safe = fixer.fix(ticket, is_safe)
-        unsafe = fixer.fix(safe.after, is_open)
-    except (OSError, OrchestrateError):
-        return {}
-    offered = dict.fromkeys(unsafe.codes, Applicability.UNSAFE)
-    return offered | dict.fromkeys(safe.codes, Applicability.SAFE)
 
 
 def remember(board: Board, checkup: Checkup) -> None:

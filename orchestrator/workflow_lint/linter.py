@@ -38,12 +38,9 @@ def check_workflow(
 def check_frontmatter(context: LintContext) -> Iterator[LintFinding]:
     """Frontmatter that YAML cannot read, and a file that is one code fence."""
     if context.outline.fence_line:
-        yield LintFinding(
-            "file-in-fence",
-            context.outline.fence_line,
-            "the whole file is in a code fence",
-            "take the first and the last fence line away",
-        )
+        message = "the whole file is in a code fence"
+        hint = "take the first and the last fence line away"
+        yield LintFinding("file-in-fence", context.outline.fence_line, message, hint)
     for found in context.outline.diagnoses:
         if found.code not in _HARMLESS:
             message = f"the frontmatter: {found.message}"

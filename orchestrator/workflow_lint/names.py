@@ -41,13 +41,11 @@ def check_agents(context: LintContext) -> Iterator[LintFinding]:
     for name, line, where in named:
         if name not in seen:
             seen.add(name)
-            yield LintFinding(
-                "unknown-agent",
-                line,
-                f"there is no agent {name} ({where})",
+            hint = (
                 f"known are {', '.join(sorted(context.agents))}; "
-                f"configure [agents.{name}] or correct the name",
+                f"configure [agents.{name}] or correct the name"
             )
+            yield LintFinding("unknown-agent", line, f"there is no agent {name} ({where})", hint)
     for name in workflow.agents:
         if name not in {stage.agent for stage in workflow.stages}:
             message = f"{name} is declared and has no stage"
@@ -63,12 +61,8 @@ def check_folders(context: LintContext) -> Iterator[LintFinding]:
     for name, line in sorted(named, key=lambda n: n[1]):
         if name not in seen and not context.knows_folder(name):
             seen.add(name)
-            yield LintFinding(
-                "unknown-folder",
-                line,
-                f"the board has no folder {name}",
-                "use a folder of the board, or add an alias under [board] in orchestrate.toml",
-            )
+            hint = "use a folder of the board, or add an alias under [board] in orchestrate.toml"
+            yield LintFinding("unknown-folder", line, f"the board has no folder {name}", hint)
 
 
 @lint_rule
@@ -81,21 +75,15 @@ def check_tickets(context: LintContext) -> Iterator[LintFinding]:
         named += [(m, move.line) for move in stage.moves for m in move.members]
         for member, line in dict(named).items():
             if children and member not in {root, *children}:
-                yield LintFinding(
-                    "unknown-ticket",
-                    line,
-                    f"stage {stage.number} works on {member}, which is not of {root}'s family",
-                    f"the family is {', '.join((root, *children))}",
-                )
+                message = f"stage {stage.number} works on {member}, which is not of {root}'s family"
+                hint = f"the family is {', '.join((root, *children))}"
+                yield LintFinding("unknown-ticket", line, message, hint)
     worked_on = {member for stage in stages for member in stage.members}
     for child in (child for stage in stages for child in stage.children):
         if child.id not in worked_on:
-            yield LintFinding(
-                "child-without-stage",
-                child.line,
-                f"{child.id} is made for {child.agent}, but no stage works on it",
-                f'name it in the stage of {child.agent} ("Read {child.id} in …")',
-            )
+            message = f"{child.id} is made for {child.agent}, but no stage works on it"
+            hint = f'name it in the stage of {child.agent} ("Read {child.id} in …")'
+            yield LintFinding("child-without-stage", child.line, message, hint)
 
 
 # -- files -----------------------------------------------------------------------------------
@@ -130,12 +118,9 @@ def check_paths(context: LintContext) -> Iterator[LintFinding]:
             message = f"`{path}` is outside the workspace"
             yield LintFinding("unsafe-path", line, message, "name a path below its root")
         elif not exists and path not in context.delivered and path not in names:
-            yield LintFinding(
-                "unknown-path",
-                line,
-                f"`{path}` neither exists nor is delivered by a stage",
-                "correct the path, or say which stage creates it",
-            )
+            message = f"`{path}` neither exists nor is delivered by a stage"
+            hint = "correct the path, or say which stage creates it"
+            yield LintFinding("unknown-path", line, message, hint)
 
 
 @lint_rule
@@ -144,13 +129,11 @@ def check_deliveries(context: LintContext) -> Iterator[LintFinding]:
     for stage, deliverable in context.workflow.deliverables:
         first = context.delivered[deliverable.path]
         if first is not stage:
-            yield LintFinding(
-                "delivered-twice",
-                deliverable.line,
+            message = (
                 f"`{deliverable.path}` is made at stage {first.number} "
-                f"and again at stage {stage.number}",
-                "let one stage make it",
+                f"and again at stage {stage.number}"
             )
+            yield LintFinding("delivered-twice", deliverable.line, message, "let one stage make it")
     for stage in context.workflow.stages:
         for need in stage.needs:
             maker = context.delivered.get(need.path)
@@ -182,19 +165,12 @@ def check_fixed_numbers(context: LintContext) -> Iterator[LintFinding]:
             siblings = sorted(p.name for p in (context.root / folder).iterdir())
             rivals = [other for other in siblings if other != name and same.match(other)]
         if rivals:
-            yield LintFinding(
-                "number-taken",
-                line,
-                f"the number {found[1]} of `{path}` is taken by {rivals[0]}",
-                "take the next free number",
-            )
+            message = f"the number {found[1]} of `{path}` is taken by {rivals[0]}"
+            yield LintFinding("number-taken", line, message, "take the next free number")
         elif not says_next:
-            yield LintFinding(
-                "fixed-number",
-                line,
-                f"the number {found[1]} of `{path}` is fixed; another file can take it first",
-                'say "the next free number", and let the architecture stage confirm it',
-            )
+            message = f"the number {found[1]} of `{path}` is fixed; another file can take it first"
+            hint = 'say "the next free number", and let the architecture stage confirm it'
+            yield LintFinding("fixed-number", line, message, hint)
 
 
 @lint_rule
@@ -205,9 +181,6 @@ def check_other_workflows(context: LintContext) -> Iterator[LintFinding]:
             name = found[1] or found[2]
             folders = ("workflows", ".agent/workflows")
             if not any(context.exists(f"{folder}/{name}.md") for folder in folders):
-                yield LintFinding(
-                    "unknown-workflow",
-                    piece.line,
-                    f"there is no workflow /{name}",
-                    f"add workflows/{name}.md, or say what is to be done",
-                )
+                message = f"there is no workflow /{name}"
+                hint = f"add workflows/{name}.md, or say what is to be done"
+                yield LintFinding("unknown-workflow", piece.line, message, hint)

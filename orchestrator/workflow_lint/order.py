@@ -40,13 +40,12 @@ def check_announced_checkpoints(context: LintContext) -> Iterator[LintFinding]:
             said = [int(n) for n in re.findall(r"\d+", found["numbers"] or found["first"])]
             several = "checkpoints" in found.group().lower() or len(said) > 1
             if set(said) - set(real) or (several and set(said) != set(real)):
-                yield LintFinding(
-                    "checkpoint-position",
-                    piece.line,
+                message = (
                     f"checkpoints are announced at stages {_listed(said)}, "
-                    f"but stand at {_listed(real)}",
-                    "correct the sentence or the headings; the headings count",
+                    f"but stand at {_listed(real)}"
                 )
+                hint = "correct the sentence or the headings; the headings count"
+                yield LintFinding("checkpoint-position", piece.line, message, hint)
 
 
 @lint_rule
@@ -61,12 +60,8 @@ def check_announced_counts(context: LintContext) -> Iterator[LintFinding]:
             word, what = found["count"].lower(), found["what"].lower()
             said = int(word) if word.isdigit() else _COUNTS.index(word) + 1
             if said != real[what]:
-                yield LintFinding(
-                    "wrong-count",
-                    piece.line,
-                    f"the text speaks of {said} {what}, but there are {real[what]}",
-                    "correct the figure",
-                )
+                message = f"the text speaks of {said} {what}, but there are {real[what]}"
+                yield LintFinding("wrong-count", piece.line, message, "correct the figure")
 
 
 @lint_rule
@@ -83,12 +78,8 @@ def check_references(context: LintContext) -> Iterator[LintFinding]:
                     )
         for found in re.finditer(r"\bcheckpoint\s*#?\s*(\d+)", piece.markdown, re.IGNORECASE):
             if int(found[1]) not in points:
-                yield LintFinding(
-                    "unknown-checkpoint",
-                    piece.line,
-                    f"there is no checkpoint #{found[1]}",
-                    "correct the number",
-                )
+                message = f"there is no checkpoint #{found[1]}"
+                yield LintFinding("unknown-checkpoint", piece.line, message, "correct the number")
 
 
 @lint_rule
@@ -104,20 +95,16 @@ def check_done_when(context: LintContext) -> Iterator[LintFinding]:
         )
     ]
     for stage in silent:
-        yield LintFinding(
-            "stage-without-done-when",
-            stage.line,
+        message = (
             f'stage {stage.number} has no "Done when" ({len(stages)} stages, '
-            f"{len(stages) - len(silent)} with one)",
-            "add a line **Done when:** with what must hold",
+            f"{len(stages) - len(silent)} with one)"
         )
+        hint = "add a line **Done when:** with what must hold"
+        yield LintFinding("stage-without-done-when", stage.line, message, hint)
         if not stage.statements:
-            yield LintFinding(
-                "stage-without-statement",
-                stage.line,
-                f"stage {stage.number} claims nothing that can be proven",
-                "add a **Done when:** or a checklist",
-            )
+            message = f"stage {stage.number} claims nothing that can be proven"
+            hint = "add a **Done when:** or a checklist"
+            yield LintFinding("stage-without-statement", stage.line, message, hint)
 
 
 @lint_rule
@@ -136,13 +123,12 @@ def check_early_build(context: LintContext) -> Iterator[LintFinding]:
             between = range(stage.number + 1, maker.number)
             for waiting in [c for c in context.workflow.checkpoints if c.number in between][:1]:
                 gate = f"checkpoint #{waiting.checkpoint}"
-                yield LintFinding(
-                    "build-before-checkpoint",
-                    move.line,
+                message = (
                     f"{member} is put in {move.folder} at stage {stage.number}, but "
-                    f"{maker.agent} starts at stage {maker.number}, behind {gate}",
-                    f"move it to {move.folder} when {gate} is approved",
+                    f"{maker.agent} starts at stage {maker.number}, behind {gate}"
                 )
+                hint = f"move it to {move.folder} when {gate} is approved"
+                yield LintFinding("build-before-checkpoint", move.line, message, hint)
 
 
 @lint_rule
@@ -150,19 +136,12 @@ def check_stage_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Stages out of order or with gaps."""
     for before, stage in pairwise(context.workflow.stages):
         if stage.line < before.line:
-            yield LintFinding(
-                "stage-order",
-                stage.line,
-                f"stage {stage.number} stands above stage {before.number}",
-                "stages run by number; let them stand so",
-            )
+            message = f"stage {stage.number} stands above stage {before.number}"
+            hint = "stages run by number; let them stand so"
+            yield LintFinding("stage-order", stage.line, message, hint)
         elif stage.number != before.number + 1:
-            yield LintFinding(
-                "stage-gap",
-                stage.line,
-                f"stage {stage.number} follows stage {before.number}",
-                "is a stage missing?",
-            )
+            message = f"stage {stage.number} follows stage {before.number}"
+            yield LintFinding("stage-gap", stage.line, message, "is a stage missing?")
 
 
 @lint_rule
@@ -170,12 +149,9 @@ def check_checkpoint_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Checkpoints that are not counted 1, 2, 3, or not called so."""
     for k, stage in enumerate(context.workflow.checkpoints, start=1):
         if stage.checkpoint != k:
-            yield LintFinding(
-                "checkpoint-number",
-                stage.line,
-                f"checkpoint #{stage.checkpoint} is number {k} in order",
-                "count the checkpoints anew",
-            )
+            message = f"checkpoint #{stage.checkpoint} is number {k} in order"
+            hint = "count the checkpoints anew"
+            yield LintFinding("checkpoint-number", stage.line, message, hint)
         if not re.search("checkpoint", stage.text.split("\n", 1)[0], re.IGNORECASE):
             yield LintFinding(
                 "user-stage",
@@ -190,12 +166,9 @@ def check_headings(context: LintContext) -> Iterator[LintFinding]:
     """Headings that look like a stage and are none."""
     for piece in context.outline.blocks:
         if piece.kind is Kind.HEADING and looks_like_stage(piece):
-            yield LintFinding(
-                "heading-not-a-stage",
-                piece.line,
-                f"'{piece.text}' is not read as a stage",
-                "a stage's heading is `STAGE n: AGENT — Title`",
-            )
+            message = f"'{piece.text}' is not read as a stage"
+            hint = "a stage's heading is `STAGE n: AGENT — Title`"
+            yield LintFinding("heading-not-a-stage", piece.line, message, hint)
 
 
 @lint_rule
@@ -203,12 +176,9 @@ def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Numbered lists that start in the middle, skip, restart, or are cut in two."""
     for section in context.outline.stages:
         for line, problem in _numbering_problems(section.body):
-            yield LintFinding(
-                "list-numbering",
-                line,
-                f"stage {section.head.number}: {problem}",
-                "number the steps 1, 2, 3 … in one list (indent a block that belongs to a step)",
-            )
+            message = f"stage {section.head.number}: {problem}"
+            hint = "number the steps 1, 2, 3 … in one list (indent a block that belongs to a step)"
+            yield LintFinding("list-numbering", line, message, hint)
 
 
 def _numbering_problems(body: Iterable[Piece]) -> Iterator[tuple[int, str]]:

@@ -32,29 +32,23 @@ def check_parallel_headings(context: LintContext) -> Iterator[LintFinding]:
         bodies = [p for s in (section, *others) for p in s.body if p.kind is not Kind.FENCE]
         in_stages = any(_TOGETHER.search(p.markdown) for p in bodies)
         if not in_stages and not any({head.number, *head.beside} <= n for n in numbers_said):
-            yield LintFinding(
-                "parallel-only-in-heading",
-                head.line,
-                f"only the heading lets stage {head.number} run beside {listed}",
-                "say it in the text of both stages",
-            )
+            message = f"only the heading lets stage {head.number} run beside {listed}"
+            hint = "say it in the text of both stages"
+            yield LintFinding("parallel-only-in-heading", head.line, message, hint)
         if len(others) > 1:
-            yield LintFinding(
-                "parallel-with-several",
-                head.line,
+            message = (
                 f"stage {head.number} is to run beside {listed}; "
-                f"it starts with stage {min(head.beside)}",
-                "name one stage",
+                f"it starts with stage {min(head.beside)}"
             )
+            yield LintFinding("parallel-with-several", head.line, message, "name one stage")
         for other in others:
             if head.is_checkpoint or other.head.is_checkpoint:
-                yield LintFinding(
-                    "parallel-with-checkpoint",
-                    head.line,
+                message = (
                     f"stages {head.number} and {other.head.number} cannot run in parallel: "
-                    "a checkpoint waits",
-                    "put the stage before or after the checkpoint",
+                    "a checkpoint waits"
                 )
+                hint = "put the stage before or after the checkpoint"
+                yield LintFinding("parallel-with-checkpoint", head.line, message, hint)
 
 
 @lint_rule
@@ -85,13 +79,12 @@ def check_summaries(context: LintContext) -> Iterator[LintFinding]:
                     [s for s in workflow.stages if s.agent == agent] for agent in (one, other)
                 )
                 if not any(context.are_parallel(a, b) for a in mine for b in theirs):
-                    yield LintFinding(
-                        "summary-parallel",
-                        number,
+                    message = (
                         f"the summary draws {one} and {other} side by side, "
-                        "but their stages run one after the other",
-                        "draw them in order, or say in the headings that they run in parallel",
+                        "but their stages run one after the other"
                     )
+                    hint = "draw them in order, or say in the headings that they run in parallel"
+                    yield LintFinding("summary-parallel", number, message, hint)
 
 
 def _agents_in(text: str, agents: set[str]) -> Iterator[re.Match[str]]:

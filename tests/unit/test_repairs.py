@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.doctor.fix_safety import FixedTicket, Fixer, applicability
+from orchestrator.doctor.fix_safety import FixedTicket, Fixer
 from orchestrator.doctor.fixes import Applicability
-from orchestrator.doctor.rules import RULES
+from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.frontmatter import Document
@@ -90,7 +90,7 @@ def edited(before: bytes, after: bytes) -> tuple[list[bytes], list[bytes]]:
 
 def test_every_edit_has_a_code_that_says_so_and_a_trouble_here() -> None:
     manual = Applicability.DISPLAY_ONLY
-    fixable = {code for code, rule in RULES.items() if rule.applicability is not manual}
+    fixable = {code for code, rule in RULES.items() if rule.applicability() is not manual}
     edits = {code for code, rule in RULES.items() if rule.fix and rule.fix.edit}
     assert fixable == {*edits, "twin"}
     assert set(TROUBLES) == edits
@@ -281,13 +281,14 @@ def test_the_old_status_of_a_held_ticket_is_kept_as_where_it_came_from() -> None
     ("folder", "how"), [("03_BUILD", "offered"), ("06_COMPLETE", "certain"), ("98_HOLD", "offered")]
 )
 def test_drift_is_certain_only_where_a_ticket_has_ended(folder: str, how: str) -> None:
-    assert applicability("status-drift", ticket(b"---\nid: WO-7\n---\n", folder)) == how
+    assert rule_for("status-drift").applicability(ticket(b"---\nid: WO-7\n---\n", folder)) == how
 
 
 def test_several_troubles_of_one_file_are_mended_together() -> None:
     text = "\n== LEAD ==\n---\nstatus: 00_INBOX\nnote: a: b\nx: no\nstatus: 03_BUILD---\n\n# T\n"
     mended = Fixer(ROOT, Folders()).fix(
-        ticket(text.encode()), lambda code, at: applicability(code, at) is Applicability.SAFE
+        ticket(text.encode()),
+        lambda code, at: rule_for(code).applicability(at) is Applicability.SAFE,
     )
     assert codes(mended.after) == set()
     assert mended.data.decode() == (

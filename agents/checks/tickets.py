@@ -1,4 +1,4 @@
-"""Checks of tickets: where they lie, whose they are, what they say; and of what USER answered."""
+"""Checks of tickets: their folder, owner and text; and of what USER answered."""
 
 from __future__ import annotations
 
@@ -34,44 +34,47 @@ _FIELDS = ("id", "title", "status", "owner")
 # -- resolving -------------------------------------------------------------------------------------
 
 
-def member_of(ctx: Context, name: str) -> MemberInfo | Result:
+def find_member(ctx: Context, name: str) -> MemberInfo | Result:
     """The family's ticket of that id or file name; a failed result if there is none."""
     wanted = {name.lower(), name.removesuffix(".md").lower(), id_from_name(name).lower()} - {""}
     for member in ctx.family:
         if member.id.lower() in wanted or member.path.lower().endswith("/" + name.lower()):
             return member
     known = ", ".join(m.id for m in ctx.family) or "none"
-    return failed(f"{name} is no ticket of this family ({known})")
+    return failed(f"{name} is not a ticket of this family ({known})")
 
 
-def _document(ctx: Context, member: MemberInfo) -> Document | Result:
+def _read_member(ctx: Context, name: str) -> tuple[MemberInfo, Document] | Result:
+    """The family's ticket of that name and its file; a failed result if one is missing."""
+    member = find_member(ctx, name)
+    if isinstance(member, Result):
+        return member
     file = ctx.path(member.path)
     if not file.is_file():
         return failed(f"{member.path} is missing", member.path)
-    return Document.parse(file.read_bytes())
+    return member, Document.parse(file.read_bytes())
 
 
 def _folder(member: MemberInfo) -> str:
     return member.path.rpartition("/")[0].rpartition("/")[2]
 
 
-def _lies_in(ctx: Context, member: MemberInfo, folder: str) -> str:
-    """Why the ticket does not lie there, "" if it does: the folder and the status must agree."""
-    document = _document(ctx, member)
-    if isinstance(document, Result):
-        return document.detail
+def _check_place(member: MemberInfo, document: Document, folder: str) -> str:
+    """Why the ticket is not in the folder, "" if it is: place and status must agree."""
     name = folder.rpartition("/")[2]
-    for what, text in (("lies in", _folder(member)), ("has the status", document.text("status"))):
-        if not _same_place(text, name):
+    role = normal_status(name)
+    for what, text in (("is in", _folder(member)), ("has the status", document.text("status"))):
+        same_role = role is not None and normal_status(text) is role
+        if text.upper() != name.upper() and not same_role:
             return f"{member.id} {what} {text or 'nothing'}, not {name}"
     return ""
 
 
-def _same_place(left: str, right: str) -> bool:
-    if left.upper() == right.upper():
-        return True
-    role = normal_status(left)
-    return role is not None and role is normal_status(right)
+def _check_owner(member: MemberInfo, document: Document, owner: str) -> str:
+    held = document.text(*OWNER_KEYS)
+    if held.upper() == owner.upper():
+        return ""
+    return f"{member.id} is owned by {held or 'nobody'}, not {owner}"
 
 
 # -- position --------------------------------------------------------------------------------------
@@ -86,16 +89,11 @@ def _same_place(left: str, right: str) -> bool:
 )
 def is_placed_and_owned(ctx: Context, ticket: str, folder: str, owner: str) -> Result:
     """The ticket lies in the folder, its status says so, and its owner is the named one."""
-    member = member_of(ctx, ticket)
-    if isinstance(member, Result):
-        return member
-    document = _document(ctx, member)
-    if isinstance(document, Result):
-        return document
-    problem = _lies_in(ctx, member, folder)
-    held = document.text(*OWNER_KEYS)
-    if not problem and held.upper() != owner.upper():
-        problem = f"{member.id} is owned by {held or 'nobody'}, not {owner}"
+    found = _read_member(ctx, ticket)
+    if isinstance(found, Result):
+        return found
+    member, document = found
+    problem = _check_place(member, document, folder) or _check_owner(member, document, owner)
     return failed(problem) if problem else proven(f"{member.id} is in {folder}, owner {owner}")
 
 
@@ -109,10 +107,11 @@ def is_placed_and_owned(ctx: Context, ticket: str, folder: str, owner: str) -> R
 )
 def is_placed(ctx: Context, ticket: str, folder: str) -> Result:
     """The ticket lies in the folder (by its role, whatever its number) and its status says so."""
-    member = member_of(ctx, ticket)
-    if isinstance(member, Result):
-        return member
-    problem = _lies_in(ctx, member, folder)
+    found = _read_member(ctx, ticket)
+    if isinstance(found, Result):
+        return found
+    member, document = found
+    problem = _check_place(member, document, folder)
     return failed(problem) if problem else proven(f"{member.id} is in {_folder(member)}")
 
 
@@ -126,15 +125,12 @@ def is_placed(ctx: Context, ticket: str, folder: str) -> Result:
 )
 def is_owned(ctx: Context, ticket: str, owner: str) -> Result:
     """The ticket's owner is the named one."""
-    member = member_of(ctx, ticket)
-    if isinstance(member, Result):
-        return member
-    document = _document(ctx, member)
-    if isinstance(document, Result):
-        return document
-    held = document.text(*OWNER_KEYS)
-    verdict = proven if held.upper() == owner.upper() else failed
-    return verdict(f"{member.id} is owned by {held or 'nobody'}")
+    found = _read_member(ctx, ticket)
+    if isinstance(found, Result):
+        return found
+    member, document = found
+    problem = _check_owner(member, document, owner)
+    return failed(problem) if problem else proven(f"{member.id} is owned by {owner}")
 
 
 @check(
@@ -146,18 +142,16 @@ def is_owned(ctx: Context, ticket: str, owner: str) -> Result:
 )
 def is_placed_with_section(ctx: Context, ticket: str, folder: str, section: str) -> Result:
     """The ticket lies in the folder and has a section of that name with text in it."""
-    member = member_of(ctx, ticket)
-    if isinstance(member, Result):
-        return member
-    problem = _lies_in(ctx, member, folder)
-    found = _section(ctx, member, section)
-    if problem or found.verdict is Verdict.FAILED:
-        return failed("; ".join(p for p in (problem, _failure(found)) if p))
-    return proven(f"{member.id} is in {_folder(member)}; {found.detail}")
-
-
-def _failure(result: Result) -> str:
-    return result.detail if result.verdict is Verdict.FAILED else ""
+    found = _read_member(ctx, ticket)
+    if isinstance(found, Result):
+        return found
+    member, document = found
+    problem = _check_place(member, document, folder)
+    there = _find_section(member, document, section)
+    if problem or there.verdict is Verdict.FAILED:
+        lacking = there.detail if there.verdict is Verdict.FAILED else ""
+        return failed("; ".join(filter(None, (problem, lacking))))
+    return proven(f"{member.id} is in {_folder(member)}; {there.detail}")
 
 
 # -- what a ticket says ----------------------------------------------------------------------------
@@ -179,18 +173,17 @@ _WEAK = vocabulary("a an the and of for with full its section report")
 )
 def has_section(ctx: Context, ticket: str, title: str) -> Result:
     """The ticket has a heading with these words (not in a code block) and text under it."""
-    member = member_of(ctx, ticket)
-    return member if isinstance(member, Result) else _section(ctx, member, title)
+    found = _read_member(ctx, ticket)
+    return found if isinstance(found, Result) else _find_section(*found, title)
 
 
-def _section(ctx: Context, member: MemberInfo, title: str) -> Result:
-    document = _document(ctx, member)
-    if isinstance(document, Result):
-        return document
+def _find_section(member: MemberInfo, document: Document, title: str) -> Result:
     wanted = {w.lower() for w in re.findall(r"\w+", title)} - _WEAK
     empty = ""
-    for head, words in _sections(document.body):
-        if wanted <= {w.lower() for w in re.findall(r"\w+", head)} or _names_report(wanted, head):
+    for head, words in _count_words(document.body):
+        # a research report may be headed by the word research alone, whoever wrote it
+        research = "research" in wanted and re.search(r"\bresearch\b", head, re.IGNORECASE)
+        if research or wanted <= {w.lower() for w in re.findall(r"\w+", head)}:
             if words >= 3:
                 return proven(f"section “{head}” with {words} words", member.path)
             empty = head
@@ -199,12 +192,7 @@ def _section(ctx: Context, member: MemberInfo, title: str) -> Result:
     return failed(f"{member.id} has no section “{title.strip('# ')}”", member.path)
 
 
-def _names_report(wanted: set[str], head: str) -> bool:
-    """A research report may be headed by the word research alone, whoever wrote it."""
-    return "research" in wanted and re.search(r"\bresearch\b", head, re.IGNORECASE) is not None
-
-
-def _sections(body: str) -> list[tuple[str, int]]:
+def _count_words(body: str) -> list[tuple[str, int]]:
     """(heading, words below it up to the next heading of its level or above)."""
     lines = body.split("\n")
     open_: list[tuple[int, int]] = []
@@ -233,29 +221,27 @@ def _sections(body: str) -> list[tuple[str, int]]:
 )
 def has_frontmatter(ctx: Context, ticket: str = "") -> Result:
     """id, title, status and owner are given, can be read, and the id is the ticket's."""
-    if not ticket:
-        members: tuple[MemberInfo, ...] = ctx.family
-    else:
-        member = member_of(ctx, ticket)
-        if isinstance(member, Result):
-            return member
-        members = (member,)
-    problems = [p for m in members if (p := _frontmatter_problem(ctx, m))]
-    paths = tuple(m.path for m in members)
+    names = [ticket] if ticket else [member.id for member in ctx.family]
+    members, problems = [], []
+    for name in names:
+        found = _read_member(ctx, name)
+        if isinstance(found, Result):
+            if ticket:
+                return found
+            problems.append(found.detail)
+            continue
+        member, document = found
+        members.append(member)
+        keys = {field: OWNER_KEYS if field == "owner" else (field,) for field in _FIELDS}
+        missing = [field for field in _FIELDS if not document.text(*keys[field])]
+        if missing:
+            problems.append(f"{member.id} lacks {', '.join(missing)}")
+        elif document.text("id") != member.id:
+            problems.append(f"{member.path} has the id {document.text('id')}")
+    paths = [member.path for member in members]
     if problems or not members:
         return failed("; ".join(problems) or "the family has no ticket", *paths)
-    return proven(f"{', '.join(m.id for m in members)}: {', '.join(_FIELDS)} are given", *paths)
-
-
-def _frontmatter_problem(ctx: Context, member: MemberInfo) -> str:
-    document = _document(ctx, member)
-    if isinstance(document, Result):
-        return document.detail
-    missing = [f for f in _FIELDS if not document.text(*(OWNER_KEYS if f == "owner" else (f,)))]
-    if missing:
-        return f"{member.id} lacks {', '.join(missing)}"
-    held = document.text("id")
-    return "" if held == member.id else f"{member.path} has the id {held}"
+    return proven(f"{', '.join(m.id for m in members)}: {', '.join(_FIELDS)} are present", *paths)
 
 
 # -- USER's acts -----------------------------------------------------------------------------------
@@ -275,22 +261,15 @@ def _frontmatter_problem(ctx: Context, member: MemberInfo) -> str:
 )
 def user_answered(ctx: Context, act: str = "") -> Result:
     """USER's recorded answer at this stage says so; nothing else proves it (DESIGN 6.5)."""
-    answer = _answer(ctx)
-    if not answer:
+    stage = ctx.stage.number if ctx.stage else None
+    answers = [r for r in ctx.history if r.get("type") == "answer" and r.get("stage") == stage]
+    answer = str(answers[-1].get("answer", "")) if answers else ""
+    if answer not in ("approved", "changes_requested", "hold"):  # one that was undone is none
         return Result(Verdict.PENDING, "USER has not answered yet")
+    if answer == "hold":
+        return Result(Verdict.PENDING, "USER has put it on hold")
     takes_changes = re.search(
         r"\b(?:requests?|asks? for|or)\b.*\b(?:modifications?|changes?|corrections?)\b", act, re.I
     )
-    if answer == "approved" or (answer == "changes_requested" and takes_changes):
-        return proven(f"USER answered: {answer.replace('_', ' ')}")
-    if answer == "hold":
-        return Result(Verdict.PENDING, "USER has put it on hold")
-    return failed(f"USER answered: {answer.replace('_', ' ')}")
-
-
-def _answer(ctx: Context) -> str:
-    """USER's last answer at the statement's stage; an answer that was undone is none."""
-    stage = ctx.stage.number if ctx.stage else None
-    answers = [r for r in ctx.history if r.get("type") == "answer" and r.get("stage") == stage]
-    last = str(answers[-1].get("answer", "")) if answers else ""
-    return last if last in ("approved", "changes_requested", "hold") else ""
+    holds = answer == "approved" or takes_changes
+    return (proven if holds else failed)(f"USER answered: {answer.replace('_', ' ')}")

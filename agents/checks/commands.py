@@ -1,7 +1,7 @@
 """The generic check: a command that a statement quotes, if the configuration allows it.
 
-A statement is somebody's text, so no word of it is run because it stands there: `[checks] commands`
-of `orchestrate.toml` has to have the same command. It runs without a shell and without keys.
+A statement is somebody's text, so nothing in it is run just because it is quoted: `[checks]
+commands` of `orchestrate.toml` must list the same command. It runs without a shell and keys.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Sequence
 
 from orchestrate_agents.checks.code_subjects import delivered
 from orchestrate_agents.checks.typescript.compiler import compiles
@@ -26,7 +25,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-# several words, or one that is neither a path nor a file
+# several words, or one that cannot be a path
 parameter_type("command", r"`(?:[^`\s]+\s[^`]*|[\w+-]+)`", lambda text: text.strip("` "))
 _COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
 
@@ -44,33 +43,20 @@ def passes(ctx: Context, command: str) -> Result:
     """The command, allowed word for word by `[checks] commands`, ends with exit code 0."""
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     if command not in settings.commands:
-        return _not_allowed(ctx, command)
-    try:
-        words = shlex.split(command)
-    except ValueError as exc:
-        return failed(f"`{command}` cannot be split into words: {exc}")
-    return _judged(ctx, command, words, settings.timeout)
-
-
-def _not_allowed(ctx: Context, command: str) -> Result:
-    if _COMPILER.fullmatch(command):
-        return compiles(ctx, delivered(ctx, SUFFIXES))
-    return unproven(
-        f"`{command}` is not run: `[checks] commands` in orchestrate.toml does not allow it"
-    )
-
-
-def _judged(ctx: Context, command: str, words: Sequence[str], limit: float) -> Result:
+        if _COMPILER.fullmatch(command):
+            return compiles(ctx, delivered(ctx, SUFFIXES))
+        return unproven(
+            f"`{command}` is not run: `[checks] commands` in orchestrate.toml does not allow it"
+        )
     start = time.monotonic()
     try:
-        found = run(words, cwd=ctx.root, limit=limit)
+        ended = run(shlex.split(command), cwd=ctx.root, limit=settings.timeout)
+    except ValueError as exc:
+        return failed(f"`{command}` cannot be split into words: {exc}")
     except OSError as exc:
         return unproven(f"`{command}` cannot be started: {exc.strerror}")
     seconds = round(time.monotonic() - start, 1)
-    judge = proven if found.ok else failed
-    return judge(f"`{command}`: {found.ending}", *_made(ctx), **found.to_dict(), seconds=seconds)
-
-
-def _made(ctx: Context) -> list[str]:
-    """What the family's agents made: a command may look at all of it, so the proof is about it."""
-    return sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
+    # a command may look at everything that the family's agents made, so the proof is about that
+    subjects = sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
+    judge = proven if ended.ok else failed
+    return judge(f"`{command}`: {ended.ending}", *subjects, **ended.to_dict(), seconds=seconds)

@@ -1,9 +1,9 @@
-"""Checks of files: there, only those, without secrets; and what must not be made or run."""
+"""Checks of files: present, only those, without secrets; and what must not be created or run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,19 +25,19 @@ _PATH = r"`?[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)`?"
 _JOIN = r"\s*(?:,\s*and\s+|,|\+|&|\s+and\s+)\s*"
 
 
-def _paths(text: str) -> tuple[str, ...]:
-    return tuple(p.strip(" `") for p in re.split(_JOIN, text) if p.strip(" `"))
-
-
-parameter_type("paths", rf"{_PATH}(?:{_JOIN}{_PATH})+", _paths)
+parameter_type(
+    "paths",
+    rf"{_PATH}(?:{_JOIN}{_PATH})+",
+    lambda text: tuple(p.strip(" `") for p in re.split(_JOIN, text) if p.strip(" `")),
+)
 
 #: a file that a person sees in a browser
 _INTERFACE = (".tsx", ".jsx", ".css", ".scss", ".html", ".vue", ".svelte")
-#: what a conductor and its tools write beside the deliverables
+#: what a conductor and its tools write besides deliverables
 _OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
 
 
-# -- there -----------------------------------------------------------------------------------------
+# -- present ---------------------------------------------------------------------------------------
 
 
 @check(
@@ -46,8 +46,8 @@ _OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
     examples=("`migrations/059_global_benchmark_tables.sql` exists",),
 )
 def exists(ctx: Context, path: str) -> Result:
-    """The file or folder is there and not empty."""
-    return _exist(ctx, (path,))
+    """The file or folder is present and not empty."""
+    return exist(ctx, (path,))
 
 
 @check(
@@ -57,24 +57,20 @@ def exists(ctx: Context, path: str) -> Result:
     examples=("`src/a.ts` and `src/b.ts` exist",),
 )
 def exist(ctx: Context, paths: tuple[str, ...]) -> Result:
-    """All of the files are there and not empty."""
-    return _exist(ctx, paths)
-
-
-def _exist(ctx: Context, paths: Sequence[str]) -> Result:
-    problems = [f"{path} {problem}" for path in paths if (problem := _absence(ctx, path))]
+    """All of the files are present and not empty."""
+    problems = []
+    for path in paths:
+        place = ctx.path(path)
+        if place.is_dir():
+            if not path.endswith("/") and not any(place.iterdir()):
+                problems.append(f"{path} is an empty folder")
+        elif path.endswith("/") or not place.is_file():
+            problems.append(f"{path} is missing")
+        elif not place.stat().st_size:
+            problems.append(f"{path} is empty")
     if problems:
         return failed("; ".join(problems), *paths)
     return proven(f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} there", *paths)
-
-
-def _absence(ctx: Context, path: str) -> str:
-    file = ctx.path(path)
-    if file.is_dir():
-        return "" if path.endswith("/") or any(file.iterdir()) else "is an empty folder"
-    if path.endswith("/") or not file.is_file():
-        return "is missing"
-    return "" if file.stat().st_size else "is empty"
 
 
 @check(
@@ -83,7 +79,7 @@ def _absence(ctx: Context, path: str) -> str:
     examples=("`tmp/dump.sql` does not exist",),
 )
 def absent(ctx: Context, path: str) -> Result:
-    """Nothing lies at the path."""
+    """Nothing is at the path."""
     there = ctx.path(path).exists()
     return (failed if there else proven)(f"{path} is {'there' if there else 'absent'}", path)
 
@@ -103,10 +99,10 @@ def absent(ctx: Context, path: str) -> Result:
 def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
     """What git sees as changed and what agents reported is named, or lies below what is."""
     allowed = paths or (path,)
-    changed = _changed(ctx)
+    changed = _list_changes(ctx)
     if changed is None:
-        return unproven("the workspace is no git repository, so changes cannot be listed", *allowed)
-    others = sorted(p for p in changed if not _below(p, allowed))
+        return unproven(_NO_GIT, *allowed)
+    others = sorted(p for p in changed if not _is_below(p, allowed))
     if others:
         return failed(f"changed besides {', '.join(allowed)}: {', '.join(others[:10])}", *allowed)
     return proven(f"{len(changed)} changed files, all of them {', '.join(allowed)}", *allowed)
@@ -122,30 +118,29 @@ def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()
 )
 def only_deliverables_changed(ctx: Context) -> Result:
     """Every change in git is a deliverable of the workflow or what an agent reported."""
-    changed = _changed(ctx)
+    changed = _list_changes(ctx)
     if changed is None:
-        return unproven("the workspace is no git repository, so changes cannot be listed")
+        return unproven(_NO_GIT)
     others = sorted(changed - set(delivered_paths(ctx)))
     if others:
-        return failed(f"changed, and no deliverable: {', '.join(others[:10])}", *others[:10])
+        return failed(f"changed, but not a deliverable: {', '.join(others[:10])}", *others[:10])
     return proven(f"{len(changed)} changed files, all of them deliverables", *sorted(changed))
 
 
-def _below(path: str, allowed: Iterable[str]) -> bool:
+_NO_GIT = "the workspace is not a git repository, so changes cannot be listed"
+
+
+def _is_below(path: str, allowed: Iterable[str]) -> bool:
     return any(path == a or path.startswith(a.rstrip("/") + "/") for a in allowed)
 
 
-def _changed(ctx: Context) -> set[str] | None:
+def _list_changes(ctx: Context) -> set[str] | None:
     """Uncommitted changes by git, with what agents wrote; None without git."""
-    changed = TrackedFolder(ctx.root, ".").changed()
-    if changed is None:
+    seen = TrackedFolder(ctx.root, ".").changed()
+    if seen is None:
         return None
-    seen = changed | set(_written(ctx))
+    seen |= {path for path, made in ctx.artifacts.items() if made.get("state") == "written"}
     return {p for p in seen if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
-
-
-def _written(ctx: Context) -> Iterator[str]:
-    return (path for path, made in ctx.artifacts.items() if made.get("state") == "written")
 
 
 @check(
@@ -169,7 +164,7 @@ def no_secrets(ctx: Context, path: str = "") -> Result:
     return proven(f"{len(paths)} delivered files hold no secret", *paths)
 
 
-# -- what must not be done -------------------------------------------------------------------------
+# -- prohibitions ---------------------------------------------------------------------------
 
 _NEVER_CREATE = (
     "(do not|don't|never|must not) (create|write|make|generate|produce|provide|add) [the|a|any] "
@@ -185,14 +180,18 @@ _NEVER_CREATE = (
 )
 def not_created(ctx: Context, path: str, maker: str = "") -> Result:
     """No agent reported writing the file but the one whose deliverable it is."""
-    allowed = {maker.upper()} if maker else _providers(ctx, path)
-    others = sorted({a for p, a in _writers(ctx) if _same_file(p, path)} - allowed)
+    stages = ctx.workflow.stages if ctx.workflow else ()
+    # the agents whose stage delivers the file, or who are named as providing it
+    allowed = {s.agent for s in stages for d in s.deliverables if _same_file(d.path, path)}
+    allowed |= {n.provider for s in stages for n in s.needs if _same_file(n.path, path)}
+    if maker:
+        allowed = {maker.upper()}
+    others = sorted({a for p, a in _list_writers(ctx) if _same_file(p, path)} - allowed)
     if others:
         return failed(f"{path} was written by {', '.join(others)}", path)
-    there = ctx.path(path).is_file()
-    known = {str(made.get("agent")) for p, made in ctx.artifacts.items() if _same_file(p, path)}
-    if there and not allowed and not known:
-        return unproven(f"{path} is there, and no record says who made it", path)
+    known = any(_same_file(p, path) for p in ctx.artifacts)
+    if ctx.path(path).is_file() and not allowed and not known:
+        return unproven(f"{path} exists, and no record says who created it", path)
     who = f"it is {', '.join(sorted(allowed))}'s" if allowed else "no agent wrote it"
     return proven(f"{path}: {who}; nobody else wrote it", path)
 
@@ -205,13 +204,13 @@ def not_created(ctx: Context, path: str, maker: str = "") -> Result:
 )
 def not_changed(ctx: Context, path: str) -> Result:
     """Neither git nor any agent's report has the file, or one below the folder, as changed."""
-    writers = sorted({agent for p, agent in _writers(ctx) if _below(p, (path,))})
+    writers = sorted({agent for p, agent in _list_writers(ctx) if _is_below(p, (path,))})
     if writers:
         return failed(f"{path} was written by {', '.join(writers)}", path)
-    changed = _changed(ctx)
+    changed = _list_changes(ctx)
     if changed is None:
-        return unproven("the workspace is no git repository, so changes cannot be listed", path)
-    touched = sorted(p for p in changed if _below(p, (path,)))
+        return unproven(_NO_GIT, path)
+    touched = sorted(p for p in changed if _is_below(p, (path,)))
     if touched:
         return failed(f"changed: {', '.join(touched[:10])}", path)
     return proven(f"{path} is as it was committed, and no agent reports writing it", path)
@@ -221,14 +220,7 @@ def _same_file(known: str, named: str) -> bool:
     return known == named or ("/" not in named and PurePosixPath(known).name == named)
 
 
-def _providers(ctx: Context, path: str) -> set[str]:
-    """The agents whose stage delivers the file, or who are named as providing it."""
-    stages = ctx.workflow.stages if ctx.workflow else ()
-    made = {s.agent for s in stages for d in s.deliverables if _same_file(d.path, path)}
-    return made | {n.provider for s in stages for n in s.needs if _same_file(n.path, path)}
-
-
-def _writers(ctx: Context) -> Iterator[tuple[str, str]]:
+def _list_writers(ctx: Context) -> Iterator[tuple[str, str]]:
     """(path, agent) of everything that was reported as written, in all reports of the family."""
     for path, made in ctx.artifacts.items():
         if made.get("state", "written") == "written":
@@ -252,8 +244,8 @@ def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -
     """The history has no applied migration without USER's approval (at that checkpoint) before."""
     if who and who.upper() != "USER":
         return unproven(f"only USER's approval is on record, not who of the agents is {who}")
-    stages = [s.number for s in (ctx.workflow.checkpoints if ctx.workflow else ())
-              if s.checkpoint == number]  # fmt: skip
+    checkpoints = ctx.workflow.checkpoints if ctx.workflow else ()
+    stages = [stage.number for stage in checkpoints if stage.checkpoint == number]
     if number and ctx.workflow and not stages:
         return unproven(f"the workflow has no checkpoint {number}")
     latest = ""
@@ -280,7 +272,7 @@ def _applies(record: Mapping[str, Any], path: str) -> bool:
     return not path or not inputs or any(_same_file(str(p), path) for p in inputs)
 
 
-# -- said not to apply -----------------------------------------------------------------------------
+# -- not applicable -----------------------------------------------------------------------------
 
 
 @check(
@@ -290,7 +282,7 @@ def _applies(record: Mapping[str, Any], path: str) -> bool:
     examples=("Font size violations: n/a (no UI in this ticket)",),
 )
 def says_not_applicable(ctx: Context, subject: str, why: str = "") -> Result:
-    """The statement itself says so; "no UI" is refuted by a delivered page or style sheet."""
+    """The statement says so itself; "no UI" is refuted by a delivered page or style sheet."""
     if re.search(r"\bno (?:UI|user interface|front-?end|interface|pages?)\b", why, re.IGNORECASE):
         pages = [p for p in delivered_paths(ctx, _INTERFACE) if ctx.path(p).is_file()]
         if pages:

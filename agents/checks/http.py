@@ -10,8 +10,9 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,8 +34,8 @@ from orchestrator.gates.checks import (
 
 
 @dataclass(frozen=True)
-class Request:
-    """`POST /api/things {"a": 1}`; without a body of its own a curl line of the workflow has it."""
+class HttpRequest:
+    """`POST /api/things {"a": 1}`; without a body, a curl line of the workflow may give it."""
 
     method: str
     path: str
@@ -44,15 +45,14 @@ class Request:
         return f"{self.method} {self.path}"
 
 
-_REQUEST = r"`(?:GET|POST|PUT|PATCH|DELETE)\s+/[^\s`]*(?:\s+[{\[][^`]*)?`"
-
-
-def _request(text: str) -> Request:
+def _parse_request(text: str) -> HttpRequest:
     method, path, *body = text.strip(" `").split(maxsplit=2)
-    return Request(method.upper(), path, body[0] if body else "")
+    return HttpRequest(method.upper(), path, body[0] if body else "")
 
 
-parameter_type("request", _REQUEST, _request)
+parameter_type(
+    "request", r"`(?:GET|POST|PUT|PATCH|DELETE)\s+/[^\s`]*(?:\s+[{\[][^`]*)?`", _parse_request
+)
 
 _PROBE = """
 import importlib, json, sys, warnings
@@ -84,7 +84,7 @@ print(json.dumps({"status": answer.status_code, "text": answer.text}))
 )
 def answers_with_content(
     ctx: Context,
-    request: Request,
+    request: HttpRequest,
     module: str,
     word: str = "",
     fields: tuple[str, ...] = (),
@@ -96,102 +96,80 @@ def answers_with_content(
         return Result(Verdict.PENDING, "asked on the target, after the effects")
     if not ctx.path(module).is_file():
         return failed(f"{module} is missing", module)
-    body = request.body or _curled(ctx.workflow, request)
+    body = request.body or _find_curl_body(ctx.workflow, request)
     if request.method in ("POST", "PUT", "PATCH") and not body:
         return unproven(f"neither the statement nor a curl line gives the body of {request}")
-    answer = _answer(ctx, module, request, body)
+    answer = _send(ctx, module, request, body)
     if isinstance(answer, Result):
         return answer
-    problems = list(_problems(answer, word, fields, wanted, counted))
+    problems = []
+    if word and answer.get("status") != word:
+        problems.append(f"its status is “{answer.get('status')}”, not “{word}”")
+    for name in fields:
+        if answer.get(name) in (None, "", [], {}, 0):
+            problems.append(f"{name} is {'empty' if name in answer else 'missing'}")
+    if wanted is not None:
+        number = _count(answer.get(counted))
+        if number is None:
+            problems.append(f"{counted} is neither a list nor a number")
+        elif not wanted.holds(number):
+            problems.append(f"{counted} counts {number}, wanted {wanted}")
     if problems:
         said = f"{request} answers 200, but {'; '.join(problems)}"
         return failed(said, module, body=body, answer=answer)
-    shown = ", ".join(_shown(name, answer[name]) for name in (*fields, *filter(None, [counted])))
-    said = f"{request} on {ctx.target.name} answers 200{f' “{word}”' * bool(word)}: {shown}"
+    shown = []
+    for name in (*fields, *filter(None, [counted])):
+        number = _count(answer[name])
+        shown.append(name if number is None else f"{name} {number:,}")
+    status = f" “{word}”" if word else ""
+    said = f"{request} on {ctx.target.name} answers 200{status}: {', '.join(shown)}"
     return proven(said, module, body=body)
 
 
-def _answer(ctx: Context, module: str, request: Request, body: str) -> Mapping[str, Any] | Result:
-    words = [module_name(module), request.method, request.path, body]
-    ran = run_probe(ctx, _PROBE, words, _environment(ctx))
+def _send(ctx: Context, module: str, request: HttpRequest, body: str) -> Mapping[str, Any] | Result:
+    """The JSON object that the interface answers with, or why it gives none."""
+    # what the interface needs to find the target, and no other key
+    name = str(ctx.target.name)
+    env = {v: os.environ[v] for v in VARIABLES.get(name, ()) if v in os.environ}
+    if name == "supabase":
+        # it is behind the proxies that a proof is cut off from
+        env |= {p: os.environ.get(p, "") for p in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
+    env |= {"ORCHESTRATE_TARGET": name, "ORCHESTRATE_ROOT": str(ctx.root)}
+    ran = run_probe(ctx, _PROBE, [module_name(module), request.method, request.path, body], env)
     if not ran.ok:
         return failed(f"{module} cannot be asked: {ran.ending}", module, **ran.to_dict())
-    told = json.loads(ran.out.splitlines()[-1])
-    if told["status"] != 200:
-        said = f"{request} answers {told['status']}: {told['text'][:300]}"
+    response = json.loads(ran.out.splitlines()[-1])
+    if response["status"] != 200:
+        said = f"{request} answers {response['status']}: {response['text'][:300]}"
         return failed(said, module, body=body)
     try:
-        answer = json.loads(told["text"])
+        answer = json.loads(response["text"])
     except ValueError:
-        return failed(f"{request} answers 200, but no JSON: {told['text'][:200]}", module)
+        said = f"{request} answers 200, but not with JSON: {response['text'][:200]}"
+        return failed(said, module)
     if not isinstance(answer, dict):
-        return failed(f"{request} answers 200, but no JSON object", module)
+        return failed(f"{request} answers 200, but not with a JSON object", module)
     return answer
 
 
-def _environment(ctx: Context) -> dict[str, str]:
-    """What the interface needs to find the target, and no other key."""
-    name = str(ctx.target.name)
-    given = {v: os.environ[v] for v in VARIABLES.get(name, ()) if v in os.environ}
-    if name == "supabase":
-        # it lies beyond the proxies that a proof is shut behind
-        given |= {p: os.environ.get(p, "") for p in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
-    return {**given, "ORCHESTRATE_TARGET": name, "ORCHESTRATE_ROOT": str(ctx.root)}
-
-
-def _problems(
-    answer: Mapping[str, Any],
-    word: str,
-    fields: tuple[str, ...],
-    wanted: Amount | None,
-    counted: str,
-) -> Iterator[str]:
-    if word and answer.get("status") != word:
-        yield f"its status is “{answer.get('status')}”, not “{word}”"
-    for name in fields:
-        if answer.get(name) in (None, "", [], {}, 0):
-            yield f"{name} is {'empty' if name in answer else 'missing'}"
-    if wanted is not None:
-        number = _number(answer.get(counted))
-        if number is None:
-            yield f"{counted} is neither a list nor a number"
-        elif not wanted.holds(number):
-            yield f"{counted} counts {number}, wanted {wanted}"
-
-
-def _number(value: object) -> int | None:
+def _count(value: object) -> int | None:
     if isinstance(value, list | dict):
         return len(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _shown(name: str, value: object) -> str:
-    number = _number(value)
-    return f"{name} {number:,}" if number is not None else name
-
-
-# -- curl lines ------------------------------------------------------------------------------------
-
-
-def _curled(workflow: Workflow | None, request: Request) -> str:
+def _find_curl_body(workflow: Workflow | None, request: HttpRequest) -> str:
     """The body that a curl line of the workflow sends to the same path, "" if there is none."""
-    for stage in workflow.stages if workflow is not None else ():
-        for block in stage.blocks:
-            for line in re.sub(r"\\\s*\n", " ", block.text).splitlines():
-                found = _body(line, request)
-                if found:
-                    return found
+    blocks = [b for stage in (workflow.stages if workflow else ()) for b in stage.blocks]
+    lines = [ln for b in blocks for ln in re.sub(r"\\\s*\n", " ", b.text).splitlines()]
+    for line in lines:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            continue
+        urls = [word for word in words if word.startswith(("http://", "https://"))]
+        if words[:1] == ["curl"] and request.path in {urlsplit(url).path for url in urls}:
+            for flag, value in pairwise(words):
+                if flag in ("-d", "--data", "--data-raw", "--json") and value:
+                    return value
     return ""
-
-
-def _body(line: str, request: Request) -> str:
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:
-        return ""
-    if not words or words[0] != "curl":
-        return ""
-    paths = {urlsplit(word).path for word in words if word.startswith(("http://", "https://"))}
-    flags = ("-d", "--data", "--data-raw", "--json")
-    bodies = [words[n + 1] for n, word in enumerate(words[:-1]) if word in flags]
-    return bodies[0] if request.path in paths and bodies else ""

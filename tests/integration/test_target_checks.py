@@ -194,7 +194,7 @@ def test_the_second_run_is_judged_by_what_was_seen(
         ("GET /api/shops", "with at least 3 `status`", "failed", "neither"),
         ("GET /api/shops", "with prices", "failed", "prices is missing"),
         ("GET /api/none", "with shops", "failed", "answers 404"),
-        ("GET /api/text", "with shops", "failed", "no JSON object"),
+        ("GET /api/text", "with shops", "failed", "not with a JSON object"),
         # the body stands in a curl line of the workflow, or in the statement
         ("POST /api/prices", "with exactly 2 `shop`", "proven", "shop 2"),
         ('POST /api/prices {"shop": 5}', "with 5 `shop`", "proven", "shop 5"),

@@ -1,8 +1,7 @@
 """ANALYST writes seed data from verified facts: every figure with its source, else a blank.
 
-Facts come from the workspace (`facts/NAME.csv`, NAME being the file's or the table's) or ship with
-the product; see `orchestrate_agents.seed_data.verified_facts` for their form. A figure without
-a source is not entered.
+Facts come from the workspace (`facts/NAME.csv`, NAME being the file's or the table's) or from an
+installed package; see `orchestrate_agents.seed_data.verified_facts` for their form.
 """
 
 from __future__ import annotations
@@ -11,12 +10,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
-from orchestrate_agents.analyst_section import render_section
-from orchestrate_agents.seed_data.csv_file import Row, Sheet, parse_sheet
+from orchestrate_agents.render import render_markdown
+from orchestrate_agents.seed_data.citations import claimed_rows, compare
+from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, parse_sheet
 from orchestrate_agents.seed_data.table_schema import (
     Kind,
     completeness,
@@ -24,11 +26,11 @@ from orchestrate_agents.seed_data.table_schema import (
     required_columns,
     seed_columns,
     table_for,
+    words,
     workflow_tables,
 )
 from orchestrate_agents.seed_data.verified_facts import (
     WHOLE_ROW,
-    Evidence,
     Facts,
     evidence_problem,
     find_facts,
@@ -39,38 +41,39 @@ from orchestrate_agents.specification.files import csv_columns
 from orchestrate_agents.sql.parse import Table
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Workflow
-from orchestrator.storage.atomic import inside, replace, sha256_bytes
+from orchestrator.storage import atomic
+from orchestrator.storage.atomic import inside, sha256_bytes
+
+#: incomplete rows listed by name before the rest is only counted
+_MAX_LISTED = 12
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A CSV file that the stage asks for (`extra`: that its workflow's SQL suggests)."""
+class CsvDraft:
+    """A CSV file to write, and what became of it."""
 
     path: str
     columns: tuple[str, ...]
     table: Table | None
+    #: whether the workflow's SQL suggests it and the stage does not ask for it
     extra: bool = False
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """What a wanted file became: its content and sources, or why there is none."""
-
-    wanted: Wanted
     facts: Facts | None = None
+    #: the content, None where there is none
     sheet: Sheet | None = None
     artifacts: tuple[Artifact, ...] = ()
+    #: (row, required columns without a source)
     left_out: tuple[tuple[str, str], ...] = ()
+    #: why nothing was written
     missing: str = ""
 
 
 @dataclass(frozen=True)
-class Content:
-    """A CSV file's text, its sources' text, and the rows that could not be entered."""
+class SeedContent:
+    """The texts of a CSV file and of its sources, and the rows that could not be entered."""
 
     csv: str
     sources: str
-    left_out: tuple[tuple[str, str], ...] = field(default=())
+    left_out: tuple[tuple[str, str], ...]
 
 
 class Analyst:
@@ -84,116 +87,136 @@ class Analyst:
 
         workflow = read_workflow_text(job.workflow_text, job.root / job.workflow)
         stage = workflow.stage(job.stage)
-        wanted = wanted_files(workflow, stage, job)
-        if not wanted:
+        files = [_write(job, file) for file in tuple(_csv_drafts(workflow, stage, job))]
+        if not files:
             return Report(
                 outcome=Outcome.NEEDS_PERSON,
                 reason=f"{stage.label} names no CSV file: say which one, `Create data/NAME.csv`, "
                 "with a block `CSV schema:` that lists its columns",
             )
-        return _report(job, stage, [_draft(job, one) for one in wanted])
+        artifacts = tuple(artifact for file in files for artifact in file.artifacts)
+        missing = [file.missing for file in files if file.missing]
+        again = all(job.written.get(a.path) == a.sha256 for a in artifacts)
+        if not missing and (job.words or job.findings) and again:
+            return Report(
+                outcome=Outcome.CANNOT, reason=_nothing_new(job, files), artifacts=artifacts
+            )
+        log = []
+        for file in files if not missing else []:
+            if file.sheet is not None:
+                rule = completeness(file.table, file.sheet.columns)
+                complete = sum(not rule.lacking(row) for row in file.sheet.rows)
+                log.append(f"{file.path}: {len(file.sheet.rows)} rows, {complete} complete")
+        return Report(
+            outcome=Outcome.NEEDS_PERSON if missing else Outcome.DONE,
+            reason="; ".join(missing),
+            artifacts=artifacts,
+            section=render_markdown(
+                "analyst/section.md.j2", files=[_section_view(stage, file) for file in files]
+            ),
+            log=tuple(log),
+        )
 
 
-def wanted_files(workflow: Workflow, stage: Stage, job: Job) -> tuple[Wanted, ...]:
-    """The stage's CSV deliverables, then files for further tables that facts are at hand for."""
+def _csv_drafts(workflow: Workflow, stage: Stage, job: Job) -> Iterator[CsvDraft]:
+    """The stage's CSV deliverables, then files for further tables that there are facts for."""
     tables = workflow_tables(workflow)
-    asked = tuple(
-        Wanted(d.path, listed or (seed_columns(table) if table else ()), table)
-        for d in stage.deliverables
-        if d.path.lower().endswith(".csv")
-        for listed in [csv_columns(d, stage)]
-        for table in [table_for(d.path, tables, listed)]
-    )
-    return (*asked, *_further(workflow, asked, tables, job))
-
-
-def _further(
-    workflow: Workflow, asked: Sequence[Wanted], tables: Sequence[Table], job: Job
-) -> Iterator[Wanted]:
-    """Files named like the first asked one, for tables with facts that no stage delivers."""
-    pattern = next((w for w in asked if w.table), None)
+    pattern: CsvDraft | None = None
+    for deliverable in stage.deliverables:
+        if not deliverable.path.lower().endswith(".csv"):
+            continue
+        listed = csv_columns(deliverable, stage)
+        table = table_for(deliverable.path, tables, listed)
+        columns = listed or (seed_columns(table) if table else ())
+        file = CsvDraft(deliverable.path, columns, table)
+        pattern = pattern or (file if table else None)
+        yield file
     if pattern is None or pattern.table is None:
         return
-    delivered = [(s, d) for s, d in workflow.deliverables if d.path.lower().endswith(".csv")]
-    found = [table_for(d.path, tables, csv_columns(d, s)) for s, d in delivered]
-    served = {t.name for t in found if t is not None}
+    served = {
+        table.name
+        for other, d in workflow.deliverables
+        if d.path.lower().endswith(".csv")
+        and (table := table_for(d.path, tables, csv_columns(d, other)))
+    }
+    pattern_name = PurePosixPath(pattern.path).name
+    named = re.search(re.escape(pattern.table.name), pattern_name, re.IGNORECASE)
     for table in tables:
-        path = _named_alike(pattern.path, pattern.table.name, table.name)
-        if table.name not in served and find_facts(job.root, path, table.name, _folder(job)):
-            yield Wanted(path, seed_columns(table), table, extra=True)
+        name = pattern_name
+        if named:
+            name = name[: named.start()] + table.name + name[named.end() :]
+        path = str(PurePosixPath(pattern.path).with_name(name))
+        if table.name not in served and find_facts(job.root, path, table.name, _facts_folder(job)):
+            yield CsvDraft(path, seed_columns(table), table, extra=True)
 
 
-def _named_alike(path: str, table: str, other: str) -> str:
-    file = PurePosixPath(path)
-    name = re.sub(re.escape(table), lambda _: other, file.name, count=1, flags=re.IGNORECASE)
-    return str(file.with_name(name))
-
-
-def _folder(job: Job) -> str:
+def _facts_folder(job: Job) -> str:
     return str(job.settings.get("facts") or "facts")
 
 
-# -- one file ------------------------------------------------------------------------------------
+def _nothing_new(job: Job, files: Sequence[CsvDraft]) -> str:
+    asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
+    origins = ", ".join(dict.fromkeys(file.facts.origin for file in files if file.facts))
+    return (
+        f"the verified facts ({origins or 'none'}) give the same files as before, so this stays "
+        f"open: {asked}. Add facts with their sources to {_facts_folder(job)}/, or edit the CSV "
+        "file"
+    )
 
 
-def _draft(job: Job, wanted: Wanted) -> Drafted:
-    table = wanted.table.name if wanted.table else ""
-    facts = find_facts(job.root, wanted.path, table, _folder(job))
+# -- writing -------------------------------------------------------------------------------------
+
+
+def _write(job: Job, wanted: CsvDraft) -> CsvDraft:
+    """Write the file and its sources, unless somebody else's is there."""
+    path, table = wanted.path, wanted.table
+    facts = find_facts(job.root, path, table.name if table else "", _facts_folder(job))
     columns = wanted.columns or (facts.sheet.columns if facts else ())
-    content = draft_content(facts, columns, wanted.table) if facts and columns else None
-    file = inside(job.root, wanted.path)
-    if file.is_file() and _is_someone_elses(job, wanted.path, content):
-        return _kept(job, wanted, facts)
-    if content is None or facts is None or content.csv.count("\n") < 2:
-        said = _what_is_missing(wanted, columns, facts, _folder(job))
+    content = draft_content(facts, columns, table) if facts and columns else None
+    file = inside(job.root, path)
+    held = file.read_bytes() if file.is_file() else None
+    ours = content is not None and held == content.csv.encode("utf-8")
+    if held is not None and not ours and sha256_bytes(held) != job.written.get(path):
+        kept = tuple(
+            Artifact(path=p, sha256=sha256_bytes(inside(job.root, p).read_bytes()), state="kept")
+            for p in (path, sources_path(path))
+            if inside(job.root, p).is_file()
+        )
+        return replace(wanted, facts=facts, sheet=parse_sheet(held, path), artifacts=kept)
+    if content is None or content.csv.count("\n") < 2:
+        missing = _what_is_missing(wanted, columns, facts, _facts_folder(job))
         if content is not None and content.left_out:
             row, blank = content.left_out[0]
-            said += f"; the first, {row}, lacks one for {blank}"
-        return Drafted(wanted, missing=said)
-    artifacts = (
-        _put(job, wanted.path, content.csv),
-        _put(job, sources_path(wanted.path), content.sources),
+            missing += f"; the first, {row}, lacks one for {blank}"
+        return replace(wanted, missing=missing)
+    return replace(
+        wanted,
+        facts=facts,
+        sheet=parse_sheet(content.csv.encode("utf-8"), path),
+        artifacts=(
+            _write_own(job, path, content.csv),
+            _write_own(job, sources_path(path), content.sources),
+        ),
+        left_out=content.left_out,
     )
-    sheet = parse_sheet(content.csv.encode("utf-8"), wanted.path)
-    return Drafted(wanted, facts, sheet, artifacts, content.left_out)
 
 
-def _is_someone_elses(job: Job, path: str, content: Content | None) -> bool:
-    held = inside(job.root, path).read_bytes()
-    ours = content is not None and held == content.csv.encode("utf-8")
-    return not ours and sha256_bytes(held) != job.written.get(path)
-
-
-def _kept(job: Job, wanted: Wanted, facts: Facts | None) -> Drafted:
-    artifacts = []
-    for path in (wanted.path, sources_path(wanted.path)):
-        file = inside(job.root, path)
-        if file.is_file():
-            digest = sha256_bytes(file.read_bytes())
-            artifacts.append(Artifact(path=path, sha256=digest, state="kept"))
-    sheet = parse_sheet(inside(job.root, wanted.path).read_bytes(), wanted.path)
-    return Drafted(wanted, facts, sheet, tuple(artifacts))
-
-
-def _put(job: Job, path: str, text: str) -> Artifact:
-    """Write a file unless it is there as it must be, or somebody else's."""
+def _write_own(job: Job, path: str, text: str) -> Artifact:
+    """Write a text unless the file has it already, or is somebody else's."""
     file, data = inside(job.root, path), text.encode("utf-8")
-    digest = sha256_bytes(data)
+    digest, known = sha256_bytes(data), job.written.get(path)
     if file.is_file():
         held = sha256_bytes(file.read_bytes())
-        if held not in (digest, job.written.get(path)):
-            return Artifact(path=path, sha256=held, state="kept")
-        if held == digest:
-            state = "written" if job.written.get(path) == digest else "kept"
-            return Artifact(path=path, sha256=digest, state=state)
-    replace(file, data)
+        if held == digest or held != known:
+            state = "written" if held == digest == known else "kept"
+            return Artifact(path=path, sha256=held, state=state)
+    atomic.replace(file, data)
     return Artifact(path=path, sha256=digest)
 
 
 def _what_is_missing(
-    wanted: Wanted, columns: Sequence[str], facts: Facts | None, folder: str
+    wanted: CsvDraft, columns: Sequence[str], facts: Facts | None, folder: str
 ) -> str:
-    name = wanted.table.name if wanted.table else PurePosixPath(wanted.path).stem
     if not columns:
         return (
             f"nothing says which columns {wanted.path} has: add a block `CSV schema:` to the "
@@ -201,6 +224,7 @@ def _what_is_missing(
         )
     if facts is not None:
         return f"no row of {facts.origin} has a source for every value that is required"
+    name = wanted.table.name if wanted.table else PurePosixPath(wanted.path).stem
     return (
         f"no verified facts for {wanted.path} (columns {', '.join(columns)}): provide "
         f"{folder}/{name}.csv with these columns and {folder}/{name}.sources.jsonl with one line "
@@ -208,10 +232,7 @@ def _what_is_missing(
     )
 
 
-# -- the content ---------------------------------------------------------------------------------
-
-
-def draft_content(facts: Facts, columns: Sequence[str], table: Table | None) -> Content:
+def draft_content(facts: Facts, columns: Sequence[str], table: Table | None) -> SeedContent:
     """The facts in the schema's columns and order. A cell without a source stays blank."""
     typed = kinds(facts.sheet, table)
     required = [c for c in (required_columns(table) if table else ()) if c in columns]
@@ -221,17 +242,24 @@ def draft_content(facts: Facts, columns: Sequence[str], table: Table | None) -> 
     sources: list[str] = []
     left_out: list[tuple[str, str]] = []
     for row in facts.sheet.rows:
-        cells = {c: _sourced(facts, row, c, typed.get(c, Kind.TEXT)) for c in columns}
+        cells = {c: _sourced_cell(facts, row, c, typed.get(c, Kind.TEXT)) for c in columns}
         blank = [c for c in required if not cells[c]]
         if blank:
-            left_out.append((_row_name(row), ", ".join(blank)))
+            left_out.append((row.name or f"line {row.line}", ", ".join(blank)))
             continue
         writer.writerow([cells[c] for c in columns])
-        sources.extend(_evidence_lines(facts, row, cells))
-    return Content(out.getvalue(), "".join(sources), tuple(left_out))
+        key = {k: cells[k] for k in facts.sources.key_columns if k in cells}
+        if len(key) < len(facts.sources.key_columns):
+            key = {c: text for c, text in cells.items() if text}
+        sources.extend(
+            json.dumps({**entry.to_dict(), "row": key}, ensure_ascii=False) + "\n"
+            for entry in facts.sources.of_row(row)
+            if entry.column == WHOLE_ROW or cells.get(entry.column)
+        )
+    return SeedContent(out.getvalue(), "".join(sources), tuple(left_out))
 
 
-def _sourced(facts: Facts, row: Row, column: str, kind: Kind) -> str:
+def _sourced_cell(facts: Facts, row: SheetRow, column: str, kind: Kind) -> str:
     """The cell's text if a source supports it, else ""."""
     text = row.get(column)
     if not text:
@@ -239,61 +267,57 @@ def _sourced(facts: Facts, row: Row, column: str, kind: Kind) -> str:
     entries = {e.column: e for e in facts.sources.of_row(row)}
     if kind.numeric:
         return "" if evidence_problem(entries.get(column), column, text) else text
-    words = entries.get(column) or entries.get(WHOLE_ROW)
-    return text if words is not None and is_published(words.source) else ""
+    evidence = entries.get(column) or entries.get(WHOLE_ROW)
+    return text if evidence is not None and is_published(evidence.source) else ""
 
 
-def _evidence_lines(facts: Facts, row: Row, cells: dict[str, str]) -> Iterator[str]:
-    key = {k: cells[k] for k in facts.sources.key_columns if k in cells}
-    if len(key) < len(facts.sources.key_columns):
-        key = {c: text for c, text in cells.items() if text}
-    for entry in facts.sources.of_row(row):
-        if entry.column == WHOLE_ROW or cells.get(entry.column):
-            line = Evidence(**{**entry.to_dict(), "row": key}).to_dict()
-            yield json.dumps(line, ensure_ascii=False) + "\n"
+# -- the section ---------------------------------------------------------------------------------
 
 
-def _row_name(row: Row) -> str:
-    return next((text for text in row.cells.values() if text), f"line {row.line}")
-
-
-# -- the report ----------------------------------------------------------------------------------
-
-
-def _report(job: Job, stage: Stage, drafted: Sequence[Drafted]) -> Report:
-    artifacts = tuple(a for d in drafted for a in d.artifacts)
-    missing = [d.missing for d in drafted if d.missing]
-    section = render_section(stage, drafted)
-    if missing:
-        return Report(
-            outcome=Outcome.NEEDS_PERSON,
-            reason="; ".join(missing),
-            artifacts=artifacts,
-            section=section,
-        )
-    if (job.words or job.findings) and all(job.written.get(a.path) == a.sha256 for a in artifacts):
-        return Report(
-            outcome=Outcome.CANNOT,
-            reason=_nothing_new(job, drafted),
-            artifacts=artifacts,
-        )
-    return Report(outcome=Outcome.DONE, artifacts=artifacts, section=section, log=_log(drafted))
-
-
-def _nothing_new(job: Job, drafted: Sequence[Drafted]) -> str:
-    asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
-    origins = ", ".join(dict.fromkeys(d.facts.origin for d in drafted if d.facts))
-    return (
-        f"the verified facts ({origins or 'none'}) give the same files as before, so this stays "
-        f"open: {asked}. Add facts with their sources to {_folder(job)}/, or edit the CSV file"
+def _section_view(stage: Stage, file: CsvDraft) -> Mapping[str, Any]:
+    """What the ticket's section shows of a file: entered, blank, and wrong in the stage."""
+    sheet = file.sheet
+    if sheet is None:
+        return {"path": file.path, "missing": file.missing}
+    rule = completeness(file.table, sheet.columns)
+    lacking = Counter(
+        (_cell(r.name or "unnamed row"), why) for r in sheet.rows if (why := rule.lacking(r))
     )
+    origin = f"From {file.facts.origin}." if file.facts else ""
+    if any(a.path == file.path and a.state == "kept" for a in file.artifacts):
+        origin = "The file was already there and is kept as it is."
+    blanks = {c: len(sheet.rows) - len(sheet.filled(c)) for c in sheet.columns}
+    licensed = next((c for c in sheet.columns if words(c) & {"license", "licence"}), None)
+    free = next((c for c in sheet.columns if words(c) & {"usable", "free", "freely", "open"}), "")
+    licenses = Counter((r.get(licensed), r.get(free)) for r in sheet.rows) if licensed else {}
+    comparisons = []
+    for claimed in claimed_rows(stage.text) if file.facts and not file.extra else ():
+        assert file.facts is not None
+        found = compare(claimed, file.facts)
+        said = [f"N {claimed.n}" if claimed.n else "", claimed.instrument, claimed.license]
+        texts = (claimed.paper, ", ".join(filter(None, said)), found.found or "—")
+        comparisons.append([*map(_cell, texts), _cell("; ".join(found.differences)) or "none"])
+    return {
+        "path": file.path,
+        "missing": "",
+        "rows": len(sheet.rows),
+        "complete": len(sheet.rows) - lacking.total(),
+        "columns": len(sheet.columns),
+        "origin": origin,
+        "definition": rule.definition,
+        "extra": file.extra,
+        "incomplete": [(*key, n) for key, n in list(lacking.items())[:_MAX_LISTED]],
+        "more_incomplete": sum(list(lacking.values())[_MAX_LISTED:]),
+        "left_out": [(_cell(name), why) for name, why in file.left_out],
+        "blanks": [f"`{c}` in {n} of {len(sheet.rows)}" for c, n in blanks.items() if n],
+        "licenses": [
+            (_cell(text) or "(blank)", n, usable or "(blank)")
+            for (text, usable), n in licenses.items()
+        ],
+        "comparisons": comparisons,
+    }
 
 
-def _log(drafted: Sequence[Drafted]) -> tuple[str, ...]:
-    lines = []
-    for one in drafted:
-        if one.sheet is not None:
-            rule = completeness(one.wanted.table, one.sheet.columns)
-            complete = sum(1 for row in one.sheet.rows if not rule.lacking(row))
-            lines.append(f"{one.wanted.path}: {len(one.sheet.rows)} rows, {complete} complete")
-    return tuple(lines)
+def _cell(text: str) -> str:
+    """Text that cannot end a table cell, a line or open a heading or a tag."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").strip()

@@ -1,4 +1,7 @@
-"""A strict reader of CSV files: exact header and width, typed cells; a bad row costs one row."""
+"""The strict reader of CSV files: records with their lines, and rows of typed cells.
+
+A file that is wrong as a whole is refused with the line; a bad row costs that row alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from uuid import UUID
 
 from orchestrate_backend.errors import BackendError
 
-#: a seed file is read at once
+#: a file is read at once
 MAX_CSV_BYTES = 64 * 1024 * 1024
 
 
@@ -34,7 +37,7 @@ class CsvTable:
     columns: Mapping[str, str]
     #: columns that must not be blank; a row with a blank one is skipped
     required: tuple[str, ...] = ()
-    #: columns whose numbers lie between 0 and 100
+    #: columns whose numbers are between 0 and 100
     percent: tuple[str, ...] = ()
 
 
@@ -54,13 +57,48 @@ class BadRow:
     reason: str
 
 
-def read_csv(path: Path, table: CsvTable) -> tuple[list[CsvRow], list[BadRow]]:
-    """The rows of a file, and those left out.
+def read_bytes(path: Path) -> bytes:
+    """The file, or one byte more than may be read. Raises FileNotFoundError."""
+    with path.open("rb") as file:
+        return file.read(MAX_CSV_BYTES + 1)
 
-    Blank cells are None. Raises CsvError with file and line where the file as a whole is wrong: no
-    UTF-8, another header, quotes that do not close. Raises FileNotFoundError.
+
+def csv_records(data: bytes, path: Path | str) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the line where it begins; empty lines are not records.
+
+    Raises CsvError with file and line: too large, not UTF-8, quotes that do not close.
     """
-    records = _records(path, _text(path))
+    if len(data) > MAX_CSV_BYTES:
+        raise CsvError(f"larger than {MAX_CSV_BYTES // 1024**2} MB", path=path, line=1)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise CsvError(
+            f"not UTF-8: byte 0x{data[exc.start]:02x}",
+            path=path,
+            line=data.count(b"\n", 0, exc.start) + 1,
+            hint="save the file as CSV UTF-8",
+        ) from exc
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as exc:
+            raise CsvError(f"not well-formed CSV: {exc}", path=path, line=line) from exc
+        if cells is None:
+            return
+        if cells:
+            yield line, cells
+
+
+def read_csv(path: Path, table: CsvTable) -> tuple[list[CsvRow], list[BadRow]]:
+    """The rows of a file, and those left out. Blank cells are None.
+
+    Raises CsvError where `csv_records` does or where the header is another. Raises
+    FileNotFoundError.
+    """
+    records = csv_records(read_bytes(path), path)
     header = _header(path, next(records, None), table)
     good: list[CsvRow] = []
     bad: list[BadRow] = []
@@ -81,42 +119,15 @@ def convert_cell(text: str, kind: str) -> Any:
         raise ValueError("holds a NUL character")
     if kind.endswith("[]"):
         return [convert_cell(item, kind[:-2]) for item in text.split(";") if item.strip()]
-    return _CONVERTERS.get(_base_type(kind), str)(text)
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > MAX_CSV_BYTES:
-        raise CsvError(f"larger than {MAX_CSV_BYTES // 1024**2} MB", path=path)
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise CsvError(
-            f"not UTF-8: byte 0x{data[exc.start]:02x}",
-            path=path,
-            line=data.count(b"\n", 0, exc.start) + 1,
-            hint="save the file as CSV UTF-8",
-        ) from exc
-
-
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the line where it begins; empty lines are no records."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as exc:
-            raise CsvError(f"not well-formed CSV: {exc}", path=path, line=line) from exc
-        if cells is None:
-            return
-        if cells:
-            yield line, cells
+    # `varchar(20)` → `varchar`, `timestamp with time zone` → `timestamp`
+    name = re.split(r"[\s(]", kind.strip().lower(), maxsplit=1)[0]
+    return _CONVERTERS.get(name, str)(text)
 
 
 def _header(path: Path, record: tuple[int, list[str]] | None, table: CsvTable) -> list[str]:
+    hint = f"the header must be {','.join(table.columns)}"
     if record is None:
-        raise CsvError("the file is empty", path=path, line=1, hint=_columns_hint(table))
+        raise CsvError("the file is empty", path=path, line=1, hint=hint)
     line, cells = record
     names = [cell.strip() for cell in cells]
     faults = [
@@ -124,14 +135,10 @@ def _header(path: Path, record: tuple[int, list[str]] | None, table: CsvTable) -
         ("unknown columns", [name or "(blank)" for name in names if name not in table.columns]),
         ("columns given twice", sorted({name for name in names if names.count(name) > 1})),
     ]
-    said = [f"{what}: {', '.join(which)}" for what, which in faults if which]
-    if said:
-        raise CsvError("; ".join(said), path=path, line=line, hint=_columns_hint(table))
+    found = [f"{what}: {', '.join(which)}" for what, which in faults if which]
+    if found:
+        raise CsvError("; ".join(found), path=path, line=line, hint=hint)
     return names
-
-
-def _columns_hint(table: CsvTable) -> str:
-    return f"the header must be {','.join(table.columns)}"
 
 
 def _values(header: Sequence[str], cells: Sequence[str], table: CsvTable) -> dict[str, Any]:
@@ -144,64 +151,45 @@ def _values(header: Sequence[str], cells: Sequence[str], table: CsvTable) -> dic
         except ValueError as exc:
             raise ValueError(f"{name} {exc}") from exc
         if name in table.percent and values[name] is not None and not 0 <= values[name] <= 100:
-            raise ValueError(f"{name} is no percentage: {values[name]}")
+            raise ValueError(f"{name} is not a percentage: {values[name]}")
     blank = [name for name in table.required if values[name] is None]
     if blank:
         raise ValueError(f"{', '.join(blank)} {'is' if len(blank) == 1 else 'are'} blank")
     return values
 
 
-def _base_type(kind: str) -> str:
-    """`varchar(20)` → `varchar`, `timestamp with time zone` → `timestamp`."""
-    return re.split(r"[\s(]", kind.strip().lower(), maxsplit=1)[0]
+def _converter(parse: Callable[[str], Any], what: str, form: str = "") -> Callable[[str], Any]:
+    """A function that converts text of this form. It raises ValueError saying what it is not."""
 
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise ValueError(f"is no whole number: {_shown(text)}")
-    return int(text)
-
-
-def _decimal(text: str) -> Decimal:
-    if not re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text):
-        raise ValueError(f"is no number: {_shown(text)}")
-    return Decimal(text)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError(f"is neither true nor false: {_shown(text)}")
-    return text.lower() == "true"
-
-
-def _parsed(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
+            if form and not re.fullmatch(form, text):
+                raise ValueError
             return parse(text)
         except (ValueError, RecursionError):
-            raise ValueError(f"is no {what}: {_shown(text)}") from None
+            shown = repr(text if len(text) <= 40 else text[:37] + "...")
+            raise ValueError(f"is not {what}: {shown}") from None
 
     return convert
 
 
-def _day(text: str) -> date:
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        raise ValueError(text)
-    return date.fromisoformat(text)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
-
-
 _CONVERTERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("integer", "int", "int4", "bigint", "int8", "smallint", "int2"), _whole),
     **dict.fromkeys(
-        ("numeric", "decimal", "real", "double", "float", "float4", "float8"), _decimal
+        ("integer", "int", "int4", "bigint", "int8", "smallint", "int2"),
+        _converter(int, "a whole number", r"[+-]?[0-9]{1,18}"),
     ),
-    **dict.fromkeys(("boolean", "bool"), _boolean),
-    "date": _parsed(_day, "date like 2021-03-01"),
-    **dict.fromkeys(("timestamp", "timestamptz"), _parsed(datetime.fromisoformat, "point in time")),
-    **dict.fromkeys(("json", "jsonb"), _parsed(json.loads, "JSON")),
-    "uuid": _parsed(lambda text: str(UUID(text)), "UUID"),
+    **dict.fromkeys(
+        ("numeric", "decimal", "real", "double", "float", "float4", "float8"),
+        _converter(Decimal, "a number", r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?"),
+    ),
+    **dict.fromkeys(
+        ("boolean", "bool"),
+        _converter(lambda text: text.lower() == "true", "true or false", "(?i:true|false)"),
+    ),
+    "date": _converter(date.fromisoformat, "a date like 2021-03-01", "[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+    **dict.fromkeys(
+        ("timestamp", "timestamptz"), _converter(datetime.fromisoformat, "a point in time")
+    ),
+    **dict.fromkeys(("json", "jsonb"), _converter(json.loads, "JSON")),
+    "uuid": _converter(lambda text: str(UUID(text)), "a UUID"),
 }

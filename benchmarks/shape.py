@@ -37,7 +37,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "sql", "sandbox", "seed_data", "specification",
-        "checks", "codegen", "review",
+        "effect_runner", "checks", "codegen", "review", "effects", "builder_proofs", "builder",
+        "analyst", "soop_section", "soop", "lead", "inspector",
     ),
     "orchestrate_backend": ("errors", "targets", "csv_rows", "seeding", "fake_postgrest", "trials"),
 }  # fmt: skip

@@ -1,15 +1,15 @@
-"""A CSV file read strictly: columns, rows with their lines, and everything wrong with it."""
+"""A CSV file as a sheet: columns, rows with their lines, and everything that is wrong with it."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: seed data larger than this is not written by hand from papers
-MAX_BYTES = 32 * 1024 * 1024
+from orchestrate_backend.csv_rows import CsvError, csv_records, read_bytes
+
+#: zero-width characters make a cell look filled that shows nothing
+_BLANKS = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One row: its cells by column, without surrounding white space."""
 
     #: 1-based line on which the row begins
@@ -37,86 +37,57 @@ class Row:
         """The cell's text, "" where it is blank or the column is missing."""
         return self.cells.get(column, "")
 
+    @property
+    def name(self) -> str:
+        """The first filled cell, ""."""
+        return next((text for text in self.cells.values() if text), "")
+
 
 @dataclass(frozen=True)
 class Sheet:
-    """A CSV file. A row of the wrong width is a fault and no row."""
+    """A CSV file. A row of the wrong width is a fault and not among the rows."""
 
     path: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     faults: tuple[Fault, ...] = ()
 
-    def filled(self, column: str) -> tuple[Row, ...]:
+    def filled(self, column: str) -> tuple[SheetRow, ...]:
         """The rows in which the column is not blank."""
         return tuple(row for row in self.rows if row.get(column))
 
 
 def read_sheet(path: Path, name: str = "") -> Sheet:
     """Read a CSV file; what cannot be read becomes a fault. Raises FileNotFoundError."""
-    return parse_sheet(_bytes(path), name or str(path))
-
-
-def _bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return parse_sheet(read_bytes(path), name or str(path))
 
 
 def parse_sheet(data: bytes, name: str) -> Sheet:
     """`read_sheet` on bytes."""
-    if len(data) > MAX_BYTES:
-        return _unreadable(name, 1, f"the file is larger than {MAX_BYTES:,} bytes")
+    faults: list[Fault] = []
+    records: list[tuple[int, list[str]]] = []
     if b"\0" in data:
         line = data[: data.index(b"\0")].count(b"\n") + 1
-        return _unreadable(name, line, "a NUL byte stands in the file")
+        return Sheet(name, (), (), (Fault(line, "", "the file has a NUL byte"),))
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        return _unreadable(name, data[: exc.start].count(b"\n") + 1, "the text is not UTF-8")
-    return _sheet(text, name)
-
-
-def _unreadable(name: str, line: int, message: str) -> Sheet:
-    return Sheet(name, (), (), (Fault(line, "", message),))
-
-
-def _sheet(text: str, name: str) -> Sheet:
-    faults: list[Fault] = []
-    records = list(_records(text, faults))
+        for line, record in csv_records(data, name):
+            cells = [cell.strip(_BLANKS) for cell in record]
+            if any(cells):
+                records.append((line, cells))
+    except CsvError as exc:
+        faults.append(Fault(exc.line or 1, "", exc.message))
     if not records:
         return Sheet(name, (), (), tuple(faults) or (Fault(1, "", "the file has no header"),))
     line, header = records[0]
-    faults.extend(_header_faults(line, header))
+    for number, column in enumerate(header, 1):
+        if not column:
+            faults.append(Fault(line, "", f"column {number} has no name"))
+        elif column in header[: number - 1]:
+            faults.append(Fault(line, column, "the column appears twice"))
     rows = []
     for line, cells in records[1:]:
         if len(cells) == len(header):
-            rows.append(Row(line, dict(zip(header, cells, strict=True))))
+            rows.append(SheetRow(line, dict(zip(header, cells, strict=True))))
         else:
             faults.append(Fault(line, "", f"{len(cells)} cells, {len(header)} columns"))
     return Sheet(name, tuple(header), tuple(rows), tuple(faults))
-
-
-def _records(text: str, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begins = 1
-    try:
-        for record in reader:
-            cells = [_trim(cell) for cell in record]
-            if any(cells):
-                yield begins, cells
-            begins = reader.line_num + 1
-    except csv.Error as exc:
-        faults.append(Fault(begins, "", f"cannot be read as CSV: {exc}"))
-
-
-def _trim(cell: str) -> str:
-    # zero-width characters make a cell look filled that shows nothing
-    return cell.strip(" \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff")
-
-
-def _header_faults(line: int, header: list[str]) -> Iterator[Fault]:
-    for number, column in enumerate(header, 1):
-        if not column:
-            yield Fault(line, "", f"column {number} has no name")
-        elif column in header[: number - 1]:
-            yield Fault(line, column, "the column stands twice")

@@ -1,4 +1,4 @@
-"""Which licence texts allow free use: an allow-list, and every word that takes it back."""
+"""Which license texts allow free use: an allow-list, and every word that takes it back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from enum import StrEnum
 
 
-class Standing(StrEnum):
-    """What a licence cell says about free use."""
+class LicenseStatus(StrEnum):
+    """What a license cell says about free use."""
 
     OPEN = "open"
-    #: it names no licence of the allow-list ("Open Access", "Published", blank)
-    UNNAMED = "names no open licence"
+    #: it names no license of the allow-list ("Open Access", "Published", blank)
+    UNNAMED = "names no open license"
     #: it names one, or none, and takes it back ("not open", "unconfirmed", NC, ND)
     DOUBTFUL = "closed or in doubt"
 
@@ -34,8 +34,8 @@ _TAKEN_BACK = re.compile(
 )
 
 
-def standing(text: str) -> Standing:
-    """What a licence text says; any doubt in it outweighs a licence that it names."""
+def license_status(text: str) -> LicenseStatus:
+    """What a license text says; any doubt in it outweighs a license that it names."""
     if _TAKEN_BACK.search(text):
-        return Standing.DOUBTFUL
-    return Standing.OPEN if _OPEN.search(text) else Standing.UNNAMED
+        return LicenseStatus.DOUBTFUL
+    return LicenseStatus.OPEN if _OPEN.search(text) else LicenseStatus.UNNAMED

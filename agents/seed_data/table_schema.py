@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from orchestrate_agents.seed_data.csv_file import Fault, Row, Sheet
+from orchestrate_agents.seed_data.csv_file import Fault, Sheet, SheetRow
 from orchestrate_agents.sql.parse import Column, SqlError, Table, tables_of
-from orchestrator.domain.workflow import Block, Workflow
+from orchestrator.domain.workflow import Workflow
 
 
 class Kind(StrEnum):
@@ -109,31 +110,25 @@ def workflow_tables(workflow: Workflow) -> tuple[Table, ...]:
     """Every table that the workflow's SQL blocks create, of the blocks that can be parsed."""
     found: dict[str, Table] = {}
     for stage in workflow.stages:
-        blocks = [*stage.blocks, *(d.block for d in stage.deliverables if d.block)]
-        for block in blocks:
-            for table in _tables_in(block):
-                found.setdefault(table.qualified, table)
+        for block in (*stage.blocks, *(d.block for d in stage.deliverables if d.block)):
+            if block.language.lower() in ("sql", "postgres", "postgresql", "pgsql"):
+                with suppress(SqlError):
+                    for table in tables_of(block.text):
+                        found.setdefault(table.qualified, table)
     return tuple(found.values())
 
 
-def _tables_in(block: Block) -> tuple[Table, ...]:
-    if block.language.lower() not in ("sql", "postgres", "postgresql", "pgsql"):
-        return ()
-    try:
-        return tables_of(block.text)
-    except SqlError:
-        return ()
-
-
 def table_for(csv_path: str, tables: Iterable[Table], columns: Sequence[str] = ()) -> Table | None:
-    """The table that a CSV file seeds: the longest name that stands in the file's.
+    """The table that a CSV file seeds: the one with the longest name that is in the file's.
 
     Failing that, the only table that has all of the file's columns, or else the only one whose name
     has all of the file's words, in singular or plural. None if several fit.
     """
     known = tuple(tables)
     stem = PurePosixPath(csv_path).name.removesuffix(".csv").lower()
-    named = [t for t in known if _names(stem, t.name.lower())]
+    named = [
+        t for t in known if re.search(rf"(?:^|[-_.]){re.escape(t.name.lower())}(?:$|[-_.])", stem)
+    ]
     if named:
         return max(named, key=lambda t: len(t.name))
     subject = singulars(stem) - _ABOUT_FILES
@@ -141,10 +136,6 @@ def table_for(csv_path: str, tables: Iterable[Table], columns: Sequence[str] = (
     holding = [t for t in known if len(columns) > 1 and all(t.column(c) for c in columns)]
     both = [t for t in holding if t in alike]
     return next((only[0] for only in (both, holding, alike) if len(only) == 1), None)
-
-
-def _names(stem: str, table: str) -> bool:
-    return re.search(rf"(?:^|[-_.]){re.escape(table)}(?:$|[-_.])", stem) is not None
 
 
 #: words of a file's name that say nothing about its subject
@@ -177,7 +168,7 @@ class Completeness:
             rule += f" and at least one outcome figure ({', '.join(self.outcomes)})"
         return rule
 
-    def lacking(self, row: Row) -> str:
+    def lacking(self, row: SheetRow) -> str:
         """Why the row is not complete, "" if it is."""
         blank = [c for c in self.required if not row.get(c)]
         if blank:
@@ -200,14 +191,14 @@ def completeness(table: Table | None, columns: Sequence[str]) -> Completeness:
 
 def kinds(sheet: Sheet, table: Table | None) -> Mapping[str, Kind]:
     """The kind of every column: the table's, else what most of its cells look like."""
-    found = {c.name: kind_of(c.type) for c in table.columns} if table else {}
-    return {c: found.get(c) or _seen_kind(sheet, c) for c in sheet.columns}
-
-
-def _seen_kind(sheet: Sheet, column: str) -> Kind:
-    cells = [row.get(column) for row in sheet.filled(column)]
-    numeric = sum(1 for cell in cells if not cell_problem(Kind.NUMBER, cell))
-    return Kind.NUMBER if cells and numeric * 4 > len(cells) * 3 else Kind.TEXT
+    known = {c.name: kind_of(c.type) for c in table.columns} if table else {}
+    found = {}
+    for column in sheet.columns:
+        cells = [row.get(column) for row in sheet.filled(column)]
+        numeric = sum(1 for cell in cells if not cell_problem(Kind.NUMBER, cell))
+        seen = Kind.NUMBER if cells and numeric * 4 > len(cells) * 3 else Kind.TEXT
+        found[column] = known.get(column) or seen
+    return found
 
 
 _FORMS = {
@@ -216,26 +207,27 @@ _FORMS = {
         r"[+-]?(?:\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})(?:[eE][+-]?\d\d?)?", re.A
     ),
     Kind.BOOLEAN: re.compile(r"true|false", re.IGNORECASE | re.ASCII),
+    Kind.DATE: re.compile(r"\d{4}-\d\d-\d\d"),
+}
+_NOT_A = {
+    Kind.INTEGER: "not a whole number",
+    Kind.NUMBER: "not a number",
+    Kind.BOOLEAN: "not true or false",
+    Kind.DATE: "not a date (YYYY-MM-DD)",
 }
 
 
 def cell_problem(kind: Kind, text: str) -> str:
     """What is wrong with a filled cell of that kind, "" if nothing is."""
-    if kind is Kind.DATE:
-        return "" if _is_date(text) else f"{_short(text)} is no date (YYYY-MM-DD)"
     form = _FORMS.get(kind)
-    return "" if form is None or form.fullmatch(text) else f"{_short(text)} is no {kind.value}"
-
-
-def _is_date(text: str) -> bool:
+    if form is None:
+        return ""
     try:
-        return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) and bool(date.fromisoformat(text))
+        if form.fullmatch(text) and (kind is not Kind.DATE or date.fromisoformat(text)):
+            return ""
     except ValueError:
-        return False
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")
+        pass
+    return f"{text if len(text) <= 40 else text[:39] + '…'!r} is {_NOT_A[kind]}"
 
 
 def cell_faults(sheet: Sheet, table: Table | None) -> Iterator[Fault]:
@@ -247,19 +239,15 @@ def cell_faults(sheet: Sheet, table: Table | None) -> Iterator[Fault]:
             text = row.get(column)
             if not text:
                 continue
-            if problem := cell_problem(kind, text) or _range_problem(column, kind, text):
+            problem = cell_problem(kind, text)
+            if not problem and kind.numeric:
+                value = float(text)
+                if is_percent(column) and not 0 <= value <= 100:
+                    problem = f"{text} is not a percentage (0 to 100)"
+                elif value < 0 and (is_sample_size(column) or words(column) & _SPREAD):
+                    problem = f"{text} is negative"
+            if problem:
                 yield Fault(row.line, column, problem)
-
-
-def _range_problem(column: str, kind: Kind, text: str) -> str:
-    if not kind.numeric:
-        return ""
-    value = float(text)
-    if is_percent(column) and not 0 <= value <= 100:
-        return f"{text} is no percentage (0 to 100)"
-    if value < 0 and (is_sample_size(column) or words(column) & _SPREAD):
-        return f"{text} is negative"
-    return ""
 
 
 def required_blanks(sheet: Sheet, table: Table | None) -> Iterator[Fault]:
@@ -283,33 +271,33 @@ _ROUNDING = 0.25
 def change_taken_for_endpoint(sheet: Sheet) -> Iterator[Fault]:
     """Endpoints whose figure is the change that the same row gives (in a column or in its words).
 
-    Not one where baseline and change add up to the endpoint: that equals the change by chance.
+    Not where baseline and change add up to the endpoint: then it equals the change by chance.
     """
     for column in sheet.columns:
         named = _ENDPOINT.match(column.lower())
         if named is None or words(column) & _SPREAD:
             continue
         for row in sheet.rows:
-            if _is_change(row, column, named["rest"]):
+            endpoint = _number(row.get(column))
+            if endpoint is None:
+                continue
+            rest = named["rest"]
+            baseline = _number(row.get(f"baseline_{rest}") or row.get(f"pre_{rest}"))
+            equal = [c for c in _changes(row) if abs(abs(c) - abs(endpoint)) < 0.005]
+            if any(
+                baseline is None or abs(baseline - abs(c) - endpoint) > _ROUNDING for c in equal
+            ):
                 yield Fault(row.line, column, f"{row.get(column)} is the change, not the endpoint")
 
 
-def _is_change(row: Row, column: str, rest: str) -> bool:
-    endpoint = _number(row.get(column))
-    if endpoint is None:
-        return False
-    baseline = _number(row.get(f"baseline_{rest}") or row.get(f"pre_{rest}"))
-    equal = [c for c in _changes(row) if abs(abs(c) - abs(endpoint)) < 0.005]
-    return any(baseline is None or abs(baseline - abs(c) - endpoint) > _ROUNDING for c in equal)
-
-
-def _changes(row: Row) -> Iterator[float]:
+def _changes(row: SheetRow) -> Iterator[float]:
     for column, text in row.cells.items():
-        if "change" in words(column) and (figure := _number(text)) is not None:
-            yield figure
-        elif _number(text) is None:
+        figure = _number(text)
+        if figure is None:
             for found in _CHANGE.finditer(text):
                 yield float(found["figure"].replace("−", "-").replace("–", "-"))
+        elif "change" in words(column):
+            yield figure
 
 
 def _number(text: str) -> float | None:

@@ -1,6 +1,6 @@
 """Verified facts: CSV files whose every figure has a source, and the proof that a source yields it.
 
-Beside `name.csv` lies `name.sources.jsonl`, one JSON object a line::
+Next to `name.csv` is `name.sources.jsonl`, one JSON object a line::
 
     {"row": {"cohort_name": "…"}, "column": "baseline_mean", "value": "44.0",
      "source": "doi:10.…" or a URL, "locator": "table 2", "printed": "44.0 (6.01)", "note": ""}
@@ -14,20 +14,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrate_agents.seed_data.csv_file import Row, Sheet, read_sheet
+from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, read_sheet
 from orchestrate_agents.seed_data.table_schema import is_percent, words
 from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import inside
 
 WHOLE_ROW = "*"
-_SUFFIX = ".sources.jsonl"
 _FIELDS = ("row", "column", "value", "source", "locator", "printed")
 
 
@@ -39,7 +39,7 @@ class FactsError(OrchestrateError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where one value stands in the world."""
+    """Where one value was published."""
 
     #: the cells that name the row
     row: Mapping[str, str]
@@ -55,43 +55,35 @@ class Evidence:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "row": dict(self.row),
-            "column": self.column,
-            "value": self.value,
-            "source": self.source,
-            "locator": self.locator,
-            "printed": self.printed,
-            "note": self.note,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The evidence beside one CSV file."""
+    """The evidence for one CSV file."""
 
     path: str
     entries: tuple[Evidence, ...] = ()
-    _index: Mapping[tuple[str, ...], Mapping[tuple[str, ...], list[Evidence]]] = field(
-        init=False, repr=False, compare=False
-    )
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _by_row(self) -> dict[tuple[str, ...], dict[tuple[str, ...], list[Evidence]]]:
+        """The entries by the names and the values of the cells that name their rows."""
         index: dict[tuple[str, ...], dict[tuple[str, ...], list[Evidence]]] = {}
         for entry in self.entries:
             names = tuple(sorted(entry.row))
             values = tuple(entry.row[n] for n in names)
             index.setdefault(names, {}).setdefault(values, []).append(entry)
-        object.__setattr__(self, "_index", index)
+        return index
 
-    def of_row(self, row: Row) -> tuple[Evidence, ...]:
+    def of_row(self, row: SheetRow) -> tuple[Evidence, ...]:
         """Every entry about the row."""
-        found: list[Evidence] = []
-        for names, by_value in self._index.items():
-            found.extend(by_value.get(tuple(row.get(n) for n in names), ()))
-        return tuple(found)
+        return tuple(
+            entry
+            for names, by_value in self._by_row.items()
+            for entry in by_value.get(tuple(row.get(n) for n in names), ())
+        )
 
-    def of(self, row: Row, column: str) -> Evidence | None:
+    def of(self, row: SheetRow, column: str) -> Evidence | None:
         """The entry about one cell, not the row's own."""
         return next((e for e in self.of_row(row) if e.column == column), None)
 
@@ -113,7 +105,7 @@ class Facts:
         """What the verified rows hold in a column."""
         return frozenset(text for row in self.sheet.rows if (text := row.get(column)))
 
-    def row_like(self, row: Row) -> Row | None:
+    def row_like(self, row: SheetRow) -> SheetRow | None:
         """The verified row with the same name, or None."""
         key = self.sources.key_columns
         if not key:
@@ -122,8 +114,8 @@ class Facts:
 
 
 def sources_path(csv_path: str) -> str:
-    """Where the sources of a CSV file lie: `a/b.csv` → `a/b.sources.jsonl`."""
-    return csv_path.removesuffix(".csv") + _SUFFIX
+    """The file with the sources of a CSV file: `a/b.csv` → `a/b.sources.jsonl`."""
+    return csv_path.removesuffix(".csv") + ".sources.jsonl"
 
 
 def read_sources(path: Path, name: str = "") -> Sources:
@@ -134,28 +126,32 @@ def read_sources(path: Path, name: str = "") -> Sources:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as exc:
         raise FactsError(f"cannot be read: {exc}", path=path, hint="save it as UTF-8") from exc
-    lines = enumerate(text.split("\n"), 1)
-    entries = tuple(_entry(line, number, path) for number, line in lines if line.strip())
-    return Sources(name or str(path), entries)
+    entries = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            entries.append(_evidence(json.loads(line)))
+        except (ValueError, RecursionError) as exc:
+            broken = isinstance(exc, json.JSONDecodeError | RecursionError)
+            raise FactsError(
+                "not a JSON object" if broken else str(exc),
+                path=path,
+                line=number,
+                hint='write {"row": {…}, "column": …, "value": …, "source": …, "locator": …, '
+                '"printed": …}',
+            ) from exc
+    return Sources(name or str(path), tuple(entries))
 
 
-def _entry(line: str, number: int, path: Path) -> Evidence:
-    try:
-        data = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as exc:
-        raise _bad(path, number, "is no JSON object") from exc
+def _evidence(data: Any) -> Evidence:
     if not isinstance(data, dict) or not set(_FIELDS) <= data.keys():
-        raise _bad(path, number, f"lacks one of {', '.join(_FIELDS)}")
+        raise ValueError(f"lacks one of {', '.join(_FIELDS)}")
     row = data["row"]
     if not isinstance(row, dict) or not row:
-        raise _bad(path, number, "names no row")
+        raise ValueError("names no row")
     texts = {k: str(data.get(k) or "").strip() for k in (*_FIELDS[1:], "note")}
     return Evidence({str(k): str(v).strip() for k, v in row.items()}, **texts)
-
-
-def _bad(path: Path, line: int, message: str) -> FactsError:
-    hint = 'write {"row": {…}, "column": …, "value": …, "source": …, "locator": …, "printed": …}'
-    return FactsError(message, path=path, line=line, hint=hint)
 
 
 def packaged_folders() -> tuple[Path, ...]:
@@ -171,23 +167,23 @@ def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts"
     Raises FactsError, UnsafePathError.
     """
     named = (PurePosixPath(csv_path).stem, table)
-    names = dict.fromkeys(name for name in named if re.fullmatch(r"[\w.-]+", name))
-    for name in names:
-        own = inside(root, f"{folder}/{name}.csv")
-        if own.is_file() and own != inside(root, csv_path):
-            return _load(own, f"{folder}/{name}.csv")
-    for file in (folder / f"{name}.csv" for name in names for folder in packaged_folders()):
+    names = [n for n in dict.fromkeys(named) if re.fullmatch(r"[\w.-]+", n)]
+    own = [(inside(root, f"{folder}/{n}.csv"), f"{folder}/{n}.csv") for n in names]
+    places = [(file, origin) for file, origin in own if file != inside(root, csv_path)]
+    places += [
+        (packaged / f"{n}.csv", f"packaged facts {n}.csv")
+        for n in names
+        for packaged in packaged_folders()
+    ]
+    for file, origin in places:
         if file.is_file():
-            return _load(file, f"packaged facts {file.name}")
+            sheet = read_sheet(file, origin)
+            if sheet.faults:
+                first = sheet.faults[0]
+                hint = "fix the facts file"
+                raise FactsError(first.message, path=file, line=first.line, hint=hint)
+            return Facts(origin, sheet, read_sources(Path(sources_path(str(file)))))
     return None
-
-
-def _load(path: Path, origin: str) -> Facts:
-    sheet = read_sheet(path, origin)
-    if sheet.faults:
-        first = sheet.faults[0]
-        raise FactsError(first.message, path=path, line=first.line, hint="mend the facts file")
-    return Facts(origin, sheet, read_sources(Path(sources_path(str(path)))))
 
 
 # -- what counts as a source -----------------------------------------------------------------------
@@ -203,7 +199,7 @@ def dois(text: str) -> tuple[str, ...]:
 
 
 def malformed_doi(text: str) -> str:
-    """What a text calls a DOI and is none, or ""."""
+    """What a text calls a DOI although it is not one, or ""."""
     for found in re.finditer(r"(?:\bdoi\s*:\s*|doi\.org/)(\S*)", text, re.IGNORECASE):
         if not DOI.match(found[1]):
             return found[1] or "doi: without a number"
@@ -215,12 +211,8 @@ def is_published(source: str) -> bool:
     text = source.strip()
     if text.lower().startswith("doi:"):
         return DOI.fullmatch(text[4:].strip()) is not None
-    if text.lower().startswith(("http://", "https://")):
-        return _is_web_page(text)
-    return bool(DOI.fullmatch(text) or _IDENTIFIER.fullmatch(text))
-
-
-def _is_web_page(text: str) -> bool:
+    if not text.lower().startswith(("http://", "https://")):
+        return bool(DOI.fullmatch(text) or _IDENTIFIER.fullmatch(text))
     try:
         host = urlsplit(text).hostname or ""
     except ValueError:
@@ -235,12 +227,10 @@ _FRACTION = re.compile(r"(?<![\d.])(\d+)\s*/\s*(\d+)(?![\d.])", re.ASCII)
 _SUM = re.compile(r"(?<![\d.+])\d+(?:\.\d+)?(?:\s*\+\s*\d+(?:\.\d+)?)+", re.ASCII)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(h|hours?|d|days?|w|wk|weeks?)\b", re.IGNORECASE | re.ASCII)
 _HOURS = {"h": 1, "d": 24, "w": 168}
-_WORDS = tuple(
-    re.findall(
-        r"\w+",
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty",
-    )
+_NUMBER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    *("nineteen", "twenty"),
 )
 
 
@@ -278,16 +268,12 @@ def _figures(printed: str, column: str) -> Iterator[Decimal]:
     for found in _SUM.findall(printed):
         yield sum((Decimal(p) for p in re.findall(r"\d+(?:\.\d+)?", found)), Decimal(0))
     for word in re.findall(r"[a-z]+", printed.lower()):
-        if word in _WORDS:
-            yield Decimal(_WORDS.index(word))
+        if word in _NUMBER_WORDS:
+            yield Decimal(_NUMBER_WORDS.index(word))
     if is_percent(column):
         for part, whole in _FRACTION.findall(printed):
             if int(whole):
                 yield Decimal(part) * 100 / Decimal(whole)
-    yield from _spans(printed, column)
-
-
-def _spans(printed: str, column: str) -> Iterator[Decimal]:
     unit = next((u for u in ("weeks", "days", "hours") if u in words(column)), "")
     if unit:
         for figure, named in _SPAN.findall(printed):
@@ -299,8 +285,7 @@ def same_value(left: str, right: str) -> bool:
     try:
         return Decimal(left) == Decimal(right)
     except InvalidOperation:
-        fold = {"true", "false"}
-        if left.lower() in fold:
+        if left.lower() in ("true", "false"):
             return left.lower() == right.lower()
         return left.split() == right.split()
 
@@ -310,7 +295,7 @@ def evidence_problem(evidence: Evidence | None, column: str, value: str) -> str:
     if evidence is None:
         return f"{value} has no source"
     if not is_published(evidence.source):
-        return f"{evidence.source!r} is no published source"
+        return f"{evidence.source!r} is not a published source"
     if not evidence.locator:
         return f"{value} has no place in its source"
     if not same_value(evidence.value, value):

@@ -98,7 +98,7 @@ def test_the_section_says_what_is_complete_blank_and_wrong(tmp_path: Path) -> No
     assert "lamp_name, source_citation, n_lamps" in section
     assert "Oil lamp (Wick 2001): no outcome figure" in section
     assert "N 9,999 is not supported by any verified source; verified is 1,200" in section
-    assert "licence Open Access is not verified" in section
+    assert "license Open Access is not verified" in section
     assert "no verified row for this paper" in section
     assert "`endpoint_sd` in 2 of 3" in section
 

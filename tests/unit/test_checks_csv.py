@@ -202,7 +202,7 @@ def test_an_unreadable_sources_file_fails_with_its_line(root: Path) -> None:
     edit(root, lambda t: t + "nonsense\n", SOURCES)
     [result] = say(context(root), VERIFIED)
     assert result.verdict == "failed"
-    assert "is no JSON object" in result.detail
+    assert "not a JSON object" in result.detail
 
 
 HARMLESS = [

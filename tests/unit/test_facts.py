@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrate_agents.checks.data.privacy import in_sheet
 from orchestrate_agents.seed_data.csv_file import parse_sheet
-from orchestrate_agents.seed_data.licenses import Standing, standing
+from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import cell_faults, change_taken_for_endpoint, kinds
 from orchestrate_agents.seed_data.verified_facts import (
     FactsError,
@@ -119,7 +119,7 @@ def test_a_malformed_doi_is_named() -> None:
     "text", ["CC BY 4.0", "CC-BY-SA 4.0", "CC0", "ODC-By 1.0", "public domain"]
 )
 def test_licences_of_the_allow_list_are_open(text: str) -> None:
-    assert standing(text) is Standing.OPEN
+    assert license_status(text) is LicenseStatus.OPEN
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_licences_of_the_allow_list_are_open(text: str) -> None:
      "Creative Commons Attribution-NonCommercial"],
 )  # fmt: skip
 def test_a_doubt_or_a_restriction_outweighs_the_licence(text: str) -> None:
-    assert standing(text) is Standing.DOUBTFUL
+    assert license_status(text) is LicenseStatus.DOUBTFUL
 
 
 @pytest.mark.parametrize("text", ["", "Open Access", "Published", "Nature Medicine"])
 def test_open_access_alone_names_no_licence(text: str) -> None:
-    assert standing(text) is Standing.UNNAMED
+    assert license_status(text) is LicenseStatus.UNNAMED
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ _ROWLESS = {"row": {}, "column": "n", "value": "1", "source": "x", "locator": "y
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("nonsense", "no JSON object"),
+        ("nonsense", "not a JSON object"),
         ("[]", "lacks"),
         ('{"row": {}}', "lacks"),
         (json.dumps(_ROWLESS), "names no row"),
@@ -243,5 +243,5 @@ def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:
     assert facts is not None
     free = [r for r in facts.sheet.rows if r.get("data_freely_usable") == "true"]
     assert free
-    assert all(standing(row.get("license")) is Standing.OPEN for row in free)
+    assert all(license_status(row.get("license")) is LicenseStatus.OPEN for row in free)
     assert all(facts.sources.of(row, "license") for row in facts.sheet.rows)

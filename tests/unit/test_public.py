@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import orchestrator
+from benchmarks import shape
 from orchestrator.errors import MissingExtraError
 from orchestrator.plugins import require_extra
 
@@ -27,22 +28,68 @@ def test_the_public_names_are_these() -> None:
         assert getattr(orchestrator, name).__name__ == name
 
 
+#: imports against the order of the layers that are left
+STILL_UPWARD = {
+    ("orchestrator.domain", "orchestrator.config"),
+    ("orchestrator.domain", "orchestrator.markdown"),
+    ("orchestrator.family", "orchestrator.agent_process"),
+    ("orchestrator.templating", "orchestrator.markdown"),
+}
+#: the trials plug-in of backend, with the scripts that its workflow names
+PLUGIN = ("orchestrate_backend.trials", "orchestrate_backend.scripts")
+MODULES = shape.modules()
+#: the modules that do a stage's work, and what they alone use
+AGENTS = {"analyst", "builder", "builder_proofs", "inspector", "lead", "soop", "soop_section"}
+
+
+def imports_of(package: str) -> list[tuple[str, str, str]]:
+    """(module, package and sub-package that it imports) of the modules of a package."""
+    return [
+        (module.name, *shape.room(other).split(".")[:2], "")[:3]
+        for module in MODULES.values()
+        if module.name.split(".")[0] == package
+        for other in module.imports
+    ]
+
+
 def test_imports_go_down_only() -> None:
     """backend knows nothing above it, the conductor no agent (DESIGN 9)."""
-    import ast
-    from pathlib import Path
+    assert [i for i in imports_of("orchestrator") if i[1] != "orchestrator"] == []
+    # the plug-in knows what it registers itself with, and nothing else knows the plug-in
+    assert [
+        (name, package)
+        for name, package, room in imports_of("orchestrate_backend")
+        if not name.startswith(PLUGIN) and (package != "orchestrate_backend" or room == "trials")
+    ] == []
+    assert [
+        (name, package)
+        for name, package, room in imports_of("orchestrate_agents")
+        if (package, room) == ("orchestrate_backend", "trials")
+    ] == []
 
-    root = Path(orchestrator.__file__).resolve().parents[1]
-    forbidden = {"backend": {"orchestrator", "agents"}, "orchestrator": {"agents", "backend"}}
-    found = []
-    for package, banned in forbidden.items():
-        for file in (root / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom):
-                    names = [node.module or ""]
-                found += [(file.name, n) for n in names if n.split(".")[0] in banned]
-    assert found == []
+
+def test_sub_packages_import_downwards_only() -> None:
+    upward = set(shape.upward_imports(MODULES))
+    assert {(shape.room(a), shape.room(b)) for a, b in upward} <= STILL_UPWARD
+    edges = shape.room_imports(MODULES)
+    product = {room: set(others) for room, others in edges.items() if room.startswith("orchestrat")}
+    assert shape.cycles(product) == []
+
+
+def test_the_judge_imports_neither_the_maker_nor_an_agent() -> None:
+    """checks know what is specified, never how an agent would write it (DESIGN 6.4)."""
+    checks = [i for i in imports_of("orchestrate_agents") if ".checks." in f"{i[0]}."]
+    assert checks
+    assert [i for i in checks if i[2] in AGENTS | {"codegen"}] == []
+    # what both need is below both
+    below = {"codegen", "checks", *AGENTS}
+    assert [
+        i
+        for i in imports_of("orchestrate_agents")
+        if i[0].startswith("orchestrate_agents.specification") and i[2] in below
+    ] == []
+    users = {i[0].split(".")[1] for i in imports_of("orchestrate_agents") if i[2] == "codegen"}
+    assert users <= {"codegen", "builder"}
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -13,8 +13,8 @@ from orchestrate_agents.checks.data.subjects import (
     report_faults,
     seed_files,
 )
-from orchestrate_agents.seed_data.csv_file import Fault, Row
-from orchestrate_agents.seed_data.licenses import Standing, standing
+from orchestrate_agents.seed_data.csv_file import Fault, SheetRow
+from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import (
     cell_faults,
     change_taken_for_endpoint,
@@ -190,7 +190,7 @@ def _find_unsourced(file: SeedFile) -> Iterator[Fault]:
                 yield fault
 
 
-def _find_unsourced_cells(file: SeedFile, row: Row) -> Iterator[Fault]:
+def _find_unsourced_cells(file: SeedFile, row: SheetRow) -> Iterator[Fault]:
     entries = {entry.column: entry for entry in file.sources.of_row(row)}
     known_dois = {doi for entry in entries.values() for doi in dois(entry.source)}
     verified = file.facts.row_like(row) if file.facts else None
@@ -288,8 +288,8 @@ def _judge_free_use(file: SeedFile, column: str, license: str) -> tuple[int, lis
             faults.append(Fault(row.line, column, f"{cell!r} is neither true nor false"))
         elif cell.lower() == "true" or (not cell and default):
             count += 1
-            found = standing(text)
-            if found is not Standing.OPEN:
+            found = license_status(text)
+            if found is not LicenseStatus.OPEN:
                 said = "TRUE" if cell else "blank, and the table's default is TRUE"
                 problem = f"{said}, but the license {_shorten(text)!r}: {found.value}"
                 faults.append(Fault(row.line, column, problem))

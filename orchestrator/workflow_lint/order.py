@@ -42,7 +42,7 @@ def check_announced_checkpoints(context: LintContext) -> Iterator[LintFinding]:
             if set(said) - set(real) or (several and set(said) != set(real)):
                 message = (
                     f"checkpoints are announced at stages {_listed(said)}, "
-                    f"but stand at {_listed(real)}"
+                    f"but are at {_listed(real)}"
                 )
                 hint = "correct the sentence or the headings; the headings count"
                 yield LintFinding("checkpoint-position", piece.line, message, hint)
@@ -60,7 +60,7 @@ def check_announced_counts(context: LintContext) -> Iterator[LintFinding]:
             word, what = found["count"].lower(), found["what"].lower()
             said = int(word) if word.isdigit() else _COUNTS.index(word) + 1
             if said != real[what]:
-                message = f"the text speaks of {said} {what}, but there are {real[what]}"
+                message = f"the text says {said} {what}, but there are {real[what]}"
                 yield LintFinding("wrong-count", piece.line, message, "correct the figure")
 
 
@@ -132,25 +132,20 @@ def check_early_build(context: LintContext) -> Iterator[LintFinding]:
 
 
 @lint_rule
-def check_stage_numbers(context: LintContext) -> Iterator[LintFinding]:
-    """Stages out of order or with gaps."""
+def check_numbers(context: LintContext) -> Iterator[LintFinding]:
+    """Stages out of order or with gaps, checkpoints not counted 1, 2, 3 or not called so."""
     for before, stage in pairwise(context.workflow.stages):
         if stage.line < before.line:
-            message = f"stage {stage.number} stands above stage {before.number}"
-            hint = "stages run by number; let them stand so"
+            message = f"stage {stage.number} is above stage {before.number}"
+            hint = "stages run by number; put them in that order"
             yield LintFinding("stage-order", stage.line, message, hint)
         elif stage.number != before.number + 1:
             message = f"stage {stage.number} follows stage {before.number}"
             yield LintFinding("stage-gap", stage.line, message, "is a stage missing?")
-
-
-@lint_rule
-def check_checkpoint_numbers(context: LintContext) -> Iterator[LintFinding]:
-    """Checkpoints that are not counted 1, 2, 3, or not called so."""
     for k, stage in enumerate(context.workflow.checkpoints, start=1):
         if stage.checkpoint != k:
             message = f"checkpoint #{stage.checkpoint} is number {k} in order"
-            hint = "count the checkpoints anew"
+            hint = "renumber the checkpoints"
             yield LintFinding("checkpoint-number", stage.line, message, hint)
         if not re.search("checkpoint", stage.text.split("\n", 1)[0], re.IGNORECASE):
             yield LintFinding(

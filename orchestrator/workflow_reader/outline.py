@@ -48,6 +48,26 @@ class Outline:
         inside = (piece for section in self.stages for piece in section.body)
         return tuple(sorted((*self.rest, *inside), key=lambda p: p.line))
 
+    @property
+    def title(self) -> str:
+        """The frontmatter's title, else the first heading, else the first stage's."""
+        title = self.meta.get("title")
+        if isinstance(title, str) and title.strip():
+            return title.strip()
+        heading = next((p for p in self.rest if p.kind is Kind.HEADING), None)
+        return heading.text if heading else self.stages[0].head.title
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The frontmatter's agents, else those of the stage headings, in upper case."""
+        named = self.meta.get("agents")
+        if isinstance(named, str):
+            named = re.split(r"[,\s/|]+", named.strip("[] "))
+        if not isinstance(named, list) or not named:
+            named = [section.head.agent for section in self.stages]
+        names = (name.strip().upper() for name in named if isinstance(name, str))
+        return tuple(dict.fromkeys(filter(None, names)))
+
 
 def read_outline(text: str, path: str) -> Outline:
     """The blocks of a workflow, by stage. Raises WorkflowError."""
@@ -134,13 +154,8 @@ def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path:
                 hint="close the fence",
             )
     if not stages:
-        raise WorkflowError(
-            "has no stage",
-            path=path,
-            line=1,
-            code="no-stage",
-            hint="a stage is a heading such as `## STAGE 1: LEAD — Architecture`",
-        )
+        hint = "a stage is a heading such as `## STAGE 1: LEAD — Architecture`"
+        raise WorkflowError("has no stage", path=path, line=1, code="no-stage", hint=hint)
     numbers = {section.head.number for section in stages}
     for head in (section.head for section in stages):
         for other in head.beside:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from orchestrator.domain.workflow import Move, Stage, Workflow
 from orchestrator.errors import WorkflowError
-from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_reader.family import TicketRouting
 from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, read_metrics
 from orchestrator.workflow_reader.outline import Outline, read_outline
@@ -38,12 +36,9 @@ def read_workflow(
     """
     try:
         if not path.is_file():
-            raise WorkflowError(
-                "there is no such workflow file" if not path.exists() else "is not a file",
-                path=path,
-                code="no-such-workflow",
-                hint="name one with --workflow FILE",
-            )
+            message = "there is no such workflow file" if not path.exists() else "is not a file"
+            hint = "name one with --workflow FILE"
+            raise WorkflowError(message, path=path, code="no-such-workflow", hint=hint)
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except (OSError, ValueError) as exc:
@@ -71,12 +66,9 @@ def _read_cached(
 
 def _refuse_large(size: int, path: Path) -> None:
     if size > LARGEST:
-        raise WorkflowError(
-            f"is larger than {LARGEST:,} bytes",
-            path=path,
-            code="too-large",
-            hint="a workflow is a page of markdown; check that this is the right file",
-        )
+        message = f"is larger than {LARGEST:,} bytes"
+        hint = "a workflow is a page of markdown; check that this is the right file"
+        raise WorkflowError(message, path=path, code="too-large", hint=hint)
 
 
 def read_workflow_text(
@@ -108,12 +100,12 @@ def read_workflow_text(
     return Workflow(
         path=path,
         sha256=sha256,
-        title=_title(outline),
+        title=outline.title,
         text=text,
         stages=tuple(stages),
         metrics=metrics,
         statements=(*loose_statements(outline.rest, source), *metric_statements(metrics, source)),
-        agents=_agents(outline),
+        agents=outline.agents,
         meta=dict(outline.meta),
     )
 
@@ -152,24 +144,4 @@ def _make_stage(draft: StageDraft, routing: TicketRouting, text: str) -> Stage:
         on_fail=draft.on_fail,
         items=tuple(draft.items),
         text=text,
-    )
-
-
-def _title(outline: Outline) -> str:
-    title = outline.meta.get("title")
-    if isinstance(title, str) and title.strip():
-        return title.strip()
-    heading = next((p for p in outline.rest if p.kind is Kind.HEADING), None)
-    return heading.text if heading else outline.stages[0].head.title
-
-
-def _agents(outline: Outline) -> tuple[str, ...]:
-    """The frontmatter's agents, else those of the stage headings, in upper case."""
-    named = outline.meta.get("agents")
-    if isinstance(named, str):
-        named = re.split(r"[,\s/|]+", named.strip("[] "))
-    if not isinstance(named, list) or not named:
-        named = [s.head.agent for s in outline.stages]
-    return tuple(
-        dict.fromkeys(str(n).strip().upper() for n in named if isinstance(n, str) and n.strip())
     )

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from orchestrator import plugins
 from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, MemberInfo, Outcome, Report
 from orchestrator.gates.binding import Binder
@@ -100,6 +101,8 @@ def test_every_key_of_the_configuration_is_documented_with_its_default() -> None
     table, _, _ = read("docs/configuration.md").partition("## Environment")
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", table, re.MULTILINE))
     keys = dict(_keys(Settings))
+    for plugin in plugins.registered("settings"):
+        keys |= dict(_keys(plugin.load(), f"{plugin.name}."))
     assert set(rows) == set(keys)
     for key, default in keys.items():
         if key != "agents.NAME.part":

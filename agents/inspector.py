@@ -24,53 +24,43 @@ class Inspector:
                 reason=f"stage {job.stage} has no statement to inspect; add a checklist to "
                 f"{job.workflow} or acceptance criteria to the ticket",
             )
-        findings = _once(job.findings)
+        findings = _merge_repeated(job.findings)
         failed = [f for f in findings if f.verdict == "failed"]
+        found = Counter(f.verdict for f in findings)
+        order = ("proven", "failed", "unproven", "accepted", "pending", "not applicable")
+        parts = [f"{found[v]} {v}" for v in order if found[v]]
+        counts = f"{len(findings)} statements: {', '.join(parts)}"
         section = render_markdown(
             "inspector/qa.md.j2",
             agent=job.agent,
             stage=job.stage,
             attempt=job.attempt,
-            counts=_counts(findings),
-            groups=_groups(findings),
+            counts=counts,
+            groups=[
+                {"name": name, "findings": list(items)}
+                for name, items in groupby(findings, key=_label)
+            ],
             failed=failed,
         )
         if failed:
-            return Report(
-                outcome=Outcome.FAILED,
-                reason=f"{len(failed)} of {len(findings)} statements failed",
-                section=section,
-            )
-        return Report(outcome=Outcome.DONE, section=section, log=(_counts(findings),))
-
-
-def _counts(findings: tuple[Finding, ...]) -> str:
-    found = Counter(f.verdict for f in findings)
-    order = ("proven", "failed", "unproven", "accepted", "pending", "not applicable")
-    parts = [f"{found[v]} {v}" for v in order if found[v]]
-    return f"{len(findings)} statements: {', '.join(parts)}"
-
-
-def _groups(findings: tuple[Finding, ...]) -> list[dict[str, object]]:
-    """Findings in order, by the label above them in their own document."""
-    return [
-        {"name": name, "findings": list(items)} for name, items in groupby(findings, key=_label)
-    ]
+            reason = f"{len(failed)} of {len(findings)} statements failed"
+            return Report(outcome=Outcome.FAILED, reason=reason, section=section)
+        return Report(outcome=Outcome.DONE, section=section, log=(counts,))
 
 
 def _label(finding: Finding) -> str:
+    """The heading above the finding in its document, after the ticket."""
     document = finding.source.rsplit(":", 1)[0]
     ticket = id_from_name(PurePosixPath(document).name)
     return " — ".join(part for part in (ticket, finding.group) if part) or document
 
 
-def _once(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """What a workflow and its tickets both say stands once, with the receipts of all."""
+def _merge_repeated(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What a workflow and its tickets both say appears once, with the receipts of all."""
     found: dict[tuple[str, str], Finding] = {}
     for finding in findings:
         key = (finding.statement.rstrip(" ."), finding.verdict)
-        known = found.get(key)
-        if known is not None:
+        if known := found.get(key):
             finding = known.model_copy(update={"receipt": f"{known.receipt}, {finding.receipt}"})
         found[key] = finding
     return tuple(found.values())

@@ -43,7 +43,7 @@ _OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
 @check(
     "{path:path} (exists|is there|is present|has been created|was created)",
     name="files.exists",
-    examples=("`migrations/059_global_benchmark_tables.sql` exists",),
+    examples=("`migrations/012_branches.sql` exists",),
 )
 def exists(ctx: Context, path: str) -> Result:
     """The file or folder is present and not empty."""
@@ -243,7 +243,7 @@ def _list_writers(ctx: Context) -> Iterator[tuple[str, str]]:
 def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -> Result:
     """The history has no applied migration without USER's approval (at that checkpoint) before."""
     if who and who.upper() != "USER":
-        return unproven(f"only USER's approval is on record, not who of the agents is {who}")
+        return unproven(f"the history records USER's approval, not that of {who}")
     checkpoints = ctx.workflow.checkpoints if ctx.workflow else ()
     stages = [stage.number for stage in checkpoints if stage.checkpoint == number]
     if number and ctx.workflow and not stages:

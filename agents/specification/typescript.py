@@ -214,7 +214,7 @@ def column_type(column: Column) -> str:
 
 
 def interface_name(table: str) -> str:
-    """`benchmark_cohorts` → `BenchmarkCohort`."""
+    """`branch_hours` → `BranchHour`."""
     *words, last = table.split("_")
     if last.endswith("ies"):
         last = last[:-3] + "y"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.checks.data.privacy import in_sheet, is_personal, personal_forms
+from orchestrate_agents.checks.data.privacy import find_in_sheet, find_personal, is_personal
 from orchestrate_agents.seed_data.csv_file import parse_sheet
 from tests.seed_family import CSV, WORKFLOW, context, deliver, edit, say, verdicts
 
@@ -83,7 +83,7 @@ def test_columns_of_aggregates_are_not(column: str) -> None:
     ],
 )
 def test_personal_values_are_known_by_their_form(text: str, what: str) -> None:
-    assert any(what in found for found in personal_forms(text))
+    assert any(what in found for found in find_personal(text))
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_personal_values_are_known_by_their_form(text: str, what: str) -> None:
     ],
 )
 def test_citations_figures_and_dates_have_no_personal_form(text: str) -> None:
-    assert list(personal_forms(text)) == []
+    assert list(find_personal(text)) == []
 
 
 def test_authors_of_a_cited_work_are_public() -> None:
     sheet = parse_sheet(b"source_citation,notes\nMs. Roe 2019,x\nx,Ms. Roe 2019\n", "x.csv")
-    assert [fault.column for fault in in_sheet(sheet)] == ["notes"]
+    assert [fault.column for fault in find_in_sheet(sheet)] == ["notes"]
 
 
 def test_a_row_about_one_participant_is_a_person(root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrate_agents.checks.data.privacy import in_sheet
+from orchestrate_agents.checks.data.privacy import find_in_sheet
 from orchestrate_agents.seed_data.csv_file import parse_sheet
 from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import cell_faults, change_taken_for_endpoint, kinds
@@ -234,7 +234,7 @@ def test_packaged_facts_are_clean(name: str) -> None:
     assert facts is not None
     assert list(cell_faults(facts.sheet, None)) == []
     assert list(change_taken_for_endpoint(facts.sheet)) == []
-    assert list(in_sheet(facts.sheet)) == []
+    assert list(find_in_sheet(facts.sheet)) == []
     assert len({tuple(row.cells.values()) for row in facts.sheet.rows}) == len(facts.sheet.rows)
 
 

@@ -52,7 +52,7 @@ _CITING = vocabulary("citation citations reference references source sources doi
     "(every|each) row of {path:path} has [a|an] {column:name}",
     "all rows of {path:path} have [a|an] {column:name}",
     name="csv.column-filled",
-    examples=("benchmark_cohorts_seed.csv has source_citation column populated for every row",),
+    examples=("branches_seed.csv has source_citation column populated for every row",),
 )
 def column_is_filled(ctx: Context, column: str, path: str = "") -> Result:
     """Every row has the cell filled, and not with white space or a placeholder."""
@@ -64,7 +64,7 @@ def column_is_filled(ctx: Context, column: str, path: str = "") -> Result:
     "all {table:name} (rows|records) have [a|an] {column:name} [\\| 100%]",
     "{table:name} (rows|records) with [a|an] {column:name} \\| 100%",
     name="csv.table-column-filled",
-    examples=("benchmark_cohorts — all have citation | 100%",),
+    examples=("branches — all have citation | 100%",),
 )
 def table_column_is_filled(ctx: Context, table: str, column: str) -> Result:
     """The same in every CSV file that seeds the table."""

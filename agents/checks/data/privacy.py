@@ -3,8 +3,7 @@
 Columns are judged by their names (`patient_name`, `dob`, `email`, `mrn`), cells and literals by
 their form (mail addresses, phone and social security numbers, dates of birth, record numbers), rows
 by their sample size: a row about one participant is a person. Authors in a citation column are
-public, so names are not looked for there; DOIs and web addresses are taken out before numbers are
-judged.
+public, so names do not count there; DOIs and web addresses are removed before numbers are judged.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 
 from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
@@ -114,24 +114,21 @@ _TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
 )
 def no_personal_data(ctx: Context) -> Result:
     """Columns, cells, SQL literals and strings of what is delivered, and rows about one person."""
-    paths = [p for p in delivered_paths(ctx) if ctx.path(p).is_file()]
-    paths = [p for p in paths if p.lower().endswith((".csv", ".sql", *_CODE, *_TEXTS))]
+    kinds = (".csv", ".sql", *_CODE, *_TEXTS)
+    paths = [p for p in delivered_paths(ctx, kinds) if ctx.path(p).is_file()]
     if not paths:
         return unproven("nothing that could hold personal data is delivered yet")
-    found = [f"{path} {fault}" for path in paths for fault in personal_data(ctx, path)]
-    found += [f"table {t.name}: column {c.name}" for t in known_tables(ctx) for c in t.columns
-              if is_personal(c.name)]  # fmt: skip
+    tables = known_tables(ctx)
+    found = [f"{path} {fault}" for path in paths for fault in find_in_file(ctx, path)]
+    columns = [(table.name, c.name) for table in tables for c in table.columns]
+    found += [f"table {t}: column {column}" for t, column in columns if is_personal(column)]
     if found:
         more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         detail = "; ".join(found[:_LISTED]) + more
         return failed(f"what looks like a person's data: {detail}", *paths, found=found[:200])
-    tables = ", ".join(t.name for t in known_tables(ctx))
-    return proven(
-        f"{len(paths)} delivered files"
-        + (f" and tables {tables}" if tables else "")
-        + ": no column, value or row about a person",
-        *paths,
-    )
+    beside = f" and tables {', '.join(table.name for table in tables)}" if tables else ""
+    said = f"{len(paths)} delivered files{beside}: no column, value or row about a person"
+    return proven(said, *paths)
 
 
 def is_personal(column: str) -> bool:
@@ -140,43 +137,42 @@ def is_personal(column: str) -> bool:
     return _PERSONAL.search(re.sub(r"[^a-z0-9]+", "_", snake.lower()).strip("_")) is not None
 
 
-def personal_forms(text: str, *, names: bool = True) -> Iterator[str]:
+def find_personal(text: str, *, names: bool = True) -> Iterator[str]:
     """What in a text has the form of a person's data, without repeating it whole."""
     bare = _PUBLIC.sub(" ", text)
-    for what, form in _FORMS:
+    for what, form in (*_FORMS, *([("a person's name", _NAMES)] if names else [])):
         if found := form.search(bare):
-            yield f"{what} ({_masked(found.group())})"
-    if names and (found := _NAMES.search(bare)):
-        yield f"a person's name ({_masked(found.group())})"
+            yield f"{what} ({found.group().strip()[:3]}…)"
 
 
-def _masked(text: str) -> str:
-    return f"{text.strip()[:3]}…"
-
-
-def personal_data(ctx: Context, path: str) -> Iterator[Fault]:
+def find_in_file(ctx: Context, path: str) -> Iterator[Fault]:
     """What looks like a person's data in one delivered file."""
-    suffix = path.lower()
     file = ctx.path(path)
-    if suffix.endswith(".csv"):
-        yield from in_sheet(read_sheet(file, path))
+    if path.lower().endswith(".csv"):
+        yield from find_in_sheet(read_sheet(file, path))
         return
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         yield Fault(1, "", f"cannot be read: {exc}")
         return
-    if suffix.endswith(".py"):
-        yield from _in_strings(_python_strings(text))
-        yield from _in_comments(_python_comments(text))
-    elif suffix.endswith(".sql"):
-        yield from _in_strings(_sql_tokens(text, "SCONST", "XCONST", "BCONST", "USCONST"))
-        yield from _in_comments(_sql_tokens(text, "SQL_COMMENT", "C_COMMENT"))
+    comments: list[tuple[int, str]] = []
+    if path.lower().endswith(".py"):
+        strings, comments = _read_python(text)
+    elif path.lower().endswith(".sql"):
+        strings, comments = _read_sql(text)
     else:
-        yield from _in_strings(list(enumerate(text.splitlines(), 1)))
+        strings = list(enumerate(text.splitlines(), 1))
+    for line, string in strings:
+        yield from (Fault(line, "", what) for what in find_personal(string))
+    for line, comment in comments:
+        for what in find_personal(comment):
+            # the mail address of a program's author is public
+            if not what.startswith("a mail address"):
+                yield Fault(line, "", what)
 
 
-def in_sheet(sheet: Sheet) -> Iterator[Fault]:
+def find_in_sheet(sheet: Sheet) -> Iterator[Fault]:
     """Personal columns, personal cells, and rows whose sample size is one."""
     for column in sheet.columns:
         if is_personal(column):
@@ -184,54 +180,36 @@ def in_sheet(sheet: Sheet) -> Iterator[Fault]:
     for row in sheet.rows:
         for column, text in row.cells.items():
             if is_sample_size(column) and re.fullmatch(r"\+?0*1(?:\.0*)?", text):
-                yield Fault(row.line, column, "one participant is a person, no aggregate")
-            for what in personal_forms(text, names=not words(column) & _CITING):
+                yield Fault(row.line, column, "one participant is a person, not an aggregate")
+            for what in find_personal(text, names=not words(column) & _CITING):
                 yield Fault(row.line, column, what)
 
 
-def _in_strings(strings: Sequence[tuple[int, str]]) -> Iterator[Fault]:
-    for line, text in strings:
-        for what in personal_forms(text):
-            yield Fault(line, "", what)
-
-
-def _in_comments(comments: Sequence[tuple[int, str]]) -> Iterator[Fault]:
-    """Like strings; but the mail address of a program's author is no secret."""
-    for line, text in comments:
-        for what in personal_forms(text):
-            if not what.startswith("a mail address"):
-                yield Fault(line, "", what)
-
-
-def _python_comments(text: str) -> list[tuple[int, str]]:
-    found = []
-    try:
+def _read_python(text: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """(line, text) of the strings and of the comments; every line of what does not parse."""
+    comments = []
+    with suppress(tokenize.TokenError, SyntaxError):
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.COMMENT:
-                found.append((token.start[0], token.string))
-    except (tokenize.TokenError, SyntaxError):
-        pass
-    return found
-
-
-def _python_strings(text: str) -> list[tuple[int, str]]:
+                comments.append((token.start[0], token.string))
     try:
-        tree = parsed(text)
+        nodes = [n for n in ast.walk(parsed(text)) if isinstance(n, ast.Constant)]
     except (SyntaxError, ValueError, RecursionError):
-        return list(enumerate(text.splitlines(), 1))
-    return [
-        (node.lineno, node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+        return list(enumerate(text.splitlines(), 1)), comments
+    return [(n.lineno, n.value) for n in nodes if isinstance(n.value, str)], comments
 
 
-def _sql_tokens(text: str, *kinds: str) -> list[tuple[int, str]]:
-    """(line, text) of the tokens of these kinds; every line of what cannot be read."""
+def _read_sql(text: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """(line, text) of the literals and of the comments; every line of what cannot be read."""
     from orchestrate_agents.sql.parse import line_at, tokens
 
     try:
         found = tokens(text)
     except OrchestrateError:
-        return list(enumerate(text.splitlines(), 1))
-    return [(line_at(text, t.start), text[t.start : t.end + 1]) for t in found if t.name in kinds]
+        lines = list(enumerate(text.splitlines(), 1))
+        return lines, lines
+    strings, comments = (
+        [(line_at(text, t.start), text[t.start : t.end + 1]) for t in found if t.name in names]
+        for names in (("SCONST", "XCONST", "BCONST", "USCONST"), ("SQL_COMMENT", "C_COMMENT"))
+    )
+    return strings, comments

@@ -32,7 +32,7 @@ class Tables:
 
 
 def read_tables(text: str) -> Tables:
-    """`all three tables`, `benchmark_trials and benchmark_cohorts`, `the trials table`."""
+    """`all three tables`, `branches and branch_hours`, `the branches table`."""
     if re.fullmatch(_QUANTITY + r"|tables|it|they|them", text.strip(), re.IGNORECASE):
         number = re.search(rf"\b{_NUMBERS}\b", text, re.IGNORECASE)
         both = 2 if re.search(r"\bboth\b", text, re.IGNORECASE) else None

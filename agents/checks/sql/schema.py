@@ -37,7 +37,7 @@ def _result(subject: Subject, problems: Sequence[str], good: str) -> Result:
     "{tables:tables} (are|is) (created|defined|made) [(by|in) {which:migration}]",
     "{tables:tables} (exist|exists) [in {which:migration}]",
     name="sql.tables",
-    examples=("The migration creates `benchmark_trials` and `benchmark_cohorts`",),
+    examples=("The migration creates `branches` and `branch_hours`",),
 )
 def tables_made(ctx: Context, tables: Tables, which: Which | None = None) -> Result:
     """The tables are there after the migration ran, with the columns that the file declares."""
@@ -131,7 +131,7 @@ def uuid_keys(ctx: Context, tables: Tables = _EVERY) -> Result:
 @check(
     "{tables:tables} (have|has|contain|contains) [(the|a|all)] (column|columns) {columns:names}",
     name="sql.columns",
-    examples=("`benchmark_trials` has columns nct_id, title and phase",),
+    examples=("`branches` has columns branch_id, title and city",),
 )
 def columns(ctx: Context, tables: Tables, columns: tuple[str, ...]) -> Result:
     """The tables really have these columns."""
@@ -167,7 +167,7 @@ _INDEXED_FOR = (
     name="sql.indexes",
     examples=(
         "Indexes exist on foreign-key-equivalents (modality, condition, instrument)",
-        "benchmark_trials has an index on status",
+        "branches has an index on status",
     ),
 )
 def indexes(ctx: Context, columns: tuple[str, ...], tables: Tables = _EVERY) -> Result:
@@ -267,7 +267,7 @@ _UNIQUE = "unique (key|index|constraint)"
     version=2,
     examples=(
         "All three tables have a natural unique key for upsert",
-        "nct_id is unique in benchmark_trials",
+        "branch_id is unique in branches",
     ),
 )
 def unique_key(

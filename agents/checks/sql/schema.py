@@ -167,7 +167,7 @@ _INDEXED_FOR = (
     name="sql.indexes",
     examples=(
         "Indexes exist on foreign-key-equivalents (modality, condition, instrument)",
-        "branches has an index on status",
+        "branch_hours has an index on status",
     ),
 )
 def indexes(ctx: Context, columns: tuple[str, ...], tables: Tables = _EVERY) -> Result:

@@ -56,10 +56,6 @@ class BoardView:
         """(parent, record) of the conducted families whose record can be read."""
         return ((f.parent, f.flow) for f in self.families if f.flow is not None)
 
-    def holders(self, parent: Ticket, member: str) -> list[Ticket]:
-        """The tickets with the id of a family's member."""
-        return [parent] if member == parent.id else self.by_id.get(member, [])
-
 
 def tickets_by_id(tickets: Iterable[Ticket]) -> dict[str, list[Ticket]]:
     """Every ticket under its id; more than one where copies or namesakes exist."""

@@ -55,44 +55,36 @@ def find_missing_workflows(view: BoardView) -> Iterator[Diagnosis]:
     """Families that are not at their end and whose workflow file is gone."""
     for parent, flow in view.readable_families():
         if not flow.state.ended and not referenced(view.board.root, flow.workflow).is_file():
-            message = f"the workflow {flow.workflow} is gone"
-            line, source = parent.line_of("flow"), parent.source
-            yield Diagnosis("workflow-missing", message, line, "restore the file", source)
+            message, line = f"the workflow {flow.workflow} is gone", parent.line_of("flow")
+            yield Diagnosis("workflow-missing", message, line, "restore the file", parent.source)
 
 
-def find_misplaced_members(view: BoardView) -> Iterator[Diagnosis]:
-    """Members that are missing or not where the record has them."""
+def find_member_problems(view: BoardView) -> Iterator[Diagnosis]:
+    """Members that are missing, elsewhere, or whose requested status cannot be carried out."""
     for parent, flow in view.readable_families():
         for member, place in flow.members.items():
-            held = view.holders(parent, member)
+            held = [parent] if member == parent.id else view.by_id.get(member, [])
             if not held:
                 message = f"{member} is not on the board; the record has it in {place.at}"
                 hint = "restore its file (git log --diff-filter=D), or archive the family"
-                line, source = parent.line_of("flow"), parent.source
-                yield Diagnosis("member-missing", message, line, hint, source)
-            elif len(held) == 1 and held[0].role is not place.at:
-                folder = held[0].folder or "no folder"
-                message = f"is in {folder}, the record has it in {place.at}"
-                hint = "the next run moves it back; to move it, edit `status:` in the file"
-                yield Diagnosis("member-elsewhere", message, 0, hint, held[0].source)
-
-
-def find_refused_statuses(view: BoardView) -> Iterator[Diagnosis]:
-    """Requested statuses of members that the next run will not carry out."""
-    folders = view.board.folders
-    for parent, flow in view.readable_families():
-        for member, place in flow.members.items():
-            held = view.holders(parent, member)
-            if len(held) != 1 or not (status := held[0].status):
+                line = parent.line_of("flow")
+                yield Diagnosis("member-missing", message, line, hint, parent.source)
+            if len(held) != 1:
                 continue
-            role = folders.role_of_status(status)
-            is_parent = held[0] is parent
-            recorded = role is not None and role in (place.at, place.was)
-            if not recorded and not _can_be_requested(status, role, flow, place, is_parent):
-                message = f"the status {status} cannot be carried out now"
-                hint = f"status: {folders.for_role(place.at)}, or one that is legal from there"
-                line = held[0].line_of("status")
-                yield Diagnosis("wish-refused", message, line, hint, held[0].source)
+            ticket = held[0]
+            if ticket.role is not place.at:
+                message = f"is in {ticket.folder or 'no folder'}, the record has it in {place.at}"
+                hint = "the next run moves it back; to move it, edit `status:` in the file"
+                yield Diagnosis("member-elsewhere", message, 0, hint, ticket.source)
+            role = view.board.folders.role_of_status(ticket.status)
+            if not ticket.status or (role is not None and role in (place.at, place.was)):
+                continue
+            if not _can_be_requested(ticket.status, role, flow, place, ticket is parent):
+                message = f"the status {ticket.status} cannot be carried out now"
+                folder = view.board.folders.for_role(place.at)
+                hint = f"status: {folder}, or one that is legal from there"
+                line = ticket.line_of("status")
+                yield Diagnosis("wish-refused", message, line, hint, ticket.source)
 
 
 def _can_be_requested(

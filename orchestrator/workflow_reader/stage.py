@@ -18,25 +18,11 @@ from orchestrator.domain.workflow import (
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.markdown.prohibitions import prohibition_in_sentence
 from orchestrator.tickets.id_grammar import ids_in
+from orchestrator.workflow_reader import ticket_mentions as tickets
+from orchestrator.workflow_reader import vocabulary as words
 from orchestrator.workflow_reader.deliverables import file_headed, files_made
 from orchestrator.workflow_reader.headings import StageHead
 from orchestrator.workflow_reader.metrics import find_column
-from orchestrator.workflow_reader.ticket_mentions import (
-    NamedMove,
-    children_in,
-    mentions_split,
-    moves_in,
-    worked_on,
-)
-from orchestrator.workflow_reader.vocabulary import (
-    AGENT,
-    any_of,
-    is_ticket_file,
-    languages_of,
-    paths_in,
-    plain,
-    sentences,
-)
 
 
 class Mode(StrEnum):
@@ -64,18 +50,18 @@ def _if_verdict(in_clause: str, alone: str) -> re.Pattern[str]:
 
 
 _KEYWORDS = {
-    Mode.DONE_WHEN: re.compile(rf"{any_of('done_when')}\b\s*[:—–-]*\s*", re.IGNORECASE),
+    Mode.DONE_WHEN: re.compile(rf"{words.any_of('done_when')}\b\s*[:—–-]*\s*", re.IGNORECASE),
     Mode.IF_PASS: _if_verdict("pass(?:es|ed)?", "pass(?:ed)?"),
     Mode.IF_FAIL: _if_verdict("fail(?:s|ed|ure)?", "fail(?:ed|ure)?"),
 }
-_CONFIRMS = re.compile(rf"{any_of('confirm')}s?\b", re.IGNORECASE)
+_CONFIRMS = re.compile(rf"{words.any_of('confirm')}s?\b", re.IGNORECASE)
 _FIGURE = re.compile(
     r"\bexpect(?:ed|ations?)\b|\d[\d,]*\s*\+|(?:[≥>]=?|=>)\s*\d"
     r"|\b(?:at least|no (?:fewer|less) than|minimum of|more than|exactly)\s+\d",
     re.IGNORECASE,
 )
-_LISTS_FILES = re.compile(any_of("lists_files"), re.IGNORECASE)
-_DESCRIBES = re.compile(rf"\b{any_of('describes_file')}\b", re.IGNORECASE)
+_LISTS_FILES = re.compile(words.any_of("lists_files"), re.IGNORECASE)
+_DESCRIBES = re.compile(rf"\b{words.any_of('describes_file')}\b", re.IGNORECASE)
 
 
 @dataclass
@@ -87,7 +73,7 @@ class StageDraft:
     children: list[ChildSpec] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
     #: (line, move)
-    moves: list[tuple[int, NamedMove]] = field(default_factory=list)
+    moves: list[tuple[int, tickets.NamedMove]] = field(default_factory=list)
     worked_on: list[str] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
@@ -147,20 +133,20 @@ class StageReader:
         ticket, agent = find_column(piece, "ticket_column"), find_column(piece, "agent_column")
         files = find_column(piece, "lists_files")
         for row in piece.rows[1:]:
-            cells = [plain(cell) for cell in row.cells]
+            cells = [words.plain(cell) for cell in row.cells]
             if ticket is not None and agent is not None and max(ticket, agent) < len(cells):
                 ids = ids_in(cells[ticket])
-                if ids and re.fullmatch(AGENT, cells[agent]):
+                if ids and re.fullmatch(words.AGENT, cells[agent]):
                     rest = [c for i, c in enumerate(cells) if i not in (ticket, agent) and c]
                     title = rest[0] if rest else ""
                     self._add_child(ChildSpec(ids[0], cells[agent], title, row.line))
             if files is not None and files < len(row.cells):
-                for _, _, path in paths_in(row.cells[files]):
+                for _, _, path in words.paths_in(row.cells[files]):
                     self._add_deliverable(path, "deliver", row.line, " | ".join(row.cells), 0)
 
     def _read_heading(self, piece: Piece) -> None:
-        self.mode, self.group = Mode.INSTRUCTIONS, plain(piece.text).rstrip(":")
-        self.splitting = mentions_split(self.group)
+        self.mode, self.group = Mode.INSTRUCTIONS, words.plain(piece.text).rstrip(":")
+        self.splitting = tickets.mentions_split(self.group)
         if not _DESCRIBES.search(self.group):
             self.open.clear()
         if _KEYWORDS[Mode.DONE_WHEN].fullmatch(self.group):
@@ -208,24 +194,24 @@ class StageReader:
     def _read_instruction(self, piece: Piece) -> None:
         self.draft.items.append((piece.line, piece.markdown))
         if piece.is_label or (piece.text.endswith(":") and piece.kind is Kind.PARAGRAPH):
-            self.group = plain(piece.label or piece.text).rstrip(":")
+            self.group = words.plain(piece.label or piece.text).rstrip(":")
             if piece.is_label and not _DESCRIBES.search(self.group):
                 self.open.clear()
                 self.splitting = False
         if piece.kind is Kind.ITEM:
             self.open = [o for o in self.open if o[1] < piece.level or o[1] == 0]
-        if mentions_split(piece.markdown):
+        if tickets.mentions_split(piece.markdown):
             self.splitting = True
         self._read_files(piece)
         self._read_tickets(piece.markdown, piece.line)
-        for child in children_in(piece.markdown, piece.line, splitting=self.splitting):
+        for child in tickets.children_in(piece.markdown, piece.line, splitting=self.splitting):
             self._add_child(child)
-        for sentence in sentences(piece.markdown):
+        for sentence in words.sentences(piece.markdown):
             if text := prohibition_in_sentence(sentence):
                 self._add_statement(text, StatementKind.PROHIBITION, piece.line)
         # "Confirm counts match expectations (…)": USER is to compare figures
         if self.draft.head.is_checkpoint and piece.kind is Kind.ITEM:
-            said = plain(piece.said)
+            said = words.plain(piece.said)
             if _CONFIRMS.match(said) and _FIGURE.search(said):
                 text = piece.markdown.rstrip(":")
                 self._add_statement(text, StatementKind.EXPECTATION, piece.line)
@@ -243,7 +229,7 @@ class StageReader:
         if made and piece.kind is not Kind.HEADING:
             self.open = [o for o in self.open if o[1] < level]
         for named in made:
-            if is_ticket_file(named.path):
+            if words.is_ticket_file(named.path):
                 continue
             if named.by and named.by != self.draft.head.agent:
                 self.draft.needs.append(Need(named.by, named.path, piece.line))
@@ -251,8 +237,8 @@ class StageReader:
                 self._add_deliverable(named.path, named.verb, piece.line, piece.markdown, level)
 
     def _read_tickets(self, text: str, line: int) -> None:
-        self.draft.worked_on.extend(worked_on(text))
-        self.draft.moves.extend((line, move) for move in moves_in(text))
+        self.draft.worked_on.extend(tickets.worked_on(text))
+        self.draft.moves.extend((line, move) for move in tickets.moves_in(text))
 
     def _add_deliverable(self, path: str, verb: str, line: int, text: str, level: int) -> None:
         known = [d.path for d in self.draft.deliverables]
@@ -277,14 +263,14 @@ def can_specify(language: str, path: str) -> bool:
     extension = path.rsplit(".", 1)[-1].lower()
     if not language or language == extension:
         return True
-    known = languages_of(extension)
-    return language in known if known else language not in languages_of("sh")
+    known = words.languages_of(extension)
+    return language in known if known else language not in words.languages_of("sh")
 
 
 def rest_after(pattern: re.Pattern[str], piece: Piece) -> str | None:
     """The text after a keyword, or None if the piece does not begin with it."""
     if piece.label:
-        return piece.text if pattern.fullmatch(plain(piece.label)) else None
+        return piece.text if pattern.fullmatch(words.plain(piece.label)) else None
     text = piece.text.lstrip("*_")
     found = pattern.match(text)
     if found is None:

@@ -65,13 +65,15 @@ class Rule:
         )
 
 
-def _set_status(applicability: Applicability, safe_when_finished: bool = False) -> Fix:
+def _status_rule(
+    code: str, meaning: str, applicability: Applicability, *, safe_when_finished: bool = False
+) -> Rule:
     keys = ("status", "held_from")
-    return Fix(applicability, fixes.set_status_to_folder, ("status",), keys, safe_when_finished)
-
-
-def _status_rule(code: str, meaning: str, fix: Fix, exception: str = "") -> Rule:
-    remedy = f"`status:` is set to the folder{exception}"
+    edit = fixes.set_status_to_folder
+    fix = Fix(applicability, edit, ("status",), keys, safe_when_finished)
+    remedy = "`status:` is set to the folder"
+    if safe_when_finished:
+        remedy += "; certain where the ticket is complete or archived"
     return Rule(code, meaning, remedy, fix, decided_by_record=True, well_formed=True)
 
 
@@ -134,13 +136,12 @@ _ALL = (
     Rule("bad-id", "the `id:` is not a valid id", "write another"),
     Rule("id-name", "file name and id disagree", "rename the file"),
     _status_rule("status-unfinished", "a complete or archived ticket still has a working status",
-                 _set_status(_SAFE)),
+                 _SAFE),
     _status_rule("status-drift", "status and folder disagree",
-                 _set_status(_UNSAFE, safe_when_finished=True),
-                 "; certain where the ticket is complete or archived"),
-    _status_rule("status-unknown", "the status names no place", _set_status(_UNSAFE)),
+                 _UNSAFE, safe_when_finished=True),
+    _status_rule("status-unknown", "the status names no place", _UNSAFE),
     _status_rule("status-renumbered", "the status has an old number of the same folder",
-                 _set_status(_SAFE)),
+                 _SAFE),
     Rule("failure-undercount", "the text has more rejections than are counted",
          "`failure_count:` is set to their number",
          Fix(_UNSAFE, fixes.count_failures, ("failure_count",), ("failure_count",)),

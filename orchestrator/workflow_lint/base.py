@@ -79,15 +79,11 @@ class LintContext:
 
 
 LintRule = Callable[[LintContext], Iterator[LintFinding]]
-_RULES: dict[str, LintRule] = {}
+#: every rule, by its full name
+RULES: dict[str, LintRule] = {}
 
 
 def lint_rule(rule: LintRule) -> LintRule:
     """Register a rule: `workflow check` runs it on every workflow."""
-    _RULES[f"{rule.__module__}.{rule.__qualname__}"] = rule
+    RULES[f"{rule.__module__}.{rule.__qualname__}"] = rule
     return rule
-
-
-def registered_rules() -> tuple[LintRule, ...]:
-    """The rules that were registered so far."""
-    return tuple(_RULES.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator import plugins
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflow_lint import names, order, parallel  # noqa: F401 - they register rules
-from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule, registered_rules
+from orchestrator.workflow_lint.base import RULES, LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.outline import read_outline
 
 #: problems of a ticket's frontmatter that do not matter in a workflow
@@ -30,7 +30,7 @@ def check_workflow(
     plugins.load("lint")
     outline = read_outline(workflow.text, str(workflow.path))
     context = LintContext(workflow, outline, root, frozenset(agents), folders)
-    found = {finding for rule in registered_rules() for finding in rule(context)}
+    found = {finding for rule in RULES.values() for finding in rule(context)}
     return sorted(found, key=lambda f: (f.line, f.code, f.message, f.hint))
 
 

@@ -89,27 +89,21 @@ def check_tickets(context: LintContext) -> Iterator[LintFinding]:
 # -- files -----------------------------------------------------------------------------------
 
 
-def _named_paths(context: LintContext) -> Iterator[tuple[str, int]]:
-    for piece in context.outline.blocks:
-        if piece.kind is Kind.TABLE:
-            lines = [(cell, row.line) for row in piece.rows for cell in row.cells]
-        elif piece.kind is not Kind.FENCE:
-            lines = [(piece.markdown, piece.line)]
-        elif piece.language in _SHELLS:
-            code = enumerate(piece.text.split("\n"), start=piece.line + 1)
-            lines = [(line.split("#", 1)[0], number) for number, line in code]
-        else:
-            continue
-        for text, line in lines:
-            yield from ((path, line) for _, _, path in paths_in(text))
-
-
 @lint_rule
 def check_paths(context: LintContext) -> Iterator[LintFinding]:
     """Paths that neither exist nor are delivered, and paths that leave the workspace."""
-    seen: set[str] = set()
+    texts: list[tuple[str, int]] = []
+    for piece in context.outline.blocks:
+        if piece.kind is Kind.TABLE:
+            texts += [(cell, row.line) for row in piece.rows for cell in row.cells]
+        elif piece.kind is not Kind.FENCE:
+            texts.append((piece.markdown, piece.line))
+        elif piece.language in _SHELLS:
+            code = enumerate(piece.text.split("\n"), start=piece.line + 1)
+            texts += [(line.split("#", 1)[0], number) for number, line in code]
     names = {posixpath.basename(path) for path in context.delivered}
-    for path, line in _named_paths(context):
+    seen: set[str] = set()
+    for path, line in ((path, line) for text, line in texts for _, _, path in paths_in(text)):
         if path in seen or is_ticket_file(path):
             continue
         seen.add(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 from orchestrator.domain.workflow import StatementKind
-from orchestrator.markdown.blocks import Kind, Piece
+from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.headings import looks_like_stage
 
@@ -169,29 +169,26 @@ def check_headings(context: LintContext) -> Iterator[LintFinding]:
 @lint_rule
 def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Numbered lists that start in the middle, skip, restart, or are cut in two."""
+    hint = "number the steps 1, 2, 3 … in one list (indent a block that belongs to a step)"
     for section in context.outline.stages:
-        for line, problem in _numbering_problems(section.body):
-            message = f"stage {section.head.number}: {problem}"
-            hint = "number the steps 1, 2, 3 … in one list (indent a block that belongs to a step)"
-            yield LintFinding("list-numbering", line, message, hint)
-
-
-def _numbering_problems(body: Iterable[Piece]) -> Iterator[tuple[int, str]]:
-    """(line, problem) of the numbered items of a stage."""
-    last, cut = 0, 0
-    for piece in body:
-        number = piece.number
-        if piece.kind is Kind.HEADING or (piece.is_label and piece.level == 0):
-            last, cut = 0, 0
-        elif piece.level == 0 and last:
-            cut = cut or piece.line
-        elif piece.kind is Kind.ITEM and piece.level == 1 and number is not None:
-            if last == 0 and number > 1:
-                yield piece.line, f"the numbered list starts at {number}"
-            elif last and number == last + 1 and cut:
-                yield piece.line, f"the numbered list is cut at line {cut} and goes on at {number}"
-            elif number < last or (number == last and cut):
-                yield piece.line, f"the numbered list restarts at {number} after {last}"
-            elif last and number > last + 1:
-                yield piece.line, f"the numbered list jumps from {last} to {number}"
-            last, cut = number, 0
+        last, cut = 0, 0
+        for piece in section.body:
+            number = piece.number
+            if piece.kind is Kind.HEADING or (piece.is_label and piece.level == 0):
+                last, cut = 0, 0
+            elif piece.level == 0 and last:
+                cut = cut or piece.line
+            elif piece.kind is Kind.ITEM and piece.level == 1 and number is not None:
+                problem = ""
+                if last == 0 and number > 1:
+                    problem = f"starts at {number}"
+                elif last and number == last + 1 and cut:
+                    problem = f"is cut at line {cut} and goes on at {number}"
+                elif number < last or (number == last and cut):
+                    problem = f"restarts at {number} after {last}"
+                elif last and number > last + 1:
+                    problem = f"jumps from {last} to {number}"
+                if problem:
+                    message = f"stage {section.head.number}: the numbered list {problem}"
+                    yield LintFinding("list-numbering", piece.line, message, hint)
+                last, cut = number, 0

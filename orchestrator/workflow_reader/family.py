@@ -24,13 +24,11 @@ def find_parent(children: Sequence[str], named: Sequence[str], hint: str = "") -
         if stem != child:
             return stem
     bases = [id for id in named if id not in children]
-    stems = Counter(next((b for b in bases if id != b and _extends(id, b)), id) for id in bases)
+    stems: Counter[str] = Counter()
+    for id in bases:
+        extended = (b for b in bases if re.fullmatch(rf"{re.escape(b)}[-.]?[A-Za-z0-9]{{1,2}}", id))
+        stems[next(extended, id)] += 1
     return hint or (stems.most_common(1)[0][0] if stems else "")
-
-
-def _extends(child: str, parent: str) -> bool:
-    suffix = child.removeprefix(parent) if child.startswith(parent) else ""
-    return re.fullmatch(r"[-.]?[A-Za-z0-9]{1,2}", suffix) is not None
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class StageReader:
         self.draft.blocks.append(block)
         for index, level in sorted(self.open, key=lambda opened: -opened[0]):
             deliverable = self.draft.deliverables[index]
-            if deliverable.block is None and can_specify(piece.language, deliverable.path):
+            if deliverable.block is None and words.can_specify(piece.language, deliverable.path):
                 self.draft.deliverables[index] = replace(deliverable, block=block)
                 self.open.remove((index, level))
                 return
@@ -256,15 +256,6 @@ class StageReader:
     ) -> None:
         group = self.group if kind is StatementKind.CHECKBOX else ""
         self.draft.statements.append(Statement(text, kind, self.source, line, group, ticked))
-
-
-def can_specify(language: str, path: str) -> bool:
-    """Whether a fence in a language can be the specification of a file."""
-    extension = path.rsplit(".", 1)[-1].lower()
-    if not language or language == extension:
-        return True
-    known = words.languages_of(extension)
-    return language in known if known else language not in words.languages_of("sh")
 
 
 def rest_after(pattern: re.Pattern[str], piece: Piece) -> str | None:

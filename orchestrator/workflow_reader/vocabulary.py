@@ -37,10 +37,15 @@ def any_of(name: str) -> str:
     return f"(?:{'|'.join(_WORDS['phrases'][name])})"
 
 
-def languages_of(extension: str) -> tuple[str, ...]:
-    """The fence languages that can specify a file with this extension; () for any."""
-    known = _WORDS["fence_languages"].get(extension)
-    return (extension, *known) if known else ()
+def can_specify(language: str, path: str) -> bool:
+    """Whether a code fence in a language can be the specification of a file."""
+    extension = path.rsplit(".", 1)[-1].lower()
+    if not language or language == extension:
+        return True
+    known = _WORDS["fence_languages"]
+    if extension in known:
+        return language in known[extension]
+    return language not in ("sh", *known["sh"])
 
 
 # -- text ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 LIBRARIES = frozenset(
     (
@@ -11,7 +11,7 @@ LIBRARIES = frozenset(
         *("psycopg", "psycopg2", "asyncpg", "sqlite3", "pymysql", "sqlalchemy"),
     )
 )
-#: functions and methods of those libraries that go out
+#: functions and methods of those libraries that make a request
 _OUTSIDE = frozenset(
     (
         *("get", "post", "put", "patch", "delete", "head", "options", "request", "stream"),
@@ -77,56 +77,43 @@ def clients_in(
 
     An attribute (`self.session`) counts for the whole module.
     """
-    found: dict[str, str] = {}
-    nodes = _own_nodes(scope)
+    nodes: list[ast.AST] = []
+    waiting = list(ast.iter_child_nodes(scope))[::-1]
+    while waiting:  # in order, without the functions and classes inside
+        node = waiting.pop()
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            nodes.append(node)
+            waiting += list(ast.iter_child_nodes(node))[::-1]
     if isinstance(scope, ast.Module):
-        nodes = (*nodes, *(n for n in ast.walk(scope) if _assigns_attribute(n)))
+        for node in ast.walk(scope):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            if any(isinstance(target, ast.Attribute) for target in targets):
+                nodes.append(node)
+    found: dict[str, str] = {}
     for node in nodes:
-        target, value = _assigned(node)
-        if target and isinstance(value, ast.Call):
-            dotted = _dotted(value.func, {**names, **found})
-            if dotted.partition(".")[0] in LIBRARIES and dotted.rpartition(".")[2] in _MAKERS:
-                found[target] = dotted
+        match node:
+            case (
+                ast.Assign(targets=[target], value=ast.Call() as call)
+                | ast.AnnAssign(target=target, value=ast.Call() as call)
+                | ast.withitem(optional_vars=ast.expr() as target, context_expr=ast.Call() as call)
+            ):
+                dotted = _dotted(call.func, {**names, **found})
+                library, _, maker = dotted.rpartition(".")
+                if library.partition(".")[0] in LIBRARIES and maker in _MAKERS:
+                    found[last_name(target)] = dotted
+    found.pop("", None)
     return found
 
 
-def _own_nodes(scope: ast.AST) -> tuple[ast.AST, ...]:
-    """The nodes of a scope in order, without those of the functions and classes in it."""
-
-    def walk(node: ast.AST) -> Iterator[ast.AST]:
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                yield child
-                yield from walk(child)
-
-    return tuple(walk(scope))
-
-
-def _assigns_attribute(node: ast.AST) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return any(isinstance(target, ast.Attribute) for target in targets)
-
-
-def _assigned(node: ast.AST) -> tuple[str, ast.expr | None]:
-    """(`x`, value) of `x = value` and of `with value as x`."""
-    if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        return last_name(node.targets[0]), node.value
-    if isinstance(node, ast.AnnAssign):
-        return last_name(node.target), node.value
-    if isinstance(node, ast.withitem) and node.optional_vars is not None:
-        return last_name(node.optional_vars), node.context_expr
-    return "", None
-
-
 def last_name(node: ast.expr) -> str:
-    """`c` of `a.b.c`, "" for anything that is no name."""
+    """`c` of `a.b.c`, "" for anything that is not a name."""
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _dotted(node: ast.expr, names: Mapping[str, str]) -> str:
-    """`requests.get` for `r.get` after `import requests as r`; "" where it cannot be told."""
+    """`requests.get` for `r.get` after `import requests as r`; "" where it is unknown."""
     if isinstance(node, ast.Name):
         return names.get(node.id, node.id)
     if isinstance(node, ast.Attribute):

@@ -1,13 +1,12 @@
-"""A Python program taken apart: its functions, the calls in them, the `try`s around every use."""
+"""A Python program taken apart: its functions, their calls, the `try`s around every use."""
 
 from __future__ import annotations
 
 import ast
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from orchestrate_agents.checks.python.calls import (
     clients_in,
@@ -15,9 +14,9 @@ from orchestrate_agents.checks.python.calls import (
     last_name,
     leaves_process,
 )
+from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.syntax import parsed
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: innermost first
 Tries = tuple[ast.Try, ...]
 
@@ -69,8 +68,6 @@ class Source:
     #: names that it imports, and the dotted names that they stand for
     imports: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
-    #: dotted names of modules that may be the workspace's own
-    modules: frozenset[str] = frozenset()
     #: what its string constants say
     strings: frozenset[str] = frozenset()
     scopes: list[Scope] = field(default_factory=list)
@@ -83,55 +80,21 @@ def read_program(root: Path, script: Path) -> list[Source]:
 
     Raises SyntaxError for a module that does not parse.
     """
-    sources: dict[Path, Source] = {}
-    folders = tuple(dict.fromkeys((root, script.parent)))
-    own = {name.partition(".")[0] for folder in folders for name in os.listdir(folder)}  # noqa: PTH208
-    queue = [script]
-    while queue:
-        file = queue.pop(0)
-        if file in sources:
-            continue
-        path = file.relative_to(root).as_posix()
-        sources[file] = source = _source(path, file.read_text(encoding="utf-8-sig"))
-        for dotted in sorted(source.modules):
-            if dotted.lstrip(".").partition(".")[0] in own:
-                queue.extend(_files_of(dotted, folders))
-    return list(sources.values())
+    path = script.relative_to(root).as_posix()
+    modules = [name for name in closure(root, path) if name.endswith(".py")]
+    texts = {name: (root / name).read_text(encoding="utf-8-sig") for name in (path, *modules)}
+    return [_take_apart(name, text) for name, text in texts.items()]
 
 
 @lru_cache(maxsize=512)
-def _source(path: str, text: str) -> Source:
-    """A module taken apart, once for each text."""
+def _take_apart(path: str, text: str) -> Source:
     tree = parsed(text, path)
     imports = imported_names(tree)
-    modules = frozenset(_imported(tree, PurePosixPath(path)))
     constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
     strings = frozenset(value for value in constants if isinstance(value, str))
-    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), modules, strings)
+    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), strings)
     _Collector(source).visit(tree)
     return source
-
-
-def _imported(tree: ast.Module, path: PurePosixPath) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = path.parts[: -node.level] if node.level else ()
-            base = ".".join((*package, *([node.module] if node.module else [])))
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    return found - {""}
-
-
-def _files_of(dotted: str, folders: tuple[Path, ...]) -> Iterator[Path]:
-    for folder in dict.fromkeys(folders):
-        base = folder.joinpath(*dotted.strip(".").split("."))
-        for file in (base.with_suffix(".py"), base / "__init__.py"):
-            if file.is_file() and not file.is_symlink():
-                yield file
-                return
 
 
 class _Collector(ast.NodeVisitor):
@@ -152,33 +115,34 @@ class _Collector(ast.NodeVisitor):
         self.generic_visit(node)
         self.owner = outer
 
-    def visit_FunctionDef(self, node: FunctionNode) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for child in (*node.decorator_list, *node.args.defaults):
             self.visit(child)
-        self._function(node.name, node.args, node.body, clients_in(node, self.names))
+        self._enter(node.name, node.args, node.body, clients_in(node, self.names))
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         name = f"lambda:{node.lineno}:{node.col_offset}"
         self._use(name)
-        self._function(name, node.args, [node.body], {})
+        self._enter(name, node.args, [node.body], {})
 
-    def _function(
+    def _enter(
         self,
         name: str,
         arguments: ast.arguments,
-        body: list[ast.stmt] | list[ast.expr],
+        body: Sequence[ast.AST],
         clients: dict[str, str],
     ) -> None:
+        """Collect what a function's body contains."""
         outer = self.scope, self.tries, self.owner, self.names
         listed = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
         parameters = tuple(argument.arg for argument in listed)
-        parent = outer[0] if outer[0].name and not self.owner else None
-        self.scope = Scope(name, self.source, self.owner, parameters, parent=parent)
-        outer[0].inner.append(self.scope)
-        self.source.scopes.append(self.scope)
-        self.tries, self.owner, self.receiver = (), "", ("", 0)
+        parent = self.scope if self.scope.name and not self.owner else None
+        scope = Scope(name, self.source, self.owner, parameters, parent=parent)
+        self.scope.inner.append(scope)
+        self.source.scopes.append(scope)
+        self.scope, self.tries, self.owner, self.receiver = scope, (), "", ("", 0)
         self.names = {**self.names, **clients}
         for child in body:
             self.visit(child)
@@ -200,7 +164,11 @@ class _Collector(ast.NodeVisitor):
         for item in node.items:
             call = item.context_expr
             if isinstance(call, ast.Call) and last_name(call.func) == "suppress":
-                self.tries = (_suppressing(node, call), *self.tries)
+                # the `try: … except E: pass` that it is
+                kinds = ast.Tuple(elts=call.args, ctx=ast.Load())
+                handler = ast.ExceptHandler(type=kinds, name=None, body=[ast.Pass()])
+                guard = ast.Try(body=node.body, handlers=[handler], orelse=[], finalbody=[])
+                self.tries = (guard, *self.tries)
         for child in node.body:
             self.visit(child)
         self.tries = outer
@@ -235,10 +203,3 @@ class _Collector(ast.NodeVisitor):
     def _use(self, name: str, *, attribute: bool = False) -> None:
         use = Use(name, self.tries, self.scope, attribute, *self.receiver)
         self.scope.uses.append(use)
-
-
-def _suppressing(node: ast.With | ast.AsyncWith, call: ast.Call) -> ast.Try:
-    """`with suppress(E):` as the `try: … except E: pass` that it is."""
-    kinds = ast.Tuple(elts=call.args, ctx=ast.Load())
-    handler = ast.ExceptHandler(type=kinds, name=None, body=[ast.Pass()])
-    return ast.Try(body=node.body, handlers=[handler], orelse=[], finalbody=[])

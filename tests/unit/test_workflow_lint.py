@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.workflow_lint import LintFinding
+from orchestrator.workflow_lint import LintContext, LintFinding, base, lint_rule, linter
 from orchestrator.workflow_lint.linter import check_workflow
 from orchestrator.workflow_reader.parser import read_workflow, read_workflow_text
 
@@ -274,6 +275,20 @@ def test_the_repositorys_own_workflows_raise_no_doubt(name: str) -> None:
     variables = {"id": "WO-512", "owner": "BUILDER"}
     workflow = read_workflow(ROOT / "workflows" / name, root=ROOT, variables=variables)
     assert check_workflow(workflow, root=ROOT, agents=AGENTS, folders=FOLDERS) == []
+
+
+def test_a_package_adds_rules_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "RULES", dict(base.RULES))
+    monkeypatch.setattr(linter, "RULES", base.RULES)
+
+    @lint_rule
+    def check_title(context: LintContext) -> Iterator[LintFinding]:
+        """Titles that say nothing."""
+        for stage in context.workflow.stages:
+            if stage.title == "Split":
+                yield LintFinding("dull-title", stage.line, "the title is dull", "write another")
+
+    assert [(d.code, d.line) for d in doubts(SOUND)] == [("dull-title", line_of(SOUND, "STAGE 1"))]
 
 
 @pytest.mark.skipif(not SEED.exists(), reason="the original documents are not here")

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrate_agents.specification.files import FileSpec, stage_file_specs, ticket_file_specs
+from orchestrate_agents.specification.files import (
+    FileSpec,
+    stage_file_specs,
+    ticket_file_specs,
+)
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
 
@@ -43,23 +47,17 @@ class Programs:
 
 def parse_programs(text: str) -> tuple[Programs, ...]:
     """`Both Python seed scripts + TypeScript API hook` → two phrases."""
-    return tuple(_phrase(part) for part in re.split(r"\s*(?:\+|&|,|\band\b)\s*", text) if part)
-
-
-def _phrase(text: str) -> Programs:
-    language = re.search(rf"\b{_LANGUAGE}\b", text, re.IGNORECASE)
-    hook = re.search(r"\bhooks?\b", text, re.IGNORECASE)
-    if language:
-        suffixes = _SUFFIXES[language.group().lower()]
-    elif hook:
-        suffixes = (".ts", ".tsx", ".js")
-    else:
-        suffixes = _SCRIPTS
-    seeds = bool(re.search(r"\b(?:seed|ETL|import|load)", text, re.IGNORECASE))
-    return Programs(text.strip(), suffixes, seeds, parse_quantity(text))
-
-
-parameter_type("programs", rf"{_PROGRAM}(?:\s*(?:\+|&|,|\band\b)\s*{_PROGRAM})*", parse_programs)
+    found = []
+    for part in filter(None, re.split(r"\s*(?:\+|&|,|\band\b)\s*", text)):
+        language = re.search(rf"\b{_LANGUAGE}\b", part, re.IGNORECASE)
+        suffixes: tuple[str, ...] = _SCRIPTS
+        if language:
+            suffixes = _SUFFIXES[language.group().lower()]
+        elif re.search(r"\bhooks?\b", part, re.IGNORECASE):
+            suffixes = (".ts", ".tsx", ".js")
+        seeds = bool(re.search(r"\b(?:seed|ETL|import|load)", part, re.IGNORECASE))
+        found.append(Programs(part.strip(), suffixes, seeds, parse_quantity(part)))
+    return tuple(found)
 
 
 def parse_quantity(text: str) -> int | None:
@@ -70,6 +68,7 @@ def parse_quantity(text: str) -> int | None:
     return TYPES["int"][1](number.group()) if number else None
 
 
+parameter_type("programs", rf"{_PROGRAM}(?:\s*(?:\+|&|,|\band\b)\s*{_PROGRAM})*", parse_programs)
 parameter_type(
     "quantity", rf"(?:(?:all|the|both|each|every)(?:\s+{_NUMBERS})?|{_NUMBERS})", parse_quantity
 )
@@ -90,23 +89,15 @@ def ticket_texts(ctx: Context) -> Iterator[str]:
 
 
 def specs(ctx: Context) -> tuple[FileSpec, ...]:
-    """Everything that the statement's stage, its workflow and its tickets say is delivered."""
+    """Every file that the statement's stage, its workflow and its tickets say is delivered."""
     found: dict[str, FileSpec] = {}
-    tickets = "\n\n".join(ticket_texts(ctx))
     stages = ctx.workflow.stages if ctx.workflow else ()
     for stage in sorted(stages, key=lambda s: s != ctx.stage):
         for spec in stage_file_specs(stage):
             found.setdefault(spec.path, spec)
-    for section in ticket_file_specs(tickets):
+    for section in ticket_file_specs("\n\n".join(ticket_texts(ctx))):
         known = found.get(section.path)
-        if known is None:
-            found[section.path] = section
-        else:
-            joined = (*known.blocks, *section.blocks)
-            notes = (*known.notes, *section.notes)
-            found[section.path] = FileSpec(
-                known.path, known.line, known.block, known.text, notes, joined
-            )
+        found[section.path] = known.joined_with(section) if known else section
     return tuple(found.values())
 
 
@@ -125,31 +116,27 @@ def specified(ctx: Context, suffixes: Iterable[str]) -> tuple[str, ...]:
 
 def resolve(ctx: Context, phrase: Programs) -> tuple[str, ...] | Result:
     """The paths that a phrase means; a failed result where there are none or another number."""
-    asked = _chosen(specified(ctx, phrase.suffixes), phrase)
+
+    def fitting(paths: tuple[str, ...]) -> tuple[str, ...]:
+        seeding = tuple(p for p in paths if _SEEDS.search(Path(p).name)) if phrase.seeds else ()
+        return seeding or paths
+
+    asked = fitting(specified(ctx, phrase.suffixes))
     if phrase.count is not None and len(asked) != phrase.count:
+        listed = f": {', '.join(asked)}" if asked else ""
         return failed(
-            f"“{phrase.text}” says {phrase.count}, the specification names {len(asked)}"
-            + (f": {', '.join(asked)}" if asked else ""),
+            f"“{phrase.text}” says {phrase.count}, the specification names {len(asked)}{listed}",
             *asked,
         )
-    found = asked if phrase.count is not None else _chosen(delivered(ctx, phrase.suffixes), phrase)
-    if not found:
-        return failed(f"nothing that is delivered is “{phrase.text}”")
-    return found
-
-
-def _chosen(paths: tuple[str, ...], phrase: Programs) -> tuple[str, ...]:
-    if not phrase.seeds:
-        return paths
-    return tuple(p for p in paths if _SEEDS.search(Path(p).name)) or paths
+    found = asked if phrase.count is not None else fitting(delivered(ctx, phrase.suffixes))
+    return found or failed(f"nothing that is delivered is “{phrase.text}”")
 
 
 def existing(ctx: Context, paths: Iterable[str]) -> tuple[Path, ...] | Result:
-    """The files at these paths; a failed result naming those that are not there."""
+    """The files at these paths; a failed result naming those that are missing."""
     wanted = tuple(paths)
     missing = [p for p in wanted if not ctx.path(p).is_file()]
     if missing:
-        return failed(
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", *wanted
-        )
+        verb = "is" if len(missing) == 1 else "are"
+        return failed(f"{', '.join(missing)} {verb} missing", *wanted)
     return tuple(ctx.path(p) for p in wanted)

@@ -20,23 +20,21 @@ from orchestrator.gates.checks import SEVERITY, Context, Result, Verdict, check,
     examples=("All API/DB calls wrapped in try/catch or try/except",),
 )
 def all_calls_handled(ctx: Context) -> Result:
-    """Python calls stand in handlers that speak; TypeScript hooks pass every error on."""
+    """Python calls have handlers that report; TypeScript hooks throw every error on.
+
+    The client library returns errors; a hook that does not throw them shows its page no data.
+    """
     scripts = delivered(ctx, (".py",))
-    hooks = tuple(p for p in delivered(ctx, (".ts", ".tsx")) if hook_functions(ctx, p))
+    hooks = {p: found for p in delivered(ctx, (".ts", ".tsx")) if (found := hook_functions(ctx, p))}
     missing = existing(ctx, (*scripts, *hooks))
     if isinstance(missing, Result):
         return missing
     if not scripts and not hooks:
         return failed("no delivered program calls an API or a database")
     results = [judge_handling(ctx, (path,)) for path in scripts]
-    results += [_passes_errors_on(ctx, path) for path in hooks]
+    results += [states_handled(ctx, p, [s.name for s in found]) for p, found in hooks.items()]
     worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
     if worst.verdict is not Verdict.PROVEN:
         return worst
     detail = "; ".join(f"{r.subjects[0]}: {r.detail}" for r in results)
     return proven(detail, *scripts, *hooks)
-
-
-def _passes_errors_on(ctx: Context, path: str) -> Result:
-    """The client library gives errors back; a hook must throw them, or its page sees no data."""
-    return states_handled(ctx, path, [s.name for s in hook_functions(ctx, path)])

@@ -21,7 +21,7 @@ from orchestrator.domain.record import Flow, Question, QuestionKind, State
 from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Session
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.storage.history import now
 
@@ -87,7 +87,7 @@ def apply_requested_statuses(session: Session) -> list[str]:
             if not _carry_out_status(session, member, status)
         ]
     except AnswerRefusedError as exc:
-        session.tell("notice", exc.in_a_line, stage=session.flow.stage)
+        session.report_progress(ProgressKind.NOTICE, exc.in_a_line, stage=session.flow.stage)
         return [exc.message, *([exc.hint] if exc.hint else [])]
 
 

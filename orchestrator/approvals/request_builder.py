@@ -11,7 +11,7 @@ from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Session
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
 
@@ -110,7 +110,7 @@ def open_request(
         # a status written while agents ran does not answer what was not asked yet (7.6)
         text = f"status `{status}` of {member} was written before the question; answer it again"
         history.append("notice", to="USER", text=text, stage=session.flow.stage)
-        session.tell("notice", text, stage=session.flow.stage)
+        session.report_progress(ProgressKind.NOTICE, text, stage=session.flow.stage)
     additions = Additions(drop=drop, over_requests=True)
     additions.section(session.plan.parent, render_request(request, session.plan.parent))
     asked = machine.ask(
@@ -123,7 +123,7 @@ def open_request(
         tuple(s.text for s in request.failed),
     )
     session.commit(asked, f"question {request.number} at stage {stage.number}", additions)
-    session.tell("question", request.heading, stage=stage.number)
+    session.report_progress(ProgressKind.QUESTION, request.heading, stage=stage.number)
 
 
 def stored_request(session: Session, digest: str) -> ApprovalRequest | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.approvals.effects import Effect, EffectResult, open_runner
+from orchestrator.approvals.effects import Runner, open_runner
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.approvals.request_builder import (
     build_exception_request,
@@ -13,48 +15,67 @@ from orchestrator.approvals.request_builder import (
     stored_request,
 )
 from orchestrator.domain import machine
-from orchestrator.domain.record import Approval, QuestionKind, State
+from orchestrator.domain.record import QuestionKind, State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Session
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.history import now
 
 
-def apply(session: Session, stage: Stage) -> None:
-    """Run what the approval of a checkpoint lists, prove its expectations, and close the stage."""
+def apply_approval(session: Session, stage: Stage) -> None:
+    """Run what the approval of a checkpoint lists, prove its expectations, close the stage."""
     approval = session.flow.approval(stage.number)
     assert approval is not None
-    sheet = stored_request(session, approval.digest)
-    if sheet is None:
-        session.commit(machine.lapse(session.flow, session.plan, stage.number), "approval lapsed")
+    request = stored_request(session, approval.digest)
+    if request is None:
+        after = machine.lapse(session.flow, session.plan, stage.number)
+        session.commit(after, "approval lapsed")
         return
-    if (
-        sheet.effects
-        and not approval.effects_done
-        and not _run_effects(session, stage, sheet, approval)
-    ):
+    if request.effects and not approval.effects_done and not _run_effects(session, stage, request):
         return
-    _close(session, stage, sheet)
+    failing, unproven = _judge_expectations(session, stage, request)
+    if failing or unproven:
+        why = "After the effects, these expectations are not met."
+        shown = [r.summarize(session.flow.accepted) for r in (*failing, *unproven)]
+        question = build_exception_request(session, stage, QuestionKind.COUNTS, why, shown)
+        open_request(session, stage, question)
+        return
+    final = stage.number == session.plan.last.number
+    additions = Additions()
+    additions.section(session.plan.parent, _render_closing(session, stage, request, final))
+    if final:
+        after = machine.complete(session.flow, session.plan, stage)
+        session.commit(after, "complete", additions)
+    else:
+        after = machine.finish(session.flow, session.plan, stage)
+        session.commit(after, f"checkpoint {stage.checkpoint} passed", additions)
+    session.judge(stage, (Phase.POSITION,))
 
 
 # -- effects ---------------------------------------------------------------------------------
 
 
-def frozen_folder(session: Session, digest: str) -> Path:
-    return session.root / ".orchestrate" / "state" / "frozen" / digest[:32]
+@contextlib.contextmanager
+def _runner(session: Session, request: ApprovalRequest) -> Iterator[Runner]:
+    settings = session.settings.model_dump(mode="json")
+    runner = open_runner(request.target, session.root, settings)
+    try:
+        yield runner
+    finally:
+        runner.close()
 
 
-def freeze(session: Session, sheet: ApprovalRequest) -> Path:
-    """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they are gone."""
-    folder = frozen_folder(session, sheet.digest)
+def _freeze_inputs(session: Session, request: ApprovalRequest) -> Path:
+    """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they differ."""
+    folder = session.root / ".orchestrate" / "state" / "frozen" / request.digest[:32]
     if folder.exists():
         shutil.rmtree(folder)
-    for path, sha in sheet.inputs.items():
+    for path, sha in request.inputs.items():
         source = session.inside(path)
         if sha == "absent":
             continue
@@ -63,153 +84,95 @@ def freeze(session: Session, sheet: ApprovalRequest) -> Path:
         shutil.copyfile(source, copy)
         if sha256_file(copy) != sha:
             raise OrchestrateError(
-                "is not what was approved", path=source, code="not-approved", hint="run again"
+                "not what was approved", path=source, code="not-approved", hint="run again"
             )
     return folder
 
 
-def _run_effects(
-    session: Session, stage: Stage, sheet: ApprovalRequest, approval: Approval
-) -> bool:
-    folder = freeze(session, sheet)
-    session.commit(
-        session.flow.evolve(revision=session.flow.revision + 1, state=State.EFFECTS),
-        f"effects of stage {stage.number} begin",
-    )
-    runner = open_runner(sheet.target, session.root, session.settings.model_dump(mode="json"))
-    try:
-        session.tell("notice", f"effects run on {runner.describe()}", stage=stage.number)
-        for number, effect in enumerate(sheet.effects, 1):
-            if _ran_before(session, sheet.digest, number):
+def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bool:
+    """Run the effects that have not run yet; one that fails is put to USER."""
+    folder = _freeze_inputs(session, request)
+    flow, history = session.flow, session.family.history
+    begun = flow.evolve(revision=flow.revision + 1, state=State.EFFECTS)
+    session.commit(begun, f"effects of stage {stage.number} begin")
+    with _runner(session, request) as runner:
+        text = f"effects run on {runner.describe()}"
+        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number)
+        for number, effect in enumerate(request.effects, 1):
+            before = history.latest("effect", digest=request.digest, number=number)
+            if before is not None and before["ok"]:
                 continue
-            result = _run_one(session, stage, sheet, number, effect, runner.run(effect, folder))
+            result = runner.run(effect, folder)
+            history.append(
+                "effect",
+                stage=stage.number,
+                digest=request.digest,
+                number=number,
+                kind=effect.kind,
+                title=effect.title,
+                target=request.target,
+                on=request.target_words,
+                inputs={p: request.inputs.get(p, "") for p in effect.inputs},
+                ok=result.ok,
+                detail=result.detail,
+                figures=dict(result.figures),
+                output=result.output[-4000:],
+            )
+            session.report_progress(
+                ProgressKind.EFFECT,
+                f"{effect.title} — {result.detail}",
+                stage=stage.number,
+                verdict=(Verdict.PROVEN if result.ok else Verdict.FAILED).value,
+            )
             if not result.ok:
-                _ask_about(session, stage, sheet, number, effect, result)
+                titles = [e.title for e in request.effects]
+                why = (
+                    f"The effect “{effect.title}” failed on {request.target_words}: "
+                    f"{result.detail}\n\n"
+                    f"Run before it: {'; '.join(titles[: number - 1]) or 'nothing'}. "
+                    f"Not run: {'; '.join(titles[number:]) or 'nothing'}.\n\n"
+                    "Approving tries it again, from the same approved bytes."
+                )
+                kind = QuestionKind.EFFECT
+                question = build_exception_request(session, stage, kind, why, ())
+                open_request(session, stage, question)
                 return False
-    finally:
-        runner.close()
-    session.commit(
-        machine.effects_done(session.flow, session.plan, stage.number),
-        f"effects of stage {stage.number} done",
-    )
+    after = machine.effects_done(session.flow, session.plan, stage.number)
+    session.commit(after, f"effects of stage {stage.number} done")
     return True
-
-
-def _ran_before(session: Session, digest: str, number: int) -> bool:
-    record = session.family.history.latest("effect", digest=digest, number=number)
-    return record is not None and bool(record["ok"])
-
-
-def _run_one(
-    session: Session,
-    stage: Stage,
-    sheet: ApprovalRequest,
-    number: int,
-    effect: Effect,
-    result: EffectResult,
-) -> EffectResult:
-    session.family.history.append(
-        "effect",
-        stage=stage.number,
-        digest=sheet.digest,
-        number=number,
-        kind=effect.kind,
-        title=effect.title,
-        target=sheet.target,
-        on=sheet.target_words,
-        inputs={p: sheet.inputs.get(p, "") for p in effect.inputs},
-        ok=result.ok,
-        detail=result.detail,
-        figures=dict(result.figures),
-        output=result.output[-4000:],
-    )
-    verdict = "proven" if result.ok else "failed"
-    session.tell("effect", f"{effect.title} — {result.detail}", stage=stage.number, verdict=verdict)
-    return result
-
-
-def _ask_about(
-    session: Session,
-    stage: Stage,
-    sheet: ApprovalRequest,
-    number: int,
-    effect: Effect,
-    result: EffectResult,
-) -> None:
-    ran = [e.title for e in sheet.effects[: number - 1]]
-    why = (
-        f"The effect “{effect.title}” failed on {sheet.target_words}: {result.detail}\n\n"
-        f"Run before it: {'; '.join(ran) or 'nothing'}. Not run: "
-        f"{'; '.join(e.title for e in sheet.effects[number:]) or 'nothing'}.\n\n"
-        "Approving tries it again, from the same approved bytes."
-    )
-    open_request(
-        session, stage, build_exception_request(session, stage, QuestionKind.EFFECT, why, ())
-    )
 
 
 # -- expectations and the end ----------------------------------------------------------------
 
 
-def _close(session: Session, stage: Stage, sheet: ApprovalRequest) -> None:
-    final = stage.number == session.plan.last.number
-    failing = _expectations(session, stage, sheet)
-    if failing is not None:
-        open_request(session, stage, failing)
-        return
-    additions = Additions()
-    additions.section(session.plan.parent, _closing_section(session, stage, sheet, final))
-    if final:
-        session.commit(machine.complete(session.flow, session.plan, stage), "complete", additions)
-    else:
-        done = machine.finish(session.flow, session.plan, stage)
-        session.commit(done, f"checkpoint {stage.checkpoint} passed", additions)
-    session.judge(stage, (Phase.POSITION,))
+def _judge_expectations(
+    session: Session, stage: Stage, request: ApprovalRequest
+) -> tuple[list[Receipt], list[Receipt]]:
+    """Prove what was to be judged on the target or by the answer: failed, and newly unproven.
 
-
-def _expectations(session: Session, stage: Stage, sheet: ApprovalRequest) -> ApprovalRequest | None:
-    """Prove what was to be judged on the target or by the answer; the question to ask, if any."""
-    receipts = _judge(session, stage, sheet)
-    failing = session.failing(receipts)
-    unproven = [r for r in receipts if r.verdict is Verdict.UNPROVEN and r.key not in _seen(sheet)]
-    if not failing and not unproven:
-        return None
-    why = "After the effects, these expectations are not met."
-    return build_exception_request(
-        session,
-        stage,
-        QuestionKind.COUNTS,
-        why,
-        [r.summarize(session.flow.accepted) for r in (*failing, *unproven)],
-    )
-
-
-def _seen(sheet: ApprovalRequest) -> set[str]:
-    """Statements that USER has taken unproven at the checkpoint itself."""
-    return {s.key for s in sheet.unproven}
-
-
-def _judge(session: Session, stage: Stage, sheet: ApprovalRequest) -> list[Receipt]:
-    """What waits for the answer or the target: this stage's, and the inspections' before it."""
+    These are the statements of this stage and, after effects, those of the inspections before it.
+    """
     phases = (Phase.ANSWER, Phase.EFFECT)
-    if not sheet.effects:
-        return session.judge(stage, phases)
-    runner = open_runner(sheet.target, session.root, session.settings.model_dump(mode="json"))
-    try:
+    if request.effects:
         earlier = [s for s in session.plan.stages if s.number < stage.number]
         inspections = [s for s in earlier if session.plan.part(s) is Part.INSPECTOR]
-        return [
-            receipt
-            for judged in (stage, *inspections)
-            for receipt in session.judge(judged, phases, target=runner.target)
-        ]
-    finally:
-        runner.close()
+        with _runner(session, request) as runner:
+            receipts = [
+                receipt
+                for judged in (stage, *inspections)
+                for receipt in session.judge(judged, phases, target=runner.target)
+            ]
+    else:
+        receipts = session.judge(stage, phases)
+    taken = {s.key for s in request.unproven}
+    unproven = [r for r in receipts if r.verdict is Verdict.UNPROVEN and r.key not in taken]
+    return session.failing(receipts), unproven
 
 
-def _closing_section(session: Session, stage: Stage, sheet: ApprovalRequest, final: bool) -> str:
+def _render_closing(session: Session, stage: Stage, request: ApprovalRequest, final: bool) -> str:
     """What the ticket says at the end of a checkpoint: the effects with their figures."""
-    records = [r for r in session.family.history.of("effect") if r["digest"] == sheet.digest]
+    history = session.family.history
+    records = [r for r in history.of("effect") if r["digest"] == request.digest]
     if not records and not final:
         return ""
     lines = [f"## {'COMPLETE' if final else 'DONE'}: {stage.title}", ""]
@@ -219,6 +182,6 @@ def _closing_section(session: Session, stage: Stage, sheet: ApprovalRequest, fin
     lines += [
         "",
         f"Closed {now()} by USER's answer; every receipt is in "
-        f"`{session.family.history.path.relative_to(session.root)}`.",
+        f"`{history.path.relative_to(session.root)}`.",
     ]
     return "\n".join(lines) + "\n"

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.approvals import answers, request_builder
+from orchestrator.approvals import answers
+from orchestrator.approvals.request_builder import (
+    build_checkpoint_request,
+    build_exception_request,
+    list_changes_since_approval,
+    list_stopped_statements,
+    open_request,
+)
 from orchestrator.approvals.status import describe_family, describe_open_request
-from orchestrator.conductor import apply_effects, stages
+from orchestrator.conductor import stages
+from orchestrator.conductor.apply_effects import apply_approval
 from orchestrator.conductor.verify import Verified, verify
 from orchestrator.config import Settings, load_settings
 from orchestrator.domain import machine
@@ -20,10 +29,10 @@ from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Statement, StatementKind, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
-from orchestrator.family.blockers import waits
+from orchestrator.family.blockers import find_blockers
 from orchestrator.family.family import Additions, Family
 from orchestrator.family.open_session import Opener
-from orchestrator.family.session import Listener, Progress, Session
+from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_records
@@ -32,17 +41,32 @@ from orchestrator.tickets.board import Board
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
-_EXIT = {"complete": 0, "waiting": 10, "held": 11, "failed": 1}
-#: with a first record, what a status says besides the folder is drift and no wish (DESIGN 2.5)
+_CLI = "command line"
+#: with a first record, a status that differs from the folder is drift, not a request (DESIGN 2.5)
 ADOPTED = Additions(over_requests=True)
+
+
+class RunState(StrEnum):
+    """Where a run ended."""
+
+    COMPLETE = "complete"
+    #: for USER, a person, or another family's work
+    WAITING = "waiting"
+    HELD = "held"
+    FAILED = "failed"
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 10 waiting, 11 held, 1 failed."""
+        return {"complete": 0, "waiting": 10, "held": 11, "failed": 1}[self]
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Where a run ended: "complete", "waiting" (for USER or a person), "held" or "failed"."""
+    """Where a run of a family ended, and why."""
 
     ticket: str
-    outcome: str
+    outcome: RunState
     stage: int | None
     reasons: tuple[str, ...] = ()
     #: it waits for another family's work, and not for USER
@@ -50,13 +74,12 @@ class RunOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 10 waiting, 11 held, 1 failed."""
-        return _EXIT[self.outcome]
+        return self.outcome.exit_code
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "ticket": self.ticket,
-            "outcome": self.outcome,
+            "outcome": self.outcome.value,
             "stage": self.stage,
             "reasons": list(self.reasons),
         }
@@ -115,64 +138,56 @@ class Conductor:
     def _advance(self, session: Session, until: int | None) -> RunOutcome:
         blocked = stages.judge_interrupted(session)
         if blocked is not None:
-            self._blocked(session, blocked)
+            self._handle_block(session, blocked)
         while True:
             refused = answers.apply_requested_statuses(session)
             if refused:
-                return self._outcome(session, refused)
-            if self._pinned_anew(session):
-                return self._outcome(session)
-            self._lapse(session)
-            action = machine.decide(session.flow, session.plan)
-            match action:
+                return _outcome_of(session, refused)
+            if self._ask_about_changed_workflow(session):
+                return _outcome_of(session)
+            self._lapse_approvals(session)
+            match machine.decide(session.flow, session.plan):
                 case machine.Stop() | machine.Wait():
-                    return self._outcome(session)
+                    return _outcome_of(session)
                 case machine.Work(stages=group):
                     if until is not None and group[0].number > until:
-                        return self._outcome(
-                            session, [f"stopped before {group[0].label} (--until {until})"]
-                        )
-                    limit = self.settings.wip_limit
-                    reasons = waits(
-                        self.board, session.family.ticket, session.flow, session.plan, group, limit
+                        reason = f"stopped before {group[0].label} (--until {until})"
+                        return _outcome_of(session, [reason])
+                    find, limit = session.family.ticket, self.settings.wip_limit
+                    reasons = find_blockers(
+                        self.board, find, session.flow, session.plan, group, limit
                     )
                     if reasons:
-                        return self._outcome(session, reasons, waits_for_work=True)
-                    blocked = stages.work(session, group)
-                    stop = self._blocked(session, blocked) if blocked is not None else []
-                    if stop:
-                        return self._outcome(session, stop)
+                        return _outcome_of(session, reasons, waits_for_work=True)
+                    blocked = stages.advance_stages(session, group)
+                    if blocked is not None and self._handle_block(session, blocked):
+                        return _outcome_of(session, [blocked.reason])
                 case machine.Ask(stage=stage):
                     if until is not None and stage.number > until:
-                        return self._outcome(
-                            session, [f"stopped before {stage.label} (--until {until})"]
-                        )
-                    request_builder.open_request(
-                        session,
-                        stage,
-                        request_builder.build_checkpoint_request(session, stage, session.changed),
-                    )
+                        reason = f"stopped before {stage.label} (--until {until})"
+                        return _outcome_of(session, [reason])
+                    request = build_checkpoint_request(session, stage, session.changed)
+                    open_request(session, stage, request)
                     session.changed = ()
                 case machine.RunEffects(stage=stage):
-                    apply_effects.apply(session, stage)
+                    apply_approval(session, stage)
 
     @staticmethod
-    def _blocked(session: Session, blocked: stages.Blocked) -> list[str]:
-        """Ask USER about a stage that did not come through, or say what a person has to do."""
+    def _handle_block(session: Session, blocked: stages.Blocked) -> bool:
+        """Ask USER about a stage that did not pass; True if a person has to do something first."""
         if not blocked.ask:
-            session.commit(
-                machine.need_person(session.flow, session.plan, blocked.reason), "needs a person"
-            )
-            return [blocked.reason]
-        shown = request_builder.list_stopped_statements(session, blocked.stage)
-        sheet = request_builder.build_exception_request(
-            session, blocked.stage, QuestionKind.EXCEPTION, blocked.reason, shown
-        )
-        request_builder.open_request(session, blocked.stage, sheet)
-        return []
+            after = machine.need_person(session.flow, session.plan, blocked.reason)
+            session.commit(after, "needs a person")
+            return True
+        shown = list_stopped_statements(session, blocked.stage)
+        kind = QuestionKind.EXCEPTION
+        request = build_exception_request(session, blocked.stage, kind, blocked.reason, shown)
+        open_request(session, blocked.stage, request)
+        return False
 
-    def _pinned_anew(self, session: Session) -> bool:
-        """Ask USER when the pinned workflow has changed under way (DESIGN 4.4)."""
+    @staticmethod
+    def _ask_about_changed_workflow(session: Session) -> bool:
+        """Ask USER if the pinned workflow has changed under way (DESIGN 4.4)."""
         flow = session.flow
         if flow.sha256 == session.workflow.sha256 or flow.state.ended:
             return False
@@ -184,44 +199,30 @@ class Conductor:
             "Approving takes the changed one; approvals given under the old one lapse."
         )
         if flow.question is not None:
-            session.commit(
-                machine.withdraw(flow, session.plan), "question withdrawn: workflow changed"
-            )
+            after = machine.withdraw(flow, session.plan)
+            session.commit(after, "question withdrawn: workflow changed")
         stage = session.plan.stage(session.flow.stage)
-        sheet = request_builder.build_exception_request(
-            session, stage, QuestionKind.WORKFLOW, why, ()
-        )
-        request_builder.open_request(session, stage, sheet, drop=("accept", "target"))
+        request = build_exception_request(session, stage, QuestionKind.WORKFLOW, why, ())
+        open_request(session, stage, request, drop=("accept", "target"))
         return True
 
-    def _lapse(self, session: Session) -> None:
+    @staticmethod
+    def _lapse_approvals(session: Session) -> None:
+        """Withdraw approvals of what has changed since; their checkpoints are asked again."""
         if session.flow.question is not None or session.flow.state in (State.COMPLETE, State.HELD):
             return
         for approval in session.flow.approvals:
             if approval.effects_done:
                 continue
-            changed = request_builder.list_changes_since_approval(session, approval)
+            changed = list_changes_since_approval(session, approval)
             if changed and approval.stage in {*session.flow.finished, session.flow.stage}:
                 label = session.plan.stage(approval.stage).label
                 session.changed = tuple(changed)
-                session.tell("notice", f"the approval of {label} lapses: {'; '.join(changed)}")
+                text = f"the approval of {label} lapses: {'; '.join(changed)}"
+                session.report_progress(ProgressKind.NOTICE, text)
                 session.family.history.append("lapse", stage=approval.stage, changed=changed)
-                session.commit(
-                    machine.lapse(session.flow, session.plan, approval.stage),
-                    f"approval of stage {approval.stage} lapsed",
-                )
-
-    def _outcome(
-        self, session: Session, reasons: Sequence[str] = (), *, waits_for_work: bool = False
-    ) -> RunOutcome:
-        flow = session.flow
-        found = {
-            State.COMPLETE: "complete",
-            State.ARCHIVED: "complete",
-            State.HELD: "held",
-        }.get(flow.state, "waiting")
-        said = tuple(reasons) or ((flow.reason,) if flow.reason else ())
-        return RunOutcome(session.plan.parent, found, flow.stage, said, waits_for_work)
+                after = machine.lapse(session.flow, session.plan, approval.stage)
+                session.commit(after, f"approval of stage {approval.stage} lapsed")
 
     # -- answers -----------------------------------------------------------------------------
 
@@ -238,54 +239,47 @@ class Conductor:
 
         Raises AnswerRefusedError if it leaves something open, or covers what has changed.
         """
-        return self.answer(
-            id,
-            Answer(
-                AnswerVerb.APPROVED,
-                note,
-                tuple(accept),
-                accept_unproven,
-                target,
-                via="command line",
-            ),
-        )
+        accepted = tuple(accept)
+        answer = Answer(AnswerVerb.APPROVED, note, accepted, accept_unproven, target, via=_CLI)
+        return self.answer(id, answer)
 
     def send_back(self, id: str, *, member: str = "", note: str = "") -> RunOutcome:
         """Record that USER wants changes, with the words, from a member or from the last makers."""
         members = (member,) if member else ()
         verb = AnswerVerb.CHANGES_REQUESTED
-        return self.answer(id, Answer(verb, note, members=members, via="command line"))
+        return self.answer(id, Answer(verb, note, members=members, via=_CLI))
 
     def hold(self, id: str, *, reason: str) -> RunOutcome:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
         with self.opener.open_session(id) as session:
-            answers.hold_member(session, self._member(session, id), reason)
-            return self._outcome(session)
+            member = id if id in session.flow.members else session.plan.parent
+            answers.hold_member(session, member, reason)
+            return _outcome_of(session)
 
     def resume(self, id: str) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
         with self.opener.open_session(id) as session:
             answers.resume_family(session)
-            return self._outcome(session)
+            return _outcome_of(session)
 
     def archive(self, id: str) -> RunOutcome:
         """Put a family away for good; an open question closes unanswered."""
-        return self._steer(id, Event.ARCHIVE)
+        return self._apply_event(id, Event.ARCHIVE)
 
     def shelve(self, id: str) -> RunOutcome:
         """Put a family that lies in TRIAGE or HOLD into the backlog; `resume` takes it out."""
-        return self._steer(id, Event.SHELVE)
+        return self._apply_event(id, Event.SHELVE)
 
     def reopen(self, id: str) -> RunOutcome:
         """Begin a new round of a family that is complete or archived, its counts at 0."""
-        return self._steer(id, Event.REOPEN)
+        return self._apply_event(id, Event.REOPEN)
 
-    def _steer(self, id: str, event: Event) -> RunOutcome:
+    def _apply_event(self, id: str, event: Event) -> RunOutcome:
         with self.opener.open_session(id) as session:
             answers.apply_event(session, event)
-            return self._outcome(session)
+            return _outcome_of(session)
 
     def undo(self, id: str) -> RunOutcome:
         """Withdraw the latest approval, until its effects start; the checkpoint is asked again."""
@@ -296,10 +290,8 @@ class Conductor:
             session.commit(after, "approval withdrawn by USER")
             stage = session.plan.stage(session.flow.stage)
             if stage.is_checkpoint:
-                request_builder.open_request(
-                    session, stage, request_builder.build_checkpoint_request(session, stage)
-                )
-            return self._outcome(session)
+                open_request(session, stage, build_checkpoint_request(session, stage))
+            return _outcome_of(session)
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
         """Take a family into the record where its tickets lie, without doing anything yet.
@@ -307,16 +299,15 @@ class Conductor:
         A status that says otherwise than the folder is no wish yet, and is set to the folder.
         """
         with self.opener.open_session(id, workflow, create=True, first=ADOPTED) as session:
-            return self._outcome(
-                session, [f"adopted at {session.plan.stage(session.flow.stage).label}"]
-            )
+            label = session.plan.stage(session.flow.stage).label
+            return _outcome_of(session, [f"adopted at {label}"])
 
     def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
         """The family, its workflow and the record that `adopt` would begin; nothing is written.
 
         Raises OrchestrateError where `adopt` would.
         """
-        family, read, _, flow = self.opener.look(id, workflow)
+        family, read, _, flow = self.opener.preview(id, workflow)
         return family, read, flow
 
     def answer(self, id: str, answer: Answer) -> RunOutcome:
@@ -326,7 +317,7 @@ class Conductor:
         """
         with self.opener.open_session(id) as session:
             answers.apply_answer(session, answer)
-            return self._outcome(session)
+            return _outcome_of(session)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -340,7 +331,7 @@ class Conductor:
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
         """Which checks a statement binds to and what they say now, without storing anything."""
-        statement = Statement(one_line(text), StatementKind.CHECKBOX, "command line", 1)
+        statement = Statement(one_line(text), StatementKind.CHECKBOX, _CLI, 1)
         phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
         if id:
             with self.opener.open_session(id, settle=False) as session:
@@ -367,17 +358,17 @@ class Conductor:
         # a wait is no state of the record: it ends by itself
         may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
         if found["state"] == State.RUNNING and may_wait:
-            found["reasons"] = self._waits(tickets[0].id)
+            found["reasons"] = self._find_waits(tickets[0].id)
         return found
 
-    def _waits(self, id: str) -> list[str]:
+    def _find_waits(self, id: str) -> list[str]:
         """Why the next stages of a family cannot begin yet; nothing is written."""
         try:
-            family, _, plan, flow = self.opener.look(id)
+            family, _, plan, flow = self.opener.preview(id)
             action = machine.decide(flow, plan)
             stages = action.stages if isinstance(action, machine.Work) else ()
             limit = self.settings.wip_limit
-            return waits(self.board, family.ticket, flow, plan, stages, limit)
+            return find_blockers(self.board, family.ticket, flow, plan, stages, limit)
         except OrchestrateError as exc:
             return [exc.in_a_line]
 
@@ -390,18 +381,27 @@ class Conductor:
         """A family's history, oldest first."""
         return [dict(r) for r in Family(self.board, self.board.family(id)[0].id).history.records]
 
-    @staticmethod
-    def _member(session: Session, id: str) -> str:
-        return id if id in session.flow.members else session.plan.parent
-
     def _preview(self, id: str, workflow: Path | None, until: int | None) -> RunOutcome:
         """What a run would do next, without writing anything."""
-        family, read, plan, flow = self.opener.look(id, workflow)
+        family, read, plan, flow = self.opener.preview(id, workflow)
         lines = [
             f"{'done' if s.number in flow.finished else 'to do'}: {s.label}"
             for s in plan.stages
             if until is None or s.number <= until
         ]
         return RunOutcome(
-            family.parent, "waiting", flow.stage, (f"dry run of {read.path.name}", *lines)
+            family.parent, RunState.WAITING, flow.stage, (f"dry run of {read.path.name}", *lines)
         )
+
+
+def _outcome_of(
+    session: Session, reasons: Sequence[str] = (), *, waits_for_work: bool = False
+) -> RunOutcome:
+    flow = session.flow
+    state = RunState.WAITING
+    if flow.state.ended:
+        state = RunState.COMPLETE
+    elif flow.state is State.HELD:
+        state = RunState.HELD
+    reasons = tuple(reasons) or ((flow.reason,) if flow.reason else ())
+    return RunOutcome(session.plan.parent, state, flow.stage, reasons, waits_for_work)

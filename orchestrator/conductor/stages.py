@@ -1,4 +1,4 @@
-"""Advancing stages: dispatch the agents, prove the gate, move the members, or send them back."""
+"""Advancing stages: dispatch the agents, prove the gate, move the members or send them back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestrator.conductor.attempts import make_job, remember, reports_of
-from orchestrator.conductor.target_gate import prove_gate
+from orchestrator.approvals.effects import open_runner
+from orchestrator.approvals.request_builder import stored_request
+from orchestrator.conductor.attempts import collect_reports, make_job, record_report
 from orchestrator.domain import machine
-from orchestrator.domain.agent import Finding, Notice, Outcome, Report
+from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, StatementKind
 from orchestrator.errors import TicketError
 from orchestrator.family.family import Additions
-from orchestrator.family.session import Session
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.markdown.body import closed
@@ -23,7 +24,7 @@ from orchestrator.templating import one_line
 
 @dataclass(frozen=True)
 class Blocked:
-    """A stage that did not come through. `ask`: USER decides; else a person has to do something."""
+    """A stage that did not pass. `ask`: USER decides; else a person has to do something."""
 
     stage: Stage
     reason: str
@@ -31,11 +32,12 @@ class Blocked:
     receipts: tuple[Receipt, ...] = ()
 
 
-def work(session: Session, stages: Sequence[Stage]) -> Blocked | None:
-    """Do and prove stages that stand side by side. Returns what stops the family, if anything."""
-    session.commit(machine.begin(session.flow, session.plan, stages), f"begin {_names(stages)}")
+def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
+    """Do and prove parallel stages. Returns what stops the family, if anything."""
+    names = " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
+    session.commit(machine.begin(session.flow, session.plan, stages), f"begin {names}")
     makers = [s for s in stages if session.plan.part(s) is not Part.INSPECTOR]
-    reports = dict(zip(makers, reports_of(session, makers), strict=True))
+    reports = dict(zip(makers, collect_reports(session, makers), strict=True))
     for stage in stages:
         blocked = _conclude(session, stage, reports.get(stage))
         if blocked is not None:
@@ -46,7 +48,7 @@ def work(session: Session, stages: Sequence[Stage]) -> Blocked | None:
 
 
 def judge_interrupted(session: Session) -> Blocked | None:
-    """Judge where the tickets of a stage lie that was finished just before a stop."""
+    """Judge the positions of a stage that was finished just before the conductor stopped."""
     records = session.family.history.records
     # a transition beyond the ticket's own revision was only announced
     moves = [
@@ -59,55 +61,66 @@ def judge_interrupted(session: Session) -> Blocked | None:
     before, after = (set(records[n]["flow"]["finished"]) for n in moves[-2:])
     judged = {r["stage"] for r in records[moves[-1] :] if r["type"] == "receipt"}
     for number in sorted(after - before - judged):
-        wrong = _positions(session, session.plan.stage(number))
-        if wrong is not None:
-            return wrong
+        blocked = _judge_positions(session, session.plan.stage(number))
+        if blocked is not None:
+            return blocked
     return None
 
 
-def _positions(session: Session, stage: Stage) -> Blocked | None:
+def _judge_positions(session: Session, stage: Stage) -> Blocked | None:
     wrong = session.failing(session.judge(stage, (Phase.POSITION,)))
     if wrong:
-        return Blocked(stage, "the tickets do not lie as the stage says", True, tuple(wrong))
+        return Blocked(stage, "the tickets are not where the stage says", True, tuple(wrong))
     return None
-
-
-def _names(stages: Sequence[Stage]) -> str:
-    return " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
 
 
 # -- the gate --------------------------------------------------------------------------------
 
 
 def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked | None:
-    if report is not None and report.outcome is Outcome.NEEDS_PERSON:
-        return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
-    if report is not None and report.outcome is Outcome.CANNOT:
-        receipts = tuple(session.prove(stage, (Phase.CONTENT,)))
-        if not session.failing(receipts) and _taken_as_it_is(session, stage):
-            return _passed(session, stage, report, receipts)
-        return Blocked(stage, f"{stage.agent} cannot go on: {report.reason}", True, receipts)
-    if report is not None and report.outcome is Outcome.FAILED:
-        return _failed_report(session, stage, report)
-    if report is not None:
-        _birth(session, stage, report)
-    else:
-        session.tell("stage", stage.label, stage=stage.number, agent=stage.agent)
-    receipts = prove_gate(session, stage)
+    """Prove the gate of a stage, with its maker's report or, without one, by inspection."""
     if report is None:
-        report = _inspected(session, stage, receipts)
+        session.report_progress(
+            ProgressKind.STAGE, stage.label, stage=stage.number, agent=stage.agent
+        )
+    elif report.outcome is Outcome.NEEDS_PERSON:
+        return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
+    elif report.outcome is Outcome.CANNOT:
+        receipts = tuple(session.prove(stage, (Phase.CONTENT,)))
+        if not session.failing(receipts) and _is_accepted_as_is(session, stage):
+            return _pass(session, stage, report, receipts)
+        return Blocked(stage, f"{stage.agent} cannot go on: {report.reason}", True, receipts)
+    elif report.outcome is Outcome.FAILED:
+        _fail_by_report(session, stage, report)
+        return None
+    else:
+        for path in session.family.create(report.tickets, stage):
+            text = f"{path.stem.split('_')[0]} created in {path.parent.name}"
+            session.report_progress(ProgressKind.MOVE, text)
+    receipts = _prove_gate(session, stage)
+    failing = session.failing(receipts)
+    if report is None:
+        # the inspector writes up what the engine proved; it proves nothing itself
+        findings = [_to_finding(session, stage, r) for r in receipts]
+        job = make_job(session, stage, findings)
+        session.family.history.append(
+            "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
+        )
+        settings = session.settings.agent(stage.agent)
+        report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+        record_report(session, stage, job, report)
         if report.outcome is Outcome.NEEDS_PERSON:
             return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
-        if report.outcome is Outcome.FAILED and not session.failing(receipts):
-            return _failed_report(session, stage, report)
-    failing = session.failing(receipts)
+        if report.outcome is Outcome.FAILED and not failing:
+            _fail_by_report(session, stage, report)
+            return None
     if failing:
-        return _failed(session, stage, report, receipts, failing)
-    return _passed(session, stage, report, receipts)
+        return _fail_by_receipts(session, stage, report, receipts, failing)
+    return _pass(session, stage, report, receipts)
 
 
-def _taken_as_it_is(session: Session, stage: Stage) -> bool:
-    """USER has been asked about this attempt that cannot go on, and takes what there is."""
+def _is_accepted_as_is(session: Session, stage: Stage) -> bool:
+    """Whether USER was asked about this attempt that cannot go on, and approved what there is."""
     attempt = session.flow.attempt(stage.number)
     answer = session.family.history.latest(
         "answer", answer="approved", kind="exception", stage=stage.number, attempt=attempt
@@ -115,83 +128,74 @@ def _taken_as_it_is(session: Session, stage: Stage) -> bool:
     return answer is not None
 
 
-def _birth(session: Session, stage: Stage, report: Report) -> None:
-    for path in session.family.create(report.tickets, stage):
-        session.tell("move", f"{path.stem.split('_')[0]} created in {path.parent.name}")
+def _prove_gate(session: Session, stage: Stage) -> tuple[Receipt, ...]:
+    """A stage's receipts; an inspection after effects is judged on their target too."""
+    done = [a for a in session.flow.approvals if a.effects_done and a.stage < stage.number]
+    if session.plan.part(stage) is Part.INSPECTOR:
+        for approval in sorted(done, key=lambda a: a.stage, reverse=True):
+            request = stored_request(session, approval.digest)
+            if request is None or not request.target:
+                continue
+            settings = session.settings.model_dump(mode="json")
+            runner = open_runner(request.target, session.root, settings)
+            try:
+                phases = (Phase.CONTENT, Phase.EFFECT)
+                return tuple(session.prove(stage, phases, target=runner.target))
+            finally:
+                runner.close()
+    return tuple(session.prove(stage, (Phase.CONTENT,)))
 
 
-def _inspected(session: Session, stage: Stage, receipts: Sequence[Receipt]) -> Report:
-    """The inspector writes up what the engine proved; it proves nothing itself."""
-    findings = [finding(session, stage, r) for r in receipts]
-    job = make_job(session, stage, findings)
-    session.family.history.append(
-        "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
-    )
-    report = session.dispatcher.dispatch(job, session.settings.agent(stage.agent), session.lock_fd)
-    remember(session, stage, job, report)
-    return report
-
-
-def finding(session: Session, stage: Stage, receipt: Receipt) -> Finding:
+def _to_finding(session: Session, stage: Stage, receipt: Receipt) -> Finding:
     """A receipt as agents see it."""
-    blamed = _blame(session, stage, receipt)
-    verdict = "accepted" if session.is_accepted(receipt) else receipt.verdict.value
     return Finding(
         statement=receipt.statement.text,
-        verdict=verdict,
+        verdict="accepted" if session.is_accepted(receipt) else receipt.verdict.value,
         detail=receipt.detail,
         receipt=receipt.id,
         source=f"{receipt.statement.source}:{receipt.statement.line}",
         group=receipt.statement.group,
-        member=next(iter(blamed), ""),
+        member=next(iter(_find_blamed(session, stage, receipt)), ""),
     )
 
 
-def _passed(
+def _pass(
     session: Session, stage: Stage, report: Report, receipts: Sequence[Receipt]
 ) -> Blocked | None:
     """The gate is open: members move, boxes are ticked, then positions are proven."""
-    additions = Additions()
-    member = session.plan.members(stage, session.flow)[0]
-    additions.section(_section_home(session, stage, member), _section(report))
+    plan, flow, additions = session.plan, session.flow, Additions()
+    is_maker = plan.part(stage) is Part.MAKER
+    home = plan.members(stage, flow)[0] if is_maker else plan.parent
+    additions.section(home, _render_section(report))
     births = {t.id: t.agent for t in report.tickets}
-    births |= {c.id: c.agent for c in stage.children if _on_board(session, c.id)}
-    _tick(additions, receipts)
+    for child in stage.children:
+        try:
+            session.board.find(child.id)
+        except TicketError as exc:
+            if exc.code == "no-such-ticket":
+                continue
+        births[child.id] = child.agent
+    _tick_boxes(additions, receipts)
     additions.paths += [session.inside(a.path) for a in report.artifacts]
-    additions.paths += [
-        session.family.ticket(m).path for m in births if m not in session.flow.members
-    ]
-    done = machine.finish(session.flow, session.plan, stage, births)
+    additions.paths += [session.family.ticket(m).path for m in births if m not in flow.members]
+    done = machine.finish(flow, plan, stage, births)
     session.commit(done, f"stage {stage.number} ({stage.agent}) done", additions)
-    return _positions(session, stage)
+    return _judge_positions(session, stage)
 
 
-def _section_home(session: Session, stage: Stage, member: str) -> str:
-    return session.plan.parent if session.plan.part(stage) is not Part.MAKER else member
-
-
-def _on_board(session: Session, member: str) -> bool:
-    try:
-        session.board.find(member)
-    except TicketError as exc:
-        return exc.code != "no-such-ticket"
-    return True
-
-
-def _section(report: Report) -> str:
-    needs = [_need_line(n) for n in report.notices]
+def _render_section(report: Report) -> str:
+    """A report's section, with a `needs` line for each notice."""
     section = closed(report.section.rstrip("\n"))
-    if needs and section:
-        section += "\n\n" + "\n".join(needs)
+    if section and report.notices:
+        section += "\n"
+    for notice in report.notices if section else ():
+        named = not notice.path or notice.path in notice.text
+        where = "" if named else f" (`{notice.path}`)"
+        section += f"\n**Needs** {notice.to}: {notice.text}{where}"
     return section
 
 
-def _need_line(notice: Notice) -> str:
-    where = f" (`{notice.path}`)" if notice.path and notice.path not in notice.text else ""
-    return f"**Needs** {notice.to}: {notice.text}{where}"
-
-
-def _tick(additions: Additions, receipts: Sequence[Receipt]) -> None:
+def _tick_boxes(additions: Additions, receipts: Sequence[Receipt]) -> None:
     """A box is ticked only with a receipt, and loses its tick with it."""
     for r in receipts:
         if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
@@ -203,67 +207,59 @@ def _tick(additions: Additions, receipts: Sequence[Receipt]) -> None:
 # -- failure ---------------------------------------------------------------------------------
 
 
-def _failed_report(session: Session, stage: Stage, report: Report) -> Blocked | None:
+def _fail_by_report(session: Session, stage: Stage, report: Report) -> None:
+    """The agent itself reports that it failed."""
     members = session.plan.members(stage, session.flow)
-    redo = (stage.number,)
+    blamed: dict[str, tuple[int, ...]] = {members[0]: (stage.number,)}
     if session.plan.part(stage) is Part.INSPECTOR:
-        blamed = {
-            m: tuple(s.number for s in session.plan.makers_of(m, session.flow)) or redo
-            for m in members
-        }
-    else:
-        blamed = {members[0]: redo}
+        blamed = {m: _maker_stages(session, m) or (stage.number,) for m in members}
     problem = Finding(statement=stage.label, verdict="failed", detail=report.reason)
-    _send_to_makers(session, stage, blamed, [problem], _section(report), ())
-    return None
+    _send_to_makers(session, stage, blamed, [problem], report, ())
 
 
-def _failed(
+def _fail_by_receipts(
     session: Session,
     stage: Stage,
     report: Report,
     receipts: Sequence[Receipt],
     failing: Sequence[Receipt],
 ) -> Blocked | None:
+    """Statements failed: back to the makers, or to USER where no maker is responsible."""
     blamed: dict[str, tuple[int, ...]] = {}
     for receipt in failing:
-        for member, stages in _blame(session, stage, receipt).items():
+        for member, stages in _find_blamed(session, stage, receipt).items():
             blamed[member] = tuple(sorted({*blamed.get(member, ()), *stages}))
     if not blamed:
-        return Blocked(stage, "no maker answers for the failed statement(s)", True, tuple(receipts))
-    findings = [finding(session, stage, r) for r in failing]
-    _send_to_makers(session, stage, blamed, findings, _section(report), receipts)
+        reason = "no maker is responsible for the failed statement(s)"
+        return Blocked(stage, reason, True, tuple(receipts))
+    findings = [_to_finding(session, stage, r) for r in failing]
+    _send_to_makers(session, stage, blamed, findings, report, receipts)
     return None
 
 
-def _blame(session: Session, stage: Stage, receipt: Receipt) -> dict[str, tuple[int, ...]]:
-    """Which member's makers answer for a statement, and the stages to do again."""
-    part = session.plan.part(stage)
-    if part in (Part.MAKER, Part.PROVIDER, Part.TRIAGER):
-        return (
-            {session.plan.members(stage, session.flow)[0]: (stage.number,)}
-            if not stage.ready
-            else {}
-        )
-    found: dict[str, tuple[int, ...]] = {}
+def _maker_stages(session: Session, member: str) -> tuple[int, ...]:
+    return tuple(s.number for s in session.plan.makers_of(member, session.flow))
+
+
+def _find_blamed(session: Session, stage: Stage, receipt: Receipt) -> dict[str, tuple[int, ...]]:
+    """Which members' makers are responsible for a statement, and the stages to do again."""
+    plan, flow = session.plan, session.flow
+    if plan.part(stage) is not Part.INSPECTOR and not stage.is_checkpoint:
+        return {} if stage.ready else {plan.members(stage, flow)[0]: (stage.number,)}
+    found: dict[str, set[int]] = {}
     artifacts = session.family.history.artifacts()
+    delivered = {d.path: s.number for s, d in reversed(session.workflow.deliverables)}
     # a check of many files names those at fault in its finding
     named = [p for p in receipt.subjects if PurePosixPath(p).name in receipt.detail]
     for path in named or receipt.subjects:
-        origin = artifacts.get(path)
-        number = origin["stage"] if origin else _deliverer(session, path)
+        number = artifacts[path]["stage"] if path in artifacts else delivered.get(path)
         if number is not None:
-            member = session.plan.members(session.plan.stage(number), session.flow)[0]
-            found[member] = (*found.get(member, ()), number)
+            member = plan.members(plan.stage(number), flow)[0]
+            found.setdefault(member, set()).add(number)
     owner = receipt.statement.ticket
-    if not found and owner in session.flow.members:
-        stages = tuple(s.number for s in session.plan.makers_of(owner, session.flow))
-        found = {owner: stages} if stages else {}
-    return {m: tuple(sorted(set(n))) for m, n in found.items()}
-
-
-def _deliverer(session: Session, path: str) -> int | None:
-    return next((s.number for s, d in session.workflow.deliverables if d.path == path), None)
+    if not found and owner in flow.members and (stages := _maker_stages(session, owner)):
+        found[owner] = set(stages)
+    return {member: tuple(sorted(numbers)) for member, numbers in found.items()}
 
 
 def _send_to_makers(
@@ -271,7 +267,7 @@ def _send_to_makers(
     stage: Stage,
     blamed: dict[str, tuple[int, ...]],
     findings: list[Finding],
-    section: str,
+    report: Report,
     receipts: Sequence[Receipt],
 ) -> None:
     session.family.history.append(
@@ -283,24 +279,19 @@ def _send_to_makers(
     )
     after = machine.fail(session.flow, session.plan, stage, blamed)
     additions = Additions(hold_reason=after.reason)
-    additions.section(session.plan.parent, section)
+    additions.section(session.plan.parent, _render_section(report))
     for member in blamed:
-        mine = [f for f in findings if f.member in ("", member)]
         count = after.members[member].failures
-        additions.section(member, _failure_section(stage, mine or findings, count))
-        session.tell(
-            "notice",
+        lines = [f"## FAILED at {stage.label} — failure {count}", ""]
+        for f in [f for f in findings if f.member in ("", member)] or findings:
+            where = f" ({f.source})" if f.source else ""
+            receipt = f" · receipt {f.receipt}" if f.receipt else ""
+            lines.append(one_line(f"- {f.statement}{where}: {f.detail}{receipt}"))
+        additions.section(member, "\n".join(lines) + "\n")
+        session.report_progress(
+            ProgressKind.NOTICE,
             f"{member}: failure {count} of {session.plan.failure_limit} at {stage.label}",
             stage=stage.number,
         )
-    _tick(additions, receipts)
+    _tick_boxes(additions, receipts)
     session.commit(after, f"stage {stage.number} ({stage.agent}) failed", additions)
-
-
-def _failure_section(stage: Stage, findings: Sequence[Finding], count: int) -> str:
-    lines = [f"## FAILED at {stage.label} — failure {count}", ""]
-    for f in findings:
-        where = f" ({f.source})" if f.source else ""
-        receipt = f" · receipt {f.receipt}" if f.receipt else ""
-        lines.append(one_line(f"- {f.statement}{where}: {f.detail}{receipt}"))
-    return "\n".join(lines) + "\n"

@@ -1,10 +1,10 @@
-"""`orchestrate verify`: what has a receipt is proven again on today's tree (DESIGN 6.5)."""
+"""`orchestrate verify`: prove again, on today's tree, what has a receipt (DESIGN 6.5)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.family.session import Session
@@ -23,11 +23,11 @@ class Verified:
     then: str
     now: str
     detail: str
-    #: subjects whose sha256 is another one than in the receipt
+    #: subjects whose sha256 differs from the receipt's
     changed: tuple[str, ...] = ()
-    #: the change that each of them comes from, where git tells
+    #: the commit that changed each of them last, where git knows it
     since: tuple[str, ...] = ()
-    #: checks that are of another edition than the receipt's: "name 1 → 2"
+    #: checks whose version differs from the receipt's: "name 1 → 2"
     checks: tuple[str, ...] = ()
     #: position and answers hold for a moment; their receipt is kept
     kept: bool = False
@@ -41,65 +41,58 @@ class Verified:
         return not self.damaged and (not was_proven or self.now == Verdict.PROVEN.value)
 
     def to_dict(self) -> dict[str, Any]:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        lists = {name: list(v) for name, v in values.items() if isinstance(v, tuple)}
-        return {**values, **lists, "holds": self.holds}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {**values, "holds": self.holds}
 
 
 def verify(session: Session) -> list[Verified]:
     """Prove again every statement of the family that has a receipt; name what is damaged.
 
-    A claim about content is proven anew; what is beside it in its statement (position, an answer,
-    an effect) keeps the result of its moment.
+    A claim about content is proven anew; the other claims of its statement (position, an answer,
+    an effect) had their moment, and keep their result.
     """
     stored = newest_receipts(session.family.history, [s.number for s in session.plan.stages])
-    # position, answers and effects had their moment
     again = {k: r for k, r in stored.items() if any(c.phase is Phase.CONTENT for c in r.claims)}
     contexts = {s.number: session.context(s) for s in session.plan.stages}
     pairs = [(r.statement, contexts[r.stage]) for r in again.values()]
     proofs = {p.key: p for p in session.gate.prove_each(pairs, (Phase.CONTENT,), again)}
     in_order = sorted(stored.values(), key=lambda receipt: receipt.stage)
-    return [*_damaged(session), *(_compare(session, r, proofs.get(r.key)) for r in in_order)]
+    compared = [_compare(session, r, proofs.get(r.key)) for r in in_order]
+    return [*_find_damaged(session), *compared]
 
 
 def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verified:
     changed = tuple(p for p, sha in receipt.subjects.items() if session.sha(p) != sha)
     git = Committer(session.root)
-    today = proof or receipt
+    today = {c.claim: c for c in proof.claims} if proof else {}
+    pairs = [(old, new) for old in receipt.claims if (new := today.get(old.claim))]
     return Verified(
         receipt.statement.text,
         f"{receipt.statement.source}:{receipt.statement.line}",
         receipt.id,
         receipt.verdict.value,
-        today.verdict.value,
-        today.detail,
+        (proof or receipt).verdict.value,
+        (proof or receipt).detail,
         changed,
         since=tuple(git.last_change(session.inside(p)) for p in changed),
-        checks=tuple(_other_editions(receipt, proof)),
+        checks=tuple(
+            f"{old.check} {old.version} → {new.check} {new.version}"
+            for old, new in pairs
+            if (old.check, old.version) != (new.check, new.version)
+        ),
         kept=proof is None,
     )
 
 
-def _other_editions(receipt: Receipt, proof: Receipt | None) -> Iterator[str]:
-    today = {c.claim: c for c in proof.claims} if proof else {}
-    for claim in receipt.claims:
-        now = today.get(claim.claim)
-        if now and (now.check, now.version) != (claim.check, claim.version):
-            yield f"{claim.check} {claim.version} → {now.check} {now.version}"
-
-
-# -- the record itself -------------------------------------------------------------------------
-
-
-def _damaged(session: Session) -> Iterator[Verified]:
+def _find_damaged(session: Session) -> Iterator[Verified]:
     """Lines of the history that are not as the engine wrote them.
 
-    A receipt's id is the digest of what it says. A last line that is cut off is a crash, no damage.
+    A receipt's id is the digest of its content. A last line that is cut off is a crash, no damage.
     """
     path = session.family.history.path
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     for number, line in enumerate(lines[:-1], start=1):
-        why, record = _damage(line)
+        why, record = _find_damage(line)
         if why:
             statement = record.get("statement")
             text = statement.get("text", "") if isinstance(statement, dict) else ""
@@ -114,14 +107,14 @@ def _damaged(session: Session) -> Iterator[Verified]:
             )
 
 
-def _damage(line: str) -> tuple[str, Mapping[str, Any]]:
-    """What is wrong with a line ("" if nothing is), and its record as far as it can be read."""
+def _find_damage(line: str) -> tuple[str, Mapping[str, Any]]:
+    """What is wrong with a line, or "", and its record as far as it can be read."""
     try:
         record = json.loads(line)
     except ValueError:
         return "the line cannot be read", {}
     if not isinstance(record, dict):
-        return "the line is no record", {}
+        return "the line is not a record", {}
     if record.get("type") != "receipt":
         return "", record
     try:
@@ -129,5 +122,5 @@ def _damage(line: str) -> tuple[str, Mapping[str, Any]]:
     except (KeyError, TypeError, ValueError, AttributeError):
         return "the receipt is incomplete", record
     if (receipt.id, receipt.verdict.value) != (record.get("id"), record.get("verdict")):
-        return "the receipt does not say what it said when it was written", record
+        return "the receipt differs from what was written", record
     return "", record

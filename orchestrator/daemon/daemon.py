@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.doctor import runner
 from orchestrator.domain.record import from_mapping
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
 from orchestrator.family import stale_writes
-from orchestrator.family.session import Progress
+from orchestrator.family.session import Progress, ProgressKind
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
@@ -346,7 +346,7 @@ class Daemon:
 
         def listen(event: Progress) -> None:
             nonlocal moved
-            moved = moved or event.kind == "move"
+            moved = moved or event.kind is ProgressKind.MOVE
             self.log(LogLine(family, event.kind, event.text, progress=event))
 
         conductor = self.make(self.board, settings=self.settings, on_event=listen, seen=self._seen)
@@ -377,9 +377,9 @@ class Daemon:
             self._waiting[family] = outcome
         if outcome != known:
             self.log(LogLine(family, "outcome", outcome.outcome, outcome=outcome))
-        if outcome.outcome == "held":
+        if outcome.outcome is RunState.HELD:
             self._notify("held", family, "; ".join(outcome.reasons))
-        elif outcome.outcome == "waiting" and not outcome.waits_for_work:
+        elif outcome.outcome is RunState.WAITING and not outcome.waits_for_work:
             self._notify("question", family, "; ".join(outcome.reasons))
 
     def _notify(self, kind: str, family: str, text: str) -> None:

@@ -17,7 +17,7 @@ from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import DEPENDENCY_KEYS, Ticket
 
 
-def waits(
+def find_blockers(
     board: Board,
     find: Callable[[str], Ticket],
     flow: Flow,

@@ -19,7 +19,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.family import Additions, Family, places
-from orchestrator.family.session import Listener, Progress, Session
+from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
@@ -75,8 +75,10 @@ class Opener:
             paths = {t.id: t.path for t in tickets}
             family = Family(self.board, parent, committer, paths, self.seen)
             family.locked = True
-            family.on_move = lambda m, a, b: self.listener(Progress("move", f"{m}: {a} → {b}"))
-            family.on_notice = lambda text: self.listener(Progress("notice", text))
+            family.on_move = lambda m, a, b: self.listener(
+                Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
+            )
+            family.on_notice = lambda text: self.listener(Progress(ProgressKind.NOTICE, text))
             self._tell_strays(family, taken)
             read = self._workflow(family, workflow)
             plan = self._plan(read, parent)
@@ -85,7 +87,7 @@ class Opener:
             elif settle:
                 for notice in [*family.mend_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
-                    self.listener(Progress("notice", notice))
+                    self.listener(Progress(ProgressKind.NOTICE, notice))
             binder = _binder(load_checks(self.board.root))
             try:
                 yield Session(
@@ -103,7 +105,7 @@ class Opener:
             finally:
                 family.sync()
 
-    def look(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
+    def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
         """A family without its lock, to look at: nothing is written.
 
         One that is not conducted yet has the record with which it would begin. Raises
@@ -150,10 +152,10 @@ class Opener:
         for kept in self.board.sweep():
             where = kept.relative_to(self.board.root)
             text = f"a process was killed while it wrote a ticket; what it had in hand is {where}"
-            self.listener(Progress("notice", text))
+            self.listener(Progress(ProgressKind.NOTICE, text))
         for each in taken:
             family.history.append("notice", to="USER", text=each.notice, stage=None)
-            self.listener(Progress("notice", each.notice))
+            self.listener(Progress(ProgressKind.NOTICE, each.notice))
         if taken and family.committer is not None:
             family.history.flush()
             paths = {family.history.path, *(p for each in taken for p in each.paths)}
@@ -179,7 +181,9 @@ class Opener:
         except WorkflowError as exc:
             if exc.code == "no-such-workflow" or not kept.is_file():
                 raise
-            self.listener(Progress("notice", f"{exc}; the workflow as it was stays in force"))
+            self.listener(
+                Progress(ProgressKind.NOTICE, f"{exc}; the workflow as it was stays in force")
+            )
             good = find_workflow(self.board.root, self.settings, ticket, kept)
             return replace(good, path=given or good.path)
         if read.sha256 == family.flow.sha256 and not kept.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,24 @@ from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 
 
+class ProgressKind(StrEnum):
+    """What happened in a run."""
+
+    STAGE = "stage"
+    AGENT = "agent"
+    REPORT = "report"
+    STATEMENT = "statement"
+    MOVE = "move"
+    QUESTION = "question"
+    EFFECT = "effect"
+    NOTICE = "notice"
+
+
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher of a run is told as it happens."""
+    """One event of a run, as a listener gets it."""
 
-    #: "stage", "agent", "report", "statement", "move", "question", "effect", "notice" or "log"
-    kind: str
+    kind: ProgressKind
     text: str
     stage: int | None = None
     agent: str = ""
@@ -71,7 +84,7 @@ class Session:
     def gate(self) -> Gate:
         return Gate(self.binder)
 
-    def tell(self, kind: str, text: str, **fields: Any) -> None:
+    def report_progress(self, kind: ProgressKind, text: str, **fields: Any) -> None:
         self.listener(Progress(kind, text, **fields))
 
     def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
@@ -205,8 +218,8 @@ class Session:
         verdict = receipt.verdict.value
         if self.is_accepted(receipt):
             verdict = "accepted"
-        self.tell(
-            "statement",
+        self.report_progress(
+            ProgressKind.STATEMENT,
             f"{receipt.statement.text} — {receipt.detail}",
             stage=stage.number,
             verdict=verdict,

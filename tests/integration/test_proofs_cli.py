@@ -138,7 +138,7 @@ def test_verify_names_a_receipt_that_was_tampered_with(work: Workspace) -> None:
         done = orchestrate(work, "verify", "WO-512")
         assert done.returncode == 1
         assert f".receipts/WO-512.jsonl:{at + 2}" in done.stdout
-        assert "does not say what it said when it was written" in done.stdout
+        assert "differs from what was written" in done.stdout
         assert "WO-512.jsonl:1\n" in done.stdout
     finally:
         record.write_bytes(good)

@@ -167,7 +167,7 @@ def hold_member(session: Session, member: str, reason: str, **fields: object) ->
 
 
 def resume_family(session: Session) -> None:
-    """Let a held family go on. Raises IllegalMoveError if it is not held."""
+    """Let a held family continue. Raises IllegalMoveError if it is not held."""
     if session.flow.members[session.plan.parent].at is FolderRole.BACKLOG:
         return apply_event(session, Event.UNSHELVE, FolderRole.TRIAGE)
     after = machine.resume(session.flow, session.plan)
@@ -307,7 +307,7 @@ def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
 
 
 def _ask_again(session: Session, question: Question, changed: list[str]) -> None:
-    """The answer would cover what was not shown: it is not taken; the question is asked anew."""
+    """The answer would cover what was not shown: it is not taken; the question is asked again."""
     session.family.history.append(
         "lapse", question=question.number, stage=question.stage, changed=changed
     )

@@ -7,7 +7,7 @@ which of them they can do. What no binder takes is shown to USER to run and atte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,23 +33,12 @@ class Effect:
     line: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "title": self.title,
-            "inputs": list(self.inputs),
-            "arguments": dict(self.arguments),
-            "read_only": self.read_only,
-        }
+        """All but `line`: where the workflow asks for it is not part of what is approved."""
+        return {name: value for name, value in asdict(self).items() if name != "line"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Effect:
-        return cls(
-            data["kind"],
-            data["title"],
-            tuple(data["inputs"]),
-            data["arguments"],
-            data["read_only"],
-        )
+        return cls(**{**data, "inputs": tuple(data["inputs"])})
 
 
 @dataclass(frozen=True)

@@ -55,19 +55,11 @@ class ApprovalRequest:
     @property
     def covered(self) -> dict[str, Any]:
         """What the digest is taken over: no times, no prose, not the answer."""
-        return {
-            "stage": self.stage,
-            "kind": self.kind,
-            "workflow": self.workflow,
-            "attempts": dict(self.attempts),
-            "statements": [[s.key, s.verdict, dict(s.checks)] for s in self.statements],
-            "artifacts": dict(self.artifacts),
-            "effects": [e.to_dict() for e in self.effects],
-            "inputs": dict(self.inputs),
-            "target": self.target,
-            "by_user": list(self.by_user),
-            "remarks": list(self.remarks),
-        }
+        names = ("stage", "kind", "workflow", "attempts", "artifacts", "inputs", "target")
+        covered = {name: getattr(self, name) for name in (*names, "by_user", "remarks")}
+        covered["statements"] = [[s.key, s.verdict, dict(s.checks)] for s in self.statements]
+        covered["effects"] = [e.to_dict() for e in self.effects]
+        return covered
 
     @property
     def digest(self) -> str:
@@ -104,7 +96,7 @@ class ApprovalRequest:
 
     @classmethod
     def find(cls, history: History, digest: str) -> ApprovalRequest | None:
-        """The request that a history has under a digest; whether it is intact, `digest` tells."""
+        """The request that the history stored under a digest; it is intact if `digest` is equal."""
         record = history.latest("question", digest=digest)
         return cls.from_dict(record["sheet"]) if record else None
 

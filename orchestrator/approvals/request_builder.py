@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from orchestrator.approvals.effects import bind_effects, open_runner
@@ -34,11 +35,9 @@ def build_checkpoint_request(
     remarks: tuple[str, ...] = ()
     if bound.effects:
         name = session.settings.database.target
-        runner = open_runner(name, session.root, session.settings.model_dump(mode="json"))
-        try:
+        settings = session.settings.model_dump(mode="json")
+        with closing(open_runner(name, session.root, settings)) as runner:
             words, remarks = runner.describe(), runner.remarks(bound.effects)
-        finally:
-            runner.close()
     artifacts = session.family.history.artifacts()
     return ApprovalRequest(
         number=session.flow.asked + 1,

@@ -107,7 +107,7 @@ class _Parser:
         return "|".join(branches)
 
     def _sequence(self) -> str:
-        """Words and groups; white space beside an optional group is optional with it."""
+        """Words and groups; white space next to an optional group is optional with it."""
         out, space = "", False
         while self.at < len(self.source) and self.source[self.at] not in ")]|":
             char = self.source[self.at]

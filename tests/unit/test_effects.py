@@ -8,7 +8,9 @@ import pytest
 
 from orchestrate_agents.effects import bind
 from orchestrate_agents.sql.read_only import reading
-from orchestrator.approvals.effects import Bound
+from orchestrator.approvals import effects
+from orchestrator.approvals.effects import Bound, open_runner, runner_opener
+from orchestrator.errors import UsageError
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 WORKFLOW = """\
@@ -299,3 +301,13 @@ def test_a_script_that_is_listed_twice_says_the_second_time_what_it_changes(tmp_
     ]
     watched = [effect.arguments.get("tables") for effect in bound.effects]
     assert watched == [None, None, ["public.room"]]
+
+
+def test_two_plug_ins_cannot_open_the_same_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effects, "_OPENERS", {})
+    openers = [lambda *_: None, lambda *_: None]
+    runner_opener("moon")(openers[0])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="two plug-ins open the target moon"):
+        runner_opener("moon")(openers[1])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no plug-in opens the target 'mars'"):
+        open_runner("mars", Path(), {})

@@ -1,4 +1,4 @@
-"""Markdown as a flat list of blocks with their lines: what the workflow reader works on."""
+"""Markdown as a flat list of blocks with their lines, for the workflow reader."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Piece:
     kind: Kind
     line: int
     end: int
-    #: the words after the label, soft line breaks as one space; a fence's content as it stands
+    #: the words after the label, soft line breaks as one space; a fence's content as written
     text: str = ""
     #: a bold lead ("Done when", "Part A: Importer"), without its colon
     label: str = ""
@@ -51,7 +51,7 @@ class Piece:
     box: bool | None = None
     language: str = ""
     rows: tuple[Row, ...] = ()
-    #: a fence that the end of the file closes
+    #: a fence that only the end of the file closes
     unclosed: bool = False
     #: a heading made by a line of dashes below it
     underlined: bool = False
@@ -63,7 +63,7 @@ class Piece:
 
     @property
     def is_label(self) -> bool:
-        """A bold line that heads what follows."""
+        """Whether it is a bold line that heads what follows."""
         return bool(self.label) and not self.text and self.box is None
 
 
@@ -100,6 +100,11 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return tuple(_Walk(lines).run(_parser().parse(text)))
 
 
+def _span(token: Token) -> tuple[int, int]:
+    start, end = token.map or (0, 1)
+    return start + 1, end
+
+
 class _Walk:
     """One pass over the parser's tokens."""
 
@@ -114,7 +119,8 @@ class _Walk:
         while index < len(tokens):
             token = tokens[index]
             if token.type == "table_open":
-                close = self._closing(tokens, index, "table_close")
+                types = [each.type for each in tokens]
+                close = types.index("table_close", index)
                 yield self._table(tokens[index:close])
                 index = close
             elif token.type == "list_item_open":
@@ -122,37 +128,25 @@ class _Walk:
             elif token.type == "list_item_close":
                 self.items.pop()
             elif token.type in ("blockquote_open", "blockquote_close"):
-                self.quotes += 1 if token.type.endswith("open") else -1
+                self.quotes += token.nesting
             elif token.type == "fence":
                 yield self._fence(token)
+            elif token.type == "heading_open" and not self.items and not self.quotes:
+                line, end = _span(token)
+                content = " ".join(tokens[index + 1].content.split())
+                yield Piece(
+                    Kind.HEADING,
+                    line,
+                    end,
+                    content,
+                    markdown=content,
+                    level=int(token.tag[1]),
+                    underlined=token.markup == "-",
+                )
             elif token.type in ("heading_open", "paragraph_open"):
-                yield from self._inline(token, tokens[index + 1])
+                for offset, content in _segments(tokens[index + 1].content):
+                    yield self._words(content, _span(token)[0] + offset)
             index += 1
-
-    @staticmethod
-    def _closing(tokens: list[Token], index: int, kind: str) -> int:
-        return next(i for i in range(index, len(tokens)) if tokens[i].type == kind)
-
-    def _span(self, token: Token) -> tuple[int, int]:
-        start, end = token.map or (0, 1)
-        return start + 1, end
-
-    def _inline(self, opening: Token, inline: Token) -> Iterator[Piece]:
-        line, end = self._span(opening)
-        if opening.type == "heading_open" and not self.items and not self.quotes:
-            content = " ".join(inline.content.split())
-            yield Piece(
-                Kind.HEADING,
-                line,
-                end,
-                content,
-                markdown=content,
-                level=int(opening.tag[1]),
-                underlined=opening.markup == "-",
-            )
-            return
-        for offset, content in _segments(inline.content):
-            yield self._words(content, line + offset)
 
     def _words(self, content: str, line: int) -> Piece:
         markdown = " ".join(content.split())
@@ -174,7 +168,7 @@ class _Walk:
         return replace(piece, label=label, text=rest)
 
     def _fence(self, token: Token) -> Piece:
-        line, end = self._span(token)
+        line, end = _span(token)
         language = token.info.split()[0].lower() if token.info.strip() else ""
         last = self.lines[end - 1].strip(" >\t") if end <= len(self.lines) else ""
         closed = (
@@ -193,11 +187,11 @@ class _Walk:
         )
 
     def _table(self, tokens: list[Token]) -> Piece:
-        line, end = self._span(tokens[0])
+        line, end = _span(tokens[0])
         rows: list[Row] = []
         for token in tokens:
             if token.type == "tr_open":
-                rows.append(Row((), self._span(token)[0]))
+                rows.append(Row((), _span(token)[0]))
             elif token.type == "inline":
                 cell = " ".join(token.content.split())
                 rows[-1] = replace(rows[-1], cells=(*rows[-1].cells, cell))
@@ -210,11 +204,8 @@ def _segments(content: str) -> Iterator[tuple[int, str]]:
     for offset, line in enumerate(content.split("\n")):
         words = line.strip()
         begins = label_of(words)[0] or _KEYWORD.match(words)
-        after_label = len(kept) == 1 and label_of(kept[0].strip()) == (
-            label_of(kept[0].strip())[0],
-            "",
-        )
-        if kept and (begins or (after_label and label_of(kept[0].strip())[0])):
+        label, rest = label_of(kept[0].strip()) if len(kept) == 1 else ("", "")
+        if kept and (begins or (label and not rest)):
             yield start, "\n".join(kept)
             start, kept = offset, []
         kept.append(line)

@@ -1,4 +1,8 @@
-"""Lines of a ticket's body: what stands outside code, its boxes and sections, and edits of them."""
+"""Lines of a ticket's body: what is outside code, its boxes and sections, and edits of them.
+
+Tickets are read by line, workflows with markdown-it (`blocks`): a board has thousands of tickets,
+of which `list` needs a few lines each, and an edit needs the very line of the file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
 
 @dataclass(frozen=True)
 class Box:
-    """A checklist item outside code. It stands on lines `line:end` (0-based) of its file."""
+    """A checklist item outside code, on lines `line:end` (0-based) of its file."""
 
     line: int
     end: int
@@ -31,18 +35,18 @@ class Box:
     ticked: bool
     #: the nearest heading or bold label above it, "" if none
     group: str = ""
-    #: the headings that it stands under, outermost first, then the label
+    #: the headings above it, outermost first, then the label
     above: tuple[str, ...] = ()
 
 
 def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Index and text (no line end) of every line that is neither in a fence nor in a comment."""
+    """Index and text (no line end) of every line that is in neither a fence nor a comment."""
     fence = ""
     comment = False
     for at, line in enumerate(map(bare, lines)):
         found = _FENCE.match(line)
         if fence:
-            if found and _closes(found, fence):
+            if found and found["mark"].startswith(fence) and not found["info"].strip():
                 fence = ""
         elif comment or line.lstrip().startswith("<!--"):
             comment = "-->" not in line
@@ -50,10 +54,6 @@ def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
             fence = found["mark"]
         else:
             yield at, line
-
-
-def _closes(found: re.Match[str], fence: str) -> bool:
-    return found["mark"].startswith(fence) and not found["info"].strip()
 
 
 def parse_heading(line: str) -> tuple[int, str] | None:
@@ -68,8 +68,8 @@ def parse_heading(line: str) -> tuple[int, str] | None:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A line outside code with what it stands under."""
+class PlacedLine:
+    """A line outside code with the headings above it."""
 
     at: int
     text: str
@@ -79,8 +79,8 @@ class Placed:
     above: tuple[str, ...]
 
 
-def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
-    """The lines outside code from line `start` on; headings and labels themselves are left out."""
+def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[PlacedLine]:
+    """The lines outside code from line `start` on; without the headings and labels."""
     above: list[tuple[int, str]] = []
     for at, line in lines_outside_code(lines[start:]):
         if found := parse_heading(line):
@@ -91,7 +91,7 @@ def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[Placed]:
                 (_LABEL_LEVEL, label["label"].strip()),
             ]
         else:
-            yield Placed(
+            yield PlacedLine(
                 at + start, line, above[-1][1] if above else "", tuple(h[1] for h in above)
             )
 
@@ -104,23 +104,21 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     known = {line.at: line.text for line in found}
     for line in found:
         if box := _BOX.match(line.text):
-            end, text = _wrapped(known, line.at, box["text"])
+            parts, end = [box["text"].strip()], line.at + 1
+            while (
+                (wrapped := known.get(end, "")).strip()
+                and wrapped[0].isspace()
+                and not _ITEM.match(wrapped)
+            ):
+                parts.append(wrapped.strip())
+                end += 1
+            parts[-1] = _RECEIPT.sub("", parts[-1])
+            text = " ".join(filter(None, parts))
             yield Box(line.at, end, text, box["mark"] != " ", line.group, line.above)
 
 
-def _wrapped(known: dict[int, str], at: int, text: str) -> tuple[int, str]:
-    """Where an item ends and all its words, its receipt left out."""
-    parts = [text.strip()]
-    end = at + 1
-    while (line := known.get(end, "")).strip() and line[0].isspace() and not _ITEM.match(line):
-        parts.append(line.strip())
-        end += 1
-    parts[-1] = _RECEIPT.sub("", parts[-1])
-    return end, " ".join(part for part in parts if part)
-
-
 def section(body: str, title: str) -> str | None:
-    """What stands below the heading `title` (any level, any case) up to the next of its level."""
+    """The text below the heading `title` (any level, any case) up to the next of its level."""
     lines = body.splitlines(keepends=True)
     start, level = -1, 0
     for at, line in lines_outside_code(lines):
@@ -136,13 +134,16 @@ _PROBE = "## a heading after it"
 
 
 def closed(markdown: str) -> str:
-    """The markdown with a fence or comment that it leaves open closed, or quoted as a whole.
+    """The markdown with an open fence or comment closed, or quoted as a whole.
 
-    What comes after it in the file would else be taken for code, or not be shown.
+    What follows it in the file would otherwise be taken for code, or not be shown.
     """
     if not _leaves_open(markdown):
         return markdown
-    for end in _ends(markdown):
+    # lines that may close what is open, the last fence first
+    fences = filter(None, map(_FENCE.match, reversed(markdown.splitlines())))
+    ends = [found.string[: found.end("mark")] for found in fences]
+    for end in (*ends, "-->", "</script>", "</style>", "</pre>", "?>", "]]>"):
         if not _leaves_open(f"{markdown}\n{end}"):
             return f"{markdown}\n{end}"
     return "\n".join(f"> {line}" for line in markdown.splitlines())
@@ -157,21 +158,13 @@ def _leaves_open(markdown: str) -> bool:
     return last.type != "heading_close" or last.level != 0 or read[-1:] != [_PROBE]
 
 
-def _ends(markdown: str) -> Iterator[str]:
-    """Lines that may close what is open, the last fence first."""
-    for line in reversed(markdown.splitlines()):
-        if found := _FENCE.match(line):
-            yield line[: found.end("mark")]
-    yield from ("-->", "</script>", "</style>", "</pre>", "?>", "]]>")
-
-
 # -- edits ---------------------------------------------------------------------------------------
 
 
 def append_section(data: bytes, markdown: str) -> bytes:
     """The file with `markdown` at its end, one blank line before it, in the file's line ends.
 
-    Unchanged if exactly these lines already stand in it.
+    Unchanged if exactly these lines are in it already.
     """
     new = markdown.strip("\r\n").splitlines()
     old = [bare(line) for line in lines_of(data)]
@@ -186,15 +179,15 @@ def append_section(data: bytes, markdown: str) -> bytes:
 
 
 def tick_box(data: bytes, text: str, suffix: str) -> bytes:
-    """The file with every box of that text ticked and `suffix` (`receipt ab12`) behind it.
+    """The file with every box of that text ticked and `suffix` (`receipt ab12`) after it.
 
-    An earlier receipt gives way to the new one.
+    The suffix replaces an earlier receipt.
     """
     return _set_boxes(data, text, "x", " · " + suffix.strip(" ·"))
 
 
 def untick_box(data: bytes, text: str) -> bytes:
-    """The file with every box of that text empty and its receipt taken away."""
+    """The file with every box of that text empty and without receipt."""
     return _set_boxes(data, text, " ", "")
 
 
@@ -203,21 +196,13 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
     block, _ = locate(lines)
     wanted = " ".join(_RECEIPT.sub("", text.strip()).split())
     for box in boxes(lines, block.body if block else 0):
-        if " ".join(box.text.split()) == wanted:
-            lines[box.line] = _marked(lines[box.line], mark)
-            lines[box.end - 1] = _with_suffix(lines[box.end - 1], suffix)
+        if " ".join(box.text.split()) != wanted:
+            continue
+        line = lines[box.line]
+        if box.ticked != (mark != " ") and (found := _BOX.match(bare(line))):
+            at = found.end("head")
+            lines[box.line] = line[:at] + mark + line[at + 1 :]
+        last = lines[box.end - 1]
+        content = last.rstrip()
+        lines[box.end - 1] = _RECEIPT.sub("", content) + suffix + last[len(content) :]
     return "".join(lines).encode("utf-8", "surrogateescape")
-
-
-def _marked(line: str, mark: str) -> str:
-    found = _BOX.match(bare(line))
-    if found is None or (found["mark"] != " ") == (mark != " "):
-        return line
-    at = found.end("head")
-    return line[:at] + mark + line[at + 1 :]
-
-
-def _with_suffix(line: str, suffix: str) -> str:
-    text = line.rstrip("\r\n")
-    bald = text.rstrip()
-    return _RECEIPT.sub("", bald) + suffix + line[len(bald) :]

@@ -1,4 +1,7 @@
-"""Frontmatter as people write it: a reader that never raises, edits of the named line only."""
+"""Frontmatter as people write it: a reader that never raises, edits of the named line only.
+
+Why this is not a dump of parsed YAML: docs/decisions/0011-frontmatter-is-edited-by-line.md.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,9 @@ __all__ = [
 ]
 
 _BOLD = re.compile(r"\*\*([A-Za-z][\w ]*?)(?::\*\*|\*\*:)(.*)")
-#: what the lines begin with that matter there, a byte order mark among it
-_TELLING_MARKS = frozenset("*-#`~\ufeff")
-#: bold fields are looked for in so many lines below the block
+#: what the lines begin with that matter there, or a byte order mark
+_MARKERS = frozenset("*-#`~\ufeff")
+#: how many lines below the block may hold bold fields
 _HEADER = 60
 
 _MEANINGLESS = object()
@@ -54,13 +57,15 @@ Value = str | int | float | bool | date | None | list[str] | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A markdown file: what its block says, the rest, and what is odd about it."""
+    """A markdown file: what its block says, the rest, and what is wrong with it."""
 
     data: bytes = field(repr=False)
-    #: the block's keys; `**Status:** x` lines below it stand in where the block lacks the key
+    #: the file's lines with their ends; not to be changed
+    lines: list[str] = field(repr=False, compare=False)
+    #: the block's keys; `**Status:** x` lines below it count for keys that it lacks
     meta: dict[str, Any]
     body: str = field(repr=False)
-    #: 1-based line on which `body` begins
+    #: 1-based line at which `body` begins
     body_line: int
     block: Block | None
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -75,12 +80,18 @@ class Document:
             meta, more = read_block(lines, block)
             found += more
         start = block.body if block else 0
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            line = len(data[: exc.start].splitlines()) or 1
+            found.append(Diagnosis("not-utf8", "not all of it is UTF-8", line, "save it as UTF-8"))
+        marker = next((i for i, line in enumerate(lines) if line.startswith("<<<<<<< ")), None)
+        if marker is not None:
+            message = "the file has an unfinished merge"
+            found.append(Diagnosis("merge-conflict", message, marker + 1, "finish the merge"))
         meta = {**_bold_fields(lines, start), **meta}
-        found += _oddities(data, lines)
         body = without_mark("".join(lines[start:]))
-        document = cls(data, meta, body, start + 1, block, tuple(found))
-        document.__dict__["lines"] = lines
-        return document
+        return cls(data, lines, meta, body, start + 1, block, tuple(found))
 
     def text(self, *keys: str) -> str:
         """The first of `keys` that has a value, as written in the file, without its quotes."""
@@ -96,7 +107,9 @@ class Document:
     def raw(self, key: str) -> str:
         """The value's own characters on the line of `key`, "" if it has none."""
         entry = self._entries.get(key)
-        return self._line(entry).value if entry else ""
+        if entry is None or self.block is None:
+            return ""
+        return Line.of(self.lines[entry.start], _is_glued(self.block, entry)).value
 
     def line_of(self, key: str) -> int:
         """1-based line of the entry that counts (the last one), 0 if there is none."""
@@ -104,32 +117,9 @@ class Document:
         return entry.start + 1 if entry else 0
 
     @cached_property
-    def lines(self) -> list[str]:
-        """The file's lines with their ends; not to be changed."""
-        return lines_of(self.data)
-
-    @cached_property
     def _entries(self) -> dict[str, Entry]:
         found = entries_in(self.lines, self.block) if self.block else ()
         return {entry.key: entry for entry in found}
-
-    def _line(self, entry: Entry) -> Line:
-        glued = bool(self.block and _is_glued(self.block, entry))
-        return Line.of(self.lines[entry.start], glued)
-
-
-def _oddities(data: bytes, lines: list[str]) -> list[Diagnosis]:
-    odd = []
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        line = len(data[: exc.start].splitlines()) or 1
-        odd.append(Diagnosis("not-utf8", "not all of it is UTF-8", line, "save it as UTF-8"))
-    marked = next((i for i, line in enumerate(lines) if line.startswith("<<<<<<< ")), None)
-    if marked is not None:
-        message = "an unfinished merge stands in the file"
-        odd.append(Diagnosis("merge-conflict", message, marked + 1, "finish the merge"))
-    return odd
 
 
 def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
@@ -137,7 +127,7 @@ def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for line in lines[start : start + _HEADER]:
         # nearly all lines are prose, and every file of a board is read so
-        if line[:1] not in _TELLING_MARKS:
+        if line[:1] not in _MARKERS:
             continue
         text = bare(line)
         if is_fence(text) or text.startswith(("##", "```", "~~~")):
@@ -157,8 +147,8 @@ def _find(lines: list[str], block: Block, key: str) -> Entry | None:
 def set_field(data: bytes, key: str, value: Value) -> bytes:
     """The file with `key: value`, in the old value's quotes, its comment and line end kept.
 
-    The last entry is edited if the key stands twice. A missing key is inserted after `status:`, or
-    at the end of the block; a missing block is put at the top of the file.
+    If the key is given twice, the last entry is edited. A missing key is inserted after `status:`,
+    or at the end of the block; a missing block is put at the top of the file.
     """
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
         raise ValueError(f"not a key: {key!r}")
@@ -184,9 +174,9 @@ def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = Fals
 
 
 def edited(data: bytes, fields: Mapping[str, Value], blocks: Mapping[str, Sequence[str]]) -> bytes:
-    """The same as `set_field` for each of `fields` and `set_block` for each of `blocks`.
+    """As `set_field` for each of `fields` and `set_block` for each of `blocks`, but faster.
 
-    The file is looked through once where all the keys stand in it.
+    The file is searched once if it has all the keys.
     """
     lines = lines_of(data)
     block, _ = locate(lines)
@@ -289,7 +279,9 @@ def _with_block(lines: list[str], first: str) -> tuple[list[str], list[str]]:
 def _inserted(lines: list[str], block: Block, new: list[str], last: bool = False) -> list[str]:
     found = entries_in(lines, block)
     status = next((e for e in reversed(found) if e.key == "status"), None)
-    at = status.end if status and not last else _last_line(lines, block, found)
+    at = found[-1].end if block.closing is Closing.OPEN and found else block.last
+    if status and not last:
+        at = status.end
     if block.closing is Closing.GLUED:
         at = min(at, found[-1].start)
     end = _line_end(lines)
@@ -297,12 +289,6 @@ def _inserted(lines: list[str], block: Block, new: list[str], last: bool = False
     if before and not _end_of(before[-1]):
         before[-1] += end
     return [*before, *(line + end for line in new), *lines[at:]]
-
-
-def _last_line(lines: list[str], block: Block, found: Sequence[Entry]) -> int:
-    if block.closing is Closing.OPEN and found:
-        return found[-1].end
-    return block.last
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -327,8 +313,12 @@ def _written(value: Value, old: str = "") -> str:
     """`value` as YAML on one line, in the quotes of `old` where they fit."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_item(_clean(item)) for item in value) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     if not isinstance(value, str):
-        return _plain(value)
+        return value.isoformat() if isinstance(value, date) else str(value)
     value = _clean(value)
     if old[:1] == "'" and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
@@ -336,34 +326,29 @@ def _written(value: Value, old: str = "") -> str:
 
 
 def _clean(value: str) -> str:
-    """Without lone surrogates, which no YAML holds."""
+    """Without lone surrogates, which YAML does not allow."""
     return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def _plain(value: int | float | bool | date | None) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def quoted(value: str) -> str:
     """A double-quoted scalar: JSON is one, as long as nothing in it needs two escapes."""
     if value.isprintable():
         return json.dumps(value, ensure_ascii=False)
-    return '"' + "".join(_escaped(char) for char in value) + '"'
-
-
-def _escaped(char: str) -> str:
-    if char.isprintable() or char in "\n\t\r":
-        return json.dumps(char, ensure_ascii=False)[1:-1]
-    return f"\\U{ord(char):08x}"
+    escaped = (
+        json.dumps(char, ensure_ascii=False)[1:-1]
+        if char.isprintable() or char in "\n\t\r"
+        else f"\\U{ord(char):08x}"
+        for char in value
+    )
+    return f'"{"".join(escaped)}"'
 
 
 @lru_cache(maxsize=256)
 def _reads_back(value: str) -> bool:
-    """Whether the plain text means itself (a fence may be glued to a value that ends in `-`)."""
+    """Whether a YAML reader takes the plain text for itself.
+
+    A value that ends in `-` could be mistaken for one with a fence glued to it.
+    """
     if is_plain(value):
         return True
     plain = value.isprintable() and value == value.strip() and not value.endswith("-")

@@ -1,4 +1,4 @@
-"""Where a ticket's frontmatter lies and what it says, however it was written."""
+"""Where a ticket's frontmatter is and what it says, however it was written."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOM = "\ufeff"
 _FENCE = re.compile(r"---[ \t]*\Z")
 _KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \t]|\Z)""")
+#: a scalar with nothing but a comment behind it
+_QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""")
 _GLUED = re.compile(r"(?<=[^\s-])---[ \t]*\Z")
 #: what may nest or refer: more than a few of these and the events are looked at first
 _STRUCTURE = re.compile(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
 _FEW, _DEEPEST, _LARGEST = 200, 50, 1 << 18
-#: no block has more lines, and a block that is not closed is told within so many lines
+#: the most lines of a block, and how far to look ahead for its end
 _LONGEST, _AHEAD = 2000, 200
 _REFUSED = "too large, nested too deep, or with aliases"
-#: keys that tell a ticket's block from prose with a colon
-_TELLING = {
+#: keys that distinguish a ticket's block from prose with a colon
+_TICKET_KEYS = {
     "id", "wo", "work_order_id", "status", "owner", "assigned_to", "title", "priority", "created",
     "failure_count", "parent", "parent_ticket", "depends_on", "description", "name",
 }  # fmt: skip
@@ -30,14 +32,14 @@ _TELLING = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that is odd about a ticket. `line` is 1-based, 0 if no line is meant."""
+    """One problem of a ticket. `line` is 1-based, 0 if no line is meant."""
 
     code: str
     message: str
     line: int = 0
-    #: what would mend it, "" if only a person can tell
+    #: what would fix it, "" if only a person can tell
     hint: str = ""
-    #: the file, relative to the workspace, where the diagnosis is one of a whole board
+    #: the file, relative to the workspace, if the diagnosis is one of a whole board
     path: str = ""
 
 
@@ -71,7 +73,7 @@ class Entry:
 
 
 def lines_of(data: bytes) -> list[str]:
-    """Lines with their ends; bytes that are no UTF-8 become surrogates."""
+    """Lines with their ends; bytes that are not UTF-8 become surrogates."""
     # str.splitlines would also split at U+2028 and form feeds, which are content
     return [line.decode("utf-8", "surrogateescape") for line in data.splitlines(keepends=True)]
 
@@ -82,7 +84,7 @@ _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text may stand in YAML without quotes; some that may are not told."""
+    """Whether a text may be in YAML without quotes; False for some that may."""
     return _PLAIN.match(text) is not None and text.lower() not in _WORDS
 
 
@@ -113,71 +115,52 @@ def _next_filled(lines: list[str], at: int) -> int:
 
 
 def locate(lines: list[str]) -> tuple[Block | None, list[Diagnosis]]:
-    """Where the block lies, and what is odd about its fences."""
+    """Where the block is, and what is wrong with its fences."""
     first = _next_filled(lines, 0)
     if first == len(lines):
         return None, [Diagnosis("empty", "the file is empty")]
     if is_fence(lines[first]):
         return _fenced(lines, first)
-    banner = _fence_below_banner(lines, first)
-    if banner is not None:
-        block, odd = _fenced(lines, banner)
-        said = Diagnosis(
-            "banner-before-fence",
-            "a line stands above the opening ---",
-            first + 1,
-            "move the line below the closing ---",
-        )
-        return block, [said, *(d for d in odd if d.code != "blank-before-fence")]
-    if _key_of(lines[first]).lower() in _TELLING and (block := _unopened(lines, first)):
-        return block, [
-            Diagnosis(
-                "no-opening-fence", "the keys begin without ---", first + 1, "insert --- above"
-            )
-        ]
-    return None, [
-        Diagnosis("no-frontmatter", "there is no block between --- lines", 1, "insert a block")
-    ]
+    key = _key_of(lines[first])
+    fence = _next_filled(lines, first + 1)
+    if not key and fence < len(lines) and is_fence(lines[fence]):
+        # one line of banner, if a ticket's key follows its fence
+        below = _next_filled(lines, fence + 1)
+        if below < len(lines) and _key_of(lines[below]).lower() in _TICKET_KEYS:
+            block, found = _fenced(lines, fence)
+            message = "there is a line above the opening ---"
+            hint = "move the line below the closing ---"
+            banner = Diagnosis("banner-before-fence", message, first + 1, hint)
+            return block, [banner, *(d for d in found if d.code != "blank-before-fence")]
+    if key.lower() in _TICKET_KEYS:
+        block = _close(lines, first)
+        if block.closing is Closing.FENCE:
+            message = "the keys begin without ---"
+            return block, [Diagnosis("no-opening-fence", message, first + 1, "insert --- above")]
+    message = "there is no block between --- lines"
+    return None, [Diagnosis("no-frontmatter", message, 1, "insert a block")]
 
 
 def _fenced(lines: list[str], fence: int) -> tuple[Block | None, list[Diagnosis]]:
     at = fence + 1
     while (at := _next_filled(lines, at)) < len(lines) and lines[at].startswith("#"):
         at += 1
-    begins = at < len(lines) and (_key_of(lines[at]) or is_fence(lines[at]))
-    if not begins:
-        rule = "the file opens with a rule, not with a block of keys"
-        return None, [Diagnosis("leading-rule", rule, fence + 1)]
-    odd = []
+    if at == len(lines) or not (_key_of(lines[at]) or is_fence(lines[at])):
+        message = "the file opens with a rule, not with a block of keys"
+        return None, [Diagnosis("leading-rule", message, fence + 1)]
+    found = []
     if fence:
-        message = "blank lines stand above the opening ---"
-        odd.append(Diagnosis("blank-before-fence", message, 1, "delete the blank lines"))
+        message = "there are blank lines above the opening ---"
+        found.append(Diagnosis("blank-before-fence", message, 1, "delete the blank lines"))
     block = _close(lines, fence + 1)
     if block.closing is Closing.GLUED:
-        message = "the closing --- hangs on the last value"
+        message = "the closing --- is on the line of the last value"
         hint = "put the --- on a line of its own"
-        odd.append(Diagnosis("closing-fence-glued", message, block.last, hint))
+        found.append(Diagnosis("closing-fence-glued", message, block.last, hint))
     elif block.closing is Closing.OPEN:
-        message = "no --- closes the block"
-        odd.append(Diagnosis("no-closing-fence", message, block.last, "insert --- after this line"))
-    return block, odd
-
-
-def _fence_below_banner(lines: list[str], first: int) -> int | None:
-    """The opening fence below one line of banner, if a ticket's key follows it."""
-    fence = _next_filled(lines, first + 1)
-    if fence >= len(lines) or not is_fence(lines[fence]):
-        return None
-    if _key_of(lines[first]):
-        return None
-    key = _next_filled(lines, fence + 1)
-    telling = key < len(lines) and _key_of(lines[key]).lower() in _TELLING
-    return fence if telling else None
-
-
-def _unopened(lines: list[str], first: int) -> Block | None:
-    block = _close(lines, first)
-    return block if block.closing is Closing.FENCE else None
+        message, hint = "no --- closes the block", "insert --- after this line"
+        found.append(Diagnosis("no-closing-fence", message, block.last, hint))
+    return block, found
 
 
 def _close(lines: list[str], first: int) -> Block:
@@ -192,8 +175,10 @@ def _close(lines: list[str], first: int) -> Block:
             return Block(first, at, at + 1)
         if not line.strip() and _prose_begins(lines, at):
             return Block(first, at, at, Closing.OPEN)
-        if _key_of(line) and _GLUED.search(line) and _is_last_key(lines, at):
-            return Block(first, at + 1, at + 1, Closing.GLUED)
+        if _key_of(line) and _GLUED.search(line):
+            below = _next_filled(lines, at + 1)
+            if below == len(lines) or not (_key_of(lines[below]) or is_fence(lines[below])):
+                return Block(first, at + 1, at + 1, Closing.GLUED)
     return Block(first, limit, limit, Closing.OPEN)
 
 
@@ -208,12 +193,7 @@ def _prose_begins(lines: list[str], blank: int) -> bool:
     return any(line.strip() for line in rest)
 
 
-def _is_last_key(lines: list[str], at: int) -> bool:
-    following = _next_filled(lines, at + 1)
-    return following >= len(lines) or not (_key_of(lines[following]) or is_fence(lines[following]))
-
-
-def unglued(lines: list[str], block: Block) -> list[str]:
+def _key_lines(lines: list[str], block: Block) -> list[str]:
     """The lines of the keys, without line ends and without a fence glued to the last."""
     held = [bare(line) for line in lines[block.first : block.last]]
     if block.closing is Closing.GLUED:
@@ -222,36 +202,36 @@ def unglued(lines: list[str], block: Block) -> list[str]:
 
 
 def read_block(lines: list[str], block: Block) -> tuple[dict[str, Any], list[Diagnosis]]:
-    """The keys and values; entry by entry where the whole is no valid YAML."""
-    held = unglued(lines, block)
+    """The keys and values; entry by entry if the whole is not valid YAML."""
+    held = _key_lines(lines, block)
     found = list(_entries(held))
-    odd = _duplicates(found, block.first)
+    duplicates = _duplicates(found, block.first)
     loaded, problem = load("\n".join(held) + "\n")
     if isinstance(loaded, dict) and all(isinstance(key, str) for key in loaded):
-        return loaded, odd
+        return loaded, duplicates
     if loaded is None and not found and not problem:
-        return {}, odd
+        return {}, duplicates
     meta: dict[str, Any] = {}
     faults: list[Diagnosis] = []
     for entry in found:
         meta[entry.key], fault = _read_entry(held[entry.start : entry.end], entry, block.first)
         faults += [fault] if fault else []
     if not faults:
-        faults = [Diagnosis("yaml", problem or "the block is no mapping", block.first + 1)]
-    return meta, [*faults, *odd]
+        faults = [Diagnosis("yaml", problem or "the block is not a mapping", block.first + 1)]
+    return meta, [*faults, *duplicates]
 
 
 def load(text: str) -> tuple[Any, str]:
     """Safely loaded YAML, or None and why not."""
     try:
-        if not _harmless(text):
+        if not _is_harmless(text):
             return None, _REFUSED
         return yaml.load(text, Loader=_LOADER), ""  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
         return None, str(exc).splitlines()[0]
 
 
-def _harmless(text: str) -> bool:
+def _is_harmless(text: str) -> bool:
     """Whether it may be loaded: deep nesting crashes the C loader, aliases grow without bound."""
     if len(text) > _LARGEST:
         return False
@@ -272,7 +252,7 @@ def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagno
     if isinstance(loaded, dict) and len(loaded) == 1:
         return next(iter(loaded.values())), None
     code, hint, at = _yaml_fault(held, problem)
-    fault = Diagnosis(code, f"`{entry.key}` is no valid YAML", offset + entry.start + at + 1, hint)
+    fault = Diagnosis(code, f"`{entry.key}` is not valid YAML", offset + entry.start + at + 1, hint)
     value = Line.of(held[0]).value
     if len(held) > 1 and not value:
         return [unquoted(_item(line)) for line in held[1:] if line.strip()], fault
@@ -315,33 +295,30 @@ def _entries(held: list[str], known: Collection[str] | None = None) -> Iterator[
 
 
 def _duplicates(found: list[Entry], offset: int) -> list[Diagnosis]:
-    odd, seen = [], dict[str, Entry]()
+    duplicates, seen = [], dict[str, Entry]()
     for entry in found:
         if entry.key in seen:
             line = seen[entry.key].start + offset + 1
-            message = f"`{entry.key}` stands twice; line {entry.start + offset + 1} counts"
-            odd.append(Diagnosis("duplicate-key", message, line, "delete the line that is wrong"))
+            message = f"`{entry.key}` is given twice; line {entry.start + offset + 1} counts"
+            hint = "delete the line that is wrong"
+            duplicates.append(Diagnosis("duplicate-key", message, line, hint))
         seen[entry.key] = entry
-    return odd
+    return duplicates
 
 
 def entries_in(lines: list[str], block: Block) -> tuple[Entry, ...]:
     """The keys of the block with their lines in the file, in order."""
-    held = unglued(lines, block)
-    known = None if all(map(_closed, held)) else read_block(lines, block)[0]
+    held = _key_lines(lines, block)
+    # whether no text and no list that a line opens can go on in the next one at column 0
+    closed = all(
+        line.count('"') % 2 == line.count("'") % 2 == 0
+        and line.count("[") == line.count("]")
+        and line.count("{") == line.count("}")
+        for line in held
+    )
+    known = None if closed else read_block(lines, block)[0]
     return tuple(
         Entry(e.key, e.start + block.first, e.end + block.first) for e in _entries(held, known)
-    )
-
-
-def _closed(line: str) -> bool:
-    """Whether no text and no list that the line opens can go on in the next one at column 0."""
-    count = line.count
-    return (
-        count('"') % 2 == 0
-        and count("'") % 2 == 0
-        and count("[") == count("]")
-        and count("{") == count("}")
     )
 
 
@@ -363,7 +340,12 @@ class Line:
         if glued:
             text = _GLUED.sub("", text)
         size = len(text) - len(text.lstrip())
-        value = _scalar(text[size:]) if not text.startswith("#") else ""
+        value = ""
+        if quoted := _QUOTED.match(text, size):
+            value = quoted.group()
+        elif not text.startswith("#"):
+            comment = re.search(r"(?:^|\s)#", text[size:])
+            value = (text[size : size + comment.start()] if comment else text[size:]).rstrip()
         if not value and size < len(text):
             # an empty value with a comment: the gap belongs to the comment
             size = 0
@@ -371,15 +353,6 @@ class Line:
 
     def with_value(self, value: str) -> str:
         return f"{self.head}{self.gap or ' '}{value}{self.tail}"
-
-
-def _scalar(text: str) -> str:
-    """The value at the start of `text`, with its quotes, without a trailing comment."""
-    quoted = re.match(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""", text)
-    if quoted:
-        return quoted.group()
-    comment = re.search(r"(?:^|\s)#", text)
-    return (text[: comment.start()] if comment else text).rstrip()
 
 
 def unquoted(value: str) -> str:

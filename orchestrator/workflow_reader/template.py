@@ -6,27 +6,20 @@ filters only: no loops, calls or attributes, so that it can neither run for long
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import WorkflowError
+from orchestrator.markdown import frontmatter
+from orchestrator.markdown.frontmatter import Document
 
-_FLAG = re.compile(
-    r"^template:[ \t]*(?:true|yes|on)[ \t]*(?:#[^\n]*)?$", re.IGNORECASE | re.MULTILINE
-)
 _FILTERS = ("lower", "trim", "upper")
 _NODES = frozenset({"Template", "Output", "TemplateData", "Name", "Const", "Filter"})
 
 
 def is_template(text: str) -> bool:
     """Whether the frontmatter says `template: true`."""
-    return _FLAG.search(_frontmatter(text)) is not None
-
-
-def _frontmatter(text: str) -> str:
-    found = re.match(r"\s*---[ \t]*\n(.*?)^---[ \t]*$", text, re.DOTALL | re.MULTILINE)
-    return found.group() if found else ""
+    return Document.parse(_encode(text)).meta.get("template") is True
 
 
 def render_family_ids(text: str, variables: Mapping[str, str], path: Path | str = "") -> str:
@@ -62,5 +55,9 @@ def render_family_ids(text: str, variables: Mapping[str, str], path: Path | str 
         raise error("the template is nested too deep") from exc
     if rendered.count("\n") != text.count("\n"):
         raise error("a template expression or comment runs over several lines")
-    head = _frontmatter(rendered)
-    return rendered.replace(head, _FLAG.sub("template: rendered", head), 1)
+    marked = frontmatter.set_field(_encode(rendered), "template", "rendered")
+    return marked.decode("utf-8", "surrogateescape")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -97,7 +97,7 @@ def absent(ctx: Context, path: str) -> Result:
     examples=("only `src/a.ts` and `src/b.ts` changed", "no changes outside `src/`"),
 )
 def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
-    """What git sees as changed and what agents reported is named, or lies below what is."""
+    """Everything that git or an agent reports as changed is named or below a named folder."""
     allowed = paths or (path,)
     changed = _list_changes(ctx)
     if changed is None:

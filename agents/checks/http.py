@@ -1,7 +1,7 @@
-"""Checks of delivered HTTP interfaces: a request is sent, and the answer has to have content.
+"""Checks of delivered HTTP interfaces: a request is sent, and the response must have content.
 
 The interface is a module with an ASGI application `app`. It finds its target by the environment:
-`ORCHESTRATE_TARGET`, `ORCHESTRATE_ROOT`, and what the target needs besides.
+`ORCHESTRATE_TARGET`, `ORCHESTRATE_ROOT`, and whatever else the target needs.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def answers_with_content(
 
 
 def _send(ctx: Context, module: str, request: HttpRequest, body: str) -> Mapping[str, Any] | Result:
-    """The JSON object that the interface answers with, or why it gives none."""
+    """The JSON object that the interface answers with, or why there is none."""
     # what the interface needs to find the target, and no other key
     name = str(ctx.target.name)
     env = {v: os.environ[v] for v in VARIABLES.get(name, ()) if v in os.environ}

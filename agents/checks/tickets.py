@@ -88,7 +88,7 @@ def _check_owner(member: MemberInfo, document: Document, owner: str) -> str:
     examples=("WO-231a in `03_BUILD` with `owner: SOOP`",),
 )
 def is_placed_and_owned(ctx: Context, ticket: str, folder: str, owner: str) -> Result:
-    """The ticket lies in the folder, its status says so, and its owner is the named one."""
+    """The ticket is in the folder, its status says so, and its owner is the named one."""
     found = _read_member(ctx, ticket)
     if isinstance(found, Result):
         return found
@@ -106,7 +106,7 @@ def is_placed_and_owned(ctx: Context, ticket: str, folder: str, owner: str) -> R
     examples=("WO-231 moves to `06_COMPLETE`", "WO-512a is in `04_QA`"),
 )
 def is_placed(ctx: Context, ticket: str, folder: str) -> Result:
-    """The ticket lies in the folder (by its role, whatever its number) and its status says so."""
+    """The ticket is in the folder (by its role, whatever its number) and its status says so."""
     found = _read_member(ctx, ticket)
     if isinstance(found, Result):
         return found
@@ -141,7 +141,7 @@ def is_owned(ctx: Context, ticket: str, owner: str) -> Result:
     examples=("WO-231.md exists in `_WORK_ORDERS/00_INBOX/` with ANALYST research report",),
 )
 def is_placed_with_section(ctx: Context, ticket: str, folder: str, section: str) -> Result:
-    """The ticket lies in the folder and has a section of that name with text in it."""
+    """The ticket is in the folder and has a section of that name with text in it."""
     found = _read_member(ctx, ticket)
     if isinstance(found, Result):
         return found

@@ -42,7 +42,7 @@ _READERS: list[PlannedRowsReader] = []
 
 
 def planned_rows_reader(function: PlannedRowsReader) -> PlannedRowsReader:
-    """Register who can tell the rows of a kind of script; found by `orchestrate.reviews`."""
+    """Register a reader for a kind of script; modules are found by `orchestrate.reviews`."""
     _READERS.append(function)
     return function
 

@@ -122,7 +122,7 @@ def _is_required_text(column: Column) -> bool:
 
 def build_bars(table: Table, rows: Sequence[Row]) -> Bars | None:
     """The bars of a table with a date and a category; None where its rows make none."""
-    # a time stamp counts if the data gives it, not the server
+    # a time stamp counts if it comes from the data, not from the server
     dates = [
         c.name
         for c in table.columns

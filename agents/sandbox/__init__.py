@@ -4,5 +4,5 @@
 `simulators` is the seam for outside services.
 """
 
-#: nothing listens there: a program that is not told where to go reaches nobody
+#: nothing listens there: a program that does not know where to go reaches nobody
 NOWHERE = "http://127.0.0.1:9"

@@ -14,7 +14,6 @@ import importlib.util
 import json
 import os
 import runpy
-import select
 import signal
 import ssl
 import sys
@@ -176,23 +175,19 @@ def enter_child(request: dict[str, Any], out: int, err: int) -> None:
 
 def wait_for(pid: int, limit: float) -> int | None:
     """The exit code; None if the process had to be killed at the limit (seconds)."""
-    end = time.monotonic() + limit
-    while (left := end - time.monotonic()) > 0:
-        if hasattr(os, "pidfd_open"):
-            handle = os.pidfd_open(pid)
-            try:
-                select.select([handle], [], [], left)
-            finally:
-                os.close(handle)
-        else:
-            time.sleep(min(left, 0.02))
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
+    timed_out = threading.Event()
+
+    def stop() -> None:
+        timed_out.set()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    timer = threading.Timer(limit, stop)
+    timer.start()
+    _, status = os.waitpid(pid, 0)
+    timer.cancel()
+    timer.join()  # the next fork needs a process without threads
+    return None if timed_out.is_set() else os.waitstatus_to_exitcode(status)
 
 
 def fork_script(request: dict[str, Any]) -> dict[str, Any]:

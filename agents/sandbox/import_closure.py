@@ -35,7 +35,7 @@ def closure(root: Path, script: str) -> tuple[str, ...]:
         taken = {f for module in modules for f in _module_files(root, folder, path, module)}
         here = PurePosixPath(path).parent
         for name in names:
-            # from the root, or beside the module
+            # relative to the root, to the module, or to the module's data
             places = (name, str(here / name), str(here / "data" / name))
             taken.update([p for p in places if _file(root, p) is not None][:1])
         new = sorted(taken - found - {script})

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from orchestrate_backend.targets.base import Target
 
 _NEXT = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next"
-# xmin has no epoch: the transactions of the last two billion are told apart by their distance
+# xmin has no epoch: the transactions of the last two billion are distinguished by their distance
 _WRITTEN = """
 SELECT count(*) AS present,
        count(*) FILTER (WHERE (xmin::text::bigint - {next} % 4294967296 + 4294967296) % 4294967296

@@ -1,7 +1,7 @@
 """Outside services that scripts find in the sandbox, provided by plug-ins.
 
-Simulators are found by the entry points `orchestrate.simulators`: a class without arguments, made
-anew for each script run.
+Simulators are found by the entry points `orchestrate.simulators`: a class without arguments, of
+which each script run gets a new instance.
 """
 
 from __future__ import annotations

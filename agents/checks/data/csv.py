@@ -111,7 +111,7 @@ def _repeated_rows(file: SeedFile, key: Sequence[str]) -> Iterator[Fault]:
     examples=("`data/branches.csv` has no duplicate rows",),
 )
 def has_unique_rows(ctx: Context, path: str = "") -> Result:
-    """No two rows have the same natural key (all cells, where the table gives no key)."""
+    """No two rows have the same natural key (all cells, if the table has none)."""
     from orchestrate_agents.sql.natural_key import natural_key
 
     def key_of(file: SeedFile) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def has_columns(ctx: Context, path: str = "", columns: tuple[str, ...] = ()) -> 
     examples=("`data/branches.csv` has columns name and city",),
 )
 def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Result:
-    """The header has the columns, each once, in any order and beside others."""
+    """The header has the columns, each once, in any order and among others."""
 
     def find_faults(file: SeedFile) -> list[Fault]:
         lacking = [Fault(1, c, "missing") for c in columns if c not in file.sheet.columns]

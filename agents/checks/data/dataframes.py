@@ -14,7 +14,7 @@ _EVERY = (
     "(data set|data sets|dataset|datasets|table|tables|data)"
 )
 
-#: one table of schemas by name, one function without arguments that gives frames by name
+#: a dictionary of schemas by name, a function `sample()` that returns frames by name
 _PROBE = """
 import importlib, json, sys
 try:
@@ -81,7 +81,9 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
             said = f"{schemas} has no dictionary of Pandera schemas by table"
             return unproven(said, data, schemas)
         case "sample":
-            return unproven(f"{data} has no function sample() that gives its tables", data, schemas)
+            return unproven(
+                f"{data} has no function sample() that returns its tables", data, schemas
+            )
     problems = [f"{name}.{fault}" for name, faults in found["faults"].items() for fault in faults]
     problems += [f"{name} has no schema" for name in found["unchecked"]]
     problems += [f"{name} is not generated" for name in found["unmade"]]

@@ -126,8 +126,8 @@ def no_personal_data(ctx: Context) -> Result:
         more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         detail = "; ".join(found[:_LISTED]) + more
         return failed(f"what looks like a person's data: {detail}", *paths, found=found[:200])
-    beside = f" and tables {', '.join(table.name for table in tables)}" if tables else ""
-    said = f"{len(paths)} delivered files{beside}: no column, value or row about a person"
+    named = f" and tables {', '.join(table.name for table in tables)}" if tables else ""
+    said = f"{len(paths)} delivered files{named}: no column, value or row about a person"
     return proven(said, *paths)
 
 

@@ -148,11 +148,11 @@ def _read_files(ctx: Context, paths: Sequence[str]) -> tuple[SeedFile, ...] | Re
         sheet = read_sheet(ctx.path(path), path)
         table = table_for(path, tables, sheet.columns)
         facts = find_facts(ctx.root, path, table.name if table else "", folder)
-        beside, problem = sources_path(path), ""
+        place, problem = sources_path(path), ""
         try:
-            sources = read_sources(ctx.path(beside), beside)
+            sources = read_sources(ctx.path(place), place)
         except FactsError as exc:
-            sources, problem = Sources(beside), f"line {exc.line}: {exc.message}"
+            sources, problem = Sources(place), f"line {exc.line}: {exc.message}"
         files.append(SeedFile(path, sheet, table, sources, facts, problem))
     return tuple(files)
 

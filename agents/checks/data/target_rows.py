@@ -124,7 +124,9 @@ def _find_obstacle(ctx: Context) -> Result | None:
     if ctx.target is None:
         return Result(Verdict.PENDING, "judged on the target, after the effects")
     if ctx.target.name == "supabase":
-        return unproven("the target is reached by its REST interface alone, which cannot tell")
+        return unproven(
+            "the target is reached by its REST interface alone, which does not show this"
+        )
     return None
 
 

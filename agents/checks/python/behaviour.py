@@ -133,7 +133,7 @@ def judge_handling(ctx: Context, paths: Iterable[str]) -> Result:
 
 
 def run_trial(ctx: Context, path: str) -> IdempotencyTrial:
-    """The script's two runs, made once for the bytes that it depends on and the tables it fills.
+    """The script's two runs, run once for the bytes that it depends on and the tables it fills.
 
     Raises SandboxError if the tables cannot be created.
     """

@@ -27,7 +27,7 @@ from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import id_from_name
-from orchestrator.tickets.ticket import Ticket
+from orchestrator.tickets.reader import read_ticket
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
@@ -263,7 +263,7 @@ class Daemon:
     def _family_at(self, path: Path) -> str:
         """The conducted family of the ticket at a path, "" if there is none."""
         try:
-            ticket = Ticket.read(path, self.board.folders, self.board.root)
+            ticket = read_ticket(path, self.board.folders, self.board.root)
         except FileNotFoundError:
             return self._family_of(id_from_name(path.name))
         return "" if ticket.note else self._family_of(ticket.id)

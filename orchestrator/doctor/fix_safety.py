@@ -16,6 +16,7 @@ from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.reader import ticket_from_document
 from orchestrator.tickets.ticket import Ticket, is_wide
 
 if TYPE_CHECKING:
@@ -115,4 +116,6 @@ class Fixer:
             "role": self.folders.role_of(folder),
             "source": source,
         }
-        return Ticket.of(Document.parse(text.data), place, self.folders, self.failure_limit)
+        return ticket_from_document(
+            Document.parse(text.data), place, self.folders, self.failure_limit
+        )

@@ -16,6 +16,7 @@ from orchestrator.storage import atomic
 from orchestrator.tickets.catalog import Catalog
 from orchestrator.tickets.id_grammar import without_child_suffix
 from orchestrator.tickets.index import Index
+from orchestrator.tickets.reader import read_ticket
 from orchestrator.tickets.ticket import Ticket
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
@@ -76,7 +77,7 @@ class Board:
         return self._catalog.all()
 
     def _read(self, path: Path) -> Ticket:
-        return Ticket.read(path, self.folders, self.root, limit=self.failure_limit)
+        return read_ticket(path, self.folders, self.root, limit=self.failure_limit)
 
     def remember(self, ticket: Ticket) -> None:
         """Spare a ticket that was just written from being parsed again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
@@ -13,11 +12,8 @@ from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.tickets.id_grammar import ID_KEYS, id_from_name, is_range
+from orchestrator.tickets.ticket import DEPENDENCY_KEYS, Ticket
 
-if TYPE_CHECKING:
-    from orchestrator.tickets.ticket import Ticket
-
-#: where a ticket has come to its end
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
@@ -49,12 +45,9 @@ def diagnose_ticket(
     found += [*_strikes(ticket, document, limit), *_values(document), *_end(ticket, document)]
     if ticket.depends_note:
         message = f"the dependency is prose: {ticket.depends_note}"
-        line = next((n for key in _DEPENDS if (n := document.line_of(key))), 0)
+        line = next((n for key in DEPENDENCY_KEYS if (n := document.line_of(key))), 0)
         found.append(Diagnosis("depends-prose", message, line, "name ids only"))
     return found
-
-
-_DEPENDS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
 
 
 def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
@@ -62,11 +55,11 @@ def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
     if not ticket.own_id:
         said = document.text(*ID_KEYS)
         code, why = (
-            ("bad-id", f"no id can be {said[:40]!r}") if said else ("no-id", "there is no id")
+            ("bad-id", f"{said[:40]!r} is not a valid id") if said else ("no-id", "there is no id")
         )
         yield Diagnosis(code, f"{why}; {ticket.id} is taken from the name", 1, f"id: {ticket.id}")
     elif is_range(ticket.id):
-        message = f"{ticket.id} stands for several numbers"
+        message = f"{ticket.id} covers several numbers"
         yield Diagnosis("id-range", message, document.line_of("id"))
     elif named and not (ticket.id == named or ticket.id.startswith((f"{named}-", f"{named}_"))):
         message = f"the file is named {named}, the id is {ticket.id}"
@@ -96,7 +89,7 @@ def _position(
         message = f"the status {ticket.status} names no place; the folder counts"
         yield Diagnosis("status-unknown", message, line, hint)
     elif ticket.role is not None and ticket.role.finished and not place.at_rest:
-        message = f"the ticket lies in {ticket.folder}, its status still says {ticket.status}"
+        message = f"the ticket is in {ticket.folder}, its status still says {ticket.status}"
         yield Diagnosis("status-unfinished", message, line, hint)
     elif ticket.role is not None and place is not ticket.role:
         message = f"the status says {ticket.status}, the folder is {ticket.folder}"

@@ -17,6 +17,7 @@ from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.reader import ticket_from_document
 from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -58,7 +59,7 @@ def ticket(data: bytes, folder: str = "03_BUILD", name: str = "WO-7_x.md") -> Ti
     folders = Folders()
     place = {"path": ROOT / "_WORK_ORDERS" / folder / name, "folder": folder, "source": name}
     place["role"] = folders.role_of(folder)
-    return Ticket.of(Document.parse(data), place, folders)
+    return ticket_from_document(Document.parse(data), place, folders)
 
 
 def mend(found: Ticket, *codes: str) -> FixedTicket:

@@ -14,6 +14,7 @@ from orchestrator.storage.atomic import read
 from orchestrator.tickets.board import Folders
 from orchestrator.tickets.diagnosis import count_rejections
 from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.tickets.reader import read_ticket
 from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -26,7 +27,7 @@ def write(root: Path, text: str, name: str = "WO-1_x.md", folder: str = "03_BUIL
     path = root / "_WORK_ORDERS" / folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    return Ticket.read(path, Folders(), root)
+    return read_ticket(path, Folders(), root)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -35,7 +36,7 @@ def test_2_6_odd_tickets_are_read_and_diagnosed_as_expected(name: str, tmp_path:
     path = tmp_path / "_WORK_ORDERS" / expected["place_as"]
     path.parent.mkdir(parents=True)
     path.write_bytes((ODD / name).read_bytes())
-    ticket = Ticket.read(path, Folders(), tmp_path)
+    ticket = read_ticket(path, Folders(), tmp_path)
     read_as = [text or None for text in (ticket.id, ticket.status, ticket.owner)]
     assert read_as == [expected["id"], expected["status"], expected["owner"]]
     codes = {d.code for d in ticket.diagnoses}
@@ -261,8 +262,8 @@ def test_a_rejection_is_a_verdict_of_qa_and_counts_once(body: str, count: int) -
 def test_the_number_of_strikes_is_a_setting(tmp_path: Path) -> None:
     text = "---\nid: WO-1\nfailure_count: 2\n---\n"
     path = write(tmp_path, text).path
-    assert [d.code for d in Ticket.read(path, Folders(), tmp_path).diagnoses] == ["strike-limit"]
-    assert Ticket.read(path, Folders(), tmp_path, limit=3).diagnoses == ()
+    assert [d.code for d in read_ticket(path, Folders(), tmp_path).diagnoses] == ["strike-limit"]
+    assert read_ticket(path, Folders(), tmp_path, limit=3).diagnoses == ()
     held = text.replace("---\n", "---\nhold_reason: two strikes\n", 1)
     assert write(tmp_path, held, folder="98_HOLD").diagnoses == ()
 
@@ -272,7 +273,7 @@ def test_2_6_a_bad_file_is_a_ticket_with_a_diagnosis(tmp_path: Path, data: bytes
     path = tmp_path / "_WORK_ORDERS" / "00_INBOX" / "WO-3_x.md"
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
-    ticket = Ticket.read(path, Folders(), tmp_path)
+    ticket = read_ticket(path, Folders(), tmp_path)
     assert (ticket.id, ticket.note) == ("WO-3", False)
     assert ticket.diagnoses
     assert read(path) == data
@@ -284,7 +285,7 @@ def test_8_4_a_link_is_not_followed(tmp_path: Path) -> None:
     path = tmp_path / "_WORK_ORDERS" / "00_INBOX" / "WO-3_x.md"
     path.parent.mkdir(parents=True)
     path.symlink_to(secret)
-    ticket = Ticket.read(path, Folders(), tmp_path)
+    ticket = read_ticket(path, Folders(), tmp_path)
     assert (ticket.id, ticket.title, [d.code for d in ticket.diagnoses]) == ("WO-3", "", ["link"])
 
 

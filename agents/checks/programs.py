@@ -58,24 +58,12 @@ def parses(ctx: Context, path: str, syntax: str) -> Result:
     file = ctx.path(path)
     if not file.is_file():
         return failed(f"{path} is missing", path)
-    try:
-        _PARSERS[syntax](file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as exc:
-        return failed(f"{path}: {' '.join(str(exc).split())}", path)
-    return proven(f"{path} is {syntax}", path)
-
-
-def _yaml(text: str) -> None:
     import yaml
 
+    parsers: dict[str, Callable[[str], object]]
+    parsers = {"JSON": json.loads, "TOML": tomllib.loads, "YAML": yaml.safe_load}
     try:
-        yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ValueError(str(exc)) from exc
-
-
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "JSON": json.loads,
-    "TOML": tomllib.loads,
-    "YAML": _yaml,
-}
+        parsers[syntax](file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, yaml.YAMLError) as exc:
+        return failed(f"{path}: {' '.join(str(exc).split())}", path)
+    return proven(f"{path} is {syntax}", path)

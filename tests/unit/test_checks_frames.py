@@ -86,3 +86,13 @@ def test_data_that_do_not_are_refuted_with_the_value(
 def test_a_module_without_schemas_proves_nothing(tmp_path: Path) -> None:
     result = judge(lay(tmp_path, {"shop/data.py": DATA, "shop/schemas.py": "A = {}\n"}), PASSES)
     assert result.verdict == "unproven"
+
+
+def test_without_pandera_the_extra_is_named(tmp_path: Path) -> None:
+    missing = "raise ModuleNotFoundError('No module', name='pandera')\n"
+    lay(
+        tmp_path, {"shop/data.py": DATA, "shop/schemas.py": SCHEMAS, "pandera/__init__.py": missing}
+    )
+    result = judge(tmp_path, PASSES)
+    assert result.verdict == "unproven"
+    assert "orchestrate-tickets[synthetic]" in result.detail

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,10 @@ from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
+
+#: lines around a change
+_CONTEXT = 3
+_HUNK = re.compile(r"@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
 
 #: why a file is left alone
 UNCOMMITTED = "it has uncommitted changes"
@@ -53,11 +59,29 @@ class FixPlan:
                 [line.decode("utf-8", "replace") for line in data.splitlines()]
                 for data in (each.before.document.data, each.data)
             )
-            names = f"a/{each.before.source}", f"b/{each.after.source}"
-            lines += difflib.unified_diff(old, new, *names, lineterm="")
+            lines += [f"--- a/{each.before.source}", f"+++ b/{each.after.source}"]
+            lines += _hunks(old, new)
         for removal in self.removals:
             lines.append(f"removed: {removal.copy.source} (the same as {removal.kept.source})")
         return "".join(f"{line}\n" for line in lines)
+
+
+def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    """The hunks of a unified diff. Only what is between the first and last change is compared:
+
+    difflib would give up on the many like lines of a large file, and show all of it as changed.
+    """
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    tails = zip(reversed(old[start:]), reversed(new[start:]), strict=False)
+    end = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], tails))
+    start, end = max(0, start - _CONTEXT), max(0, end - _CONTEXT)
+
+    def shift(hunk: re.Match[str]) -> str:
+        return f"@@ -{int(hunk[1]) + start}{hunk[2]} +{int(hunk[3]) + start}{hunk[4]} @@"
+
+    changed = old[start : len(old) - end], new[start : len(new) - end]
+    for line in list(difflib.unified_diff(*changed, n=_CONTEXT, lineterm=""))[2:]:
+        yield _HUNK.sub(shift, line) if line.startswith("@@ ") else line
 
 
 @dataclass

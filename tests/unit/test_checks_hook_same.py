@@ -168,6 +168,25 @@ def test_words_fix_an_order_where_they_mean_its_column(
     assert ("listArms" in rendered(tmp_path, workflow)[1]) == fixed
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "verdict"),
+    [
+        ("", "", "proven"),
+        ("b.n_participants - a", "a.n_participants - b", "failed"),
+        ("drug ? all.eq('drug', drug) : all", "all.eq('drug', drug ?? '')", "failed"),
+    ],
+)
+def test_a_function_specified_with_its_body_is_run_as_given(
+    tmp_path: Path, old: str, new: str, verdict: str
+) -> None:
+    functions = WORKFLOW[WORKFLOW.index("// arms for one drug") : WORKFLOW.rindex("```")]
+    given = BY_HAND.partition("\n\n")[2]  # the client's import is not given
+    workflow = WORKFLOW.replace(functions, given)
+    assert workflow != WORKFLOW
+    result = judged(tmp_path, BY_HAND.replace(old, new), workflow)
+    assert result.verdict == verdict, result.detail
+
+
 def test_what_builder_renders_is_judged_like_any_other(tmp_path: Path) -> None:
     text, fixed = rendered(tmp_path)
     assert fixed == {"listArms", "mainArm"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,12 @@ from typing import Any
 from orchestrate_agents.checks.code_subjects import specs, ticket_texts
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.checks.typescript.fixture_rows import call_arguments, plant_distinct_rows
-from orchestrate_agents.checks.typescript.hook_probe import Answers, call_functions, observe
+from orchestrate_agents.checks.typescript.hook_probe import (
+    Answers,
+    Observed,
+    call_functions,
+    observe,
+)
 from orchestrate_agents.checks.typescript.toolchain import (
     CLIENT_LIBRARY,
     INSTALL,
@@ -58,23 +63,6 @@ class Comparison:
     left_out: tuple[str, ...] = ()
     #: why nothing was compared
     hindered: str = ""
-
-
-@dataclass(frozen=True)
-class _Expectation:
-    """What a function has to ask."""
-
-    table: str
-    #: number of an argument → the column that it filters
-    filters: Mapping[int, str]
-    order: tuple[str, ...]
-    #: whether only some of the rows are wanted
-    limited: bool
-    #: "exact" where rows have to be counted
-    counts: str
-    order_is_specified: bool = True
-    #: None for a function that is specified with its body
-    query: Query | None = None
 
 
 def same_answers(ctx: Context, path: str) -> Result | None:
@@ -121,8 +109,9 @@ def _compare(
     ctx: Context, path: str, module: QueryModule, tools: Toolchain, schema: Sequence[str]
 ) -> Comparison:
     functions = {n: s for n, s in module.functions.items() if s.returns.startswith("Promise")}
-    expected = {q.signature.name: _expected_query(q) for q in module.queries}
-    given = {name: s for name, s in functions.items() if name not in expected}
+    queries = {q.signature.name: q for q in module.queries}
+    given = {name: s for name, s in functions.items() if name not in queries}
+    expected = {name: _expected(q) for name, q in queries.items() if name in functions}
     delivered = ctx.path(path)
     try:
         with ExitStack() as stack:
@@ -133,42 +122,35 @@ def _compare(
                 seen = observe(ctx, *reference, given)
                 if isinstance(seen, str):
                     return Comparison(hindered=seen)
-                expected |= {
-                    name: _Expectation(o.table, o.filters, o.order, o.limited, o.counts)
-                    for name, o in seen.items()
-                }
-            expected = {name: expected[name] for name in functions}
+                expected |= seen
             own = observe(ctx, tools, delivered, functions)
             # of few rows an estimate can be right
-            estimates = (
-                []
-                if isinstance(own, str)
-                else [
-                    f"{name}() gives an estimate (count: '{own[name].counts}'), "
-                    "the specification's a count"
-                    for name, wanted in expected.items()
-                    if wanted.counts == "exact" and own[name].counts in ("planned", "estimated")
-                ]
-            )
+            estimates = [
+                f"{name}() gives an estimate (count: '{own[name].counts}'), "
+                "the specification's a count"
+                for name, wanted in expected.items()
+                if not isinstance(own, str)
+                and wanted.counts == "exact"
+                and own[name].counts in ("planned", "estimated")
+            ]
             if estimates:
                 return Comparison(faults=tuple(estimates))
-            return _run(ctx, (tools, delivered), reference, functions, expected, schema)
+            return _run(ctx, (tools, delivered), reference, functions, expected, queries, schema)
     except (SandboxError, RunError) as exc:
         return Comparison(hindered=str(exc))
 
 
-def _expected_query(query: Query) -> _Expectation:
-    places = {p.name: index for index, p in enumerate(query.signature.parameters)}
+def _expected(query: Query) -> Observed:
+    """What a function that asks this query would be seen to do."""
     columns = {**query.filters, **query.optional}
+    parameters = enumerate(query.signature.parameters)
     counts = query.kind is QueryKind.COUNT
-    return _Expectation(
-        query.table,
-        {places[name]: column for name, column in columns.items()},
-        () if counts else (query.order,),
-        bool(query.limit) or query.kind is QueryKind.BEST,
-        "exact" if counts else "",
-        query.order_is_specified,
-        query,
+    return Observed(
+        table=query.table,
+        filters={index: columns[p.name] for index, p in parameters if p.name in columns},
+        order=() if counts else (query.order,),
+        limited=bool(query.limit) or query.kind is QueryKind.BEST,
+        counts="exact" if counts else "",
     )
 
 
@@ -192,7 +174,8 @@ def _run(
     delivered: tuple[Toolchain, Path],
     reference: tuple[Toolchain, Path] | None,
     functions: Mapping[str, Signature],
-    expected: Mapping[str, _Expectation],
+    expected: Mapping[str, Observed],
+    queries: Mapping[str, Query],
     schema: Sequence[str],
 ) -> Comparison:
     """Call everything on one database; as service_role, for access is judged elsewhere."""
@@ -234,21 +217,22 @@ def _run(
                 return Comparison(faults=(answers,))
             as_given: Answers | str = {}
             if reference is not None:
-                as_given = call(reference, [n for n in functions if expected[n].query is None])
+                as_given = call(reference, [n for n in functions if n not in queries])
             if isinstance(as_given, str):
                 why = f"the specification's functions cannot be called: {as_given}"
                 return Comparison(hindered=why)
             truth = {
                 name: {
                     label: _value(answer["returned"])
-                    for label, answer in as_given[name].items()
+                    for label, answer in scenarios.items()
                     if "returned" in answer
                 }
-                if wanted.query is None
-                else dict(_ask(f"{url}/rest/v1", key, wanted.query, arguments[name]))
-                for name, wanted in expected.items()
+                for name, scenarios in as_given.items()
             }
-    return _judge(answers, truth, expected)
+            for name in functions.keys() & queries.keys():
+                truth[name] = dict(_ask(f"{url}/rest/v1", key, queries[name], arguments[name]))
+    free = {name for name, query in queries.items() if not query.order_is_specified}
+    return _judge(answers, truth, expected, free)
 
 
 def _ask(
@@ -290,19 +274,21 @@ def _ask(
 def _judge(
     answers: Answers,
     truth: Mapping[str, Mapping[str, Any]],
-    expected: Mapping[str, _Expectation],
+    expected: Mapping[str, Observed],
+    free: Set[str],
 ) -> Comparison:
     faults: list[str] = []
     alike: list[str] = []
     left_out: list[str] = []
-    for name, scenarios in truth.items():
+    for name in answers:
+        scenarios = truth[name]
         if not scenarios:
             left_out.append(f"{name}()")
             continue
         found = (
             f"{name}() {label} {fault}"
             for label, value in scenarios.items()
-            if (fault := _difference(answers[name][label], value, expected[name]))
+            if (fault := _difference(answers[name][label], value, expected[name], name not in free))
         )
         fault = next(found, "")
         (faults if fault else alike).append(fault or f"{name}()")
@@ -310,15 +296,15 @@ def _judge(
     return Comparison(tuple(faults), tuple(alike), tuple(left_out), nothing)
 
 
-def _difference(answer: Mapping[str, Any], wanted: Any, expected: _Expectation) -> str:
+def _difference(answer: Mapping[str, Any], wanted: Any, expected: Observed, fixed: bool) -> str:
     """How an answer differs in meaning from the specification's, "" if it does not."""
     if "returned" not in answer:
         return f"throws: {answer.get('threw', 'it is not there')}"
     value = _value(answer["returned"])
     if isinstance(value, list) and isinstance(wanted, list):
-        return _rows_differ(value, wanted, expected)
+        return _rows_differ(value, wanted, expected, fixed)
     if isinstance(value, dict) and isinstance(wanted, dict):
-        return _lacking_columns([value], [wanted]) or _row_differs(value, wanted, expected)
+        return _lacking_columns([value], [wanted]) or _row_differs(value, wanted, expected, fixed)
     if value == wanted:
         return ""
     return f"gives {_shown(value)}, the specification's {_shown(wanted)}"
@@ -336,11 +322,11 @@ def _value(text: str) -> Any:
     return json.loads(text, parse_int=number, parse_float=number)
 
 
-def _rows_differ(rows: list[Any], wanted: list[Any], expected: _Expectation) -> str:
+def _rows_differ(rows: list[Any], wanted: list[Any], expected: Observed, fixed: bool) -> str:
     if len(rows) != len(wanted):
         return f"gives {len(rows)} rows, the specification's {len(wanted)}"
     lacking = _lacking_columns(rows, wanted)
-    if lacking or (expected.limited and not expected.order_is_specified):
+    if lacking or (expected.limited and not fixed):
         return lacking
     columns = _columns(wanted)
     by = tuple(column for column in expected.order if column in columns)
@@ -350,17 +336,19 @@ def _rows_differ(rows: list[Any], wanted: list[Any], expected: _Expectation) -> 
         if surplus:
             row = next(iter(surplus))
             return f"gives rows that the specification's does not: {row[:_MAX_SHOWN]}"
-    if not (expected.order_is_specified and by) or _texts(rows, by) == _texts(wanted, by):
+    if not (fixed and by) or _texts(rows, by) == _texts(wanted, by):
         return ""
     first, second = ([row.get(by[0]) for row in some[:4]] for some in (rows, wanted))
     return f"orders {by[0]} as {_shown(first)} …, the specification's {_shown(second)} …"
 
 
-def _row_differs(row: dict[str, Any], wanted: dict[str, Any], expected: _Expectation) -> str:
+def _row_differs(
+    row: dict[str, Any], wanted: dict[str, Any], expected: Observed, fixed: bool
+) -> str:
     """Which row it has to be is known only where the order is, and not among rows of one rank."""
     unlike = [name for name in wanted if row.get(name) != wanted[name]]
     tied = bool(expected.order) and not set(expected.order) & set(unlike)
-    if not expected.order_is_specified or not unlike or tied:
+    if not fixed or not unlike or tied:
         return ""
     name = next((n for n in unlike if n != "id" or len(unlike) == 1), unlike[0])
     given = f"gives a row with {name} {_shown(row.get(name))}"

@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
+#: each cycle costs a walk through the graph
+_MOST = 100
+
 
 def break_cycles(
     graph: Mapping[str, Iterable[str]],
@@ -13,7 +16,8 @@ def break_cycles(
     """`graph` (node → what it depends on) without one edge of each cycle, and the cycles.
 
     A cycle is `[a, b, a]` where a depends on b, and starts with its node that `graph` names first.
-    Edges to nodes that are not in `graph` are left out.
+    Edges to nodes that are not in `graph` are left out. After 100 cycles, no more are named: all
+    edges are left out that go to a later node.
     """
     left = {
         node: [o for o in dict.fromkeys(others) if o in graph] for node, others in graph.items()
@@ -29,6 +33,11 @@ def break_cycles(
             cycle = [*ring[start:], *ring[: start + 1]]
             left[cycle[-2]].remove(cycle[-1])
             cycles.append(cycle)
+            if len(cycles) == _MOST:
+                left = {
+                    node: [other for other in others if position[other] < position[node]]
+                    for node, others in left.items()
+                }
         else:
             return left, cycles
 

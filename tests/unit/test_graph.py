@@ -39,3 +39,10 @@ def test_a_long_chain_is_walked() -> None:
     chain = {str(n): [str(n + 1)] for n in range(5000)} | {"5000": ["0"]}
     assert len(cycle_through(chain, "0")) == 5002
     assert len(break_cycles(chain)[1][0]) == 5002
+
+
+def test_a_graph_of_nothing_but_cycles_ends() -> None:
+    nodes = [str(n) for n in range(80)]
+    left, cycles = break_cycles(dict.fromkeys(nodes, nodes))
+    assert len(cycles) == 100
+    assert list(TopologicalSorter(left).static_order())

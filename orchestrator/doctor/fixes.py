@@ -17,10 +17,10 @@ from orchestrator.errors import IllegalMoveError
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Value, quoted
 from orchestrator.markdown.frontmatter_parser import (
-    Block,
     Closing,
     Diagnosis,
     Entry,
+    FrontmatterBlock,
     Line,
     bare,
     entries_in,
@@ -93,7 +93,7 @@ class EditableText:
         return text.encode("utf-8", "surrogateescape")
 
     @property
-    def block(self) -> Block | None:
+    def block(self) -> FrontmatterBlock | None:
         return locate(self.lines)[0]
 
     def entries(self) -> tuple[Entry, ...]:

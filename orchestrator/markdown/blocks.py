@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A table's row: its cells, white space collapsed."""
 
     cells: tuple[str, ...]
@@ -50,7 +50,7 @@ class Piece:
     #: a checkbox: ticked or not
     box: bool | None = None
     language: str = ""
-    rows: tuple[Row, ...] = ()
+    rows: tuple[TableRow, ...] = ()
     #: a fence that only the end of the file closes
     unclosed: bool = False
     #: a heading made by a line of dashes below it
@@ -188,10 +188,10 @@ class _Walk:
 
     def _table(self, tokens: list[Token]) -> Piece:
         line, end = _span(tokens[0])
-        rows: list[Row] = []
+        rows: list[TableRow] = []
         for token in tokens:
             if token.type == "tr_open":
-                rows.append(Row((), _span(token)[0]))
+                rows.append(TableRow((), _span(token)[0]))
             elif token.type == "inline":
                 cell = " ".join(token.content.split())
                 rows[-1] = replace(rows[-1], cells=(*rows[-1].cells, cell))

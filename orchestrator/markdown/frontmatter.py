@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
@@ -15,10 +15,10 @@ from typing import Any
 
 from orchestrator.markdown.body import append_section, tick_box, untick_box
 from orchestrator.markdown.frontmatter_parser import (
-    Block,
     Closing,
     Diagnosis,
     Entry,
+    FrontmatterBlock,
     Line,
     bare,
     entries_in,
@@ -32,9 +32,9 @@ from orchestrator.markdown.frontmatter_parser import (
 )
 
 __all__ = [
-    "Block",
     "Diagnosis",
     "Document",
+    "FrontmatterBlock",
     "append_section",
     "edited",
     "remove_field",
@@ -67,7 +67,7 @@ class Document:
     body: str = field(repr=False)
     #: 1-based line at which `body` begins
     body_line: int
-    block: Block | None
+    block: FrontmatterBlock | None
     diagnoses: tuple[Diagnosis, ...] = ()
 
     @classmethod
@@ -137,10 +137,6 @@ def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
     return fields
 
 
-def _find(lines: list[str], block: Block, key: str) -> Entry | None:
-    return next((e for e in reversed(entries_in(lines, block)) if e.key == key), None)
-
-
 # -- edits: bytes in, bytes out, all but the named lines as they were ------------------------------
 
 
@@ -152,25 +148,24 @@ def set_field(data: bytes, key: str, value: Value) -> bytes:
     """
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
         raise ValueError(f"not a key: {key!r}")
-    lines = lines_of(data)
-    block, _ = locate(lines)
-    if block is None:
-        head, rest = _with_block(lines, f"{key}: {_written(value)}")
-        return _bytes(head + rest)
-    entry = _find(lines, block, key)
-    if entry is None:
-        return _bytes(_inserted(lines, block, [f"{key}: {_written(value)}"]))
-    new = _with_value(lines, entry, value, _is_glued(block, entry))
-    return _bytes([*lines[: entry.start], *new, *lines[entry.end :]])
+
+    def update(lines: list[str], entry: Entry, glued: bool) -> list[str]:
+        return _with_value(lines, entry, value, glued)
+
+    return _set_entry(data, key, [f"{key}: {_format(value)}"], update)
 
 
-def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = False) -> list[str]:
-    """The entry's lines with another value."""
-    line = Line.of(lines[entry.start], glued)
-    if line.value and entry.end == entry.start + 1 and _same(line.value, value):
-        return [lines[entry.start]]
-    # a value of several lines (block scalar, list) is replaced with all of them
-    return [line.with_value(_written(value, line.value))]
+def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
+    """The file with `key:` and below it `lines`: indented YAML without line ends.
+
+    Replaces all lines of the key's last entry, or inserts it at the end of the block.
+    """
+    _require_indented(lines)
+
+    def update(held: list[str], entry: Entry, glued: bool) -> list[str]:
+        return _with_lines(held, entry, lines, glued)
+
+    return _set_entry(data, key, [f"{key}:", *lines], update, last=True)
 
 
 def edited(data: bytes, fields: Mapping[str, Value], blocks: Mapping[str, Sequence[str]]) -> bytes:
@@ -206,32 +201,56 @@ def remove_field(data: bytes, key: str) -> bytes:
     for entry in reversed(entries_in(lines, block)):
         if entry.key == key:
             rest = "---" + _end_of(lines[entry.end - 1]) if _is_glued(block, entry) else ""
-            lines[entry.start : entry.end] = [_mark(lines[entry.start]) + rest]
+            first = lines[entry.start]
+            byte_order_mark = first.removesuffix(without_mark(first))
+            lines[entry.start : entry.end] = [byte_order_mark + rest]
     return _bytes(lines)
 
 
-def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
-    """The file with `key:` and below it `lines`: indented YAML without line ends.
-
-    Replaces all lines of the key's last entry, or inserts it at the end of the block.
-    """
-    _require_indented(lines)
-    held = lines_of(data)
-    block, _ = locate(held)
+def _set_entry(
+    data: bytes,
+    key: str,
+    new: list[str],
+    update: Callable[[list[str], Entry, bool], list[str]],
+    last: bool = False,
+) -> bytes:
+    """The file with the last entry of `key` updated, or the lines `new` inserted."""
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    end = _line_end(lines)
     if block is None:
-        head, rest = _with_block(held, f"{key}:")
-        end = _line_end(held)
-        return _bytes([*head[:2], *(line + end for line in lines), *head[2:], *rest])
-    entry = _find(held, block, key)
-    if entry is None:
-        return _bytes(_inserted(held, block, [f"{key}:", *lines], last=True))
-    new = _with_lines(held, entry, lines, _is_glued(block, entry))
-    return _bytes([*held[: entry.start], *new, *held[entry.end :]])
+        text = without_mark(lines[0]) if lines else ""
+        mark = lines[0].removesuffix(text) if lines else ""
+        below = [end, text, *lines[1:]] if lines else []
+        return _bytes([f"{mark}---{end}", *(line + end for line in new), f"---{end}", *below])
+    found = {entry.key: entry for entry in entries_in(lines, block)}
+    if entry := found.get(key):
+        changed = update(lines, entry, _is_glued(block, entry))
+        return _bytes([*lines[: entry.start], *changed, *lines[entry.end :]])
+    final = max(found.values(), key=lambda entry: entry.start, default=None)
+    at = final.end if block.closing is Closing.OPEN and final else block.last
+    if "status" in found and not last:
+        at = found["status"].end
+    if block.closing is Closing.GLUED and final:
+        at = min(at, final.start)
+    before = lines[:at]
+    if before and not _end_of(before[-1]):
+        before[-1] += end
+    return _bytes([*before, *(line + end for line in new), *lines[at:]])
+
+
+def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = False) -> list[str]:
+    """The entry's lines with another value."""
+    line = Line.of(lines[entry.start], glued)
+    if line.value and entry.end == entry.start + 1 and _means(line.value, value):
+        return [lines[entry.start]]
+    # a value of several lines (block scalar, list) is replaced with all of them
+    return [line.with_value(_format(value, line.value))]
 
 
 def _require_indented(lines: Sequence[str]) -> None:
     if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
-        raise ValueError("the lines of a block are indented and hold no line end")
+        raise ValueError("the lines of a block must be indented and contain no line end")
 
 
 def _with_lines(
@@ -251,7 +270,7 @@ def _bytes(lines: list[str]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _is_glued(block: Block, entry: Entry) -> bool:
+def _is_glued(block: FrontmatterBlock, entry: Entry) -> bool:
     return block.closing is Closing.GLUED and entry.end == block.last
 
 
@@ -260,41 +279,13 @@ def _end_of(line: str) -> str:
 
 
 def _line_end(lines: list[str]) -> str:
-    return next((end for line in lines if (end := _end_of(line))), "\n")
-
-
-def _mark(line: str) -> str:
-    return line[: len(line) - len(without_mark(line))]
-
-
-def _with_block(lines: list[str], first: str) -> tuple[list[str], list[str]]:
-    """A new block of one line, and the file below it."""
-    end = _line_end(lines)
-    if not lines:
-        return [f"---{end}", first + end, f"---{end}"], []
-    head = [f"{_mark(lines[0])}---{end}", first + end, f"---{end}"]
-    return head, [end, without_mark(lines[0]), *lines[1:]]
-
-
-def _inserted(lines: list[str], block: Block, new: list[str], last: bool = False) -> list[str]:
-    found = entries_in(lines, block)
-    status = next((e for e in reversed(found) if e.key == "status"), None)
-    at = found[-1].end if block.closing is Closing.OPEN and found else block.last
-    if status and not last:
-        at = status.end
-    if block.closing is Closing.GLUED:
-        at = min(at, found[-1].start)
-    end = _line_end(lines)
-    before = lines[:at]
-    if before and not _end_of(before[-1]):
-        before[-1] += end
-    return [*before, *(line + end for line in new), *lines[at:]]
+    return next(filter(None, map(_end_of, lines)), "\n")
 
 
 # -- values --------------------------------------------------------------------------------------
 
 
-def _same(old: str, value: Value) -> bool:
+def _means(old: str, value: Value) -> bool:
     """Whether the characters on the line already mean `value`."""
     if isinstance(value, str) and is_plain(old):
         return old == value
@@ -309,7 +300,7 @@ def _meaning(text: str) -> Any:
     return _MEANINGLESS if problem or not isinstance(loaded, dict) else loaded["k"]
 
 
-def _written(value: Value, old: str = "") -> str:
+def _format(value: Value, old: str = "") -> str:
     """`value` as YAML on one line, in the quotes of `old` where they fit."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_item(_clean(item)) for item in value) + "]"

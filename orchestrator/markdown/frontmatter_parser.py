@@ -54,7 +54,7 @@ class Closing(StrEnum):
 
 
 @dataclass(frozen=True)
-class Block:
+class FrontmatterBlock:
     """Lines `first:last` (0-based) hold the keys; `body` is the first line after the block."""
 
     first: int
@@ -114,7 +114,7 @@ def _next_filled(lines: list[str], at: int) -> int:
     return at
 
 
-def locate(lines: list[str]) -> tuple[Block | None, list[Diagnosis]]:
+def locate(lines: list[str]) -> tuple[FrontmatterBlock | None, list[Diagnosis]]:
     """Where the block is, and what is wrong with its fences."""
     first = _next_filled(lines, 0)
     if first == len(lines):
@@ -141,7 +141,7 @@ def locate(lines: list[str]) -> tuple[Block | None, list[Diagnosis]]:
     return None, [Diagnosis("no-frontmatter", message, 1, "insert a block")]
 
 
-def _fenced(lines: list[str], fence: int) -> tuple[Block | None, list[Diagnosis]]:
+def _fenced(lines: list[str], fence: int) -> tuple[FrontmatterBlock | None, list[Diagnosis]]:
     at = fence + 1
     while (at := _next_filled(lines, at)) < len(lines) and lines[at].startswith("#"):
         at += 1
@@ -163,7 +163,7 @@ def _fenced(lines: list[str], fence: int) -> tuple[Block | None, list[Diagnosis]
     return block, found
 
 
-def _close(lines: list[str], first: int) -> Block:
+def _close(lines: list[str], first: int) -> FrontmatterBlock:
     """The block that begins with line `first`, ended by a fence or by where its keys end."""
     limit = min(len(lines), first + _LONGEST)
     for at in range(first, limit):
@@ -172,14 +172,14 @@ def _close(lines: list[str], first: int) -> Block:
             continue
         line = bare(lines[at])
         if is_fence(line):
-            return Block(first, at, at + 1)
+            return FrontmatterBlock(first, at, at + 1)
         if not line.strip() and _prose_begins(lines, at):
-            return Block(first, at, at, Closing.OPEN)
+            return FrontmatterBlock(first, at, at, Closing.OPEN)
         if _key_of(line) and _GLUED.search(line):
             below = _next_filled(lines, at + 1)
             if below == len(lines) or not (_key_of(lines[below]) or is_fence(lines[below])):
-                return Block(first, at + 1, at + 1, Closing.GLUED)
-    return Block(first, limit, limit, Closing.OPEN)
+                return FrontmatterBlock(first, at + 1, at + 1, Closing.GLUED)
+    return FrontmatterBlock(first, limit, limit, Closing.OPEN)
 
 
 def _prose_begins(lines: list[str], blank: int) -> bool:
@@ -193,7 +193,7 @@ def _prose_begins(lines: list[str], blank: int) -> bool:
     return any(line.strip() for line in rest)
 
 
-def _key_lines(lines: list[str], block: Block) -> list[str]:
+def _key_lines(lines: list[str], block: FrontmatterBlock) -> list[str]:
     """The lines of the keys, without line ends and without a fence glued to the last."""
     held = [bare(line) for line in lines[block.first : block.last]]
     if block.closing is Closing.GLUED:
@@ -201,7 +201,7 @@ def _key_lines(lines: list[str], block: Block) -> list[str]:
     return held
 
 
-def read_block(lines: list[str], block: Block) -> tuple[dict[str, Any], list[Diagnosis]]:
+def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any], list[Diagnosis]]:
     """The keys and values; entry by entry if the whole is not valid YAML."""
     held = _key_lines(lines, block)
     found = list(_entries(held))
@@ -306,7 +306,7 @@ def _duplicates(found: list[Entry], offset: int) -> list[Diagnosis]:
     return duplicates
 
 
-def entries_in(lines: list[str], block: Block) -> tuple[Entry, ...]:
+def entries_in(lines: list[str], block: FrontmatterBlock) -> tuple[Entry, ...]:
     """The keys of the block with their lines in the file, in order."""
     held = _key_lines(lines, block)
     # whether no text and no list that a line opens can go on in the next one at column 0

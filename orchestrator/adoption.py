@@ -252,7 +252,7 @@ def _how_found(parent: Ticket, read: Workflow, given: Path | None) -> str:
 
 
 def _change(family: Family, ticket: Ticket, flow: Flow) -> Change:
-    after = family.foresee(ticket.id, flow, ADOPTED)
+    after = family.preview(ticket.id, flow, ADOPTED)
     _require_readable(ticket, after, flow if ticket.id == family.parent else None)
     old, new = (data.decode("utf-8", "replace").split("\n") for data in (ticket.data, after))
     lines = difflib.unified_diff(old, new, ticket.source, ticket.source, n=1, lineterm="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.plan import Plan
@@ -58,7 +59,7 @@ Action = Work | Ask | RunEffects | Wait | Stop
 
 def decide(flow: Flow, plan: Plan) -> Action:
     """What to do next with a family."""
-    if flow.state in (State.HELD, State.COMPLETE, State.ARCHIVED):
+    if flow.state.ended or flow.state is State.HELD:
         return Stop()
     if flow.question is not None:
         return Wait()
@@ -68,17 +69,11 @@ def decide(flow: Flow, plan: Plan) -> Action:
     head = open_stages[0]
     if head.is_checkpoint:
         return Ask(head) if flow.approval(head.number) is None else RunEffects(head)
-    return Work(tuple(_beside(head, open_stages)))
-
-
-def _beside(head: Stage, open_stages: list[Stage]) -> Iterable[Stage]:
-    group = {head.number}
-    for stage in open_stages:
-        if stage.is_checkpoint:
-            break
+    group: dict[int, Stage] = {}
+    for stage in takewhile(lambda stage: not stage.is_checkpoint, open_stages):
         if stage is head or stage.parallel_with in group or head.parallel_with == stage.number:
-            group.add(stage.number)
-            yield stage
+            group[stage.number] = stage
+    return Work(tuple(group.values()))
 
 
 # -- transitions -----------------------------------------------------------------------------
@@ -92,8 +87,13 @@ def _move(place: Place, who: Who, event: Event, target: FolderRole, owner: str =
 def _next(flow: Flow, plan: Plan, **changes: object) -> Flow:
     """The flow one revision later, its `stage` set to the first unfinished one."""
     new = flow.evolve(revision=flow.revision + 1, **changes)
-    open_stages = [s.number for s in plan.stages if s.number not in new.finished]
-    return new.evolve(stage=open_stages[0] if open_stages else plan.last.number)
+    open_stages = (s.number for s in plan.stages if s.number not in new.finished)
+    return new.evolve(stage=next(open_stages, plan.last.number))
+
+
+def _continue(flow: Flow, plan: Plan, **changes: object) -> Flow:
+    """The same for a family that goes on running."""
+    return _next(flow, plan, **changes, state=State.RUNNING, reason="")
 
 
 def start(workflow: str, sha256: str, members: Mapping[str, Place], plan: Plan) -> Flow:
@@ -114,7 +114,7 @@ def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
                 members[member] = _move(place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent)
     if members == flow.members and flow.state is State.RUNNING and not flow.reason:
         return flow
-    return _next(flow, plan, members=members, state=State.RUNNING, reason="")
+    return _continue(flow, plan, members=members)
 
 
 def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | None = None) -> Flow:
@@ -122,35 +122,42 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
     members = dict(flow.members)
     part = plan.part(stage)
     if part is Part.TRIAGER:
-        _triage(members, plan, stage, births or {})
-    elif part is Part.MAKER:
+        members = _triage(flow, plan, stage, births or {})
+    elif part in (Part.MAKER, Part.INSPECTOR):
         for member in plan.members(stage, flow):
-            _hand_over(members, flow, plan, stage, member)
-    elif part is Part.INSPECTOR:
-        for member in plan.members(stage, flow):
-            _pass(members, flow, plan, stage, member)
+            place = members[member]
+            if any(
+                s.number > stage.number and plan.part(s) is part and member in plan.members(s, flow)
+                for s in plan.stages
+            ):
+                continue  # the same part has more to do for it
+            if part is Part.MAKER and place.at in (_R.BUILD, _R.DESIGN):
+                owner = _declared_owner(stage, member, plan.inspector)
+                members[member] = _move(place, Who.MAKER, Event.HAND_OVER, _R.QA, owner)
+            elif part is Part.INSPECTOR and place.at is _R.QA:
+                members[member] = _move(place, Who.INSPECTOR, Event.PASS, _R.USER_REVIEW, "USER")
     finished = tuple(sorted({*flow.finished, stage.number}))
-    return _next(flow, plan, members=members, finished=finished, state=State.RUNNING, reason="")
+    return _continue(flow, plan, members=members, finished=finished)
 
 
-def _triage(members: dict[str, Place], plan: Plan, stage: Stage, births: Mapping[str, str]) -> None:
+def _triage(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str]) -> dict[str, Place]:
+    """The members after triage: the parent is triaged, children are born or released."""
+    members = dict(flow.members)
     parent = members[plan.parent]
     if parent.at is _R.INBOX:
-        members[plan.parent] = _move(
-            parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, _declared(stage, plan.parent, stage.agent)
-        )
+        owner = _declared_owner(stage, plan.parent, stage.agent)
+        members[plan.parent] = _move(parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, owner)
     elif parent.at.awaits_build or parent.at is _R.BUILD:
         # triaged before it was conducted, or reopened
-        owner = _declared(stage, plan.parent, parent.owner)
+        owner = _declared_owner(stage, plan.parent, parent.owner)
         members[plan.parent] = parent.model_copy(update={"owner": owner})
     for child, agent in births.items():
-        place = members.get(child)
+        place, birth = members.get(child), birthplace(stage, child)
         if place is None:
-            members[child] = Place(at=birthplace(stage, child), owner=agent)
-        elif place.at is _R.INBOX or (
-            place.at is _R.TRIAGE and birthplace(stage, child) is _R.BUILD
-        ):
+            members[child] = Place(at=birth, owner=agent)
+        elif place.at is _R.INBOX or (place.at is _R.TRIAGE and birth is _R.BUILD):
             members[child] = _move(place, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
+    return members
 
 
 def birthplace(stage: Stage, child: str) -> FolderRole:
@@ -161,34 +168,10 @@ def birthplace(stage: Stage, child: str) -> FolderRole:
     return _R.BUILD
 
 
-def _declared(stage: Stage, member: str, default: str) -> str:
+def _declared_owner(stage: Stage, member: str, default: str) -> str:
     """The owner that the stage's own move line gives a member."""
-    for move in stage.moves:
-        if member in move.members and move.owner:
-            return move.owner
-    return default
-
-
-def _later(flow: Flow, plan: Plan, stage: Stage, member: str, part: Part) -> bool:
-    return any(
-        s.number > stage.number and plan.part(s) == part and member in plan.members(s, flow)
-        for s in plan.stages
-    )
-
-
-def _hand_over(
-    members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str
-) -> None:
-    place = members[member]
-    if place.at in (_R.BUILD, _R.DESIGN) and not _later(flow, plan, stage, member, Part.MAKER):
-        owner = _declared(stage, member, plan.inspector)
-        members[member] = _move(place, Who.MAKER, Event.HAND_OVER, _R.QA, owner)
-
-
-def _pass(members: dict[str, Place], flow: Flow, plan: Plan, stage: Stage, member: str) -> None:
-    place = members[member]
-    if place.at is _R.QA and not _later(flow, plan, stage, member, Part.INSPECTOR):
-        members[member] = _move(place, Who.INSPECTOR, Event.PASS, _R.USER_REVIEW, "USER")
+    owners = (move.owner for move in stage.moves if member in move.members and move.owner)
+    return next(owners, default)
 
 
 def fail(flow: Flow, plan: Plan, stage: Stage, blamed: Mapping[str, tuple[int, ...]]) -> Flow:
@@ -197,21 +180,22 @@ def fail(flow: Flow, plan: Plan, stage: Stage, blamed: Mapping[str, tuple[int, .
     Each blamed member returns to its maker with one failure more; at the limit it goes to HOLD.
     """
     members = dict(flow.members)
-    attempts = dict(flow.attempts)
-    reopened: set[int] = set()
     struck: list[str] = []
     for member, stages in blamed.items():
         place = members[member].counted()
+        owner = plan.stage(stages[0]).agent if stages else place.owner
         if place.failures >= plan.failure_limit:
-            members[member] = _strike_out(place)
+            held = _move(place, Who.CONDUCTOR, Event.STRIKE_OUT, _R.HOLD, "USER")
+            place = held.model_copy(update={"held_from": place.at})
             struck.append(member)
-        else:
-            owner = plan.stage(stages[0]).agent if stages else place.owner
-            members[member] = _return(place, plan, flow, member, owner)
-        reopened |= set(stages)
-    for number in reopened:
-        attempts[number] = flow.attempt(number) + 1
-    finished = tuple(n for n in flow.finished if n not in reopened)
+        elif member == plan.parent and plan.children(flow):
+            pass  # the parent of children stays where it is
+        elif place.at is _R.BUILD:
+            place = place.model_copy(update={"owner": owner})
+        elif place.at in (_R.QA, _R.USER_REVIEW):
+            place = _move(place, Who.GATE, Event.FAIL, _R.BUILD, owner)
+        members[member] = place
+    reopened = {number for stages in blamed.values() for number in stages}
     state, reason = State.RUNNING, ""
     if struck:
         state, reason = State.HELD, f"failure limit reached: {', '.join(struck)}"
@@ -219,26 +203,15 @@ def fail(flow: Flow, plan: Plan, stage: Stage, blamed: Mapping[str, tuple[int, .
         flow,
         plan,
         members=members,
-        attempts=attempts,
-        finished=finished,
+        attempts=_next_attempts(flow, reopened),
+        finished=tuple(n for n in flow.finished if n not in reopened),
         state=state,
         reason=reason,
     )
 
 
-def _return(place: Place, plan: Plan, flow: Flow, member: str, owner: str) -> Place:
-    if member == plan.parent and plan.children(flow):
-        return place
-    if place.at is _R.BUILD:
-        return place.model_copy(update={"owner": owner})
-    if place.at in (_R.QA, _R.USER_REVIEW):
-        return _move(place, Who.GATE, Event.FAIL, _R.BUILD, owner)
-    return place
-
-
-def _strike_out(place: Place) -> Place:
-    held = _move(place, Who.CONDUCTOR, Event.STRIKE_OUT, _R.HOLD, "USER")
-    return held.model_copy(update={"held_from": place.at})
+def _next_attempts(flow: Flow, stages: Iterable[int]) -> dict[int, int]:
+    return {**flow.attempts, **{n: flow.attempt(n) + 1 for n in stages}}
 
 
 def need_person(flow: Flow, plan: Plan, reason: str) -> Flow:
@@ -250,7 +223,7 @@ def need_person(flow: Flow, plan: Plan, reason: str) -> Flow:
 
 def person_did(flow: Flow, plan: Plan) -> Flow:
     """The person has done what the agent could not; the gate is still to prove it."""
-    return _next(flow, plan, state=State.RUNNING, reason="")
+    return _continue(flow, plan)
 
 
 def ask(
@@ -268,9 +241,8 @@ def ask(
     final = stage.number == plan.last.number
     for member in plan.children(flow) if final and kind is QuestionKind.CHECKPOINT else ():
         if members[member].at not in (_R.USER_REVIEW, _R.HOLD):
-            members[member] = _move(
-                members[member], Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER"
-            )
+            place = members[member]
+            members[member] = _move(place, Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER")
     if parent.at is _R.USER_REVIEW:
         members[plan.parent] = parent.model_copy(update={"owner": "USER"})
     else:
@@ -321,7 +293,7 @@ def approve(
     return _next(
         flow,
         plan,
-        members=_returned(flow, plan, question),
+        members=_return_parent(flow, plan, question),
         question=None,
         approvals=approvals,
         accepted=names,
@@ -330,7 +302,7 @@ def approve(
     )
 
 
-def _returned(flow: Flow, plan: Plan, question: Question) -> dict[str, Place]:
+def _return_parent(flow: Flow, plan: Plan, question: Question) -> dict[str, Place]:
     """The parent back where it came from; it waits in USER_REVIEW for the effects of the end."""
     members = dict(flow.members)
     parent = members[plan.parent]
@@ -348,7 +320,7 @@ def withdraw(flow: Flow, plan: Plan) -> Flow:
     return _next(
         flow,
         plan,
-        members=_returned(flow, plan, question),
+        members=_return_parent(flow, plan, question),
         question=None,
         state=State.RUNNING,
         reason="",
@@ -357,13 +329,11 @@ def withdraw(flow: Flow, plan: Plan) -> Flow:
 
 def lapse(flow: Flow, plan: Plan, stage: int) -> Flow:
     """Something that an approval covered has changed: back to that checkpoint (DESIGN 7.3)."""
-    return _next(
+    return _continue(
         flow,
         plan,
         approvals=tuple(a for a in flow.approvals if a.stage != stage),
         finished=tuple(n for n in flow.finished if n != stage),
-        state=State.RUNNING,
-        reason="",
     )
 
 
@@ -400,59 +370,48 @@ def send_back(
     flow: Flow, plan: Plan, members_named: Iterable[str], only: Stage | None = None
 ) -> Flow:
     """USER sends members back: a new attempt of their makers (or of `only`), not a failure."""
-    question = flow.question
-    members, attempts = dict(flow.members), dict(flow.attempts)
+    members, named = dict(flow.members), tuple(members_named)
+    has_children = bool(plan.children(flow))
     reopened: set[int] = set()
-    for member in members_named:
-        stages = (only,) if only is not None else _redone(flow, plan, member)
+    for member in named:
+        stages = (only,) if only is not None else _stages_to_redo(flow, plan, member)
         reopened |= {s.number for s in stages}
-        members[member] = _sent(members[member], plan, flow, member, stages)
-    if question is not None and plan.parent not in members_named:
-        members = {**members, plan.parent: _parent_after_send_back(flow, plan, question)}
+        place = members[member]
+        owner = stages[0].agent if stages else place.owner
+        triaged = bool(stages) and plan.part(stages[0]) is Part.TRIAGER
+        if member == plan.parent and (has_children or triaged):
+            if place.at is _R.USER_REVIEW:
+                members[member] = _move(place, Who.USER, Event.SEND_BACK, _R.TRIAGE, owner)
+        elif place.at is _R.BUILD:
+            members[member] = place.model_copy(update={"owner": owner})
+        else:
+            members[member] = _move(place, Who.USER, Event.SEND_BACK, _R.BUILD, owner)
+    parent, question = members[plan.parent], flow.question
+    waits = parent.at is _R.USER_REVIEW and has_children
+    if question is not None and plan.parent not in named and waits:
+        before = question.owner_before
+        members[plan.parent] = _move(parent, Who.USER, Event.SEND_BACK, _R.TRIAGE, before)
+    first = min(reopened, default=0)
     reopened |= {
-        s.number
-        for s in plan.stages
-        if plan.part(s) is Part.INSPECTOR and s.number > min(reopened, default=0)
+        s.number for s in plan.stages if plan.part(s) is Part.INSPECTOR and s.number > first
     }
-    for number in reopened & set(flow.finished) or reopened:
-        attempts[number] = flow.attempt(number) + 1
-    finished = tuple(n for n in flow.finished if n not in reopened)
-    return _next(
+    return _continue(
         flow,
         plan,
         members=members,
-        attempts=attempts,
-        finished=finished,
+        # stages that were not finished keep their attempt, unless no other is done again
+        attempts=_next_attempts(flow, reopened & set(flow.finished) or reopened),
+        finished=tuple(n for n in flow.finished if n not in reopened),
         question=None,
-        state=State.RUNNING,
-        reason="",
     )
 
 
-def _redone(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
-    made = plan.makers_of(member, flow)
+def _stages_to_redo(flow: Flow, plan: Plan, member: str) -> tuple[Stage, ...]:
+    """The stages that make a member; the triage for a parent that has children."""
+    makers = plan.makers_of(member, flow)
     if member == plan.parent and plan.children(flow):
-        return tuple(s for s in plan.stages if plan.part(s) is Part.TRIAGER) or made
-    return made
-
-
-def _sent(place: Place, plan: Plan, flow: Flow, member: str, stages: tuple[Stage, ...]) -> Place:
-    owner = stages[0].agent if stages else place.owner
-    triaged = bool(stages) and plan.part(stages[0]) is Part.TRIAGER
-    if member == plan.parent and (plan.children(flow) or triaged):
-        if place.at is _R.USER_REVIEW:
-            return _move(place, Who.USER, Event.SEND_BACK, _R.TRIAGE, owner)
-        return place
-    if place.at is _R.BUILD:
-        return place.model_copy(update={"owner": owner})
-    return _move(place, Who.USER, Event.SEND_BACK, _R.BUILD, owner)
-
-
-def _parent_after_send_back(flow: Flow, plan: Plan, question: Question) -> Place:
-    parent = flow.members[plan.parent]
-    if parent.at is not _R.USER_REVIEW or not plan.children(flow):
-        return parent
-    return _move(parent, Who.USER, Event.SEND_BACK, _R.TRIAGE, question.owner_before)
+        return tuple(s for s in plan.stages if plan.part(s) is Part.TRIAGER) or makers
+    return makers
 
 
 def hold(flow: Flow, plan: Plan, member: str, reason: str) -> Flow:
@@ -472,21 +431,19 @@ def resume(flow: Flow, plan: Plan) -> Flow:
         raise IllegalMoveError("the family is not held", hint="see `orchestrate status`")
     members = dict(flow.members)
     for member, place in flow.members.items():
-        if place.at is _R.HOLD:
-            back = place.held_from or _R.TRIAGE
-            owner = _owner_at(flow, plan, member, back)
-            moved = _move(place, Who.USER, Event.RESUME, back, owner)
-            members[member] = moved.model_copy(update={"failures": 0, "held_from": None})
-    return _next(flow, plan, members=members, state=State.RUNNING, reason="")
-
-
-def _owner_at(flow: Flow, plan: Plan, member: str, role: FolderRole) -> str:
-    if role is _R.QA:
-        return plan.inspector
-    if role is _R.USER_REVIEW:
-        return "USER"
-    stages = _redone(flow, plan, member)
-    return stages[0].agent if stages else flow.members[member].owner
+        if place.at is not _R.HOLD:
+            continue
+        back = place.held_from or _R.TRIAGE
+        if back is _R.QA:
+            owner = plan.inspector
+        elif back is _R.USER_REVIEW:
+            owner = "USER"
+        else:
+            stages = _stages_to_redo(flow, plan, member)
+            owner = stages[0].agent if stages else place.owner
+        moved = _move(place, Who.USER, Event.RESUME, back, owner)
+        members[member] = moved.model_copy(update={"failures": 0, "held_from": None})
+    return _continue(flow, plan, members=members)
 
 
 def undo(flow: Flow, plan: Plan) -> Flow:
@@ -549,7 +506,7 @@ def reopen(flow: Flow, plan: Plan) -> Flow:
         )
         for member, place in flow.members.items()
     }
-    return _next(
+    return _continue(
         flow,
         plan,
         members=members,
@@ -558,6 +515,4 @@ def reopen(flow: Flow, plan: Plan) -> Flow:
         approvals=(),
         accepted=(),
         question=None,
-        state=State.RUNNING,
-        reason="",
     )

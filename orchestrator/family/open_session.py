@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
+from orchestrator.agent_process.worker import agent_names
 from orchestrator.config import Settings
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
@@ -18,7 +19,7 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
-from orchestrator.family.family import Additions, Family, places
+from orchestrator.family.family import Additions, Family, find_places
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
@@ -41,7 +42,7 @@ class Opener:
     settings: Settings
     dispatcher: Dispatcher
     listener: Listener
-    #: what was last read or written at a path, as a hash of the bytes; for a watcher
+    #: path → hash of the bytes last read or written there; for a watcher
     seen: dict[Path, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -59,7 +60,7 @@ class Opener:
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         """
-        parent, tickets = self._head(id)
+        parent, tickets = self._find_family(id)
         committer = Committer(self.board.root) if self.settings.git.commit else None
         if committer is not None:
             committer.require_quiet()
@@ -68,27 +69,28 @@ class Opener:
         state = self.board.root / ".orchestrate" / "state"
         cache = None if fresh else user_proof_cache()
         with family_lock(state, parent) as lock, Services(cache) as services:
-            taken = stale_writes.take_in(self.board, parent)
-            if taken or not tickets:
+            merged = stale_writes.merge_stale_files(self.board, parent)
+            if merged or not tickets:
                 tickets = self.board.family(parent)
-            # where they lay before the lock was taken: each is looked at again
+            # where they were before the lock was taken: each is looked at again
             paths = {t.id: t.path for t in tickets}
             family = Family(self.board, parent, committer, paths, self.seen)
             family.locked = True
             family.on_move = lambda m, a, b: self.listener(
                 Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
             )
-            family.on_notice = lambda text: self.listener(Progress(ProgressKind.NOTICE, text))
-            self._tell_strays(family, taken)
-            read = self._workflow(family, workflow)
-            plan = self._plan(read, parent)
+            family.on_notice = self._report_notice
+            self._report_recovered(family, merged)
+            read = self._read_workflow(family, workflow)
+            plan = self._make_plan(read, parent)
             if not family.conducted:
-                self._start(family, read, plan, create, first)
+                if not create:
+                    _ = family.flow  # raises TicketError (code `not-conducted`)
+                family.commit(self._first_record(family, read, plan), "conducted", first)
             elif settle:
-                for notice in [*family.mend_record(), *family.settle()]:
+                for notice in [*family.restore_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
-                    self.listener(Progress(ProgressKind.NOTICE, notice))
-            binder = _binder(load_checks(self.board.root))
+                    self._report_notice(notice)
             try:
                 yield Session(
                     self.board,
@@ -96,7 +98,7 @@ class Opener:
                     family,
                     read,
                     plan,
-                    binder,
+                    _binder(load_checks(self.board.root)),
                     services,
                     self.dispatcher,
                     self.listener,
@@ -106,21 +108,24 @@ class Opener:
                 family.sync()
 
     def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
-        """A family without its lock, to look at: nothing is written.
+        """A family without its lock, for reading: nothing is written.
 
         One that is not conducted yet has the record with which it would begin. Raises
-        OrchestrateError where `session` would.
+        OrchestrateError where `open_session` would.
         """
         family = Family(self.board, self.board.family(id)[0].id)
-        read = self._workflow(family, workflow)
-        plan = self._plan(read, family.parent)
-        flow = family.flow if family.conducted else self._first(family, read, plan)
+        read = self._read_workflow(family, workflow)
+        plan = self._make_plan(read, family.parent)
+        flow = family.flow if family.conducted else self._first_record(family, read, plan)
         return family, read, plan, flow
 
-    def _head(self, id: str) -> tuple[str, tuple[Ticket, ...]]:
+    def _report_notice(self, text: str) -> None:
+        self.listener(Progress(ProgressKind.NOTICE, text))
+
+    def _find_family(self, id: str) -> tuple[str, tuple[Ticket, ...]]:
         """The parent of a ticket's family, and all of it.
 
-        Where a save at an old path has made a twin, nothing but the parent can be told yet.
+        Where a save at an old path has made a duplicate, only the parent is known yet.
         """
         try:
             tickets = self.board.family(id)
@@ -132,15 +137,15 @@ class Opener:
         return tickets[0].id, tickets
 
     def _require_home(self, parent: str) -> None:
-        """Refuse a family that the main worktree conducts, and has brought further than here."""
+        """Refuse a family that the main worktree conducts, and has advanced further than here."""
         home = main_worktree_path(self.board.root)
         if home is None:
             return
         there = home / self.board.path.relative_to(self.board.root)
         with contextlib.suppress(FileNotFoundError):
-            told = History(there, parent).path.read_bytes()
+            recorded = History(there, parent).path.read_bytes()
             here = History(self.board.path, parent).path
-            if not here.is_file() or not here.read_bytes().startswith(told):
+            if not here.is_file() or not here.read_bytes().startswith(recorded):
                 raise TicketError(
                     f"{parent} is conducted in the main worktree",
                     path=there,
@@ -148,75 +153,57 @@ class Opener:
                     hint=f"run the command in {home}",
                 )
 
-    def _tell_strays(self, family: Family, taken: Sequence[stale_writes.TakenIn]) -> None:
+    def _report_recovered(self, family: Family, merged: Sequence[stale_writes.MergedSave]) -> None:
+        """Report what a killed process left behind, and which saves at old paths were merged."""
         for kept in self.board.sweep():
             where = kept.relative_to(self.board.root)
-            text = f"a process was killed while it wrote a ticket; what it had in hand is {where}"
-            self.listener(Progress(ProgressKind.NOTICE, text))
-        for each in taken:
-            family.history.append("notice", to="USER", text=each.notice, stage=None)
-            self.listener(Progress(ProgressKind.NOTICE, each.notice))
-        if taken and family.committer is not None:
-            family.history.flush()
-            paths = {family.history.path, *(p for each in taken for p in each.paths)}
-            family.committer.commit(paths, f"{family.parent}: a save at an old path is taken in")
-
-    def _workflow(self, family: Family, given: Path | None) -> Workflow:
-        ticket = family.ticket(family.parent)
-        if family.conducted and given is None:
-            given = referenced(self.board.root, family.flow.workflow)
-        elif family.conducted and given is not None:
-            self._require_same(family.flow, given)
-        if not family.conducted:
-            return find_workflow(self.board.root, self.settings, ticket, given)
-        # a template names its maker by the owner, and the owner changes under way
-        ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
-        return self._pinned(family, ticket, given)
-
-    def _pinned(self, family: Family, ticket: Ticket, given: Path | None) -> Workflow:
-        """A conducted family's workflow; the last good one while the file does not parse."""
-        kept = self.board.root / ".orchestrate" / "state" / "workflows" / family.flow.sha256
-        try:
-            read = find_workflow(self.board.root, self.settings, ticket, given)
-        except WorkflowError as exc:
-            if exc.code == "no-such-workflow" or not kept.is_file():
-                raise
-            self.listener(
-                Progress(ProgressKind.NOTICE, f"{exc}; the workflow as it was stays in force")
+            self._report_notice(
+                f"a process was killed while it wrote a ticket; its text is {where}"
             )
-            good = find_workflow(self.board.root, self.settings, ticket, kept)
-            return replace(good, path=given or good.path)
-        if read.sha256 == family.flow.sha256 and not kept.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(kept, read.path.read_bytes())
-        return read
+        for save in merged:
+            family.history.append("notice", to="USER", text=save.notice, stage=None)
+            self._report_notice(save.notice)
+        if merged and family.committer is not None:
+            family.history.flush()
+            paths = {family.history.path, *(p for save in merged for p in save.paths)}
+            family.committer.commit(paths, f"{family.parent}: merge a save at an old path")
 
-    def _require_same(self, flow: Flow, given: Path) -> None:
-        pinned = referenced(self.board.root, flow.workflow).resolve()
-        if given.resolve() != pinned:
+    def _read_workflow(self, family: Family, given: Path | None) -> Workflow:
+        """A family's workflow; the last good version while a pinned file does not parse."""
+        root, ticket = self.board.root, family.ticket(family.parent)
+        if not family.conducted:
+            return find_workflow(root, self.settings, ticket, given)
+        flow = family.flow
+        pinned = referenced(root, flow.workflow)
+        if given is not None and given.resolve() != pinned.resolve():
             raise UsageError(
                 f"the family is pinned to {flow.workflow}",
                 path=given,
                 hint="leave --workflow out, or edit the pinned file (USER is then asked)",
             )
+        given = given or pinned
+        # a template names its maker by the owner, and the owner changes under way
+        ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
+        kept = root / ".orchestrate" / "state" / "workflows" / flow.sha256
+        try:
+            read = find_workflow(root, self.settings, ticket, given)
+        except WorkflowError as exc:
+            if exc.code == "no-such-workflow" or not kept.is_file():
+                raise
+            self._report_notice(f"{exc}; the workflow as it was stays in force")
+            return replace(find_workflow(root, self.settings, ticket, kept), path=given)
+        if read.sha256 == flow.sha256 and not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(kept, read.path.read_bytes())
+        return read
 
-    def _plan(self, workflow: Workflow, parent: str) -> Plan:
-        agents = {s.agent for s in workflow.stages if not s.is_checkpoint}
-        parts = {name: self.settings.agent(name).part for name in agents}
-        inspector = self.settings.agent_playing(Part.INSPECTOR) or "USER"
-        self._require_agents(workflow)
-        return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)
-
-    def _require_agents(self, workflow: Workflow) -> None:
-        from orchestrator.agent_process.worker import agent_names
-
-        known = {
-            *agent_names(),
-            *self.dispatcher.inside,
-            *(n for n, a in self.settings.agents.items() if a.command),
-        }
-        for stage in workflow.stages:
-            if not stage.is_checkpoint and stage.agent not in known:
+    def _make_plan(self, workflow: Workflow, parent: str) -> Plan:
+        """The plan of a family. Raises WorkflowError for an agent that does not exist."""
+        commands = {name for name, agent in self.settings.agents.items() if agent.command}
+        known = {*agent_names(), *self.dispatcher.inside, *commands}
+        working = [stage for stage in workflow.stages if not stage.is_checkpoint]
+        for stage in working:
+            if stage.agent not in known:
                 raise WorkflowError(
                     f"there is no agent {stage.agent}",
                     path=workflow.path,
@@ -225,56 +212,38 @@ class Opener:
                     hint=f"known: {', '.join(sorted(known))}; or name a command under "
                     f"[agents.{stage.agent}] in orchestrate.toml",
                 )
+        parts = {stage.agent: self.settings.agent(stage.agent).part for stage in working}
+        inspector = self.settings.agent_playing(Part.INSPECTOR) or "USER"
+        return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)
 
-    def _start(
-        self,
-        family: Family,
-        workflow: Workflow,
-        plan: Plan,
-        create: bool,
-        first: Additions | None,
-    ) -> None:
-        if not create:
-            parent = family.ticket(family.parent)
-            raise TicketError(
-                f"{parent.id} is not conducted yet",
-                path=parent.path,
-                code="not-conducted",
-                hint=f"orchestrate run {parent.id}",
-            )
-        family.commit(self._first(family, workflow, plan), "conducted", first)
-
-    def _first(self, family: Family, workflow: Workflow, plan: Plan) -> Flow:
-        """The record with which a family begins, where its tickets lie."""
+    def _first_record(self, family: Family, workflow: Workflow, plan: Plan) -> Flow:
+        """The record with which a family begins, where its tickets are."""
         tickets = self.board.family(family.parent)
         parent = tickets[0]
-        found = places(self.board, tickets)
-        if found[parent.id].at.at_rest:
+        places = find_places(self.board, tickets)
+        if places[parent.id].at.at_rest:
             raise TicketError(
-                f"{parent.id} lies in {parent.folder}; a family starts from a working folder",
+                f"{parent.id} is in {parent.folder}; a family starts from a working folder",
                 path=parent.path,
                 code="not-startable",
                 hint="move it to INBOX or TRIAGE first",
             )
         for ticket in tickets:
             ticket.require_utf8()
-        self._require_own(workflow, plan, tickets)
-        reference = reference_to(self.board.root, workflow.path)
-        return machine.start(reference, workflow.sha256, found, plan)
-
-    def _require_own(self, workflow: Workflow, plan: Plan, tickets: Sequence[Ticket]) -> None:
-        """Refuse a stage that names a ticket outside the family (DESIGN 4.7)."""
+        # a stage that names a ticket outside the family is refused (DESIGN 4.7)
         own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
         for stage in workflow.stages:
             for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
                 if member not in own:
                     raise WorkflowError(
-                        f"{stage.label} works on {member}, which is not of {plan.parent}'s family",
+                        f"{stage.label} works on {member}, which is not in {plan.parent}'s family",
                         path=workflow.path,
                         line=stage.line,
                         code="foreign-ticket",
                         hint=f"the family: {', '.join(sorted(own))}",
                     )
+        reference = reference_to(self.board.root, workflow.path)
+        return machine.start(reference, workflow.sha256, places, plan)
 
 
 @lru_cache(maxsize=4)
@@ -283,6 +252,6 @@ def _binder(checks: tuple[Check, ...]) -> Binder:
 
 
 def _first_owner(family: Family) -> str:
-    """Who owned the parent when the family came under the conductor; "" if nothing says so."""
+    """Who owned the parent when the family was first conducted; "" if nothing says so."""
     first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
     return str(first["members"].get(family.parent, {}).get("owner", ""))

@@ -54,7 +54,7 @@ Listener = Callable[[Progress], None]
 
 @dataclass
 class Session:
-    """A family, its plan and workflow, and the means to advance it."""
+    """A family under its lock, its plan and workflow, and the means to advance it."""
 
     board: Board
     settings: Settings
@@ -66,10 +66,9 @@ class Session:
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     listener: Listener = lambda _: None
     lock_fd: int | None = None
-    #: why the next question is asked again, in words
+    #: why the next question is asked again
     changed: tuple[str, ...] = ()
-    _receipts: dict[str, Receipt] | None = None
-    #: the attempt in which each of them was made
+    #: statement → the attempt in which its newest receipt was made
     _attempts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -88,13 +87,14 @@ class Session:
         self.listener(Progress(kind, text, **fields))
 
     def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
+        """Commit a transition, unless it changes nothing."""
         if flow is not self.flow:
             self.family.commit(flow, event, additions)
 
     # -- statements --------------------------------------------------------------------------
 
     def statements(self, stage: Stage) -> tuple[Statement, ...]:
-        """A stage's gate: its own statements; at an inspection the tickets' and the metrics too."""
+        """A stage's gate: its own statements; at an inspection the tickets' and metrics too."""
         own = list(stage.statements)
         if self.plan.part(stage) is Part.INSPECTOR:
             for member in self.plan.members(stage, self.flow):
@@ -126,21 +126,21 @@ class Session:
     def prove(
         self, stage: Stage, phases: Iterable[Phase], *, target: Any = None, store: bool = True
     ) -> list[Receipt]:
-        """Prove a stage's statements, store the receipts, and tell what is found."""
-        return self._proven(stage, self.statements(stage), phases, target, store)
+        """Prove a stage's statements, store the receipts, and report what is found."""
+        return self._prove(stage, self.statements(stage), phases, target, store)
 
     def judge(self, stage: Stage, phases: Iterable[Phase], *, target: Any = None) -> list[Receipt]:
-        """The same for those statements only that have a claim of these phases."""
+        """The same for only those statements that have a claim of these phases."""
         wanted = frozenset(phases)
         statements = [s for s in self.statements(stage) if self.phases_of(s) & wanted]
-        return self._proven(stage, statements, wanted, target, store=True)
+        return self._prove(stage, statements, wanted, target, store=True)
 
     def phases_of(self, statement: Statement) -> frozenset[Phase]:
         """When a statement's claims are judged."""
         bound = self.binder.bind(statement.text)
         return frozenset(b.check.phase for b in bound if b.check is not None)
 
-    def _proven(
+    def _prove(
         self,
         stage: Stage,
         statements: Sequence[Statement],
@@ -150,80 +150,64 @@ class Session:
     ) -> list[Receipt]:
         if not statements:
             return []
-        earlier = self._earlier()
-        context = self.context(stage, target)
-
-        def tell(receipt: Receipt) -> None:
-            known = earlier.get(receipt.key)
-            if known is None or known.verdict is not receipt.verdict:
-                self._tell_receipt(stage, receipt)
-
+        newest = self._newest
         attempt = self.flow.attempt(stage.number)
-        kept = {key: self._as_of(attempt, receipt) for key, receipt in earlier.items()}
-        receipts = self.gate.prove(statements, context, phases, earlier=kept, done=tell)
+
+        def report(receipt: Receipt) -> None:
+            known = newest.get(receipt.key)
+            if known is not None and known.verdict is receipt.verdict:
+                return
+            verdict = "accepted" if self.is_accepted(receipt) else receipt.verdict.value
+            text = f"{receipt.statement.text} — {receipt.detail}"
+            number = stage.number
+            self.report_progress(ProgressKind.STATEMENT, text, stage=number, verdict=verdict)
+
+        earlier = dict(newest)
+        for key, receipt in newest.items():
+            if self._attempts[key] != attempt:
+                # tickets move again in each attempt: earlier positions do not count
+                lasting = tuple(c for c in receipt.claims if c.phase is not Phase.POSITION)
+                earlier[key] = replace(receipt, claims=lasting)
+        context = self.context(stage, target)
+        receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=report)
         for receipt in receipts:
-            earlier[receipt.key] = receipt
+            newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt
             if store:
-                self._store(stage, receipt)
+                self.family.history.append(
+                    "receipt",
+                    stage=stage.number,
+                    attempt=attempt,
+                    workflow=self.flow.sha256,
+                    settings=self._settings_digest,
+                    **receipt.to_dict(),
+                )
         return receipts
 
     def refresh(self, stages: Sequence[int]) -> None:
-        """Prove again what has a receipt of these stages and whose subject or check has changed."""
+        """Prove again what has a receipt of these stages and whose subject or check changed."""
+        editions = {c.name: c.edition for c in self.binder.checks}
         outdated: dict[int, list[Statement]] = {}
         for receipt in newest_receipts(self.family.history, stages).values():
-            if self._is_outdated(receipt):
+            changed = any(self.sha(path) != sha for path, sha in receipt.subjects.items())
+            if changed or any(editions.get(c.check, "") != c.version for c in receipt.claims):
                 outdated.setdefault(receipt.stage, []).append(receipt.statement)
         for number, statements in outdated.items():
             stage = self.plan.stage(number)
-            self._proven(stage, statements, (Phase.CONTENT,), None, store=True)
+            self._prove(stage, statements, (Phase.CONTENT,), None, store=True)
 
-    def _is_outdated(self, receipt: Receipt) -> bool:
-        if any(self.sha(path) != sha for path, sha in receipt.subjects.items()):
-            return True
-        editions = {c.name: c.edition for c in self.binder.checks}
-        return any(editions.get(c.check, "") != c.version for c in receipt.claims)
-
-    def _earlier(self) -> dict[str, Receipt]:
+    @cached_property
+    def _newest(self) -> dict[str, Receipt]:
         """The newest receipt per statement, those of earlier runs included."""
-        if self._receipts is None:
-            numbers = [s.number for s in self.plan.stages]
-            self._receipts = newest_receipts(self.family.history, numbers)
-            self._attempts |= {key: r.attempt for key, r in self._receipts.items()}
-        return self._receipts
+        numbers = [s.number for s in self.plan.stages]
+        receipts = newest_receipts(self.family.history, numbers)
+        self._attempts |= {key: r.attempt for key, r in receipts.items()}
+        return receipts
 
-    def _as_of(self, attempt: int, receipt: Receipt) -> Receipt:
-        """A receipt without where the tickets lay in another attempt: they move anew."""
-        if self._attempts[receipt.key] == attempt:
-            return receipt
-        lasting = tuple(c for c in receipt.claims if c.phase is not Phase.POSITION)
-        return replace(receipt, claims=lasting)
-
-    def _store(self, stage: Stage, receipt: Receipt) -> None:
-        self.family.history.append(
-            "receipt",
-            stage=stage.number,
-            attempt=self.flow.attempt(stage.number),
-            workflow=self.flow.sha256,
-            settings=self.criteria,
-            **receipt.to_dict(),
-        )
-
-    @property
-    def criteria(self) -> str:
+    @cached_property
+    def _settings_digest(self) -> str:
         """Digest of the configuration under which receipts are made (DESIGN 6.4)."""
         return hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()[:16]
-
-    def _tell_receipt(self, stage: Stage, receipt: Receipt) -> None:
-        verdict = receipt.verdict.value
-        if self.is_accepted(receipt):
-            verdict = "accepted"
-        self.report_progress(
-            ProgressKind.STATEMENT,
-            f"{receipt.statement.text} — {receipt.detail}",
-            stage=stage.number,
-            verdict=verdict,
-        )
 
     # -- verdicts ----------------------------------------------------------------------------
 
@@ -232,6 +216,7 @@ class Session:
         return receipt.is_accepted(self.flow.accepted)
 
     def failing(self, receipts: Iterable[Receipt]) -> list[Receipt]:
+        """The failed receipts that USER has not accepted."""
         return [r for r in receipts if r.verdict is Verdict.FAILED and not self.is_accepted(r)]
 
     def inside(self, path: str) -> Path:

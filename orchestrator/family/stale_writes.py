@@ -1,9 +1,9 @@
-"""Saves from an editor that had an older version open: merged into the living ticket (DESIGN 8.2).
+"""Saves from an editor that had an older version open: merged into the ticket (DESIGN 8.2).
 
 An editor that opened `03_BUILD/WO-7_x.md` and saves after the conductor has written to it, or has
-moved it to `04_QA`, puts the old text over the new one, or makes a second file of that name. What
-the person changed is taken into the ticket as it is now; an answer is not, for it would answer a
-question that the person did not see. The last versions of each ticket are kept for that.
+moved it to `04_QA`, overwrites the new text with the old one, or creates a second file of that
+name. What the person changed is merged into the ticket as it is now; an answer is not, since the
+person did not see the question. The last versions of each ticket are kept for that.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import contextlib
 import difflib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from orchestrator.domain.answer import AnswerVerb, verb_of
-from orchestrator.domain.record import Flow, Place, from_mapping
+from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Document
@@ -30,19 +31,19 @@ from orchestrator.storage.versions import Versions
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
-#: where stray files are kept, and how those are called that are not merged yet
+#: where stale files are moved to; those with the suffix are not merged yet
 _STRAYS = Path(".orchestrate/state/strays")
 _PENDING = ".pending"
-#: a version is a common base if so large a part of its lines stands in the save
-_ALIKE = 0.5
-#: what belongs to an answer
+#: a version is a common base if it shares at least this part of its lines with the save
+_MIN_LIKENESS = 0.5
+#: the keys of an answer
 _ANSWER = ("status", "accept", "target")
-_BESIDE = tuple(f"{key}:".encode() for key in _ANSWER)
+_ANSWER_LINES = tuple(f"{key}:".encode() for key in _ANSWER)
 
 
 @dataclass(frozen=True)
-class TakenIn:
-    """A save that was taken in: the paths that changed, and what to tell."""
+class MergedSave:
+    """A save that was merged: the paths that changed, and what to report."""
 
     paths: tuple[Path, ...]
     notice: str
@@ -54,33 +55,33 @@ def versions_of(root: Path, name: str) -> Versions:
     return Versions(root, name)
 
 
-def manner(root: Path, path: Path, heed: bool = True) -> ReplaceOptions:
-    """How a conducted ticket is replaced: its versions are kept, and stale saves are understood.
+def replace_options(root: Path, path: Path, take_status: bool = True) -> ReplaceOptions:
+    """How a conducted ticket is replaced: its versions are kept, stale saves are recognized.
 
-    Unless `heed`, a status that is set in the same moment is not taken.
+    Unless `take_status`, a status that is set in the same moment is ignored.
     """
-
     versions = versions_of(root, path.name)
 
     def rebase(lately: Sequence[bytes], saved: bytes) -> tuple[bytes, bytes]:
-        base = _base([*lately, *versions.known()], saved)
+        base = _find_base([*lately, *versions.known()], saved)
         if base is None or base == lately[0]:
             return lately[0], saved
         return base, _without_answer(saved, base)[0]
 
-    return ReplaceOptions(yielding=b"status:" if heed else b"", keep=versions.slot, rebase=rebase)
+    yielding = b"status:" if take_status else b""
+    return ReplaceOptions(yielding=yielding, keep=versions.slot, rebase=rebase)
 
 
-def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
-    """A save of an older version with what the conductor has written since, and what to tell.
+def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
+    """Merge a save of an older version with what was written since; the text and a notice.
 
-    None if the save was made from the newest version, or nobody can tell.
+    None if the save was made from the newest version, or the version is unknown.
     """
     versions = versions_of(root, path.name)
     last = versions.last()
     if last is None or last == saved:
         return None
-    base = _base(versions.known(), saved)
+    base = _find_base(versions.known(), saved)
     if base is None or base == last:
         return None
     theirs, refused = _without_answer(saved, base)
@@ -89,79 +90,78 @@ def catch_up(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
     if not clean:
         aside = atomic.set_aside(path, saved)
         notice += f"; lines that both changed are in {aside.relative_to(root)}"
-    if refused:
-        notice += _refusal(refused)
-    return merged, notice
+    return merged, notice + _explain_refusal(refused)
 
 
-def _refusal(status: str) -> str:
-    return f"; its status `{status}` is not taken as an answer: look, and answer anew"
+def _explain_refusal(status: str) -> str:
+    if not status:
+        return ""
+    return f"; its status `{status}` is not taken as an answer: read the question, answer again"
+
+
+# -- files at an old path ------------------------------------------------------------------------
 
 
 def head_of(board: Board, id: str) -> str | None:
-    """The parent of the conducted family that a ticket with twins is of."""
-    living = _living_parent(board, id)
-    return living[0].id if living else None
+    """The parent of the conducted family that a ticket with duplicates belongs to."""
+    found = _find_parent(board, id)
+    return found[0].id if found else None
 
 
-def take_in(board: Board, id: str) -> list[TakenIn]:
-    """Take in all such files of a conducted family, under its lock.
+def merge_stale_files(board: Board, id: str) -> list[MergedSave]:
+    """Merge all saves at old paths of a conducted family, under its lock.
 
-    Leaves what is no such save (two tickets with one id, a twin of a ticket that nobody conducts).
+    Leaves what is not such a save (two tickets with one id, a copy of an unconducted ticket).
     """
-    pending = list(_pending(board.root))
+    strays, pending = board.root / _STRAYS, list[Path]()
+    with contextlib.suppress(OSError):
+        # a process was killed between moving these away and merging them
+        pending = sorted(strays.glob(f"*{_PENDING}"))
     if not pending and not board.duplicate_ids():
         return []
-    living = _living_parent(board, id)
-    if living is None:
+    conducted = _find_parent(board, id)
+    if conducted is None:
         return []
-    parent, flow = living
-    found = []
+    parent, flow = conducted
+    merged = []
     for member, place in flow.members.items():
         holders = board.holders(member)
-        here = [parent] if member == parent.id else _living(board, holders, place)
-        others = [t for t in holders if t.path != here[0].path] if len(here) == 1 else []
-        if len(here) == 1 and all(t.path.name == here[0].path.name for t in others):
-            away = [_taken_away(board.root, stray.path) for stray in others]
-            left = [p for p in pending if p.name.startswith(f"{here[0].path.name}.")]
-            sources = [t.path for t in others]
-            found += [_merge(board, here[0], path, sources) for path in [*left, *away]]
-    return found
+        here = [parent]
+        if member != parent.id:
+            # the ticket is the file that was written last, else the one in its place
+            last = versions_of(board.root, holders[0].path.name).last() if holders else None
+            here = [t for t in holders if last is not None and _read(t.path) == last]
+            if len(here) != 1:
+                here = [t for t in holders if t.role is place.at]
+        if len(here) != 1:
+            continue
+        name = here[0].path.name
+        others = [t.path for t in holders if t.path != here[0].path]
+        if any(path.name != name for path in others):
+            continue
+        moved = [
+            atomic.move(path, strays / f"{name}.{time.time_ns()}{_PENDING}") for path in others
+        ]
+        left = [path for path in pending if path.name.startswith(f"{name}.")]
+        merged += [_merge_file(board, here[0], path, others) for path in [*left, *moved]]
+    return merged
 
 
-def _pending(root: Path) -> Iterator[Path]:
-    """Saves that were taken away and not merged yet: a process was killed between."""
-    with contextlib.suppress(OSError):
-        yield from sorted((root / _STRAYS).glob(f"*{_PENDING}"))
-
-
-def _taken_away(root: Path, path: Path) -> Path:
-    """The stray file, moved to where nobody opens it any more."""
-    return atomic.move(path, root / _STRAYS / f"{path.name}.{time.time_ns()}{_PENDING}")
-
-
-def _living_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
-    """The parent of the conducted family that `id` is of, as the history says where it lies."""
+def _find_parent(board: Board, id: str) -> tuple[Ticket, Flow] | None:
+    """The parent of the conducted family of `id`, and the record that was committed last."""
     parents = {t.parent for t in board.holders(id) if t.parent} | {id}
     for parent in sorted(parents):
-        flow = _recorded(board, parent)
+        holders = board.holders(parent)
+        history = History(board.path, parent)
+        revisions = [int(r["revision"]) for r in history.of("committed")]
+        newest = max([*revisions, *map(_revision, holders)], default=-1)
+        record = history.latest("transition", revision=newest)
+        flow = Flow.model_validate(record["flow"]) if record else None
         place = flow.members.get(parent) if flow else None
         if flow is not None and place is not None:
-            # a save of an older version may lie where the ticket is to go
-            holders = sorted(
-                board.holders(parent), key=lambda t: (_revision(t), t.role is place.at)
-            )
-            return holders[-1], flow
+            # a save of an older version may be where the ticket is to go
+            return max(reversed(holders), key=lambda t: (_revision(t), t.role is place.at)), flow
     return None
-
-
-def _recorded(board: Board, parent: str) -> Flow | None:
-    """The family's record: the newest one that was written into its parent's file."""
-    history = History(board.path, parent)
-    revisions = [int(r["revision"]) for r in history.of("committed")]
-    revisions += map(_revision, board.holders(parent))
-    record = history.latest("transition", revision=max(revisions, default=-1))
-    return Flow.model_validate(record["flow"]) if record else None
 
 
 def _revision(ticket: Ticket) -> int:
@@ -173,102 +173,90 @@ def _revision(ticket: Ticket) -> int:
         return -1
 
 
-def _living(board: Board, holders: list[Ticket], place: Place) -> list[Ticket]:
-    """Which of a child's files is the ticket: the one written last, else the one in its place."""
-    last = versions_of(board.root, holders[0].path.name).last() if holders else None
-    same = [t for t in holders if last is not None and _bytes(t.path) == last]
-    return same if len(same) == 1 else [t for t in holders if t.role is place.at]
-
-
-def _bytes(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes | None:
     try:
         return atomic.read_saved(path)
     except (OrchestrateError, OSError):
         return None
 
 
-def _merge(board: Board, living: Ticket, stray: Path, sources: Sequence[Path]) -> TakenIn:
-    """Merge one save that was taken away into the living ticket."""
+def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Path]) -> MergedSave:
+    """Merge one save that was moved away into the ticket."""
     # an editor that still had it open has closed it by now
-    theirs, now = atomic.read_saved(stray), atomic.read_saved(living.path)
-    versions = versions_of(board.root, living.path.name)
-    base = _base(versions.known(), theirs)
-    # what lies there may be a save of an older version itself
-    caught = catch_up(board.root, living.path, now)
+    theirs, now = atomic.read_saved(stray), atomic.read_saved(ticket.path)
+    versions = versions_of(board.root, ticket.path.name)
+    base = _find_base(versions.known(), theirs)
+    # the ticket's own file may be a save of an older version itself
+    caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now
     paths = [*sources]
-    notice = f"a save at a path that {living.id} has left is taken into {living.source}"
     if base is None:
-        aside = atomic.set_aside(living.path, theirs)
+        aside = atomic.set_aside(ticket.path, theirs)
         paths.append(aside)
         where = aside.relative_to(board.root)
-        notice = (
-            f"a save at a path that {living.id} has left has nothing in common with it: {where}"
-        )
+        notice = f"a save at an old path of {ticket.id} has nothing in common with it: {where}"
     else:
+        notice = f"a save at an old path of {ticket.id} is merged into {ticket.source}"
         saved, refused = _without_answer(theirs, base)
         merged, clean = merge_lines(base, current, saved, b"status:")
         if merged != now:
-            written = atomic.replace(living.path, merged, now, manner(board.root, living.path))
+            options = replace_options(board.root, ticket.path)
+            written = atomic.replace(ticket.path, merged, now, options)
             versions.remember(written.data)
-            paths.append(living.path)
+            paths.append(ticket.path)
         if not clean:
-            aside = atomic.set_aside(living.path, theirs)
+            aside = atomic.set_aside(ticket.path, theirs)
             paths.append(aside)
             notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
-        notice += _refusal(refused) if refused else ""
+        notice += _explain_refusal(refused)
     # the editor may still show it, and save it again with more
     atomic.move(stray, versions.slot())
-    return TakenIn(tuple(paths), notice)
+    return MergedSave(tuple(paths), notice)
 
 
-def _base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
+# -- which version a save was made from ----------------------------------------------------------
+
+
+def _find_base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
     """The version that a save was most likely made from: the one with the fewest changes.
 
-    Nobody edits the record, so one with the same record goes before all others.
+    Nobody edits the record, so a version with the same record is preferred to all others.
     """
     flow = _flow_lines(theirs)
     same = list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
     if len(same) == 1:
         return same[0]
     best = min(same or versions, key=lambda version: _distance(version, theirs), default=None)
-    return best if best is not None and (same or _likeness(best, theirs) >= _ALIKE) else None
+    if best is None or same:
+        return best
+    lines = len(best.splitlines()) + len(theirs.splitlines())
+    likeness = 1 - _distance(best, theirs) / lines if lines else 1.0
+    return best if likeness >= _MIN_LIKENESS else None
 
 
 def _flow_lines(data: bytes) -> bytes:
-    """The record in a ticket's text, as it stands there."""
+    """The record in a ticket's text, as it is written there."""
     found = re.search(rb"^flow:[^\n]*\n(?:[ \t][^\n]*\n)*", data, re.MULTILINE)
     return found.group() if found else b""
 
 
 def _distance(version: bytes, save: bytes) -> int:
-    """How many lines a person would have changed to come from the version to the save."""
-    one, other = _apart(_prose(version), _prose(save))
+    """How many lines a person would have changed to get from the version to the save.
+
+    The lines of an answer do not count: two versions often differ in nothing else.
+    """
+    one, other = (
+        [line for line in data.splitlines() if not line.startswith(_ANSWER_LINES)]
+        for data in (version, save)
+    )
+    for _ in range(2):
+        # drop the common beginning, and then the common end
+        pairs = zip(one, other, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        one, other = one[common:][::-1], other[common:][::-1]
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     same = sum(block.size for block in matcher.get_matching_blocks())
     return len(one) + len(other) - 2 * same
-
-
-def _prose(data: bytes) -> list[bytes]:
-    """The lines but those of an answer: two versions often differ in nothing else."""
-    return [line for line in data.splitlines() if not line.startswith(_BESIDE)]
-
-
-def _apart(one: list[bytes], other: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Both without the lines that they begin and end with in common."""
-    head = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-    head = min(len(one), len(other)) if head is None else head
-    one, other = one[head:], other[head:]
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    tail = next((n for n, (a, b) in enumerate(pairs) if a != b), None)
-    tail = min(len(one), len(other)) if tail is None else tail
-    return one[: len(one) - tail], other[: len(other) - tail]
-
-
-def _likeness(version: bytes, save: bytes) -> float:
-    """The part of the lines that both have in common, 0 to 1."""
-    lines = len(version.splitlines()) + len(save.splitlines())
-    return 1 - _distance(version, save) / lines if lines else 1.0
 
 
 def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:

@@ -110,7 +110,7 @@ def test_a_save_at_the_old_path_is_merged_into_the_living_ticket(
     text = work.file(member).read_bytes()
     assert b"A line more." in text
     assert text.replace(b"\nA line more.\n", b"") == before
-    assert "has left is taken into" in told(work)
+    assert "is merged into" in told(work)
 
 
 def test_a_file_that_has_nothing_in_common_is_set_aside_and_told(work: Workspace) -> None:
@@ -176,7 +176,9 @@ def test_only_so_many_versions_are_kept(work: Workspace) -> None:
     versions = Versions(work.root, path.name)
     for n in range(KEPT + 5):
         data = path.read_bytes()
-        atomic.replace(path, data + f"{n}\n".encode(), data, stale_writes.manner(work.root, path))
+        atomic.replace(
+            path, data + f"{n}\n".encode(), data, stale_writes.replace_options(work.root, path)
+        )
     versions.trim()
     assert len(list(versions.earlier())) == KEPT
     # and the two of what was written last

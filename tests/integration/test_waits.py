@@ -53,7 +53,7 @@ def test_3_4_status_says_what_a_family_waits_for_and_a_circle_is_told_with_its_l
     other = lay(work, "03_BUILD", "WO-600")
     conductor = work.conductor()
     conductor.run("WO-512")
-    assert conductor.status("WO-512")["reasons"] == ["waits for WO-600, which lies in 03_BUILD"]
+    assert conductor.status("WO-512")["reasons"] == ["waits for WO-600, which is in 03_BUILD"]
     other.write_text("---\nid: WO-600\ndepends_on: [WO-512]\n---\n", encoding="utf-8")
     (told,) = conductor.status("WO-512")["reasons"]
     lines = work.file("WO-512").read_text(encoding="utf-8").splitlines()
@@ -81,7 +81,7 @@ def test_3_3_two_do_not_build_on_one_file(
     work = lone(tmp_path, f"files: {mine}")
     other = lay(work, "03_BUILD", "WO-600", "files:", f"  - {theirs.strip('[]')}")
     outcome = work.conductor().run("WO-512")
-    assert ("which WO-600 has in hand" in " ".join(outcome.reasons)) is stops
+    assert ("which WO-600 is working on" in " ".join(outcome.reasons)) is stops
     if stops:
         assert work.soop.jobs == []
         other.unlink()

@@ -1,9 +1,10 @@
-"""Taking an existing board under the conductor: what is understood, what would change, then yes."""
+"""Bring an existing board under the conductor: survey, show what would change, then adopt."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
-#: with these the block is not understood in full, and nothing is written into it
+#: frontmatter with one of these is not fully understood, and nothing is written into it
 _UNREADABLE = {
     "yaml", "yaml-colon", "yaml-after-quote", "yaml-refused",
     "merge-conflict", "unreadable", "link", "empty",
@@ -27,7 +28,7 @@ _UNREADABLE = {
 
 @dataclass(frozen=True)
 class Member:
-    """A ticket of a family, as it was understood."""
+    """A ticket of a family, as it was read."""
 
     id: str
     title: str
@@ -38,7 +39,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Note:
-    """Something odd about a member, which does not keep it from being adopted."""
+    """A diagnosis of a member that does not prevent its adoption."""
 
     ticket: str
     code: str
@@ -48,7 +49,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Change:
-    """What would change in one file, as a unified diff without line ends."""
+    """What would change in one file, as the lines of a unified diff."""
 
     path: str
     diff: tuple[str, ...]
@@ -61,11 +62,11 @@ class Proposal:
     parent: str
     members: tuple[Member, ...]
     workflow: str
-    #: how the workflow was found, in words
+    #: how the workflow was found
     found: str
     #: labels of the stages by number
     stages: tuple[tuple[int, str], ...]
-    #: the number of the stage at which it would stand
+    #: the stage at which it would begin
     stage: int
     notes: tuple[Note, ...]
     changes: tuple[Change, ...]
@@ -96,7 +97,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Survey:
-    """What of a board, or of some tickets, can be adopted."""
+    """Which families of a board, or of some tickets, can be adopted."""
 
     proposals: tuple[Proposal, ...]
     refusals: tuple[Refusal, ...]
@@ -105,12 +106,12 @@ class Survey:
 
 
 def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None = None) -> Survey:
-    """Look at the families of these tickets, without `ids` at all of the board's.
+    """Survey the families of these tickets, or without `ids` all of the board; writes nothing.
 
-    Writes nothing. One that cannot be adopted does not stop the others.
+    A family that cannot be adopted becomes a refusal, and does not stop the others.
     """
     board = conductor.board
-    rings = _Rings.of(board)
+    cycles = _Cycles(board)
     proposals: list[Proposal] = []
     refusals: list[Refusal] = []
     conducted: list[str] = []
@@ -119,25 +120,20 @@ def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None 
         if id in seen:
             continue
         try:
-            family = _family(board, id, seen)
+            seen.add(id)
+            family = board.family(id)
+            if family[0].id != id and family[0].id in seen:
+                # a member that the parent's own family does not have
+                raise _cycle([id, family[0].id, id], family[0])
+            seen.update(ticket.id for ticket in family)
             if family[0].conducted:
                 _ = Family(board, family[0].id).flow
                 conducted.append(family[0].id)
             else:
-                proposals.append(propose(conductor, family, rings, workflow))
+                proposals.append(propose(conductor, family, cycles, workflow))
         except OrchestrateError as exc:
             refusals.append(_refusal(board, id, exc))
     return Survey(tuple(proposals), tuple(refusals), tuple(conducted))
-
-
-def _family(board: Board, id: str, seen: set[str]) -> tuple[Ticket, ...]:
-    seen.add(id)
-    family = board.family(id)
-    if family[0].id != id and family[0].id in seen:
-        # a member that the parent's own family does not have
-        raise _cycle([id, family[0].id, id], family[0])
-    seen.update(ticket.id for ticket in family)
-    return family
 
 
 def _refusal(board: Board, id: str, error: OrchestrateError) -> Refusal:
@@ -150,17 +146,24 @@ def _refusal(board: Board, id: str, error: OrchestrateError) -> Refusal:
 def adopt(
     conductor: Conductor, proposals: Iterable[Proposal], workflow: Path | None = None
 ) -> tuple[list[str], list[Refusal]]:
-    """Adopt what was proposed; returns the parents adopted, and what was refused after all.
+    """Adopt what was proposed; returns the adopted parents, and what was refused after all.
 
-    A family that no longer is what the proposal shows is refused (code `changed`).
+    A family that has changed since its proposal is refused (code `changed`).
     """
-    rings = _Rings.of(conductor.board)
+    cycles = _Cycles(conductor.board)
     adopted: list[str] = []
     refused: list[Refusal] = []
     for proposal in proposals:
         id = proposal.parent
         try:
-            _require_same(conductor, proposal, rings, workflow)
+            family = conductor.board.family(id)
+            if propose(conductor, family, cycles, workflow) != proposal:
+                raise TicketError(
+                    "it has changed since it was shown; nothing was done",
+                    path=family[0].path,
+                    code="changed",
+                    hint="survey it again",
+                )
             conductor.adopt(id, workflow=workflow)
             adopted.append(id)
         except OrchestrateError as exc:
@@ -168,29 +171,16 @@ def adopt(
     return adopted, refused
 
 
-def _require_same(
-    conductor: Conductor, proposal: Proposal, rings: _Rings, workflow: Path | None
-) -> None:
-    family = conductor.board.family(proposal.parent)
-    if propose(conductor, family, rings, workflow) != proposal:
-        raise TicketError(
-            "it has changed since it was shown; nothing was done",
-            path=family[0].path,
-            code="changed",
-            hint="look at it again",
-        )
-
-
 # -- one family ----------------------------------------------------------------------------------
 
 
 def propose(
-    conductor: Conductor, tickets: Sequence[Ticket], rings: _Rings, workflow: Path | None = None
+    conductor: Conductor, tickets: Sequence[Ticket], cycles: _Cycles, workflow: Path | None = None
 ) -> Proposal:
-    """What `adopt` would make of a family, parent first. Raises OrchestrateError if nothing."""
-    _require_sound(tickets, rings)
+    """What `adopt` would do with a family, parent first. Raises OrchestrateError if it cannot."""
+    _require_sound(tickets, cycles)
     family, read, flow = conductor.foresee(tickets[0].id, workflow=workflow)
-    changes = (_change(family, ticket, flow) for ticket in tickets)
+    changes = (_preview_change(family, ticket, flow) for ticket in tickets)
     return Proposal(
         tickets[0].id,
         tuple(Member(t.id, t.title, t.folder, t.owner, t.source) for t in tickets),
@@ -203,41 +193,41 @@ def propose(
     )
 
 
-def _require_sound(tickets: Sequence[Ticket], rings: _Rings) -> None:
+def _require_sound(tickets: Sequence[Ticket], cycles: _Cycles) -> None:
     parent = tickets[0]
     if parent.role is not None and parent.role.at_rest:
         raise TicketError(
-            f"it lies in {parent.folder}",
+            f"it is in {parent.folder}",
             path=parent.path,
             code="not-startable",
             hint="move it to a working folder first",
         )
     for ticket in tickets:
-        for odd in ticket.diagnoses:
-            if odd.code in _UNREADABLE:
+        for d in ticket.diagnoses:
+            if d.code in _UNREADABLE:
                 raise TicketError(
-                    odd.message, path=ticket.path, line=odd.line, code=odd.code, hint=odd.hint
+                    d.message, path=ticket.path, line=d.line, code=d.code, hint=d.hint
                 )
         if ticket.conducted:
             raise TicketError(
                 f"{ticket.id} has a record of its own",
                 path=ticket.path,
                 code="conducted-member",
-                hint=f"finish it alone, or take `parent: {ticket.parent}` out",
+                hint=f"finish it alone, or remove `parent: {ticket.parent}`",
             )
     members = [ticket.id for ticket in tickets]
     if parent.parent in members:
         raise _cycle([parent.id, parent.parent, parent.id], parent)
-    if ring := rings.through(members):
-        raise _cycle(ring, parent)
+    if cycle := cycles.through(members):
+        raise _cycle(cycle, parent)
 
 
 def _cycle(ring: Sequence[str], ticket: Ticket) -> TicketError:
     return TicketError(
-        f"tickets wait for each other or are each other's parents: {' → '.join(ring)}",
+        f"tickets that wait for each other or are each other's parents: {' → '.join(ring)}",
         path=ticket.path,
         code="cycle",
-        hint="take one of the references out",
+        hint="remove one of the references",
     )
 
 
@@ -247,65 +237,55 @@ def _how_found(parent: Ticket, read: Workflow, given: Path | None) -> str:
     if parent.workflow:
         return "named by the ticket"
     if Path(read.path).is_relative_to(SHIPPED):
-        return "the one for tickets that name none, as it is shipped"
-    return "the workspace's own for tickets that name none"
+        return "the shipped default for tickets that name none"
+    return "the workspace's default for tickets that name none"
 
 
-def _change(family: Family, ticket: Ticket, flow: Flow) -> Change:
+def _preview_change(family: Family, ticket: Ticket, flow: Flow) -> Change:
     after = family.preview(ticket.id, flow, ADOPTED)
-    _require_readable(ticket, after, flow if ticket.id == family.parent else None)
+    document = Document.parse(after)
+    held = document.meta.get("flow")
+    is_parent = ticket.id == family.parent
+    kept = not is_parent or (isinstance(held, dict) and from_mapping(held) == flow)
+    if not kept or document.text("status") != ticket.folder:
+        raise TicketError(
+            "its frontmatter cannot be edited safely",
+            path=ticket.path,
+            code="not-editable",
+            hint="fix what `orchestrate show` reports about the file",
+        )
     old, new = (data.decode("utf-8", "replace").split("\n") for data in (ticket.data, after))
     lines = difflib.unified_diff(old, new, ticket.source, ticket.source, n=1, lineterm="")
     return Change(ticket.source, tuple(lines))
 
 
-def _require_readable(ticket: Ticket, after: bytes, flow: Flow | None) -> None:
-    """Refuse a file whose new fields would not be read back as they were meant."""
-    document = Document.parse(after)
-    held = document.meta.get("flow")
-    kept = flow is None or (isinstance(held, dict) and from_mapping(held) == flow)
-    if not kept or document.text("status") != ticket.folder:
-        raise TicketError(
-            "its block cannot be edited safely",
-            path=ticket.path,
-            code="not-editable",
-            hint="mend what `orchestrate show` says about the file",
-        )
-
-
 # -- cycles --------------------------------------------------------------------------------------
 
 
-class _Rings:
-    """Tickets that wait for each other in a circle."""
+class _Cycles:
+    """Tickets of a board that wait for each other in a circle."""
 
-    def __init__(self, edges: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, board: Board) -> None:
+        edges = {ticket.id: ticket.depends_on for ticket in board.tickets()}
         left = {id: {other for other in others if other in edges} for id, others in edges.items()}
-        # what waits for nothing that is left is on no ring
+        # a ticket that waits for nothing that is left is on no cycle
         while free := {id for id, others in left.items() if not others}:
             left = {id: others - free for id, others in left.items() if id not in free}
         self._left = left
 
-    @classmethod
-    def of(cls, board: Board) -> _Rings:
-        return cls({ticket.id: ticket.depends_on for ticket in board.tickets()})
-
     def through(self, members: Sequence[str]) -> list[str]:
-        """A ring through one of these tickets and others, or an empty list."""
+        """A cycle through one of these tickets and others, or an empty list."""
         for start in members:
-            came: dict[str, str] = {o: start for o in self._left.get(start, ()) if o not in members}
-            pending = list(came)
+            came = {o: start for o in self._left.get(start, ()) if o not in members}
+            pending = deque(came)
             while pending:
-                at = pending.pop(0)
+                at = pending.popleft()
                 if at in members:
-                    return [start, *reversed(list(_back(came, at, start)))]
+                    cycle = [at]
+                    while cycle[-1] != start or len(cycle) == 1:
+                        cycle.append(came[cycle[-1]])
+                    return cycle[::-1]
                 new = [other for other in sorted(self._left.get(at, ())) if other not in came]
                 came.update(dict.fromkeys(new, at))
                 pending += new
         return []
-
-
-def _back(came: Mapping[str, str], at: str, start: str) -> Iterator[str]:
-    yield at
-    while (at := came[at]) != start:
-        yield at

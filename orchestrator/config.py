@@ -73,13 +73,13 @@ class GitSettings(_Table):
 
 
 class DatabaseSettings(_Table):
-    """`[database]`: the target of effects. Chosen here, never by what is in the environment."""
+    """`[database]`: the target of effects. Chosen here, never by the environment."""
 
     target: Literal["embedded", "postgres", "supabase"] = "embedded"
 
 
 class ChecksSettings(_Table):
-    """`[checks]`: what a statement may have run."""
+    """`[checks]`: the commands that statements may run."""
 
     #: commands that a statement may quote and the generic check may run, word for word
     commands: tuple[str, ...] = ()
@@ -88,11 +88,11 @@ class ChecksSettings(_Table):
 
 
 class NotifySettings(_Table):
-    """`[notify]`: who is told, elsewhere, that the board needs a person."""
+    """`[notify]`: where to send a message when the board needs a person."""
 
     #: addresses as https://appriseit.com lists them; better in ORCHESTRATE_NOTIFY_URLS
     urls: tuple[SecretStr, ...] = ()
-    #: what is told: USER is asked, a ticket is held, the board is unhealthy
+    #: when: USER is asked, a ticket is held, the board is unhealthy
     events: tuple[Literal["question", "held", "board"], ...] = ("question", "held", "board")
 
 
@@ -110,11 +110,11 @@ class Settings(_Table):
     checks: ChecksSettings = ChecksSettings()
     notify: NotifySettings = NotifySettings()
     failure_limit: int = Field(default=2, ge=1)
-    #: so many tickets may lie in BUILD, further ones wait; 0: no limit
+    #: the most tickets in BUILD at once, further ones wait; 0: no limit
     wip_limit: int = Field(default=0, ge=0)
-    #: a ticket that waits for USER for so many days is stale; 0 is never
+    #: days after which a ticket that waits for USER is stale; 0: never
     stale_days: int = Field(default=7, ge=0)
-    #: files that no agent may change, as patterns (`*` stands for slashes too)
+    #: files that no agent may change, as patterns (`*` matches slashes too)
     frozen: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")
     #: a folder of verified facts for providers of seed data
@@ -125,7 +125,7 @@ class Settings(_Table):
     def _below_the_workspace(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-                raise ValueError(f"{pattern!r} is no pattern of paths below the workspace")
+                raise ValueError(f"{pattern!r} is not a pattern of paths below the workspace")
         return patterns
 
     def agent(self, name: str) -> AgentSettings:

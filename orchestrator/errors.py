@@ -1,4 +1,4 @@
-"""Errors that a person sees: what happened, where, what to do next, and a stable code."""
+"""Errors for people: what happened, where, what to do next, and a stable code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OrchestrateError(Exception):
 
     @property
     def in_a_line(self) -> str:
-        """Place, message and hint, as a log tells them."""
+        """Place, message and hint on one line, for a log."""
         place = f"{self.where}: " if self.where else ""
         return "; ".join(filter(None, (f"{place}{self.message}", self.hint)))
 
@@ -63,25 +63,25 @@ class TicketError(OrchestrateError):
 
 
 class WorkflowError(OrchestrateError):
-    """A workflow cannot be read, or cannot be followed as it stands."""
+    """A workflow cannot be read, or cannot be followed as it is."""
 
     code = "workflow"
 
 
 class IllegalMoveError(OrchestrateError):
-    """A transition that the table of states does not have (DESIGN 3.2)."""
+    """A transition that is not in the table of states (DESIGN 3.2)."""
 
     code = "illegal-move"
 
 
 class BusyError(OrchestrateError):
-    """Another process holds what this one needs (a family's lock, the database folder)."""
+    """Another process holds a resource (a family's lock, the database folder)."""
 
     code = "busy"
 
 
 class StoppedError(OrchestrateError):
-    """The conductor was told to stop while an agent was at work, or was to begin."""
+    """The conductor was stopped while an agent was working, or about to start."""
 
     code = "stopped"
 

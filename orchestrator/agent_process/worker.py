@@ -33,27 +33,23 @@ def agent_names() -> frozenset[str]:
     return frozenset(entry.name for entry in plugins.registered("agents"))
 
 
-def work(agent: Agent, job: Job) -> Report:
-    """The agent's report. Input that it refuses is for a person to mend, and costs no strike."""
+def work_on(agent: Agent, job: Job) -> Report:
+    """The agent's report. Input that it refuses is for a person to fix, and costs no strike."""
     try:
         return agent.work(job)
     except OrchestrateError as exc:
         return Report(outcome=Outcome.NEEDS_PERSON, reason=" ".join(str(exc).split()))
 
 
-def _keep_lock_to_this_process() -> None:
-    """Grandchildren (a database server) must not hold the family's lock."""
+def main(argv: list[str]) -> int:
+    """Read a job from stdin, work, write the report to stdout; anything printed goes to stderr."""
+    # grandchildren (a database server) must not hold the family's lock
     for fd in range(3, 64):
         with contextlib.suppress(OSError):
             os.set_inheritable(fd, False)
-
-
-def main(argv: list[str]) -> int:
-    """Read a job from stdin, work, write the report to stdout; anything printed goes to stderr."""
-    _keep_lock_to_this_process()
     job = Job.model_validate_json(sys.stdin.buffer.read())
     with contextlib.redirect_stdout(sys.stderr):
-        report = work(load_agent(argv[1]), job)
+        report = work_on(load_agent(argv[1]), job)
     sys.stdout.write(report.model_dump_json())
     return 0
 

@@ -1,4 +1,4 @@
-"""What an agent gets and gives back (DESIGN 5): `work(job) -> Report`, as JSON across a process."""
+"""The protocol of agents (DESIGN 5): `work(job) -> Report`, JSON between processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Message(BaseModel):
 
 
 class MemberInfo(_Message):
-    """One ticket of the family as the job sees it. `path` is relative to the workspace."""
+    """One ticket of the family. `path` is relative to the workspace."""
 
     id: str
     path: str
@@ -32,7 +32,7 @@ class Finding(_Message):
     receipt: str = ""
     source: str = ""
     group: str = ""
-    #: the family member whose maker answers for it, "" if none
+    #: the family member whose maker is responsible for it, "" if none
     member: str = ""
 
 
@@ -45,7 +45,7 @@ class Job(_Message):
     family: tuple[MemberInfo, ...]
     stage: int
     agent: str
-    #: absolute path; everything that the agent writes lies below it
+    #: absolute path; everything that the agent writes is below it
     workspace: str
     #: workflow path relative to the workspace (or as given) and its whole text
     workflow: str
@@ -73,16 +73,16 @@ class Outcome(StrEnum):
 
 
 class Artifact(_Message):
-    """A file that the agent wrote, or proved to be there as it must be."""
+    """A file that the agent wrote, or found as it has to be."""
 
     path: str
     sha256: str
-    #: "written", "kept" (it was there and is left as it is)
+    #: "written", or "kept" (it existed and is unchanged)
     state: str = "written"
 
 
 class NewTicket(_Message):
-    """A child that a triager asks for: the conductor creates it, never over an existing one."""
+    """A child ticket that a triager asks for. The conductor never overwrites an existing one."""
 
     id: str
     agent: str
@@ -93,7 +93,7 @@ class NewTicket(_Message):
 
 
 class Notice(_Message):
-    """A line for another agent or person: written as a `needs` line into the family's ticket."""
+    """A message to another agent or person, written as a `needs` line into the ticket."""
 
     to: str
     text: str
@@ -101,7 +101,7 @@ class Notice(_Message):
 
 
 class Report(_Message):
-    """What an agent says it did. Nothing of it counts as proven."""
+    """What an agent says that it did. None of it counts as proven."""
 
     outcome: Outcome
     #: why it failed or cannot, or what the person has to do
@@ -116,11 +116,11 @@ class Report(_Message):
 
 
 class Agent(Protocol):
-    """An agent module's class. It never moves a ticket and never decides that it is done."""
+    """An agent. It never moves a ticket and never decides that it is done."""
 
     #: upper-case name
     name: str
 
     def work(self, job: Job) -> Report:
-        """Do the stage's work below `job.root`, idempotently, and say what was done."""
+        """Do the stage's work below `job.root`, idempotently, and report it."""
         ...

@@ -1,4 +1,4 @@
-"""Board folders by what they are for: known by their name, not their number (DESIGN 3.1)."""
+"""Board folders by their role: known by their name, not their number (DESIGN 3.1)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _ALIASES = {
 }
 
 
-def _bald(text: str) -> str:
-    """A status or folder name without its number, in one spelling."""
+def _canonical(text: str) -> str:
+    """A status or folder name without its number, upper case with underscores."""
     name = re.sub(r"\A\d+(?:\.\d+)?_", "", text.strip().strip("/").strip())
     return re.sub(r"[-\s]+", "_", name).upper()
 
 
 def normal_status(text: str, aliases: Mapping[str, FolderRole] | None = None) -> FolderRole | None:
-    """The place that a status or a folder's name means, whatever its number, or None."""
-    name = _bald(text)
+    """The role that a status or folder name means, whatever its number, or None."""
+    name = _canonical(text)
     if aliases and name in aliases:
         return aliases[name]
     return _ALIASES.get(name) or FolderRole.__members__.get(name)
@@ -57,16 +57,18 @@ class Folders:
         aliases: Mapping[str, str] | None = None,
         board: str = DEFAULT_BOARD,
     ) -> None:
-        #: where the board lies, relative to the workspace
+        #: the board's path, relative to the workspace
         self.board = board
-        self._configured = {FolderRole[_bald(k)]: v for k, v in (configured or {}).items()}
-        self._aliases = {_bald(k): FolderRole[_bald(v)] for k, v in (aliases or {}).items()}
-        self._aliases |= {_bald(name): role for role, name in self._configured.items()}
+        self._configured = {FolderRole[_canonical(k)]: v for k, v in (configured or {}).items()}
+        self._aliases = {
+            _canonical(k): FolderRole[_canonical(v)] for k, v in (aliases or {}).items()
+        }
+        self._aliases |= {_canonical(name): role for role, name in self._configured.items()}
         self._existing = sorted(existing)
         self._roles: dict[str, FolderRole | None] = {}
 
     def role_of(self, folder: str) -> FolderRole | None:
-        """What a folder (relative to the board) is for; None for one that is no state."""
+        """The role of a folder (relative to the board); None for one that is not a state."""
         if folder not in self._roles:
             top, _, below = folder.partition("/")
             role = self.role_of_status(top)
@@ -76,11 +78,11 @@ class Folders:
         return self._roles[folder]
 
     def role_of_status(self, status: str) -> FolderRole | None:
-        """What place a status means on this board."""
+        """The role that a status means on this board."""
         return normal_status(status, self._aliases)
 
     def for_role(self, role: FolderRole) -> str:
-        """The folder of a role: as configured, else one that exists, else the default name."""
+        """The folder of a role: configured, else an existing one, else the default name."""
         if role in self._configured:
             return self._configured[role]
         default = DEFAULTS[role]
@@ -99,7 +101,7 @@ class Folders:
 
     @property
     def signature(self) -> str:
-        """Equal for two boards that understand names alike."""
+        """Equal for boards that map names to roles alike."""
         return repr((self.board, sorted(self._configured.items()), sorted(self._aliases.items())))
 
 

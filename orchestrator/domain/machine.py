@@ -290,15 +290,9 @@ def approve(
         )
         approvals = (*(a for a in approvals if a.stage != question.stage), approval)
     names = tuple(dict.fromkeys((*flow.accepted, *accepted)))
-    return _next(
-        flow,
-        plan,
-        members=_return_parent(flow, plan, question),
-        question=None,
-        approvals=approvals,
-        accepted=names,
-        state=State.RUNNING,
-        reason="",
+    members = _return_parent(flow, plan, question)
+    return _continue(
+        flow, plan, members=members, question=None, approvals=approvals, accepted=names
     )
 
 
@@ -315,16 +309,9 @@ def _return_parent(flow: Flow, plan: Plan, question: Question) -> dict[str, Plac
 
 
 def withdraw(flow: Flow, plan: Plan) -> Flow:
-    """Close the open question without an answer (it is about to be asked anew)."""
-    question = _open_question(flow)
-    return _next(
-        flow,
-        plan,
-        members=_return_parent(flow, plan, question),
-        question=None,
-        state=State.RUNNING,
-        reason="",
-    )
+    """Close the open question without an answer (it is about to be asked again)."""
+    members = _return_parent(flow, plan, _open_question(flow))
+    return _continue(flow, plan, members=members, question=None)
 
 
 def lapse(flow: Flow, plan: Plan, stage: int) -> Flow:
@@ -460,7 +447,7 @@ def undo(flow: Flow, plan: Plan) -> Flow:
 
 
 def repin(flow: Flow, plan: Plan, sha256: str) -> Flow:
-    """USER took a changed workflow: it is pinned anew, and approvals lapse with the old one."""
+    """USER took a changed workflow: it is pinned again, and approvals of the old one lapse."""
     stages = {a.stage for a in flow.approvals if not a.effects_done}
     return _next(
         flow,

@@ -12,7 +12,7 @@ from orchestrator.domain.workflow import Stage, Workflow
 
 @dataclass(frozen=True)
 class Plan:
-    """What the machine knows beside the record: stages, who plays which part, the limit."""
+    """What the machine knows besides the record: stages, parts, the failure limit."""
 
     parent: str
     stages: tuple[Stage, ...]
@@ -57,7 +57,7 @@ class Plan:
 def make_plan(
     workflow: Workflow, parent: str, parts: Mapping[str, Part], inspector: str, failure_limit: int
 ) -> Plan:
-    """The plan of a family. Only USER completes: a final review is added where none stands last."""
+    """The plan of a family. Only USER completes: a final review is added if the last is none."""
     stages = workflow.stages
     if not stages or not stages[-1].is_checkpoint:
         number = stages[-1].number + 1 if stages else 0

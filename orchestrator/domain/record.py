@@ -1,4 +1,4 @@
-"""The record: the `flow:` block of a conducted parent, the only truth of position (DESIGN 2.1)."""
+"""The record: the `flow:` block of a conducted parent, the only source of position (DESIGN 2.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.markdown.frontmatter_parser import is_plain
 
 
 class State(StrEnum):
-    """What the family is doing, in a word that a person reads in the ticket."""
+    """What the family is doing, as a person reads it in the ticket."""
 
     RUNNING = "running"
     WAITING = "waiting for USER"
@@ -48,7 +48,7 @@ class _Record(BaseModel):
 
 
 class Place(_Record):
-    """Where a member is, where it was before the last transition, and who has it."""
+    """Where a member is, where it was before the last transition, and its owner."""
 
     at: FolderRole
     was: FolderRole | None = None
@@ -66,7 +66,7 @@ class Place(_Record):
 
 
 class Question(_Record):
-    """The one open question. Its whole text and what it covers are in the history."""
+    """The open question. Its text and what it covers are in the history."""
 
     number: int
     stage: int

@@ -171,7 +171,7 @@ _COMMANDS = {
 
 
 def legal(who: Who, event: Event, source: FolderRole, target: FolderRole) -> bool:
-    """Whether the table has a row for this move."""
+    """Whether the table has this move."""
     return any(
         who in row.who and row.event is event and source in row.sources and target in row.targets
         for row in TABLE

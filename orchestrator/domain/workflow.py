@@ -1,4 +1,4 @@
-"""A workflow as data: stages, deliverables, statements, moves (DESIGN 4). `reader` fills it."""
+"""A workflow as data: stages, deliverables, statements, moves (DESIGN 4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class StatementKind(StrEnum):
-    """Where a statement comes from; it decides when it is proven and what a box looks like."""
+    """Where a statement comes from, which decides when it is proven."""
 
     DONE_WHEN = "done-when"
     CHECKBOX = "checkbox"  # an item of a workflow's checklist
@@ -22,11 +22,11 @@ class StatementKind(StrEnum):
 
 @dataclass(frozen=True)
 class Statement:
-    """A line that claims something, word for word as it stands in `source`."""
+    """A line that claims something, word for word as in `source`."""
 
     text: str
     kind: StatementKind
-    #: file the statement stands in, relative to the workspace where possible
+    #: file of the statement, relative to the workspace where possible
     source: str
     #: 1-based line in `source`
     line: int
@@ -36,12 +36,12 @@ class Statement:
     ticked: bool = False
     #: metric rows only: the agent or person named under "Verified By"
     verifier: str = ""
-    #: the id of the ticket it stands in, "" for the workflow
+    #: the id of its ticket, "" for the workflow
     ticket: str = ""
 
     @property
     def key(self) -> str:
-        """The statement with its place; records and receipts know it by this."""
+        """The statement's identity in records and receipts."""
         return f"{self.ticket or self.source}:{self.text}"
 
     @classmethod
@@ -122,7 +122,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage heading and what stands under it, up to the next or the end of its section."""
+    """One stage heading and its content, up to the next stage or the end of its section."""
 
     number: int
     #: agent name in upper case; "USER" at a checkpoint

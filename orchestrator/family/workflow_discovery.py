@@ -16,12 +16,12 @@ from orchestrator.workflow_reader.parser import read_workflow
 DEFAULT = "work-order.md"
 _NOBODY = ("", "USER", "UNASSIGNED", "SYSTEM", "COMPLETE")
 SHIPPED = Path(__file__).parents[1] / "workflows"
-#: how a record names one of those: the place of the installation is nobody's else
+#: how a record names one of those, wherever the product is installed
 _SHIPPED = "shipped:"
 
 
 def reference_to(root: Path, path: Path) -> str:
-    """How a record names a workflow: below the workspace, as shipped, else where it lies."""
+    """How a record names a workflow: relative to the workspace, as shipped, else its path."""
     place, home = path.resolve(), root.resolve()
     if place.is_relative_to(home):
         return place.relative_to(home).as_posix()
@@ -30,7 +30,7 @@ def reference_to(root: Path, path: Path) -> str:
 
 
 def referenced(root: Path, reference: str) -> Path:
-    """The file that a record names so."""
+    """The file that a record's reference names."""
     if reference.startswith(_SHIPPED):
         return SHIPPED / Path(reference.removeprefix(_SHIPPED)).name
     return root / reference
@@ -39,8 +39,8 @@ def referenced(root: Path, reference: str) -> Path:
 def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | None) -> Workflow:
     """Read the workflow of a ticket.
 
-    `given` (the command line, or the record) is taken as it is; a name in the ticket has to lie in
-    the workspace. Raises WorkflowError (code `no-such-workflow`) naming where it was looked for.
+    `given` (the command line, or the record) may be anywhere; a name in the ticket has to be in
+    the workspace. Raises WorkflowError (code `no-such-workflow`) that lists the places searched.
     """
     if given is not None:
         if not given.is_file():
@@ -48,41 +48,37 @@ def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | 
                 "there is no such workflow",
                 path=given,
                 code="no-such-workflow",
-                hint="put the file back, or name another with --workflow",
+                hint="restore the file, or name another with --workflow",
             )
         return _read(given, root, settings, ticket)
     if ticket.workflow:
-        named = named_workflow(root, settings, ticket.workflow, ticket.path)
-        return _read(named, root, settings, ticket)
-    for folder in settings.workflows:
-        default = root / folder / DEFAULT
-        if default.is_file():
-            return _read(default, root, settings, ticket)
-    return _read(SHIPPED / DEFAULT, root, settings, ticket)
-
-
-def _maker(settings: Settings, owner: str) -> str:
-    """The owner if it is a maker, else the registered maker of what names no other."""
-    nobody = owner.startswith("PENDING") or owner in _NOBODY
-    if nobody or settings.agent(owner).part is not Part.MAKER:
-        return default_maker() or owner
-    return owner
+        return _read(
+            named_workflow(root, settings, ticket.workflow, ticket.path), root, settings, ticket
+        )
+    places = (root / folder / DEFAULT for folder in settings.workflows)
+    default = next((place for place in places if place.is_file()), SHIPPED / DEFAULT)
+    return _read(default, root, settings, ticket)
 
 
 def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflow:
+    # a template is filled in with its owner if that is a maker: USER and LEAD do not build
+    owner = ticket.owner
+    nobody = owner.startswith("PENDING") or owner in _NOBODY
+    if nobody or settings.agent(owner).part is not Part.MAKER:
+        owner = default_maker() or owner
     variables = {
         "id": ticket.id,
         "title": ticket.title or ticket.id,
-        "owner": _maker(settings, ticket.owner),
+        "owner": owner,
         "priority": str(ticket.priority or ""),
     }
     return read_workflow(path, root=root, variables=variables)
 
 
 def named_workflow(root: Path, settings: Settings, name: str, ticket: Path | None = None) -> Path:
-    """The file that a ticket names, also under the folders where agents keep workflows.
+    """The file that a ticket names, searched in the workspace and its workflow folders.
 
-    Raises WorkflowError (code `no-such-workflow`) naming where it was looked for.
+    Raises WorkflowError (code `no-such-workflow`) that lists the places searched.
     """
     tried = []
     for candidate in (name, *(f"{f}/{Path(name).name}" for f in settings.workflows)):
@@ -94,12 +90,12 @@ def named_workflow(root: Path, settings: Settings, name: str, ticket: Path | Non
                 f"the ticket names a workflow outside the workspace: {name}",
                 path=ticket,
                 code="no-such-workflow",
-                hint="copy it into the workspace, or give it with --workflow",
+                hint="copy it into the workspace, or name it with --workflow",
             ) from exc
         if path.is_file():
             return path
     raise WorkflowError(
-        f"the workflow that the ticket names is not there: {name}",
+        f"the workflow that the ticket names does not exist: {name}",
         path=ticket,
         code="no-such-workflow",
         hint=f"looked for {', '.join(dict.fromkeys(tried))}",

@@ -196,7 +196,7 @@ def test_a_family_that_changed_since_it_was_shown_is_left(root: Path) -> None:
 def test_a_workflow_can_be_given(root: Path, adopt: Adopt) -> None:
     lay(root, "00_INBOX/WO-7_x.md", ticket("WO-7", "status: 00_INBOX"))
     (family,) = told(adopt("WO-7", "--dry-run", "--json"))["families"]
-    assert family["found"].endswith("as it is shipped")
+    assert family["found"].startswith("the shipped default")
     result = adopt("WO-7", "--workflow", "workflows/two.md", "--yes", "--json")
     (family,) = told(result)["families"]
     assert (family["workflow"], family["found"]) == ("workflows/two.md", "named by --workflow")
@@ -262,7 +262,7 @@ def test_what_cannot_be_adopted_is_listed_and_does_not_stop_the_others(
 def test_a_named_ticket_that_is_refused_is_exit_code_1(root: Path, adopt: Adopt) -> None:
     result = adopt("WO-1", "WO-404", "WO-5", "--yes")
     assert result.exit_code == 1
-    assert "✗ WO-1 [not-startable] it lies in 06_COMPLETE" in result.stdout
+    assert "✗ WO-1 [not-startable] it is in 06_COMPLETE" in result.stdout
     assert "✗ WO-404 [no-such-ticket] there is no ticket WO-404" in result.stdout
     assert "adopted 1 family: WO-5" in result.stdout
 
@@ -273,7 +273,7 @@ def test_refusals_of_one_kind_are_one_line(root: Path, adopt: Adopt) -> None:
     lines = [line for line in adopt("--all", "--dry-run").stdout.splitlines() if "✗" in line]
     assert lines == [
         "✗ WO-100, WO-101, WO-102, WO-103, WO-104, WO-105, WO-106, WO-107 and 13 more "
-        "[not-startable] it lies in 06_COMPLETE"
+        "[not-startable] it is in 06_COMPLETE"
     ]
 
 

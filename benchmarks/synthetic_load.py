@@ -17,7 +17,7 @@ from typing import Any
 
 from _common import DATABASE_VARIABLES, ROOT, checked, report
 
-SCRIPT = ROOT / "backend" / "scripts" / "load_synthetic_data.py"
+SCRIPT = ROOT / "scripts" / "load_synthetic_data.py"
 
 
 def load(root: Path, *words: str) -> tuple[dict[str, Any], float]:

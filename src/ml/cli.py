@@ -1,4 +1,4 @@
-"""The command `orchestrate-synthetic`: load, serve, plot, and ask the agents."""
+"""The commands of `python -m src.ml`: load, serve, plot, and ask the agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 app = typer.Typer(
-    name="orchestrate-synthetic",
     help="Synthetic data: load them, serve the agents that read them, draw what they see.",
     no_args_is_help=True,
     add_completion=False,
@@ -289,8 +288,3 @@ def _drift_lines(report: DriftReport) -> list[str]:
         )
         lines.append(f"  {r.feature:<24} {found}  ({r.n_baseline}, {r.n_current} values)")
     return lines
-
-
-def main() -> None:
-    """The entry point."""
-    app()

@@ -22,7 +22,9 @@ MIGRATION = "database/migrations/020_add_patient_causal_columns.sql"
 LOADER = "scripts/load_synthetic_data.py"
 PARTS = (
     "backend",
-    "migrations",
+    "database",
+    "scripts/load_synthetic_data.py",
+    "src",
     "pyproject.toml",
     "conftest.py",
     "tests/unit/test_synthetic",

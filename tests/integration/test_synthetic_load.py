@@ -50,7 +50,7 @@ from src.ml.synthetic.loaders.tables import TABLES
 from tests.postgrest import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "backend" / "scripts" / "load_synthetic_data.py"
+SCRIPT = ROOT / "scripts" / "load_synthetic_data.py"
 AS_OF = datetime(2026, 11, 20)
 DAY = "2026-11-20"
 ROWS = {
@@ -119,7 +119,7 @@ def script(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-c", "from src.ml.cli import main; main()", *words]
+    return [sys.executable, "-m", "src.ml", *words]
 
 
 def load(target: EmbeddedTarget, data: Datasets, **settings: Any) -> dict[str, LoadResult]:

@@ -417,7 +417,7 @@ def test_the_document_has_the_requests_that_are_answered() -> None:
 
 def test_commands_and_options_of_the_document_exist() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    lines = re.findall(r"orchestrate-synthetic ([a-z][^`\n#]*)", text)
+    lines = re.findall(r"python -m src\.ml ([a-z][^`\n#]*)", text)
     assert len(lines) > 6
     for line in lines:
         words = line.split()

@@ -129,10 +129,17 @@ def test_lists_of_one_frame_are_not_shared_with_another() -> None:
 
 
 def test_without_features_nothing_can_be_made() -> None:
-    for features in (None, FEATURE_FRAME.iloc[:0]):
-        generator = FeatureValueGenerator(config(100), features)
-        with pytest.raises(ValueError, match="features_df is required"):
-            generator.generate()
+    generator = FeatureValueGenerator(config(100), FEATURE_FRAME.iloc[:0])
+    with pytest.raises(ValueError, match="features_df is required"):
+        generator.generate()
+
+
+def test_the_features_are_those_of_the_store_unless_given() -> None:
+    """As the plan calls it: `FeatureValueGenerator(GeneratorConfig(n_records=100)).generate()`."""
+    found = FeatureValueGenerator(config(100)).generate()
+    assert len(found) == 90
+    expected = FeatureValueGenerator(config(100), FEATURE_FRAME).generate()
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_an_unknown_feature_is_named() -> None:

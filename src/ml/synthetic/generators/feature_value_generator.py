@@ -16,6 +16,7 @@ from src.ml.synthetic.generators.event_times import event_times, freshness_codes
 from src.ml.synthetic.generators.feature_catalogue import FEATURES, Feature, ValueType
 from src.ml.synthetic.generators.feature_entities import Entities, Pools
 from src.ml.synthetic.generators.feature_ids import text_hashes, value_ids
+from src.ml.synthetic.generators.feature_store_seeder import FeatureStoreSeeder
 from src.ml.synthetic.generators.feature_values import drawn, shifted, taken
 
 _FRESHNESS = objects(["fresh", "stale", "expired"])
@@ -63,7 +64,7 @@ class _Series:
 
 
 class FeatureValueGenerator(SeriesGenerator):
-    """Rows of feature_values, n_records // 15 for each feature of `features_df`.
+    """Rows of feature_values, n_records // 15 for each feature of `features_df` (default: all 15).
 
     `as_of` is the latest possible timestamp and the time at which freshness is judged; without
     it the range's last midnight and the clock. Where `patient_df` is given, ids are taken from
@@ -105,10 +106,10 @@ class FeatureValueGenerator(SeriesGenerator):
             yield self._rows(_overlapping(series, first, last))
 
     def _series(self) -> list[_Series]:
-        """Raises ValueError where the features are not given, unknown or lack their keys."""
-        if self._features is None or self._features.empty:
-            raise ValueError("features_df is required: FeatureStoreSeeder makes it")
-        features = self._features
+        """Raises ValueError where there are no features, or unknown ones."""
+        features = FeatureStoreSeeder().generate() if self._features is None else self._features
+        if features.empty:
+            raise ValueError("features_df is required to have a row; leave it out for all features")
         count = self.config.n_records // len(features)
         pools = Pools.of(self.config, self._patients)
         seeds = self._seed().spawn(len(features))

@@ -241,7 +241,7 @@ def _without_import(
 def _with_literals(
     text: str, source: str, statement: ast.stmt, constants: dict[str, ast.expr], module: Path
 ) -> str:
-    """The statement's text with what it reads of files beside the module written out."""
+    """The statement's text with what it reads of files next to the module written out."""
     for node in ast.walk(statement):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue

@@ -18,7 +18,7 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
     "n": re.compile(r"n|sample(?: size)?|participants", re.IGNORECASE),
     "instrument": re.compile(r"instruments?|scales?|measures?", re.IGNORECASE),
 }
-#: words of many titles, which tell no paper from another
+#: words of many titles, which distinguish no paper
 _COMMON = vocabulary(
     "with from trial study phase psychiatry medicine nature journal pooled effect data"
 )

@@ -43,7 +43,7 @@ def vocabulary(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: name words of nullable numeric columns that are no outcome
+#: words in the names of nullable numeric columns that are not outcomes
 _SAMPLE = vocabulary("n count enrollment enrolment sample participants episodes total")
 _SPREAD = vocabulary("sd se sem ci var variance stderr lower upper iqr")
 _START = vocabulary("baseline pre initial before prior")

@@ -1,4 +1,4 @@
-"""Rows on which query modules can be told apart: each column in an order of its own."""
+"""Rows that distinguish query modules: each column in an order of its own."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def call_arguments(
 ) -> dict[str, list[Any]]:
     """What to call a function with: all that rows have, no more than it needs, and what none has.
 
-    None stands for an argument that is not given.
+    None means that an argument is not given.
     """
     full = [
         _argument(parameter.type.strip(), values.get(filters.get(index, "")))

@@ -1,4 +1,4 @@
-// Calls functions of a compiled hook with a client that answers as told: node hook_probe.cjs JOB.json
+// Calls functions of a compiled hook with a client that answers as scripted: node hook_probe.cjs JOB.json
 // The job names the compiled module, the functions with arguments, and the scenarios. A scenario with
 // arguments of its own calls no other functions than it has arguments for.
 'use strict';
@@ -64,11 +64,11 @@ async function main() {
   const results = {};
   for (const { name, args } of job.functions) {
     results[name] = {};
-    for (const [label, told] of Object.entries(job.scenarios)) {
-      if (told.args && !(name in told.args)) continue;
-      answer = told;
+    for (const [label, scenario] of Object.entries(job.scenarios)) {
+      if (scenario.args && !(name in scenario.args)) continue;
+      answer = scenario;
       calls = [];
-      const given = (told.args?.[name] ?? args).map((value) => (value === null ? undefined : value));
+      const given = (scenario.args?.[name] ?? args).map((value) => (value === null ? undefined : value));
       results[name][label] =
         typeof hook[name] === 'function' ? await attempt(hook[name], given) : { missing: true };
       results[name][label].calls = calls;

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
-
-if TYPE_CHECKING:
-    from orchestrator.gates.binding import Binding
-    from orchestrator.gates.receipts import Receipt
 
 
 def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
@@ -64,36 +60,33 @@ def try_statement(
     from orchestrator.gates.checks import Verdict
 
     receipt, bindings = workspace(context).conductor().try_statement(statement, ticket)
-    pairs = list(zip(bindings, receipt.claims, strict=True))
-    if as_json:
-        say_json({**receipt.to_dict(), "bindings": [_binding_to_dict(b) for b in bindings]})
-    else:
-        _say_trial(receipt, bindings)
-        unclear = any(b.check and c.result.verdict is Verdict.UNPROVEN for b, c in pairs)
-        if not ticket and unclear:
-            say("judged without a ticket: `--ticket ID` uses that family's stage and files")
     proven = receipt.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
-    raise typer.Exit(0 if proven else 1)
-
-
-def _binding_to_dict(binding: Binding) -> dict[str, Any]:
-    return {
-        "claim": binding.claim,
-        "check": binding.check.name if binding.check else None,
-        "arguments": {k: str(v) for k, v in binding.arguments.items()},
-        "problem": binding.problem,
-    }
-
-
-def _say_trial(receipt: Receipt, bindings: tuple[Binding, ...]) -> None:
+    if as_json:
+        described = [
+            {
+                "claim": binding.claim,
+                "check": binding.check.name if binding.check else None,
+                "arguments": {k: str(v) for k, v in binding.arguments.items()},
+                "problem": binding.problem,
+            }
+            for binding in bindings
+        ]
+        say_json({**receipt.to_dict(), "bindings": described})
+        raise typer.Exit(0 if proven else 1)
+    unclear = False
     for binding, claim in zip(bindings, receipt.claims, strict=True):
-        say(f"{mark(claim.result.verdict.value)} {one_line(binding.claim)}")
+        verdict = claim.result.verdict
+        say(f"{mark(verdict.value)} {one_line(binding.claim)}")
         if binding.check is None:
             say("    " + binding.problem.replace("\n", "\n    "))
             continue
         given = ", ".join(f"{k} = {v}" for k, v in binding.arguments.items())
         say(f"    {binding.check.name}({given})")
-        say(f"    {claim.result.verdict.value}: {one_line(claim.result.detail)}")
+        say(f"    {verdict.value}: {one_line(claim.result.detail)}")
+        unclear = unclear or verdict is Verdict.UNPROVEN
+    if unclear and not ticket:
+        say("judged without a ticket: `--ticket ID` uses that family's stage and files")
+    raise typer.Exit(0 if proven else 1)
 
 
 def receipts(

@@ -97,18 +97,19 @@ class Binder:
 
     def bind_claim(self, claim: str) -> Binding | None:
         """The claim as a whole; None if no check fits, a binding with a problem if several do."""
-        if claim not in self._claims:
-            hits = []
-            if len(claim) <= LONGEST_CLAIM:
-                hits = [(c, a) for c in self.checks if (a := c.match(claim)) is not None]
-            names = ", ".join(c.name for c, _ in hits)
-            problem = f"{len(hits)} checks fit, so none is run: {names}"
-            self._claims[claim] = (
-                Binding(claim, None, problem=problem)
-                if len(hits) > 1
-                else next((Binding(claim, *hit) for hit in hits), None)
-            )
-        return self._claims[claim]
+        if claim in self._claims:
+            return self._claims[claim]
+        found: Binding | None = None
+        if len(claim) <= LONGEST_CLAIM:
+            hits = [(c, a) for c in self.checks if (a := c.match(claim)) is not None]
+            if len(hits) > 1:
+                names = ", ".join(check.name for check, _ in hits)
+                problem = f"{len(hits)} checks fit, so none is run: {names}"
+                found = Binding(claim, None, problem=problem)
+            elif hits:
+                found = Binding(claim, *hits[0])
+        self._claims[claim] = found
+        return found
 
     def _leave_unbound(self, claim: str) -> Binding:
         return Binding(claim, None, problem=stub(claim, nearest(claim, self.checks)))

@@ -57,7 +57,7 @@ class UsageError(OrchestrateError):
 
 
 class TicketError(OrchestrateError):
-    """A ticket cannot be read, found or told apart from another one."""
+    """A ticket cannot be read, found or distinguished from another one."""
 
     code = "ticket"
 

@@ -1,4 +1,4 @@
-"""The conductor: the loop that advances a family, and the doors through which USER answers it."""
+"""The conductor: the loop that advances a family, and the commands by which USER steers it."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ class Conductor:
         return self._apply_event(id, Event.ARCHIVE)
 
     def shelve(self, id: str) -> RunOutcome:
-        """Put a family that lies in TRIAGE or HOLD into the backlog; `resume` takes it out."""
+        """Put a family from TRIAGE or HOLD into the backlog; `resume` takes it out."""
         return self._apply_event(id, Event.SHELVE)
 
     def reopen(self, id: str) -> RunOutcome:
@@ -294,9 +294,9 @@ class Conductor:
             return _outcome_of(session)
 
     def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
-        """Take a family into the record where its tickets lie, without doing anything yet.
+        """Start the record of a family where its tickets are, without doing anything yet.
 
-        A status that says otherwise than the folder is no wish yet, and is set to the folder.
+        A status that differs from the folder is drift, not a request, and is set to the folder.
         """
         with self.opener.open_session(id, workflow, create=True, first=ADOPTED) as session:
             label = session.plan.stage(session.flow.stage).label
@@ -352,7 +352,7 @@ class Conductor:
         return sorted(newest_records(history).values(), key=lambda r: int(r["stage"]))
 
     def status(self, id: str) -> dict[str, Any]:
-        """Where a family stands and what it waits for, JSON-able."""
+        """Where a family is and what it waits for, JSON-able."""
         tickets = self.board.family(id)
         found = describe_family(self.board, tickets[0].id)
         # a wait is no state of the record: it ends by itself

@@ -48,7 +48,7 @@ class Verified:
 def verify(session: Session) -> list[Verified]:
     """Prove again every statement of the family that has a receipt; name what is damaged.
 
-    A claim about content is proven anew; the other claims of its statement (position, an answer,
+    A claim about content is proven again; the other claims of its statement (position, an answer,
     an effect) had their moment, and keep their result.
     """
     stored = newest_receipts(session.family.history, [s.number for s in session.plan.stages])

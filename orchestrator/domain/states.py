@@ -200,7 +200,7 @@ def _options(who: Who, source: FolderRole) -> str:
 
 def requested_event(source: FolderRole, target: FolderRole) -> Event | None:
     """The event by which USER may take a ticket from `source` to `target`, if any (DESIGN 2.2)."""
-    wishes = (
+    requestable = (
         Event.HOLD,
         Event.ARCHIVE,
         Event.SHELVE,
@@ -208,6 +208,5 @@ def requested_event(source: FolderRole, target: FolderRole) -> Event | None:
         Event.REOPEN,
         Event.RESUME,
     )
-    return next(
-        (e for e in wishes if source != target and legal(Who.USER, e, source, target)), None
-    )
+    events = (event for event in requestable if legal(Who.USER, event, source, target))
+    return None if source == target else next(events, None)

@@ -42,7 +42,7 @@ def whole_number(least: int) -> Callable[[str], int]:
         try:
             number = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if number < least:
             raise argparse.ArgumentTypeError(f"{number} is less than {least}")
         return number
@@ -56,12 +56,10 @@ def _moment(text: str) -> datetime:
         moment = naive_utc(text)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no ISO time, such as 2026-11-20T12:00:00"
+            f"{text!r} is not an ISO time, such as 2026-11-20T12:00:00"
         ) from None
     if moment > datetime.now(UTC).replace(tzinfo=None):
-        raise argparse.ArgumentTypeError(
-            f"{text} lies in the future: no feature value may be younger than now"
-        )
+        raise argparse.ArgumentTypeError(f"{text} is in the future; feature values end now")
     return _after_start(text, moment)
 
 
@@ -70,7 +68,7 @@ def _day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day, such as 2026-11-20") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day, such as 2026-11-20") from None
     return _after_start(text, day)
 
 

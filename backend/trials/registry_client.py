@@ -97,12 +97,12 @@ class RegistrySettings:
 
     @property
     def studies_url(self) -> str:
-        """The address of the search. Raises RegistryError for a base that is no http address."""
+        """The address of the search. Raises RegistryError unless the base is an HTTP address."""
         base = self.base_url.strip().rstrip("/")
         parts = urlsplit(base)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise RegistryError(
-                f"{self.base_url!r} is no http address",
+                f"{self.base_url!r} is not an HTTP address",
                 hint="--base-url and CTGOV_BASE_URL look like https://clinicaltrials.gov",
                 code="registry-address",
             )
@@ -375,7 +375,7 @@ def read_page(answer: Any, number: int) -> StudyPage:
         )
     token = answer.get("nextPageToken")
     if token is not None and not isinstance(token, str):
-        raise RegistryError(f"page {number}: nextPageToken is no text", code="registry-answer")
+        raise RegistryError(f"page {number}: nextPageToken is not text", code="registry-answer")
     total = answer.get("totalCount")
     known = isinstance(total, int) and not isinstance(total, bool) and total >= 0
     return StudyPage(number, tuple(studies), total if known else None, token or None)

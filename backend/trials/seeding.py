@@ -232,7 +232,7 @@ def show_progress(stream: TextIO) -> Iterator[_PlainProgress | _BarProgress]:
 def _seconds(text: str) -> float:
     value = float(text)
     if not math.isfinite(value) or value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is no time in seconds")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return value
 
 

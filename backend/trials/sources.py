@@ -157,7 +157,7 @@ def _line_value(file: Path, number: int, line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
-        return BadStudyError(f"{file.name}:{number}", "the line is no JSON")
+        return BadStudyError(f"{file.name}:{number}", "the line is not JSON")
 
 
 def _read_text(file: Path) -> str:
@@ -170,12 +170,12 @@ def _read_text(file: Path) -> str:
             f"cannot be read: {exc.strerror or exc}", path=file, code="trials-file"
         ) from exc
     except UnicodeDecodeError as exc:
-        raise _unreadable(file, None, f"byte {exc.start} is no UTF-8") from exc
+        raise _unreadable(file, None, f"byte {exc.start} is not UTF-8") from exc
 
 
 def _unreadable(file: Path, line: int | None, why: str) -> BackendError:
     return BackendError(
-        f"is no file of trials: {why}",
+        f"is not a file of trials: {why}",
         path=file,
         line=line,
         hint="it must be a JSON list of studies, an API page, or one JSON object a line",

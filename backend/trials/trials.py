@@ -102,7 +102,7 @@ def parse_partial_date(text: str) -> PartialDate:
     """'2021', '2021-03' or '2021-03-18'. Raises ValueError for anything else."""
     found = _PARTIAL_DATE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"{text[:40]!r} is no date like 2021-03-18, 2021-03 or 2021")
+        raise ValueError(f"{text[:40]!r} is not a date like 2021-03-18, 2021-03 or 2021")
     year, month, day = (int(part or 1) for part in found.groups())
     date = dt.date(year, month, day)
     return PartialDate(text.strip(), date if found.group(3) else None)
@@ -125,13 +125,13 @@ class _Reader:
     def text(self, limit: int, module: str, *path: str) -> str | None:
         value = self._value(module, *path)
         if value is not None and not isinstance(value, str):
-            self.problems.append(f"{path[-1]} is no text")
+            self.problems.append(f"{path[-1]} is not text")
         return clean_text(value, limit)
 
     def items(self, module: str, name: str) -> list[Any]:
         value = self._value(module, name)
         if value is not None and not isinstance(value, list):
-            self.problems.append(f"{name} is no list")
+            self.problems.append(f"{name} is not a list")
         return value[:_MOST_ITEMS] if isinstance(value, list) else []
 
     def texts(self, values: Iterable[Any], limit: int = _LONGEST_NAME) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class _Reader:
 
     def known(self, what: str, value: str | None, values: Sequence[str]) -> str | None:
         if value is not None and value not in values:
-            self.problems.append(f"{what} {value[:40]!r} is none of the registry's")
+            self.problems.append(f"{what} {value[:40]!r} is not one of the registry's")
             return None
         return value
 
@@ -181,7 +181,7 @@ class _Reader:
             return None, False
         whole = isinstance(number, int) and not isinstance(number, bool)
         if not whole or not 0 <= number <= _LARGEST_INTEGER:
-            self.problems.append("enrolment is no number of people")
+            self.problems.append("enrolment is not a number of people")
             return None, False
         actual = self._value("designModule", "enrollmentInfo", "type") == "ACTUAL"
         return (number, False) if actual else (None, True)
@@ -192,7 +192,7 @@ def parse_study(record: Any) -> Study:
     if isinstance(record, BadStudyError):
         raise record
     if not isinstance(record, Mapping):
-        raise BadStudyError("", f"is no JSON object but {type(record).__name__}")
+        raise BadStudyError("", f"is not a JSON object but {type(record).__name__}")
     key = study_id(record).strip()
     if not _NCT_ID.fullmatch(key):
         shown = clean_text(key, 40) or ""

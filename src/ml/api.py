@@ -51,7 +51,7 @@ class TimeSeriesRequest(BaseModel):
         stored_metric_key(self.metric)
         check_brand(self.brand)
         if self.start and self.end and self.start > self.end:
-            raise ValueError(f"end {self.end} lies before start {self.start}")
+            raise ValueError(f"end {self.end} is before start {self.start}")
         return self
 
 

@@ -332,7 +332,7 @@ def test_a_broken_line_of_a_lines_file_costs_one_record(seed: Any, tmp_path: Pat
     file.write_text("\ufeff" + "\n".join(lines), encoding="utf-8")
     report = seed("--json", "--from", str(file)).json
     assert report["in_table"] == 2
-    assert report["rejected"] == [{"key": "t.jsonl:2", "reason": "the line is no JSON"}]
+    assert report["rejected"] == [{"key": "t.jsonl:2", "reason": "the line is not JSON"}]
 
 
 def test_one_study_alone_is_a_file_too(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_one_study_alone_is_a_file_too(tmp_path: Path) -> None:
         (b"<html>", "Expecting value"),
         (b"", "Expecting value"),
         (b"[1, 2", "Expecting"),
-        (b"\xff\xfe", "no UTF-8"),
+        (b"\xff\xfe", "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
     ],
 )

@@ -124,16 +124,16 @@ def test_an_unreadable_value_is_left_out_and_told() -> None:
     chosen = selected(study(1, statusModule=status))
     assert chosen.rows[0]["start_date"] is None
     assert chosen.problems == [
-        ("NCT00000001", "startDateStruct: 'soon' is no date like 2021-03-18, 2021-03 or 2021")
+        ("NCT00000001", "startDateStruct: 'soon' is not a date like 2021-03-18, 2021-03 or 2021")
     ]
 
 
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (None, "no JSON object"),
-        ("NCT00000001", "no JSON object"),
-        ([], "no JSON object"),
+        (None, "not a JSON object"),
+        ("NCT00000001", "not a JSON object"),
+        ([], "not a JSON object"),
         ({}, "NCT and eight digits"),
         ({"protocolSection": []}, "NCT and eight digits"),
         (study(1, identificationModule={"nctId": "NCT1; DROP", "briefTitle": "x"}), "eight digits"),

@@ -267,7 +267,7 @@ def _insights(ranked: Sequence[Opportunity]) -> list[str]:
         insights.append(f"{len(losing)} shortfalls cost more to close than they are worth.")
     values = _value_by_place(ranked)
     place = max(values, key=lambda name: values[name])
-    insights.append(f"Most value lies in {place}: {_dollars(values[place])} a year.")
+    insights.append(f"Most of the value is in {place}: {_dollars(values[place])} a year.")
     return insights[:_MOST]
 
 

@@ -221,7 +221,7 @@ def test_verbose_tells_what_was_made(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_settings_that_no_frame_can_meet_are_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"n_records|lies before|kisqali"):
+    with pytest.raises(ValueError, match=r"n_records|is before|kisqali"):
         HCPGenerator(GeneratorConfig(**settings))  # type: ignore[arg-type]
 
 

@@ -311,7 +311,7 @@ def test_the_future_has_no_feature_values() -> None:
     )
     table = TABLES["feature_values"]
     found = faults(coerced(frame, table), table, {}, NOW)
-    assert found == {1: "event_timestamp lies in the future"}
+    assert found == {1: "event_timestamp is in the future"}
 
 
 def test_a_unique_column_is_judged_among_good_rows_only() -> None:

@@ -166,14 +166,14 @@ def test_times_are_read_as_utc() -> None:
     ("words", "reason"),
     [
         (["--batch", "0"], "--batch: 0 is less than 1"),
-        (["--batch", "x"], "--batch: 'x' is no whole number"),
+        (["--batch", "x"], "--batch: 'x' is not a whole number"),
         (["--seed", "-1"], "--seed: -1 is less than 0"),
         (["--retries", "-1"], "--retries: -1 is less than 0"),
-        (["--as-of", "soon"], "--as-of: 'soon' is no ISO time"),
-        (["--as-of", "2999-01-01"], "2999-01-01 lies in the future"),
+        (["--as-of", "soon"], "--as-of: 'soon' is not an ISO time"),
+        (["--as-of", "2999-01-01"], "2999-01-01 is in the future"),
         (["--as-of", "2020-01-01"], "2020-01-01 is not after 2022-01-01"),
         (["--end-date", "1990-01-01"], "1990-01-01 is not after 2022-01-01"),
-        (["--end-date", "31.12.2024"], "--end-date: '31.12.2024' is no day"),
+        (["--end-date", "31.12.2024"], "--end-date: '31.12.2024' is not a day"),
     ],
 )
 def test_a_bad_argument_ends_with_its_reason_before_anything_is_touched(

@@ -110,7 +110,7 @@ class BaseGenerator(ABC):
         if config.n_records < 0 or config.batch_size < 1:
             raise ValueError("n_records must not be negative, batch_size at least 1")
         if config.end_date < config.start_date:
-            raise ValueError(f"end_date {config.end_date} lies before {config.start_date}")
+            raise ValueError(f"end_date {config.end_date} is before {config.start_date}")
 
 
 class RowGenerator(BaseGenerator):

@@ -120,7 +120,7 @@ def _text_faults(
         # the coerced texts sort as their instants do
         limit = now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
         late = (texts > limit).to_numpy(dtype=bool) if column.past else np.zeros(len(texts), bool)
-        return [*rules, (f"{name} lies in the future", late)]
+        return [*rules, (f"{name} is in the future", late)]
     rules = [
         (f"{name} holds a NUL character", texts.str.contains("\0", regex=False).to_numpy(bool))
     ]
@@ -147,4 +147,4 @@ def _json_faults(values: pd.Series[Any], column: Column, given: _Mask) -> list[t
     if not column.filled:
         return []
     full = np.array([isinstance(v, list) and len(v) > 0 for v in values], dtype=bool)
-    return [(f"{column.name} is no list with an item", given & ~full)]
+    return [(f"{column.name} is not a list with an item", given & ~full)]

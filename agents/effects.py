@@ -176,9 +176,9 @@ def _bind_command(line: str, number: int, delivered: Sequence[str], root: Path) 
 
 
 def _bind_query(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
-    from orchestrate_agents.sql.read_only import reading
+    from orchestrate_agents.sql.read_only import tables_read
 
-    read = reading(block.text)
+    read = tables_read(block.text)
     if read.refused:
         shown = f"```sql\n{block.text.rstrip()}\n```"
         return [], [(f"run yourself, since {read.refused}:\n{shown}", block.line)]

@@ -277,7 +277,7 @@ def _report(job: Job, written: list[_Written]) -> Report:
             offset=one.migration.offset,
             changes=one.changes,
             proof=one.proof,
-            destructive=destructive_changes(one.text, one.proof.standing),
+            destructive=destructive_changes(one.text, one.proof.existing),
         )
         for one in written
     ]

@@ -69,7 +69,7 @@ def _catalogue(proof: Proof) -> str:
         return "The catalogue could not be compared."
     if proof.diff:
         return f"The second run changed the catalogue: {'; '.join(proof.diff[:4])}."
-    entries = len(proof.catalogue)
+    entries = len(proof.catalog)
     return f"Catalogue after the second run equal to that after the first ({entries} entries)."
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from graphlib import TopologicalSorter
 from typing import Any
 
 from orchestrate_agents.sql.catalog import RealColumn, Relation
-from orchestrate_agents.sql.openings import opened_by_content, opened_by_the_clock
+from orchestrate_agents.sql.policy_conditions import policy_by_clock, policy_by_content
 from orchestrate_agents.sql.probe_rows import (
     PLANTED,
     STRANGER,
     SUBJECT,
     USERS,
-    Row,
+    ProbeRow,
     make_row,
     quote,
     quoted,
@@ -24,7 +24,6 @@ from orchestrate_agents.sql.probe_rows import (
 )
 from orchestrate_agents.sql.scratch import Database
 from orchestrate_backend.targets.supabase_setup import API_ROLES
-from orchestrator.domain.graph import break_cycles
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _MAX_REPAIRS = 25
@@ -63,20 +62,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Who asks: a role of the API with a JWT's claims."""
+class _Client:
+    """Who asks: a role of the API, as one user."""
 
     role: str
     user: str
 
-    @property
-    def claims(self) -> str:
-        claims = {"role": self.role}
-        if self.role == "authenticated":
-            claims |= {"sub": self.user, "email": f"{self.user}@example.org"}
-        return json.dumps(claims)
 
+_CLIENTS = (*(_Client(r, SUBJECT) for r in API_ROLES), _Client("authenticated", STRANGER))
 
+#: probe rows by table
 Planted = dict[str, list[dict[str, str]]]
 
 
@@ -96,67 +91,59 @@ def plant(
     planted: Planted = dict(standing or {})
     done = frozenset(planted)
     with database.connect() as owner, database.connect_api() as api:
-        _make_users(owner)
+        owner.execute(
+            "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
+            [[user_id(n) for n in range(USERS)]],
+        )
         api.execute("SET ROLE service_role")
         for table in _parents_first([t for t in tables if t.is_table]):
-            if table.qualified in done:
-                continue
-            for serial in range(PLANTED):
-                row = _plant_one(owner, api, table, serial, planted, force=force)
+            for serial in range(PLANTED if table.qualified not in done else 0):
+                row = _plant_row(owner, api, make_row(table, serial, planted), force=force)
                 if row is not None:
                     planted.setdefault(table.qualified, []).append(row)
     return planted
 
 
-def _make_users(owner: Any) -> None:
-    owner.execute(
-        "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
-        [[user_id(n) for n in range(USERS)]],
-    )
-
-
 def _parents_first(tables: Sequence[Relation]) -> list[Relation]:
     by_name = {t.qualified: t for t in tables} | {t.name: t for t in tables if t.schema == "public"}
-    references = {
-        table.qualified: [
-            by_name[constraint.target].qualified
-            for constraint in table.constraints
-            if constraint.type == "f" and constraint.target in by_name
-        ]
-        for table in tables
-    }
-    ordered = TopologicalSorter(break_cycles(references)[0]).static_order()
-    return [by_name[name] for name in ordered]
+    out: dict[str, Relation] = {}
+
+    def visit(table: Relation, above: frozenset[str]) -> None:
+        if table.qualified in out or table.qualified in above:
+            return
+        for constraint in table.constraints:
+            if constraint.type == "f" and constraint.target in by_name:
+                visit(by_name[constraint.target], above | {table.qualified})
+        out.setdefault(table.qualified, table)
+
+    for table in tables:
+        visit(table, frozenset())
+    return list(out.values())
 
 
-def _plant_one(
-    owner: Any, api: Any, table: Relation, serial: int, planted: Planted, *, force: bool
-) -> dict[str, str] | None:
+def _plant_row(owner: Any, api: Any, row: ProbeRow, *, force: bool) -> dict[str, str] | None:
+    """Insert one row, as the owner if service_role may not; returns it as the server has it."""
     import psycopg
 
-    row = make_row(table, serial, planted)
     connection = api
+    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)})"
     for _ in range(_MAX_REPAIRS):
         try:
-            return _inserted(connection, row)
+            (values,) = connection.execute(query, row.parameters).fetchone()
         except psycopg.errors.InsufficientPrivilege:
             if connection is owner:
                 return None
             connection = owner
         except psycopg.Error as error:
-            if not force or not _repair(owner, table, error):
+            if not force or not _drop_obstacle(owner, row.relation, error):
                 return None
+        else:
+            present = {name: value for name, value in values.items() if value is not None}
+            return {n: v if isinstance(v, str) else json.dumps(v) for n, v in present.items()}
     return None
 
 
-def _inserted(connection: Any, row: Row) -> dict[str, str]:
-    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)})"
-    (values,) = connection.execute(query, row.parameters).fetchone()
-    there = {name: value for name, value in values.items() if value is not None}
-    return {n: v if isinstance(v, str) else json.dumps(v) for n, v in there.items()}
-
-
-def _repair(owner: Any, table: Relation, error: Any) -> bool:
+def _drop_obstacle(owner: Any, table: Relation, error: Any) -> bool:
     """Drop what refuses a probe row; the database is thrown away afterwards."""
     import psycopg
 
@@ -176,32 +163,31 @@ def _repair(owner: Any, table: Relation, error: Any) -> bool:
     return True
 
 
+#: what a probe showed, with a detail
+Seen = tuple[Access, str]
+
+
 def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> tuple[Cell, ...]:
     """The role × table × verb matrix. Every probe is rolled back."""
     with database.connect_api() as api:
         privileges = _privileges(api, tables)
         rows = _row_counts(api, tables)
-        seen = {
-            s: dict(_probe_subject(api, s, tables, planted, privileges, rows)) for s in _SUBJECTS
-        }
+        seen = {c: _probe_client(api, c, tables, planted, privileges, rows) for c in _CLIENTS}
     cells = []
     for role in API_ROLES:
         for table in tables:
             for verb in VERBS:
                 key = (table.qualified, verb)
-                access, detail = seen[Subject(role, SUBJECT)][key]
+                access, detail = seen[_Client(role, SUBJECT)][key]
                 if role == "authenticated" and access.allowed:
-                    stranger, _ = seen[Subject(role, STRANGER)][key]
+                    stranger, _ = seen[_Client(role, STRANGER)][key]
                     access = access if stranger.allowed else Access.OWN
-                if access is Access.DENIED and (policy := opened_by_content(table, role, verb)):
+                if access is Access.DENIED and (policy := policy_by_content(table, role, verb)):
                     access, detail = Access.UNKNOWN, f"no probe row is what policy {policy} opens"
-                if access is Access.ALLOWED and (policy := opened_by_the_clock(table, role, verb)):
+                if access is Access.ALLOWED and (policy := policy_by_clock(table, role, verb)):
                     access, detail = Access.SOME, f"policy {policy} asks the clock"
                 cells.append(Cell(role, table.qualified, verb, access, detail))
     return tuple(cells)
-
-
-_SUBJECTS = (*(Subject(r, SUBJECT) for r in API_ROLES), Subject("authenticated", STRANGER))
 
 
 def _row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
@@ -210,19 +196,15 @@ def _row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
 
     found = {}
     for table in tables:
-        with api.transaction(force_rollback=True):
+        with api.transaction(force_rollback=True), contextlib.suppress(psycopg.Error):
             api.execute("SET LOCAL ROLE service_role")
-            try:
-                query = f"SELECT count(*) FROM {quoted(table)}"  # noqa: S608 - a quoted name
-                cursor = api.execute(query, [])
-                found[table.qualified] = cursor.fetchone()[0]
-            except psycopg.Error:
-                continue
+            cursor = api.execute(f"SELECT count(*) FROM {quoted(table)}", [])  # noqa: S608
+            found[table.qualified] = cursor.fetchone()[0]
     return found
 
 
 def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str]]:
-    """(role, table, verb) where the role holds the privilege, on the table or a column."""
+    """(role, table, verb) if the role holds the privilege, on the table or a column."""
     rows = api.execute(
         """
         SELECT r, s || '.' || t, v
@@ -236,67 +218,63 @@ def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str
     return set(rows)
 
 
-Seen = tuple[tuple[str, str], tuple[Access, str]]
-
-
-def _probe_subject(
+def _probe_client(
     api: Any,
-    subject: Subject,
+    client: _Client,
     tables: Sequence[Relation],
     planted: Planted,
     privileges: set[tuple[str, str, str]],
     rows: Mapping[str, int],
-) -> Iterator[Seen]:
+) -> dict[tuple[str, str], Seen]:
+    """What one client can do, by table and verb."""
+    claims = {"role": client.role}
+    if client.role == "authenticated":
+        claims |= {"sub": client.user, "email": f"{client.user}@example.org"}
+    found: dict[tuple[str, str], Seen] = {}
     with api.transaction(force_rollback=True):
-        api.execute(f"SET LOCAL ROLE {subject.role}")
-        api.execute("SELECT set_config('request.jwt.claims', %s, true)", [subject.claims])
+        api.execute(f"SET LOCAL ROLE {client.role}")
+        api.execute("SELECT set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
         for table in tables:
             for verb in VERBS:
-                if (subject.role, table.qualified, verb) not in privileges:
-                    yield (table.qualified, verb), (Access.NO_PRIVILEGE, "")
-                    continue
-                yield (table.qualified, verb), _probe_verb(api, table, verb, planted, rows)
+                seen: Seen = (Access.NO_PRIVILEGE, "")
+                if (client.role, table.qualified, verb) in privileges:
+                    seen = _probe_verb(api, table, verb, planted, rows)
+                found[table.qualified, verb] = seen
+    return found
 
 
 def _probe_verb(
     api: Any, table: Relation, verb: str, planted: Planted, rows: Mapping[str, int]
-) -> tuple[Access, str]:
+) -> Seen:
+    name = quoted(table)
     if verb == "SELECT" and table.kind == "m":
         # it holds the rows of its last refresh, and no policy is over them
         return Access.ALLOWED, ""
     if verb != "INSERT" and table.is_table and not planted.get(table.qualified):
         return Access.UNKNOWN, "no probe row could be made"
     if verb == "SELECT":
-        return _select(api, table, rows.get(table.qualified, 0))
+        seen = _attempt(api, f"SELECT FROM {name}", [], rows.get(table.qualified, 0))
+        # a privilege on some columns is not enough for all of each row
+        if seen[0].allowed and _attempt(api, f"SELECT * FROM {name}", [])[0] is Access.DENIED:  # noqa: S608
+            return Access.SOME, "some columns only"
+        return seen
     if verb == "DELETE":
-        return _attempt(api, f"DELETE FROM {quoted(table)}", [])  # noqa: S608 - a quoted name
-    if verb == "UPDATE":
-        return _update(api, table)
-    results = [_insert(api, make_row(table, PLANTED + n, planted)) for n in range(PLANTED)]
-    return min(results, key=lambda result: list(Access).index(result[0]))
-
-
-def _select(api: Any, table: Relation, all_of: int) -> tuple[Access, str]:
-    """Read the rows; a privilege on some columns is not enough for all of each."""
-    access, detail = _attempt(api, f"SELECT FROM {quoted(table)}", [], all_of)
-    if access.allowed and _attempt(api, f"SELECT * FROM {quoted(table)}", [])[0] is Access.DENIED:  # noqa: S608 - a quoted name
-        return Access.SOME, "some columns only"
-    return access, detail
-
-
-def _insert(api: Any, row: Row) -> tuple[Access, str]:
-    return _attempt(api, row.insert, row.parameters)
-
-
-def _update(api: Any, table: Relation) -> tuple[Access, str]:
-    """Set a column to a constant: without WHERE and reference, so that SELECT is not needed too."""
+        return _attempt(api, f"DELETE FROM {name}", [])  # noqa: S608 - a quoted name
+    if verb == "INSERT":
+        new = [make_row(table, PLANTED + n, planted) for n in range(PLANTED)]
+        return _best([_attempt(api, row.insert, row.parameters) for row in new])
+    # set a column to a constant: without WHERE and reference, so that SELECT is not needed too
     values = make_row(table, 1, {}).values
     results = []
     for column in _updatable(table)[:3]:
         value = values.get(column.name)
-        new = f"%s::{column.type}" if value is not None else "DEFAULT"
-        query = f"UPDATE {quoted(table)} SET {quote(column.name)} = {new}"  # noqa: S608 - quoted
+        constant = f"%s::{column.type}" if value is not None else "DEFAULT"
+        query = f"UPDATE {name} SET {quote(column.name)} = {constant}"  # noqa: S608 - quoted
         results.append(_attempt(api, query, [value] if value is not None else []))
+    return _best(results)
+
+
+def _best(results: Sequence[Seen]) -> Seen:
     order = list(Access)
     return min(results, key=lambda r: order.index(r[0]), default=(Access.UNKNOWN, "no column"))
 
@@ -309,7 +287,7 @@ def _updatable(table: Relation) -> list[RealColumn]:
     return [c for c in able if c.name not in keyed and c.base != "uuid"] or able
 
 
-def _attempt(api: Any, query: str, parameters: list[str], all_of: int = 0) -> tuple[Access, str]:
+def _attempt(api: Any, query: str, parameters: list[str], all_of: int = 0) -> Seen:
     import psycopg
 
     refused = (

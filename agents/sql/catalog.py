@@ -1,8 +1,8 @@
-"""What a database holds after a migration: a snapshot to compare, and its tables as data."""
+"""What a database contains: a snapshot to compare, and its tables as data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,7 +48,7 @@ class RealConstraint:
 
 @dataclass(frozen=True)
 class RealIndex:
-    """An index; a column is None where an expression stands."""
+    """An index; a column is None if it is an expression."""
 
     name: str
     unique: bool
@@ -56,7 +56,7 @@ class RealIndex:
     valid: bool
     partial: bool
     nulls_not_distinct: bool
-    #: judged row by row; ON CONFLICT takes no other
+    #: checked row by row; ON CONFLICT takes no other
     immediate: bool
     method: str
     columns: tuple[str | None, ...]
@@ -135,7 +135,7 @@ def _query(name: str) -> str:
 
 def snapshot(connection: Any) -> Snapshot:
     """Everything in the schemas of users, in order."""
-    rows = connection.execute(_query("catalogue.sql")).fetchall()
+    rows = connection.execute(_query("catalog.sql")).fetchall()
     return tuple((str(kind), str(name), str(definition)) for kind, name, definition in rows)
 
 
@@ -150,68 +150,54 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
 def relations(connection: Any) -> tuple[Relation, ...]:
     """The tables and views of users."""
     (rows,) = connection.execute(_query("relations.sql")).fetchone()
-    return tuple(_relation(row) for row in rows)
+    return tuple(
+        Relation(
+            columns=tuple(RealColumn(**_freeze(c)) for c in row.pop("columns")),
+            constraints=tuple(RealConstraint(**_freeze(c)) for c in row.pop("constraints")),
+            indexes=tuple(RealIndex(**_freeze(i)) for i in row.pop("indexes")),
+            policies=tuple(RealPolicy(**_freeze(p)) for p in row.pop("policies")),
+            **row,
+        )
+        for row in rows
+    )
+
+
+def _freeze(item: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
 
 
 _WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
 
 
 @dataclass(frozen=True)
-class Borrowed:
+class RlsBypass:
     """A function that runs with its owner's rights for whoever of a role calls it."""
 
     role: str
     function: str
-    #: "writes", or "reads" rows of a table and hands them out
+    #: "writes", or "reads" rows of a table and returns them
     does: str
 
 
-def borrowed(
+def rls_bypasses(
     connection: Any, roles: Sequence[str], tables: Sequence[Relation]
-) -> tuple[Borrowed, ...]:
+) -> tuple[RlsBypass, ...]:
     """The functions by which a role gets around row level security.
 
-    One that only answers yes or no, as policies call them, hands out no rows.
+    One that only answers yes or no, as policies call them, returns no rows.
     """
     names = {name for table in tables for name in (table.name, f'"{table.name}"')}
     rows = connection.execute(_query("functions.sql"), [list(roles)]).fetchall()
     found = []
-    for role, name, returns, body in rows:
-        words = _words(body)
-        if words is None or not _WRITING.isdisjoint(kind for kind, _ in words):
-            found.append(Borrowed(role, name, "writes"))
+    for role, function, returns, body in rows:
+        try:
+            words = [(t.name, body[t.start : t.end + 1].lower()) for t in tokens(body)]
+        except SqlError:
+            # what cannot be read may write
+            found.append(RlsBypass(role, function, "writes"))
+            continue
+        if not _WRITING.isdisjoint(kind for kind, _ in words):
+            found.append(RlsBypass(role, function, "writes"))
         elif returns not in ("boolean", "void") and not names.isdisjoint(w for _, w in words):
-            found.append(Borrowed(role, name, "reads"))
+            found.append(RlsBypass(role, function, "reads"))
     return tuple(found)
-
-
-def _words(body: str) -> list[tuple[str, str]] | None:
-    """The tokens of a function's text as (kind, text), None where it cannot be read."""
-    try:
-        return [(token.name, body[token.start : token.end + 1].lower()) for token in tokens(body)]
-    except SqlError:
-        return None
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
-
-
-def _relation(row: Mapping[str, Any]) -> Relation:
-    plain = {k: row[k] for k in ("schema", "name", "kind", "unlogged", "rls", "forced")}
-    return Relation(
-        **plain,
-        columns=tuple(RealColumn(**_column(c)) for c in row["columns"]),
-        constraints=tuple(RealConstraint(**_constraint(c)) for c in row["constraints"]),
-        indexes=tuple(RealIndex(**_tuples(i)) for i in row["indexes"]),
-        policies=tuple(RealPolicy(**_tuples(p)) for p in row["policies"]),
-    )
-
-
-def _column(row: Mapping[str, Any]) -> dict[str, Any]:
-    return _tuples(row) | {"labels": tuple(row["labels"] or ())}
-
-
-def _constraint(row: Mapping[str, Any]) -> dict[str, Any]:
-    sides = {k: tuple(row[k] or ()) for k in ("columns", "target_columns")}
-    return _tuples(row) | sides

@@ -88,9 +88,9 @@ def _too_narrow(index: RealIndex, real: Relation) -> Iterator[str]:
 
 def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:
     """What changes or refuses rows of a specified table on their way in."""
-    specified = {name for kind, name, _ in wanted.catalogue if kind == "trigger"}
+    specified = {name for kind, name, _ in wanted.catalog if kind == "trigger"}
     tables = tuple(f"{relation.qualified}." for relation in wanted.tables)
-    for kind, name, _ in real.catalogue:
+    for kind, name, _ in real.catalog:
         if kind == "trigger" and name.startswith(tables) and name not in specified:
             yield f"trigger {name} is not specified"
 

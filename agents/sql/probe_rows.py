@@ -33,7 +33,7 @@ STRANGER = user_id(USERS - 1)
 
 
 @dataclass(frozen=True)
-class Row:
+class ProbeRow:
     """One row as text values; the server casts each to its column's type."""
 
     relation: Relation
@@ -45,11 +45,9 @@ class Row:
         if not self.values:
             return f"INSERT INTO {quoted(self.relation)} DEFAULT VALUES"
         names = ", ".join(quote(n) for n in self.values)
-        casts = ", ".join(f"%s::{self._type(n)}" for n in self.values)
+        types = {c.name: c.type.replace("%", "%%") for c in self.relation.columns}
+        casts = ", ".join(f"%s::{types[n]}" for n in self.values)
         return f"INSERT INTO {quoted(self.relation)} ({names}) VALUES ({casts})"  # noqa: S608
-
-    def _type(self, name: str) -> str:
-        return next(c.type for c in self.relation.columns if c.name == name).replace("%", "%%")
 
     @property
     def parameters(self) -> list[str]:
@@ -66,7 +64,9 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
-def make_row(relation: Relation, serial: int, planted: Mapping[str, list[dict[str, str]]]) -> Row:
+def make_row(
+    relation: Relation, serial: int, planted: Mapping[str, list[dict[str, str]]]
+) -> ProbeRow:
     """The `serial`-th row of a relation.
 
     Serial numbers take turns: only what must be filled, all filled with true, all filled with
@@ -76,24 +76,18 @@ def make_row(relation: Relation, serial: int, planted: Mapping[str, list[dict[st
     hints = _hints(relation)
     values: dict[str, str] = {}
     for column in relation.columns:
-        if column.made or column.identity or _numbered(column):
+        # a value of ours would be in the way of the next one of a sequence
+        numbered = (column.default or "").startswith("nextval(")
+        if column.made or column.identity or numbered:
             continue
-        if serial % PLANTED == 0 and not _must_fill(column, hints):
+        required = column.not_null or column.name in hints
+        if serial % PLANTED == 0 and not (required and column.default is None):
             continue
         value = _value(column, serial, hints.get(column.name, ()), relation)
         if value is not None:
             values[column.name] = value
     values.update(_references(relation, serial, planted, values))
-    return Row(relation, values)
-
-
-def _numbered(column: RealColumn) -> bool:
-    """Whether a sequence gives the value; one of our own would be in its way."""
-    return (column.default or "").startswith("nextval(")
-
-
-def _must_fill(column: RealColumn, hints: Mapping[str, tuple[str, ...]]) -> bool:
-    return column.default is None and (column.not_null or column.name in hints)
+    return ProbeRow(relation, values)
 
 
 def _references(
@@ -102,9 +96,7 @@ def _references(
     planted: Mapping[str, list[dict[str, str]]],
     values: Mapping[str, str],
 ) -> Iterator[tuple[str, str]]:
-    for constraint in relation.constraints:
-        if constraint.type != "f":
-            continue
+    for constraint in (c for c in relation.constraints if c.type == "f"):
         if constraint.target == "auth.users":
             own = _is_unique(relation, constraint.columns[0])
             yield constraint.columns[0], user_id(serial if own else 0)
@@ -118,23 +110,7 @@ def _references(
 
 
 def _is_unique(relation: Relation, column: str) -> bool:
-    keys = [i.columns for i in relation.indexes if i.unique]
-    return any(key == (column,) for key in keys)
-
-
-def _value(
-    column: RealColumn, serial: int, hints: tuple[str, ...], relation: Relation
-) -> str | None:
-    if hints:
-        return hints[serial % len(hints)]
-    if column.labels:
-        return column.labels[serial % len(column.labels)]
-    if column.base == "uuid":
-        shared = column.default is None and not _is_unique(relation, column.name)
-        return SUBJECT if shared else str(uuid.uuid5(_SPACE, f"{column.name} {serial}"))
-    if column.base.endswith("[]"):
-        return "{}"
-    return _by_type(column, serial)
+    return any(i.unique and i.columns == (column,) for i in relation.indexes)
 
 
 _FIXED = {
@@ -148,27 +124,37 @@ _FIXED = {
 }
 
 
-def _by_type(column: RealColumn, serial: int) -> str | None:
+def _value(
+    column: RealColumn, serial: int, hints: tuple[str, ...], relation: Relation
+) -> str | None:
+    """A value of the column's type, as text; None if there is none."""
+    known = hints or column.labels
+    if known:
+        return known[serial % len(known)]
     base, day = column.base, serial % 27 + 1
-    if column.category == "N":
-        return str(serial % 100)
-    if column.category == "B":
-        return "false" if serial % PLANTED == 2 else "true"
-    if column.category == "S":
-        return str(serial) if re.search(r"\([1-7]\)", column.type) else f"probe {serial}"
-    if column.category == "R":
-        return "empty"
-    if base.startswith("time "):
-        return f"08:{serial % 60:02}"
-    if column.category == "D":
-        return f"2020-01-{day:02}"
-    if column.category == "T":
-        return f"{day} days"
-    if column.category == "I":
-        return f"10.0.0.{day}"
+    if base == "uuid":
+        shared = column.default is None and not _is_unique(relation, column.name)
+        return SUBJECT if shared else str(uuid.uuid5(_SPACE, f"{column.name} {serial}"))
+    if base.endswith("[]"):
+        return "{}"
     if base == "vector":
         size = re.search(r"\((\d+)\)", column.type)
         return "[" + ",".join(["0"] * int(size[1] if size else 3)) + "]"
+    match column.category:
+        case "N":
+            return str(serial % 100)
+        case "B":
+            return "false" if serial % PLANTED == 2 else "true"
+        case "S":
+            return str(serial) if re.search(r"\([1-7]\)", column.type) else f"probe {serial}"
+        case "R":
+            return "empty"
+        case "D":
+            return f"08:{serial % 60:02}" if base.startswith("time ") else f"2020-01-{day:02}"
+        case "T":
+            return f"{day} days"
+        case "I":
+            return f"10.0.0.{day}"
     return _FIXED.get(base)
 
 

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrate_agents.sql.access_matrix import Cell, Planted, plant, probe
+from orchestrate_agents.sql.access_matrix import Cell, plant, probe
 from orchestrate_agents.sql.apply import Failure, apply
 from orchestrate_agents.sql.catalog import (
-    Borrowed,
     Relation,
+    RlsBypass,
     Snapshot,
-    borrowed,
     difference,
     relations,
+    rls_bypasses,
     snapshot,
 )
-from orchestrate_agents.sql.existing_schema import Standing, overwritten
+from orchestrate_agents.sql.existing_schema import ExistingSchema, overwritten_rows
 from orchestrate_agents.sql.lint import Lint, lint
 from orchestrate_agents.sql.parse import Migration, SqlError, Table, parse_migration
 from orchestrate_agents.sql.probe_rows import quoted
@@ -33,11 +33,11 @@ class Proof:
     """What running a migration showed."""
 
     sha256: str
-    #: the schema that it ran on: "bare schema", or which earlier migrations stood there
+    #: the schema that it ran on: "bare schema", or with how many earlier migrations
     base: str
     first: Failure | None = None
     second: Failure | None = None
-    #: the catalogue after the second run against that after the first; `+` and `-` lines
+    #: the catalog after the second run against that after the first; `+` and `-` lines
     diff: tuple[str, ...] = ()
     #: tables whose rows the second run changed, with how
     rows_changed: tuple[str, ...] = ()
@@ -45,9 +45,9 @@ class Proof:
     filled: tuple[tuple[str, int], ...] = ()
     #: objects really dropped, and tables really rewritten, in either run
     taken: tuple[str, ...] = ()
-    #: `schema.table` and `schema.table.column` that were there before
-    standing: tuple[str, ...] = ()
-    #: what running it took from those, though nothing was dropped: values, privileges, defaults
+    #: `schema.table` and `schema.table.column` that existed before
+    existing: tuple[str, ...] = ()
+    #: what it did to those without a drop: values overwritten, privileges or defaults lost
     lessened: tuple[str, ...] = ()
     #: (table, mode) of the locks on tables that existed before
     locks: tuple[tuple[str, str], ...] = ()
@@ -57,10 +57,10 @@ class Proof:
     misshapen: tuple[str, ...] = ()
     matrix: tuple[Cell, ...] = ()
     #: functions that do with their owner's rights what policies refuse
-    borrowed: tuple[Borrowed, ...] = ()
+    rls_bypasses: tuple[RlsBypass, ...] = ()
     #: (table, index, column) that the planner really reaches by an index
     indexed: frozenset[tuple[str, str, str]] = frozenset()
-    catalogue: Snapshot = ()
+    catalog: Snapshot = ()
     lint: tuple[Lint, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
@@ -74,7 +74,7 @@ class Proof:
         return self.first is None and self.second is None
 
     @property
-    def catalogue_equal(self) -> bool:
+    def catalog_equal(self) -> bool:
         return self.applied_twice and not self.diff
 
     @property
@@ -91,17 +91,40 @@ class Proof:
         wanted = (role, table, verb)
         return next((c for c in self.matrix if (c.role, c.table, c.verb) == wanted), None)
 
+    def rerun_problem(self) -> str:
+        """Why the migration cannot be run again without a change, or ""."""
+        if self.misshapen:
+            return "it passes over a table of another shape: " + _first_few(self.misshapen)
+        if self.second is not None:
+            return f"the second run stops at {self.second}"
+        if self.diff:
+            return "the second run changes the catalog: " + _first_few(self.diff)
+        if self.rows_changed:
+            return "the second run changes rows: " + _first_few(self.rows_changed)
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for receipts and review pages."""
         grid: dict[str, dict[str, dict[str, str]]] = {}
         for cell in self.matrix:
             grid.setdefault(cell.table, {}).setdefault(cell.role, {})[cell.verb] = cell.access.value
+        described = {
+            r.qualified: {
+                "kind": "table" if r.is_table else "view",
+                "rls": r.rls,
+                "columns": {c.name: c.type for c in r.columns},
+                "policies": [asdict(p) for p in r.policies],
+                "indexes": {i.name: [c or "(expression)" for c in i.columns] for i in r.indexes},
+                "unique": [list(key) for key in r.unique_keys],
+            }
+            for r in self.relations
+        }
         return {
             "sha256": self.sha256,
             "base": self.base,
             "applied": self.applied,
             "applied_twice": self.applied_twice,
-            "catalogue_equal": self.catalogue_equal,
+            "catalogue_equal": self.catalog_equal,
             "errors": [str(f) for f in (self.first, self.second) if f is not None],
             "diff": list(self.diff),
             "rows_changed": list(self.rows_changed),
@@ -109,128 +132,93 @@ class Proof:
             "lessened": list(self.lessened),
             "locks": [f"{table}: {mode}" for table, mode in self.locks],
             "misshapen": list(self.misshapen),
-            "tables": {r.qualified: _described(r) for r in self.relations},
+            "tables": described,
             "matrix": grid,
-            "borrowed": [f"{b.role} {b.does} by {b.function}()" for b in self.borrowed],
+            "borrowed": [f"{b.role} {b.does} by {b.function}()" for b in self.rls_bypasses],
             "indexed": sorted(f"{t}.{c} by {i}" for t, i, c in self.indexed),
             "warnings": [str(w) for w in self.lint],
             "notes": list(self.notes),
         }
 
 
-def _described(relation: Relation) -> dict[str, Any]:
-    return {
-        "kind": "table" if relation.is_table else "view",
-        "rls": relation.rls,
-        "columns": {c.name: c.type for c in relation.columns},
-        "policies": [asdict(p) for p in relation.policies],
-        "indexes": {i.name: [c or "(expression)" for c in i.columns] for i in relation.indexes},
-        "unique": [list(key) for key in relation.unique_keys],
-    }
+def _first_few(items: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return "; ".join(items[:limit]) + more
 
 
 def prove(text: str, services: Services, *, base: Mapping[str, str] | None = None) -> Proof:
-    """Run a migration twice in a fresh database and say what came of it.
+    """Run a migration twice in a fresh database and say what it did.
 
-    `base` holds the SQL of earlier migrations by name, in order; what of it does not apply is
-    left out and noted. One proof is made per text and base, and shared through `services`.
+    `base` holds the SQL of earlier migrations by name, in order; one that does not apply is left
+    out and noted. One proof is made per text and base, and shared through `services`.
     """
-    earlier = dict(base or {})
-    key = ("sql.proof", _sha(text), tuple((n, _sha(s)) for n, s in earlier.items()))
-    return services.remember(key, Proof, lambda: _prove(text, services, earlier))
+    before = dict(base or {})
+    key = ("sql.proof", _sha(text), tuple((name, _sha(sql)) for name, sql in before.items()))
+
+    def run() -> Proof:
+        began = time.monotonic()
+        try:
+            migration = parse_migration(text)
+        except SqlError as error:
+            failure = Failure(error.line or 1, error.message)
+            return Proof(_sha(text), "not run", first=failure, lint=lint(text))
+        with scratch(services).database() as database:
+            facts = _run(database, migration, before)
+        seconds = time.monotonic() - began
+        return Proof(sha256=_sha(text), lint=lint(text), seconds=seconds, **facts)
+
+    return services.remember(key, Proof, run)
 
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _prove(text: str, services: Services, base: Mapping[str, str]) -> Proof:
-    began = time.monotonic()
-    try:
-        migration = parse_migration(text)
-    except SqlError as error:
-        failure = Failure(error.line or 1, error.message)
-        return Proof(_sha(text), "not run", first=failure, lint=lint(text))
-    with scratch(services).database() as database:
-        facts = _run(database, migration, base)
-    seconds = time.monotonic() - began
-    return Proof(sha256=_sha(text), lint=lint(text), seconds=seconds, **facts)
-
-
 def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> dict[str, Any]:
     described, notes = _apply_base(database, base)
     with database.connect() as owner:
-        standing = Standing(relations(owner), snapshot(owner))
-    first, locks, skipped = apply(database, migration, standing.relations)
+        existing = ExistingSchema(relations(owner), snapshot(owner))
+    first, locks, skipped = apply(database, migration, existing.relations)
     facts: dict[str, Any] = {"base": described, "locks": locks, "notes": (*notes, *skipped)}
-    facts["standing"] = standing.names
+    facts["existing"] = existing.names
     if first is not None:
         return facts | {"first": first}
     with database.connect() as owner:
         after, present = snapshot(owner), relations(owner)
-        facts["misshapen"] = _misshapen(owner, migration.tables, present)
-    touched = tuple(r for r in present if _is_touched(r, standing.catalogue, after))
-    with database.connect() as owner:
-        filled = tuple((table, count) for table, (count, _) in _rows(owner, touched).items())
-    facts |= {"relations": touched, "catalogue": after, "filled": filled}
-    again, changed = _run_again(database, migration, standing, present, touched, after)
-    lessened = (*standing.lessened(present, after), *changed)
-    return facts | again | {"lessened": lessened}
-
-
-def _run_again(
-    database: Database,
-    migration: Migration,
-    standing: Standing,
-    present: Sequence[Relation],
-    touched: Sequence[Relation],
-    after: Snapshot,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the second run showed, and which rows of standing tables it overwrote."""
+        touched = tuple(r for r in present if _is_touched(r, existing.catalog, after))
+        facts |= {
+            "relations": touched,
+            "catalog": after,
+            "filled": tuple((name, count) for name, (count, _) in _rows(owner, touched).items()),
+            "misshapen": tuple(_wrong_shapes(owner, migration.tables, present)),
+        }
     planted = plant(database, present)
     with database.connect() as owner:
-        rows, old = _rows(owner, present), standing.rows(owner, present)
+        rows, old = _rows(owner, present), existing.rows(owner, present)
     second, _, _ = apply(database, migration, present)
     with database.connect() as owner:
         left = relations(owner)
-        again, now = snapshot(owner), _rows(owner, left)
-        changed = tuple(overwritten(old, standing.rows(owner, left)))
-        taken = owner.execute("SELECT DISTINCT harm, object FROM proof_watch.seen ORDER BY 1, 2")
-        facts: dict[str, Any] = {
+        now = _rows(owner, left)
+        seen = owner.execute("SELECT DISTINCT harm, object FROM proof_watch.seen ORDER BY 1, 2")
+        overwritten = overwritten_rows(old, existing.rows(owner, left))
+        facts |= {
             "second": second,
-            "diff": difference(after, again),
-            "rows_changed": _changed(rows, now),
-            "taken": tuple(f"{harm} {name}" for harm, name in taken.fetchall()),
-            "borrowed": borrowed(owner, API_ROLES[:2], touched),
-            "indexed": frozenset(_indexed(owner, touched)),
+            "diff": difference(after, snapshot(owner)),
+            "rows_changed": tuple(_row_changes(rows, now)),
+            "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
+            "lessened": (*existing.restrictions(present, after), *overwritten),
+            "rls_bypasses": rls_bypasses(owner, API_ROLES[:2], touched),
+            "indexed": frozenset(_reached_by_index(owner, touched)),
         }
-    facts["matrix"] = _matrix(database, present, touched, planted, now)
-    return facts, changed
-
-
-def _matrix(
-    database: Database,
-    present: Sequence[Relation],
-    touched: Sequence[Relation],
-    planted: Planted,
-    rows: Mapping[str, tuple[int, str]],
-) -> tuple[Cell, ...]:
-    standing = {t: r for t, r in planted.items() if rows.get(t, (0, ""))[0]}
-    alive = [r for r in present if r.qualified in rows or not r.is_table]
+    standing = {table: kept for table, kept in planted.items() if now.get(table, (0, ""))[0]}
+    alive = [r for r in present if r.qualified in now or not r.is_table]
     planted = plant(database, alive, standing=standing, force=True)
-    return probe(database, [r for r in touched if r in alive], planted)
-
-
-def _is_touched(relation: Relation, before: Snapshot, after: Snapshot) -> bool:
-    own = (relation.qualified, relation.qualified + ".")
-
-    def rows(of: Snapshot) -> set[tuple[str, str, str]]:
-        return {r for r in of if r[1] == own[0] or r[1].startswith(own[1])}
-
-    return rows(before) != rows(after)
+    return facts | {"matrix": probe(database, [r for r in touched if r in alive], planted)}
 
 
 def _apply_base(database: Database, base: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    if not base:
+        return "bare schema", ()
     notes, applied = [], 0
     for name, text in base.items():
         try:
@@ -240,9 +228,16 @@ def _apply_base(database: Database, base: Mapping[str, str]) -> tuple[str, tuple
         applied += failure is None
         if failure is not None:
             notes.append(f"{name} does not apply here: {failure}")
-    if not base:
-        return "bare schema", ()
     return f"bare schema and {applied} of {len(base)} earlier migrations", tuple(notes)
+
+
+def _is_touched(relation: Relation, before: Snapshot, after: Snapshot) -> bool:
+    name = relation.qualified
+
+    def entries(of: Snapshot) -> set[tuple[str, str, str]]:
+        return {row for row in of if row[1] == name or row[1].startswith(f"{name}.")}
+
+    return entries(before) != entries(after)
 
 
 _DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
@@ -250,58 +245,48 @@ _DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::tex
 
 def _rows(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
     """Row count and digest by table."""
-    out = {}
-    for table in present:
-        if table.is_table:
-            cursor = owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", [])
-            out[table.qualified] = cursor.fetchone()
-    return out
+    return {
+        table.qualified: owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", []).fetchone()
+        for table in present
+        if table.is_table
+    }
 
 
-def _changed(
+def _row_changes(
     before: Mapping[str, tuple[int, str]], after: Mapping[str, tuple[int, str]]
-) -> tuple[str, ...]:
-    out = []
+) -> Iterator[str]:
     for name, rows in before.items():
         now = after.get(name)
         if now is None:
-            out.append(f"{name}: gone")
+            yield f"{name}: gone"
         elif now != rows:
             how = "values changed" if now[0] == rows[0] else f"{rows[0]} rows became {now[0]}"
-            out.append(f"{name}: {how}")
-    return tuple(out)
+            yield f"{name}: {how}"
 
 
-def _misshapen(
+def _wrong_shapes(
     owner: Any, declared: Sequence[Table], present: Sequence[Relation]
-) -> tuple[str, ...]:
+) -> Iterator[str]:
     """Where a table is not as declared: `IF NOT EXISTS` passed over another one."""
-    out = []
     by_name = {r.qualified: r for r in present}
     for table in declared:
         relation = by_name.get(table.qualified)
         if relation is None:
             continue
         for column in table.columns:
-            real = relation.column(column.name)
+            name, real = f"{table.qualified}.{column.name}", relation.column(column.name)
             if real is None:
-                out.append(f"{table.qualified} has no column {column.name}")
+                yield f"{table.qualified} has no column {column.name}"
                 continue
-            wanted = _real_type(owner, column.type)
-            if wanted and wanted != real.type:
-                out.append(f"{table.qualified}.{column.name} is {real.type}, not {wanted}")
+            query = "SELECT format_type(to_regtype(%s), to_regtypemod(%s))"
+            (wanted,) = owner.execute(query, [column.type, column.type]).fetchone()
+            if wanted not in (None, "-", real.type):
+                yield f"{name} is {real.type}, not {wanted}"
             if column.not_null and not real.not_null:
-                out.append(f"{table.qualified}.{column.name} may be null")
-    return tuple(out)
+                yield f"{name} may be null"
 
 
-def _real_type(owner: Any, declared: str) -> str:
-    query = "SELECT format_type(to_regtype(%s), to_regtypemod(%s))"
-    (found,) = owner.execute(query, [declared, declared]).fetchone()
-    return "" if found in (None, "-") else str(found)
-
-
-def _indexed(owner: Any, tables: Sequence[Relation]) -> Iterator[tuple[str, str, str]]:
+def _reached_by_index(owner: Any, tables: Sequence[Relation]) -> Iterator[tuple[str, str, str]]:
     """Which columns the planner really reaches by an index, if it may not read the whole table."""
     import psycopg
 
@@ -312,35 +297,15 @@ def _indexed(owner: Any, tables: Sequence[Relation]) -> Iterator[tuple[str, str,
             if not index.valid or index.partial or len(names) != len(index.columns):
                 continue
             operator = "=" if index.method in ("btree", "hash") else "@>"
+            columns = ['"' + name.replace('"', '""') + '"' for name in names]
+            tests = " AND ".join(f"{c} {operator} ${n}" for n, c in enumerate(columns, 1))
+            query = f"SELECT FROM {quoted(table).replace('%%', '%')} WHERE {tests}"
             try:
-                plan = _plan(owner, table, names, operator)
+                plan = owner.execute(f"EXPLAIN (GENERIC_PLAN) {query}").fetchall()
             except psycopg.Error:
                 continue
-            conditions = " ".join(_conditions(plan))
+            conditions = " ".join(line for (line,) in plan if "Index Cond:" in line)
             for name in names:
-                if _mentions(conditions, name):
+                spellings = (f"({name} ", f'("{name}" ', f"({name})")
+                if any(spelling in conditions for spelling in spellings):
                     yield table.qualified, index.name, name
-
-
-def _plan(owner: Any, table: Relation, names: Sequence[str], operator: str) -> Any:
-    tests = " AND ".join(
-        '"' + name.replace('"', '""') + f'" {operator} ${n}' for n, name in enumerate(names, 1)
-    )
-    relation = quoted(table).replace("%%", "%")
-    query = f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) SELECT FROM {relation} WHERE {tests}"
-    return owner.execute(query).fetchone()[0]
-
-
-def _conditions(plan: Any) -> Iterator[str]:
-    if isinstance(plan, list):
-        for item in plan:
-            yield from _conditions(item)
-    elif isinstance(plan, dict):
-        for key, value in plan.items():
-            if key == "Index Cond":
-                yield str(value)
-            yield from _conditions(value)
-
-
-def _mentions(conditions: str, name: str) -> bool:
-    return f"({name} " in conditions or f'("{name}" ' in conditions or f"({name})" in conditions

@@ -11,7 +11,7 @@ SELECT coalesce(json_agg(json_build_object(
       'default', pg_get_expr(d.adbin, d.adrelid),
       'made', a.attgenerated <> '' OR a.attidentity = 'a',
       'identity', a.attidentity <> '',
-      'labels', (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder)
+      'labels', (SELECT coalesce(json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]')
                  FROM pg_enum e WHERE e.enumtypid = t.oid)
     ) ORDER BY a.attnum), '[]')
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
@@ -21,11 +21,11 @@ SELECT coalesce(json_agg(json_build_object(
     SELECT coalesce(json_agg(json_build_object(
       'name', k.conname, 'type', k.contype, 'definition', pg_get_constraintdef(k.oid),
       'expression', pg_get_expr(k.conbin, k.conrelid),
-      'columns', (SELECT json_agg(a.attname ORDER BY u.place)
+      'columns', (SELECT coalesce(json_agg(a.attname ORDER BY u.place), '[]')
                   FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
                   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum),
       'target', k.confrelid::regclass::text,
-      'target_columns', (SELECT json_agg(a.attname ORDER BY u.place)
+      'target_columns', (SELECT coalesce(json_agg(a.attname ORDER BY u.place), '[]')
                   FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, place)
                   JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum)
     )), '[]')

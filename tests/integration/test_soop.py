@@ -84,7 +84,7 @@ def test_the_migration_is_written_proven_and_explained(tmp_path: Path) -> None:
     )
     with Services() as services:
         proof = prove(file.read_text(encoding="utf-8"), services)
-    assert proof.catalogue_equal
+    assert proof.catalog_equal
 
 
 def test_a_seeded_table_gets_its_natural_key(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_migration_is_judged_on_what_it_runs_on(tmp_path: Path, services: Serv
 @pytest.mark.parametrize(
     ("change", "new", "verdict", "said"),
     [
-        (CHANGE, NEW, "proven", "same catalogue"),
+        (CHANGE, NEW, "proven", "same catalog"),
         (CHANGE.replace("text", "varchar(9)"), NEW, "failed", "branch.city"),
         (CHANGE, NEW.replace("text", "text NOT NULL"), "failed", "branch.city"),
         (CHANGE, NEW.replace("text)", "text UNIQUE)"), "failed", "branch_city_key"),

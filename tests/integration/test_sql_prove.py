@@ -55,7 +55,7 @@ def test_the_migration_runs_twice_and_leaves_the_same(migration: str, services: 
     proof = prove(migration, services)
     assert (proof.first, proof.second, proof.diff) == (None, None, ())
     assert (proof.rows_changed, proof.taken, proof.misshapen) == ((), (), ())
-    assert proof.catalogue_equal
+    assert proof.catalog_equal
     assert [t.name for t in proof.tables] == ["libraries", "library_hours"]
 
 
@@ -313,7 +313,7 @@ def test_an_earlier_migration_that_does_not_apply_is_noted(services: Services) -
 
 def test_a_migration_with_its_own_transaction_is_run_as_written(services: Services) -> None:
     proof = prove("BEGIN;\nCREATE TABLE IF NOT EXISTS t (a int);\nCOMMIT;", services)
-    assert proof.catalogue_equal
+    assert proof.catalog_equal
     assert [t.name for t in proof.tables] == ["t"]
 
 
@@ -330,7 +330,7 @@ def test_an_extension_that_is_not_at_hand_is_noted(services: Services) -> None:
         "CREATE TABLE IF NOT EXISTS t (id uuid PRIMARY KEY DEFAULT uuid_generate_v4());",
         services,
     )
-    assert proof.catalogue_equal
+    assert proof.catalog_equal
     assert proof.notes == ("extension uuid-ossp is not at hand and was left out",)
 
 

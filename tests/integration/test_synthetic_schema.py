@@ -159,7 +159,7 @@ def test_old_rows_keep_what_they_hold(database: Database) -> None:
 
 def test_it_is_proven_as_other_migrations_are(proof: Proof) -> None:
     assert (proof.first, proof.second) == (None, None)
-    assert proof.catalogue_equal
+    assert proof.catalog_equal
     assert (proof.rows_changed, proof.taken) == ((), ())
 
 

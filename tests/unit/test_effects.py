@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.effects import bind
-from orchestrate_agents.sql.read_only import reading
+from orchestrate_agents.sql.read_only import tables_read
 from orchestrator.approvals import effects
 from orchestrator.approvals.effects import Bound, open_runner, runner_opener
 from orchestrator.errors import UsageError
@@ -241,7 +241,7 @@ def test_looking_alone_asks_for_no_database(tmp_path: Path) -> None:
     ],
 )
 def test_a_count_is_read_only(sql: str, tables: tuple[str, ...]) -> None:
-    read = reading(sql)
+    read = tables_read(sql)
     assert (read.refused, read.tables) == ("", tables)
 
 
@@ -283,7 +283,7 @@ def test_a_count_is_read_only(sql: str, tables: tuple[str, ...]) -> None:
     ],
 )
 def test_4_3_no_other_sql_is_run_and_user_sees_it(tmp_path: Path, sql: str) -> None:
-    assert reading(sql).refused
+    assert tables_read(sql).refused
     bound = asked(tmp_path, f"1. {APPLY}\n\n```sql\n{sql}\n```")
     assert titles(bound) == ["apply `db/001_rooms.sql`"]
     assert [sql in text for text, _ in bound.by_user] == [True]

@@ -79,7 +79,7 @@ def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[s
     for opening in _openings(subject, views, role, verbs):
         yield f"{opening}, a view with its owner's rights"
     done = {"writes": bool(set(verbs) & set(_WRITES)), "reads": "SELECT" in verbs}
-    for lent in subject.proof.borrowed:
+    for lent in subject.proof.rls_bypasses:
         if lent.role == role and done[lent.does]:
             yield f"{role} can call {lent.function}(), which {lent.does} with its owner's rights"
 

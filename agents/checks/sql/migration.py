@@ -52,7 +52,7 @@ def _rerun(subject: Subject) -> Result:
     problem = _rerun_problem(subject)
     if problem:
         return subject.failed(f"{subject.path}: {problem}")
-    entries = len(subject.proof.catalogue)
+    entries = len(subject.proof.catalog)
     return proven(
         f"{subject.path} applied twice as an owner that is no superuser; the catalogue ({entries} "
         f"entries) and all rows were the same afterwards ({subject.proof.base})",
@@ -161,7 +161,7 @@ def _harmful(
     replaced: Mapping[Policy, int] = MappingProxyType({}),
 ) -> Iterator[str]:
     lines = set(replaced.values())
-    for item in destructive_changes(subject.text, subject.proof.standing):
+    for item in destructive_changes(subject.text, subject.proof.existing):
         anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
         if item.kind in harms and not anew:
             yield _spelled(item)

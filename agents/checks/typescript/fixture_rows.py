@@ -9,7 +9,7 @@ from typing import Any
 from orchestrate_agents.specification.typescript import Signature
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.catalog import Relation
-from orchestrate_agents.sql.probe_rows import PLANTED, Row, make_row
+from orchestrate_agents.sql.probe_rows import PLANTED, ProbeRow, make_row
 from orchestrate_agents.sql.scratch import Database
 
 #: a prime, so that every step through the serial numbers meets each of them once
@@ -47,7 +47,7 @@ def plant_distinct_rows(
             for row in rows:
                 # without what it need not have, where the table refuses the whole row
                 short = {name: value for name, value in row.items() if name in needed}
-                _insert((api, owner), (Row(table, row), Row(table, short)))
+                _insert((api, owner), (ProbeRow(table, row), ProbeRow(table, short)))
             asked[table.name] = wanted
     return asked
 
@@ -63,7 +63,7 @@ def _mixed(table: Relation, serial: int, planted: Mapping[str, Any]) -> dict[str
     return values
 
 
-def _insert(connections: Iterable[Any], rows: Iterable[Row]) -> None:
+def _insert(connections: Iterable[Any], rows: Iterable[ProbeRow]) -> None:
     """Insert the first of the rows that a connection may insert."""
     import psycopg
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.render import render_markdown
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
-from orchestrator.domain.machine import birthplace
+from orchestrator.domain.machine import initial_role
 from orchestrator.domain.workflow import (
     ChildSpec,
     Deliverable,
@@ -263,7 +263,7 @@ def _child(
         id=spec.id,
         title=json.dumps(f"{headline} (child of {job.parent})", ensure_ascii=False),
         headline=headline,
-        folder=board.folders.for_role(birthplace(stage, spec.id)),
+        folder=board.folders.for_role(initial_role(stage, spec.id)),
         agent=spec.agent,
         parent=job.parent,
         created=date.today().isoformat(),

@@ -152,7 +152,7 @@ def _triage(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str]) -> 
         owner = _declared_owner(stage, plan.parent, parent.owner)
         members[plan.parent] = parent.model_copy(update={"owner": owner})
     for child, agent in births.items():
-        place, birth = members.get(child), birthplace(stage, child)
+        place, birth = members.get(child), initial_role(stage, child)
         if place is None:
             members[child] = Place(at=birth, owner=agent)
         elif place.at is _R.INBOX or (place.at is _R.TRIAGE and birth is _R.BUILD):
@@ -160,11 +160,12 @@ def _triage(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str]) -> 
     return members
 
 
-def birthplace(stage: Stage, child: str) -> FolderRole:
-    """BUILD, or TRIAGE where the stage says that the child waits (for a checkpoint) first."""
+def initial_role(stage: Stage, child: str) -> FolderRole:
+    """BUILD, or where the stage says that the child waits (for a checkpoint) first."""
     for move in stage.moves:
-        if child in move.members and normal_status(move.folder) is _R.TRIAGE:
-            return _R.TRIAGE
+        role = normal_status(move.folder) if child in move.members else None
+        if role is not None and role.awaits_build:
+            return role
     return _R.BUILD
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.agent import MemberInfo, NewTicket
-from orchestrator.domain.machine import birthplace
+from orchestrator.domain.machine import initial_role
 from orchestrator.domain.record import Flow, Place, from_mapping, to_lines
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
@@ -216,7 +216,7 @@ class Family:
                     raise
             else:
                 continue
-            folder = self.board.path / self.board.folders.for_role(birthplace(stage, new.id))
+            folder = self.board.path / self.board.folders.for_role(initial_role(stage, new.id))
             folder.mkdir(parents=True, exist_ok=True)
             path = self.board.inside((folder / new.filename).relative_to(self.board.root))
             if path.parent != folder:

@@ -78,6 +78,22 @@ def test_3_2_triage_moves_the_parent_and_bears_children_in_build() -> None:
 
 
 @pytest.mark.parametrize(
+    ("folder", "role"),
+    [
+        ("01_TRIAGE", R.TRIAGE),
+        ("02_DESIGN", R.DESIGN),
+        ("03_BUILD", R.BUILD),
+        ("04_QA", R.BUILD),
+        ("nowhere", R.BUILD),
+    ],
+)
+def test_a_child_waits_where_its_move_line_says(folder: str, role: R) -> None:
+    stage = Stage(1, "LEAD", "split", 1, moves=(Move(("W-1a",), folder, "SOOP", 1),))
+    assert machine.initial_role(stage, "W-1a") is role
+    assert machine.initial_role(stage, "W-1b") is R.BUILD
+
+
+@pytest.mark.parametrize(
     ("at", "owner", "expected"),
     [
         (R.TRIAGE, "LEAD", "BUILDER"),

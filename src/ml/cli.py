@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from src.ml.agents import DriftReport, GapAnalysis, Source
+
+_LOAD_SCRIPT = Path(__file__).parents[2] / "scripts" / "load_synthetic_data.py"
 
 T = TypeVar("T")
 
@@ -50,8 +53,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the whole answer as 
 )
 def load(context: typer.Context) -> None:
     """Generate and load the data sets, every row of them (--small for a tenth)."""
-    from scripts.load_synthetic_data import main as load_main
-
+    # the script is the command; it imports this package, not the other way round
+    load_main = runpy.run_path(str(_LOAD_SCRIPT))["main"]
     given = any(word == "--root" or word.startswith("--root=") for word in context.args)
     root = [] if given else ["--root", str(_root(None))]
     raise typer.Exit(load_main([*context.args, *root], prog=context.command_path))

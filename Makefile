@@ -29,7 +29,7 @@ WITH_TESTS := $(if $(filter-out WO-231,$(TICKET)),$(VENV)/.dev)
 run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-231 (or TICKET=…) to its next stop
 	@$(BIN)/orchestrate run $(TICKET); code=$$?; \
 	if [ $$code -eq 10 ]; then \
-		echo; echo "make: it waits for you, as it should (exit code 10); orchestrate is $(BIN)/orchestrate"; \
+		echo; echo "make: waiting for your answer (exit code 10 is expected); orchestrate is $(BIN)/orchestrate"; \
 	else exit $$code; fi
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)

@@ -252,7 +252,7 @@ def _problem(proof: Proof) -> str:
     if proof.second is not None:
         return f"it cannot be applied a second time: {proof.second}"
     if proof.diff:
-        return "a second run changes the catalogue: " + "; ".join(proof.diff[:4])
+        return "a second run changes the catalog: " + "; ".join(proof.diff[:4])
     if proof.rows_changed:
         return "a second run changes rows: " + "; ".join(proof.rows_changed)
     return ""
@@ -262,7 +262,7 @@ def _same_again(job: Job, migration: _Migration) -> str:
     asked = job.words.strip() or "; ".join(dict.fromkeys(f.statement for f in job.findings))
     return (
         f"the specification ({migration.source}) still gives the same {migration.path}; what was "
-        f"asked for is not in it: “{asked}”. SpecChange the SQL there, or the file itself"
+        f"asked for is not in it: “{asked}”. Change the SQL there, or the file itself"
     )
 
 

@@ -35,21 +35,8 @@ def _first_few(items: tuple[str, ...]) -> str:
     return "; ".join(items[:_LISTED]) + more
 
 
-def _rerun_problem(subject: Subject) -> str:
-    proof = subject.proof
-    if proof.misshapen:
-        return "it passes over a table of another shape: " + _first_few(proof.misshapen)
-    if proof.second is not None:
-        return f"the second run stops at {proof.second}"
-    if proof.diff:
-        return "the second run changes the catalogue: " + _first_few(proof.diff)
-    if proof.rows_changed:
-        return "the second run changes rows: " + _first_few(proof.rows_changed)
-    return ""
-
-
 def _rerun(subject: Subject) -> Result:
-    problem = _rerun_problem(subject)
+    problem = subject.proof.rerun_problem()
     if problem:
         return subject.failed(f"{subject.path}: {problem}")
     entries = len(subject.proof.catalog)
@@ -242,7 +229,7 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
 
 
 def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:
-    problem = _rerun_problem(subject)
+    problem = subject.proof.rerun_problem()
     if problem:
         yield problem
     yield from _number_problems(ctx, subject.path, subject.text)

@@ -37,7 +37,7 @@ def read_workflow(
     try:
         if not path.is_file():
             message = "there is no such workflow file" if not path.exists() else "is not a file"
-            hint = "name one with --workflow FILE"
+            hint = "check the path"
             raise WorkflowError(message, path=path, code="no-such-workflow", hint=hint)
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)

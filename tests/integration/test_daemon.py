@@ -244,8 +244,8 @@ def test_what_becomes_wrong_with_the_board_is_told_once(work: Workspace) -> None
     for name in ("WO-90_One.md", "WO-90_Two.md"):
         lone.with_name(name).write_text("---\nid: WO-90\nstatus: 03_BUILD\n---\n", encoding="utf-8")
     with running(work, notifier=Notes(), poll=0.2) as found:
-        until(lambda: any("files have the id WO-90" in text for text in said))
-        found.daemon._next_health = 0.0
+        until(lambda: any("WO-90 is held by" in text for text in said))
+        found.daemon._examine_at = 0.0
         time.sleep(0.6)
         assert len(said) == 1
 

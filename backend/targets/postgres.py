@@ -290,6 +290,10 @@ def start_embedded(data: Path) -> EmbeddedServer:
     if data.is_dir() and any(data.iterdir()) and not (data / "PG_VERSION").exists():
         raise TargetError("holds files that are no database", path=data, code="embedded-start")
     try:
+        if not data.parent.exists():
+            # a script that is run by hand may be the first to need the folder, which git ignores
+            data.parent.mkdir()
+            (data.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         return EmbeddedServer(data)
     except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as exc:
         raise TargetError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import unicodedata
@@ -135,11 +136,12 @@ def init(
 ) -> None:
     """Create a board and settings in an existing repository.
 
-    Creates the folders, orchestrate.toml, a workflow and a first ticket. Existing files are not
-    overwritten.
+    Creates the folders, orchestrate.toml, a workflow and a first ticket, and adds `.orchestrate/`
+    to the repository's .gitignore. Existing files are not overwritten.
     """
     from orchestrator.config import FILE, default_maker
     from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
+    from orchestrator.git.ignoring import ignore_in_repository
     from orchestrator.tickets.ids import HOME, claim
 
     root = (workspace(context).directory or Path.cwd()).resolve()
@@ -149,6 +151,10 @@ def init(
     if commit is None and can_ask and not atomic.inside(root, FILE).exists():
         commit = typer.confirm("Commit each step of a family to git?", default=False)
     _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit)))
+    # before the board is opened: that would list the folder for this clone alone
+    ignored = ignore_in_repository(root)
+    if ignored is not None:
+        say(f"added .orchestrate/ to {os.path.relpath(ignored, root)}")
     here = Workspace(root)
     board_folder = atomic.inside(root, here.settings.board.folder)
     board_folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +169,6 @@ def init(
             say(f"created {folder.relative_to(root)}/")
     workflow = (SHIPPED / DEFAULT).read_text(encoding="utf-8")
     _create_file(root, "workflows/work-order.md", workflow)
-    _create_file(root, ".orchestrate/.gitignore", "*\n")
     # plain numbers, if no other clone gives them out
     if claim(board):
         say(f"created {(board.path / HOME).relative_to(root)}")

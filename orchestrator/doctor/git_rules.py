@@ -1,4 +1,4 @@
-"""Tickets that are gone: which ones, which commit removed them, and how to restore them."""
+"""What git says: tickets that are gone, the commits that removed them, files not to be tracked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.errors import OrchestrateError
+from orchestrator.git.ignoring import STATE, tracked_state
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
@@ -98,6 +99,16 @@ def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
             message = f"{seen[path]} was here at the last run and is gone; git does not know it"
             hint = "look in backups, or in .orchestrate/state/displaced"
         yield Diagnosis("lost", message, 0, hint, path)
+
+
+def find_tracked_state(view: BoardView) -> Iterator[Diagnosis]:
+    """The conductor's own files, where git tracks them: every run changes some of them."""
+    tracked = tracked_state(view.board.root)
+    if tracked:
+        files = f"{len(tracked)} files" if len(tracked) > 1 else "a file"
+        message = f"git tracks {files} of the conductor's own, such as {tracked[0]}"
+        hint = f"git rm -r -q --cached {STATE}, and commit that; the files stay on disk"
+        yield Diagnosis("state-tracked", message, 0, hint, STATE)
 
 
 def _is_gone(path: Path) -> bool:

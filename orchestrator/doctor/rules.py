@@ -81,6 +81,8 @@ def _status_rule(
 _ALL = (
     Rule("lost", "a ticket that git or the last run knows is gone",
          "the command that restores it is shown", find=git.find_lost_tickets),
+    Rule("state-tracked", "git tracks files of `.orchestrate/`, which every run changes",
+         "the command that takes them out of git is shown", find=git.find_tracked_state),
     Rule("twin", "the same ticket is in two folders",
          "if they are the same, the older one goes to `.orchestrate/state/displaced/`",
          Fix(_UNSAFE, None), board.find_copies),

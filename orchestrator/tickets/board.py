@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
+from orchestrator.git.ignoring import ignore_in_clone
 from orchestrator.storage import atomic
 from orchestrator.tickets.catalog import Catalog
 from orchestrator.tickets.id_grammar import without_child_suffix
@@ -53,6 +54,7 @@ class Board:
         self.path = atomic.inside(root, place)
         self.folders = folders or Folders(subfolders(self.path), board=place)
         self.failure_limit = failure_limit or 2
+        ignore_in_clone(root)
         index = Index(
             root / ".orchestrate" / "state" / "index.sqlite",
             f"{self.folders.signature} {self.failure_limit}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -26,6 +27,11 @@ from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 
 FILE = "orchestrate.toml"
+
+#: `Name <mail>`
+AUTHOR = re.compile(r"\s*(?P<name>[^<>\n]*[^<>\s])\s*<(?P<mail>[^<>\s]+)>\s*")
+#: what git takes for a branch, apart from its end
+_BRANCH = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|/\.|@\{))[^\s~^:?*\[\\\x00-\x1f\x7f]+")
 
 
 class _Table(BaseModel):
@@ -69,7 +75,29 @@ class BoardSettings(_Table):
 
 
 class GitSettings(_Table):
+    """`[git]`: whether each step of a family is committed, by whom, and to which branch."""
+
     commit: bool = False
+    #: `Name <mail>`; "": whoever git knows
+    author: str = ""
+    #: "": the branch that is checked out
+    branch: str = ""
+    #: run the repository's pre-commit and commit-msg hooks
+    hooks: bool = True
+
+    @field_validator("author")
+    @classmethod
+    def _name_and_mail(cls, author: str) -> str:
+        if author and not AUTHOR.fullmatch(author):
+            raise ValueError(f'{author!r} is not of the form "Name <mail>"')
+        return author
+
+    @field_validator("branch")
+    @classmethod
+    def _branch_name(cls, branch: str) -> str:
+        if branch and (not _BRANCH.fullmatch(branch) or branch.endswith((".lock", "/", "."))):
+            raise ValueError(f"{branch!r} is not the name of a branch")
+        return branch
 
 
 class DatabaseSettings(_Table):

@@ -80,6 +80,19 @@ class BusyError(OrchestrateError):
     code = "busy"
 
 
+class GitAtWorkError(BusyError):
+    """Git is about to change the board's files, or has put others in their place.
+
+    It ends by itself: once a person has finished the merge, or checked the branch out again.
+    """
+
+
+class HookError(OrchestrateError):
+    """A hook of the repository refused a commit; the tickets have moved all the same."""
+
+    code = "hook"
+
+
 class StoppedError(OrchestrateError):
     """The conductor was stopped while an agent was working, or about to start."""
 

@@ -254,7 +254,9 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     if answer.words and answer.via != VIA_FILE:
         heading = f"### USER APPROVED question {question.number}"
         additions.section(session.plan.parent, f"{heading}\n\n{_quote(answer.words)}\n")
-    return session.commit(after, f"question {question.number} approved by USER", additions)
+    stage = session.plan.stage(question.stage)
+    event = f"question {question.number} approved by USER"
+    return session.commit(after, event, additions, stage)
 
 
 def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, ...]:

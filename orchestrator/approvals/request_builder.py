@@ -121,7 +121,7 @@ def open_request(
         now(),
         tuple(s.text for s in request.failed),
     )
-    session.commit(asked, f"question {request.number} at stage {stage.number}", additions)
+    session.commit(asked, f"question {request.number} at stage {stage.number}", additions, stage)
     session.report_progress(ProgressKind.QUESTION, request.heading, stage=stage.number)
 
 

@@ -68,7 +68,8 @@ def doctor(
         if not as_json:
             say_diff(plan.diff().splitlines())
     if fix and not dry_run:
-        result = fix_runner.apply_fixes(here.board, found, plan, commit=not no_commit)
+        how = here.settings.git
+        result = fix_runner.apply_fixes(here.board, found, plan, not no_commit, how)
         fixed = tuple(replace(p, fixed=True) for p in found.problems if _is_fixed(p, result))
         left = _examine(here, None)
         left = left if id is None else left.of(id)

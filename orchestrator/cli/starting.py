@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.text import clean, one_line, say, say_json
+from orchestrator.cli.text import clean, counted, one_line, say, say_json
 from orchestrator.cli.workspace import AsJson, Workspace, workspace
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
@@ -130,26 +130,40 @@ def init(
     commit: Annotated[
         bool | None,
         typer.Option(
-            "--commit/--no-commit", help="Commit each step of a family to git (by default: ask)."
+            "--commit/--no-commit",
+            help="Commit each step of a family to git; without it, asked in a git repository "
+            "(yes, where nobody can be asked).",
         ),
     ] = None,
+    nested: Annotated[
+        bool,
+        typer.Option("--nested", help="Create it even inside another workspace."),
+    ] = False,
 ) -> None:
     """Create a board and settings in an existing repository.
 
     Creates the folders, orchestrate.toml, a workflow and a first ticket, and adds `.orchestrate/`
-    to the repository's .gitignore. Existing files are not overwritten.
+    to the repository's .gitignore. Existing files are not overwritten. Refused in a subfolder of a
+    workspace, which has its board already.
     """
     from orchestrator.config import FILE, default_maker
     from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
     from orchestrator.git.ignoring import ignore_in_repository
+    from orchestrator.git.repository import find_git_folder
     from orchestrator.tickets.ids import HOME, claim
 
     root = (workspace(context).directory or Path.cwd()).resolve()
     if not root.is_dir():
         raise UsageError("no such folder", path=root, code="no-such-folder")
-    can_ask = (root / ".git").exists() and sys.stdin.isatty()
-    if commit is None and can_ask and not atomic.inside(root, FILE).exists():
-        commit = typer.confirm("Commit each step of a family to git?", default=False)
+    if not nested:
+        _require_own_place(root)
+    is_new = not atomic.inside(root, FILE).exists()
+    if commit is None and is_new:
+        commit = find_git_folder(root) is not None
+        if commit and sys.stdin.isatty():
+            say("Each step of a family can be a git commit of the files that it touched. Without,")
+            say("`git stash` or another branch puts an older board in place of this one.")
+            commit = typer.confirm("Commit each step?", default=True)
     _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit)))
     # before the board is opened: that would list the folder for this clone alone
     ignored = ignore_in_repository(root)
@@ -157,6 +171,15 @@ def init(
         say(f"added .orchestrate/ to {os.path.relpath(ignored, root)}")
     here = Workspace(root)
     board_folder = atomic.inside(root, here.settings.board.folder)
+    if board_folder.is_dir():
+        count = counted(len(here.board.tickets()), "ticket")
+        say(
+            f"there is a board already: {here.settings.board.folder} ({count}); nothing in it "
+            "is changed, what it lacks is added"
+        )
+        if not is_new and commit is not None and commit is not here.settings.git.commit:
+            value = str(here.settings.git.commit).lower()
+            say(f"  {FILE} keeps `[git] commit = {value}`; edit it there")
     board_folder.mkdir(parents=True, exist_ok=True)
     board = here.board
     for role in FolderRole:
@@ -183,6 +206,24 @@ def init(
         )
         say(f"created {ticket['path']}")
         say(f"\nnext: orchestrate run {ticket['id']}")
+
+
+def _require_own_place(root: Path) -> None:
+    """Raise UsageError in a subfolder of a workspace, unless it is a repository of its own."""
+    from orchestrator.config import FILE, find_root
+
+    outer = find_root(root)
+    own = any((root / name).exists() for name in (FILE, "_WORK_ORDERS", ".git"))
+    between = [folder for folder in root.parents if folder.is_relative_to(outer)]
+    if own or outer == root or any((f / ".git").exists() for f in between if f != outer):
+        return
+    raise UsageError(
+        f"this folder is inside the workspace {outer}, which has a board already",
+        path=root,
+        code="inside-workspace",
+        hint=f"use that one (commands find it from here); `orchestrate -C {outer} init` adds what "
+        "it lacks, `init --nested` makes a second one all the same",
+    )
 
 
 def _create_file(root: Path, name: str, text: str) -> None:

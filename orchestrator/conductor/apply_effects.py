@@ -50,10 +50,10 @@ def apply_approval(session: Session, stage: Stage) -> None:
     additions.section(session.plan.parent, _render_closing(session, stage, request, final))
     if final:
         after = machine.complete(session.flow, session.plan, stage)
-        session.commit(after, "complete", additions)
+        session.commit(after, "complete", additions, stage)
     else:
         after = machine.finish(session.flow, session.plan, stage)
-        session.commit(after, f"checkpoint {stage.checkpoint} passed", additions)
+        session.commit(after, f"checkpoint {stage.checkpoint} passed", additions, stage)
     session.judge(stage, (Phase.POSITION,))
 
 
@@ -94,7 +94,7 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
     folder = _freeze_inputs(session, request)
     flow, history = session.flow, session.family.history
     begun = flow.evolve(revision=flow.revision + 1, state=State.EFFECTS)
-    session.commit(begun, f"effects of stage {stage.number} begin")
+    session.commit(begun, f"effects of stage {stage.number} begin", stage=stage)
     with _runner(session, request) as runner:
         text = f"effects run on {runner.describe()}"
         session.report_progress(ProgressKind.NOTICE, text, stage=stage.number)
@@ -138,7 +138,7 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
                 open_request(session, stage, question)
                 return False
     after = machine.effects_done(session.flow, session.plan, stage.number)
-    session.commit(after, f"effects of stage {stage.number} done")
+    session.commit(after, f"effects of stage {stage.number} done", stage=stage)
     return True
 
 

@@ -129,10 +129,7 @@ class Conductor:
             return self._preview(id, workflow, until)
         with self.opener.open_session(id, workflow, create=create) as session:
             outcome = self._advance(session, until)
-            if session.family.committer is not None:
-                # receipts of what was proven after the last move
-                session.family.sync()
-                session.family.committer.commit([session.family.history.path], f"{id}: receipts")
+            session.family.commit_history()
             return outcome
 
     def _advance(self, session: Session, until: int | None) -> RunOutcome:

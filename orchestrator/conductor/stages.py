@@ -35,7 +35,9 @@ class Blocked:
 def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
     names = " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
-    session.commit(machine.begin(session.flow, session.plan, stages), f"begin {names}")
+    session.commit(
+        machine.begin(session.flow, session.plan, stages), f"begin {names}", stage=stages[0]
+    )
     makers = [s for s in stages if session.plan.part(s) is not Part.INSPECTOR]
     reports = dict(zip(makers, collect_reports(session, makers), strict=True))
     for stage in stages:
@@ -179,7 +181,7 @@ def _pass(
     additions.paths += [session.inside(a.path) for a in report.artifacts]
     additions.paths += [session.family.ticket(m).path for m in births if m not in flow.members]
     done = machine.finish(flow, plan, stage, births)
-    session.commit(done, f"stage {stage.number} ({stage.agent}) done", additions)
+    session.commit(done, f"stage {stage.number} ({stage.agent}) done", additions, stage)
     return _judge_positions(session, stage)
 
 
@@ -294,4 +296,4 @@ def _send_to_makers(
             stage=stage.number,
         )
     _tick_boxes(additions, receipts)
-    session.commit(after, f"stage {stage.number} ({stage.agent}) failed", additions)
+    session.commit(after, f"stage {stage.number} ({stage.agent}) failed", additions, stage)

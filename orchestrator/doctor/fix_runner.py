@@ -12,6 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.config import GitSettings
 from orchestrator.doctor import board_rules
 from orchestrator.doctor.board_view import tickets_by_id
 from orchestrator.doctor.fix_safety import FixedTicket, Fixer
@@ -19,6 +20,7 @@ from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.rules import rule_for
 from orchestrator.doctor.runner import Checkup
 from orchestrator.errors import OrchestrateError
+from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.storage import atomic
@@ -130,17 +132,24 @@ def plan_fixes(board: Board, checkup: Checkup, chosen: Collection[str] = ()) -> 
     return FixPlan(tuple(fixed), tuple(removals))
 
 
-def apply_fixes(board: Board, checkup: Checkup, plan: FixPlan, commit: bool = True) -> FixResult:
+def apply_fixes(
+    board: Board,
+    checkup: Checkup,
+    plan: FixPlan,
+    commit: bool = True,
+    git_settings: GitSettings | None = None,
+) -> FixResult:
     """Write the fixes, each under its family's lock, and commit them as one commit.
 
     With `commit`, files with changes that git does not have are left alone, so that the commit can
     be reverted. Raises BusyError while a merge or rebase is in progress, OrchestrateError (`git`).
     """
-    committer = Committer(board.root)
+    how = git_settings or GitSettings()
+    committer = Committer(board.root, how.author, how.branch, how.hooks)
     git = TrackedFolder(board.root, board.folders.board)
     commit = commit and git.is_work_tree
     if commit:
-        committer.require_quiet()
+        require_quiet(board.root)
     writer = _FixWriter(board, checkup, (git.changed() or set()) if commit else set())
     for each in plan.fixed:
         writer.run_locked(each.before, each.codes, partial(writer.write, each))

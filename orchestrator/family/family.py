@@ -177,8 +177,17 @@ class Family:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
-        """Make `flow` the record, write the additions, and move the tickets."""
+    def commit(
+        self,
+        flow: Flow,
+        event: str,
+        additions: Additions | None = None,
+        stage: int | None = None,
+    ) -> None:
+        """Make `flow` the record, write the additions, and move the tickets.
+
+        `stage` is the one that a git commit names, by default the one that is then in hand.
+        """
         additions = additions or Additions()
         before = self._flow
         self.history.announce(
@@ -203,7 +212,19 @@ class Family:
                 touched |= self._write(member, flow, additions)
         if self.committer is not None and (before is None or before.revision != flow.revision):
             self.sync()
-            self.committer.commit(touched, f"{self.parent}: {event}")
+            self._commit_to_git(touched, event, stage)
+
+    def _commit_to_git(self, paths: Iterable[Path], event: str, stage: int | None = None) -> None:
+        if self.committer is not None:
+            subject = f"{self.parent}: {event}"
+            number = self.flow.stage if stage is None else stage
+            self.committer.commit(paths, subject, ticket=self.parent, stage=number)
+
+    def commit_history(self) -> None:
+        """Commit the receipts of what was proven after the last move, if git gets commits."""
+        if self.committer is not None:
+            self.sync()
+            self._commit_to_git([self.history.path], "receipts")
 
     def create(self, tickets: Sequence[NewTicket], stage: Stage) -> list[Path]:
         """Create new children, never over an existing ticket; returns the new files."""
@@ -398,7 +419,7 @@ class Family:
                 touched |= self._write(member, flow, additions)
         if touched and self.committer is not None:
             self.sync()
-            self.committer.commit({*touched, self.history.path}, f"{self.parent}: settle")
+            self._commit_to_git({*touched, self.history.path}, "settle")
         return notices
 
     def _agrees(self, ticket: Ticket, place: Place) -> bool:

@@ -25,6 +25,7 @@ from orchestrator.family.workflow_discovery import find_workflow, reference_to, 
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
+from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import main_worktree_path
 from orchestrator.storage.atomic import replace as replace_file
@@ -61,10 +62,9 @@ class Opener:
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         """
         parent, tickets = self._find_family(id)
-        committer = Committer(self.board.root) if self.settings.git.commit else None
-        if committer is not None:
-            committer.require_quiet()
+        committer = Committer.of(self.board.root, self.settings.git)
         if settle:
+            require_quiet(self.board.root)
             self._require_home(parent)
         state = self.board.root / ".orchestrate" / "state"
         cache = None if fresh else user_proof_cache()
@@ -81,6 +81,8 @@ class Opener:
             )
             family.on_notice = self._report_notice
             self._report_recovered(family, merged)
+            if settle and committer is not None:
+                committer.commit_pending(parent)
             read = self._read_workflow(family, workflow)
             plan = self._make_plan(read, parent)
             if not family.conducted:
@@ -166,7 +168,8 @@ class Opener:
         if merged and family.committer is not None:
             family.history.flush()
             paths = {family.history.path, *(p for save in merged for p in save.paths)}
-            family.committer.commit(paths, f"{family.parent}: merge a save at an old path")
+            subject = f"{family.parent}: merge a save at an old path"
+            family.committer.commit(paths, subject, ticket=family.parent)
 
     def _read_workflow(self, family: Family, given: Path | None) -> Workflow:
         """A family's workflow; the last good version while a pinned file does not parse."""

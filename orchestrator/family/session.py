@@ -86,10 +86,16 @@ class Session:
     def report_progress(self, kind: ProgressKind, text: str, **fields: Any) -> None:
         self.listener(Progress(kind, text, **fields))
 
-    def commit(self, flow: Flow, event: str, additions: Additions | None = None) -> None:
-        """Commit a transition, unless it changes nothing."""
+    def commit(
+        self,
+        flow: Flow,
+        event: str,
+        additions: Additions | None = None,
+        stage: Stage | None = None,
+    ) -> None:
+        """Commit a transition of a stage (by default the one in hand), unless nothing changes."""
         if flow is not self.flow:
-            self.family.commit(flow, event, additions)
+            self.family.commit(flow, event, additions, stage.number if stage else None)
 
     # -- statements --------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -31,13 +31,19 @@ class GitError(OrchestrateError):
         self.reason = reason
 
 
-def run_git(root: Path, *args: str, stdin: bytes = b"", timeout: float = _TIMEOUT) -> bytes:
+def run_git(
+    root: Path,
+    *args: str,
+    stdin: bytes = b"",
+    timeout: float = _TIMEOUT,
+    env: Mapping[str, str] | None = None,
+) -> bytes:
     """What git prints when run in `root`. Path arguments are literal. Raises GitError."""
     try:
         done = subprocess.run(
             ["git", *args],
             cwd=root,
-            env=_environment(),
+            env={**_environment(), **(env or {})},
             input=stdin,
             capture_output=True,
             timeout=timeout,
@@ -90,10 +96,14 @@ def _next_object(out: IO[bytes], limit: int | None) -> bytes:
     return content
 
 
+def plain_environment() -> dict[str, str]:
+    """The environment without what would lead git to another repository."""
+    return {key: value for key, value in os.environ.items() if key not in _REDIRECTING}
+
+
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in _REDIRECTING}
     # nothing is fetched for it, and no lock is taken that a person's own git could meet
-    return kept | {
+    return plain_environment() | {
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_LITERAL_PATHSPECS": "1",

@@ -2,84 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import BusyError, OrchestrateError
-from orchestrator.git.command import GitError, run_git, split_names
+from orchestrator.config import AUTHOR, GitSettings
+from orchestrator.errors import HookError, OrchestrateError
+from orchestrator.git.command import GitError, plain_environment, run_git, split_names
+from orchestrator.git.hooked import run_hooked
+from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
+from orchestrator.storage import atomic
 
-_IN_PROGRESS = ("MERGE_HEAD", "rebase-merge", "rebase-apply", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+#: who commits where git knows nobody
+_NOBODY = {"NAME": "orchestrate", "EMAIL": "orchestrate@localhost"}
+#: seconds that another git's lock is waited for
+_PATIENCE = 10.0
+#: the conductor's own commits follow each other
+_IN_TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Committer:
-    """Commits paths of one workspace, if it is in a git work tree."""
+    """Commits paths of one workspace, if it is in a git work tree.
+
+    `author` is `Name <mail>`, "" for whom git knows. `branch` gets the commits, "" for the one that
+    is checked out. Without `hooks`, pre-commit and commit-msg are left out.
+    """
 
     root: Path
+    author: str = ""
+    branch: str = ""
+    hooks: bool = True
 
-    def require_quiet(self) -> None:
-        """Raise BusyError while a merge, rebase or pick is in progress (DESIGN 8.3)."""
-        found = find_git_folder(self.root)
-        for name in _IN_PROGRESS if found else ():
-            if found and (found[1] / name).exists():
-                raise BusyError(
-                    f"a git operation is in progress ({name})",
-                    path=self.root,
-                    hint="finish or abort it, then run again; nothing was moved",
-                )
+    @classmethod
+    def of(cls, root: Path, settings: GitSettings) -> Committer | None:
+        """The committer that `[git]` asks for, None where nothing is committed."""
+        if not settings.commit:
+            return None
+        return cls(root, settings.author, settings.branch, settings.hooks)
 
-    def commit(self, paths: Iterable[Path], message: str) -> str:
+    def commit(
+        self, paths: Iterable[Path], subject: str, *, ticket: str = "", stage: int | None = None
+    ) -> str:
         """Commit these paths and nothing else; the user's index and staged changes stay.
 
-        Returns the commit's short id, or "" without a repository or anything to commit.
-        Raises OrchestrateError (code `git`) if git refuses.
+        `ticket` and `stage` become trailers. What could not be committed is noted, and goes into
+        the ticket's next commit. Returns the commit's short id, or "" without a repository or
+        anything to commit. Raises HookError or OrchestrateError (code `git`) if it is refused.
         """
         found = find_git_folder(self.root)
         if found is None:
             return ""
         top = found[0]
-        names = sorted({str(path.resolve().relative_to(top)) for path in paths})
-        try:
-            wanted = self._stage_new(top, names)
-            if not wanted:
-                return ""
-            command = ("commit", "--only", "--no-verify", "--quiet", "-m", message)
-            run_git(top, *self._identity(), *command, "--", *wanted)
-            return run_git(top, "rev-parse", "HEAD").decode()[:10]
-        except GitError as exc:
-            raise OrchestrateError(
-                f"git did not commit: {exc.reason}",
-                path=self.root,
-                code="git",
-                hint="the tickets have moved; commit them yourself, or set `[git] commit = false`",
-            ) from exc
-
-    @staticmethod
-    def _stage_new(top: Path, names: list[str]) -> list[str]:
-        """Make git track the new ones of these files; those to commit, none if all are unchanged.
-
-        Ignored files are left out.
-        """
+        names = {str(path.resolve().relative_to(top)) for path in paths}
+        pending = _Pending(self.root, ticket)
+        names |= pending.names()
         if not names:
-            return []
+            return ""
+        pending.note(names)
+        with _IN_TURN:
+            try:
+                message = _with_trailers(subject, ticket, stage)
+                commit = self._commit(top, sorted(names), message)
+            except HookError as exc:
+                again = f"`orchestrate run {ticket}`" if ticket else "the next commit"
+                exc.hint = (
+                    "the tickets have moved, only the commit is missing; once the hook passes, "
+                    f"{again} makes it first (`[git] hooks = false` leaves the hooks out)"
+                )
+                raise
+            except GitError as exc:
+                raise OrchestrateError(
+                    f"git did not commit: {exc.reason}",
+                    path=self.root,
+                    code="git",
+                    hint="the tickets have moved; the next run commits it, or set "
+                    "`[git] commit = false`",
+                ) from exc
+        pending.clear()
+        return commit[:10]
+
+    def commit_pending(self, ticket: str) -> None:
+        """Commit what an earlier commit of this ticket should have had. Raises as `commit`."""
+        if _Pending(self.root, ticket).names():
+            self.commit((), f"{ticket}: what was not committed before", ticket=ticket)
+
+    def _commit(self, top: Path, names: Sequence[str], message: str) -> str:
+        author = self._author()
+        if self.branch:
+            own = OwnBranch(top, self.branch, author, self.hooks)
+            if not own.is_checked_out():
+                return own.commit(names, message)
+        return self._commit_here(top, names, message, author)
+
+    def _commit_here(
+        self, top: Path, names: Sequence[str], message: str, author: Mapping[str, str]
+    ) -> str:
+        """Commit to the branch that is checked out."""
         new = split_names(
             run_git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *names)
         )
         if new:
-            run_git(top, "add", "--intent-to-add", "--", *new)
-        tracked = split_names(run_git(top, "ls-files", "-z", "--", *names))
+            _patiently(top, "add", "--intent-to-add", "--", *new)
+        wanted = split_names(run_git(top, "ls-files", "-z", "--", *names))
         status = ("status", "--porcelain=v1", "-z", "--untracked-files=no")
-        return tracked if tracked and run_git(top, *status, "--", *tracked) else []
+        if not wanted or not run_git(top, *status, "--", *wanted):
+            return ""
+        hooks = () if self.hooks else ("--no-verify",)
+        command = ("git", "commit", "--only", *hooks, "--quiet", "-m", message, "--")
+        literal = [f":(top,literal){name}" for name in wanted]
+        deadline = time.monotonic() + _PATIENCE
+        while (done := run_hooked(top, [*command, *literal], author)).code:
+            if done.hook or not _is_locked(done.output) or time.monotonic() > deadline:
+                if new:
+                    # the person's index is as it was
+                    _patiently(top, "reset", "--quiet", "--", *new)
+                if done.hook:
+                    raise HookError(done.refusal_by(done.hook), path=self.root)
+                raise GitError(top, done.last_words or f"exit code {done.code}")
+            time.sleep(0.1)
+        return run_git(top, "rev-parse", "HEAD").decode().strip()
 
-    def _identity(self) -> tuple[str, ...]:
-        """A committer for machines where git knows none."""
-        try:
-            run_git(self.root, "config", "user.email")
-        except GitError:
-            return "-c", "user.name=orchestrate", "-c", "user.email=orchestrate@localhost"
-        return ()
+    def _author(self) -> dict[str, str]:
+        """Author and, on machines where git knows none, committer, as variables for git."""
+        named = AUTHOR.fullmatch(self.author)
+        found: dict[str, str] = {}
+        if named:
+            found = {"GIT_AUTHOR_NAME": named["name"], "GIT_AUTHOR_EMAIL": named["mail"]}
+        if "GIT_COMMITTER_EMAIL" not in plain_environment():
+            try:
+                run_git(self.root, "config", "user.email")
+            except GitError:
+                for who in ("AUTHOR", "COMMITTER"):
+                    for key, value in _NOBODY.items():
+                        given = found.get(f"GIT_AUTHOR_{key}", value)
+                        found[f"GIT_{who}_{key}"] = given
+        return found
 
     def last_change(self, path: Path) -> str:
         """What last changed a file: a commit, or something uncommitted; "" if unknown."""
@@ -90,3 +151,60 @@ class Committer:
         except GitError:
             return ""
         return line.decode("utf-8", "replace").rstrip("\n")
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """The files that a ticket's commits still lack: a hook refused, or the process was killed."""
+
+    root: Path
+    ticket: str
+
+    @property
+    def path(self) -> Path:
+        name = atomic.sha256_bytes(self.ticket.encode("utf-8", "surrogatepass"))[:16]
+        return self.root / ".orchestrate" / "state" / "uncommitted" / name
+
+    def names(self) -> set[str]:
+        if not self.ticket:
+            return set()
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return set()
+        return {name for name in text.split("\0") if name}
+
+    def note(self, names: set[str]) -> None:
+        if self.ticket and names != self.names():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            text = "\0".join(sorted(names))
+            self.path.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:
+    """The message; git and scripts find the ticket and the stage by the trailers."""
+    trailers = [f"Orchestrate-Ticket: {ticket}"] if ticket else []
+    if ticket and stage is not None:
+        trailers.append(f"Orchestrate-Stage: {stage}")
+    return "\n".join([subject, "", *trailers, ""]) if trailers else f"{subject}\n"
+
+
+def _patiently(top: Path, *words: str) -> None:
+    """Run git, waiting for another git that holds the index."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            run_git(top, *words)
+        except GitError as exc:
+            if not _is_locked(exc.reason) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.1)
+
+
+def _is_locked(printed: str) -> bool:
+    return ".lock" in printed and "exists" in printed

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import GitSettings, Settings
-from orchestrator.errors import BusyError, TicketError
+from orchestrator.errors import BusyError, HookError, OrchestrateError, TicketError
 from orchestrator.git.commits import Committer
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
@@ -60,6 +60,120 @@ def test_what_the_user_has_staged_or_changed_is_left_alone(work: Workspace) -> N
     touched = git(work.root, "log", "--name-only", "--format=", "HEAD").split()
     assert "mine.txt" not in touched
     assert "out/first.txt" in touched
+
+
+def hook(root: Path, name: str, script: str) -> Path:
+    path = root / ".git/hooks" / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def trailers(root: Path, branch: str = "HEAD") -> list[tuple[str, str]]:
+    keys = ("Ticket", "Stage")
+    wanted = "|".join(f"%(trailers:key=Orchestrate-{key},valueonly,separator=)" for key in keys)
+    lines = git(root, "log", f"--format={wanted}", branch).splitlines()
+    return [(ticket, stage) for ticket, _, stage in (line.partition("|") for line in lines)]
+
+
+def files_below(root: Path, *folders: str) -> list[Path]:
+    return [path for name in folders for path in (root / name).rglob("*") if path.is_file()]
+
+
+def committed_by(work: Workspace, **settings: str | bool) -> None:
+    chosen = Settings(git=GitSettings.model_validate({"commit": True, **settings}))
+    work.conductor(settings=chosen).run("WO-512")
+
+
+def test_commits_name_ticket_and_stage_and_the_configured_author(work: Workspace) -> None:
+    committed_by(work, author="Conductor <c@example.org>")
+    found = trailers(work.root)
+    assert found[-1] == ("", "")
+    assert {ticket for ticket, _ in found[:-1]} == {"WO-512"}
+    assert {"1", "2"} <= {stage for _, stage in found[:-1]}
+    authors = git(work.root, "log", "--format=%an <%ae>").splitlines()
+    assert set(authors[:-1]) == {"Conductor <c@example.org>"}
+    assert authors[-1] == "t <t@t>"
+
+
+@pytest.mark.parametrize("author", ["Ana", "<a@b>", "Ana <a b>", "A\nB <a@b>"])
+def test_an_author_without_name_or_mail_is_refused(author: str) -> None:
+    with pytest.raises(ValueError, match="Name <mail>"):
+        GitSettings(author=author)
+
+
+@pytest.mark.parametrize("branch", ["", "orchestrate/board"])
+@pytest.mark.parametrize("name", ["pre-commit", "commit-msg"])
+def test_a_hook_that_refuses_stops_the_run_and_its_commit_is_made_later(
+    work: Workspace, name: str, branch: str
+) -> None:
+    (work.root / "mine.txt").write_text("staged", encoding="utf-8")
+    git(work.root, "add", "mine.txt")
+    refusing = hook(work.root, name, "echo 'no ticket may go' >&2; exit 1")
+    for _ in range(2):
+        with pytest.raises(HookError, match=f"the {name} hook refused .*no ticket may go"):
+            committed_by(work, branch=branch)
+        assert git(work.root, "log", "--format=%s").splitlines() == ["begin"]
+        assert git(work.root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
+    refusing.unlink()
+    committed_by(work, branch=branch)
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+    where = branch or "main"
+    on_disk = {str(p.relative_to(work.root)) for p in files_below(work.root, "_WORK_ORDERS", "out")}
+    kept = git(work.root, "ls-tree", "-r", "--name-only", where).splitlines()
+    assert {name for name in kept if name.startswith(("_WORK_ORDERS", "out"))} == on_disk
+    for name in on_disk:
+        text = (work.root / name).read_text(encoding="utf-8")
+        assert git(work.root, "show", f"{where}:{name}") == text
+    assert "not committed before" in git(work.root, "log", "--format=%s", where)
+    assert git(work.root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
+
+
+@pytest.mark.parametrize("branch", ["", "orchestrate/board"])
+def test_hooks_see_what_is_committed_and_may_change_the_message(
+    work: Workspace, branch: str
+) -> None:
+    log = work.root.parent / f"{work.root.name}-hook.log"
+    # the pattern would be a file's name if the conductor's own settings reached the hook
+    hook(work.root, "pre-commit", f"git diff --cached --name-only -- '*.md' >> {log}")
+    hook(work.root, "commit-msg", "sed -i '1s/^/chore: /' \"$1\"")
+    committed_by(work, branch=branch)
+    subjects = git(work.root, "log", "--format=%s", branch or "main").splitlines()
+    assert all(subject.startswith("chore: WO-512: ") for subject in subjects[:-1])
+    assert "_WORK_ORDERS/05_USER_REVIEW" in log.read_text(encoding="utf-8")
+
+
+def test_hooks_can_be_left_out(work: Workspace) -> None:
+    hook(work.root, "pre-commit", "exit 1")
+    committed_by(work, hooks=False)
+    assert len(trailers(work.root)) > 4
+
+
+def test_a_branch_of_their_own_leaves_the_one_in_hand_alone(work: Workspace) -> None:
+    (work.root / ".gitignore").write_text("out/second.txt\n", encoding="utf-8")
+    (work.root / "mine.txt").write_text("staged", encoding="utf-8")
+    git(work.root, "add", "mine.txt")
+    index = (work.root / ".git/index").read_bytes()
+    committed_by(work, branch="orchestrate/board")
+    assert (work.root / ".git/index").read_bytes() == index
+    assert git(work.root, "log", "--format=%s").splitlines() == ["begin"]
+    assert git(work.root, "symbolic-ref", "HEAD").strip() == "refs/heads/main"
+    subjects = git(work.root, "log", "--format=%s", "orchestrate/board").splitlines()
+    assert subjects[-1] == "begin"
+    assert len(subjects) > 4
+    kept = git(work.root, "ls-tree", "-r", "--name-only", "orchestrate/board").split()
+    assert "out/first.txt" in kept
+    assert not {"mine.txt", "out/second.txt"} & set(kept)
+    assert [name.split("/")[1] for name in kept if "WO-512_" in name] == ["05_USER_REVIEW"]
+    assert trailers(work.root, "orchestrate/board")[0][0] == "WO-512"
+
+
+def test_a_branch_that_another_worktree_has_in_hand_is_refused(work: Workspace) -> None:
+    other = work.root.parent / f"{work.root.name}-other"
+    git(work.root, "worktree", "add", "-q", "-b", "orchestrate/board", str(other))
+    with pytest.raises(OrchestrateError, match="checked out elsewhere"):
+        committed_by(work, branch="orchestrate/board")
+    assert not git(other, "status", "--porcelain")
 
 
 def test_a_merge_in_progress_is_waited_for(work: Workspace) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import text
 from orchestrator.cli.app import app
-from orchestrator.config import Settings
+from orchestrator.config import Settings, load_settings
 from orchestrator.errors import TicketError
 
 TICKET = """---
@@ -307,6 +307,52 @@ def test_init_lays_a_board_that_can_be_run(tmp_path: Path) -> None:
         app, ["-C", str(tmp_path), "workflow", "check", "workflows/work-order.md", "--json"]
     )
     assert json.loads(check.stdout)["stages"]
+
+
+def init(root: Path, *words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["-C", str(root), "init", *words])
+    return result.exit_code, result.output
+
+
+def test_init_in_a_repository_commits_unless_told_otherwise(tmp_path: Path) -> None:
+    for name, words, commits in (
+        ("repository", (), True),
+        ("repository", ("--no-commit",), False),
+        ("folder", (), False),
+        ("folder", ("--commit",), True),
+    ):
+        root = tmp_path / f"{name}{len(words)}"
+        root.mkdir()
+        if name == "repository":
+            subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        assert init(root, *words)[0] == 0
+        assert load_settings(root).git.commit is commits, (name, words)
+        # a second time, it is not asked again
+        init(root, "--no-commit" if commits else "--commit")
+        assert load_settings(root).git.commit is commits
+
+
+def test_init_in_a_subfolder_of_a_workspace_is_refused(tmp_path: Path) -> None:
+    init(tmp_path)
+    inner = tmp_path / "src" / "deep"
+    inner.mkdir(parents=True)
+    code, said = init(inner)
+    assert code == 2
+    assert f"inside the workspace {tmp_path}" in " ".join(said.split())
+    assert list(inner.iterdir()) == []
+    assert init(inner, "--nested")[0] == 0
+    # a repository of its own may lie in another's folder
+    (tmp_path / "vendor").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "vendor", check=True)
+    assert init(tmp_path / "vendor")[0] == 0
+
+
+def test_init_on_a_board_says_that_there_is_one(tmp_path: Path) -> None:
+    init(tmp_path)
+    code, said = init(tmp_path, "--commit")
+    assert code == 0
+    assert "a board already: _WORK_ORDERS (1 ticket)" in said
+    assert "keeps `[git] commit = false`" in said
 
 
 def test_init_overwrites_nothing_and_says_so(tmp_path: Path) -> None:

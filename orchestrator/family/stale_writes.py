@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.storage import atomic
-from orchestrator.storage.atomic import ReplaceOptions
+from orchestrator.storage.atomic import Rebased, ReplaceOptions
 from orchestrator.storage.history import History
 from orchestrator.storage.merge import merge_lines
 from orchestrator.storage.versions import Versions
@@ -62,11 +63,13 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     """
     versions = versions_of(root, path.name)
 
-    def rebase(lately: Sequence[bytes], saved: bytes) -> tuple[bytes, bytes]:
+    def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
         base = _find_base([*lately, *versions.known()], saved)
         if base is None or base == lately[0]:
-            return lately[0], saved
-        return base, _without_answer(saved, base)[0]
+            base, theirs = lately[0], saved
+        else:
+            theirs = _without_answer(saved, base)[0]
+        return Rebased(base, theirs, newest=_have_one_record(base, writing))
 
     yielding = b"status:" if take_status else b""
     return ReplaceOptions(yielding=yielding, keep=versions.slot, rebase=rebase)
@@ -85,10 +88,11 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     if base is None or base == last:
         return None
     theirs, refused = _without_answer(saved, base)
-    merged, clean = merge_lines(base, last, theirs, b"status:")
+    newest = _have_one_record(base, last)
+    merged, clean = merge_lines(base, last, theirs, b"status:", newest)
     notice = f"a save of an older version of {path.name} is merged with what was written since"
     if not clean:
-        aside = atomic.set_aside(path, saved)
+        aside = atomic.set_aside(path, last if newest else saved)
         notice += f"; lines that both changed are in {aside.relative_to(root)}"
     return merged, notice + _explain_refusal(refused)
 
@@ -185,7 +189,7 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     # an editor that still had it open has closed it by now
     theirs, now = atomic.read_saved(stray), atomic.read_saved(ticket.path)
     versions = versions_of(board.root, ticket.path.name)
-    base = _find_base(versions.known(), theirs)
+    base = _find_base(versions.known(), theirs, forked=True)
     # the ticket's own file may be a save of an older version itself
     caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now
@@ -217,15 +221,19 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
 # -- which version a save was made from ----------------------------------------------------------
 
 
-def _find_base(versions: Sequence[bytes], theirs: bytes) -> bytes | None:
+def _find_base(versions: Sequence[bytes], theirs: bytes, forked: bool = False) -> bytes | None:
     """The version that a save was most likely made from: the one with the fewest changes.
 
-    Nobody edits the record, so a version with the same record is preferred to all others.
+    Nobody edits the record, so a version with the same record is preferred to all others. A file
+    that was `forked` (it lived on at an old path) may never have had the lines of other saves:
+    of the versions with its record, the one from which it takes the fewest lines away is its base.
     """
     flow = _flow_lines(theirs)
     same = list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
     if len(same) == 1:
         return same[0]
+    if same and forked:
+        return min(same, key=lambda v: (_taken_away(v, theirs), _distance(v, theirs)))
     best = min(same or versions, key=lambda version: _distance(version, theirs), default=None)
     if best is None or same:
         return best
@@ -240,15 +248,21 @@ def _flow_lines(data: bytes) -> bytes:
     return found.group() if found else b""
 
 
+def _have_one_record(base: bytes, current: bytes) -> bool:
+    """Whether nothing but saves of people happened between two versions.
+
+    Of two saves that changed the same line the newest is what the person wants to see.
+    """
+    flow = _flow_lines(base)
+    return bool(flow) and flow == _flow_lines(current)
+
+
 def _distance(version: bytes, save: bytes) -> int:
     """How many lines a person would have changed to get from the version to the save.
 
     The lines of an answer do not count: two versions often differ in nothing else.
     """
-    one, other = (
-        [line for line in data.splitlines() if not line.startswith(_ANSWER_LINES)]
-        for data in (version, save)
-    )
+    one, other = _lines(version), _lines(save)
     for _ in range(2):
         # drop the common beginning, and then the common end
         pairs = zip(one, other, strict=False)
@@ -257,6 +271,15 @@ def _distance(version: bytes, save: bytes) -> int:
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     same = sum(block.size for block in matcher.get_matching_blocks())
     return len(one) + len(other) - 2 * same
+
+
+def _taken_away(version: bytes, save: bytes) -> int:
+    """How many of the version's lines the save does not have."""
+    return (Counter(_lines(version)) - Counter(_lines(save))).total()
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.splitlines() if not line.startswith(_ANSWER_LINES)]
 
 
 def _without_answer(theirs: bytes, base: bytes) -> tuple[bytes, str]:

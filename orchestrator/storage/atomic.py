@@ -113,11 +113,15 @@ def read_saved(path: Path) -> bytes:
 
     After `_SETTLE_LIMIT` seconds the bytes are taken as they are.
     """
+    return _read_saved(path)[0]
+
+
+def _read_saved(path: Path) -> tuple[bytes, os.stat_result]:
     deadline = time.monotonic() + _SETTLE_LIMIT
     while True:
-        with _open(path) as file:
-            if not syscalls.has_writer(file.fileno()) or time.monotonic() > deadline:
-                return file.readall()
+        with _open(path) as file, syscalls.keep_writers_out(file.fileno()) as free:
+            if free or time.monotonic() > deadline:
+                return file.readall(), os.fstat(file.fileno())
         time.sleep(0.005)
 
 
@@ -152,6 +156,17 @@ class Replacement:
 
 
 @dataclass(frozen=True)
+class Rebased:
+    """A save that somebody made meanwhile, and what it was made from."""
+
+    base: bytes
+    #: the save as it may be taken
+    theirs: bytes
+    #: what is changed on both sides is taken from the save: nothing but other saves is lost by it
+    newest: bool = False
+
+
+@dataclass(frozen=True)
 class ReplaceOptions:
     """How `replace` treats the folder, the old content and edits of others."""
 
@@ -164,9 +179,9 @@ class ReplaceOptions:
     before: Callable[[], None] = lambda: None
     #: returns where the next displaced content is kept
     keep: Callable[[], Path] | None = None
-    #: (the file's latest contents, the newest first, and what somebody saved over them) → the
-    #: version that the save was made from, and the save as it may be taken
-    rebase: Callable[[Sequence[bytes], bytes], tuple[bytes, bytes]] | None = None
+    #: (the file's latest contents, the newest first, what somebody saved over them, and what is
+    #: being written) → how to merge the save
+    rebase: Callable[[Sequence[bytes], bytes, bytes], Rebased] | None = None
 
 
 _DEFAULTS = ReplaceOptions()
@@ -198,29 +213,38 @@ def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOption
     earlier = [base]
 
     def merge_in(saved: bytes, last: bytes) -> Replacement:
-        base, theirs = last, saved
+        how = Rebased(last, saved)
         if options.rebase is not None:
-            base, theirs = options.rebase([last, *earlier], saved)
-        data, clean = merge_lines(base, result.data, theirs, options.yielding)
-        conflict = result.conflict if clean else set_aside(path, saved)
-        return Replacement(data, merged=True, conflict=conflict)
+            how = options.rebase([last, *earlier], saved, result.data)
+        data, clean = merge_lines(how.base, result.data, how.theirs, options.yielding, how.newest)
+        if clean:
+            return Replacement(data, merged=True, conflict=result.conflict)
+        other = result.data if how.newest else saved
+        return Replacement(data, merged=True, conflict=set_aside(path, other))
 
     while True:
-        current = read(path)
+        current, read_from = _read_saved(path)
+        last, before = expected, result
         if current != expected:
-            current = _wait_until_quiet(path, current)
+            current, read_from = _wait_until_quiet(path, current)
             result = merge_in(current, expected)
             earlier.insert(0, current)
         if current == result.data:
             break
         displaced_file = _swap(path, result.data, options.before)
         displaced_files.append(displaced_file)
-        displaced = read_saved(displaced_file)
+        displaced, displaced_from = _read_saved(displaced_file)
         _sync_folder(path.parent, options.later)
         expected = result.data
         if displaced == current:
             break
         # somebody saved between the read and the rename
+        if current != last and os.path.samestat(read_from, displaced_from):
+            # what was read was a save half done: nothing of it may be taken for a deletion
+            if result.conflict is not None and result.conflict != before.conflict:
+                syscalls.remove(result.conflict)
+            result, current = before, last
+            earlier.pop(0)
         result = merge_in(displaced, current)
         earlier[:0] = [displaced, expected]
     # what a person saved is put away once it is merged into the ticket, and not before
@@ -235,16 +259,15 @@ def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOption
     return result
 
 
-def _wait_until_quiet(path: Path, seen: bytes) -> bytes:
+def _wait_until_quiet(path: Path, seen: bytes) -> tuple[bytes, os.stat_result]:
     """The content once it has not changed for `_QUIET` seconds (an editor may be half done)."""
     deadline = time.monotonic() + _SETTLE_LIMIT
-    while time.monotonic() < deadline:
+    while True:
         time.sleep(_QUIET)
-        now = read(path)
-        if now == seen:
-            break
+        now, read_from = _read_saved(path)
+        if now == seen or time.monotonic() >= deadline:
+            return now, read_from
         seen = now
-    return seen
 
 
 def _swap(path: Path, new: bytes, before: Callable[[], None]) -> Path:

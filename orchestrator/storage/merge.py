@@ -43,12 +43,13 @@ def _cuts(base: Sequence[bytes], new: Sequence[bytes]) -> dict[int, tuple[int, i
 
 
 def merge_lines(
-    base: bytes, ours: bytes, theirs: bytes, yielding: bytes = b""
+    base: bytes, ours: bytes, theirs: bytes, yielding: bytes = b"", prefer_theirs: bool = False
 ) -> tuple[bytes, bool]:
     """Three-way merge by line: the result, and whether no line was changed on both sides.
 
     Lines changed differently on both sides are taken from `ours`, but from `theirs` if they begin
-    with `yielding`. Lines that both sides insert at one place are kept, theirs first.
+    with `yielding`, or with `prefer_theirs`. Lines that both sides insert at one place are kept,
+    theirs first.
     """
     if ours == theirs or theirs == base:
         return ours, True
@@ -66,7 +67,7 @@ def merge_lines(
         if yielding and one_line_each and all(s[0].startswith(yielding) for s in (mine, other)):
             merged += other
         elif old:
-            merged += mine
+            merged += other if prefer_theirs else mine
             clean = False
         else:
             merged += [*_without_common(other, mine), *mine]

@@ -240,18 +240,24 @@ def _renameat2(source: Path, target: Path, flag: int) -> bool:
 # -- other processes -----------------------------------------------------------------------------
 
 
-def has_writer(fd: int) -> bool:
-    """Whether another process has the file open for writing (False where that is unknown).
+@contextlib.contextmanager
+def keep_writers_out(fd: int) -> Iterator[bool]:
+    """Whether nobody has the file open for writing; nobody can open it so within the block.
 
-    Linux grants a read lease only on a file that nobody has open for writing.
+    True where a system cannot say. Linux grants a read lease only on a file that nobody has open
+    for writing, and whoever opens it for writing waits until the lease is given back.
     """
-    if not hasattr(fcntl, "F_SETLEASE"):
-        return False
+    leased, free = False, True
+    if hasattr(fcntl, "F_SETLEASE"):
+        try:
+            # a broken lease would raise SIGIO, which kills; SIGURG is ignored by default
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            leased = True
+        except OSError as exc:
+            free = exc.errno != errno.EAGAIN
     try:
-        # a broken lease would raise SIGIO, which kills; SIGURG is ignored by default
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as exc:
-        return exc.errno == errno.EAGAIN
-    return False
+        yield free
+    finally:
+        if leased:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -143,7 +143,8 @@ def test_a_burst_of_saves_is_one(work: Workspace) -> None:
             work.edit("WO-512", "A person wrote this.", f"A person wrote this. {n}")
         quiet(found, 0.6)
         assert 2 <= len(found.runs()) <= 12
-    assert "A person wrote this. 49" in work.file("WO-512").read_text(encoding="utf-8")
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert "A person wrote this. 49" in text, (text, [line.text for line in found.told])
 
 
 def test_a_ticket_that_nobody_conducts_is_never_touched(work: Workspace) -> None:

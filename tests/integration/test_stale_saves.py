@@ -113,6 +113,27 @@ def test_a_save_at_the_old_path_is_merged_into_the_living_ticket(
     assert "is merged into" in told(work)
 
 
+def test_a_line_that_a_save_at_the_old_path_never_had_is_not_taken_away(work: Workspace) -> None:
+    path = work.file("WO-512")
+    line = next(e for e in path.read_bytes().splitlines(keepends=True) if LINE.encode() in e)
+
+    def with_lines(*lines: bytes) -> bytes:
+        return held_open.replace(line, b"".join([line, *(text + b"\n" for text in lines)]))
+
+    held_open = path.read_bytes()
+    path.write_bytes(with_lines(b"Second.", b"First.", b"Zeroth."))
+    work.conductor().approve("WO-512")
+    work.conductor().run("WO-512")
+    stray = path.parents[1] / "01_TRIAGE" / path.name
+    stray.parent.mkdir(exist_ok=True)
+    # made when there were only the last two, which nobody but the person has seen
+    stray.write_bytes(with_lines(b"Third.", b"First.", b"Zeroth."))
+    work.conductor().run("WO-512")
+    lines = work.file("WO-512").read_text(encoding="utf-8").splitlines()
+    ours = ("Zeroth.", "First.", "Second.", "Third.")
+    assert [lines.count(line) for line in ours] == [1, 1, 1, 1]
+
+
 def test_a_file_that_has_nothing_in_common_is_set_aside_and_told(work: Workspace) -> None:
     path = work.file("WO-512")
     stray = path.parents[1] / "04_QA" / path.name

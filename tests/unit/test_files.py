@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import BusyError, UnsafePathError
+from orchestrator.family.stale_writes import replace_options
 from orchestrator.storage import atomic, syscalls
 from orchestrator.storage.locks import family_lock
 from orchestrator.storage.merge import merge_lines
@@ -117,6 +118,74 @@ def test_8_2_a_save_between_look_and_rename_is_merged(
     result = atomic.replace(file, b"ONE\ntwo\n", b"one\ntwo\n")
     assert file.read_bytes() == result.data == b"ONE\ntwo\nthree, by a person\n"
     assert _no_leftovers(tmp_path)
+
+
+def test_8_2_a_save_that_was_read_half_done_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "WO-1_x.md"
+    base = b"status: 03_BUILD\nbody\nmore\n"
+    # truncated by an editor that is slow to write
+    file.write_bytes(b"")
+    saved: list[int] = []
+    write = atomic._write_temporary
+
+    def save_first(path: Path, data: bytes) -> Path:
+        if not saved:
+            saved.append(file.write_bytes(base.replace(b"body", b"body, said better")))
+        return write(path, data)
+
+    monkeypatch.setattr(atomic, "_write_temporary", save_first)
+    result = atomic.replace(file, base.replace(b"03_BUILD", b"04_QA"), base)
+    assert file.read_bytes() == result.data == b"status: 04_QA\nbody, said better\nmore\n"
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
+
+
+def test_8_2_of_two_saves_that_changed_one_line_the_newest_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "WO-1_x.md"
+    base = b"flow:\n  revision: 1\nbody\n"
+    new = b"flow:\n  revision: 2\nbody\n"
+    file.write_bytes(base)
+    saves = [base.replace(b"body", b"body 1"), new.replace(b"body", b"body 2")]
+    write = atomic._write_temporary
+
+    def save_first(path: Path, data: bytes) -> Path:
+        if saves:
+            file.write_bytes(saves.pop(0))
+        return write(path, data)
+
+    monkeypatch.setattr(atomic, "_write_temporary", save_first)
+    result = atomic.replace(file, new, base, replace_options(tmp_path, file))
+    assert file.read_bytes() == result.data == new.replace(b"body", b"body 2")
+    assert result.conflict is not None
+    assert b"body 1" in result.conflict.read_bytes()
+
+
+def test_8_2_nobody_opens_a_file_for_writing_while_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    file.write_bytes(b"whole\n")
+    opened = threading.Event()
+
+    def save() -> None:
+        with file.open("wb") as editor:
+            opened.set()
+            editor.write(b"new\n")
+
+    thread = threading.Thread(target=save)
+    with file.open("rb") as reader, syscalls.keep_writers_out(reader.fileno()) as free:
+        assert free
+        thread.start()
+        assert not opened.wait(0.1)
+        assert reader.read() == b"whole\n"
+    thread.join()
+    with (
+        file.open("ab"),
+        file.open("rb") as reader,
+        syscalls.keep_writers_out(reader.fileno()) as free,
+    ):
+        assert not free
 
 
 def test_8_2_a_writer_that_had_the_file_open_loses_nothing(tmp_path: Path) -> None:

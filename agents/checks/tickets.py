@@ -200,6 +200,8 @@ def _count_words(body: str) -> list[tuple[str, int]]:
     prose = {at for at, _ in lines_outside_code(lines)}
     for number, line in enumerate(lines):
         head = parse_heading(line) if number in prose else None
+        if line.lstrip().startswith("<!--") and line.rstrip().endswith("-->"):
+            continue
         if head is None:
             for _, at in open_:
                 found[at] = (found[at][0], found[at][1] + len(line.split()))

@@ -20,7 +20,7 @@ from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Question, QuestionKind, State
 from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
-from orchestrator.family.family import Additions
+from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.storage.history import now
@@ -100,7 +100,7 @@ def _carry_out_status(session: Session, member: str, status: str) -> bool:
         _hand_over_for_agent(session, member)
     elif event is Event.HOLD:
         reason = str(session.family.ticket(member).meta.get("hold_reason") or "held by USER")
-        hold_member(session, member, reason)
+        hold_member(session, member, reason, via=VIA_FILE)
     elif event is Event.RESUME and role is place.held_from:
         resume_family(session)
     elif member != session.plan.parent or event is None or event is Event.RESUME:
@@ -215,7 +215,7 @@ def apply_answer(session: Session, answer: Answer) -> None:
     match answer.verb:
         case AnswerVerb.HOLD:
             reason = answer.words or "held by USER at a question"
-            return hold_member(session, session.plan.parent, reason, by=answer.by)
+            return hold_member(session, session.plan.parent, reason, by=answer.by, via=answer.via)
         case AnswerVerb.CHANGES_REQUESTED:
             return _send_back(session, answer, question)
         case _:
@@ -250,13 +250,9 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     )
     if question.kind is QuestionKind.WORKFLOW:
         after = machine.repin(after, session.plan, session.workflow.sha256)
-    additions = _carried_out()
-    if answer.words and answer.via != VIA_FILE:
-        heading = f"### USER APPROVED question {question.number}"
-        additions.section(session.plan.parent, f"{heading}\n\n{_quote(answer.words)}\n")
     stage = session.plan.stage(question.stage)
     event = f"question {question.number} approved by USER"
-    return session.commit(after, event, additions, stage)
+    return session.commit(after, event, _carried_out(), stage)
 
 
 def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, ...]:
@@ -270,14 +266,14 @@ def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, 
     if still_failed:
         raise AnswerRefusedError(
             f"{len(still_failed)} failed statement(s) are not accepted: "
-            + "; ".join(f"“{s.text}” ({s.detail})" for s in still_failed),
+            + "; ".join(f"“{s.shown}” ({s.detail})" for s in still_failed),
             hint='accept each by name (--accept "…", or `accept: ["…"]` next to the status), '
             "or send back, or hold",
         )
     if request.unproven and not answer.accept_unproven:
         raise AnswerRefusedError(
             f"{len(request.unproven)} statement(s) are unproven: "
-            + "; ".join(f"“{s.text}”" for s in request.unproven),
+            + "; ".join(f"“{s.shown}”" for s in request.unproven),
             hint="accept them with --accept-unproven, or `accept: unproven` next to the status",
         )
     if request.effects and request.target != "embedded" and answer.target != request.target:
@@ -294,9 +290,12 @@ def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
     def plain(text: str) -> str:
         return re.sub(r"[\s`*“”\"']+", " ", text).strip().casefold()
 
-    hits = [s for s in request.failed if plain(s.text) == plain(name) or s.receipt == name]
+    def texts(statement: ReceiptSummary) -> tuple[str, str]:
+        return plain(statement.text), plain(statement.shown)
+
+    hits = [s for s in request.failed if plain(name) in texts(s) or s.receipt == name]
     if not hits and plain(name):
-        hits = [s for s in request.failed if plain(name) in plain(s.text)]
+        hits = [s for s in request.failed if any(plain(name) in text for text in texts(s))]
     if len(hits) == 1:
         return hits[0]
     what = (
@@ -304,7 +303,7 @@ def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
     )
     raise AnswerRefusedError(
         f"“{name}” {what}",
-        hint="failed: " + ("; ".join(f"“{s.text}”" for s in request.failed) or "none"),
+        hint="failed: " + ("; ".join(f"“{s.shown}”" for s in request.failed) or "none"),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator import templating
 from orchestrator.approvals.effects import Effect
+from orchestrator.domain.record import QuestionKind
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.storage.atomic import sha256_bytes
@@ -21,10 +22,35 @@ GROUPS = (
     ("Failed", Verdict.FAILED),
     ("Unproven", Verdict.UNPROVEN),
     ("Failed, accepted by USER", "accepted"),
+    ("Judged later", Verdict.PENDING),
     ("Proven", Verdict.PROVEN),
     ("Not applicable", Verdict.NOT_APPLICABLE),
-    ("Judged later", Verdict.PENDING),
 )
+
+
+#: the heading of the statements about positions and answers, which are only counted
+BOOKKEEPING = "Bookkeeping"
+
+
+def group_statements(
+    statements: Sequence[ReceiptSummary],
+) -> list[tuple[str, tuple[ReceiptSummary, ...]]]:
+    """The statements under the headings of `GROUPS`, without empty ones; what is known to fail
+    comes first under its heading. Bookkeeping that is in order comes last, under its own.
+    """
+    plain = [s for s in statements if not _in_order(s)]
+    found = [
+        (head, tuple(sorted((s for s in plain if s.label == label), key=lambda s: not s.forecast)))
+        for head, label in GROUPS
+    ]
+    found.append((BOOKKEEPING, tuple(s for s in statements if _in_order(s))))
+    return [(head, group) for head, group in found if group]
+
+
+def _in_order(statement: ReceiptSummary) -> bool:
+    """Whether it is bookkeeping that nobody has to look at."""
+    labels = (Verdict.PROVEN, Verdict.NOT_APPLICABLE, Verdict.PENDING)
+    return statement.bookkeeping and statement.label in labels
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,15 @@ class ApprovalRequest:
     def heading(self) -> str:
         """The section's heading line without `## `, by which it is found again."""
         return f"{self.label} — question {self.number}"
+
+    @property
+    def consequence(self) -> str:
+        """What approving does where the request lists no effects."""
+        if self.kind == QuestionKind.EFFECT:
+            return "tries again what failed and runs what has not run, from the same approved bytes"
+        if self.final:
+            return "runs nothing on any database; the family then moves to COMPLETE"
+        return "runs nothing on any database; the work then continues"
 
     def with_label(self, label: str) -> tuple[ReceiptSummary, ...]:
         """The statements with a verdict, or "accepted"."""
@@ -115,7 +150,7 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
     for summary in now.statements:
         was, checks = verdicts.get(summary.key, ("not shown", {}))
         if (was, checks) != (summary.verdict, dict(summary.checks)):
-            found.append(f"“{summary.text}” was {was}, is {summary.verdict}")
+            found.append(f"“{summary.shown}” was {was}, is {summary.verdict}")
     if [e.to_dict() for e in asked.effects] != [e.to_dict() for e in now.effects]:
         found.append("the effects that approving would run")
     if asked.target != now.target:
@@ -125,15 +160,34 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
     return found or (["what is shown"] if asked.digest != now.digest else [])
 
 
-def render_request(request: ApprovalRequest, ticket: str) -> str:
-    """The section that goes into the parent's file."""
+#: the headings under which all is in order
+IN_ORDER = ("Proven", "Not applicable", BOOKKEEPING)
+
+
+def _groups_in_ticket(request: ApprovalRequest, ticket: str, body: str) -> list[dict[str, Any]]:
+    """The statements as the ticket shows them: what is in order and told above is only counted."""
+    groups = []
+    for head, found in group_statements(request.statements):
+        listed, note = found, ""
+        if head == BOOKKEEPING:
+            listed, note = (), f": `orchestrate review {ticket}` lists it"
+        elif head in IN_ORDER:
+            listed = tuple(s for s in found if not s.receipt or s.receipt not in body)
+            if len(listed) < len(found):
+                note = f", {len(found) - len(listed)} of them listed above with these receipts"
+        parts = {"head": head, "count": len(found), "listed": listed, "note": note}
+        groups.append({**parts, "detailed": head not in IN_ORDER})
+    return groups
+
+
+def render_request(request: ApprovalRequest, ticket: str, body: str = "") -> str:
+    """The section that goes into the parent's file; `body` is what the file says already."""
     flags, keys = _required_acceptances(request)
     text = templating.render(
         "question.md.j2",
         request=request,
         id=ticket,
-        groups=[(head, found) for head, label in GROUPS if (found := request.with_label(label))],
-        brief=("Proven", "Not applicable"),
+        groups=_groups_in_ticket(request, ticket, body),
         flags=flags,
         keys=keys,
     )
@@ -153,7 +207,7 @@ def _required_acceptances(request: ApprovalRequest) -> tuple[str, str]:
     """What approving has to name: as flags, and as keys next to the status."""
     flags, keys = "", []
     if request.failed:
-        names = [s.text for s in request.failed]
+        names = [s.shown for s in request.failed]
         flags += "".join(f" --accept {shlex.quote(name)}" for name in names)
         keys.append(f"`accept: {json.dumps(names, ensure_ascii=False)}`")
     if request.unproven:

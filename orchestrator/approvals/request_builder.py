@@ -11,7 +11,7 @@ from orchestrator.approvals.request import ApprovalRequest, render_request
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
-from orchestrator.family.family import Additions
+from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
@@ -111,7 +111,8 @@ def open_request(
         history.append("notice", to="USER", text=text, stage=session.flow.stage)
         session.report_progress(ProgressKind.NOTICE, text, stage=session.flow.stage)
     additions = Additions(drop=drop, over_requests=True)
-    additions.section(session.plan.parent, render_request(request, session.plan.parent))
+    parent = session.family.ticket(session.plan.parent)
+    additions.section(parent.id, render_request(request, parent.id, parent.body))
     asked = machine.ask(
         session.flow,
         session.plan,

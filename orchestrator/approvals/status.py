@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.approvals.request import ApprovalRequest, answer_commands
+from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.domain.record import Question, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Family
@@ -40,16 +40,27 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
             }
             for member in board.family(parent)
         ],
-        "question": _describe_request(question, request, parent) if question and request else None,
+        "question": describe_request(question, request, parent) if question and request else None,
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
         "notices": [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
 
 
-def _describe_request(question: Question, request: ApprovalRequest, parent: str) -> dict[str, Any]:
+def describe_request(question: Question, request: ApprovalRequest, parent: str) -> dict[str, Any]:
+    """An open request with all that USER needs to answer it, JSON-able."""
+
     def brief(statements: tuple[ReceiptSummary, ...]) -> list[dict[str, str]]:
-        return [{"text": s.text, "detail": s.detail, "receipt": s.receipt} for s in statements]
+        return [
+            {
+                "text": s.shown,
+                "detail": s.detail,
+                "receipt": s.receipt,
+                "verdict": s.label,
+                "forecast": s.forecast,
+            }
+            for s in statements
+        ]
 
     return {
         "number": question.number,
@@ -62,8 +73,13 @@ def _describe_request(question: Question, request: ApprovalRequest, parent: str)
         "failed": brief(request.failed),
         "unproven": brief(request.unproven),
         "proven": brief(request.with_label(Verdict.PROVEN)),
+        "groups": [
+            {"heading": head, "statements": brief(found)}
+            for head, found in group_statements(request.statements)
+        ],
         "read": sorted(request.artifacts),
         "effects": [e.title for e in request.effects],
+        "consequence": request.consequence,
         "target": request.target_words,
         "target_name": request.target,
         "remarks": list(request.remarks),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.text import (
+    callable_commands,
     counted,
     one_line,
     paint,
@@ -82,7 +83,7 @@ def adopt(
         if adopted:
             count = counted(len(adopted), "family", "families")
             say(paint(f"adopted {count}: {some_of(adopted)}", "green"))
-            say(f"  next: orchestrate run {adopted[0]}")
+            say(callable_commands(f"  next: orchestrate run {adopted[0]}"))
         elif not proposals:
             say("nothing to adopt")
         else:

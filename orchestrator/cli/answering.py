@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.running import ProgressPrinter
-from orchestrator.cli.text import one_line, paint, say, say_json
+from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
 if TYPE_CHECKING:
@@ -25,15 +25,19 @@ def _act(
     command: str = "run",
 ) -> None:
     """Do it, then say what was recorded and which command comes next."""
-    conductor = workspace(context).conductor(None if as_json else ProgressPrinter())
-    outcome = act(conductor)
+    printer = ProgressPrinter()
+    conductor = workspace(context).conductor(None if as_json else printer)
+    try:
+        outcome = act(conductor)
+    finally:
+        printer.close()
     if as_json:
         say_json(outcome.to_dict(), indent=None)
         return
     say(paint(f"{outcome.ticket}: {done}", "green"))
     for reason in outcome.reasons:
         say(f"  {one_line(reason)}")
-    say(f"  next: orchestrate {command} {outcome.ticket}")
+    say(callable_commands(f"  next: orchestrate {command} {outcome.ticket}"))
 
 
 def approve(

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli.text import clean, say_json
+from orchestrator.cli.text import callable_commands, clean, say_json
 from orchestrator.errors import OrchestrateError, UsageError
 
 BROKEN_PIPE = 141
@@ -98,7 +98,7 @@ def report_error(error: OrchestrateError, *, as_json: bool) -> None:
     place = f"{error.where}: " if error.where else ""
     print(clean(f"error[{error.code}]: {place}{error.message}"), file=sys.stderr)
     if error.hint:
-        print(clean(f"  hint: {error.hint}"), file=sys.stderr)
+        print(clean(f"  hint: {callable_commands(error.hint)}"), file=sys.stderr)
 
 
 def error_to_dict(error: OrchestrateError) -> dict[str, str | int | None]:

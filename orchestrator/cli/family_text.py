@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.cli.text import (
+    callable_commands,
     counted,
     first_line,
     mark,
     one_line,
     paint,
     say,
+    say_wrapped,
     table,
-    terminal_width,
 )
 
 
@@ -31,11 +32,12 @@ def say_status(status: Mapping[str, Any]) -> None:
         members.append((member["id"], member["folder"], member["owner"], note))
     for line in table(members):
         say(f"  {line}")
-    for text in (*status["reasons"], *status["notices"]):
-        say(f"  {paint('!', 'yellow')} {one_line(text)}")
+    # an open question is its own reason to wait
+    reasons = () if status["question"] else status["reasons"]
+    for text in (*reasons, *status["notices"]):
+        say_wrapped(text, f"  {paint('!', 'yellow')} ", "    ")
     if status["question"]:
-        say()
-        say_question(status)
+        _say_short_question(status)
     else:
         say_next(status)
 
@@ -45,12 +47,13 @@ def say_next(status: Mapping[str, Any]) -> None:
     from orchestrator.domain.record import State
 
     if status["state"] == State.HELD:
-        say(f"  next: orchestrate resume {status['id']}")
+        say(callable_commands(f"  next: orchestrate resume {status['id']}"))
     elif status["state"] == State.NEEDS_PERSON:
-        say(
-            f"  next: do it, then orchestrate run {status['id']}; if no check can tell, "
+        text = (
+            f"next: do it, then orchestrate run {status['id']}; if no check can tell, "
             "set the ticket's `status:` to the QA folder first"
         )
+        say_wrapped(callable_commands(text), "  ", "  ")
 
 
 def say_unreadable(status: Mapping[str, Any]) -> None:
@@ -59,42 +62,88 @@ def say_unreadable(status: Mapping[str, Any]) -> None:
     say(f"{paint(status['id'], 'bold')}  {paint('cannot be read', 'red')}")
     say(f"  {paint('!', 'yellow')} {error['path']}: {one_line(error['message'])}")
     if error["hint"]:
-        say(f"    hint: {one_line(error['hint'])}")
+        say(f"    hint: {callable_commands(one_line(error['hint']))}")
+
+
+# -- the question --------------------------------------------------------------------------------
 
 
 def say_question(status: Mapping[str, Any]) -> None:
-    """The open question: what to read, worst statements first, effects, and how to answer."""
+    """The open question: what approving does, what is not in order, what to read, how to answer."""
     question = status["question"]
     file = next(m["path"] for m in status["members"] if m["id"] == status["id"])
+    review = f"orchestrate review {status['id']}"
     say(paint(f"Question {question['number']} — {question['title']}", "bold"))
     if question["why"]:
-        say(f"  {one_line(question['why'])}")
-    _say_list("To read", [file, *question["read"]])
-    say(f"    or all at once: orchestrate review {status['id']} (--html review.html for a page)")
-    for verdict in ("failed", "unproven", "proven"):
-        statements = question[verdict]
-        if statements:
-            say(f"\n  {verdict.capitalize()} ({len(statements)}):")
-        width = terminal_width(6) if verdict == "proven" else 0
-        for each in statements:
-            detail = f" — {first_line(each['detail'])}" if each["detail"] else ""
-            say(f"    {mark(verdict)} {one_line(each['text'] + detail, width)}")
+        say_wrapped(question["why"], "  ", "  ")
     if question["effects"]:
         effects = [f"{n}. {title}" for n, title in enumerate(question["effects"], 1)]
         _say_list(f"Approving will, on {question['target']}", effects)
         _say_list("Note", question["remarks"])
     else:
-        say("\n  Approving runs nothing on any database.")
+        say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")
     _say_list("For you to do or look at; your answer attests it", question["by_user"])
+    _say_groups(question["groups"], review)
+    _say_list("To read", [file, *question["read"]])
+    say(callable_commands(f"    or all at once: {review} (--html review.html for a page)"))
     say(f"\n  To answer, set `status:` in {file}")
     say("  to APPROVED, CHANGES_REQUESTED or HOLD and save, or use the command line:")
     for command in question["how"]:
-        say(f"    {command}")
-    say(f"  Then: orchestrate run {status['id']}")
+        say(f"    {callable_commands(command)}")
+    say(callable_commands(f"  Then: orchestrate run {status['id']}"))
+
+
+def _say_groups(groups: Sequence[Mapping[str, Any]], review: str) -> None:
+    """The statements that are not in order, worst first; the others in one line."""
+    from orchestrator.approvals.request import IN_ORDER
+
+    for group in groups:
+        if group["heading"] in IN_ORDER:
+            continue
+        statements = group["statements"]
+        say(f"\n  {group['heading']} ({len(statements)}){_already_failing(statements)}:")
+        for each in statements:
+            verdict, detail = each["verdict"], each["detail"]
+            if each["forecast"]:
+                verdict, detail = "failed", f"already known to fail: {each['forecast']}"
+            detail = f" — {first_line(detail)}" if detail else ""
+            say_wrapped(each["text"] + detail, f"    {mark(verdict)} ", "      ")
+    if counts := _count_groups(groups, IN_ORDER):
+        say(callable_commands(f"\n  {counts} (`{review}` lists them)"))
+
+
+def _already_failing(statements: Sequence[Mapping[str, Any]]) -> str:
+    failing = sum(bool(each["forecast"]) for each in statements)
+    return f", {failing} already known to fail" if failing else ""
+
+
+def _count_groups(groups: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """`2 unproven, 31 proven`."""
+    return ", ".join(
+        f"{len(g['statements'])} {g['heading'][:1].lower() + g['heading'][1:]}"
+        + _already_failing(g["statements"]).replace(", ", ", of which ")
+        for g in groups
+        if g["heading"] in names
+    )
+
+
+def _say_short_question(status: Mapping[str, Any]) -> None:
+    """The open question in a few lines: what approving does, the counts, where to go on."""
+    question = status["question"]
+    say(f"  question {question['number']}: {question['title']}")
+    effects = counted(len(question["effects"]), "effect")
+    does = question["consequence"]
+    if question["effects"]:
+        does = f"runs {effects} on {question['target']}"
+    say_wrapped(f"approving {does}", "    ", "    ")
+    if counts := _count_groups(question["groups"], [g["heading"] for g in question["groups"]]):
+        say_wrapped(counts, "    ", "    ")
+    say(callable_commands(f"    look: orchestrate review {status['id']}"))
+    say(callable_commands(f"    answer: {question['how'][0]}"))
 
 
 def _say_list(heading: str, lines: Sequence[str]) -> None:
     if lines:
         say(f"\n  {heading}:")
     for line in lines:
-        say(f"    {one_line(line)}")
+        say_wrapped(line, "    ", "    ")

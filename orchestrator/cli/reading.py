@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.failures import error_to_dict
 from orchestrator.cli.family_text import say_status, say_unreadable
-from orchestrator.cli.text import one_line, paint, say, say_json, table
+from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json, table
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 from orchestrator.errors import OrchestrateError
 
@@ -57,7 +57,7 @@ def status(
         say_unreadable(each) if "error" in each else say_status(each)
         say()
     if not families:
-        say("no family is conducted yet: orchestrate run ID")
+        say(callable_commands("no family is conducted yet: orchestrate run ID"))
 
 
 def inbox(context: typer.Context, as_json: AsJson = False) -> None:
@@ -71,7 +71,7 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
         say(f"  {item['label']} · question {item['question']} · asked {item['asked']}")
         say(f"  {item['file']}")
         for command in item["how"]:
-            say(f"  {command}")
+            say(f"  {callable_commands(command)}")
     if not found:
         say("no question is open")
 
@@ -125,7 +125,7 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
         place = f"line {problem.line}: " if problem.line else ""
         say(f"  {paint('!', 'yellow')} {place}{problem.message} [{problem.code}]")
         if problem.hint:
-            say(f"    hint: {problem.hint}")
+            say(f"    hint: {callable_commands(problem.hint)}")
     if body is not None:
         say()
         say(body.rstrip("\n"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.text import mark, one_line, paint, say, say_json
+from orchestrator.cli.text import callable_commands, mark, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 from orchestrator.errors import UsageError
 
@@ -29,6 +29,10 @@ def review(
     full: Annotated[
         bool, typer.Option("--full", help="Show whole files and the details of every statement.")
     ] = False,
+    number: Annotated[
+        int | None,
+        typer.Option("--question", metavar="N", help="Show what an answered question showed."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the open question with its proofs, access matrix, data and files.
@@ -38,7 +42,7 @@ def review(
     from orchestrator.review.model import build_review
 
     here = workspace(context)
-    found = build_review(here.board, here.settings, id)
+    found = build_review(here.board, here.settings, id, number=number)
     if html is not None:
         _write_page(found, html)
         say(f"wrote {html}")
@@ -68,15 +72,18 @@ def _write_page(review: Review, file: Path) -> None:
 
 
 def _say_review(review: Review, full: bool) -> None:
+    from orchestrator.approvals.request import IN_ORDER
+
     _say_head(review)
     for head, statements in review.groups:
         say()
         say(paint(f"{head} ({len(statements)})", "bold"))
-        brief = statements[0].label in ("proven", "not applicable") and not full
+        brief = head in IN_ORDER and not full
         for shown in statements:
-            _say_wrapped(f"{shown.text}  [{shown.receipt}]", sign=mark(shown.label))
-            if not brief and shown.detail:
-                _say_wrapped(shown.detail, indent=4, style="dim")
+            sign = mark("failed" if shown.forecast else shown.label)
+            _say_wrapped(f"{shown.shown}  [{shown.receipt}]", sign=sign)
+            if not brief and (detail := shown.forecast or shown.detail):
+                _say_wrapped(detail, indent=4, style="dim")
     for panel in review.panels:
         _say_panel(panel, full)
     for file in review.files if full else ():
@@ -87,7 +94,7 @@ def _say_review(review: Review, full: bool) -> None:
         say()
         say(paint("To answer", "bold"))
         for line in review.how:
-            say(f"  {one_line(line)}")
+            say(f"  {callable_commands(one_line(line))}")
         say(f"  digest of all that is shown: {review.question.digest[:16]}")
 
 
@@ -100,10 +107,13 @@ def _say_head(review: Review) -> None:
             _say_wrapped(reason)
         return
     _say_wrapped(f"{question.heading}, asked {review.asked}")
-    if review.changed:
+    if review.closed:
+        _say_wrapped("It is closed; this is what it showed.")
+    elif review.changed:
         _say_wrapped(
             "Changed since it was asked, so no answer to it is accepted: "
-            f"{', '.join(review.changed)}. `orchestrate run {review.id}` asks again.",
+            f"{', '.join(review.changed)}. "
+            + callable_commands(f"`orchestrate run {review.id}` asks again."),
             style="red",
         )
     if question.why:

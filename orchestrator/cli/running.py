@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.family_text import say_next, say_question
-from orchestrator.cli.text import first_line, mark, one_line, paint, say, say_json, terminal_width
+from orchestrator.cli.text import (
+    first_line,
+    mark,
+    one_line,
+    paint,
+    say,
+    say_json,
+    say_wrapped,
+    terminal_width,
+)
 from orchestrator.cli.workspace import AsJson, TicketId, WorkflowFile, workspace
 
 if TYPE_CHECKING:
@@ -23,44 +32,88 @@ _SIGNS = {
     "question": ("■", "yellow"),
     "notice": ("!", "yellow"),
 }
+#: columns of a proven statement where there is no terminal
+_PROVEN = 120
 #: outcome → color
 OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed": "red"}
 
 
+#: verdicts that are not told as they come: a pending claim is when it is judged, and the question
+#: lists what is unproven or was accepted
+_UNTOLD = ("pending", "unproven", "accepted")
+
+
 class ProgressPrinter:
-    """Prints events as they come, those of parallel stages too, under their stage's heading."""
+    """Prints events as they come, those of parallel stages too, under their stage's heading.
+
+    What the question after them lists is left to it, so that nothing is told twice.
+    """
 
     def __init__(self) -> None:
         self._stage: int | None = None
         self._said: set[str] = set()
+        #: what failed and is told now or by a question, whichever comes
+        self._failed: list[Progress] = []
         self._lock = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
-        # a pending claim is printed when it is judged
-        if event.verdict == "pending":
-            return
         with self._lock:
+            if event.kind in ("statement", "effect") and event.verdict == "failed":
+                self._failed.append(event)
+                return
+            if event.kind == "statement":
+                if event.verdict not in _UNTOLD:
+                    self._say_statement(event)
+                return
+            if event.kind == "question":
+                self._failed.clear()
+                return
+            # a file that moves does not say yet whether USER is asked
+            if event.kind != "move":
+                self._say_failed()
             if event.kind == "stage":
                 say(f"\n{paint(one_line(event.text), 'bold')}")
                 self._stage = event.stage
-                self._said.clear()
-                return
-            line = describe_event(event)
-            if event.kind == "statement":
-                # a ticket and its workflow often claim the same
-                if line in self._said:
-                    return
-                self._said.add(line)
-                if event.stage != self._stage:
-                    say(paint(f"  stage {event.stage}:", "dim"))
-                    self._stage = event.stage
-            say(f"  {line}")
+            else:
+                _say_event(event)
+
+    def close(self) -> None:
+        """Print what was held back: no question came."""
+        with self._lock:
+            self._say_failed()
+
+    def _say_failed(self) -> None:
+        failed, self._failed = self._failed, []
+        for event in failed:
+            self._say_statement(event) if event.kind == "statement" else _say_event(event)
+
+    def _say_statement(self, event: Progress) -> None:
+        # a ticket and its workflow often claim the same
+        line = describe_event(event)
+        if line in self._said:
+            return
+        self._said.add(line)
+        if event.stage != self._stage:
+            say(paint(f"  stage {event.stage}:", "dim"))
+            self._stage = event.stage
+        _say_event(event)
+
+
+def _say_event(event: Progress) -> None:
+    """An event in the log of a run: on one line if it is in order, else on as many as it needs."""
+    line = describe_event(event)
+    if event.kind == "statement" and event.verdict == "proven":
+        say(f"  {line}")
+    else:
+        sign, _, text = line.partition(" ")
+        say_wrapped(text, f"  {sign} ", "    ")
 
 
 def describe_event(event: Progress) -> str:
     """An event on one line, with its sign."""
     if event.kind == "statement":
-        width = terminal_width(4) if event.verdict == "proven" else 0
+        # `review --full` and `receipts` show all that a proof found
+        width = (terminal_width(4) or _PROVEN) if event.verdict == "proven" else 0
         return f"{mark(event.verdict)} {one_line(first_line(event.text), width)}"
     text = one_line(event.text)
     if event.kind == "report" and event.agent:
@@ -105,15 +158,21 @@ def run(
     With --json, each event is one line, and the last line has ticket, outcome, stage and reasons.
     """
     here = workspace(context)
-    conductor = here.conductor(_say_event_json if as_json else ProgressPrinter())
-    outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
+    printer = ProgressPrinter()
+    conductor = here.conductor(_say_event_json if as_json else printer)
+    try:
+        outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
+    finally:
+        printer.close()
     if as_json:
         say_json(outcome.to_dict(), indent=None)
     else:
         say(f"\n{paint(f'{outcome.ticket}: {outcome.outcome}', OUTCOMES[outcome.outcome])}")
-        for reason in outcome.reasons:
-            say(f"  {one_line(reason)}")
         status = conductor.status(outcome.ticket)
+        for reason in outcome.reasons:
+            # the question that follows says so itself
+            if dry_run or not (status["question"] and reason in status["reasons"]):
+                say_wrapped(reason, "  ", "  ")
         if status["question"] and not dry_run:
             say()
             say_question(status)

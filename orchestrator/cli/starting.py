@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.text import clean, counted, one_line, say, say_json
+from orchestrator.cli.text import callable_commands, clean, counted, one_line, say, say_json
 from orchestrator.cli.workspace import AsJson, Workspace, workspace
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
@@ -205,7 +205,7 @@ def init(
             criteria=("`docs/hello.md` exists",),
         )
         say(f"created {ticket['path']}")
-        say(f"\nnext: orchestrate run {ticket['id']}")
+        say(callable_commands(f"\nnext: orchestrate run {ticket['id']}"))
 
 
 def _require_own_place(root: Path) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -79,6 +83,44 @@ def mark(verdict: str) -> str:
 def terminal_width(used: int) -> int:
     """The columns left on a line; 0 (no limit) if stdout is not a terminal."""
     return max(20, shutil.get_terminal_size().columns - used) if is_terminal() else 0
+
+
+def say_wrapped(text: str, first: str = "", rest: str = "", style: str = "") -> None:
+    """White space collapsed; on a terminal, lines end between words. `first` and `rest` begin them.
+
+    `first` may have colors and is as wide as `rest`.
+    """
+    width = terminal_width(len(rest))
+    flat = one_line(text)
+    lines = textwrap.wrap(flat, width, break_on_hyphens=False) if width else [flat]
+    for number, line in enumerate(lines or [""]):
+        say((rest if number else first) + paint(line, style))
+
+
+PROGRAM = "orchestrate"
+_COMMAND = re.compile(rf"(?<![\w./-]){PROGRAM}(?= [a-zA-Z<-])")
+
+
+@lru_cache(maxsize=8)
+def _program(called: str, folder: str) -> str:
+    """How the program is called from `folder`: its name if that is found, else its path."""
+    if Path(called).name != PROGRAM:
+        return PROGRAM
+    if not Path(called).is_absolute():
+        return shlex.quote(called) if "/" in called else PROGRAM
+    found = shutil.which(PROGRAM)
+    if found is not None and Path(found).resolve() == Path(called).resolve():
+        return PROGRAM
+    path = Path(called)
+    return shlex.quote(str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+
+
+def callable_commands(text: str) -> str:
+    """`text` with the commands in it as they work where the user stands.
+
+    After `.venv/bin/orchestrate run …` the name alone is often not found.
+    """
+    return _COMMAND.sub(lambda _: _program(sys.argv[0], str(Path.cwd())), text)
 
 
 def first_line(text: str) -> str:

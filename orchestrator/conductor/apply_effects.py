@@ -19,7 +19,7 @@ from orchestrator.domain.record import QuestionKind, State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError
-from orchestrator.family.family import Additions
+from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt

@@ -29,8 +29,9 @@ from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Statement, StatementKind, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.family.additions import Additions
 from orchestrator.family.blockers import find_blockers
-from orchestrator.family.family import Additions, Family
+from orchestrator.family.family import Family
 from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.gates.binding import Binder, Binding
@@ -252,7 +253,7 @@ class Conductor:
             raise UsageError("a hold needs a reason", hint='--reason "…"')
         with self.opener.open_session(id) as session:
             member = id if id in session.flow.members else session.plan.parent
-            answers.hold_member(session, member, reason)
+            answers.hold_member(session, member, reason, via=_CLI)
             return _outcome_of(session)
 
     def resume(self, id: str) -> RunOutcome:

@@ -14,7 +14,7 @@ from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, StatementKind
 from orchestrator.errors import TicketError
-from orchestrator.family.family import Additions
+from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt

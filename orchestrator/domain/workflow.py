@@ -20,6 +20,11 @@ class StatementKind(StrEnum):
     EXPECTATION = "expectation"  # "Confirm counts match expectations (…)"
 
 
+def read_out(text: str, kind: str) -> str:
+    """A statement as people read it: a metric's row without the bar between its two cells."""
+    return text.replace(" | ", ": ", 1) if kind == StatementKind.METRIC else text
+
+
 @dataclass(frozen=True)
 class Statement:
     """A line that claims something, word for word as in `source`."""
@@ -43,6 +48,11 @@ class Statement:
     def key(self) -> str:
         """The statement's identity in records and receipts."""
         return f"{self.ticket or self.source}:{self.text}"
+
+    @property
+    def shown(self) -> str:
+        """The text as people read it."""
+        return read_out(self.text, self.kind)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Statement:

@@ -8,9 +8,8 @@ children follow. After a crash `settle` makes them follow from that same history
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from orchestrator.domain.agent import MemberInfo, NewTicket
 from orchestrator.domain.machine import initial_role
@@ -18,54 +17,13 @@ from orchestrator.domain.record import Flow, Place, from_mapping, to_lines
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family import stale_writes
+from orchestrator.family.additions import Additions
 from orchestrator.git.commits import Committer
 from orchestrator.markdown import frontmatter
 from orchestrator.storage import atomic
 from orchestrator.storage.history import History, now
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-
-
-@dataclass
-class Additions:
-    """What a transition writes into tickets besides the fields of the record."""
-
-    #: member → sections to append
-    sections: dict[str, list[str]] = field(default_factory=dict)
-    #: member → boxes: statement text → receipt id ("" unticks the box)
-    boxes: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: keys that an answer wrote next to the parent's status, and that are removed again
-    drop: tuple[str, ...] = ()
-    #: set a status even where a person requests another: the request is being carried out, or
-    #: a question is being asked that it must not be taken to answer
-    over_requests: bool = False
-    hold_reason: str = ""
-    #: further files that the git commit of this transition includes
-    paths: list[Path] = field(default_factory=list)
-
-    def section(self, member: str, markdown: str) -> None:
-        """Append a section to a member's ticket, unless it is blank."""
-        if markdown.strip():
-            self.sections.setdefault(member, []).append(markdown.strip("\n") + "\n")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "sections": self.sections,
-            "boxes": self.boxes,
-            "drop": list(self.drop),
-            "over_wishes": self.over_requests,
-            "hold_reason": self.hold_reason,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Additions:
-        return cls(
-            {k: list(v) for k, v in data.get("sections", {}).items()},
-            {k: dict(v) for k, v in data.get("boxes", {}).items()},
-            tuple(data.get("drop", ())),
-            bool(data.get("over_wishes", False)),
-            data.get("hold_reason", ""),
-        )
 
 
 class Family:
@@ -325,14 +283,7 @@ class Family:
         if ticket.id == self.parent:
             for key in additions.drop:
                 data = frontmatter.remove_field(data, key)
-        for text, receipt in additions.boxes.get(ticket.id, {}).items():
-            if receipt:
-                data = frontmatter.tick_box(data, text, f"receipt {receipt}")
-            else:
-                data = frontmatter.untick_box(data, text)
-        for section in additions.sections.get(ticket.id, ()):
-            data = frontmatter.append_section(data, section)
-        return data
+        return additions.edit(ticket.id, data)
 
     def _edit_fields(self, ticket: Ticket, folder: str, flow: Flow, additions: Additions) -> bytes:
         """The ticket's file with the fields that the record rules, and the record on the parent."""
@@ -378,11 +329,13 @@ class Family:
         if record is None or Flow.model_validate(record["flow"]) == here:
             return []
         true = Flow.model_validate(record["flow"])
+        lost = Additions()
+        for transition in self.history.of("transition"):
+            if here.revision < transition["revision"] <= true.revision:
+                lost.add_later(Additions.from_dict(transition["additions"]))
         additions = Additions(over_requests=True, drop=("accept", "target"))
-        for lost in self.history.of("transition"):
-            if here.revision < lost["revision"] <= true.revision:
-                for section in Additions.from_dict(lost["additions"]).sections.get(self.parent, ()):
-                    additions.section(self.parent, section)
+        additions.sections = {self.parent: lost.sections.get(self.parent, [])}
+        additions.folds = {self.parent: lost.folds.get(self.parent, [])}
         status = self.ticket(self.parent).status
         self._write(self.parent, true, additions)
         self._flow = true
@@ -400,7 +353,7 @@ class Family:
         """
         flow = self.flow
         additions = self._collect_unsynced()
-        written = {*additions.sections, *additions.boxes}
+        written = additions.touched
         if additions.drop:
             written.add(self.parent)
         notices = []
@@ -439,13 +392,7 @@ class Family:
         since = max((r["revision"] for r in self.history.of("synced")), default=-1)
         for record in self.history.of("transition"):
             if since < record["revision"] <= self.flow.revision:
-                one = Additions.from_dict(record["additions"])
-                for member, sections in one.sections.items():
-                    united.sections.setdefault(member, []).extend(sections)
-                for member, boxes in one.boxes.items():
-                    united.boxes.setdefault(member, {}).update(boxes)
-                united.drop, united.hold_reason = one.drop, one.hold_reason
-                united.over_requests = one.over_requests
+                united.add_later(Additions.from_dict(record["additions"]))
         return united
 
     def requested_statuses(self) -> dict[str, str]:

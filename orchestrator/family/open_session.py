@@ -19,7 +19,8 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
-from orchestrator.family.family import Additions, Family, find_places
+from orchestrator.family.additions import Additions
+from orchestrator.family.family import Family, find_places
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder

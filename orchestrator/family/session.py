@@ -16,7 +16,9 @@ from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
-from orchestrator.family.family import Additions, Family
+from orchestrator.family.additions import Additions
+from orchestrator.family.closed_questions import fold_question
+from orchestrator.family.family import Family
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
@@ -93,9 +95,18 @@ class Session:
         additions: Additions | None = None,
         stage: Stage | None = None,
     ) -> None:
-        """Commit a transition of a stage (by default the one in hand), unless nothing changes."""
-        if flow is not self.flow:
-            self.family.commit(flow, event, additions, stage.number if stage else None)
+        """Commit a transition of a stage (by default the one in hand), unless nothing changes.
+
+        A question that it closes is folded.
+        """
+        if flow is self.flow:
+            return
+        additions, asked = additions or Additions(), self.flow.question
+        if asked is not None and (flow.question is None or flow.question.number != asked.number):
+            fold = fold_question(self.family.history, self.plan.parent, asked)
+            if fold is not None:
+                additions.fold(self.plan.parent, *fold)
+        self.family.commit(flow, event, additions, stage.number if stage else None)
 
     # -- statements --------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class Session:
             if known is not None and known.verdict is receipt.verdict:
                 return
             verdict = "accepted" if self.is_accepted(receipt) else receipt.verdict.value
-            text = f"{receipt.statement.text} — {receipt.detail}"
+            text = f"{receipt.statement.shown} — {receipt.detail}"
             number = stage.number
             self.report_progress(ProgressKind.STATEMENT, text, stage=number, verdict=verdict)
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.domain.workflow import Statement
+from orchestrator.domain.workflow import Statement, read_out
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import (
@@ -25,6 +25,8 @@ from orchestrator.storage.history import History, canonical
 
 #: bytes of evidence that a stored receipt keeps per claim
 _EVIDENCE_LIMIT = 20_000
+#: what the conductor and USER do themselves, and what holds for a moment only
+_MOMENTARY = frozenset({Phase.POSITION, Phase.ANSWER})
 #: when a claim that is still pending will be judged
 _WHEN = {
     Phase.CONTENT: "at the gate",
@@ -67,6 +69,17 @@ class ReceiptSummary:
     subject_digest: str
     #: USER accepted this failed statement by name
     accepted: bool = False
+    #: what kind of statement it is, "" in records of 0.1.0
+    kind: str = ""
+    #: it only says where a ticket lies, whose it is, or what USER answered
+    bookkeeping: bool = False
+    #: of a statement that is judged later: why it is known to fail already, else ""
+    forecast: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The text as people read it."""
+        return read_out(self.text, self.kind)
 
     @property
     def name(self) -> str:
@@ -109,6 +122,12 @@ class Receipt:
         return "; ".join(dict.fromkeys(c.result.detail for c in worst))
 
     @property
+    def is_bookkeeping(self) -> bool:
+        """Whether it only says where tickets lie, whose they are, or what USER answered."""
+        phases = {claim.phase for claim in self.claims if claim.check}
+        return bool(phases) and phases <= _MOMENTARY and all(claim.check for claim in self.claims)
+
+    @property
     def id(self) -> str:
         body = {
             "statement": self.statement.text,
@@ -142,6 +161,8 @@ class Receipt:
             {c.check: c.version for c in self.claims if c.check},
             self.key,
             sha256_bytes(canonical(dict(self.subjects)))[:8],
+            kind=self.statement.kind.value,
+            bookkeeping=self.is_bookkeeping,
         )
         is_accepted = self.verdict is Verdict.FAILED and summary.name in accepted
         return replace(summary, accepted=is_accepted)

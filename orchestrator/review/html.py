@@ -39,6 +39,7 @@ def _environment() -> Any:
         "highlight": highlight,
         "ticks": render_code_spans,
         "short": lambda sha: sha[:12],
+        "anchor": lambda heading: re.sub(r"\W+", "-", heading.lower()),
         "evidence": lambda found: json.dumps(found, ensure_ascii=False, indent=1, default=str),
     }
     environment.globals |= {"diff": diff_lines, "draw": _draw}

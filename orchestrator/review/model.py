@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.approvals.request import GROUPS, ApprovalRequest, answer_commands
+from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.approvals.status import describe_family
 from orchestrator.config import Settings
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.family import Family
 from orchestrator.family.workflow_discovery import find_workflow, referenced
 from orchestrator.gates.checks import Context, Services
@@ -26,6 +26,7 @@ from orchestrator.gates.receipts import (
 )
 from orchestrator.review.panels import Chart, Panel, Reviewer, collect_panels, load_reviewers
 from orchestrator.storage.atomic import inside, sha256_file
+from orchestrator.storage.history import History
 from orchestrator.tickets.board import Board
 
 #: bytes; a larger file is named, not shown
@@ -71,15 +72,13 @@ class Review:
     history: str
     #: files that are no longer as the request showed them: an answer would not be taken
     changed: tuple[str, ...] = ()
+    #: the question shown has been answered or withdrawn
+    closed: bool = False
 
     @property
     def groups(self) -> list[tuple[str, tuple[ReceiptSummary, ...]]]:
         """The statements by verdict, worst first, without empty groups."""
-        found = ((head, self.with_label(label)) for head, label in GROUPS)
-        return [(head, statements) for head, statements in found if statements]
-
-    def with_label(self, label: str) -> tuple[ReceiptSummary, ...]:
-        return tuple(s for s in self.statements if s.label == label)
+        return group_statements(self.statements)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, without the text of files and the pictures of charts."""
@@ -124,15 +123,26 @@ class Review:
 
 
 def build_review(
-    board: Board, settings: Settings, id: str, reviewers: Sequence[Reviewer] | None = None
+    board: Board,
+    settings: Settings,
+    id: str,
+    reviewers: Sequence[Reviewer] | None = None,
+    number: int | None = None,
 ) -> Review:
-    """Collect what there is to look at. Raises TicketError if there is no such family."""
+    """Collect what there is to look at; `number`: what that question showed, though it is closed.
+
+    Raises TicketError if there is no such family, UsageError if there was no such question.
+    """
     parent = board.family(id)[0].id
     family = Family(board, parent)
     history = family.history
     status = describe_family(board, parent)
     question = family.flow.question if family.conducted else None
+    asked = question.asked if question else ""
     request = ApprovalRequest.find(history, question.digest) if question else None
+    if number is not None and (question is None or question.number != number):
+        asked, request = _find_closed(history, number)
+        question = None
     if request is not None:
         statements = request.statements
     else:
@@ -153,16 +163,26 @@ def build_review(
         reasons=tuple(status["reasons"]),
         members=tuple(status["members"]),
         question=request,
-        asked=question.asked if question else "",
+        asked=asked,
         statements=statements,
         receipts={r["id"]: Receipt.from_dict(r) for r in history.of("receipt") if r["id"] in ids},
         files=files,
         effects=tuple(history.of("effect")),
         panels=panels,
-        how=tuple(answer_commands(request, parent)) if request else (),
+        how=tuple(answer_commands(request, parent)) if request and question else (),
+        closed=request is not None and question is None,
         history=str(history.path.relative_to(board.root)),
         changed=tuple(p for p, sha in sorted(covered.items()) if _hash(board.root, p) != sha),
     )
+
+
+def _find_closed(history: History, number: int) -> tuple[str, ApprovalRequest]:
+    """When a question was asked, and all that it showed. Raises UsageError."""
+    records = [r for r in history.of("question") if r["sheet"]["number"] == number]
+    if not records:
+        known = ", ".join(str(r["sheet"]["number"]) for r in history.of("question"))
+        raise UsageError(f"there was no question {number}", hint=f"asked so far: {known or 'none'}")
+    return str(records[-1]["at"]), ApprovalRequest.from_dict(records[-1]["sheet"])
 
 
 def _files_to_show(family: Family, request: ApprovalRequest | None) -> dict[str, str]:

@@ -42,5 +42,6 @@ def test_the_same_statement_of_a_stage_is_told_once(capsys: pytest.CaptureFixtur
     for kind, verdict in (("stage", ""), ("statement", "pending"), *[("statement", "proven")] * 2):
         tell(Progress(kind, "it holds", stage=1, verdict=verdict))
     tell(Progress("statement", "it holds", stage=2, verdict="failed"))
+    tell.close()
     shown = capsys.readouterr().out
     assert shown == "\nit holds\n  ✓ it holds\n  stage 2:\n  ✗ it holds\n"

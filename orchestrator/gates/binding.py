@@ -47,6 +47,27 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 
+#: a statement's number, mark or reference is no word of it: `#1`, `AC-2:`, `[P]`, `✅`, `(#12)`
+_LEADING_LABEL = re.compile(
+    r"""(?x) ^ (?: \[(?: P | [A-Z]{1,3} -? \d+ )\]
+        | [*_]{0,2} \(? (?: \# \d+ | \d+ (?: \.\d+ )* (?= [.):*_] )
+            | (?: AC | FR | NFR | REQ | SC | US | UC | TC | T | R ) [-_ ]? \d+ (?: \.\d+ )* [a-z]?
+            | [A-Z][A-Z0-9]{0,6} [-_]? \d+ (?= [*_]{0,2} : ) )
+          \)? [.):]? [*_]{0,2} [.:)]?
+        | (?: ✅ | ☑ | ✔ | ⬜ | 🔲 ) \ufe0f?
+      ) (?: \s+ [–—-] )? \s+ (?= \S )"""
+)
+_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>[\w /-]{2,40}):?\1:?\s+(?=\S)")
+_TRAILING_LABEL = re.compile(
+    r"\s*(?:(?:✅|☑|✔|🟢)\ufe0f?|\((?:see |cf\. |refs? |closes |fixes )?#\d+\)"
+    r"|\[(?:see )?#\d+\]|\[[A-Z]{1,4}-?\d+\])$",
+    re.IGNORECASE,
+)
+#: a lead-in with one of these says how much of the statement counts
+_QUALIFIED = re.compile(
+    r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known)\b", re.I
+)
+
 
 @dataclass(frozen=True)
 class Binding:
@@ -66,6 +87,19 @@ def normalize(text: str) -> str:
     return text.rstrip(".").strip()
 
 
+def strip_labels(text: str) -> str:
+    """A normalized statement without the labels before and behind its words."""
+    before = ""
+    while text != before:
+        before = text
+        text = _TRAILING_LABEL.sub("", _LEADING_LABEL.sub("", text))
+        said = _LEAD_IN.match(text)
+        if said and not (_TIED.search(said["words"]) or _QUALIFIED.search(said["words"])):
+            text = text[said.end() :]
+        text = normalize(text)
+    return text
+
+
 class Binder:
     """Binds statements to checks."""
 
@@ -80,7 +114,12 @@ class Binder:
             self._bound.clear()
             self._claims.clear()
         if statement not in self._bound:
-            self._bound[statement] = self._bind(normalize(statement))
+            text = normalize(statement)
+            bound, bare = self._bind(text), strip_labels(text)
+            if bare != text and any(claim.check is None for claim in bound):
+                # what looks like a label may be a word: `WO-7: …` is tried as it is written first
+                bound = self._bind(bare)
+            self._bound[statement] = bound
         return self._bound[statement]
 
     def _bind(self, text: str) -> tuple[Binding, ...]:

@@ -23,7 +23,7 @@ def _strip_quotes(text: str) -> str:
 
 
 def _split_list(text: str) -> tuple[str, ...]:
-    parts = re.split(r"\s*(?:,\s*and\s+|,\s*or\s+|,|/|\+|&|\s+and\s+|\s+or\s+)\s*", text)
+    parts = re.split(r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*", text)
     return tuple(_strip_quotes(part) for part in parts if part.strip())
 
 
@@ -46,7 +46,7 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "name": (rf"[`\"]?{_NAME}[`\"]?", _strip_quotes),
     # several identifiers: "a, b and c"
     "names": (
-        rf"[`\"]?{_NAME}[`\"]?(?:\s*(?:,\s*and|,\s*or|,|/|\+|\s+and|\s+or)\s*[`\"]?{_NAME}[`\"]?)*",
+        rf"[`\"]?{_NAME}[`\"]?(?:\s*(?:,\s*and|,|/|\+|\s+and)\s*[`\"]?{_NAME}[`\"]?)*",
         _split_list,
     ),
     "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _parse_int),

@@ -113,6 +113,42 @@ def test_the_good_migration_holds(statement: str, good: str, verify: Verify) -> 
         assert result.subjects == (PATH,)
 
 
+@pytest.mark.parametrize(
+    ("statement", "verdict"),
+    [
+        ("The migration matches the specification", Verdict.PROVEN),
+        ("`test_shelf_total` exists", Verdict.UNPROVEN),
+        ("The table `shelf_total` exists", Verdict.FAILED),
+        ("`shelf_total` exists in migration 011", Verdict.FAILED),
+    ],
+)
+def test_a_name_that_nothing_calls_a_table_is_not_judged_as_one(
+    statement: str, verdict: Verdict, good: str, verify: Verify
+) -> None:
+    (result,) = verify(good, statement)
+    assert result.verdict is verdict, result.detail
+
+
+def test_a_migration_that_nothing_specifies_is_not_as_specified(
+    good: str, tmp_path: Path, services: Services, binder: Binder
+) -> None:
+    file = tmp_path / PATH
+    file.parent.mkdir(parents=True)
+    file.write_text(good, encoding="utf-8")
+    stage = Stage(2, "SOOP", "Tables", 1, deliverables=(Deliverable(PATH, "write", 1),))
+    workflow = Workflow(tmp_path / "w.md", "", "", "", (stage,))
+    context = Context(root=tmp_path, workflow=workflow, stage=stage, services=services)
+    (bound,) = binder.bind("The schema matches the spec")
+    assert bound.check is not None
+    result = bound.check.function(context, **bound.arguments)
+    assert result.verdict is Verdict.UNPROVEN, result.detail
+
+
+def test_a_wide_word_is_not_proven_by_the_migration_alone(binder: Binder) -> None:
+    for statement in ("No breaking changes", "`a` or `b` exists"):
+        assert all(bound.check is None for bound in binder.bind(statement))
+
+
 READ_POLICY = """CREATE POLICY "libraries for readers" ON public.libraries FOR SELECT
       TO authenticated
       USING (auth.role() = 'authenticated');"""

@@ -284,3 +284,33 @@ def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def _registered() -> dict[str, Check]:
     return {c.name: c for c in load_checks(None)}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "#1 {}", "#12: {}", "AC1: {}", "AC-1: {}", "**AC-1** {}", "**AC-1:** {}",
+        "FR-001: {}", "NFR-2 — {}", "T001 {}", "T001 [P] {}", "[P] {}", "[US1] {}", "1. {}",
+        "2) {}", "(3) {}", "1.2. {}", "{} ✅", "✅ {}", "{} (see #12)", "{} (#12)", "{} [REQ-4]",
+        "**Files:** {}", "**Files**: {}", "SHOP7: {}", "- [ ] AC1: {}",
+    ],
+)  # fmt: skip
+def test_labels_are_no_words_of_a_statement(written: str) -> None:
+    assert claims(written.format("`a.txt` exists")) == [("`a.txt` exists", "there")]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "**Optional:** {}", "**Not yet:** {}", "**Out of scope:** {}", "**Nice to have:** {}",
+        "**Unless refused:** {}", "Never: {}", "12 {}", "{} (maybe)", "{} ❌",
+        "❌ {}", "[SKIP] {}",
+    ],
+)  # fmt: skip
+def test_words_that_change_a_statement_are_no_labels(written: str) -> None:
+    assert not all(check for _, check in claims(written.format("`a.txt` exists")))
+
+
+def test_an_id_that_a_check_reads_is_no_label() -> None:
+    binder = Binder((a_check("place", "AC-7 is done"), a_check("done", "is done")))
+    assert claims("AC-7 is done", binder) == [("AC-7 is done", "place")]

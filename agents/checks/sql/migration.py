@@ -172,7 +172,9 @@ def _spelled(item: DestructiveChange) -> str:
     "{which:migration} (only adds|adds only|drops nothing|removes nothing|destroys nothing)",
     "{which:migration} (makes|contains) (only additive|no destructive|no breaking) "
     "(changes|statements)",
-    "no (destructive|breaking) (changes|statements|DDL) [in {which:migration}]",
+    "no destructive (changes|statements|DDL) [in {which:migration}]",
+    # of the whole change, "breaking" says more than a migration can show
+    "no breaking (changes|statements|DDL) in {which:migration}",
     "(never|do not|don't|must not) (drop|remove|truncate|destroy|alter or drop|drop or truncate|"
     "drop or alter|drop, alter or truncate) "
     "[(a|an|any|the|existing)] (table|tables|column|columns|data|rows|anything) "
@@ -202,8 +204,6 @@ def additive(ctx: Context, which: Which | None = None) -> Result:
     "[database] schema validation (passes|succeeds|is green)",
     "{which:migration} (validates|is valid)",
     "{which:migration} (applies|runs) (cleanly|without error|without errors|successfully)",
-    "{which:migration} (matches|follows|is as in|conforms to) [the] "
-    "(specification|spec|specified schema|workflow)",
     name="sql.valid",
     version=2,
     examples=("`migrations/059_x.sql` passes schema validation", "The migration applies cleanly"),
@@ -226,6 +226,22 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
         **subject.evidence,
         warnings=[str(w) for w in proof.lint],
     )
+
+
+@check(
+    "{which:migration} (matches|follows|is as in|conforms to) [the] "
+    "(specification|spec|specified schema|workflow)",
+    name="sql.as-specified",
+    examples=("The migration matches the specification",),
+)
+def as_specified(ctx: Context, which: Which | None = None) -> Result:
+    """As `sql.valid`, and the workflow or a ticket has SQL to compare it with."""
+    subject = subject_of(ctx, which)
+    if isinstance(subject, Result):
+        return subject
+    if specification_of(ctx, subject.path) is None:
+        return unproven(f"no workflow or ticket specifies SQL for {subject.path}", subject.path)
+    return valid(ctx, which)
 
 
 def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:

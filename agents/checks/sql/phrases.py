@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrate_agents.sql.catalog import Relation
@@ -29,6 +29,8 @@ class Tables:
 
     names: tuple[str, ...] = ()
     count: int | None = None
+    #: the words call them tables
+    said: bool = field(default=False, compare=False)
 
 
 def read_tables(text: str) -> Tables:
@@ -39,7 +41,8 @@ def read_tables(text: str) -> Tables:
         return Tables(count=TYPES["int"][1](number.group()) if number else both)
     bare = re.sub(r"(?i)\b(?:tables?|the|both|all)\b", " ", text)
     parts = re.split(_AND, bare.strip())
-    return Tables(tuple(p.strip().strip('`"').removeprefix("public.") for p in parts if p.strip()))
+    names = tuple(p.strip().strip('`"').removeprefix("public.") for p in parts if p.strip())
+    return Tables(names, said=bool(re.search(r"(?i)\btables?\b", text)))
 
 
 parameter_type(

@@ -41,10 +41,15 @@ def _result(subject: Subject, problems: Sequence[str], good: str) -> Result:
 )
 def tables_made(ctx: Context, tables: Tables, which: Which | None = None) -> Result:
     """The tables are there after the migration ran, with the columns that the file declares."""
-    found = _tables(ctx, tables, which)
-    if isinstance(found, Result):
-        return found
-    subject, relations = found
+    subject = subject_of(ctx, which)
+    if isinstance(subject, Result):
+        return subject
+    relations = tables_of_claim(subject.proof, tables)
+    if isinstance(relations, str):
+        if which is None and tables.names and not tables.said:
+            # it may as well be a function, a test, a setting
+            return unproven(f"{subject.path}: {relations}, and nothing says that it is to be one")
+        return subject.failed(f"{subject.path}: {relations}")
     good = ", ".join(f"{t.name} ({len(t.columns)} columns)" for t in relations)
     return _result(subject, subject.proof.misshapen, f"{subject.path} makes {good}")
 

@@ -109,7 +109,7 @@ def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
         for member in plan.members(stage, flow):
             place = members[member]
             lone = member != plan.parent or not plan.children(flow)
-            waits = place.at.awaits_build
+            waits = place.at.awaits_build or place.at is _R.INBOX
             if plan.part(stage) is Part.MAKER and waits and lone:
                 members[member] = _move(place, Who.TRIAGER, Event.ROUTE, _R.BUILD, stage.agent)
     if members == flow.members and flow.state is State.RUNNING and not flow.reason:

@@ -136,7 +136,7 @@ _WORKING = " ".join(role for role in FolderRole if role.working)
 TABLE: tuple[Transition, ...] = (
     _row("triager", Event.TRIAGE, "INBOX", "TRIAGE"),
     _row("triager", Event.BIRTH, "INBOX TRIAGE", "BUILD", "children are born in BUILD, or wait"),
-    _row("triager", Event.ROUTE, "TRIAGE DESIGN REVIEW", "BUILD DESIGN REVIEW"),
+    _row("triager", Event.ROUTE, "INBOX TRIAGE DESIGN REVIEW", "BUILD DESIGN REVIEW"),
     _row("maker", Event.HAND_OVER, "BUILD DESIGN", "QA", "owner: the inspector"),
     _row("inspector", Event.PASS, "QA", "USER_REVIEW", "owner USER"),
     _row("inspector gate", Event.FAIL, "QA BUILD USER_REVIEW", "BUILD", "failure_count counts"),

@@ -90,6 +90,19 @@ def test_3_2_a_board_ticket_that_lies_in_triage_is_handed_to_its_maker(tmp_path:
     assert (question["failed"], "docs/hello.md" in question["read"]) == ([], True)
 
 
+def test_3_2_a_ticket_without_triage_is_in_build_while_it_is_made(tmp_path: Path) -> None:
+    orchestrate(tmp_path, "init")
+    (tmp_path / "workflows/quick.md").write_text(
+        "# Quick\n\n## STAGE 1: BUILDER — Work\n\nDo it.\n", encoding="utf-8"
+    )
+    orchestrate(tmp_path, "new", "Fix the button colour", "--owner", "BUILDER")
+    assert (
+        orchestrate(tmp_path, "run", "WO-002", "--workflow", "workflows/quick.md").exit_code == 10
+    )
+    (ticket,) = (tmp_path / "_WORK_ORDERS").glob("*/WO-002_*.md")
+    assert ticket.parent.name == "03_BUILD"
+
+
 def test_the_record_names_a_shipped_workflow_and_not_the_place_of_the_installation(
     tmp_path: Path,
 ) -> None:

@@ -31,9 +31,13 @@ def orchestrate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file that is not the conductor's own scratch."""
+    """Every file that is not the conductor's own scratch, or says that git is to ignore that."""
     files = (p for p in root.rglob("*") if p.is_file() and ".orchestrate" not in p.parts)
-    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in files
+        if p.parts[-2:] != ("info", "exclude")
+    }
 
 
 def refused(work: Workspace, *words: str, code: int = 1) -> str:

@@ -31,7 +31,8 @@ FOLDERS = {
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "config", "storage",
-        "git", "agent_process", "gates", "tickets", "workflow_reader", "family", "workflow_lint",
+        "git", "changes", "agent_process", "gates", "tickets", "workflow_reader", "family",
+        "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",
     ),

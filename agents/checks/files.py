@@ -135,8 +135,9 @@ def _is_below(path: str, allowed: Iterable[str]) -> bool:
 
 
 def _list_changes(ctx: Context) -> set[str] | None:
-    """Uncommitted changes by git, with what agents wrote; None without git."""
-    seen = TrackedFolder(ctx.root, ".").changed()
+    """The family's changes since its start; else, by git, all that is not committed."""
+    known = ctx.changed() if ctx.changed is not None else None
+    seen = TrackedFolder(ctx.root, ".").changed() if known is None else set(known)
     if seen is None:
         return None
     seen |= {path for path, made in ctx.artifacts.items() if made.get("state") == "written"}

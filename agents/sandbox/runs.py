@@ -174,18 +174,24 @@ def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",
 def run(
     command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, limit: float = 60
 ) -> Run:
-    """Run a command without keys, stop it with all its children at `limit` seconds."""
-    with subprocess.Popen(
-        list(command),
-        cwd=cwd,
-        env={**bare_environment(cwd), **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    ) as process:
+    """Run a command without keys, stop it with all its children at `limit` seconds.
+
+    Its home is an empty folder that is removed with it: caches are not left in the workspace.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrate-home-", ignore_cleanup_errors=True) as home,
+        subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            env={**bare_environment(cwd), "HOME": home, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process,
+    ):
         code: int | None
         try:
             out, err = process.communicate(timeout=limit)

@@ -227,7 +227,7 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     if request is None:
         return _ask_again(session, question, ["the question's record is damaged"])
     changed = describe_differences(request, rebuild_request(session, request))
-    if changed and question.kind is not QuestionKind.WORKFLOW:
+    if changed:
         return _ask_again(session, question, changed)
     accepted = resolve_acceptances(request, answer)
     record_answer(

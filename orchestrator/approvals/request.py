@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator import templating
+from orchestrator.approvals.changed_files import ChangedFile
 from orchestrator.approvals.effects import Effect
 from orchestrator.domain.record import QuestionKind
 from orchestrator.gates.checks import Verdict
@@ -77,6 +78,9 @@ class ApprovalRequest:
     why: str = ""
     changed: tuple[str, ...] = ()
     final: bool = False
+    #: what the family changed since its start, and what its agents did in git besides
+    files: tuple[ChangedFile, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def covered(self) -> dict[str, Any]:
@@ -85,6 +89,9 @@ class ApprovalRequest:
         covered = {name: getattr(self, name) for name in (*names, "by_user", "remarks")}
         covered["statements"] = [[s.key, s.verdict, dict(s.checks)] for s in self.statements]
         covered["effects"] = [e.to_dict() for e in self.effects]
+        if self.files or self.notes:
+            covered["files"] = [file.state for file in self.files]
+            covered["notes"] = list(self.notes)
         return covered
 
     @property
@@ -104,6 +111,12 @@ class ApprovalRequest:
         if self.final:
             return "runs nothing on any database; the family then moves to COMPLETE"
         return "runs nothing on any database; the work then continues"
+
+    @property
+    def unchanged(self) -> dict[str, str]:
+        """What there is to read besides the changed files: path → sha256."""
+        named = {file.path for file in self.files}
+        return {path: sha for path, sha in self.artifacts.items() if path not in named}
 
     def with_label(self, label: str) -> tuple[ReceiptSummary, ...]:
         """The statements with a verdict, or "accepted"."""
@@ -125,8 +138,9 @@ class ApprovalRequest:
         fields = dict(data)
         fields["statements"] = tuple(ReceiptSummary(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
-        for name in ("by_user", "remarks", "changed"):
-            fields[name] = tuple(data[name])
+        fields["files"] = tuple(ChangedFile.from_dict(f) for f in data.get("files", ()))
+        for name in ("by_user", "remarks", "changed", "notes"):
+            fields[name] = tuple(data.get(name, ()))
         return cls(**fields)
 
     @classmethod
@@ -146,6 +160,7 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
         old, new = before.get(path, "absent"), after.get(path, "absent")
         if old != new:
             found.append(f"`{path}`: sha256 {old[:12]} is now {new[:12]}")
+    found += list(describe_changed_files(asked.files, now.files, {*before, *after}))
     verdicts = {s.key: (s.verdict, dict(s.checks)) for s in asked.statements}
     for summary in now.statements:
         was, checks = verdicts.get(summary.key, ("not shown", {}))
@@ -180,8 +195,31 @@ def _groups_in_ticket(request: ApprovalRequest, ticket: str, body: str) -> list[
     return groups
 
 
-def render_request(request: ApprovalRequest, ticket: str, body: str = "") -> str:
-    """The section that goes into the parent's file; `body` is what the file says already."""
+def describe_changed_files(
+    asked: Sequence[ChangedFile], now: Sequence[ChangedFile], named: Container[str] = ()
+) -> Iterator[str]:
+    """How the family's change differs from the one that was shown, in words.
+
+    What is `named` elsewhere is left out, unless it is no longer the same kind of change.
+    """
+    was, is_now = ({f.path: f for f in files} for files in (asked, now))
+    for path in sorted({*was, *is_now}):
+        old, new = was.get(path), is_now.get(path)
+        if old is None:
+            yield f"`{path}` is changed now"
+        elif new is None:
+            yield f"`{path}` is no longer changed"
+        elif old.state != new.state and not (path in named and old.kind == new.kind):
+            yield f"`{path}`: {old.kind} was shown, {new.kind} with other content is there now"
+
+
+def render_request(
+    request: ApprovalRequest, ticket: str, body: str = "", changed_files: str = ""
+) -> str:
+    """The section that goes into the parent's file.
+
+    `body` is what the file says already, `changed_files` the section's block of that name.
+    """
     flags, keys = _required_acceptances(request)
     text = templating.render(
         "question.md.j2",
@@ -190,6 +228,8 @@ def render_request(request: ApprovalRequest, ticket: str, body: str = "") -> str
         groups=_groups_in_ticket(request, ticket, body),
         flags=flags,
         keys=keys,
+        changed_files=changed_files,
+        unchanged=request.unchanged,
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
 

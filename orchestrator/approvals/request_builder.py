@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
+from orchestrator.approvals.changed_files import (
+    ChangedFile,
+    changed_files_block,
+    diff_files,
+    list_changed_files,
+    list_notes,
+)
 from orchestrator.approvals.effects import bind_effects, open_runner
-from orchestrator.approvals.request import ApprovalRequest, render_request
+from orchestrator.approvals.request import (
+    ApprovalRequest,
+    describe_changed_files,
+    render_request,
+)
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
@@ -48,7 +59,9 @@ def build_checkpoint_request(
         attempts={str(n): session.flow.attempt(n) for n in stages},
         statements=_summarize(session, stages),
         artifacts={
-            p: session.sha(p) for p, origin in artifacts.items() if origin["stage"] in stages
+            p: session.sha(p)
+            for p, origin in artifacts.items()
+            if origin["stage"] in stages and origin["state"] != "deleted"
         },
         effects=bound.effects,
         inputs={path: session.sha(path) for e in bound.effects for path in e.inputs},
@@ -58,6 +71,8 @@ def build_checkpoint_request(
         remarks=remarks,
         changed=tuple(changed),
         final=stage.number == session.plan.last.number,
+        files=list_changed_files(session.changes, session.settings),
+        notes=list_notes(session.changes),
     )
 
 
@@ -71,7 +86,11 @@ def build_exception_request(
 ) -> ApprovalRequest:
     """A request that no checkpoint planned."""
     artifacts = session.family.history.artifacts()
-    paths = sorted(p for p, origin in artifacts.items() if origin["stage"] == stage.number)
+    paths = sorted(
+        p
+        for p, origin in artifacts.items()
+        if origin["stage"] == stage.number and origin["state"] != "deleted"
+    )
     return ApprovalRequest(
         number=session.flow.asked + 1,
         stage=stage.number,
@@ -83,7 +102,25 @@ def build_exception_request(
         artifacts={p: session.sha(p) for p in paths},
         why=why,
         changed=tuple(changed),
+        files=_changed_files(session, kind),
+        notes=list_notes(session.changes),
     )
+
+
+def _changed_files(session: Session, kind: QuestionKind) -> tuple[ChangedFile, ...]:
+    """The family's changes; before them the workflow, where that is what USER is asked about."""
+    files = list_changed_files(session.changes, session.settings)
+    if kind is not QuestionKind.WORKFLOW:
+        return files
+    pinned, today = session.flow.sha256, session.workflow.sha256
+    workflow = ChangedFile(
+        session.flow.workflow,
+        "edited",
+        ("file", pinned),
+        ("file", today),
+        warning="the workflow of this family",
+    )
+    return (workflow, *(f for f in files if f.path != workflow.path))
 
 
 def list_stopped_statements(session: Session, stage: Stage) -> tuple[ReceiptSummary, ...]:
@@ -112,7 +149,8 @@ def open_request(
         session.report_progress(ProgressKind.NOTICE, text, stage=session.flow.stage)
     additions = Additions(drop=drop, over_requests=True)
     parent = session.family.ticket(session.plan.parent)
-    additions.section(parent.id, render_request(request, parent.id, parent.body))
+    block = changed_files_block(diff_files(session.changes, request.files), request.notes)
+    additions.section(parent.id, render_request(request, parent.id, parent.body, block))
     asked = machine.ask(
         session.flow,
         session.plan,
@@ -142,6 +180,7 @@ def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest
     return replace(
         asked,
         workflow=session.workflow.sha256,
+        files=_changed_files(session, QuestionKind(asked.kind)),
         artifacts={p: session.sha(p) for p in asked.artifacts},
         inputs={p: session.sha(p) for p in asked.inputs},
     )
@@ -158,6 +197,9 @@ def list_changes_since_approval(session: Session, approval: Approval) -> list[st
     for path, sha in {**asked.inputs, **asked.artifacts}.items():
         if (today := session.sha(path)) != sha:
             changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
+    now = {f.path: f for f in list_changed_files(session.changes, session.settings)}
+    shown_now = [now[f.path] for f in asked.files if f.path in now]
+    changed += describe_changed_files(asked.files, shown_now, {*asked.inputs, *asked.artifacts})
     target = session.settings.database.target
     if asked.effects and asked.target != target:
         changed.append(f"the target: {asked.target} is now {target}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.approvals.changed_files import describe_file, diff_files, shorten
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.domain.record import Question, from_mapping
 from orchestrator.errors import OrchestrateError
+from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
@@ -40,14 +42,16 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
             }
             for member in board.family(parent)
         ],
-        "question": describe_request(question, request, parent) if question and request else None,
+        "question": describe_request(question, request, family) if question and request else None,
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
         "notices": [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
 
 
-def describe_request(question: Question, request: ApprovalRequest, parent: str) -> dict[str, Any]:
+def describe_request(
+    question: Question, request: ApprovalRequest, family: Family
+) -> dict[str, Any]:
     """An open request with all that USER needs to answer it, JSON-able."""
 
     def brief(statements: tuple[ReceiptSummary, ...]) -> list[dict[str, str]]:
@@ -78,13 +82,26 @@ def describe_request(question: Question, request: ApprovalRequest, parent: str) 
             for head, found in group_statements(request.statements)
         ],
         "read": sorted(request.artifacts),
+        **_describe_changes(family, request),
         "effects": [e.title for e in request.effects],
         "consequence": request.consequence,
         "target": request.target_words,
         "target_name": request.target,
         "remarks": list(request.remarks),
         "by_user": list(request.by_user),
-        "how": answer_commands(request, parent),
+        "how": answer_commands(request, family.parent),
+    }
+
+
+def _describe_changes(family: Family, request: ApprovalRequest) -> dict[str, Any]:
+    """The changed files, each in a line, and the beginning of their diffs."""
+    diffs = diff_files(change_log_of(family), request.files)
+    return {
+        "changed_files": [
+            {"path": d.file.path, "kind": d.file.kind, "text": describe_file(d)} for d in diffs
+        ],
+        "diff": list(shorten(diffs)),
+        "notes": list(request.notes),
     }
 
 

@@ -84,7 +84,9 @@ def say_question(status: Mapping[str, Any]) -> None:
         say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")
     _say_list("For you to do or look at; your answer attests it", question["by_user"])
     _say_groups(question["groups"], review)
-    _say_list("To read", [file, *question["read"]])
+    _say_changes(question)
+    changed = {each["path"] for each in question["changed_files"]}
+    _say_list("To read", [file, *(path for path in question["read"] if path not in changed)])
     say(callable_commands(f"    or all at once: {review} (--html review.html for a page)"))
     say(f"\n  To answer, set `status:` in {file}")
     say("  to APPROVED, CHANGES_REQUESTED or HOLD and save, or use the command line:")
@@ -140,6 +142,16 @@ def _say_short_question(status: Mapping[str, Any]) -> None:
         say_wrapped(counts, "    ", "    ")
     say(callable_commands(f"    look: orchestrate review {status['id']}"))
     say(callable_commands(f"    answer: {question['how'][0]}"))
+
+
+def _say_changes(question: Mapping[str, Any]) -> None:
+    """Every file that the family changed, and the beginning of the diffs."""
+    files = question["changed_files"]
+    _say_list(f"Changed files ({len(files)})", [file["text"] for file in files])
+    for line in question["diff"]:
+        style = {"+": "green", "-": "red", "@": "dim", "…": "dim"}.get(line[:1], "")
+        say("      " + paint(line, "bold" if line.startswith("--- ") else style))
+    _say_list("Besides", question["notes"])
 
 
 def _say_list(heading: str, lines: Sequence[str]) -> None:

@@ -75,6 +75,7 @@ def _say_review(review: Review, full: bool) -> None:
     from orchestrator.approvals.request import IN_ORDER
 
     _say_head(review)
+    _say_changes(review)
     for head, statements in review.groups:
         say()
         say(paint(f"{head} ({len(statements)})", "bold"))
@@ -86,6 +87,7 @@ def _say_review(review: Review, full: bool) -> None:
                 _say_wrapped(detail, indent=4, style="dim")
     for panel in review.panels:
         _say_panel(panel, full)
+    _say_sayings(review)
     for file in review.files if full else ():
         say()
         say(paint(file.path, "bold"))
@@ -96,6 +98,39 @@ def _say_review(review: Review, full: bool) -> None:
         for line in review.how:
             say(f"  {callable_commands(one_line(line))}")
         say(f"  digest of all that is shown: {review.question.digest[:16]}")
+
+
+def _say_changes(review: Review) -> None:
+    """Every changed file and its diff."""
+    from orchestrator.approvals.changed_files import describe_file, printable
+
+    if review.changes:
+        say()
+        say(paint(f"Changed files ({len(review.changes)})", "bold"))
+    for diff in review.changes:
+        _say_wrapped(describe_file(diff), indent=2)
+    for note in review.notes:
+        _say_wrapped(note, indent=2, style="yellow")
+    styles = {"+": "green", "-": "red", "@": "dim"}
+    for diff in review.changes:
+        if diff.lines:
+            say()
+            say(paint(f"--- {diff.file.path}", "bold"))
+        for line in diff.lines or ():
+            say(paint(printable(line), styles.get(line[:1], "")))
+
+
+def _say_sayings(review: Review) -> None:
+    """What each agent said last; whoever wants its whole section has the ticket."""
+    if review.said:
+        say()
+        say(paint("What the agents said last", "bold"))
+    for each in review.said:
+        what = f"stage {each.stage}, attempt {each.attempt}, {each.agent}: {each.outcome}"
+        _say_wrapped(what + (f" — {each.reason}" if each.reason else ""), indent=2)
+        for line in each.text.splitlines():
+            if line.strip():
+                _say_wrapped(line, indent=4, style="dim")
 
 
 def _say_head(review: Review) -> None:

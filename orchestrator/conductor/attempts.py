@@ -1,23 +1,25 @@
-"""An agent's attempt at a stage: dispatch it, check its report against the tree, record it."""
+"""An agent's attempt at a stage: its job, its report, and whether it may go on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from fnmatch import fnmatchcase
-from pathlib import Path
 
+from orchestrator.conductor.observed import (
+    dispatch,
+    judge_report,
+    places_to_look_at,
+    undo_again,
+    undo_attempt,
+    worker_of,
+)
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
-from orchestrator.errors import UnsafePathError
-from orchestrator.family.blockers import covers
+from orchestrator.family.attempt_files import Seen
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
-from orchestrator.markdown.frontmatter import Document
-from orchestrator.storage.atomic import sha256_file
-from orchestrator.tickets.id_grammar import id_from_name
 
 #: seconds between wake-ups of a thread that waits for agents
 _WAKE_UP = 0.5
@@ -47,11 +49,14 @@ def _report_of(session: Session, stage: Stage) -> Report:
         return Report(outcome=Outcome.DONE, log=("marked as done in the workflow; only proven",))
     history, attempt = session.family.history, session.flow.attempt(stage.number)
     stored = history.latest("report", stage=stage.number, attempt=attempt)
-    if stored is not None and stored["outcome"] in (Outcome.DONE, Outcome.CANNOT):
+    if stored is not None and stored["outcome"] == Outcome.FAILED:
+        undo_again(session, stage, attempt)
+    if stored is not None and stored["outcome"] != Outcome.NEEDS_PERSON:
         return Report.model_validate(stored["report"])
-    interrupted = history.latest("dispatch", stage=stage.number, attempt=attempt) is not None
-    if interrupted and _holds(session, stage):
-        return _report_interrupted_work(session, stage)
+    if history.latest("dispatch", stage=stage.number, attempt=attempt) is not None:
+        seen = session.changes.settle(worker_of(session, stage), places_to_look_at(session))
+        if _holds(session, stage):
+            return _report_interrupted_work(session, stage, seen)
     return _dispatch(session, stage)
 
 
@@ -66,38 +71,30 @@ def _holds(session: Session, stage: Stage) -> bool:
     return bool(judged) and all(r.verdict is Verdict.PROVEN for r in judged)
 
 
-def _report_interrupted_work(session: Session, stage: Stage) -> Report:
+def _report_interrupted_work(session: Session, stage: Stage, seen: Seen) -> Report:
     """A report for work that was finished before its agent could report it."""
     paths = [d.path for d in stage.deliverables if session.inside(d.path).is_file()]
     named = ", ".join(f"`{path}`" for path in paths) or "no named file"
     report = Report(
         outcome=Outcome.DONE,
-        artifacts=tuple(Artifact(path=p, sha256=session.sha(p), state="kept") for p in paths),
+        artifacts=tuple(Artifact(path=p, state="kept") for p in paths),
         section=f"## {stage.agent} was stopped at {stage.label}\n\nIts work is proven: {named}.\n",
         log=("done before the last stop; only proven",),
     )
+    report = judge_report(session, stage, report, seen)
     record_report(session, stage, make_job(session, stage), report)
+    if report.outcome is Outcome.FAILED:
+        undo_attempt(session, seen)
     return report
 
 
 def _dispatch(session: Session, stage: Stage) -> Report:
     job = make_job(session, stage)
-    session.family.history.append(
-        "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
-    )
     session.report_progress(
         ProgressKind.AGENT, f"{stage.agent} works", stage=stage.number, agent=stage.agent
     )
     started = time.monotonic()
-    before = _frozen_files(session)
-    report = session.dispatcher.dispatch(job, session.settings.agent(stage.agent), session.lock_fd)
-    after = _frozen_files(session)
-    if changed := sorted(p for p in {**before, **after} if before.get(p) != after.get(p)):
-        reason = f"{', '.join(changed)} changed while the agent worked, but is frozen; restore it"
-        report = Report(outcome=Outcome.FAILED, reason=reason)
-    elif problem := _problem_with(session, stage, report):
-        # nothing of a false report is kept (DESIGN 5, 8.4)
-        report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} reports {problem}")
+    report, seen = dispatch(session, stage, job)
     report = _require_change(session, job, report)
     record_report(session, stage, job, report)
     session.report_progress(
@@ -108,6 +105,8 @@ def _dispatch(session: Session, stage: Stage) -> Report:
         verdict=report.outcome.value,
         seconds=time.monotonic() - started,
     )
+    if report.outcome is Outcome.FAILED:
+        undo_attempt(session, seen)
     return report
 
 
@@ -143,45 +142,6 @@ def make_job(session: Session, stage: Stage, findings: Sequence[Finding] = ()) -
         words=words,
         written=history.written_by(stage.agent),
     )
-
-
-def _problem_with(session: Session, stage: Stage, report: Report) -> str:
-    """What a report claims that is false or forbidden, or ""."""
-    for item in report.artifacts:
-        try:
-            file = session.inside(item.path)
-        except UnsafePathError as exc:
-            return exc.message
-        there = file.is_file() and sha256_file(file) == item.sha256
-        if report.outcome is Outcome.DONE and not there:
-            return f"{item.path}, which is not there as reported"
-    for new in report.tickets:
-        document = Document.parse(new.text.encode("utf-8"))
-        if id_from_name(new.filename) != new.id or Path(new.filename).name != new.filename:
-            return f"a new ticket {new.id} under the file name {new.filename!r}"
-        if document.text("id") != new.id or document.text("parent") != session.plan.parent:
-            return f"a new ticket {new.id} whose text has another id or another parent"
-    written = [a.path for a in report.artifacts if a.state == "written"]
-    for path in written:
-        if any(fnmatchcase(path, pattern) for pattern in session.settings.frozen):
-            return f"{path}, which is frozen (orchestrate.toml)"
-    ticket = session.family.ticket(session.plan.members(stage, session.flow)[0])
-    if session.plan.part(stage) is Part.MAKER and ticket.files:
-        for path in written:
-            if not any(covers(place, path) for place in ticket.files):
-                return f"{path}, which is outside of the `files:` of {ticket.id}"
-    return ""
-
-
-def _frozen_files(session: Session) -> dict[str, tuple[int, ...]]:
-    """Frozen file → its time and size, which show a change."""
-    found: dict[str, tuple[int, ...]] = {}
-    for pattern in session.settings.frozen:
-        for path in session.root.glob(pattern):
-            if path.is_file():
-                stat = path.stat()
-                found[str(path.relative_to(session.root))] = (stat.st_mtime_ns, stat.st_size)
-    return found
 
 
 def _require_change(session: Session, job: Job, report: Report) -> Report:

@@ -192,8 +192,8 @@ class Conductor:
         if flow.question is not None and flow.question.kind is QuestionKind.WORKFLOW:
             return False
         why = (
-            f"The workflow `{flow.workflow}` has changed since this family was pinned to it "
-            f"(sha256 {flow.sha256[:12]} is now {session.workflow.sha256[:12]}). "
+            f"The workflow `{flow.workflow}` has changed since this family was pinned to it; "
+            f"`orchestrate review {session.plan.parent}` shows the difference. "
             "Approving takes the changed one; approvals given under the old one lapse."
         )
         if flow.question is not None:

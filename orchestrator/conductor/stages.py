@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from orchestrator.approvals.effects import open_runner
 from orchestrator.approvals.request_builder import stored_request
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
+from orchestrator.conductor.observed import dispatch, undo_attempt
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.states import Part
@@ -105,12 +106,10 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
         # the inspector writes up what the engine proved; it proves nothing itself
         findings = [_to_finding(session, stage, r) for r in receipts]
         job = make_job(session, stage, findings)
-        session.family.history.append(
-            "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
-        )
-        settings = session.settings.agent(stage.agent)
-        report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+        report, seen = dispatch(session, stage, job)
         record_report(session, stage, job, report)
+        if report.outcome is Outcome.FAILED:
+            undo_attempt(session, seen)
         if report.outcome is Outcome.NEEDS_PERSON:
             return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
         if report.outcome is Outcome.FAILED and not failing:
@@ -178,7 +177,12 @@ def _pass(
                 continue
         births[child.id] = child.agent
     _tick_boxes(additions, receipts)
-    additions.paths += [session.inside(a.path) for a in report.artifacts]
+    additions.paths += [
+        session.root / a.path
+        for a in report.artifacts
+        if session.sha(a.path) != "outside"
+        and not session.changes.tree.reader.is_behind_link(a.path)
+    ]
     additions.paths += [session.family.ticket(m).path for m in births if m not in flow.members]
     done = machine.finish(flow, plan, stage, births)
     session.commit(done, f"stage {stage.number} ({stage.agent}) done", additions, stage)

@@ -73,11 +73,15 @@ class Outcome(StrEnum):
 
 
 class Artifact(_Message):
-    """A file that the agent wrote, or found as it has to be."""
+    """A file that the agent says it wrote, deleted, or found as it has to be.
+
+    The conductor looks at the workspace itself; a claim that differs from it fails the attempt.
+    """
 
     path: str
-    sha256: str
-    #: "written", or "kept" (it existed and is unchanged)
+    #: "" if the agent does not say
+    sha256: str = ""
+    #: "written", "kept" (it existed and is unchanged) or "deleted"
     state: str = "written"
 
 

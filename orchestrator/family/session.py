@@ -16,7 +16,9 @@ from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
+from orchestrator.errors import UnsafePathError
 from orchestrator.family.additions import Additions
+from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
 from orchestrator.gates.binding import Binder
@@ -108,6 +110,11 @@ class Session:
                 additions.fold(self.plan.parent, *fold)
         self.family.commit(flow, event, additions, stage.number if stage else None)
 
+    @cached_property
+    def changes(self) -> ChangeLog:
+        """What the family's agents changed."""
+        return change_log_of(self.family)
+
     # -- statements --------------------------------------------------------------------------
 
     def statements(self, stage: Stage) -> tuple[Statement, ...]:
@@ -129,7 +136,12 @@ class Session:
             workflow=self.workflow,
             stage=stage,
             family=self.family.members(),
-            artifacts=self.family.history.artifacts(),
+            artifacts={
+                path: made
+                for path, made in self.family.history.artifacts().items()
+                if made["state"] != "deleted"
+            },
+            changed=self.changes.changed_paths,
             history=tuple(self.family.history.records),
             settings=self._settings,
             services=self.services,
@@ -241,6 +253,9 @@ class Session:
         return inside(self.root, path)
 
     def sha(self, path: str) -> str:
-        """sha256 of a workspace file, or "absent"."""
-        file = self.inside(path)
+        """sha256 of a workspace file, "absent", or "outside" behind a link that leads out."""
+        try:
+            file = self.inside(path)
+        except UnsafePathError:
+            return "outside"
         return sha256_file(file) if file.is_file() else "absent"

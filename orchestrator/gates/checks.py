@@ -177,6 +177,8 @@ class Context:
     family: tuple[MemberInfo, ...] = ()
     #: what agents reported in this family: path → {"stage", "agent", "ticket", "sha256", "state"}
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: paths that the family changed since its start, None where that is not known
+    changed: Callable[[], frozenset[str] | None] | None = None
     #: records of the family's history, oldest first (answers, effects, transitions …)
     history: Sequence[Mapping[str, Any]] = ()
     #: the whole configuration as plain tables

@@ -37,13 +37,17 @@ def run_git(
     stdin: bytes = b"",
     timeout: float = _TIMEOUT,
     env: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> bytes:
-    """What git prints when run in `root`. Path arguments are literal. Raises GitError."""
+    """What git prints when run in `root`. Path arguments are literal. Raises GitError.
+
+    `settings` stand above those of the repository.
+    """
     try:
         done = subprocess.run(
             ["git", *args],
             cwd=root,
-            env={**_environment(), **(env or {})},
+            env=_environment() | _overriding(settings or {}) | dict(env or {}),
             input=stdin,
             capture_output=True,
             timeout=timeout,
@@ -109,3 +113,11 @@ def _environment() -> dict[str, str]:
         "GIT_LITERAL_PATHSPECS": "1",
         "LC_ALL": "C",
     }
+
+
+def _overriding(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings as variables: a name may hold any character."""
+    found = {"GIT_CONFIG_COUNT": str(len(settings))} if settings else {}
+    for number, (name, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found

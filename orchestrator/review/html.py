@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from orchestrator.approvals.changed_files import FileDiff, describe_file, printable
 from orchestrator.errors import MissingExtraError
 from orchestrator.review.model import Review, ReviewFile
 from orchestrator.review.panels import Chart, Grid, Source
@@ -15,6 +16,8 @@ from orchestrator.templating import TEMPLATES
 
 #: lines around a difference
 _CONTEXT_LINES = 3
+#: what the sign before a line of a diff says
+_KINDS = {"+": "added", "-": "removed", " ": "same", "@": "place"}
 #: characters; a longer text is not highlighted, which would make it four times as large
 _LONGEST_HIGHLIGHTED = 40_000
 
@@ -42,7 +45,12 @@ def _environment() -> Any:
         "anchor": lambda heading: re.sub(r"\W+", "-", heading.lower()),
         "evidence": lambda found: json.dumps(found, ensure_ascii=False, indent=1, default=str),
     }
-    environment.globals |= {"diff": diff_lines, "draw": _draw}
+    environment.globals |= {
+        "diff": diff_lines,
+        "unified": unified_lines,
+        "describe": describe_file,
+        "draw": _draw,
+    }
     environment.tests |= {
         "grid": lambda block: isinstance(block, Grid),
         "source": lambda block: isinstance(block, Source),
@@ -89,9 +97,13 @@ def diff_lines(source: Source) -> list[tuple[str, str]]:
     if source.against is None:
         return []
     before, after = source.against.strip().splitlines(), source.text.strip().splitlines()
-    kinds = {"+": "added", "-": "removed", " ": "same", "@": "place"}
     lines = list(difflib.unified_diff(before, after, lineterm="", n=_CONTEXT_LINES))[2:]
-    return [(kinds[line[0]], line if line[0] == "@" else line[1:]) for line in lines]
+    return [(_KINDS[line[0]], line if line[0] == "@" else line[1:]) for line in lines]
+
+
+def unified_lines(diff: FileDiff) -> list[tuple[str, str]]:
+    """The lines of a changed file's diff, as `diff_lines` gives them, with their signs."""
+    return [(_KINDS.get(line[:1], "same"), printable(line)) for line in diff.lines or ()]
 
 
 def _draw(chart: Chart) -> Any:

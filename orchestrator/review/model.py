@@ -6,15 +6,23 @@ a review shows the family's state by its newest receipts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.approvals.changed_files import (
+    FileDiff,
+    diff_files,
+    list_changed_files,
+    list_notes,
+)
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.approvals.status import describe_family
 from orchestrator.config import Settings
+from orchestrator.domain.record import QuestionKind
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
 from orchestrator.family.workflow_discovery import find_workflow, referenced
 from orchestrator.gates.checks import Context, Services
@@ -46,6 +54,19 @@ class ReviewFile:
 
 
 @dataclass(frozen=True)
+class Saying:
+    """What an agent reported at its last attempt at a stage."""
+
+    stage: int
+    attempt: int
+    agent: str
+    outcome: str
+    reason: str
+    #: its section, in markdown
+    text: str
+
+
+@dataclass(frozen=True)
 class Review:
     """A family as a reviewer sees it."""
 
@@ -63,6 +84,12 @@ class Review:
     #: the statements' receipts by id, as far as the history has them
     receipts: Mapping[str, Receipt]
     files: tuple[ReviewFile, ...]
+    #: every file that the family changed since its start, with its diff
+    changes: tuple[FileDiff, ...]
+    #: what its agents did in git besides
+    notes: tuple[str, ...]
+    #: what each stage's agent said last
+    said: tuple[Saying, ...]
     #: records of effects that ran
     effects: tuple[Mapping[str, Any], ...]
     panels: tuple[Panel, ...]
@@ -95,6 +122,12 @@ class Review:
             "changed": list(self.changed),
             "statements": [self._statement_to_dict(s) for s in self.statements],
             "files": [{"path": f.path, "sha256": f.sha256, "today": f.today} for f in self.files],
+            "changes": [
+                {**asdict(d.file), "added": d.added, "removed": d.removed, "diff": d.lines}
+                for d in self.changes
+            ],
+            "notes": list(self.notes),
+            "said": [asdict(each) for each in self.said],
             "effects": [dict(e) for e in self.effects],
             "panels": [asdict(panel) for panel in panels],
             "how": list(self.how),
@@ -151,6 +184,13 @@ def build_review(
     ids = {s.receipt for s in statements}
     covered = {**request.artifacts, **request.inputs} if request else {}
     files = _read_files(board.root, _files_to_show(family, request))
+    log = change_log_of(family)
+    now = list_changed_files(log, settings)
+    shown = request.files if request is not None else now
+    stale = {p for p, sha in covered.items() if _hash(board.root, p) != sha}
+    if request is not None and request.kind != QuestionKind.WORKFLOW:
+        states = [{f.path: f.state for f in found} for found in (request.files, now)]
+        stale |= {p for p in {*states[0], *states[1]} if states[0].get(p) != states[1].get(p)}
     with Services() as services:
         context = _make_context(board, settings, family, services)
         ways = load_reviewers() if reviewers is None else reviewers
@@ -167,12 +207,15 @@ def build_review(
         statements=statements,
         receipts={r["id"]: Receipt.from_dict(r) for r in history.of("receipt") if r["id"] in ids},
         files=files,
+        changes=diff_files(log, shown),
+        notes=request.notes if request is not None else list_notes(log),
+        said=tuple(_list_sayings(history)),
         effects=tuple(history.of("effect")),
         panels=panels,
         how=tuple(answer_commands(request, parent)) if request and question else (),
         closed=request is not None and question is None,
         history=str(history.path.relative_to(board.root)),
-        changed=tuple(p for p, sha in sorted(covered.items()) if _hash(board.root, p) != sha),
+        changed=tuple(sorted(stale)),
     )
 
 
@@ -185,12 +228,26 @@ def _find_closed(history: History, number: int) -> tuple[str, ApprovalRequest]:
     return str(records[-1]["at"]), ApprovalRequest.from_dict(records[-1]["sheet"])
 
 
+def _list_sayings(history: History) -> Iterator[Saying]:
+    """What agents reported last, by stage."""
+    newest = {report["stage"]: report for report in history.of("report")}
+    for number in sorted(newest):
+        report = newest[number]
+        said = report.get("report", {})
+        fields = (report["attempt"], report["agent"], report["outcome"], said.get("reason", ""))
+        yield Saying(number, *fields, said.get("section", ""))
+
+
 def _files_to_show(family: Family, request: ApprovalRequest | None) -> dict[str, str]:
     """path → sha256: what the request shows and its effects read, else all that agents made.
 
     A migration that an earlier checkpoint showed and this one applies is shown again.
     """
-    made = {path: origin["sha256"] for path, origin in family.history.artifacts().items()}
+    made = {
+        path: origin["sha256"]
+        for path, origin in family.history.artifacts().items()
+        if origin["state"] != "deleted"
+    }
     if request is None:
         return made
     inputs = {path: sha for path, sha in request.inputs.items() if path in made}

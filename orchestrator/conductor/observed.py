@@ -1,0 +1,209 @@
+"""An agent at work, observed: what it changed is looked at, not what it says (DESIGN 5.6a).
+
+What lies outside of what it may change is refused; a refused or failed attempt is taken back before
+the next one begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.changes.compare import shown
+from orchestrator.changes.take_back import take_back, unstage
+from orchestrator.domain.agent import Artifact, Job, Outcome, Report
+from orchestrator.domain.states import Part
+from orchestrator.domain.workflow import Stage
+from orchestrator.errors import OrchestrateError, UnsafePathError
+from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
+from orchestrator.family.session import ProgressKind, Session
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.tickets.id_grammar import id_from_name
+
+#: paths that a message names
+_NAMED = 8
+#: git's settings that a person's own git writes all the time
+_COMMON_SETTINGS = frozenset({".git/config", ".git/config.worktree"})
+
+
+def worker_of(session: Session, stage: Stage, attempt: int | None = None) -> Worker:
+    """Whose attempt at a stage it is, and what it may change."""
+    ticket = session.family.ticket(session.plan.members(stage, session.flow)[0])
+    bound = session.plan.part(stage) is Part.MAKER
+    return Worker(
+        family=session.plan.parent,
+        stage=stage.number,
+        attempt=session.flow.attempt(stage.number) if attempt is None else attempt,
+        agent=stage.agent,
+        ticket=ticket.id,
+        files=tuple(ticket.files) if bound else (),
+        deliverables=tuple(d.path for d in stage.deliverables),
+    )
+
+
+def places_to_look_at(session: Session) -> list[str]:
+    """Files and folders that matter even where git ignores them."""
+    found = {d.path for _, d in session.workflow.deliverables}
+    for member in session.flow.members:
+        with contextlib.suppress(OrchestrateError):
+            found |= set(session.family.ticket(member).files)
+    for pattern in session.settings.frozen:
+        found |= {p.relative_to(session.root).as_posix() for p in session.root.glob(pattern)}
+    return sorted(p for p in found if not p.startswith("/") and ".." not in p.split("/"))
+
+
+def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
+    """Let an agent work; its report as far as it is true, and what it changed.
+
+    Raises StoppedError, and GitError where git fails in a repository.
+    """
+    log, worker, places = session.changes, worker_of(session, stage), places_to_look_at(session)
+    log.open(worker, places)
+    session.family.history.append(
+        "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
+    )
+    settings = session.settings.agent(stage.agent)
+    try:
+        report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+    except BaseException:
+        with contextlib.suppress(OrchestrateError, OSError):
+            log.stop(worker, places)
+        raise
+    seen = log.close(worker, places)
+    report = judge_report(session, stage, report, seen)
+    if report.outcome is Outcome.NEEDS_PERSON:
+        log.hand_to_person(worker)
+    return report, seen
+
+
+def judge_report(session: Session, stage: Stage, report: Report, seen: Seen) -> Report:
+    """The report with what was really changed; a failed one if that, or a claim, is refused."""
+    made, unclear = _find_forbidden(session, seen)
+    if made or (report.outcome is not Outcome.FAILED and (made := _find_false(session, report))):
+        # nothing of a false report is kept (DESIGN 5, 8.4)
+        report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {made}")
+    elif unclear and report.outcome in (Outcome.DONE, Outcome.CANNOT):
+        report = report.model_copy(update={"outcome": Outcome.CANNOT, "reason": unclear})
+    if report.outcome is Outcome.FAILED:
+        kept = f"; what it left is kept in {_kept(seen.worker)}" if _undoable(seen) else ""
+        return report.model_copy(update={"artifacts": (), "reason": f"{report.reason}{kept}"})
+    return report.model_copy(update={"artifacts": tuple(_artifacts(session, report, seen))})
+
+
+def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
+    """What the agent changed and must not, and what somebody changed while nobody looked."""
+    worker, frozen = seen.worker, session.settings.frozen
+    iced = [p for p in seen.paths if any(fnmatchcase(p, pattern) for pattern in frozen)]
+    outside = [
+        p for p in seen.paths if not worker.may_change(p) and p not in (*iced, *_COMMON_SETTINGS)
+    ]
+    rules = (
+        (iced, "which is frozen (orchestrate.toml)"),
+        (outside, f"which is outside of the `files:` of {worker.ticket}"),
+    )
+    for paths, rule in rules:
+        if found := sorted(p for p in paths if {AGENT, COMMITTED} & seen.by[p] == {AGENT}):
+            return f"changed {_names(found)}, {rule}", ""
+    for paths, rule in rules:
+        found = sorted(p for p in paths if {UNKNOWN, COMMITTED} & seen.by[p])
+        if found:
+            how = "came with a commit or a checkout while"
+            if any(UNKNOWN in seen.by[p] for p in found):
+                how = "changed while the conductor was stopped, before"
+            why = f"{_names(found)}, {rule}, {how} {worker.agent} was done; by the agent, or by you"
+            return "", why
+    return "", ""
+
+
+def _find_false(session: Session, report: Report) -> str:
+    """What a report claims that is not so, or ""."""
+    for item in report.artifacts:
+        try:
+            file = session.inside(item.path)
+        except UnsafePathError as exc:
+            return f"reports {exc.message}"
+        if report.outcome is not Outcome.DONE:
+            continue
+        if item.state == "deleted":
+            if file.exists():
+                return f"reports {item.path} as deleted, which is still there"
+        elif not file.is_file() or item.sha256 not in ("", session.sha(item.path)):
+            return f"reports {item.path}, which is not there as reported"
+    for new in report.tickets:
+        document = Document.parse(new.text.encode("utf-8"))
+        if id_from_name(new.filename) != new.id or Path(new.filename).name != new.filename:
+            return f"reports a new ticket {new.id} under the file name {new.filename!r}"
+        if document.text("id") != new.id or document.text("parent") != session.plan.parent:
+            return f"reports a new ticket {new.id} whose text has another id or another parent"
+    return ""
+
+
+def _artifacts(session: Session, report: Report, seen: Seen) -> Iterator[Artifact]:
+    """What was changed, then what was reported and has not changed."""
+    claimed = {item.path for item in report.artifacts}
+    now = {p: session.changes.tree.entry(p) for p in sorted(seen.paths)}
+    for path, entry in now.items():
+        if path.startswith(".git/") or pack(path) != path:
+            continue
+        if not entry.there:
+            yield Artifact(path=path, sha256="absent", state="deleted")
+        elif entry.is_file:
+            own = AGENT in seen.by[path] and (path not in seen.shared or path in claimed)
+            yield Artifact(path=path, sha256=entry.sha256, state="written" if own else "kept")
+    for path in sorted(claimed - now.keys()):
+        if (sha256 := session.sha(path)) != "absent":
+            yield Artifact(path=path, sha256=sha256, state="kept")
+
+
+# -- taking back -----------------------------------------------------------------------------
+
+
+def undo_attempt(session: Session, seen: Seen) -> None:
+    """Take a failed attempt back; what cannot be is said, and counts as changed next time too."""
+    log, worker = session.changes, seen.worker
+    if not seen.changes or seen.before is None or seen.after is None:
+        return
+    mine = [c for c in seen.changes if seen.by_agent(c.path)]
+    others = {p: "it may be another's" for p in seen.paths if not seen.by_agent(p)}
+    mine = [c for c in mine if not c.source or seen.by_agent(c.source)]
+    aside = session.root / _kept(worker)
+    done = take_back(log.tree, seen.before, mine, aside)
+    if not unstage(log.tree, seen.before, seen.after, mine):
+        others["git's index"] = "HEAD has moved"
+    left = {**others, **done.left}
+    log.record_taken_back(worker, done.back, left, _kept(worker))
+    texts = []
+    if done.back:
+        texts.append(
+            f"taken back: {_names(done.back)}, as {worker.agent} left it in attempt "
+            f"{worker.attempt}; that is kept in {_kept(worker)}"
+        )
+    if left:
+        named = "; ".join(f"{shown(p)} ({why})" for p, why in sorted(left.items())[:_NAMED])
+        texts.append(f"not taken back: {named}. Look at it, and put it right")
+    for text in texts:
+        session.family.history.append("notice", to="USER", text=text, stage=worker.stage)
+        session.report_progress(ProgressKind.NOTICE, text, stage=worker.stage, agent=worker.agent)
+
+
+def undo_again(session: Session, stage: Stage, attempt: int) -> None:
+    """Take back a failed attempt if the conductor was killed before it could."""
+    seen = session.changes.is_to_be_taken_back(worker_of(session, stage, attempt))
+    if seen is not None:
+        undo_attempt(session, seen)
+
+
+def _undoable(seen: Seen) -> bool:
+    return any(seen.by_agent(path) for path in seen.paths)
+
+
+def _kept(worker: Worker) -> str:
+    """Where a failed attempt's files are kept."""
+    return f".orchestrate/kept/{worker.family}/stage-{worker.stage}-attempt-{worker.attempt}"
+
+
+def _names(paths: list[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(shown(p) for p in paths[:_NAMED]) + more

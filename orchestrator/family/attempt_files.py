@@ -1,0 +1,230 @@
+"""Attempts on disk: who is at work, what the workspace was like, and whose a change may be."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.changes.compare import Change, paths_of
+from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.family.blockers import covers
+
+AGENT, PERSON, UNKNOWN = "agent", "person", "unknown"
+#: beside one of them: it came with a commit, a checkout or a pull, by whomever
+COMMITTED = "committed"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Whose attempt it is, and what it may change."""
+
+    family: str
+    stage: int
+    attempt: int
+    agent: str
+    ticket: str
+    #: `files:` of the ticket
+    files: tuple[str, ...] = ()
+    #: paths that the stage is to deliver
+    deliverables: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.agent} ({self.ticket}, stage {self.stage})"
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}.{self.stage}.{self.attempt}"
+
+    def claims(self, path: str) -> bool:
+        """Whether a path is named as this worker's."""
+        return any(covers(place, path) for place in (*self.files, *self.deliverables))
+
+    def may_change(self, path: str) -> bool:
+        return not self.files or any(covers(place, path) for place in self.files)
+
+
+@dataclass
+class Segment:
+    """A stretch of an attempt."""
+
+    by: str
+    before: Snapshot
+    after: Snapshot | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        after = self.after.to_dict() if self.after else None
+        return {"by": self.by, "before": self.before.to_dict(), "after": after}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Segment:
+        after = Snapshot.from_dict(data["after"]) if data["after"] else None
+        return cls(data["by"], Snapshot.from_dict(data["before"]), after)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What changed in an attempt."""
+
+    worker: Worker
+    changes: tuple[Change, ...] = ()
+    #: path → who changed it: the agent, a person, or unknown
+    by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: path → the others at work at that time who may have changed it
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: what else the agent did: commits, another branch, staged files
+    notes: tuple[str, ...] = ()
+    before: Snapshot | None = None
+    after: Snapshot | None = None
+
+    @property
+    def paths(self) -> set[str]:
+        return paths_of(self.changes)
+
+    def by_agent(self, path: str) -> bool:
+        """Whether the agent, and nobody else, changed a path."""
+        return self.by.get(path) == frozenset({AGENT}) and path not in self.shared
+
+
+class AttemptFiles:
+    """The attempts of one family, and all that are at work on the board."""
+
+    def __init__(self, tree: WorkTree, family: str) -> None:
+        self.tree = tree
+        self.folder = tree.root / ".orchestrate" / "changes" / family
+        self._at_work = tree.root / ".orchestrate" / "changes" / "at-work"
+
+    def load(self, worker: Worker) -> list[Segment]:
+        """The segments of an attempt, none if nothing is known of it."""
+        file = self._file(worker)
+        try:
+            return [Segment.from_dict(s) for s in json.loads(file.read_bytes())]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def save(self, worker: Worker, segments: Sequence[Segment]) -> None:
+        write(self._file(worker), encode([s.to_dict() for s in segments]))
+
+    def forget(self) -> None:
+        """Remove what is kept of the family's attempts."""
+        for file in self.folder.glob("attempt.*.json"):
+            file.unlink(missing_ok=True)
+
+    def _file(self, worker: Worker) -> Path:
+        name = f"attempt.{worker.stage}.{worker.attempt}.json"
+        return self.folder.parent / worker.family / name
+
+    # -- who is at work ----------------------------------------------------------------------
+
+    def enter(self, worker: Worker, ended: int | None = None) -> None:
+        """Say that a worker is at work, or until when it was (ns)."""
+        about = {"worker": asdict(worker), "pid": os.getpid(), "ended": ended}
+        write(self._at_work / f"{worker.name}.json", encode(about))
+
+    def leave(self, worker: Worker) -> None:
+        """No longer at work. Those who still are must know until when it was."""
+        self.enter(worker, time.time_ns())
+        files = list(self._at_work.glob("*.json"))
+        if not any(self._is_present(file) for file in files):
+            for file in files:
+                file.unlink(missing_ok=True)
+
+    def others(self, worker: Worker, since: int) -> list[Other]:
+        """Who else was at work after a moment (ns)."""
+        found = []
+        for file in sorted(self._at_work.glob("*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                data = json.loads(file.read_bytes())
+                them = Worker(**{n: _tupled(v) for n, v in data["worker"].items()})
+                ended = data["ended"]
+                gone = ended is None and not _is_alive(data["pid"])
+                if them.name == worker.name or gone or (ended is not None and ended < since):
+                    continue
+                segments = self.load(them)
+                found.append(Other(self.tree, them, segments[-1] if segments else None))
+        return found
+
+    @staticmethod
+    def _is_present(file: Path) -> bool:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            data = json.loads(file.read_bytes())
+            return data["ended"] is None and _is_alive(data["pid"])
+        return False
+
+
+@dataclass(frozen=True)
+class Other:
+    """Somebody else at work, and what is known of its changes."""
+
+    tree: WorkTree
+    worker: Worker
+    segment: Segment | None
+
+    def left_alone(self, path: str) -> bool:
+        """Whether it certainly did not change a path: it has ended, and the path was the same."""
+        if self.segment is None or self.segment.after is None:
+            return False
+        was = self.tree.entries_at(self.segment.before, [path])
+        return self.tree.entries_at(self.segment.after, [path]) == was
+
+
+def whose(path: str, worker: Worker, others: Sequence[Other]) -> tuple[bool, tuple[str, ...]]:
+    """Whether a change is the worker's, and with whom it may share it."""
+    shared = []
+    for other in others:
+        them = other.worker
+        if other.left_alone(path) or (worker.claims(path) and not them.claims(path)):
+            continue
+        if them.claims(path) and not worker.claims(path):
+            return False, ()
+        if not worker.may_change(path) and not them.files:
+            return False, ()
+        shared.append(them.label)
+    return True, tuple(shared)
+
+
+def pack(path: str) -> str:
+    """A path as JSON lines can hold it: one that is no UTF-8 as NUL and its bytes in hex."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "\0" + os.fsencode(path).hex()
+    return path
+
+
+def unpack(name: str) -> str:
+    return os.fsdecode(bytes.fromhex(name[1:])) if name.startswith("\0") else name
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def encode(data: Any) -> bytes:
+    """JSON, in which names that are no UTF-8 are kept as they are."""
+    return json.dumps(data).encode("ascii")
+
+
+def write(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(file)

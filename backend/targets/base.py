@@ -144,7 +144,9 @@ def column_missing(table: str, columns: Sequence[str], target: str) -> TargetErr
 
 def is_row_state(sqlstate: str) -> bool:
     """Whether an SQLSTATE is about the values of a row, not about the table or the server."""
-    return sqlstate[:2] in {"22", "23", "44"} or sqlstate in {"42804", "42846", "54000", "P0001"}
+    # 21000: two rows of one upsert are the same row to the database
+    single = {"21000", "42804", "42846", "54000", "P0001"}
+    return sqlstate[:2] in {"22", "23", "44"} or sqlstate in single
 
 
 def target_fingerprint(name: str, *parts: object) -> str:

@@ -39,7 +39,8 @@ def choose_target(name: str | None, env: Mapping[str, str], root: Path) -> Targe
     if chosen == "postgres":
         return PostgresTarget(_variable(env, "DATABASE_URL", chosen))
     if chosen == "supabase":
-        return SupabaseTarget(*(_variable(env, v, chosen) for v in _SUPABASE_VARIABLES))
+        url, key = (_variable(env, v, chosen) for v in _SUPABASE_VARIABLES)
+        return SupabaseTarget(url, key)
     raise TargetError(
         f"no such database target: {chosen}",
         hint=f"choose one of {', '.join(TARGETS)}",

@@ -6,12 +6,13 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.attempts import DEFAULT_RETRY, Retry
 from orchestrate_backend.targets.base import (
+    Rejected,
     Row,
     TableColumn,
     Written,
@@ -19,6 +20,7 @@ from orchestrate_backend.targets.base import (
     column_missing,
     given_columns,
     key_missing,
+    row_key,
     split_table,
     table_missing,
     target_fingerprint,
@@ -27,10 +29,12 @@ from orchestrate_backend.targets.base import (
 from orchestrate_backend.targets.embedded import EmbeddedServer
 from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, OWNER, as_user, set_up
 from orchestrate_backend.targets.upsert import (
+    Upsert,
+    Upserted,
     fault_text,
     is_transient,
     table_identifier,
-    upsert_batch,
+    upsert_rows,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +42,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: attempts at a statement that a fault of the moment broke
-_ATTEMPTS = 4
 #: serializes the set-up of one cluster by several processes
 _SETUP_LOCK = 0x6F726368
-#: PostgreSQL takes at most 65535 parameters in one statement
-_MAX_PARAMETERS = 60_000
+#: fewest rows of one COPY
+COPY_ROWS = 20_000
 
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
@@ -111,9 +113,12 @@ class PostgresTarget:
 
     name = "postgres"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, role: str = "", retry: Retry = DEFAULT_RETRY) -> None:
+        """Rows are written as `role`, which the login may take."""
         self._parameters = parse_url(url)
         self._url = url
+        self._role = role
+        self._retry = retry
         self._connection: Connection[Any] | None = None
         self._guard = threading.RLock()
 
@@ -138,11 +143,17 @@ class PostgresTarget:
             self.columns(table)
             return done
         types = self._types(table, given_columns(unique, key))
-        size = min(batch, _MAX_PARAMETERS // len(types))
-        for part in batches(unique, size):
-            work = partial(upsert_batch, table=table, rows=part, key=key, types=types)
-            done += self._run(work, table)
+        work = Upsert(table, tuple(types), key)
+        for part in batches(unique, max(batch, COPY_ROWS)):
+            values = [tuple(_adapt(row.get(c), kind) for c, kind in types.items()) for row in part]
+            new, changed, same, refused = self.upsert_tuples(work, values)
+            rejected = [Rejected(row_key(part[at], key), refused[at]) for at in sorted(refused)]
+            done += Written(new, changed, same, tuple(rejected))
         return done
+
+    def upsert_tuples(self, upsert: Upsert, rows: Sequence[tuple[Any, ...]]) -> Upserted:
+        """Write rows whose keys are all different. Raises TargetError as `upsert` does."""
+        return self._run(lambda c: upsert_rows(c, upsert, rows), upsert.table)
 
     def count(self, table: str) -> int:
         from psycopg.sql import SQL
@@ -200,23 +211,10 @@ class PostgresTarget:
         Transactions of several threads on one connection would end each other.
         """
         from psycopg import Error
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            wait_random_exponential,
-        )
 
-        retrying = Retrying(
-            retry=retry_if_exception(is_transient),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(0.1, max=2),
-            before_sleep=lambda _: self.close(),
-            reraise=True,
-        )
         try:
             with self._guard:
-                return retrying(lambda: work(self._open()))
+                return self._retry(lambda: work(self._open()), is_transient, self.close)
         except Error as exc:
             raise target_fault(exc, table, self.describe()) from exc
 
@@ -226,10 +224,17 @@ class PostgresTarget:
         return self._connection
 
     def _writer_connection(self) -> Connection[Any]:
-        return connect(self._url)
+        connection = connect(self.uri())
+        if self._role:
+            _act_as(connection, self._role, self.describe())
+        return connection
 
     def _owner_connection(self) -> Connection[Any]:
         return connect(self._url)
+
+    def uri(self) -> str:
+        """Connection URI of the login that writes."""
+        return self._url
 
 
 class EmbeddedTarget(PostgresTarget):
@@ -242,6 +247,8 @@ class EmbeddedTarget(PostgresTarget):
 
     def __init__(self, root: Path) -> None:
         self.data = root.resolve() / ".orchestrate" / "postgres"
+        self._role = "service_role"
+        self._retry = DEFAULT_RETRY
         self._connection = None
         self._guard = threading.RLock()
         self._server: EmbeddedServer | None = None
@@ -270,13 +277,6 @@ class EmbeddedTarget(PostgresTarget):
                 connection.execute("SELECT pg_advisory_lock(%s)", (_SETUP_LOCK,))
                 set_up(connection)
         return self._server
-
-    def _writer_connection(self) -> Connection[Any]:
-        connection = connect(self.uri())
-        claims = json.dumps({"role": "service_role"})
-        connection.execute("SET ROLE service_role")
-        connection.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims,))
-        return connection
 
     def _owner_connection(self) -> Connection[Any]:
         return connect(self.uri(OWNER))
@@ -322,6 +322,33 @@ def connect(url: str) -> Connection[Any]:
     import psycopg
 
     return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="orchestrate")
+
+
+def _act_as(connection: Connection[Any], role: str, target: str) -> None:
+    """Take a role of the API. Raises TargetError, and closes, if the login may not take it."""
+    from psycopg import errors
+    from psycopg.sql import SQL, Identifier
+
+    missing = (errors.UndefinedObject, errors.InvalidParameterValue)
+    try:
+        connection.execute(SQL("SET ROLE {}").format(Identifier(role)))
+    except (errors.InsufficientPrivilege, *missing) as exc:
+        connection.close()
+        raise TargetError(
+            f"{target}: this login may not act as {role}: {fault_text(exc)}",
+            hint=f"create the tables first, and GRANT {role} to the login",
+            code="forbidden",
+        ) from exc
+    claims = json.dumps({"role": role})
+    connection.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims,))
+
+
+def _adapt(value: Any, kind: str) -> Any:
+    if value is not None and kind in {"json", "jsonb"}:
+        from psycopg.types.json import Jsonb
+
+        return Jsonb(value)
+    return value
 
 
 def _read(connection: Connection[Any], sql: str) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.attempts import DEFAULT_RETRY, Retry, RowFaultError, isolate
 from orchestrate_backend.targets.base import (
     Rejected,
     Row,
@@ -32,14 +35,28 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-#: a row to post, and the row that is there
-_Change = tuple[Row, Row | None]
-
 #: a page of what is there already; the service itself gives no more than 1000 rows by default
 _PAGE = 1000
 #: a filter longer than this goes beyond what gateways take in a URL
 _MAX_FILTER = 3000
-_REST_ATTEMPTS = 4
+#: codes of faults that may be gone at the next attempt
+_PASSING = frozenset(
+    [
+        "429",
+        "502",
+        "503",
+        "504",
+        "520",
+        "40001",
+        "40P01",
+        "57P03",
+        "PGRST000",
+        "PGRST001",
+        "PGRST002",
+        "PGRST003",
+    ]
+)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 #: seconds for one request
 _TIMEOUT = 60.0
 
@@ -49,7 +66,7 @@ class SupabaseTarget:
 
     name = "supabase"
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, retry: Retry = DEFAULT_RETRY) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise TargetError(
@@ -59,6 +76,7 @@ class SupabaseTarget:
             )
         self._url = url.rstrip("/")
         self._key = key
+        self._retry = retry
         self._host = parts.hostname + (f":{parts.port}" if parts.port else "")
         self._client: Client | None = None
         self._http: httpx.Client
@@ -127,59 +145,63 @@ class SupabaseTarget:
     ) -> Written:
         """Write what differs from what is there: so None replaces nothing and the counts hold."""
         there = self._existing(table, rows, key, columns)
-        pairs = [(row, there.get(_identity(row, key))) for row in rows]
-        changes = [(_merged(row, old, columns), old) for row, old in pairs]
-        changes = [(new, old) for new, old in changes if old is None or _differs(new, old)]
-        done = Written(unchanged=len(rows) - len(changes))
-        try:
-            return done + self._write(table, changes, key)
-        except _RowFaultError:
-            for change in changes:
-                done += self._write_one(table, change, key)
-            return done
+        pairs = [(row, there.get(identity(row, key))) for row in rows]
+        merged = [(_merged(row, old, columns), old) for row, old in pairs]
+        changes = [(new, old) for new, old in merged if old is None or differs(new, old)]
+        updated = 0
 
-    def _write_one(self, table: str, change: _Change, key: tuple[str, ...]) -> Written:
-        try:
-            return self._write(table, [change], key)
-        except _RowFaultError as exc:
-            return Written(rejected=(Rejected(row_key(change[0], key), str(exc)),))
+        def attempt(low: int, high: int) -> None:
+            # a column may round what it is given, so what came back decides the counts
+            nonlocal updated
+            rows = self._send(table, [new for new, _ in changes[low:high]], key)
+            stored = {identity(row, key): row for row in rows}
+            updated += sum(
+                old is not None and differs(old, stored.get(identity(new, key), new))
+                for new, old in changes[low:high]
+            )
 
-    def _write(self, table: str, changes: Sequence[_Change], key: tuple[str, ...]) -> Written:
-        """Post rows; a column may round what it is given, so what came back decides the counts."""
-        if not changes:
-            return Written()
-        body = [{name: as_json(value) for name, value in new.items()} for new, _ in changes]
-        conflict = ",".join(_quoted(column) for column in key)
+        refused = isolate(0, len(changes), attempt).refused
+        inserted = sum(old is None for at, (_, old) in enumerate(changes) if at not in refused)
+        unchanged = len(rows) - len(refused) - inserted - updated
+        rejected = (Rejected(row_key(changes[at][0], key), refused[at]) for at in sorted(refused))
+        return Written(inserted, updated, unchanged, tuple(rejected))
+
+    def _send(
+        self, table: str, rows: Sequence[Row], key: tuple[str, ...], *, back: bool = True
+    ) -> list[Row]:
+        """Upsert all of the rows or none; the rows as stored, unless they are not to come back.
+
+        Raises RowFaultError where a row's values are refused.
+        """
+        from postgrest.types import ReturnMethod
+
+        body = [{name: as_json(value) for name, value in row.items()} for row in rows]
+        conflict = ",".join(map(_quoted, key))
+        returning = ReturnMethod.representation if back else ReturnMethod.minimal
         answer = self._ask(
-            lambda c: _table(c, table).upsert(body, on_conflict=conflict).execute(), table
+            lambda c: (
+                _table(c, table).upsert(body, on_conflict=conflict, returning=returning).execute()
+            ),
+            table,
         )
-        stored = {_identity(row, key): row for row in answer.data}
-        inserted = sum(old is None for _, old in changes)
-        updated = sum(
-            old is not None and _differs(old, stored.get(_identity(new, key), new))
-            for new, old in changes
-        )
-        return Written(inserted, updated, len(changes) - inserted - updated)
+        return list(answer.data)
 
     def _existing(
         self, table: str, rows: Sequence[Row], key: tuple[str, ...], columns: tuple[str, ...]
     ) -> dict[Hashable, Row]:
         """The rows that are there with the keys of `rows`, by key."""
-        wanted = {_identity(row, key) for row in rows}
-        found: dict[Hashable, Row] = {}
-        for row in self._pages(table, columns, key, [row.get(key[0]) for row in rows]):
-            identity = _identity(row, key)
-            if identity in wanted:
-                found[identity] = row
-        return found
+        wanted = {identity(row, key) for row in rows}
+        pages = self._pages(table, columns, key, [row.get(key[0]) for row in rows])
+        found = {identity(row, key): row for row in pages}
+        return {name: row for name, row in found.items() if name in wanted}
 
     def _pages(
-        self, table: str, columns: tuple[str, ...], key: tuple[str, ...], first: Sequence[Any]
+        self, table: str, columns: tuple[str, ...], key: tuple[str, ...], first: Sequence[Any] = ()
     ) -> Iterator[Row]:
-        """Rows whose first key column is one of `first`, page by page."""
+        """Rows whose first key column is one of `first`, if any is given, page by page."""
         selection = ",".join(_quoted(column) for column in columns)
         values = list(dict.fromkeys(str(as_json(value)) for value in first))
-        filtered = None not in first and sum(map(len, values)) < _MAX_FILTER
+        filtered = bool(first) and None not in first and sum(map(len, values)) < _MAX_FILTER
         start = 0
         while True:
 
@@ -210,38 +232,47 @@ class SupabaseTarget:
         """One request; passing faults are retried, errors get the words of this package."""
         import httpx
         from postgrest.exceptions import APIError
-        from tenacity import (
-            Retrying,
-            retry_if_exception,
-            stop_after_attempt,
-            wait_random_exponential,
-        )
 
-        retrying = Retrying(
-            retry=retry_if_exception(_is_passing),
-            stop=stop_after_attempt(_REST_ATTEMPTS),
-            wait=wait_random_exponential(0.1, max=4),
-            reraise=True,
-        )
         try:
-            return retrying(lambda: request(self._open()))
+            return self._retry(lambda: request(self._open()), self._is_passing)
         except APIError as exc:
-            raise self._fault(exc.code or "", exc.message or "", table) from exc
+            said = "; ".join(str(part) for part in (exc.message, exc.details) if part)
+            raise self._fault(exc.code or "", said, table) from exc
         except httpx.HTTPStatusError as exc:
             status = exc.response.status_code
             raise self._fault(str(status), exc.response.reason_phrase, table) from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise unreachable(self.describe(), exc) from exc
+            raise TargetError(
+                f"{self.describe()} cannot be reached: {exc or type(exc).__name__}",
+                hint="check SUPABASE_URL and the network, then run it again",
+                code="unreachable",
+            ) from exc
 
     def _open(self) -> Client:
         if self._client is None:
-            self._http, self._client = open_client(self._url, self._key, self.describe())
+            import httpx
+            from supabase import ClientOptions, create_client
+            from supabase.client import SupabaseException
+
+            http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
+            options = ClientOptions(httpx_client=http)
+            try:
+                self._client = create_client(self._url, self._key, options)
+            except (SupabaseException, ValueError) as exc:
+                http.close()
+                raise TargetError(f"{self.describe()}: {exc}", code="supabase-key") from exc
+            # the target retries, for every method alike
+            self._client.postgrest.retry_enabled = False
+            self._http = http
         return self._client
+
+    def _is_passing(self, error: BaseException) -> bool:
+        return is_passing(error)
 
     def _fault(self, code: str, message: str, table: str) -> Exception:
         text = " ".join(message.split())[:300]
         if is_row_state(code):
-            return _RowFaultError(text)
+            return RowFaultError(text)
         if table and code in {"PGRST205", "42P01", "404"}:
             return table_missing(table, self.describe())
         if table and code == "42P10":
@@ -255,39 +286,6 @@ class SupabaseTarget:
                 code="forbidden",
             )
         return TargetError(f"{self.describe()}: {text} ({code or 'no code'})")
-
-
-def open_client(url: str, key: str, name: str) -> tuple[httpx.Client, Client]:
-    """A project's client and the connection that it uses, which is the caller's to close.
-
-    The client retries nothing: the caller decides that, for every method alike. Raises TargetError
-    that begins with `name` for an address or a key that cannot be one.
-    """
-    import httpx
-    from supabase import ClientOptions, create_client
-    from supabase.client import SupabaseException
-
-    http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
-    try:
-        client = create_client(url, key, ClientOptions(httpx_client=http))
-    except (SupabaseException, ValueError) as exc:
-        http.close()
-        raise TargetError(f"{name}: {exc}", code="supabase-key") from exc
-    client.postgrest.retry_enabled = False
-    return http, client
-
-
-def unreachable(name: str, exc: Exception) -> TargetError:
-    """What to say when no answer comes."""
-    return TargetError(
-        f"{name} cannot be reached: {exc or type(exc).__name__}",
-        hint="check SUPABASE_URL and the network, then run it again",
-        code="unreachable",
-    )
-
-
-class _RowFaultError(Exception):
-    """The values of a row are refused."""
 
 
 def as_json(value: Any) -> Any:
@@ -307,8 +305,11 @@ def comparable(value: Any) -> Hashable:
         return value
     if isinstance(value, int | float | Decimal):
         return Decimal(str(value)).normalize()
+    if isinstance(value, str) and _INSTANT.match(value):
+        with contextlib.suppress(ValueError):
+            value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return ("datetime", value.timestamp())
+        return ("instant", value.timestamp() if value.tzinfo else value.isoformat())
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, list | tuple):
@@ -316,7 +317,8 @@ def comparable(value: Any) -> Hashable:
     return hashable(value)
 
 
-def _identity(row: Row, key: Sequence[str]) -> Hashable:
+def identity(row: Row, key: Sequence[str]) -> Hashable:
+    """The values of the key so that what was sent equals what comes back."""
     return tuple(comparable(value) for value in row_key(row, key))
 
 
@@ -326,14 +328,9 @@ def _merged(row: Row, old: Row | None, columns: Sequence[str]) -> Row:
     return {c: there.get(c) if row.get(c) is None else row[c] for c in columns}
 
 
-def _differs(new: Row, old: Row) -> bool:
-    return any(not _same(value, old.get(column)) for column, value in new.items())
-
-
-def _same(new: Any, old: Any) -> bool:
-    if isinstance(new, datetime) and isinstance(old, str):
-        return new == datetime.fromisoformat(old)
-    return comparable(new) == comparable(old)
+def differs(new: Row, old: Row) -> bool:
+    """Whether some value of `new` is another one in `old`."""
+    return any(comparable(value) != comparable(old.get(name)) for name, value in new.items())
 
 
 def _table(client: Client, table: str) -> Any:
@@ -346,15 +343,13 @@ def _quoted(column: str) -> str:
     return column if column.isidentifier() else '"' + column.replace('"', '\\"') + '"'
 
 
-def _is_passing(error: BaseException) -> bool:
+def is_passing(error: BaseException, codes: frozenset[str] = _PASSING) -> bool:
+    """Whether a REST error may be gone at the next attempt."""
     import httpx
     from postgrest.exceptions import APIError
 
     if isinstance(error, httpx.HTTPStatusError):
-        status = str(error.response.status_code)
-    elif isinstance(error, APIError):
-        status = error.code or ""
-    else:
-        return isinstance(error, httpx.TransportError)
-    passing = {"429", "502", "503", "504", "520", "40001", "40P01", "57P03", "PGRST000", "PGRST003"}
-    return status in passing
+        return str(error.response.status_code) in codes
+    if isinstance(error, APIError):
+        return (error.code or "") in codes
+    return isinstance(error, httpx.TransportError)

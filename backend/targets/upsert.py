@@ -1,22 +1,42 @@
-"""Upserting rows in PostgreSQL: one statement a batch, and one row lost for one bad row."""
+"""Upserting in PostgreSQL: COPY into a staging table, then one statement for all rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrate_backend.targets.base import (
-    Rejected,
-    Row,
-    Written,
-    is_row_state,
-    row_key,
-    split_table,
-)
+from orchestrate_backend.targets.attempts import RowFaultError, isolate
+from orchestrate_backend.targets.base import is_row_state, split_table
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composed, Identifier
+
+_STAGING = "upsert_staging"
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """Which rows go where; a row is a tuple of the columns' values."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    #: the column, besides the key, that a stored row keeps
+    surrogate: str | None = None
+    #: whether a null replaces a value
+    nulls_replace: bool = False
+
+
+class Upserted(NamedTuple):
+    """What an upsert did, in rows."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    #: position of each row that was refused, and the reason
+    refused: dict[int, str]
 
 
 def table_identifier(table: str) -> Identifier:
@@ -26,92 +46,92 @@ def table_identifier(table: str) -> Identifier:
     return Identifier(*split_table(table))
 
 
-def upsert_batch(
-    connection: Connection[Any],
-    table: str,
-    rows: Sequence[Row],
-    key: tuple[str, ...],
-    types: dict[str, str],
-) -> Written:
-    """One batch in one statement; if a row spoils it, row by row."""
-    try:
-        with connection.transaction():
-            return _upsert_rows(connection, table, rows, key, types)
-    except Exception as exc:
-        if not is_row_fault(exc):
+def upsert_rows(
+    connection: Connection[Any], upsert: Upsert, rows: Sequence[tuple[Any, ...]]
+) -> Upserted:
+    """Write all rows that the database takes, in one transaction; no key may come twice."""
+    from psycopg.sql import SQL, Identifier
+
+    statement = upsert_statement(upsert)
+    staging = SQL(
+        "DROP TABLE IF EXISTS pg_temp.{0}; "
+        "CREATE TEMP TABLE {0} ON COMMIT DROP AS SELECT {1} FROM {2} WITH NO DATA"
+    ).format(Identifier(_STAGING), _listed(upsert.columns), table_identifier(upsert.table))
+
+    def attempt(low: int, high: int) -> tuple[int, int, int]:
+        try:
+            with connection.transaction():
+                inserted, updated = _merge(connection, statement, upsert.columns, rows[low:high])
+        except Exception as exc:
+            if _is_row_fault(exc):
+                raise RowFaultError(fault_text(exc)) from exc
             raise
-    done = Written()
+        return inserted, updated, high - low - inserted - updated
+
     with connection.transaction():
-        for row in rows:
-            done += _upsert_one(connection, table, row, key, types)
-    return done
+        connection.execute(staging)
+        isolated = isolate(0, len(rows), attempt)
+    inserted, updated, unchanged = (sum(n) for n in zip((0, 0, 0), *isolated.taken, strict=True))
+    return Upserted(inserted, updated, unchanged, isolated.refused)
 
 
-def _upsert_one(
+def _merge(
     connection: Connection[Any],
-    table: str,
-    row: Row,
-    key: tuple[str, ...],
-    types: dict[str, str],
-) -> Written:
-    """One row in a savepoint of its own."""
-    try:
-        with connection.transaction():
-            return _upsert_rows(connection, table, [row], key, types)
-    except Exception as exc:
-        if not is_row_fault(exc):
-            raise
-        return Written(rejected=(Rejected(row_key(row, key), fault_text(exc)),))
+    statement: Composed,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> tuple[int, int]:
+    """Rows inserted and rows updated."""
+    from psycopg.sql import SQL, Identifier
+
+    staging = Identifier("pg_temp", _STAGING)
+    with connection.cursor() as cursor:
+        with cursor.copy(SQL("COPY {} ({}) FROM STDIN").format(staging, _listed(columns))) as copy:
+            for row in rows:
+                copy.write_row(row)
+        counts = cursor.execute(statement).fetchone()
+        cursor.execute(SQL("TRUNCATE {}").format(staging))
+    inserted, updated = counts or (0, 0)
+    return inserted, updated
 
 
-def _upsert_rows(
-    connection: Connection[Any],
-    table: str,
-    rows: Sequence[Row],
-    key: tuple[str, ...],
-    types: dict[str, str],
-) -> Written:
-    statement = upsert_statement(table, tuple(types), key, len(rows))
-    values = [_adapt(row.get(name), kind) for row in rows for name, kind in types.items()]
-    fresh = [row[0] for row in connection.execute(statement, values).fetchall()]
-    inserted = sum(fresh)
-    return Written(inserted, len(fresh) - inserted, len(rows) - len(fresh))
+def upsert_statement(upsert: Upsert) -> Composed:
+    """The INSERT of all staged rows that counts the rows inserted and the rows updated.
 
-
-def upsert_statement(
-    table: str, columns: tuple[str, ...], key: tuple[str, ...], rows: int
-) -> Composed:
-    """The INSERT of `rows` rows that returns, per row inserted (true) or updated (false), a value.
-
-    A row that is there and says the same is neither written nor returned.
+    A row that is there and says the same is not written.
     """
     from psycopg.sql import SQL, Identifier
 
-    row = SQL("({})").format(SQL(", ").join([SQL("%s")] * len(columns)))
-    measures = [Identifier(c) for c in columns if c not in key]
-    merged = [SQL("COALESCE(excluded.{0}, t.{0})").format(c) for c in measures]
-    statement = SQL("INSERT INTO {} AS t ({}) VALUES {} ON CONFLICT ({}) ").format(
-        table_identifier(table),
-        SQL(", ").join(map(Identifier, columns)),
-        SQL(", ").join([row] * rows),
-        SQL(", ").join(map(Identifier, key)),
+    kept = {*upsert.key, upsert.surrogate}
+    measures = [Identifier(name) for name in upsert.columns if name not in kept]
+    value = SQL("excluded.{0}" if upsert.nulls_replace else "COALESCE(excluded.{0}, t.{0})")
+    action = (
+        SQL("DO NOTHING")
+        if not measures
+        else SQL("DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})").format(
+            SQL(", ").join(SQL("{} = {}").format(m, value.format(m)) for m in measures),
+            SQL(", ").join(SQL("t.{}").format(m) for m in measures),
+            SQL(", ").join(value.format(m) for m in measures),
+        )
     )
-    if not measures:
-        return statement + SQL("DO NOTHING RETURNING true")
-    change = SQL("DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({}) RETURNING t.xmax = 0").format(
-        SQL(", ").join(SQL("{} = {}").format(c, m) for c, m in zip(measures, merged, strict=True)),
-        SQL(", ").join(SQL("t.{}").format(c) for c in measures),
-        SQL(", ").join(merged),
+    return SQL(
+        "WITH written AS (INSERT INTO {} AS t ({}) SELECT {} FROM {} ON CONFLICT ({}) {} "
+        "RETURNING t.xmax = 0 AS fresh) "
+        "SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM written"
+    ).format(
+        table_identifier(upsert.table),
+        _listed(upsert.columns),
+        _listed(upsert.columns),
+        Identifier("pg_temp", _STAGING),
+        _listed(upsert.key),
+        action,
     )
-    return statement + change
 
 
-def _adapt(value: Any, kind: str) -> Any:
-    if value is not None and kind in {"json", "jsonb"}:
-        from psycopg.types.json import Jsonb
+def _listed(names: Sequence[str]) -> Composed:
+    from psycopg.sql import SQL, Identifier
 
-        return Jsonb(value)
-    return value
+    return SQL(", ").join(map(Identifier, names))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -130,7 +150,7 @@ def is_transient(error: BaseException) -> bool:
     return lost or isinstance(error, passing)
 
 
-def is_row_fault(error: BaseException) -> bool:
+def _is_row_fault(error: BaseException) -> bool:
     """Whether an error is about the values of a row, not about the table or the server."""
     from psycopg import Error
 

@@ -23,6 +23,7 @@ import pytest
 
 from orchestrate_backend.errors import TargetError
 from orchestrate_backend.fake_postgrest.server import RestStandIn
+from orchestrate_backend.targets import upsert
 from orchestrate_backend.targets.choose import EmbeddedTarget
 from src.ml.agents import (
     BusinessMetricRepository,
@@ -43,7 +44,6 @@ from src.ml.synthetic.loaders import (
     BatchLoader,
     LoaderConfig,
     LoadResult,
-    postgres_store,
 )
 from src.ml.synthetic.loaders.postgres_store import PostgresStore
 from src.ml.synthetic.loaders.tables import TABLES
@@ -340,7 +340,7 @@ def test_a_lost_connection_is_made_again_and_nothing_is_lost(
 def test_a_connection_that_is_cut_in_the_middle_of_a_table_costs_nothing(
     empty: EmbeddedTarget, tiny: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merge, cuts = postgres_store._merge, [3]
+    merge, cuts = upsert._merge, [3]
 
     def cut(connection: Any, *words: Any) -> Any:
         cuts[0] -= 1
@@ -349,7 +349,7 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_table_costs_nothing(
                 other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
         return merge(connection, *words)
 
-    monkeypatch.setattr(postgres_store, "_merge", cut)
+    monkeypatch.setattr(upsert, "_merge", cut)
     results = load(empty, tiny, retry_delay_seconds=0.01)
     assert cuts[0] < 0
     assert all(result.success_rate == 1.0 for result in results.values())

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 
 import src.ml.synthetic.loaders as loaders
 from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.attempts import Retry, RowFaultError, isolate
+from orchestrate_backend.targets.supabase import is_passing
+from orchestrate_backend.targets.upsert import upsert_statement
 from src.ml.synthetic.loaders import (
     LOADING_ORDER,
     TABLE_COLUMNS,
@@ -29,11 +32,9 @@ from src.ml.synthetic.loaders import (
 )
 from src.ml.synthetic.loaders.checks import faults, repeated_keys
 from src.ml.synthetic.loaders.coerce import coerced
-from src.ml.synthetic.loaders.isolate import RowFaultError, isolate
-from src.ml.synthetic.loaders.postgres_store import upsert_statement
-from src.ml.synthetic.loaders.retry import Retry
+from src.ml.synthetic.loaders.postgres_store import upsert_of
 from src.ml.synthetic.loaders.stores import CheckingStore, Outcome, Progress
-from src.ml.synthetic.loaders.supabase_store import SupabaseStore, is_passing
+from src.ml.synthetic.loaders.supabase_store import SupabaseStore
 from src.ml.synthetic.loaders.tables import TABLES, Table
 
 NOW = pd.Timestamp("2026-11-21T10:00:00")
@@ -610,11 +611,11 @@ def test_a_checking_store_forgets_when_it_is_closed() -> None:
 
 def test_an_upsert_leaves_equal_rows_and_stored_ids_alone() -> None:
     table = TABLES["feature_groups"]
-    text = upsert_statement(table, ("id", "name", "owner")).as_string()
+    text = upsert_statement(upsert_of(table, ("id", "name", "owner"))).as_string()
     assert 'ON CONFLICT ("name") DO UPDATE SET "owner" = excluded."owner"' in text
     assert 'WHERE (t."owner") IS DISTINCT FROM (excluded."owner")' in text
     assert '"id" = excluded' not in text
-    assert "DO NOTHING" in upsert_statement(table, ("id", "name")).as_string()
+    assert "DO NOTHING" in upsert_statement(upsert_of(table, ("id", "name"))).as_string()
 
 
 @pytest.mark.parametrize("url", ["not a url", "http://[::1"])

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets.attempts import Retry
 from src.ml.synthetic.loaders.checks import repeated_keys
 from src.ml.synthetic.loaders.coerce import canonical_json, coerced, renamed
 from src.ml.synthetic.loaders.postgres_store import PostgresStore
@@ -21,7 +22,6 @@ from src.ml.synthetic.loaders.results import (
     RowFailure,
     get_loading_summary,
 )
-from src.ml.synthetic.loaders.retry import Retry
 from src.ml.synthetic.loaders.stores import CheckingStore, Outcome, Progress, Store
 from src.ml.synthetic.loaders.supabase_store import SupabaseStore
 from src.ml.synthetic.loaders.tables import (
@@ -139,13 +139,10 @@ class BatchLoader:
             repeats = repeated_keys(rest, table.key)
             turn = rest.drop(index=rest.index[list(repeats)])
             part = self._open().write(table, turn.reset_index(drop=True), progress)
-            refused = {int(turn.index[p]): reason for p, reason in part.refused.items()}
-            done.inserted += part.inserted
-            done.updated += part.updated
-            done.unchanged += part.unchanged
-            done.refused |= refused
+            done.add(part, turn.index)
+            refused = [turn.index[position] for position in part.refused]
             rest = rest.iloc[sorted(repeats)]
-            again = _same_key(rest, frame.loc[list(refused)], table.key)
+            again = _same_key(rest, frame.loc[refused], table.key)
             for position in rest.index[~again]:
                 done.refused[int(position)] = f"an earlier row has the same {', '.join(table.key)}"
             rest = rest[again]

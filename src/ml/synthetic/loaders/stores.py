@@ -25,6 +25,13 @@ class Outcome:
     #: position in the frame of each row that was refused, and the reason
     refused: dict[int, str] = field(default_factory=dict)
 
+    def add(self, part: Outcome, rows: Sequence[int] | pd.Index[int]) -> None:
+        """Count in what came of the rows at these positions."""
+        self.inserted += part.inserted
+        self.updated += part.updated
+        self.unchanged += part.unchanged
+        self.refused |= {int(rows[at]): reason for at, reason in part.refused.items()}
+
 
 class Store(Protocol):
     """A place that rows are written to."""
@@ -58,8 +65,10 @@ class CheckingStore:
     def write(self, table: Table, frame: pd.DataFrame, progress: Progress) -> Outcome:
         refused = faults(frame, table, self._known, self._now)
         good = frame.drop(index=list(refused))
-        for column in _referenced(table.name):
-            self._known.setdefault(table.name, set()).update(good[column])
+        for reference in (r for child in TABLES.values() for r in child.references):
+            if reference.parent == table.name:
+                keys = good[reference.parent_column]
+                self._known.setdefault(table.name, set()).update(keys)
         progress(len(frame))
         return Outcome(inserted=len(good), refused=refused)
 
@@ -69,9 +78,3 @@ class CheckingStore:
     def close(self) -> None:
         """Forget what was offered."""
         self._known.clear()
-
-
-def _referenced(parent: str) -> set[str]:
-    """The column of a table that other tables refer to, if they do."""
-    found = (r for table in TABLES.values() for r in table.references)
-    return {r.parent_column for r in found if r.parent == parent}

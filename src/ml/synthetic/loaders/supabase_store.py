@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from orchestrate_backend.errors import TargetError
-from orchestrate_backend.targets.base import is_row_state
-from orchestrate_backend.targets.supabase import comparable, open_client, unreachable
-from src.ml.synthetic.loaders.isolate import RowFaultError, isolate
-from src.ml.synthetic.loaders.retry import Retry
+from orchestrate_backend.targets.attempts import Retry, isolate
+from orchestrate_backend.targets.base import Row
+from orchestrate_backend.targets.supabase import SupabaseTarget, differs, identity, is_passing
 from src.ml.synthetic.loaders.stores import Outcome, Progress
-from src.ml.synthetic.loaders.tables import Kind, Table
-
-if TYPE_CHECKING:
-    import httpx
-    from supabase import Client
-
-R = TypeVar("R")
-
-#: the service gives no more rows than this by default
-_PAGE = 1000
-_PASSING = {"429", "500", "502", "503", "504", "520", "40001", "40P01", "57P03"}
-_PASSING |= {"PGRST000", "PGRST001", "PGRST002", "PGRST003"}
-
-_Row = Mapping[str, Any]
+from src.ml.synthetic.loaders.tables import Table
 
 
-class SupabaseStore:
+class SupabaseStore(SupabaseTarget):
     """A Supabase project; the service-role key names the role, so row level security stays on.
 
     An upsert over REST would rewrite equal rows, so what is stored is read first and only rows
@@ -41,139 +26,58 @@ class SupabaseStore:
         self._key = key
         self._retry = retry or Retry()
         self._batch = batch
-        self._client: Client | None = None
-        self._http: httpx.Client
+        self._client = None
+
+    def describe(self) -> str:
+        return "Supabase"
 
     def write(self, table: Table, frame: pd.DataFrame, progress: Progress) -> Outcome:
-        names = tuple(frame.columns)
-        stored = {_identity(table, row): row for row in self._stored(table, names)}
-        rows = _records(frame)
-        there = [stored.get(_identity(table, row)) for row in rows]
-        changed = [
-            i
-            for i, (new, old) in enumerate(zip(rows, there, strict=True))
-            if old is None or _differs(table, new, old)
-        ]
-        done = self._send(table, [_kept(table, rows[i], there[i]) for i in changed], progress)
-        progress(len(rows) - len(changed))
-        refused = {changed[position]: reason for position, reason in done.items()}
-        new = sum(there[i] is None and i not in refused for i in changed)
-        old = len(changed) - new - len(refused)
-        return Outcome(new, old, len(rows) - len(changed), refused)
+        there = self._stored(table, tuple(frame.columns))
+        pairs = [(row, there.get(identity(row, table.key))) for row in _records(frame)]
+        changed = [at for at, (new, old) in enumerate(pairs) if _changes(table, new, old)]
+        send = [_with_surrogate(table, *pairs[at]) for at in changed]
+
+        def attempt(low: int, high: int) -> None:
+            self._send(table.name, send[low:high], table.key, back=False)
+
+        refused: dict[int, str] = {}
+        for start in range(0, len(send), self._batch):
+            stop = min(start + self._batch, len(send))
+            isolated = isolate(start, stop, attempt)
+            refused |= {changed[at]: reason for at, reason in isolated.refused.items()}
+            progress(stop - start)
+        progress(len(pairs) - len(changed))
+        new = sum(pairs[at][1] is None and at not in refused for at in changed)
+        updated = len(changed) - new - len(refused)
+        return Outcome(new, updated, len(pairs) - len(changed), refused)
 
     def ids(self, table: Table, frame: pd.DataFrame) -> Sequence[Any]:
         surrogate = table.surrogate or ""
-        rows = self._stored(table, (surrogate, *table.key))
-        stored = {_identity(table, row): row[surrogate] for row in rows}
-        return [stored.get(_identity(table, row)) for row in _records(frame)]
+        stored = self._stored(table, (surrogate, *table.key))
+        nobody: Row = {}
+        rows = (stored.get(identity(row, table.key), nobody) for row in _records(frame))
+        return [row.get(surrogate) for row in rows]
 
-    def close(self) -> None:
-        if self._client is not None:
-            self._http.close()
-            self._client = None
+    def _stored(self, table: Table, columns: tuple[str, ...]) -> dict[Any, Row]:
+        """Every stored row by its key."""
+        rows = self._pages(table.name, columns, table.key)
+        return {identity(row, table.key): row for row in rows}
 
-    def _send(self, table: Table, rows: Sequence[_Row], progress: Progress) -> dict[int, str]:
-        """Upsert in batches; position and reason of each row that is refused."""
-        from postgrest.types import ReturnMethod
-
-        conflict = ",".join(table.key)
-
-        def attempt(low: int, high: int) -> None:
-            body = [dict(row) for row in rows[low:high]]
-            self._ask(
-                lambda c: (
-                    c.table(table.name)
-                    .upsert(body, on_conflict=conflict, returning=ReturnMethod.minimal)
-                    .execute()
-                )
-            )
-
-        refused: dict[int, str] = {}
-        for start in range(0, len(rows), self._batch):
-            stop = min(start + self._batch, len(rows))
-            refused |= isolate(start, stop, attempt).refused
-            progress(stop - start)
-        return refused
-
-    def _stored(self, table: Table, names: tuple[str, ...]) -> Iterator[_Row]:
-        """Every stored row, page by page in the order of its key."""
-        start = 0
-        while True:
-
-            def page(client: Client, start: int = start) -> Any:
-                query = client.table(table.name).select(",".join(names), count="exact")  # type: ignore[arg-type]
-                for column in table.key:
-                    query = query.order(column)
-                return query.range(start, start + _PAGE - 1).execute()
-
-            answer = self._ask(page)
-            yield from answer.data
-            start += len(answer.data)
-            if not answer.data or start >= (answer.count or 0):
-                return
-
-    def _ask(self, request: Callable[[Client], R]) -> R:
-        """One request, retried after passing faults. Raises RowFaultError or TargetError."""
-        import httpx
-        from postgrest.exceptions import APIError
-
-        try:
-            return self._retry(lambda: request(self._open()), is_passing)
-        except APIError as exc:
-            raise _fault(exc.code or "", exc.message or "", exc.details) from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise unreachable("Supabase", exc) from exc
-
-    def _open(self) -> Client:
-        if self._client is None:
-            self._http, self._client = open_client(self._url, self._key, "Supabase")
-        return self._client
+    def _is_passing(self, error: BaseException) -> bool:
+        # a load is long enough to wait for a gateway that answers 500
+        return is_passing(error) or getattr(error, "code", None) == "500"
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether a REST error may be gone at the next attempt."""
-    import httpx
-    from postgrest.exceptions import APIError
-
-    if isinstance(error, APIError):
-        return (error.code or "") in _PASSING
-    return isinstance(error, httpx.TransportError)
-
-
-def _fault(code: str, message: str, details: Any) -> Exception:
-    text = " ".join("; ".join(part for part in (message, details) if part).split())[:300]
-    if is_row_state(code) or code == "21000":
-        return RowFaultError(text)
-    if code in {"401", "403", "42501"} or code.startswith("PGRST3"):
-        hint = "SUPABASE_SERVICE_ROLE_KEY must be the service-role key of this project"
-        return TargetError(f"Supabase refuses the key: {text}", hint=hint, code="forbidden")
-    return TargetError(f"Supabase: {text} ({code or 'no code'})")
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(frame: pd.DataFrame) -> list[Row]:
     return [{str(name): v for name, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _identity(table: Table, row: _Row) -> Hashable:
-    return tuple(_comparable(table, name, row.get(name)) for name in table.key)
-
-
-def _comparable(table: Table, name: str, value: Any) -> Hashable:
-    if table.column(name).kind is Kind.TIMESTAMP and isinstance(value, str):
-        return pd.Timestamp(value)
-    return comparable(value)
-
-
-def _differs(table: Table, new: _Row, old: _Row) -> bool:
-    return any(
-        _comparable(table, name, value) != _comparable(table, name, old.get(name))
-        for name, value in new.items()
-        if name != table.surrogate
-    )
-
-
-def _kept(table: Table, new: _Row, old: _Row | None) -> _Row:
+def _with_surrogate(table: Table, new: Row, old: Row | None) -> Row:
     """`new` with the surrogate that is stored."""
     if old is None or table.surrogate is None:
         return new
     return {**new, table.surrogate: old[table.surrogate]}
+
+
+def _changes(table: Table, new: Row, old: Row | None) -> bool:
+    return old is None or differs(_with_surrogate(table, new, old), old)

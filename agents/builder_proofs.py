@@ -18,6 +18,7 @@ from orchestrate_agents.checks.typescript.toolchain import toolchain
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
+from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
 
 
@@ -40,7 +41,7 @@ def prove_files(
                     found += [(path, r) for r in _prove_typescript(ctx, path)]
                 elif path.endswith(".json"):
                     found.append((path, _prove_json(stage, path)))
-            except (RunError, SandboxError) as exc:
+            except (RunError, SandboxError, MissingToolError) as exc:
                 found.append((path, unproven(str(exc), path)))
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -12,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrate_agents.sandbox.row_changes import RowWatch
+from orchestrate_agents.sandbox.runs import python_path
 from orchestrate_agents.script_settings import ScriptRun, ScriptSettings, settings_for
+from orchestrate_agents.tools.lacks import find_missing_package
+from orchestrate_agents.tools.python import find_python
 from orchestrator.agent_process.dispatcher import environment, kill
 from orchestrator.approvals.effects import Effect, EffectResult
+from orchestrator.errors import MissingToolError
 
 if TYPE_CHECKING:
     from orchestrate_backend.targets.choose import Target
@@ -78,6 +81,8 @@ class TargetRunner:
                     _, added = self._script_settings(effect, self.root)
                     if added.loads:
                         found.append(f"`{path}` loads {added.loads}")
+                    if interpreter := self._interpreter():
+                        found.append(f"`{path}` is run with {interpreter}")
                 case EffectKind.PREREQUISITE if self.name == "embedded":
                     found.append(f"`{path}` is applied first if its tables are missing")
                 case EffectKind.PREREQUISITE:
@@ -88,6 +93,14 @@ class TargetRunner:
                         "SQL editor before you approve; its columns are checked afterwards"
                     )
         return tuple(found)
+
+    def _interpreter(self) -> str:
+        """The workspace's own Python, or what is wrong with it; "" where it has none."""
+        try:
+            python = find_python(self.root, self._settings)
+        except MissingToolError as exc:
+            return f"no Python: {exc.message}"
+        return "" if python.own else python.label
 
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
         """Run one effect; a failure is a result, not an exception."""
@@ -105,7 +118,7 @@ class TargetRunner:
                     return self._run_again(effect, frozen)
                 case _:
                     return self._run_script(effect, frozen)
-        except BackendError as exc:
+        except (BackendError, MissingToolError) as exc:
             return EffectResult(False, str(exc).replace("\n", " "))
         except OSError as exc:
             return EffectResult(False, f"{exc.filename or effect.title}: {exc.strerror}")
@@ -174,16 +187,20 @@ class TargetRunner:
 
     def _run_script(self, effect: Effect, frozen: Path) -> EffectResult:
         options, added = self._script_settings(effect, frozen)
+        python = find_python(self.root, self._settings)
         env = environment(VARIABLES[self.name])
         env |= {
+            **python.variables,
             "ORCHESTRATE_ROOT": str(self.root),
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(frozen), env.get("PYTHONPATH", "")])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [python_path(frozen), env.get("PYTHONPATH", "")])
+            ),
             "PYTHONDONTWRITEBYTECODE": "1",
             **added.environment,
         }
         self.describe()  # opens the target, so that its server runs
         process = subprocess.Popen(
-            [sys.executable, str(frozen / effect.inputs[0]), *options],
+            [*python.command, str(frozen / effect.inputs[0]), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -207,6 +224,9 @@ class TargetRunner:
                 f"exit code {process.returncode}: {last}",
                 {"exit": process.returncode},
             )
+            lack = find_missing_package(self.root, python, output, effect.inputs)
+            if lack is not None:
+                detail = f"{detail} ({lack.message})"
         else:
             detail, figures = (printed or ["done"])[-1], {}
         if added.loads:

@@ -107,7 +107,10 @@ class DatabaseSettings(_Table):
 
 
 class ChecksSettings(_Table):
-    """`[checks]`: the commands that statements may run."""
+    """`[checks]`: the commands that statements may run, and with which tools."""
+
+    #: the workspace's Python, as a path or a command; by default its own environment is found
+    python: str = ""
 
     #: commands that a statement may quote and the generic check may run, word for word
     commands: tuple[str, ...] = ()

@@ -116,3 +116,16 @@ class MissingExtraError(OrchestrateError):
             hint=f"pip install 'orchestrate-tickets[{extra}]'",
         )
         self.extra = extra
+
+
+class MissingToolError(OrchestrateError):
+    """A tool or package of the workspace is not installed, or does not start.
+
+    A check that raises it leaves its claim unproven. `command` is what mends it, `what` the rest.
+    """
+
+    code = "missing-tool"
+
+    def __init__(self, what: str, command: str = "", remedy: str = "install it with") -> None:
+        super().__init__(f"{what}; {remedy} `{command}`" if command else what)
+        self.command = command

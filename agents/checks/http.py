@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.python.probes import module_name, run_probe
 from orchestrate_agents.effect_runner import VARIABLES
+from orchestrate_agents.tools.python import python_of
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.checks import (
     Context,
@@ -123,6 +124,7 @@ def answers_with_content(
         shown.append(name if number is None else f"{name} {number:,}")
     status = f" “{word}”" if word else ""
     said = f"{request} on {ctx.target.name} answers 200{status}: {', '.join(shown)}"
+    said += f"; with {python_of(ctx).label}"
     return proven(said, module, body=body)
 
 
@@ -137,7 +139,8 @@ def _send(ctx: Context, module: str, request: HttpRequest, body: str) -> Mapping
     env |= {"ORCHESTRATE_TARGET": name, "ORCHESTRATE_ROOT": str(ctx.root)}
     ran = run_probe(ctx, _PROBE, [module_name(module), request.method, request.path, body], env)
     if not ran.ok:
-        return failed(f"{module} cannot be asked: {ran.ending}", module, **ran.to_dict())
+        said = f"{module} cannot be asked with {python_of(ctx).label}: {ran.ending}"
+        return failed(said, module, **ran.to_dict())
     response = json.loads(ran.out.splitlines()[-1])
     if response["status"] != 200:
         said = f"{request} answers {response['status']}: {response['text'][:300]}"

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable
 
 from orchestrate_agents.checks.python.behaviour import judge_idempotent, run_trial
+from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 
 parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
@@ -27,7 +28,8 @@ def runs_without_error(ctx: Context, path: str) -> Result:
         return failed(f"{path} is missing", path)
     run = run_trial(ctx, path).first.run
     judge = proven if run.ok and "Traceback" not in run.err else failed
-    return judge(f"{path}: {run.ending}", path, **run.to_dict())
+    said = f"{path} with {python_of(ctx).label}: {run.ending}"
+    return judge(said, path, **run.to_dict())
 
 
 @check(

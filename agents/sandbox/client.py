@@ -16,8 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from orchestrate_agents.sandbox.runs import Run, SharedTreeCopy, bare_environment, kill_group
+from orchestrate_agents.sandbox.runs import (
+    Run,
+    SharedTreeCopy,
+    bare_environment,
+    kill_group,
+    python_path,
+)
 from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_agents.tools.python import Python
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 
@@ -87,7 +94,10 @@ class IdempotencyTrial:
 class Sandbox:
     """The process in which scripts run, kept for all trials of a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Python | None = None) -> None:
+        #: how the scripts' interpreter is started, and with which variables
+        self._command = python.command if python else (sys.executable,)
+        self._variables = python.variables if python else {}
         self._lock = threading.Lock()
         self._server: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
@@ -117,8 +127,9 @@ class Sandbox:
             # the copy is thrown away: its second run may use what the first compiled
             "env": {
                 **bare_environment(cwd),
+                **self._variables,
                 "PYTHONDONTWRITEBYTECODE": "",
-                "PYTHONPATH": str(cwd),
+                "PYTHONPATH": python_path(cwd),
             },
             "database": None if database is None else as_user(database.uri, OWNER),
         }
@@ -132,7 +143,7 @@ class Sandbox:
             except (OSError, ValueError) as exc:
                 reason = self._last_error()
                 raise SandboxError(f"the sandbox for scripts stopped: {reason}") from exc
-        command = (sys.executable, script, *arguments)
+        command = (*self._command, script, *arguments)
         ended = Run(command, response["code"], response["out"], response["err"])
         return ScriptRun(ended, tuple((table, rows) for table, rows in response["writes"]))
 
@@ -141,7 +152,10 @@ class Sandbox:
         # -P: a package of the current workspace must not take the place of ours
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._server = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"],
+            [
+                *(sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"),
+                *self._command,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -170,8 +184,8 @@ class Sandbox:
 class SandboxPool:
     """As many sandboxes as there are processors to use, and a copy of the workspace for them."""
 
-    def __init__(self) -> None:
-        self._all = [Sandbox() for _ in range(max(1, min(4, os.cpu_count() or 1)))]
+    def __init__(self, python: Python | None) -> None:
+        self._all = [Sandbox(python) for _ in range(max(1, min(4, os.cpu_count() or 1)))]
         self._free: queue.LifoQueue[Sandbox] = queue.LifoQueue()
         self.tree = SharedTreeCopy()
         for sandbox in self._all:
@@ -195,21 +209,29 @@ class SandboxPool:
         self.tree.close()
 
 
-def shared_sandboxes(services: Services) -> SandboxPool:
-    """The sandboxes that all checks of one session share."""
-    shared: SandboxPool = services.share("sandboxes", SandboxPool, SandboxPool.close)
+def shared_sandboxes(services: Services, python: Python | None = None) -> SandboxPool:
+    """The sandboxes that all checks of one session share; scripts run with that interpreter, by
+    default with the one that this product runs on."""
+    key = ("sandboxes", python.identity if python else "")
+    shared: SandboxPool = services.share(key, lambda: SandboxPool(python), SandboxPool.close)
     return shared
 
 
 def run_idempotency_trial(
-    services: Services, root: Path, script: str, *, schema: Sequence[str], libraries: Iterable[str]
+    services: Services,
+    root: Path,
+    script: str,
+    *,
+    schema: Sequence[str],
+    libraries: Iterable[str],
+    python: Python | None = None,
 ) -> IdempotencyTrial:
     """Run the script on a scratch database with this schema: twice, and once where it may not
     write.
 
     Raises SandboxError if the schema cannot be created.
     """
-    preloaded, pool = tuple(libraries), shared_sandboxes(services)
+    preloaded, pool = tuple(libraries), shared_sandboxes(services, python)
     with (
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,

@@ -25,6 +25,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+# the folder of this file, where Python puts it: a script's imports must not find its modules
+if sys.path and Path(sys.path[0]) == Path(__file__).parent:
+    del sys.path[0]
+
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 #: nothing listens there: hosts without a simulator cannot be reached
 _NOWHERE = "http://127.0.0.1:9"

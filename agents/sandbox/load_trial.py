@@ -8,7 +8,6 @@ line `{"tables": {name: {"rows": n, "loaded": n, "failed": n}}}`. Where its text
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.row_changes import RowWatch
-from orchestrate_agents.sandbox.runs import Run, run, tree_copy
+from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_copy
 from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.postgres import PostgresTarget
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 from orchestrator.gates.checks import Services
@@ -50,6 +50,8 @@ SELECT c.oid::regclass::text, c.relrowsecurity FROM pg_class c
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1
 """
 
+_TAIL = 2000
+
 
 @dataclass(frozen=True)
 class LoadTrial:
@@ -69,18 +71,24 @@ class LoadTrial:
     #: tables with rows and without row level security at the end, and those that lost it meanwhile
     open_tables: tuple[str, ...] = ()
     switched_off: tuple[str, ...] = ()
+    #: the end of what a failed first run printed
+    said: str = ""
 
 
-def run_load_trial(services: Services, root: Path, script: str, limit: float) -> LoadTrial:
+def run_load_trial(
+    services: Services, root: Path, script: str, python: Python, limit: float
+) -> LoadTrial:
     """The trial of a script, run once for the bytes that it depends on; `limit` seconds per run."""
     files = (script, *closure(root, script))
-    key = ("load-trial", *((path, sha256_file(root / path)) for path in files), sys.version)
+    key = ("load-trial", *((path, sha256_file(root / path)) for path in files), python.identity)
     return services.remember(
-        key, LoadTrial, lambda: _run_watched_trial(services, root, script, limit)
+        key, LoadTrial, lambda: _run_watched_trial(services, root, script, python, limit)
     )
 
 
-def _run_watched_trial(services: Services, root: Path, script: str, limit: float) -> LoadTrial:
+def _run_watched_trial(
+    services: Services, root: Path, script: str, python: Python, limit: float
+) -> LoadTrial:
     with tree_copy(root) as copy, scratch(services).database() as database:
         _query_as_superuser(database, _WATCH)
         uri = as_user(database.uri, OWNER)
@@ -91,8 +99,8 @@ def _run_watched_trial(services: Services, root: Path, script: str, limit: float
             return [option for option in options if f'"{option}"' in source]
 
         def run_loader(*options: str) -> Run:
-            words = [sys.executable, script, "--target", "postgres", *options]
-            env = {"PYTHONPATH": str(copy), "DATABASE_URL": uri}
+            words = [*python.command, script, "--target", "postgres", *options]
+            env = {**python.variables, "PYTHONPATH": python_path(copy), "DATABASE_URL": uri}
             return run(words, cwd=copy, env=env, limit=limit)
 
         def run_and_count(*options: str) -> tuple[tuple[int | None, str], dict[str, int]]:
@@ -104,7 +112,7 @@ def _run_watched_trial(services: Services, root: Path, script: str, limit: float
 
         first = run_loader(*supported("--init", "--small", "--json"))
         if not first.ok:
-            return LoadTrial((first.code, first.ending))
+            return LoadTrial((first.code, first.ending), said=first.text[-_TAIL:])
         rows = {name: target.count(name) for name, _ in _query_as_superuser(database, _TABLES)}
         dry: tuple[int | None, str] | None = None
         dry_changed: dict[str, int] = {}

@@ -205,6 +205,12 @@ def run(
     return Run(tuple(command), code, out, err)
 
 
+def python_path(tree: Path) -> str:
+    """`PYTHONPATH` for programs of a workspace: its top, and `src` where packages lie in that."""
+    places = [tree] if (tree / "src" / "__init__.py").exists() else [tree, tree / "src"]
+    return os.pathsep.join(str(place) for place in places if place.is_dir())
+
+
 def kill_group(leader: int) -> None:
     """Kill what is left of the process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

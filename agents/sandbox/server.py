@@ -1,6 +1,8 @@
 """The sandbox's process: serves the REST interface and simulators, and has scripts run.
 
-    python -m orchestrate_agents.sandbox.server
+    python -m orchestrate_agents.sandbox.server PYTHON …
+
+The arguments start the interpreter that scripts run with.
 
 A request is a line of JSON on stdin: script, cwd, arguments, libraries to preload, limit in
 seconds, and the connection string of a database (null for none). The response is a line on stdout:
@@ -61,7 +63,7 @@ def run_request(harness: subprocess.Popen[str], request: dict[str, Any]) -> dict
 def main() -> None:
     """Answer requests until the end of the input."""
     harness = subprocess.Popen(
-        [sys.executable, "-P", str(_HARNESS)],
+        [*sys.argv[1:], str(_HARNESS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",

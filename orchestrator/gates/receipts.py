@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.domain.workflow import Statement, read_out
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import MissingToolError, OrchestrateError
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import (
     SEVERITY,
@@ -345,11 +345,16 @@ class Gate:
 
 
 def _run_check(binding: Binding, context: Context) -> Result:
-    """A check that raises proves nothing: a user's error fails, anything else is unproven."""
+    """A check that raises proves nothing: a user's error fails, anything else is unproven.
+
+    That holds for a tool that is not installed, too: nothing could be run.
+    """
     assert binding.check is not None
     broke = f"the check {binding.check.name} broke"
     try:
         result: object = binding.check.function(context, **binding.arguments)
+    except MissingToolError as exc:
+        return unproven(exc.message, install=exc.command)
     except OrchestrateError as exc:
         return failed(str(exc))
     # a broken check must not take the conductor down, least of all with exit code 0

@@ -43,7 +43,8 @@ def test_what_can_be_imported_is_exported_and_what_all_leaves_out_is_not(tmp_pat
     lay(tmp_path, {"shop/b.py": "A = B = 1\n"})
     assert judge(tmp_path, "`shop/__init__.py` exports `A`").verdict == "proven"
     result = judge(tmp_path, "`shop/__init__.py` exports `A`, `B` and `C`")
-    assert (result.verdict, result.detail) == ("failed", "shop/__init__.py does not export B, C")
+    assert result.verdict == "failed"
+    assert result.detail.startswith("shop/__init__.py does not export B, C, imported with ")
     assert judge(tmp_path, "`shop/b.py` exports `A` and `B`").verdict == "proven"
 
 

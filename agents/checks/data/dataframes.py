@@ -6,6 +6,8 @@ import json
 
 from orchestrate_agents.checks.python.probes import module_name, run_probe
 from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.tools.lacks import raise_for_lack
+from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
 _LISTED = 6
@@ -22,7 +24,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("pandera", "pandas"):
         raise
-    print(json.dumps({"lacking": "pandera"}))
+    print(json.dumps({"lacking": "pandera", "name": error.name.partition(".")[0]}))
     sys.exit(0)
 def module(name):
     return importlib.import_module(name)
@@ -69,14 +71,16 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
     missing = [path for path in (data, schemas) if not ctx.path(path).is_file()]
     if missing:
         return failed(f"{', '.join(missing)} is missing", data, schemas)
-    ran = run_probe(ctx, _PROBE, [module_name(data), module_name(schemas)])
+    ran, python = run_probe(ctx, _PROBE, [module_name(data), module_name(schemas)]), python_of(ctx)
     if not ran.ok:
-        return failed(f"{data}: {ran.ending}", data, schemas, **ran.to_dict())
+        return failed(f"{data} with {python.label}: {ran.ending}", data, schemas, **ran.to_dict())
     found = json.loads(ran.out.splitlines()[-1])
     match found.get("lacking"):
-        case "pandera":
+        case "pandera" if python.own:
             said = "Pandera is not installed: pip install 'orchestrate-tickets[synthetic]'"
             return unproven(said, data, schemas)
+        case "pandera":
+            raise_for_lack(ctx, python, f"No module named {found['name']!r}")
         case "schemas":
             said = f"{schemas} has no dictionary of Pandera schemas by table"
             return unproven(said, data, schemas)
@@ -95,4 +99,5 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
         return failed(f"{data}: {said}", *subjects, problems=problems)
     rows = sum(found["rows"].values())
     said = f"{len(found['rows'])} tables of {data}, {rows:,} rows, pass their schemas in {schemas}"
+    said += f"; with {python.label}"
     return proven(said, *subjects, rows=found["rows"])

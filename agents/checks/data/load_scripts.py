@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
+from orchestrate_agents.tools.lacks import raise_for_lack
+from orchestrate_agents.tools.python import python_of
 from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import (
     TYPES,
@@ -38,16 +40,21 @@ def _judge_trial(
     if '"--target"' not in file.read_text(encoding="utf-8", errors="replace"):
         return unproven(f"{script} has no --target option, so it cannot be tried", script)
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    trial = run_load_trial(ctx.services, ctx.root, script, settings.timeout)
+    python = python_of(ctx)
+    trial = run_load_trial(ctx.services, ctx.root, script, python, settings.timeout)
     code, ending = trial.first
+    raise_for_lack(ctx, python, trial.said)
     found = [f"the first run: {ending}"] if code != 0 else problems(trial)
     if isinstance(found, Result):
         return found
     subjects = (script, *closure(ctx.root, script))
     if bad := list(found):
-        return failed(f"{script}: {'; '.join(bad[:_LISTED])}", *subjects, problems=bad)
+        return failed(
+            f"{script} with {python.label}: {'; '.join(bad[:_LISTED])}", *subjects, problems=bad
+        )
     total, tables = sum(trial.rows.values()), sum(1 for rows in trial.rows.values() if rows)
-    said = f"{script} on a scratch server, {total:,} rows in {tables} tables: {good}"
+    where = f"{script} with {python.label} on a scratch server"
+    said = f"{where}, {total:,} rows in {tables} tables: {good}"
     return proven(said, *subjects, rows=trial.rows)
 
 

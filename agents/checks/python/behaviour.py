@@ -29,6 +29,8 @@ from orchestrate_agents.sandbox.client import (
 )
 from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
 from orchestrate_agents.sql.scratch import scratch
+from orchestrate_agents.tools.lacks import raise_for_lack
+from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, Verdict, check, failed, proven, unproven
 from orchestrator.storage.atomic import sha256_bytes
 
@@ -135,19 +137,34 @@ def judge_handling(ctx: Context, paths: Iterable[str]) -> Result:
 def run_trial(ctx: Context, path: str) -> IdempotencyTrial:
     """The script's two runs, run once for the bytes that it depends on and the tables it fills.
 
-    Raises SandboxError if the tables cannot be created.
+    Raises SandboxError if the tables cannot be created, MissingToolError if the script ended for
+    want of a package.
     """
+    python = python_of(ctx)
     schema = tuple(schema_sql(ctx))
     # every file that the script could read, and the tables
     tree = tree_digest(ctx.services, ctx.root)
-    key = ("seed-trial", path, tree, sha256_bytes("\0".join(schema).encode()))
-    return ctx.services.remember(
+    key = ("seed-trial", path, tree, sha256_bytes("\0".join(schema).encode()), python.identity)
+    libraries = partial(_find_libraries, ctx, path)
+    trial = ctx.services.remember(
         key,
         IdempotencyTrial,
         lambda: run_idempotency_trial(
-            ctx.services, ctx.root, path, schema=schema, libraries=_find_libraries(ctx, path)
+            ctx.services, ctx.root, path, schema=schema, libraries=libraries(), python=python
         ),
     )
+    _require_packages(ctx, trial.first.run)
+    return trial
+
+
+def _label(ctx: Context) -> str:
+    return f"with {python_of(ctx).label}"
+
+
+def _require_packages(ctx: Context, run: Run) -> None:
+    """Raise MissingToolError if a script ended with an error for want of a package."""
+    if not run.ok or "Traceback" in run.err:
+        raise_for_lack(ctx, python_of(ctx), run.err)
 
 
 def _find_libraries(ctx: Context, path: str) -> set[str]:
@@ -195,7 +212,8 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
             said = f"{path} sent {len(sent)} rows, {repeated} of them again with the same {column}"
             return failed(said, path, **first.run.to_dict())
         details.append(f"{path} sent {len(sent)} rows, each {column} once")
-    return proven(f"{'; '.join(details)} (the source repeats records across pages)", *paths)
+    said = f"{'; '.join(details)} (the source repeats records across pages); {_label(ctx)}"
+    return proven(said, *paths)
 
 
 def _judge_silent(ctx: Context, path: str, run: Run, what: str) -> Result:
@@ -204,7 +222,7 @@ def _judge_silent(ctx: Context, path: str, run: Run, what: str) -> Result:
     data = [d.path for _, d in deliverables if d.path.lower().endswith((".csv", ".tsv", ".jsonl"))]
     if run.code == 0 and any(not ctx.path(p).is_file() for p in data):
         return unproven(f"{path}: {what} in a trial run", path, **run.to_dict())
-    return failed(f"{path}: {what} ({run.ending})", path, **run.to_dict())
+    return failed(f"{path}: {what} ({run.ending}), {_label(ctx)}", path, **run.to_dict())
 
 
 #: what a statement means that names no program
@@ -237,7 +255,7 @@ def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = 
             seen.append(f"{path} wrote {sum(sizes)} rows in {len(sizes)} calls, at most {size}")
     if not seen:
         return unproven("no script had more than one batch to write in a trial run", *found)
-    return proven("; ".join(seen), *found)
+    return proven(f"{'; '.join(seen)}; {_label(ctx)}", *found)
 
 
 @check(
@@ -262,7 +280,7 @@ def judge_missing_input(ctx: Context, path: str) -> Result:
     with (
         tree_copy(ctx.root) as copy,
         scratch(ctx.services).database() as database,
-        shared_sandboxes(ctx.services).acquire() as sandbox,
+        shared_sandboxes(ctx.services, python_of(ctx)).acquire() as sandbox,
     ):
         for data in copy.rglob("*.csv"):
             data.unlink()
@@ -272,6 +290,7 @@ def judge_missing_input(ctx: Context, path: str) -> Result:
         ended = sandbox.run(path, cwd=copy, database=database, libraries=libraries)
         after = read_contents(database)
     run = ended.run
+    _require_packages(ctx, run)
     said = run.text.lower()
     missing = ("missing", "not found", "no such", "does not exist", "not there", "absent")
     if run.code != 0 or "Traceback" in run.err:
@@ -280,7 +299,7 @@ def judge_missing_input(ctx: Context, path: str) -> Result:
         return failed(f"{path} wrote rows without its CSV", path, **run.to_dict())
     if ".csv" not in said or not any(word in said for word in missing):
         return failed(f"{path} does not mention the missing CSV", path, **run.to_dict())
-    return proven(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
+    return proven(f"{path} without its CSV, {_label(ctx)}: {run.ending}", path, **run.to_dict())
 
 
 @check(
@@ -327,7 +346,7 @@ def judge_idempotent(ctx: Context, path: str) -> Result:
     for ended in (trial.first.run, trial.second.run):
         if not ended.ok:
             return failed(f"{path}: {ended.ending}", path, **ended.to_dict())
-    said = f"{path} run twice: the same rows, {trial.added}"
+    said = f"{path} run twice {_label(ctx)}: the same rows, {trial.added}"
     return proven(said, path, counts=trial.added)
 
 

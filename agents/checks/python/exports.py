@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from orchestrate_agents.checks.python.probes import module_name, run_probe
+from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 
 parameter_type("module", r"`?[\w.-]+(?:/[\w.-]+)*\.py`?", lambda text: text.strip(" `"))
@@ -32,12 +33,17 @@ def exports(ctx: Context, module: str, names: tuple[str, ...]) -> Result:
     """The module can be imported and has the names, also in its `__all__` where it has one."""
     if not ctx.path(module).is_file():
         return failed(f"{module} is missing", module)
-    ran = run_probe(ctx, _PROBE, [module_name(module), *names])
+    ran, label = run_probe(ctx, _PROBE, [module_name(module), *names]), python_of(ctx).label
     if not ran.ok:
-        return failed(f"{module} cannot be imported: {ran.ending}", module, **ran.to_dict())
+        return failed(
+            f"{module} cannot be imported with {label}: {ran.ending}", module, **ran.to_dict()
+        )
     if not ran.out.strip():
         return failed(f"{module} ends the program that imports it", module, **ran.to_dict())
     lacking = json.loads(ran.out.splitlines()[-1])
     if lacking:
-        return failed(f"{module} does not export {', '.join(lacking)}", module)
-    return proven(f"{module} exports {', '.join(names)}: found after importing it", module)
+        return failed(
+            f"{module} does not export {', '.join(lacking)}, imported with {label}", module
+        )
+    said = f"{module} exports {', '.join(names)}: found after importing it with {label}"
+    return proven(said, module)

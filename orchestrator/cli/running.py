@@ -18,7 +18,7 @@ from orchestrator.cli.text import (
     say_wrapped,
     terminal_width,
 )
-from orchestrator.cli.workspace import AsJson, TicketId, WorkflowFile, workspace
+from orchestrator.cli.workspace import AcceptDoubts, AsJson, TicketId, WorkflowFile, workspace
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Progress
@@ -149,6 +149,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
+    accept_doubts: AcceptDoubts = None,
     as_json: AsJson = False,
 ) -> None:
     """Conduct a family until it is complete or has to stop.
@@ -159,7 +160,7 @@ def run(
     """
     here = workspace(context)
     printer = ProgressPrinter()
-    conductor = here.conductor(_say_event_json if as_json else printer)
+    conductor = here.conductor(_say_event_json if as_json else printer, accept_doubts or ())
     try:
         outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from orchestrator.tickets.board import Board
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+AcceptDoubts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-doubts",
+        metavar="CODE",
+        help="Begin although the workflow has this doubt, e.g. human-gate; may be repeated.",
+    ),
+]
 TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g. WO-231.")]
 WorkflowFile = Annotated[
     Path | None,
@@ -65,11 +73,17 @@ class Workspace:
             return given
         return self.root / given
 
-    def conductor(self, on_event: Callable[[Progress], None] | None = None) -> Conductor:
+    def conductor(
+        self,
+        on_event: Callable[[Progress], None] | None = None,
+        accept_doubts: Iterable[str] = (),
+    ) -> Conductor:
         """A conductor for the board."""
         from orchestrator.conductor.conductor import Conductor
 
-        return Conductor(self.board, settings=self.settings, on_event=on_event)
+        return Conductor(
+            self.board, settings=self.settings, on_event=on_event, accept_doubts=accept_doubts
+        )
 
 
 def workspace(context: typer.Context) -> Workspace:

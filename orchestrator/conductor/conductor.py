@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +39,8 @@ from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_records
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
+from orchestrator.workflow_reader.human_gates import unread_gates
+from orchestrator.workflow_reader.outline import read_outline
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -97,12 +99,18 @@ class Conductor:
         agents: Mapping[str, Agent] | None = None,
         on_event: Listener | None = None,
         seen: dict[Path, int] | None = None,
+        accept_doubts: Iterable[str] = (),
     ) -> None:
-        """`seen`: path → hash of the bytes that were last read or written there, to share."""
+        """`seen`: path → hash of the bytes that were last read or written there, to share.
+
+        `accept_doubts`: codes of doubts about a workflow with which families may begin.
+        """
         self.board = board
         self.settings = settings or load_settings(board.root)
         listener = on_event or (lambda _: None)
-        self.opener = Opener(board, self.settings, Dispatcher(agents), listener)
+        doubts = frozenset(accept_doubts)
+        dispatcher = Dispatcher(agents)
+        self.opener = Opener(board, self.settings, dispatcher, listener, accept_doubts=doubts)
         if seen is not None:
             self.opener.seen = seen
 
@@ -196,6 +204,10 @@ class Conductor:
             f"`orchestrate review {session.plan.parent}` shows the difference. "
             "Approving takes the changed one; approvals given under the old one lapse."
         )
+        for gate in unread_gates(read_outline(session.workflow.text, flow.workflow)):
+            why += (
+                f" Line {gate.line}, “{gate.words}”, reads like an approval: it is not asked for."
+            )
         if flow.question is not None:
             after = machine.withdraw(flow, session.plan)
             session.commit(after, "question withdrawn: workflow changed")

@@ -34,6 +34,8 @@ from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
+from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
+from orchestrator.workflow_reader.outline import read_outline
 
 
 @dataclass
@@ -46,6 +48,8 @@ class Opener:
     listener: Listener
     #: path → hash of the bytes last read or written there; for a watcher
     seen: dict[Path, int] = field(default_factory=dict)
+    #: codes of doubts about a workflow with which USER lets a family begin
+    accept_doubts: frozenset[str] = frozenset()
 
     @contextlib.contextmanager
     def open_session(
@@ -235,6 +239,7 @@ class Opener:
         for ticket in tickets:
             ticket.require_utf8()
         # a stage that names a ticket outside the family is refused (DESIGN 4.7)
+        self._require_read_gates(workflow)
         own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
         for stage in workflow.stages:
             for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
@@ -248,6 +253,23 @@ class Opener:
                     )
         reference = reference_to(self.board.root, workflow.path)
         return machine.start(reference, workflow.sha256, places, plan)
+
+    def _require_read_gates(self, workflow: Workflow) -> None:
+        """Refuse a workflow that asks for an approval which no checkpoint stands for."""
+        if UNREAD_GATE in self.accept_doubts:
+            return
+        gates = unread_gates(read_outline(workflow.text, str(workflow.path)))
+        if gates:
+            others = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+            raise WorkflowError(
+                f"“{gates[0].words}” reads like a person's approval, and no checkpoint asks for it"
+                + others,
+                path=workflow.path,
+                line=gates[0].line,
+                code=UNREAD_GATE,
+                hint="make it a stage (`## STAGE n: USER CHECKPOINT #k — …`), or begin without it: "
+                f"--accept-doubts {UNREAD_GATE}",
+            )
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.headings import looks_like_stage
+from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
 
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LIST = r"(?P<numbers>#?\d+(?:\s*(?:,\s*and|,|and|&|or|/)\s*#?\d+)*)"
@@ -192,3 +193,12 @@ def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
                     message = f"stage {section.head.number}: the numbered list {problem}"
                     yield LintFinding("list-numbering", piece.line, message, hint)
                 last, cut = number, 0
+
+
+@lint_rule
+def check_human_gates(context: LintContext) -> Iterator[LintFinding]:
+    """Approvals that are written down and that no checkpoint asks for."""
+    for gate in unread_gates(context.outline):
+        message = f"“{gate.words}” reads like a person's approval, and no checkpoint asks for it"
+        hint = "make it a stage of its own, e.g. `## STAGE 2: USER CHECKPOINT #1 — Schema approval`"
+        yield LintFinding(UNREAD_GATE, gate.line, message, hint)

@@ -190,3 +190,14 @@ def test_a_read_only_board_is_said_so(work: Workspace) -> None:
     assert done.returncode == 1
     assert "00_INBOX" in done.stderr
     assert set(work.places().values()) == {"00_INBOX"}
+
+
+def test_4_7_an_approval_that_is_not_understood_stops_the_start(work: Workspace) -> None:
+    change(work, "## STAGE 2", "## HUMAN GATE — look at it\n\n## STAGE 2")
+    said = refused(work, "run", "WO-512")
+    assert "error[human-gate]" in said
+    assert "workflows/two-files.md:" in said
+    done = orchestrate(work.root, "run", "WO-512", "--accept-doubts", "human-gate")
+    assert done.returncode == 10, done.stderr
+    checked = orchestrate(work.root, "workflow", "check", "workflows/two-files.md")
+    assert (checked.returncode, "human-gate" in checked.stdout) == (1, True)

@@ -173,8 +173,10 @@ def _masked(text: str) -> str:
     """Without digests, and without the words of a maker that was stopped before it could tell."""
     text = re.sub(r'"?\b[0-9a-f]{64}\b"?', "SHA", text)
     text = re.sub(r"Digest of all that is shown: `[0-9a-f]+`", "Digest", text)
-    text = re.sub(r"## (\w+) was stopped at .*\n\nIts work is proven: ", r"## \1\n\n", text)
-    return re.sub(r"## (\w+) DONE \(attempt \d\)\n\nWrote ", r"## \1\n\n", text)
+    text = re.sub(
+        r"## (\w+) was stopped at .*\n<!--.*-->\n\nIts work is proven: ", r"## \1\n\n", text
+    )
+    return re.sub(r"## (\w+) DONE \(attempt \d\)\n<!--.*-->\n\nWrote ", r"## \1\n\n", text)
 
 
 def differences(end: dict[str, str], wanted: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from orchestrator.gates.checks import (
     Result,
     check,
     failed,
+    held_then,
     not_applicable,
     parameter_type,
     proven,
@@ -261,8 +262,9 @@ def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -
                 title = record.get("title") or record.get("kind")
                 return failed(f"“{title}” ran without USER's approval before it")
             applied += 1
-    when = f"{applied} time(s), each after USER's approval" if applied else "not at all so far"
-    return proven(f"the migration was applied {when}")
+    if applied:
+        return held_then(f"the migration was applied {applied} time(s), each after USER's approval")
+    return proven("the migration has not been applied so far")
 
 
 def _applies(record: Mapping[str, Any], path: str) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.text import mark, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
+
+if TYPE_CHECKING:
+    from orchestrator.conductor.verify import Verified
 
 
 def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
@@ -125,24 +128,54 @@ def verify(
 ) -> None:
     """Prove again, on today's files, what was proven.
 
-    Exit code 1 if something no longer holds.
+    Told apart: what holds, what held then (positions, answers, counts right after the effects: by
+    their receipts, not judged on today's files), and what no longer holds. Exit code 1 if something
+    no longer holds, or failed and was not accepted by USER.
     """
+    from orchestrator.conductor.verify import Standing, count_standings
+
     found = workspace(context).conductor().verify(id, fresh=fresh)
-    broken = [v for v in found if not v.holds]
+    counts = count_standings(found)
+    code = 0 if all(v.holds for v in found) else 1
     if as_json:
-        say_json([v.to_dict() for v in found])
-        raise typer.Exit(1 if broken else 0)
-    for v in found:
-        say(f"{mark(v.now if v.holds else 'failed')} {one_line(v.statement)}")
-        if v.damaged:
-            say(f"    {v.source}")
-        if v.holds:
-            continue
-        say(f"    was {v.then or 'unreadable'}, is {v.now}: {one_line(v.detail)}")
-        if v.checks:
-            say(f"    other checks: {'; '.join(v.checks)}")
-        if v.changed:
-            paths = [f"{p} ({s})" if s else p for p, s in zip(v.changed, v.since, strict=True)]
-            say(f"    changed since: {'; '.join(paths)}")
-    say(f"{len(found)} statements, {len(broken)} no longer hold{'s' if len(broken) == 1 else ''}")
-    raise typer.Exit(1 if broken else 0)
+        counted = {standing.value: number for standing, number in counts.items()}
+        say_json({"counts": counted, "statements": [v.to_dict() for v in found]})
+        raise typer.Exit(code)
+    for standing in (s for s in reversed(Standing) if counts[s]):
+        then = standing is Standing.THEN
+        note = ", by its receipt; not judged on today's files" if then else ""
+        say(
+            paint(
+                f"{standing.value[:1].upper()}{standing.value[1:]} ({counts[standing]}){note}",
+                "bold",
+            )
+        )
+        for v in (v for v in found if v.standing is standing):
+            _say_verified(v)
+    told = [
+        f"{n} {s.value if n == 1 else s.value.replace('holds', 'hold')}"
+        for s, n in counts.items()
+        if n or s is Standing.BROKEN
+    ]
+    say(f"{len(found)} statements: {', '.join(reversed(told))}")
+    raise typer.Exit(code)
+
+
+#: standing → the verdict whose mark it has
+_MARKS = {"no longer holds": "failed", "holds": "proven", "held then": "not applicable"}
+
+
+def _say_verified(v: Verified) -> None:
+    """A statement with its mark; if it does not hold, what was found and what changed."""
+    standing = v.standing.value.replace("judged later", "pending")
+    say(f"  {mark(_MARKS.get(standing, standing))} {one_line(v.statement)}")
+    if v.damaged:
+        say(f"      {v.source}")
+    if v.holds:
+        return
+    say(f"      was {v.then or 'unreadable'}, is {v.now}: {one_line(v.detail)}")
+    if v.checks:
+        say(f"      other checks: {'; '.join(v.checks)}")
+    if v.changed:
+        paths = [f"{p} ({s})" if s else p for p, s in zip(v.changed, v.since, strict=True)]
+        say(f"      changed since: {'; '.join(paths)}")

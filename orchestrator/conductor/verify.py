@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from orchestrator.family.session import Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt, newest_receipts
 from orchestrator.git.commits import Committer
+
+
+class Standing(StrEnum):
+    """How a statement that has a receipt stands today, worst first."""
+
+    #: it was proven and is not any more, or its record is damaged
+    BROKEN = "no longer holds"
+    #: it failed then and now, and USER did not accept it
+    FAILED = "failed"
+    UNPROVEN = "unproven"
+    ACCEPTED = "accepted"
+    PENDING = "judged later"
+    #: true at its time, by its receipt: a position, an answer, a count right after the effects
+    THEN = "held then"
+    HOLDS = "holds"
 
 
 @dataclass(frozen=True)
@@ -31,18 +48,38 @@ class Verified:
     checks: tuple[str, ...] = ()
     #: position and answers hold for a moment; their receipt is kept
     kept: bool = False
+    #: it was about an earlier moment that has passed
+    past: bool = False
+    #: USER accepted by name that it fails
+    accepted: bool = False
     #: the record itself is not as the engine wrote it
     damaged: bool = False
 
     @property
+    def standing(self) -> Standing:
+        fine = (Verdict.PROVEN.value, Verdict.NOT_APPLICABLE.value)
+        if self.damaged or (self.then in fine and self.now not in fine):
+            return Standing.BROKEN
+        if self.now in fine:
+            return Standing.THEN if self.kept or self.past else Standing.HOLDS
+        if self.now == Verdict.FAILED.value:
+            return Standing.ACCEPTED if self.accepted else Standing.FAILED
+        return Standing.PENDING if self.now == Verdict.PENDING.value else Standing.UNPROVEN
+
+    @property
     def holds(self) -> bool:
-        """False if something that was proven no longer is, or the record cannot be trusted."""
-        was_proven = self.then == Verdict.PROVEN.value
-        return not self.damaged and (not was_proven or self.now == Verdict.PROVEN.value)
+        """False for what no longer holds, and for what failed without USER accepting it."""
+        return self.standing not in (Standing.BROKEN, Standing.FAILED)
 
     def to_dict(self) -> dict[str, Any]:
         values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {**values, "holds": self.holds}
+        return {**values, "standing": self.standing.value, "holds": self.holds}
+
+
+def count_standings(found: Iterable[Verified]) -> dict[Standing, int]:
+    """How many statements stand how, in the order of `Standing`; all of them are named."""
+    counts = Counter(v.standing for v in found)
+    return {standing: counts[standing] for standing in Standing}
 
 
 def verify(session: Session) -> list[Verified]:
@@ -67,7 +104,7 @@ def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verif
     today = {c.claim: c for c in proof.claims} if proof else {}
     pairs = [(old, new) for old in receipt.claims if (new := today.get(old.claim))]
     return Verified(
-        receipt.statement.text,
+        receipt.statement.shown,
         f"{receipt.statement.source}:{receipt.statement.line}",
         receipt.id,
         receipt.verdict.value,
@@ -81,6 +118,8 @@ def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verif
             if (old.check, old.version) != (new.check, new.version)
         ),
         kept=proof is None,
+        past=proof is not None and all(claim.result.past for claim in proof.claims),
+        accepted=session.is_accepted(proof or receipt),
     )
 
 

@@ -72,7 +72,7 @@ def _describe_closing(
 
 def _explain(closing: Record) -> tuple[str, str]:
     """What closed a question, and a person's words that are not in the ticket yet."""
-    moment = str(closing["at"]).replace("T", " ")
+    moment = closing["at"]
     if closing["type"] != "answer":
         changed = "; ".join(one_line(str(line)) for line in closing.get("changed", ()))
         return f"**Asked again** {moment}" + (f", because {changed}" if changed else ""), ""

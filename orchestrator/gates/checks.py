@@ -78,11 +78,18 @@ class Result:
     subjects: tuple[str, ...] = ()
     #: what was run and seen, JSON-able: commands, exit codes, counts, rows
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    #: it was about an earlier moment, and held then; `verify` does not say that it holds today
+    past: bool = False
 
 
 def proven(detail: str, *subjects: str, **evidence: Any) -> Result:
     """The check ran and the claim held."""
     return Result(Verdict.PROVEN, detail, subjects, evidence)
+
+
+def held_then(detail: str, *subjects: str, **evidence: Any) -> Result:
+    """The claim held for as long as it was meant to, as "do not execute it" before the approval."""
+    return Result(Verdict.PROVEN, detail, subjects, evidence, past=True)
 
 
 def failed(detail: str, *subjects: str, **evidence: Any) -> Result:

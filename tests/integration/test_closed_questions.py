@@ -47,7 +47,7 @@ def test_an_approval_folds_to_who_when_how_digest_and_counts(work: Workspace) ->
     work.conductor().approve("WO-512", note="looks good\n# and no heading")
     lines = section(work, 1).strip().splitlines()
     assert lines[0] == MARK
-    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
+    when = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
     pattern = rf"\*\*APPROVED\*\* {when} by USER \(command line\) · \d+ proven · digest `(\w+)` · "
     found = re.match(pattern, lines[1])
     assert found is not None

@@ -188,7 +188,16 @@ def _bind_query(block: Block) -> tuple[list[Effect], list[tuple[str, int]]]:
     return [Effect(EffectKind.COUNT, title, (), arguments, read_only=True, line=block.line)], []
 
 
+class _ForeseeingRunner(TargetRunner):
+    """A runner that also knows what the effects will load."""
+
+    def foresee(self, effects: Sequence[Effect]) -> tuple[Any, Any] | None:
+        from orchestrate_agents.review.forecast import foresee_target
+
+        return foresee_target(self, effects)
+
+
 @runner_opener("embedded", "postgres", "supabase")
 def open_target(name: str, root: Path, settings: Mapping[str, Any]) -> Runner:
     """The runner of effects on a target. Raises TargetError for missing variables."""
-    return TargetRunner(name, root, settings)
+    return _ForeseeingRunner(name, root, settings)

@@ -11,6 +11,7 @@ from orchestrate_agents.checks.data.subjects import known_tables
 from orchestrate_agents.seed_data.csv_file import read_sheet
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import Table
+from orchestrator import plugins
 from orchestrator.gates.checks import Context
 
 #: rows read for figures and pictures
@@ -47,6 +48,12 @@ def planned_rows_reader(function: PlannedRowsReader) -> PlannedRowsReader:
     return function
 
 
+def planned_rows(root: Path, script: str) -> PlannedRows | None:
+    """The rows that a script would load, from the first reader that knows it."""
+    plugins.load("reviews")
+    return next((rows for read in _READERS if (rows := read(root, script))), None)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A table of the delivered SQL with the rows that are known of it."""
@@ -75,7 +82,7 @@ def read_datasets(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]
         if Path(path).suffix.lower() == ".csv" and context.path(path).is_file()
     }
     scripts = [path for path in paths if Path(path).suffix == ".py"]
-    planned = [rows for path in scripts for read in _READERS if (rows := read(context.root, path))]
+    planned = [rows for path in scripts if (rows := planned_rows(context.root, path))]
     stored = _read_stored(context, tables)
     counted: dict[str, int] = {}
     for record in context.history:

@@ -75,6 +75,14 @@ class Runner(Protocol):
         """What USER has to know before approving these effects on this target."""
         ...
 
+    def foresee(self, effects: Sequence[Effect]) -> tuple[Any, Any] | None:
+        """Stand-ins for `target`: as full as these effects can make it, and fuller than that.
+
+        What a check finds lacking in the first and not in the second will be lacking. None if the
+        effects are not known so far.
+        """
+        ...
+
     def run(self, effect: Effect, frozen: Path) -> EffectResult:
         """Run one effect from the frozen copy of what was approved; a failure is a result."""
         ...

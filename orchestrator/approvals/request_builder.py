@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.approvals.changed_files import (
     ChangedFile,
@@ -24,6 +25,7 @@ from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
+from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
 
@@ -42,6 +44,7 @@ def build_checkpoint_request(
     stages = [s.number for s in session.plan.stages if earlier < s.number <= stage.number]
     session.refresh(stages)
     bound = bind_effects(stage, session.workflow, session.root)
+    statements = _summarize(session, stages)
     name, words = "", ""
     remarks: tuple[str, ...] = ()
     if bound.effects:
@@ -49,6 +52,7 @@ def build_checkpoint_request(
         settings = session.settings.model_dump(mode="json")
         with closing(open_runner(name, session.root, settings)) as runner:
             words, remarks = runner.describe(), runner.remarks(bound.effects)
+            statements = _foresee_failures(session, statements, runner.foresee(bound.effects))
     artifacts = session.family.history.artifacts()
     return ApprovalRequest(
         number=session.flow.asked + 1,
@@ -57,7 +61,7 @@ def build_checkpoint_request(
         label=f"USER CHECKPOINT #{stage.checkpoint}: {stage.title}",
         workflow=session.workflow.sha256,
         attempts={str(n): session.flow.attempt(n) for n in stages},
-        statements=_summarize(session, stages),
+        statements=statements,
         artifacts={
             p: session.sha(p)
             for p, origin in artifacts.items()
@@ -74,6 +78,34 @@ def build_checkpoint_request(
         files=list_changed_files(session.changes, session.settings),
         notes=list_notes(session.changes),
     )
+
+
+def _foresee_failures(
+    session: Session,
+    statements: tuple[ReceiptSummary, ...],
+    foreseen: tuple[Any, Any] | None,
+) -> tuple[ReceiptSummary, ...]:
+    """The statements, with why those that the effects cannot fulfil are known to fail."""
+    if foreseen is None:
+        return statements
+    waiting = {s.key for s in statements if s.verdict == Verdict.PENDING}
+    numbers = [s.number for s in session.plan.stages]
+    told: dict[str, str] = {}
+    for key, receipt in newest_receipts(session.family.history, numbers).items():
+        if key not in waiting:
+            continue
+        lacking, enough = (
+            [c.result for c in proof.claims if c.result.verdict is Verdict.FAILED]
+            for target in foreseen
+            for proof in session.gate.prove(
+                [receipt.statement],
+                session.context(session.plan.stage(receipt.stage), target),
+                (Phase.EFFECT,),
+            )
+        )
+        if lacking and not enough:
+            told[key] = "; ".join(dict.fromkeys(result.detail for result in lacking))
+    return tuple(replace(s, forecast=told.get(s.key, "")) for s in statements)
 
 
 def build_exception_request(

@@ -209,6 +209,9 @@ def test_6_the_effects_run_and_a_count_that_is_not_met_is_a_question(desk: Desk)
     question = desk.status()["question"]
     assert question["target_name"] == "embedded"
     assert (question["failed"], question["unproven"]) == ([], [])
+    later = {s["text"]: s["forecast"] for g in question["groups"] for s in g["statements"]}
+    assert "73 rows (wanted at least 300)" in later["benchmark_trials rows: at least 300"]
+    assert later["benchmark_cohorts rows: at least 8"] == ""
     desk.orchestrate("approve", "WO-231")
     outcome = desk.run(10)
     assert outcome["stage"] == 7

@@ -271,7 +271,9 @@ def test_verify_exits_1_when_something_no_longer_holds(
     assert result.exit_code == 1
     assert "changed since: colour.txt" in result.stdout
     found = json.loads(orchestrate("verify", "WO-001", "--json").stdout)
-    assert [(v["holds"], v["then"], v["now"]) for v in found] == [(False, "proven", "failed")]
+    assert [(v["holds"], v["then"], v["now"]) for v in found["statements"]] == [
+        (False, "proven", "failed")
+    ]
 
 
 def test_workflow_check_exits_1_on_a_doubt(orchestrate: Orchestrate, workspace: Path) -> None:

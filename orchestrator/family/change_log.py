@@ -242,15 +242,15 @@ class ChangeLog:
         return self._see(worker, segments)
 
     def _with_left_over(self, worker: Worker, before: Snapshot) -> Snapshot:
-        """What could not be taken back still counts as changed, in the next attempt too."""
+        """What could not be taken back, and nobody has edited since, still counts as changed."""
+        about = {"stage": worker.stage, "attempt": worker.attempt - 1}
+        taken, seen = (self.history.latest(kind, **about) for kind in ("taken-back", "changes"))
         entries = dict(before.entries)
-        for record in self.history.of("taken-back"):
-            if record["stage"] == worker.stage and record["attempt"] == worker.attempt - 1:
-                about = {"stage": worker.stage, "attempt": worker.attempt - 1}
-                seen = self.history.latest("changes", **about) or {"paths": {}}
-                for name in record["left"]:
-                    if name in seen["paths"]:
-                        entries[unpack(name)] = Entry.from_list(seen["paths"][name][0])
+        for name in taken["left"] if taken and seen else ():
+            path = unpack(name)
+            was, left, _ = seen["paths"].get(name, ((), (), ())) if seen else ((), (), ())
+            if left and self.tree.entry(path) == Entry.from_list(left):
+                entries[path] = Entry.from_list(was)
         return replace(before, entries=entries)
 
     # -- the family's change -----------------------------------------------------------------

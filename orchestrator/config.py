@@ -25,6 +25,7 @@ from orchestrator import plugins
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
+from orchestrator.markdown.conflicts import conflict_line
 
 FILE = "orchestrate.toml"
 
@@ -208,6 +209,14 @@ def load_settings(root: Path) -> Settings:
     file = root / FILE
     if not file.exists():
         return Settings()
+    if line := conflict_line(file.read_bytes()):
+        raise UsageError(
+            "the configuration has the marks of an unfinished merge",
+            path=file,
+            line=line,
+            code="merge-conflict",
+            hint="decide between the two versions and delete the marks",
+        )
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:

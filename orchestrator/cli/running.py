@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +25,7 @@ from orchestrator.cli.text import (
 from orchestrator.cli.workspace import AcceptDoubts, AsJson, TicketId, WorkflowFile, workspace
 
 if TYPE_CHECKING:
-    from orchestrator.conductor.conductor import Progress
+    from orchestrator.conductor.conductor import Progress, RunOutcome
 
 #: event → its sign and color; other events are dim
 _SIGNS = {
@@ -41,6 +45,8 @@ OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed"
 #: verdicts that are not told as they come: a pending claim is when it is judged, and the question
 #: lists what is unproven or was accepted
 _UNTOLD = ("pending", "unproven", "accepted")
+#: seconds that a script waits for git, and between two looks
+_WAIT, _LOOK_EVERY = 10.0, 0.3
 
 
 class ProgressPrinter:
@@ -139,6 +145,33 @@ def _say_event_json(event: Progress) -> None:
     )
 
 
+def _outlast_git(
+    act: Callable[..., RunOutcome],
+    listener: Callable[[Progress], None],
+    wait: float | None,
+    from_here: bool,
+) -> RunOutcome:
+    """Run; while git is at work on the board, say so once and wait until it has ended."""
+    from orchestrator.errors import GitAtWorkError
+    from orchestrator.family.session import Progress, ProgressKind
+
+    if wait is None:
+        wait = float("inf") if sys.stdin.isatty() and sys.stdout.isatty() else _WAIT
+    deadline = time.monotonic() + wait
+    told = ""
+    while True:
+        try:
+            return act(from_here=from_here)
+        except GitAtWorkError as exc:
+            if time.monotonic() >= deadline:
+                raise
+            if told != exc.message:
+                told = exc.message
+                text = f"waiting: {exc.message}; {exc.hint}"
+                listener(Progress(ProgressKind.NOTICE, text))
+        time.sleep(_LOOK_EVERY)
+
+
 def run(
     context: typer.Context,
     id: TicketId,
@@ -150,6 +183,22 @@ def run(
         bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
     accept_doubts: AcceptDoubts = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            help="Wait so long for a merge, rebase, checkout or stash to end (at a terminal until "
+            f"it ends, else {_WAIT:.0f}).",
+        ),
+    ] = None,
+    from_here: Annotated[
+        bool,
+        typer.Option(
+            "--from-here", help="Go on from a board that is older than what was done here."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Conduct a family until it is complete or has to stop.
@@ -160,9 +209,11 @@ def run(
     """
     here = workspace(context)
     printer = ProgressPrinter()
-    conductor = here.conductor(_say_event_json if as_json else printer, accept_doubts or ())
+    listener = _say_event_json if as_json else printer
+    conductor = here.conductor(listener, accept_doubts or ())
+    act = partial(conductor.run, id, workflow=here.file(workflow), until=until, dry_run=dry_run)
     try:
-        outcome = conductor.run(id, workflow=here.file(workflow), until=until, dry_run=dry_run)
+        outcome = _outlast_git(act, listener, wait, from_here)
     finally:
         printer.close()
     if as_json:

@@ -128,15 +128,18 @@ class Conductor:
         until: int | None = None,
         dry_run: bool = False,
         create: bool = True,
+        from_here: bool = False,
     ) -> RunOutcome:
         """Advance the family of a ticket until it is complete, waits, is held or fails.
 
-        With `create=False` a family that is not conducted yet is left alone (TicketError).
-        Raises OrchestrateError (TicketError, WorkflowError, BusyError, …) when it cannot begin.
+        With `create=False` a family that is not conducted yet is left alone (TicketError);
+        `from_here` goes on from a board that is older than what was done here. Raises
+        GitAtWorkError while git is at work on the board, OrchestrateError (TicketError,
+        WorkflowError, BusyError, …) when it cannot begin.
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self.opener.open_session(id, workflow, create=create) as session:
+        with self.opener.open_session(id, workflow, create=create, from_here=from_here) as session:
             outcome = self._advance(session, until)
             session.family.commit_history()
             return outcome

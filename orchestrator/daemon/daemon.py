@@ -10,16 +10,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.config import FILE, Settings, load_settings
+from orchestrator.daemon.presence import absence, identities, is_being_written
 from orchestrator.daemon.watcher import FolderWatch
+from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
 from orchestrator.domain.record import from_mapping
-from orchestrator.errors import BusyError, OrchestrateError, StoppedError, TicketError
+from orchestrator.errors import (
+    BusyError,
+    GitAtWorkError,
+    OrchestrateError,
+    StoppedError,
+    TicketError,
+)
 from orchestrator.family import stale_writes
 from orchestrator.family.session import Progress, ProgressKind
 from orchestrator.family.workflow_discovery import referenced
@@ -33,6 +41,8 @@ from orchestrator.tickets.reader import read_ticket
 _BURST = 0.002
 #: a family that another process has in hand is tried again after so long (s)
 _BUSY_RETRY = 0.5
+#: a family that git has taken away is looked for again after so long (s)
+_LOOK_AGAIN = 1.0
 #: when the daemon is stopped, running work has so long to end well (s)
 _GRACE = 0.6
 #: between two examinations of the whole board (s)
@@ -62,41 +72,6 @@ class NotificationSink(Protocol):
     def notify(self, kind: str, title: str, body: str) -> None: ...
 
 
-@dataclass
-class _WorkQueue:
-    """Families to advance, by when; each is in one worker's hands at a time."""
-
-    due: dict[str, float] = field(default_factory=dict)
-    #: the saves for which a family is due; empty if there is another reason
-    saves: dict[str, set[Path]] = field(default_factory=dict)
-    busy: set[str] = field(default_factory=set)
-
-    def add(self, family: str, at: float, save: Path | None) -> None:
-        """Make a family due, for a save or for another reason."""
-        known = self.due.get(family)
-        self.due[family] = at if known is None else min(at, known)
-        if save is None:
-            self.saves[family] = set()
-        elif known is None:
-            self.saves[family] = {save}
-        elif self.saves[family]:
-            self.saves[family].add(save)
-
-    def take(self, now: float) -> tuple[str, set[Path]] | None:
-        """The free family that has been due the longest, and its saves."""
-        ready = [(at, f) for f, at in self.due.items() if at <= now and f not in self.busy]
-        if not ready:
-            return None
-        _, family = min(ready)
-        del self.due[family]
-        self.busy.add(family)
-        return family, self.saves.pop(family)
-
-    def next_at(self) -> float:
-        """When the next family is due; infinity if none is."""
-        return min((at for f, at in self.due.items() if f not in self.busy), default=float("inf"))
-
-
 class Daemon:
     """Watches one board. `log` gets every line, from several threads."""
 
@@ -120,11 +95,16 @@ class Daemon:
         self.workers = workers
         #: path → hash of the bytes that a conductor last read or wrote there
         self._seen: dict[Path, int] = {}
-        self._queue = _WorkQueue()
+        self._queue = WorkQueue()
         self._changed = threading.Condition()
         self._stopping = False
         #: those that are running
         self._conductors: set[Conductor] = set()
+        #: why nothing may be done on the board now, "" if it may
+        self._paused = ""
+        self._had_settings = (board.root / FILE).exists()
+        #: families that git has taken away, or is at work on, with what was told about it
+        self._away: dict[str, str] = {}
         #: families that wait for other families' work, with their last outcome
         self._waiting: dict[str, RunOutcome] = {}
         #: family → the last notification about it
@@ -157,9 +137,7 @@ class Daemon:
 
     def run(self) -> None:
         """Watch until `stop`. Raises BusyError if another daemon watches the board."""
-        folders = [self.board.root / name for name in self.settings.workflows]
-        places = [self.board.path, *folders, self.board.root / FILE]
-        with self._lock_board(), FolderWatch(places) as watch:
+        with self._lock_board():
             self.log(LogLine("", "board", f"watching {self.board.path}"))
             workers = [
                 threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)
@@ -168,7 +146,8 @@ class Daemon:
                 worker.start()
             self._schedule(self._unfinished_families())
             try:
-                self._watch(watch)
+                while not self._stopping:
+                    self._watch()
             finally:
                 self._shut_down(workers)
 
@@ -176,23 +155,68 @@ class Daemon:
         state = self.board.root / ".orchestrate" / "state"
         return family_lock(state, "the board's daemon")
 
-    def _watch(self, watch: FolderWatch) -> None:
-        next_poll = time.monotonic() + self.poll
+    def _watch(self) -> None:
+        """Watch the folders that are there now, until they are others or the board is away."""
+        folders = [self.board.root / name for name in self.settings.workflows]
+        places = [self.board.path, *folders, self.board.root / FILE]
+        known = identities(places)
+        with FolderWatch(places) as watch:
+            paths: set[Path] = set()
+            next_poll = time.monotonic() + self.poll
+            next_look = 0.0
+            while not self._stopping:
+                paths |= watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
+                self._paused = absence(self.board.root, self.board.path)
+                if self._paused or identities(places) != known:
+                    break
+                if is_being_written(self.board.root):
+                    # a checkout comes with hundreds of files; what they say is seen when it is over
+                    time.sleep(_BURST)
+                    continue
+                now = time.monotonic()
+                try:
+                    if paths:
+                        self._take_changes(paths)
+                        paths = set()
+                    if now >= next_look:
+                        self._schedule(self._away)
+                        next_look = now + _LOOK_AGAIN
+                    if now >= next_poll:
+                        self._take_all()
+                        self._schedule(self._waiting)
+                        self._examine_board()
+                        next_poll = time.monotonic() + self.poll
+                except (OrchestrateError, OSError) as exc:
+                    if not absence(self.board.root, self.board.path):
+                        self.log(LogLine("", "error", _describe(exc)))
+        self._outlast_absence()
+
+    def _outlast_absence(self) -> None:
+        """Wait until the board is there and at rest, then look at all of it."""
+        told = ""
         while not self._stopping:
-            paths = watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
-            try:
-                if paths:
-                    self._take_changes(paths)
-                if time.monotonic() >= next_poll:
-                    tickets = self.board.tickets()
-                    self._take_changes(
-                        [t.path for t in tickets if t.conducted or t.path in self._seen]
-                    )
-                    self._schedule(self._waiting)
-                    self._examine_board()
-                    next_poll = time.monotonic() + self.poll
-            except (OrchestrateError, OSError) as exc:
-                self.log(LogLine("", "error", _describe(exc)))
+            if self._paused and self._paused != told:
+                told = self._paused
+                self.log(LogLine("", "board", f"waiting: {told}"))
+            if not self._paused and not is_being_written(self.board.root):
+                break
+            time.sleep(_BUSY_RETRY)
+            self._paused = absence(self.board.root, self.board.path)
+        if self._stopping:
+            return
+        if told:
+            self.log(LogLine("", "board", "the board is back; going on"))
+        self._reload_settings()
+        try:
+            self._take_all()
+            self._schedule(self._unfinished_families())
+        except (OrchestrateError, OSError) as exc:
+            self.log(LogLine("", "error", _describe(exc)))
+
+    def _take_all(self) -> None:
+        """Take what has changed in any ticket, whether or not the file system told."""
+        tickets = self.board.tickets()
+        self._take_changes([t.path for t in tickets if t.conducted or t.path in self._seen])
 
     def _shut_down(self, workers: list[threading.Thread]) -> None:
         with self._changed:
@@ -242,12 +266,20 @@ class Daemon:
 
     def _reload_settings(self) -> None:
         """Take the changed configuration; if it cannot be read, keep the last good one."""
+        file = self.board.root / FILE
         try:
-            self.settings = load_settings(self.board.root)
+            settings = load_settings(self.board.root)
         except OrchestrateError as exc:
             text = f"{exc.in_a_line}; the previous settings stay in force"
             self.log(LogLine("", "error", text))
             return
+        if not file.exists() and self._had_settings:
+            self._had_settings = False
+            text = f"{FILE} is gone; the previous settings stay in force"
+            self.log(LogLine("", "error", text))
+        if not file.exists() or settings == self.settings:
+            return
+        self.settings, self._had_settings = settings, True
         self.log(LogLine("", "board", f"reloaded {FILE}"))
         self._schedule(self._unfinished_families())
 
@@ -323,11 +355,11 @@ class Daemon:
         """One worker: takes the next family and advances it."""
         while True:
             with self._changed:
-                taken = self._queue.take(time.monotonic())
+                taken = None if self._paused else self._queue.take(time.monotonic())
                 while taken is None and not self._stopping:
-                    wait = self._queue.next_at() - time.monotonic()
+                    wait = 0.2 if self._paused else self._queue.next_at() - time.monotonic()
                     self._changed.wait(min(max(wait, 0.0), 1.0))
-                    taken = self._queue.take(time.monotonic())
+                    taken = None if self._paused else self._queue.take(time.monotonic())
                 if taken is None or self._stopping:
                     return
             family, saves = taken
@@ -353,6 +385,13 @@ class Daemon:
         self._conductors.add(conductor)
         try:
             outcome = conductor.run(family, create=False)
+        except GitAtWorkError as exc:
+            if self._away.get(family) != exc.message:
+                self._away[family] = exc.message
+                # where the whole board is away, it is told once for all
+                if not absence(self.board.root, self.board.path):
+                    self.log(LogLine(family, "board", f"waiting: {exc.message}; {exc.hint}"))
+            return None
         except BusyError:
             self._schedule([family], _BUSY_RETRY)
             return None
@@ -360,12 +399,17 @@ class Daemon:
             self.log(LogLine(family, "board", exc.in_a_line))
             return None
         except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
+            if absence(self.board.root, self.board.path):
+                # what fails while the board is taken away is no fault of the family
+                self._away[family] = ""
+                return None
             text = _describe(exc)
             self.log(LogLine(family, "error", text))
             self._notify("board", family, text)
             return None
         finally:
             self._conductors.discard(conductor)
+        self._away.pop(family, None)
         self._conclude(family, outcome)
         if moved:
             self._schedule(self._waiting.keys() - {family})

@@ -18,6 +18,7 @@ from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
+from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.markdown import frontmatter
 from orchestrator.storage import atomic
@@ -73,11 +74,19 @@ class Family:
         known = self._paths.get(member)
         ticket = self.board.still_at(member, known) if known is not None else None
         if ticket is None:
-            ticket = self.board.find(member)
+            try:
+                ticket = self.board.find(member)
+            except TicketError:
+                if self.locked:
+                    # git took the whole board away
+                    self.history.require_same()
+                raise
         path = self._paths[member] = ticket.path
         if self.locked and self._newest.get(path) != ticket.data:
             merged = stale_writes.merge_stale_save(self.board.root, path, ticket.data)
             if merged is not None:
+                # what git has put back is no save of a person
+                self.history.require_same()
                 text, notice = merged
                 options = stale_writes.replace_options(self.board.root, path)
                 done = atomic.replace(path, text, ticket.data, options)
@@ -148,6 +157,7 @@ class Family:
         """
         additions = additions or Additions()
         before = self._flow
+        self._require_undisturbed(flow)
         self.history.announce(
             "transition",
             event=event,
@@ -172,6 +182,13 @@ class Family:
             self.sync()
             self._commit_to_git(touched, event, stage)
 
+    def _require_undisturbed(self, flow: Flow) -> None:
+        """Raise before anything is written if git is at work, or has left marks in a ticket."""
+        require_quiet(self.board.root)
+        self.history.require_same()
+        for member in flow.members:
+            self.ticket(member).require_merged()
+
     def _commit_to_git(self, paths: Iterable[Path], event: str, stage: int | None = None) -> None:
         if self.committer is not None:
             subject = f"{self.parent}: {event}"
@@ -187,6 +204,7 @@ class Family:
     def create(self, tickets: Sequence[NewTicket], stage: Stage) -> list[Path]:
         """Create new children, never over an existing ticket; returns the new files."""
         created = []
+        self.history.require_same()
         for new in tickets:
             try:
                 self.ticket(new.id)
@@ -352,6 +370,7 @@ class Family:
         left for the conductor (`requested_statuses`).
         """
         flow = self.flow
+        self._require_undisturbed(flow)
         additions = self._collect_unsynced()
         written = additions.touched
         if additions.drop:

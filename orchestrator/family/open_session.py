@@ -17,10 +17,11 @@ from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
-from orchestrator.errors import TicketError, UsageError, WorkflowError
+from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
+from orchestrator.family.known_history import AWAY, KnownHistory
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
@@ -36,6 +37,9 @@ from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
 from orchestrator.workflow_reader.outline import read_outline
+
+#: what is wrong with a workflow so that its last good version must not stand in for it
+_REFUSED = ("no-such-workflow", "merge-conflict")
 
 
 @dataclass
@@ -61,10 +65,13 @@ class Opener:
         settle: bool = True,
         fresh: bool = False,
         first: Additions | None = None,
+        from_here: bool = False,
     ) -> Iterator[Session]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
+        `from_here`: the board counts even if a newer one was seen here. Raises GitAtWorkError
+        while git is at work, or has put an older board in the place of this one.
         """
         parent, tickets = self._find_family(id)
         committer = Committer.of(self.board.root, self.settings.git)
@@ -73,7 +80,16 @@ class Opener:
             self._require_home(parent)
         state = self.board.root / ".orchestrate" / "state"
         cache = None if fresh else user_proof_cache()
+        known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
+            if from_here:
+                known.forget()
+                # the older texts are no stale saves of the newer ones
+                stale_writes.give_up_versions(self.board.root, parent)
+            record = tickets[0].flow if tickets else None
+            known.require(History(self.board.path, parent), record)
+            for ticket in tickets:
+                ticket.require_merged()
             merged = stale_writes.merge_stale_files(self.board, parent)
             if merged or not tickets:
                 tickets = self.board.family(parent)
@@ -98,6 +114,7 @@ class Opener:
                 for notice in [*family.restore_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
                     self._report_notice(notice)
+            known.remember(family.history)
             try:
                 yield Session(
                     self.board,
@@ -111,8 +128,13 @@ class Opener:
                     self.listener,
                     lock.fd,
                 )
+            except GitAtWorkError as exc:
+                if exc.code == AWAY:
+                    known.expect(family.history)
+                raise
             finally:
                 family.sync()
+                known.remember(family.history)
 
     def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
         """A family without its lock, for reading: nothing is written.
@@ -139,6 +161,7 @@ class Opener:
         except TicketError as exc:
             head = stale_writes.head_of(self.board, id) if exc.code == "duplicate-id" else None
             if head is None:
+                KnownHistory(self.board.root, id).require_board(self.board.path)
                 raise
             return head, ()
         return tickets[0].id, tickets
@@ -196,7 +219,7 @@ class Opener:
         try:
             read = find_workflow(root, self.settings, ticket, given)
         except WorkflowError as exc:
-            if exc.code == "no-such-workflow" or not kept.is_file():
+            if exc.code in _REFUSED or not kept.is_file():
                 raise
             self._report_notice(f"{exc}; the workflow as it was stays in force")
             return replace(find_workflow(root, self.settings, ticket, kept), path=given)

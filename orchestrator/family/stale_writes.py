@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import glob
 import re
 import time
 from collections import Counter
@@ -54,6 +55,13 @@ class MergedSave:
 def versions_of(root: Path, name: str) -> Versions:
     """The versions of the ticket file with this name."""
     return Versions(root, name)
+
+
+def give_up_versions(root: Path, parent: str) -> None:
+    """Take no save of a family's tickets for one that was made from what was written before."""
+    for folder in Versions(root, "").folder.parent.glob(f"{glob.escape(parent)}*.versions"):
+        if not folder.name.removeprefix(parent)[:1].isdigit():
+            versions_of(root, folder.name.removesuffix(".versions")).give_up()
 
 
 def replace_options(root: Path, path: Path, take_status: bool = True) -> ReplaceOptions:

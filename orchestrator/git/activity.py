@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _OPERATIONS = {
     "REVERT_HEAD": "revert",
     "BISECT_LOG": "bisect",
 }
+#: held while this process commits: what it does to the index is no reason to wait
+own_commits = threading.Lock()
 #: held while git writes files: checkout, stash, reset, pull, commit
 _INDEX_LOCK = "index.lock"
 #: seconds that such a lock is waited for, and between two looks at it
@@ -58,7 +61,7 @@ def require_quiet(root: Path, patience: float = _PATIENCE) -> None:
             operation, path=root, hint="finish or abort it, then run again; nothing was moved"
         )
     deadline = time.monotonic() + patience
-    while writes_files(root):
+    while writes_files(root) and not own_commits.locked():
         if time.monotonic() > deadline:
             raise GitAtWorkError(
                 f"a git command is at work ({_INDEX_LOCK} exists)",

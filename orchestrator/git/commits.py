@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.config import AUTHOR, GitSettings
 from orchestrator.errors import HookError, OrchestrateError
+from orchestrator.git.activity import own_commits
 from orchestrator.git.command import GitError, plain_environment, run_git, split_names
 from orchestrator.git.hooked import run_hooked
 from orchestrator.git.own_branch import OwnBranch
@@ -20,8 +20,6 @@ from orchestrator.storage import atomic
 _NOBODY = {"NAME": "orchestrate", "EMAIL": "orchestrate@localhost"}
 #: seconds that another git's lock is waited for
 _PATIENCE = 10.0
-#: the conductor's own commits follow each other
-_IN_TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Committer:
         if not names:
             return ""
         pending.note(names)
-        with _IN_TURN:
+        with own_commits:
             try:
                 message = _with_trailers(subject, ticket, stage)
                 commit = self._commit(top, sorted(names), message)

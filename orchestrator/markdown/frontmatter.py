@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from orchestrator.markdown.body import append_section, tick_box, untick_box
+from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter_parser import (
     Closing,
     Diagnosis,
@@ -85,10 +86,9 @@ class Document:
         except UnicodeDecodeError as exc:
             line = len(data[: exc.start].splitlines()) or 1
             found.append(Diagnosis("not-utf8", "not all of it is UTF-8", line, "save it as UTF-8"))
-        marker = next((i for i, line in enumerate(lines) if line.startswith("<<<<<<< ")), None)
-        if marker is not None:
+        if marker := conflict_line(data, lines):
             message = "the file has an unfinished merge"
-            found.append(Diagnosis("merge-conflict", message, marker + 1, "finish the merge"))
+            found.append(Diagnosis("merge-conflict", message, marker, "finish the merge"))
         meta = {**_bold_fields(lines, start), **meta}
         body = without_mark("".join(lines[start:]))
         return cls(data, lines, meta, body, start + 1, block, tuple(found))

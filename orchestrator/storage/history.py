@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import GitAtWorkError
 from orchestrator.storage.atomic import append_lines, begin_lines
 
 FOLDER = ".receipts"
@@ -18,7 +20,7 @@ FOLDER = ".receipts"
 #: on disk before what follows from them: a ticket's new state, an effect
 _AWAITED = frozenset({"transition", "effect"})
 #: lost without harm in a crash, as they also follow from the tickets
-_DEFERRED = frozenset({"committed", "synced"})
+DEFERRED = frozenset({"committed", "synced"})
 
 #: one line: `type`, `at` and the fields of its type
 Record = dict[str, Any]
@@ -48,10 +50,15 @@ class History:
         self._pending: list[str] = []
         #: waits for the running sync
         self._wait: Callable[[], None] | None = None
+        #: agents that work side by side report from threads
+        self._in_turn = threading.RLock()
+        #: which file it is and how long, as it was read or written last; None: there is none
+        self._held: tuple[int, int] | None = None
 
     @property
     def records(self) -> list[Record]:
         if self._records is None:
+            self._held = _identity(self.path)
             self._records = list(_read(self.path))
         return self._records
 
@@ -68,15 +75,36 @@ class History:
     def announce(self, kind: str, /, **fields: Any) -> Record:
         """As `append`, but the record need not be on disk before `wait` returns."""
         record = {"type": kind, "at": now(), **fields}
-        self._pending.append(_encode(record))
-        if kind in _AWAITED:
-            self.wait()
-            self._wait = begin_lines(self.path, self._pending)
-            self._pending = []
-        elif kind not in _DEFERRED:
-            self.flush()
-        self.records.append(record)
+        with self._in_turn:
+            self._pending.append(_encode(record))
+            if kind in _AWAITED:
+                self.wait()
+                self.require_same()
+                self._wait = begin_lines(self.path, self._pending)
+                self._pending = []
+                self._held = _identity(self.path)
+            elif kind not in DEFERRED:
+                self.flush()
+            self.records.append(record)
         return record
+
+    def require_same(self) -> None:
+        """Raise GitAtWorkError if the file is no longer the one that was read (DESIGN 8.3).
+
+        The family's lock keeps everybody else from writing it, but not git: a checkout, a stash
+        or a pull puts another board in its place, and nothing may be written into that.
+        """
+        with self._in_turn:
+            held = self._held if self._records is not None else _identity(self.path)
+            if _identity(self.path) == held and self.path.parent.parent.is_dir():
+                return
+        raise GitAtWorkError(
+            f"the board was exchanged while {self.path.stem} was in hand; nothing is written to "
+            "the other one",
+            path=self.path,
+            code="board-away",
+            hint="bring it back (check its branch out, `git stash pop`)",
+        )
 
     def wait(self) -> None:
         """Wait until what was announced is on disk. Raises DiskError."""
@@ -86,10 +114,13 @@ class History:
 
     def flush(self) -> None:
         """Write the deferred records."""
-        self.wait()
-        if self._pending:
-            append_lines(self.path, self._pending, durable=False)
-            self._pending = []
+        with self._in_turn:
+            self.wait()
+            if self._pending:
+                self.require_same()
+                append_lines(self.path, self._pending, durable=False)
+                self._pending = []
+                self._held = _identity(self.path)
 
     def of(self, *kinds: str) -> Iterator[Record]:
         """The records of these types, oldest first."""
@@ -125,6 +156,14 @@ class History:
             for item in report.get("artifacts", ())
             if item["state"] == "written"
         }
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size
 
 
 def _read(path: Path) -> tuple[Record, ...]:

@@ -43,6 +43,11 @@ class Versions:
                 with contextlib.suppress(FileNotFoundError):
                     yield (self.folder / name).read_bytes()
 
+    def give_up(self) -> None:
+        """Begin anew: what was kept goes to a folder beside, and no save is made from it."""
+        with contextlib.suppress(FileNotFoundError):
+            self.folder.rename(f"{self._place}.given-up-{time.time_ns()}")
+
     def known(self) -> list[bytes]:
         """What was written last, and the others, the newest first."""
         return [*(text for _, text in self._last_files()), *self.earlier()]

@@ -13,6 +13,7 @@ from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.markdown import body
 from orchestrator.markdown.body import Box
+from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.markdown.prohibitions import prohibition_in_line
@@ -101,6 +102,18 @@ class Ticket:
                 path=self.path,
                 code="not-utf8",
                 hint="save it as UTF-8",
+            )
+
+    def require_merged(self) -> None:
+        """Raise TicketError (code `merge-conflict`) if git's merge of the file is unfinished."""
+        if line := conflict_line(self.data):
+            raise TicketError(
+                f"{self.id} has the marks of an unfinished merge",
+                path=self.path,
+                line=line,
+                code="merge-conflict",
+                hint="decide between the two versions and delete the marks; an example of such "
+                "marks has to be indented",
             )
 
     # -- read on demand ----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.domain.workflow import Move, Stage, Workflow
 from orchestrator.errors import WorkflowError
+from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.workflow_reader.family import TicketRouting
 from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, read_metrics
 from orchestrator.workflow_reader.outline import Outline, read_outline
@@ -80,6 +81,10 @@ def read_workflow_text(
 ) -> Workflow:
     """The workflow in `text`; `path` is for messages and sources. Raises as `read_workflow`."""
     _refuse_large(len(text), path)
+    if line := conflict_line(text.encode("utf-8", "replace")):
+        message = "the workflow has the marks of an unfinished merge"
+        hint = "decide between the two versions and delete the marks"
+        raise WorkflowError(message, path=path, line=line, code="merge-conflict", hint=hint)
     sha256 = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     text = normalise_lines(text)
     if is_template(text):

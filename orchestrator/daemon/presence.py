@@ -1,0 +1,48 @@
+"""Whether the board is there and at rest, as a daemon has to know before it does anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.git.activity import (
+    branch_in_hand,
+    operation_in_progress,
+    own_commits,
+    writes_files,
+)
+
+
+def absence(root: Path, board: Path) -> str:
+    """Why nothing may be done on the board now, "" if it may (DESIGN 8.3)."""
+    if operation := operation_in_progress(root):
+        return operation
+    if not holds_files(board):
+        branch = branch_in_hand(root)
+        why = f" (the branch {branch} has none)" if branch else ""
+        return f"the board {board.name} is not there{why}; it is not created again"
+    return ""
+
+
+def holds_files(board: Path) -> bool:
+    """Whether a board has any file: git leaves the folders that it empties, if it made none."""
+    return any(file for _, _, file in os.walk(board))
+
+
+def is_being_written(root: Path) -> bool:
+    """Whether a git command other than the conductor's own writes files at this moment."""
+    return writes_files(root) and not own_commits.locked()
+
+
+def identities(places: Sequence[Path]) -> tuple[tuple[int, int] | None, ...]:
+    """Which folders and files these places are: one that was removed and made again is another."""
+    found: list[tuple[int, int] | None] = []
+    for place in places:
+        try:
+            stat = place.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((stat.st_dev, stat.st_ino if place.is_dir() else 0))
+    return tuple(found)

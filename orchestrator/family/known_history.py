@@ -1,0 +1,125 @@
+"""Whether the board still holds what was last done to a family here (DESIGN 8.3).
+
+`git stash`, another branch or a reset put an older board in the place of the newer one. Whoever
+goes on from it makes a second board, and the two cannot be joined again. So each workspace keeps
+the last transition that it has seen of each family, outside of git, and waits until it is back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import GitAtWorkError
+from orchestrator.git.activity import branch_in_hand
+from orchestrator.storage.atomic import sha256_bytes
+from orchestrator.storage.history import DEFERRED, History, Record, canonical
+
+#: for scripts: the board is not the one that was worked on here
+AWAY = "board-away"
+
+
+@dataclass(frozen=True)
+class KnownHistory:
+    """The last transition of one family that this workspace has seen."""
+
+    root: Path
+    family: str
+
+    @property
+    def path(self) -> Path:
+        name = sha256_bytes(self.family.encode("utf-8", "surrogatepass"))[:24]
+        return self.root / ".orchestrate" / "state" / "known" / f"{name}.json"
+
+    def read(self) -> dict[str, Any]:
+        """revision, digest and branch; empty if the family was never conducted here."""
+        try:
+            found = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) and "digest" in found else {}
+
+    def remember(self, history: History) -> None:
+        """Keep the family's last transition, if it is not kept already."""
+        last = history.latest("transition")
+        if last is None:
+            return
+        known = {
+            "revision": last["revision"],
+            "digest": _digest(last),
+            "branch": branch_in_hand(self.root),
+        }
+        if known != self.read():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(known), encoding="utf-8")
+
+    def expect(self, history: History) -> None:
+        """Wait for a board with all that `history` holds: git took it away under our hands."""
+        written = [r for r in history.records if r["type"] not in DEFERRED]
+        if written and (known := self.read()):
+            known["awaited"] = _digest(written[-1])
+            self.path.write_text(json.dumps(known), encoding="utf-8")
+
+    def require(self, history: History, record: Mapping[str, Any] | None) -> None:
+        """Raise GitAtWorkError if history and record (`flow:`) lack what was seen here."""
+        known = self.read()
+        if not known:
+            return
+        same = [r for r in history.of("transition") if r["revision"] == known["revision"]]
+        awaited = known.get("awaited")
+        is_back = not awaited or any(_digest(each) == awaited for each in history.records)
+        if is_back and any(_digest(each) == known["digest"] for each in same):
+            return
+        revision = (record or {}).get("revision")
+        if is_back and not same and isinstance(revision, int) and revision >= known["revision"]:
+            # the ticket is not older: its history is damaged, which is not git's doing
+            return
+        last = history.latest("transition")
+        here = f"ends at revision {last['revision']}" if last else "is not there"
+        reached = f"{here}, and revision {known['revision']} was reached"
+        if not is_back:
+            reached = "lacks what was done last"
+        kind = "another" if is_back and same else "an older"
+        raise GitAtWorkError(
+            f"the board holds {kind} {self.family}: its history {reached}{self._places(known)}",
+            path=history.path,
+            code=AWAY,
+            hint="bring the newer board back (`git stash pop`, or check its branch out); to give "
+            f"it up for good: orchestrate run {self.family} --from-here",
+        )
+
+    def require_board(self, board: Path) -> None:
+        """As `require`, where the family's own ticket is not on the board."""
+        known = self.read()
+        if not board.is_dir():
+            text = f"the board {board.name} is not there any more"
+        elif known and not History(board, self.family).path.is_file():
+            text = f"{self.family} is not on this board; it was conducted{self._places(known)}"
+        else:
+            return
+        raise GitAtWorkError(
+            text,
+            path=board,
+            code=AWAY,
+            hint="check its branch out, or bring back what was stashed (`git stash pop`)",
+        )
+
+    def forget(self) -> None:
+        """From now on what the board holds counts, however old it is."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _places(self, known: dict[str, Any]) -> str:
+        """` on branch main; the branch in hand is old`, as far as git is used and they differ."""
+        then, now = known.get("branch", ""), branch_in_hand(self.root)
+        if not then or then == now:
+            return f" on branch {then}" if then else " here"
+        return f" on branch {then}, and {now or 'no branch'} is checked out"
+
+
+def _digest(record: Record) -> str:
+    return sha256_bytes(canonical(record))[:24]

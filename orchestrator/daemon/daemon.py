@@ -16,7 +16,7 @@ from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.config import FILE, Settings, load_settings
-from orchestrator.daemon.presence import absence, identities, is_being_written
+from orchestrator.daemon.presence import Presence, absence, identities
 from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
@@ -159,20 +159,21 @@ class Daemon:
         """Watch the folders that are there now, until they are others or the board is away."""
         folders = [self.board.root / name for name in self.settings.workflows]
         places = [self.board.path, *folders, self.board.root / FILE]
-        known = identities(places)
+        known, presence = identities(places), Presence(self.board.root, self.board.path)
         with FolderWatch(places) as watch:
             paths: set[Path] = set()
             next_poll = time.monotonic() + self.poll
             next_look = 0.0
             while not self._stopping:
                 paths |= watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
-                self._paused = absence(self.board.root, self.board.path)
-                if self._paused or identities(places) != known:
-                    break
-                if is_being_written(self.board.root):
+                reason = presence.look()
+                if reason is None:
                     # a checkout comes with hundreds of files; what they say is seen when it is over
                     time.sleep(_BURST)
                     continue
+                self._paused = reason
+                if self._paused or identities(places) != known:
+                    break
                 now = time.monotonic()
                 try:
                     if paths:
@@ -193,15 +194,17 @@ class Daemon:
 
     def _outlast_absence(self) -> None:
         """Wait until the board is there and at rest, then look at all of it."""
-        told = ""
+        told, presence = "", Presence(self.board.root, self.board.path)
         while not self._stopping:
             if self._paused and self._paused != told:
                 told = self._paused
                 self.log(LogLine("", "board", f"waiting: {told}"))
-            if not self._paused and not is_being_written(self.board.root):
+            reason = presence.look()
+            if reason == "":
                 break
-            time.sleep(_BUSY_RETRY)
-            self._paused = absence(self.board.root, self.board.path)
+            time.sleep(_BURST if reason is None else _BUSY_RETRY)
+            self._paused = reason or self._paused
+        self._paused = ""
         if self._stopping:
             return
         if told:

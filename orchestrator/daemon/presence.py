@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.git.activity import (
@@ -12,6 +14,29 @@ from orchestrator.git.activity import (
     own_commits,
     writes_files,
 )
+
+#: seconds after which it is told that git writes files
+_PATIENCE = 3.0
+
+
+@dataclass
+class Presence:
+    """Looks at a board again and again."""
+
+    root: Path
+    board: Path
+    _written_since: float = 0.0
+
+    def look(self) -> str | None:
+        """As `absence`; None while git writes files, and nothing can be said yet."""
+        if not is_being_written(self.root):
+            self._written_since = 0.0
+            return absence(self.root, self.board)
+        now = time.monotonic()
+        self._written_since = self._written_since or now
+        if now - self._written_since < _PATIENCE:
+            return None
+        return "a git command is at work (index.lock exists; remove it if no git runs here)"
 
 
 def absence(root: Path, board: Path) -> str:

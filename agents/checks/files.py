@@ -95,6 +95,7 @@ def absent(ctx: Context, path: str) -> Result:
     "no files [are] changed outside [of] {path:path}",
     "all (changes|changed files|files) are (within|below|under|inside) {path:path}",
     name="files.only",
+    version=2,
     examples=("only `src/a.ts` and `src/b.ts` changed", "no changes outside `src/`"),
 )
 def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
@@ -115,6 +116,7 @@ def only_these_changed(ctx: Context, path: str = "", paths: tuple[str, ...] = ()
     "no other files [are|were] (changed|touched|modified)",
     "[all] (changes|changed files) are deliverables",
     name="files.only-deliverables",
+    version=2,
     examples=("only the deliverables changed", "no other files were changed"),
 )
 def only_deliverables_changed(ctx: Context) -> Result:
@@ -135,10 +137,17 @@ def _is_below(path: str, allowed: Iterable[str]) -> bool:
     return any(path == a or path.startswith(a.rstrip("/") + "/") for a in allowed)
 
 
+def _family_changes(ctx: Context) -> frozenset[str] | None:
+    """What the family changed since its start; None if nobody looked."""
+    return ctx.changed() if ctx.changed is not None else None
+
+
 def _list_changes(ctx: Context) -> set[str] | None:
     """The family's changes since its start; else, by git, all that is not committed."""
-    known = ctx.changed() if ctx.changed is not None else None
-    seen = TrackedFolder(ctx.root, ".").changed() if known is None else set(known)
+    known = _family_changes(ctx)
+    if known is not None:
+        return {p for p in known if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
+    seen = TrackedFolder(ctx.root, ".").changed()
     if seen is None:
         return None
     seen |= {path for path, made in ctx.artifacts.items() if made.get("state") == "written"}
@@ -202,10 +211,17 @@ def not_created(ctx: Context, path: str, maker: str = "") -> Result:
     "(do not|don't|never|must not) (modify|edit|change|touch|overwrite|delete|remove) [the|any] "
     "[file|files|folder] [in|under|below] {path:path}",
     name="files.not-changed",
+    version=2,
     examples=("Do NOT modify `src/lib/auth.ts`",),
 )
 def not_changed(ctx: Context, path: str) -> Result:
-    """Neither git nor any agent's report has the file, or one below the folder, as changed."""
+    """The file, or what is below the folder, is as it was when the family began."""
+    known = _family_changes(ctx)
+    if known is not None:
+        touched = sorted(p for p in known if _is_below(p, (path,)))
+        if touched:
+            return failed(f"changed: {', '.join(touched[:10])}", path)
+        return proven(f"{path} is as it was when the work began", path)
     writers = sorted({agent for p, agent in _list_writers(ctx) if _is_below(p, (path,))})
     if writers:
         return failed(f"{path} was written by {', '.join(writers)}", path)

@@ -133,6 +133,9 @@ class Dispatcher:
             raise
         finally:
             self._running.discard(process)
+        if settings.command:
+            # whoever has reported is done: nothing of it works on
+            _kill_group(process)
         # an agent that was killed here has not failed
         self._require_running()
         return _read_report(process.returncode, out, err.decode("utf-8", "replace"))

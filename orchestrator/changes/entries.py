@@ -17,6 +17,8 @@ from typing import Any
 
 #: bytes; of a larger file only the digest is kept
 LARGEST_KEPT = 32 * 1024 * 1024
+#: bytes that one process keeps at most
+MOST_KEPT = 2 * 1024**3
 #: a file that changed so lately (ns) may change again without its times showing it
 _RACY = 50_000_000
 
@@ -71,7 +73,10 @@ class Contents:
     def put(self, data: bytes) -> str:
         """Keep bytes; returns their sha256."""
         sha256 = hashlib.sha256(data).hexdigest()
-        if not self.has(sha256):
+        try:
+            # its age says that it is needed
+            os.utime(self.place(sha256))
+        except OSError:
             self._write(sha256, data)
         return sha256
 
@@ -105,6 +110,7 @@ class Reader:
         self._cache_file = cache
         self._cache: dict[str, list[Any]] | None = None
         self._is_changed = False
+        self._kept = 0
         self._lock = threading.Lock()
 
     def entry(self, path: str, *, keep: bool = False, place: Path | None = None) -> Entry:
@@ -146,8 +152,9 @@ class Reader:
         started = time.time_ns()
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as opened:  # noqa: PTH123 - an open descriptor
-            if keep and found.st_size <= LARGEST_KEPT:
+            if keep and found.st_size <= LARGEST_KEPT and self._kept < MOST_KEPT:
                 sha256 = self.contents.put(opened.read())
+                self._kept += found.st_size
             else:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         if started - max(found.st_ctime_ns, found.st_mtime_ns) > _RACY:

@@ -42,6 +42,8 @@ class Snapshot:
     ignored: frozenset[str] = frozenset()
     #: when it was begun (ns)
     taken: int = 0
+    #: ticket file → sha256, wherever it lies on the board
+    board: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +53,7 @@ class Snapshot:
             "index": dict(self.index),
             "ignored": sorted(self.ignored),
             "taken": self.taken,
+            "board": dict(self.board),
             "entries": {path: entry.to_list() for path, entry in self.entries.items()},
         }
 
@@ -75,7 +78,8 @@ class WorkTree:
         state = root / ".orchestrate"
         self.contents = Contents(state / "changes" / "contents")
         self.reader = Reader(root, self.contents, state / "state" / "hashes.json")
-        self._outside = (f"{board.strip('/')}/", ".orchestrate/")
+        self.board = board.strip("/")
+        self._outside = (f"{self.board}/", ".orchestrate/")
 
     @cached_property
     def git_folder(self) -> Path | None:
@@ -132,7 +136,7 @@ class WorkTree:
         taken = time.time_ns()
         named = {p for p in extra if not (self.root / p).is_dir()}
         paths = {p for p in (*self._walk(""), *named) if self.concerns(p)}
-        found = Snapshot(dict(self._look(paths, keep)), taken=taken)
+        found = Snapshot(dict(self._look(paths, keep)), taken=taken, board=self._tickets())
         self.reader.save(found.entries)
         return found
 
@@ -157,7 +161,16 @@ class WorkTree:
             hidden = self._newly_ignored(since, seen.ignored)
             entries |= dict(self._look(hidden - entries.keys(), keep))
         self.reader.save()
-        return Snapshot(entries, True, seen.head, seen.branch, seen.index, seen.ignored, taken)
+        return Snapshot(
+            entries,
+            True,
+            seen.head,
+            seen.branch,
+            seen.index,
+            seen.ignored,
+            taken,
+            self._tickets(),
+        )
 
     def _ignored_below(self, place: str, ignored: Iterable[str]) -> set[str]:
         """A file, or the files of a folder that git ignores."""
@@ -209,6 +222,11 @@ class WorkTree:
         place = self.place(path)
         own = place if path.startswith(".git/") else None
         return self.reader.entry(path, keep=keep, place=own)
+
+    def _tickets(self) -> dict[str, str]:
+        files = (self.root / self.board).glob("[!.]*/*.md")
+        found = {f.name: self.reader.entry(f.relative_to(self.root).as_posix()) for f in files}
+        return {name: entry.sha256 for name, entry in found.items()}
 
     def _settings(self) -> Iterator[str]:
         yield from SETTINGS

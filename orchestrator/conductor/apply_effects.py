@@ -51,6 +51,7 @@ def apply_approval(session: Session, stage: Stage) -> None:
     if final:
         after = machine.complete(session.flow, session.plan, stage)
         session.commit(after, "complete", additions, stage)
+        session.changes.forget()
     else:
         after = machine.finish(session.flow, session.plan, stage)
         session.commit(after, f"checkpoint {stage.checkpoint} passed", additions, stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -116,6 +117,14 @@ class AttemptFiles:
         """Remove what is kept of the family's attempts."""
         for file in self.folder.glob("attempt.*.json"):
             file.unlink(missing_ok=True)
+
+    def digests(self) -> set[str]:
+        """The sha256 of everything that a start or an attempt on this board refers to."""
+        found = set[str]()
+        for file in self.folder.parent.glob("*/*.json"):
+            with contextlib.suppress(OSError):
+                found |= set(re.findall(r'"([0-9a-f]{64})"', file.read_text(encoding="ascii")))
+        return found
 
     def _file(self, worker: Worker) -> Path:
         name = f"attempt.{worker.stage}.{worker.attempt}.json"

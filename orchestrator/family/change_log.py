@@ -35,7 +35,9 @@ from orchestrator.family.attempt_files import (
 )
 from orchestrator.family.family import Family
 from orchestrator.git.listing import new_commits
+from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import History
+from orchestrator.storage.versions import Versions
 
 
 class ChangeLog:
@@ -87,6 +89,7 @@ class ChangeLog:
         """The start of the family, recorded if this is it."""
         if (known := self.start) is not None:
             return known
+        self.files.forget()
         found = self.tree.take(extra=extra, keep=True)
         data = encode(found.to_dict())
         write(self.files.folder / "start.json", data)
@@ -187,6 +190,7 @@ class ChangeLog:
                 by.setdefault(change.path, set()).add(segment.by)
             if segment.by != PERSON:
                 notes += _describe_moves(self.tree, segment.before, segment.after)
+                notes += _describe_tickets(self.tree, segment.before, segment.after)
         if not segments:
             return Seen(worker)
         begin, end = segments[0].before, segments[-1].after
@@ -303,8 +307,9 @@ class ChangeLog:
         return self.tree.entries_at(start, paths)
 
     def forget(self) -> None:
-        """Remove what is kept of attempts that have ended, once the family has."""
+        """Remove what is kept of attempts once the family has ended, and bytes nobody needs."""
         self.files.forget()
+        self.tree.contents.remove_all_but(self.files.digests())
 
 
 def change_log_of(family: Family) -> ChangeLog:
@@ -312,6 +317,20 @@ def change_log_of(family: Family) -> ChangeLog:
     board = family.board
     tree = WorkTree(board.root, board.path.relative_to(board.root).as_posix())
     return ChangeLog(tree, family.history, family.parent)
+
+
+def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Tickets that somebody other than the conductor wrote or removed."""
+    found = []
+    for name in sorted({*before.board, *after.board}):
+        was, now = before.board.get(name), after.board.get(name)
+        written = Versions(tree.root, name).last() if was != now else None
+        if was != now and (written is None or sha256_bytes(written) != now):
+            found.append(
+                f"{name} ({'removed' if now is None else 'added' if was is None else 'edited'})"
+            )
+    if found:
+        yield f"on the board, by the agent or by a person: {', '.join(found)}"
 
 
 def _describe_moves(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:

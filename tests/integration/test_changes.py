@@ -423,3 +423,94 @@ def test_a_changed_workflow_is_shown_as_a_diff_and_covered(tmp_path: Path, by: s
         conductor.approve("WO-512")
     assert "+Do what the ticket wants." in work.file("WO-512").read_text(encoding="utf-8")
     conductor.approve("WO-512")
+
+
+# -- the board, and odd things -------------------------------------------------------------------
+
+
+def test_tickets_that_were_edited_meanwhile_are_named(tmp_path: Path, by: str) -> None:
+    work = lay(tmp_path, by)
+    other = tmp_path / "_WORK_ORDERS/03_BUILD/WO-600_Other.md"
+    other.parent.mkdir()
+    other.write_text("---\nid: WO-600\nstatus: 03_BUILD\n---\n", encoding="utf-8")
+
+    def act(root: Path) -> None:
+        other.write_text("---\nid: WO-600\nstatus: APPROVED\n---\n", encoding="utf-8")
+
+    acts(work, act)
+    work.conductor().run("WO-512")
+    assert "WO-600_Other.md (edited)" in question(work)
+    assert "WO-512" not in question(work).partition("on the board")[2].partition("\n")[0]
+
+
+def test_rules_of_the_work_are_marked(tmp_path: Path, by: str) -> None:
+    work = lay(tmp_path, by)
+    acts(work, write("checks/mine.py", "# nothing\n"))
+    work.conductor().run("WO-512")
+    assert "rules how work is done and judged" in question(work)
+
+
+def test_files_of_a_submodule_are_seen(tmp_path: Path) -> None:
+    inner = tmp_path / "library"
+    write("x.py", "x = 1\n")(inner)
+    git(inner, "init", "-q")
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "library")
+    work = lay(tmp_path / "work", "git", "files: [README.md]")
+    git(work.root, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "lib")
+    git(work.root, "commit", "-qm", "with a submodule")
+    acts(work, write("lib/x.py", "x = 2\n"))
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert (work.root / "lib/x.py").read_text(encoding="utf-8") == "x = 1\n"
+    assert "lib/x.py" in work.soop.jobs[1].findings[0].detail
+
+
+def test_a_link_is_never_followed(tmp_path: Path, by: str) -> None:
+    secret = tmp_path / "secret"
+    write("001.sql", "the person's\n")(secret)
+    work = lay(tmp_path / "work", by, "files: [README.md]")
+
+    def act(root: Path) -> None:
+        (root / "sql/001.sql").unlink()
+        (root / "sql").rmdir()
+        (root / "sql").symlink_to(secret)
+
+    acts(work, act)
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert (secret / "001.sql").read_text(encoding="utf-8") == "the person's\n"
+    assert not (work.root / "sql").is_symlink()
+    assert (work.root / "sql/001.sql").read_text(encoding="utf-8") == FILES["sql/001.sql"]
+
+
+def test_a_large_file_is_named_and_left_where_it_cannot_be_put_back(
+    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.changes import entries
+
+    monkeypatch.setattr(entries, "LARGEST_KEPT", 10)
+    work = lay(tmp_path, by, "files: [README.md]")
+    write("big.csv", "a" * 50)(tmp_path)
+    acts(work, write("big.csv", "b" * 50))
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert (tmp_path / "big.csv").read_text(encoding="utf-8") == "b" * 50
+    assert any("too large" in r["text"] for r in records(work, "notice"))
+    # the second attempt left it alone, and is held against it all the same
+    assert len(records(work, "failure")) == 2
+
+
+def test_a_file_that_git_lfs_keeps_is_not_replaced_by_its_pointer(tmp_path: Path) -> None:
+    import hashlib
+
+    work = lay(tmp_path, "git", "files: [README.md]")
+    content = "the picture\n"
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize 12\n"
+    write("picture.bin", pointer)(tmp_path)
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "picture")
+    write("picture.bin", content)(tmp_path)
+    write(f".git/lfs/objects/{sha256[:2]}/{sha256[2:4]}/{sha256}", content)(tmp_path)
+    git(tmp_path, "update-index", "--assume-unchanged", "picture.bin")
+    acts(work, write("picture.bin", "the agent's\n"))
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert (tmp_path / "picture.bin").read_text(encoding="utf-8") == content

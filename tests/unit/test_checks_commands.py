@@ -97,3 +97,10 @@ def test_words_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
 )
 def test_no_other_check_loses_its_statements(statement: str, check: str) -> None:
     assert [b.check.name if b.check else None for b in BINDER.bind(statement)] == [check]
+
+
+def test_what_a_command_keeps_at_home_is_not_left_in_the_workspace(tmp_path: Path) -> None:
+    (tmp_path / "made.txt").touch()
+    command = "sh -c 'mkdir -p ~/.npm && echo cached > ~/.npm/log'"
+    assert judge(tmp_path, f"`{command}` passes", command).verdict == "proven"
+    assert [p.name for p in tmp_path.iterdir()] == ["made.txt"]

@@ -113,6 +113,8 @@ def _carry_out_status(session: Session, member: str, status: str) -> bool:
 def _hand_over_for_agent(session: Session, member: str) -> None:
     """A person did what the agent could not, and hands over in its place."""
     number = session.flow.stage
+    worker = session.worker_of(session.plan.stage(number))
+    session.changes.settle(worker, session.places_to_look_at())
     report = Report(outcome=Outcome.DONE, log=("done by a person",))
     session.family.history.append(
         "report",

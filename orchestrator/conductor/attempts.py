@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from orchestrator.conductor.observed import (
     dispatch,
     judge_report,
-    places_to_look_at,
     undo_again,
     undo_attempt,
-    worker_of,
 )
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
@@ -54,7 +52,7 @@ def _report_of(session: Session, stage: Stage) -> Report:
     if stored is not None and stored["outcome"] != Outcome.NEEDS_PERSON:
         return Report.model_validate(stored["report"])
     if history.latest("dispatch", stage=stage.number, attempt=attempt) is not None:
-        seen = session.changes.settle(worker_of(session, stage), places_to_look_at(session))
+        seen = session.changes.settle(session.worker_of(stage), session.places_to_look_at())
         if _holds(session, stage):
             return _report_interrupted_work(session, stage, seen)
     return _dispatch(session, stage)

@@ -14,7 +14,6 @@ from pathlib import Path
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
-from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
@@ -28,38 +27,12 @@ _NAMED = 8
 _COMMON_SETTINGS = frozenset({".git/config", ".git/config.worktree"})
 
 
-def worker_of(session: Session, stage: Stage, attempt: int | None = None) -> Worker:
-    """Whose attempt at a stage it is, and what it may change."""
-    ticket = session.family.ticket(session.plan.members(stage, session.flow)[0])
-    bound = session.plan.part(stage) is Part.MAKER
-    return Worker(
-        family=session.plan.parent,
-        stage=stage.number,
-        attempt=session.flow.attempt(stage.number) if attempt is None else attempt,
-        agent=stage.agent,
-        ticket=ticket.id,
-        files=tuple(ticket.files) if bound else (),
-        deliverables=tuple(d.path for d in stage.deliverables),
-    )
-
-
-def places_to_look_at(session: Session) -> list[str]:
-    """Files and folders that matter even where git ignores them."""
-    found = {d.path for _, d in session.workflow.deliverables}
-    for member in session.flow.members:
-        with contextlib.suppress(OrchestrateError):
-            found |= set(session.family.ticket(member).files)
-    for pattern in session.settings.frozen:
-        found |= {p.relative_to(session.root).as_posix() for p in session.root.glob(pattern)}
-    return sorted(p for p in found if not p.startswith("/") and ".." not in p.split("/"))
-
-
 def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     """Let an agent work; its report as far as it is true, and what it changed.
 
     Raises StoppedError, and GitError where git fails in a repository.
     """
-    log, worker, places = session.changes, worker_of(session, stage), places_to_look_at(session)
+    log, worker, places = session.changes, session.worker_of(stage), session.places_to_look_at()
     log.open(worker, places)
     session.family.history.append(
         "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
@@ -190,7 +163,7 @@ def undo_attempt(session: Session, seen: Seen) -> None:
 
 def undo_again(session: Session, stage: Stage, attempt: int) -> None:
     """Take back a failed attempt if the conductor was killed before it could."""
-    seen = session.changes.is_to_be_taken_back(worker_of(session, stage, attempt))
+    seen = session.changes.is_to_be_taken_back(session.worker_of(stage, attempt))
     if seen is not None:
         undo_attempt(session, seen)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
-from orchestrator.errors import UnsafePathError
+from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family.additions import Additions
+from orchestrator.family.attempt_files import Worker
 from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
@@ -114,6 +116,30 @@ class Session:
     def changes(self) -> ChangeLog:
         """What the family's agents changed."""
         return change_log_of(self.family)
+
+    def worker_of(self, stage: Stage, attempt: int | None = None) -> Worker:
+        """Whose attempt at a stage it is, and what it may change."""
+        ticket = self.family.ticket(self.plan.members(stage, self.flow)[0])
+        is_bound = self.plan.part(stage) is Part.MAKER
+        return Worker(
+            family=self.plan.parent,
+            stage=stage.number,
+            attempt=self.flow.attempt(stage.number) if attempt is None else attempt,
+            agent=stage.agent,
+            ticket=ticket.id,
+            files=tuple(ticket.files) if is_bound else (),
+            deliverables=tuple(d.path for d in stage.deliverables),
+        )
+
+    def places_to_look_at(self) -> list[str]:
+        """Files and folders whose changes matter even where git ignores them."""
+        found = {d.path for _, d in self.workflow.deliverables}
+        for member in self.flow.members:
+            with contextlib.suppress(TicketError):
+                found |= set(self.family.ticket(member).files)
+        for pattern in self.settings.frozen:
+            found |= {p.relative_to(self.root).as_posix() for p in self.root.glob(pattern)}
+        return sorted(p for p in found if not p.startswith("/") and ".." not in p.split("/"))
 
     # -- statements --------------------------------------------------------------------------
 

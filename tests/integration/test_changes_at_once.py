@@ -135,6 +135,19 @@ def test_what_a_person_did_in_the_agents_place_is_shown_as_hers(tmp_path: Path, 
     assert "by a person" in workers(work)["src/app.py"]
 
 
+def test_what_a_person_hands_over_by_status_is_shown_too(tmp_path: Path, by: str) -> None:
+    work = lay(tmp_path, by)
+    (tmp_path / "README.md").rename(tmp_path / "READ.md")
+    acts(work, lambda _: None, outcome=Outcome.NEEDS_PERSON, reason="paint it by hand")
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    write("README.md", "painted\n")(tmp_path)
+    status = "status: " + work.file("WO-512").parent.name
+    work.edit("WO-512", status, "status: 04_QA")
+    conductor.run("WO-512")
+    assert changed(work) == {"README.md": "added"}
+
+
 def test_edits_between_a_stop_and_the_next_run_are_the_persons(tmp_path: Path, by: str) -> None:
     work = lay(tmp_path, by, "files: [README.md]")
 

@@ -53,6 +53,16 @@ def check_agents(context: LintContext) -> Iterator[LintFinding]:
 
 
 @lint_rule
+def check_unnamed(context: LintContext) -> Iterator[LintFinding]:
+    """Stages for which nobody is named."""
+    for stage in context.workflow.stages:
+        if not context.section(stage.number).head.agent:
+            message = f"nobody is named for “{stage.title}”: the ticket's owner does it"
+            hint = "add a line below the heading, e.g. `Owner: BUILDER`"
+            yield LintFinding("stage-without-agent", stage.line, message, hint)
+
+
+@lint_rule
 def check_folders(context: LintContext) -> Iterator[LintFinding]:
     """Board folders that the board does not have."""
     named = [(m.folder, m.line) for s in context.workflow.stages for m in s.moves]

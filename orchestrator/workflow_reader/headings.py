@@ -28,6 +28,13 @@ _BESIDE = re.compile(
     rf"(?:\s+(?:with|to))?\s+(?:stages?\s*)?(?P<numbers>{_AMONG})\s*\)?",
     re.IGNORECASE,
 )
+_GATE = re.compile(rf"\b{any_of('gate')}\b", re.IGNORECASE)
+_ABOUT_GATES = re.compile(rf"\b{any_of('about_gates')}\b", re.IGNORECASE)
+#: of an agent's own stage, "gate" alone says nothing about a person
+_PERSONAL = re.compile(
+    rf"\b{any_of('person')}\b[^.]*\b{any_of('gate')}\b|\b(?:approval|sign[- ]?off)\b",
+    re.IGNORECASE,
+)
 _LONE_CHECKPOINT = re.compile(r"user\s+checkpoint\s*#?\d+", re.IGNORECASE)
 
 
@@ -57,6 +64,22 @@ def heading_words(piece: Piece) -> str:
 def looks_like_stage(piece: Piece) -> bool:
     """Whether a heading begins with the word "stage"."""
     return re.match(r"stage\b", heading_words(piece), re.IGNORECASE) is not None
+
+
+def names_agent(piece: Piece) -> bool:
+    """Whether a block is a heading `STAGE n: AGENT — Title`."""
+    found = _NUMBERED.fullmatch(heading_words(piece)) if piece.kind is Kind.HEADING else None
+    return found is not None and _WHO.fullmatch(_BESIDE.sub("", found["rest"]).strip()) is not None
+
+
+def is_gate(words: str) -> bool:
+    """Whether a heading outside of the stages asks for an approval."""
+    return _GATE.search(words) is not None and _ABOUT_GATES.search(words) is None
+
+
+def is_personal(title: str) -> bool:
+    """Whether a stage's title asks for the approval of a person."""
+    return _PERSONAL.search(title) is not None and _ABOUT_GATES.search(title) is None
 
 
 def read_stage_head(piece: Piece, path: str) -> StageHead | None:

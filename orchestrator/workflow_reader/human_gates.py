@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_reader.headings import heading_words
+from orchestrator.workflow_reader.headings import heading_words, is_gate, is_personal
 from orchestrator.workflow_reader.outline import Outline, Section
 from orchestrator.workflow_reader.vocabulary import any_of
 
@@ -21,12 +21,6 @@ UNREAD_GATE = "human-gate"
 
 # blanks are escaped: the pattern below is a verbose one
 _PERSON, _CONSENT, _PAUSE = (any_of(k).replace(" ", r"\ ") for k in ("person", "consent", "pause"))
-_GATE = re.compile(rf"\b{any_of('gate')}\b", re.IGNORECASE)
-_ABOUT_GATES = re.compile(rf"\b{any_of('about_gates')}\b", re.IGNORECASE)
-#: of an agent's own stage, "gate" alone says nothing about a person
-_PERSONAL = re.compile(
-    rf"\b{_PERSON}\b[^.]*\b{any_of('gate')}\b|\b(?:approval|sign[- ]?off)\b", re.IGNORECASE
-)
 _ONLY_WITH = r"(?:requires?|needs?|await(?:s|ing)?|pending|subject\s+to|only\s+(?:after|with|once))"
 #: sentences that make whoever follows them wait for a person
 _WAITS = re.compile(
@@ -62,7 +56,7 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
         head = section.head
         if head.is_checkpoint:
             continue
-        if _PERSONAL.search(head.title) and not _ABOUT_GATES.search(head.title):
+        if is_personal(head.title):
             yield UnreadGate(head.line, f"{head.agent} — {head.title}")
         elif not _leads_to_checkpoint(section, outline.stages):
             yield from _read(section.body)
@@ -84,17 +78,13 @@ def _read(pieces: Sequence[Piece]) -> Iterator[UnreadGate]:
             words = heading_words(piece)
             if level and piece.level > level:
                 continue
-            level = piece.level if _is_gate(words) else 0
+            level = piece.level if is_gate(words) else 0
             if level:
                 yield UnreadGate(piece.line, words, is_heading=True)
         elif not level and piece.kind not in (Kind.FENCE, Kind.TABLE):
             plain = re.sub(r"[*_`]{1,3}", "", piece.markdown)
             if found := _WAITS.search(plain):
                 yield UnreadGate(piece.line, " ".join(found.group().split()))
-
-
-def _is_gate(words: str) -> bool:
-    return _GATE.search(words) is not None and _ABOUT_GATES.search(words) is None
 
 
 def _leads_to_checkpoint(section: Section, stages: Sequence[Section]) -> bool:

@@ -14,9 +14,11 @@ from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.workflow_reader.headings import (
     StageHead,
     looks_like_stage,
+    names_agent,
     number_checkpoints,
     read_stage_head,
 )
+from orchestrator.workflow_reader.series import LOWEST_HEADING, read_series
 
 _STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
 
@@ -115,13 +117,15 @@ def _split_into_stages(
     found: list[tuple[StageHead, list[Piece], int]] = []
     rest: list[Piece] = []
     inside = False
-    for piece in blocks:
-        head = read_stage_head(piece, path)
-        ends = piece.kind is Kind.HEADING and inside and piece.level <= found[-1][0].level
+    stage_heads = _read_heads(blocks, path)
+    for at, piece in enumerate(blocks):
+        head = stage_heads.get(at)
+        ends = inside and _ends(found[-1][0], piece)
         if (head is not None or ends) and inside:
             found[-1] = (*found[-1][:2], piece.line - 1)
         if head is not None:
-            found.append((head, [], lines))
+            # an item of a list is its own instruction
+            found.append((head, [] if piece.kind is Kind.HEADING else [piece], lines))
             inside = True
             continue
         inside = inside and not ends
@@ -142,6 +146,22 @@ def _split_into_stages(
     return tuple(sorted(sections, key=lambda s: s.head.number)), tuple(rest)
 
 
+def _read_heads(blocks: Sequence[Piece], path: str) -> dict[int, StageHead]:
+    """Index of a block → the stage that it heads."""
+    series = {} if any(map(names_agent, blocks)) else read_series(blocks)
+    if series:
+        return series
+    found = ((at, read_stage_head(piece, path)) for at, piece in enumerate(blocks))
+    return {at: head for at, head in found if head is not None}
+
+
+def _ends(head: StageHead, piece: Piece) -> bool:
+    """Whether a block is no more below a stage's heading, or its item of a list."""
+    if piece.kind is Kind.HEADING:
+        return piece.level <= head.level
+    return head.level > LOWEST_HEADING and piece.level == 0
+
+
 def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path: str) -> None:
     for piece in blocks:
         # an open fence would hide stages, and checkpoints among them
@@ -154,8 +174,17 @@ def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path:
                 hint="close the fence",
             )
     if not stages:
-        hint = "a stage is a heading such as `## STAGE 1: LEAD — Architecture`"
-        raise WorkflowError("has no stage", path=path, line=1, code="no-stage", hint=hint)
+        headings = [p for p in blocks if p.kind is Kind.HEADING]
+        names = "; ".join(f"“{p.text}” (line {p.line})" for p in headings[:8]) or "no heading"
+        first = next((p for p in headings if p.level > 1), None)
+        edit = f", e.g. line {first.line}: `## STAGE 1: BUILDER — {first.text}`" if first else ""
+        raise WorkflowError(
+            f"has no stage; it has {names}",
+            path=path,
+            line=1,
+            code="no-stage",
+            hint=f"a stage is a heading such as `## STAGE 1: LEAD — Architecture`{edit}",
+        )
     numbers = {section.head.number for section in stages}
     for head in (section.head for section in stages):
         for other in head.beside:

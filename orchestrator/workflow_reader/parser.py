@@ -98,10 +98,12 @@ def read_workflow_text(
     routing = TicketRouting.of(drafts, (variables or {}).get("id", ""))
     metrics = tuple(read_metrics(outline.blocks))
     lines = text.split("\n")
+    # who does what nobody is named for
+    owner = (variables or {}).get("owner", "").upper() or "BUILDER"
     stages = []
     for draft, section in zip(drafts, outline.stages, strict=True):
         own_text = "\n".join(lines[section.head.line - 1 : section.last]).rstrip() + "\n"
-        stages.append(_make_stage(draft, routing, own_text))
+        stages.append(_make_stage(draft, routing, own_text, owner))
     return Workflow(
         path=path,
         sha256=sha256,
@@ -127,12 +129,12 @@ def normalise_lines(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _make_stage(draft: StageDraft, routing: TicketRouting, text: str) -> Stage:
+def _make_stage(draft: StageDraft, routing: TicketRouting, text: str, owner: str) -> Stage:
     head, members = draft.head, routing.members(draft)
     moves = (Move(routing.moved_by(m, members), m.folder, m.owner, line) for line, m in draft.moves)
     return Stage(
         number=head.number,
-        agent=head.agent,
+        agent=head.agent or owner,
         title=head.title,
         line=head.line,
         checkpoint=head.checkpoint,

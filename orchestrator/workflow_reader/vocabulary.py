@@ -37,6 +37,11 @@ def any_of(name: str) -> str:
     return f"(?:{'|'.join(_WORDS['phrases'][name])})"
 
 
+def word_set(name: str) -> frozenset[str]:
+    """The words that `words.toml` has under a name of `[cues]`."""
+    return frozenset(_WORDS["cues"][name].split())
+
+
 def can_specify(language: str, path: str) -> bool:
     """Whether a code fence in a language can be the specification of a file."""
     extension = path.rsplit(".", 1)[-1].lower()
@@ -120,7 +125,7 @@ class Verb:
 
 
 _BEFORE_VERB = frozenset(_WORDS["cues"]["before_verb"].split())
-_NOT_AGENTS = frozenset(_WORDS["cues"]["not_agents"].split())
+_NOT_AGENTS = word_set("not_agents")
 #: participle → base form
 PARTICIPLES: dict[str, str] = {}
 #: form → base form, kind, whether it counts only behind a word of `_BEFORE_VERB`

@@ -1,0 +1,221 @@
+"""Stages under other words: phases, steps, numbered headings, agents' names, a numbered list.
+
+A workflow without a `STAGE n` heading is read by its outermost series of headings. The stages are
+numbered in the order in which they stand. A heading of the series, or next to it, that asks for a
+person's approval is a checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from orchestrator.markdown.blocks import Kind, Piece
+from orchestrator.workflow_reader.headings import StageHead, heading_words, is_gate, is_personal
+from orchestrator.workflow_reader.vocabulary import any_of, word_set
+
+_DASH = r"(?:[:.)\]·|—–→]+|\s-+\s)"
+_NUMBER = (
+    r"(?:\d{1,3}(?:\.\d{1,3})*[a-z]?|[ivx]{1,4}|[a-h]"
+    r"|one|two|three|four|five|six|seven|eight|nine|ten)"
+)
+_WORDED = re.compile(
+    rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{_NUMBER})\b[)\]]?\s*{_DASH}?\s*(?P<title>.*)",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2})?)\s*(?:[.):—–]|-\s)\s*(?P<title>\S.*)")
+_NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
+_IN_BRACKETS = re.compile(
+    r"[(\[]\s*(?P<key>(?:agent|owner|by|role|who|assignee)\s*[:=]?\s+)?(?P<at>@?)(?P<who>[A-Za-z][\w-]*)"
+    r"\s*[)\]]\s*$"
+)
+_BEHIND = re.compile(
+    r"\s*(?:[—–|,;:]|\s-)\s*(?:agent|owner|by|assignee|assigned to)\s*[:=]?\s+@?(?P<who>[\w-]+)\s*$"
+    r"|\s+@(?P<at>[\w-]+)\s*$",
+    re.IGNORECASE,
+)
+_OWNER_LINE = re.compile(
+    rf"{any_of('stage_owner')}\s*[:=—–]\s*[*_`@\[]*(?P<who>[A-Za-z][\w-]*(?: [A-Za-z][\w-]*)?)",
+    re.IGNORECASE,
+)
+_PERSON = re.compile(any_of("person"), re.IGNORECASE)
+_ROLES = word_set("roles")
+_NOT_AGENTS = word_set("not_agents") | word_set("acronyms")
+_BESIDE = re.compile(
+    rf"[\s(,;—–-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}\s+(?:with|to)\s+{any_of('stage')}s?\s*"
+    rf"(?P<number>{_NUMBER})\b\s*\)?",
+    re.IGNORECASE,
+)
+
+#: of headings; the items of a list are below it
+LOWEST_HEADING = 6
+_LIST = LOWEST_HEADING + 1
+
+#: the index of a block → the match that makes it a stage
+_Series = dict[int, re.Match[str]]
+
+
+def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
+    """Index of a block → the stage that it heads; empty if there is no series."""
+    found, level = _outermost(blocks)
+    if not found:
+        return {}
+    members = sorted(set(found) | _gates_beside(blocks, level))
+    numbers = {
+        found[at]["number"].lower(): n for n, at in enumerate(members, 1) if _has_number(found, at)
+    }
+    owners = _owners_in_tables(blocks)
+    return {
+        at: _head(blocks, at, end, number, found.get(at), numbers, owners)
+        for number, (at, end) in enumerate(pairwise([*members, len(blocks)]), 1)
+    }
+
+
+def _has_number(found: _Series, at: int) -> bool:
+    return at in found and "number" in found[at].re.groupindex
+
+
+def _outermost(blocks: Sequence[Piece]) -> tuple[_Series, int]:
+    """The series of the outermost headings that are one, and their level (`_LIST` for a list)."""
+    readers: Iterable[Callable[[str], re.Match[str] | None]] = (
+        _WORDED.fullmatch,
+        _NUMBERED.fullmatch,
+        _read_named,
+    )
+    levels = sorted({p.level for p in blocks if p.kind is Kind.HEADING})
+    for read in readers:
+        for level in levels:
+            series = {
+                at: match
+                for at, piece in enumerate(blocks)
+                if piece.kind is Kind.HEADING and piece.level == level
+                if (match := read(heading_words(piece))) is not None
+            }
+            if len(series) > 1:
+                return series, level
+    items = {
+        at: match
+        for at, piece in enumerate(blocks)
+        if piece.number is not None and piece.level == 1 and piece.box is None
+        if (match := re.fullmatch(r"(?s)(?P<title>.+)", piece.said)) is not None
+    }
+    named = [at for at, match in items.items() if _agent_in(match["title"])[0]]
+    return (items, _LIST) if len(named) > 1 else ({}, 0)
+
+
+def _read_named(words: str) -> re.Match[str] | None:
+    found = _NAMED.fullmatch(words)
+    return found if found and _is_agent(found["agent"]) else None
+
+
+def _gates_beside(blocks: Sequence[Piece], level: int) -> set[int]:
+    """Headings of the same level that ask for an approval and have no number of the series."""
+    return {
+        at
+        for at, piece in enumerate(blocks)
+        if piece.kind is Kind.HEADING and piece.level == level and is_gate(heading_words(piece))
+    }
+
+
+def _head(
+    blocks: Sequence[Piece],
+    at: int,
+    end: int,
+    number: int,
+    found: re.Match[str] | None,
+    numbers: Mapping[str, int],
+    owners: Mapping[str, str],
+) -> StageHead:
+    piece = blocks[at]
+    title = found["title"] if found else heading_words(piece)
+    word = found.groupdict().get("word") or "" if found else ""
+    beside: tuple[int, ...] = ()
+    if parallel := _BESIDE.search(title):
+        other = numbers.get(parallel["number"].lower())
+        beside = (other,) if other is not None and other != number else ()
+        title = f"{title[: parallel.start()]} {title[parallel.end() :]}".strip()
+    agent = _name(found.groupdict().get("agent") or "") if found else ""
+    if not agent:
+        agent, title = _agent_in(title)
+    said = _owner_below(blocks[at + 1 : end]) or owners.get(_key(title), "")
+    if said:
+        agent = said
+    person = _PERSON.fullmatch(agent.replace("_", " ")) is not None
+    asks = not found or is_gate(word) or is_personal(title) or (not agent and is_gate(title))
+    if person or (asks and not said):
+        agent = "USER"
+    return StageHead(
+        number=number,
+        agent=agent,
+        title=title.strip(" -—–:*"),
+        line=piece.line,
+        level=piece.level if piece.kind is Kind.HEADING else _LIST,
+        is_checkpoint=agent == "USER",
+        ready=agent != "USER" and "✅" in piece.text,
+        beside=beside,
+    )
+
+
+def _agent_in(title: str) -> tuple[str, str]:
+    """The agent that a title names, "" if none, and the rest of it."""
+    named = _read_named(title)
+    if named:
+        return _name(named["agent"]), named["title"]
+    found = _IN_BRACKETS.search(title)
+    if found and (found["key"] or found["at"] or _is_agent(found["who"])):
+        return _name(found["who"]), title[: found.start()]
+    found = _BEHIND.search(title)
+    if found:
+        return _name(found["who"] or found["at"]), title[: found.start()]
+    return "", title
+
+
+def _is_agent(word: str) -> bool:
+    if word.lower() in _ROLES:
+        return True
+    return len(word) > 1 and word.isupper() and word not in _NOT_AGENTS
+
+
+def _owner_below(body: Sequence[Piece]) -> str:
+    """Who an "Owner:" line below a heading, and before the next one, names."""
+    for piece in body:
+        if piece.kind is Kind.HEADING:
+            return ""
+        if piece.kind not in (Kind.FENCE, Kind.TABLE):
+            found = _OWNER_LINE.match(re.sub(r"[*_`]{1,3}", "", piece.said))
+            if found:
+                return _name(found["who"])
+    return ""
+
+
+def _owners_in_tables(blocks: Sequence[Piece]) -> dict[str, str]:
+    """Title of a stage → who does it, from a table that has a column for each."""
+    found: dict[str, str] = {}
+    for piece in blocks:
+        if piece.kind is not Kind.TABLE or len(piece.rows) < 2:
+            continue
+        head = [cell.strip(" *`").lower() for cell in piece.rows[0].cells]
+        what = next(
+            (i for i, c in enumerate(head) if re.fullmatch(any_of("stage_column"), c)), None
+        )
+        who = next((i for i, c in enumerate(head) if re.match(any_of("agent_column"), c)), None)
+        if what is None or who is None:
+            continue
+        for row in piece.rows[1:]:
+            if len(row.cells) > max(what, who):
+                name = re.match(r"[\W_]*([A-Za-z][\w-]*)", row.cells[who])
+                title = re.sub(
+                    rf"(?i)^\W*(?:{any_of('stage')}\s*)?{_NUMBER}\b\W*", "", row.cells[what]
+                )
+                if name:
+                    found[_key(title or row.cells[what])] = _name(name[1])
+    return found
+
+
+def _key(title: str) -> str:
+    return re.sub(r"\W+", " ", title).strip().casefold()
+
+
+def _name(words: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", words.strip().upper()).strip("_")

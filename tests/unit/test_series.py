@@ -1,0 +1,179 @@
+"""DESIGN 4.8: stages, their agents and their gates under the words that teams use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.workflow import Workflow
+from orchestrator.errors import WorkflowError
+from orchestrator.workflow_reader.parser import read_workflow_text
+
+
+def read(text: str) -> Workflow:
+    return read_workflow_text(text, Path("w.md"), variables={"owner": "SOOP"})
+
+
+def stages(text: str) -> list[tuple[str, str]]:
+    return [(stage.agent, stage.title) for stage in read(text).stages]
+
+
+PHASES = """\
+# Feature
+
+## Overview
+How we work.
+
+## Phase 1: Research
+**Owner:** Analyst
+
+Read the ticket.
+
+## Phase 2: Implementation (Developer)
+Write `src/x.py`.
+
+### Step 1
+Do it.
+
+### Step 2
+Test it.
+
+## Phase 2.5 — USER APPROVAL
+Wait for the user.
+
+## Phase 3 — Review [@inspector]
+
+## 🛑 Sign-off by the product owner
+
+## Phase 4: Deploy
+
+## Notes
+None.
+"""
+LIST = """\
+# Release
+
+1. **LEAD** — plan the release
+2. **BUILDER** — write `CHANGELOG.md`
+   - with all changes
+3. **USER** — approve
+4. INSPECTOR: check
+
+That is all.
+"""
+TABLE = """\
+# Process
+
+| Step | Owner |
+|---|---|
+| 1. Design | Architect |
+| Build | Builder |
+| QA | Inspector (nightly) |
+
+### Step 1: Design
+### Step 2: Build (in parallel with step 3)
+### Step 3: QA
+### 🚦 GATE: Human sign-off
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            PHASES,
+            [
+                ("ANALYST", "Research"),
+                ("DEVELOPER", "Implementation"),
+                ("USER", "USER APPROVAL"),
+                ("INSPECTOR", "Review"),
+                ("USER", "Sign-off by the product owner"),
+                ("SOOP", "Deploy"),
+            ],
+        ),
+        (
+            LIST,
+            [
+                ("LEAD", "plan the release"),
+                ("BUILDER", "write `CHANGELOG.md`"),
+                ("USER", "approve"),
+                ("INSPECTOR", "check"),
+            ],
+        ),
+        (
+            TABLE,
+            [
+                ("ARCHITECT", "Design"),
+                ("BUILDER", "Build"),
+                ("INSPECTOR", "QA"),
+                ("USER", "Human sign-off"),
+            ],
+        ),
+        (
+            "# F\n## 1. Spec\n## 2. Build\nAssigned to: `builder`\n## 3. Review gate\n## 4. Ship\n",
+            [("SOOP", "Spec"), ("BUILDER", "Build"), ("USER", "Review gate"), ("SOOP", "Ship")],
+        ),
+        (
+            "# F\n## ANALYST: look\n## Builder — build\n## Checkpoint (human)\n## API: notes\n",
+            [("ANALYST", "look"), ("BUILDER", "build"), ("USER", "Checkpoint (human)")],
+        ),
+        (
+            "# F\n## Workstream A — Back (agent: back-dev)\n## Workstream B — Front\n"
+            "Role: front-dev\n## [Gate 1] Check\n## Step IV\n",
+            [("BACK_DEV", "Back"), ("FRONT_DEV", "Front"), ("USER", "Check"), ("SOOP", "")],
+        ),
+        (
+            "# F\n#### Task One: a (@writer)\n#### Task Two: b, owner: tester\n#### Task III: c\n",
+            [("WRITER", "a"), ("TESTER", "b"), ("SOOP", "c")],
+        ),
+        (
+            "# F\n## Stage 1: Collect the facts\nOwner: analyst\n## Stage 2: Write it all down\n",
+            [("ANALYST", "Collect the facts"), ("SOOP", "Write it all down")],
+        ),
+    ],
+)
+def test_stages_under_other_words(text: str, expected: list[tuple[str, str]]) -> None:
+    assert stages(text) == expected
+
+
+def test_a_stage_has_what_stands_below_its_heading() -> None:
+    workflow = read(PHASES)
+    assert [d.path for d in workflow.stages[1].deliverables] == ["src/x.py"]
+    assert [stage.number for stage in workflow.checkpoints] == [3, 5]
+    assert "None." not in workflow.stages[-1].text
+    assert [d.path for d in read(LIST).stages[1].deliverables] == ["CHANGELOG.md"]
+    assert read(TABLE).stages[1].parallel_with == 3
+
+
+def test_a_workflow_with_stages_is_read_by_them_alone() -> None:
+    text = "# F\n## STAGE 1: BUILDER — a\n### Step 1\n### Step 2\n## Phase 1: x\n## Phase 2: y\n"
+    assert stages(text) == [("BUILDER", "a")]
+
+
+def test_what_is_no_workflow_is_refused_with_its_headings() -> None:
+    with pytest.raises(WorkflowError) as refused:
+        read("# A recipe\n\n## Ingredients\nFlour.\n\n## Preparation\nBake.\n")
+    assert "“Ingredients” (line 3); “Preparation” (line 6)" in refused.value.message
+    assert "line 3: `## STAGE 1: BUILDER — Ingredients`" in (refused.value.hint or "")
+
+
+@given(
+    st.sampled_from(["Phase", "Step", "TASK", "Milestone", "Workstream"]),
+    st.sampled_from(["{}: ", "{} — ", "{} - ", "{}. ", "{}) ", "{} "]),
+    st.sampled_from(["##", "###", "####"]),
+    st.lists(st.sampled_from(["work", "gate"]), min_size=2, max_size=6).filter(
+        lambda kinds: kinds.count("work") > 1
+    ),
+)
+def test_no_gate_and_no_stage_of_a_series_is_lost(
+    word: str, form: str, mark: str, kinds: list[str]
+) -> None:
+    lines = ["# Flow"]
+    for number, kind in enumerate(kinds, 1):
+        title = f"User approval {number}" if kind == "gate" else f"BUILDER — part {number}"
+        lines += ["", f"{mark} {word} {form.format(number)}{title}", "", "Do it."]
+    found = read("\n".join(lines) + "\n").stages
+    assert ["gate" if s.is_checkpoint else "work" for s in found] == kinds

@@ -105,7 +105,17 @@ class BatchLoader:
 
     def validate_datasets(self, datasets: Mapping[str, pd.DataFrame]) -> tuple[bool, list[str]]:
         """Whether all tables are known, filled and complete in columns; and what is wrong."""
-        errors = [text for name, df in datasets.items() for text in _structure_errors(name, df)]
+        errors: list[str] = []
+        for name, df in datasets.items():
+            if name not in TABLE_COLUMNS:
+                errors.append(f"Unknown table: {name}")
+                continue
+            # the database fills in a split that is not given
+            needed = [column for column in TABLE_COLUMNS[name] if not column.endswith("_split")]
+            if missing := [column for column in needed if column not in df.columns]:
+                errors.append(f"Missing columns in {name}: {', '.join(missing)}")
+            if df.empty:
+                errors.append(f"Empty dataset: {name}")
         return not errors, errors
 
     def get_loading_summary(self, results: dict[str, LoadResult]) -> str:
@@ -119,7 +129,8 @@ class BatchLoader:
         table = TABLES[name]
         lacking = [column for column in table.required if column not in df.columns]
         if lacking and self.config.validate_before_load:
-            outcome, frame = _refuse_all(df, lacking), df
+            reason = f"Missing columns: {', '.join(lacking)}"
+            outcome, frame = Outcome(refused=dict.fromkeys(range(len(df)), reason)), df
         else:
             given = coerced(df, table)
             frame = self._with_stored_ids(table, given)
@@ -128,7 +139,11 @@ class BatchLoader:
             self._remember_ids(table, given, frame)
         result = _result(table, frame, outcome, self.config.batch_size)
         result.duration_seconds = time.perf_counter() - start
-        self._say(result)
+        if self.config.verbose:
+            for error in result.errors:
+                _LOG.warning(error)
+            figures = (result.records_loaded, result.records_failed, result.duration_seconds)
+            _LOG.info("%s: %d loaded, %d failed, %.2f s", name, *figures)
         return result
 
     def _write(self, table: Table, frame: pd.DataFrame, progress: Progress) -> Outcome:
@@ -142,7 +157,8 @@ class BatchLoader:
             done.add(part, turn.index)
             refused = [turn.index[position] for position in part.refused]
             rest = rest.iloc[sorted(repeats)]
-            again = _same_key(rest, frame.loc[refused], table.key)
+            open_keys = set(_keys(frame.loc[refused], table.key))
+            again = np.array([key in open_keys for key in _keys(rest, table.key)], dtype=bool)
             for position in rest.index[~again]:
                 done.refused[int(position)] = f"an earlier row has the same {', '.join(table.key)}"
             rest = rest[again]
@@ -171,18 +187,6 @@ class BatchLoader:
             stored = self._open().ids(table, frame)
             pairs = zip(given[table.surrogate], stored, strict=True)
             self._ids.setdefault(table.name, {}).update({k: v for k, v in pairs if v is not None})
-
-    def _say(self, result: LoadResult) -> None:
-        if self.config.verbose:
-            for error in result.errors:
-                _LOG.warning(error)
-            _LOG.info(
-                "%s: %d loaded, %d failed, %.2f s",
-                result.table_name,
-                result.records_loaded,
-                result.records_failed,
-                result.duration_seconds,
-            )
 
 
 class AsyncBatchLoader(BatchLoader):
@@ -216,29 +220,6 @@ def _store(config: LoaderConfig) -> Store:
         hint="give a dsn, or set SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY, or make a dry run",
         code="target-variable",
     )
-
-
-def _structure_errors(name: str, df: pd.DataFrame) -> list[str]:
-    if name not in TABLE_COLUMNS:
-        return [f"Unknown table: {name}"]
-    missing = [c for c in TABLE_COLUMNS[name] if c not in df.columns and not c.endswith("_split")]
-    errors = [f"Missing columns in {name}: {', '.join(missing)}"] if missing else []
-    return [*errors, f"Empty dataset: {name}"] if df.empty else errors
-
-
-def _refuse_all(df: pd.DataFrame, lacking: list[str]) -> Outcome:
-    reason = f"Missing columns: {', '.join(lacking)}"
-    return Outcome(refused=dict.fromkeys(range(len(df)), reason))
-
-
-def _same_key(
-    rows: pd.DataFrame, others: pd.DataFrame, key: tuple[str, ...]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which of `rows` have the key of one of `others`."""
-    if rows.empty or others.empty:
-        return np.zeros(len(rows), dtype=bool)
-    wanted = set(_keys(others, key))
-    return np.array([k in wanted for k in _keys(rows, key)], dtype=bool)
 
 
 def _keys(frame: pd.DataFrame, key: tuple[str, ...]) -> list[tuple[Any, ...]]:

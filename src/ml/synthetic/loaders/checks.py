@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,12 @@ from src.ml.synthetic.loaders.coerce import canonical_json
 from src.ml.synthetic.loaders.tables import Column, Kind, Table
 
 _INTEGER_LIMIT = 2**31
-_UUID = r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
-_DATE = r"\d{4}-\d{2}-\d{2}"
-_MOMENT = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00"
+_NUMERIC = {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT}
+_PATTERNS = {
+    Kind.UUID: r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}",
+    Kind.DATE: r"\d{4}-\d{2}-\d{2}",
+    Kind.TIMESTAMP: r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00",
+}
 
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -64,24 +67,50 @@ def _note(found: dict[int, str], bad: _Mask, reason: str) -> None:
 
 def _column_faults(
     values: pd.Series[Any], column: Column, now: pd.Timestamp
-) -> list[tuple[str, _Mask]]:
+) -> Iterator[tuple[str, _Mask]]:
     """Reason and mask of each rule that the column has."""
+    name, kind = column.name, column.kind
     given = values.notna().to_numpy()
-    rules = [(f"{column.name} is null", ~given)] if column.required else []
-    if column.kind in _NUMERIC:
-        rules += [(reason, given & bad) for reason, bad in _number_faults(values, column)]
-    elif column.kind is Kind.JSON:
-        rules += _json_faults(values, column, given)
+    if column.required:
+        yield f"{name} is null", ~given
+    if kind in _NUMERIC:
+        for reason, bad in _number_faults(values, column):
+            yield reason, given & bad
+        return
+    if kind is Kind.JSON:
+        if column.filled:
+            full = np.array([isinstance(v, list) and len(v) > 0 for v in values], dtype=bool)
+            yield f"{name} is not a list with an item", given & ~full
+        return
+    texts = pd.Series(values.astype(object).where(values.notna(), "").map(str), dtype=object)
+    if kind is Kind.CHOICE:
+        unknown = ~texts.isin(column.choices).to_numpy(dtype=bool)
+        yield f"{name} is none of {', '.join(column.choices)}", given & unknown
+    elif kind is Kind.BOOLEAN:
+        unknown = ~texts.isin(("True", "False")).to_numpy(dtype=bool)
+        yield f"{name} is neither true nor false", given & unknown
+    elif kind in _PATTERNS:
+        fits = texts.str.fullmatch(_PATTERNS[kind])
+        if kind is not Kind.UUID:
+            fits &= pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna()
+        yield f"{name} is no {kind.name.lower()}", given & ~fits.to_numpy(dtype=bool)
+        if column.past:
+            # the coerced texts sort as their instants do
+            limit = now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
+            yield f"{name} is in the future", given & (texts > limit).to_numpy(dtype=bool)
     else:
-        rules += [(reason, given & bad) for reason, bad in _text_faults(values, column, now)]
-    return rules
+        nul = texts.str.contains("\0", regex=False).to_numpy(dtype=bool)
+        yield f"{name} holds a NUL character", given & nul
+        if column.width is not None:
+            too_long = (texts.str.len() > column.width).to_numpy(dtype=bool)
+            yield f"{name} is longer than {column.width} characters", given & too_long
 
 
-_NUMERIC = {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT}
-
-
-def _number_faults(values: pd.Series[Any], column: Column) -> list[tuple[str, _Mask]]:
-    is_number = _are(values, int if column.kind is Kind.INTEGER else int | float)
+def _number_faults(values: pd.Series[Any], column: Column) -> Iterator[tuple[str, _Mask]]:
+    types: Any = int if column.kind is Kind.INTEGER else int | float
+    is_number = np.array(
+        [isinstance(v, types) and not isinstance(v, bool) for v in values], dtype=bool
+    )
     numbers = np.where(is_number, values, 0).astype(float)
     limit = {
         Kind.INTEGER: float(_INTEGER_LIMIT),
@@ -90,61 +119,7 @@ def _number_faults(values: pd.Series[Any], column: Column) -> list[tuple[str, _M
     }[column.kind]
     low = -np.inf if column.low is None else column.low
     high = np.inf if column.high is None else column.high
-    return [
-        (f"{column.name} is no {column.kind.name.lower()}", ~is_number),
-        (f"{column.name} is too large", np.abs(numbers) >= limit),
-        (
-            f"{column.name} is not between {column.low} and {column.high}",
-            (numbers < low) | (numbers > high),
-        ),
-    ]
-
-
-def _are(values: pd.Series[Any], kind: Any) -> _Mask:
-    return np.array([isinstance(v, kind) and not isinstance(v, bool) for v in values], dtype=bool)
-
-
-def _text_faults(
-    values: pd.Series[Any], column: Column, now: pd.Timestamp
-) -> list[tuple[str, _Mask]]:
-    name = column.name
-    texts = pd.Series(values.astype(object).where(values.notna(), "").map(str), dtype=object)
-    if column.kind is Kind.CHOICE:
-        return [(f"{name} is none of {', '.join(column.choices)}", _not_in(texts, column.choices))]
-    if column.kind is Kind.BOOLEAN:
-        return [(f"{name} is neither true nor false", _not_in(texts, ("True", "False")))]
-    pattern = {Kind.UUID: _UUID, Kind.DATE: _DATE, Kind.TIMESTAMP: _MOMENT}.get(column.kind)
-    if pattern is not None:
-        fits = _match(texts, pattern) & (_is_date(texts) | (column.kind is Kind.UUID))
-        rules = [(f"{name} is no {column.kind.name.lower()}", ~fits)]
-        # the coerced texts sort as their instants do
-        limit = now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
-        late = (texts > limit).to_numpy(dtype=bool) if column.past else np.zeros(len(texts), bool)
-        return [*rules, (f"{name} is in the future", late)]
-    rules = [
-        (f"{name} holds a NUL character", texts.str.contains("\0", regex=False).to_numpy(bool))
-    ]
-    if column.width is not None:
-        too_long = (texts.str.len() > column.width).to_numpy(dtype=bool)
-        rules.append((f"{name} is longer than {column.width} characters", too_long))
-    return rules
-
-
-def _not_in(texts: pd.Series[Any], choices: tuple[str, ...]) -> _Mask:
-    return ~texts.isin(choices).to_numpy(dtype=bool)
-
-
-def _match(texts: pd.Series[Any], pattern: str) -> _Mask:
-    return texts.str.fullmatch(pattern).to_numpy(dtype=bool)
-
-
-def _is_date(texts: pd.Series[Any]) -> _Mask:
-    parsed = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
-    return parsed.notna().to_numpy(dtype=bool)
-
-
-def _json_faults(values: pd.Series[Any], column: Column, given: _Mask) -> list[tuple[str, _Mask]]:
-    if not column.filled:
-        return []
-    full = np.array([isinstance(v, list) and len(v) > 0 for v in values], dtype=bool)
-    return [(f"{column.name} is not a list with an item", given & ~full)]
+    yield f"{column.name} is no {column.kind.name.lower()}", ~is_number
+    yield f"{column.name} is too large", np.abs(numbers) >= limit
+    outside = (numbers < low) | (numbers > high)
+    yield f"{column.name} is not between {column.low} and {column.high}", outside

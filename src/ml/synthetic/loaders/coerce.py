@@ -7,9 +7,9 @@ says why.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -55,10 +55,23 @@ def canonical_json(value: Any) -> Any:
 
 
 def _coerced(series: pd.Series[Any], column: Column) -> Objects:
+    """The values as the column takes them; a value that does not fit as it is."""
     given = _plain(series)
-    wanted = _COERCIONS.get(column.kind, _as_text)(series, column)
+    wanted: list[Any]
+    match column.kind:
+        case Kind.JSON:
+            return given
+        case Kind.BOOLEAN:
+            wanted = [_BOOLEANS.get(v) if isinstance(v, str | float | int) else None for v in given]
+        case Kind.TIMESTAMP | Kind.DATE:
+            wanted = _dates(series, "us" if column.kind is Kind.TIMESTAMP else "D")
+        case Kind.INTEGER | Kind.DECIMAL | Kind.FLOAT:
+            wanted = _numbers(series, column)
+        case _:
+            # also the members of an enum
+            wanted = [None if v is None else str(getattr(v, "value", v)) for v in given]
     fits = np.array([value is not None for value in wanted], dtype=bool)
-    return np.where(fits, wanted, given)
+    return np.where(fits, _objects(wanted), given)
 
 
 def _plain(series: pd.Series[Any]) -> Objects:
@@ -79,73 +92,38 @@ def _objects(values: list[Any]) -> Objects:
     return array
 
 
-def _numbers(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Finite numbers, else NaN; text is read, a true or false is no number."""
+def _numbers(series: pd.Series[Any], column: Column) -> list[Any]:
+    """Numbers of the column's kind, None for others; text is read, true or false is no number."""
+    if series.dtype == bool and column.kind is Kind.INTEGER:
+        return list(series.astype(int).tolist())
     if series.dtype == object:
         series = series.map(lambda v: None if isinstance(v, bool | np.bool_ | dict | list) else v)
     numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    fits = np.isfinite(numbers)
+    numbers = np.where(fits, numbers, 0.0)
+    if column.kind is Kind.INTEGER:
+        fits &= (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+        numbers = np.where(fits, numbers, 0).astype(np.int64)
+    elif column.kind is Kind.DECIMAL:
+        fits &= np.abs(numbers) < _LARGEST
+        numbers = np.round(np.where(fits, numbers, 0.0), column.scale)
+    return [n if ok else None for n, ok in zip(numbers.tolist(), fits.tolist(), strict=True)]
 
 
-def _where(fits: np.ndarray[Any, np.dtype[np.bool_]], values: list[Any]) -> Objects:
-    """`values` where they fit, else None."""
-    chosen = _objects(values)
-    chosen[~fits] = None
-    return chosen
-
-
-def _as_integer(series: pd.Series[Any], _: Column) -> Objects:
-    if series.dtype == bool:
-        return _objects(series.astype(int).tolist())
-    numbers = _numbers(series)
-    fits = ~np.isnan(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
-    return _where(fits, np.where(fits, numbers, 0).astype(np.int64).tolist())
-
-
-def _as_decimal(series: pd.Series[Any], column: Column) -> Objects:
-    numbers = _numbers(series)
-    fits = np.abs(numbers) < _LARGEST
-    return _where(fits, np.round(np.where(fits, numbers, 0.0), column.scale).tolist())
-
-
-def _as_float(series: pd.Series[Any], _: Column) -> Objects:
-    numbers = _numbers(series)
-    return _where(~np.isnan(numbers), numbers.tolist())
-
-
-def _as_boolean(series: pd.Series[Any], _: Column) -> Objects:
-    plain = _plain(series)
-    return _objects([_BOOLEANS.get(v) if isinstance(v, str | float | int) else None for v in plain])
-
-
-def _moments(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-    """Instants in UTC, NaT for what is none."""
+def _dates(series: pd.Series[Any], unit: Literal["us", "D"]) -> list[str | None]:
+    """Instants in UTC as ISO text, to the microsecond or the day; None for what is none."""
     if series.dtype.kind != "M":
-        series = pd.Series([_date_text(v) for v in series], dtype=object)
+        # a date or a text; a number is neither
+        texts = [v.isoformat() if isinstance(v, date) else v for v in series]
+        series = pd.Series([t if isinstance(t, str) else None for t in texts], dtype=object)
     parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-    return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
-
-
-def _date_text(value: Any) -> str | None:
-    """A date or a text as ISO text; a number is neither."""
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, str) else None
-
-
-def _as_moment(series: pd.Series[Any], _: Column) -> Objects:
-    moments = _moments(series)
-    texts = np.datetime_as_string(moments, unit="us").tolist()
-    return _where(~np.isnat(moments), [text + "+00:00" for text in texts])
-
-
-def _as_date(series: pd.Series[Any], _: Column) -> Objects:
-    moments = _moments(series)
-    return _where(~np.isnat(moments), np.datetime_as_string(moments, unit="D").tolist())
-
-
-def _as_json(series: pd.Series[Any], _: Column) -> Objects:
-    return _plain(series)
+    moments = parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    zone = "+00:00" if unit == "us" else ""
+    shown = np.datetime_as_string(moments, unit=unit).tolist()
+    return [
+        None if lost else text + zone
+        for text, lost in zip(shown, np.isnat(moments).tolist(), strict=True)
+    ]
 
 
 def _clean(value: Any) -> Any:
@@ -157,22 +135,3 @@ def _clean(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _as_text(series: pd.Series[Any], _: Column) -> Objects:
-    """Text, also of enum members."""
-    plain = _plain(series)
-    return _objects([None if v is None else str(getattr(v, "value", v)) for v in plain])
-
-
-_Coercion = Callable[["pd.Series[Any]", Column], Objects]
-
-_COERCIONS: Mapping[Kind, _Coercion] = {
-    Kind.INTEGER: _as_integer,
-    Kind.DECIMAL: _as_decimal,
-    Kind.FLOAT: _as_float,
-    Kind.BOOLEAN: _as_boolean,
-    Kind.TIMESTAMP: _as_moment,
-    Kind.DATE: _as_date,
-    Kind.JSON: _as_json,
-}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from types import MappingProxyType
+
+from src.ml.synthetic.config import BRANDS, COLUMN_RENAMES, REGIONS, DataSplit
 
 LOADING_ORDER = (
     "hcp_profiles",
@@ -97,58 +100,32 @@ class Table:
         return {column.name: column for column in self.columns}[name]
 
 
-def _text(name: str, width: int | None = None, *, required: bool = False) -> Column:
-    return Column(name, Kind.TEXT, required, width=width)
+_text = partial(Column, kind=Kind.TEXT)
+_choice = partial(Column, kind=Kind.CHOICE)
+_integer = partial(Column, kind=Kind.INTEGER)
+_decimal = partial(Column, kind=Kind.DECIMAL)
+_float = partial(Column, kind=Kind.FLOAT)
+_boolean = partial(Column, kind=Kind.BOOLEAN)
+_date = partial(Column, kind=Kind.DATE)
+_moment = partial(Column, kind=Kind.TIMESTAMP, required=True)
+_uuid = partial(Column, kind=Kind.UUID, required=True)
+_json = partial(Column, kind=Kind.JSON)
 
-
-def _choice(name: str, *choices: str, required: bool = False, defaulted: bool = False) -> Column:
-    return Column(name, Kind.CHOICE, required or defaulted, defaulted, choices=choices)
-
-
-def _integer(
-    name: str, low: float | None = None, high: float | None = None, *, required: bool = False
-) -> Column:
-    return Column(name, Kind.INTEGER, required, low=low, high=high)
-
-
-def _decimal(
-    name: str, width: int, scale: int, low: float | None = None, high: float | None = None
-) -> Column:
-    return Column(name, Kind.DECIMAL, width=width, scale=scale, low=low, high=high)
-
-
-def _date(name: str, *, required: bool = False) -> Column:
-    return Column(name, Kind.DATE, required)
-
-
-def _moment(name: str, *, past: bool = False) -> Column:
-    return Column(name, Kind.TIMESTAMP, required=True, past=past)
-
-
-def _uuid(name: str) -> Column:
-    return Column(name, Kind.UUID, required=True)
-
-
-def _json(name: str, *, required: bool = False, filled: bool = False) -> Column:
-    return Column(name, Kind.JSON, required, filled=filled)
-
-
-_REGIONS = ("northeast", "south", "midwest", "west")
-_BRAND = _choice("brand", "Remibrutinib", "Fabhalta", "Kisqali", "competitor", "other")
-_SPLIT = _choice(
-    "data_split", "train", "validation", "test", "holdout", "unassigned", defaulted=True
-)
-_REGION = _choice("geographic_region", *_REGIONS)
+_BRAND = _choice("brand", choices=(*BRANDS, "competitor", "other"))
+_REGION = _choice("geographic_region", choices=tuple(REGIONS))
+_SPLIT = _choice("data_split", choices=(*DataSplit, "unassigned"), required=True, defaulted=True)
+_SCALARS = ("int64", "float64", "string")
+_VALUE_TYPES = (*_SCALARS, "bool", "timestamp", *(f"array_{kind}" for kind in _SCALARS))
 _HCP = Reference("hcp_id", "hcp_profiles", "hcp_id")
 
 _TABLES = (
     Table(
         "hcp_profiles",
         (
-            _text("hcp_id", 20, required=True),
-            _text("npi", 20),
-            _text("specialty", 100),
-            _text("practice_type", 50),
+            _text("hcp_id", width=20, required=True),
+            _text("npi", width=20),
+            _text("specialty", width=100),
+            _text("practice_type", width=50),
             _REGION,
             _integer("years_experience"),
             _integer("total_patient_volume"),
@@ -159,19 +136,19 @@ _TABLES = (
     Table(
         "patient_journeys",
         (
-            _text("patient_journey_id", 20, required=True),
-            _text("patient_id", 20, required=True),
-            _text("hcp_id", 20),
+            _text("patient_journey_id", width=20, required=True),
+            _text("patient_id", width=20, required=True),
+            _text("hcp_id", width=20),
             _BRAND,
             _date("journey_start_date", required=True),
-            _text("insurance_type", 20),
+            _text("insurance_type", width=20),
             _REGION,
-            _decimal("disease_severity", 4, 2, 0, 10),
-            _integer("academic_hcp", 0, 1),
-            _decimal("engagement_score", 4, 2, 0, 10),
-            _integer("treatment_initiated", 0, 1),
+            _decimal("disease_severity", width=4, scale=2, low=0, high=10),
+            _integer("academic_hcp", low=0, high=1),
+            _decimal("engagement_score", width=4, scale=2, low=0, high=10),
+            _integer("treatment_initiated", low=0, high=1),
             _integer("days_to_treatment"),
-            _integer("age_at_diagnosis", 0, 120),
+            _integer("age_at_diagnosis", low=0, high=120),
             _SPLIT,
         ),
         key=("patient_journey_id",),
@@ -180,20 +157,22 @@ _TABLES = (
     Table(
         "treatment_events",
         (
-            _text("treatment_event_id", 30, required=True),
-            _text("patient_journey_id", 20),
-            _text("patient_id", 20, required=True),
-            _text("hcp_id", 20),
+            _text("treatment_event_id", width=30, required=True),
+            _text("patient_journey_id", width=20),
+            _text("patient_id", width=20, required=True),
+            _text("hcp_id", width=20),
             _BRAND,
             _date("event_date", required=True),
             _choice(
                 "event_type",
-                "diagnosis",
-                "prescription",
-                "lab_test",
-                "procedure",
-                "consultation",
-                "hospitalization",
+                choices=(
+                    "diagnosis",
+                    "prescription",
+                    "lab_test",
+                    "procedure",
+                    "consultation",
+                    "hospitalization",
+                ),
             ),
             _integer("duration_days"),
             _SPLIT,
@@ -207,15 +186,16 @@ _TABLES = (
     Table(
         "ml_predictions",
         (
-            _text("prediction_id", 30, required=True),
-            _text("patient_id", 20, required=True),
-            _text("hcp_id", 20),
+            _text("prediction_id", width=30, required=True),
+            _text("patient_id", width=20, required=True),
+            _text("hcp_id", width=20),
             _choice(
-                "prediction_type", "trigger", "propensity", "risk", "churn", "next_best_action"
+                "prediction_type",
+                choices=("trigger", "propensity", "risk", "churn", "next_best_action"),
             ),
-            _decimal("prediction_value", 5, 4),
-            _decimal("confidence_score", 5, 4),
-            _text("model_version", 20),
+            _decimal("prediction_value", width=5, scale=4),
+            _decimal("confidence_score", width=5, scale=4),
+            _text("model_version", width=20),
             _moment("prediction_timestamp"),
             _SPLIT,
         ),
@@ -225,20 +205,20 @@ _TABLES = (
     Table(
         "triggers",
         (
-            _text("trigger_id", 30, required=True),
-            _text("patient_id", 20, required=True),
-            _text("hcp_id", 20),
+            _text("trigger_id", width=30, required=True),
+            _text("patient_id", width=20, required=True),
+            _text("hcp_id", width=20),
             _moment("trigger_timestamp"),
-            _text("trigger_type", 50),
-            _choice("priority", "critical", "high", "medium", "low"),
-            _decimal("confidence_score", 4, 3),
+            _text("trigger_type", width=50),
+            _choice("priority", choices=("critical", "high", "medium", "low")),
+            _decimal("confidence_score", width=4, scale=3),
             _integer("lead_time_days"),
             _date("expiration_date"),
-            _text("delivery_channel", 20),
-            _text("delivery_status", 20),
-            _text("acceptance_status", 20),
-            Column("outcome_tracked", Kind.BOOLEAN),
-            _decimal("outcome_value", 4, 3),
+            _text("delivery_channel", width=20),
+            _text("delivery_status", width=20),
+            _text("acceptance_status", width=20),
+            _boolean("outcome_tracked"),
+            _decimal("outcome_value", width=4, scale=3),
             _text("trigger_reason"),
             _json("causal_chain"),
             _json("supporting_evidence"),
@@ -251,21 +231,21 @@ _TABLES = (
     Table(
         "business_metrics",
         (
-            _text("metric_id", 50, required=True),
+            _text("metric_id", width=50, required=True),
             _date("metric_date", required=True),
-            _text("metric_type", 30, required=True),
-            _text("metric_name", 100),
-            Column("brand", Kind.CHOICE, required=True, choices=_BRAND.choices),
-            _choice("region", *_REGIONS, required=True),
-            _decimal("value", 15, 4),
-            _decimal("target", 15, 4),
-            _decimal("achievement_rate", 5, 3),
-            _decimal("year_over_year_change", 5, 3),
-            _decimal("month_over_month_change", 5, 3),
-            _decimal("roi", 5, 2),
-            _decimal("statistical_significance", 4, 3),
-            _decimal("confidence_interval_lower", 15, 4),
-            _decimal("confidence_interval_upper", 15, 4),
+            _text("metric_type", width=30, required=True),
+            _text("metric_name", width=100),
+            replace(_BRAND, required=True),
+            replace(_REGION, name="region", required=True),
+            _decimal("value", width=15, scale=4),
+            _decimal("target", width=15, scale=4),
+            _decimal("achievement_rate", width=5, scale=3),
+            _decimal("year_over_year_change", width=5, scale=3),
+            _decimal("month_over_month_change", width=5, scale=3),
+            _decimal("roi", width=5, scale=2),
+            _decimal("statistical_significance", width=4, scale=3),
+            _decimal("confidence_interval_lower", width=15, scale=4),
+            _decimal("confidence_interval_upper", width=15, scale=4),
             _integer("sample_size"),
             _SPLIT,
         ),
@@ -277,13 +257,13 @@ _TABLES = (
         "feature_groups",
         (
             _uuid("id"),
-            _text("name", 255, required=True),
+            _text("name", width=255, required=True),
             _text("description"),
-            _text("owner", 100),
+            _text("owner", width=100),
             _json("tags"),
-            _text("source_table", 255),
-            _integer("expected_update_frequency_hours", 1),
-            _integer("max_age_hours", 1),
+            _text("source_table", width=255),
+            _integer("expected_update_frequency_hours", low=1),
+            _integer("max_age_hours", low=1),
         ),
         key=("name",),
         surrogate="id",
@@ -294,24 +274,13 @@ _TABLES = (
         (
             _uuid("id"),
             _uuid("feature_group_id"),
-            _text("name", 255, required=True),
+            _text("name", width=255, required=True),
             _text("description"),
-            _choice(
-                "value_type",
-                "int64",
-                "float64",
-                "string",
-                "bool",
-                "timestamp",
-                "array_int64",
-                "array_float64",
-                "array_string",
-                required=True,
-            ),
+            _choice("value_type", choices=_VALUE_TYPES, required=True),
             _json("entity_keys", required=True, filled=True),
-            _text("owner", 100),
+            _text("owner", width=100),
             _json("tags"),
-            Column("drift_threshold", Kind.FLOAT),
+            _float("drift_threshold"),
         ),
         key=("feature_group_id", "name"),
         surrogate="id",
@@ -326,7 +295,12 @@ _TABLES = (
             _json("entity_values", required=True),
             _json("value", required=True),
             _moment("event_timestamp", past=True),
-            _choice("freshness_status", "fresh", "stale", "expired", defaulted=True),
+            _choice(
+                "freshness_status",
+                choices=("fresh", "stale", "expired"),
+                required=True,
+                defaulted=True,
+            ),
         ),
         key=("feature_id", "entity_values", "event_timestamp"),
         surrogate="id",
@@ -341,15 +315,4 @@ TABLES: Mapping[str, Table] = MappingProxyType({table.name: table for table in _
 TABLE_COLUMNS: dict[str, list[str]] = {name: list(TABLES[name].names) for name in LOADING_ORDER}
 
 #: table → generator's column → database's column
-RENAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "treatment_events": MappingProxyType(
-            {
-                "treatment_date": "event_date",
-                "treatment_type": "event_type",
-                "days_supply": "duration_days",
-            }
-        ),
-        "ml_predictions": MappingProxyType({"prediction_date": "prediction_timestamp"}),
-    }
-)
+RENAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(COLUMN_RENAMES)

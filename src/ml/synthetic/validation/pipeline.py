@@ -51,13 +51,12 @@ def validate_dataset(
 
     A frame whose `attrs` name another data-generating process than `dgp_type` is not valid.
     """
-    if not run_pandera or table_name not in SCHEMA_REGISTRY:
-        result = PipelineValidationResult(table_name, pandera_valid=True)
-    else:
+    valid, errors = True, None
+    if run_pandera and table_name in SCHEMA_REGISTRY:
         valid, errors = validate_dataframe(df, table_name)
-        result = PipelineValidationResult(table_name, valid, errors)
-    result.process_valid = _comes_from(df, dgp_type)
-    return result
+    named = df.attrs.get("dgp_type")
+    from_process = dgp_type is None or named is None or named == DGPType(dgp_type).value
+    return PipelineValidationResult(table_name, valid, errors, process_valid=from_process)
 
 
 def validate_pipeline_output(
@@ -89,8 +88,3 @@ def quick_validate(
     if verbose:
         print(get_combined_summary(results))
     return all(r.is_valid for r in results.values())
-
-
-def _comes_from(df: pd.DataFrame, dgp_type: DGPType | None) -> bool:
-    named = df.attrs.get("dgp_type")
-    return dgp_type is None or named is None or named == DGPType(dgp_type).value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,31 +27,75 @@ from src.ml.synthetic.generators.trigger_generator import (
     PRIORITIES,
     TRIGGER_TEXTS,
 )
-from src.ml.synthetic.validation import rules
-from src.ml.synthetic.validation.rules import (
-    DAY,
-    MOMENT,
-    UUID,
-    long_text,
-    number,
-    one_of,
-    plain,
-    text,
-    whole,
-    with_keys,
-)
+from src.ml.synthetic.loaders.tables import TABLES
 
+#: largest difference between the achievement rate and value / target
+_ACHIEVEMENT_ERROR = 0.015
+DAY = r"^\d{4}-\d{2}-\d{2}$"
+#: a day, with a time of day or not
+MOMENT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}:\d{2}(\.\d+)?)?$"
+UUID = r"^[a-f0-9-]{36}$"
 _HCP, _PATIENT = r"^hcp_\d+$", r"^pt_\d+$"
-_VALUE_TYPES = (
-    "int64",
-    "float64",
-    "string",
-    "bool",
-    "timestamp",
-    "array_int64",
-    "array_float64",
-    "array_string",
-)
+
+
+def text(pattern: str = "", **options: Any) -> pa.Column:
+    """A text that is not null and fits the pattern."""
+    return pa.Column(str, [pa.Check.str_matches(pattern)] if pattern else [], **options)
+
+
+def one_of(values: Iterable[str], **options: Any) -> pa.Column:
+    """A text out of a closed set; the members of an enum are texts."""
+    return pa.Column(str, pa.Check.isin([str(value) for value in values]), **options)
+
+
+def number(
+    low: float | None = None, high: float | None = None, kind: str = "float64", **options: Any
+) -> pa.Column:
+    """A number within bounds, both included."""
+    checks = [] if low is None else [pa.Check.ge(low)]
+    checks += [] if high is None else [pa.Check.le(high)]
+    return pa.Column(kind, checks, **options)
+
+
+def whole(low: float | None = None, high: float | None = None, **options: Any) -> pa.Column:
+    """A whole number within bounds, both included."""
+    return number(low, high, "int64", **options)
+
+
+def plain(name: str, fits: Callable[[Any], bool]) -> pa.Column:
+    """Python objects that each fit."""
+    return pa.Column(object, pa.Check(fits, element_wise=True, name=name))
+
+
+def with_keys(*keys: str) -> pa.Column:
+    """Dicts that have all of the keys."""
+
+    def complete(value: Any) -> bool:
+        return isinstance(value, Mapping) and all(key in value for key in keys)
+
+    return plain(f"keys {', '.join(keys)}", complete)
+
+
+def rule(name: str, columns: Iterable[str], holds: Callable[[pd.DataFrame], Any]) -> pa.Check:
+    """A rule over rows; a frame without one of its columns has nothing to break."""
+
+    def check(df: pd.DataFrame) -> pd.Series:
+        if not set(columns) <= set(df.columns):
+            return pd.Series(True, index=df.index)
+        return pd.Series(holds(df), index=df.index).fillna(False).astype(bool)
+
+    return pa.Check(check, name=name, error=name)
+
+
+def _entities_as_text(df: pd.DataFrame) -> pd.DataFrame:
+    entities = [json.dumps(e, sort_keys=True, default=str) for e in df["entity_values"]]
+    return df[["feature_id", "event_timestamp"]].assign(entity=entities)
+
+
+FILLED_LIST = plain("filled list", lambda value: isinstance(value, list) and len(value) > 0)
+#: more than ten characters
+LONG_TEXT = pa.Column(str, pa.Check.str_length(min_value=11))
+FILLED_DICT = plain("filled dict", lambda value: isinstance(value, dict) and len(value) > 0)
 
 
 def _schema(columns: dict[str, pa.Column], **options: Any) -> pa.DataFrameSchema:
@@ -83,12 +128,18 @@ PatientJourneySchema = _schema(
         "academic_hcp": whole(0, 1),
         "engagement_score": number(0, 10),
         "treatment_initiated": whole(0, 1),
-        "days_to_treatment": pa.Column("Int64", pa.Check.ge(0), nullable=True, required=False),
+        "days_to_treatment": number(0, None, "Int64", nullable=True, required=False),
         "geographic_region": one_of(RegionEnum),
         "insurance_type": one_of(InsuranceTypeEnum),
         "age_at_diagnosis": whole(0, 120),
     },
-    checks=[rules.days_only_if_initiated()],
+    checks=[
+        rule(
+            "days_to_treatment only if treatment_initiated",
+            ("days_to_treatment", "treatment_initiated"),
+            lambda df: df["days_to_treatment"].isna() | (df["treatment_initiated"] == 1),
+        )
+    ],
 )
 
 TreatmentEventSchema = _schema(
@@ -99,7 +150,7 @@ TreatmentEventSchema = _schema(
         "hcp_id": text(_HCP),
         "brand": one_of(Brand),
         "event_date": text(DAY),
-        "event_type": one_of(list(TREATMENT_TYPES)),
+        "event_type": one_of(TREATMENT_TYPES),
         "duration_days": whole(1),
         "refill_number": whole(0, required=False),
         "adherence_score": number(0, 1, required=False),
@@ -114,7 +165,7 @@ MLPredictionSchema = _schema(
         "patient_id": text(_PATIENT),
         "hcp_id": text(_HCP),
         "brand": one_of(Brand, required=False),
-        "prediction_type": one_of(list(PREDICTION_TYPES)),
+        "prediction_type": one_of(PREDICTION_TYPES),
         "prediction_value": number(0, 1),
         "confidence_score": number(0, 1),
         "uncertainty": number(0, 1, required=False),
@@ -130,24 +181,33 @@ TriggerSchema = _schema(
         "patient_id": text(_PATIENT),
         "hcp_id": text(_HCP),
         "trigger_timestamp": text(MOMENT),
-        "trigger_type": one_of(list(TRIGGER_TEXTS)),
-        "priority": one_of(list(PRIORITIES)),
+        "trigger_type": one_of(TRIGGER_TEXTS),
+        "priority": one_of(PRIORITIES),
         "confidence_score": number(0, 1),
         "lead_time_days": whole(1),
         "expiration_date": text(DAY),
         "delivery_channel": one_of(CHANNELS),
-        "delivery_status": one_of(list(DELIVERIES)),
-        "acceptance_status": one_of(list(ANSWERS)),
+        "delivery_status": one_of(DELIVERIES),
+        "acceptance_status": one_of(ANSWERS),
         "outcome_tracked": pa.Column("bool"),
         "outcome_value": number(0, 1, nullable=True, required=False),
-        "trigger_reason": long_text(10),
-        "recommended_action": long_text(10),
+        "trigger_reason": LONG_TEXT,
+        "recommended_action": LONG_TEXT,
         "causal_chain": with_keys("root_cause", "confidence"),
         "supporting_evidence": with_keys("model_version", "data_sources"),
         "brand": one_of(Brand, required=False),
         "data_split": one_of(DataSplit),
     },
-    checks=[rules.outcome_only_if_accepted()],
+    checks=[
+        rule(
+            "outcome_value only if tracked and accepted",
+            ("outcome_value", "outcome_tracked", "acceptance_status"),
+            lambda df: (
+                df["outcome_value"].isna()
+                | (df["outcome_tracked"] & (df["acceptance_status"] == "accepted"))
+            ),
+        )
+    ],
 )
 
 BusinessMetricsSchema = _schema(
@@ -170,7 +230,22 @@ BusinessMetricsSchema = _schema(
         "sample_size": whole(1),
         "data_split": one_of(DataSplit),
     },
-    checks=[rules.value_within_interval(), rules.achievement_is_ratio()],
+    checks=[
+        rule(
+            "value within its interval",
+            ("value", "confidence_interval_lower", "confidence_interval_upper"),
+            lambda df: df["value"].between(
+                df["confidence_interval_lower"], df["confidence_interval_upper"]
+            ),
+        ),
+        rule(
+            "achievement_rate is value / target",
+            ("achievement_rate", "value", "target"),
+            lambda df: (
+                (df["achievement_rate"] - df["value"] / df["target"]).abs() < _ACHIEVEMENT_ERROR
+            ),
+        ),
+    ],
     unique=["metric_date", "metric_type", "brand", "region"],
 )
 
@@ -180,7 +255,7 @@ FeatureGroupsSchema = _schema(
         "name": text(r"\S", unique=True),
         "description": text(),
         "owner": text(),
-        "tags": plain(list),
+        "tags": FILLED_LIST,
         "source_table": text(r"\S"),
         "expected_update_frequency_hours": whole(1),
         "max_age_hours": whole(1),
@@ -193,10 +268,10 @@ FeaturesSchema = _schema(
         "feature_group_id": text(UUID),
         "name": text(r"\S"),
         "description": text(),
-        "value_type": one_of(_VALUE_TYPES),
-        "entity_keys": plain(list),
+        "value_type": one_of(TABLES["features"].column("value_type").choices),
+        "entity_keys": FILLED_LIST,
         "owner": text(),
-        "tags": plain(list),
+        "tags": FILLED_LIST,
         "drift_threshold": number(0, 1),
     },
     unique=["feature_group_id", "name"],
@@ -206,12 +281,18 @@ FeatureValuesSchema = _schema(
     {
         "id": text(UUID, unique=True),
         "feature_id": text(UUID),
-        "entity_values": plain(dict),
+        "entity_values": FILLED_DICT,
         "value": with_keys("value"),
         "event_timestamp": text(MOMENT),
         "freshness_status": one_of(("fresh", "stale", "expired")),
     },
-    checks=[rules.unique_feature_values()],
+    checks=[
+        rule(
+            "feature, entity and timestamp are unique",
+            ("feature_id", "entity_values", "event_timestamp"),
+            lambda df: ~_entities_as_text(df).duplicated(),
+        )
+    ],
 )
 
 SCHEMA_REGISTRY: dict[str, pa.DataFrameSchema] = {

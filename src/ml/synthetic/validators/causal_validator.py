@@ -75,8 +75,15 @@ class CausalValidator:
             outcome or ground_truth.outcome_variable,
             list(ground_truth.confounders if confounders is None else confounders),
         )
-        result = self._empty(ground_truth)
-        missing = [c for c in _needed(question) if c not in df]
+        result = CausalValidationResult(
+            is_valid=False,
+            dgp_type=question.dgp.value,
+            true_ate=ground_truth.true_ate,
+            tolerance=self.ate_tolerance,
+            min_required_pass_rate=self.min_refutation_pass_rate,
+        )
+        needed = [question.treatment, question.outcome, *question.confounders]
+        missing = [column for column in needed if column not in df]
         if missing:
             result.errors.append(f"Missing columns: {', '.join(missing)}")
             return result
@@ -84,8 +91,23 @@ class CausalValidator:
             result.errors.append("the frame has no rows")
             return result
         result.confounder_balance = _balance(question)
-        result.warnings += _balance_warnings(result.confounder_balance)
-        self._judge(result, question, run_refutations)
+        result.warnings += [
+            f"{name} differs by {value:.2f} standard deviations between high and low treatment"
+            for name, value in result.confounder_balance.items()
+            if abs(value) > _UNBALANCED
+        ]
+        try:
+            found = question.answer(df)
+        except EstimationError as exc:
+            result.errors.append(str(exc))
+            return result
+        result.estimated_ate = found.slope
+        result.ate_error = abs(found.slope - result.true_ate)
+        result.ate_within_tolerance = result.ate_error <= self.ate_tolerance
+        for refutation in refute(question, found) if run_refutations else ():
+            result.add_refutation(refutation)
+        judged = result.meets_criteria() if run_refutations else result.ate_within_tolerance
+        result.is_valid = judged
         return result
 
     def validate_dgp(
@@ -100,57 +122,15 @@ class CausalValidator:
         fields = asdict(result)
         return {**fields, "refutations": fields["refutation_results"]}
 
-    def _empty(self, truth: GroundTruthEffect) -> CausalValidationResult:
-        return CausalValidationResult(
-            is_valid=False,
-            dgp_type=DGPType(truth.dgp_type).value,
-            true_ate=truth.true_ate,
-            tolerance=self.ate_tolerance,
-            min_required_pass_rate=self.min_refutation_pass_rate,
-        )
-
-    def _judge(
-        self, result: CausalValidationResult, question: Question, run_refutations: bool
-    ) -> None:
-        try:
-            found = question.answer(question.df)
-        except EstimationError as exc:
-            result.errors.append(str(exc))
-            return
-        result.estimated_ate = found.slope
-        result.ate_error = abs(found.slope - result.true_ate)
-        result.ate_within_tolerance = result.ate_error <= self.ate_tolerance
-        for refutation in refute(question, found) if run_refutations else ():
-            result.add_refutation(refutation)
-        judged = result.meets_criteria() if run_refutations else result.ate_within_tolerance
-        result.is_valid = judged
-
-
-def _needed(question: Question) -> list[str]:
-    return [question.treatment, question.outcome, *question.confounders]
-
 
 def _balance(question: Question) -> dict[str, float]:
+    """Difference of two groups' means in pooled standard deviations, by confounder."""
     treatment = question.df[question.treatment].to_numpy(dtype=np.float64)
     high = treatment >= np.median(treatment)
-    return {
-        name: _difference(question.df[name].to_numpy(dtype=np.float64), high)
-        for name in question.confounders
-    }
-
-
-def _difference(values: np.ndarray[Any, Any], high: np.ndarray[Any, Any]) -> float:
-    """The difference of two groups' means in pooled standard deviations; 0 without spread."""
-    first, second = values[high], values[~high]
-    if not first.size or not second.size:
-        return 0.0
-    spread = np.sqrt((first.var() + second.var()) / 2)
-    return float((first.mean() - second.mean()) / spread) if spread > 0 else 0.0
-
-
-def _balance_warnings(balance: dict[str, float]) -> list[str]:
-    return [
-        f"{name} differs by {value:.2f} standard deviations between high and low treatment"
-        for name, value in balance.items()
-        if abs(value) > _UNBALANCED
-    ]
+    balance = {}
+    for name in question.confounders:
+        values = question.df[name].to_numpy(dtype=np.float64)
+        first, second = values[high], values[~high]
+        spread = np.sqrt((first.var() + second.var()) / 2) if first.size and second.size else 0.0
+        balance[name] = float((first.mean() - second.mean()) / spread) if spread > 0 else 0.0
+    return balance

@@ -48,62 +48,50 @@ class Question:
 
 def refute(question: Question, found: Estimate) -> list[RefutationResult]:
     """The outcome of every attempt, the same for the same frame."""
-    attempts: dict[str, Callable[[Question, Estimate], RefutationResult]] = {
+    attempts: dict[str, Callable[[Question], Estimate]] = {
         "placebo_treatment": _placebo_treatment,
         "dummy_outcome": _dummy_outcome,
         "random_common_cause": _random_cause,
         "data_subset": _subset,
     }
-    return [_attempt(name, test, question, found) for name, test in attempts.items()]
+    results = []
+    for name, attempt in attempts.items():
+        try:
+            answer = attempt(question)
+        except EstimationError as exc:
+            results.append(RefutationResult(name, False, message=str(exc)))
+            continue
+        vanishes = name in {"placebo_treatment", "dummy_outcome"}
+        expected = 0.0 if vanishes else found.slope
+        passed = abs(answer.slope - expected) <= _ERRORS * answer.standard_error
+        truth = "expected 0" if vanishes else f"it was {found.slope:.4f}"
+        text = f"the effect is {answer.slope:.4f}, {truth}"
+        results.append(RefutationResult(name, passed, answer.p_value, answer.slope, text))
+    return results
 
 
-def _attempt(
-    name: str,
-    test: Callable[[Question, Estimate], RefutationResult],
-    question: Question,
-    found: Estimate,
-) -> RefutationResult:
-    try:
-        return test(question, found)
-    except EstimationError as exc:
-        return RefutationResult(name, False, message=str(exc))
-
-
-def _placebo_treatment(question: Question, found: Estimate) -> RefutationResult:
-    """Engagement dealt out anew among the patients has no effect."""
+def _placebo_treatment(question: Question) -> Estimate:
+    """Engagement dealt out anew among the patients, which has no effect."""
     order = np.random.default_rng(_SEED).permutation(len(question.df))
     names = [c for c in (question.treatment, *LAG_COLUMNS) if c in question.df]
     dealt = {name: question.df[name].to_numpy()[order] for name in names}
-    return _vanishes("placebo_treatment", question.answer(question.df.assign(**dealt)))
+    return question.answer(question.df.assign(**dealt))
 
 
-def _dummy_outcome(question: Question, found: Estimate) -> RefutationResult:
-    """Outcomes dealt out anew do not depend on engagement."""
+def _dummy_outcome(question: Question) -> Estimate:
+    """Outcomes dealt out anew, which do not depend on engagement."""
     outcome = question.df[question.outcome].to_numpy()
     order = np.random.default_rng(_SEED + 1).permutation(len(outcome))
-    dealt = question.df.assign(**{question.outcome: outcome[order]})
-    return _vanishes("dummy_outcome", question.answer(dealt))
+    return question.answer(question.df.assign(**{question.outcome: outcome[order]}))
 
 
-def _random_cause(question: Question, found: Estimate) -> RefutationResult:
-    """A covariate that has nothing to do with anything leaves the estimate as it is."""
+def _random_cause(question: Question) -> Estimate:
+    """A covariate that has nothing to do with anything, which leaves the estimate as it is."""
     noise = np.random.default_rng(_SEED + 2).standard_normal(len(question.df))
-    return _stays("random_common_cause", question.answer(question.df, noise), found)
+    return question.answer(question.df, noise)
 
 
-def _subset(question: Question, found: Estimate) -> RefutationResult:
-    """Four fifths of the patients give much the same estimate."""
+def _subset(question: Question) -> Estimate:
+    """Four fifths of the patients, who give much the same estimate."""
     keep = np.random.default_rng(_SEED + 3).random(len(question.df)) < _SUBSET
-    return _stays("data_subset", question.answer(question.df[keep]), found)
-
-
-def _vanishes(name: str, answer: Estimate) -> RefutationResult:
-    passed = abs(answer.slope) <= _ERRORS * answer.standard_error
-    text = f"the effect is {answer.slope:.4f}, expected 0"
-    return RefutationResult(name, passed, answer.p_value, answer.slope, text)
-
-
-def _stays(name: str, answer: Estimate, found: Estimate) -> RefutationResult:
-    passed = abs(answer.slope - found.slope) <= _ERRORS * answer.standard_error
-    text = f"the effect is {answer.slope:.4f}, it was {found.slope:.4f}"
-    return RefutationResult(name, passed, answer.p_value, answer.slope, text)
+    return question.answer(question.df[keep])

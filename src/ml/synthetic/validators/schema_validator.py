@@ -8,7 +8,6 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from src.ml.synthetic.config import (
@@ -36,11 +35,6 @@ class ColumnRule:
     high: float | None = None
     #: (table, column) that every value must occur in
     references: tuple[str, str] | None = None
-
-    @property
-    def is_number(self) -> bool:
-        """Whether the column has bounds."""
-        return self.low is not None or self.high is not None
 
 
 def _optional(name: str, **rules: Any) -> ColumnRule:
@@ -135,7 +129,7 @@ class SchemaValidator:
         errors = [
             error
             for rule in self.schemas[table_name]
-            for error in _Column(table_name, df, rule).errors(reference_dfs or {})
+            for error in _column_errors(table_name, df, rule, reference_dfs or {})
         ]
         warnings = [] if len(df) else [f"table {table_name} has no rows"]
         return SchemaValidationResult(not errors, table_name, len(df), errors, warnings)
@@ -169,69 +163,43 @@ class SchemaValidator:
         }
 
 
-@dataclass(frozen=True)
-class _Column:
-    """One column of a frame and its rule."""
-
-    table: str
-    df: pd.DataFrame
-    rule: ColumnRule
-
-    def errors(self, references: Mapping[str, pd.DataFrame]) -> Iterator[SchemaValidationError]:
-        name = self.rule.name
-        if name not in self.df:
-            if self.rule.required:
-                message = f"column {name} is missing"
-                yield SchemaValidationError(self.table, name, "missing_column", message)
-            return
-        column = self.df[name]
-        if self.rule.required:
-            yield from self._broken(column, column.isna(), "null_value", "must not be null")
-        present = column.dropna()
-        yield from self._values(present)
-        if self.rule.is_number:
-            yield from self._bounds(present)
-        if self.rule.references is not None:
-            yield from self._keys(present, references)
-
-    def _values(self, present: pd.Series) -> Iterator[SchemaValidationError]:
-        if self.rule.values is not None:
-            allowed = [member.value for member in self.rule.values]
-            text = f"must be one of {', '.join(allowed)}"
-            yield from self._broken(present, ~present.isin(allowed), "invalid_enum", text)
-
-    def _bounds(self, present: pd.Series) -> Iterator[SchemaValidationError]:
+def _column_errors(
+    table: str, df: pd.DataFrame, rule: ColumnRule, references: Mapping[str, pd.DataFrame]
+) -> Iterator[SchemaValidationError]:
+    """An error for each way in which a row breaks the rule."""
+    name = rule.name
+    if name not in df:
+        if rule.required:
+            message = f"column {name} is missing"
+            yield SchemaValidationError(table, name, "missing_column", message)
+        return
+    column = df[name]
+    present = column.dropna()
+    broken: list[tuple[str, str, pd.Series, pd.Series]] = []
+    if rule.required:
+        broken.append(("null_value", "must not be null", column, column.isna()))
+    if rule.values is not None:
+        known = [member.value for member in rule.values]
+        text = f"must be one of {', '.join(known)}"
+        broken.append(("invalid_enum", text, present, ~present.isin(known)))
+    if rule.low is not None or rule.high is not None:
         numbers = pd.to_numeric(present, errors="coerce")
-        yield from self._broken(present, numbers.isna(), "null_value", "must be a number")
-        if self.rule.low is not None:
-            text = f"must be at least {self.rule.low}"
-            yield from self._broken(present, numbers < self.rule.low, "below_min", text)
-        if self.rule.high is not None:
-            text = f"must be at most {self.rule.high}"
-            yield from self._broken(present, numbers > self.rule.high, "above_max", text)
-
-    def _keys(
-        self, present: pd.Series, references: Mapping[str, pd.DataFrame]
-    ) -> Iterator[SchemaValidationError]:
-        assert self.rule.references is not None
-        table, column = self.rule.references
-        if table in references and column in references[table]:
-            known = present.isin(references[table][column])
-            yield from self._broken(present, ~known, "orphan_fk", f"must occur in {table}.{column}")
-
-    def _broken(
-        self, column: pd.Series, rows: pd.Series, kind: str, text: str
-    ) -> Iterator[SchemaValidationError]:
-        """One error if any row of the column is marked."""
-        marked: npt.NDArray[np.bool_] = rows.to_numpy(dtype=np.bool_, na_value=False)
-        if not marked.any():
-            return
-        shown = column[marked].head(_SHOWN)
-        yield SchemaValidationError(
-            self.table,
-            self.rule.name,
-            kind,
-            f"{self.rule.name} {text}: {int(marked.sum())} rows break this",
-            row_indices=shown.index.tolist(),
-            sample_values=shown.tolist(),
-        )
+        broken.append(("null_value", "must be a number", present, numbers.isna()))
+        if rule.low is not None:
+            text = f"must be at least {rule.low}"
+            broken.append(("below_min", text, present, numbers < rule.low))
+        if rule.high is not None:
+            text = f"must be at most {rule.high}"
+            broken.append(("above_max", text, present, numbers > rule.high))
+    parent, key = rule.references or ("", "")
+    if key in references.get(parent, ()):
+        text = f"must occur in {parent}.{key}"
+        broken.append(("orphan_fk", text, present, ~present.isin(references[parent][key])))
+    for kind, text, values, rows in broken:
+        marked = values[rows.to_numpy(dtype=np.bool_, na_value=False)]
+        if len(marked):
+            message = f"{name} {text}: {len(marked)} rows break this"
+            shown = marked.head(_SHOWN)
+            yield SchemaValidationError(
+                table, name, kind, message, shown.index.tolist(), shown.tolist()
+            )

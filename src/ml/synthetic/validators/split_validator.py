@@ -164,20 +164,21 @@ class SplitValidator:
                 result.warnings.append(text)
 
 
+def _entity_leakage(
+    kind: str, pairs: pd.DataFrame, entity: str, split: str, what: str
+) -> Iterator[LeakageInfo]:
+    """A critical leakage if there are pairs of an entity and a split that must not be."""
+    ids = pairs[entity].drop_duplicates()
+    if len(ids):
+        splits = sorted(pairs[split].astype(str).unique())
+        text = f"{len(ids)} values of {entity} {what}"
+        yield LeakageInfo(kind, _CRITICAL, text, len(ids), splits, ids.head(_SHOWN).tolist())
+
+
 def _shared_entities(df: pd.DataFrame, entity: str, split: str) -> Iterator[LeakageInfo]:
     pairs = df[[entity, split]].dropna().drop_duplicates()
     shared = pairs[pairs.duplicated(entity, keep=False)]
-    if shared.empty:
-        return
-    ids = shared[entity].drop_duplicates()
-    yield LeakageInfo(
-        "entity_overlap",
-        _CRITICAL,
-        f"{len(ids)} values of {entity} occur in more than one split",
-        len(ids),
-        sorted(shared[split].astype(str).unique()),
-        ids.head(_SHOWN).tolist(),
-    )
+    return _entity_leakage("entity_overlap", shared, entity, split, "occur in more than one split")
 
 
 def _moved_entities(
@@ -187,17 +188,8 @@ def _moved_entities(
     pairs = df[[entity, split]].drop_duplicates()
     expected = pairs[entity].map(known)
     moved = pairs[expected.notna() & (expected != pairs[split])]
-    if moved.empty:
-        return
-    ids = moved[entity].drop_duplicates()
-    yield LeakageInfo(
-        "cross_dataset_inconsistency",
-        _CRITICAL,
-        f"{len(ids)} values of {entity} have another split in {name} than before",
-        len(ids),
-        sorted(moved[split].astype(str).unique()),
-        ids.head(_SHOWN).tolist(),
-    )
+    what = f"have another split in {name} than before"
+    return _entity_leakage("cross_dataset_inconsistency", moved, entity, split, what)
 
 
 def _check_order(result: SplitValidationResult, df: pd.DataFrame, day: str, split: str) -> None:

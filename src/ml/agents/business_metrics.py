@@ -10,27 +10,10 @@ import pandas as pd
 
 from src.ml.agents.names import UnknownNameError, check_brand, check_region, metric_key
 from src.ml.agents.sources import Filter, Op, Query, Record, Source
+from src.ml.synthetic.loaders.tables import TABLES
 
 _TABLE = "business_metrics"
-_COLUMNS = (
-    "metric_id",
-    "metric_date",
-    "metric_type",
-    "metric_name",
-    "brand",
-    "region",
-    "value",
-    "target",
-    "achievement_rate",
-    "year_over_year_change",
-    "month_over_month_change",
-    "roi",
-    "statistical_significance",
-    "confidence_interval_lower",
-    "confidence_interval_upper",
-    "sample_size",
-    "data_split",
-)
+_COLUMNS = TABLES[_TABLE].names
 _ORDER = ("metric_date", "metric_type", "region")
 
 

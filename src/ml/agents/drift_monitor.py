@@ -18,7 +18,6 @@ from src.ml.agents.drift_models import (
 )
 from src.ml.agents.drift_stats import (
     MIN_SAMPLES,
-    Shift,
     adjusted,
     drift_level,
     drift_score,
@@ -28,11 +27,12 @@ from src.ml.agents.drift_stats import (
 from src.ml.agents.feature_values import Feature, FeatureRepository, Pair
 from src.ml.agents.model_drift import (
     concept_drift,
-    insufficient,
+    drift_result,
     latest_prediction,
     prediction_drift,
     predictions,
 )
+from src.ml.agents.periods import milliseconds
 from src.ml.agents.sources import Source
 from src.ml.agents.windows import Windows, as_utc
 
@@ -108,57 +108,29 @@ def feature_results(
     request: DriftRequest,
 ) -> list[DriftResult]:
     """A result per feature, in the order given; too few values are a result too."""
-    enough = [f for f in features if _smaller(pairs[f.id]) >= MIN_SAMPLES]
+    enough = [f for f in features if min(pairs[f.id].sizes) >= MIN_SAMPLES]
     shifts = [shift(f.value_type, pairs[f.id].baseline, pairs[f.id].current) for f in enough]
     corrected = adjusted([found.p_value for found in shifts])
     checked = dict(zip((f.id for f in enough), zip(shifts, corrected, strict=True), strict=True))
-    return [
-        _result(f, pairs[f.id], windows, request, *checked[f.id])
-        if f.id in checked
-        else insufficient(
-            f.name, DriftType.DATA, windows, len(pairs[f.id].baseline), len(pairs[f.id].current)
-        )
-        for f in features
-    ]
-
-
-def _smaller(pair: Pair) -> int:
-    return min(len(pair.baseline), len(pair.current))
-
-
-def _result(
-    feature: Feature,
-    pair: Pair,
-    windows: Windows,
-    request: DriftRequest,
-    found: Shift,
-    corrected: float,
-) -> DriftResult:
-    threshold = request.psi_threshold or feature.drift_threshold
-    detected = corrected < request.significance_level
-    return DriftResult(
-        feature=feature.name,
-        status="checked",
-        drift_type=DriftType.DATA,
-        test_statistic=found.psi,
-        p_value=found.p_value,
-        p_value_adjusted=corrected,
-        drift_detected=detected,
-        severity=severity(found.psi, detected=detected, threshold=threshold),
-        baseline_period=windows.baseline_period,
-        current_period=windows.current_period,
-        n_baseline=len(pair.baseline),
-        n_current=len(pair.current),
-    )
+    results = []
+    for f in features:
+        found, p_value = checked.get(f.id, (None, None))
+        grave = Severity.NONE
+        if found and p_value is not None and p_value < request.significance_level:
+            threshold = request.psi_threshold or f.drift_threshold
+            grave = severity(found.psi, detected=True, threshold=threshold)
+        sizes = pairs[f.id].sizes
+        results.append(drift_result(f.name, DriftType.DATA, windows, sizes, found, grave, p_value))
+    return results
 
 
 def _value_doubts(
     request: DriftRequest, features: Sequence[Feature], pairs: Mapping[str, Pair]
 ) -> list[str]:
-    unusable = {f.name: pairs[f.id].unusable for f in features if pairs[f.id].unusable}
     doubts = [
-        f"{name}: {count} values are not of its type, and left out"
-        for name, count in unusable.items()
+        f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
+        for f in features
+        if pairs[f.id].unusable
     ]
     others = [feature.name for feature in features if "brand" not in feature.entity_keys]
     if request.brand and others:
@@ -179,8 +151,12 @@ def _report(results: Sequence[DriftResult], warnings: list[str], start: float) -
         results=list(results),
         alerts=alerts(checked, now),
         drift_summary=_summary(results, warnings, drifted, score),
-        recommended_actions=_actions(checked),
-        detection_latency_ms=round(1000 * (time.perf_counter() - start), 3),
+        recommended_actions=[
+            action
+            for kind, action in _ACTIONS.items()
+            if any(r.drift_detected and r.drift_type is kind for r in checked)
+        ],
+        detection_latency_ms=milliseconds(start, time.perf_counter()),
         timestamp=now,
         warnings=warnings,
     )
@@ -223,9 +199,3 @@ def _summary(
     return (
         f"{drift_level(score)} drift ({score:.3f}): {len(drifted)} of {checked} moved{names}.{left}"
     )
-
-
-def _actions(results: Sequence[DriftResult]) -> list[str]:
-    """What to do about each kind of drift found."""
-    kinds = {result.drift_type for result in results if result.drift_detected}
-    return [_ACTIONS[kind] for kind in DriftType if kind in kinds]

@@ -37,6 +37,10 @@ class Pair(NamedTuple):
     #: rows that hold no usable value
     unusable: int = 0
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return len(self.baseline), len(self.current)
+
 
 class FeatureRepository:
     """Reads `features` and `feature_values`; raises TargetError without a connection."""
@@ -51,7 +55,16 @@ class FeatureRepository:
         """
         columns = ("id", "name", "value_type", "drift_threshold", "entity_keys")
         rows = await self._source.fetch(Query("features", columns, order=("name", "id")))
-        features = [_feature(row) for row in rows]
+        features = [
+            Feature(
+                str(row["id"]),
+                row["name"],
+                row["value_type"],
+                _DEFAULT_THRESHOLD if row["drift_threshold"] is None else row["drift_threshold"],
+                tuple(row["entity_keys"]),
+            )
+            for row in rows
+        ]
         known = {feature.name for feature in features}
         if names is None or not known:
             return features
@@ -89,17 +102,6 @@ class FeatureRepository:
         for row in rows:
             by_feature[str(row["feature_id"])].append(row)
         return {f.id: _pair(by_feature[f.id], windows, f.value_type) for f in features}
-
-
-def _feature(row: Record) -> Feature:
-    threshold = row["drift_threshold"]
-    return Feature(
-        str(row["id"]),
-        row["name"],
-        row["value_type"],
-        _DEFAULT_THRESHOLD if threshold is None else float(threshold),
-        tuple(row["entity_keys"]),
-    )
 
 
 def _pair(rows: Sequence[Record], windows: Windows, value_type: str) -> Pair:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from src.ml.agents.business_metrics import BusinessMetricRepository
 from src.ml.agents.gap_models import (
@@ -21,11 +20,12 @@ from src.ml.agents.names import METRICS
 from src.ml.agents.periods import (
     Period,
     latest_complete_quarter,
+    milliseconds,
     parse_period,
     quarter_of,
 )
-from src.ml.agents.roi import RATES, difficulty, estimate_roi, time_to_impact
-from src.ml.agents.sources import Filter, Op, Query, Record, Source
+from src.ml.agents.roi import RATES, TIME_TO_IMPACT, difficulty, estimate_roi
+from src.ml.agents.sources import Filter, Op, Query, Source
 
 #: at most so many quick wins, strategic bets and insights each
 _MOST = 5
@@ -76,9 +76,9 @@ class GapAnalyzer:
             total_gap_value=gap_totals(ranked),
             executive_summary=_summary(request, period, gaps, ranked),
             key_insights=_insights(ranked),
-            detection_latency_ms=_ms(detected - start),
-            roi_latency_ms=_ms(done - detected),
-            total_latency_ms=_ms(time.perf_counter() - start),
+            detection_latency_ms=milliseconds(start, detected),
+            roi_latency_ms=milliseconds(detected, done),
+            total_latency_ms=milliseconds(start, time.perf_counter()),
             timestamp=datetime.now(UTC),
             warnings=warnings,
         )
@@ -106,7 +106,8 @@ class GapAnalyzer:
         rows = await self._metrics.get_many(
             request.metric_keys, request.brand, before.start, period.end
         )
-        kept = [row for row in rows if _passes(row, request.filter_values)]
+        allowed = request.filter_values.items()
+        kept = [row for row in rows if all(row[column] in given for column, given in allowed)]
         current = [row for row in kept if row["metric_date"] >= period.start]
         if request.as_of:
             current = [row for row in current if row["metric_date"] <= request.as_of]
@@ -114,7 +115,14 @@ class GapAnalyzer:
             warnings.append(f"business_metrics holds no rows of {request.brand} in {period}")
             return None
         prior = [row for row in kept if row["metric_date"] < period.start]
-        warnings += _data_doubts(request, current, prior)
+        found_metrics = {row["metric_type"] for row in current}
+        warnings += [
+            f"no rows of {metric} in this period"
+            for metric in request.metric_keys
+            if metric not in found_metrics
+        ]
+        if not prior and "temporal" in request.gap_types:
+            warnings.append("no rows in the prior period: there is no temporal gap")
         found: list[Gap] = []
         for segment in request.segments:
             found += find_gaps(
@@ -160,7 +168,7 @@ def rank(gaps: Sequence[tuple[Gap, int]]) -> list[Opportunity]:
                 roi_estimate=roi,
                 recommended_action=f"{_ACTIONS[gap.metric]} ({gap.segment} {gap.segment_value})",
                 implementation_difficulty=level,
-                time_to_impact=time_to_impact(level),
+                time_to_impact=TIME_TO_IMPACT[level],
             )
         )
     return opportunities
@@ -214,25 +222,6 @@ def _first_segment(ranked: Sequence[Opportunity]) -> list[Opportunity]:
     return [o for o in ranked if o.gap.segment == chosen]
 
 
-def _passes(row: Record, allowed: Mapping[str, Sequence[str]]) -> bool:
-    return all(row[column] in values for column, values in allowed.items())
-
-
-def _data_doubts(
-    request: GapRequest, current: Sequence[Record], prior: Sequence[Record]
-) -> list[str]:
-    """What the rows cannot answer."""
-    found = {row["metric_type"] for row in current}
-    doubts = [
-        f"no rows of {metric} in this period"
-        for metric in request.metric_keys
-        if metric not in found
-    ]
-    if not prior and "temporal" in request.gap_types:
-        doubts.append("no rows in the prior period: there is no temporal gap")
-    return doubts
-
-
 def _summary(
     request: GapRequest,
     period: Period | None,
@@ -265,27 +254,18 @@ def _insights(ranked: Sequence[Opportunity]) -> list[str]:
     losing = [o for o in ranked if o.roi_estimate.expected_roi <= 0]
     if losing:
         insights.append(f"{len(losing)} shortfalls cost more to close than they are worth.")
-    values = _value_by_place(ranked)
+    places = dict.fromkeys(o.gap.segment_value for o in _first_segment(ranked))
+    values = {p: addressable_value([o for o in ranked if o.gap.segment_value == p]) for p in places}
     place = max(values, key=lambda name: values[name])
     insights.append(f"Most of the value is in {place}: {_dollars(values[place])} a year.")
     return insights[:_MOST]
 
 
-def _value_by_place(ranked: Sequence[Opportunity]) -> dict[str, float]:
-    places = dict.fromkeys(o.gap.segment_value for o in _first_segment(ranked))
-    return {p: addressable_value([o for o in ranked if o.gap.segment_value == p]) for p in places}
-
-
 def _named(o: Opportunity) -> str:
-    gap: Any = o.gap
-    against = str(gap.gap_type).replace("_", " ")
-    label = METRICS[gap.metric]
-    return f"{label} in {gap.segment_value}, {gap.gap_percentage:.1f} % short ({against})"
+    gap, against = o.gap, o.gap.gap_type.replace("_", " ")
+    where = f"{METRICS[gap.metric]} in {gap.segment_value}"
+    return f"{where}, {gap.gap_percentage:.1f} % short ({against})"
 
 
 def _dollars(value: float) -> str:
     return f"${value:,.0f}"
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)

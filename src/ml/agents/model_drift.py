@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
 from src.ml.agents.drift_models import DriftResult, DriftType, Severity
 from src.ml.agents.drift_stats import (
     MIN_SAMPLES,
+    Shift,
     accuracy_drop,
     accuracy_severity,
     categorical_shift,
@@ -73,19 +73,21 @@ def prediction_drift(
     scores = frame["score"].to_numpy(dtype=float)
     before, now = scores[~is_current], scores[is_current]
     names = ("prediction_scores", "prediction_classes")
-    if min(len(before), len(now)) < MIN_SAMPLES:
-        return [
-            insufficient(name, DriftType.MODEL, windows, len(before), len(now)) for name in names
-        ]
+    sizes = (len(before), len(now))
+    if min(sizes) < MIN_SAMPLES:
+        return [drift_result(name, DriftType.MODEL, windows, sizes) for name in names]
     shifts = (numeric_shift(before, now), categorical_shift(before >= _CUT, now >= _CUT))
-    found = []
-    for name, (psi, p_value) in zip(names, shifts, strict=True):
-        detected = p_value < alpha
-        grave = severity(psi, detected=detected, threshold=threshold or _THRESHOLD)
-        found.append(
-            _checked(name, DriftType.MODEL, windows, (len(before), len(now)), (psi, p_value), grave)
+    return [
+        drift_result(
+            name,
+            DriftType.MODEL,
+            windows,
+            sizes,
+            found,
+            severity(found.psi, detected=found.p_value < alpha, threshold=threshold or _THRESHOLD),
         )
-    return found
+        for name, found in zip(names, shifts, strict=True)
+    ]
 
 
 def concept_drift(frame: pd.DataFrame, windows: Windows, alpha: float) -> DriftResult:
@@ -95,55 +97,34 @@ def concept_drift(frame: pd.DataFrame, windows: Windows, alpha: float) -> DriftR
     right = ((labelled["score"] >= _CUT) == (labelled["outcome"] >= _CUT)).to_numpy(dtype=bool)
     before, now = int((~is_current).sum()), int(is_current.sum())
     if before + now < MIN_LABELLED or min(before, now) < _MIN_LABELLED_EACH:
-        return insufficient("model_accuracy", DriftType.CONCEPT, windows, before, now)
+        return drift_result("model_accuracy", DriftType.CONCEPT, windows, (before, now))
     drop = accuracy_drop(int(right[~is_current].sum()), before, int(right[is_current].sum()), now)
+    figures = Shift(drop.z, drop.p_value)
     grave = accuracy_severity(drop, alpha)
-    figures = (drop.z, drop.p_value)
-    return _checked("model_accuracy", DriftType.CONCEPT, windows, (before, now), figures, grave)
+    return drift_result("model_accuracy", DriftType.CONCEPT, windows, (before, now), figures, grave)
 
 
-def insufficient(
-    name: str, kind: DriftType, windows: Windows, before: int, now: int
-) -> DriftResult:
-    """The result of a check that has too few values."""
-    return DriftResult(
-        feature=name,
-        status="insufficient_data",
-        drift_type=kind,
-        test_statistic=None,
-        p_value=None,
-        p_value_adjusted=None,
-        drift_detected=False,
-        severity=Severity.NONE,
-        n_baseline=before,
-        n_current=now,
-        **_periods(windows),
-    )
-
-
-def _checked(
+def drift_result(
     name: str,
     kind: DriftType,
     windows: Windows,
     sizes: tuple[int, int],
-    figures: tuple[float, float],
-    grave: Severity,
+    found: Shift | None = None,
+    grave: Severity = Severity.NONE,
+    p_value_adjusted: float | None = None,
 ) -> DriftResult:
-    statistic, p_value = figures
+    """The result of a check; one without figures had too few values."""
     return DriftResult(
         feature=name,
-        status="checked",
+        status="checked" if found else "insufficient_data",
         drift_type=kind,
-        test_statistic=statistic,
-        p_value=p_value,
-        p_value_adjusted=None,
+        test_statistic=found.psi if found else None,
+        p_value=found.p_value if found else None,
+        p_value_adjusted=p_value_adjusted,
         drift_detected=grave is not Severity.NONE,
         severity=grave,
         n_baseline=sizes[0],
         n_current=sizes[1],
-        **_periods(windows),
+        baseline_period=windows.baseline_period,
+        current_period=windows.current_period,
     )
-
-
-def _periods(windows: Windows) -> dict[str, Any]:
-    return {"baseline_period": windows.baseline_period, "current_period": windows.current_period}

@@ -48,6 +48,11 @@ class Period:
         return f"{self.start}_{self.end}"
 
 
+def milliseconds(start: float, end: float) -> float:
+    """The time between two readings of a clock in seconds."""
+    return round(1000 * (end - start), 3)
+
+
 def check_anchor(day: _Day | None) -> _Day | None:
     """The day or time that counts as now, if periods can be counted from it. Raises ValueError."""
     if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:

@@ -23,13 +23,7 @@ _BY_UNIT = ("trx", "nrx", "market_share")
 #: stored as fractions; the formulas take percentage points
 RATES = ("market_share", "conversion_rate")
 _PER_DAY = 2_500.0
-_DAYS = {
-    "trx": 5,
-    "nrx": 5,
-    "conversion_rate": 15,
-    "hcp_engagement_score": 8,
-    "market_share": 10,
-}
+_DAYS = {"trx": 5, "nrx": 5, "conversion_rate": 15, "hcp_engagement_score": 8, "market_share": 10}
 #: largest gap that an effort multiplier is for
 _EFFORT = ((10, 0.5), (100, 1.0), (1000, 1.5), (math.inf, 2.0))
 _CHANGE_PER_UNIT = 200.0
@@ -45,7 +39,8 @@ _DRAWS = 1000
 _SEED = 42
 _VALUE_SPREAD = 0.15
 _COST_SHAPE = 2.0
-_MONTHS = {
+#: months until closing a gap of this difficulty shows
+TIME_TO_IMPACT = {
     Difficulty.LOW: "1-3 months",
     Difficulty.MEDIUM: "3-6 months",
     Difficulty.HIGH: "6-12 months",
@@ -79,18 +74,12 @@ def risk(gap: Gap) -> float:
     size, percentage = points(gap), abs(gap.gap_percentage)
     factors = (
         _TECHNICAL_RISK.get(gap.metric, 0.0),
-        _step(size, (100, 0.20), (500, 0.40)),
+        0.40 if size > 500 else 0.20 if size > 100 else 0.0,
         # few observations say little about the current value
         {1: 0.50, 2: 0.25}.get(gap.observations, 0.0),
-        _step(percentage, (20, 0.10), (50, 0.25)),
+        0.25 if percentage > 50 else 0.10 if percentage > 20 else 0.0,
     )
     return 1.0 - math.prod(1.0 - factor for factor in factors)
-
-
-def _step(size: float, middle: tuple[float, float], high: tuple[float, float]) -> float:
-    if size > high[0]:
-        return high[1]
-    return middle[1] if size > middle[0] else 0.0
 
 
 def payback_months(cost: float, revenue: float) -> int:
@@ -145,8 +134,3 @@ def difficulty(gap: Gap, cost: float) -> Difficulty:
     if score <= 0:
         return Difficulty.LOW
     return Difficulty.MEDIUM if score == 1 else Difficulty.HIGH
-
-
-def time_to_impact(level: Difficulty) -> str:
-    """Months until closing a gap of this difficulty shows."""
-    return _MONTHS[level]

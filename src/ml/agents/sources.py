@@ -88,12 +88,14 @@ class PostgresSource:
         parts = parse_url(dsn)
         self._dsn = dsn
         self._place = f"{parts.get('host') or 'localhost'}/{parts.get('dbname') or '(default)'}"
-        self._connection: AsyncConnection[Any] | None = None
+        self._connection: AsyncConnection[Record] | None = None
         self._lock = asyncio.Lock()
 
     async def fetch(self, query: Query) -> list[Record]:
         rows = await self._execute(select_statement(query), query)
-        return [{name: _plain(value) for name, value in row.items()} for row in rows]
+        return [
+            {n: float(v) if isinstance(v, Decimal) else v for n, v in row.items()} for row in rows
+        ]
 
     async def count(self, query: Query) -> int:
         from psycopg.sql import SQL
@@ -112,48 +114,46 @@ class PostgresSource:
         """The rows; a connection lost since the last query is made once more."""
         from psycopg import Error, OperationalError
 
+        async def once() -> list[Record]:
+            cursor = await (await self._open()).execute(statement, _parameters(query))
+            return await cursor.fetchall()
+
         async with self._lock:
             try:
                 try:
-                    return await self._once(statement, query)
+                    return await once()
                 except OperationalError:
                     await self.close()
-                    return await self._once(statement, query)
+                    return await once()
             except Error as exc:
                 raise target_fault(exc, query.table, self._place) from exc
 
-    async def _once(self, statement: Composed, query: Query) -> list[Record]:
-        from psycopg.rows import dict_row
-
-        connection = await self._open()
-        async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(statement, _parameters(query))
-            return await cursor.fetchall()
-
-    async def _open(self) -> AsyncConnection[Any]:
+    async def _open(self) -> AsyncConnection[Record]:
+        """The connection, left with no more than the right to read."""
         from psycopg import AsyncConnection
+        from psycopg.rows import dict_row
+        from psycopg.sql import SQL, Identifier
 
         if self._connection is None or self._connection.closed:
             connection = await AsyncConnection.connect(
-                self._dsn, autocommit=True, connect_timeout=10, application_name="orchestrate"
+                self._dsn,
+                autocommit=True,
+                connect_timeout=10,
+                application_name="orchestrate",
+                row_factory=dict_row,
             )
             try:
-                await _limit(connection)
+                await connection.execute("SET default_transaction_read_only = on")
+                await connection.execute(SQL("SET ROLE {}").format(Identifier(READER_ROLE)))
+                claims = json.dumps({"role": READER_ROLE})
+                await connection.execute(
+                    "SELECT set_config('request.jwt.claims', %s, false)", (claims,)
+                )
             except BaseException:
                 await connection.close()
                 raise
             self._connection = connection
         return self._connection
-
-
-async def _limit(connection: AsyncConnection[Any]) -> None:
-    """Leave the connection no more than the right to read."""
-    from psycopg.sql import SQL, Identifier
-
-    await connection.execute("SET default_transaction_read_only = on")
-    await connection.execute(SQL("SET ROLE {}").format(Identifier(READER_ROLE)))
-    claims = json.dumps({"role": READER_ROLE})
-    await connection.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims,))
 
 
 class EmbeddedSource(PostgresSource):
@@ -276,10 +276,6 @@ def _parameters(query: Query) -> list[Any]:
         elif item.op is not Op.KNOWN:
             values.append(item.value)
     return values if query.limit is None else [*values, query.limit]
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else value
 
 
 def _as_rest(item: Filter) -> str:

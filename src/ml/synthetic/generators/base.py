@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -65,16 +65,14 @@ class Batch:
 class BaseGenerator(ABC):
     """A source of one table's rows; the same settings give the same frame in every process."""
 
+    #: the table that the rows belong to
+    entity_type: ClassVar[str]
+
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         """Raises ValueError for settings that no frame can meet."""
         self.config = config if config is not None else GeneratorConfig()
         self._check()
         self._brand = None if self.config.brand is None else Brand(self.config.brand)
-
-    @property
-    @abstractmethod
-    def entity_type(self) -> str:
-        """The table that the rows belong to."""
 
     @abstractmethod
     def generate(self) -> pd.DataFrame:

@@ -60,15 +60,13 @@ class BusinessMetricsGenerator(SeriesGenerator):
     `brand_metrics` adds what only one brand has, Fabhalta's adherence_rate and Kisqali's os_rate.
     """
 
+    entity_type = "business_metrics"
+
     def __init__(
         self, config: GeneratorConfig | None = None, *, brand_metrics: bool = False
     ) -> None:
         super().__init__(config)
         self._lines = _lines(self._brand, (*COMMON, *(BRAND_SPECIFIC if brand_metrics else ())))
-
-    @property
-    def entity_type(self) -> str:
-        return "business_metrics"
 
     def _slices(self, parts: int) -> Iterator[pd.DataFrame]:
         dates = max(1, self.config.n_records // len(self._lines))

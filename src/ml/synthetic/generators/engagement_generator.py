@@ -58,6 +58,8 @@ _REPRESENTATIVES = 200
 class EngagementGenerator(RowGenerator):
     """Rows of engagement_events; HCPs come from `hcp_df`, else from `patient_df`, if given."""
 
+    entity_type = "engagement_events"
+
     def __init__(
         self,
         config: GeneratorConfig | None = None,
@@ -69,10 +71,6 @@ class EngagementGenerator(RowGenerator):
         source = hcp_df if hcp_df is not None else _hcps_of_patients(patient_df)
         self._hcps = self._invented() if source is None else source
         required(self._hcps, "hcp_df", ("hcp_id",))
-
-    @property
-    def entity_type(self) -> str:
-        return "engagement_events"
 
     def _invented(self) -> pd.DataFrame:
         rng = np.random.default_rng(self._seed(1))

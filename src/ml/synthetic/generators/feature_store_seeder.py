@@ -18,9 +18,7 @@ _NAMESPACE = UUID("6f1d6c53-9a0e-5c6f-8a39-0d4b7e1f2c85")
 class FeatureStoreSeeder(SeriesGenerator):
     """The 4 groups and 15 features; `generate()` returns the features."""
 
-    @property
-    def entity_type(self) -> str:
-        return "feature_store_metadata"
+    entity_type = "feature_store_metadata"
 
     def seed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(feature_groups, features): 4 rows of 8 columns and 15 rows of 9 columns."""

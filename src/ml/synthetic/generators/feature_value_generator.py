@@ -71,6 +71,8 @@ class FeatureValueGenerator(SeriesGenerator):
     it, and so are the features that it has as columns.
     """
 
+    entity_type = "feature_values"
+
     def __init__(
         self,
         config: GeneratorConfig | None = None,
@@ -85,10 +87,6 @@ class FeatureValueGenerator(SeriesGenerator):
         self._patients = patient_df
         self._as_of = as_of
         self._drift = drift
-
-    @property
-    def entity_type(self) -> str:
-        return "feature_values"
 
     def generate_columnar(self) -> pd.DataFrame:
         """The same rows as `generate()` without a dict for each.

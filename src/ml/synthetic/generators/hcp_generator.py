@@ -44,9 +44,7 @@ _NPI_PREFIX_SUM = 24
 class HCPGenerator(RowGenerator):
     """Rows of hcp_profiles with unique, Luhn-valid NPIs."""
 
-    @property
-    def entity_type(self) -> str:
-        return "hcp_profiles"
+    entity_type = "hcp_profiles"
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rng, size = batch.rng, batch.size

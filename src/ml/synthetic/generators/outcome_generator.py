@@ -32,11 +32,9 @@ _NOISE = 0.2
 class OutcomeGenerator(PatientEventGenerator):
     """Rows of business_outcomes, worth more with engagement and with severity."""
 
-    treated_only = True
+    entity_type = "business_outcomes"
 
-    @property
-    def entity_type(self) -> str:
-        return "business_outcomes"
+    treated_only = True
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng

@@ -39,16 +39,14 @@ class PatientGenerator(RowGenerator):
     initiation rate if everybody had one point more. `hcp_df` needs hcp_id and academic_hcp.
     """
 
+    entity_type = "patient_journeys"
+
     def __init__(
         self, config: GeneratorConfig | None = None, hcp_df: pd.DataFrame | None = None
     ) -> None:
         super().__init__(config)
         self._dgp = DGPType(self.config.dgp_type or DGPType.CONFOUNDED)
         self._hcps = None if hcp_df is None else _Hcps(hcp_df)
-
-    @property
-    def entity_type(self) -> str:
-        return "patient_journeys"
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rng, size = batch.rng, batch.size

@@ -22,9 +22,7 @@ _VERSIONS = objects([f"v{major}.{minor}" for major in (1, 2, 3) for minor in ran
 class PredictionGenerator(PatientEventGenerator):
     """Rows of ml_predictions, made between the start of a journey and the end date."""
 
-    @property
-    def entity_type(self) -> str:
-        return "ml_predictions"
+    entity_type = "ml_predictions"
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng

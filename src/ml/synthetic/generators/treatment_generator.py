@@ -15,12 +15,10 @@ TREATMENT_TYPES = {"prescription": 0.70, "consultation": 0.15, "lab_test": 0.11,
 class TreatmentGenerator(PatientEventGenerator):
     """Rows of treatment_events; with `patient_df` 7 to 30 days after the start of a journey."""
 
+    entity_type = "treatment_events"
+
     treated_only = True
     delay = (7, 30)
-
-    @property
-    def entity_type(self) -> str:
-        return "treatment_events"
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng

@@ -89,6 +89,8 @@ class TriggerGenerator(PatientEventGenerator):
     Only with both frames do timestamps have a time of day and types depend on treatment.
     """
 
+    entity_type = "triggers"
+
     def __init__(
         self,
         config: GeneratorConfig | None = None,
@@ -101,10 +103,6 @@ class TriggerGenerator(PatientEventGenerator):
         if hcp_df is not None:
             required(hcp_df, "hcp_df", ("hcp_id",))
             self._patients = _with_known_hcps(self._patients, objects(hcp_df["hcp_id"].tolist()))
-
-    @property
-    def entity_type(self) -> str:
-        return "triggers"
 
     @collector_paused()
     def _frame(self, batch: Batch) -> pd.DataFrame:

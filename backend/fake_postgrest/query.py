@@ -9,10 +9,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from psycopg.sql import Composable, Composed
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 _OPERATORS = {
     "eq": "=",
@@ -44,14 +43,6 @@ class RestError(Exception):
         super().__init__(message)
         self.status = status
         self.body = {"code": code, "details": details, "hint": hint, "message": message}
-
-
-@dataclass(frozen=True)
-class Clause:
-    """A piece of SQL with the values of its placeholders."""
-
-    sql: Composable
-    values: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,116 +94,86 @@ def bad_request(message: str) -> RestError:
     return RestError(400, "PGRST100", message)
 
 
-def select_statement(query: RestQuery) -> Clause:
+def select_statement(query: RestQuery) -> Composed:
     """One row: the page as JSON text, and how many rows it holds."""
-    from psycopg.sql import SQL, Literal
-
-    where = where_clause(query)
     page = SQL("SELECT {} FROM {}{}{}{} OFFSET {}").format(
         _selection(query),
-        table_name(query),
-        where.sql,
+        _table(query),
+        _where(query),
         _order_clause(query),
         SQL(" LIMIT {}").format(Literal(query.limit)) if query.limit is not None else SQL(""),
         Literal(query.offset),
     )
-    return Clause(_as_json(page), where.values)
+    return _as_json(page)
 
 
-def count_statement(query: RestQuery) -> Clause:
+def count_statement(query: RestQuery) -> Composed:
     """The number of rows that the filters let through."""
-    from psycopg.sql import SQL
-
-    where = where_clause(query)
-    return Clause(
-        SQL("SELECT count(*) FROM {}{}").format(table_name(query), where.sql), where.values
-    )
+    return SQL("SELECT count(*) FROM {}{}").format(_table(query), _where(query))
 
 
 def insert_statement(
     query: RestQuery, rows: Sequence[Mapping[str, Any]], resolution: str, key: Sequence[str]
-) -> Clause:
+) -> Composed:
     """INSERT from JSON; `resolution` is "", "merge-duplicates" or "ignore-duplicates" on `key`."""
-    from psycopg.sql import SQL
-
     columns = query.columns or tuple(rows[0])
-    names = _names(columns)
-    table = table_name(query)
+    names, table = _names(columns), _table(query)
     statement = SQL(
-        "INSERT INTO {} ({}) SELECT {} FROM json_populate_recordset(NULL::{}, %s::json){}"
-    ).format(table, names, names, table, _conflict(resolution, key, columns))
-    return Clause(_returning(statement, query), (json.dumps(list(rows)),))
+        "INSERT INTO {} ({}) SELECT {} FROM json_populate_recordset(NULL::{}, {}::json){}"
+    ).format(
+        table,
+        names,
+        names,
+        table,
+        Literal(json.dumps(list(rows))),
+        _conflict(resolution, key, columns),
+    )
+    return _returning(statement, query)
 
 
-def update_statement(query: RestQuery, row: Mapping[str, Any]) -> Clause:
+def update_statement(query: RestQuery, row: Mapping[str, Any]) -> Composed:
     """UPDATE of the rows that the filters let through, with the values of one JSON object."""
-    from psycopg.sql import SQL, Identifier
-
-    where = where_clause(query)
-    table = table_name(query)
     changes = SQL(", ").join(SQL("{0} = _body.{0}").format(Identifier(column)) for column in row)
     statement = SQL(
-        "UPDATE {} SET {} FROM json_populate_record(NULL::{}, %s::json) _body{}"
-    ).format(table, changes, table, where.sql)
-    return Clause(_returning(statement, query), (json.dumps(dict(row)), *where.values))
+        "UPDATE {0} SET {1} FROM json_populate_record(NULL::{0}, {2}::json) _body{3}"
+    ).format(_table(query), changes, Literal(json.dumps(dict(row))), _where(query))
+    return _returning(statement, query)
 
 
-def delete_statement(query: RestQuery) -> Clause:
+def delete_statement(query: RestQuery) -> Composed:
     """DELETE of the rows that the filters let through."""
-    from psycopg.sql import SQL
-
-    where = where_clause(query)
-    statement = SQL("DELETE FROM {}{}").format(table_name(query), where.sql)
-    return Clause(_returning(statement, query), where.values)
+    return _returning(SQL("DELETE FROM {}{}").format(_table(query), _where(query)), query)
 
 
-def where_clause(query: RestQuery) -> Clause:
+def _where(query: RestQuery) -> Composable:
     """The filters, joined by AND; empty without filters."""
-    from psycopg.sql import SQL
-
     parts = [_filter(query, column, condition) for column, condition in query.filters]
-    if not parts:
-        return Clause(SQL(""))
-    sql = SQL(" WHERE ") + SQL(" AND ").join(part.sql for part in parts)
-    return Clause(sql, tuple(value for part in parts for value in part.values))
+    return SQL(" WHERE ") + SQL(" AND ").join(parts) if parts else SQL("")
 
 
-def table_name(query: RestQuery) -> Composable:
-    from psycopg.sql import Identifier
-
+def _table(query: RestQuery) -> Composable:
     return Identifier("public", query.table)
 
 
-def _filter(query: RestQuery, column: str, condition: str) -> Clause:
-    from psycopg.sql import SQL, Identifier
-
+def _filter(query: RestQuery, column: str, condition: str) -> Composable:
     operator, dot, value = condition.partition(".")
     if operator == "not" and dot:
-        inner = _filter(query, column, value)
-        return Clause(SQL("NOT ({})").format(inner.sql), inner.values)
+        return SQL("NOT ({})").format(_filter(query, column, value))
     name = Identifier("public", query.table, column)
     if operator in _OPERATORS and dot:
         text = value.replace("*", "%") if operator.endswith("like") else value
-        return Clause(SQL("{} {} %s").format(name, SQL(_OPERATORS[operator])), (text,))
+        return SQL("{} {} {}").format(name, SQL(_OPERATORS[operator]), Literal(text))
     if operator == "is" and value in _IS:
-        return Clause(SQL("{} IS {}").format(name, SQL(_IS[value])))
+        return SQL("{} IS {}").format(name, SQL(_IS[value]))
     if operator == "in" and value.startswith("(") and value.endswith(")"):
-        return _membership(name, split_list(value[1:-1]))
+        items = split_list(value[1:-1])
+        if not items:
+            return SQL("FALSE")
+        return SQL("{} IN ({})").format(name, SQL(", ").join(map(Literal, items)))
     raise bad_request(f'"failed to parse filter ({condition})"')
 
 
-def _membership(name: Composable, items: Sequence[str]) -> Clause:
-    from psycopg.sql import SQL
-
-    if not items:
-        return Clause(SQL("FALSE"))
-    places = SQL(", ").join([SQL("%s")] * len(items))
-    return Clause(SQL("{} IN ({})").format(name, places), tuple(items))
-
-
 def _conflict(resolution: str, key: Sequence[str], columns: Sequence[str]) -> Composable:
-    from psycopg.sql import SQL, Identifier
-
     if not resolution or not key:
         return SQL("")
     target = SQL(" ON CONFLICT ({}) ").format(_names(key))
@@ -223,8 +184,6 @@ def _conflict(resolution: str, key: Sequence[str], columns: Sequence[str]) -> Co
 
 
 def _order_clause(query: RestQuery) -> Composable:
-    from psycopg.sql import SQL, Identifier
-
     terms: list[Composable] = []
     for item in query.order:
         found = _ORDER.fullmatch(item)
@@ -237,31 +196,23 @@ def _order_clause(query: RestQuery) -> Composable:
 
 
 def _selection(query: RestQuery) -> Composable:
-    from psycopg.sql import SQL, Identifier
-
     if not query.select:
-        return table_name(query) + SQL(".*")
+        return _table(query) + SQL(".*")
     return SQL(", ").join(Identifier("public", query.table, name) for name in query.select)
 
 
 def _returning(statement: Composed, query: RestQuery) -> Composed:
-    from psycopg.sql import SQL
-
     given = _selection(query) if query.returning else SQL("1")
     return _as_json(SQL("{} RETURNING {}").format(statement, given))
 
 
 def _as_json(statement: Composable) -> Composed:
-    from psycopg.sql import SQL
-
     return SQL(
         "WITH _page AS ({}) SELECT coalesce(json_agg(_page), '[]')::text, count(*) FROM _page"
     ).format(statement)
 
 
 def _names(columns: Sequence[str]) -> Composable:
-    from psycopg.sql import SQL, Identifier
-
     return SQL(", ").join(map(Identifier, columns))
 
 

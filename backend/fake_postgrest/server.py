@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
 
 from orchestrate_backend.errors import BackendError
 from orchestrate_backend.fake_postgrest.query import (
-    Clause,
     RestError,
     RestQuery,
     count_statement,
@@ -179,8 +180,6 @@ class _Api:
 
     def answer(self, request: _Request) -> _Answer:
         """The answer; errors too are answers."""
-        from psycopg import Error
-
         role = "anon"
         try:
             claims = self._claims(request)
@@ -190,7 +189,7 @@ class _Api:
             return self._in_transaction(request, claims)
         except RestError as exc:
             return _Answer(exc.status, json.dumps(exc.body))
-        except Error as exc:
+        except psycopg.Error as exc:
             return _database_error(exc, role)
 
     def _claims(self, request: _Request) -> dict[str, Any]:
@@ -204,9 +203,6 @@ class _Api:
         return claims
 
     def _in_transaction(self, request: _Request, claims: Mapping[str, Any]) -> _Answer:
-        import psycopg
-        from psycopg.sql import SQL, Identifier
-
         with psycopg.connect(self._dsn) as connection:
             if request.method in {"GET", "HEAD"}:
                 connection.execute("SET TRANSACTION READ ONLY")
@@ -282,7 +278,7 @@ def _delete(connection: Any, request: _Request, query: RestQuery) -> _Answer:
     return _written(connection, request, delete_statement(query), 204)
 
 
-def _written(connection: Any, request: _Request, statement: Clause, status: int) -> _Answer:
+def _written(connection: Any, request: _Request, statement: Composed, status: int) -> _Answer:
     body, size = _fetch(connection, statement)
     if request.prefers("return") != "representation":
         return _Answer(status, "", f"*/{size}")
@@ -292,8 +288,6 @@ def _written(connection: Any, request: _Request, statement: Clause, status: int)
 
 
 def _require_columns(connection: Any, table: str, columns: Sequence[str]) -> None:
-    from psycopg.sql import SQL, Identifier
-
     probe = SQL("SELECT * FROM {} LIMIT 0").format(Identifier("public", table))
     known = {column.name for column in connection.execute(probe).description}
     for column in columns:
@@ -302,8 +296,8 @@ def _require_columns(connection: Any, table: str, columns: Sequence[str]) -> Non
             raise RestError(400, "PGRST204", message)
 
 
-def _fetch(connection: Any, clause: Clause) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = connection.execute(clause.sql, clause.values).fetchone()
+def _fetch(connection: Any, statement: Composed) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = connection.execute(statement).fetchone()
     return row
 
 
@@ -327,10 +321,8 @@ def _describe(connection: Any) -> _Answer:
 
 def _database_error(error: Any, role: str) -> _Answer:
     """An error of the server with the status that PostgREST gives it."""
-    from psycopg import DataError
-
     # the client itself refuses text with a NUL character
-    state = error.sqlstate or ("22021" if isinstance(error, DataError) else "PGRST000")
+    state = error.sqlstate or ("22021" if isinstance(error, psycopg.DataError) else "PGRST000")
     exact = {"42501": 401 if role == "anon" else 403, "23503": 409, "23505": 409, "42P01": 404}
     by_class = {"22": 400, "23": 400, "42": 400, "P0": 400, "53": 503, "57": 503, "PG": 503}
     status = exact.get(state) or by_class.get(state[:2], 500)

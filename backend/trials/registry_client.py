@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,11 +109,6 @@ class RegistrySettings:
         return f"{base}/studies" if base.endswith("/api/v2") else f"{base}/api/v2/studies"
 
     @property
-    def timeouts(self) -> tuple[float, float]:
-        """For the connection, and between two pieces of an answer."""
-        return self.connect_timeout, self.read_timeout
-
-    @property
     def host(self) -> str:
         """Host and port for messages, without user or password."""
         parts = urlsplit(self.studies_url)
@@ -174,45 +169,6 @@ class RateLimit:
         self._last = self._clock()
 
 
-@dataclass
-class _PageGuard:
-    """Ends a paging that would never end."""
-
-    page_size: int
-    tokens: set[str] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    fetched: int = 0
-    stale: int = 0
-    total: int | None = None
-
-    def admit(self, page: StudyPage) -> None:
-        """Take note of a page. Raises RegistryError once the pages run in a circle."""
-        self.total = page.total if self.total is None else self.total
-        self.fetched += len(page.studies)
-        ids = {study_id(study) for study in page.studies} - self.known
-        self.stale = 0 if ids else self.stale + 1
-        self.known |= ids
-        if page.next_token is None:
-            return
-        if page.next_token in self.tokens:
-            raise self._endless(page, f"page token {page.next_token[:40]!r} came twice")
-        self.tokens.add(page.next_token)
-        if self.stale >= _STALE_PAGES:
-            raise self._endless(page, f"{self.stale} pages in a row brought no new study")
-        if self.total is not None and self.fetched > self.total + self.page_size:
-            raise self._endless(page, f"{self.fetched} studies came, {self.total} were announced")
-        if page.number >= _MOST_PAGES:
-            raise self._endless(page, f"there are still more after {_MOST_PAGES} pages")
-
-    @staticmethod
-    def _endless(page: StudyPage, why: str) -> RegistryError:
-        return RegistryError(
-            f"the pages do not end: {why} (page {page.number})",
-            hint="nothing was written; try again later",
-            code="registry-endless",
-        )
-
-
 class Registry:
     """The registry's search. One instance keeps one pace; it is not for several threads."""
 
@@ -236,17 +192,41 @@ class Registry:
 
         A last page with a `next_token` says that there is more. Raises RegistryError.
         """
-        guard = _PageGuard(self.settings.page_size)
-        parameters = search.parameters(self.settings.page_size)
+        size = self.settings.page_size
+        parameters = search.parameters(size)
+        tokens: set[str] = set()
+        known: set[str] = set()
+        fetched = stale = 0
         token: str | None = None
+        total: int | None = None
         for number in count(1):
             place = {"countTotal": "true"} if token is None else {"pageToken": token}
             page = read_page(self._get({**parameters, **place}), number)
-            guard.admit(page)
-            yield page
             token = page.next_token
+            total = page.total if total is None else total
+            fetched += len(page.studies)
+            ids = {study_id(study) for study in page.studies} - known
+            known |= ids
+            stale = 0 if ids else stale + 1
+            endless = ""
+            if token in tokens:
+                endless = f"page token {token[:40]!r} came twice"
+            elif stale >= _STALE_PAGES:
+                endless = f"{stale} pages in a row brought no new study"
+            elif total is not None and fetched > total + size:
+                endless = f"{fetched} studies came, {total} were announced"
+            elif number >= _MOST_PAGES:
+                endless = f"there are still more after {_MOST_PAGES} pages"
+            if token is not None and endless:
+                raise RegistryError(
+                    f"the pages do not end: {endless} (page {number})",
+                    hint="nothing was written; try again later",
+                    code="registry-endless",
+                )
+            yield page
             if token is None or number == max_pages:
                 return
+            tokens.add(token)
 
     def close(self) -> None:
         """Close the connection."""
@@ -258,29 +238,28 @@ class Registry:
         """The decoded answer, with retries. Raises RegistryError."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+        def pause(state: Any) -> float:
+            """What Retry-After asks, else 1, 2, 4, … seconds."""
+            asked = state.outcome.exception().retry_after
+            backoff = float(2 ** (state.attempt_number - 1))
+            wanted = backoff if asked is None else max(asked, 0.0)
+            return min(self.settings.longest_wait, wanted)
+
+        def announce(state: Any) -> None:
+            self._notify(
+                f"{state.outcome.exception().message}; attempt {state.attempt_number + 1} of "
+                f"{self.settings.attempts} in {state.next_action.sleep:.0f} s"
+            )
+
         retrying = Retrying(
             stop=stop_after_attempt(max(1, self.settings.attempts)),
-            wait=self._wait,
+            wait=pause,
             retry=retry_if_exception_type(RegistryBusyError),
             sleep=self._sleep,
-            before_sleep=self._announce,
+            before_sleep=announce,
             reraise=True,
         )
         return decode_answer(*retrying(self._send, parameters))
-
-    def _wait(self, state: Any) -> float:
-        """Seconds before the next attempt: what Retry-After asks, else 1, 2, 4, …"""
-        fault = state.outcome.exception()
-        asked = fault.retry_after
-        backoff = float(2 ** (state.attempt_number - 1))
-        return min(self.settings.longest_wait, backoff if asked is None else max(asked, 0.0))
-
-    def _announce(self, state: Any) -> None:
-        fault = state.outcome.exception()
-        self._notify(
-            f"{fault.message}; attempt {state.attempt_number + 1} of {self.settings.attempts} "
-            f"in {state.next_action.sleep:.0f} s"
-        )
 
     def _send(self, parameters: Mapping[str, str]) -> tuple[bytes, str]:
         """Body and content type of one request. Raises RegistryError; a passing fault is Busy."""
@@ -294,7 +273,7 @@ class Registry:
             with session.get(
                 self.settings.studies_url,
                 params=dict(parameters),
-                timeout=self.settings.timeouts,
+                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
                 stream=True,
             ) as response:
                 body = self._read(response)
@@ -305,8 +284,16 @@ class Registry:
             ) from exc
         except requests.RequestException as exc:
             raise RegistryError(f"{host} cannot be asked: {_fault_name(exc)}") from exc
-        _raise_for_status(host, response.status_code, response.headers, body)
-        return body, response.headers.get("Content-Type", "")
+        status, headers = response.status_code, response.headers
+        if status == 200:
+            return body, headers.get("Content-Type", "")
+        said = f"{host} answers {status}: {_one_line(body) or 'no explanation'}"
+        if status in _TRANSIENT_STATUS:
+            wait = retry_after_seconds(headers.get("Retry-After"), time.time())
+            hint = "try again later, or load the shipped snapshot with --offline"
+            raise RegistryBusyError(said, retry_after=wait, hint=hint)
+        hint = "the request is not understood; has the API changed?" if status == 400 else ""
+        raise RegistryError(said, hint=hint, code=f"registry-{status}")
 
     def _read(self, response: Any) -> bytes:
         """The whole body within the limits of size and time."""
@@ -396,30 +383,11 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         return None
 
 
-def _raise_for_status(host: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    if status == 200:
-        return
-    said = f"{host} answers {status}: {_one_line(body) or 'no explanation'}"
-    if status in _TRANSIENT_STATUS:
-        wait = retry_after_seconds(headers.get("Retry-After"), time.time())
-        hint = "try again later, or load the shipped snapshot with --offline"
-        raise RegistryBusyError(said, retry_after=wait, hint=hint)
-    hint = "the request is not understood; has the API changed?" if status == 400 else ""
-    raise RegistryError(said, hint=hint, code=f"registry-{status}")
-
-
 def _fault_name(exc: BaseException) -> str:
     """The root cause in short: `NameResolutionError`, `ConnectTimeoutError`, …"""
-    seen: BaseException = exc
-    while seen.args and isinstance(reason := _reason(seen), BaseException):
-        seen = reason
-    return type(seen).__name__
-
-
-def _reason(exc: BaseException) -> Any:
-    return getattr(exc, "reason", None) or next(
-        (arg for arg in exc.args if isinstance(arg, BaseException)), None
-    )
+    causes = (getattr(exc, "reason", None), *exc.args)
+    cause = next((arg for arg in causes if isinstance(arg, BaseException)), None)
+    return _fault_name(cause) if cause else type(exc).__name__
 
 
 def _one_line(text: str | bytes, limit: int = 300) -> str:

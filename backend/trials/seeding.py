@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -149,27 +149,14 @@ def _first(what: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"  {what}: and {len(found) - _SHOWN} more"
 
 
-def write_trials(target: Target, spec: TrialSpec, selection: Selection, step: Step) -> Written:
-    """Upsert the selected rows in batches. Raises TargetError, saying how far it came."""
-    rows = selection.rows
-    written = Written()
-    for number, batch in enumerate(batches(rows, spec.batch)):
-        try:
-            written += target.upsert(spec.table, batch, spec.key, spec.batch)
-        except TargetError as exc:
-            raise TargetError(
-                f"{exc.message} ({number * spec.batch} of {len(rows)} rows were written before)",
-                hint=exc.hint,
-                code=exc.code,
-            ) from exc
-        step("writing", min((number + 1) * spec.batch, len(rows)), len(rows))
-    return written
-
-
 def store_trials(
     target: Target, spec: TrialSpec, harvest: Harvest, selection: Selection, step: Step
 ) -> TrialReport:
-    """Write the selection and count what the table holds then. Raises TargetError."""
+    """Write the selection in batches, and count what the table holds then.
+
+    Raises TargetError, saying how far it came.
+    """
+    rows, written = selection.rows, Written()
     try:
         known = {column.name for column in target.columns(spec.table)}
         if known and (missing := [c for c in spec.columns if c not in known]):
@@ -178,55 +165,52 @@ def store_trials(
                 hint="apply the migration that this script was written for",
                 code="column-missing",
             )
-        written = write_trials(target, spec, selection, step)
+        done = 0
+        for batch in batches(rows, spec.batch):
+            try:
+                written += target.upsert(spec.table, batch, spec.key, spec.batch)
+            except TargetError as exc:
+                exc.message += f" ({done} of {len(rows)} rows were written before)"
+                raise
+            done += len(batch)
+            step("writing", done, len(rows))
         count = target.count(spec.table)
     finally:
         target.close()
     return TrialReport(spec, harvest, selection, target.name, written, count)
 
 
-class _PlainProgress:
-    """Progress as lines, for files and pipes."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def step(self, what: str, done: int, total: int | None) -> None:
-        of = "" if total is None else f" of {total}"
-        print(f"  {what}: {done}{of}", file=self._stream, flush=True)
-
-    def say(self, line: str) -> None:
-        print(f"  {line}", file=self._stream, flush=True)
-
-
-class _BarProgress:
-    """Progress as bars, for a terminal."""
-
-    def __init__(self, bars: Any) -> None:
-        self._bars = bars
-        self._tasks: dict[str, Any] = {}
-
-    def step(self, what: str, done: int, total: int | None) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
-
-    def say(self, line: str) -> None:
-        self._bars.console.print(line, markup=False)
+Say = Callable[[str], None]
 
 
 @contextmanager
-def show_progress(stream: TextIO) -> Iterator[_PlainProgress | _BarProgress]:
+def show_progress(stream: TextIO) -> Iterator[tuple[Step, Say]]:
     """Bars where `stream` is a terminal, plain lines where it is not."""
     if not stream.isatty():
-        yield _PlainProgress(stream)
+
+        def say(line: str) -> None:
+            print(f"  {line}", file=stream, flush=True)
+
+        yield (
+            lambda what, done, total: say(
+                f"{what}: {done}" + ("" if total is None else f" of {total}")
+            ),
+            say,
+        )
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(file=stream)) as bars:
-        yield _BarProgress(bars)
+        tasks: dict[str, Any] = {}
+
+        def step(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield step, lambda line: bars.console.print(line, markup=False)
 
 
 def _seconds(text: str) -> float:
@@ -271,16 +255,6 @@ def trials_parser(spec: TrialSpec, env: Mapping[str, str]) -> argparse.ArgumentP
         help="a website download, a saved API page, or JSON lines; may be given several times",
     )
     source.add_argument("--offline", action="store_true", help="load the shipped snapshot")
-    _add_registry_options(parser, env)
-    _add_selection_options(parser, spec)
-    parser.add_argument("--target", metavar="NAME", help="embedded, postgres or supabase")
-    parser.add_argument("--root", type=Path, help="the workspace (default: this script's)")
-    parser.add_argument("--dry-run", action="store_true", help="select, and write nothing")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    return parser
-
-
-def _add_registry_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
     group = parser.add_argument_group("registry")
     group.add_argument(
         "--base-url",
@@ -299,9 +273,6 @@ def _add_registry_options(parser: argparse.ArgumentParser, env: Mapping[str, str
     group.add_argument(
         "--max-pages", type=_positive, help="pages for each search; the load is PARTIAL then"
     )
-
-
-def _add_selection_options(parser: argparse.ArgumentParser, spec: TrialSpec) -> None:
     group = parser.add_argument_group("selection")
     group.add_argument(
         "--statuses",
@@ -314,57 +285,41 @@ def _add_selection_options(parser: argparse.ArgumentParser, spec: TrialSpec) -> 
         action="store_true",
         help="also take trials on anaesthesia, pain and anything else than the listed conditions",
     )
-
-
-def tree_of(script: Path) -> Path:
-    """The tree that a script at `backend/scripts/` belongs to."""
-    return script.parents[min(2, len(script.parents) - 1)]
-
-
-def _harvest(
-    options: argparse.Namespace, spec: TrialSpec, script: Path, root: Path, progress: Any
-) -> Harvest:
-    if options.offline:
-        return load_trials([find_snapshot((tree_of(script), root))])
-    if options.files:
-        return load_trials(options.files)
-    settings = RegistrySettings(
-        base_url=options.base_url, interval=options.interval, attempts=options.attempts
-    )
-    registry = Registry(settings, notify=progress.say)
-    try:
-        return fetch_trials(spec, registry, progress.step, options.max_pages)
-    finally:
-        registry.close()
-
-
-def _open_target(name: str | None, env: Mapping[str, str], root: Path) -> Target:
-    from orchestrate_backend.targets.choose import choose_target
-
-    return choose_target(name, env, root)
+    parser.add_argument("--target", metavar="NAME", help="embedded, postgres or supabase")
+    parser.add_argument("--root", type=Path, help="the workspace (default: this script's)")
+    parser.add_argument("--dry-run", action="store_true", help="select, and write nothing")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    return parser
 
 
 def run_trials(
-    options: argparse.Namespace,
-    spec: TrialSpec,
-    script: Path,
-    env: Mapping[str, str],
-    open_target: Callable[[str | None, Mapping[str, str], Path], Target] = _open_target,
+    options: argparse.Namespace, spec: TrialSpec, script: Path, env: Mapping[str, str]
 ) -> TrialReport:
     """One load from source to table. Raises BackendError; nothing is written before all came."""
+    from orchestrate_backend.targets.choose import choose_target
+
     spec = replace(spec, statuses=options.statuses or spec.statuses)
-    root = (options.root or Path(env.get("ORCHESTRATE_ROOT") or tree_of(script))).resolve()
-    target = None if options.dry_run else open_target(options.target, env, root)
-    said = sys.stderr if options.json else sys.stdout
+    # the tree that a script at `backend/scripts/` belongs to
+    tree = script.parents[min(2, len(script.parents) - 1)]
+    root = (options.root or Path(env.get("ORCHESTRATE_ROOT") or tree)).resolve()
+    target = None if options.dry_run else choose_target(options.target, env, root)
     if target is not None:
+        said = sys.stderr if options.json else sys.stdout
         print(f"writing to {spec.table} on {target.name}: {target.describe()}", file=said)
     selector = Selector(spec, options.all_conditions, keep_unknown_status=options.offline)
-    with show_progress(sys.stderr) as progress:
-        harvest = _harvest(options, spec, script, root, progress)
+    with show_progress(sys.stderr) as (step, say):
+        if options.offline:
+            harvest = load_trials([find_snapshot((tree, root))])
+        elif options.files:
+            harvest = load_trials(options.files)
+        else:
+            settings = RegistrySettings(options.base_url, options.interval, options.attempts)
+            with closing(Registry(settings, notify=say)) as registry:
+                harvest = fetch_trials(spec, registry, step, options.max_pages)
         selection = selector.select(harvest.records)
         if target is None:
             return TrialReport(spec, harvest, selection)
-        return store_trials(target, spec, harvest, selection, progress.step)
+        return store_trials(target, spec, harvest, selection, step)
 
 
 def trials_main(
@@ -379,7 +334,11 @@ def trials_main(
     try:
         report = run_trials(options, spec, Path(script).resolve(), env)
     except BackendError as exc:
-        return _report_failure(exc, options.json)
+        if options.json:
+            failure = {"status": "FAIL", "code": exc.code, "message": exc.message}
+            print(json.dumps({**failure, "hint": exc.hint}, ensure_ascii=False))
+        print(f"[STATUS: FAIL] {exc}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; run it again, rows are matched by key", file=sys.stderr)
         return 130
@@ -388,11 +347,3 @@ def trials_main(
     else:
         print(*report.lines(), report.last_line, sep="\n")
     return 0 if report.status in {SeedStatus.PASS, SeedStatus.DRY_RUN} else 1
-
-
-def _report_failure(error: BackendError, as_json: bool) -> int:
-    if as_json:
-        failure = {"status": "FAIL", "code": error.code, "message": error.message}
-        print(json.dumps({**failure, "hint": error.hint}, ensure_ascii=False))
-    print(f"[STATUS: FAIL] {error}", file=sys.stderr)
-    return 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +41,20 @@ def fetch_trials(
     max_pages: int | None = None,
 ) -> Harvest:
     """All pages of one search for each substance. Raises RegistryError."""
-    found = [
-        _run_search(name, StudySearch(expression, spec.statuses), registry, step, max_pages)
-        for name, expression in spec.searches().items()
-    ]
-    totals = [part.announced for part in found if part.announced is not None]
-    return Harvest(
-        source=registry.settings.studies_url,
-        records=tuple(record for part in found for record in part.records),
-        announced=sum(totals) if totals else None,
-        shortfalls=tuple(reason for part in found for reason in part.shortfalls),
-    )
-
-
-def _run_search(
-    name: str, search: StudySearch, registry: Registry, step: Step, max_pages: int | None
-) -> Harvest:
     records: list[Any] = []
-    total: int | None = None
-    more = False
-    for page in registry.pages(search, max_pages):
-        records += page.studies
-        total = page.total if total is None else total
-        more = page.next_token is not None
-        step(name, len(records), total)
-    return Harvest(name, tuple(records), total, _shortfalls(name, len(records), total, more))
+    announced: int | None = None
+    shortfalls: tuple[str, ...] = ()
+    for name, expression in spec.searches().items():
+        total: int | None = None
+        more, before = False, len(records)
+        for page in registry.pages(StudySearch(expression, spec.statuses), max_pages):
+            records += page.studies
+            total = page.total if total is None else total
+            more = page.next_token is not None
+            step(name, len(records) - before, total)
+        announced = announced if total is None else (announced or 0) + total
+        shortfalls += _shortfalls(name, len(records) - before, total, more)
+    return Harvest(registry.settings.studies_url, tuple(records), announced, shortfalls)
 
 
 def _shortfalls(what: str, fetched: int, total: int | None, more: bool) -> tuple[str, ...]:
@@ -74,55 +63,35 @@ def _shortfalls(what: str, fetched: int, total: int | None, more: bool) -> tuple
     return (f"{what}: there are more pages after {fetched} studies",) if more else ()
 
 
-@dataclass
-class _Saved:
-    """What saved files hold so far."""
-
-    records: list[Any] = field(default_factory=list)
-    pages: int = 0
-    #: pages that name a next one
-    open_pages: int = 0
-    announced: int | None = None
-    notice: str = ""
-
-    def take(self, value: Any) -> None:
-        """Add a page, a list of studies, a study, or the line that describes a snapshot."""
-        if isinstance(value, list):
-            self.records += value
-        elif isinstance(value, Mapping) and isinstance(value.get("studies"), list):
-            self._take_page(value)
-        elif isinstance(value, Mapping) and "snapshot" in value:
-            self.notice = str(value["snapshot"])[:500]
-        else:
-            self.records.append(value)
-
-    def _take_page(self, page: Mapping[str, Any]) -> None:
-        self.records += page["studies"]
-        self.pages += 1
-        self.open_pages += bool(page.get("nextPageToken"))
-        total = page.get("totalCount")
-        if isinstance(total, int) and not isinstance(total, bool):
-            self.announced = (self.announced or 0) + total
-
-    def harvest(self, source: str) -> Harvest:
-        more = bool(self.pages) and self.open_pages == self.pages
-        missing = _shortfalls(source, len(self.records), self.announced, more)
-        return Harvest(source, tuple(self.records), self.announced, missing, self.notice)
-
-
-def load_trials(files: Iterable[Path]) -> Harvest:
+def load_trials(files: Sequence[Path]) -> Harvest:
     """Records of saved files: website downloads (a JSON list), API pages, or JSON lines.
 
     A broken line of a JSON-lines file is one bad record. Raises BackendError where a file cannot
     be read as any of the three.
     """
-    saved = _Saved()
-    names = []
-    for file in files:
-        names.append(str(file))
-        for value in _values_of(file):
-            saved.take(value)
-    return saved.harvest(", ".join(names))
+    records: list[Any] = []
+    pages = open_pages = 0
+    announced: int | None = None
+    notice = ""
+    for value in (value for file in files for value in _values_of(file)):
+        if isinstance(value, list):
+            records += value
+        elif isinstance(value, Mapping) and isinstance(value.get("studies"), list):
+            records += value["studies"]
+            pages += 1
+            open_pages += bool(value.get("nextPageToken"))
+            total = value.get("totalCount")
+            if isinstance(total, int) and not isinstance(total, bool):
+                announced = (announced or 0) + total
+        elif isinstance(value, Mapping) and "snapshot" in value:
+            # the line that describes a snapshot
+            notice = str(value["snapshot"])[:500]
+        else:
+            records.append(value)
+    source = ", ".join(map(str, files))
+    more = bool(pages) and open_pages == pages
+    missing = _shortfalls(source, len(records), announced, more)
+    return Harvest(source, tuple(records), announced, missing, notice)
 
 
 def find_snapshot(trees: Iterable[Path]) -> Path:
@@ -140,7 +109,16 @@ def find_snapshot(trees: Iterable[Path]) -> Path:
 
 
 def _values_of(file: Path) -> list[Any]:
-    text = _read_text(file)
+    try:
+        if file.stat().st_size > _LARGEST_FILE:
+            raise _unreadable(file, None, f"it is larger than {_LARGEST_FILE} bytes")
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as exc:
+        raise BackendError(
+            f"cannot be read: {exc.strerror or exc}", path=file, code="trials-file"
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise _unreadable(file, None, f"byte {exc.start} is not UTF-8") from exc
     try:
         return [json.loads(text)]
     except RecursionError as exc:
@@ -158,19 +136,6 @@ def _line_value(file: Path, number: int, line: str) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError):
         return BadStudyError(f"{file.name}:{number}", "the line is not JSON")
-
-
-def _read_text(file: Path) -> str:
-    try:
-        if file.stat().st_size > _LARGEST_FILE:
-            raise _unreadable(file, None, f"it is larger than {_LARGEST_FILE} bytes")
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise BackendError(
-            f"cannot be read: {exc.strerror or exc}", path=file, code="trials-file"
-        ) from exc
-    except UnicodeDecodeError as exc:
-        raise _unreadable(file, None, f"byte {exc.start} is not UTF-8") from exc
 
 
 def _unreadable(file: Path, line: int | None, why: str) -> BackendError:

@@ -220,10 +220,6 @@ def parse_study(record: Any) -> Study:
     )
 
 
-def _full_day(date: PartialDate | None) -> dt.date | None:
-    return date.day if date else None
-
-
 #: what a column of the table can hold: fact → its value for a study filed under a substance
 TRIAL_FACTS: Mapping[str, Callable[[Study, str], Any]] = {
     "nct_id": lambda study, modality: study.nct_id,
@@ -234,8 +230,8 @@ TRIAL_FACTS: Mapping[str, Callable[[Study, str], Any]] = {
     "conditions": lambda study, modality: list(study.conditions) or None,
     "country": lambda study, modality: "; ".join(study.countries) or None,
     "enrollment_actual": lambda study, modality: study.enrollment_actual,
-    "start_date": lambda study, modality: _full_day(study.start),
-    "completion_date": lambda study, modality: _full_day(study.completion),
+    "start_date": lambda study, modality: study.start and study.start.day,
+    "completion_date": lambda study, modality: study.completion and study.completion.day,
     "primary_outcome_measure": lambda study, modality: study.primary_outcome,
     "source": lambda study, modality: "clinicaltrials.gov",
 }
@@ -348,21 +344,18 @@ class Selector:
                 chosen.skipped[Skip.REPEATED] += 1
                 continue
             seen.add(study.nct_id)
-            self._file(study, chosen)
+            modality = self.modality(study)
+            reason = self.reason_to_skip(study, modality)
+            if reason is not None or modality is None:
+                chosen.skipped[reason or Skip.SUBSTANCE] += 1
+                continue
+            chosen.rows.append(self.spec.row(study, modality))
+            chosen.modalities[modality] += 1
+            chosen.problems += [(study.nct_id, problem) for problem in study.problems]
+            chosen.partial_dates += study.partial_dates
+            chosen.enrollment_unproven += study.enrollment_unproven
+            chosen.status_unknown += study.status is None
         return chosen
-
-    def _file(self, study: Study, chosen: Selection) -> None:
-        modality = self.modality(study)
-        reason = self.reason_to_skip(study, modality)
-        if reason is not None or modality is None:
-            chosen.skipped[reason or Skip.SUBSTANCE] += 1
-            return
-        chosen.rows.append(self.spec.row(study, modality))
-        chosen.modalities[modality] += 1
-        chosen.problems += [(study.nct_id, problem) for problem in study.problems]
-        chosen.partial_dates += study.partial_dates
-        chosen.enrollment_unproven += study.enrollment_unproven
-        chosen.status_unknown += study.status is None
 
     def modality(self, study: Study) -> str | None:
         """The substance that the study is filed under, None if it is none of the listed."""
@@ -376,9 +369,8 @@ class Selector:
             return Skip.STATUS
         if modality is None:
             return Skip.SUBSTANCE
-        return None if self.all_conditions else self._not_therapeutic(study)
-
-    def _not_therapeutic(self, study: Study) -> Skip | None:
+        if self.all_conditions:
+            return None
         record = (study.conditions, study.title)
         if not self._conditions.matches(*record):
             return Skip.CONDITION

@@ -15,7 +15,6 @@ import pytest
 from backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
 from orchestrate_backend.errors import BackendError, TargetError
 from orchestrate_backend.targets.base import Rejected, TableColumn, Written
-from orchestrate_backend.trials import seeding
 from orchestrate_backend.trials.seeding import trials_main
 from orchestrate_backend.trials.sources import find_snapshot, load_trials
 from tests.replay import HTML, SERVER_ERROR, Replay, replaying, study
@@ -271,7 +270,9 @@ def test_a_table_of_another_shape_is_refused_before_writing(
 def test_a_dry_run_opens_no_database_and_lists_the_rows(
     seed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(seeding, "_open_target", lambda *_: pytest.fail("was opened"))
+    monkeypatch.setattr(
+        "orchestrate_backend.targets.choose.choose_target", lambda *_: pytest.fail("was opened")
+    )
     file = write_json(tmp_path / "t.json", [study(1), study(2), study(1)])
     run = seed("--from", str(file), "--dry-run", "--json")
     assert run.code == 0

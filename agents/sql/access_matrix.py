@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrate_agents.sql.catalog import RealColumn, Relation
+from orchestrate_agents.sql.ownership import owned_columns, unplanted
 from orchestrate_agents.sql.policy_conditions import policy_by_clock, policy_by_content
 from orchestrate_agents.sql.probe_rows import (
     PLANTED,
@@ -89,16 +90,18 @@ def plant(
     rows already. Returns the rows by table.
     """
     planted: Planted = dict(standing or {})
-    done = frozenset(planted)
+    done, listed = frozenset(planted), list(tables)
+    owned = owned_columns(listed)
     with database.connect() as owner, database.connect_api() as api:
         owner.execute(
             "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
             [[user_id(n) for n in range(USERS)]],
         )
         api.execute("SET ROLE service_role")
-        for table in _parents_first([t for t in tables if t.is_table]):
+        for table in _parents_first([t for t in listed if t.is_table]):
             for serial in range(PLANTED if table.qualified not in done else 0):
-                row = _plant_row(owner, api, make_row(table, serial, planted), force=force)
+                made = make_row(table, serial, planted, owned.get(table.qualified))
+                row = _plant_row(owner, api, made, force=force)
                 if row is not None:
                     planted.setdefault(table.qualified, []).append(row)
     return planted
@@ -184,6 +187,9 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
                     access = access if stranger.allowed else Access.OWN
                 if access is Access.DENIED and (policy := policy_by_content(table, role, verb)):
                     access, detail = Access.UNKNOWN, f"no probe row is what policy {policy} opens"
+                asks = access is Access.DENIED and role == "authenticated"
+                if asks and (why := unplanted(table, role, verb, planted, SUBJECT)):
+                    access, detail = Access.UNKNOWN, why
                 if access is Access.ALLOWED and (policy := policy_by_clock(table, role, verb)):
                     access, detail = Access.SOME, f"policy {policy} asks the clock"
                 cells.append(Cell(role, table.qualified, verb, access, detail))
@@ -261,7 +267,8 @@ def _probe_verb(
     if verb == "DELETE":
         return _attempt(api, f"DELETE FROM {name}", [])  # noqa: S608 - a quoted name
     if verb == "INSERT":
-        new = [make_row(table, PLANTED + n, planted) for n in range(PLANTED)]
+        own = owned_columns([table]).get(table.qualified)
+        new = [make_row(table, PLANTED + n, planted, own) for n in range(PLANTED)]
         return _best([_attempt(api, row.insert, row.parameters) for row in new])
     # set a column to a constant: without WHERE and reference, so that SELECT is not needed too
     values = make_row(table, 1, {}).values

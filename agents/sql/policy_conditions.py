@@ -12,7 +12,7 @@ from orchestrate_agents.sql.parse import expression, walk
 from orchestrate_agents.sql.probe_rows import asks_the_clock
 
 #: functions whose result follows from their arguments or the clock, never from who asks
-_OF_VALUES = frozenset(
+OF_VALUES = frozenset(
     re.findall(
         r"\w+",
         """
@@ -31,7 +31,7 @@ def policy_by_content(relation: Relation, role: str, verb: str) -> str:
     A restrictive policy can take back what a permissive one gives: then there is no answer.
     """
     if all(p.permissive for p in relation.policies if _applies(p, role, verb)):
-        for name, alternatives in _conditions(relation, role, verb):
+        for name, alternatives in conditions(relation, role, verb):
             if any(map(_depends_on_content_alone, alternatives)):
                 return name
     return ""
@@ -39,9 +39,9 @@ def policy_by_content(relation: Relation, role: str, verb: str) -> str:
 
 def policy_by_clock(relation: Relation, role: str, verb: str) -> str:
     """The one policy that lets a role do this, if it does so only at some times; else ""."""
-    conditions = list(_conditions(relation, role, verb))
-    if len(conditions) == 1:
-        ((name, alternatives),) = conditions
+    found = list(conditions(relation, role, verb))
+    if len(found) == 1:
+        ((name, alternatives),) = found
         if alternatives and all(any(map(asks_the_clock, walk(way))) for way in alternatives):
             return name
     return ""
@@ -51,7 +51,7 @@ def _applies(policy: RealPolicy, role: str, verb: str) -> bool:
     return policy.verb in ("ALL", verb) and bool({role, "public"} & set(policy.roles))
 
 
-def _conditions(relation: Relation, role: str, verb: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def conditions(relation: Relation, role: str, verb: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """The permissive policies with the alternatives (between OR) of their conditions."""
     for policy in relation.policies if relation.rls else ():
         if policy.permissive and _applies(policy, role, verb):
@@ -90,7 +90,7 @@ def _depends_on_content_alone(alternative: Any) -> bool:
                 return False
             case "FuncCall":
                 *schema, name = (part.sval for part in node.funcname)
-                if name not in _OF_VALUES or schema not in ([], ["pg_catalog"]):
+                if name not in OF_VALUES or schema not in ([], ["pg_catalog"]):
                     return False
         varies = varies or asks_the_clock(node)
     return varies

@@ -65,20 +65,28 @@ def quote(name: str) -> str:
 
 
 def make_row(
-    relation: Relation, serial: int, planted: Mapping[str, list[dict[str, str]]]
+    relation: Relation,
+    serial: int,
+    planted: Mapping[str, list[dict[str, str]]],
+    owned: Mapping[str, str] | None = None,
 ) -> ProbeRow:
     """The `serial`-th row of a relation.
 
     Serial numbers take turns: only what must be filled, all filled with true, all filled with
     false, so that a policy over a column's value shows on one of them. `planted` holds the rows
-    that foreign keys may point to, by table.
+    that foreign keys may point to, by table. `owned` columns hold the asking user's id or email: in
+    every row, or in the first of each turn where a value may occur once only.
     """
     hints = _hints(relation)
     values: dict[str, str] = {}
+    own = _own_values(relation, serial, owned or {})
     for column in relation.columns:
         # a value of ours would be in the way of the next one of a sequence
         numbered = (column.default or "").startswith("nextval(")
         if column.made or column.identity or numbered:
+            continue
+        if column.name in own:
+            values[column.name] = own[column.name]
             continue
         required = column.not_null or column.name in hints
         if serial % PLANTED == 0 and not (required and column.default is None):
@@ -86,8 +94,22 @@ def make_row(
         value = _value(column, serial, hints.get(column.name, ()), relation)
         if value is not None:
             values[column.name] = value
-    values.update(_references(relation, serial, planted, values))
+    values.update(_references(relation, serial, planted, values, own))
     return ProbeRow(relation, values)
+
+
+def _own_values(relation: Relation, serial: int, owned: Mapping[str, str]) -> dict[str, str]:
+    """The values of the columns that say whom the row belongs to."""
+    found = {}
+    for column in relation.columns:
+        what = owned.get(column.name)
+        if what is None or (serial % PLANTED and _is_unique(relation, column.name)):
+            continue
+        value = SUBJECT if what == "id" else f"{SUBJECT}@example.org"
+        base = column.base.removesuffix("[]")
+        if base in ("uuid", "text", "citext") or base.startswith(("character", "varchar")):
+            found[column.name] = f"{{{value}}}" if column.base.endswith("[]") else value
+    return found
 
 
 def _references(
@@ -95,16 +117,20 @@ def _references(
     serial: int,
     planted: Mapping[str, list[dict[str, str]]],
     values: Mapping[str, str],
+    own: Mapping[str, str],
 ) -> Iterator[tuple[str, str]]:
     for constraint in (c for c in relation.constraints if c.type == "f"):
         if constraint.target == "auth.users":
-            own = _is_unique(relation, constraint.columns[0])
-            yield constraint.columns[0], user_id(serial if own else 0)
+            unique = _is_unique(relation, constraint.columns[0])
+            yield constraint.columns[0], user_id(serial if unique else 0)
             continue
         parents = planted.get(constraint.target) or planted.get(f"public.{constraint.target}") or []
         if parents and any(c in values for c in constraint.columns):
-            parent = parents[serial % len(parents)]
-            for column, target in zip(constraint.columns, constraint.target_columns, strict=True):
+            pairs = list(zip(constraint.columns, constraint.target_columns, strict=True))
+            wanted = [(target, own[column]) for column, target in pairs if column in own]
+            fitting = [p for p in parents if all(p.get(t) == value for t, value in wanted)]
+            parent = (fitting or parents)[serial % len(fitting or parents)]
+            for column, target in pairs:
                 if parent.get(target) is not None:
                     yield column, parent[target]
 

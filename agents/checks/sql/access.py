@@ -49,6 +49,12 @@ def _able(subject: Subject, role: str, table: Relation, verb: str) -> bool:
     return cell is not None and cell.access.allowed
 
 
+def _refused(subject: Subject, role: str, table: Relation, verb: str) -> bool:
+    """Whether a role was seen not to be able to; a probe that shows nothing is no refusal."""
+    cell = subject.proof.cell(role, table.qualified, verb)
+    return cell is None or not (cell.access.allowed or cell.access is Access.UNKNOWN)
+
+
 def _openings(
     subject: Subject, tables: Sequence[Relation], role: str, verbs: Sequence[str]
 ) -> Iterator[str]:
@@ -64,7 +70,7 @@ def _closures(
 ) -> Iterator[str]:
     """What a role cannot do that it must be able to."""
     for table in tables:
-        missing = [v for v in verbs if not _able(subject, role, table, v)]
+        missing = [v for v in verbs if _refused(subject, role, table, v)]
         if missing:
             yield f"{role} cannot {', '.join(missing)} {table.name}"
 
@@ -173,7 +179,7 @@ def policies_present(ctx: Context, tables: Tables) -> Result:
     subject, relations = found
     problems = list(_unprotected(relations))
     for table in relations:
-        if not any(_able(subject, r, table, v) for r in API_ROLES[:2] for v in VERBS):
+        if all(_refused(subject, r, table, v) for r in API_ROLES[:2] for v in VERBS):
             problems.append(f"no policy of {table.name} lets anon or authenticated do anything")
         if not table.policies:
             problems.append(f"{table.name} has no policy")

@@ -184,4 +184,38 @@ parameter_type(
     rf"`?[A-Za-z_]\w*\.(?!{_FILE}\b)[A-Za-z_]\w*`?",
     lambda text: tuple(text.strip(" `").split(".")),
 )
+
+
+@dataclass(frozen=True)
+class IndexedColumns:
+    """The columns of one table that an index is claimed for."""
+
+    table: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.table} ({', '.join(self.columns)})"
+
+
+_WORD = r"[`\"]?[A-Za-z_]\w*[`\"]?"
+_DOTTED = rf"[`\"]?(?:[A-Za-z_]\w*\.)?[A-Za-z_]\w*[`\"]?\.[`\"]?(?!{_FILE}\b)[A-Za-z_]\w*[`\"]?"
+_CALLED = (
+    r"`?[`\"]?(?!(?:columns?|keys?|fields?)\b)(?:public\.)?[A-Za-z_]\w*[`\"]?"
+    rf"\s*\(\s*{_WORD}(?:\s*,\s*{_WORD})*\s*\)`?"
+)
+
+
+def read_indexed(text: str) -> tuple[IndexedColumns, ...]:
+    """`orders.customer_id`, `orders (customer_id, day)`, `a.b and c.d`."""
+    found = []
+    for called, dotted in re.findall(rf"({_CALLED})|({_DOTTED})", text.replace("public.", "")):
+        names = re.findall(r"[A-Za-z_]\w*", called or dotted)
+        table, columns = (names[0], names[1:]) if called else (names[-2], names[-1:])
+        found.append(IndexedColumns(table, tuple(columns)))
+    return tuple(found)
+
+
+parameter_type(
+    "indexed", rf"(?:{_CALLED}|{_DOTTED})(?:{_AND}(?:{_CALLED}|{_DOTTED}))*", read_indexed
+)
 parameter_type("nothing", r"no", lambda _text: Can.MAY_NOT)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrate_agents.checks.sql.phrases import Tables, tables_of_claim
+from orchestrate_agents.checks.sql.phrases import IndexedColumns, Tables, tables_of_claim
 from orchestrate_agents.checks.sql.subjects import Subject, Which, specification_of, subject_of
 from orchestrate_agents.sql.catalog import RealColumn, Relation
 from orchestrate_agents.sql.parse import Column, SqlError, expression, printed, tables_of
 from orchestrate_agents.sql.prove import Proof, prove
-from orchestrator.gates.checks import Context, Result, check, proven, unproven
+from orchestrator.gates.checks import Context, Result, Verdict, check, proven, unproven
 
 _EVERY = Tables()
 
@@ -161,7 +161,19 @@ _INDEXED_FOR = (
 )
 
 
+_INDEX = "[(a|an|the)] (index|indexes|indices)"
+
+
 @check(
+    f"{_INDEXES_EXIST} [(column|columns)] {{of:indexed}}",
+    f"{_INDEX} (on|for) [the] [(column|columns)] {{of:indexed}} "
+    "[(exists|exist|is present|is there)]",
+    "[the] [(column|columns)] {of:indexed} (is|are) indexed",
+    f"[the] [(column|columns)] {{of:indexed}} (has|have) {_INDEX}",
+    f"{_INDEXES_EXIST} {{columns:names}} [(column|columns)] (of|in) {{tables:tables}}",
+    f"{_INDEXES_EXIST} {{columns:names}} [(column|columns)] (of|in) [the] {{table:name}} [table]",
+    "[the] {columns:names} [(column|columns)] (of|in) {tables:tables} (is|are) indexed",
+    "[the] {columns:names} (column|columns) (of|in) [the] {table:name} [table] (is|are) indexed",
     rf"{_INDEXES_EXIST} {_INDEXED_FOR} \({{columns:names}}\)",
     f"{_INDEXES_EXIST} {{columns:names}}",
     rf"{_INDEXES_EXIST} \({{columns:names}}\)",
@@ -170,13 +182,30 @@ _INDEXED_FOR = (
     "{tables:tables} (are|is) indexed (on|by) {columns:names}",
     "{tables:tables} (have|has) [an] (index|indexes|indices) (on|for) {columns:names}",
     name="sql.indexes",
+    version=2,
     examples=(
         "Indexes exist on foreign-key-equivalents (modality, condition, instrument)",
         "branch_hours has an index on status",
+        "There is an index on orders.customer_id",
     ),
 )
-def indexes(ctx: Context, columns: tuple[str, ...], tables: Tables = _EVERY) -> Result:
+def indexes(
+    ctx: Context,
+    columns: tuple[str, ...] = (),
+    tables: Tables = _EVERY,
+    table: str = "",
+    of: tuple[IndexedColumns, ...] = (),
+) -> Result:
     """Each named column is reached by an index that no unnamed column leads, as planned."""
+    if table:
+        tables = Tables((table,))
+    if not of:
+        return _indexed(ctx, columns, tables)
+    results = [_indexed(ctx, named.columns, Tables((named.table,))) for named in of]
+    return next((r for r in results if r.verdict is not Verdict.PROVEN), results[0])
+
+
+def _indexed(ctx: Context, columns: tuple[str, ...], tables: Tables) -> Result:
     found = _tables(ctx, tables)
     if isinstance(found, Result):
         return found

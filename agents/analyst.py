@@ -294,8 +294,10 @@ def _section_view(stage: Stage, file: CsvDraft) -> Mapping[str, Any]:
     for claimed in claimed_rows(stage.text) if file.facts and not file.extra else ():
         assert file.facts is not None
         found = compare(claimed, file.facts)
+        if found is None:
+            continue
         said = [f"N {claimed.n}" if claimed.n else "", claimed.instrument, claimed.license]
-        texts = (claimed.paper, ", ".join(filter(None, said)), found.found or "—")
+        texts = (claimed.paper, ", ".join(filter(None, said)), found.found)
         comparisons.append([*map(_cell, texts), _cell("; ".join(found.differences)) or "none"])
     return {
         "path": file.path,

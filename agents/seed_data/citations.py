@@ -1,4 +1,8 @@
-"""A stage's table of papers compared with the verified rows."""
+"""A stage's table of papers compared with the verified rows.
+
+A paper is known by its first author and its year, both in a column that names the source. Where
+that does not lead to exactly one row, nothing is said: a wrong comparison is worse than none.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,15 @@ _ROLES: Mapping[str, re.Pattern[str]] = {
     "n": re.compile(r"n|sample(?: size)?|participants", re.IGNORECASE),
     "instrument": re.compile(r"instruments?|scales?|measures?", re.IGNORECASE),
 }
-#: words of many titles, which distinguish no paper
-_COMMON = vocabulary(
-    "with from trial study phase psychiatry medicine nature journal pooled effect data"
+#: words in the names of columns that say where a row comes from
+_SOURCES = vocabulary("citation reference publication paper study source")
+#: `Mitchell 2021`, `Mitchell JM, et al. (2021)`, `Goodwin and Vane, 2022`
+_PAPER = re.compile(
+    r"(?P<author>[^\W\d_][\w'’-]+)(?:\s+[A-Z]{1,3})?"
+    r"(?:,?\s+et\s+al\.?|\s+(?:and|&)\s+[^\W\d_][\w'’-]+)?"
+    r"[,.]?\s*\(?\b(?P<year>(?:19|20)\d\d)(?![\d-])"
 )
-#: fewer shared words name no row
-_LEAST_MATCH = 2.0
+_DOI = re.compile(r"\bdoi:?\s*\S+|\b10\.\d{4,}/\S+|https?://\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class PaperComparison:
     """One claimed row and the verified one."""
 
     claimed: ClaimedPaper
-    #: name, sample size and instrument as verified, "" if there is no such row
+    #: name, sample size and instrument as verified
     found: str
     differences: tuple[str, ...]
 
@@ -78,40 +85,51 @@ def _tables(markdown: str) -> Iterator[tuple[list[str], list[list[str]]]]:
             yield rows[0], rows[1:]
 
 
-def compare(claimed: ClaimedPaper, facts: Facts) -> PaperComparison:
-    """Find the verified row that a claimed one means, and say where they differ."""
-    scored = [(_likeness(claimed, row), -i) for i, row in enumerate(facts.sheet.rows)]
-    best, place = max(scored, default=(0.0, 0))
-    if best < _LEAST_MATCH:
-        return PaperComparison(claimed, "", ("no verified row for this paper",))
-    row = facts.sheet.rows[-place]
+def compare(claimed: ClaimedPaper, facts: Facts) -> PaperComparison | None:
+    """The verified row of a claimed paper, and where they differ; None if no row surely is it."""
+    rows = _rows_of(claimed.paper, facts)
+    if len(rows) != 1:
+        return None
+    (row,) = rows
     n = _count(_cell(row, is_sample_size))
     instrument = _cell(row, lambda column: bool(words(column) & {"instrument", "scale"}))
-    held = license_status(_cell(row, lambda column: bool(words(column) & {"license", "licence"})))
     differences = [_n_difference(claimed, row, facts)]
     said = [s for s in re.split(r"\s*/\s*|\s*,\s*", claimed.instrument) if s]
     same = any(s.split("(")[0].strip().lower() in instrument.lower() for s in said)
     if instrument and said and not same:
         differences.append(f"instrument {claimed.instrument} is not the verified {instrument}")
-    if claimed.license and held is not LicenseStatus.OPEN:
-        differences.append(f"license {claimed.license} is not verified ({held.value})")
+    held = _cell(row, lambda column: bool(words(column) & {"license", "licence"}))
+    differences.append(_license_difference(claimed.license, held))
     parts = [next(iter(row.cells.values()), ""), f"n {n:,}" if n is not None else "", instrument]
     found = "; ".join(part for part in parts if part)
     return PaperComparison(claimed, found, tuple(filter(None, differences)))
 
 
-def _likeness(claimed: ClaimedPaper, row: SheetRow) -> float:
-    text = _folded(" ".join(row.cells.values()))
-    name = _folded(next(iter(row.cells.values()), ""))
-    terms = {t for t in re.findall(r"\w{4,}", _folded(claimed.paper)) if t not in _COMMON}
-    score = sum(1.0 + 0.5 * (t in name) for t in terms if re.search(rf"\b{re.escape(t)}\b", text))
-    number = _count(claimed.n)
-    same_n = number is not None and number == _count(_cell(row, is_sample_size))
-    return score + (1.5 if same_n and score else 0.0)
+def _rows_of(paper: str, facts: Facts) -> list[SheetRow]:
+    """The rows whose source begins with the paper's first author and has its year."""
+    named = _PAPER.search(paper)
+    columns = [c for c in facts.sheet.columns if words(c) & _SOURCES]
+    if named is None or not columns:
+        return []
+    author = re.compile(rf"{re.escape(named['author'])}(?![\w-])", re.IGNORECASE)
+    year = re.compile(rf"(?<![\d.:-]){named['year']}(?![\d-])")
+
+    def names_it(text: str) -> bool:
+        return author.match(text) is not None and year.search(_DOI.sub("", text)) is not None
+
+    return [row for row in facts.sheet.rows if any(names_it(row.get(c)) for c in columns)]
 
 
-def _folded(text: str) -> str:
-    return re.sub(r"[^\w]+", " ", text.lower())
+def _license_difference(claimed: str, held: str) -> str:
+    """A license that is claimed and not verified, or a doubt that is none."""
+    if not claimed:
+        return ""
+    status = license_status(held)
+    if license_status(claimed) is LicenseStatus.DOUBTFUL:
+        return f"license {claimed}; verified is {held}" if status is LicenseStatus.OPEN else ""
+    if status is LicenseStatus.OPEN:
+        return ""
+    return f"license {claimed} is not verified ({status.value})"
 
 
 def _cell(row: SheetRow, wanted: Callable[[str], bool]) -> str:
@@ -127,7 +145,11 @@ def _n_difference(claimed: ClaimedPaper, row: SheetRow, facts: Facts) -> str:
     said, held = _count(claimed.n), _count(_cell(row, is_sample_size))
     if said is None or held is None or said == held:
         return ""
+    number = f"(?:{said}|{said:,})"
+    people = "participants|patients|subjects|people|adults|volunteers|respondents|randomi[sz]ed"
+    group = rf"\b(?:n\s*[=:]?|of)\s*{number}(?![\d,.]*\d)"
+    counts = re.compile(rf"{group}|(?<![\d.,]){number}\s+(?:{people})", re.IGNORECASE)
     texts = [*row.cells.values(), *(e.printed for e in facts.sources.of_row(row))]
-    if said in {_count(found) for text in texts for found in re.findall(r"\d[\d,]*", text)}:
+    if any(counts.search(text) for text in texts):
         return f"the source has N {said:,}, the row holds {held:,} (see its notes)"
     return f"N {said:,} is not supported by any verified source; verified is {held:,}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.analyst import Analyst
-from orchestrate_agents.seed_data.citations import claimed_rows
+from orchestrate_agents.seed_data.citations import ClaimedPaper, claimed_rows, compare
 from orchestrate_agents.seed_data.csv_file import parse_sheet, read_sheet
 from orchestrate_agents.seed_data.table_schema import (
     completeness,
@@ -15,7 +15,12 @@ from orchestrate_agents.seed_data.table_schema import (
     required_columns,
     seed_columns,
 )
-from orchestrate_agents.seed_data.verified_facts import evidence_problem, read_sources
+from orchestrate_agents.seed_data.verified_facts import (
+    Facts,
+    evidence_problem,
+    find_facts,
+    read_sources,
+)
 from orchestrate_agents.specification.files import column_list
 from orchestrate_agents.sql.parse import tables_of
 from orchestrator.domain.agent import Finding, Job, Outcome
@@ -99,7 +104,7 @@ def test_the_section_says_what_is_complete_blank_and_wrong(tmp_path: Path) -> No
     assert "Oil lamp (Wick 2001): no outcome figure" in section
     assert "N 9,999 is not supported by any verified source; verified is 1,200" in section
     assert "license Open Access is not verified" in section
-    assert "no verified row for this paper" in section
+    assert "Nobody knows this one" not in section
     assert "`endpoint_sd` in 2 of 3" in section
 
 
@@ -237,3 +242,71 @@ def test_other_blocks_are_none(text: str) -> None:
 def test_only_tables_with_papers_are_claims() -> None:
     text = "| Metric | N |\n|---|---|\n| x | 3 |\n\n| Study | N |\n|---|---|\n| Brook 2019 | 3 |\n"
     assert [(c.paper, c.n) for c in claimed_rows(text)] == [("Brook 2019", "3")]
+
+
+COHORTS = """name,source_citation,n,license,notes
+One,"Murrough JW, Vane A. A trial. J. 2013;17:2014. doi:10.1/a.2014",73,Closed,73 of 90
+Two,"Feder A, Murrough JW. Another. J. 2014;71:681",41,CC BY 4.0,
+Left,"Carhart-Harris R. A trial. J. 2021;384:1",30,not open,arm 1
+Right,"Carhart-Harris R. A trial. J. 2021;384:1",29,not open,arm 2
+"""
+BASELINES = """source,year,region,n_episodes
+"SAMHSA TEDS-A 2015 (state table)",2015,Utah,2018
+"""
+
+
+@pytest.mark.parametrize(
+    ("paper", "found"),
+    [
+        ("Murrough 2013, ketamine", "One"),
+        ("Murrough JW, et al. (2013)", "One"),
+        ("A trial (Feder & Murrough, 2014), J", "Two"),
+        # a co-author, a page and an address; two rows; no year; no author
+        ("Murrough 2014", ""),
+        ("Vane 2013", ""),
+        ("Carhart-Harris 2021", ""),
+        ("Carhart 2021", ""),
+        ("Murrough, pooled", ""),
+        ("2013", ""),
+    ],
+)
+def test_a_paper_is_its_first_author_and_its_year_or_none(
+    tmp_path: Path, paper: str, found: str
+) -> None:
+    compared = compare(ClaimedPaper(paper), facts_of(tmp_path, COHORTS))
+    assert (compared.found.split(";")[0] if compared else "") == found
+
+
+@pytest.mark.parametrize(
+    ("claimed", "difference"),
+    [
+        (ClaimedPaper("Murrough 2013", n="73"), ""),
+        (ClaimedPaper("Murrough 2013", n="90"), "the source has N 90, the row holds 73"),
+        (ClaimedPaper("Murrough 2013", n="17"), "N 17 is not supported by any verified source"),
+        (ClaimedPaper("Murrough 2013", license="not open"), ""),
+        (ClaimedPaper("Murrough 2013", license="CC BY"), "license CC BY is not verified"),
+        (ClaimedPaper("Feder 2014", license="CC BY"), ""),
+        (ClaimedPaper("Feder 2014", license="no"), "license no; verified is CC BY 4.0"),
+    ],
+)
+def test_a_difference_is_one(tmp_path: Path, claimed: ClaimedPaper, difference: str) -> None:
+    compared = compare(claimed, facts_of(tmp_path, COHORTS))
+    assert compared is not None
+    assert "; ".join(compared.differences).startswith(difference)
+    assert bool(compared.differences) is bool(difference)
+
+
+def facts_of(root: Path, text: str) -> Facts:
+    """Facts from a CSV file without sources."""
+    (root / "facts").mkdir()
+    (root / "facts/file.csv").write_text(text, encoding="utf-8")
+    (root / "facts/file.sources.jsonl").write_text("", encoding="utf-8")
+    found = find_facts(root, "data/file.csv", "file")
+    assert found is not None
+    return found
+
+
+def test_a_year_is_no_sample_size_and_a_file_without_papers_is_not_compared(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, BASELINES)
+    for paper in ("Carhart-Harris 2018, treatment-resistant depression", "Utah 2015", "TEDS 2015"):
+        assert compare(ClaimedPaper(paper, n="20"), facts) is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.text import counted, one_line, paint, say, say_json
-from orchestrator.cli.workspace import AsJson, Workspace, workspace
+from orchestrator.cli.workspace import AcceptDoubts, AsJson, Workspace, workspace
 
 if TYPE_CHECKING:
     from orchestrator.domain.workflow import Stage, Workflow
@@ -21,8 +21,16 @@ _EXAMPLE = {"id": "WO-001", "title": "An example", "owner": "BUILDER", "priority
 WorkflowPath = Annotated[Path, typer.Argument(metavar="FILE", help="A workflow's markdown file.")]
 
 
-def check(context: typer.Context, file: WorkflowPath, as_json: AsJson = False) -> None:
-    """Print the stages as understood and every doubt; exit 1 if there is one."""
+def check(
+    context: typer.Context,
+    file: WorkflowPath,
+    accept_doubts: AcceptDoubts = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the stages as understood and every doubt; exit 1 if there is one.
+
+    A doubt whose code --accept-doubts names is printed, and does not count.
+    """
     from orchestrator.agent_process.worker import agent_names
     from orchestrator.workflow_lint.linter import check_workflow
 
@@ -31,6 +39,8 @@ def check(context: typer.Context, file: WorkflowPath, as_json: AsJson = False) -
     agents = {*agent_names(), *here.settings.agents}
     folders = here.settings.board.folders_in(here.root)
     doubts = list(check_workflow(workflow, root=here.root, agents=agents, folders=folders))
+    accepted = frozenset(accept_doubts or ())
+    left = [doubt for doubt in doubts if doubt.code not in accepted]
     if as_json:
         say_json(
             {
@@ -51,20 +61,24 @@ def check(context: typer.Context, file: WorkflowPath, as_json: AsJson = False) -
                     }
                     for stage in workflow.stages
                 ],
-                "doubts": [asdict(doubt) for doubt in doubts],
+                "doubts": [
+                    {**asdict(doubt), "accepted": doubt.code in accepted} for doubt in doubts
+                ],
             }
         )
-        raise typer.Exit(1 if doubts else 0)
+        raise typer.Exit(1 if left else 0)
     say(paint(workflow.title or str(file), "bold"))
     for stage in workflow.stages:
         say(f"  {stage.label}  {paint(' · '.join(_summarize(stage)), 'dim')}")
     say()
     for doubt in doubts:
-        say(f"{paint('doubt', 'yellow')}[{doubt.code}]: {file}:{doubt.line}: {doubt.message}")
-        if doubt.hint:
+        kind = paint("doubt", "yellow") if doubt in left else "accepted doubt"
+        say(f"{kind}[{doubt.code}]: {file}:{doubt.line}: {doubt.message}")
+        if doubt.hint and doubt in left:
             say(f"  hint: {doubt.hint}")
-    say(counted(len(doubts), "doubt") if doubts else paint("no doubts", "green"))
-    raise typer.Exit(1 if doubts else 0)
+    more = f" ({len(doubts) - len(left)} accepted)" if len(left) < len(doubts) else ""
+    say((counted(len(left), "doubt") if left else paint("no doubts", "green")) + more)
+    raise typer.Exit(1 if left else 0)
 
 
 def show(context: typer.Context, file: WorkflowPath, as_json: AsJson = False) -> None:

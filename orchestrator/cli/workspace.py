@@ -23,7 +23,7 @@ AcceptDoubts = Annotated[
     typer.Option(
         "--accept-doubts",
         metavar="CODE",
-        help="Begin although the workflow has this doubt, e.g. human-gate; may be repeated.",
+        help="Let this doubt about the workflow pass, e.g. human-gate; may be repeated.",
     ),
 ]
 TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g. WO-231.")]

@@ -12,10 +12,6 @@ from orchestrator.workflow_reader.vocabulary import folders_in, is_ticket_file, 
 
 _SHELLS = {"bash", "sh", "shell", "console", "zsh"}
 _NUMBERED = re.compile(r"(\d{2,6})[_-]\S*")
-_NEXT_FREE = re.compile(
-    r"\bnext\s+(?:free|unused|available|open)\b|\b(?:free|unused|available)\s+(?:\w+\s+)?number\b",
-    re.IGNORECASE,
-)
 _WORKFLOW = re.compile(r"`/([\w-]+)`\s+workflow|\bworkflow\s+`/([\w-]+)`", re.IGNORECASE)
 
 
@@ -154,9 +150,8 @@ def check_deliveries(context: LintContext) -> Iterator[LintFinding]:
 
 
 @lint_rule
-def check_fixed_numbers(context: LintContext) -> Iterator[LintFinding]:
-    """A file of a numbered series whose number is written down as if nobody else could take it."""
-    says_next = any(_NEXT_FREE.search(p.markdown) for p in context.prose)
+def check_taken_numbers(context: LintContext) -> Iterator[LintFinding]:
+    """A file of a numbered series whose number another file has."""
     for path, stage in context.delivered.items():
         folder, name = posixpath.split(path)
         found = _NUMBERED.fullmatch(name)
@@ -171,10 +166,6 @@ def check_fixed_numbers(context: LintContext) -> Iterator[LintFinding]:
         if rivals:
             message = f"the number {found[1]} of `{path}` is taken by {rivals[0]}"
             yield LintFinding("number-taken", line, message, "take the next free number")
-        elif not says_next:
-            message = f"the number {found[1]} of `{path}` is fixed; another file can take it first"
-            hint = 'say "the next free number", and let the architecture stage confirm it'
-            yield LintFinding("fixed-number", line, message, hint)
 
 
 @lint_rule

@@ -8,33 +8,17 @@ from itertools import combinations
 
 from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
-from orchestrator.workflow_reader.vocabulary import sentences
-
-_TOGETHER = re.compile(
-    r"\bparallel|side by side|\bsame time\b|\bconcurrent|\bsimultaneous|\balongside\b|\bbeside\b"
-    r"|\bmeanwhile\b",
-    re.IGNORECASE,
-)
 
 
 @lint_rule
 def check_parallel_headings(context: LintContext) -> Iterator[LintFinding]:
-    """A "parallel" that only the heading says, that names several stages, or a checkpoint."""
-    prose = [p for p in context.outline.rest if p.kind is not Kind.FENCE]
-    said = [s for p in prose for s in sentences(p.markdown) if _TOGETHER.search(s)]
-    numbers_said = [{int(n) for n in re.findall(r"\d+", sentence)} for sentence in said]
+    """A "parallel" that names several stages, or a checkpoint."""
     for section in context.outline.stages:
         head = section.head
         if not head.beside:
             continue
         others = [context.section(n) for n in head.beside]
         listed = "stage " + " and ".join(map(str, head.beside))
-        bodies = [p for s in (section, *others) for p in s.body if p.kind is not Kind.FENCE]
-        in_stages = any(_TOGETHER.search(p.markdown) for p in bodies)
-        if not in_stages and not any({head.number, *head.beside} <= n for n in numbers_said):
-            message = f"only the heading lets stage {head.number} run beside {listed}"
-            hint = "say it in the text of both stages"
-            yield LintFinding("parallel-only-in-heading", head.line, message, hint)
         if len(others) > 1:
             message = (
                 f"stage {head.number} is to run beside {listed}; "

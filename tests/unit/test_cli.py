@@ -537,3 +537,18 @@ def test_control_characters_of_a_ticket_do_not_reach_the_terminal(
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\u202e" not in shown
+
+
+def test_a_doubt_that_was_looked_at_passes(orchestrate: Orchestrate, workspace: Path) -> None:
+    write(workspace, "workflows/odd.md", WORKFLOW.replace("PAINTER", "NOBODY"))
+    check = ("workflow", "check", "workflows/odd.md")
+    doubts = json.loads(orchestrate(*check, "--json").stdout)["doubts"]
+    codes = sorted({doubt["code"] for doubt in doubts})
+    accept = [word for code in codes for word in ("--accept-doubts", code)]
+    passed = orchestrate(*check, *accept)
+    assert passed.exit_code == 0
+    assert f"no doubts ({len(doubts)} accepted)" in passed.stdout
+    assert all(f"accepted doubt[{code}]" in passed.stdout for code in codes)
+    left = orchestrate(*check, "--accept-doubts", "no-such-doubt", "--json")
+    assert left.exit_code == 1
+    assert not any(doubt["accepted"] for doubt in json.loads(left.stdout)["doubts"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,15 +48,17 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 _SVG = "http://www.w3.org/2000/svg"
-_WIDTH = 7.6
-_LONGEST = 46
+#: inches; a picture this narrow can still be read on a telephone
+_WIDTH = 4.8
+#: characters on a line of a label, which has two at most
+_LABEL = 24
 #: area in points² of the largest marker, and of the smallest that can still be seen
-_LARGEST, _SMALLEST = 380.0, 14.0
+_LARGEST, _SMALLEST = 300.0, 14.0
 
 
 def draw_bars(bars: Bars) -> str:
     """Horizontal bars by category, stacked by period; rows without a date are gray and last."""
-    with _open_figure(0.34 * len(bars.categories) + 1.15, "bars") as (figure, result):
+    with _open_figure(0.4 * len(bars.categories) + 1.3, "bars") as (figure, result):
         axes = figure.add_subplot()
         places = range(len(bars.categories))
         left = [0] * len(places)
@@ -78,12 +81,12 @@ def draw_bars(bars: Bars) -> str:
             axes.annotate(
                 f"{total:,}", (total, place), xytext=(5, 0), textcoords="offset points", va="center"
             )
-        axes.set_yticks(places, [_shorten(name) for name in bars.categories])
+        axes.set_yticks(places, [_wrap(name) for name in bars.categories])
         axes.invert_yaxis()
-        axes.set_xlim(0, max(left) * 1.08)
+        axes.set_xlim(0, max(left) * 1.15)
         axes.xaxis.get_major_locator().set_params(integer=True)
         _remove_frame(axes)
-        columns = min(len(bars.periods), 6)
+        columns = min(len(bars.periods), 4)
         figure.legend(loc="outside upper left", ncols=columns, handlelength=0.9, handleheight=0.9)
     return result[0]
 
@@ -91,7 +94,7 @@ def draw_bars(bars: Bars) -> str:
 def draw_forest(forest: Forest) -> str:
     """Effect sizes with markers whose area is n; an interval only where it is known."""
     points = forest.points
-    with _open_figure(0.36 * len(points) + 1.35, "forest") as (figure, result):
+    with _open_figure(0.44 * len(points) + 1.5, "forest") as (figure, result):
         axes = figure.add_subplot()
         groups = list(dict.fromkeys(p.group for p in points))
         colors = {group: _GROUPS[n % len(_GROUPS)] for n, group in enumerate(groups)}
@@ -113,14 +116,14 @@ def draw_forest(forest: Forest) -> str:
                 linewidths=0.8,
                 zorder=2,
             )
-        axes.set_yticks(range(len(points)), [_shorten(p.label) for p in points])
+        axes.set_yticks(range(len(points)), [_wrap(p.label) for p in points])
         axes.set_ylim(len(points) - 0.4, -0.6)
         axes.set_xlabel(forest.effect.replace("_", " "))
         axes.margins(x=0.12)
         # n and the figure in words, right of the plot
         beside = axes.twinx()
         beside.set_ylim(axes.get_ylim())
-        labels = [f"{p.figure}   n {p.n:,}" if p.n else p.figure for p in points]
+        labels = [f"{p.figure}\nn {p.n:,}" if p.n else p.figure for p in points]
         beside.set_yticks(range(len(points)), labels)
         beside.tick_params(length=0, labelcolor=_QUIET)
         for side in beside.spines.values():
@@ -130,16 +133,17 @@ def draw_forest(forest: Forest) -> str:
             from matplotlib.lines import Line2D
 
             handles = [
-                Line2D([], [], marker="o", linestyle="", color=color, label=_shorten(group) or "—")
+                Line2D([], [], marker="o", linestyle="", color=color, label=_wrap(group) or "—")
                 for group, color in colors.items()
             ]
-            figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 5))
+            figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 3))
     return result[0]
 
 
-def _shorten(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1].rstrip() + "…"
+def _wrap(text: str) -> str:
+    """A label on two lines at most."""
+    lines = textwrap.wrap(" ".join(text.split()), _LABEL, max_lines=2, placeholder="…")
+    return "\n".join(lines)
 
 
 def _remove_frame(axes: Any) -> None:

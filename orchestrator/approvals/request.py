@@ -109,7 +109,7 @@ class ApprovalRequest:
         if self.kind == QuestionKind.EFFECT:
             return "tries again what failed and runs what has not run, from the same approved bytes"
         if self.final:
-            return "runs nothing on any database; the family then moves to COMPLETE"
+            return "ends the work: nothing is run, and the family moves to COMPLETE"
         return "runs nothing on any database; the work then continues"
 
     @property

@@ -58,7 +58,7 @@ def test_an_approval_folds_to_who_when_how_digest_and_counts(work: Workspace) ->
 
 def test_words_in_the_file_and_notes_between_the_lines_stay(work: Workspace) -> None:
     edit(work, "### USER\n", "### USER\n\nFirst.\n\n- and second\n\n#### third\n")
-    edit(work, "**To read**\n", "**To read**\nI read none of it.\n")
+    edit(work, "**To answer**", "I read none of it.\n\n**To answer**")
     edit(work, "status: 05_USER_REVIEW", "status: CHANGES_REQUESTED")
     work.conductor().run("WO-512")
     kept = section(work, 1)

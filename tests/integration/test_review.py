@@ -82,6 +82,11 @@ def test_a_page_has_all_that_is_asked(work: Workspace) -> None:
     assert "Approving ends the work" in text
     assert "orchestrate approve WO-512 --accept-unproven" in text
     assert text.index("The tea <b>is</b> hot") < text.index("out/first.txt exists")
+    assert text.index("To answer") < text.index("The tea <b>is</b> hot")
+    (unproven,) = re.findall(
+        r'<details class="statement unproven".*?</details>', render_page(found(work)), re.DOTALL
+    )
+    assert unproven.count("no check fits") == 1
     question = found(work).question
     assert question is not None
     assert question.digest[:16] in text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from orchestrator.approvals import status
 from orchestrator.approvals.answers import resolve_acceptances
 from orchestrator.approvals.request import (
     ApprovalRequest,
@@ -16,7 +18,6 @@ from orchestrator.approvals.request import (
     group_statements,
     render_request,
 )
-from orchestrator.approvals.status import describe_request
 from orchestrator.cli import text
 from orchestrator.cli.family_text import say_question, say_status
 from orchestrator.cli.running import ProgressPrinter
@@ -52,6 +53,13 @@ REQUEST = ApprovalRequest(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These questions are about no family on a disk."""
+    nothing = {"changed_files": [], "diff": [], "notes": []}
+    monkeypatch.setattr(status, "_describe_changes", lambda *_: nothing)
+
+
 def status_of(request: ApprovalRequest) -> dict[str, Any]:
     question = Question(
         number=request.number,
@@ -61,6 +69,7 @@ def status_of(request: ApprovalRequest) -> dict[str, Any]:
         came_from=FolderRole.QA,
         asked="2026-01-01T00:00:00Z",
     )
+    family: Any = SimpleNamespace(parent="WO-1")
     member = {"id": "WO-1", "path": "b/WO-1.md", "folder": "05", "owner": "USER"}
     return {
         "id": "WO-1",
@@ -71,7 +80,7 @@ def status_of(request: ApprovalRequest) -> dict[str, Any]:
         "members": [{**member, "failure_count": 0}],
         "reasons": ["question 2 at STAGE 3"],
         "notices": [],
-        "question": describe_request(question, request, "WO-1"),
+        "question": status.describe_request(question, request, family),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from orchestrate_agents.sql.parse import Table, tables_of
 from orchestrator.gates.checks import Context
 from orchestrator.review.panels import Grid, Tone
 from orchestrator.storage.atomic import sha256_file
+from orchestrator.templating import TEMPLATES
 
 STUDIES = """
 CREATE TABLE studies (
@@ -78,6 +80,7 @@ def test_pictures_are_elements_whose_words_are_escaped() -> None:
     ])  # fmt: skip
     assert bars is not None
     assert "&lt;b&gt;0" in draw_bars(bars)
+    assert wide_enough(draw_bars(bars), 360)
     assert "var(--ink)" in draw_bars(bars), "the page gives the colours"
 
 
@@ -130,3 +133,14 @@ def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Contex
 def test_a_matrix_of_another_text_is_not_shown(recorded: Context) -> None:
     (recorded.root / "m.sql").write_text("this is no SQL\n", encoding="utf-8")
     assert list(show_access(recorded, ["m.sql"])) == []
+
+
+def wide_enough(drawn: str, most: float) -> bool:
+    """Whether a picture is at most so many points wide: a telephone shows it whole."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ', drawn)
+    return found is not None and float(found[1]) <= most
+
+
+def test_no_picture_is_wider_than_its_page() -> None:
+    css = (Path(TEMPLATES) / "review.css").read_text(encoding="utf-8")
+    assert "min-width" not in re.findall(r"figure svg \{[^}]*\}", css)[0]

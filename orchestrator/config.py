@@ -61,6 +61,16 @@ class BoardSettings(_Table):
     folders: dict[str, str] = Field(default_factory=dict)
     #: further status or folder names → role, e.g. `REWORK_REQUIRED = "BUILD"`
     aliases: dict[str, str] = Field(default_factory=dict)
+    #: further headings under which tickets say what must hold, e.g. "Akzeptanzkriterien"
+    criteria_headings: tuple[str, ...] = ()
+
+    @field_validator("criteria_headings")
+    @classmethod
+    def _has_words(cls, headings: tuple[str, ...]) -> tuple[str, ...]:
+        for heading in headings:
+            if not any(map(str.isalpha, heading)):
+                raise ValueError(f"{heading!r} is not a heading")
+        return headings
 
     def folders_in(self, root: Path) -> Folders:
         """The board's folders in a workspace. Raises UsageError for an unknown role."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from orchestrator.approvals.judging import stored_request
 from orchestrator.approvals.request import ApprovalRequest, describe_differences
 from orchestrator.approvals.request_builder import (
     build_checkpoint_request,
@@ -11,7 +12,6 @@ from orchestrator.approvals.request_builder import (
     list_stopped_statements,
     open_request,
     rebuild_request,
-    stored_request,
 )
 from orchestrator.approvals.sources import SOURCES
 from orchestrator.domain import machine

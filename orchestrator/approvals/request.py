@@ -81,6 +81,10 @@ class ApprovalRequest:
     #: what the family changed since its start, and what its agents did in git besides
     files: tuple[ChangedFile, ...] = ()
     notes: tuple[str, ...] = ()
+    #: lines of the tickets that look like criteria and were not read
+    not_read: tuple[str, ...] = ()
+    #: the members whose tickets have no criterion
+    without_criteria: tuple[str, ...] = ()
 
     @property
     def covered(self) -> dict[str, Any]:
@@ -92,7 +96,9 @@ class ApprovalRequest:
         if self.files or self.notes:
             covered["files"] = [file.state for file in self.files]
             covered["notes"] = list(self.notes)
-        return covered
+        # not in requests of earlier editions
+        added = {"not_read": self.not_read, "without_criteria": self.without_criteria}
+        return {**covered, **{name: value for name, value in added.items() if value}}
 
     @property
     def digest(self) -> str:
@@ -139,7 +145,8 @@ class ApprovalRequest:
         fields["statements"] = tuple(ReceiptSummary(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
         fields["files"] = tuple(ChangedFile.from_dict(f) for f in data.get("files", ()))
-        for name in ("by_user", "remarks", "changed", "notes"):
+        names = ("by_user", "remarks", "changed", "notes", "not_read", "without_criteria")
+        for name in names:
             fields[name] = tuple(data.get(name, ()))
         return cls(**fields)
 
@@ -166,6 +173,10 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
         was, checks = verdicts.get(summary.key, ("not shown", {}))
         if (was, checks) != (summary.verdict, dict(summary.checks)):
             found.append(f"“{summary.shown}” was {was}, is {summary.verdict}")
+    gone = {s.text for s in asked.statements} - {s.text for s in now.statements}
+    found += [f"“{text}” is no longer demanded" for text in sorted(gone)]
+    if (asked.not_read, asked.without_criteria) != (now.not_read, now.without_criteria):
+        found.append("the lines of the tickets that are not read as criteria")
     if [e.to_dict() for e in asked.effects] != [e.to_dict() for e in now.effects]:
         found.append("the effects that approving would run")
     if asked.target != now.target:

@@ -15,6 +15,13 @@ from orchestrator.approvals.changed_files import (
     list_notes,
 )
 from orchestrator.approvals.effects import bind_effects, open_runner
+from orchestrator.approvals.judging import (
+    current_receipts,
+    judge_all,
+    list_unread,
+    stored_request,
+    summaries_to_show,
+)
 from orchestrator.approvals.request import (
     ApprovalRequest,
     describe_changed_files,
@@ -24,7 +31,7 @@ from orchestrator.domain import machine
 from orchestrator.domain.record import Approval, QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.additions import Additions
-from orchestrator.family.session import ProgressKind, Session
+from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
@@ -44,7 +51,13 @@ def build_checkpoint_request(
     stages = [s.number for s in session.plan.stages if earlier < s.number <= stage.number]
     session.refresh(stages)
     bound = bind_effects(stage, session.workflow, session.root)
-    statements = _summarize(session, stages)
+    final = stage.number == session.plan.last.number
+    if final:
+        receipts = judge_all(session, stage, effects_ahead=bool(bound.effects))
+        statements = summaries_to_show(session, receipts, earlier)
+    else:
+        statements = _summarize(session, stages)
+    not_read, without_criteria = list_unread(session) if final else ((), ())
     name, words = "", ""
     remarks: tuple[str, ...] = ()
     if bound.effects:
@@ -74,7 +87,9 @@ def build_checkpoint_request(
         by_user=tuple(text for text, _ in bound.by_user),
         remarks=remarks,
         changed=tuple(changed),
-        final=stage.number == session.plan.last.number,
+        final=final,
+        not_read=not_read,
+        without_criteria=without_criteria,
         files=list_changed_files(session.changes, session.settings),
         notes=list_notes(session.changes),
     )
@@ -180,6 +195,8 @@ def open_request(
         history.append("notice", to="USER", text=text, stage=session.flow.stage)
         session.report_progress(ProgressKind.NOTICE, text, stage=session.flow.stage)
     additions = Additions(drop=drop, over_requests=True)
+    if request.final:
+        tick_boxes(additions, current_receipts(session).values())
     parent = session.family.ticket(session.plan.parent)
     block = changed_files_block(diff_files(session.changes, request.files), request.notes)
     additions.section(parent.id, render_request(request, parent.id, parent.body, block))
@@ -196,16 +213,13 @@ def open_request(
     session.report_progress(ProgressKind.QUESTION, request.heading, stage=stage.number)
 
 
-def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
-    """The stored request with a digest; None if it is missing or damaged."""
-    request = ApprovalRequest.find(session.family.history, digest)
-    return request if request is not None and request.digest == digest else None
-
-
 def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest:
     """The same request as things are now, to compare it with the one that was shown."""
     if asked.kind == QuestionKind.CHECKPOINT.value:
         fresh = build_checkpoint_request(session, session.plan.stage(asked.stage))
+        if asked.final:
+            # it covers every statement there is: one more, or one less, is another question
+            return replace(fresh, number=asked.number)
         current = {s.key: s for s in fresh.statements}
         statements = tuple(current.get(s.key, s) for s in asked.statements)
         return replace(fresh, statements=statements, number=asked.number)

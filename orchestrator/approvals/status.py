@@ -77,6 +77,8 @@ def describe_request(
         "failed": brief(request.failed),
         "unproven": brief(request.unproven),
         "proven": brief(request.with_label(Verdict.PROVEN)),
+        "not_read": _number_lines(request, family),
+        "without_criteria": list(request.without_criteria),
         "groups": [
             {"heading": head, "statements": brief(found)}
             for head, found in group_statements(request.statements)
@@ -103,6 +105,15 @@ def _describe_changes(family: Family, request: ApprovalRequest) -> dict[str, Any
         "diff": list(shorten(diffs)),
         "notes": list(request.notes),
     }
+
+
+def _number_lines(request: ApprovalRequest, family: Family) -> list[str]:
+    """The lines that were not read, with the numbers that they have in the files now."""
+    numbered: dict[str, str] = {}
+    for member in family.flow.members if request.not_read else ():
+        for unread in family.criteria(member).unread:
+            numbered[unread.describe(member)] = unread.describe(member, numbered=True)
+    return [numbered.get(line, line) for line in request.not_read]
 
 
 def describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:

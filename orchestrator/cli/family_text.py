@@ -84,6 +84,9 @@ def say_question(status: Mapping[str, Any]) -> None:
         say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")
     _say_list("For you to do or look at; your answer attests it", question["by_user"])
     _say_groups(question["groups"], review)
+    _say_list(f"Not read as criteria ({len(question['not_read'])})", question["not_read"])
+    if question["without_criteria"]:
+        say(f"\n  No criterion: {', '.join(question['without_criteria'])}")
     _say_changes(question)
     changed = {each["path"] for each in question["changed_files"]}
     _say_list("To read", [file, *(path for path in question["read"] if path not in changed)])

@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.approvals.effects import Runner, open_runner
+from orchestrator.approvals.judging import (
+    applied_target,
+    current_receipts,
+    find_unsettled,
+    judge_positions,
+    stored_request,
+    what_is_answered,
+)
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.approvals.request_builder import (
     build_exception_request,
     open_request,
-    stored_request,
 )
 from orchestrator.domain import machine
 from orchestrator.domain.record import QuestionKind, State
@@ -20,7 +27,7 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.additions import Additions
-from orchestrator.family.session import ProgressKind, Session
+from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.storage.atomic import sha256_file
@@ -49,13 +56,36 @@ def apply_approval(session: Session, stage: Stage) -> None:
     additions = Additions()
     additions.section(session.plan.parent, _render_closing(session, stage, request, final))
     if final:
-        after = machine.complete(session.flow, session.plan, stage)
-        session.commit(after, "complete", additions, stage)
-        session.changes.forget()
+        if not _complete(session, stage, request, additions):
+            return
     else:
         after = machine.finish(session.flow, session.plan, stage)
         session.commit(after, f"checkpoint {stage.checkpoint} passed", additions, stage)
-    session.judge(stage, (Phase.POSITION,))
+        session.judge(stage, (Phase.POSITION,))
+
+
+def _complete(
+    session: Session, stage: Stage, request: ApprovalRequest, additions: Additions
+) -> bool:
+    """Complete the family, unless a statement is open: that is put to USER (DESIGN 6.0)."""
+    with contextlib.ExitStack() as stack:
+        if request.effects:
+            target = stack.enter_context(_runner(session, request)).target
+        else:
+            target = stack.enter_context(applied_target(session, stage))
+        after = machine.foresee_complete(session.flow, session.plan, stage)
+        unsettled = find_unsettled(session, stage, after, target=target)
+    if unsettled:
+        why = "Before the family can be complete: your answer does not cover these statements."
+        question = build_exception_request(session, stage, QuestionKind.COUNTS, why, unsettled)
+        open_request(session, stage, question)
+        return False
+    tick_boxes(additions, current_receipts(session).values())
+    done = machine.complete(session.flow, session.plan, stage, [s.text for s in unsettled])
+    session.commit(done, "complete", additions, stage)
+    session.changes.forget()
+    judge_positions(session, stage)
+    return True
 
 
 # -- effects ---------------------------------------------------------------------------------
@@ -165,8 +195,10 @@ def _judge_expectations(
             ]
     else:
         receipts = session.judge(stage, phases)
-    taken = {s.key for s in request.unproven}
-    unproven = [r for r in receipts if r.verdict is Verdict.UNPROVEN and r.key not in taken]
+    taken = what_is_answered(session).taken
+    unproven = [
+        r for r in receipts if r.verdict is Verdict.UNPROVEN and r.statement.text not in taken
+    ]
     return session.failing(receipts), unproven
 
 

@@ -63,7 +63,7 @@ def _holds(session: Session, stage: Stage) -> bool:
     receipts = session.prove(stage, (Phase.CONTENT,), store=False)
     if session.plan.part(stage) is Part.MAKER:
         member = session.plan.members(stage, session.flow)[0]
-        own = session.family.ticket(member).acceptance()
+        own = session.criteria(member).statements
         receipts += session.gate.prove(own, session.context(stage), (Phase.CONTENT,))
     judged = [r for r in receipts if r.verdict is not Verdict.PENDING]
     return bool(judged) and all(r.verdict is Verdict.PROVEN for r in judged)

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestrator.approvals.effects import open_runner
-from orchestrator.approvals.request_builder import stored_request
+from orchestrator.approvals.judging import applied_target
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
 from orchestrator.conductor.observed import dispatch, undo_attempt
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.states import Part
-from orchestrator.domain.workflow import Stage, StatementKind
+from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
 from orchestrator.family.additions import Additions
-from orchestrator.family.session import ProgressKind, Session
-from orchestrator.gates.checks import Phase, Verdict
+from orchestrator.family.session import ProgressKind, Session, tick_boxes
+from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
 from orchestrator.markdown.body import closed
 from orchestrator.templating import one_line
@@ -131,19 +130,11 @@ def _is_accepted_as_is(session: Session, stage: Stage) -> bool:
 
 def _prove_gate(session: Session, stage: Stage) -> tuple[Receipt, ...]:
     """A stage's receipts; an inspection after effects is judged on their target too."""
-    done = [a for a in session.flow.approvals if a.effects_done and a.stage < stage.number]
     if session.plan.part(stage) is Part.INSPECTOR:
-        for approval in sorted(done, key=lambda a: a.stage, reverse=True):
-            request = stored_request(session, approval.digest)
-            if request is None or not request.target:
-                continue
-            settings = session.settings.model_dump(mode="json")
-            runner = open_runner(request.target, session.root, settings)
-            try:
+        with applied_target(session, stage) as target:
+            if target is not None:
                 phases = (Phase.CONTENT, Phase.EFFECT)
-                return tuple(session.prove(stage, phases, target=runner.target))
-            finally:
-                runner.close()
+                return tuple(session.prove(stage, phases, target=target))
     return tuple(session.prove(stage, (Phase.CONTENT,)))
 
 
@@ -176,7 +167,7 @@ def _pass(
             if exc.code == "no-such-ticket":
                 continue
         births[child.id] = child.agent
-    _tick_boxes(additions, receipts)
+    tick_boxes(additions, receipts)
     additions.paths += [
         session.root / a.path
         for a in report.artifacts
@@ -199,15 +190,6 @@ def _render_section(report: Report) -> str:
         where = "" if named else f" (`{notice.path}`)"
         section += f"\n**Needs** {notice.to}: {notice.text}{where}"
     return section
-
-
-def _tick_boxes(additions: Additions, receipts: Sequence[Receipt]) -> None:
-    """A box is ticked only with a receipt, and loses its tick with it."""
-    for r in receipts:
-        if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
-            proven = r.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
-            boxes = additions.boxes.setdefault(r.statement.ticket, {})
-            boxes[r.statement.text] = r.id if proven else ""
 
 
 # -- failure ---------------------------------------------------------------------------------
@@ -299,5 +281,5 @@ def _send_to_makers(
             f"{member}: failure {count} of {session.plan.failure_limit} at {stage.label}",
             stage=stage.number,
         )
-    _tick_boxes(additions, receipts)
+    tick_boxes(additions, receipts)
     session.commit(after, f"stage {stage.number} ({stage.agent}) failed", additions, stage)

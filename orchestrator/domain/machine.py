@@ -6,7 +6,7 @@ goes through the table of `states`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -334,11 +334,25 @@ def effects_done(flow: Flow, plan: Plan, stage: int) -> Flow:
     return _next(flow, plan, approvals=approvals)
 
 
-def complete(flow: Flow, plan: Plan, stage: Stage) -> Flow:
-    """The end: the whole family to COMPLETE, by USER's answer."""
+def foresee_complete(flow: Flow, plan: Plan, stage: Stage) -> Flow:
+    """The record as `complete` would make it, to judge what will hold then."""
     members = {m: _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE) for m, p in flow.members.items()}
     finished = tuple(sorted({*flow.finished, stage.number}))
     return _next(flow, plan, members=members, finished=finished, state=State.COMPLETE, reason="")
+
+
+def complete(flow: Flow, plan: Plan, stage: Stage, unsettled: Collection[str]) -> Flow:
+    """The end: the whole family to COMPLETE, by USER's answer.
+
+    `unsettled` are the statements that are not judged, or not as USER has taken them. Raises
+    IllegalMoveError if there is one (DESIGN 6.0).
+    """
+    if unsettled:
+        raise IllegalMoveError(
+            f"{len(unsettled)} statement(s) are not settled: {'; '.join(sorted(unsettled))}",
+            hint="the last question is asked again",
+        )
+    return foresee_complete(flow, plan, stage)
 
 
 def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...]:

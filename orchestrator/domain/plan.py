@@ -38,6 +38,15 @@ class Plan:
             return self.children(flow) or (self.parent,)
         return (self.parent,)
 
+    def inspected(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
+        """The members whose own criteria an inspection judges: all, if nothing is made later."""
+        later = any(
+            s.number > stage.number and self.part(s) in (Part.MAKER, Part.PROVIDER)
+            for s in self.stages
+        )
+        members = self.members(stage, flow)
+        return members if later else tuple(dict.fromkeys((*members, *flow.members)))
+
     def children(self, flow: Flow) -> tuple[str, ...]:
         return tuple(m for m in flow.members if m != self.parent)
 

@@ -24,6 +24,7 @@ from orchestrator.markdown import frontmatter
 from orchestrator.storage import atomic
 from orchestrator.storage.history import History, now
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.criteria import Criteria
 from orchestrator.tickets.ticket import Ticket
 
 
@@ -141,6 +142,10 @@ class Family:
                 )
             )
         return tuple(found)
+
+    def criteria(self, member: str, own_headings: tuple[str, ...] = ()) -> Criteria:
+        """What a member's ticket demands; not what agents appended to it (DESIGN 6.4)."""
+        return self.ticket(member).criteria(own_headings or self.board.criteria_headings)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -321,6 +326,13 @@ class Family:
         """What `commit` of a first record would make of a member's file; nothing is written."""
         ticket = self.ticket(member)
         return self._edit_fields(ticket, ticket.folder, flow, additions)
+
+    def foresee(self, member: str, flow: Flow) -> tuple[Path, bytes]:
+        """A member's file, relative to the workspace, and its text if `flow` were committed."""
+        ticket, role = self.ticket(member), flow.members[member].at
+        path = self.board.place_for(ticket.path, role).relative_to(self.board.root)
+        folder = self.board.folders.for_role(role)
+        return path, self._render(ticket, folder, flow, Additions(over_requests=True))
 
     def sync(self) -> None:
         """Make durable what was written and moved since the last time."""

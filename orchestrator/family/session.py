@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -28,6 +28,7 @@ from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.criteria import Criteria
 
 
 class ProgressKind(StrEnum):
@@ -53,6 +54,15 @@ class Progress:
     agent: str = ""
     verdict: str = ""
     seconds: float = 0.0
+
+
+def tick_boxes(additions: Additions, receipts: Iterable[Receipt]) -> None:
+    """A box is ticked only with a receipt, and loses its tick with it."""
+    for r in receipts:
+        if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
+            proven = r.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
+            boxes = additions.boxes.setdefault(r.statement.ticket, {})
+            boxes[r.statement.text] = r.id if proven else ""
 
 
 Listener = Callable[[Progress], None]
@@ -144,13 +154,20 @@ class Session:
     # -- statements --------------------------------------------------------------------------
 
     def statements(self, stage: Stage) -> tuple[Statement, ...]:
-        """A stage's gate: its own statements; at an inspection the tickets' and metrics too."""
+        """A stage's gate: its own statements; at an inspection the tickets' and metrics too.
+
+        The inspection after which nothing more is made judges the criteria of every member.
+        """
         own = list(stage.statements)
         if self.plan.part(stage) is Part.INSPECTOR:
-            for member in self.plan.members(stage, self.flow):
-                own += self.family.ticket(member).acceptance()
+            for member in self.plan.inspected(stage, self.flow):
+                own += self.criteria(member).statements
             own += [s for s in self.workflow.statements if s.kind is StatementKind.METRIC]
         return tuple(dict.fromkeys(own))
+
+    def criteria(self, member: str) -> Criteria:
+        """What a member's ticket demands; not what agents appended to it (DESIGN 6.4)."""
+        return self.family.criteria(member, self.settings.board.criteria_headings)
 
     def context(self, stage: Stage | None, target: Any = None) -> Context:
         """What checks may look at for this stage."""
@@ -194,6 +211,17 @@ class Session:
         """When a statement's claims are judged."""
         bound = self.binder.bind(statement.text)
         return frozenset(b.check.phase for b in bound if b.check is not None)
+
+    def prove_all(
+        self,
+        stage: Stage,
+        statements: Sequence[Statement],
+        phases: Iterable[Phase],
+        *,
+        target: Any = None,
+    ) -> list[Receipt]:
+        """Prove any statements as part of a stage, and store the receipts."""
+        return self._prove(stage, statements, phases, target, store=True)
 
     def _prove(
         self,
@@ -239,11 +267,17 @@ class Session:
                 )
         return receipts
 
-    def refresh(self, stages: Sequence[int]) -> None:
-        """Prove again what has a receipt of these stages and whose subject or check changed."""
+    def refresh(self, stages: Sequence[int], keys: Container[str] = ()) -> None:
+        """Prove again what has a receipt of these stages, or one of these keys of statements.
+
+        Only that whose subject or check has changed.
+        """
         editions = {c.name: c.edition for c in self.binder.checks}
         outdated: dict[int, list[Statement]] = {}
-        for receipt in newest_receipts(self.family.history, stages).values():
+        known = newest_receipts(self.family.history, [s.number for s in self.plan.stages])
+        for receipt in known.values():
+            if receipt.stage not in stages and receipt.key not in keys:
+                continue
             changed = any(self.sha(path) != sha for path, sha in receipt.subjects.items())
             if changed or any(editions.get(c.check, "") != c.version for c in receipt.claims):
                 outdated.setdefault(receipt.stage, []).append(receipt.statement)

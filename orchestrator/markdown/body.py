@@ -15,12 +15,15 @@ from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 _FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
 _ITEM = re.compile(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
+#: also as people mistype it: `- []`, `-[ ]`, `[ ]`, `- [-]`; `[x](…)` and `[1]` are no boxes
 _BOX = re.compile(
-    r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+\[)(?P<mark>[ xX])\](?=[ \t])(?P<text>.*)\Z"
+    r"(?P<head>\s*(?:>[ \t]?)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)?\[)(?P<mark>[ xX~-]?)\]"
+    r"(?![(\[:])(?P<text>.*)\Z"
 )
-_LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
+_RULE = re.compile(r"\s*(?:[-*_=][ \t]*){3,}\Z")
+LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
 #: a bold label is below every heading
-_LABEL_LEVEL = 7
+LABEL_LEVEL = 7
 _RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
 
 
@@ -85,10 +88,10 @@ def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[PlacedLine]:
     for at, line in lines_outside_code(lines[start:]):
         if found := parse_heading(line):
             above = [*(h for h in above if h[0] < found[0]), found]
-        elif label := _LABEL.match(line.strip()):
+        elif label := LABEL.match(line.strip()):
             above = [
-                *(h for h in above if h[0] < _LABEL_LEVEL),
-                (_LABEL_LEVEL, label["label"].strip()),
+                *(h for h in above if h[0] < LABEL_LEVEL),
+                (LABEL_LEVEL, label["label"].strip()),
             ]
         else:
             yield PlacedLine(
@@ -105,16 +108,19 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     for line in found:
         if box := _BOX.match(line.text):
             parts, end = [box["text"].strip()], line.at + 1
-            while (
-                (wrapped := known.get(end, "")).strip()
-                and wrapped[0].isspace()
-                and not _ITEM.match(wrapped)
-            ):
+            while continues(wrapped := known.get(end, "")) and wrapped[0].isspace():
                 parts.append(wrapped.strip())
                 end += 1
             parts[-1] = _RECEIPT.sub("", parts[-1])
             text = " ".join(filter(None, parts))
-            yield Box(line.at, end, text, box["mark"] != " ", line.group, line.above)
+            ticked = box["mark"] in ("x", "X")
+            yield Box(line.at, end, text, ticked, line.group, line.above)
+
+
+def continues(line: str) -> bool:
+    """Whether a line goes on with the item or paragraph above it."""
+    begins = _ITEM.match(line) or _BOX.match(line) or _RULE.match(line)
+    return bool(line.strip()) and not begins and not line.lstrip().startswith(("|", ">"))
 
 
 def section(body: str, title: str) -> str | None:
@@ -200,8 +206,7 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
             continue
         line = lines[box.line]
         if box.ticked != (mark != " ") and (found := _BOX.match(bare(line))):
-            at = found.end("head")
-            lines[box.line] = line[:at] + mark + line[at + 1 :]
+            lines[box.line] = line[: found.start("mark")] + mark + line[found.end("mark") :]
         last = lines[box.end - 1]
         content = last.rstrip()
         lines[box.end - 1] = _RECEIPT.sub("", content) + suffix + last[len(content) :]

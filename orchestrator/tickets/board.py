@@ -41,6 +41,7 @@ class Board:
         folder: str | None = None,
         folders: Folders | None = None,
         failure_limit: int | None = None,
+        criteria_headings: tuple[str, ...] = (),
     ) -> None:
         self.root = root = Path(os.path.abspath(root))  # noqa: PTH100 - links stay
         if folders is None and folder is None and (root / "orchestrate.toml").exists():
@@ -49,15 +50,17 @@ class Board:
             settings = load_settings(root)
             folders = settings.board.folders_in(root)
             failure_limit = failure_limit or settings.failure_limit
+            criteria_headings = criteria_headings or settings.board.criteria_headings
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder
         self.path = atomic.inside(root, place)
         self.folders = folders or Folders(subfolders(self.path), board=place)
         self.failure_limit = failure_limit or 2
         ignore_in_clone(root)
+        self.criteria_headings = criteria_headings
         index = Index(
             root / ".orchestrate" / "state" / "index.sqlite",
-            f"{self.folders.signature} {self.failure_limit}",
+            f"{self.folders.signature} {self.failure_limit} {self.criteria_headings}",
         )
         self._next_sweep = 0.0
         #: tickets as they were last read, with their texts
@@ -79,7 +82,13 @@ class Board:
         return self._catalog.all()
 
     def _read(self, path: Path) -> Ticket:
-        return read_ticket(path, self.folders, self.root, limit=self.failure_limit)
+        return read_ticket(
+            path,
+            self.folders,
+            self.root,
+            limit=self.failure_limit,
+            headings=self.criteria_headings,
+        )
 
     def remember(self, ticket: Ticket) -> None:
         """Spare a ticket that was just written from being parsed again."""

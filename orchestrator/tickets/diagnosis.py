@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
-from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
@@ -18,6 +17,8 @@ _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
+#: anything that may be a box
+_BOX = re.compile(r"\[[ xX~-]?\]")
 _FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
 #: instructions, summaries and clearances are no verdicts of a QA
 _NO_VERDICT = re.compile(
@@ -31,10 +32,12 @@ def diagnose_ticket(
     document: Document,
     limit: int = 2,
     place_of: Callable[[str], FolderRole | None] = normal_status,
+    headings: tuple[str, ...] = (),
 ) -> list[Diagnosis]:
     """What is wrong with one ticket, most severe first.
 
-    `limit` is the number of strikes allowed, `place_of` gives the place that a status means.
+    `limit` is the number of strikes allowed, `place_of` gives the place that a status means, and
+    `headings` are the workspace's own words for "acceptance criteria".
     """
     found = [*document.diagnoses]
     if ticket.note:
@@ -42,7 +45,8 @@ def diagnose_ticket(
     if document.block is not None:
         found += _identity(ticket, document)
     found += _position(ticket, document, place_of)
-    found += [*_strikes(ticket, document, limit), *_values(document), *_end(ticket, document)]
+    found += [*_strikes(ticket, document, limit), *_values(document)]
+    found += [*_end(ticket, document), *_criteria(ticket, document, headings)]
     if ticket.depends_note:
         message = f"the dependency is prose: {ticket.depends_note}"
         line = next((n for key in DEPENDENCY_KEYS if (n := document.line_of(key))), 0)
@@ -126,14 +130,31 @@ def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
     if ticket.role is FolderRole.HOLD and not document.text("hold_reason"):
         hint = "hold_reason: why it waits"
         yield Diagnosis("hold-reason", "on hold, and nothing says why", 0, hint)
-    # a look at the text first: most tickets have no open box
-    if ticket.role is FolderRole.COMPLETE and "[ ]" in document.body:
-        criteria = [s for s in ticket.acceptance() if s.kind is StatementKind.ACCEPTANCE]
-        open_ = [s for s in criteria if not s.ticked]
+
+
+def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> Iterator[Diagnosis]:
+    """Criteria that a complete ticket has not ticked, and boxes that are no criteria."""
+    # a look at the text first: most tickets have no box
+    if not _BOX.search(document.body):
+        return
+    criteria = ticket.criteria(headings)
+    if ticket.role is FolderRole.COMPLETE:
+        demanded = {s.line for s in criteria.demanded}
+        boxes = [b for b in ticket.boxes() if b.line + 1 in demanded]
+        open_ = [b for b in boxes if not b.ticked]
         if open_:
-            message = f"complete, but not ticked: {len(open_)} of {len(criteria)} boxes"
-            hint = "prove them (orchestrate verify), or take the ticket back"
-            yield Diagnosis("boxes-open", message, open_[0].line, hint)
+            message = f"complete, but not ticked: {len(open_)} of {len(boxes)} boxes"
+            hint = f"orchestrate verify {ticket.id} proves them; or take the ticket back"
+            yield Diagnosis("boxes-open", message, open_[0].line + 1, hint)
+    unread = [u for u in criteria.unread if "box" in u.what]
+    if unread:
+        under = list(dict.fromkeys(f"“{u.heading}”" for u in unread))
+        named = ", ".join(under[:3]) + (", …" if len(under) > 3 else "")
+        count = sum(len(u.lines) for u in unread)
+        what = "1 box is" if count == 1 else f"{count} boxes are"
+        message = f"{what} not read as criteria, under {named}"
+        hint = "move them under Acceptance Criteria, or name the heading in criteria_headings"
+        yield Diagnosis("criteria-unread", message, unread[0].lines[0], hint)
 
 
 def count_rejections(body: str) -> int:

@@ -19,7 +19,7 @@ from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.tickets.ticket import Ticket
 
-_VERSION = 4
+_VERSION = 5
 #: what changed so shortly before it was looked at may change again within one clock tick (ns)
 _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only

@@ -37,19 +37,26 @@ _HEADER = 60
 
 
 def read_ticket(
-    path: Path, folders: Folders, root: Path | None = None, *, limit: int = 2
+    path: Path,
+    folders: Folders,
+    root: Path | None = None,
+    *,
+    limit: int = 2,
+    headings: tuple[str, ...] = (),
 ) -> Ticket:
     """Read a ticket. A file that cannot be read gives a ticket with a diagnosis.
 
     `root` is the workspace, `folders` knows the board in it; without `root` the ticket's
-    folder is the last one of `path`. Raises FileNotFoundError.
+    folder is the last one of `path`. `headings` are the workspace's own words for "acceptance
+    criteria". Raises FileNotFoundError.
     """
     folder = folders.folder_of(path, root)
     source = path.relative_to(root).as_posix() if root else f"{folder}/{path.name}"
     place: dict[str, Any] = {"path": path, "folder": folder, "source": _clean(source)}
     place["role"] = folders.role_of(folder)
     try:
-        return ticket_from_document(Document.parse(read_saved(path)), place, folders, limit)
+        document = Document.parse(read_saved(path))
+        return ticket_from_document(document, place, folders, limit, headings)
     except FileNotFoundError:
         raise
     except UnsafePathError as exc:
@@ -61,7 +68,11 @@ def read_ticket(
 
 
 def ticket_from_document(
-    document: Document, place: dict[str, Any], folders: Folders, limit: int = 2
+    document: Document,
+    place: dict[str, Any],
+    folders: Folders,
+    limit: int = 2,
+    headings: tuple[str, ...] = (),
 ) -> Ticket:
     """The ticket in a document with this `path`, `folder`, `role` and `source`."""
     own = unicodedata.normalize("NFC", document.text(*ID_KEYS))
@@ -106,7 +117,7 @@ def ticket_from_document(
         parsed=document,
         **place,
     )
-    diagnoses = diagnose_ticket(ticket, document, limit, folders.role_of_status)
+    diagnoses = diagnose_ticket(ticket, document, limit, folders.role_of_status, headings)
     return replace(ticket, diagnoses=tuple(diagnoses))
 
 

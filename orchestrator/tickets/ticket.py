@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,21 +15,14 @@ from orchestrator.markdown.body import Box
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
-from orchestrator.markdown.prohibitions import prohibition_in_line
 from orchestrator.storage.atomic import read
+from orchestrator.tickets.criteria import Criteria, criteria_in_keys, read_criteria
 
 OWNER_KEYS = ("owner", "assigned_to")
 PARENT_KEYS = ("parent", "parent_ticket", "parent_epic", "epic_ref")
 CHILD_KEYS = ("children", "child_tickets", "child_wos", "child_work_orders")
 DEPENDENCY_KEYS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
 CREATED_KEYS = ("created", "created_date", "created_at", "date", "date_created", "filed")
-
-#: a few words may precede it, a title's id with a colon may not
-_ACCEPTANCE = re.compile(
-    r"[\W\d]*(?:[\w-]+\s+){0,3}"
-    r"(?:acceptance (?:criteria|criterion|tests?)|definition of done|done when)\b",
-    re.IGNORECASE,
-)
 
 
 def is_wide(data: bytes) -> bool:
@@ -161,30 +153,26 @@ class Ticket:
         """The checklist items outside code."""
         return tuple(body.boxes(*self._lines_and_start))
 
-    def acceptance(self) -> tuple[Statement, ...]:
-        """What the ticket itself demands: boxes of its acceptance criteria, and prohibitions."""
-        found = []
-        for box in self.boxes():
-            if any(map(_ACCEPTANCE.match, box.above)):
-                statement = Statement(
-                    box.text,
-                    StatementKind.ACCEPTANCE,
-                    self.source,
-                    box.line + 1,
-                    group=box.group,
-                    ticked=box.ticked,
-                    ticket=self.id,
-                )
-                found.append(statement)
-        for line in body.placed_lines(*self._lines_and_start):
-            if text := prohibition_in_line(line.text):
-                kind = StatementKind.PROHIBITION
-                found.append(
-                    Statement(
-                        text, kind, self.source, line.at + 1, group=line.group, ticket=self.id
-                    )
-                )
-        return tuple(sorted(found, key=lambda statement: statement.line))
+    def criteria(self, own_headings: tuple[str, ...] = ()) -> Criteria:
+        """What the ticket itself demands, and what looks like it and is not read.
+
+        `own_headings` are the workspace's words for "acceptance criteria".
+        """
+        lines, start = self._lines_and_start
+        found = read_criteria(
+            lines, start, source=self.source, ticket=self.id, own_headings=own_headings
+        )
+        acceptance = StatementKind.ACCEPTANCE
+        in_keys = (
+            Statement(text, acceptance, self.source, line, group=key, ticket=self.id)
+            for key, text in criteria_in_keys(self.meta, own_headings)
+            if (line := self.line_of(key))
+        )
+        return replace(found, statements=(*dict.fromkeys(in_keys), *found.statements))
+
+    def acceptance(self, own_headings: tuple[str, ...] = ()) -> tuple[Statement, ...]:
+        """What the ticket itself demands: its criteria, and prohibitions."""
+        return self.criteria(own_headings).statements
 
     @cached_property
     def _lines_and_start(self) -> tuple[list[str], int]:

@@ -99,7 +99,8 @@ def test_open_boxes_are_odd_in_complete_alone(tmp_path: Path) -> None:
     body = "# T\n- [ ] none of the criteria\n## Acceptance Criteria\n- [x] a\n- [ ] b\n- [ ] c\n"
     for folder in ("03_BUILD", "06_COMPLETE", "07_ARCHIVED"):
         lay(tmp_path, f"{folder}/WO-{folder[:2]}_x.md", body=body)
-    one = only(tmp_path)
+    one, *notes = look(tmp_path).problems
+    assert {(n.code, n.line, n.note) for n in notes} == {("criteria-unread", 6, True)}
     assert (one.code, one.path, one.line) == (
         "boxes-open",
         "_WORK_ORDERS/06_COMPLETE/WO-06_x.md",

@@ -323,7 +323,7 @@ class Families(RuleBasedStateMachine):
         assert self.flow.approval(action.stage.number) is not None
         self.approved.add(action.stage.number)
         if action.stage.number == self.plan.last.number:
-            self.step(machine.complete(self.flow, self.plan, action.stage))
+            self.step(machine.complete(self.flow, self.plan, action.stage, ()))
         else:
             self.step(machine.finish(self.flow, self.plan, action.stage))
 

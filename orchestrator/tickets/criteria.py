@@ -1,0 +1,399 @@
+"""What a ticket demands: its criteria, in whatever shape they are written, and what is not read.
+
+Nothing that looks like a criterion is dropped in silence (DESIGN 4.7): a box or line that is not
+read as one is kept with its line and the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+from orchestrator.domain.workflow import Statement, StatementKind
+from orchestrator.markdown import body
+from orchestrator.markdown.frontmatter_parser import bare
+from orchestrator.markdown.prohibitions import prohibition_in_line
+from orchestrator.markdown.sections import MARK
+
+_WORDS: dict[str, list[str]] = tomllib.loads(
+    files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
+)
+_EMPHASIS = re.compile(r"[*_`]+")
+_QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
+_MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
+_SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
+_RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
+_CELL = re.compile(r"(?<!\\)\|")
+_CELL_BOX = re.compile(r"\[[ \t]?[xX~-]?[ \t]?\]|[☐☑☒]\ufe0f?")
+_TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
+_NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
+_UNKNOWN = "not known as a heading of criteria"
+#: so much of a heading or keyword line is looked at (characters)
+_LONGEST = 200
+#: `some_key` of the frontmatter, as a heading
+_KEY_GAP = re.compile(r"[_\s]+")
+
+
+class Headings:
+    """Tells which headings mean criteria; `own` are those of the workspace, as written."""
+
+    def __init__(self, own: Sequence[str] = ()) -> None:
+        spaced = [re.sub(r"\s+", r"\\s+", re.escape(" ".join(h.split()))) for h in own]
+        long = "|".join([*spaced, *_WORDS["headings"]])
+        short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
+        lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
+        few = r"(?:[\w-]+\s+){0,3}"
+        flags = re.IGNORECASE | re.DOTALL
+        self._known = re.compile(rf"{lead}{few}(?:(?:{long})\b|(?:{short}){remark})", flags)
+        self._whole = re.compile(rf"{lead}(?:{long}|{short})\W*(?:\(.*\)\W*)?\Z", flags)
+        self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
+        self._line = re.compile(rf"[*_]*(?:{long}|{short})\d*[*_]*\s*[:—–][*_]*", flags)
+
+    def means_criteria(self, heading: str) -> bool:
+        return self._known.match(_plain(heading)) is not None
+
+    def is_exactly(self, heading: str) -> bool:
+        """Whether the heading says nothing else; a ticket's title may speak of criteria."""
+        return self._whole.match(_plain(heading)) is not None
+
+    def excludes(self, heading: str) -> bool:
+        """Whether what is below the heading does not have to hold."""
+        return self._other.match(_plain(heading)) is not None
+
+    def after_keyword(self, text: str) -> str | None:
+        """`x` of `Done when: x` or `**Done when:** x`; None if the text begins otherwise."""
+        found = self._line.match(text[:_LONGEST])
+        return text[found.end() :].strip() if found else None
+
+
+def _plain(heading: str) -> str:
+    """A heading without emphasis; what follows after 200 characters is not looked at."""
+    return " ".join(_EMPHASIS.sub("", heading[:_LONGEST]).split())
+
+
+def _after(lead: re.Pattern[str], line: str) -> str:
+    """A line without what it begins with."""
+    found = lead.match(line)
+    return line[found.end() :] if found else line
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether it is "none", "n/a" or a dash."""
+    return len(text) < 40 and _NONE.match(text) is not None
+
+
+@lru_cache(maxsize=16)
+def headings_of(own: tuple[str, ...]) -> Headings:
+    """The headings of a workspace."""
+    return Headings(own)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Lines under one heading that look like criteria and are not read as such."""
+
+    #: 1-based
+    lines: tuple[int, ...]
+    #: the words of each line
+    texts: tuple[str, ...]
+    #: "2 boxes"
+    what: str
+    #: "" if there is none
+    heading: str
+    why: str
+
+    def describe(self, ticket: str, *, numbered: bool = False) -> str:
+        """One line for a person; `numbered`: with the numbers of the lines as they are now."""
+        under = f"under “{self.heading}”" if self.heading else "under no heading"
+        at = ""
+        if numbered:
+            at = f", line{'s' * (len(self.lines) > 1)} {', '.join(map(str, self.lines))}"
+        said = "; ".join(f"“{text}”" for text in self.texts)
+        return f"{ticket}{at}: {self.what} {under}, {self.why}: {said}"
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a ticket demands."""
+
+    #: in the order of the file: criteria and prohibitions
+    statements: tuple[Statement, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+    @property
+    def demanded(self) -> tuple[Statement, ...]:
+        """The criteria without the prohibitions."""
+        return tuple(s for s in self.statements if s.kind is StatementKind.ACCEPTANCE)
+
+
+@dataclass
+class _Place:
+    """The heading or label that a line is below."""
+
+    level: int
+    text: str
+    #: True: what is below has to hold; False: it does not; None: nobody says
+    demands: bool | None
+    #: in a section that an agent or the conductor appended
+    kept: bool = False
+    #: of a label, which heads the list or paragraph below it, not all words that come later:
+    #: whether something was read below it, and whether that has ended
+    fed: bool = False
+    ended: bool = False
+
+
+@dataclass
+class _Reader:
+    """One pass over a ticket's lines."""
+
+    lines: list[str]
+    start: int
+    headings: Headings
+    source: str
+    ticket: str
+    found: list[Statement] = field(default_factory=list)
+    #: (heading, what, why, line, words)
+    odd: list[tuple[str, str, str, int, str]] = field(default_factory=list)
+    places: list[_Place] = field(default_factory=list)
+
+    def read(self) -> Criteria:
+        lines = [bare(line) for line in self.lines]
+        outside = dict(self._outside())
+        boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
+        at = self.start
+        title = self._title(outside)
+        while at < len(lines):
+            if at not in outside:
+                at = self._skip_block(at, outside)
+                continue
+            line = outside[at]
+            heading = self._heading(at, outside)
+            if heading is not None:
+                level, text, end = heading
+                demands = self.headings.is_exactly(text) if at == title else None
+                self._enter(level, text, line, demands)
+                at = end
+            elif not line.strip() or _RULE.match(line):
+                at += 1
+            elif (box := boxes.get(at)) is not None and not self._is_kept:
+                self._take_box(box)
+                at = box.end
+            else:
+                at = self._read_line(at, outside)
+        return Criteria(
+            tuple(sorted(dict.fromkeys(self.found), key=lambda s: s.line)),
+            tuple(self._describe_odd()),
+        )
+
+    def _outside(self) -> Iterator[tuple[int, str]]:
+        for at, line in body.lines_outside_code(self.lines[self.start :]):
+            yield at + self.start, line
+
+    # -- headings ----------------------------------------------------------------------------
+
+    def _title(self, outside: dict[int, str]) -> int:
+        """The line of the ticket's title: the first heading, if no other has its level; or -1."""
+        found = [(at, h) for at in outside if (h := self._heading(at, outside)) is not None]
+        if found and found[0][1][0] == 1 and all(h[0] > 1 for _, h in found[1:]):
+            return found[0][0]
+        return -1
+
+    def _heading(self, at: int, outside: dict[int, str]) -> tuple[int, str, int] | None:
+        """Level, text and the line after a heading, if one is here."""
+        line = outside[at]
+        if found := body.parse_heading(line):
+            return found[0], found[1], at + 1
+        under = outside.get(at + 1, "")
+        below = re.match(r" {0,3}(=+|-{2,})[ \t]*\Z", under)
+        plain = line.strip() and not _MARK.match(line) and not line.lstrip().startswith(("|", ">"))
+        if below and plain and not outside.get(at - 1, "").strip():
+            return (1 if below[1][0] == "=" else 2), line.strip(), at + 2
+        return None
+
+    def _enter(self, level: int, text: str, line: str, demands: bool | None = None) -> None:
+        self.places = [p for p in self.places if p.level < level]
+        if demands is None:
+            if self.headings.means_criteria(text):
+                demands = True
+            elif self.headings.excludes(text):
+                demands = False
+            else:
+                demands = self.places[-1].demands if self.places else None
+        kept = any(p.kept for p in self.places)
+        self.places.append(_Place(level, text, demands, kept))
+
+    def _enter_kept(self, at: int) -> None:
+        """What follows was appended by an agent or the conductor: it is no demand."""
+        above = bare(self.lines[at - 1]) if at else ""
+        if not self.places or body.parse_heading(above) is None:
+            self.places.append(_Place(body.LABEL_LEVEL + 1, "", None))
+        self.places[-1].kept = True
+
+    @property
+    def _place(self) -> _Place:
+        return self.places[-1] if self.places else _Place(0, "", None)
+
+    @property
+    def _is_kept(self) -> bool:
+        return self._place.kept
+
+    # -- lines -------------------------------------------------------------------------------
+
+    def _read_line(self, at: int, outside: dict[int, str]) -> int:
+        """A line that is neither heading nor box; returns the line after what was read."""
+        line = outside[at]
+        if label := body.LABEL.match(line.strip()):
+            self._enter(body.LABEL_LEVEL, label["label"].strip(), line)
+            return at + 1
+        end = at + 1
+        if self._is_kept:
+            return end
+        if _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")) and "|" in line:
+            return self._read_table(at, outside)
+        while end in outside and body.continues(outside[end]) and not self._starts(end, outside):
+            end += 1
+        raw = [
+            _after(_QUOTE, outside[n]) if n == at else outside[n].strip() for n in range(at, end)
+        ]
+        is_item = _MARK.match(raw[0]) is not None
+        text = " ".join(part.strip() for part in [_after(_MARK, raw[0]), *raw[1:]]).strip()
+        forbids = prohibition_in_line(line)
+        if forbids:
+            self._add(forbids, StatementKind.PROHIBITION, at)
+            return end
+        rest = self.headings.after_keyword(text)
+        if rest is not None:
+            if rest:
+                self._add(rest, StatementKind.ACCEPTANCE, at)
+            else:
+                self._enter(body.LABEL_LEVEL, text.rstrip(": "), line)
+            return end
+        self._take_words(at, end, _after(_SIGN, text), is_item, outside)
+        return end
+
+    def _starts(self, at: int, outside: dict[int, str]) -> bool:
+        """Whether a line begins something of its own."""
+        line = outside[at].strip()
+        return (
+            self._heading(at, outside) is not None
+            or body.LABEL.match(line) is not None
+            or self.headings.after_keyword(_after(_MARK, line)) is not None
+            or prohibition_in_line(line) != ""
+            or _SIGN.match(line) is not None
+        )
+
+    def _take_words(
+        self, at: int, end: int, text: str, is_item: bool, outside: dict[int, str]
+    ) -> None:
+        """A list item or paragraph without a box."""
+        place = self._place
+        if place.level == body.LABEL_LEVEL:
+            place.ended = place.ended or (
+                place.fed and not is_item and not outside[at][:1].isspace()
+            )
+            place.fed = True
+            if place.ended:
+                place = self.places[-2] if len(self.places) > 1 else _Place(0, "", None)
+        if place.demands is None or _says_nothing(text):
+            return
+        follows = next((outside[n] for n in range(end, end + 3) if outside.get(n, "").strip()), "")
+        if text.endswith(":") and (_MARK.match(follows) or "|" in follows):
+            return
+        if place.demands:
+            self._add(text, StatementKind.ACCEPTANCE, at)
+        elif any(p.demands for p in self.places):
+            self._leave("line", "not a heading of criteria", at, text)
+
+    def _take_box(self, box: body.Box) -> None:
+        text = box.text
+        if not text:
+            return
+        if self._place.demands or self.headings.after_keyword(text):
+            self._add(text, StatementKind.ACCEPTANCE, box.line, box.ticked)
+        else:
+            self._leave("box", _UNKNOWN, box.line, text)
+
+    def _read_table(self, at: int, outside: dict[int, str]) -> int:
+        """A table: rows with a box are criteria under their heading."""
+        end = at + 2
+        while "|" in outside.get(end, ""):
+            cells = [c.strip() for c in _CELL.split(outside[end].strip().strip("|"))]
+            if any(_CELL_BOX.fullmatch(c) for c in cells):
+                said = [c for c in cells if re.search(r"[^\W\d]", c) and not _CELL_BOX.fullmatch(c)]
+                if self._place.demands and said:
+                    ticked = any(re.fullmatch(r"\[[xX]\]|☑\ufe0f?", c) for c in cells)
+                    text = " | ".join(said)
+                    self._add(text, StatementKind.ACCEPTANCE, end, ticked)
+                elif said:
+                    self._leave("box", _UNKNOWN, end, " | ".join(said))
+            elif self._place.demands and "".join(cells):
+                self._leave("table row without a box", "not read", end, " | ".join(cells))
+            end += 1
+        return end
+
+    def _skip_block(self, at: int, outside: dict[int, str]) -> int:
+        """Code or a comment; code among criteria is said not to be read."""
+        if bare(self.lines[at]).strip() == MARK:
+            self._enter_kept(at)
+            return at + 1
+        end = at
+        while end < len(self.lines) and end not in outside:
+            end += 1
+        is_code = bare(self.lines[at]).lstrip("> \t").startswith(("```", "~~~"))
+        if is_code and self._place.demands and not self._is_kept:
+            first = bare(self.lines[at + 1]).strip() if at + 1 < end else ""
+            self._leave("block of code", "not read", at, first)
+        return end
+
+    # -- results -----------------------------------------------------------------------------
+
+    def _add(self, text: str, kind: StatementKind, at: int, ticked: bool = False) -> None:
+        group = self._place.text
+        self.found.append(
+            Statement(text, kind, self.source, at + 1, group, ticked, ticket=self.ticket)
+        )
+
+    def _leave(self, what: str, why: str, at: int, text: str) -> None:
+        self.odd.append((self._place.text, what, why, at + 1, text))
+
+    def _describe_odd(self) -> Iterator[Unread]:
+        for (heading, what, why), group in groupby(self.odd, key=lambda each: each[:3]):
+            _, _, _, lines, texts = zip(*group, strict=True)
+            plural = "boxes" if what == "box" else what.replace("row", "rows", 1)
+            plural = {"line": "lines", "block of code": "blocks of code"}.get(what, plural)
+            counted = f"1 {what}" if len(lines) == 1 else f"{len(lines)} {plural}"
+            yield Unread(lines, texts, counted, heading, why)
+
+
+def read_criteria(
+    lines: list[str],
+    start: int,
+    *,
+    source: str,
+    ticket: str,
+    own_headings: tuple[str, ...] = (),
+) -> Criteria:
+    """The criteria in a ticket's lines from `start` (0-based) on.
+
+    What stands in sections that the conductor keeps is no demand.
+    """
+    return _Reader(lines, start, headings_of(own_headings), source, ticket).read()
+
+
+def criteria_in_keys(
+    meta: dict[str, Any], own_headings: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
+    headings = headings_of(own_headings)
+    for key, value in meta.items():
+        if not isinstance(key, str) or not headings.is_exactly(_KEY_GAP.sub(" ", key)):
+            continue
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not _says_nothing(text):
+                yield key, " ".join(text.split())

@@ -17,7 +17,7 @@ class Inspector:
     name = "INSPECTOR"
 
     def work(self, job: Job) -> Report:
-        """PASS if no statement failed; FAIL with the list otherwise."""
+        """FAIL with the list if a statement failed; PASS if all are proven; else what is so."""
         if not job.findings:
             return Report(
                 outcome=Outcome.NEEDS_PERSON,
@@ -30,8 +30,10 @@ class Inspector:
         order = ("proven", "failed", "unproven", "accepted", "pending", "not applicable")
         parts = [f"{found[v]} {v}" for v in order if found[v]]
         counts = f"{len(findings)} statements: {', '.join(parts)}"
+        status = _status(found)
         section = render_markdown(
             "inspector/qa.md.j2",
+            status=status,
             agent=job.agent,
             stage=job.stage,
             attempt=job.attempt,
@@ -45,7 +47,21 @@ class Inspector:
         if failed:
             reason = f"{len(failed)} of {len(findings)} statements failed"
             return Report(outcome=Outcome.FAILED, reason=reason, section=section)
-        return Report(outcome=Outcome.DONE, section=section, log=(counts,))
+        log = (counts,) if status == "PASS" else (status, counts)
+        return Report(outcome=Outcome.DONE, section=section, log=log)
+
+
+def _status(found: Counter[str]) -> str:
+    """What the gate says in a word: PASS only if all that could be judged is proven."""
+    judged = found.total() - found["pending"]
+    proven = found["proven"] + found["not applicable"]
+    if found["failed"]:
+        return "FAIL"
+    if judged and proven == judged:
+        return "PASS"
+    word = "UNPROVEN" if found["unproven"] else "ACCEPTED BY USER"
+    noun = "criterion" if judged == 1 else "criteria"
+    return f"{word} ({proven} of {judged} {noun} proven)" if judged else "NOTHING JUDGED YET"
 
 
 def _label(finding: Finding) -> str:

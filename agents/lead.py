@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path, PurePosixPath
 
+from orchestrate_agents.lead_criteria import Maker, distribute
 from orchestrate_agents.render import render_markdown
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
 from orchestrator.domain.machine import initial_role
 from orchestrator.domain.workflow import (
     ChildSpec,
-    Deliverable,
     Stage,
     Statement,
     StatementKind,
     Workflow,
 )
-from orchestrator.errors import TicketError
+from orchestrator.errors import OrchestrateError, TicketError
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import load_checks
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.parser import read_workflow_text
-
-#: words of a statement that tell which kind of deliverable it is about, by file extension
-_SUBJECT_WORDS = {
-    ".sql": "migration migrations table tables rls policy policies index indexes drop schema "
-    "foreign key keys constraint trigger view role anon anonymous authenticated",
-    ".py": "python script scripts",
-    ".ts": "typescript tsc function functions",
-    ".tsx": "typescript tsc component components",
-    ".csv": "csv row rows",
-}
 
 
 class Lead:
@@ -54,14 +46,15 @@ class Lead:
             return Report(outcome=Outcome.CANNOT, reason=clash)
         parent = board.find(job.ticket)
         present = {c.id for c in stage.children if _find(board, c.id)}
+        criteria = _distribute(job, workflow, stage, board, present) if stage.children else {}
         new = [
-            _child(job, workflow, board, parent, spec, stage)
+            _child(job, workflow, board, parent, spec, stage, criteria[spec.id])
             for spec in stage.children
             if spec.id not in present
         ]
         return Report(
             outcome=Outcome.DONE,
-            section=_architecture(job, workflow, stage, present),
+            section=_architecture(job, workflow, stage, present, criteria),
             tickets=tuple(new),
             log=tuple(_log(stage, present)),
         )
@@ -137,7 +130,13 @@ def _migration_line(root: Path, path: str) -> dict[str, str]:
 # -- architecture ----------------------------------------------------------------------------
 
 
-def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str]) -> str:
+def _architecture(
+    job: Job,
+    workflow: Workflow,
+    stage: Stage,
+    present: set[str],
+    criteria: Mapping[str, list[str]],
+) -> str:
     nodes, edges = _data_flow(workflow)
     return render_markdown(
         "lead/architecture.md.j2",
@@ -148,6 +147,9 @@ def _architecture(job: Job, workflow: Workflow, stage: Stage, present: set[str])
         scope=_scope(workflow, stage),
         needs=[n for s in workflow.stages for n in s.needs],
         routing=_routing(job, workflow, stage, present),
+        parent=job.parent,
+        handed={child: len(texts) for child, texts in criteria.items() if child and texts},
+        kept=criteria.get("", []),
     )
 
 
@@ -253,7 +255,13 @@ def _label(text: str) -> str:
 
 
 def _child(
-    job: Job, workflow: Workflow, board: Board, parent: Ticket, spec: ChildSpec, stage: Stage
+    job: Job,
+    workflow: Workflow,
+    board: Board,
+    parent: Ticket,
+    spec: ChildSpec,
+    stage: Stage,
+    criteria: list[str],
 ) -> NewTicket:
     stages = _stages_of(workflow, spec)
     headline = spec.title or (stages[0].title if stages else parent.title)
@@ -272,7 +280,7 @@ def _child(
         workflow=job.workflow,
         stages=[{"label": s.label, "line": s.line, "lines": _instructions(s)} for s in stages],
         deliverables=[d for s in stages for d in s.deliverables],
-        criteria=_criteria(workflow, spec, stages),
+        criteria=criteria,
         inspector=_inspector(workflow),
     )
     slug = re.sub(r"[^A-Za-z0-9]+", "_", headline).strip("_")[:60].strip("_")
@@ -299,43 +307,56 @@ def _instructions(stage: Stage) -> list[str]:
     return lines
 
 
-def _criteria(workflow: Workflow, spec: ChildSpec, stages: list[Stage]) -> list[str]:
-    """The stages' own "Done when", and the checklist items that are about their deliverables."""
-    found = [
-        s.text for stage in stages for s in stage.statements if s.kind is StatementKind.DONE_WHEN
-    ]
-    children = [c for s in workflow.stages for c in s.children]
-    for stage in workflow.stages:
-        for statement in stage.statements:
-            box = statement.kind is StatementKind.CHECKBOX
-            if box and _owner_of(workflow, children, statement) == spec.id:
-                found.append(statement.text)
-    return list(dict.fromkeys(found))
+def _distribute(
+    job: Job, workflow: Workflow, stage: Stage, board: Board, present: set[str]
+) -> dict[str, list[str]]:
+    """Child → the criteria that it answers for; under "" those that the parent keeps.
 
-
-def _owner_of(workflow: Workflow, children: list[ChildSpec], statement: Statement) -> str:
-    """The child whose deliverables a checklist item speaks of most, "" if of none.
-
-    What names a file of a stage without a ticket of its own is no child's to answer for.
+    A child that is there already is not written to: what its ticket does not say, the parent keeps.
     """
-    own = {d.path for c in children for d in _deliverables(workflow, c)}
-    others = [PurePosixPath(d.path).name for _, d in workflow.deliverables if d.path not in own]
-    if any(name in statement.text for name in others):
-        return ""
-    made = set(tables(workflow))
-    scores = {c.id: _score(_deliverables(workflow, c), statement.text, made) for c in children}
-    best = max(scores, key=lambda c: scores[c], default="")
-    return best if best and scores[best] > 0 else ""
+    own: dict[str, list[Statement]] = {c.id: [] for c in stage.children}
+    shared: list[Statement] = []
+    makers = {c.id: _stages_of(workflow, c) for c in stage.children}
+    for each in workflow.stages:
+        of = [id for id, stages in makers.items() if each in stages]
+        for statement in each.statements:
+            if statement.kind is StatementKind.DONE_WHEN and len(of) == 1:
+                own[of[0]].append(statement)
+            elif statement.kind is StatementKind.CHECKBOX or (
+                statement.kind is StatementKind.DONE_WHEN and of
+            ):
+                shared.append(statement)
+    shared += [s for s in workflow.statements if s.kind is StatementKind.CHECKBOX]
+    found = distribute(_makers(workflow, stage), own, shared, _binder(job.root))
+    for id in present:
+        said = {s.text for s in board.find(id).acceptance()}
+        found[""] += [text for text in found[id] if text not in said]
+        found[id] = [text for text in found[id] if text in said]
+    return found
 
 
-def _deliverables(workflow: Workflow, child: ChildSpec) -> list[Deliverable]:
-    return [d for s in _stages_of(workflow, child) for d in s.deliverables]
+def _makers(workflow: Workflow, stage: Stage) -> list[Maker]:
+    """The children with what they make, and under "" what stages without a child make."""
+    made = {c.id: _stages_of(workflow, c) for c in stage.children}
+    taken = [s for stages in made.values() for s in stages]
+    made[""] = [s for s in workflow.stages if s not in taken]
+    return [
+        Maker(id, tuple(d for s in stages for d in s.deliverables), frozenset(_tables(stages)))
+        for id, stages in made.items()
+    ]
 
 
-def _score(deliverables: list[Deliverable], text: str, tables: set[str]) -> int:
-    words = set(re.findall(r"[a-z_]\w*", text.lower()))
-    score = 0
-    for extension in {PurePosixPath(d.path).suffix for d in deliverables}:
-        score += len(words & set(_SUBJECT_WORDS.get(extension, "").split()))
-        score += extension == ".sql" and bool(words & tables)
-    return score + 3 * sum(PurePosixPath(d.path).name in text for d in deliverables)
+def _tables(stages: Iterable[Stage]) -> Iterable[str]:
+    from orchestrate_agents.sql.parse import parse_migration
+
+    for deliverable in (d for s in stages for d in s.deliverables):
+        if deliverable.path.endswith(".sql") and deliverable.block is not None:
+            yield from (t.name.lower() for t in parse_migration(deliverable.block.text).tables)
+
+
+def _binder(root: Path) -> Binder:
+    """What the workspace's checks tell about a statement; nothing if they cannot be loaded."""
+    try:
+        return Binder(load_checks(root))
+    except OrchestrateError:
+        return Binder(())

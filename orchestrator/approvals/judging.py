@@ -21,7 +21,7 @@ from orchestrator.domain.record import Flow, QuestionKind
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.family.session import Session
-from orchestrator.gates.checks import Phase, Verdict
+from orchestrator.gates.checks import Phase, Verdict, unproven
 from orchestrator.gates.receipts import (
     Receipt,
     ReceiptSummary,
@@ -94,7 +94,19 @@ def judge_all(session: Session, last: Stage, *, effects_ahead: bool) -> list[Rec
     session.refresh((), {s.key for _, s in statements.values() if s.ticket})
     _prove_missing(session, last, statements, phases)
     known = current_receipts(session)
-    return [known[key] for key in statements]
+    receipts = [known[key] for key in statements]
+    return receipts if effects_ahead else [_judge_without_target(r) for r in receipts]
+
+
+def _judge_without_target(receipt: Receipt) -> Receipt:
+    """What is to be judged on the target of effects is unproven where none have run or will."""
+    claims = tuple(
+        replace(c, result=unproven("no effect has run, so there is no target to judge it on"))
+        if c.phase is Phase.EFFECT and c.result.verdict is Verdict.PENDING
+        else c
+        for c in receipt.claims
+    )
+    return replace(receipt, claims=claims)
 
 
 def _is_due(session: Session, statement: Statement, phases: set[Phase]) -> bool:

@@ -175,8 +175,11 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
             found.append(f"“{summary.shown}” was {was}, is {summary.verdict}")
     gone = {s.text for s in asked.statements} - {s.text for s in now.statements}
     found += [f"“{text}” is no longer demanded" for text in sorted(gone)]
-    if (asked.not_read, asked.without_criteria) != (now.not_read, now.without_criteria):
+    if asked.not_read != now.not_read:
         found.append("the lines of the tickets that are not read as criteria")
+    for id in sorted({*asked.without_criteria} ^ {*now.without_criteria}):
+        has = "no criterion any more" if id in now.without_criteria else "criteria now"
+        found.append(f"{id} has {has}")
     if [e.to_dict() for e in asked.effects] != [e.to_dict() for e in now.effects]:
         found.append("the effects that approving would run")
     if asked.target != now.target:

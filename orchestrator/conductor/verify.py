@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.approvals.judging import all_statements
+from orchestrator.domain.record import State
 from orchestrator.family.session import Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt, newest_receipts
@@ -54,11 +56,14 @@ class Verified:
     accepted: bool = False
     #: the record itself is not as the engine wrote it
     damaged: bool = False
+    #: the family is complete though it was never judged (an earlier edition, a later edit)
+    missed: bool = False
 
     @property
     def standing(self) -> Standing:
         fine = (Verdict.PROVEN.value, Verdict.NOT_APPLICABLE.value)
-        if self.damaged or (self.then in fine and self.now not in fine):
+        has_to_hold = self.missed or self.then in fine
+        if self.damaged or (has_to_hold and self.now not in fine):
             return Standing.BROKEN
         if self.now in fine:
             return Standing.THEN if self.kept or self.past else Standing.HOLDS
@@ -95,7 +100,25 @@ def verify(session: Session) -> list[Verified]:
     proofs = {p.key: p for p in session.gate.prove_each(pairs, (Phase.CONTENT,), again)}
     in_order = sorted(stored.values(), key=lambda receipt: receipt.stage)
     compared = [_compare(session, r, proofs.get(r.key)) for r in in_order]
-    return [*_find_damaged(session), *compared]
+    return [*_find_damaged(session), *compared, *_judge_unjudged(session, stored)]
+
+
+def _judge_unjudged(session: Session, stored: Container[str]) -> Iterator[Verified]:
+    """What the tickets of a complete family demand, and was never judged."""
+    if session.flow.state is not State.COMPLETE:
+        return
+    demanded = [s for s in all_statements(session) if s.ticket and s.key not in stored]
+    for receipt in session.gate.prove(demanded, session.context(session.plan.last)):
+        source = f"{receipt.statement.source}:{receipt.statement.line}"
+        yield Verified(
+            receipt.statement.text,
+            source,
+            "",
+            "not judged",
+            receipt.verdict.value,
+            receipt.detail,
+            missed=True,
+        )
 
 
 def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verified:

@@ -44,7 +44,7 @@ class Headings:
     """Tells which headings mean criteria; `own` are those of the workspace, as written."""
 
     def __init__(self, own: Sequence[str] = ()) -> None:
-        spaced = [re.sub(r"\s+", r"\\s+", re.escape(" ".join(h.split()))) for h in own]
+        spaced = [r"\s+".join(map(re.escape, heading.split())) for heading in own]
         long = "|".join([*spaced, *_WORDS["headings"]])
         short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
         lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
@@ -240,6 +240,11 @@ class _Reader:
         return self.places[-1] if self.places else _Place(0, "", None)
 
     @property
+    def _among_criteria(self) -> bool:
+        """Whether a heading above means criteria, whatever those below it say."""
+        return any(place.demands for place in self.places)
+
+    @property
     def _is_kept(self) -> bool:
         return self._place.kept
 
@@ -307,7 +312,7 @@ class _Reader:
             return
         if place.demands:
             self._add(text, StatementKind.ACCEPTANCE, at)
-        elif any(p.demands for p in self.places):
+        elif self._among_criteria:
             self._leave("line", "not a heading of criteria", at, text)
 
     def _take_box(self, box: body.Box) -> None:
@@ -332,7 +337,7 @@ class _Reader:
                     self._add(text, StatementKind.ACCEPTANCE, end, ticked)
                 elif said:
                     self._leave("box", _UNKNOWN, end, " | ".join(said))
-            elif self._place.demands and "".join(cells):
+            elif self._among_criteria and "".join(cells):
                 self._leave("table row without a box", "not read", end, " | ".join(cells))
             end += 1
         return end
@@ -346,7 +351,7 @@ class _Reader:
         while end < len(self.lines) and end not in outside:
             end += 1
         is_code = bare(self.lines[at]).lstrip("> \t").startswith(("```", "~~~"))
-        if is_code and self._place.demands and not self._is_kept:
+        if is_code and self._among_criteria and not self._is_kept:
             first = bare(self.lines[at + 1]).strip() if at + 1 < end else ""
             self._leave("block of code", "not read", at, first)
         return end

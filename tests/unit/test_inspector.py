@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from orchestrate_agents.inspector import Inspector
 from orchestrator.domain.agent import Finding, Job, Outcome, Report
 
@@ -26,10 +28,12 @@ def finding(statement: str, verdict: str = "proven", **fields: str) -> Finding:
     return Finding(statement=statement, verdict=verdict, detail=f"{verdict} it is", **given)
 
 
-def test_without_a_failure_it_passes_and_shows_what_is_unproven() -> None:
+def test_without_a_failure_it_is_done_and_shows_what_is_unproven() -> None:
     report = inspect(finding("A"), finding("B", "unproven"))
     assert report.outcome is Outcome.DONE
-    assert "[STATUS: PASS]** 2 statements: 1 proven, 1 unproven" in report.section
+    head = "[STATUS: UNPROVEN (1 of 2 criteria proven)]** 2 statements: 1 proven, 1 unproven"
+    assert head in report.section
+    assert report.log[0] == "UNPROVEN (1 of 2 criteria proven)"
     assert "| B | unproven | unproven it is | aa |" in report.section
 
 
@@ -39,6 +43,23 @@ def test_a_failure_is_a_fail_with_the_list_of_what_to_mend() -> None:
     assert report.reason == "1 of 2 statements failed"
     assert "[STATUS: FAIL]" in report.section
     assert "- WO-7a: B (workflows/beds.md:9) — failed it is" in report.section
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        ("proven proven pending", "PASS"),
+        ("proven unproven unproven unproven unproven pending", "UNPROVEN (1 of 5 criteria proven)"),
+        ("unproven", "UNPROVEN (0 of 1 criterion proven)"),
+        ("accepted proven", "ACCEPTED BY USER (1 of 2 criteria proven)"),
+        ("accepted unproven", "UNPROVEN (0 of 2 criteria proven)"),
+        ("pending", "NOTHING JUDGED YET"),
+        ("failed unproven proven", "FAIL"),
+    ],
+)
+def test_it_passes_only_what_is_proven(verdicts: str, status: str) -> None:
+    found = [finding(f"claim {n}", verdict) for n, verdict in enumerate(verdicts.split())]
+    assert f"[STATUS: {status}]" in inspect(*found).section
 
 
 def test_nothing_to_inspect_is_for_a_person() -> None:

@@ -39,7 +39,16 @@ STILL_UPWARD = {
 PLUGIN = ("orchestrate_backend.trials", "orchestrate_backend.scripts")
 MODULES = shape.modules()
 #: the modules that do a stage's work, and what they alone use
-AGENTS = {"analyst", "builder", "builder_proofs", "inspector", "lead", "soop", "soop_section"}
+AGENTS = {
+    "analyst",
+    "builder",
+    "builder_proofs",
+    "inspector",
+    "lead",
+    "lead_criteria",
+    "soop",
+    "soop_section",
+}
 
 
 def imports_of(package: str) -> list[tuple[str, str, str]]:

@@ -1,0 +1,173 @@
+"""What a ticket demands: the shapes and headings of criteria, and what is not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.workflow import StatementKind
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.criteria import Criteria, read_criteria
+
+
+def read(text: str, *own: str, kept: dict[str, int] | None = None) -> Criteria:
+    lines = text.splitlines(keepends=True)
+    return read_criteria(lines, 0, source="t.md", ticket="WO-1", own_headings=own, kept=kept)
+
+
+def texts(found: Criteria) -> list[str]:
+    return [s.text for s in found.statements]
+
+
+def unread(found: Criteria) -> list[tuple[str, tuple[str, ...]]]:
+    return [(u.heading, u.texts) for u in found.unread]
+
+
+# -- headings --------------------------------------------------------------------------------
+
+MEAN_CRITERIA = [
+    "## Acceptance", "## Acceptance Criteria", "### acceptance criteria (must)", "## AC", "## DoD",
+    "## ✅ Acceptance Criteria", "## 4. Acceptance tests", "## Success Criteria", "## Checklist",
+    "## Requirements", "## Functional requirements", "## Definition of Done", "## Done when",
+    "**Acceptance Criteria:**", "**Done when**", "Acceptance criteria:", "## Exit criteria",
+    "## Release checklist", "Acceptance Criteria\n-------------------", "## Criteria",
+    "## Must-haves",    "## *Acceptance* Criteria", "## ACs",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("heading", MEAN_CRITERIA)
+@pytest.mark.parametrize("item", ["- [ ] x holds", "- x holds", "1. x holds", "x holds"])
+def test_a_heading_that_means_criteria(heading: str, item: str) -> None:
+    found = read(f"# T\n\nWords.\n\n{heading}\n\n{item}\n\n## Other\n\n- y\n\nz\n")
+    assert texts(found) == ["x holds"]
+    assert found.unread == ()
+
+
+@pytest.mark.parametrize("heading", ["## Tasks", "## Akzeptanzkriterien", "## AC adapter", ""])
+def test_4_7_boxes_under_another_heading_are_told(heading: str) -> None:
+    found = read(f"# T\n\n{heading}\n\n- [ ] one\n- [x] two\n\nwords\n\n- three\n")
+    assert texts(found) == []
+    ((said, boxes),) = unread(found)
+    assert said == (heading.removeprefix("## ") or "T")
+    assert boxes == ("one", "two")
+    assert found.unread[0].describe("WO-1", numbered=True).startswith("WO-1, lines 5, 6: 2 boxes")
+
+
+def test_4_8_a_workspace_names_further_headings() -> None:
+    german = "## Akzeptanzkriterien\n\n- [ ] Es läuft\n\n## Fertig, wenn\n\nalles grün ist\n"
+    assert texts(read(german, "Akzeptanzkriterien", "fertig,  wenn")) == [
+        "Es läuft",
+        "alles grün ist",
+    ]
+
+
+def test_a_title_that_speaks_of_criteria_is_none() -> None:
+    found = read("# Write acceptance tests for the login\n\nWe need them.\n\n## Why\n\n- people\n")
+    assert texts(found) == []
+    assert texts(read("# Acceptance Criteria\n\n- x\n\n## More\n\n- y\n")) == ["x", "y"]
+
+
+# -- shapes ----------------------------------------------------------------------------------
+
+SHAPES = {
+    "- [ ] {}": True, "* [x] {}": True, "+ [ ] {}": True, "1. [ ] {}": True, "- [] {}": True,
+    "-[ ] {}": True, "- [-] {}": True, "[ ] {}": True, "  - [ ] {}": True, "- [ ]{}": True,
+    "> - [ ] {}": True, "- ☐ {}": True, "☐ {}": True,
+    "- {}": True, "* {}": True, "7) {}": True, "{}": True, "> {}": True,
+    "| # | | what |\n|---|---|---|\n| 1 | [ ] | {} |": True,
+    "**Done when:** {}": True, "Done when: {}": True, "- **Acceptance:** {}": True, "AC3: {}": True,
+    "| what | how |\n|---|---|\n| {} | y |": False, "```gherkin\n{}\n```": False,
+    "### Notes\n\n- {}": False, "### Out of scope\n\n- [ ] {}": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_among_criteria_is_read_or_told(shape: str) -> None:
+    found = read(f"# T\n\n## Acceptance Criteria\n\n{shape.format('x holds')}\n")
+    assert texts(found) == (["x holds"] if SHAPES[shape] else [])
+    assert len(found.unread) == (not SHAPES[shape])
+
+
+@pytest.mark.parametrize("line", ["**Done when:** {}", "Done when: {}", "DoD: {}", "- AC1 — {}"])
+def test_a_line_that_begins_with_a_keyword_counts_anywhere(line: str) -> None:
+    assert texts(read(f"# T\n\n## Problem\n\n{line.format('x holds')}\n")) == ["x holds"]
+
+
+@pytest.mark.parametrize(
+    "line", ["None", "n/a", "-", "<!-- one line each -->", "---", "[x](https://a.b)", "[1]: c.d"]
+)
+def test_what_says_nothing_is_no_criterion(line: str) -> None:
+    found = read(f"# T\n\n## Acceptance Criteria\n\n{line}\n\n## Other\n\n[1] Smith 2018\n")
+    assert [t for t in texts(found) if t != line] == []
+    assert found.unread == ()
+
+
+def test_a_lead_in_is_no_criterion_and_wrapped_lines_are_one() -> None:
+    found = read("## Acceptance Criteria\nAll of these hold:\n- x is\n  so\n- y\nholds\n\n1. z\n")
+    assert texts(found) == ["x is so", "y holds", "z"]
+
+
+def test_a_label_heads_what_follows_it_and_no_more() -> None:
+    text = "## Problem\n\n**Acceptance:**\n\n- x\n- y\n\nThe shop was built in 2019.\n\n- [ ] z\n"
+    assert texts(read(text)) == ["x", "y", "z"]
+
+
+def test_2_4_the_keys_of_a_ticket_may_hold_criteria(tmp_path: Path) -> None:
+    path = tmp_path / "_WORK_ORDERS/00_INBOX/WO-1_x.md"
+    path.parent.mkdir(parents=True)
+    text = "---\nid: WO-1\nacceptance_criteria:\n  - '`a` exists'\n  - b\ndone_when: c\n---\n# T\n"
+    path.write_text(text, encoding="utf-8")
+    found = Board(tmp_path).find("WO-1").criteria()
+    assert [(s.text, s.line) for s in found.demanded] == [("`a` exists", 3), ("b", 3), ("c", 6)]
+
+
+def test_6_4_what_an_agent_appends_is_no_criterion() -> None:
+    text = (
+        "## Acceptance Criteria\n- [ ] mine\n\n## BUILDER DONE\n- [x] theirs\n"
+        "## Acceptance Criteria\n- [x] all is well\n\n## Acceptance Tests\n- [ ] mine too\n"
+    )
+    kept = {"## BUILDER DONE": 1, "## Acceptance Criteria": 1}
+    found = read(text, kept=kept)
+    assert (texts(found), found.unread) == (["mine", "mine too"], ())
+    # a section that says the same as the person's does not hide it
+    assert texts(read("## Acceptance Criteria\n- [ ] mine\n", kept=kept)) == ["mine"]
+
+
+def test_prohibitions_are_read_once() -> None:
+    found = read("## Acceptance Criteria\n- Do NOT touch `a.md`\n- [ ] x\n")
+    assert [(s.kind, s.text) for s in found.statements] == [
+        (StatementKind.PROHIBITION, "Do NOT touch `a.md`"),
+        (StatementKind.ACCEPTANCE, "x"),
+    ]
+
+
+WORDS = st.from_regex(r"[a-z]{2,8} [a-z]{2,8}( `[a-z]{1,5}\.md`)?", fullmatch=True)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*MEAN_CRITERIA, "## Tasks", "## Plan", "**Steps**"]),
+            st.lists(st.tuples(st.sampled_from(sorted(SHAPES)), WORDS), max_size=4),
+        ),
+        max_size=5,
+    )
+)
+def test_4_7_no_box_is_dropped_in_silence(
+    parts: list[tuple[str, list[tuple[str, str]]]],
+) -> None:
+    """Every line below a heading of criteria, and every box anywhere, is read or told."""
+    text, wanted = "# Title\n\n", []
+    for heading, items in parts:
+        text += f"{heading}\n\n"
+        for shape, words in items:
+            text += f"{shape.format(words)}\n\n"
+            demands = heading in MEAN_CRITERIA and not heading.startswith(("**", "Acceptance c"))
+            if demands or "[" in shape.split("{")[0]:
+                wanted.append(words)
+    found = read(text)
+    known = " ; ".join([*texts(found), *(t for u in found.unread for t in u.texts)])
+    assert [words for words in wanted if words not in known] == []

@@ -81,7 +81,10 @@ class Desk(Hands):
         (root / WORKFLOW).write_text(smaller(), encoding="utf-8")
         inbox = root / "_WORK_ORDERS/00_INBOX"
         inbox.mkdir(parents=True)
-        shutil.copy2(shipped_ticket(), inbox)
+        ticket = shipped_ticket().read_text(encoding="utf-8")
+        for whole, part in SMALLER.items():
+            ticket = ticket.replace(whole, part)
+        (inbox / TICKET).write_text(ticket, encoding="utf-8")
 
     def question(self) -> dict[str, Any]:
         found = json.loads(self.orchestrate("status", "WO-240", "--json"))

@@ -111,7 +111,7 @@ def _judge_unjudged(session: Session, stored: Container[str]) -> Iterator[Verifi
     for receipt in session.gate.prove(demanded, session.context(session.plan.last)):
         source = f"{receipt.statement.source}:{receipt.statement.line}"
         yield Verified(
-            receipt.statement.text,
+            receipt.statement.shown,
             source,
             "",
             "not judged",

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.workflow import StatementKind
+from orchestrator.markdown.sections import MARK, marked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria, read_criteria
 
 
-def read(text: str, *own: str, kept: dict[str, int] | None = None) -> Criteria:
+def read(text: str, *own: str) -> Criteria:
     lines = text.splitlines(keepends=True)
-    return read_criteria(lines, 0, source="t.md", ticket="WO-1", own_headings=own, kept=kept)
+    return read_criteria(lines, 0, source="t.md", ticket="WO-1", own_headings=own)
 
 
 def texts(found: Criteria) -> list[str]:
@@ -80,7 +81,7 @@ SHAPES = {
     "| # | | what |\n|---|---|---|\n| 1 | [ ] | {} |": True,
     "**Done when:** {}": True, "Done when: {}": True, "- **Acceptance:** {}": True, "AC3: {}": True,
     "| what | how |\n|---|---|\n| {} | y |": False, "```gherkin\n{}\n```": False,
-    "### Notes\n\n- {}": False, "### Out of scope\n\n- [ ] {}": False,
+    "#### Notes\n\n- {}": False, "#### Out of scope\n\n- [ ] {}": False,
 }  # fmt: skip
 
 
@@ -125,15 +126,14 @@ def test_2_4_the_keys_of_a_ticket_may_hold_criteria(tmp_path: Path) -> None:
 
 
 def test_6_4_what_an_agent_appends_is_no_criterion() -> None:
+    agents = marked("## BUILDER DONE\n- [x] theirs\n\n### Requirements\n- x\n## AC\n- [x] well")
+    headless = marked("- [ ] without a heading")
     text = (
-        "## Acceptance Criteria\n- [ ] mine\n\n## BUILDER DONE\n- [x] theirs\n"
-        "## Acceptance Criteria\n- [x] all is well\n\n## Acceptance Tests\n- [ ] mine too\n"
+        f"## Acceptance Criteria\n- [ ] mine\n\n{agents}\n\n{headless}\n\n## Checklist\n- [ ] too\n"
     )
-    kept = {"## BUILDER DONE": 1, "## Acceptance Criteria": 1}
-    found = read(text, kept=kept)
-    assert (texts(found), found.unread) == (["mine", "mine too"], ())
-    # a section that says the same as the person's does not hide it
-    assert texts(read("## Acceptance Criteria\n- [ ] mine\n", kept=kept)) == ["mine"]
+    assert MARK in text
+    found = read(text)
+    assert (texts(found), found.unread) == (["mine", "too"], ())
 
 
 def test_prohibitions_are_read_once() -> None:

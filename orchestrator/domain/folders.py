@@ -28,6 +28,20 @@ _ALIASES = {
     "ON_HOLD": FolderRole.HOLD,
     "PRE_BUILD_REVIEW": FolderRole.REVIEW,
 }
+#: what other tools and people call the states (DESIGN 4.8)
+_EVERYDAY: Mapping[FolderRole, str] = {
+    FolderRole.INBOX: "todo to_do open new ready planned not_started unstarted queued",
+    FolderRole.TRIAGE: "triaged in_triage",
+    FolderRole.DESIGN: "designing in_design",
+    FolderRole.BUILD: "in_progress doing wip started active in_development building ongoing",
+    FolderRole.QA: "in_review needs_review code_review testing in_testing in_test verifying in_qa",
+    FolderRole.COMPLETE: "done closed resolved finished merged shipped fixed released",
+    FolderRole.ARCHIVE: "cancelled canceled wontfix wont_fix won't_fix wont_do abandoned obsolete "
+    "superseded duplicate dropped",
+    FolderRole.BACKLOG: "deferred later icebox someday",
+    FolderRole.HOLD: "blocked paused on_hold waiting stalled parked",
+}
+_ALIASES |= {word.upper(): role for role, words in _EVERYDAY.items() for word in words.split()}
 
 
 def _canonical(text: str) -> str:

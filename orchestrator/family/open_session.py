@@ -13,6 +13,7 @@ from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.agent_process.worker import agent_names
 from orchestrator.config import Settings
 from orchestrator.domain import machine
+from orchestrator.domain.answer import verb_of
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
@@ -261,6 +262,7 @@ class Opener:
             )
         for ticket in tickets:
             ticket.require_utf8()
+            self._require_startable_status(ticket)
         # a stage that names a ticket outside the family is refused (DESIGN 4.7)
         self._require_read_gates(workflow)
         own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
@@ -276,6 +278,27 @@ class Opener:
                     )
         reference = reference_to(self.board.root, workflow.path)
         return machine.start(reference, workflow.sha256, places, plan)
+
+    def _require_startable_status(self, ticket: Ticket) -> None:
+        """Refuse to begin what a person calls finished or paused, or calls by an unknown word."""
+        status = ticket.status or ""
+        role = self.board.folders.role_of_status(status)
+        if not status or (role is not None and not role.at_rest) or verb_of(status):
+            return
+        if role is None:
+            raise TicketError(
+                f"{ticket.id} has the status `{status}`, which names no state of the board",
+                path=ticket.path,
+                code="unknown-status",
+                hint=f'say what it means: `{status} = "INBOX"` under [board.aliases] in '
+                "orchestrate.toml, or change the line",
+            )
+        raise TicketError(
+            f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})",
+            path=ticket.path,
+            code="not-startable",
+            hint=f"move it to {self.board.folders.for_role(role)}, or change its status",
+        )
 
     def _require_read_gates(self, workflow: Workflow) -> None:
         """Refuse a workflow that asks for an approval which no checkpoint stands for."""

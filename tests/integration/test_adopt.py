@@ -310,3 +310,33 @@ def test_the_odd_tickets_are_adopted_line_by_line_or_left_alone(root: Path, adop
             assert kept == had
     again = adopt("--all", "--yes", "--json")
     assert told(again)["adopted"] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *((word, "not-startable") for word in ("done", "Closed", "resolved", "CANCELLED")),
+        *((word, "not-startable") for word in ("won't fix", "paused", "blocked", "Deferred")),
+        *((word, "unknown-status") for word in ("cooking", "P2", "ask Bob")),
+        *((word, "") for word in ("todo", "To Do", "open", "in-progress", "Doing", "01_TRIAGE")),
+    ],
+)
+def test_4_8_finished_and_unknown_work_is_not_begun(tmp_path: Path, status: str, code: str) -> None:
+    path = lay(
+        tmp_path, "00_INBOX/WO-9_x.md", ticket("WO-9", f'status: "{status}"', "owner: BUILDER")
+    )
+    before = path.read_bytes()
+    done = CliRunner().invoke(app, ["-C", str(tmp_path), "adopt", "WO-9", "--yes"])
+    assert (done.exit_code == 0) is (code == ""), done.output
+    assert code in done.output
+    if code:
+        assert path.read_bytes() == before
+
+
+def test_4_8_a_word_of_the_board_is_configured(tmp_path: Path) -> None:
+    lay(tmp_path, "00_INBOX/WO-9_x.md", ticket("WO-9", "status: cooking", "owner: BUILDER"))
+    (tmp_path / "orchestrate.toml").write_text(
+        '[board.aliases]\ncooking = "BUILD"\n', encoding="utf-8"
+    )
+    done = CliRunner().invoke(app, ["-C", str(tmp_path), "adopt", "WO-9", "--yes"])
+    assert done.exit_code == 0, done.output

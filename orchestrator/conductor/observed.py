@@ -18,13 +18,16 @@ from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
 from orchestrator.family.session import ProgressKind, Session
+from orchestrator.git.command import GitError
+from orchestrator.git.listing import read_settings
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.id_grammar import id_from_name
 
 #: paths that a message names
 _NAMED = 8
-#: git's settings that a person's own git writes all the time
+#: git's settings that a person's own git writes all the time, and what it writes there
 _COMMON_SETTINGS = frozenset({".git/config", ".git/config.worktree"})
+_COMMON_KEYS = ("branch.", "remote.", "submodule.")
 
 
 def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
@@ -73,6 +76,7 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
         p for p in seen.paths if not worker.may_change(p) and p not in (*iced, *_COMMON_SETTINGS)
     ]
     rules = (
+        (_find_unsafe_settings(session, seen), "by which git would run programs"),
         (iced, "which is frozen (orchestrate.toml)"),
         (outside, f"which is outside of the `files:` of {worker.ticket}"),
     )
@@ -88,6 +92,28 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
             why = f"{_names(found)}, {rule}, {how} {worker.agent} was done; by the agent, or by you"
             return "", why
     return "", ""
+
+
+def _find_unsafe_settings(session: Session, seen: Seen) -> list[str]:
+    """Hooks, and git's settings in which more has changed than branches and remotes.
+
+    The conductor's own commits would run what they name before anybody has seen it.
+    """
+    tree, found = session.changes.tree, []
+    for path in seen.paths:
+        if path.startswith(".git/hooks/"):
+            found.append(path)
+        elif path in _COMMON_SETTINGS and seen.before is not None:
+            try:
+                now = tree.place(path).read_bytes() if tree.entry(path).is_file else b""
+                texts = (tree.bytes_at(seen.before, path) or b"", now)
+                before, after = (read_settings(session.root, text) for text in texts)
+            except (OSError, GitError):
+                found.append(path)
+                continue
+            if any(not setting.startswith(_COMMON_KEYS) for setting in before ^ after):
+                found.append(path)
+    return found
 
 
 def _find_false(session: Session, report: Report) -> str:

@@ -119,6 +119,11 @@ def harmless_settings(root: Path) -> dict[str, str]:
     return {**_HARMLESS, **off}
 
 
+def read_settings(root: Path, text: bytes) -> set[str]:
+    """`key<line end>value` of each setting in a git configuration file. Raises GitError."""
+    return set(split_names(run_git(root, "config", "--file", "-", "--null", "--list", stdin=text)))
+
+
 def changed_between(root: Path, one: str, other: str) -> set[str]:
     """Paths of the workspace that differ between two commits ("": no file). Raises GitError."""
     if one == other:

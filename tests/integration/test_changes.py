@@ -16,6 +16,7 @@ from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.review.html import render_page
 from orchestrator.review.model import build_review
+from orchestrator.storage import syscalls
 from tests.boards import Workspace
 
 WORKFLOW = """\
@@ -263,6 +264,19 @@ def test_what_a_person_edited_since_is_not_taken_back(
     assert any("it was edited since" in r["text"] for r in records(work, "notice"))
 
 
+def test_a_save_in_the_moment_of_taking_back_stays(tmp_path: Path, by: str) -> None:
+    work = lay(tmp_path, by, "files: [README.md]")
+    acts(work, write("src/app.py", "the agent's\n"))
+
+    def save(operation: str, path: Path) -> None:
+        if operation == "exchange" and path.name == "app.py":
+            write("src/app.py", "the person's\n")(tmp_path)
+
+    with syscalls.watched(save):
+        work.conductor().run("WO-512")
+    assert (tmp_path / "src/app.py").read_text(encoding="utf-8") == "the person's\n"
+
+
 def test_a_file_that_git_ignores_is_seen_where_files_names_it(tmp_path: Path) -> None:
     work = lay(tmp_path, "git", "files: [dist, README.md]")
     write(".gitignore", "dist/\nother/\n.env\n")(tmp_path)
@@ -347,6 +361,8 @@ def test_no_program_of_the_repositorys_settings_is_run(tmp_path: Path) -> None:
     ran = tmp_path.parent / f"{tmp_path.name}-ran"
 
     def act(root: Path) -> None:
+        write("src/app.py", "b = 2\n")(root)
+        git(root, "add", "src/app.py")
         trap = root / ".git" / "trap.sh"
         trap.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n", encoding="utf-8")
         trap.chmod(0o755)
@@ -360,12 +376,42 @@ def test_no_program_of_the_repositorys_settings_is_run(tmp_path: Path) -> None:
             (root / ".git/hooks" / name).chmod(0o755)
         write(".gitattributes", "* filter=x diff=x\n")(root)
         write("README.md", "three\n")(root)
-        write("src/app.py", "b = 2\n")(root)
 
     acts(work, act)
     assert work.conductor().run("WO-512").outcome == "held"
     assert not ran.exists()
+    safe = ("-c", "core.fsmonitor=false", "-c", "filter.x.required=false")
+    assert git(tmp_path, *safe, "diff", "--cached", "--name-only", "--no-ext-diff") == ""
     assert (tmp_path / "src/app.py").read_text(encoding="utf-8") == FILES["src/app.py"]
+
+
+@pytest.mark.parametrize("way", ["hook", "setting"])
+def test_an_agents_hook_is_not_run_by_the_conductors_commit(tmp_path: Path, way: str) -> None:
+    work = lay(tmp_path, "git")
+    ran = tmp_path.parent / f"{tmp_path.name}-ran"
+
+    def act(root: Path) -> None:
+        if len(work.soop.jobs) > 1:
+            return
+        hook = root / (".git/hooks/pre-commit" if way == "hook" else "tools/pre-commit")
+        write(str(hook.relative_to(root)), f"#!/bin/sh\ntouch {ran}\n")(root)
+        hook.chmod(0o755)
+        if way == "setting":
+            git(root, "config", "core.hooksPath", "tools")
+
+    acts(work, act)
+    settings = Settings.model_validate({"git": {"commit": True}})
+    work.conductor(settings=settings).run("WO-512")
+    assert not ran.exists()
+    assert "by which git would run programs" in work.soop.jobs[1].findings[0].detail
+    assert "hooksPath" not in (tmp_path / ".git/config").read_text(encoding="utf-8")
+
+
+def test_a_branch_that_a_persons_git_tracks_is_no_fault(tmp_path: Path) -> None:
+    work = lay(tmp_path, "git", "files: [README.md]")
+    acts(work, lambda root: git(root, "config", "branch.main.remote", "origin"))
+    assert work.conductor().run("WO-512").outcome == "waiting"
+    assert changed(work) == {".git/config": "edited"}
 
 
 def test_a_workspace_below_the_top_of_its_repository(tmp_path: Path) -> None:

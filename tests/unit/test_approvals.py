@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from orchestrator.approvals import answers, request, sources
 from orchestrator.approvals.answers import AnswerRefusedError
+from orchestrator.approvals.changed_files import ChangedFile, FileDiff, changed_files_block
 from orchestrator.approvals.effects import Effect
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.answer import Answer, AnswerVerb, verb_of
@@ -38,6 +41,8 @@ REQUEST = ApprovalRequest(
     final=True,
 )
 
+CHANGED = ChangedFile("a.py", "edited", ("file", "11"), ("file", "22"))
+
 
 def test_7_3_the_digest_covers_all_that_is_shown_and_no_words() -> None:
     changed = {
@@ -50,6 +55,8 @@ def test_7_3_the_digest_covers_all_that_is_shown_and_no_words() -> None:
         "target": "supabase",
         "by_user": ("look",),
         "remarks": ("mind the gap",),
+        "files": (CHANGED,),
+        "notes": ("HEAD went from main to other",),
     }
     digests = {replace(REQUEST, **{k: v}).digest for k, v in changed.items()}
     assert len(digests | {REQUEST.digest}) == len(changed) + 1
@@ -58,12 +65,38 @@ def test_7_3_the_digest_covers_all_that_is_shown_and_no_words() -> None:
     assert replace(REQUEST, why="other words", number=9).digest == REQUEST.digest
 
 
-def test_a_stored_sheet_has_the_same_digest() -> None:
+def test_the_digest_covers_what_a_changed_file_is_and_was() -> None:
+    asked = replace(REQUEST, files=(CHANGED,))
+    others = (
+        replace(CHANGED, before=("file", "00")),
+        replace(CHANGED, after=("executable", "22")),
+        replace(CHANGED, kind="renamed", source="b.py"),
+        replace(CHANGED, path="b.py"),
+    )
+    for other in others:
+        now = replace(asked, files=(other,))
+        assert now.digest != asked.digest
+        assert request.describe_differences(asked, now)
+
+
+@pytest.mark.parametrize("more", [{}, {"files": (CHANGED,), "notes": ("a note",)}])
+def test_a_stored_sheet_has_the_same_digest(more: dict[str, Any]) -> None:
     import json
 
-    stored = json.loads(json.dumps(REQUEST.to_dict()))
-    assert ApprovalRequest.from_dict(stored) == REQUEST
-    assert ApprovalRequest.from_dict(stored).digest == REQUEST.digest
+    asked = replace(REQUEST, **more)
+    stored = json.loads(json.dumps(asked.to_dict()))
+    assert ApprovalRequest.from_dict(stored) == asked
+    assert ApprovalRequest.from_dict(stored).digest == asked.digest
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+def test_no_changed_text_breaks_out_of_its_block(text: str) -> None:
+    lines = tuple(f"+{line}" for line in text.split("\n"))
+    block = changed_files_block([FileDiff(CHANGED, lines)], ())
+    asked = replace(REQUEST, files=(CHANGED,))
+    section = request.render_request(asked, "WO-1", "", block)
+    headings = [t for t in MarkdownIt().parse(section) if t.type == "heading_open"]
+    assert [h.tag for h in headings] == ["h2", "h3"]
 
 
 def test_differences_are_said_in_words() -> None:

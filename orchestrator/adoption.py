@@ -21,7 +21,7 @@ from orchestrator.tickets.ticket import Ticket
 
 #: frontmatter with one of these is not fully understood, and nothing is written into it
 _UNREADABLE = {
-    "yaml", "yaml-colon", "yaml-after-quote", "yaml-refused",
+    "yaml", "yaml-tab", "no-colon", "yaml-colon", "yaml-after-quote", "yaml-refused",
     "merge-conflict", "unreadable", "link", "empty",
 }  # fmt: skip
 

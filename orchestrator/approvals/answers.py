@@ -23,10 +23,13 @@ from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.receipts import ReceiptSummary
+from orchestrator.markdown.near_misses import meant
 from orchestrator.storage.history import now
 
 #: keys next to the status that belong to an answer and are removed with it
 _ANSWER_KEYS = ("accept", "target")
+#: what a status may say to a question, for whom misspells it
+_ANSWERS = tuple(verb.value.upper() for verb in AnswerVerb)
 #: where a parent is → the state of its family, whatever it was held from
 _RESTING = {
     FolderRole.COMPLETE: State.COMPLETE,
@@ -144,7 +147,9 @@ def _explain_refusal(session: Session, member: str, status: str) -> str:
     else:
         why = f"USER cannot move it there from {place.at}"
     where = session.family.ticket(member).path.relative_to(session.root)
-    return f"{where}: status `{status}` of {member} is not taken: {why}"
+    near = meant(status, _ANSWERS if session.flow.question is not None else ())
+    guess = f"; did you mean `{near}`?" if near else ""
+    return f"{where}: status `{status}` of {member} is not taken: {why}{guess}"
 
 
 # -- what USER can do without a request --------------------------------------------------------

@@ -22,6 +22,9 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
     ticket = family.ticket(parent)
     flow = family.flow if family.conducted else None
     question = flow.question if flow else None
+    family_on_board = board.family(parent)
+    missing = sorted(set(flow.members) - {t.id for t in family_on_board}) if flow else []
+    gone = [f"{member} is not on the board: its file is gone" for member in missing]
     request = ApprovalRequest.find(family.history, question.digest) if question else None
     return {
         "id": parent,
@@ -40,12 +43,12 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
                 "failure_count": member.failure_count,
                 "path": str(member.path.relative_to(board.root)),
             }
-            for member in board.family(parent)
+            for member in family_on_board
         ],
         "question": describe_request(question, request, family) if question and request else None,
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
-        "notices": [r["text"] for r in list(family.history.of("notice"))[-5:]],
+        "notices": gone + [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
 
 

@@ -59,7 +59,7 @@ def adopt(
     here = workspace(context)
     conductor = here.conductor(accept_doubts=accept_doubts or ())
     file = here.file(workflow)
-    found = adoption.survey(conductor, ids or (), file)
+    found = adoption.survey(conductor, [here.id(id) for id in ids or ()], file)
     proposals, families = found.proposals, counted(len(found.proposals), "family", "families")
     if not as_json:
         for proposal in proposals:

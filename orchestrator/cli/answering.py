@@ -87,7 +87,8 @@ def send_back(
 
     The makers get your words and a new attempt; it does not count as a failure.
     """
-    _act(context, as_json, lambda c: c.send_back(id, member=member, note=note), "sent back")
+    child = workspace(context).id(member) if member else ""
+    _act(context, as_json, lambda c: c.send_back(id, member=child, note=note), "sent back")
 
 
 def hold(

@@ -20,7 +20,7 @@ from orchestrator.cli.text import (
     some_of,
     terminal_width,
 )
-from orchestrator.cli.workspace import AsJson, Workspace, workspace
+from orchestrator.cli.workspace import AnyTicketId, AsJson, Workspace, workspace
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ _SHOWN = 8
 
 def doctor(
     context: typer.Context,
-    id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One ticket; without it, the whole board.")
-    ] = None,
+    id: AnyTicketId = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Apply the fixes that are certain, and commit them.")
     ] = False,

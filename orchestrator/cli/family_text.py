@@ -18,11 +18,17 @@ from orchestrator.cli.text import (
 )
 
 
+def is_stopped(status: Mapping[str, Any]) -> bool:
+    """Whether a family could go on, and no process has it in hand."""
+    return status["state"] == "running" and not status["at_work"] and not status["reasons"]
+
+
 def say_status(status: Mapping[str, Any]) -> None:
     """A family: its state, its members, what it waits for."""
     say(f"{paint(status['id'], 'bold')}  {status['title']}")
     stage = f" · stage {status['stage']}" if status["stage"] is not None else ""
-    say(f"  {status['state']}{stage}")
+    state = "stopped" if is_stopped(status) else status["state"]
+    say(f"  {state}{stage}")
     if status["workflow"]:
         say(f"  {paint('follows ' + status['workflow'], 'dim')}")
     members = []
@@ -48,6 +54,8 @@ def say_next(status: Mapping[str, Any]) -> None:
 
     if status["state"] == State.HELD:
         say(callable_commands(f"  next: orchestrate resume {status['id']}"))
+    elif is_stopped(status):
+        say(f"  next: orchestrate run {status['id']}")
     elif status["state"] == State.NEEDS_PERSON:
         text = (
             f"next: do it, then orchestrate run {status['id']}; if no check can tell, "

@@ -62,7 +62,9 @@ def try_statement(
     """
     from orchestrator.gates.checks import Verdict
 
-    receipt, bindings = workspace(context).conductor().try_statement(statement, ticket)
+    here = workspace(context)
+    member = here.id(ticket) if ticket else ""
+    receipt, bindings = here.conductor().try_statement(statement, member)
     proven = receipt.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
     if as_json:
         described = [

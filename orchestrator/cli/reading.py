@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from orchestrator.cli.failures import error_to_dict
 from orchestrator.cli.family_text import say_status, say_unreadable
 from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json, table
-from orchestrator.cli.workspace import AsJson, TicketId, workspace
+from orchestrator.cli.workspace import AnyTicketId, AsJson, TicketId, workspace
 from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ _TELLING = (
 
 def status(
     context: typer.Context,
-    id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A ticket; without it, all families.")
-    ] = None,
+    id: AnyTicketId = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a family's state and what it waits for.

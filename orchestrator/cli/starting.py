@@ -79,8 +79,8 @@ def new(
         priority=priority,
         workflow=workflow,
         problem="What is wrong or missing, and for whom?",
-        parent=here.board.find(parent).id if parent else "",
-        depends_on=tuple(here.board.find(id).id for id in depends_on or ()),
+        parent=here.board.find(here.id(parent)).id if parent else "",
+        depends_on=tuple(here.board.find(here.id(id)).id for id in depends_on or ()),
         files=tuple(
             atomic.inside(here.root, path).relative_to(here.root).as_posix() for path in file or ()
         ),

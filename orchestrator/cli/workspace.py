@@ -26,7 +26,25 @@ AcceptDoubts = Annotated[
         help="Let this doubt about the workflow pass, e.g. human-gate; may be repeated.",
     ),
 ]
-TicketId = Annotated[str, typer.Argument(metavar="ID", help="Id of a ticket, e.g. WO-231.")]
+
+
+def resolve_id(context: typer.Context, given: str | None) -> str | None:
+    """The id of the ticket that a person means: its id in any spelling, its number, its file."""
+    if given is None or context.resilient_parsing:
+        return given
+    return workspace(context).id(given)
+
+
+TicketId = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", callback=resolve_id, help="Id of a ticket, e.g. WO-231; 231 and its file do."
+    ),
+]
+AnyTicketId = Annotated[
+    str | None,
+    typer.Argument(metavar="[ID]", callback=resolve_id, help="A ticket; without it, all of them."),
+]
 WorkflowFile = Annotated[
     Path | None,
     typer.Option(
@@ -66,6 +84,22 @@ class Workspace:
         from orchestrator.tickets.board import Board
 
         return Board(self.root)
+
+    def id(self, given: str) -> str:
+        """The id of a ticket that is named by its id in any spelling, by its number or its file.
+
+        What names no ticket is returned as it is. Raises UsageError for nothing at all,
+        TicketError (code `ambiguous-id`) for what may be several.
+        """
+        if not given.strip():
+            raise UsageError("name a ticket", hint="orchestrate list")
+        if given.endswith(".md"):
+            place = self.file(Path(given))
+            file = place.resolve() if place is not None else Path()
+            found = [t.id for t in self.board.tickets() if t.path.resolve() == file]
+            if found:
+                return found[0]
+        return self.board.resolve(given)
 
     def file(self, given: Path | None) -> Path | None:
         """A file named on the command line, relative to here or else to the workspace."""

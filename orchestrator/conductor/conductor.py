@@ -37,6 +37,7 @@ from orchestrator.family.session import Listener, Progress, ProgressKind, Sessio
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_records
+from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 from orchestrator.workflow_reader.human_gates import unread_gates
@@ -371,7 +372,10 @@ class Conductor:
         # a wait is no state of the record: it ends by itself
         may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
         if found["state"] == State.RUNNING and may_wait:
-            found["reasons"] = self._find_waits(tickets[0].id)
+            found["reasons"] += self._find_waits(tickets[0].id)
+        state = self.board.root / ".orchestrate" / "state"
+        # a running family that nobody works on was stopped, or has not been run yet
+        found["at_work"] = is_locked(state, tickets[0].id)
         return found
 
     def _find_waits(self, id: str) -> list[str]:

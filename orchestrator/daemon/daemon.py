@@ -41,6 +41,9 @@ from orchestrator.tickets.reader import read_ticket
 _BURST = 0.002
 #: a family that another process has in hand is tried again after so long (s)
 _BUSY_RETRY = 0.5
+#: what an editor's late save brings about, and for how long it may (s)
+_PASSING = ("duplicate-id", "occupied")
+_PASSES_WITHIN = 16.0
 #: a family that git has taken away is looked for again after so long (s)
 _LOOK_AGAIN = 1.0
 #: when the daemon is stopped, running work has so long to end well (s)
@@ -98,11 +101,14 @@ class Daemon:
         self._queue = WorkQueue()
         self._changed = threading.Condition()
         self._stopping = False
+        self._is_once = False
         #: those that are running
         self._conductors: set[Conductor] = set()
         #: why nothing may be done on the board now, "" if it may
         self._paused = ""
         self._had_settings = (board.root / FILE).exists()
+        #: what may pass by itself → since when it is so
+        self._passing: dict[str, float] = {}
         #: families that git has taken away, or is at work on, with what was told about it
         self._away: dict[str, str] = {}
         #: families that wait for other families' work, with their last outcome
@@ -122,6 +128,7 @@ class Daemon:
     def once(self) -> list[RunOutcome]:
         """Advance every conducted family that can continue, until none can; the outcomes."""
         outcomes: dict[str, RunOutcome] = {}
+        self._is_once = True
         with self._lock_board():
             pending = self._unfinished_families()
             while pending:
@@ -314,10 +321,27 @@ class Daemon:
             if found is None:
                 held = self.board.holders(id)
                 above = (parent for t in held for parent in self.board.holders(t.parent))
-                if any(ticket.conducted for ticket in (*held, *above)):
+                conducted = any(ticket.conducted for ticket in (*held, *above))
+                if conducted and self._lasts(id, exc):
                     self.log(LogLine(id, "error", exc.in_a_line))
             return found or ""
         return head.id if head.conducted else ""
+
+    def _lasts(self, family: str, exc: Exception) -> bool:
+        """Whether something is still so that a late save brings about, and is merged by itself.
+
+        Until then it is looked at again, and nobody is told.
+        """
+        copies = map(self.board.holders, self.board.duplicate_ids())
+        if self._is_once or any(len({t.path.name for t in each}) > 1 for each in copies):
+            # an editor saves late under the ticket's own name
+            return True
+        now = time.monotonic()
+        since = self._passing.setdefault(f"{family} {exc}", now)
+        if now - since >= _PASSES_WITHIN:
+            return True
+        self._schedule([family], _PASSES_WITHIN / 4)
+        return False
 
     def _follows(self, family: str, workflow: Path) -> bool:
         try:
@@ -407,12 +431,14 @@ class Daemon:
                 self._away[family] = ""
                 return None
             text = _describe(exc)
-            self.log(LogLine(family, "error", text))
-            self._notify("board", family, text)
+            if getattr(exc, "code", "") not in _PASSING or self._lasts(family, exc):
+                self.log(LogLine(family, "error", text))
+                self._notify("board", family, text)
             return None
         finally:
             self._conductors.discard(conductor)
         self._away.pop(family, None)
+        self._passing = {k: v for k, v in self._passing.items() if not k.startswith(f"{family} ")}
         self._conclude(family, outcome)
         if moved:
             self._schedule(self._waiting.keys() - {family})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -30,15 +31,18 @@ from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
-from orchestrator.git.repository import main_worktree_path
+from orchestrator.git.repository import TrackedFolder, main_worktree_path
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.ticket import Ticket
+from orchestrator.tickets.id_grammar import id_from_name, without_child_suffix
+from orchestrator.tickets.ticket import PARENT_KEYS, Ticket
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
 from orchestrator.workflow_reader.outline import read_outline
 
+#: what is wrong with keys so that one of them is not read at all
+_UNREAD_KEYS = ("yaml-tab", "no-colon")
 #: what is wrong with a workflow so that its last good version must not stand in for it
 _REFUSED = ("no-such-workflow", "merge-conflict")
 
@@ -89,8 +93,12 @@ class Opener:
                 stale_writes.give_up_versions(self.board.root, parent)
             record = tickets[0].flow if tickets else None
             known.require(History(self.board.path, parent), record)
+            if settle and tickets:
+                self._require_whole(tickets)
             for ticket in tickets:
                 ticket.require_merged()
+                if settle:
+                    self._require_readable(ticket)
             merged = stale_writes.merge_stale_files(self.board, parent)
             if merged or not tickets:
                 tickets = self.board.family(parent)
@@ -143,7 +151,10 @@ class Opener:
         One that is not conducted yet has the record with which it would begin. Raises
         OrchestrateError where `open_session` would.
         """
-        family = Family(self.board, self.board.family(id)[0].id)
+        tickets = self.board.family(id)
+        for ticket in tickets:
+            self._require_readable(ticket)
+        family = Family(self.board, tickets[0].id)
         read = self._read_workflow(family, workflow)
         plan = self._make_plan(read, family.parent)
         flow = family.flow if family.conducted else self._first_record(family, read, plan)
@@ -166,6 +177,63 @@ class Opener:
                 raise
             return head, ()
         return tickets[0].id, tickets
+
+    def _require_whole(self, tickets: Sequence[Ticket]) -> None:
+        """Raise TicketError if a member's file is gone, or the parent's is.
+
+        A child without its parent would be conducted as a family of its own.
+        """
+        head = tickets[0]
+        flow = head.flow or {}
+        for member in flow.get("members", ()):
+            if not self.board.holders(member):
+                raise TicketError(
+                    f"{member}, a member of {head.id}, is not on the board: its file is gone",
+                    path=head.path,
+                    line=head.line_of("flow") or None,
+                    code="member-missing",
+                    hint=self._how_to_restore(member),
+                )
+        above = head.parent or without_child_suffix(head.id)
+        if above == head.id or self.board.holders(above):
+            return
+        history = History(self.board.path, above)
+        last = history.latest("transition")
+        born_there = last is not None and head.id in last["members"]
+        named_after = head.parent and without_child_suffix(head.id) == head.parent
+        if born_there or named_after:
+            raise TicketError(
+                f"{head.id} is a child of {above}, which is not on the board",
+                path=head.path,
+                line=head.line_of(*PARENT_KEYS) or None,
+                code="parent-missing",
+                hint=f"{self._how_to_restore(above)}; to make {head.id} a ticket of its own, give "
+                "it another id and take `parent:` out",
+            )
+
+    def _how_to_restore(self, id: str) -> str:
+        """The command that brings a ticket's file back, as far as git knows it."""
+        board = self.board.path.relative_to(self.board.root).as_posix()
+        git = TrackedFolder(self.board.root, board)
+        gone = [name for name in git.removed() if id_from_name(Path(name).name) == id]
+        if gone:
+            return f"bring it back: git checkout HEAD -- {shlex.quote(gone[-1])}"
+        return f"bring its file back; `orchestrate doctor` says what is known of {id}"
+
+    def _require_readable(self, ticket: Ticket) -> None:
+        """Raise TicketError where keys cannot be read; tell of those that are misspelt."""
+        for problem in ticket.diagnoses:
+            if problem.code in _UNREAD_KEYS:
+                raise TicketError(
+                    problem.message,
+                    path=ticket.path,
+                    line=problem.line,
+                    code=problem.code,
+                    hint=problem.hint,
+                )
+            if problem.code == "key-misspelt":
+                place = f"{ticket.source}:{problem.line}"
+                self._report_notice(f"{place}: {problem.message}; {problem.hint}")
 
     def _require_home(self, parent: str) -> None:
         """Refuse a family that the main worktree conducts, and has advanced further than here."""

@@ -22,6 +22,9 @@ _STRUCTURE = re.compile(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
 _FEW, _DEEPEST, _LARGEST = 200, 50, 1 << 18
 #: the most lines of a block, and how far to look ahead for its end
 _LONGEST, _AHEAD = 2000, 200
+_NO_TABS = "replace the tab by spaces"
+#: how much of a line a message shows
+_SHOWN = 60
 _REFUSED = "too large, nested too deep, or with aliases"
 #: keys that distinguish a ticket's block from prose with a colon
 _TICKET_KEYS = {
@@ -216,6 +219,7 @@ def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any
     for entry in found:
         meta[entry.key], fault = _read_entry(held[entry.start : entry.end], entry, block.first)
         faults += [fault] if fault else []
+    faults += _lines_without_colon(held, found, block.first)
     if not faults:
         faults = [Diagnosis("yaml", problem or "the block is not a mapping", block.first + 1)]
     return meta, [*faults, *duplicates]
@@ -247,10 +251,29 @@ def _is_harmless(text: str) -> bool:
     return True
 
 
+def _lines_without_colon(held: list[str], found: list[Entry], offset: int) -> Iterator[Diagnosis]:
+    """Lines at column 0 that are neither a key nor part of one: `owner BUILDER`."""
+    covered = {at for entry in found for at in range(entry.start, entry.end)}
+    for at, line in enumerate(held):
+        words = line.split(maxsplit=1)
+        if at in covered or not words or line[:1] in (" ", "\t", "#") or is_fence(line):
+            continue
+        named = words[0].rstrip("=") if words[0].rstrip("=").lower() in _TICKET_KEYS else ""
+        hint = f"{named}: {words[1].lstrip('= ')}" if named and len(words) > 1 else "key: value"
+        text = line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+        yield Diagnosis("no-colon", f"`{text}` has no colon", offset + at + 1, hint)
+
+
 def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagnosis | None]:
     loaded, problem = load("\n".join(held) + "\n")
     if isinstance(loaded, dict) and len(loaded) == 1:
         return next(iter(loaded.values())), None
+    tab = _tab_in(held)
+    if tab is not None:
+        message = f"there is a tab in `{entry.key}`, or before the next key"
+        fault = Diagnosis("yaml-tab", message, offset + entry.start + tab + 1, _NO_TABS)
+        # what follows on a line that a tab indents may be another key
+        return unquoted(Line.of(held[0]).value), fault
     code, hint, at = _yaml_fault(held, problem)
     fault = Diagnosis(code, f"`{entry.key}` is not valid YAML", offset + entry.start + at + 1, hint)
     value = Line.of(held[0]).value
@@ -258,6 +281,12 @@ def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagno
         return [unquoted(_item(line)) for line in held[1:] if line.strip()], fault
     texts = [unquoted(value), *(line.strip() for line in held[1:])]
     return " ".join(text for text in texts if text), fault
+
+
+def _tab_in(held: list[str]) -> int | None:
+    """The line (0-based) with a tab that YAML does not read: one that indents, else any."""
+    indents = (at for at, line in enumerate(held) if "\t" in line[: len(line) - len(line.lstrip())])
+    return next(indents, next((at for at, line in enumerate(held) if "\t" in line), None))
 
 
 def _item(line: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from orchestrator.errors import BusyError
 from orchestrator.storage.atomic import disk_errors, sha256_bytes
+
+#: how often a lock is tried again, and after how long (s)
+_GLANCES, _GLANCE = 5, 0.005
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,37 @@ class FamilyLock:
     fd: int
 
 
+def is_locked(state: Path, family: str) -> bool:
+    """Whether a process has the family in hand; nothing is created."""
+    try:
+        fd = os.open(_lock_file(state, family), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _lock(fd: int, wait: bool) -> None:
+    # `is_locked` may hold it for a moment
+    for _ in range(0 if wait else _GLANCES):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_GLANCE)
+    return fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _lock_file(state: Path, family: str) -> Path:
+    # ids that differ in any way, case included, never share a file
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", family).lstrip(".")[:80]
+    exact = unicodedata.normalize("NFC", family).encode("utf-8", "surrogatepass")
+    return state / "locks" / f"{plain}-{sha256_bytes(exact)[:12]}.lock"
+
+
 @contextlib.contextmanager
 def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[FamilyLock]:
     """Lock a family for one process and the children that get its `fd`.
@@ -31,10 +66,7 @@ def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[Family
     The lock ends with its last holder, however that ends. Raises BusyError with the holder's pid
     unless `wait`.
     """
-    # ids that differ in any way, case included, never share a file
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", family).lstrip(".")[:80]
-    exact = unicodedata.normalize("NFC", family).encode("utf-8", "surrogatepass")
-    path = state / "locks" / f"{plain}-{sha256_bytes(exact)[:12]}.lock"
+    path = _lock_file(state, family)
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     with disk_errors(path):
         try:
@@ -44,7 +76,7 @@ def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[Family
             fd = os.open(path, flags | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(fd, wait)
         except BlockingIOError as exc:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise BusyError(

@@ -15,7 +15,7 @@ from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.git.ignoring import ignore_in_clone
 from orchestrator.storage import atomic
 from orchestrator.tickets.catalog import Catalog
-from orchestrator.tickets.id_grammar import without_child_suffix
+from orchestrator.tickets.id_grammar import folded_id, without_child_suffix, without_prefix
 from orchestrator.tickets.index import Index
 from orchestrator.tickets.reader import read_ticket
 from orchestrator.tickets.ticket import Ticket
@@ -116,6 +116,32 @@ class Board:
         raise TicketError(
             f"there is no ticket {wanted}", code="no-such-ticket", hint=hint or "orchestrate list"
         )
+
+    def resolve(self, text: str) -> str:
+        """The id of the one ticket that a person means: `wo-008`, `WO_8` and `8` are WO-008.
+
+        What fits no ticket is returned as it is. Raises TicketError (code `ambiguous-id`) where
+        several fit.
+        """
+        wanted = unicodedata.normalize("NFC", text.strip())
+        self._catalog.refresh_folders()
+        if self.holders(wanted):
+            return wanted
+        self._catalog.refresh()
+        known = sorted(self._catalog.ids())
+        if wanted in known:
+            return wanted
+        folded = folded_id(wanted)
+        fits = [id for id in known if folded_id(id) == folded]
+        if not fits and folded[:1].isdigit():
+            fits = [id for id in known if without_prefix(folded_id(id)) == folded]
+        if len(fits) > 1:
+            raise TicketError(
+                f"{wanted} may be {' or '.join(fits)}",
+                code="ambiguous-id",
+                hint="name one of them as it is written",
+            )
+        return fits[0] if fits else wanted
 
     def _find_known(self, id: str) -> Ticket | None:
         found = self._catalog.holders(id)

@@ -10,11 +10,34 @@ from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.near_misses import meant
 from orchestrator.tickets.id_grammar import ID_KEYS, id_from_name, is_range
-from orchestrator.tickets.ticket import DEPENDENCY_KEYS, Ticket
+from orchestrator.tickets.ticket import (
+    CHILD_KEYS,
+    CREATED_KEYS,
+    DEPENDENCY_KEYS,
+    OWNER_KEYS,
+    PARENT_KEYS,
+    Ticket,
+)
 
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
+#: keys that are common words, with those that are read in their place
+_PLAIN_KEYS = tuple(
+    map(frozenset, (["status"], OWNER_KEYS, ["title"], ["priority"], ["files"], PARENT_KEYS,
+                    CHILD_KEYS))
+)  # fmt: skip
+_MEANT = frozenset({"status", "owner", "title", "priority", "files", "parent", "children"})
+#: keys that no other word looks like
+_LONG_KEYS = frozenset(
+    {"depends_on", "blocked_by", "failure_count", "pipeline_workflow", "hold_reason", "assigned_to",
+     "parent_ticket", "child_tickets"}
+)  # fmt: skip
+_KNOWN_KEYS = frozenset(
+    (*ID_KEYS, *OWNER_KEYS, *PARENT_KEYS, *CHILD_KEYS, *DEPENDENCY_KEYS, *CREATED_KEYS, *_MEANT,
+     *_LONG_KEYS, "flow", "held_at", "held_from", "accept", "target", "depends_note", "route")
+)  # fmt: skip
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
@@ -44,6 +67,7 @@ def diagnose_ticket(
         return [d for d in found if d.code != "no-frontmatter"]
     if document.block is not None:
         found += _identity(ticket, document)
+        found += _misspelt_keys(document)
     found += _position(ticket, document, place_of)
     found += [*_strikes(ticket, document, limit), *_values(document)]
     found += [*_end(ticket, document), *_criteria(ticket, document, headings)]
@@ -77,6 +101,25 @@ def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
         line = document.line_of("owner") or document.line_of("assigned_to")
         hint = f"owner: {ticket.owner}"
         yield Diagnosis("owner-multiple", f"several owners; {ticket.owner} acts", line, hint)
+
+
+def _misspelt_keys(document: Document) -> Iterator[Diagnosis]:
+    """Keys that are not read because of a slip; a person's own keys are left alone.
+
+    A key such as `depends_on` is meant by whatever looks like it; one that is a common word only
+    where the ticket lacks it.
+    """
+    words = {name for names in _PLAIN_KEYS if not names & set(document.meta) for name in names}
+    for key, value in document.meta.items():
+        line = document.line_of(key)
+        if not line or key in _KNOWN_KEYS or key.startswith(("x-", "x_", "_")):
+            continue
+        known = meant(key, _LONG_KEYS) or meant(key, words & _MEANT)
+        if key in ("workflow", "pipeline") and str(value).endswith(".md"):
+            known = "pipeline_workflow"
+        if known:
+            message = f"`{key}` is not read"
+            yield Diagnosis("key-misspelt", message, line, f"did you mean `{known}`?")
 
 
 def _position(

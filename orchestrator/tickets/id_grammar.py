@@ -47,6 +47,17 @@ def is_usable_id(text: str) -> bool:
     return _USABLE.fullmatch(text) is not None
 
 
+def folded_id(text: str) -> str:
+    """An id without what people leave out: case, `_` for `-`, zeros before the number."""
+    plain = unicodedata.normalize("NFC", text.strip()).casefold().replace("_", "-")
+    return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
+
+
+def without_prefix(folded: str) -> str:
+    """A folded id from its number on: `8a` for `wo-8a`."""
+    return re.sub(r"\A[a-z][a-z0-9]*-(?=\d)", "", folded)
+
+
 def is_placeholder(id: str) -> bool:
     """Whether the id is a template's: `WO-NNN`."""
     return _PLACEHOLDER.fullmatch(id) is not None

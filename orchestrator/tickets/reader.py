@@ -98,7 +98,7 @@ def ticket_from_document(
     ticket = Ticket(
         id=id,
         title=_title(document, own or named, path.stem),
-        status=_clean(document.text("status")),
+        status=_status(document),
         owner=next(filter(None, owners), ""),
         parent=_parent(document),
         children=tuple(children),
@@ -199,6 +199,14 @@ def _parent(document: Document) -> str:
     if not text or _NOTHING.match(text):
         return ""
     return text if id_grammar.is_usable_id(text) else next(iter(id_grammar.ids_in_field(text)), "")
+
+
+def _status(document: Document) -> str:
+    """The status; what is no text (`[APPROVED]`, `null`) as it is written, so that it is told."""
+    if text := document.text("status"):
+        return _clean(text)
+    value = document.meta.get("status")
+    return _one_line(document.raw("status") or ("" if value is None else str(value)))
 
 
 def _workflow(document: Document) -> str:

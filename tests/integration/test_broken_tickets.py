@@ -1,0 +1,355 @@
+"""Tickets as people break them: each is told by what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from orchestrator.cli.app import app
+from orchestrator.domain.folders import Folders
+from orchestrator.errors import TicketError
+from orchestrator.markdown.near_misses import distance, meant
+from orchestrator.storage.locks import family_lock, is_locked
+from orchestrator.tickets.board import Board
+from orchestrator.tickets.reader import read_ticket
+from tests.boards import Workspace
+from tests.integration.test_daemon import quiet, running, until
+
+KEYS = "id: WO-007\ntitle: Seven\nstatus: 00_INBOX\nowner: BUILDER\n"
+
+
+def ticket(root: Path, keys: str, name: str = "WO-007_x.md") -> Path:
+    path = root / "_WORK_ORDERS/00_INBOX" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"---\n{keys}---\n# Seven\n", encoding="utf-8")
+    return path
+
+
+def problems(path: Path) -> list[tuple[str, int, str]]:
+    found = read_ticket(path, Folders(["00_INBOX"]))
+    return [(d.code, d.line, d.hint) for d in found.diagnoses]
+
+
+def orchestrate(root: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["-C", str(root), *words])
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+# -- the keys ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (KEYS + "\tpriority: P1\n", 6),
+        (KEYS + "files:\n\t- a.txt\n", 7),
+        (KEYS + "files:\n  - a.txt\n\t- b.txt\n", 8),
+        (KEYS.replace("owner:", "\towner:"), 5),
+        (KEYS.replace("owner: B", "owner:\tB") + "\tpriority: P1\n", 6),
+    ],
+)
+def test_a_tab_is_named_as_such_and_nothing_begins(work: Workspace, keys: str, line: int) -> None:
+    path = ticket(work.root, keys)
+    assert [p for p in problems(path) if p[0] == "yaml-tab"] == [
+        ("yaml-tab", line, "replace the tab by spaces")
+    ]
+    before = path.read_bytes()
+    done = orchestrate(work.root, "run", "WO-007")
+    assert done.exit_code == 1
+    assert f"error[yaml-tab]: {path}:{line}: " in done.output
+    assert path.read_bytes() == before
+    assert "yaml-tab" in orchestrate(work.root, "doctor").output
+
+
+def test_a_tab_that_yaml_reads_is_no_problem(work: Workspace) -> None:
+    path = ticket(work.root, KEYS.replace("owner: B", "owner:\tB") + "note: a\tb\n")
+    assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("owner BUILDER", "owner: BUILDER"),
+        ("owner = BUILDER", "owner: BUILDER"),
+        ("priority P1", "priority: P1"),
+        ("anything else", "key: value"),
+    ],
+)
+def test_a_line_without_colon_is_named(work: Workspace, wrong: str, hint: str) -> None:
+    path = ticket(work.root, KEYS.replace("owner: BUILDER", wrong))
+    assert ("no-colon", 5, hint) in problems(path)
+    done = orchestrate(work.root, "run", "WO-007")
+    assert f"error[no-colon]: {path}:5: `{wrong}` has no colon" in done.output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("staus", "status"),
+        ("Status", "status"),
+        ("onwer", "owner"),
+        ("titel", "title"),
+        ("depend_on", "depends_on"),
+        ("dependsOn", "depends_on"),
+        ("depends-on", "depends_on"),
+        ("blocked by", "blocked_by"),
+        ("pipline_workflow", "pipeline_workflow"),
+        ("failure_cuont", "failure_count"),
+        ("priorty", "priority"),
+        ("parnet", "parent"),
+        ("file", "files"),
+        ("chidren", "children"),
+    ],
+)
+def test_a_misspelt_key_is_told_by_run_list_and_doctor(
+    work: Workspace, wrong: str, right: str
+) -> None:
+    keys = "".join(x for x in KEYS.splitlines(keepends=True) if not x.startswith(f"{right}:"))
+    path = ticket(work.root, f"{keys}{wrong}: x\n")
+    line = keys.count("\n") + 2
+    assert ("key-misspelt", line, f"did you mean `{right}`?") in problems(path)
+    assert "[key-misspelt]" in orchestrate(work.root, "list").output
+    assert f"`{wrong}` is not read" in orchestrate(work.root, "doctor").output
+    told = " ".join(orchestrate(work.root, "run", "WO-007").output.split())
+    assert f"WO-007_x.md:{line}: `{wrong}` is not read; did you mean `{right}`?" in told
+
+
+OWN_KEYS = [
+    "labels",
+    "tags",
+    "estimate",
+    "team",
+    "epic",
+    "sprint",
+    "due",
+    "state",
+    "stage",
+    "type",
+    "kind",
+    "area",
+    "component",
+    "reviewers",
+    "effort",
+    "risk",
+    "size",
+    "notes",
+    "links",
+    "zebra",
+    "colour",
+    "stats",
+    "tiles",
+    "data",
+    "date",
+    "author",
+    "assignee",
+    "order",
+    "points",
+    "x-status",
+    "own",
+    "updated",
+    "severity",
+    "customer",
+    "workflow",
+    "project",
+    "version",
+]
+
+
+@pytest.mark.parametrize("key", OWN_KEYS)
+def test_a_persons_own_key_is_no_slip(work: Workspace, key: str) -> None:
+    assert problems(ticket(work.root, f"{KEYS}{key}: something\n")) == []
+
+
+@given(st.sampled_from(["depends_on", "pipeline_workflow", "failure_count"]), st.data())
+def test_whatever_letter_of_a_long_key_is_wrong_it_is_recognised(
+    key: str, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(1, len(key) - 2))
+    letter = data.draw(st.sampled_from("aeiotz"))
+    how = data.draw(st.sampled_from(["drop", "add", "change", "swap"]))
+    wrong = {
+        "drop": key[:at] + key[at + 1 :],
+        "add": key[:at] + letter + key[at:],
+        "change": key[:at] + letter + key[at + 1 :],
+        "swap": key[:at] + key[at + 1] + key[at] + key[at + 2 :],
+    }[how]
+    if wrong != key:
+        assert meant(wrong, [key]) == key
+
+
+@given(st.text("abcd", max_size=6), st.text("abcd", max_size=6))
+def test_the_distance_of_words_is_one_of_both(one: str, other: str) -> None:
+    assert distance(one, other) == distance(other, one)
+    assert (distance(one, other) == 0) is (one == other)
+    assert abs(len(one) - len(other)) <= distance(one, other) <= max(len(one), len(other))
+
+
+# -- statuses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("[APPROVED]", "status `[APPROVED]` of WO-512 is not taken"),
+        ("null", "status `null` of WO-512 is not taken"),
+        ("{a: b}", "status `{a: b}` of WO-512 is not taken"),
+        ("APROVED", "did you mean `APPROVED`?"),
+        ("APPROVE", "did you mean `APPROVED`?"),
+        ("CHANGES_REQUSTED", "did you mean `CHANGES_REQUESTED`?"),
+    ],
+)
+def test_a_status_that_is_no_answer_is_refused_with_a_word(
+    work: Workspace, status: str, says: str
+) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    work.edit("WO-512", "status: 05_USER_REVIEW", f"status: {status}")
+    outcome = conductor.run("WO-512")
+    assert says in " ".join(outcome.reasons)
+    assert outcome.stage == 3
+
+
+# -- members ---------------------------------------------------------------------------------------
+
+
+def test_a_child_that_is_gone_is_named_as_that(work: Workspace) -> None:
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        known = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        subprocess.run(["git", *known, *words], cwd=work.root, check=True)
+    child = work.file("WO-512b")
+    child.unlink()
+    for words in (("approve", "WO-512"), ("run", "WO-512"), ("hold", "WO-512", "--reason", "x")):
+        done = orchestrate(work.root, *words)
+        assert "error[member-missing]" in done.output
+        assert "WO-512b, a member of WO-512, is not on the board" in done.output
+        assert f"git checkout HEAD -- {child.relative_to(work.root)}" in done.output
+    assert "WO-512b is not on the board" in orchestrate(work.root, "status", "WO-512").output
+
+
+def test_an_orphan_is_no_family_of_its_own(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    work.file("WO-512").unlink()
+    orphan = work.file("WO-512b")
+    before = orphan.read_bytes()
+    for keep in (True, False):
+        if not keep:
+            # the family's history knows it as a child all the same
+            lines = before.decode().splitlines(keepends=True)
+            text = "".join(line for line in lines if not line.startswith("parent:"))
+            orphan.write_text(text, encoding="utf-8")
+        with pytest.raises(TicketError, match="a child of WO-512, which is not") as refused:
+            work.conductor().run("WO-512b")
+        assert refused.value.code == "parent-missing"
+    assert work.places() == {"WO-512a": "04_QA", "WO-512b": "03_BUILD"}
+
+
+def test_a_parent_that_is_no_ticket_of_the_board_hinders_nothing(work: Workspace) -> None:
+    ticket(work.root, f"{KEYS}parent: EPIC-9\n")
+    assert work.conductor().run("WO-007", dry_run=True).ticket == "WO-007"
+
+
+# -- naming a ticket -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given", ["WO-007", "wo-007", "WO_7", "wo-7", "7", "007", "_WORK_ORDERS/00_INBOX/WO-007_x.md"]
+)
+def test_a_ticket_is_known_in_any_spelling_in_every_command(work: Workspace, given: str) -> None:
+    ticket(work.root, KEYS)
+    for words in (["show"], ["run", "--dry-run"], ["status"], ["log"], ["receipts"], ["doctor"]):
+        done = orchestrate(work.root, *words, given)
+        assert done.exit_code in (0, 10), done.output
+    child = orchestrate(work.root, "new", "Child", "--parent", given, "--json")
+    assert json.loads(child.output)["parent"] == "WO-007"
+
+
+def test_what_may_be_several_is_refused_with_all_of_them(work: Workspace) -> None:
+    ticket(work.root, KEYS)
+    ticket(work.root, KEYS.replace("WO-007", "GO-007"), "GO-007_x.md")
+    ticket(work.root, KEYS.replace("WO-007", "WO-12a"), "WO-12a_x.md")
+    ticket(work.root, KEYS.replace("WO-007", "WO-12A"), "WO-12A_y.md")
+    for named, both in (("7", "GO-007 or WO-007"), ("wo-12a", "WO-12A or WO-12a")):
+        done = orchestrate(work.root, "show", named)
+        assert f"error[ambiguous-id]: {named} may be {both}" in done.output
+    assert Board(work.root).resolve("WO-12a") == "WO-12a"
+    assert "error[no-such-ticket]" in orchestrate(work.root, "run", "99").output
+    assert "name a ticket" in orchestrate(work.root, "run", "").output
+
+
+# -- nobody at work --------------------------------------------------------------------------------
+
+
+def test_a_family_that_nobody_works_on_is_stopped(work: Workspace, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.sh"
+    pid = tmp_path / "pid"
+    slow.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec sleep 60\n", encoding="utf-8")
+    slow.chmod(0o755)
+    settings = f'[agents.SOOP]\npart = "maker"\ncommand = ["{slow}"]\n'
+    (work.root / "orchestrate.toml").write_text(settings, encoding="utf-8")
+    command = [sys.executable, "-m", "orchestrator", "run", "WO-512"]
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with subprocess.Popen(
+            command, cwd=work.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            until(lambda: is_locked(work.root / ".orchestrate/state", "WO-512"), 20)
+            until(lambda: pid.exists() and pid.read_text(encoding="utf-8").strip() != "", 20)
+            assert "running" in orchestrate(work.root, "status", "WO-512").output
+            os.kill(process.pid, number)
+            process.wait()
+        # an agent that outlives a killed conductor still has the family in hand
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid.read_text(encoding="utf-8")), signal.SIGKILL)
+        pid.unlink()
+        until(lambda: not is_locked(work.root / ".orchestrate/state", "WO-512"))
+        told = orchestrate(work.root, "status", "WO-512").output
+        assert "stopped · stage 2" in told
+        assert "next: orchestrate run WO-512" in told
+        assert "running" not in told
+
+
+def test_a_look_at_a_lock_takes_it_from_nobody(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path, "WO-1")
+    assert list(tmp_path.iterdir()) == []
+    with family_lock(tmp_path, "WO-1"):
+        assert is_locked(tmp_path, "WO-1")
+    for _ in range(50):
+        assert not is_locked(tmp_path, "WO-1")
+        with family_lock(tmp_path, "WO-1"):
+            pass
+
+
+# -- a save that comes late ------------------------------------------------------------------------
+
+
+def test_a_late_save_is_told_as_no_error(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    old = work.file("WO-512a")
+    text = old.read_text(encoding="utf-8")
+    with running(work, poll=0.5) as found:
+        quiet(found)
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+        until(lambda: (work.root / "out/third.txt").exists())
+        quiet(found)
+        # vim has it open since before it moved
+        old.parent.mkdir(exist_ok=True)
+        old.write_text(text + "\nA late line.\n", encoding="utf-8")
+        time.sleep(2.0)
+        assert [line.text for line in found.told if line.kind == "error"] == []
+    assert "A late line." in work.file("WO-512a").read_text(encoding="utf-8")

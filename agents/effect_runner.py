@@ -71,6 +71,10 @@ class TargetRunner:
         if self._target is not None:
             self._target.close()
 
+    def substitute(self, effect: Effect) -> str:
+        """What a script loads in place of live data, "" if it loads live data."""
+        return self._script_settings(effect, self.root)[1].loads
+
     def remarks(self, effects: Sequence[Effect]) -> tuple[str, ...]:
         """Where a script does not load live data, and what is not applied or must be pasted."""
         found = []
@@ -78,9 +82,8 @@ class TargetRunner:
             path = effect.inputs[0] if effect.inputs else ""
             match effect.kind:
                 case EffectKind.SCRIPT:
-                    _, added = self._script_settings(effect, self.root)
-                    if added.loads:
-                        found.append(f"`{path}` loads {added.loads}")
+                    if loads := self.substitute(effect):
+                        found.append(f"`{path}` loads {loads}")
                     if interpreter := self._interpreter():
                         found.append(f"`{path}` is run with {interpreter}")
                 case EffectKind.PREREQUISITE if self.name == "embedded":

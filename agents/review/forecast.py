@@ -62,9 +62,8 @@ def _rows_to_load(runner: TargetRunner, effect: Effect) -> tuple[str, int] | Non
     if effect.arguments["options"]:
         return None
     if (planned := planned_rows(runner.root, script)) is not None:
-        # what is planned is what the snapshot holds
-        loads_snapshot = runner.remarks([effect]) != ()
-        return (planned.table, len(planned.rows)) if loads_snapshot else None
+        # what is planned is what the snapshot holds; a live source may hold anything
+        return (planned.table, len(planned.rows)) if runner.substitute(effect) else None
     try:
         text = inside(runner.root, script).read_text(encoding="utf-8")
         seed = _read_csv_seed(text)

@@ -215,11 +215,16 @@ def _in_words(file: ChangedFile) -> str:
 
 
 def shorten(diffs: Sequence[FileDiff]) -> Iterator[str]:
-    """The first lines of each diff, as many as a ticket holds."""
+    """The first lines of each diff, as many as a ticket holds.
+
+    The beginning of a long new file says little: it is left to `review`.
+    """
     left = _SHORT_ALL
     for diff in diffs:
         name = Path(diff.file.path).name
         if not diff.lines or any(mark in name for mark in _PRIVATE):
+            continue
+        if diff.file.kind == "added" and len(diff.lines) > _SHORT:
             continue
         if left <= 2:
             yield "… (`orchestrate review` shows all)"

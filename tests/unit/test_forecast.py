@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.effect_runner import EffectKind, TargetRunner
+from orchestrate_agents.review import forecast
+from orchestrate_agents.review.data import PlannedRows
 from orchestrate_agents.review.forecast import LoadedTarget, foresee_target
 from orchestrator.approvals.effects import Effect
 from tests.claims import judge, lay
@@ -80,3 +82,15 @@ def test_only_a_lack_of_rows_is_certain(root: Path, wanted: str, lacking: bool) 
         for target in foresee(root, script()) or ()
     ]
     assert (found == ["failed", "proven"]) is lacking
+
+
+def test_a_snapshot_is_counted_only_where_it_is_what_the_script_loads(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = PlannedRows("cups", ({"a": 1}, {"a": 2}), "the snapshot")
+    monkeypatch.setattr(forecast, "planned_rows", lambda *_: rows)
+    assert foresee(root, script()) is None
+    monkeypatch.setattr(TargetRunner, "substitute", lambda *_: "the snapshot")
+    found = foresee(root, script())
+    assert found is not None
+    assert found[0].count("cups") == 2

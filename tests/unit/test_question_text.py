@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.approvals import status
 from orchestrator.approvals.answers import resolve_acceptances
+from orchestrator.approvals.changed_files import ChangedFile, FileDiff, shorten
 from orchestrator.approvals.request import (
     ApprovalRequest,
     answer_commands,
@@ -173,3 +174,14 @@ def test_commands_are_named_as_they_can_be_called(
     assert named("/usr/bin/pytest") == hint
     monkeypatch.setenv("PATH", str(bin_))
     assert named(str(program)) == hint
+
+
+def test_the_beginning_of_a_long_new_file_takes_no_room_from_what_was_edited() -> None:
+    def diff(path: str, kind: str, lines: int) -> FileDiff:
+        file = ChangedFile(path, kind, ("file", "a"), ("file", "b"))
+        return FileDiff(file, tuple(f"+line {n}" for n in range(lines)))
+
+    told = list(shorten([diff("new.csv", "added", 900), diff("old.py", "edited", 900)]))
+    assert told[0] == "--- old.py"
+    assert "--- new.csv" not in told
+    assert list(shorten([diff("new.py", "added", 3)]))[0] == "--- new.py"

@@ -18,7 +18,15 @@ from orchestrate_agents.effect_runner import EffectKind, TargetRunner
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.script_settings import known_flags
 from orchestrate_agents.sql.prerequisites import prerequisites
-from orchestrator.approvals.effects import Bound, Effect, Runner, effect_binder, runner_opener
+from orchestrator.approvals.effects import (
+    Bound,
+    Effect,
+    EffectForm,
+    Runner,
+    describe_effects,
+    effect_binder,
+    runner_opener,
+)
 from orchestrator.domain.workflow import Block, Stage, Workflow
 from orchestrator.errors import UnsafePathError
 from orchestrator.storage.atomic import inside
@@ -36,6 +44,12 @@ _THE_MIGRATION = re.compile(
     r"(?:execute|apply|run|deploy) the (?:approved )?migration(?: file| script| SQL)?\.?",
     re.IGNORECASE,
 )
+_TICKED = r"`[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?`"
+_COUNT = re.compile(
+    r"count (?:all )?(?:the )?(?:(?:rows|records) )?(?:(?:of|in) )?(?:the )?(?:tables? )?"
+    rf"(?P<tables>{_TICKED}(?:(?:, and |, | and ){_TICKED})*)(?: (?:rows|records|tables?))?\.?",
+    re.IGNORECASE,
+)
 _SQL = ("sql", "postgres", "postgresql", "pgsql", "psql")
 #: shell lines that change what the lines around them mean
 _STRUCTURE = re.compile(
@@ -44,6 +58,39 @@ _STRUCTURE = re.compile(
 )
 _STOPS_AT_FAULTS = re.compile(r"set -[eux]+(?:o pipefail)?")
 _META = re.compile(r"[|;&<>$`\\(){}*?!\n]")
+
+
+describe_effects(
+    EffectForm(
+        EffectKind.APPLY,
+        "Apply a delivered migration on the target.",
+        (
+            "(execute|apply|run|deploy) … `PATH.sql`",
+            "(execute|apply|run|deploy) the [approved] migration [(file|script|SQL)]",
+        ),
+        ("Execute `migrations/004_hours.sql`", "Apply the approved migration"),
+    ),
+    EffectForm(
+        EffectKind.PREREQUISITE,
+        "Have the tables of an earlier migration in place, before one that refers to them.",
+        ("follows from applying a migration",),
+    ),
+    EffectForm(
+        EffectKind.SCRIPT,
+        "Run a delivered script with the workspace's Python.",
+        (f"a line of a fenced bash block: python PATH.py [{'] ['.join(_FLAGS)}]",),
+        ("python scripts/seed_hours.py --small",),
+    ),
+    EffectForm(
+        EffectKind.COUNT,
+        "Count rows on the target, or look at them; nothing is changed.",
+        (
+            "count [the] [(rows|records)] [(of|in)] `TABLE` [, `TABLE` and `TABLE`] [rows]",
+            "a fenced sql block with one SELECT",
+        ),
+        ("Count `orders`", "Count the rows of `orders` and `customers`"),
+    ),
+)
 
 
 @effect_binder
@@ -60,6 +107,7 @@ def bind(stage: Stage, workflow: Workflow, root: Path) -> Bound:
             bound, left = _bind_block(part, delivered, root)
         else:
             bound, left = _bind_applications(part, line, delivered, root), []
+            bound = bound or _bind_count(part, line)
             if not bound and not _introduces(part):
                 left = [(part.strip(), line)]
         effects += bound
@@ -127,6 +175,22 @@ def _bind_applications(text: str, line: int, delivered: Sequence[str], root: Pat
             effects.append(Effect(EffectKind.PREREQUISITE, title, (base.path,), tables, line=line))
         effects.append(Effect(EffectKind.APPLY, f"apply `{path}`", (path,), line=line))
     return effects
+
+
+def _bind_count(text: str, line: int) -> list[Effect]:
+    """The count of the tables that an item asks for."""
+    match = _COUNT.fullmatch(text.strip())
+    if match is None:
+        return []
+    tables = tuple(dict.fromkeys(re.findall(r"`([^`]+)`", match["tables"])))
+    parts = []
+    for table in tables:
+        name = ".".join(f'"{part}"' for part in table.split("."))
+        parts.append(f"SELECT '{table}' AS name, count(*) AS rows FROM {name}")  # noqa: S608 - names
+    sql = " UNION ALL ".join(parts)
+    title = f"count {', '.join(f'`{table}`' for table in tables)}"
+    arguments = {"sql": sql, "tables": list(tables)}
+    return [Effect(EffectKind.COUNT, title, (), arguments, read_only=True, line=line)]
 
 
 def _bind_block(

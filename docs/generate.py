@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import shape
 from orchestrator.cli.app import app
 from orchestrator.doctor.rules import RULES
+from orchestrator.domain.agent import Job, Report, json_schema
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +86,11 @@ def _label(param: Any) -> str:
 def _paragraphs(command: Any) -> list[str]:
     text = re.sub(r"\n(?!\n)[ \t]*", "\n", command.help or "").strip()
     return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text)]
+
+
+def schema(message: type[Job] | type[Report]) -> str:
+    """The JSON Schema of a message, as `orchestrate agents schema` prints it."""
+    return f"```json\n{json.dumps(json_schema(message), indent=2)}\n```"
 
 
 def state_table() -> str:
@@ -169,6 +177,10 @@ def _reached(imports: dict[str, set[str]], start: str) -> set[str]:
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
+    "docs/agent-schemas.md": {
+        "report": functools.partial(schema, Report),
+        "job": functools.partial(schema, Job),
+    },
     "docs/architecture.md": {"layers": layers},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},

@@ -242,7 +242,7 @@ def load_settings(root: Path) -> Settings:
         first = exc.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"{key}: {first['msg']}", path=file, hint="see docs/configuration.md"
+            f"{key}: {first['msg']}", path=file, hint="orchestrate docs configuration"
         ) from exc
 
 

@@ -95,10 +95,22 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class EffectForm:
+    """A kind of effect, for people: what it does, and which words of a checkpoint bind to it."""
+
+    kind: str
+    summary: str
+    #: how it is worded, in the notation of checks
+    wordings: tuple[str, ...]
+    examples: tuple[str, ...] = ()
+
+
 Binder = Callable[[Stage, Workflow, Path], Bound]
 Opener = Callable[[str, Path, Mapping[str, Any]], Runner]
 
 _BINDERS: list[Binder] = []
+_FORMS: dict[str, EffectForm] = {}
 #: target → how it is opened
 _OPENERS: dict[str, Opener] = {}
 
@@ -126,6 +138,17 @@ def runner_opener(*targets: str) -> Callable[[Opener], Opener]:
         return function
 
     return register
+
+
+def describe_effects(*forms: EffectForm) -> None:
+    """Register what a plug-in's effects are, for `orchestrate effects`."""
+    _FORMS.update((form.kind, form) for form in forms)
+
+
+def effect_forms() -> tuple[EffectForm, ...]:
+    """The kinds of effects that are known, of all plug-ins."""
+    plugins.load("effects")
+    return tuple(_FORMS.values())
 
 
 def bind_effects(stage: Stage, workflow: Workflow, root: Path) -> Bound:

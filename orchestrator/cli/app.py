@@ -13,7 +13,9 @@ import typer
 from orchestrator.cli import (
     adopting,
     answering,
+    configuring,
     doctoring,
+    pages,
     proofs,
     reading,
     reviewing,
@@ -42,6 +44,8 @@ app = typer.Typer(
 )
 workflow = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 checks = typer.Typer(rich_markup_mode=None)
+agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+config = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:
@@ -96,6 +100,12 @@ workflow.command("show")(workflows.show)
 app.add_typer(checks, name="checks")
 checks.callback(invoke_without_command=True)(proofs.list_checks)
 checks.command("try")(proofs.try_statement)
+app.command("effects")(proofs.list_effects)
+app.add_typer(agents, name="agents", help="What agents are told and what they report.")
+agents.command("schema")(pages.schema)
+app.add_typer(config, name="config", help="The settings in force.")
+config.command("show")(configuring.show)
+app.command("docs")(pages.docs)
 
 
 def start() -> None:

@@ -52,7 +52,8 @@ def doctor(
 ) -> None:
     """Report problems on the board and fix them.
 
-    Exit code 1 if a problem is found that is not harmless; docs/doctor.md lists every code.
+    Exit code 1 if a problem is found that is not harmless; `orchestrate docs doctor` lists every
+    code.
     """
     from orchestrator.doctor import fix_runner
     from orchestrator.doctor.runner import remember

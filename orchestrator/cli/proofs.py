@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,26 @@ def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
             say(f"  {check.name}{when}: {check.summary}")
             for example in check.examples:
                 say(f"      e.g. {example}")
+
+
+def list_effects(context: typer.Context, as_json: AsJson = False) -> None:
+    """List what approving a checkpoint can do, and the wordings that bind to it.
+
+    What binds to none of them is shown as yours to do. `orchestrate review ID` lists the effects
+    of an open question.
+    """
+    from orchestrator.approvals.effects import effect_forms
+
+    found = effect_forms()
+    if as_json:
+        say_json([asdict(form) for form in found])
+        return
+    for form in found:
+        say(f"{paint(form.kind, 'bold')}: {form.summary}")
+        for wording in form.wordings:
+            say(f"  {wording}")
+        for example in form.examples:
+            say(f"      e.g. {example}")
 
 
 def try_statement(

@@ -119,6 +119,14 @@ class Report(_Message):
     log: tuple[str, ...] = ()
 
 
+def json_schema(message: type[_Message]) -> dict[str, Any]:
+    """The JSON Schema of a message between the conductor and an agent."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **message.model_json_schema(),
+    }
+
+
 class Agent(Protocol):
     """An agent. It never moves a ticket and never decides that it is done."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -238,6 +239,8 @@ class Check:
         return next((arguments for arguments in found if arguments is not None), None)
 
 
+#: a reference to the design, which users do not have
+_CLAUSE = re.compile(r"\s*\(DESIGN [\d., a-z]+\)")
 _REGISTERED: dict[str, Check] = {}
 _LOADING = threading.local()
 
@@ -263,7 +266,7 @@ def check(
         own: dict[str, Check] | None = getattr(_LOADING, "checks", None)
         for pattern in patterns if own is not None else ():
             compile_pattern(pattern)
-        summary = (function.__doc__ or name).strip().splitlines()[0]
+        summary = _CLAUSE.sub("", (function.__doc__ or name).strip().splitlines()[0])
         new = Check(name, patterns, function, phase, version, summary, tuple(examples), slow)
         taken = (own or {}).get(name) or _REGISTERED.get(name)
         if taken is not None and (own is not None or taken.place != new.place):

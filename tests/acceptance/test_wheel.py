@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -48,7 +49,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # the build writes into its source
     listed = run("git", "ls-files", "-z", cwd=ROOT, env=dict(os.environ))
     for name in filter(None, listed.stdout.split("\0")):
-        if name.startswith(("orchestrator/", "agents/", "backend/")) or "/" not in name:
+        if name.startswith(("orchestrator/", "agents/", "backend/", "docs/")) or "/" not in name:
             file = source / name
             file.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_file():
@@ -90,7 +91,25 @@ def test_9_the_wheel_installs_only_names_that_begin_with_orchestrat(wheel: Path)
     assert all(top.startswith("orchestrat") for top in tops), tops
     assert any(name.endswith(".j2") for name in names)
     assert "orchestrate_backend/targets/supabase_setup.sql" in names
+    assert "orchestrate_agents/tools/packages.txt" in names
     assert not any("benchmark_trials.py" in name for name in names)
+
+
+def test_the_wheel_brings_the_pages_that_its_messages_name(python: Path, tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    listed = run(python, "-m", "orchestrator", "docs", "--json", cwd=tmp_path, env=env)
+    assert listed.returncode == 0, listed.stderr
+    pages = {page["page"]: Path(page["path"]) for page in json.loads(listed.stdout)}
+    wanted = {p.relative_to(ROOT / "docs").with_suffix("") for p in (ROOT / "docs").rglob("*.md")}
+    assert set(pages) == {page.as_posix() for page in wanted}
+    # of the package, not of this checkout
+    assert all(str(path).startswith(str(python.parents[1])) for path in pages.values())
+    (tmp_path / "orchestrate.toml").write_text("[git]\ncomit = true\n", encoding="utf-8")
+    refused = run(python, "-m", "orchestrator", "list", cwd=tmp_path, env=env)
+    (hint,) = re.findall(r"hint: orchestrate docs (\w+)", refused.stderr)
+    assert hint in pages
+    shown = run(python, "-m", "orchestrator", "docs", hint, cwd=tmp_path, env=env)
+    assert shown.stdout.rstrip("\n") == pages[hint].read_text(encoding="utf-8").rstrip("\n")
 
 
 EXTRAS = "numpy|pandas|scipy|statsmodels|pandera|matplotlib|fastapi|uvicorn"

@@ -72,7 +72,7 @@ class FileDiff:
 
 
 def list_changed_files(log: ChangeLog, settings: Settings) -> tuple[ChangedFile, ...]:
-    """The family's changes since its start, as they are now. Raises GitError."""
+    """The family's changes since its start, as they are now."""
     touched = log.touched() or {}
     return tuple(
         ChangedFile(

@@ -148,5 +148,8 @@ def _summarize(record: Mapping[str, Any]) -> str:
             return text.rstrip(": ")
         case "question":
             return f"{record['sheet']['label']} — question {record['sheet']['number']}"
+        case "changes" | "taken-back":
+            names = ", ".join(name for name in sorted(record["paths"]) if name.isprintable())
+            return f"{record.get('agent', '')} {names or 'nothing'}".strip()
         case _:
             return " · ".join(str(record[key]) for key in _TELLING if record.get(key))

@@ -34,6 +34,7 @@ from orchestrator.family.attempt_files import (
     write,
 )
 from orchestrator.family.family import Family
+from orchestrator.git.command import GitError
 from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import History
@@ -115,7 +116,11 @@ class ChangeLog:
                 assert last is not None
                 before = self.tree.take(last, extra, keep=True)
             else:
-                before = self.tree.take(start, extra, keep=True)
+                try:
+                    before = self.tree.take(start, extra, keep=True)
+                except GitError:
+                    # the commit of the start may be gone
+                    before = self.tree.take(None, extra, keep=True, by_git=start.by_git)
                 before = self._with_left_over(worker, before)
             self.files.save(worker, [*segments, Segment(AGENT, before)])
             self.files.enter(worker)
@@ -279,10 +284,7 @@ class ChangeLog:
         return {path: attempts for path, attempts in found.items() if attempts}
 
     def family_changes(self) -> list[Change]:
-        """What is not as it was when the family began, of all that its attempts changed.
-
-        Raises GitError.
-        """
+        """What is not as it was when the family began, of all that its attempts changed."""
         touched = self.touched() or {}
         now = {path: self.tree.entry(path) for path in touched}
         return compare_entries(self.first_entries(touched), now)
@@ -294,17 +296,18 @@ class ChangeLog:
         return frozenset(map(shown, paths_of(self.family_changes())))
 
     def first_entries(self, paths: Mapping[str, Any]) -> dict[str, Entry]:
-        """What lay at these paths when the family began. Raises GitError."""
+        """What lay at these paths when the family began.
+
+        Where the start is lost, or its commit is gone, what lay there before the first attempt that
+        changed them.
+        """
         start = self.start
-        if start is None:
-            known = self.touched() or {}
-            return {
-                p: Entry.from_list(next(iter(known[p].values()))["paths"][pack(p)][0])
-                if p in known
-                else ABSENT
-                for p in paths
-            }
-        return self.tree.entries_at(start, paths)
+        if start is not None:
+            with contextlib.suppress(GitError):
+                return self.tree.entries_at(start, paths)
+        known = self.touched() or {}
+        first = {p: next(iter(known[p].values()))["paths"][pack(p)][0] for p in paths if p in known}
+        return {p: Entry.from_list(first.get(p)) for p in paths}
 
     def forget(self) -> None:
         """Remove what is kept of attempts once the family has ended, and bytes nobody needs."""

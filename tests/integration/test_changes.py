@@ -324,6 +324,36 @@ def test_branches_commits_and_the_index_are_told(tmp_path: Path) -> None:
     assert "git's index was changed: README.md" in question(staged)
 
 
+def test_a_start_whose_commit_is_gone(tmp_path: Path) -> None:
+    work = lay(tmp_path, "git")
+    acts(work, write("src/app.py", "b = 2\n"))
+    work.conductor().run("WO-512")
+    git(tmp_path, "checkout", "-q", "--orphan", "fresh")
+    git(tmp_path, "commit", "-qm", "all anew")
+    git(tmp_path, "branch", "-D", "main")
+    git(tmp_path, "reflog", "expire", "--expire=now", "--all")
+    git(tmp_path, "gc", "-q", "--prune=now")
+    assert changed(work) == {"src/app.py": "edited"}
+    work.conductor().send_back("WO-512", note="once more")
+    acts(work, write("README.md", "three\n"))
+    work.conductor().run("WO-512")
+    assert changed(work) == {"README.md": "edited", "src/app.py": "edited"}
+
+
+def test_another_clone_knows_the_start_by_git(tmp_path: Path) -> None:
+    import shutil
+
+    work = lay(tmp_path, "git")
+    acts(work, write("src/app.py", "b = 2\n"))
+    work.conductor().run("WO-512")
+    shutil.rmtree(tmp_path / ".orchestrate")
+    assert changed(work) == {"src/app.py": "edited"}
+    (diff,) = build_review(work.conductor().board, Settings(), "WO-512", ()).changes
+    assert diff.lines == ("@@ -1 +1 @@", "-a = 1", "+b = 2")
+    work.conductor().approve("WO-512")
+    assert work.conductor().run("WO-512").outcome == "complete"
+
+
 def test_what_git_is_told_to_overlook_is_seen(tmp_path: Path) -> None:
     work = lay(tmp_path, "git")
 

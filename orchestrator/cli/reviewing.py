@@ -158,7 +158,10 @@ def _say_head(review: Review) -> None:
         _say_wrapped(f"Approving will, on {question.target_words or question.target}:")
         for number, effect in enumerate(question.effects, start=1):
             _say_wrapped(f"{number}. {effect.title}", indent=2)
-    for line in (*question.remarks, *(f"for you to do: {b}" for b in question.by_user)):
+    remarks = [*question.remarks, *(f"for you to do: {b}" for b in question.by_user)]
+    remarks += [f"not read as criteria: {line}" for line in question.not_read]
+    remarks += [f"no criterion: {id}" for id in question.without_criteria]
+    for line in remarks:
         _say_wrapped(f"Note: {line}")
 
 

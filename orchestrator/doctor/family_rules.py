@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.doctor.board_view import BoardView
@@ -12,7 +13,7 @@ from orchestrator.domain.record import Flow, Place, State
 from orchestrator.domain.states import Event, FolderRole, requested_event
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.storage.history import FOLDER
+from orchestrator.storage.history import FOLDER, History
 
 #: a history's first transition is within so many bytes
 _HEAD = 1 << 16
@@ -49,6 +50,30 @@ def _has_transition(history: Path) -> bool:
         if isinstance(record, dict) and record.get("type") == "transition":
             return True
     return False
+
+
+def find_open_boxes(view: BoardView) -> Iterator[Diagnosis]:
+    """Complete tickets with open boxes; of a conducted family only those without a receipt.
+
+    The others failed or are unproven, and USER took them.
+    """
+    for ticket in view.tickets:
+        for found in (d for d in ticket.diagnoses if d.code == "boxes-open"):
+            parent = view.parents.get(ticket.id)
+            if parent is None:
+                yield replace(found, path=ticket.source)
+                continue
+            judged = {
+                record["statement"]["text"]
+                for record in History(view.board.path, parent).of("receipt")
+                if record["statement"]["ticket"] == ticket.id
+            }
+            demanded = ticket.criteria(view.board.criteria_headings).demanded
+            boxes = {box.line + 1 for box in ticket.boxes() if not box.ticked}
+            missed = [s for s in demanded if s.line in boxes and s.text not in judged]
+            if missed:
+                message = f"complete, but never judged: {len(missed)} of {len(demanded)} criteria"
+                yield replace(found, message=message, line=missed[0].line, path=ticket.source)
 
 
 def find_missing_workflows(view: BoardView) -> Iterator[Diagnosis]:

@@ -52,11 +52,12 @@ class Fixer:
     root: Path
     folders: Folders
     failure_limit: int = 2
+    criteria_headings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, board: Board) -> Fixer:
         """The fixer for a board's tickets."""
-        return cls(board.root, board.folders, board.failure_limit)
+        return cls(board.root, board.folders, board.failure_limit, board.criteria_headings)
 
     def fix(self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]) -> FixedTicket:
         """Apply every fix that is allowed and keeps the meaning, until none is left.
@@ -117,5 +118,9 @@ class Fixer:
             "source": source,
         }
         return ticket_from_document(
-            Document.parse(text.data), place, self.folders, self.failure_limit
+            Document.parse(text.data),
+            place,
+            self.folders,
+            self.failure_limit,
+            self.criteria_headings,
         )

@@ -21,7 +21,10 @@ def collect_from_reading(view: BoardView) -> Iterator[Diagnosis]:
     """What was found in each file when it was read (`tickets.diagnosis`)."""
     for ticket in view.tickets:
         for found in ticket.diagnoses:
-            if ticket.id not in view.parents or not rule_for(found.code).decided_by_record:
+            rule = rule_for(found.code)
+            if rule.find is not collect_from_reading:
+                continue
+            if ticket.id not in view.parents or not rule.decided_by_record:
                 yield replace(found, path=ticket.source)
     for note in view.notes:
         for found in note.diagnoses:
@@ -158,8 +161,9 @@ _ALL = (
              ("status", "owner", "held_from", "held_at", "hold_reason")),
          decided_by_record=True, well_formed=True),
     Rule("hold-reason", "on hold without a reason", "write `hold_reason:`", well_formed=True),
-    Rule("boxes-open", "complete, but acceptance boxes are not ticked",
-         "prove them (`orchestrate verify`), or take the ticket back", well_formed=True),
+    Rule("boxes-open", "complete, but acceptance boxes are not ticked and nobody judged them",
+         "prove them (`orchestrate verify`), or take the ticket back",
+         find=family.find_open_boxes, well_formed=True),
     Rule("criteria-unread", "boxes that stand under no heading of criteria and are not judged",
          "move them, or name the heading in `criteria_headings`", note=True, well_formed=True),
     Rule("stale", "it has waited for USER for `stale_days` or longer", "answer it",

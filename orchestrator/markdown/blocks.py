@@ -80,7 +80,9 @@ _LABEL = re.compile(
 _KEYWORD = re.compile(
     r"(?:done[ -]when|(?:if|on|when)\s+(?:it\s+)?(?:pass|fail)\w*)\b.*[:—–]", re.IGNORECASE
 )
-_BOX = re.compile(r"\[([ xX])\](?:\s+|$)(.*)", re.DOTALL)
+#: also as people mistype it, without the space or the list: `- []`, `-[ ]`, `[ ]`
+_BOX = re.compile(r"\[([ xX~-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
+_LOOSE_BOX = re.compile(r"(?:[-*+][ \t]*)?(?=\[[ xX~-]?\](?![(\[:])\s*\S)")
 
 
 def label_of(text: str) -> tuple[str, str]:
@@ -163,7 +165,11 @@ class _Walk:
             piece = replace(piece, kind=Kind.ITEM, number=number if type(number) is int else None)
             box = _BOX.fullmatch(markdown)
             if box:
-                return replace(piece, box=box[1] != " ", text=box[2])
+                return replace(piece, box=box[1] in ("x", "X"), text=box[2])
+        elif loose := _LOOSE_BOX.match(markdown):
+            box = _BOX.fullmatch(markdown[loose.end() :])
+            assert box is not None
+            return replace(piece, kind=Kind.ITEM, box=box[1] in ("x", "X"), text=box[2])
         label, rest = label_of(markdown)
         return replace(piece, label=label, text=rest)
 
@@ -203,7 +209,7 @@ def _segments(content: str) -> Iterator[tuple[int, str]]:
     start, kept = 0, list[str]()
     for offset, line in enumerate(content.split("\n")):
         words = line.strip()
-        begins = label_of(words)[0] or _KEYWORD.match(words)
+        begins = label_of(words)[0] or _KEYWORD.match(words) or _LOOSE_BOX.match(words)
         label, rest = label_of(kept[0].strip()) if len(kept) == 1 else ("", "")
         if kept and (begins or (label and not rest)):
             yield start, "\n".join(kept)

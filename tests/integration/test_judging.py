@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from orchestrator.approvals.answers import AnswerRefusedError
 from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.config import Settings
+from orchestrator.doctor.runner import examine
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
 from orchestrator.domain.plan import make_plan
@@ -176,6 +178,9 @@ def test_the_parent_of_a_split_is_judged_too(tmp_path: Path, inspect: str) -> No
     question = shop.question()
     assert names(question["unproven"]) == {"Customers read their own orders.", "Signs are green"}
     assert question["without_criteria"] == ["WO-1b"]
+    # by the last inspection if there is one, else at the question
+    stages = {r["stage"] for r in shop.records("receipt") if r["statement"]["ticket"] == "WO-1"}
+    assert stages == ({5} if inspect else {9})
     shop.accept_all()
     assert shop.run().outcome == "complete"
 
@@ -266,7 +271,13 @@ def test_6_5_verify_knows_what_was_never_judged(tmp_path: Path) -> None:
     shop.accept_all()
     shop.run()
     assert all(v.holds for v in shop.conductor.verify("WO-1"))
+    # what USER took is no problem of the board
+    assert examine(shop.conductor.board, Settings()).problems == ()
     shop.add("\n## Checklist\n\n- [ ] `late.md` exists\n")
+    problems = examine(shop.conductor.board, Settings()).problems
+    assert [(p.code, p.message) for p in problems] == [
+        ("boxes-open", "complete, but never judged: 1 of 3 criteria")
+    ]
     (late,) = [v for v in shop.conductor.verify("WO-1") if not v.holds]
     assert (late.statement, late.then, late.now) == ("`late.md` exists", "not judged", "failed")
 

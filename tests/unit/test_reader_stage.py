@@ -319,3 +319,20 @@ def test_4_2_the_rows_of_a_metric_table_are_statements(header: str) -> None:
     assert [(s.text, s.kind, s.verifier, s.line) for s in workflow.statements] == [
         ("a b | ≥ 3", StatementKind.METRIC, "USER", 5)
     ]
+
+
+@pytest.mark.parametrize(
+    "line", ["- [ ] {}", "- [] {}", "-[ ] {}", "- [-] {}", "[ ] {}", "* [x]{}", "1. [ ] {}"]
+)
+def test_a_mistyped_box_is_a_statement(line: str) -> None:
+    stage = one_stage(f"**Checks**\n\n- [ ] first\n{line.format('`a.md` exists')}\n\n[ ](a.md)\n")
+    assert [s.text for s in stage.statements] == ["first", "`a.md` exists"]
+
+
+@pytest.mark.parametrize(
+    "head", ["**Acceptance criteria:**", "### Success Criteria", "Acceptance criteria:"]
+)
+def test_4_8_criteria_of_a_stage_are_statements_without_boxes(head: str) -> None:
+    stage = one_stage(f"1. Write it\n\n{head}\n\n- `a.md` exists\n- `b.md` exists\n")
+    assert [s.text for s in stage.statements] == ["`a.md` exists", "`b.md` exists"]
+    assert one_stage("Acceptance criteria are in the ticket.").statements == ()

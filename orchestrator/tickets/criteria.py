@@ -388,7 +388,15 @@ def read_criteria(
 
     What stands in sections that the conductor keeps is no demand.
     """
-    return _Reader(lines, start, headings_of(own_headings), source, ticket).read()
+    return _read_cached(tuple(lines), start, source, ticket, own_headings)
+
+
+@lru_cache(maxsize=16)
+def _read_cached(
+    lines: tuple[str, ...], start: int, source: str, ticket: str, own_headings: tuple[str, ...]
+) -> Criteria:
+    """The tickets of a family are read at every step of it."""
+    return _Reader(list(lines), start, headings_of(own_headings), source, ticket).read()
 
 
 def criteria_in_keys(

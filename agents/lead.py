@@ -290,11 +290,11 @@ def _child(
 
 
 def _inspector(workflow: Workflow) -> str:
-    """The agent whose stage carries the checklists."""
+    """The agent whose stage carries the checklists, "" if there is none."""
     for stage in workflow.stages:
         if any(s.kind is StatementKind.CHECKBOX for s in stage.statements):
-            return stage.agent
-    return "INSPECTOR"
+            return "" if stage.is_checkpoint else stage.agent
+    return ""
 
 
 def _instructions(stage: Stage) -> list[str]:

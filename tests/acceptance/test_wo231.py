@@ -130,7 +130,7 @@ def test_1_the_first_checkpoint_shows_the_migration_and_what_is_proven(desk: Des
     assert (desk.root / MIGRATION).is_file()
     assert not list(desk.root.glob("backend/data/*_seed.csv"))
     section = desk.text("WO-231")
-    for expected in (MIGRATION, "**Proven", "orchestrate approve WO-231", "run nothing on any"):
+    for expected in (MIGRATION, "**Proven", "orchestrate approve WO-231", "runs nothing on any"):
         assert expected in section
 
 

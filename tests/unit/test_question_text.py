@@ -184,4 +184,4 @@ def test_the_beginning_of_a_long_new_file_takes_no_room_from_what_was_edited() -
     told = list(shorten([diff("new.csv", "added", 900), diff("old.py", "edited", 900)]))
     assert told[0] == "--- old.py"
     assert "--- new.csv" not in told
-    assert list(shorten([diff("new.py", "added", 3)]))[0] == "--- new.py"
+    assert next(iter(shorten([diff("new.py", "added", 3)]))) == "--- new.py"

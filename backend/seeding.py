@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from orchestrate_backend.csv_rows import BadRow, CsvRow, CsvTable, read_csv
+from orchestrate_backend.csv_rows import BadRow, CsvTable, read_csv
 from orchestrate_backend.errors import BackendError
 from orchestrate_backend.targets.base import Target, Written, hashable, row_key
 from orchestrate_backend.targets.choose import TARGETS, choose_target
@@ -100,27 +102,35 @@ def seed_csv(seed: CsvSeed, path: Path, target: Target, *, dry_run: bool = False
     A missing file is no error: somebody else provides it (`SKIP`). Rows that cannot be written
     are left out and listed. `PASS` is said only when the table was counted afterwards.
     """
+    made = partial(CsvReport, table=seed.table, csv=seed.csv)
     try:
         rows, bad = read_csv(path, CsvTable(seed.columns, seed.required, seed.percent))
     except FileNotFoundError:
-        return _missing(seed)
+        who = f"; {seed.provider} provides it" if seed.provider else ""
+        detail = f"warning: {seed.csv} is not there yet, nothing to seed{who}"
+        return made(CsvStatus.SKIP, detail)
     if dry_run:
-        return _dry_run(seed, rows, bad)
-    key = _key(seed, target)
+        status = CsvStatus.DRY_RUN if rows else CsvStatus.FAIL
+        detail = f"{len(rows)} {seed.what} can be written, {len(bad)} cannot; nothing was written."
+        return made(status, detail, valid=len(rows), left_out=tuple(bad))
+    # the unique key that the table really has, else the one that the seed names
+    found = target.natural_key(seed.table)
+    key = found if found and set(found) <= set(seed.columns) else seed.key
     written = target.upsert(seed.table, [row.values for row in rows], key)
-    left_out = sorted([*bad, *_refused(written, rows, key)], key=lambda row: row.line)
+    lines: dict[Hashable, list[int]] = {}
+    for row in rows:
+        lines.setdefault(hashable(row_key(row.values, key)), []).append(row.line)
+    bad += [BadRow(lines[hashable(r.key)].pop(), r.reason) for r in written.rejected]
     in_table = target.count(seed.table)
     status, detail = _verdict(seed, written, in_table)
-    return CsvReport(
+    return made(
         status,
         detail,
-        seed.table,
-        seed.csv,
-        target.describe(),
-        len(rows),
-        tuple(left_out),
-        written,
-        in_table,
+        target=target.describe(),
+        valid=len(rows),
+        left_out=tuple(sorted(bad, key=lambda row: row.line)),
+        written=written,
+        in_table=in_table,
     )
 
 
@@ -138,40 +148,22 @@ def run_seed(seed: CsvSeed, script: Path, arguments: Sequence[str] | None = None
     root = options.root or Path(os.environ.get("ORCHESTRATE_ROOT") or project)
     say = sys.stderr if options.json else sys.stdout
     try:
-        report = _run(seed, options, path, root, say)
-    except BackendError as exc:
-        report = _failed(seed, str(exc))
-    except OSError as exc:
-        report = _failed(seed, f"{seed.csv}: {exc.strerror or exc}")
-    _show(report, say, as_json=options.json)
-    return report.exit_code
-
-
-def _run(
-    seed: CsvSeed, options: argparse.Namespace, path: Path, root: Path, say: TextIO
-) -> CsvReport:
-    target = choose_target(options.target, os.environ, root)
-    if not options.dry_run:
-        print(f"Writing to {target.describe()}", file=say, flush=True)
-    try:
-        return seed_csv(seed, path, target, dry_run=options.dry_run)
-    finally:
-        target.close()
-
-
-def _failed(seed: CsvSeed, reason: str) -> CsvReport:
-    detail, _, hint = reason.partition("\n")
-    return CsvReport(CsvStatus.FAIL, detail, seed.table, seed.csv, hint=hint.strip())
-
-
-def _show(report: CsvReport, say: TextIO, *, as_json: bool) -> None:
+        with closing(choose_target(options.target, os.environ, root)) as target:
+            if not options.dry_run:
+                print(f"Writing to {target.describe()}", file=say, flush=True)
+            report = seed_csv(seed, path, target, dry_run=options.dry_run)
+    except (BackendError, OSError) as exc:
+        reason = str(exc) if isinstance(exc, BackendError) else f"{seed.csv}: {exc.strerror or exc}"
+        detail, _, hint = reason.partition("\n")
+        report = CsvReport(CsvStatus.FAIL, detail, seed.table, seed.csv, hint=hint.strip())
     for bad in report.left_out:
         print(f"warning: {report.csv}:{bad.line}: left out: {bad.reason}", file=sys.stderr)
     if report.hint:
         print(report.hint, file=sys.stderr)
-    if as_json:
+    if options.json:
         print(json.dumps(report.to_dict(), ensure_ascii=False))
     print(report.last_line, file=sys.stderr if report.exit_code else say)
+    return report.exit_code
 
 
 def _parser(seed: CsvSeed) -> argparse.ArgumentParser:
@@ -190,32 +182,6 @@ def _parser(seed: CsvSeed) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--root", type=Path, help="workspace that holds the embedded database")
     return parser
-
-
-def _missing(seed: CsvSeed) -> CsvReport:
-    who = f"; {seed.provider} provides it" if seed.provider else ""
-    detail = f"warning: {seed.csv} is not there yet, nothing to seed{who}"
-    return CsvReport(CsvStatus.SKIP, detail, seed.table, seed.csv)
-
-
-def _dry_run(seed: CsvSeed, rows: Sequence[CsvRow], bad: Sequence[BadRow]) -> CsvReport:
-    status = CsvStatus.DRY_RUN if rows else CsvStatus.FAIL
-    detail = f"{len(rows)} {seed.what} can be written, {len(bad)} cannot; nothing was written."
-    return CsvReport(status, detail, seed.table, seed.csv, valid=len(rows), left_out=tuple(bad))
-
-
-def _key(seed: CsvSeed, target: Target) -> tuple[str, ...]:
-    """The unique key that the table really has, else the one that the seed names."""
-    found = target.natural_key(seed.table)
-    return found if found and set(found) <= set(seed.columns) else seed.key
-
-
-def _refused(written: Written, rows: Sequence[CsvRow], key: Sequence[str]) -> list[BadRow]:
-    """The rows that the database did not take, with their lines."""
-    lines: dict[Hashable, list[int]] = {}
-    for row in rows:
-        lines.setdefault(hashable(row_key(row.values, key)), []).append(row.line)
-    return [BadRow(lines[hashable(r.key)].pop(), r.reason) for r in written.rejected]
 
 
 def _verdict(seed: CsvSeed, written: Written, in_table: int) -> tuple[CsvStatus, str]:

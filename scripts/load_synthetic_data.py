@@ -81,26 +81,9 @@ def _after_start(text: str, moment: Moment) -> Moment:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; returns its exit status."""
-    given = _parser(prog).parse_args(arguments)
-    root = given.root or Path(os.environ.get("ORCHESTRATE_ROOT") or _TREE)
-    return run_load(
-        LoadOptions(
-            root,
-            os.environ,
-            target=given.target,
-            dry_run=given.dry_run,
-            small=given.small,
-            verbose=given.verbose,
-            as_json=given.json,
-            init=given.init,
-            dgp=DGPType(given.dgp),
-            seed=given.seed,
-            end_date=given.end_date,
-            as_of=given.as_of,
-            batch=given.batch,
-            retries=given.retries,
-        )
-    )
+    given = vars(_parser(prog).parse_args(arguments))
+    root = given.pop("root") or Path(os.environ.get("ORCHESTRATE_ROOT") or _TREE)
+    return run_load(LoadOptions(root, os.environ, **given))
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
@@ -120,7 +103,12 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--small", action="store_true", help="a tenth of the rows")
     parser.add_argument("--dry-run", action="store_true", help="do all but keep it")
     parser.add_argument("--verbose", action="store_true", help="every failed row, and more")
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        dest="as_json",
+        help="print the figures as one JSON object",
+    )
     parser.add_argument("--init", action="store_true", help="create missing tables (postgres)")
     parser.add_argument(
         "--dgp",

@@ -221,17 +221,16 @@ class Vocabulary:
         if hit not in OTHER_MEANINGS:
             return False
         words = f" {' '.join(plain_words(text) for text in record)} "
-        if self._spelled_out(name, words):
+
+        def occurs(phrase: str) -> bool:
+            return bool(re.search(rf" (?:{_phrase_pattern(phrase)})(?!\S)", words))
+
+        # the record also uses a phrase for `name` that cannot be mistaken
+        if any(occurs(p) for p in map(plain_phrase, self.names[name]) if p not in OTHER_MEANINGS):
             return False
-        others = (_phrase_pattern(plain_phrase(phrase)) for phrase in OTHER_MEANINGS[hit])
-        if any(re.search(rf" (?:{other})(?!\S)", words) for other in others):
+        if any(occurs(plain_phrase(phrase)) for phrase in OTHER_MEANINGS[hit]):
             return True
         return any(spelled_otherwise(hit, text) for text in record)
-
-    def _spelled_out(self, name: str, words: str) -> bool:
-        """Whether the record also uses a phrase for `name` that cannot be mistaken."""
-        long_forms = [p for p in map(plain_phrase, self.names[name]) if p not in OTHER_MEANINGS]
-        return any(re.search(rf" {_phrase_pattern(p)}(?!\S)", words) for p in long_forms)
 
 
 def _phrase_pattern(phrase: str) -> str:
@@ -249,16 +248,11 @@ def spelled_otherwise(short: str, text: str) -> bool:
     name = re.escape(short)
     after = rf"{long_form}\(\s*{name}\s*[);,]"
     before = rf"\b{name}\s*\(((?:{word}){{1,6}}[^\W_]+)\s*\)"
-    for pattern in (after, before):
-        for found in re.finditer(pattern, text[:5000], re.IGNORECASE):
-            if _initials(found.group(1), short):
-                return True
+    found = (m for p in (after, before) for m in re.finditer(p, text[:5000], re.IGNORECASE))
+    for words in (iter(plain_words(match.group(1)).split()) for match in found):
+        if all(any(word.startswith(letter) for word in words) for letter in short):
+            return True
     return False
-
-
-def _initials(long_form: str, short: str) -> bool:
-    words = iter(plain_words(long_form).split())
-    return all(any(word.startswith(letter) for word in words) for letter in short)
 
 
 def precedence(names: Iterable[str]) -> tuple[str, ...]:
@@ -288,13 +282,14 @@ class SubstanceClassifier:
     ) -> str | None:
         """The substance's name, or None if it is none of the listed ones."""
         record = (*interventions, title, *conditions)
-        real = [name for name in interventions if not _is_placebo(name)]
+        sham = {"placebo", "sham", "dummy"}
+        real = [name for name in interventions if sham.isdisjoint(plain_words(name).split())]
         found: frozenset[str] = frozenset()
         for texts in (real, interventions) if interventions else ([title],):
             found = frozenset().union(*(self._vocabulary.find(t, record) for t in texts))
             if found:
                 break
-        return next((name for name in self._order if name in found), None)
+        return next((name for name in precedence(self.substances) if name in found), None)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -302,14 +297,6 @@ class SubstanceClassifier:
         named = {plain_phrase(p) for phrases in listed.values() for p in phrases}
         others = [other for other in OTHER_SUBSTANCES if plain_phrase(other) not in named]
         return Vocabulary(listed, others)
-
-    @cached_property
-    def _order(self) -> tuple[str, ...]:
-        return precedence(self.substances)
-
-
-def _is_placebo(name: str) -> bool:
-    return not {"placebo", "sham", "dummy"}.isdisjoint(plain_words(name).split())
 
 
 @dataclass(frozen=True)
@@ -352,12 +339,12 @@ def with_known_phrases(substances: Mapping[str, Sequence[str]]) -> dict[str, tup
 
 def with_synonyms(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Condition names with the phrases for each: those of its group if it is known, and itself."""
-    return {name: tuple(dict.fromkeys((name, *_group_of(name)))) for name in conditions}
-
-
-def _group_of(condition: str) -> tuple[str, ...]:
-    wanted = plain_words(condition)
-    for name, phrases in CONDITION_GROUPS.items():
-        if wanted == plain_words(name) or wanted in {plain_words(p) for p in phrases}:
-            return phrases
-    return ()
+    groups = {
+        plain_words(word): phrases
+        for name, phrases in reversed(tuple(CONDITION_GROUPS.items()))
+        for word in (name, *phrases)
+    }
+    return {
+        name: tuple(dict.fromkeys((name, *groups.get(plain_words(name), ()))))
+        for name in conditions
+    }

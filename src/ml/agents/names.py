@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from src.ml.synthetic.config import BRANDS, REGIONS
+from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC, COMMON
 
 #: key of a metric → its description
-METRICS: Mapping[str, str] = MappingProxyType(
-    {
-        "trx": "Total Prescriptions",
-        "nrx": "New Prescriptions",
-        "market_share": "Market Share Percentage",
-        "conversion_rate": "HCP Conversion Rate",
-        "hcp_engagement_score": "HCP Engagement Score (0-10)",
-    }
-)
+METRICS: Mapping[str, str] = {metric.key: metric.description for metric in COMMON}
 #: what one brand has alone, where the data were generated with it: key → description
-BRAND_METRICS: Mapping[str, str] = MappingProxyType(
-    {"adherence_rate": "Treatment Adherence Rate", "os_rate": "Overall Survival Rate"}
-)
+BRAND_METRICS: Mapping[str, str] = {m.key: m.description for m in BRAND_SPECIFIC}
 
 
 def _by_folded(metrics: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from orchestrate_backend.errors import BackendError, TargetError
-from orchestrate_backend.targets.choose import EmbeddedTarget, Target, choose_target
+from orchestrate_backend.targets.choose import (
+    EmbeddedTarget,
+    PostgresTarget,
+    Target,
+    choose_target,
+)
 from src.ml.synthetic.config import DGPType
 from src.ml.synthetic.datasets import FULL_SIZES, SMALL_SIZES, Recipe, generate
 from src.ml.synthetic.loaders import LOADING_ORDER, BatchLoader, LoaderConfig, LoadResult
@@ -41,7 +46,8 @@ class LoadOptions:
     as_json: bool = False
     #: create missing tables also where the server is not the workspace's own
     init: bool = False
-    dgp: DGPType = DGPType.CONFOUNDED
+    #: data-generating process, by name
+    dgp: str = DGPType.CONFOUNDED.value
     seed: int = 42
     end_date: date | None = None
     as_of: datetime | None = None
@@ -51,7 +57,7 @@ class LoadOptions:
     @property
     def recipe(self) -> Recipe:
         sizes = SMALL_SIZES if self.small else FULL_SIZES
-        return Recipe(sizes, self.dgp, self.seed, self.end_date, self.as_of)
+        return Recipe(sizes, DGPType(self.dgp), self.seed, self.end_date, self.as_of)
 
 
 def run_load(options: LoadOptions) -> int:
@@ -76,61 +82,46 @@ def _run(options: LoadOptions, say: TextIO) -> dict[str, LoadResult] | None:
     """The results by table; None if the data are not fit to be loaded."""
     target = choose_target(options.target, options.env, options.root)
     try:
-        config = _loader_config(target, options)
-        print(_destination(target, config), file=say, flush=True)
-        loader = BatchLoader(config)
+        dsn = _dsn(target, options)
+        where = f"Writing to {target.describe()}"
+        if options.dry_run:
+            how = "in a transaction that is rolled back" if dsn else "without a database"
+            where = f"Dry run for {target.describe()}, checked {how}; nothing is written"
+        print(where, file=say, flush=True)
+        loader = BatchLoader(
+            LoaderConfig(
+                batch_size=options.batch,
+                max_retries=options.retries,
+                dry_run=options.dry_run,
+                verbose=options.verbose,
+                supabase_url=options.env.get("SUPABASE_URL"),
+                supabase_key=options.env.get("SUPABASE_SERVICE_ROLE_KEY"),
+                dsn=dsn,
+            )
+        )
         datasets = _generated(options)
         return _loaded(loader, datasets) if _valid(loader, datasets, options) else None
     finally:
         target.close()
 
 
-def _destination(target: Target, config: LoaderConfig) -> str:
-    if not config.dry_run:
-        return f"Writing to {target.describe()}"
-    how = "in a transaction that is rolled back" if config.dsn else "without a database"
-    return f"Dry run for {target.describe()}, checked {how}; nothing is written"
-
-
-def _loader_config(target: Target, options: LoadOptions) -> LoaderConfig:
-    """Where the loader connects to; the tables are there, unless it is a dry run without them."""
-    dsn = _dsn(target, options)
-    return LoaderConfig(
-        batch_size=options.batch,
-        max_retries=options.retries,
-        dry_run=options.dry_run,
-        verbose=options.verbose,
-        supabase_url=options.env.get("SUPABASE_URL"),
-        supabase_key=options.env.get("SUPABASE_SERVICE_ROLE_KEY"),
-        dsn=dsn,
-    )
-
-
 def _dsn(target: Target, options: LoadOptions) -> str | None:
-    if target.name == "supabase":
+    """Where to connect; None for Supabase, and for a dry run on a workspace without tables."""
+    if not isinstance(target, PostgresTarget):
         return None
-    if isinstance(target, EmbeddedTarget):
-        if options.dry_run and not (target.data / "PG_VERSION").exists():
+    own = isinstance(target, EmbeddedTarget)
+    if isinstance(target, EmbeddedTarget) and options.dry_run:
+        if not (target.data / "PG_VERSION").exists() or not _has_tables(target):
             return None
-        ready = _has_tables(target)
-        if not ready and options.dry_run:
-            return None
-        if not ready:
-            target.apply_sql(SCHEMA.read_text(encoding="utf-8"), SCHEMA.name)
-        return target.uri()
-    if not _has_tables(target):
-        _create_tables(target, options)
-    return options.env["DATABASE_URL"]
-
-
-def _create_tables(target: Target, options: LoadOptions) -> None:
-    if not options.init or options.dry_run:
-        raise TargetError(
-            f"the tables do not exist on {target.describe()}",
-            hint="run it with --init, or apply database/core/e2i_ml_complete_v3_schema.sql first",
-            code="table-missing",
-        )
-    target.apply_sql(SCHEMA.read_text(encoding="utf-8"), SCHEMA.name)
+    elif not _has_tables(target):
+        if not own and (options.dry_run or not options.init):
+            raise TargetError(
+                f"the tables do not exist on {target.describe()}",
+                hint=f"run it with --init, or apply database/core/{SCHEMA.name} first",
+                code="table-missing",
+            )
+        target.apply_sql(SCHEMA.read_text(encoding="utf-8"), SCHEMA.name)
+    return target.uri()
 
 
 def _has_tables(target: Target) -> bool:
@@ -157,26 +148,24 @@ def _generated(options: LoadOptions) -> dict[str, pd.DataFrame]:
 
 def _valid(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame], options: LoadOptions) -> bool:
     """Whether structure and contents are right; says what is not."""
-    complete, errors = loader.validate_datasets(dict(datasets))
+    complete, faults = loader.validate_datasets(dict(datasets))
     if not complete:
-        print(*errors, sep="\n", file=sys.stderr)
+        print(*faults, sep="\n", file=sys.stderr)
         return False
-    results = validate_pipeline_output(dict(datasets), dgp_type=options.dgp)
+    results = validate_pipeline_output(dict(datasets), dgp_type=DGPType(options.dgp))
     passed = all(result.is_valid for result in results.values())
     if options.verbose or not passed:
         print(get_combined_summary(results), file=sys.stderr)
     for name, result in results.items():
-        for line in _faults(result.pandera_errors):
-            print(f"invalid: {name}{line}", file=sys.stderr)
+        errors = result.pandera_errors
+        if isinstance(errors, SchemaErrors):
+            # the first values that break a rule of their schema
+            cases = errors.failure_cases[["column", "check", "failure_case"]].head(_SHOWN_ERRORS)
+            for column, check, case in cases.to_numpy():
+                print(f"invalid: {name}.{column}: {case!r} fails {check}", file=sys.stderr)
+        elif errors is not None:
+            print(f"invalid: {name}: {errors}", file=sys.stderr)
     return passed
-
-
-def _faults(errors: Exception | None) -> list[str]:
-    """The first values that break a rule of their schema."""
-    if isinstance(errors, SchemaErrors):
-        cases = errors.failure_cases[["column", "check", "failure_case"]].head(_SHOWN_ERRORS)
-        return [f".{column}: {case!r} fails {check}" for column, check, case in cases.to_numpy()]
-    return [] if errors is None else [f": {errors}"]
 
 
 def _loaded(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame]) -> dict[str, LoadResult]:

@@ -19,32 +19,7 @@ from src.ml.synthetic.generators.draws import (
 )
 from src.ml.synthetic.generators.links import SMALLEST_POOL, required
 
-#: by practice type; the last is for practices of another kind
-_TYPES: dict[str, dict[str, float]] = {
-    "academic": {
-        "detail_visit": 0.20,
-        "digital": 0.25,
-        "speaker_program": 0.30,
-        "sample_request": 0.05,
-        "webinar": 0.20,
-    },
-    "community": {
-        "detail_visit": 0.45,
-        "digital": 0.20,
-        "speaker_program": 0.10,
-        "sample_request": 0.15,
-        "webinar": 0.10,
-    },
-    "private": {
-        "detail_visit": 0.40,
-        "digital": 0.30,
-        "speaker_program": 0.05,
-        "sample_request": 0.20,
-        "webinar": 0.05,
-    },
-}
-_OTHER = "community"
-#: (shortest, longest) minutes
+#: kind of contact → (shortest, longest) minutes
 _MINUTES = {
     "detail_visit": (5, 45),
     "digital": (2, 20),
@@ -52,6 +27,17 @@ _MINUTES = {
     "sample_request": (2, 15),
     "webinar": (30, 90),
 }
+#: practice type → share of each kind
+_TYPES = {
+    practice: dict(zip(_MINUTES, shares, strict=True))
+    for practice, shares in {
+        "academic": (0.20, 0.25, 0.30, 0.05, 0.20),
+        "community": (0.45, 0.20, 0.10, 0.15, 0.10),
+        "private": (0.40, 0.30, 0.05, 0.20, 0.05),
+    }.items()
+}
+#: whose shares practices of another kind have
+_OTHER = "community"
 _REPRESENTATIVES = 200
 
 

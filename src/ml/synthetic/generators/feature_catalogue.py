@@ -27,8 +27,6 @@ class Feature:
     bounds: tuple[float, float] = (0.0, 1.0)
     #: value: share; the values of a flag are "0" and "1"
     shares: dict[str, float] | None = None
-    #: column of patient_journeys that the values are taken from where patients are given
-    patient_column: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,6 @@ GROUPS: tuple[Group, ...] = (
                 _INT,
                 0.05,
                 shares={"0": 0.70, "1": 0.30},
-                patient_column="academic_hcp",
             ),
             Feature("patient_volume_monthly", "Patients a month", _INT, 0.15, (120, 60), (20, 300)),
         ),
@@ -90,24 +87,8 @@ GROUPS: tuple[Group, ...] = (
         ("patient_id",),
         ("patient", "clinical"),
         (
-            Feature(
-                "disease_severity",
-                "Severity, 0 to 10",
-                _FLOAT,
-                0.10,
-                (5, 2),
-                (0, 10),
-                patient_column="disease_severity",
-            ),
-            Feature(
-                "age_at_diagnosis",
-                "Age in whole years",
-                _INT,
-                0.10,
-                (55, 15),
-                (18, 85),
-                patient_column="age_at_diagnosis",
-            ),
+            Feature("disease_severity", "Severity, 0 to 10", _FLOAT, 0.10, (5, 2), (0, 10)),
+            Feature("age_at_diagnosis", "Age in whole years", _INT, 0.10, (55, 15), (18, 85)),
             Feature("comorbidity_count", "Other conditions", _INT, 0.15, (2, 1.8), (0, 8)),
             Feature("prior_treatment_count", "Treatments before", _INT, 0.10, (1.5, 1.4), (0, 5)),
             Feature(
@@ -153,7 +134,6 @@ GROUPS: tuple[Group, ...] = (
                 0.08,
                 (5.5, 2),
                 (0, 10),
-                patient_column="engagement_score",
             ),
             Feature("treatment_propensity", "Chance of treatment", _FLOAT, 0.10, (0.35, 0.15)),
             Feature("outcome_probability", "Chance of success", _FLOAT, 0.10, (0.65, 0.15)),
@@ -162,3 +142,8 @@ GROUPS: tuple[Group, ...] = (
 )
 
 FEATURES: dict[str, Feature] = {f.name: f for group in GROUPS for f in group.features}
+#: feature → column of patient_journeys that its values are taken from where patients are given
+PATIENT_COLUMNS = {
+    "academic_flag": "academic_hcp",
+    **{name: name for name in ("disease_severity", "age_at_diagnosis", "engagement_score")},
+}

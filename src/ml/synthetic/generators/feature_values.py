@@ -11,7 +11,7 @@ from src.ml.synthetic.generators.draws import (
     truncated_normal,
     weighted_codes,
 )
-from src.ml.synthetic.generators.feature_catalogue import Feature, ValueType
+from src.ml.synthetic.generators.feature_catalogue import PATIENT_COLUMNS, Feature, ValueType
 from src.ml.synthetic.generators.feature_entities import Entities
 
 _DECIMALS = 4
@@ -32,7 +32,7 @@ def drawn(rng: np.random.Generator, feature: Feature, size: int) -> Floats:
 
 def taken(feature: Feature, entities: Entities, rows: Ints) -> Floats | None:
     """The patients' own values; None if there are none, or some are unknown."""
-    column = feature.patient_column
+    column = PATIENT_COLUMNS.get(feature.name)
     if not column or column not in entities.patients:
         return None
     values = entities.patients[column].to_numpy(dtype=np.float64, na_value=np.nan)

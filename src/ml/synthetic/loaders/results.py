@@ -85,12 +85,8 @@ def get_loading_summary(results: dict[str, LoadResult]) -> str:
     rows.append(("TOTAL:", sum(r[1] for r in rows), sum(r[2] for r in rows)))
     width = max(len(name) for name, _, _ in rows)
     lines = [
-        f"{name:<{width}}  {loaded:>9,} of {given:>9,}  {_percent(loaded, given):>6}"
+        f"{name:<{width}}  {loaded:>9,} of {given:>9,}  {loaded / max(given, 1):>6.1%}"
         for name, loaded, given in rows
     ]
     rule = "-" * len(lines[0])
     return "\n".join(["SYNTHETIC DATA LOADING SUMMARY", rule, *lines[:-1], rule, lines[-1]])
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole if whole else 0.0:.1f}%"

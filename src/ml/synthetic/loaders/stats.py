@@ -85,36 +85,20 @@ def get_column_stats(df: pd.DataFrame, column: str) -> ColumnStats:
     present = values.dropna()
     stats = ColumnStats(
         column,
-        _dtype(values),
+        # text is "object" under every version of pandas
+        "object" if isinstance(values.dtype, pd.StringDtype) else str(values.dtype),
         nulls,
         100.0 * nulls / len(values) if len(values) else 0.0,
-        int(_hashable(present).nunique()),
+        # dicts and lists are counted as text
+        int((present.astype(str) if values.dtype == object else present).nunique()),
         present.head(_SAMPLES).tolist(),
     )
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        _add_numbers(stats, present.astype(float))
+        numbers = present.astype(float)
+        stats.mean, stats.std = float(numbers.mean()), float(numbers.std())
+        stats.min_value, stats.max_value = float(numbers.min()), float(numbers.max())
+        stats.percentiles = {f"{n}%": float(numbers.quantile(n / 100)) for n in (25, 50, 75)}
     return stats
-
-
-def _add_numbers(stats: ColumnStats, numbers: pd.Series[float]) -> None:
-    stats.mean = float(numbers.mean())
-    stats.std = float(numbers.std())
-    stats.min_value = float(numbers.min())
-    stats.max_value = float(numbers.max())
-    stats.percentiles = {
-        name: float(numbers.quantile(share))
-        for name, share in (("25%", 0.25), ("50%", 0.5), ("75%", 0.75))
-    }
-
-
-def _dtype(values: pd.Series[Any]) -> str:
-    """pandas' name, but "object" for text whichever pandas it is."""
-    return "object" if isinstance(values.dtype, pd.StringDtype) else str(values.dtype)
-
-
-def _hashable(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Dicts and lists as text, which can be counted."""
-    return values.astype(str) if values.dtype == object else values
 
 
 def get_split_stats(
@@ -196,35 +180,21 @@ def validate_supabase_data(
         if df.empty:
             errors.append(f"Empty dataset: {name}")
             continue
-        errors += _brand_errors(name, df, expected_brands or BRANDS)
-        wrong, odd = _split_doubts(name, df, expected_splits or _SPLITS)
-        errors += wrong
-        warnings += odd
+        brands = [] if "brand" not in df.columns else map(str, df["brand"].dropna().unique())
+        for brand in (b for b in brands if b not in (expected_brands or BRANDS)):
+            what = "Lowercase" if brand == brand.lower() else "Invalid"
+            errors.append(f"{what} brand in {name}: {brand}")
+        if "data_split" in df.columns:
+            splits = expected_splits or _SPLITS
+            missing = [split for split in splits if not (df["data_split"] == split).any()]
+            # without a holdout nothing can be judged at the end
+            if DataSplit.HOLDOUT in missing:
+                missing.remove(DataSplit.HOLDOUT)
+                errors.append(f"Missing holdout in {name}")
+            if missing:
+                warnings.append(f"Missing splits in {name}: {', '.join(missing)}")
     stats = get_all_datasets_stats(datasets)
     return {"is_valid": not errors, "errors": errors, "warnings": warnings, "stats": stats}
-
-
-def _brand_errors(name: str, df: pd.DataFrame, expected: Sequence[str]) -> list[str]:
-    if "brand" not in df.columns:
-        return []
-    found = [str(brand) for brand in df["brand"].dropna().unique()]
-    lower = [brand for brand in found if brand == brand.lower() and brand not in expected]
-    unknown = [brand for brand in found if brand not in expected and brand not in lower]
-    return [f"Lowercase brand in {name}: {brand}" for brand in lower] + [
-        f"Invalid brand in {name}: {brand}" for brand in unknown
-    ]
-
-
-def _split_doubts(
-    name: str, df: pd.DataFrame, expected: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """Errors and warnings: without a holdout nothing can be judged at the end."""
-    if "data_split" not in df.columns:
-        return [], []
-    missing = [split for split in expected if not (df["data_split"] == split).any()]
-    errors = [f"Missing holdout in {name}"] if DataSplit.HOLDOUT in missing else []
-    others = [split for split in missing if split != DataSplit.HOLDOUT]
-    return errors, [f"Missing splits in {name}: {', '.join(others)}"] if others else []
 
 
 def print_dataset_summary(datasets: Mapping[str, pd.DataFrame]) -> None:

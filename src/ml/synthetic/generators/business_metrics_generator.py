@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,17 +44,6 @@ class _Line:
     region: int
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """Columns of shape (dates, lines), in the order of rows."""
-
-    days: Days
-    value: Floats
-    target: Floats
-    month_change: Floats
-    year_change: Floats
-
-
 class BusinessMetricsGenerator(SeriesGenerator):
     """Rows of business_metrics: one for each date, brand, region and metric.
 
@@ -66,7 +56,14 @@ class BusinessMetricsGenerator(SeriesGenerator):
         self, config: GeneratorConfig | None = None, *, brand_metrics: bool = False
     ) -> None:
         super().__init__(config)
-        self._lines = _lines(self._brand, (*COMMON, *(BRAND_SPECIFIC if brand_metrics else ())))
+        self._lines = [
+            _Line(metric, brand, region)
+            for brand in ([self._brand] if self._brand else Brand)
+            for region in range(len(REGIONS))
+            for metric in (*COMMON, *(BRAND_SPECIFIC if brand_metrics else ()))
+            if brand in metric.levels
+        ]
+        self._decimals = np.array([line.metric.decimals for line in self._lines])
 
     def _slices(self, parts: int) -> Iterator[pd.DataFrame]:
         dates = max(1, self.config.n_records // len(self._lines))
@@ -74,31 +71,23 @@ class BusinessMetricsGenerator(SeriesGenerator):
         rng = np.random.default_rng(self._seed())
         figures = self._figures(rng, days, step)
         count = min(self.config.n_records, days.size * len(self._lines))
-        extras = _extras(rng, count)
+        extras = {
+            "roi": truncated_normal(rng, count, 2.3, 0.8, (0.6, 4.1)).round(2),
+            "statistical_significance": rng.uniform(0.001, 0.10, count).round(3),
+            "sample_size": rng.integers(500, 5000, count),
+        }
         splits = splits_of(days)
         for rows in np.array_split(np.arange(count), parts):
             part = {name: column[rows] for name, column in extras.items()}
-            yield self._rows(figures, splits, rows, part)
+            yield self._rows(days, figures, splits, rows, part)
 
-    def _figures(self, rng: np.random.Generator, days: Days, step: float) -> _Figures:
-        """Every series from a year before the first date on, with its changes."""
+    def _figures(self, rng: np.random.Generator, days: Days, step: float) -> dict[str, Floats]:
+        """Columns of shape (dates, lines): value, target and changes.
+
+        Every series begins a year before the first date, so that each date has its changes.
+        """
         grid = with_burn_in(days, step)
-        plain = self._plain(grid, days)
-        noise = truncated_normal(
-            rng, plain.size, 1.0, _NOISE_SD, (1 - _NOISE_LIMIT, 1 + _NOISE_LIMIT)
-        )
-        decimals = np.array([line.metric.decimals for line in self._lines])
-        series = _rounded(plain * noise.reshape(plain.shape), decimals)
-        shown = slice(len(grid) - len(days), None)
-        raised = plain[shown] * rng.uniform(1.05, 1.15, (len(days), len(self._lines)))
-        changes = [
-            np.round(series[shown] / series[earlier_places(grid, days, months)] - 1, 3)
-            for months in (1, 12)
-        ]
-        return _Figures(days, series[shown], _rounded(raised, decimals), *changes)
-
-    def _plain(self, grid: Days, days: Days) -> Floats:
-        """(dates, lines) level x region x trend, without noise."""
+        # level x region x trend, without noise
         level = np.array([line.metric.levels[line.brand] for line in self._lines])
         weight = np.array([line.metric.region_weight for line in self._lines])
         region = np.array([_REGION_FACTORS[line.region] for line in self._lines])
@@ -106,16 +95,35 @@ class BusinessMetricsGenerator(SeriesGenerator):
         years = (days[-1] - days[0]) / _DAYS_A_YEAR
         growth = np.minimum(growth, _MOST_GROWTH / max(years, 1.0))
         since_middle = (grid - (days[0] + days[-1]) / 2) / _DAYS_A_YEAR
-        plain: Floats = level * region**weight * (1 + np.outer(since_middle, growth))
-        return plain
+        plain = level * region**weight * (1 + np.outer(since_middle, growth))
+        bounds = (1 - _NOISE_LIMIT, 1 + _NOISE_LIMIT)
+        noise = truncated_normal(rng, plain.size, 1.0, _NOISE_SD, bounds)
+        series = _rounded(plain * noise.reshape(plain.shape), self._decimals)
+        shown = slice(len(grid) - len(days), None)
+        raised = plain[shown] * rng.uniform(1.05, 1.15, (len(days), len(self._lines)))
+        changes = {
+            name: np.round(series[shown] / series[earlier_places(grid, days, months)] - 1, 3)
+            for name, months in (("year_over_year_change", 12), ("month_over_month_change", 1))
+        }
+        return {"value": series[shown], "target": _rounded(raised, self._decimals), **changes}
 
     def _rows(
-        self, figures: _Figures, splits: Text, rows: Ints, extras: dict[str, Floats]
+        self,
+        dates: Days,
+        figures: dict[str, Floats],
+        splits: Text,
+        rows: Ints,
+        extras: dict[str, Any],
     ) -> pd.DataFrame:
         place, line = np.divmod(rows, len(self._lines))
-        value, target = figures.value[place, line], figures.target[place, line]
-        lower, upper = self._interval(value, line, extras)
-        days = figures.days[place]
+        shown = {name: column[place, line] for name, column in figures.items()}
+        value, target = shown.pop("value"), shown.pop("target")
+        # 95 % bounds, narrower for larger samples, within what the figure can be
+        half = value * 1.96 * 0.8 / np.sqrt(extras["sample_size"])
+        ceiling = np.array([x.metric.ceiling for x in self._lines])[line]
+        lower = _rounded(np.maximum(value - half, 0), self._decimals[line])
+        upper = _rounded(np.minimum(value + half, ceiling), self._decimals[line])
+        days, size = dates[place], extras.pop("sample_size")
         return frame_of(
             {
                 "metric_id": self._ids(days, line),
@@ -127,27 +135,14 @@ class BusinessMetricsGenerator(SeriesGenerator):
                 "value": value,
                 "target": target,
                 "achievement_rate": np.round(value / target, 3),
-                "year_over_year_change": figures.year_change[place, line],
-                "month_over_month_change": figures.month_change[place, line],
-                "roi": extras["roi"],
-                "statistical_significance": extras["p_value"],
-                "confidence_interval_lower": lower,
-                "confidence_interval_upper": upper,
-                "sample_size": extras["sample_size"].astype(np.int64),
+                **shown,
+                **extras,
+                "confidence_interval_lower": np.minimum(lower, value),
+                "confidence_interval_upper": np.maximum(upper, value),
+                "sample_size": size,
                 "data_split": splits[place],
             }
         )
-
-    def _interval(
-        self, value: Floats, line: Ints, extras: dict[str, Floats]
-    ) -> tuple[Floats, Floats]:
-        """95 % bounds, narrower for larger samples, within what the figure can be."""
-        half = value * 1.96 * 0.8 / np.sqrt(extras["sample_size"])
-        ceiling = np.array([x.metric.ceiling for x in self._lines])[line]
-        decimals = np.array([x.metric.decimals for x in self._lines])
-        lower = _rounded(np.maximum(value - half, 0), decimals[line])
-        upper = _rounded(np.minimum(value + half, ceiling), decimals[line])
-        return np.minimum(lower, value), np.maximum(upper, value)
 
     def _ids(self, days: Days, line: Ints) -> Text:
         """`metric_` and 12 hex digits, another one for every date, brand, region and metric."""
@@ -161,25 +156,6 @@ class BusinessMetricsGenerator(SeriesGenerator):
         return objects([f"metric_{code:012x}" for code in mixed.tolist()])
 
 
-def _lines(brand: Brand | None, metrics: tuple[Metric, ...]) -> list[_Line]:
-    brands = [brand] if brand else list(Brand)
-    return [
-        _Line(metric, b, region)
-        for b in brands
-        for region in range(len(REGIONS))
-        for metric in metrics
-        if b in metric.levels
-    ]
-
-
 def _rounded(values: Floats, decimals: Ints) -> Floats:
     """Values rounded to their own number of decimals."""
     return np.where(decimals == 2, np.round(values, 2), np.round(values, 4))
-
-
-def _extras(rng: np.random.Generator, count: int) -> dict[str, Floats]:
-    return {
-        "roi": truncated_normal(rng, count, 2.3, 0.8, (0.6, 4.1)).round(2),
-        "p_value": rng.uniform(0.001, 0.10, count).round(3),
-        "sample_size": rng.integers(500, 5000, count).astype(np.float64),
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -22,7 +23,20 @@ class FeatureStoreSeeder(SeriesGenerator):
 
     def seed(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(feature_groups, features): 4 rows of 8 columns and 15 rows of 9 columns."""
-        return _groups(), _features()
+        columns: dict[str, list[Any]] = {
+            "id": [store_id(group.name) for group in GROUPS],
+            "name": [group.name for group in GROUPS],
+            "description": [group.description for group in GROUPS],
+            "owner": [group.owner for group in GROUPS],
+            "tags": [list(group.tags) for group in GROUPS],
+            "source_table": [group.source_table for group in GROUPS],
+        }
+        hours = {
+            "expected_update_frequency_hours": [group.update_hours for group in GROUPS],
+            "max_age_hours": [group.max_age_hours for group in GROUPS],
+        }
+        texts = {name: objects(values) for name, values in columns.items()}
+        return frame_of(texts | hours), _features()
 
     def get_feature_ids(self) -> dict[str, str]:
         """Id by feature name."""
@@ -37,21 +51,6 @@ class FeatureStoreSeeder(SeriesGenerator):
 def store_id(name: str) -> str:
     """The id of a group or feature, the same in every process."""
     return str(uuid5(_NAMESPACE, name))
-
-
-def _groups() -> pd.DataFrame:
-    return frame_of(
-        {
-            "id": objects([store_id(g.name) for g in GROUPS]),
-            "name": objects([g.name for g in GROUPS]),
-            "description": objects([g.description for g in GROUPS]),
-            "owner": objects([g.owner for g in GROUPS]),
-            "tags": objects([list(g.tags) for g in GROUPS]),
-            "source_table": objects([g.source_table for g in GROUPS]),
-            "expected_update_frequency_hours": [g.update_hours for g in GROUPS],
-            "max_age_hours": [g.max_age_hours for g in GROUPS],
-        }
-    )
 
 
 def _features() -> pd.DataFrame:

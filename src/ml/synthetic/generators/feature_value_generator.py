@@ -111,37 +111,26 @@ class FeatureValueGenerator(SeriesGenerator):
         count = self.config.n_records // len(features)
         pools = Pools.of(self.config, self._patients)
         seeds = self._seed().spawn(len(features))
+        start, end = microseconds(self.config.start_date), microseconds(self.config.end_date)
+        if self._as_of is not None:
+            end = min(end, microseconds(self._as_of))
+        series = []
         columns = (features["id"], features["name"], features["entity_keys"])
-        return [
-            self._one(str(id_), _known(str(name)), pools.entities(tuple(keys)), seed, count)
-            for id_, name, keys, seed in zip(*columns, seeds, strict=True)
-        ]
-
-    def _one(
-        self,
-        feature_id: str,
-        feature: Feature,
-        entities: Entities,
-        seed: np.random.SeedSequence,
-        count: int,
-    ) -> _Series:
-        rng = np.random.default_rng(seed)
-        times = event_times(rng, count, microseconds(self.config.start_date), self._end())
-        entity = rng.integers(len(entities), size=count)
-        number = taken(feature, entities, entity)
-        if number is None:
-            number = drawn(rng, feature, count)
-        if self._drift is not None and self._drift.feature == feature.name:
-            late = times >= microseconds(self._drift.start)
-            number[late] = shifted(rng, feature, number[late], self._drift.shift)
-        return _Series(feature_id, feature, entities, entity, number, times)
-
-    def _end(self) -> int:
-        end = microseconds(self.config.end_date)
-        return end if self._as_of is None else min(end, microseconds(self._as_of))
-
-    def _reference(self) -> int:
-        return microseconds(self._as_of if self._as_of is not None else datetime.now())
+        for id_, name, keys, seed in zip(*columns, seeds, strict=True):
+            if name not in FEATURES:
+                raise ValueError(f"unknown feature {name!r}; known are {', '.join(FEATURES)}")
+            feature, entities = FEATURES[name], pools.entities(tuple(keys))
+            rng = np.random.default_rng(seed)
+            times = event_times(rng, count, start, end)
+            entity = rng.integers(len(entities), size=count)
+            number = taken(feature, entities, entity)
+            if number is None:
+                number = drawn(rng, feature, count)
+            if self._drift is not None and self._drift.feature == name:
+                late = times >= microseconds(self._drift.start)
+                number[late] = shifted(rng, feature, number[late], self._drift.shift)
+            series.append(_Series(str(id_), feature, entities, entity, number, times))
+        return series
 
     @collector_paused()
     def _rows(self, series: list[_Series]) -> pd.DataFrame:
@@ -151,13 +140,14 @@ class FeatureValueGenerator(SeriesGenerator):
                 "feature_id": _joined(series, lambda s: objects([s.id] * len(s.times))),
                 "entity_values": _joined(series, lambda s: s.entities.dicts(s.entity)),
                 "value": _joined(series, lambda s: objects([{"value": v} for v in s.values()])),
-                "event_timestamp": _joined(series, _timestamps),
+                "event_timestamp": _joined(series, lambda s: _iso_times(s.times)),
                 "freshness_status": _joined(series, self._freshness),
             }
         )
 
     def _freshness(self, series: _Series) -> Text:
-        status: Text = _FRESHNESS[freshness_codes(series.times, self._reference())]
+        reference = microseconds(self._as_of if self._as_of is not None else datetime.now())
+        status: Text = _FRESHNESS[freshness_codes(series.times, reference)]
         return status
 
     def _flat(self, series: _Series) -> pd.DataFrame:
@@ -165,11 +155,10 @@ class FeatureValueGenerator(SeriesGenerator):
         size = len(series.times)
         text = objects(series.values()) if is_text else np.full(size, None, dtype=object)
         keys = {
-            key: series.entities.columns[key][series.entity]
-            if key in series.entities.columns
-            else np.full(size, None, dtype=object)
+            key: np.full(size, None, dtype=object)
             for key in ("hcp_id", "patient_id", "brand", "region")
         }
+        keys |= {key: ids[series.entity] for key, ids in series.entities.columns.items()}
         columns = {
             "id": _ids(series),
             "feature_id": objects([series.id] * size),
@@ -181,12 +170,6 @@ class FeatureValueGenerator(SeriesGenerator):
             "freshness_status": self._freshness(series),
         }
         return frame_of(columns)
-
-
-def _known(name: str) -> Feature:
-    if name not in FEATURES:
-        raise ValueError(f"unknown feature {name!r}; known are {', '.join(FEATURES)}")
-    return FEATURES[name]
 
 
 def _overlapping(series: list[_Series], first: int, last: int) -> list[_Series]:
@@ -210,6 +193,6 @@ def _ids(series: _Series) -> Text:
     return value_ids(feature, series.entities.hashes[series.entity], series.times)
 
 
-def _timestamps(series: _Series) -> Text:
-    text: Text = np.datetime_as_string(series.times.astype("datetime64[us]")).astype(object)
+def _iso_times(times: Ints) -> Text:
+    text: Text = np.datetime_as_string(times.astype("datetime64[us]")).astype(object)
     return text

@@ -28,8 +28,10 @@ _SPECIALTIES: dict[str, dict[str, float]] = {
     Brand.FABHALTA.value: {"hematology": 0.60, "internal_medicine": 0.30, "neurology": 0.10},
     Brand.KISQALI.value: {"oncology": 1.0},
 }
-_GENERAL = {"academic": 0.25, "community": 0.50, "private": 0.25}
-_ONCOLOGY = {"academic": 0.40, "community": 0.40, "private": 0.20}
+_PRACTICES = {
+    "general": {"academic": 0.25, "community": 0.50, "private": 0.25},
+    "oncology": {"academic": 0.40, "community": 0.40, "private": 0.20},
+}
 _REGION_SHARES = (0.22, 0.38, 0.21, 0.19)
 _MEAN_VOLUME = {"academic": 300.0, "community": 200.0, "private": 150.0}
 
@@ -48,9 +50,10 @@ class HCPGenerator(RowGenerator):
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rng, size = batch.rng, batch.size
-        brand = self._brands(batch)
+        brand = picked(rng, size, [self._brand.value] if self._brand else BRANDS, None)
         specialty = picked_by_group(rng, brand, _SPECIALTIES)
-        practice = _practices(rng, specialty)
+        kind = np.where(specialty == "oncology", "oncology", "general").astype(object)
+        practice = picked_by_group(rng, kind, _PRACTICES)
         academic = rng.random(size) < np.where(practice == "academic", 0.80, 0.15)
         rows = range(batch.offset, batch.offset + size)
         volume = truncated_integers(rng, size, looked_up(practice, _MEAN_VOLUME), 80, (50, 600))
@@ -68,10 +71,6 @@ class HCPGenerator(RowGenerator):
             }
         )
 
-    def _brands(self, batch: Batch) -> Text:
-        names = [self._brand.value] if self._brand else BRANDS
-        return picked(batch.rng, batch.size, names, None)
-
 
 def npis(numbers: Ints, seed: int = 0) -> Text:
     """Distinct ten-digit National Provider Identifiers for distinct numbers below 200 million.
@@ -86,8 +85,3 @@ def npis(numbers: Ints, seed: int = 0) -> Text:
         # every second digit, from the right, counts double; of a two-digit result the sum
         total += digit if place % 2 else np.where(digit > 4, 2 * digit - 9, 2 * digit)
     return objects([str(npi) for npi in (bases * 10 - total % -10).tolist()])
-
-
-def _practices(rng: np.random.Generator, specialty: Text) -> Text:
-    kind = objects(["general", "oncology"])[(specialty == "oncology").astype(np.int64)]
-    return picked_by_group(rng, kind, {"general": _GENERAL, "oncology": _ONCOLOGY})

@@ -66,19 +66,23 @@ def patients_of(df: pd.DataFrame, brand: Brand | None) -> LinkedPatients:
     """
     required(df, "patient_df", ("patient_journey_id", "patient_id", "hcp_id", "journey_start_date"))
     start = days_of(df["journey_start_date"])
-    split = objects(df["data_split"].tolist()) if "data_split" in df else splits_of(start)
+    if brand is None and "brand" not in df:
+        raise ValueError("patient_df lacks the column brand, and the settings name none")
+    same = np.ones(len(df), dtype=np.bool_)
+    if brand is not None and "brand" in df:
+        same = df["brand"].to_numpy() == brand.value
     found = LinkedPatients(
         journey_id=objects(df["patient_journey_id"].tolist()),
         patient_id=objects(df["patient_id"].tolist()),
         hcp_id=objects(df["hcp_id"].tolist()),
-        brand=_brands(df, brand),
+        brand=objects([brand.value] * len(df) if brand else df["brand"].tolist()),
         start=start,
-        split=split,
+        split=objects(df["data_split"].tolist()) if "data_split" in df else splits_of(start),
         initiated=_numbers(df, "treatment_initiated", 1.0, 0.0).astype(np.int64),
         engagement=_numbers(df, "engagement_score", 5.0, 5.0),
         severity=_numbers(df, "disease_severity", 5.0, 5.0),
     )
-    return found.at(np.flatnonzero(_of_brand(df, brand)))
+    return found.at(np.flatnonzero(same)) if same.any() else found
 
 
 def invented_patients(
@@ -106,22 +110,6 @@ def starting_by(patients: LinkedPatients, last_day: int, treated: bool) -> Linke
     if treated:
         rows &= patients.initiated == 1
     return patients.at(np.flatnonzero(rows))
-
-
-def _of_brand(df: pd.DataFrame, brand: Brand | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    everybody = np.ones(len(df), dtype=np.bool_)
-    if brand is None or "brand" not in df:
-        return everybody
-    same = df["brand"].to_numpy() == brand.value
-    return same if same.any() else everybody
-
-
-def _brands(df: pd.DataFrame, brand: Brand | None) -> Text:
-    if brand is not None:
-        return objects([brand.value] * len(df))
-    if "brand" not in df:
-        raise ValueError("patient_df lacks the column brand, and the settings name none")
-    return objects(df["brand"].tolist())
 
 
 def _numbers(df: pd.DataFrame, column: str, absent: float, null: float) -> Floats:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from src.ml.synthetic.generators.base import Batch
-from src.ml.synthetic.generators.dates import Text, iso_dates
-from src.ml.synthetic.generators.draws import Floats, frame_of, looked_up, numbered, picked
-from src.ml.synthetic.generators.patient_events import PatientEventGenerator, Rows
+from src.ml.synthetic.generators.dates import iso_dates
+from src.ml.synthetic.generators.draws import frame_of, looked_up, numbered, picked
+from src.ml.synthetic.generators.patient_events import PatientEventGenerator
 
 _TYPES = {
     "prescription_written": 0.35,
@@ -40,6 +40,8 @@ class OutcomeGenerator(PatientEventGenerator):
         rows, rng = self._rows(batch), batch.rng
         patients = rows.patients
         kind = picked(rng, len(rows), list(_TYPES), list(_TYPES.values()))
+        scores = (0.5 + patients.engagement / 10) * (0.75 + patients.severity / 20)
+        noise = np.exp(_NOISE * rng.standard_normal(len(rows)) - _NOISE**2 / 2)
         return frame_of(
             {
                 "outcome_id": numbered("out", self._numbers(batch, rows)),
@@ -49,16 +51,9 @@ class OutcomeGenerator(PatientEventGenerator):
                 "brand": patients.brand,
                 "outcome_type": kind,
                 "outcome_date": iso_dates(rows.days),
-                "outcome_value": _value(rng, kind, rows),
+                "outcome_value": np.round(looked_up(kind, _WORTH) * scores * noise, 2),
                 "engagement_at_outcome": patients.engagement,
                 "disease_severity_at_outcome": patients.severity,
                 "data_split": rows.split,
             }
         )
-
-
-def _value(rng: np.random.Generator, kind: Text, rows: Rows) -> Floats:
-    """Dollars: the mean worth of the type, scaled by both scores, with log-normal noise."""
-    scores = (0.5 + rows.patients.engagement / 10) * (0.75 + rows.patients.severity / 20)
-    noise = np.exp(_NOISE * rng.standard_normal(len(rows)) - _NOISE**2 / 2)
-    return np.round(looked_up(kind, _WORTH) * scores * noise, 2)

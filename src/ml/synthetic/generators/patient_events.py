@@ -45,15 +45,13 @@ class PatientEventGenerator(RowGenerator):
         super().__init__(config)
         self._last = day_number(self.config.end_date)
         self._linked = patient_df is not None
-        self._patients = self._invented() if patient_df is None else self._given(patient_df)
-
-    def _invented(self) -> LinkedPatients:
-        size = max(SMALLEST_POOL, self.config.n_records // 10)
-        first = day_number(self.config.start_date)
-        return invented_patients(size, self._brand, self._seed(1), first)
-
-    def _given(self, df: pd.DataFrame) -> LinkedPatients:
-        return starting_by(patients_of(df, self._brand), self._last, self.treated_only)
+        if patient_df is not None:
+            patients = patients_of(patient_df, self._brand)
+            self._patients = starting_by(patients, self._last, self.treated_only)
+        else:
+            size = max(SMALLEST_POOL, self.config.n_records // 10)
+            first = day_number(self.config.start_date)
+            self._patients = invented_patients(size, self._brand, self._seed(1), first)
 
     def _rows(self, batch: Batch) -> Rows:
         """A patient and a day for each row, no rows if nobody is eligible."""
@@ -62,15 +60,13 @@ class PatientEventGenerator(RowGenerator):
         patients = self._patients.at(np.sort(chosen))
         if not self._linked:
             return Rows(patients, batch.days, splits_of(batch.days, batch.cutoffs))
-        return Rows(patients, self._days_after(batch.rng, patients.start), patients.split)
-
-    def _days_after(self, rng: np.random.Generator, start: Days) -> Days:
-        """A day after the start of each journey, drawn within the days that the range leaves."""
-        earliest = np.maximum(start, day_number(self.config.start_date))
+        # a day after the start of each journey, within the days that the range leaves
+        earliest = np.maximum(patients.start, day_number(self.config.start_date))
         least, most = self.delay
         left = self._last - earliest
         high = left if most is None else np.minimum(most, left)
-        return earliest + rng.integers(np.minimum(least, high), high + 1)
+        days = earliest + batch.rng.integers(np.minimum(least, high), high + 1)
+        return Rows(patients, days, patients.split)
 
     def _numbers(self, batch: Batch, rows: Rows) -> range:
         return range(batch.offset, batch.offset + len(rows))

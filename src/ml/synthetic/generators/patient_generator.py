@@ -18,7 +18,6 @@ from src.ml.synthetic.generators.causal_structure import (
 )
 from src.ml.synthetic.generators.dates import Text, iso_dates, splits_of
 from src.ml.synthetic.generators.draws import (
-    Floats,
     Ints,
     frame_of,
     numbered,
@@ -58,6 +57,8 @@ class PatientGenerator(RowGenerator):
         engagement = draw_engagement(rng, self._dgp, severity, academic.astype(np.float64))
         patients = Patients(severity, academic.astype(np.float64), engagement, batch.days)
         initiated = latent_mean(self._dgp, patients) + rng.standard_normal(size) > 0
+        # fewer days with more engagement; null where no treatment began
+        days = truncated_integers(rng, size, 75 - 4 * engagement[:, 0], 18, (7, 89))
         rows = range(batch.offset, batch.offset + size)
         columns: dict[str, Any] = {
             "patient_journey_id": numbered("patient", rows, 6),
@@ -70,7 +71,7 @@ class PatientGenerator(RowGenerator):
             "academic_hcp": academic,
             "engagement_score": engagement[:, 0],
             "treatment_initiated": initiated.astype(np.int64),
-            "days_to_treatment": _days_to_treatment(rng, engagement[:, 0], initiated),
+            "days_to_treatment": pd.arrays.IntegerArray(days, ~initiated),
             "geographic_region": picked(rng, size, REGIONS, None),
             "insurance_type": picked(
                 rng, size, [i.value for i in InsuranceTypeEnum], _INSURANCE_SHARES
@@ -78,9 +79,7 @@ class PatientGenerator(RowGenerator):
             "age_at_diagnosis": truncated_integers(rng, size, 55, 15, (18, 84)),
         }
         lags = zip(LAG_COLUMNS, engagement.T[1:], strict=False)
-        return self._with_truth(frame_of(columns | dict(lags)), patients)
-
-    def _with_truth(self, df: pd.DataFrame, patients: Patients) -> pd.DataFrame:
+        df = frame_of(columns | dict(lags))
         truth = DGP_CONFIGS[self._dgp]
         df.attrs["true_ate"] = truth.true_ate
         df.attrs["dgp_type"] = self._dgp.value
@@ -114,16 +113,14 @@ class _Hcps:
         chosen = np.empty(len(brand), dtype=np.int64)
         for name in BRANDS:
             rows = np.flatnonzero(brand == name)
-            choices = [self._choices(name, flag) for flag in (0, 1)]
+            choices = []
+            for same in (self.flags == 0, self.flags == 1):
+                # of the brand if there are any; all HCPs if none has the flag
+                both = same if self.brands is None else same & (self.brands == name)
+                wanted = both if both.any() else same if same.any() else np.ones(len(same), bool)
+                choices.append(np.flatnonzero(wanted))
             chosen[rows] = _matching(rng, academic[rows], choices)
         return self.ids[chosen], self.flags[chosen]
-
-    def _choices(self, brand: str, flag: int) -> Ints:
-        """HCPs with the flag, of the brand if there are any; all HCPs if none has the flag."""
-        same_flag = self.flags == flag
-        if self.brands is not None and (both := same_flag & (self.brands == brand)).any():
-            return np.flatnonzero(both)
-        return np.flatnonzero(same_flag) if same_flag.any() else np.arange(len(self.ids))
 
 
 def _matching(rng: np.random.Generator, flags: Ints, choices: list[Ints]) -> Ints:
@@ -134,11 +131,3 @@ def _matching(rng: np.random.Generator, flags: Ints, choices: list[Ints]) -> Int
     chosen = [choice.take(places, mode="clip") for choice in choices]
     both: Ints = np.where(flags == 1, chosen[1], chosen[0])
     return both
-
-
-def _days_to_treatment(
-    rng: np.random.Generator, engagement: Floats, initiated: np.ndarray[Any, Any]
-) -> pd.arrays.IntegerArray:
-    """7..89 days, fewer with more engagement; null where no treatment began."""
-    days = truncated_integers(rng, len(engagement), 75 - 4 * engagement, 18, (7, 89))
-    return pd.arrays.IntegerArray(days, ~initiated)

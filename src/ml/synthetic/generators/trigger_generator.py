@@ -19,7 +19,7 @@ from src.ml.synthetic.generators.draws import (
     objects,
     picked,
 )
-from src.ml.synthetic.generators.links import LinkedPatients, required
+from src.ml.synthetic.generators.links import required
 from src.ml.synthetic.generators.patient_events import PatientEventGenerator, Rows
 
 #: type: (why, what to do, root cause)
@@ -100,38 +100,79 @@ class TriggerGenerator(PatientEventGenerator):
         """Raises ValueError where hcp_df has no hcp_id."""
         super().__init__(config, patient_df)
         self._both = patient_df is not None and hcp_df is not None
-        if hcp_df is not None:
-            required(hcp_df, "hcp_df", ("hcp_id",))
-            self._patients = _with_known_hcps(self._patients, objects(hcp_df["hcp_id"].tolist()))
+        if hcp_df is None:
+            return
+        required(hcp_df, "hcp_df", ("hcp_id",))
+        hcps = objects(hcp_df["hcp_id"].tolist())
+        if not hcps.size:
+            self._patients = self._patients.at(np.empty(0, dtype=np.int64))
+            return
+        # a patient whose HCP does not exist gets another
+        known = np.isin(self._patients.hcp_id.astype(str), hcps.astype(str))
+        others = hcps[np.arange(len(self._patients)) % hcps.size]
+        hcp_id = np.where(known, self._patients.hcp_id, others)
+        self._patients = replace(self._patients, hcp_id=hcp_id)
 
     @collector_paused()
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rows, rng = self._rows(batch), batch.rng
         size, patients = len(rows), rows.patients
-        kind = _types(rng, patients.initiated, self._both)
+        kind = self._types(rng, patients.initiated)
+        why, action, cause = (
+            objects(list(texts)) for texts in zip(*TRIGGER_TEXTS.values(), strict=True)
+        )
         lead = rng.integers(3, 30, size=size)
         columns: dict[str, Any] = {
             "trigger_id": numbered("trg", self._numbers(batch, rows)),
             "patient_id": patients.patient_id,
             "hcp_id": patients.hcp_id,
             "trigger_timestamp": self._timestamps(rng, rows),
-            "trigger_type": _column(kind, list(TRIGGER_TEXTS)),
+            "trigger_type": objects(list(TRIGGER_TEXTS))[kind],
             "priority": picked(rng, size, list(PRIORITIES), list(PRIORITIES.values())),
             "confidence_score": rng.integers(500, 991, size=size) / 1000,
             "lead_time_days": lead,
             "expiration_date": iso_dates(rows.days + lead),
             "delivery_channel": picked(rng, size, CHANNELS, None),
         }
-        columns |= _fate(rng, size)
+        # each is possible only after the one before
+        delivery = picked(rng, size, list(DELIVERIES), list(DELIVERIES.values()))
+        answer = picked(rng, size, list(ANSWERS), list(ANSWERS.values()))
+        answer[(delivery != "delivered") & (delivery != "viewed")] = "pending"
+        tracked = rng.random(size) < _TRACKED
+        value: Floats = rng.beta(3, 2, size=size).round(3)
+        value[~(tracked & (answer == "accepted"))] = np.nan
+        sure = (rng.integers(500, 991, size=size) / 1000).tolist()
+        versions = picked(rng, size, _VERSIONS, None)
+        firsts = rng.integers(len(_SOURCES), size=size).tolist()
+        pairs = [[a, b] for a, b in zip(_SOURCES, (*_SOURCES[1:], _SOURCES[0]), strict=True)]
         columns |= {
-            "trigger_reason": _column(kind, [text[0] for text in TRIGGER_TEXTS.values()]),
-            "recommended_action": _column(kind, [text[1] for text in TRIGGER_TEXTS.values()]),
-            "causal_chain": _chains(rng, kind),
-            "supporting_evidence": _evidence(rng, size),
+            "delivery_status": delivery,
+            "acceptance_status": answer,
+            "outcome_tracked": tracked,
+            "outcome_value": value,
+            "trigger_reason": why[kind],
+            "recommended_action": action[kind],
+            "causal_chain": objects(
+                [{"root_cause": c, "confidence": p} for c, p in zip(cause[kind], sure, strict=True)]
+            ),
+            "supporting_evidence": objects(
+                [
+                    {"model_version": version, "data_sources": pairs[first].copy()}
+                    for version, first in zip(versions, firsts, strict=True)
+                ]
+            ),
             "brand": patients.brand,
             "data_split": rows.split,
         }
         return frame_of(columns)
+
+    def _types(self, rng: np.random.Generator, initiated: Ints) -> Ints:
+        """Positions in `TRIGGER_TEXTS`; retention for treated patients, acquisition for others."""
+        if not self._both:
+            return rng.integers(len(TRIGGER_TEXTS), size=len(initiated))
+        names = list(TRIGGER_TEXTS)
+        table = np.array([[names.index(n) for n in kinds] for kinds in (_ACQUISITION, _RETENTION)])
+        return table[initiated, rng.integers(table.shape[1], size=len(initiated))]
 
     def _timestamps(self, rng: np.random.Generator, rows: Rows) -> Text:
         """The date, with both frames a time of day too; never after midnight of the end date."""
@@ -139,69 +180,5 @@ class TriggerGenerator(PatientEventGenerator):
             return iso_dates(rows.days)
         seconds = rng.integers(_SECONDS_A_DAY, size=len(rows))
         seconds[rows.days == day_number(self.config.end_date)] = 0
-        clock = _clock_times()[seconds]
-        pairs = zip(iso_dates(rows.days).tolist(), clock.tolist(), strict=True)
-        return objects([f"{day} {hour}" for day, hour in pairs])
-
-
-def _with_known_hcps(patients: LinkedPatients, hcps: Text) -> LinkedPatients:
-    """The patients with HCPs that exist: one without gets another; no patient if there is none."""
-    if not hcps.size:
-        return patients.at(np.empty(0, dtype=np.int64))
-    known = np.isin(patients.hcp_id.astype(str), hcps.astype(str))
-    others = hcps[np.arange(len(patients)) % hcps.size]
-    return replace(patients, hcp_id=np.where(known, patients.hcp_id, others))
-
-
-def _types(rng: np.random.Generator, initiated: Ints, linked: bool) -> Ints:
-    """Positions in `TRIGGER_TEXTS`; retention for treated patients, acquisition for the others."""
-    if not linked:
-        return rng.integers(len(TRIGGER_TEXTS), size=len(initiated))
-    names = list(TRIGGER_TEXTS)
-    table = np.array([[names.index(n) for n in kinds] for kinds in (_ACQUISITION, _RETENTION)])
-    return table[initiated, rng.integers(table.shape[1], size=len(initiated))]
-
-
-def _fate(rng: np.random.Generator, size: int) -> dict[str, Any]:
-    """Delivery, answer and outcome, each possible only after the one before."""
-    delivery = picked(rng, size, list(DELIVERIES), list(DELIVERIES.values()))
-    answer = picked(rng, size, list(ANSWERS), list(ANSWERS.values()))
-    answer[(delivery != "delivered") & (delivery != "viewed")] = "pending"
-    tracked = rng.random(size) < _TRACKED
-    value: Floats = rng.beta(3, 2, size=size).round(3)
-    value[~(tracked & (answer == "accepted"))] = np.nan
-    return {
-        "delivery_status": delivery,
-        "acceptance_status": answer,
-        "outcome_tracked": tracked,
-        "outcome_value": value,
-    }
-
-
-def _column(codes: Ints, texts: list[str]) -> Text:
-    column: Text = objects(texts)[codes]
-    return column
-
-
-def _chains(rng: np.random.Generator, kind: Ints) -> Text:
-    causes = _column(kind, [text[2] for text in TRIGGER_TEXTS.values()])
-    sure = (rng.integers(500, 991, size=len(kind)) / 1000).tolist()
-    return objects([{"root_cause": c, "confidence": p} for c, p in zip(causes, sure, strict=True)])
-
-
-def _evidence(rng: np.random.Generator, size: int) -> Text:
-    versions = picked(rng, size, _VERSIONS, None)
-    firsts = rng.integers(len(_SOURCES), size=size).tolist()
-    pairs = [[a, b] for a, b in zip(_SOURCES, (*_SOURCES[1:], _SOURCES[0]), strict=True)]
-    return objects(
-        [
-            {"model_version": version, "data_sources": pairs[first].copy()}
-            for version, first in zip(versions, firsts, strict=True)
-        ]
-    )
-
-
-def _clock_times() -> Text:
-    """`HH:MM:SS` of every second of a day."""
-    seconds = np.arange(_SECONDS_A_DAY).astype("datetime64[s]")
-    return np.array([text[11:] for text in np.datetime_as_string(seconds).tolist()], dtype=object)
+        moments = (rows.days * _SECONDS_A_DAY + seconds).astype("datetime64[s]")
+        return objects([text.replace("T", " ") for text in np.datetime_as_string(moments).tolist()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -51,6 +51,16 @@ class SplitValidationResult:
         if leakage.severity == _CRITICAL:
             self.is_valid = False
 
+    def add_entities(self, kind: str, pairs: pd.DataFrame, what: str) -> None:
+        """Note a critical leakage if there are pairs of an entity and a split that must not be."""
+        entity, split = pairs.columns
+        ids = pairs[entity].drop_duplicates()
+        if len(ids):
+            splits = sorted(pairs[split].astype(str).unique())
+            text = f"{len(ids)} values of {entity} {what}"
+            shown = ids.head(_SHOWN).tolist()
+            self.add_leakage(LeakageInfo(kind, _CRITICAL, text, len(ids), splits, shown))
+
     def has_critical_leakage(self) -> bool:
         """Whether any leakage is critical."""
         return any(leakage.severity == _CRITICAL for leakage in self.leakages)
@@ -83,13 +93,30 @@ class SplitValidator:
             result.is_valid = False
             result.errors.append(f"Missing columns: {', '.join(missing)}")
             return result
-        self._ratios(result, df[split_column])
-        for leakage in _shared_entities(df, entity_column, split_column):
-            result.add_leakage(leakage)
+        result.expected_ratios = self.config.split_boundaries.ratios
+        counts = df[split_column].value_counts()
+        result.split_counts = {str(name): int(count) for name, count in counts.items()}
+        total = max(len(df), 1)
+        result.split_ratios = {name: n / total for name, n in result.split_counts.items()}
+        for name, expected in result.expected_ratios.items():
+            found = result.split_ratios.get(name, 0.0)
+            result.ratio_errors[name] = abs(found - expected)
+            if result.ratio_errors[name] > self.ratio_tolerance:
+                text = f"split {name} holds {found:.1%} of the records, expected {expected:.1%}"
+                result.warnings.append(text)
+        pairs = df[[entity_column, split_column]].dropna().drop_duplicates()
+        shared = pairs[pairs.duplicated(entity_column, keep=False)]
+        result.add_entities("entity_overlap", shared, "occur in more than one split")
         if date_column in df:
             _check_order(result, df, date_column, split_column)
-        if target_column is not None:
-            result.warnings += _flat_targets(df, target_column, split_column)
+        if target_column is not None and target_column not in df:
+            result.warnings.append(f"the target column {target_column} is missing")
+        elif target_column is not None:
+            values = df.groupby(df[split_column].astype(object))[target_column].nunique()
+            result.warnings += [
+                f"{target_column} has one value only in split {name}"
+                for name in values.index[values == 1]
+            ]
         return result
 
     def validate_multiple_datasets(
@@ -113,8 +140,12 @@ class SplitValidator:
                 continue
             results[name] = self.validate(df, entity_column, date_column, split_column)
             first = df.drop_duplicates(entity_column).set_index(entity_column)[split_column]
-            for leakage in _moved_entities(name, df, known, entity_column, split_column):
-                results[name].add_leakage(leakage)
+            # entities whose split differs from that in an earlier table
+            pairs = df[[entity_column, split_column]].drop_duplicates()
+            expected = pairs[entity_column].map(known)
+            moved = pairs[expected.notna() & (expected != pairs[split_column])]
+            what = f"have another split in {name} than before"
+            results[name].add_entities("cross_dataset_inconsistency", moved, what)
             known = pd.concat([known, first[~first.index.isin(known.index)].astype(object)])
         return results
 
@@ -150,47 +181,6 @@ class SplitValidator:
             },
         }
 
-    def _ratios(self, result: SplitValidationResult, splits: pd.Series) -> None:
-        counts = splits.value_counts()
-        total = max(len(splits), 1)
-        result.expected_ratios = self.config.split_boundaries.ratios
-        result.split_counts = {str(name): int(count) for name, count in counts.items()}
-        result.split_ratios = {name: n / total for name, n in result.split_counts.items()}
-        for name, expected in result.expected_ratios.items():
-            found = result.split_ratios.get(name, 0.0)
-            result.ratio_errors[name] = abs(found - expected)
-            if result.ratio_errors[name] > self.ratio_tolerance:
-                text = f"split {name} holds {found:.1%} of the records, expected {expected:.1%}"
-                result.warnings.append(text)
-
-
-def _entity_leakage(
-    kind: str, pairs: pd.DataFrame, entity: str, split: str, what: str
-) -> Iterator[LeakageInfo]:
-    """A critical leakage if there are pairs of an entity and a split that must not be."""
-    ids = pairs[entity].drop_duplicates()
-    if len(ids):
-        splits = sorted(pairs[split].astype(str).unique())
-        text = f"{len(ids)} values of {entity} {what}"
-        yield LeakageInfo(kind, _CRITICAL, text, len(ids), splits, ids.head(_SHOWN).tolist())
-
-
-def _shared_entities(df: pd.DataFrame, entity: str, split: str) -> Iterator[LeakageInfo]:
-    pairs = df[[entity, split]].dropna().drop_duplicates()
-    shared = pairs[pairs.duplicated(entity, keep=False)]
-    return _entity_leakage("entity_overlap", shared, entity, split, "occur in more than one split")
-
-
-def _moved_entities(
-    name: str, df: pd.DataFrame, known: pd.Series, entity: str, split: str
-) -> Iterator[LeakageInfo]:
-    """The entities whose split differs from that in an earlier table."""
-    pairs = df[[entity, split]].drop_duplicates()
-    expected = pairs[entity].map(known)
-    moved = pairs[expected.notna() & (expected != pairs[split])]
-    what = f"have another split in {name} than before"
-    return _entity_leakage("cross_dataset_inconsistency", moved, entity, split, what)
-
 
 def _check_order(result: SplitValidationResult, df: pd.DataFrame, day: str, split: str) -> None:
     """Warn of every split that ends after a later one begins."""
@@ -204,10 +194,3 @@ def _check_order(result: SplitValidationResult, df: pd.DataFrame, day: str, spli
             result.add_leakage(
                 LeakageInfo("temporal_overlap", _WARNING, text, affected_splits=[earlier, later])
             )
-
-
-def _flat_targets(df: pd.DataFrame, target: str, split: str) -> list[str]:
-    if target not in df:
-        return [f"the target column {target} is missing"]
-    values = df.groupby(df[split].astype(object))[target].nunique()
-    return [f"{target} has one value only in split {name}" for name in values.index[values == 1]]

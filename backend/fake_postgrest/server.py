@@ -79,7 +79,10 @@ Heard = Callable[[str, list[dict[str, Any]]], None]
 
 
 class RestStandIn:
-    """The server. `dsn` is a login that may `SET ROLE` to the API's roles (the authenticator)."""
+    """The server. `dsn` is a login that may `SET ROLE` to the API's roles (the authenticator).
+
+    It holds no connection: each request opens its own.
+    """
 
     def __init__(
         self, dsn: str, jwt_secret: str, port: int = 0, heard: Heard | None = None
@@ -92,7 +95,7 @@ class RestStandIn:
 
     def start(self) -> str:
         """Start to serve; the URL that a Supabase client takes."""
-        handler = type("Handler", (_Handler,), {"api": _Api(self._dsn, self._secret, self._heard)})
+        handler = type("Handler", (_Handler,), {"api": self})
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         except OSError as exc:
@@ -114,6 +117,37 @@ class RestStandIn:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    def answer(self, request: _Request) -> _Answer:
+        """The answer; errors too are answers."""
+        role = "anon"
+        try:
+            if not request.headers.get("apikey"):
+                raise RestError(401, "401", "No API key found in request")
+            verify_token(self._secret, request.headers["apikey"])
+            claims = {"role": "anon", **verify_token(self._secret, request.token)}
+            if claims["role"] not in API_ROLES:
+                raise RestError(401, "22023", f'role "{claims["role"]}" does not exist')
+            role = claims["role"]
+            if self._heard is not None and request.method in {"POST", "PATCH"}:
+                self._heard(request.table, request.rows())
+            return self._in_transaction(request, claims)
+        except RestError as exc:
+            return _Answer(exc.status, json.dumps(exc.body))
+        except psycopg.Error as exc:
+            return _database_error(exc, role)
+
+    def _in_transaction(self, request: _Request, claims: Mapping[str, Any]) -> _Answer:
+        with psycopg.connect(self._dsn) as connection:
+            if request.method in {"GET", "HEAD"}:
+                connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(claims["role"])))
+            connection.execute(
+                "SELECT set_config('request.jwt.claims', %s, true)", (json.dumps(claims),)
+            )
+            connection.execute("SET LOCAL search_path = public, extensions")
+            connection.execute("SET LOCAL statement_timeout = '10s'")
+            return _route(connection, request)
 
     def __enter__(self) -> RestStandIn:
         return self
@@ -168,51 +202,6 @@ class _Answer(NamedTuple):
     status: int
     body: str = ""
     content_range: str = ""
-
-
-class _Api:
-    """Requests to answers. Holds no connection: each request opens its own."""
-
-    def __init__(self, dsn: str, secret: str, heard: Heard | None = None) -> None:
-        self._dsn = dsn
-        self._secret = secret
-        self._heard = heard
-
-    def answer(self, request: _Request) -> _Answer:
-        """The answer; errors too are answers."""
-        role = "anon"
-        try:
-            claims = self._claims(request)
-            role = claims["role"]
-            if self._heard is not None and request.method in {"POST", "PATCH"}:
-                self._heard(request.table, request.rows())
-            return self._in_transaction(request, claims)
-        except RestError as exc:
-            return _Answer(exc.status, json.dumps(exc.body))
-        except psycopg.Error as exc:
-            return _database_error(exc, role)
-
-    def _claims(self, request: _Request) -> dict[str, Any]:
-        if not request.headers.get("apikey"):
-            raise RestError(401, "401", "No API key found in request")
-        verify_token(self._secret, request.headers["apikey"])
-        claims = verify_token(self._secret, request.token)
-        claims.setdefault("role", "anon")
-        if claims["role"] not in API_ROLES:
-            raise RestError(401, "22023", f'role "{claims["role"]}" does not exist')
-        return claims
-
-    def _in_transaction(self, request: _Request, claims: Mapping[str, Any]) -> _Answer:
-        with psycopg.connect(self._dsn) as connection:
-            if request.method in {"GET", "HEAD"}:
-                connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(claims["role"])))
-            connection.execute(
-                "SELECT set_config('request.jwt.claims', %s, true)", (json.dumps(claims),)
-            )
-            connection.execute("SET LOCAL search_path = public, extensions")
-            connection.execute("SET LOCAL statement_timeout = '10s'")
-            return _route(connection, request)
 
 
 def _route(connection: Any, request: _Request) -> _Answer:
@@ -337,9 +326,9 @@ def _database_error(error: Any, role: str) -> _Answer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """HTTP around `_Api`."""
+    """HTTP around the stand-in."""
 
-    api: _Api
+    api: RestStandIn
     protocol_version = "HTTP/1.1"
     #: headers and body leave in one packet
     wbufsize = 65536

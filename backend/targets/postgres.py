@@ -142,7 +142,11 @@ class PostgresTarget:
         if not unique:
             self.columns(table)
             return done
-        types = self._types(table, given_columns(unique, key))
+        known = {column.name: column.type for column in self.columns(table)}
+        columns = given_columns(unique, key)
+        if unknown := [column for column in columns if column not in known]:
+            raise column_missing(table, unknown, self.describe())
+        types = {column: known[column] for column in columns}
         work = Upsert(table, tuple(types), key)
         for part in batches(unique, max(batch, COPY_ROWS)):
             values = [tuple(_adapt(row.get(c), kind) for c, kind in types.items()) for row in part]
@@ -185,25 +189,35 @@ class PostgresTarget:
                 connection.execute("SET lock_timeout = '15s'")
                 connection.execute(text.encode())
             except Error as exc:
-                raise _sql_fault(exc, text, source) from exc
+                position = exc.diag.statement_position
+                raise TargetError(
+                    f"the SQL was not applied: {fault_text(exc)}",
+                    path=source or None,
+                    line=text.count("\n", 0, int(position) - 1) + 1 if position else None,
+                    hint="nothing of it was kept; correct the file and apply it again",
+                    code="sql",
+                ) from exc
             if connection.info.transaction_status:
                 raise TargetError("the SQL leaves a transaction open", path=source or None)
 
     def query_readonly(self, sql: str) -> list[dict[str, Any]]:
-        return self._run(lambda c: _read(c, sql))
+        from psycopg.rows import dict_row
+
+        def read(connection: Connection[Any]) -> list[dict[str, Any]]:
+            transaction = connection.transaction(force_rollback=True)
+            with transaction, connection.cursor(row_factory=dict_row) as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+                cursor.execute("SET LOCAL statement_timeout = '15s'")
+                # preparing it makes the server refuse a second statement behind it
+                cursor.execute(sql.encode(), prepare=True)
+                return cursor.fetchall() if cursor.description else []
+
+        return self._run(read)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _types(self, table: str, wanted: Sequence[str]) -> dict[str, str]:
-        """Type by column, in the order wanted. Raises TargetError naming unknown columns."""
-        known = {column.name: column.type for column in self.columns(table)}
-        unknown = [column for column in wanted if column not in known]
-        if unknown:
-            raise column_missing(table, unknown, self.describe())
-        return {column: known[column] for column in wanted}
 
     def _run(self, work: Callable[[Connection[Any]], T], table: str = "") -> T:
         """`work` on the connection, one thread at a time; passing faults are retried on a new one.
@@ -349,26 +363,3 @@ def _adapt(value: Any, kind: str) -> Any:
 
         return Jsonb(value)
     return value
-
-
-def _read(connection: Connection[Any], sql: str) -> list[dict[str, Any]]:
-    """One statement's rows. Preparing it makes the server refuse a second statement behind it."""
-    from psycopg.rows import dict_row
-
-    with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as c:
-        c.execute("SET TRANSACTION READ ONLY")
-        c.execute("SET LOCAL statement_timeout = '15s'")
-        c.execute(sql.encode(), prepare=True)
-        return c.fetchall() if c.description else []
-
-
-def _sql_fault(error: Any, text: str, source: str) -> TargetError:
-    position = error.diag.statement_position
-    line = text.count("\n", 0, int(position) - 1) + 1 if position else None
-    return TargetError(
-        f"the SQL was not applied: {fault_text(error)}",
-        path=source or None,
-        line=line,
-        hint="nothing of it was kept; correct the file and apply it again",
-        code="sql",
-    )

@@ -107,7 +107,15 @@ class SupabaseTarget:
         return int(answer.count or 0)
 
     def columns(self, table: str) -> tuple[TableColumn, ...]:
-        described = self._ask(self._schema).get("definitions", {}).get(split_table(table)[1])
+        def ask(_: Client) -> Any:
+            """The interface's own description (OpenAPI 2)."""
+            headers = {"apikey": self._key, "Authorization": f"Bearer {self._key}"}
+            answer = self._http.get(f"{self._url}/rest/v1/", headers=headers)
+            return answer.raise_for_status().json()
+
+        schema = self._ask(ask)
+        tables = schema.get("definitions", {}) if isinstance(schema, dict) else {}
+        described = tables.get(split_table(table)[1])
         if described is None:
             raise table_missing(table, self.describe())
         required = described.get("required", ())
@@ -144,10 +152,15 @@ class SupabaseTarget:
         self, table: str, rows: Sequence[Row], key: tuple[str, ...], columns: tuple[str, ...]
     ) -> Written:
         """Write what differs from what is there: so None replaces nothing and the counts hold."""
-        there = self._existing(table, rows, key, columns)
-        pairs = [(row, there.get(identity(row, key))) for row in rows]
-        merged = [(_merged(row, old, columns), old) for row, old in pairs]
-        changes = [(new, old) for new, old in merged if old is None or differs(new, old)]
+        pages = self._pages(table, columns, key, [row.get(key[0]) for row in rows])
+        there = {identity(row, key): row for row in pages}
+        changes: list[tuple[Row, Row | None]] = []
+        for row in rows:
+            old = there.get(identity(row, key))
+            kept = old or {}
+            new = {c: kept.get(c) if row.get(c) is None else row[c] for c in columns}
+            if old is None or differs(new, old):
+                changes.append((new, old))
         updated = 0
 
         def attempt(low: int, high: int) -> None:
@@ -186,15 +199,6 @@ class SupabaseTarget:
         )
         return list(answer.data)
 
-    def _existing(
-        self, table: str, rows: Sequence[Row], key: tuple[str, ...], columns: tuple[str, ...]
-    ) -> dict[Hashable, Row]:
-        """The rows that are there with the keys of `rows`, by key."""
-        wanted = {identity(row, key) for row in rows}
-        pages = self._pages(table, columns, key, [row.get(key[0]) for row in rows])
-        found = {identity(row, key): row for row in pages}
-        return {name: row for name, row in found.items() if name in wanted}
-
     def _pages(
         self, table: str, columns: tuple[str, ...], key: tuple[str, ...], first: Sequence[Any] = ()
     ) -> Iterator[Row]:
@@ -217,16 +221,6 @@ class SupabaseTarget:
             start += len(answer.data)
             if not answer.data or start >= (answer.count or 0):
                 return
-
-    def _schema(self, _: Client) -> dict[str, Any]:
-        """The interface's own description (OpenAPI 2)."""
-        answer = self._http.get(
-            f"{self._url}/rest/v1/",
-            headers={"apikey": self._key, "Authorization": f"Bearer {self._key}"},
-        )
-        answer.raise_for_status()
-        described = answer.json()
-        return described if isinstance(described, dict) else {}
 
     def _ask(self, request: Callable[[Client], R], table: str = "") -> R:
         """One request; passing faults are retried, errors get the words of this package."""
@@ -320,12 +314,6 @@ def comparable(value: Any) -> Hashable:
 def identity(row: Row, key: Sequence[str]) -> Hashable:
     """The values of the key so that what was sent equals what comes back."""
     return tuple(comparable(value) for value in row_key(row, key))
-
-
-def _merged(row: Row, old: Row | None, columns: Sequence[str]) -> Row:
-    """`row` with what is there where `row` knows nothing."""
-    there = old or {}
-    return {c: there.get(c) if row.get(c) is None else row[c] for c in columns}
 
 
 def differs(new: Row, old: Row) -> bool:

@@ -76,9 +76,8 @@ def create_app(opened: OpenSource) -> FastAPI:
         await source.close()
 
     api = FastAPI(title="Orchestrate: agents on synthetic data", lifespan=lifespan)
-    api.add_exception_handler(RequestValidationError, _not_understood)
-    api.add_exception_handler(UnknownNameError, _unprocessable)
-    api.add_exception_handler(BackendError, _unavailable)
+    for error in (RequestValidationError, UnknownNameError, BackendError):
+        api.add_exception_handler(error, _failed)
     api.include_router(_router)
     return api
 
@@ -129,20 +128,15 @@ async def detect_drift(request: DriftRequest, source: _Source) -> DriftReport:
     return await DriftMonitor(source).detect(request)
 
 
-async def _not_understood(_request: Request, error: Exception) -> JSONResponse:
+async def _failed(_request: Request, error: Exception) -> JSONResponse:
     """What is wrong and where, but not what was given: NaN and broken text are no JSON."""
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    told = [{"type": e["type"], "loc": e["loc"], "msg": e["msg"]} for e in found]
-    return JSONResponse({"status": "error", "detail": told}, status_code=422)
-
-
-async def _unprocessable(_request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"status": "error", "detail": str(error)}, status_code=422)
-
-
-async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
-    detail = error.message if isinstance(error, BackendError) else str(error)
-    return JSONResponse({"status": "error", "detail": detail}, status_code=503)
+    detail: Any = str(error)
+    if isinstance(error, RequestValidationError):
+        detail = [{name: e[name] for name in ("type", "loc", "msg")} for e in error.errors()]
+    elif isinstance(error, BackendError):
+        detail = error.message
+    status = 503 if isinstance(error, BackendError) else 422
+    return JSONResponse({"status": "error", "detail": detail}, status_code=status)
 
 
 #: for servers that take an application by name: `uvicorn src.ml.api:app`

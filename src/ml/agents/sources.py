@@ -242,7 +242,7 @@ def select_statement(query: Query) -> Composed:
         )
     ]
     if query.filters:
-        parts.append(SQL("WHERE ") + SQL(" AND ").join(map(_condition, query.filters)))
+        parts.append(SQL("WHERE ") + SQL(" AND ").join(_condition(f)[0] for f in query.filters))
     if query.order:
         parts.append(SQL("ORDER BY ") + SQL(", ").join(Identifier(c) + way for c in query.order))
     if query.limit is not None:
@@ -250,31 +250,26 @@ def select_statement(query: Query) -> Composed:
     return SQL(" ").join(parts)
 
 
-def _condition(item: Filter) -> Composable:
+def _condition(item: Filter) -> tuple[Composable, list[Any]]:
+    """The condition as SQL, and the values of its placeholders."""
     from psycopg.sql import SQL, Identifier
+    from psycopg.types.json import Jsonb
 
     column = Identifier(item.column)
     if item.op is Op.KNOWN:
-        return SQL("{} IS NOT NULL").format(column)
+        return SQL("{} IS NOT NULL").format(column), []
     if item.op is Op.IN:
-        if not item.value:
-            return SQL("false")
-        return SQL("{} IN ({})").format(column, SQL(", ").join([SQL("%s")] * len(item.value)))
-    signs = {Op.EQ: SQL("="), Op.GT: SQL(">"), Op.GE: SQL(">="), Op.LE: SQL("<=")}
-    return SQL("{} {} %s").format(column, signs.get(item.op, SQL("@>")))
+        places = SQL(", ").join([SQL("%s")] * len(item.value))
+        found = SQL("{} IN ({})").format(column, places) if item.value else SQL("false")
+        return found, list(item.value)
+    if item.op is Op.CONTAINS:
+        return SQL("{} @> %s").format(column), [Jsonb(item.value)]
+    sign = {Op.EQ: SQL("="), Op.GT: SQL(">"), Op.GE: SQL(">="), Op.LE: SQL("<=")}[item.op]
+    return SQL("{} {} %s").format(column, sign), [item.value]
 
 
 def _parameters(query: Query) -> list[Any]:
-    from psycopg.types.json import Jsonb
-
-    values: list[Any] = []
-    for item in query.filters:
-        if item.op is Op.IN:
-            values += item.value
-        elif item.op is Op.CONTAINS:
-            values.append(Jsonb(item.value))
-        elif item.op is not Op.KNOWN:
-            values.append(item.value)
+    values = [value for item in query.filters for value in _condition(item)[1]]
     return values if query.limit is None else [*values, query.limit]
 
 

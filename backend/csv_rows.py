@@ -99,7 +99,17 @@ def read_csv(path: Path, table: CsvTable) -> tuple[list[CsvRow], list[BadRow]]:
     FileNotFoundError.
     """
     records = csv_records(read_bytes(path), path)
-    header = _header(path, next(records, None), table)
+    hint = f"the header must be {','.join(table.columns)}"
+    first, cells = next(records, (1, []))
+    header = [cell.strip() for cell in cells]
+    faults = {
+        "missing columns": [name for name in table.columns if name not in header],
+        "unknown columns": [name or "(blank)" for name in header if name not in table.columns],
+        "columns given twice": sorted({name for name in header if header.count(name) > 1}),
+    }
+    found = "; ".join(f"{what}: {', '.join(which)}" for what, which in faults.items() if which)
+    if found or not header:
+        raise CsvError(found if header else "the file is empty", path=path, line=first, hint=hint)
     good: list[CsvRow] = []
     bad: list[BadRow] = []
     for line, cells in records:
@@ -122,23 +132,6 @@ def convert_cell(text: str, kind: str) -> Any:
     # `varchar(20)` → `varchar`, `timestamp with time zone` → `timestamp`
     name = re.split(r"[\s(]", kind.strip().lower(), maxsplit=1)[0]
     return _CONVERTERS.get(name, str)(text)
-
-
-def _header(path: Path, record: tuple[int, list[str]] | None, table: CsvTable) -> list[str]:
-    hint = f"the header must be {','.join(table.columns)}"
-    if record is None:
-        raise CsvError("the file is empty", path=path, line=1, hint=hint)
-    line, cells = record
-    names = [cell.strip() for cell in cells]
-    faults = [
-        ("missing columns", [name for name in table.columns if name not in names]),
-        ("unknown columns", [name or "(blank)" for name in names if name not in table.columns]),
-        ("columns given twice", sorted({name for name in names if names.count(name) > 1})),
-    ]
-    found = [f"{what}: {', '.join(which)}" for what, which in faults if which]
-    if found:
-        raise CsvError("; ".join(found), path=path, line=line, hint=hint)
-    return names
 
 
 def _values(header: Sequence[str], cells: Sequence[str], table: CsvTable) -> dict[str, Any]:

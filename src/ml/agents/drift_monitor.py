@@ -28,12 +28,11 @@ from src.ml.agents.feature_values import Feature, FeatureRepository, Pair
 from src.ml.agents.model_drift import (
     concept_drift,
     drift_result,
-    latest_prediction,
     prediction_drift,
     predictions,
 )
 from src.ml.agents.periods import milliseconds
-from src.ml.agents.sources import Source
+from src.ml.agents.sources import Filter, Op, Source, latest
 from src.ml.agents.windows import Windows, as_utc
 
 _ALERTS: Mapping[Severity, Literal["critical", "warning"]] = {
@@ -67,7 +66,7 @@ class DriftMonitor:
 
     async def _data_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
         features = await self._features.get_features(request.features)
-        end = await self._features.latest()
+        end = await latest(self._source, "feature_values", "event_timestamp")
         if not features or end is None:
             warnings.append("the feature store holds no features" if not features else _NO_VALUES)
             return []
@@ -82,7 +81,8 @@ class DriftMonitor:
         if request.model_id is None:
             warnings.append("no model_id: the checks of a model are skipped")
             return []
-        end = await latest_prediction(self._source, request.model_id)
+        of_model = (Filter("model_version", Op.EQ, request.model_id),)
+        end = await latest(self._source, "ml_predictions", "prediction_timestamp", of_model)
         if end is None:
             warnings.append(f"ml_predictions holds no predictions of model {request.model_id!r}")
             return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,18 +72,6 @@ class FeatureRepository:
                 raise UnknownNameError("feature", name, sorted(known))
         return [feature for feature in features if feature.name in names]
 
-    async def latest(self) -> datetime | None:
-        """The latest event timestamp in the store; None if it holds no values."""
-        query = Query(
-            "feature_values",
-            ("event_timestamp",),
-            order=("event_timestamp",),
-            descending=True,
-            limit=1,
-        )
-        rows = await self._source.fetch(query)
-        return rows[0]["event_timestamp"] if rows else None
-
     async def get_windows(
         self, features: Sequence[Feature], windows: Windows, brand: str | None = None
     ) -> dict[str, Pair]:
@@ -101,20 +88,18 @@ class FeatureRepository:
         by_feature: dict[str, list[Record]] = {feature.id: [] for feature in features}
         for row in rows:
             by_feature[str(row["feature_id"])].append(row)
-        return {f.id: _pair(by_feature[f.id], windows, f.value_type) for f in features}
-
-
-def _pair(rows: Sequence[Record], windows: Windows, value_type: str) -> Pair:
-    numeric = value_type in {"int64", "float64"}
-    usable = [
-        (row["event_timestamp"] > windows.split, value)
-        for row in rows
-        if (value := _value(row["value"], numeric=numeric)) is not None
-    ]
-    kind = float if numeric else str
-    baseline = np.array([value for late, value in usable if not late], dtype=kind)
-    current = np.array([value for late, value in usable if late], dtype=kind)
-    return Pair(baseline, current, len(rows) - len(usable))
+        pairs = {}
+        for feature in features:
+            numeric = feature.value_type in {"int64", "float64"}
+            found = by_feature[feature.id]
+            values: tuple[list[Any], list[Any]] = ([], [])
+            for row in found:
+                if (value := _value(row["value"], numeric=numeric)) is not None:
+                    values[row["event_timestamp"] > windows.split].append(value)
+            baseline, current = (np.array(v, dtype=float if numeric else str) for v in values)
+            unusable = len(found) - len(baseline) - len(current)
+            pairs[feature.id] = Pair(baseline, current, unusable)
+        return pairs
 
 
 def _value(stored: Any, *, numeric: bool) -> float | str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import pandas as pd
 
 from src.ml.agents.drift_models import DriftResult, DriftType, Severity
@@ -27,20 +25,6 @@ _MIN_LABELLED_EACH = 10
 _CUT = 0.5
 _THRESHOLD = 0.1
 _COLUMNS = ("prediction_timestamp", "prediction_value", "actual_outcome")
-
-
-async def latest_prediction(source: Source, model: str) -> datetime | None:
-    """The time of a model's latest prediction; None if there is none."""
-    query = Query(
-        "ml_predictions",
-        ("prediction_timestamp",),
-        (Filter("model_version", Op.EQ, model),),
-        ("prediction_timestamp",),
-        descending=True,
-        limit=1,
-    )
-    rows = await source.fetch(query)
-    return rows[0]["prediction_timestamp"] if rows else None
 
 
 async def predictions(source: Source, model: str, windows: Windows) -> pd.DataFrame:

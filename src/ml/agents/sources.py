@@ -81,6 +81,15 @@ class Source(Protocol):
         ...
 
 
+async def latest(
+    source: Source, table: str, column: str, filters: tuple[Filter, ...] = ()
+) -> datetime | None:
+    """The latest timestamp in a column; None if there is no row."""
+    query = Query(table, (column,), filters, (column,), descending=True, limit=1)
+    rows = await source.fetch(query)
+    return rows[0][column] if rows else None
+
+
 class PostgresSource:
     """A database read as `authenticated`, in read-only transactions."""
 

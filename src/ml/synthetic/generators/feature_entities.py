@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 import pandas as pd
 
@@ -61,22 +62,18 @@ class Pools:
     def entities(self, keys: tuple[str, ...]) -> Entities:
         """The entities of these keys. Raises ValueError for keys that nothing is known of."""
         if keys not in self._made:
-            self._made[keys] = self._entities(keys)
+            if set(keys) == {"brand", "region"}:
+                brands = [Brand(self.config.brand).value] if self.config.brand else BRANDS
+                pairs = list(product(brands, REGIONS))
+                columns = dict(zip(("brand", "region"), zip(*pairs, strict=True), strict=True))
+                self._made[keys] = Entities({key: objects(columns[key]) for key in keys})
+            elif keys == ("patient_id",):
+                self._made[keys] = self._people("patient_id", "pt", 6)
+            elif keys == ("hcp_id",):
+                self._made[keys] = self._people("hcp_id", "hcp", 5)
+            else:
+                raise ValueError(f"no entities for the keys {', '.join(keys)}")
         return self._made[keys]
-
-    def _entities(self, keys: tuple[str, ...]) -> Entities:
-        if set(keys) == {"brand", "region"}:
-            brands = [Brand(self.config.brand).value] if self.config.brand else BRANDS
-            pairs = {
-                "brand": objects([b for b in brands for _ in REGIONS]),
-                "region": objects([r for _ in brands for r in REGIONS]),
-            }
-            return Entities({key: pairs[key] for key in keys})
-        if keys == ("patient_id",):
-            return self._people("patient_id", "pt", 6)
-        if keys == ("hcp_id",):
-            return self._people("hcp_id", "hcp", 5)
-        raise ValueError(f"no entities for the keys {', '.join(keys)}")
 
     def _people(self, key: str, prefix: str, width: int) -> Entities:
         if self.patients is not None and key in self.patients:

@@ -132,11 +132,20 @@ class BatchLoader:
             reason = f"Missing columns: {', '.join(lacking)}"
             outcome, frame = Outcome(refused=dict.fromkeys(range(len(df)), reason)), df
         else:
-            given = coerced(df, table)
-            frame = self._with_stored_ids(table, given)
+            frame = coerced(df, table)
+            for reference in table.references:
+                # the database may hold the parent under another id than the frame gives
+                stored = self._ids.get(reference.parent)
+                if stored and reference.column in frame.columns:
+                    column = frame[reference.column]
+                    frame[reference.column] = column.map(lambda v, ids=stored: ids.get(v, v))
             tell = row_callback or (lambda _table, _rows: None)
             outcome = self._write(table, frame, lambda rows: tell(name, rows))
-            self._remember_ids(table, given, frame)
+            parents = {r.parent for other in TABLES.values() for r in other.references}
+            if name in parents and table.surrogate in frame.columns and len(frame):
+                held = zip(frame[table.surrogate], self._open().ids(table, frame), strict=True)
+                known = {given: there for given, there in held if there is not None}
+                self._ids.setdefault(name, {}).update(known)
         result = _result(table, frame, outcome, self.config.batch_size)
         result.duration_seconds = time.perf_counter() - start
         if self.config.verbose:
@@ -168,25 +177,6 @@ class BatchLoader:
         if self._store is None:
             self._store = self._given or _store(self.config)
         return self._store
-
-    def _with_stored_ids(self, table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-        """References to rows that the database holds under another id than the frame gives."""
-        frame = frame.copy(deep=False)
-        for reference in table.references:
-            stored = self._ids.get(reference.parent)
-            if stored and reference.column in frame.columns:
-                column = frame[reference.column]
-                frame[reference.column] = column.map(lambda v, ids=stored: ids.get(v, v))
-        return frame
-
-    def _remember_ids(self, table: Table, given: pd.DataFrame, frame: pd.DataFrame) -> None:
-        """Read back the ids of rows that others refer to by a surrogate."""
-        if table.surrogate is None or table.surrogate not in given.columns or given.empty:
-            return
-        if any(r.parent == table.name for other in TABLES.values() for r in other.references):
-            stored = self._open().ids(table, frame)
-            pairs = zip(given[table.surrogate], stored, strict=True)
-            self._ids.setdefault(table.name, {}).update({k: v for k, v in pairs if v is not None})
 
 
 class AsyncBatchLoader(BatchLoader):

@@ -60,11 +60,23 @@ def design(
 
     For time_series, academic practice and the season are adjusted for besides the confounders.
     """
-    effects = _effects(df, dgp, treatment)
     others = [_column(df, name) for name in confounders]
     if dgp is DGPType.TIME_SERIES:
-        others += _of_time(df, confounders)
+        # what else acts on the outcome, known before the treatment
+        if "academic_hcp" in df and "academic_hcp" not in confounders:
+            others.append(_column(df, "academic_hcp"))
+        if "journey_start_date" in df:
+            others.append(season(days_of(df["journey_start_date"])))
     controls = np.column_stack([np.ones(len(df)), *others, *extra])
+    # every slope: its column, and by how much one more point of treatment changes that
+    value, one = _column(df, treatment), np.ones(len(df))
+    effects = [(value, one)]
+    if dgp is DGPType.HETEROGENEOUS and "disease_severity" in df:
+        segment = segments(_column(df, "disease_severity"))
+        members = [(segment == s).astype(np.float64) for s in range(_SEGMENTS)]
+        effects = [(value * member, member) for member in members if member.any()]
+    elif dgp is DGPType.TIME_SERIES:
+        effects += [(_column(df, name), one) for name in LAG_COLUMNS if name in df]
     shown = np.column_stack([column for column, _ in effects])
     step = np.column_stack([change for _, change in effects])
     raised = np.hstack([np.zeros_like(controls), step])
@@ -75,24 +87,19 @@ def estimate(outcome: Floats, columns: Design) -> Estimate:
     """Fit the probit. Raises EstimationError where no estimate exists."""
     if not (np.isfinite(outcome).all() and np.isfinite(columns.matrix).all()):
         raise EstimationError("outcome, treatment or confounders hold nulls")
-    fit, covariance = _fitted(outcome, columns.matrix)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ModelWarning)
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            model = Probit(outcome, columns.matrix).fit(disp=0, maxiter=_MAX_STEPS)
+            fit, covariance = np.asarray(model.params), np.asarray(model.cov_params())
+        except (ModelWarning, RuntimeWarning, PerfectSeparationError, np.linalg.LinAlgError) as exc:
+            raise EstimationError(f"the probit model has no estimate: {exc}") from exc
     slope = float(columns.weights @ fit)
     error = float(np.sqrt(columns.weights @ covariance @ columns.weights))
     latent = columns.matrix @ fit
     change = ndtr(latent + columns.raised @ fit) - ndtr(latent)
     return Estimate(slope, error, float(2 * norm.sf(abs(slope / error))), float(change.mean()))
-
-
-def _fitted(outcome: Floats, matrix: Floats) -> tuple[Floats, Floats]:
-    """(k,) coefficients and their (k, k) covariance."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ModelWarning)
-        warnings.simplefilter("error", RuntimeWarning)
-        try:
-            fit = Probit(outcome, matrix).fit(disp=0, maxiter=_MAX_STEPS)
-            return np.asarray(fit.params), np.asarray(fit.cov_params())
-        except (ModelWarning, RuntimeWarning, PerfectSeparationError, np.linalg.LinAlgError) as exc:
-            raise EstimationError(f"the probit model has no estimate: {exc}") from exc
 
 
 def estimate_effect(
@@ -105,28 +112,6 @@ def estimate_effect(
 ) -> Estimate:
     """The effect of the treatment in a frame of patient journeys. Raises EstimationError."""
     return estimate(_column(df, outcome), design(df, dgp, treatment, confounders))
-
-
-def _effects(df: pd.DataFrame, dgp: DGPType, treatment: str) -> list[tuple[Floats, Floats]]:
-    """(column, its change with one more point of treatment) for every slope."""
-    value = _column(df, treatment)
-    if dgp is DGPType.HETEROGENEOUS and "disease_severity" in df:
-        segment = segments(_column(df, "disease_severity"))
-        members = [(segment == s).astype(np.float64) for s in range(_SEGMENTS)]
-        return [(value * member, member) for member in members if member.any()]
-    one = np.ones(len(df))
-    lags = [name for name in LAG_COLUMNS if dgp is DGPType.TIME_SERIES and name in df]
-    return [(value, one), *((_column(df, name), one) for name in lags)]
-
-
-def _of_time(df: pd.DataFrame, confounders: Sequence[str]) -> list[Floats]:
-    """What else acts on the outcome of a time series, known before the treatment."""
-    found = []
-    if "academic_hcp" in df and "academic_hcp" not in confounders:
-        found.append(_column(df, "academic_hcp"))
-    if "journey_start_date" in df:
-        found.append(season(days_of(df["journey_start_date"])))
-    return found
 
 
 def _column(df: pd.DataFrame, name: str) -> Floats:

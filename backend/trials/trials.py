@@ -152,10 +152,6 @@ class _Reader:
             return None
         return value
 
-    def phases(self) -> tuple[str, ...]:
-        given = self.texts(self.items("designModule", "phases"))
-        return tuple(p for p in given if self.known("phase", p, _PHASES))
-
     def interventions(self) -> tuple[str, ...]:
         names: list[Any] = []
         for item in self.items("armsInterventionsModule", "interventions"):
@@ -168,11 +164,6 @@ class _Reader:
         places = self._value("contactsLocationsModule", "locations")
         listed = places if isinstance(places, list) else []
         return self.texts((p.get("country") for p in listed if isinstance(p, Mapping)), 100)
-
-    def outcome(self) -> str | None:
-        first = next(iter(self.items("outcomesModule", "primaryOutcomes")), None)
-        measure = first.get("measure") if isinstance(first, Mapping) else None
-        return clean_text(measure, 5000)
 
     def enrollment(self) -> tuple[int | None, bool]:
         """The actual number of participants, and whether there is one that is not actual."""
@@ -203,11 +194,14 @@ def parse_study(record: Any) -> Study:
         raise BadStudyError(key, "has no title")
     actual, unproven = reader.enrollment()
     status = reader.text(40, "statusModule", "overallStatus")
+    phases = reader.texts(reader.items("designModule", "phases"))
+    first_outcome = next(iter(reader.items("outcomesModule", "primaryOutcomes")), None)
+    outcome = first_outcome.get("measure") if isinstance(first_outcome, Mapping) else None
     return Study(
         nct_id=key,
         title=title,
         status=reader.known("status", status, STUDY_STATUSES),
-        phases=reader.phases(),
+        phases=tuple(p for p in phases if reader.known("phase", p, _PHASES)),
         conditions=reader.texts(reader.items("conditionsModule", "conditions")),
         interventions=reader.interventions(),
         countries=reader.countries(),
@@ -215,7 +209,7 @@ def parse_study(record: Any) -> Study:
         enrollment_unproven=unproven,
         start=reader.date("startDateStruct"),
         completion=reader.date("completionDateStruct"),
-        primary_outcome=reader.outcome(),
+        primary_outcome=clean_text(outcome, 5000),
         problems=tuple(reader.problems),
     )
 

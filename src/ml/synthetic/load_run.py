@@ -227,15 +227,10 @@ def _table(results: Mapping[str, LoadResult], options: LoadOptions) -> Table:
 
 
 def _figures(result: LoadResult) -> tuple[int, ...]:
-    written = result.records_inserted + result.records_updated
-    return (
-        result.records_loaded + result.records_failed,
-        result.records_loaded,
-        result.records_failed,
-        result.records_inserted,
-        result.records_updated,
-        result.records_loaded - written,
-    )
+    """Rows given, loaded, failed, new, changed, unchanged."""
+    loaded, failed = result.records_loaded, result.records_failed
+    new, changed = result.records_inserted, result.records_updated
+    return loaded + failed, loaded, failed, new, changed, loaded - new - changed
 
 
 def as_json(results: Mapping[str, LoadResult]) -> dict[str, Any]:

@@ -71,7 +71,10 @@ class BaseGenerator(ABC):
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         """Raises ValueError for settings that no frame can meet."""
         self.config = config if config is not None else GeneratorConfig()
-        self._check()
+        if self.config.n_records < 0 or self.config.batch_size < 1:
+            raise ValueError("n_records must not be negative, batch_size at least 1")
+        if (end := self.config.end_date) < (start := self.config.start_date):
+            raise ValueError(f"end_date {end} is before {start}")
         self._brand = None if self.config.brand is None else Brand(self.config.brand)
 
     @abstractmethod
@@ -103,13 +106,6 @@ class BaseGenerator(ABC):
         kind = zlib.crc32(self.entity_type.encode())
         return np.random.SeedSequence((self.config.seed, kind, *purpose))
 
-    def _check(self) -> None:
-        config = self.config
-        if config.n_records < 0 or config.batch_size < 1:
-            raise ValueError("n_records must not be negative, batch_size at least 1")
-        if config.end_date < config.start_date:
-            raise ValueError(f"end_date {config.end_date} is before {config.start_date}")
-
 
 class RowGenerator(BaseGenerator):
     """A generator of single rows: each batch is drawn by itself."""
@@ -132,17 +128,14 @@ class RowGenerator(BaseGenerator):
 
     def _batches(self, sizes: Sequence[int]) -> Iterator[pd.DataFrame]:
         seeds = [seed.spawn(2) for seed in self._seed().spawn(len(sizes))]
-        cutoffs = self._cutoffs([dates for dates, _ in seeds], sizes)
+        # the split rule looks at the days of all batches: they are drawn twice, and never kept
+        drawn = (self._draw_days(dates, n) for (dates, _), n in zip(seeds, sizes, strict=True))
+        cutoffs = split_cutoffs(np.concatenate([*map(np.unique, drawn), np.empty(0, np.int64)]))
         offset = 0
         for (dates, values), size in zip(seeds, sizes, strict=True):
             days = self._draw_days(dates, size)
             yield self._frame(Batch(size, offset, np.random.default_rng(values), days, cutoffs))
             offset += size
-
-    def _cutoffs(self, seeds: Sequence[np.random.SeedSequence], sizes: Sequence[int]) -> Cutoffs:
-        """The split rule over the days of all batches: dates are drawn twice, and never kept."""
-        seen = [np.unique(self._draw_days(s, n)) for s, n in zip(seeds, sizes, strict=True)]
-        return split_cutoffs(np.concatenate([*seen, np.empty(0, np.int64)]))
 
     def _draw_days(self, seed: np.random.SeedSequence, size: int) -> Days:
         low, high = day_number(self.config.start_date), day_number(self.config.end_date)

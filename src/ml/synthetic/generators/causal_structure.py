@@ -65,21 +65,16 @@ def draw_engagement(
     periods = 1 + (DGP_CONFIGS[dgp].lag_periods if dgp is DGPType.TIME_SERIES else 0)
     if dgp is DGPType.SIMPLE_LINEAR:
         return np.round(rng.uniform(0, 10, (len(severity), periods)), 2)
-    chance = _chance(rng, len(severity), periods)
+    # standard normal, each period correlated with its neighbour
+    chance = rng.standard_normal((len(severity), periods))
+    for period in range(1, periods):
+        kept = _LAG_MEMORY * chance[:, period - 1]
+        chance[:, period] = kept + np.sqrt(1 - _LAG_MEMORY**2) * chance[:, period]
     if dgp is DGPType.SELECTION_BIAS:
         drive = (2 + 0.8 * severity)[:, None] + 0.5 * chance
     else:
         drive = (3 + 0.3 * severity + 2 * academic)[:, None] + chance
     return np.round(10 * expit(drive / 3), 2)
-
-
-def _chance(rng: np.random.Generator, size: int, periods: int) -> Floats:
-    """(size, periods) standard normal values, each correlated with its neighbour."""
-    fresh = rng.standard_normal((size, periods))
-    for period in range(1, periods):
-        kept = _LAG_MEMORY * fresh[:, period - 1]
-        fresh[:, period] = kept + np.sqrt(1 - _LAG_MEMORY**2) * fresh[:, period]
-    return fresh
 
 
 def exposure(engagement: Floats) -> Floats:

@@ -37,9 +37,16 @@ def event_times(rng: np.random.Generator, size: int, start: int, end: int) -> In
     recent = min(_RECENT, span // 4)
     older = size // 2
     rest = span - recent
-    early = rest * _exponential(_stratified(rng, older))
+    # early ones by the inverse CDF of a density that grows exponentially
+    early = rest * (np.log1p(_stratified(rng, older) * np.expm1(_DENSITY)) / _DENSITY)
     late = rest + recent * _stratified(rng, size - older)
-    return start + _spread(np.concatenate([early, late]).astype(np.int64), span)
+    offsets = np.concatenate([early, late]).astype(np.int64)
+    # ascending offsets made different, none above the span
+    places = np.arange(offsets.size)
+    apart = np.maximum.accumulate(offsets - places) + places
+    apart = np.minimum(apart, span - places[::-1])
+    assert bool((np.diff(apart) > 0).all()), "timestamps of a feature must ascend"
+    return start + apart
 
 
 def freshness_codes(times: Ints, reference: int) -> Ints:
@@ -50,18 +57,3 @@ def freshness_codes(times: Ints, reference: int) -> Ints:
 def _stratified(rng: np.random.Generator, size: int) -> Floats:
     """One uniform value in each of `size` equal parts of [0, 1), ascending."""
     return (np.arange(size) + rng.random(size)) / max(size, 1)
-
-
-def _exponential(uniform: Floats) -> Floats:
-    """The inverse CDF of a density on [0, 1] that grows exponentially."""
-    grown: Floats = np.log1p(uniform * np.expm1(_DENSITY)) / _DENSITY
-    return grown
-
-
-def _spread(offsets: Ints, span: int) -> Ints:
-    """Ascending offsets made different, none above `span`."""
-    places = np.arange(offsets.size)
-    apart = np.maximum.accumulate(offsets - places) + places
-    apart = np.minimum(apart, span - places[::-1])
-    assert bool((np.diff(apart) > 0).all()), "timestamps of a feature must ascend"
-    return apart

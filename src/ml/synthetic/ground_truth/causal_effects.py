@@ -68,19 +68,18 @@ class GroundTruthStore:
     ) -> dict[str, Any]:
         """Whether an estimate is right; `error` is a number, or a message for an unknown effect."""
         effect = self.get(brand, dgp_type)
-        facts: dict[str, Any]
-        known = {"brand": Brand(brand).value, "dgp_type": DGPType(dgp_type).value}
-        if effect is None:
-            message = f"no ground truth for {known['brand']} and {known['dgp_type']}"
-            facts = {"is_valid": False, "true_ate": None, "error": message, "tolerance": None}
-        else:
-            facts = {
-                "is_valid": effect.is_estimate_valid(estimated_ate),
-                "true_ate": effect.true_ate,
-                "error": effect.get_error(estimated_ate),
-                "tolerance": effect.tolerance,
-            }
-        return {**facts, "estimated_ate": estimated_ate, **known}
+        name, process = Brand(brand).value, DGPType(dgp_type).value
+        return {
+            "is_valid": effect is not None and effect.is_estimate_valid(estimated_ate),
+            "true_ate": effect.true_ate if effect else None,
+            "error": effect.get_error(estimated_ate)
+            if effect
+            else f"no ground truth for {name} and {process}",
+            "tolerance": effect.tolerance if effect else None,
+            "estimated_ate": estimated_ate,
+            "brand": name,
+            "dgp_type": process,
+        }
 
 
 @cache

@@ -18,6 +18,7 @@ from orchestrate_agents.checks.typescript.toolchain import toolchain
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
+from orchestrator.config import load_settings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
 
@@ -30,7 +31,8 @@ def prove_files(
     How calls are handled is demanded of what BUILDER wrote. For a kept file it is only reported:
     how that must behave is for the stage's statements to say.
     """
-    ctx = Context(root=stage.root, workflow=stage.workflow, stage=stage.stage)
+    settings = {"checks": load_settings(stage.root).checks.model_dump(mode="json")}
+    ctx = Context(root=stage.root, workflow=stage.workflow, stage=stage.stage, settings=settings)
     found: list[tuple[str, Result]] = []
     with ctx.services:
         for path in paths:

@@ -43,6 +43,9 @@ _QUIET = {
     "POETRY_VIRTUALENVS_CREATE": "false",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_NO_WAY_OUT = dict.fromkeys(
+    ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"
+)
 # for any Python 3: what is installed is named by folders beside the packages
 _QUESTION = """
 import json, os, sys
@@ -231,7 +234,9 @@ def _words(root: Path, configured: str) -> list[str]:
 
 def _ask(root: Path, command: list[str], origin: str, *, own: bool = False) -> Python:
     """Start it once. Raises MissingToolError if it does not answer as a Python does."""
-    answer = _answer(root, [*command, "-c", _QUESTION])
+    # what lies in the workspace may be an agent's work: it gets no home and no way out
+    apart = Path(command[0]).is_relative_to(root)
+    answer = _answer(root, [*command, "-c", _QUESTION], apart=apart)
     try:
         seen = json.loads(answer)
         executable, version = Path(seen["executable"]), ".".join(map(str, seen["version"]))
@@ -260,9 +265,12 @@ def _ask(root: Path, command: list[str], origin: str, *, own: bool = False) -> P
     )
 
 
-def _answer(root: Path, command: Sequence[str]) -> str:
-    """The last line that a command prints, "" if it fails. It gets no keys."""
-    env = {**environment(), **_QUIET}
+def _answer(root: Path, command: Sequence[str], *, apart: bool = False) -> str:
+    """The last line that a command prints, "" if it fails. It gets no keys.
+
+    `apart`: nor the user's home, nor the network as far as proxies go.
+    """
+    env = {**environment(), **_QUIET, **({"HOME": str(root), **_NO_WAY_OUT} if apart else {})}
     # the active environment of this product is not the workspace's
     env.pop("PYTHONPATH", None)
     if Path(env.get("VIRTUAL_ENV", sys.prefix)).resolve() == Path(sys.prefix).resolve():

@@ -196,6 +196,12 @@ def test_an_index_is_looked_for_in_the_table_that_is_named(
     assert result.verdict == verdict, result.detail
 
 
+@pytest.mark.parametrize("name", ["made.txt", "page.html", "run.sh", "logo.svg", "poetry.lock"])
+def test_a_file_is_no_table(name: str) -> None:
+    bound = Binder(load_checks()).bind(f"`{name}` exists")
+    assert [b.check.name for b in bound if b.check] == ["files.exists"]
+
+
 NAMES = st.from_regex(r"[a-z][a-z_]{2,8}", fullmatch=True).filter(
     lambda name: name not in ("the", "and", "for", "index", "columns", "public")
 )

@@ -13,7 +13,10 @@ from orchestrator.gates.checks import TYPES, parameter_type
 
 _NUMBERS = TYPES["int"][0]
 _LONG_NAME = r"(?:[A-Za-z]\w*\.)?[A-Za-z]\w*_\w+"
-_FILE = r"(?:csv|html|js|json|md|py|sql|toml|tsx?|ya?ml)"
+_FILE = (
+    r"(?:cfg|conf|css|csv|env|gif|go|html?|ini|ipynb|java|jpe?g|jsx?|jsonl?|lock|log|mdx?|mjs|"
+    r"parquet|pdf|php|png|py|rb|rs|rst|sass|scss|sh|sql|svg|toml|tsv|tsx?|txt|vue|xml|ya?ml|zip)"
+)
 _NAME = rf"(?:`(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"

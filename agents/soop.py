@@ -282,10 +282,14 @@ def _report(job: Job, written: list[_Written]) -> Report:
         for one in written
     ]
     log = tuple(
-        f"{one.migration.path}: {len(one.proof.tables)} tables, applied twice, "
+        f"{one.migration.path}: {_tables(len(one.proof.tables))}, applied twice, "
         f"{len(one.changes)} changes against the specification"
         for one in written
     )
     artifacts = tuple(one.artifact for one in written)
     section = render_section(views)
     return Report(outcome=Outcome.DONE, artifacts=artifacts, section=section, log=log)
+
+
+def _tables(number: int) -> str:
+    return "1 table" if number == 1 else f"{number} tables"

@@ -262,7 +262,7 @@ def has_frontmatter(ctx: Context, ticket: str = "") -> Result:
     ),
 )
 def user_answered(ctx: Context, act: str = "") -> Result:
-    """USER's recorded answer at this stage says so; nothing else proves it (DESIGN 6.5)."""
+    """USER's recorded answer at this stage says so; nothing else proves it."""
     stage = ctx.stage.number if ctx.stage else None
     answers = [r for r in ctx.history if r.get("type") == "answer" and r.get("stage") == stage]
     answer = str(answers[-1].get("answer", "")) if answers else ""

@@ -119,6 +119,8 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
         return
     say(f"{paint(ticket.id, 'bold')}  {ticket.title or ''}")
     say(f"  {ticket.folder} · {ticket.owner or 'no owner'} · {ticket.source}")
+    for name, value in () if unreadable else _list_fields(ticket):
+        say(f"  {name}: {one_line(value)}")
     for problem in ticket.diagnoses:
         place = f"line {problem.line}: " if problem.line else ""
         say(f"  {paint('!', 'yellow')} {place}{problem.message} [{problem.code}]")
@@ -127,6 +129,19 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     if body is not None:
         say()
         say(body.rstrip("\n"))
+
+
+def _list_fields(ticket: Ticket) -> list[tuple[str, str]]:
+    """What else is read from a ticket, without what it does not say."""
+    fields = {
+        "priority": ticket.priority,
+        "parent": ticket.parent or "",
+        "depends on": ", ".join(ticket.depends_on),
+        "files": ", ".join(ticket.files),
+        "workflow": ticket.workflow,
+        "failures": str(ticket.failure_count or ""),
+    }
+    return [(name, value) for name, value in fields.items() if value]
 
 
 def log(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:

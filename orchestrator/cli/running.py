@@ -115,15 +115,16 @@ def _say_event(event: Progress) -> None:
         say_wrapped(text, f"  {sign} ", "    ")
 
 
-def describe_event(event: Progress) -> str:
-    """An event on one line, with its sign."""
+def describe_event(event: Progress, used: int = 2) -> str:
+    """An event on one line, with its sign; `used`: the columns before it."""
     if event.kind == "statement":
         # `review --full` and `receipts` show all that a proof found
-        width = (terminal_width(4) or _PROVEN) if event.verdict == "proven" else 0
+        width = (terminal_width(used + 2) or _PROVEN) if event.verdict == "proven" else 0
         return f"{mark(event.verdict)} {one_line(first_line(event.text), width)}"
     text = one_line(event.text)
     if event.kind == "report" and event.agent:
-        text = f"{event.agent} {event.verdict.replace('_', ' ')}: {text}"
+        did = f"{event.agent} {event.verdict.replace('_', ' ')}"
+        text = did if text in ("", event.verdict) else f"{did}: {text}"
     took = paint(f" ({event.seconds:.1f} s)", "dim") if event.seconds else ""
     if event.kind in _SIGNS:
         sign, style = _SIGNS[event.kind]

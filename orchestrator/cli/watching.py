@@ -65,6 +65,7 @@ def watch(
 
 def _log_line(line: LogLine) -> None:
     """One line of the log for people."""
+    moment = datetime.now().astimezone().strftime("%H:%M:%S")
     if line.outcome is not None:
         reasons = "; ".join(one_line(reason) for reason in line.outcome.reasons)
         outcome = paint(line.outcome.outcome, OUTCOMES[line.outcome.outcome])
@@ -72,8 +73,8 @@ def _log_line(line: LogLine) -> None:
     elif line.kind == "error":
         text = f"{paint('error', 'red')} {one_line(line.text)}"
     else:
-        text = describe_event(line.progress) if line.progress else one_line(line.text)
-    moment = datetime.now().astimezone().strftime("%H:%M:%S")
+        used = len(moment) + len(line.family) + 2
+        text = describe_event(line.progress, used) if line.progress else one_line(line.text)
     head = f"{paint(moment, 'dim')} {paint(line.family, 'bold')}".rstrip()
     with _LOCK:
         say(f"{head} {text}")

@@ -48,12 +48,12 @@ class Headings:
         long = "|".join([*spaced, *_WORDS["headings"]])
         short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
         lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
-        few = r"(?:[\w-]+\s+){0,3}"
+        few, number = r"(?:[\w-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
         flags = re.IGNORECASE | re.DOTALL
-        self._known = re.compile(rf"{lead}{few}(?:(?:{long})\b|(?:{short}){remark})", flags)
-        self._whole = re.compile(rf"{lead}(?:{long}|{short})\W*(?:\(.*\)\W*)?\Z", flags)
+        self._known = re.compile(rf"{lead}{few}(?:(?:{long})\b|(?:{short}){number}{remark})", flags)
+        self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
         self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
-        self._line = re.compile(rf"[*_]*(?:{long}|{short})\d*[*_]*\s*[:—–][*_]*", flags)
+        self._line = re.compile(rf"[*_]*(?:{long}|{short}){number}[*_]*\s*[:—–][*_]*", flags)
 
     def means_criteria(self, heading: str) -> bool:
         return self._known.match(_plain(heading)) is not None
@@ -161,20 +161,22 @@ class _Reader:
     #: (heading, what, why, line, words)
     odd: list[tuple[str, str, str, int, str]] = field(default_factory=list)
     places: list[_Place] = field(default_factory=list)
+    #: line → level, text and the line after the heading
+    heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
 
     def read(self) -> Criteria:
         lines = [bare(line) for line in self.lines]
         outside = dict(self._outside())
         boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
         at = self.start
-        title = self._title(outside)
+        self.heads = {n: h for n in outside if (h := self._heading(n, outside)) is not None}
+        title = self._title()
         while at < len(lines):
             if at not in outside:
                 at = self._skip_block(at, outside)
                 continue
             line = outside[at]
-            heading = self._heading(at, outside)
-            if heading is not None:
+            if heading := self.heads.get(at):
                 level, text, end = heading
                 demands = self.headings.is_exactly(text) if at == title else None
                 self._enter(level, text, line, demands)
@@ -197,12 +199,10 @@ class _Reader:
 
     # -- headings ----------------------------------------------------------------------------
 
-    def _title(self, outside: dict[int, str]) -> int:
+    def _title(self) -> int:
         """The line of the ticket's title: the first heading, if no other has its level; or -1."""
-        found = [(at, h) for at in outside if (h := self._heading(at, outside)) is not None]
-        if found and found[0][1][0] == 1 and all(h[0] > 1 for _, h in found[1:]):
-            return found[0][0]
-        return -1
+        levels = [level for level, _, _ in self.heads.values()]
+        return next(iter(self.heads)) if levels[:1] == [1] and levels.count(1) == 1 else -1
 
     def _heading(self, at: int, outside: dict[int, str]) -> tuple[int, str, int] | None:
         """Level, text and the line after a heading, if one is here."""
@@ -286,7 +286,7 @@ class _Reader:
         """Whether a line begins something of its own."""
         line = outside[at].strip()
         return (
-            self._heading(at, outside) is not None
+            at in self.heads
             or body.LABEL.match(line) is not None
             or self.headings.after_keyword(_after(_MARK, line)) is not None
             or prohibition_in_line(line) != ""

@@ -35,7 +35,8 @@ MEAN_CRITERIA = [
     "## Requirements", "## Functional requirements", "## Definition of Done", "## Done when",
     "**Acceptance Criteria:**", "**Done when**", "Acceptance criteria:", "## Exit criteria",
     "## Release checklist", "Acceptance Criteria\n-------------------", "## Criteria",
-    "## Must-haves",    "## *Acceptance* Criteria", "## ACs",
+    "## Must-haves", "## *Acceptance* Criteria",
+    "## ACs", "### AC 1: login", "### AC-2", "## Requirement 1.2",
 ]  # fmt: skip
 
 
@@ -80,6 +81,7 @@ SHAPES = {
     "- {}": True, "* {}": True, "7) {}": True, "{}": True, "> {}": True,
     "| # | | what |\n|---|---|---|\n| 1 | [ ] | {} |": True,
     "**Done when:** {}": True, "Done when: {}": True, "- **Acceptance:** {}": True, "AC3: {}": True,
+    "AC-3: {}": True,
     "| what | how |\n|---|---|\n| {} | y |": False, "```gherkin\n{}\n```": False,
     "#### Notes\n\n- {}": False, "#### Out of scope\n\n- [ ] {}": False,
 }  # fmt: skip

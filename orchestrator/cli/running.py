@@ -58,6 +58,8 @@ class ProgressPrinter:
     def __init__(self) -> None:
         self._stage: int | None = None
         self._said: set[str] = set()
+        #: how many stages have begun
+        self._begun = 0
         #: what failed and is told now or by a question, whichever comes
         self._failed: list[Progress] = []
         self._lock = threading.Lock()
@@ -80,6 +82,7 @@ class ProgressPrinter:
             if event.kind == "stage":
                 say(f"\n{paint(one_line(event.text), 'bold')}")
                 self._stage = event.stage
+                self._begun += 1
             else:
                 _say_event(event)
 
@@ -96,9 +99,11 @@ class ProgressPrinter:
     def _say_statement(self, event: Progress) -> None:
         # a ticket and its workflow often claim the same
         line = describe_event(event)
-        if line in self._said:
+        # what fails again in the next attempt is news
+        key = f"{self._begun} {line}" if event.verdict == "failed" else line
+        if key in self._said:
             return
-        self._said.add(line)
+        self._said.add(key)
         if event.stage != self._stage:
             say(paint(f"  stage {event.stage}:", "dim"))
             self._stage = event.stage

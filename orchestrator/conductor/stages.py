@@ -11,6 +11,7 @@ from orchestrator.conductor.attempts import collect_reports, make_job, record_re
 from orchestrator.conductor.observed import dispatch, undo_attempt
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
+from orchestrator.domain.record import State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
@@ -20,6 +21,9 @@ from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
 from orchestrator.markdown.body import closed
 from orchestrator.templating import one_line
+
+#: how much of a failure the reason of a hold says (characters)
+_LAST_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -250,6 +254,17 @@ def _find_blamed(session: Session, stage: Stage, receipt: Receipt) -> dict[str, 
     return {member: tuple(sorted(numbers)) for member, numbers in found.items()}
 
 
+def _last_words(findings: Sequence[Finding]) -> str:
+    """Why the last attempt failed, on one line: its first failure, and how many more."""
+    first = findings[0]
+    # an agent's own words stand under the stage's label, which says nothing more
+    named = first.receipt and first.statement
+    text = one_line(f"{first.statement}: {first.detail}" if named else first.detail)
+    text = text if len(text) <= _LAST_WORDS else f"{text[: _LAST_WORDS - 1]}…"
+    more = len(findings) - 1
+    return f"{text} (and {more} more)" if more else text
+
+
 def _send_to_makers(
     session: Session,
     stage: Stage,
@@ -266,6 +281,9 @@ def _send_to_makers(
         findings=[f.model_dump() for f in findings],
     )
     after = machine.fail(session.flow, session.plan, stage, blamed)
+    if after.state is State.HELD:
+        # whoever is told that it is on hold wants to know why, not how often
+        after = after.model_copy(update={"reason": f"{after.reason} — {_last_words(findings)}"})
     additions = Additions(hold_reason=after.reason)
     additions.section(session.plan.parent, _render_section(report))
     for member in blamed:

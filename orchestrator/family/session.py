@@ -84,6 +84,8 @@ class Session:
     lock_fd: int | None = None
     #: why the next question is asked again
     changed: tuple[str, ...] = ()
+    #: statement → the revision at which its failure was told
+    _failed_at: dict[str, int] = field(default_factory=dict)
     #: statement → the attempt in which its newest receipt was made
     _attempts: dict[str, int] = field(default_factory=dict)
 
@@ -238,9 +240,14 @@ class Session:
 
         def report(receipt: Receipt) -> None:
             known = newest.get(receipt.key)
-            if known is not None and known.verdict is receipt.verdict:
-                return
             verdict = "accepted" if self.is_accepted(receipt) else receipt.verdict.value
+            # what fails again after the next try is news
+            revision = self.flow.revision
+            again = verdict == Verdict.FAILED and self._failed_at.get(receipt.key) != revision
+            if known is not None and known.verdict is receipt.verdict and not again:
+                return
+            if verdict == Verdict.FAILED:
+                self._failed_at[receipt.key] = revision
             text = f"{receipt.statement.shown} — {receipt.detail}"
             number = stage.number
             self.report_progress(ProgressKind.STATEMENT, text, stage=number, verdict=verdict)

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
+from orchestrator.cli.running import ProgressPrinter
+from orchestrator.domain.agent import Outcome, Report
 from orchestrator.domain.folders import Folders
 from orchestrator.errors import TicketError
 from orchestrator.markdown.near_misses import distance, meant
@@ -353,3 +355,31 @@ def test_a_late_save_is_told_as_no_error(work: Workspace) -> None:
         time.sleep(2.0)
         assert [line.text for line in found.told if line.kind == "error"] == []
     assert "A late line." in work.file("WO-512a").read_text(encoding="utf-8")
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def test_a_hold_says_why_the_last_attempt_failed(work: Workspace) -> None:
+    work.soop.act = lambda _: Report(outcome=Outcome.FAILED, reason="401 invalid api key")
+    conductor = work.conductor()
+    outcome = conductor.run("WO-512")
+    assert outcome.outcome == "held"
+    assert "401 invalid api key" in outcome.reasons[0]
+    assert "401 invalid api key" in " ".join(conductor.status("WO-512")["reasons"])
+    assert "401 invalid api key" in work.file("WO-512a").read_text(encoding="utf-8").split("---")[1]
+
+
+def test_a_statement_that_fails_again_is_told_again(work: Workspace) -> None:
+    work.soop.act = lambda _: Report(outcome=Outcome.DONE)
+    work.conductor().run("WO-512")
+    told = [e.text for e in work.events if e.kind == "statement" and e.verdict == "failed"]
+    assert len([text for text in told if "out/first.txt" in text]) == 2
+    printer, lines = ProgressPrinter(), list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.cli.running.say", lines.append)
+        patch.setattr("orchestrator.cli.running.say_wrapped", lambda text, *_: lines.append(text))
+        for event in work.events:
+            printer(event)
+        printer.close()
+    assert len([line for line in lines if "`out/first.txt` exists — " in line]) == 2

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -26,6 +27,7 @@ from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.markdown.conflicts import conflict_line
+from orchestrator.markdown.near_misses import meant
 
 FILE = "orchestrate.toml"
 
@@ -239,11 +241,55 @@ def load_settings(root: Path) -> Settings:
         model = create_model("Settings", __base__=Settings, **models) if models else Settings
         return model.model_validate(table)
     except ValidationError as exc:
-        first = exc.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{key}: {first['msg']}", path=file, hint="orchestrate docs configuration"
-        ) from exc
+        raise _explain(exc, file, model) from exc
+
+
+def _explain(error: ValidationError, file: Path, model: type[BaseModel]) -> UsageError:
+    """The first thing that is wrong with the settings, with its line and what was meant."""
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join(loc)
+    line = _line_of(file.read_text(encoding="utf-8"), loc)
+    if first["type"] != "extra_forbidden":
+        said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        hint = "orchestrate docs configuration"
+        return UsageError(f"{key}: {said}", path=file, line=line, hint=hint)
+    known = _keys_beside(model, loc)
+    close = meant(loc[-1], known) or next(iter(get_close_matches(loc[-1], known, 1)), "")
+    hint = f"did you mean `{close}`?" if close else f"known here: {', '.join(known)}"
+    return UsageError(f"unknown key `{key}`", path=file, line=line, hint=hint)
+
+
+def _keys_beside(model: Any, loc: Sequence[str]) -> list[str]:
+    """The keys of the table in which the last key of `loc` is."""
+    for part in loc[:-1]:
+        if _is_table(model) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+        else:
+            # a table of tables: [agents.NAME]
+            model = next(iter(get_args(model)[-1:]), None)
+    return list(model.model_fields) if _is_table(model) else []
+
+
+def _is_table(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, BaseModel)
+
+
+def _line_of(text: str, loc: Sequence[str]) -> int | None:
+    """The line of a key in a TOML text, else that of the table that is nearest to it."""
+    table: list[str] = []
+    nearest: tuple[int, int] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\[\]]+?)\s*\]+", line):
+            table = [part.strip(" \"'") for part in header[1].split(".")]
+            here = table
+        elif named := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = [*table, *(part.strip("\"'") for part in named[1].split("."))]
+        else:
+            continue
+        if here and list(loc[: len(here)]) == here and (not nearest or len(here) > nearest[0]):
+            nearest = len(here), number
+    return nearest[1] if nearest else None
 
 
 def find_root(start: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.running import ProgressPrinter
+from orchestrator.cli.running import ProgressPrinter, run
 from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
@@ -37,7 +37,8 @@ def _act(
     say(paint(f"{outcome.ticket}: {done}", "green"))
     for reason in outcome.reasons:
         say(f"  {one_line(reason)}")
-    say(callable_commands(f"  next: orchestrate {command} {outcome.ticket}"))
+    if command:
+        say(callable_commands(f"  next: orchestrate {command} {outcome.ticket}"))
 
 
 def approve(
@@ -59,16 +60,21 @@ def approve(
             "--target", metavar="NAME", help="Name the database that the effects write to."
         ),
     ] = "",
+    then_run: Annotated[
+        bool, typer.Option("--run", help="Go on at once, as `orchestrate run` does.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer the open question: approved. `run` then continues."""
+    """Answer the open question: approved. `run` then continues, or --run, or `watch`."""
 
     def act(conductor: Conductor) -> RunOutcome:
         return conductor.approve(
             id, note=note, accept=accept or (), accept_unproven=accept_unproven, target=target
         )
 
-    _act(context, as_json, act, "approved")
+    _act(context, as_json, act, "approved", "" if then_run else "run")
+    if then_run:
+        run(context, id, as_json=as_json)
 
 
 def send_back(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.text import mark, one_line, paint, say, say_json
+from orchestrator.cli.reading import never_conducted
+from orchestrator.cli.text import counted, mark, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def receipts(
     as_json: AsJson = False,
 ) -> None:
     """Show a family's receipts, the newest of each statement."""
-    found = workspace(context).conductor().receipts(id)
+    conductor = workspace(context).conductor()
+    found = conductor.receipts(id)
     wanted = [r for r in found if statement.casefold() in r["statement"]["text"].casefold()]
     if as_json:
         say_json(wanted)
@@ -138,7 +140,10 @@ def receipts(
             say(f"    {claim['verdict']} by {name}: {one_line(claim['detail'])}")
         for path, sha in record["subjects"].items():
             say(f"    about {path} (sha256 {sha[:12]})")
-    say(f"{len(wanted)} receipts")
+    if not wanted and not conductor.log(id):
+        say(never_conducted(id))
+    else:
+        say(counted(len(wanted), "receipt"))
 
 
 def verify(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,13 +13,17 @@ from orchestrator.cli.failures import error_to_dict
 from orchestrator.cli.family_text import say_status, say_unreadable
 from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json, table
 from orchestrator.cli.workspace import AnyTicketId, AsJson, TicketId, workspace
-from orchestrator.errors import OrchestrateError
+from orchestrator.domain.states import FolderRole
+from orchestrator.errors import OrchestrateError, UsageError
 
 if TYPE_CHECKING:
+    from orchestrator.tickets.board import Board
     from orchestrator.tickets.ticket import Ticket
 
 #: characters of a title that `list` shows
 _TITLE = 70
+#: records that only the conductor needs
+_BOOKKEEPING = ("committed", "synced")
 #: the most telling fields of a history record, in reading order
 _TELLING = (
     *("event", "state", "agent", "answer", "via", "words"),
@@ -74,9 +80,37 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
         say("no question is open")
 
 
-def list_tickets(context: typer.Context, as_json: AsJson = False) -> None:
-    """List all tickets, with the problems of their files."""
-    tickets = workspace(context).board.tickets()
+def list_tickets(
+    context: typer.Context,
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", metavar="S", help="Only in this place: BUILD, 03_BUILD (rep.)."),
+    ] = None,
+    owner: Annotated[
+        list[str] | None, typer.Option("--owner", metavar="NAME", help="Only whose (repeatable).")
+    ] = None,
+    priority: Annotated[
+        list[str] | None,
+        typer.Option("--priority", metavar="P", help="Only of this priority (repeatable)."),
+    ] = None,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only what waits for USER: reviews and holds.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the tickets, with the problems of their files."""
+    board = workspace(context).board
+    places = [_place(board, each) for each in status or ()]
+    owners = {each.casefold() for each in owner or ()}
+    priorities = {each.casefold() for each in priority or ()}
+    tickets = [
+        ticket
+        for ticket in board.tickets()
+        if (not places or ticket.role in places)
+        and (not owners or ticket.owner.casefold() in owners)
+        and (not priorities or ticket.priority.casefold() in priorities)
+        and (not waiting or ticket.role in (FolderRole.USER_REVIEW, FolderRole.HOLD))
+    ]
     if as_json:
         say_json([_ticket_to_dict(ticket) for ticket in tickets])
         return
@@ -84,9 +118,20 @@ def list_tickets(context: typer.Context, as_json: AsJson = False) -> None:
     for ticket in tickets:
         problems = "".join(f"  [{d.code}]" for d in ticket.diagnoses)
         title = one_line(ticket.title or "", _TITLE) + problems
-        rows.append((ticket.id, ticket.folder, ticket.owner or "-", title))
+        rows.append((ticket.id, ticket.folder, ticket.owner or "-", ticket.priority or "-", title))
     if rows:
-        say("\n".join(table(rows)))
+        head, *lines = table([("ID", "PLACE", "OWNER", "PRIO", "TITLE"), *rows])
+        say("\n".join([paint(head, "dim"), *lines]))
+    elif places or owners or priorities or waiting:
+        say("no ticket is like that")
+
+
+def _place(board: Board, text: str) -> FolderRole:
+    """The place that a person names. Raises UsageError for one that the board has not."""
+    role = board.folders.role_of_status(text)
+    if role is None:
+        raise UsageError(f"{text} is no place of the board", hint=", ".join(FolderRole))
+    return role
 
 
 def _ticket_to_dict(ticket: Ticket) -> dict[str, Any]:
@@ -115,7 +160,13 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     body = None if unreadable else ticket.body
     if as_json:
         family = [t.id for t in here.board.family(id)]
-        say_json({**_ticket_to_dict(ticket), "family": family, "body": body})
+        further = {
+            "priority": ticket.priority,
+            "depends_on": list(ticket.depends_on),
+            "files": list(ticket.files),
+            "workflow": ticket.workflow,
+        }
+        say_json({**_ticket_to_dict(ticket), **further, "family": family, "body": body})
         return
     say(f"{paint(ticket.id, 'bold')}  {ticket.title or ''}")
     say(f"  {ticket.folder} · {ticket.owner or 'no owner'} · {ticket.source}")
@@ -144,13 +195,64 @@ def _list_fields(ticket: Ticket) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields.items() if value]
 
 
-def log(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
+def log(
+    context: typer.Context,
+    id: TicketId,
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since", metavar="WHEN", help="Only what came later: 2026-11-29, or 30m, 4h, 2d."
+        ),
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the conductor's bookkeeping too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a family's history, oldest first."""
     records = workspace(context).conductor().log(id)
+    conducted = bool(records)
+    if since:
+        begin = _moment(since)
+        records = [r for r in records if r["at"] >= begin]
     if as_json:
         say_json(records)
-    elif records:
-        say("\n".join(table((r["at"], r["type"], _summarize(r)) for r in records)))
+        return
+    rows = [(r["at"], _member(r), r["type"], _summarize(r)) for r in records]
+    if not everything:
+        rows = [row for row in rows if row[2] not in _BOOKKEEPING and row[3]]
+    if rows:
+        say("\n".join(table(rows)))
+    elif not conducted:
+        say(never_conducted(id))
+    else:
+        say(f"nothing since {since}" if since else "nothing but bookkeeping (--all shows it)")
+
+
+def never_conducted(id: str) -> str:
+    """What to say where a family has no history."""
+    return f"{id} was never conducted: orchestrate run {id}"
+
+
+def _member(record: Mapping[str, Any]) -> str:
+    """The ticket that a record is about, where it is about one."""
+    statement = record.get("statement")
+    found = record.get("ticket") or (statement or {}).get("ticket")
+    return str(found or "")
+
+
+def _moment(text: str) -> str:
+    """A time as the history writes it. Raises UsageError for what is none."""
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if ago := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text.strip()):
+        moment = datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+        except ValueError as exc:
+            hint = "a date (2026-11-29), a time (2026-11-29T12:00) or an age (30m, 4h, 2d)"
+            raise UsageError(f"{text!r} is no time", hint=hint) from exc
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _summarize(record: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from orchestrator.errors import UsageError
 from orchestrator.storage import atomic
 from orchestrator.templating import render
 
+_PRIORITIES = ("P0", "P1", "P2", "P3")
 _FIRST_PROBLEM = """\
 A first ticket, to see how a work order moves across the board: {maker} writes the file, the line
 under Acceptance Criteria is proven, and you are asked for a review.
@@ -72,6 +73,10 @@ def new(
     here = workspace(context)
     if workflow:
         named_workflow(here.root, here.settings, workflow)
+    if priority not in _PRIORITIES:
+        _warn(f"priority {one_line(priority)} is none of {', '.join(_PRIORITIES)}")
+    if owner and owner not in (known := _known_owners(here)):
+        _warn(f"{one_line(owner)} is no agent; known: {', '.join(known)}, or a person's name")
     created = create_ticket(
         here,
         title=title,
@@ -90,6 +95,16 @@ def new(
         return
     say(f"created {created['path']}")
     say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
+
+
+def _known_owners(here: Workspace) -> list[str]:
+    from orchestrator.agent_process.worker import agent_names
+
+    return sorted({*agent_names(), *here.settings.agents, "USER"})
+
+
+def _warn(text: str) -> None:
+    print(clean(f"warning: {text}"), file=sys.stderr)
 
 
 def create_ticket(

@@ -25,6 +25,7 @@ from orchestrator.config import Settings, load_settings
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
 from orchestrator.domain.answer import Answer, AnswerVerb
+from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Statement, StatementKind, Workflow
@@ -141,6 +142,7 @@ class Conductor:
         if dry_run:
             return self._preview(id, workflow, until)
         with self.opener.open_session(id, workflow, create=create, from_here=from_here) as session:
+            _require_stage(session.plan, until)
             outcome = self._advance(session, until)
             session.family.commit_history()
             return outcome
@@ -401,6 +403,7 @@ class Conductor:
     def _preview(self, id: str, workflow: Path | None, until: int | None) -> RunOutcome:
         """What a run would do next, without writing anything."""
         family, read, plan, flow = self.opener.preview(id, workflow)
+        _require_stage(plan, until)
         lines = [
             f"{'done' if s.number in flow.finished else 'to do'}: {s.label}"
             for s in plan.stages
@@ -408,6 +411,17 @@ class Conductor:
         ]
         return RunOutcome(
             family.parent, RunState.WAITING, flow.stage, (f"dry run of {read.path.name}", *lines)
+        )
+
+
+def _require_stage(plan: Plan, number: int | None) -> None:
+    """Raise UsageError if the workflow has no stage of that number."""
+    numbers = [stage.number for stage in plan.stages]
+    if number is not None and number not in numbers:
+        raise UsageError(
+            f"there is no stage {number} in this workflow",
+            hint=f"its stages: {', '.join(map(str, numbers))}",
+            code="no-such-stage",
         )
 
 

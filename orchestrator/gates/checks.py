@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: what a docstring says to who builds, and not to who uses it
+_CLAUSE = re.compile(r" ?\(DESIGN [^)]*\)")
+
 
 class Verdict(StrEnum):
     """The four verdicts (DESIGN 6.2), and `pending` for a claim whose moment has not come."""

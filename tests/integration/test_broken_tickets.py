@@ -383,3 +383,100 @@ def test_a_statement_that_fails_again_is_told_again(work: Workspace) -> None:
             printer(event)
         printer.close()
     assert len([line for line in lines if "`out/first.txt` exists — " in line]) == 2
+
+
+# -- what the command line refuses or tells --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[git]\ncomit = true\n", 2, "unknown key `git.comit`|did you mean `commit`?"),
+        ("a = 1\n", 1, "unknown key `a`|known here: "),
+        ("[gitt]\ncommit = true\n", 1, "unknown key `gitt`|did you mean `git`?"),
+        ("\n[agents.BUILDER]\ntimout = 3\n", 3, "`agents.BUILDER.timout`|did you mean `timeout`?"),
+        ("[agents]\nBUILDER.timeout = 'x'\n", 2, "agents.BUILDER.timeout: should be a valid"),
+        ("failure_limit = 0\n", 1, "failure_limit: should be greater"),
+        ("[git]\nauthor = 'Ana'\n", 2, "git.author: 'Ana' is not of the form \"Name <mail>\""),
+    ],
+)
+def test_wrong_settings_are_told_with_line_and_meaning(
+    work: Workspace, text: str, line: int, says: str
+) -> None:
+    (work.root / "orchestrate.toml").write_text(text, encoding="utf-8")
+    told = orchestrate(work.root, "list").output
+    assert f"orchestrate.toml:{line}: " in told
+    for part in says.split("|"):
+        assert part in told
+
+
+def test_a_stage_that_is_not_there_is_refused(work: Workspace) -> None:
+    for words in (["--until", "99"], ["--until", "0"], ["--until", "99", "--dry-run"]):
+        done = orchestrate(work.root, "run", "WO-512", *words)
+        assert (done.exit_code, "error[no-such-stage]" in done.output) == (2, True)
+    assert orchestrate(work.root, "run", "WO-512", "--until", "1").exit_code == 10
+
+
+def test_what_was_never_conducted_has_no_silent_history(work: Workspace) -> None:
+    for command in ("log", "receipts"):
+        told = orchestrate(work.root, command, "WO-512").output
+        assert "WO-512 was never conducted: orchestrate run WO-512" in told
+
+
+def test_the_log_leaves_bookkeeping_and_older_records_out(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    told = orchestrate(work.root, "log", "WO-512").output
+    assert "transition" in told
+    assert "committed" not in told
+    assert "committed" in orchestrate(work.root, "log", "WO-512", "--all").output
+    assert "transition" in orchestrate(work.root, "log", "WO-512", "--since", "1h").output
+    assert (
+        "nothing since" in orchestrate(work.root, "log", "WO-512", "--since", "2999-01-01").output
+    )
+    assert orchestrate(work.root, "log", "WO-512", "--since", "soon").exit_code == 2
+
+
+def test_the_list_can_be_narrowed(work: Workspace) -> None:
+    ticket(work.root, f"{KEYS}priority: P1\n")
+    work.conductor().run("WO-512")
+
+    def ids(*words: str) -> list[str]:
+        lines = orchestrate(work.root, "list", *words).output.splitlines()
+        assert lines[0].split()[:2] == ["ID", "PLACE"]
+        return [line.split()[0] for line in lines[1:]]
+
+    assert ids() == ["WO-007", "WO-512b", "WO-512a", "WO-512"]
+    assert ids("--status", "BUILD") == ids("--status", "03_build") == ["WO-512b"]
+    assert ids("--owner", "builder") == ["WO-007", "WO-512b"]
+    assert ids("--priority", "p1") == ["WO-007"]
+    assert ids("--waiting") == ["WO-512"]
+    assert "no ticket is like that" in orchestrate(work.root, "list", "--priority", "P0").output
+    assert orchestrate(work.root, "list", "--status", "LIMBO").exit_code == 2
+
+
+def test_show_names_all_that_is_read(work: Workspace) -> None:
+    ticket(work.root, f"{KEYS}priority: P1\ndepends_on: WO-512\nfiles: [a.txt, b.txt]\n")
+    told = orchestrate(work.root, "show", "7").output
+    for line in ("priority: P1", "depends on: WO-512", "files: a.txt, b.txt"):
+        assert f"  {line}\n" in told
+
+
+def test_a_strange_priority_or_owner_is_warned_of(work: Workspace) -> None:
+    done = orchestrate(work.root, "new", "X", "--priority", "P9", "--owner", "WRITER")
+    assert done.exit_code == 0
+    assert "warning: priority P9 is none of P0, P1, P2, P3" in done.stderr
+    assert "warning: WRITER is no agent; known: ANALYST, " in done.stderr
+    assert "warning" not in orchestrate(work.root, "new", "X", "--owner", "BUILDER").stderr
+
+
+def test_an_approval_can_go_on_at_once(tmp_path: Path) -> None:
+    assert orchestrate(tmp_path, "init").exit_code == 0
+    assert orchestrate(tmp_path, "run", "1").exit_code == 10
+    done = orchestrate(tmp_path, "approve", "1", "--run")
+    assert done.exit_code == 0, done.output
+    assert "WO-001: complete" in done.output
+    assert "next: orchestrate run" not in done.output
+
+
+def test_checks_name_no_clause_of_the_design(tmp_path: Path) -> None:
+    assert "DESIGN" not in orchestrate(tmp_path, "checks").output

@@ -427,7 +427,7 @@ def test_a_wrong_setting_is_usage(orchestrate: Orchestrate, workspace: Path) -> 
     write(workspace, "orchestrate.toml", "colour = 1\n")
     result = orchestrate("list")
     assert result.exit_code == 2
-    assert "orchestrate.toml: colour" in result.stderr
+    assert "orchestrate.toml:1: unknown key `colour`" in result.stderr
 
 
 def test_no_board_is_usage(tmp_path: Path) -> None:

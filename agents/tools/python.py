@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,7 +174,8 @@ def _find(root: Path, configured: str) -> Python:
     for folder in _folders(root):
         for lock, (program, words, is_folder) in _MANAGERS.items():
             if (folder / lock).is_file() and (tool := shutil.which(program)):
-                answer = _answer(root, [tool, *words])
+                with tempfile.TemporaryDirectory() as aside:
+                    answer = _answer(root, [tool, *words], set_aside=aside)
                 place = Path(answer, "bin", "python") if is_folder and answer else Path(answer)
                 if answer and place.is_file():
                     return _ask(root, [str(place)], f"the environment of {program}")
@@ -265,12 +267,17 @@ def _ask(root: Path, command: list[str], origin: str, *, own: bool = False) -> P
     )
 
 
-def _answer(root: Path, command: Sequence[str], *, apart: bool = False) -> str:
+def _answer(root: Path, command: Sequence[str], *, apart: bool = False, set_aside: str = "") -> str:
     """The last line that a command prints, "" if it fails. It gets no keys.
 
-    `apart`: nor the user's home, nor the network as far as proxies go.
+    `apart`: nor the user's home, nor the network as far as proxies go. `set_aside`: a folder that
+    is thrown away, for the environment that uv makes where there is none.
     """
     env = {**environment(), **_QUIET, **({"HOME": str(root), **_NO_WAY_OUT} if apart else {})}
+    if set_aside:
+        place = os.environ.get("UV_PROJECT_ENVIRONMENT", "")
+        exists = place and (root / place).is_dir()
+        env["UV_PROJECT_ENVIRONMENT"] = place if exists else str(Path(set_aside, "venv"))
     # the active environment of this product is not the workspace's
     env.pop("PYTHONPATH", None)
     if Path(env.get("VIRTUAL_ENV", sys.prefix)).resolve() == Path(sys.prefix).resolve():

@@ -160,6 +160,22 @@ def test_a_manager_of_environments_is_asked_where_its_lock_file_is(
     assert find_python(tmp_path, {}).own
 
 
+def test_a_question_to_uv_makes_no_environment_in_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, root = tmp_path / "tools", tmp_path / "work"
+    lay(root, {"uv.lock": ""})
+    # as uv does where there is no environment
+    made = 'place="${UV_PROJECT_ENVIRONMENT:-.venv}"; mkdir -p "$place/bin"'
+    made += f'; ln -s {sys.executable} "$place/bin/python"; echo "$place/bin/python"'
+    lay(tools, {"uv": f"#!/bin/sh\n{made}\n"})
+    (tools / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("UV_PROJECT_ENVIRONMENT", raising=False)
+    assert find_python(root, {}).own
+    assert sorted(path.name for path in root.iterdir()) == ["uv.lock"]
+
+
 def test_a_broken_environment_is_told_and_no_other_takes_its_place(
     shop: Path, services: Services
 ) -> None:

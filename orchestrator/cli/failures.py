@@ -67,6 +67,11 @@ class Group(TyperGroup):
             raise typer.Exit(128 + getattr(exc, "number", signal.SIGINT)) from exc
         except BrokenPipeError as exc:
             discard_stdout()
+            if ctx.invoked_subcommand in ("run", "approve"):
+                print(
+                    "stopped: nobody reads the output any more; `run` continues from here",
+                    file=sys.stderr,
+                )
             raise typer.Exit(BROKEN_PIPE) from exc
         except Exception as exc:
             # a wrong command line, as typer reports it; its class has moved between versions

@@ -17,6 +17,7 @@ from typing import Protocol
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.daemon.presence import Presence, absence, identities
+from orchestrator.daemon.told import ToldBefore, describe_for_people
 from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
@@ -107,6 +108,8 @@ class Daemon:
         #: why nothing may be done on the board now, "" if it may
         self._paused = ""
         self._had_settings = (board.root / FILE).exists()
+        #: families that are complete, with what was told about it
+        self._ended: dict[str, RunOutcome] = {}
         #: what may pass by itself → since when it is so
         self._passing: dict[str, float] = {}
         #: families that git has taken away, or is at work on, with what was told about it
@@ -114,7 +117,7 @@ class Daemon:
         #: families that wait for other families' work, with their last outcome
         self._waiting: dict[str, RunOutcome] = {}
         #: family → the last notification about it
-        self._notified: dict[str, str] = {}
+        self._notified = ToldBefore(board.root)
         #: what was wrong with the board when it was last examined
         self._problems: set[str] = set()
         self._examine_at = 0.0
@@ -253,7 +256,8 @@ class Daemon:
         self._problems = problems
         for text in new:
             self.log(LogLine("", "error", text))
-        if new and self.notifier is not None:
+        is_news = bool(new) and self._notified.is_news("", "\n".join(sorted(problems)))
+        if is_news and self.notifier is not None:
             title = "the board needs attention (orchestrate doctor)"
             self.notifier.notify("board", title, "\n".join(new))
 
@@ -426,6 +430,9 @@ class Daemon:
             self.log(LogLine(family, "board", exc.in_a_line))
             return None
         except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
+            if self._stopping:
+                # what breaks when its agent is killed is no error
+                return None
             if absence(self.board.root, self.board.path):
                 # what fails while the board is taken away is no fault of the family
                 self._away[family] = ""
@@ -448,8 +455,12 @@ class Daemon:
         known = self._waiting.pop(family, None)
         if outcome.waits_for_work:
             self._waiting[family] = outcome
-        if outcome != known:
+        ended = outcome.outcome is RunState.COMPLETE
+        if outcome != known and not (ended and self._ended.get(family) == outcome):
             self.log(LogLine(family, "outcome", outcome.outcome, outcome=outcome))
+        self._ended = {**self._ended, family: outcome} if ended else self._ended
+        if not ended:
+            self._ended.pop(family, None)
         if outcome.outcome is RunState.HELD:
             self._notify("held", family, "; ".join(outcome.reasons))
         elif outcome.outcome is RunState.WAITING and not outcome.waits_for_work:
@@ -457,11 +468,10 @@ class Daemon:
 
     def _notify(self, kind: str, family: str, text: str) -> None:
         """Notify people once about each state."""
-        if self.notifier is None or self._notified.get(family) == f"{kind} {text}":
+        if self.notifier is None or not self._notified.is_news(family, f"{kind} {text}"):
             return
-        self._notified[family] = f"{kind} {text}"
-        titles = {"question": "waits for you", "held": "is on hold", "board": "needs attention"}
-        self.notifier.notify(kind, f"{family} {titles[kind]}", text)
+        title, body = describe_for_people(self.board, kind, family, text)
+        self.notifier.notify(kind, title, body)
 
 
 def _describe(exc: Exception) -> str:

@@ -289,6 +289,31 @@ def test_people_are_told_once_what_waits_for_them(work: Workspace) -> None:
         assert len(said) == 1
         work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
         until(lambda: ("held", "WO-512 is on hold") in said)
+    count = len(said)
+    with running(work, notifier=Notes()) as found:
+        # a daemon that starts again does not tell it once more
+        quiet(found)
+        assert len(said) == count
+
+
+def test_a_message_says_where_what_why_and_what_next(work: Workspace) -> None:
+    said: list[str] = []
+
+    class Notes:
+        def notify(self, kind: str, title: str, body: str) -> None:
+            said.append(f"{title}\n{body}")
+
+    work.conductor().run("WO-512")
+    with running(work, notifier=Notes()) as found:
+        until(lambda: bool(said))
+        quiet(found)
+    assert said[0].splitlines() == [
+        "WO-512 waits for you",
+        f"Two files (in {work.root.name})",
+        "question 1 at STAGE 3: USER CHECKPOINT #1 — First look",
+        "_WORK_ORDERS/05_USER_REVIEW/WO-512_Two_Files.md",
+        "orchestrate review WO-512",
+    ]
 
 
 # -- one per board, once, and the end --------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""What people were notified of already, and in which words they are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.storage.atomic import sha256_bytes
+from orchestrator.tickets.board import Board
+
+_TITLES = {"question": "waits for you", "held": "is on hold", "board": "needs attention"}
+_NEXT = {
+    "question": "orchestrate review {id}",
+    "held": "orchestrate resume {id}",
+    "board": "orchestrate status {id}",
+}
+
+
+class ToldBefore:
+    """Family → what was told of it last; a daemon that starts again does not tell it once more."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / ".orchestrate" / "state" / "told.json"
+        self._told: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self._path.read_bytes())
+            self._told = {str(k): str(v) for k, v in found.items()}
+
+    def is_news(self, family: str, text: str) -> bool:
+        """Whether this was not the last that was told of a family; from now on it was."""
+        digest = sha256_bytes(text.encode("utf-8", "surrogatepass"))[:24]
+        if self._told.get(family) == digest:
+            return False
+        # another worker may do the same: a whole new mapping is never half changed
+        self._told = {**self._told, family: digest}
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(json.dumps(self._told), encoding="utf-8")
+        return True
+
+
+def describe_for_people(board: Board, kind: str, family: str, text: str) -> tuple[str, str]:
+    """Title and text of a message for somebody who has no terminal open: which repository, which
+    ticket, why, and the command that comes next."""
+    what, file = "", ""
+    with contextlib.suppress(OrchestrateError, OSError):
+        ticket = board.find(family)
+        what, file = ticket.title, ticket.source
+    where = f"in {board.root.name}"
+    lines = [f"{what} ({where})" if what else where, text, file, _NEXT[kind].format(id=family)]
+    return f"{family} {_TITLES[kind]}", "\n".join(line for line in lines if line)

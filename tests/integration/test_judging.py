@@ -205,6 +205,33 @@ def test_7_3_a_criterion_that_appears_later_is_not_covered(tmp_path: Path) -> No
     assert shop.run().outcome == "complete"
 
 
+def test_7_3_a_send_back_at_the_gate_is_asked_again_as_a_whole(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, QUICK, CRITERIA)
+    shop.run()
+    shop.accept_all()
+    shop.add("\n## Checklist\n\n- [ ] `late.md` exists\n")
+    assert shop.run().outcome == "waiting"
+    shop.conductor.send_back("WO-1", note="Write late.md.")
+    (tmp_path / "late.md").write_text("now\n", encoding="utf-8")
+    assert shop.run().outcome == "waiting"
+    question = shop.question()
+    assert question["kind"] == "checkpoint"
+    assert {"`late.md` exists", "`there.md` exists"} <= names(question["proven"])
+    shop.accept_all()
+    assert shop.run().outcome == "complete"
+
+
+def test_3_2_a_reopened_family_is_judged_anew(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, QUICK, CRITERIA)
+    shop.run()
+    shop.accept_all()
+    assert shop.run().outcome == "complete"
+    shop.conductor.reopen("WO-1")
+    assert shop.run().outcome == "waiting"
+    with pytest.raises(AnswerRefusedError, match=r"missing\.md"):
+        shop.approve()
+
+
 def test_7_3_a_criterion_that_was_shown_and_is_gone_is_told(tmp_path: Path) -> None:
     shop = Shop(tmp_path, QUICK, CRITERIA)
     shop.run()

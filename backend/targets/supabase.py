@@ -67,7 +67,11 @@ class SupabaseTarget:
     name = "supabase"
 
     def __init__(self, url: str, key: str, retry: Retry = DEFAULT_RETRY) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            parts, port = urlsplit(""), ""
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise TargetError(
                 "SUPABASE_URL is not the URL of a project",
@@ -77,7 +81,7 @@ class SupabaseTarget:
         self._url = url.rstrip("/")
         self._key = key
         self._retry = retry
-        self._host = parts.hostname + (f":{parts.port}" if parts.port else "")
+        self._host = parts.hostname + port
         self._client: Client | None = None
         self._http: httpx.Client
 

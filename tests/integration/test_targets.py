@@ -319,6 +319,16 @@ def test_10_1_the_target_is_chosen_by_name_then_by_both_variables(tmp_path: Path
         ("postgres", {"DATABASE_URL": "postgresql://u:hush@/x@h:y"}, "not a connection URL"),
         ("postgres", {"DATABASE_URL": "postgresql://u:hu@sh/x@host/db"}, "not a connection URL"),
         ("supabase", {"SUPABASE_URL": "x", "SUPABASE_SERVICE_ROLE_KEY": "hush"}, "SUPABASE_URL"),
+        (
+            "supabase",
+            {"SUPABASE_URL": "http://[::1", "SUPABASE_SERVICE_ROLE_KEY": "hush"},
+            "SUPABASE_URL",
+        ),
+        (
+            "supabase",
+            {"SUPABASE_URL": "https://x:port", "SUPABASE_SERVICE_ROLE_KEY": "hush"},
+            "SUPABASE_URL",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_is_explained_without_secrets(

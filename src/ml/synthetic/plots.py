@@ -79,8 +79,12 @@ def drift_figure(report: DriftReport) -> Figure:
         color=[_COLOURS[result.severity] for result in results],
     )
     for place, result in enumerate(results):
+        sizes = f"{result.n_baseline}, {result.n_current}"
+        label = f"{result.severity}, p = {result.p_value or 0.0:.3g} ({sizes})"
+        if result.status == "insufficient_data":
+            label = f"too few values ({sizes})"
         axes.annotate(
-            _drift_label(result),
+            label,
             (result.test_statistic or 0.0, place),
             xytext=(4, 0),
             textcoords="offset points",
@@ -95,12 +99,6 @@ def drift_figure(report: DriftReport) -> Figure:
     return figure
 
 
-def _drift_label(result: Any) -> str:
-    if result.status == "insufficient_data":
-        return f"too few values ({result.n_baseline}, {result.n_current})"
-    return f"{result.severity}, p = {result.p_value:.3g} ({result.n_baseline}, {result.n_current})"
-
-
 def save(figure: Figure, path: Path, title: str = "") -> None:
     """Write a figure as PNG, or as one HTML page that needs nothing else; the suffix decides.
 
@@ -111,17 +109,14 @@ def save(figure: Figure, path: Path, title: str = "") -> None:
     if path.suffix == ".png":
         path.write_bytes(picture.getvalue())
     elif path.suffix in {".html", ".htm"}:
-        path.write_text(_page(picture.getvalue(), title or path.stem), encoding="utf-8")
+        name = html.escape(title or path.stem)
+        data = base64.b64encode(picture.getvalue()).decode()
+        path.write_text(
+            f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{name}</title>\n'
+            f'<body style="margin:1rem;font-family:sans-serif"><h1>{name}</h1>\n'
+            f'<img alt="{name}" style="max-width:100%" src="data:image/png;base64,{data}"></body>'
+            "</html>\n",
+            encoding="utf-8",
+        )
     else:
         raise ValueError(f"{path}: write a .png or a .html file")
-
-
-def _page(picture: bytes, title: str) -> str:
-    name = html.escape(title)
-    data = base64.b64encode(picture).decode()
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{name}</title>\n'
-        f'<body style="margin:1rem;font-family:sans-serif"><h1>{name}</h1>\n'
-        f'<img alt="{name}" style="max-width:100%" src="data:image/png;base64,{data}"></body>'
-        "</html>\n"
-    )

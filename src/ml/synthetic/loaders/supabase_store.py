@@ -33,23 +33,31 @@ class SupabaseStore(SupabaseTarget):
 
     def write(self, table: Table, frame: pd.DataFrame, progress: Progress) -> Outcome:
         there = self._stored(table, tuple(frame.columns))
-        pairs = [(row, there.get(identity(row, table.key))) for row in _records(frame)]
-        changed = [at for at, (new, old) in enumerate(pairs) if _changes(table, new, old)]
-        send = [_with_surrogate(table, *pairs[at]) for at in changed]
+        records = _records(frame)
+        #: position, row to send, whether it is new
+        changed: list[tuple[int, Row, bool]] = []
+        for at, row in enumerate(records):
+            old = there.get(identity(row, table.key))
+            kept = {table.surrogate: old[table.surrogate]} if old and table.surrogate else {}
+            row = {**row, **kept}
+            if old is None or differs(row, old):
+                changed.append((at, row, old is None))
 
         def attempt(low: int, high: int) -> None:
-            self._send(table.name, send[low:high], table.key, back=False)
+            rows = [row for _, row, _ in changed[low:high]]
+            self._send(table.name, rows, table.key, back=False)
 
         refused: dict[int, str] = {}
-        for start in range(0, len(send), self._batch):
-            stop = min(start + self._batch, len(send))
-            isolated = isolate(start, stop, attempt)
-            refused |= {changed[at]: reason for at, reason in isolated.refused.items()}
+        for start in range(0, len(changed), self._batch):
+            stop = min(start + self._batch, len(changed))
+            refused |= isolate(start, stop, attempt).refused
             progress(stop - start)
-        progress(len(pairs) - len(changed))
-        new = sum(pairs[at][1] is None and at not in refused for at in changed)
+        unchanged = len(records) - len(changed)
+        progress(unchanged)
+        new = sum(is_new for n, (_, _, is_new) in enumerate(changed) if n not in refused)
         updated = len(changed) - new - len(refused)
-        return Outcome(new, updated, len(pairs) - len(changed), refused)
+        reasons = {changed[n][0]: reason for n, reason in refused.items()}
+        return Outcome(new, updated, unchanged, reasons)
 
     def ids(self, table: Table, frame: pd.DataFrame) -> Sequence[Any]:
         surrogate = table.surrogate or ""
@@ -70,14 +78,3 @@ class SupabaseStore(SupabaseTarget):
 
 def _records(frame: pd.DataFrame) -> list[Row]:
     return [{str(name): v for name, v in row.items()} for row in frame.to_dict("records")]
-
-
-def _with_surrogate(table: Table, new: Row, old: Row | None) -> Row:
-    """`new` with the surrogate that is stored."""
-    if old is None or table.surrogate is None:
-        return new
-    return {**new, table.surrogate: old[table.surrogate]}
-
-
-def _changes(table: Table, new: Row, old: Row | None) -> bool:
-    return old is None or differs(_with_surrogate(table, new, old), old)

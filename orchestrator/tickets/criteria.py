@@ -33,6 +33,8 @@ _CELL = re.compile(r"(?<!\\)\|")
 _CELL_BOX = re.compile(r"\[[ \t]?[xX~-]?[ \t]?\]|[☐☑☒]\ufe0f?")
 _TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
 _NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
+_PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
+_PLURALS["table row without a box"] = "table rows without a box"
 _UNKNOWN = "not known as a heading of criteria"
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
@@ -165,25 +167,23 @@ class _Reader:
     heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
 
     def read(self) -> Criteria:
-        lines = [bare(line) for line in self.lines]
         outside = dict(self._outside())
         boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
         at = self.start
         self.heads = {n: h for n in outside if (h := self._heading(n, outside)) is not None}
         title = self._title()
-        while at < len(lines):
+        while at < len(self.lines):
             if at not in outside:
                 at = self._skip_block(at, outside)
                 continue
             line = outside[at]
             if heading := self.heads.get(at):
                 level, text, end = heading
-                demands = self.headings.is_exactly(text) if at == title else None
-                self._enter(level, text, line, demands)
+                self._enter(level, text, self.headings.is_exactly(text) if at == title else None)
                 at = end
             elif not line.strip() or _RULE.match(line):
                 at += 1
-            elif (box := boxes.get(at)) is not None and not self._is_kept:
+            elif (box := boxes.get(at)) is not None and not self._place.kept:
                 self._take_box(box)
                 at = box.end
             else:
@@ -216,7 +216,7 @@ class _Reader:
             return (1 if below[1][0] == "=" else 2), line.strip(), at + 2
         return None
 
-    def _enter(self, level: int, text: str, line: str, demands: bool | None = None) -> None:
+    def _enter(self, level: int, text: str, demands: bool | None = None) -> None:
         self.places = [p for p in self.places if p.level < level]
         if demands is None:
             if self.headings.means_criteria(text):
@@ -225,8 +225,7 @@ class _Reader:
                 demands = False
             else:
                 demands = self.places[-1].demands if self.places else None
-        kept = any(p.kept for p in self.places)
-        self.places.append(_Place(level, text, demands, kept))
+        self.places.append(_Place(level, text, demands, any(p.kept for p in self.places)))
 
     def _enter_kept(self, at: int) -> None:
         """What follows was appended by an agent or the conductor: it is no demand."""
@@ -244,40 +243,32 @@ class _Reader:
         """Whether a heading above means criteria, whatever those below it say."""
         return any(place.demands for place in self.places)
 
-    @property
-    def _is_kept(self) -> bool:
-        return self._place.kept
-
     # -- lines -------------------------------------------------------------------------------
 
     def _read_line(self, at: int, outside: dict[int, str]) -> int:
         """A line that is neither heading nor box; returns the line after what was read."""
         line = outside[at]
         if label := body.LABEL.match(line.strip()):
-            self._enter(body.LABEL_LEVEL, label["label"].strip(), line)
+            self._enter(body.LABEL_LEVEL, label["label"].strip())
             return at + 1
         end = at + 1
-        if self._is_kept:
+        if self._place.kept:
             return end
         if _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")) and "|" in line:
             return self._read_table(at, outside)
         while end in outside and body.continues(outside[end]) and not self._starts(end, outside):
             end += 1
-        raw = [
-            _after(_QUOTE, outside[n]) if n == at else outside[n].strip() for n in range(at, end)
-        ]
+        raw = [_after(_QUOTE, line), *(outside[n].strip() for n in range(at + 1, end))]
         is_item = _MARK.match(raw[0]) is not None
         text = " ".join(part.strip() for part in [_after(_MARK, raw[0]), *raw[1:]]).strip()
-        forbids = prohibition_in_line(line)
-        if forbids:
+        if forbids := prohibition_in_line(line):
             self._add(forbids, StatementKind.PROHIBITION, at)
             return end
-        rest = self.headings.after_keyword(text)
-        if rest is not None:
+        if (rest := self.headings.after_keyword(text)) is not None:
             if rest:
                 self._add(rest, StatementKind.ACCEPTANCE, at)
             else:
-                self._enter(body.LABEL_LEVEL, text.rstrip(": "), line)
+                self._enter(body.LABEL_LEVEL, text.rstrip(": "))
             return end
         self._take_words(at, end, _after(_SIGN, text), is_item, outside)
         return end
@@ -316,8 +307,7 @@ class _Reader:
             self._leave("line", "not a heading of criteria", at, text)
 
     def _take_box(self, box: body.Box) -> None:
-        text = box.text
-        if not text:
+        if not (text := box.text):
             return
         if self._place.demands or self.headings.after_keyword(text):
             self._add(text, StatementKind.ACCEPTANCE, box.line, box.ticked)
@@ -329,12 +319,11 @@ class _Reader:
         end = at + 2
         while "|" in outside.get(end, ""):
             cells = [c.strip() for c in _CELL.split(outside[end].strip().strip("|"))]
-            if any(_CELL_BOX.fullmatch(c) for c in cells):
+            if any(map(_CELL_BOX.fullmatch, cells)):
                 said = [c for c in cells if re.search(r"[^\W\d]", c) and not _CELL_BOX.fullmatch(c)]
                 if self._place.demands and said:
                     ticked = any(re.fullmatch(r"\[[xX]\]|☑\ufe0f?", c) for c in cells)
-                    text = " | ".join(said)
-                    self._add(text, StatementKind.ACCEPTANCE, end, ticked)
+                    self._add(" | ".join(said), StatementKind.ACCEPTANCE, end, ticked)
                 elif said:
                     self._leave("box", _UNKNOWN, end, " | ".join(said))
             elif self._among_criteria and "".join(cells):
@@ -351,7 +340,7 @@ class _Reader:
         while end < len(self.lines) and end not in outside:
             end += 1
         is_code = bare(self.lines[at]).lstrip("> \t").startswith(("```", "~~~"))
-        if is_code and self._among_criteria and not self._is_kept:
+        if is_code and self._among_criteria and not self._place.kept:
             first = bare(self.lines[at + 1]).strip() if at + 1 < end else ""
             self._leave("block of code", "not read", at, first)
         return end
@@ -370,8 +359,7 @@ class _Reader:
     def _describe_odd(self) -> Iterator[Unread]:
         for (heading, what, why), group in groupby(self.odd, key=lambda each: each[:3]):
             _, _, _, lines, texts = zip(*group, strict=True)
-            plural = "boxes" if what == "box" else what.replace("row", "rows", 1)
-            plural = {"line": "lines", "block of code": "blocks of code"}.get(what, plural)
+            plural = _PLURALS[what]
             counted = f"1 {what}" if len(lines) == 1 else f"{len(lines)} {plural}"
             yield Unread(lines, texts, counted, heading, why)
 

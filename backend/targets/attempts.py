@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-T = TypeVar("T")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Retry:
 
     def __call__(
         self,
-        work: Callable[[], T],
+        work: Callable[[], Done],
         is_transient: Callable[[BaseException], bool],
         before: Callable[[], None] = lambda: None,
-    ) -> T:
+    ) -> Done:
         """`work()`, again while its error is transient; `before` runs before each further attempt.
 
         The last error passes through.

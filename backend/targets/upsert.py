@@ -56,7 +56,7 @@ def upsert_rows(
     staging = SQL(
         "DROP TABLE IF EXISTS pg_temp.{0}; "
         "CREATE TEMP TABLE {0} ON COMMIT DROP AS SELECT {1} FROM {2} WITH NO DATA"
-    ).format(Identifier(_STAGING), _listed(upsert.columns), table_identifier(upsert.table))
+    ).format(Identifier(_STAGING), _name_list(upsert.columns), table_identifier(upsert.table))
 
     def attempt(low: int, high: int) -> tuple[int, int, int]:
         try:
@@ -86,7 +86,9 @@ def _merge(
 
     staging = Identifier("pg_temp", _STAGING)
     with connection.cursor() as cursor:
-        with cursor.copy(SQL("COPY {} ({}) FROM STDIN").format(staging, _listed(columns))) as copy:
+        with cursor.copy(
+            SQL("COPY {} ({}) FROM STDIN").format(staging, _name_list(columns))
+        ) as copy:
             for row in rows:
                 copy.write_row(row)
         counts = cursor.execute(statement).fetchone()
@@ -120,15 +122,15 @@ def upsert_statement(upsert: Upsert) -> Composed:
         "SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM written"
     ).format(
         table_identifier(upsert.table),
-        _listed(upsert.columns),
-        _listed(upsert.columns),
+        _name_list(upsert.columns),
+        _name_list(upsert.columns),
         Identifier("pg_temp", _STAGING),
-        _listed(upsert.key),
+        _name_list(upsert.key),
         action,
     )
 
 
-def _listed(names: Sequence[str]) -> Composed:
+def _name_list(names: Sequence[str]) -> Composed:
     from psycopg.sql import SQL, Identifier
 
     return SQL(", ").join(map(Identifier, names))

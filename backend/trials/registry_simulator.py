@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 #: studies that the registry holds for any search; every seventh comes on two pages
 STUDIES = 120
-_PAGE = 60
+_REQUEST = 60
 CONDITIONS = (
     "Major Depressive Disorder",
     "Post-Traumatic Stress Disorder",
@@ -62,7 +62,7 @@ class RegistrySimulator:
             return self.fault, "the registry is out of order"
         term = query.get("query.intr") or query.get("query.term") or query.get("query.cond") or ""
         numbers = list(range(1, STUDIES + 1))
-        pages = [numbers[:_PAGE], [*numbers[:_PAGE:7], *numbers[_PAGE:]]]
+        pages = [numbers[:_REQUEST], [*numbers[:_REQUEST:7], *numbers[_REQUEST:]]]
         index = 1 if query.get("pageToken") else 0
         body: dict[str, Any] = {"studies": [study(n, term, self.conditions) for n in pages[index]]}
         if index == 0:

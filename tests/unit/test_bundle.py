@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,16 @@ if __name__ == "__main__":
     done = run_alone(bundle([], main), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "x.csv is not there yet" in done.stdout
+
+
+def test_no_two_modules_of_the_library_define_one_name() -> None:
+    """A rendered script holds any of them as one file, where a second definition would win."""
+    library = Path(__file__).parents[2] / "backend"
+    owners: dict[str, str] = {}
+    for file in sorted([*library.glob("*.py"), *library.glob("t*/*.py")]):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node]
+            for name in (getattr(t, "name", getattr(t, "id", "")) for t in targets):
+                if name and name != "__all__":
+                    owner = owners.setdefault(name, file.name)
+                    assert owner == file.name, f"{name} is in {owner} and in {file}"

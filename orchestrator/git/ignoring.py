@@ -18,26 +18,19 @@ _PROBE = f"{STATE}/state"
 
 
 def ignore_in_clone(root: Path) -> None:
-    """Have git ignore the workspace's `.orchestrate/` in this clone, where nothing else does.
+    """Have git ignore the workspace's `.orchestrate/` in this clone, on every branch of it.
 
     The line goes to `info/exclude`, which all worktrees of a clone share, so that no file of the
-    team's is changed. Without a repository, or where the file cannot be written, nothing is done:
-    `doctor` then tells what git sees.
+    team's is changed. A `.gitignore` does not spare it: a branch that lacks that would show the
+    folder as untracked, and `git stash -u` would take it away. Without a repository, or where the
+    file cannot be written, nothing is done: `doctor` then tells what git sees.
     """
     found = find_git_folder(root)
-    if found is None:
+    # every command comes through here: git itself is not asked
+    if found is None or _has_line(_exclude_file(found[1])):
         return
-    top, folder = found
-    # asking git takes some milliseconds, and every command comes through here
-    if any(_has_line(file) for file in (top / ".gitignore", _exclude_file(folder))):
-        return
-    with contextlib.suppress(GitError, OrchestrateError, OSError):
-        if _ignoring_file(root) is not None:
-            return
-        printed = run_git(root, "rev-parse", "--git-path", "info/exclude")
-        exclude = root / os.fsdecode(printed.removesuffix(b"\n"))
-        if not _has_line(exclude):
-            _add_line(exclude)
+    with contextlib.suppress(OrchestrateError, OSError):
+        _add_line(_exclude_file(found[1]))
 
 
 def ignore_in_repository(root: Path) -> Path | None:

@@ -103,7 +103,8 @@ def test_8_4_a_deliverable_outside_the_workspace_is_for_a_person(
     assert (outcome["outcome"], outcome["stage"]) == ("waiting", 1)
     assert "leaves the workspace" in str(outcome["reasons"])
     assert place.escaped() == []
-    assert "failure_count" not in place.ticket.read_text(encoding="utf-8")
+    (ticket,) = place.root.glob("_WORK_ORDERS/*/WO-1_Evil.md")
+    assert "failure_count" not in ticket.read_text(encoding="utf-8")
 
 
 def test_8_4_a_split_with_a_migration_outside_is_for_a_person(place: Place) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.domain.answer import VIA_FILE
 from orchestrator.domain.record import Question
-from orchestrator.markdown.sections import MARK
+from orchestrator.markdown.body import MARK
 from orchestrator.storage.history import History, Record
 from orchestrator.templating import escape_headings, one_line
 

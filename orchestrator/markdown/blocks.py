@@ -96,10 +96,15 @@ def label_of(text: str) -> tuple[str, str]:
     return "", text
 
 
+def block_tokens(text: str) -> list[Token]:
+    """The blocks of a document as markdown-it gives them, without what is inside a paragraph."""
+    return _parser().parse(text)
+
+
 def pieces(text: str) -> tuple[Piece, ...]:
     """The blocks of a document in order. `text` has `\\n` line ends."""
     lines = text.split("\n")
-    return tuple(_Walk(lines).run(_parser().parse(text)))
+    return tuple(_Walk(lines).run(block_tokens(text)))
 
 
 def _span(token: Token) -> tuple[int, int]:

@@ -1,15 +1,17 @@
 """Lines of a ticket's body: what is outside code, its boxes and sections, and edits of them.
 
-Tickets are read by line, workflows with markdown-it (`blocks`): a board has thousands of tickets,
-of which `list` needs a few lines each, and an edit needs the very line of the file.
+Tickets are read by line, as an edit needs the very line of the file; what is code or a comment, and
+where that ends, markdown-it says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from orchestrator.markdown.blocks import block_tokens
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
 _FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
@@ -17,10 +19,16 @@ _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
 _ITEM = re.compile(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
 #: also as people mistype it: `- []`, `-[ ]`, `[ ]`, `- [-]`; `[x](…)` and `[1]` are no boxes
 _BOX = re.compile(
-    r"(?P<head>\s*(?:>[ \t]?)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)?\[)(?P<mark>[ xX~-]?)\]"
+    r"(?P<head>\s*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]+(?=\S))[ \t]*)*"
+    r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)?\[)(?P<mark>[ xX~-]?)\]"
     r"(?![(\[:])(?P<text>.*)\Z"
 )
 _RULE = re.compile(r"\s*(?:[-*_=][ \t]*){3,}\Z")
+#: what quotes and list items put before their content
+_CONTAINERS = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
+_HIDES = re.compile(r"```|~~~|<!--")
+#: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
+MARK = "<!-- kept by orchestrate -->"
 LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
@@ -42,21 +50,81 @@ class Box:
     above: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """Lines `start:end` (0-based) that are code or a comment: nothing in them is the ticket's."""
+
+    start: int
+    end: int
+    is_code: bool
+    #: False: what ends it is missing, and the lines may have been meant to be read
+    closed: bool
+
+
+def hidden_blocks(lines: Sequence[str]) -> tuple[Hidden, ...]:
+    """The fences and comments, in order. A section that the conductor keeps begins anew.
+
+    Whatever is left open above such a section would otherwise hide that it is one.
+    """
+    texts = tuple(map(bare, lines))
+    if not any("```" in text or "~~~" in text or "<!--" in text for text in texts):
+        return ()
+    starts = [0]
+    for at in range(len(texts)):
+        if texts[at].rstrip() == MARK:
+            under_heading = at > starts[-1] and parse_heading(texts[at - 1]) is not None
+            starts.append(at - 1 if under_heading else at)
+    parts = zip(starts, [*starts[1:], len(texts)], strict=True)
+    return tuple(
+        replace(block, start=block.start + first, end=block.end + first)
+        for first, last in parts
+        for block in _hidden_in("\n".join(text.replace("\r", " ") for text in texts[first:last]))
+    )
+
+
+@lru_cache(maxsize=64)
+def _hidden_in(text: str) -> tuple[Hidden, ...]:
+    if not _HIDES.search(text):
+        return ()
+    lines = text.split("\n")
+    marks = [at for at, line in enumerate(lines) if line.rstrip() == MARK]
+    if "```" not in text and "~~~" not in text and text.count("<!--") == len(marks):
+        return tuple(Hidden(at, at + 1, is_code=False, closed=True) for at in marks)
+    found: list[Hidden] = []
+    for token in block_tokens(text):
+        start, end = token.map or (0, 0)
+        if token.type == "fence":
+            last = lines[end - 1].strip(" >\t")
+            closed = end - start > 1 and last.startswith(token.markup) and not last.strip(last[0])
+            found.append(Hidden(start, end, is_code=True, closed=closed))
+        elif token.type == "html_block":
+            found += _comments(lines, start, end)
+    return tuple(found)
+
+
+def _comments(lines: Sequence[str], start: int, end: int) -> Iterator[Hidden]:
+    """The comments in a block of HTML."""
+    at = start
+    while at < end:
+        first = at
+        if _after_containers(lines[at]).startswith("<!--"):
+            while at < end and "-->" not in lines[at]:
+                at += 1
+            yield Hidden(first, min(at + 1, end), is_code=False, closed=at < end)
+        at += 1
+
+
+def _after_containers(line: str) -> str:
+    found = _CONTAINERS.match(line)
+    return line[found.end() :] if found else line
+
+
 def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Index and text (no line end) of every line that is in neither a fence nor a comment."""
-    fence = ""
-    comment = False
-    for at, line in enumerate(map(bare, lines)):
-        found = _FENCE.match(line)
-        if fence:
-            if found and found["mark"].startswith(fence) and not found["info"].strip():
-                fence = ""
-        elif comment or line.lstrip().startswith("<!--"):
-            comment = "-->" not in line
-        elif found and not (found["mark"][0] == "`" and "`" in found["info"]):
-            fence = found["mark"]
-        else:
-            yield at, line
+    hidden = {at for block in hidden_blocks(lines) for at in range(block.start, block.end)}
+    for at, line in enumerate(lines):
+        if at not in hidden:
+            yield at, bare(line)
 
 
 def parse_heading(line: str) -> tuple[int, str] | None:
@@ -115,6 +183,12 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
             text = " ".join(filter(None, parts))
             ticked = box["mark"] in ("x", "X")
             yield Box(line.at, end, text, ticked, line.group, line.above)
+
+
+def box_text(line: str) -> str:
+    """The words behind a box on this line; "" if there is none."""
+    found = _BOX.match(line)
+    return found["text"].strip() if found else ""
 
 
 def continues(line: str) -> bool:

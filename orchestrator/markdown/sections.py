@@ -9,11 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from orchestrator.markdown.body import lines_outside_code, parse_heading
+from orchestrator.markdown.body import MARK, lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter_parser import bare, lines_of
 
-#: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
-MARK = "<!-- kept by orchestrate -->"
 #: below this heading of a question a person writes
 USER_HEADING = "### USER"
 #: headings of this level begin a section

@@ -7,24 +7,19 @@ read as one is kept with its line and the reason.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.markdown import body
+from orchestrator.markdown.body import MARK
 from orchestrator.markdown.frontmatter_parser import bare
 from orchestrator.markdown.prohibitions import prohibition_in_line
-from orchestrator.markdown.sections import MARK
+from orchestrator.tickets.criteria_headings import Headings, headings_of
 
-_WORDS: dict[str, list[str]] = tomllib.loads(
-    files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
-)
-_EMPHASIS = re.compile(r"[*_`]+")
 _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 _MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
@@ -34,49 +29,11 @@ _CELL_BOX = re.compile(r"\[[ \t]?[xX~-]?[ \t]?\]|[☐☑☒]\ufe0f?")
 _TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
 _NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
 _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
+_PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
 _UNKNOWN = "not known as a heading of criteria"
-#: so much of a heading or keyword line is looked at (characters)
-_LONGEST = 200
 #: `some_key` of the frontmatter, as a heading
 _KEY_GAP = re.compile(r"[_\s]+")
-
-
-class Headings:
-    """Tells which headings mean criteria; `own` are those of the workspace, as written."""
-
-    def __init__(self, own: Sequence[str] = ()) -> None:
-        spaced = [r"\s+".join(map(re.escape, heading.split())) for heading in own]
-        long = "|".join([*spaced, *_WORDS["headings"]])
-        short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
-        lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
-        few, number = r"(?:[\w-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
-        flags = re.IGNORECASE | re.DOTALL
-        self._known = re.compile(rf"{lead}{few}(?:(?:{long})\b|(?:{short}){number}{remark})", flags)
-        self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
-        self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
-        self._line = re.compile(rf"[*_]*(?:{long}|{short}){number}[*_]*\s*[:—–][*_]*", flags)
-
-    def means_criteria(self, heading: str) -> bool:
-        return self._known.match(_plain(heading)) is not None
-
-    def is_exactly(self, heading: str) -> bool:
-        """Whether the heading says nothing else; a ticket's title may speak of criteria."""
-        return self._whole.match(_plain(heading)) is not None
-
-    def excludes(self, heading: str) -> bool:
-        """Whether what is below the heading does not have to hold."""
-        return self._other.match(_plain(heading)) is not None
-
-    def after_keyword(self, text: str) -> str | None:
-        """`x` of `Done when: x` or `**Done when:** x`; None if the text begins otherwise."""
-        found = self._line.match(text[:_LONGEST])
-        return text[found.end() :].strip() if found else None
-
-
-def _plain(heading: str) -> str:
-    """A heading without emphasis; what follows after 200 characters is not looked at."""
-    return " ".join(_EMPHASIS.sub("", heading[:_LONGEST]).split())
 
 
 def _after(lead: re.Pattern[str], line: str) -> str:
@@ -88,12 +45,6 @@ def _after(lead: re.Pattern[str], line: str) -> str:
 def _says_nothing(text: str) -> bool:
     """Whether it is "none", "n/a" or a dash."""
     return len(text) < 40 and _NONE.match(text) is not None
-
-
-@lru_cache(maxsize=16)
-def headings_of(own: tuple[str, ...]) -> Headings:
-    """The headings of a workspace."""
-    return Headings(own)
 
 
 @dataclass(frozen=True)
@@ -167,14 +118,20 @@ class _Reader:
     heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
 
     def read(self) -> Criteria:
+        hidden = {
+            block.start + self.start: replace(
+                block, start=block.start + self.start, end=block.end + self.start
+            )
+            for block in body.hidden_blocks(self.lines[self.start :])
+        }
         outside = dict(self._outside())
         boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
         at = self.start
         self.heads = {n: h for n in outside if (h := self._heading(n, outside)) is not None}
         title = self._title()
         while at < len(self.lines):
-            if at not in outside:
-                at = self._skip_block(at, outside)
+            if at in hidden:
+                at = self._skip_block(hidden[at])
                 continue
             line = outside[at]
             if heading := self.heads.get(at):
@@ -331,19 +288,23 @@ class _Reader:
             end += 1
         return end
 
-    def _skip_block(self, at: int, outside: dict[int, str]) -> int:
-        """Code or a comment; code among criteria is said not to be read."""
-        if bare(self.lines[at]).strip() == MARK:
-            self._enter_kept(at)
-            return at + 1
-        end = at
-        while end < len(self.lines) and end not in outside:
-            end += 1
-        is_code = bare(self.lines[at]).lstrip("> \t").startswith(("```", "~~~"))
-        if is_code and self._among_criteria and not self._place.kept:
-            first = bare(self.lines[at + 1]).strip() if at + 1 < end else ""
-            self._leave("block of code", "not read", at, first)
-        return end
+    def _skip_block(self, block: body.Hidden) -> int:
+        """Code or a comment; code among criteria, and items in what is left open, are told."""
+        inside = [bare(line) for line in self.lines[block.start : block.end]]
+        if inside[0].rstrip() == MARK:
+            self._enter_kept(block.start)
+        elif self._place.kept:
+            pass
+        elif not block.closed and any(map(body.box_text, inside)):
+            why = f"in a {'block of code' if block.is_code else 'comment'} that is not closed"
+            for at, line in enumerate(inside, block.start):
+                if text := body.box_text(line):
+                    self._leave("box", why, at, text)
+        elif self._among_criteria and (block.is_code or not block.closed):
+            what = "block of code" if block.is_code else "comment"
+            why = "not read" if block.closed or block.is_code else "not read, as it is not closed"
+            self._leave(what, why, block.start, inside[1].strip() if len(inside) > 1 else inside[0])
+        return block.end
 
     # -- results -----------------------------------------------------------------------------
 

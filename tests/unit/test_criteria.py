@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from orchestrator.domain.workflow import StatementKind
-from orchestrator.markdown.sections import MARK, marked
+from orchestrator.markdown.body import MARK
+from orchestrator.markdown.sections import marked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria, read_criteria
 
@@ -173,3 +176,66 @@ def test_4_7_no_box_is_dropped_in_silence(
     found = read(text)
     known = " ; ".join([*texts(found), *(t for u in found.unread for t in u.texts)])
     assert [words for words in wanted if words not in known] == []
+
+
+# -- code and comments that are left open ------------------------------------------------------
+
+_LEAVES = st.sampled_from(
+    ["- [ ] @", "- [x] @", "1. [ ] @", "[ ] @", "words", "", "    ~~~", "```", "~~~~", "~~~ sh",
+     "```sh\ntext\n```", "<!-- todo", "<!-- - [ ] @ -->", "-->", "words <!-- on", "<div>",
+     "<!-- a\n\n- [ ] @\n-->", "``` a`b"]
+)  # fmt: skip
+
+
+def _indented(inner: list[str], first: str, rest: str) -> list[str]:
+    lines = [line for block in inner for line in block.split("\n")] or [""]
+    return [(first if at == 0 else rest) + line for at, line in enumerate(lines)]
+
+
+def _containers(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    marks = st.sampled_from([("- ", "  "), ("1. ", "   "), ("> ", "> "), (">", ">"), ("* ", "  ")])
+    blocks = st.lists(inner, min_size=1, max_size=5)
+    return st.builds(lambda b, m: "\n".join(_indented(b, *m)), blocks, marks)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.recursive(_LEAVES, _containers, max_leaves=12), max_size=8))
+def test_every_box_that_markdown_shows_is_read_or_told(blocks: list[str]) -> None:
+    number = iter(range(1_000))
+    text = "## Acceptance Criteria\n\n" + "\n".join(blocks) + "\n"
+    text = re.sub("@", lambda _: f"w{next(number)}w", text)
+    tokens = MarkdownIt("commonmark").parse(text)
+    shown = [
+        found[1]
+        for at, token in enumerate(tokens)
+        if token.type == "inline" and tokens[at - 2].type == "list_item_open"
+        if (found := re.match(r"\[[ x]\]\s+(w\d+w)", token.content))
+    ]
+    found = read(text)
+    known = " ".join([*texts(found), *(t for u in found.unread for t in u.texts)])
+    assert [word for word in shown if word not in known] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [ ] one\n  ~~~\n  sample\n\n- [ ] two\n",
+        "- [ ] one\n\n> ```\n> quoted\n\n- [ ] two\n",
+        "- [ ] one\n  <!-- todo\n- [ ] two\n",
+        "- [ ] one\n\n      ```\n\n- [ ] two\n",
+    ],
+)
+def test_code_ends_with_its_item_or_quote(text: str) -> None:
+    assert texts(read("## Acceptance Criteria\n\n" + text))[-1] == "two"
+
+
+@pytest.mark.parametrize(
+    ("opens", "why"),
+    [("<!-- todo", "comment"), ("```", "block of code"), ("~~~~", "block of code")],
+)
+def test_what_is_left_open_hides_no_box_and_no_kept_section(opens: str, why: str) -> None:
+    section = marked("## BUILDER\n\n- [ ] not asked\n- neither\n\n### Acceptance Criteria\n\n- no")
+    found = read(f"## Acceptance Criteria\n\n- [ ] one\n{opens}\n- [ ] two\n\n{section}\n")
+    assert texts(found) == ["one"]
+    assert unread(found) == [("Acceptance Criteria", ("two",))]
+    assert found.unread[0].why == f"in a {why} that is not closed"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.markdown.sections import MARK, fold_section, marked
+from orchestrator.markdown.body import MARK
+from orchestrator.markdown.sections import fold_section, marked
 
 WRITTEN = marked(
     """## CHECKPOINT #1: Tea — question 1

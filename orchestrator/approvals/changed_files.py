@@ -19,6 +19,12 @@ _SHORT, _SHORT_ALL = 12, 40
 _PRIVATE = (".env", ".pem", ".key", ".p12", ".pfx", "id_rsa", "id_ed25519", ".netrc", ".npmrc")
 
 
+_LOST = (
+    "what lay there when the work began is no longer known (.orchestrate/changes was removed or "
+    "altered): this list may name what was there before, and without git it may be incomplete"
+)
+
+
 @dataclass(frozen=True)
 class ChangedFile:
     """A path that is not as it was when the family began."""
@@ -99,6 +105,8 @@ def list_notes(log: ChangeLog) -> tuple[str, ...]:
         if record["type"] == "changes"
         for note in record["notes"]
     ]
+    if log.is_start_lost:
+        found.insert(0, _LOST)
     return tuple(dict.fromkeys(found))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestrator.changes.entries import Entry
+from orchestrator.changes.entries import ABSENT, Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 
 #: lines around a difference
@@ -68,6 +68,14 @@ def compare_entries(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> 
 def paths_of(changes: Iterable[Change]) -> set[str]:
     """Every path that changed, the sources of renames included."""
     return {p for change in changes for p in (change.path, change.source) if p}
+
+
+def without_renames(changes: Iterable[Change]) -> Iterator[Change]:
+    """The changes with each rename as a deletion and an addition."""
+    for change in changes:
+        yield Change(change.path, change.before, change.after)
+        if change.source:
+            yield Change(change.source, change.after, ABSENT)
 
 
 def shown(path: str) -> str:

@@ -173,6 +173,11 @@ class Reader:
             self._cache = loaded if isinstance(loaded, dict) else {}
         return self._cache
 
+    def distrust(self) -> None:
+        """Write the hashes anew with the next `save`: an agent may have edited their file."""
+        with self._lock:
+            self._is_changed = True
+
     def save(self, known: Mapping[str, Entry] | None = None) -> None:
         """Remember the hashes for later runs; of `known` alone, if it is given."""
         with self._lock, contextlib.suppress(OSError):

@@ -57,6 +57,9 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
 def judge_report(session: Session, stage: Stage, report: Report, seen: Seen) -> Report:
     """The report with what was really changed; a failed one if that, or a claim, is refused."""
     made, unclear = _find_forbidden(session, seen)
+    if seen.is_record_altered and not made:
+        why = "the record by which changes are seen (.orchestrate/changes) was removed or altered"
+        made = f"is refused: while it worked, {why}"
     if made or (report.outcome is not Outcome.FAILED and (made := _find_false(session, report))):
         # nothing of a false report is kept (DESIGN 5, 8.4)
         report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {made}")

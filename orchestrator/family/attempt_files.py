@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ class Seen:
     notes: tuple[str, ...] = ()
     before: Snapshot | None = None
     after: Snapshot | None = None
+    #: whether the record of what was there before was removed or altered meanwhile
+    is_record_altered: bool = False
 
     @property
     def paths(self) -> set[str]:
@@ -102,16 +105,21 @@ class AttemptFiles:
         self.folder = tree.root / ".orchestrate" / "changes" / family
         self._at_work = tree.root / ".orchestrate" / "changes" / "at-work"
 
-    def load(self, worker: Worker) -> list[Segment]:
-        """The segments of an attempt, none if nothing is known of it."""
-        file = self._file(worker)
+    def load(self, worker: Worker, digests: Collection[str] = ()) -> list[Segment]:
+        """The segments of an attempt, none if nothing is known of it.
+
+        `digests`: the sha256 that its file may have, if that is known.
+        """
         try:
-            return [Segment.from_dict(s) for s in json.loads(file.read_bytes())]
+            data = self.file(worker).read_bytes()
+            if digests and hashlib.sha256(data).hexdigest() not in digests:
+                return []
+            return [Segment.from_dict(s) for s in json.loads(data)]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
     def save(self, worker: Worker, segments: Sequence[Segment]) -> None:
-        write(self._file(worker), encode([s.to_dict() for s in segments]))
+        write(self.file(worker), encode_segments(segments))
 
     def forget(self) -> None:
         """Remove what is kept of the family's attempts."""
@@ -126,7 +134,7 @@ class AttemptFiles:
                 found |= set(re.findall(r'"([0-9a-f]{64})"', file.read_text(encoding="ascii")))
         return found
 
-    def _file(self, worker: Worker) -> Path:
+    def file(self, worker: Worker) -> Path:
         name = f"attempt.{worker.stage}.{worker.attempt}.json"
         return self.folder.parent / worker.family / name
 
@@ -197,6 +205,10 @@ def whose(path: str, worker: Worker, others: Sequence[Other]) -> tuple[bool, tup
             return False, ()
         shared.append(them.label)
     return True, tuple(shared)
+
+
+def encode_segments(segments: Sequence[Segment]) -> bytes:
+    return encode([s.to_dict() for s in segments])
 
 
 def pack(path: str) -> str:

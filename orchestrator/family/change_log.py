@@ -11,12 +11,19 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.changes.compare import Change, compare, compare_entries, paths_of, shown
-from orchestrator.changes.entries import ABSENT, Entry
+from orchestrator.changes.compare import (
+    Change,
+    compare,
+    compare_entries,
+    paths_of,
+    shown,
+    without_renames,
+)
+from orchestrator.changes.entries import Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.family.attempt_files import (
     AGENT,
@@ -28,17 +35,22 @@ from orchestrator.family.attempt_files import (
     Segment,
     Worker,
     encode,
+    encode_segments,
     pack,
     unpack,
     whose,
     write,
 )
+from orchestrator.family.change_notes import describe_moves, describe_tickets
 from orchestrator.family.family import Family
+from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
-from orchestrator.git.listing import new_commits
-from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import History
-from orchestrator.storage.versions import Versions
+
+_ALTERED = (
+    "the record of what lay there before (.orchestrate/changes) was removed or altered meanwhile: "
+    "look at every change"
+)
 
 
 class ChangeLog:
@@ -51,18 +63,23 @@ class ChangeLog:
         self.files = AttemptFiles(tree, family)
         self._lock = threading.Lock()
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
+        #: attempt → its record, while its agent works
+        self._held: dict[str, Held] = {}
+        #: whether what was kept of the start is gone or altered
+        self._is_start_lost = False
 
     # -- the start ---------------------------------------------------------------------------
 
     @property
     def start_record(self) -> dict[str, Any] | None:
         """The history's record of the start, of this round of the family."""
+        found = None
         for record in reversed(self.history.records):
             if record["type"] == "start":
-                return record
+                found = record
             if record["type"] == "answer" and record["answer"] == "reopen":
-                return None
-        return None
+                break
+        return found
 
     @property
     def start(self) -> Snapshot | None:
@@ -77,11 +94,27 @@ class ChangeLog:
             self._start = (record, self._load_start(record))
         return self._start[1]
 
+    @property
+    def is_start_lost(self) -> bool:
+        """Whether an agent began when it was no longer known what lay there at the start."""
+        begun, records = self.start_record, self.history.records
+        since = records[records.index(begun) :] if begun is not None else ()
+        return any(record["type"] == "start-lost" for record in since)
+
+    def _require_start(self) -> None:
+        """Write down that what was kept of the start is gone or altered, if it is."""
+        if self.start_record is not None and not self.is_start_lost:
+            _ = self.start
+            if self._is_start_lost:
+                self.history.append("start-lost")
+
     def _load_start(self, record: Mapping[str, Any]) -> Snapshot | None:
+        self._is_start_lost = False
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             data = (self.files.folder / "start.json").read_bytes()
             if hashlib.sha256(data).hexdigest() == record["sha256"]:
                 return Snapshot.from_dict(json.loads(data))
+        self._is_start_lost = True
         if record["by_git"]:
             return Snapshot({}, True, record["head"], record["branch"])
         return None
@@ -90,6 +123,9 @@ class ChangeLog:
         """The start of the family, recorded if this is it."""
         if (known := self.start) is not None:
             return known
+        if self.start_record is not None:
+            # it is lost: another one would hide what has changed since
+            return self.tree.take(extra=extra, keep=True)
         self.files.forget()
         found = self.tree.take(extra=extra, keep=True)
         data = encode(found.to_dict())
@@ -108,8 +144,9 @@ class ChangeLog:
     def open(self, worker: Worker, extra: Sequence[str] = ()) -> None:
         """An agent is about to work. Raises GitError."""
         with self._lock:
+            self._require_start()
             start = self._begin(extra)
-            segments = self.files.load(worker)
+            segments = self._load(worker)
             if segments:
                 self._end(segments, extra)
                 last = segments[-1].after
@@ -122,41 +159,81 @@ class ChangeLog:
                     # the commit of the start may be gone
                     before = self.tree.take(None, extra, keep=True, by_git=start.by_git)
                 before = self._with_left_over(worker, before)
-            self.files.save(worker, [*segments, Segment(AGENT, before)])
+            segments = [*segments, Segment(AGENT, before)]
+            self._save(worker, segments)
             self.files.enter(worker)
+            self._hold(worker, segments, start)
+
+    def _hold(self, worker: Worker, segments: list[Segment], start: Snapshot) -> None:
+        places = (self.files.file(worker), self.files.folder / "start.json")
+        held = Held(
+            segments, self.tree.contents, {p: p.read_bytes() for p in places if p.is_file()}
+        )
+        held.keep([s.before for s in segments] + [start])
+        self._held[worker.name] = held
+
+    def _release(self, worker: Worker) -> tuple[list[Segment], bool]:
+        """The segments as they were when the agent began; whether their record was altered."""
+        held = self._held.pop(worker.name, None)
+        self.tree.reader.distrust()
+        if held is None:
+            return self._load(worker), False
+        return held.segments, held.put_back()
 
     def stop(self, worker: Worker, extra: Sequence[str] = ()) -> None:
         """The agent was stopped: what is changed from now on is not its doing."""
-        segments = self.files.load(worker)
+        segments, _ = self._release(worker)
         if segments and segments[-1].after is None:
             segments[-1].after = self.tree.take(segments[-1].before, extra)
-            self.files.save(worker, segments)
+            self._save(worker, segments)
         self.files.leave(worker)
 
     def settle(self, worker: Worker, extra: Sequence[str] = ()) -> Seen:
         """Record what changed up to now in an attempt that is not going on. Raises GitError."""
         with self._lock:
-            segments = self.files.load(worker)
+            self._require_start()
+            segments = self._load(worker)
+            lost = not segments and bool(self._digests(worker))
+            if lost and (start := self.start) is not None:
+                segments = [Segment(UNKNOWN, start)]
             self._end(segments, extra)
-            self.files.save(worker, segments)
-            return self._record(worker, segments)
+            self._save(worker, segments)
+            return self._record(worker, segments, lost)
 
     def close(self, worker: Worker, extra: Sequence[str] = ()) -> Seen:
         """The agent has reported: record what changed. Raises GitError."""
-        segments = self.files.load(worker)
+        segments, altered = self._release(worker)
         if segments:
             segments[-1].after = self.tree.take(segments[-1].before, extra)
-            self.files.save(worker, segments)
+            self._save(worker, segments)
         with self._lock:
-            seen = self._record(worker, segments)
+            seen = self._record(worker, segments, altered)
         self.files.leave(worker)
         return seen
 
     def hand_to_person(self, worker: Worker) -> None:
         """The agent cannot do it: what changes from now on in this attempt is a person's work."""
-        segments = self.files.load(worker)
+        segments = self._load(worker)
         if segments and (last := segments[-1].after) is not None:
-            self.files.save(worker, [*segments, Segment(PERSON, last)])
+            self._save(worker, [*segments, Segment(PERSON, last)])
+
+    def _digests(self, worker: Worker) -> set[str]:
+        """What the file of an attempt may hold."""
+        about = {"stage": worker.stage, "attempt": worker.attempt}
+        return {
+            str(r["sha256"])
+            for r in self.history.of("baseline")
+            if all(r[k] == v for k, v in about.items())
+        }
+
+    def _load(self, worker: Worker) -> list[Segment]:
+        return self.files.load(worker, self._digests(worker))
+
+    def _save(self, worker: Worker, segments: Sequence[Segment]) -> None:
+        # the digest first: a file without one is taken for altered
+        sha256 = hashlib.sha256(encode_segments(segments)).hexdigest()
+        self.history.append("baseline", stage=worker.stage, attempt=worker.attempt, sha256=sha256)
+        self.files.save(worker, segments)
 
     def _end(self, segments: list[Segment], extra: Sequence[str]) -> None:
         """End the last segment, whoever it was that worked in it."""
@@ -167,8 +244,10 @@ class ChangeLog:
 
     # -- what changed ------------------------------------------------------------------------
 
-    def _record(self, worker: Worker, segments: Sequence[Segment]) -> Seen:
+    def _record(self, worker: Worker, segments: Sequence[Segment], altered: bool) -> Seen:
         seen = self._see(worker, segments)
+        if altered:
+            seen = replace(seen, is_record_altered=True, notes=(_ALTERED, *seen.notes))
         self.history.append(
             "changes",
             stage=worker.stage,
@@ -177,7 +256,7 @@ class ChangeLog:
             ticket=worker.ticket,
             paths={
                 pack(c.path): [c.before.to_list(), c.after.to_list(), sorted(seen.by[c.path])]
-                for c in _without_renames(seen.changes)
+                for c in without_renames(seen.changes)
             },
             shared={pack(p): list(others) for p, others in seen.shared.items()},
             notes=list(seen.notes),
@@ -190,12 +269,12 @@ class ChangeLog:
         notes: list[str] = []
         for segment in segments:
             assert segment.after is not None
-            for change in _without_renames(compare(self.tree, segment.before, segment.after)):
+            for change in without_renames(compare(self.tree, segment.before, segment.after)):
                 first.setdefault(change.path, change.before)
                 by.setdefault(change.path, set()).add(segment.by)
             if segment.by != PERSON:
-                notes += _describe_moves(self.tree, segment.before, segment.after)
-                notes += _describe_tickets(self.tree, segment.before, segment.after)
+                notes += describe_moves(self.tree, segment.before, segment.after)
+                notes += describe_tickets(self.tree, segment.before, segment.after)
         if not segments:
             return Seen(worker)
         begin, end = segments[0].before, segments[-1].after
@@ -245,7 +324,7 @@ class ChangeLog:
         about = {"stage": worker.stage, "attempt": worker.attempt}
         if failed is None or self.history.latest("taken-back", **about) is not None:
             return None
-        segments = self.files.load(worker)
+        segments = self._load(worker)
         if not segments or any(s.after is None for s in segments):
             return None
         return self._see(worker, segments)
@@ -285,9 +364,13 @@ class ChangeLog:
 
     def family_changes(self) -> list[Change]:
         """What is not as it was when the family began, of all that its attempts changed."""
-        touched = self.touched() or {}
-        now = {path: self.tree.entry(path) for path in touched}
-        return compare_entries(self.first_entries(touched), now)
+        paths = set(self.touched() or ())
+        if self.is_start_lost and self.start is not None:
+            # nothing may be left out: whatever git sees may be the agents' work
+            seen = self.tree.take(self.start).entries
+            paths |= {p for p in seen if not p.startswith(".git/")}
+        now = {path: self.tree.entry(path) for path in paths}
+        return compare_entries(self.first_entries(paths), now)
 
     def changed_paths(self) -> frozenset[str] | None:
         """The paths of `family_changes`, printable; None before anything was looked at."""
@@ -295,7 +378,7 @@ class ChangeLog:
             return None
         return frozenset(map(shown, paths_of(self.family_changes())))
 
-    def first_entries(self, paths: Mapping[str, Any]) -> dict[str, Entry]:
+    def first_entries(self, paths: Collection[str]) -> dict[str, Entry]:
         """What lay at these paths when the family began.
 
         Where the start is lost, or its commit is gone, what lay there before the first attempt that
@@ -320,43 +403,3 @@ def change_log_of(family: Family) -> ChangeLog:
     board = family.board
     tree = WorkTree(board.root, board.path.relative_to(board.root).as_posix())
     return ChangeLog(tree, family.history, family.parent)
-
-
-def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """Tickets that somebody other than the conductor wrote or removed."""
-    found = []
-    for name in sorted({*before.board, *after.board}):
-        was, now = before.board.get(name), after.board.get(name)
-        written = Versions(tree.root, name).last() if was != now else None
-        if was != now and (written is None or sha256_bytes(written) != now):
-            found.append(
-                f"{name} ({'removed' if now is None else 'added' if was is None else 'edited'})"
-            )
-    if found:
-        yield f"on the board, by the agent or by a person: {', '.join(found)}"
-
-
-def _describe_moves(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """What happened to the repository besides its files."""
-    if before.branch != after.branch:
-        yield f"HEAD went from {before.branch or 'no branch'} to {after.branch or 'no branch'}"
-    commits = new_commits(tree.root, before.head, after.head) if after.by_git else []
-    for line in commits:
-        yield f"commit {line}"
-    if before.head != after.head and not commits and before.branch == after.branch:
-        ancestors = new_commits(tree.root, after.head, before.head)
-        if ancestors:
-            yield f"HEAD went back from {before.head[:10]} to {after.head[:10]}"
-    if before.head == after.head:
-        names = {*before.index, *after.index}
-        staged = sorted(p for p in names if before.index.get(p) != after.index.get(p))
-        if staged and (outside := [p for p in staged if tree.concerns(p)]):
-            yield f"git's index was changed: {', '.join(outside[:10])}"
-
-
-def _without_renames(changes: Sequence[Change]) -> Iterator[Change]:
-    """The changes with each rename as a deletion and an addition."""
-    for change in changes:
-        yield Change(change.path, change.before, change.after)
-        if change.source:
-            yield Change(change.source, change.after, ABSENT)

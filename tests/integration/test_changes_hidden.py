@@ -1,0 +1,59 @@
+"""What an agent does to stay unseen: it removes the record, edits tickets, works elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_changes import acts, by, changed, lay, question, write
+
+__all__ = ["by"]
+
+
+def remove_record(root: Path) -> None:
+    shutil.rmtree(root / ".orchestrate" / "changes")
+
+
+def alter_record(root: Path) -> None:
+    for file in (root / ".orchestrate" / "changes").glob("WO-512/*.json"):
+        file.write_text("[]", encoding="utf-8")
+
+
+def alter_contents(root: Path) -> None:
+    for file in (root / ".orchestrate" / "changes" / "contents").glob("??/*"):
+        file.write_bytes(b"other")
+
+
+@pytest.mark.parametrize("hide", [remove_record, alter_record, alter_contents])
+def test_an_attempt_that_alters_its_record_is_refused_and_taken_back(
+    tmp_path: Path, by: str, hide: object
+) -> None:
+    work = lay(tmp_path, by)
+    write("mine.txt", "not committed\n")(tmp_path)
+
+    def act(root: Path) -> None:
+        write("mine.txt", "evil\n")(root)
+        write("src/app.py", "evil\n")(root)
+        hide(root)  # type: ignore[operator]
+
+    acts(work, act)
+    assert work.conductor().run("WO-512").outcome == "held"
+    assert ".orchestrate/changes) was removed or altered" in work.file("WO-512").read_text()
+    assert (tmp_path / "mine.txt").read_text() == "not committed\n"
+    assert (tmp_path / "src/app.py").read_text() == "a = 1\n"
+
+
+def test_a_record_lost_between_attempts_shows_all_that_git_sees(tmp_path: Path) -> None:
+    work = lay(tmp_path, "git")
+    acts(work, write("README.md", "one\n2\n"))
+    work.conductor().run("WO-512")
+    remove_record(tmp_path)
+    write("late.txt", "unseen\n")(tmp_path)
+    assert changed(work) == {"README.md": "edited"}
+    work.conductor().send_back("WO-512", note="again")
+    acts(work, write("README.md", "one\n3\n"))
+    work.conductor().run("WO-512")
+    assert changed(work) == {"README.md": "edited", "late.txt": "added"}
+    assert "is no longer known" in question(work)

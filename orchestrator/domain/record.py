@@ -142,7 +142,7 @@ def to_lines(flow: Flow) -> list[str]:
 
 def _entry(key: str, value: Any) -> list[str]:
     if key in ("members", "question") and isinstance(value, dict):
-        return [f"  {key}:", *(f"    {k}: {_inline(v)}" for k, v in value.items())]
+        return [f"  {key}:", *(f"    {_inline(k)}: {_inline(v)}" for k, v in value.items())]
     if key in ("approvals", "accepted"):
         return [f"  {key}:", *(f"    - {_inline(v)}" for v in value)]
     return [f"  {key}: {_inline(value)}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -358,8 +359,8 @@ class Opener:
                 f"{ticket.id} has the status `{status}`, which names no state of the board",
                 path=ticket.path,
                 code="unknown-status",
-                hint=f'say what it means: `{status} = "INBOX"` under [board.aliases] in '
-                "orchestrate.toml, or change the line",
+                hint=f'say what it means: `{json.dumps(status)} = "INBOX"` under [board.aliases] '
+                "in orchestrate.toml, or change the line",
             )
         raise TicketError(
             f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})",

@@ -11,6 +11,7 @@ from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.headings import looks_like_stage
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
+from orchestrator.workflow_reader.series import LOWEST_HEADING
 
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LIST = r"(?P<numbers>#?\d+(?:\s*(?:,\s*and|,|and|&|or|/)\s*#?\d+)*)"
@@ -172,6 +173,8 @@ def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
     """Numbered lists that start in the middle, skip, restart, or are cut in two."""
     hint = "number the steps 1, 2, 3 … in one list (indent a block that belongs to a step)"
     for section in context.outline.stages:
+        if section.head.level > LOWEST_HEADING:
+            continue  # the list is the stages
         last, cut = 0, 0
         for piece in section.body:
             number = piece.number

@@ -36,6 +36,12 @@ _WAITS = re.compile(
 )
 
 
+#: a paragraph, item or quote that is a gate by its first words: **HUMAN GATE:** …
+_LABEL = re.compile(rf"\W*(?:{any_of('person')}|manual)\s+{any_of('gate')}\b", re.IGNORECASE)
+
+_LABEL_CAPS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
+
+
 @dataclass(frozen=True)
 class UnreadGate:
     """A line that asks for a person's approval outside of every checkpoint."""
@@ -43,6 +49,10 @@ class UnreadGate:
     line: int
     words: str
     is_heading: bool = False
+    #: named as a gate, in a heading or as the first words
+    is_explicit: bool = False
+    #: the last line of what stands below it
+    last: int = 0
 
 
 def unread_gates(outline: Outline) -> tuple[UnreadGate, ...]:
@@ -58,8 +68,14 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
             continue
         if is_personal(head.title):
             yield UnreadGate(head.line, f"{head.agent} — {head.title}")
-        elif not _leads_to_checkpoint(section, outline.stages):
-            yield from _read(section.body)
+            continue
+        ends = section.body[-1].end if section.body else head.line
+        for gate in _read(section.body):
+            # USER is asked after the stage: that covers what asks for it at its end
+            if not _leads_to_checkpoint(section, outline.stages) or (
+                gate.is_explicit and gate.last < ends
+            ):
+                yield gate
     # what stands between two stages may be either's
     for count, between in groupby(
         outline.rest, key=lambda p: sum(s.head.line < p.line for s in by_line)
@@ -73,18 +89,26 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
 def _read(pieces: Sequence[Piece]) -> Iterator[UnreadGate]:
     """The gates among blocks; what stands below a gate's heading is part of it."""
     level = 0
-    for piece in pieces:
+    for at, piece in enumerate(pieces):
         if piece.kind is Kind.HEADING:
             words = heading_words(piece)
             if level and piece.level > level:
                 continue
             level = piece.level if is_gate(words) else 0
             if level:
-                yield UnreadGate(piece.line, words, is_heading=True)
+                after = (p for p in pieces[at + 1 :] if p.kind is Kind.HEADING and p.level <= level)
+                following = next(after, None)
+                last = following.line - 1 if following else pieces[-1].end
+                yield UnreadGate(piece.line, words, is_heading=True, is_explicit=True, last=last)
         elif not level and piece.kind not in (Kind.FENCE, Kind.TABLE):
             plain = re.sub(r"[*_`]{1,3}", "", piece.markdown)
-            if found := _WAITS.search(plain):
-                yield UnreadGate(piece.line, " ".join(found.group().split()))
+            labelled = _LABEL.match(plain) if piece.label or plain.isupper() else None
+            labelled = labelled or _LABEL_CAPS.match(plain)
+            if found := labelled or _WAITS.search(plain):
+                words = " ".join(found.group().split()).lstrip("> -⛔🛑")
+                yield UnreadGate(
+                    piece.line, words, is_explicit=labelled is not None, last=piece.end
+                )
 
 
 def _leads_to_checkpoint(section: Section, stages: Sequence[Section]) -> bool:

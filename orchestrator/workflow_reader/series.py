@@ -26,6 +26,8 @@ _WORDED = re.compile(
 )
 _NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2})?)\s*(?:[.):—–]|-\s)\s*(?P<title>\S.*)")
 _NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
+#: an item of a list: "BUILDER writes …"
+_DOES = re.compile(r"(?P<agent>[A-Z][A-Z0-9_]{2,20})\s+(?P<title>[a-z].*)", re.DOTALL)
 _IN_BRACKETS = re.compile(
     r"[(\[]\s*(?P<key>(?:agent|owner|by|role|who|assignee)\s*[:=]?\s+)?(?P<at>@?)(?P<who>[A-Za-z][\w-]*)"
     r"\s*[)\]]\s*$"
@@ -36,7 +38,8 @@ _BEHIND = re.compile(
     re.IGNORECASE,
 )
 _OWNER_LINE = re.compile(
-    rf"{any_of('stage_owner')}\s*[:=—–]\s*[*_`@\[]*(?P<who>[A-Za-z][\w-]*(?: [A-Za-z][\w-]*)?)",
+    rf"{any_of('stage_owner')}\s*[:=—–]\s*[*_`@\[]*(?:the\s+)?"
+    rf"(?P<who>{any_of('person')}\b|[A-Za-z][\w-]*)",
     re.IGNORECASE,
 )
 _PERSON = re.compile(any_of("person"), re.IGNORECASE)
@@ -98,10 +101,21 @@ def _outermost(blocks: Sequence[Piece]) -> tuple[_Series, int]:
         at: match
         for at, piece in enumerate(blocks)
         if piece.number is not None and piece.level == 1 and piece.box is None
-        if (match := re.fullmatch(r"(?s)(?P<title>.+)", piece.said)) is not None
+        if (match := re.fullmatch(r"(?s)(?P<title>.+)", piece.said.replace("**", ""))) is not None
     }
-    named = [at for at, match in items.items() if _agent_in(match["title"])[0]]
+    items = {at: _read_doer(match) for at, match in items.items()}
+    named = [m for m in items.values() if _has_agent(m) or _agent_in(m["title"])[0]]
     return (items, _LIST) if len(named) > 1 else ({}, 0)
+
+
+def _read_doer(item: re.Match[str]) -> re.Match[str]:
+    """An item of a list by who does it, if it begins so."""
+    found = _DOES.fullmatch(item["title"])
+    return found if found and _is_agent(found["agent"]) else item
+
+
+def _has_agent(found: re.Match[str]) -> bool:
+    return "agent" in found.re.groupindex
 
 
 def _read_named(words: str) -> re.Match[str] | None:

@@ -108,6 +108,25 @@ def test_no_gate_is_lost_wherever_a_checkpoint_is_missing(words: str, stage: int
     assert text.split("\n")[gate.line - 1] == block.split("\n")[0]
 
 
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "> **HUMAN GATE** before shipping",
+        "> HUMAN GATE",
+        "**HUMAN GATE:** the product owner approves before shipping.",
+        "- ⛔ HUMAN GATE: the lead approves the design",
+        "### ⛔ HUMAN GATE",
+    ],
+)
+def test_a_gate_in_the_middle_of_a_last_stage_is_found(gate: str) -> None:
+    text = f"# F\n\n## STAGE 1: BUILDER — Work\n\nDo it.\n\n{gate}\n\n"
+    assert [
+        g.line for g in unread_gates(read_outline(f"{text}### Then\n\nShip it.\n", "w.md"))
+    ] == [7]
+    # at its end, the final review asks
+    assert unread_gates(read_outline(text, "w.md")) == ()
+
+
 def test_what_a_checkpoint_asks_for_is_read() -> None:
     text = WORKFLOW.format(inside="", between="").replace("STAGE 2: BUILDER", "STAGE 4: BUILDER")
     text = text.replace("## STAGE 3", "## STAGE 2").replace(

@@ -177,3 +177,26 @@ def test_no_gate_and_no_stage_of_a_series_is_lost(
         lines += ["", f"{mark} {word} {form.format(number)}{title}", "", "Do it."]
     found = read("\n".join(lines) + "\n").stages
     assert ["gate" if s.is_checkpoint else "work" for s in found] == kinds
+
+
+@pytest.mark.parametrize(
+    ("lines", "agent"),
+    [
+        ("Owner: BUILDER\nMake it.", "BUILDER"),
+        ("Owner: BUILDER\nInput: x", "BUILDER"),
+        ("Owner: the BUILDER agent.", "BUILDER"),
+        ("- **Agent**: `builder`, then INSPECTOR", "BUILDER"),
+        ("Owner: product owner\nLook at it.", "USER"),
+        ("Assigned to: @back-dev", "BACK_DEV"),
+    ],
+)
+def test_who_an_owner_line_names(lines: str, agent: str) -> None:
+    text = f"# F\n\n## Phase 1 - Build\n{lines}\n\n## Phase 2 - Ship\n"
+    assert stages(text) == [(agent, "Build"), ("SOOP", "Ship")]
+
+
+@pytest.mark.parametrize("form", ["1. **{}** {}", "1. {} {}", "1. {}: {}", "1. **{}** — {}"])
+def test_a_numbered_list_of_agents(form: str) -> None:
+    lines = [form.format("BUILDER", "writes it"), form.format("INSPECTOR", "checks it")]
+    text = "# F\n\n" + "\n".join(lines).replace("\n1.", "\n2.") + "\n"
+    assert stages(text) == [("BUILDER", "writes it"), ("INSPECTOR", "checks it")]

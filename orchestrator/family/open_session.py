@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.agent_process.worker import agent_names
 from orchestrator.config import Settings
 from orchestrator.domain import machine
-from orchestrator.domain.answer import verb_of
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
@@ -26,6 +24,11 @@ from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
 from orchestrator.family.known_history import AWAY, KnownHistory
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
+from orchestrator.family.startable import (
+    require_read_gates,
+    require_settled_statuses,
+    require_startable_status,
+)
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
@@ -39,8 +42,6 @@ from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import id_from_name, without_child_suffix
 from orchestrator.tickets.ticket import PARENT_KEYS, Ticket
-from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
-from orchestrator.workflow_reader.outline import read_outline
 
 #: what is wrong with keys so that one of them is not read at all
 _UNREAD_KEYS = ("yaml-tab", "no-colon")
@@ -119,7 +120,10 @@ class Opener:
             if not family.conducted:
                 if not create:
                     _ = family.flow  # raises TicketError (code `not-conducted`)
-                family.commit(self._first_record(family, read, plan), "conducted", first)
+                flow = self._first_record(family, read, plan)
+                if first is None or not first.over_requests:
+                    require_settled_statuses(family, flow)
+                family.commit(flow, "conducted", first)
             elif settle:
                 for notice in [*family.restore_record(), *family.settle()]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
@@ -331,9 +335,9 @@ class Opener:
             )
         for ticket in tickets:
             ticket.require_utf8()
-            self._require_startable_status(ticket)
+            require_startable_status(self.board.folders, ticket)
         # a stage that names a ticket outside the family is refused (DESIGN 4.7)
-        self._require_read_gates(workflow)
+        require_read_gates(workflow, self.accept_doubts)
         own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
         for stage in workflow.stages:
             for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
@@ -347,44 +351,6 @@ class Opener:
                     )
         reference = reference_to(self.board.root, workflow.path)
         return machine.start(reference, workflow.sha256, places, plan)
-
-    def _require_startable_status(self, ticket: Ticket) -> None:
-        """Refuse to begin what a person calls finished or paused, or calls by an unknown word."""
-        status = ticket.status or ""
-        role = self.board.folders.role_of_status(status)
-        if not status or (role is not None and not role.at_rest) or verb_of(status):
-            return
-        if role is None:
-            raise TicketError(
-                f"{ticket.id} has the status `{status}`, which names no state of the board",
-                path=ticket.path,
-                code="unknown-status",
-                hint=f'say what it means: `{json.dumps(status)} = "INBOX"` under [board.aliases] '
-                "in orchestrate.toml, or change the line",
-            )
-        raise TicketError(
-            f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})",
-            path=ticket.path,
-            code="not-startable",
-            hint=f"move it to {self.board.folders.for_role(role)}, or change its status",
-        )
-
-    def _require_read_gates(self, workflow: Workflow) -> None:
-        """Refuse a workflow that asks for an approval which no checkpoint stands for."""
-        if UNREAD_GATE in self.accept_doubts:
-            return
-        gates = unread_gates(read_outline(workflow.text, str(workflow.path)))
-        if gates:
-            others = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
-            raise WorkflowError(
-                f"“{gates[0].words}” reads like a person's approval, and no checkpoint asks for it"
-                + others,
-                path=workflow.path,
-                line=gates[0].line,
-                code=UNREAD_GATE,
-                hint="make it a stage (`## STAGE n: USER CHECKPOINT #k — …`), or begin without it: "
-                f"--accept-doubts {UNREAD_GATE}",
-            )
 
 
 @lru_cache(maxsize=4)

@@ -340,3 +340,20 @@ def test_4_8_a_word_of_the_board_is_configured(tmp_path: Path) -> None:
     )
     done = CliRunner().invoke(app, ["-C", str(tmp_path), "adopt", "WO-9", "--yes"])
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("status", ["in progress", "QA", "APPROVED"])
+def test_2_5_a_status_of_another_place_is_settled_before_a_family_begins(
+    tmp_path: Path, status: str
+) -> None:
+    path = lay(
+        tmp_path, "00_INBOX/WO-9_x.md", ticket("WO-9", f"status: {status}", "owner: BUILDER")
+    )
+    before = path.read_bytes()
+    run = CliRunner().invoke(app, ["-C", str(tmp_path), "run", "WO-9"])
+    assert run.exit_code == 1
+    assert "status-drift" in run.output
+    assert path.read_bytes() == before
+    adopted = CliRunner().invoke(app, ["-C", str(tmp_path), "adopt", "WO-9", "--yes"])
+    assert adopted.exit_code == 0, adopted.output
+    assert "status: 00_INBOX" in path.read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,6 +22,11 @@ from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
 from orchestrator.family.known_history import AWAY, KnownHistory
+from orchestrator.family.membership import (
+    require_listed_children,
+    require_no_cycle,
+    require_whole,
+)
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.startable import (
     require_read_gates,
@@ -35,13 +39,12 @@ from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
-from orchestrator.git.repository import TrackedFolder, main_worktree_path
+from orchestrator.git.repository import main_worktree_path
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import id_from_name, without_child_suffix
-from orchestrator.tickets.ticket import PARENT_KEYS, Ticket
+from orchestrator.tickets.ticket import Ticket
 
 #: what is wrong with keys so that one of them is not read at all
 _UNREAD_KEYS = ("yaml-tab", "no-colon")
@@ -96,7 +99,7 @@ class Opener:
             record = tickets[0].flow if tickets else None
             known.require(History(self.board.path, parent), record)
             if settle and tickets:
-                self._require_whole(tickets)
+                require_whole(self.board, tickets)
             for ticket in tickets:
                 ticket.require_merged()
                 if settle:
@@ -159,6 +162,8 @@ class Opener:
         tickets = self.board.family(id)
         for ticket in tickets:
             self._require_readable(ticket)
+        if not tickets[0].conducted:
+            require_whole(self.board, tickets)
         family = Family(self.board, tickets[0].id)
         read = self._read_workflow(family, workflow)
         plan = self._make_plan(read, family.parent)
@@ -183,48 +188,6 @@ class Opener:
             return head, ()
         return tickets[0].id, tickets
 
-    def _require_whole(self, tickets: Sequence[Ticket]) -> None:
-        """Raise TicketError if a member's file is gone, or the parent's is.
-
-        A child without its parent would be conducted as a family of its own.
-        """
-        head = tickets[0]
-        flow = head.flow or {}
-        for member in flow.get("members", ()):
-            if not self.board.holders(member):
-                raise TicketError(
-                    f"{member}, a member of {head.id}, is not on the board: its file is gone",
-                    path=head.path,
-                    line=head.line_of("flow") or None,
-                    code="member-missing",
-                    hint=self._how_to_restore(member),
-                )
-        above = head.parent or without_child_suffix(head.id)
-        if above == head.id or self.board.holders(above):
-            return
-        history = History(self.board.path, above)
-        last = history.latest("transition")
-        born_there = last is not None and head.id in last["members"]
-        named_after = head.parent and without_child_suffix(head.id) == head.parent
-        if born_there or named_after:
-            raise TicketError(
-                f"{head.id} is a child of {above}, which is not on the board",
-                path=head.path,
-                line=head.line_of(*PARENT_KEYS) or None,
-                code="parent-missing",
-                hint=f"{self._how_to_restore(above)}; to make {head.id} a ticket of its own, give "
-                "it another id and take `parent:` out",
-            )
-
-    def _how_to_restore(self, id: str) -> str:
-        """The command that brings a ticket's file back, as far as git knows it."""
-        board = self.board.path.relative_to(self.board.root).as_posix()
-        git = TrackedFolder(self.board.root, board)
-        gone = [name for name in git.removed() if id_from_name(Path(name).name) == id]
-        if gone:
-            return f"bring it back: git checkout HEAD -- {shlex.quote(gone[-1])}"
-        return f"bring its file back; `orchestrate doctor` says what is known of {id}"
-
     def _require_readable(self, ticket: Ticket) -> None:
         """Raise TicketError where keys cannot be read; tell of those that are misspelt."""
         for problem in ticket.diagnoses:
@@ -241,21 +204,26 @@ class Opener:
                 self._report_notice(f"{place}: {problem.message}; {problem.hint}")
 
     def _require_home(self, parent: str) -> None:
-        """Refuse a family that the main worktree conducts, and has advanced further than here."""
+        """Refuse a family that the main worktree conducts, or has advanced further than here.
+
+        Both would go on from the same state, and the two histories could not be joined again.
+        """
         home = main_worktree_path(self.board.root)
         if home is None:
             return
         there = home / self.board.path.relative_to(self.board.root)
+        ahead = False
         with contextlib.suppress(FileNotFoundError):
             recorded = History(there, parent).path.read_bytes()
             here = History(self.board.path, parent).path
-            if not here.is_file() or not here.read_bytes().startswith(recorded):
-                raise TicketError(
-                    f"{parent} is conducted in the main worktree",
-                    path=there,
-                    code="elsewhere",
-                    hint=f"run the command in {home}",
-                )
+            ahead = not here.is_file() or not here.read_bytes().startswith(recorded)
+        if ahead or KnownHistory(home, parent).read():
+            raise TicketError(
+                f"{parent} is conducted in the main worktree",
+                path=there,
+                code="elsewhere",
+                hint=f"run the command in {home}",
+            )
 
     def _report_recovered(self, family: Family, merged: Sequence[stale_writes.MergedSave]) -> None:
         """Report what a killed process left behind, and which saves at old paths were merged."""
@@ -336,9 +304,12 @@ class Opener:
         for ticket in tickets:
             ticket.require_utf8()
             require_startable_status(self.board.folders, ticket)
+        made = {c.id for s in workflow.stages for c in s.children}
+        require_listed_children(self.board, tickets, made)
+        require_no_cycle(self.board, tickets)
         # a stage that names a ticket outside the family is refused (DESIGN 4.7)
         require_read_gates(workflow, self.accept_doubts)
-        own = {t.id for t in tickets} | {c.id for s in workflow.stages for c in s.children}
+        own = {t.id for t in tickets} | made
         for stage in workflow.stages:
             for member in (*stage.members, *(m for move in stage.moves for m in move.members)):
                 if member not in own:

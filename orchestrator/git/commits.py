@@ -110,6 +110,7 @@ class Committer:
         if not wanted or not run_git(top, *status, "--", *wanted):
             return ""
         hooks = () if self.hooks else ("--no-verify",)
+        own = _staged(top) - set(wanted)
         command = ("git", "commit", "--only", *hooks, "--quiet", "-m", message, "--")
         literal = [f":(top,literal){name}" for name in wanted]
         deadline = time.monotonic() + _PATIENCE
@@ -122,7 +123,19 @@ class Committer:
                     raise HookError(done.refusal_by(done.hook), path=self.root)
                 raise GitError(top, done.last_words or f"exit code {done.code}")
             time.sleep(0.1)
+        self._take_hook_edits(top, own)
         return run_git(top, "rev-parse", "HEAD").decode().strip()
+
+    def _take_hook_edits(self, top: Path, own: set[str]) -> None:
+        """Bring the index to what was committed, but for what the person had staged (`own`).
+
+        A hook that edits and adds files does so in an index of that commit alone; the person's
+        would keep the versions from before the hook, and the next commit would bring them back.
+        """
+        show = ("show", "--no-renames", "--name-only", "--format=", "-z", "-m", "--first-parent")
+        stale = (_staged(top) - own) & set(split_names(run_git(top, *show, "HEAD")))
+        if stale:
+            _patiently(top, "reset", "--quiet", "--", *sorted(stale))
 
     def _author(self) -> dict[str, str]:
         """Author and, on machines where git knows none, committer, as variables for git."""
@@ -188,6 +201,17 @@ def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:
     if ticket and stage is not None:
         trailers.append(f"Orchestrate-Stage: {stage}")
     return "\n".join([subject, "", *trailers, ""]) if trailers else f"{subject}\n"
+
+
+def _staged(top: Path) -> set[str]:
+    """The files whose staged version is not that of the last commit."""
+    try:
+        return set(
+            split_names(run_git(top, "diff", "--cached", "--no-renames", "--name-only", "-z"))
+        )
+    except GitError:
+        # a repository without a commit: all that is staged
+        return set(split_names(run_git(top, "ls-files", "-z")))
 
 
 def _patiently(top: Path, *words: str) -> None:

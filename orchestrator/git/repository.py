@@ -201,6 +201,16 @@ class TrackedFolder:
                     found.setdefault(name.strip("\n"), commit)
         return found
 
+    def last_removal(self, stem: str) -> tuple[str, str] | None:
+        """(commit, path) of the newest removal of a file whose name begins with `stem`."""
+        output = self._ask(
+            *("--no-literal-pathspecs", "log", "--relative", "--name-only", "--no-renames"),
+            *("--diff-filter=D", "-z", "-1", "--format=%h%x00", "--"),
+            *(f":(glob){self.folder}/**/{stem}{end}" for end in ("_*", "-*", ".md")),
+        )
+        names = [name.strip("\n") for name in split_names(output or b"")]
+        return (names[0], names[1]) if len(names) > 1 else None
+
     def changed(self) -> set[str] | None:
         """Files that are edited, staged or untracked; None if git does not know."""
         output = self._ask(

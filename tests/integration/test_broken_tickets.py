@@ -267,6 +267,73 @@ def test_a_parent_that_is_no_ticket_of_the_board_hinders_nothing(work: Workspace
     assert work.conductor().run("WO-007", dry_run=True).ticket == "WO-007"
 
 
+def git(root: Path, *words: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", *who, *words], cwd=root, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("parent", ["WO-099", "WO-013"])
+def test_an_orphan_with_an_id_unlike_its_parents_is_refused_too(
+    work: Workspace, parent: str
+) -> None:
+    path = ticket(work.root, f"id: WO-014a\nstatus: 00_INBOX\nparent: {parent}\n", "WO-014a_x.md")
+    before = path.read_bytes()
+    with pytest.raises(TicketError, match=f"a child of {parent}, which is not") as refused:
+        work.conductor().run("WO-014a")
+    assert (refused.value.code, refused.value.line) == ("parent-missing", 4)
+    assert "take `parent:` out" in refused.value.hint
+    shown = json.loads(orchestrate(work.root, "adopt", "--all", "--dry-run", "--json").output)
+    assert [(r["id"], r["code"]) for r in shown["refused"]] == [("WO-014a", "parent-missing")]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["never", "deleted", "staged", "committed"])
+def test_a_listed_child_that_is_not_there_is_named_before_anything_begins(
+    work: Workspace, how: str
+) -> None:
+    keys = KEYS + "children: [WO-007a, WO-007b]\n"
+    path = ticket(work.root, keys)
+    ticket(work.root, "id: WO-007a\nstatus: 00_INBOX\nparent: WO-007\n", "WO-007a_x.md")
+    child = work.root / "_WORK_ORDERS/00_INBOX/WO-007b_x.md"
+    if how != "never":
+        ticket(work.root, "id: WO-007b\nstatus: 00_INBOX\nparent: WO-007\n", child.name)
+        git(work.root, "init", "-q")
+        git(work.root, "add", "-A")
+        git(work.root, "commit", "-qm", "board")
+        text = child.read_bytes()
+        if how == "deleted":
+            child.unlink()
+        else:
+            git(work.root, "rm", "-q", str(child))
+        if how == "committed":
+            git(work.root, "commit", "-qm", "without")
+    before = path.read_bytes()
+    with pytest.raises(TicketError, match="WO-007b, a child of WO-007, is not on") as refused:
+        work.conductor().run("WO-007")
+    assert (refused.value.code, refused.value.line) == ("member-missing", 6)
+    assert "take it out of `children:`" in refused.value.hint
+    assert path.read_bytes() == before
+    if how != "never":
+        command = refused.value.hint.split("bring it back: ")[1].split(";")[0]
+        subprocess.run(command, shell=True, cwd=work.root, check=True)
+        assert child.read_bytes() == text
+
+
+@pytest.mark.parametrize("others", [{}, {"WO-008": "WO-009", "WO-009": "WO-007"}])
+def test_a_ticket_that_waits_for_itself_is_not_begun(
+    work: Workspace, others: dict[str, str]
+) -> None:
+    path = ticket(work.root, KEYS + f"depends_on: [{next(iter(others), 'WO-007')}]\n")
+    for id, needed in others.items():
+        keys = f"id: {id}\nstatus: 00_INBOX\ndepends_on: [{needed}]\n"
+        ticket(work.root, keys, f"{id}_x.md")
+    before = path.read_bytes()
+    with pytest.raises(TicketError, match=r"wait for each other: WO-007 → .*WO-007") as refused:
+        work.conductor().run("WO-007")
+    assert (refused.value.code, refused.value.line) == ("cycle", 6)
+    assert path.read_bytes() == before
+
+
 # -- naming a ticket -------------------------------------------------------------------------------
 
 

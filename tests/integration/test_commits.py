@@ -208,3 +208,47 @@ def test_8_5_a_family_that_the_main_worktree_conducts_is_refused_in_others(
         assert Conductor(board).status("WO-512")["state"] == "waiting for USER"
     finally:
         git(tmp_path, "worktree", "remove", "--force", str(other))
+
+
+def test_8_5_it_is_refused_too_where_both_worktrees_hold_the_same_state(
+    work: Workspace, tmp_path: Path
+) -> None:
+    conduct(work)
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    git(tmp_path, "worktree", "add", "-q", "-b", "other", str(other))
+    try:
+        beside = Conductor(Board(other))
+        before = {p: p.read_bytes() for p in files_below(other, "_WORK_ORDERS")}
+        for refused in (
+            lambda: beside.run("WO-512"),
+            lambda: beside.approve("WO-512", accept_unproven=True),
+        ):
+            with pytest.raises(TicketError, match="main worktree") as raised:
+                refused()
+            assert raised.value.code == "elsewhere"
+        assert {p: p.read_bytes() for p in files_below(other, "_WORK_ORDERS")} == before
+    finally:
+        git(tmp_path, "worktree", "remove", "--force", str(other))
+
+
+def test_what_a_hook_formats_does_not_stay_staged_in_its_old_version(work: Workspace) -> None:
+    (work.root / "mine.txt").write_text("staged\n", encoding="utf-8")
+    (work.root / "named.txt").write_text("committed\n", encoding="utf-8")
+    git(work.root, "add", "named.txt")
+    git(work.root, "commit", "-qm", "named")
+    git(work.root, "add", "mine.txt")
+    # it edits what is committed, and a file that is not, and adds both
+    script = (
+        "f=$(git diff --cached --name-only --diff-filter=AM -- out)\n"
+        '[ -z "$f" ] || { for n in $f named.txt; do echo formatted >> $n; git add $n; done; }'
+    )
+    hook(work.root, "pre-commit", script)
+    conduct(work)
+    made = (work.root / "out/first.txt").read_text(encoding="utf-8")
+    assert made.endswith("formatted\n")
+    assert git(work.root, "show", "HEAD:out/first.txt") == made
+    assert git(work.root, "show", "HEAD:named.txt").endswith("formatted\n")
+    # the next commit of the person takes their own change along, and nothing else
+    assert git(work.root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
+    git(work.root, "commit", "-qm", "mine", "--no-verify")
+    assert git(work.root, "show", "HEAD:out/first.txt") == made

@@ -27,10 +27,22 @@ _NOT_FOUND = (
     re.compile(
         r"(?m)^(?:/\S+/)?(?:ba|da|z)?sh: (?:line )?(?:\d+: )?([^\s:]+): (?:command )?not found"
     ),
-    re.compile(r"(?m)^(?:\S+: )?([^\s:]+): (?:command )?not found$"),
+    re.compile(r"(?m)^(?:[^\s:]+: (?:line )?){0,3}([^\s:]+): (?:command )?not found$"),
     re.compile(r"(?m)^make(?:\[\d+\])?: ([^\s:]+): No such file or directory"),
     re.compile(r"(?m)^env: [‘']?([^\s:’']+)[’']?: No such file or directory"),
 )
+_EXIT_127 = re.compile(r"\b(?:Error|exit (?:code|status)) 127\b")
+#: a program that a test starts, and that is not there
+_NOT_STARTED = re.compile(
+    r"FileNotFoundError: \[Errno 2\] No such file or directory: '([A-Za-z0-9_-]+)'"
+)
+#: what a program says that lacks a part of itself → what to say, and the command
+_LACKS_PART = (
+    (re.compile(r"rustup could not choose|no default toolchain"),
+     "no toolchain of Rust is installed", "rustup default stable"),
+    (re.compile(r"is not a docker command"), "this plugin of docker is not installed", ""),
+    (re.compile(r"error: no such command: `"), "this command of cargo is not installed", ""),
+)  # fmt: skip
 #: programs that a package of another name brings
 _PACKAGE_OF = {"django-admin": "Django", "alembic": "alembic", "py.test": "pytest"}
 #: programs that are known to be Python packages
@@ -89,16 +101,27 @@ def find_missing(ctx: Context, code: int | None, text: str) -> MissingToolError 
         python = python_of(ctx)
     except MissingToolError:
         python = None
-    for pattern in _NOT_FOUND if code in (127, 2, 1, 126) else ():
-        for name in pattern.findall(text):
-            if "/" not in name or (python and name.startswith(str(python.prefix))):
-                return _lack(ctx.root, python, Path(name).name)
+    not_found = [*_NOT_FOUND] if code in (127, 2, 1, 126) else []
+    if "subprocess.py" in text:
+        not_found.append(_NOT_STARTED)
+    named = [name for pattern in not_found for name in pattern.findall(text)]
+    for name in named:
+        if "/" not in name or (python and name.startswith(str(python.prefix))):
+            return _lack(ctx.root, python, Path(name).name)
+    for pattern, message, command in _LACKS_PART:
+        if pattern.search(text):
+            return MissingToolError(message, command)
     delivered = [d.path for _, d in ctx.workflow.deliverables] if ctx.workflow else []
     if python and (
         found := find_missing_package(ctx.root, python, text, [*ctx.artifacts, *delivered])
     ):
         return found
-    return find_missing_node_package(ctx.root, text)
+    if found := find_missing_node_package(ctx.root, text):
+        return found
+    # a script of the workspace's own that is missing is named, with its folder
+    if not named and (code == 127 or _EXIT_127.search(text)):
+        return MissingToolError("a program that it starts is not installed (exit code 127)")
+    return None
 
 
 def _require_node_packages(root: Path, words: Sequence[str]) -> None:
@@ -123,7 +146,7 @@ def _lack(root: Path, python: Python | None, program: str) -> MissingToolError:
         return MissingToolError(f"{program} is not installed", f"corepack enable {program}")
     node = NodePackages.of(root)
     package = _NODE_PROGRAMS.get(program, program)
-    if node is not None and (package in node.declared or not node.installed):
+    if node is not None and package in node.declared:
         return node.lack(package)
     declared = declared_packages(root)
     name = _PACKAGE_OF.get(program, program)

@@ -58,6 +58,7 @@ SOURCES: tuple[AnswerSource, ...] = (TicketFiles(),)
 
 def words_under_user(body: str, number: int) -> str:
     """USER's words under `### USER` in the section of a question, the last one with its number."""
+    body = body.replace("\r\n", "\n").replace("\r", "\n")
     pattern = rf"^## [^\n]*question {number}\s*$(.*?)(?=^## |\Z)"
     sections = re.findall(pattern, body, re.MULTILINE | re.DOTALL)
     if not sections:

@@ -123,3 +123,37 @@ def test_a_module_of_a_package_that_is_not_installed_does_not_fail_the_compiler(
     assert "TS2322" in result.detail
     lay(tmp_path, {"a.ts": "import { b } from './b'\nexport const x = b\n"})
     assert judge(tmp_path, "`a.ts` has no TypeScript errors").verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("files", "command", "said"),
+    [
+        ({"run.sh": "zztool --check\n"}, "sh run.sh", "zztool is not installed"),
+        ({"Makefile": "lint:\n\t@zzlint . 2>/dev/null\n"}, "make lint", "exit code 127"),
+        ({"package.json": json.dumps(PACKAGE)}, "zzlint .", "the program zzlint is not installed"),
+        (
+            {"t.sh": "echo \"docker: 'compose' is not a docker command.\"; exit 1\n"},
+            "sh t.sh",
+            "plugin of docker",
+        ),
+        (
+            {"t.py": "import subprocess\nsubprocess.run(['zztool'])\n"},
+            "python t.py",
+            "zztool is not installed",
+        ),
+    ],
+)
+def test_a_program_that_a_command_starts_and_that_lacks_is_unproven(
+    tmp_path: Path, files: dict[str, str], command: str, said: str
+) -> None:
+    result = passes(lay(tmp_path, files), command)
+    assert result.verdict == "unproven", result.detail
+    assert said in result.detail
+    assert "npm install" not in result.detail
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1\n", "echo 'page not found'; exit 1\n", "cat data.csv\n", "exit 126\n"]
+)
+def test_a_command_that_fails_by_itself_has_failed(tmp_path: Path, script: str) -> None:
+    assert passes(lay(tmp_path, {"run.sh": script}), "sh run.sh").verdict == "failed"

@@ -225,7 +225,8 @@ class WorkTree:
 
     def _tickets(self) -> dict[str, str]:
         files = (self.root / self.board).glob("[!.]*/*.md")
-        found = {f.name: self.reader.entry(f.relative_to(self.root).as_posix()) for f in files}
+        root, read = self.root, self.reader.entry
+        found = {f.name: read(f.relative_to(root).as_posix(), keep=True) for f in files}
         return {name: entry.sha256 for name, entry in found.items()}
 
     def _settings(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
+from orchestrator.family.kept_criteria import keep_removed, read_each
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
 from orchestrator.git.listing import read_settings
@@ -41,12 +42,22 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
         "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
     )
     settings = session.settings.agent(stage.agent)
+    demanded = read_each(session.flow.members, session.criteria)
     try:
         report = session.dispatcher.dispatch(job, settings, session.lock_fd)
     except BaseException:
         with contextlib.suppress(OrchestrateError, OSError):
             log.stop(worker, places)
         raise
+    for lost in keep_removed(
+        session.family.history, demanded, read_each(demanded, session.criteria)
+    ):
+        text = (
+            f"{lost.ticket}: “{lost.text}” was removed or edited while {stage.agent} worked; it "
+            "is judged all the same. If that was you, accept it at the question"
+        )
+        session.family.history.append("notice", to="USER", text=text, stage=stage.number)
+        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
     seen = log.close(worker, places)
     report = judge_report(session, stage, report, seen)
     if report.outcome is Outcome.NEEDS_PERSON:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.changes.compare import unified_diff
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.versions import Versions
+
+#: lines of an edited ticket that are shown, and characters of each
+_SHOWN, _WIDTH = 12, 160
 
 
 def describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
@@ -17,11 +21,22 @@ def describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Itera
         was, now = before.board.get(name), after.board.get(name)
         written = Versions(tree.root, name).last() if was != now else None
         if was != now and (written is None or sha256_bytes(written) != now):
-            found.append(
-                f"{name} ({'removed' if now is None else 'added' if was is None else 'edited'})"
-            )
+            how = "removed" if now is None else "added" if was is None else "edited"
+            found.append(f"{name} ({how}){_describe_edit(tree, was, now)}")
     if found:
         yield f"on the board, by the agent or by a person: {', '.join(found)}"
+
+
+def _describe_edit(tree: WorkTree, was: str | None, now: str | None) -> str:
+    """The lines of an edit: “-…” and “+…”."""
+    before, after = (tree.contents.read(sha256) if sha256 else None for sha256 in (was, now))
+    if before is None or after is None:
+        return ""
+    lines = [x for x in unified_diff(before, after) or () if x[:1] in "+-" and x[1:].strip()]
+    more = f" and {len(lines) - _SHOWN} more lines" if len(lines) > _SHOWN else ""
+    quoted = (line[:_WIDTH].replace("`", "'") for line in lines[:_SHOWN])
+    shown = " ".join(f"“{line}”" for line in quoted)
+    return f" {shown}{more}" if lines else ""
 
 
 def describe_moves(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:

@@ -18,6 +18,7 @@ from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
+from orchestrator.family.kept_criteria import with_removed
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.markdown import frontmatter
@@ -145,7 +146,8 @@ class Family:
 
     def criteria(self, member: str, own_headings: tuple[str, ...] = ()) -> Criteria:
         """What a member's ticket demands; not what agents appended to it (DESIGN 6.4)."""
-        return self.ticket(member).criteria(own_headings or self.board.criteria_headings)
+        found = self.ticket(member).criteria(own_headings or self.board.criteria_headings)
+        return with_removed(self.history, member, found)
 
     # -- writing -----------------------------------------------------------------------------
 

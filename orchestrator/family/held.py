@@ -31,7 +31,10 @@ class Held:
     def keep(self, snapshots: Iterable[Snapshot]) -> None:
         """Hold the bytes to which snapshots refer, as far as there is room."""
         room = _MOST_HELD
-        wanted = {e.sha256 for s in snapshots for e in s.entries.values() if e.sha256}
+        wanted = set[str]()
+        for snapshot in snapshots:
+            wanted |= {e.sha256 for e in snapshot.entries.values() if e.sha256}
+            wanted |= set(snapshot.board.values())
         for sha256 in sorted(wanted):
             place = self.contents.place(sha256)
             size = place.stat().st_size if place.is_file() else LARGEST_KEPT

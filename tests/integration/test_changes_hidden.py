@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import OrchestrateError
+from tests.boards import Workspace
 from tests.integration.test_changes import acts, by, changed, lay, question, write
 
 __all__ = ["by"]
@@ -57,3 +60,44 @@ def test_a_record_lost_between_attempts_shows_all_that_git_sees(tmp_path: Path) 
     work.conductor().run("WO-512")
     assert changed(work) == {"README.md": "edited", "late.txt": "added"}
     assert "is no longer known" in question(work)
+
+
+# -- tickets -----------------------------------------------------------------------------------
+
+CRITERIA = "files:\n---\n## Acceptance Criteria\n- [ ] `blue.md` exists\n"
+
+
+def drop(text: str) -> Callable[[Path], None]:
+    def act(root: Path) -> None:
+        write("README.md", "three\n")(root)
+        (file,) = (root / "_WORK_ORDERS").glob("*/WO-512*.md")
+        file.write_text(file.read_text(encoding="utf-8").replace(text, ""), encoding="utf-8")
+
+    return act
+
+
+def lay_criteria(root: Path) -> Workspace:
+    work = lay(root, "git")
+    file = work.file("WO-512")
+    file.write_text(file.read_text().replace("files:\n---\n", CRITERIA), encoding="utf-8")
+    return work
+
+
+def test_a_criterion_removed_while_an_agent_works_is_judged(tmp_path: Path) -> None:
+    work = lay_criteria(tmp_path)
+    acts(work, drop("- [ ] `blue.md` exists\n"))
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    asked = question(work)
+    assert "`blue.md` exists" in asked
+    assert "“-- [ ] 'blue.md' exists”" in asked
+    with pytest.raises(OrchestrateError, match="1 failed statement"):
+        conductor.approve("WO-512")
+
+
+def test_a_criterion_that_a_person_removes_at_rest_is_gone(tmp_path: Path) -> None:
+    work = lay_criteria(tmp_path)
+    acts(work, write("README.md", "three\n"))
+    drop("- [ ] `blue.md` exists\n")(tmp_path)
+    work.conductor().run("WO-512")
+    assert "`blue.md` exists" not in question(work)

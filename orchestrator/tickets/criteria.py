@@ -33,7 +33,7 @@ _PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
 _UNKNOWN = "not known as a heading of criteria"
 #: `some_key` of the frontmatter, as a heading
-_KEY_GAP = re.compile(r"[_\s]+")
+_KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 
 
 def _after(lead: re.Pattern[str], line: str) -> str:
@@ -354,7 +354,8 @@ def criteria_in_keys(
     """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
     headings = headings_of(own_headings)
     for key, value in meta.items():
-        if not isinstance(key, str) or not headings.is_exactly(_KEY_GAP.sub(" ", key)):
+        # YAML has keys that are no text
+        if not any(headings.is_exactly(gap.sub(" ", str(key))) for gap in _KEY_GAPS):
             continue
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and not _says_nothing(text):

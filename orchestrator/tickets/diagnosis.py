@@ -10,7 +10,7 @@ from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.markdown.near_misses import meant
+from orchestrator.markdown.near_misses import folded, meant
 from orchestrator.tickets.id_grammar import ID_KEYS, id_from_name, is_range
 from orchestrator.tickets.ticket import (
     CHILD_KEYS,
@@ -34,6 +34,8 @@ _LONG_KEYS = frozenset(
     {"depends_on", "blocked_by", "failure_count", "pipeline_workflow", "hold_reason", "assigned_to",
      "parent_ticket", "child_tickets"}
 )  # fmt: skip
+#: read in any spelling that differs in case and hyphens alone
+_CRITERIA_KEYS = frozenset({"acceptance_criteria", "success_criteria", "definition_of_done"})
 _KNOWN_KEYS = frozenset(
     (*ID_KEYS, *OWNER_KEYS, *PARENT_KEYS, *CHILD_KEYS, *DEPENDENCY_KEYS, *CREATED_KEYS, *_MEANT,
      *_LONG_KEYS, "flow", "held_at", "held_from", "accept", "target", "depends_note", "route")
@@ -115,6 +117,8 @@ def _misspelt_keys(document: Document) -> Iterator[Diagnosis]:
         if not line or key in _KNOWN_KEYS or key.startswith(("x-", "x_", "_")):
             continue
         known = meant(key, _LONG_KEYS) or meant(key, words & _MEANT)
+        if folded(key) not in map(folded, _CRITERIA_KEYS):
+            known = known or meant(key, _CRITERIA_KEYS)
         if key in ("workflow", "pipeline") and str(value).endswith(".md"):
             known = "pipeline_workflow"
         if known:

@@ -14,7 +14,7 @@ from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.sections import marked
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.criteria import Criteria, read_criteria
+from orchestrator.tickets.criteria import Criteria, criteria_in_keys, read_criteria
 
 
 def read(text: str, *own: str) -> Criteria:
@@ -239,3 +239,10 @@ def test_what_is_left_open_hides_no_box_and_no_kept_section(opens: str, why: str
     assert texts(found) == ["one"]
     assert unread(found) == [("Acceptance Criteria", ("two",))]
     assert found.unread[0].why == f"in a {why} that is not closed"
+
+
+@pytest.mark.parametrize(
+    "key", ["acceptance-criteria", "acceptanceCriteria", "Acceptance Criteria", "doneWhen", "DoD"]
+)
+def test_a_key_is_read_in_any_spelling_of_its_words(key: str) -> None:
+    assert list(criteria_in_keys({key: ["`a` exists"]})) == [(key, "`a` exists")]

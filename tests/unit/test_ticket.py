@@ -305,3 +305,12 @@ def test_8_4_long_runs_of_anything_are_read_at_once(tmp_path: Path) -> None:
     )
     assert (ticket.owner, ticket.depends_on, ticket.workflow) == ("LEAD x", ("WO-2",), "")
     assert [s.text for s in ticket.acceptance()][1:] == ["Do NOT x"]
+
+
+@pytest.mark.parametrize("key", ["acceptance_critera", "acceptence-criteria", "succes_criteria"])
+def test_a_misspelt_key_of_criteria_is_told(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "00_INBOX" / "WO-7_x.md"
+    path.parent.mkdir()
+    path.write_text(f"---\nid: WO-7\nstatus: 00_INBOX\n{key}: [x]\n---\n# T\n", encoding="utf-8")
+    found = read_ticket(path, Folders()).diagnoses
+    assert ("key-misspelt", 4) in [(d.code, d.line) for d in found]

@@ -14,6 +14,7 @@ from orchestrator.domain.states import Event, FolderRole, requested_event
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage.history import FOLDER, History
+from orchestrator.tickets.ticket import PARENT_KEYS
 
 #: a history's first transition is within so many bytes
 _HEAD = 1 << 16
@@ -110,6 +111,18 @@ def find_member_problems(view: BoardView) -> Iterator[Diagnosis]:
                 hint = f"status: {folder}, or one that is legal from there"
                 line = ticket.line_of("status")
                 yield Diagnosis("wish-refused", message, line, hint, ticket.source)
+
+
+def find_left_children(view: BoardView) -> Iterator[Diagnosis]:
+    """Children of a complete family that were never conducted, so that nobody judged them."""
+    ended = {parent.id for parent, flow in view.readable_families() if flow.state.ended}
+    for ticket in view.tickets:
+        conducted = ticket.conducted or ticket.id in view.parents
+        if ticket.parent in ended and not conducted and ticket.role is not FolderRole.ARCHIVE:
+            message = f"{ticket.parent} is complete, and this child was never conducted"
+            line = ticket.line_of(*PARENT_KEYS)
+            hint = f"orchestrate reopen {ticket.parent}; or give the child an id of its own and "
+            yield Diagnosis("child-left", message, line, hint + "no parent", ticket.source)
 
 
 def _can_be_requested(

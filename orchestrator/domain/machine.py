@@ -269,6 +269,22 @@ def ask(
     )
 
 
+def join(flow: Flow, plan: Plan, places: Mapping[str, Place]) -> Flow:
+    """Children that came while the family is at its end become members, and wait for USER.
+
+    An approval that did not cover them lapses, unless its effects have run.
+    """
+    joined = {
+        member: place
+        if place.at is _R.USER_REVIEW
+        else _move(place, Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER")
+        for member, place in places.items()
+    }
+    last = plan.last.number
+    kept = tuple(a for a in flow.approvals if a.stage != last or a.effects_done)
+    return _next(flow, plan, members={**flow.members, **joined}, approvals=kept)
+
+
 def _open_question(flow: Flow) -> Question:
     if flow.question is None:
         raise IllegalMoveError("no question is open", hint="see `orchestrate status`")

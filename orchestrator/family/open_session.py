@@ -22,6 +22,7 @@ from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
 from orchestrator.family.known_history import AWAY, KnownHistory
+from orchestrator.family.late_children import join_late_children
 from orchestrator.family.membership import (
     require_listed_children,
     require_no_cycle,
@@ -128,7 +129,8 @@ class Opener:
                     require_settled_statuses(family, flow)
                 family.commit(flow, "conducted", first)
             elif settle:
-                for notice in [*family.restore_record(), *family.settle()]:
+                notices = [*family.restore_record(), *family.settle()]
+                for notice in [*notices, *join_late_children(family, plan)]:
                     family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
                     self._report_notice(notice)
             known.remember(family.history)

@@ -205,6 +205,46 @@ def test_7_3_a_criterion_that_appears_later_is_not_covered(tmp_path: Path) -> No
     assert shop.run().outcome == "complete"
 
 
+def lay_child(shop: Shop, text: str, folder: str) -> None:
+    place = shop.root / "_WORK_ORDERS" / folder
+    place.mkdir(exist_ok=True)
+    text = CHILD.format(id="WO-1c", text=text).replace("03_BUILD", folder)
+    (place / "WO-1c_x.md").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("approved", [False, True])
+@pytest.mark.parametrize("folder", ["00_INBOX", "03_BUILD", "05_USER_REVIEW"])
+def test_6_0_a_child_that_comes_late_is_judged_with_its_family(
+    tmp_path: Path, folder: str, approved: bool
+) -> None:
+    shop = Shop(tmp_path, SPLIT.format(inspect=""), CRITERIA, a="", b="")
+    shop.run()
+    if approved:
+        shop.accept_all()
+    lay_child(shop, "## Acceptance Criteria\n\n- [ ] `late.md` exists\n", folder)
+    if not approved:
+        with pytest.raises(AnswerRefusedError) as refused:
+            shop.accept_all()
+        assert refused.value.code == "answer-stale"
+    assert shop.run().outcome == "waiting"
+    assert "`late.md` exists" in names(shop.question()["failed"])
+    shop.accept_all()
+    assert shop.run().outcome == "complete"
+    assert shop.file("WO-1c").parent.name == "06_COMPLETE"
+
+
+def test_2_5_a_child_that_comes_after_the_end_is_told(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, SPLIT.format(inspect=""), CRITERIA, a="", b="")
+    shop.run()
+    shop.accept_all()
+    assert shop.run().outcome == "complete"
+    lay_child(shop, "", "03_BUILD")
+    found = examine(shop.conductor.board, Settings()).problems
+    assert [(f.path, f.line) for f in found if f.code == "child-left"] == [
+        ("_WORK_ORDERS/03_BUILD/WO-1c_x.md", 6)
+    ]
+
+
 def test_7_3_a_send_back_at_the_gate_is_asked_again_as_a_whole(tmp_path: Path) -> None:
     shop = Shop(tmp_path, QUICK, CRITERIA)
     shop.run()
@@ -345,8 +385,11 @@ def bodies(draw: st.DrawFn) -> tuple[str, frozenset[str]]:
         return "Words.\n", frozenset()
     inline = draw(st.booleans()) and f"Words.\n\n**Done when:** {claims[0]}\n\n"
     listed = claims[1:] if inline else claims
-    lines = [draw(st.sampled_from(LINES)).format(c) for c in listed]
-    text = "\n\n".join([draw(st.sampled_from(HEADS)), *lines]) + "\n" if lines else ""
+    head = draw(st.sampled_from(HEADS))
+    # a label heads one list or paragraph, a heading all that is below it
+    shapes = [shape for shape in LINES if shape != "{}" or head.startswith("#")]
+    lines = [draw(st.sampled_from(shapes)).format(c) for c in listed]
+    text = "\n\n".join([head, *lines]) + "\n" if lines else ""
     return f"{inline or ''}{text}", frozenset(claims)
 
 

@@ -37,6 +37,14 @@ def find_broken_records(view: BoardView) -> Iterator[Diagnosis]:
             yield Diagnosis("record-broken", message, 0, hint, held[0].source)
 
 
+def find_damaged_histories(view: BoardView) -> Iterator[Diagnosis]:
+    """Receipts with the marks of a merge, or with lines that are no records."""
+    for path in sorted((view.board.path / FOLDER).glob("*.jsonl")):
+        if found := History(view.board.path, path.stem).damage():
+            source = path.relative_to(view.board.root).as_posix()
+            yield Diagnosis(found.code, found.message, found.line, found.hint, source)
+
+
 def _has_transition(history: Path) -> bool:
     try:
         with history.open("rb") as file:

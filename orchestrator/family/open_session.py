@@ -93,6 +93,7 @@ class Opener:
         cache = None if fresh else user_proof_cache()
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
+            History(self.board.path, parent).require_sound()
             if from_here:
                 known.forget()
                 # the older texts are no stale saves of the newer ones

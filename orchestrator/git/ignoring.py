@@ -25,12 +25,26 @@ def ignore_in_clone(root: Path) -> None:
     folder as untracked, and `git stash -u` would take it away. Without a repository, or where the
     file cannot be written, nothing is done: `doctor` then tells what git sees.
     """
+    _ignore_from_inside(root)
     found = find_git_folder(root)
     # every command comes through here: git itself is not asked
     if found is None or _has_line(_exclude_file(found[1])):
         return
     with contextlib.suppress(OrchestrateError, OSError):
         _add_line(_exclude_file(found[1]))
+
+
+def _ignore_from_inside(root: Path) -> None:
+    """Have the folder itself tell git to leave it alone, as tools' caches do.
+
+    It holds where the repository is made later, and where a `.gitignore` lets the folder in.
+    """
+    file = root / STATE / ".gitignore"
+    if file.exists() or not root.is_dir():
+        return
+    with contextlib.suppress(OrchestrateError, OSError):
+        file.parent.mkdir(exist_ok=True)
+        atomic.create(file, b"*\n")
 
 
 def ignore_in_repository(root: Path) -> Path | None:

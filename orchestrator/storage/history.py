@@ -7,12 +7,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError
+from orchestrator.errors import GitAtWorkError, TicketError
 from orchestrator.storage.atomic import append_lines, begin_lines
 
 FOLDER = ".receipts"
@@ -26,6 +27,8 @@ DEFERRED = frozenset({"committed", "synced"})
 Record = dict[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+#: how the lines begin that git leaves in a file whose merge is not finished
+_MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 #: histories that were read lately, with their bytes: mostly they have only grown since
 _cache: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
 _CACHED = 64
@@ -41,8 +44,33 @@ def _format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclass(frozen=True)
+class Damage:
+    """A line of a history that is no record, and that no crash has torn."""
+
+    path: Path
+    line: int
+    code: str
+
+    @property
+    def message(self) -> str:
+        if self.code == "merge-conflict":
+            return f"the receipts of {self.path.stem} have the marks of an unfinished merge"
+        return f"a line in the receipts of {self.path.stem} is no record"
+
+    @property
+    def hint(self) -> str:
+        last = f"git log -- {self.path.parent.parent.name}/{FOLDER}/{self.path.name}"
+        if self.code == "merge-conflict":
+            return (
+                "keep one of the two versions whole, that of the ticket beside it, and delete the "
+                f"other and the marks; `{last}` has both"
+            )
+        return f"restore the line, or the file from its last good commit (`{last}`)"
+
+
 class History:
-    """The records of one family, oldest first. A torn last line (a crash) is skipped."""
+    """The records of one family, oldest first. A line that a crash has torn is skipped."""
 
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
@@ -106,6 +134,36 @@ class History:
             hint="bring it back (check its branch out, `git stash pop`)",
         )
 
+    def damage(self) -> Damage | None:
+        """The first line that no crash explains, None if there is none.
+
+        A merge that was not finished leaves its marks, an editor or a script half a record; what
+        stood there, a receipt perhaps, would be missing unsaid.
+        """
+        try:
+            lines = self.path.read_bytes().decode("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            return None
+        if len(_read(self.path)) == sum(1 for line in lines if line.strip()):
+            return None
+        for number, line in enumerate(lines, 1):
+            if line.startswith(_MARKS):
+                return Damage(self.path, number, "merge-conflict")
+            if number < len(lines) and not _is_record(line) and not _is_torn(line):
+                return Damage(self.path, number, "bad-history")
+        return None
+
+    def require_sound(self) -> None:
+        """Raise TicketError (code `merge-conflict` or `bad-history`) for a damaged line."""
+        if found := self.damage():
+            raise TicketError(
+                found.message,
+                path=found.path,
+                line=found.line,
+                code=found.code,
+                hint=found.hint,
+            )
+
     def wait(self) -> None:
         """Wait until what was announced is on disk. Raises DiskError."""
         wait, self._wait = self._wait, None
@@ -156,6 +214,27 @@ class History:
             for item in report.get("artifacts", ())
             if item["state"] == "written"
         }
+
+
+def _is_record(line: str) -> bool:
+    try:
+        record = json.loads(line) if line.strip() else {"type": ""}
+    except ValueError:
+        return False
+    return isinstance(record, dict) and isinstance(record.get("type"), str)
+
+
+def _is_torn(line: str) -> bool:
+    """Whether the line is the beginning of a record, or the zeros that a power failure leaves."""
+    text = line.strip("\0 \r")
+    if not text:
+        return True
+    try:
+        json.loads(text)
+    except ValueError as exc:
+        ended = isinstance(exc, json.JSONDecodeError) and exc.pos >= len(text)
+        return text.startswith("{") and (ended or not text.endswith("}"))
+    return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

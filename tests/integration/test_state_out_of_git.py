@@ -167,3 +167,17 @@ def test_a_script_run_by_hand_makes_a_folder_that_git_ignores(repository: Path) 
     target.close()
     assert (repository / ".orchestrate/postgres").is_dir()
     assert git(repository, "status", "--short", "--untracked-files=all") == ""
+
+
+def test_a_repository_that_is_made_after_init_does_not_take_it(tmp_path: Path) -> None:
+    assert orchestrate(tmp_path, "init").exit_code == 0
+    git(tmp_path, "init", "-q", ".")
+    git(tmp_path, "add", "-A")
+    assert ".orchestrate" not in git(tmp_path, "diff", "--cached", "--name-only")
+
+
+def test_a_line_that_lets_it_in_does_not(repository: Path) -> None:
+    (repository / ".gitignore").write_text("!.orchestrate/\n!.orchestrate/**\n", encoding="utf-8")
+    assert orchestrate(repository, "list").exit_code == 0
+    git(repository, "add", "-A")
+    assert ".orchestrate" not in git(repository, "diff", "--cached", "--name-only")

@@ -104,8 +104,19 @@ class WorkTree:
         return self.root / path
 
     def concerns(self, path: str) -> bool:
-        """Whether a path is part of the workspace's content."""
+        """Whether a path is content: neither a board nor what this program keeps."""
+        if path.startswith("../"):
+            return not self._is_of_other_board(path)
         return not path.startswith(self._outside) and path + "/" not in self._outside
+
+    def _is_of_other_board(self, path: str) -> bool:
+        """Whether a path is kept by another workspace of the same repository."""
+        parts = path.split("/")
+        return any(
+            part in (self.board, ".orchestrate")
+            and self.root.joinpath(*parts[:n], "orchestrate.toml").is_file()
+            for n, part in enumerate(parts)
+        )
 
     # -- taking one --------------------------------------------------------------------------
 
@@ -152,7 +163,7 @@ class WorkTree:
         if since is not None:
             paths = {p for p in paths if not self._was_ignored(p, since)}
             paths |= since.entries.keys()
-            paths |= listing.changed_between(self.root, since.head, seen.head)
+            paths |= listing.changed_between(self.root, self.prefix, since.head, seen.head)
         for place in extra:
             paths |= self._ignored_below(place.rstrip("/"), seen.ignored)
         paths = {p for p in paths if self.concerns(p)} | set(self._settings())

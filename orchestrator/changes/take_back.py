@@ -70,7 +70,7 @@ def _restore(
         return "it is no plain file"
     if tree.reader.is_behind_link(path) and not path.startswith(".git/"):
         return "a folder above it is a link"
-    place, kept = tree.place(path), aside / path
+    place, kept = tree.place(path), aside / path.replace("../", "outside/")
     with contextlib.suppress(FileExistsError):
         kept.parent.mkdir(parents=True, exist_ok=True)
     if kept.is_symlink() or kept.exists():

@@ -89,9 +89,11 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
     outside = [
         p for p in seen.paths if not worker.may_change(p) and p not in (*iced, *_COMMON_SETTINGS)
     ]
+    beyond = [p for p in seen.paths if p.startswith("../")]
     rules = (
         (_find_unsafe_settings(session, seen), "by which git would run programs"),
         (iced, "which is frozen (orchestrate.toml)"),
+        (beyond, "which is outside of the workspace"),
         (outside, f"which is outside of the `files:` of {worker.ticket}"),
     )
     for paths, rule in rules:
@@ -158,7 +160,7 @@ def _artifacts(session: Session, report: Report, seen: Seen) -> Iterator[Artifac
     claimed = {item.path for item in report.artifacts}
     now = {p: session.changes.tree.entry(p) for p in sorted(seen.paths)}
     for path, entry in now.items():
-        if path.startswith(".git/") or pack(path) != path:
+        if path.startswith((".git/", "../")) or pack(path) != path:
             continue
         if not entry.there:
             yield Artifact(path=path, sha256="absent", state="deleted")

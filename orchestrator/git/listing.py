@@ -7,6 +7,7 @@ agent could have written those settings a moment ago.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ _POINTER = re.compile(
 
 @dataclass(frozen=True)
 class Listing:
-    """A workspace as git sees it. Paths are relative to the workspace."""
+    """A repository as git sees it. Paths are relative to the workspace: "../" is outside of it."""
 
     #: commit, "" before the first one
     head: str
@@ -69,7 +70,7 @@ def list_workspace(root: Path, prefix: str) -> Listing:
     output = run_git(
         root,
         *("status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames"),
-        *("--untracked-files=all", "--ignored=matching", "--ignore-submodules=dirty", "--", "."),
+        *("--untracked-files=all", "--ignored=matching", "--ignore-submodules=dirty"),
         settings=safe,
     )
     head = branch = ""
@@ -81,19 +82,23 @@ def list_workspace(root: Path, prefix: str) -> Listing:
         elif line.startswith("# branch.head "):
             branch = rest.split(" ", 1)[1].replace("(detached)", "")
         elif kind == "?":
-            path = rest.removeprefix(prefix)
+            path = from_workspace(rest, prefix)
             (inner if path.endswith("/") else files).add(path.rstrip("/"))
         elif kind == "!":
-            ignored.add(rest.removeprefix(prefix))
+            ignored.add(from_workspace(rest, prefix))
         elif kind in ("1", "u"):
             parts = rest.split(" ", 7 if kind == "1" else 9)
-            path = parts[-1].removeprefix(prefix)
+            path = from_workspace(parts[-1], prefix)
             (inner if "160000" in parts[2:5] else files).add(path)
             if parts[0][0] != "." or kind == "u":
                 index[path] = f"{parts[3]} {parts[6]}" if kind == "1" else "conflict"
-    for entry in _ODD.findall(run_git(root, "ls-files", "-z", "-v", "-s", settings=safe)):
+    top = "../" * prefix.count("/") or "."
+    everything = run_git(
+        root, "ls-files", "--full-name", "-z", "-v", "-s", "--", top, settings=safe
+    )
+    for entry in _ODD.findall(everything):
         about, _, name = entry.partition(b"\t")
-        path = os.fsdecode(name)
+        path = from_workspace(os.fsdecode(name), prefix)
         if about.split()[1] == b"160000":
             inner.add(path)
         elif (root / path).is_symlink() or (root / path).exists():
@@ -101,6 +106,13 @@ def list_workspace(root: Path, prefix: str) -> Listing:
             files.add(path)
     files -= inner
     return Listing(head, branch, frozenset(files), frozenset(inner), frozenset(ignored), index)
+
+
+def from_workspace(path: str, prefix: str) -> str:
+    """A path below the work tree's top as the workspace sees it; a slash at its end is kept."""
+    if path.startswith(prefix):
+        return path.removeprefix(prefix)
+    return posixpath.relpath(path, prefix) + ("/" if path.endswith("/") else "")
 
 
 def harmless_settings(root: Path) -> dict[str, str]:
@@ -124,14 +136,20 @@ def read_settings(root: Path, text: bytes) -> set[str]:
     return set(split_names(run_git(root, "config", "--file", "-", "--null", "--list", stdin=text)))
 
 
-def changed_between(root: Path, one: str, other: str) -> set[str]:
-    """Paths of the workspace that differ between two commits ("": no file). Raises GitError."""
+def changed_between(root: Path, prefix: str, one: str, other: str) -> set[str]:
+    """Paths that differ between two commits ("": no file). Raises GitError.
+
+    `prefix` as for `list_workspace`.
+    """
     if one == other:
         return set()
     if not one or not other:
-        return set(split_names(run_git(root, "ls-tree", "-r", "-z", "--name-only", one or other)))
-    names = ("diff-tree", "-r", "-z", "--relative", "--name-only", "--no-renames")
-    return set(split_names(run_git(root, *names, one, other, settings=_HARMLESS)))
+        every = ("ls-tree", "-r", "-z", "--full-tree", "--name-only", one or other)
+        names = split_names(run_git(root, *every))
+    else:
+        diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", one, other)
+        names = split_names(run_git(root, *diff, settings=_HARMLESS))
+    return {from_workspace(name, prefix) for name in names}
 
 
 def committed_files(root: Path, commit: str, paths: Iterable[str]) -> dict[str, Committed]:
@@ -190,6 +208,7 @@ def restore_index(root: Path, prefix: str, head: str, entries: Mapping[str, str]
         if entry == "conflict":
             raise GitError(root, f"{path} was in conflict")
         # all zeros take the path out of the index
-        lines.append(f"{entry or '0 ' + '0' * 40}\t{prefix}{path}\0")
+        place = posixpath.normpath(f"{prefix}{path}")
+        lines.append(f"{entry or '0 ' + '0' * 40}\t{place}\0")
     stdin = os.fsencode("".join(lines))
     run_git(root, "update-index", "-z", "--index-info", stdin=stdin, settings=_HARMLESS)

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace
-from tests.integration.test_changes import acts, by, changed, lay, question, write
+from tests.integration.test_changes import acts, by, changed, git, lay, question, write
 
 __all__ = ["by"]
 
@@ -101,3 +101,47 @@ def test_a_criterion_that_a_person_removes_at_rest_is_gone(tmp_path: Path) -> No
     drop("- [ ] `blue.md` exists\n")(tmp_path)
     work.conductor().run("WO-512")
     assert "`blue.md` exists" not in question(work)
+
+
+# -- elsewhere in the repository ---------------------------------------------------------------
+
+
+def lay_in_folder(root: Path) -> Workspace:
+    """A workspace in a subfolder of a repository, beside another one."""
+    work = lay(root / "app", "plain")
+    for name in ("lib/core.txt", "top.txt", "shop/orchestrate.toml"):
+        write(name, "core\n")(root)
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "base")
+    return work
+
+
+def test_a_change_elsewhere_in_the_repository_is_refused_and_taken_back(tmp_path: Path) -> None:
+    work = lay_in_folder(tmp_path)
+
+    def act(root: Path) -> None:
+        write("README.md", "three\n")(root)
+        write("../lib/core.txt", "evil\n")(root)
+        write("../new/file.txt", "evil\n")(root)
+        (root / "../top.txt").unlink()
+        git(root, "add", "../lib/core.txt")
+
+    acts(work, act)
+    assert work.conductor().run("WO-512").outcome == "held"
+    said = work.file("WO-512").read_text(encoding="utf-8")
+    assert "changed ../lib/core.txt, ../new/file.txt, ../top.txt, which is outside" in said
+    assert (tmp_path / "lib/core.txt").read_text() == "core\n"
+    assert (tmp_path / "top.txt").read_text() == "core\n"
+    assert not (tmp_path / "new").exists()
+    assert git(tmp_path, "diff", "--cached", "--name-only", "--", "lib", "top.txt") == ""
+    assert (tmp_path / "app/README.md").read_text() == "one\ntwo\n"
+    kept = tmp_path / "app/.orchestrate/kept/WO-512/stage-1-attempt-1"
+    assert (kept / "outside/lib/core.txt").read_text() == "evil\n"
+
+
+def test_the_board_of_another_workspace_is_its_own(tmp_path: Path) -> None:
+    work = lay_in_folder(tmp_path)
+    acts(work, write("../shop/_WORK_ORDERS/03_BUILD/WO-001.md", "---\nid: WO-001\n---\n"))
+    work.conductor().run("WO-512")
+    assert changed(work) == {}

@@ -20,17 +20,32 @@ _JUDGES = {
     "csv": (".csv", ".tsv"),
     "privacy": (".csv", ".tsv"),
 }
-#: words of a statement that hint at a kind of file; a check says more
-_SUBJECT_WORDS = {
-    ".sql": "migration migrations table tables rls policy policies index indexes drop schema "
-    "constraint trigger view role anon anonymous authenticated",
-    ".py": "python script scripts",
-    ".ts": "typescript tsc function functions",
-    ".tsx": "typescript tsc component components",
-    ".csv": "csv row rows",
+#: words that hint at a kind of file. They keep a statement from the maker of another kind; those
+#: before the bar say besides, in the subject of a statement, what it is about
+_WORDS = {
+    (".sql",): "sql migration migrations rls | table tables policy policies index indexes indexed "
+    "schema constraint constraints trigger triggers view views role roles anon anonymous "
+    "authenticated column columns nullable database row rows query queries key keys",
+    (".py",): "python | script scripts module modules pandas dataframe dataframes",
+    (".ts", ".tsx"): "typescript tsc tsx | function functions component components hook hooks type "
+    "types typed interface interfaces react frontend client export exports exported import "
+    "imports imported page pages screen button form "
+    "show shows shown display displays displayed render renders rendered click clicks",
+    (".csv", ".tsv"): "csv tsv | row rows column columns",
 }
-#: a named file decides; a check's subject weighs more than all words that only hint
-_BY_NAME, _BY_CHECK, _BY_TABLE = 1_000, 100, 10
+_HINTS = {kinds: frozenset(words.replace("|", "").split()) for kinds, words in _WORDS.items()}
+_DECIDING = {kinds: frozenset(words.split("|")[0].split()) for kinds, words in _WORDS.items()}
+_WORD = re.compile(r"[A-Za-z_]\w*")
+#: `getOrders`: a name in TypeScript
+_CAMEL = re.compile(r"\b[a-z]+[A-Z]\w*")
+_FILE = re.compile(r"[\w/.-]*\w(\.(?:sql|py|tsx?|csv|tsv))\b")
+_LEAD = re.compile(r"\W*(?:(?:the|each|every|all|any|no|a|an|file|script)\s+)*\W*", re.IGNORECASE)
+#: what ends the first noun phrase, and how many words of it are looked at
+_ENDS_SUBJECT = re.compile(
+    r"(?:is|are|was|were|has|have|had|can|cannot|must|may|should|will|does|do|of|in|on|for|to|by|"
+    r"with|from|through|when|where|why|that|which|and|or|not|as|at|if)\Z"
+)
+_SUBJECT_LENGTH = 4
 
 
 @dataclass(frozen=True)
@@ -85,36 +100,92 @@ def _claim(claims: dict[str, tuple[str, list[str]]], text: str, owner: str) -> N
 
 
 def owner_of(makers: Sequence[Maker], statement: Statement, binder: Binder) -> str:
-    """The child that a statement is about, "" if it is about none, several, or no child's file."""
-    named = [m.id for m in makers if m.id and re.search(rf"\b{re.escape(m.id)}\b", statement.text)]
-    if named:
-        return named[0] if len(named) == 1 else ""
-    checks = [b.check.name for b in binder.bind(statement.text) if b.check is not None]
-    judged = frozenset(k for name in checks for k in _JUDGES.get(name.partition(".")[0], ()))
-    # words are a guess, made only where no check says what a statement is about
-    guess = not checks or bool(judged)
-    scores = {m.id: _score(m, statement, judged, guess=guess) for m in makers}
-    best = max(scores.values(), default=0)
-    winners = [id for id, score in scores.items() if score == best]
-    return winners[0] if best > 0 and len(winners) == 1 else ""
+    """The child that a statement is about, "" if it is about none, several, or no child's file.
 
-
-def _score(maker: Maker, statement: Statement, judged: frozenset[str], *, guess: bool) -> int:
-    """How much a statement speaks of what a maker makes; 0 if it cannot be about that.
-
-    `judged` are the kinds of file that its checks judge; its words count only with `guess`.
+    Its subject decides, or the check that judges it; a mention elsewhere never does. Whatever
+    speaks of something that another one makes as well stays with the parent.
     """
     text = statement.text
-    files = sum(_names(text, d.path) for d in maker.deliverables)
+    named = [m.id for m in makers if m.id and re.search(rf"\b{re.escape(m.id)}\b", text)]
+    if named:
+        return named[0] if len(named) == 1 else ""
+    files = [m for m in makers if any(_names(text, d.path) for d in m.deliverables)]
+    checks = [b.check.name for b in binder.bind(text) if b.check is not None]
+    judged = frozenset(k for name in checks for k in _JUDGES.get(name.partition(".")[0], ()))
     if files:
-        return _BY_NAME * files
-    if not guess or (judged and not judged & maker.kinds):
-        return 0
-    words = set(re.findall(r"[a-z_]\w*", f"{statement.group} {text}".lower()))
-    score = _BY_CHECK * bool(judged & maker.kinds) + _BY_TABLE * bool(words & maker.tables)
-    for kind in maker.kinds:
-        score += len(words & set(_SUBJECT_WORDS.get(kind, "").split()))
-    return score
+        about = files
+    elif checks:
+        # a check that judges no kind of file says nothing, and is no guess either
+        about = [m for m in makers if judged & m.kinds]
+    else:
+        subject = _subject(text)
+        about = [
+            m
+            for m in makers
+            if any(subject & _DECIDING[kinds] for kinds in _kinds_of(m))
+            or ("table" in subject and subject & m.tables)
+        ]
+    if len(about) != 1:
+        return ""
+    (maker,) = about
+    return maker.id if _is_clear(maker, makers, statement, judged, by_name=bool(files)) else ""
+
+
+def _is_clear(
+    maker: Maker,
+    makers: Sequence[Maker],
+    statement: Statement,
+    judged: frozenset[str],
+    *,
+    by_name: bool,
+) -> bool:
+    """Whether a statement speaks of nothing that anybody else makes.
+
+    A name at its very beginning, and a check that its first words agree with, are clear enough for
+    a table or a word of another one to come later.
+    """
+    text = statement.text
+    if judged and not judged & maker.kinds:
+        return False
+    own = _kinds_of(maker)
+    words = _WORD.findall(f"{statement.group} {text}".lower())
+    foreign = [w for w in words if _is_foreign(w, own)]
+    others = {t for m in makers if m is not maker for t in m.tables} - maker.tables
+    if any(found[1] not in maker.kinds for found in _FILE.finditer(text)):
+        return False
+    if _CAMEL.search(text) and not maker.kinds & {".ts", ".tsx"}:
+        return False
+    if by_name:
+        start = _after_lead(text)
+        begins = any(_names(start.split("`")[0].split(" ")[0], d.path) for d in maker.deliverables)
+        return not foreign and (begins or not others & set(words))
+    subject = _subject(text)
+    agrees = any(subject & _DECIDING[kinds] for kinds in own)
+    if judged and agrees:
+        return not any(_is_foreign(w, own) for w in subject)
+    return not foreign and not others & set(words)
+
+
+def _kinds_of(maker: Maker) -> list[tuple[str, ...]]:
+    return [kinds for kinds in _HINTS if maker.kinds & set(kinds)]
+
+
+def _is_foreign(word: str, own: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a word hints at another kind of file only."""
+    kinds = [k for k, words in _HINTS.items() if word in words]
+    return bool(kinds) and not any(k in own for k in kinds)
+
+
+def _after_lead(text: str) -> str:
+    found = _LEAD.match(text)
+    return text[found.end() :] if found else text
+
+
+def _subject(text: str) -> frozenset[str]:
+    """The words of the first noun phrase."""
+    words = _WORD.findall(_after_lead(text).lower())[:_SUBJECT_LENGTH]
+    end = next((at for at, word in enumerate(words) if _ENDS_SUBJECT.match(word)), len(words))
+    return frozenset(words[:end])
 
 
 def _names(text: str, path: str) -> bool:

@@ -86,6 +86,57 @@ def test_a_criterion_goes_to_the_child_that_it_is_about(
     assert [id for id, texts in found.items() if text in texts] == [owner]
 
 
+ORDERS = (
+    HEAD + "- **WO-7a** → SOOP (schema)\n- **WO-7b** → BUILDER (TypeScript hook)\n\n"
+    "## STAGE 2: SOOP — Schema\n\n1. Read WO-7a\n2. Write `migrations/001_orders.sql`:\n\n"
+    "```sql\nCREATE TABLE orders (id int PRIMARY KEY, total int);\n```\n\n"
+    "## STAGE 3: BUILDER — Hook\n\n1. Read WO-7b\n2. Write `src/orders.ts`\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("TypeScript types match the table `orders`", "WO-7a"),
+        ("The TypeScript interface covers all columns of table `orders`", "WO-7a"),
+        ("Hook reads `orders` through RLS", "WO-7a"),
+        ("Column `total` of `orders` is nullable in the TypeScript type", "WO-7a"),
+        ("Types for `orders` are exported", "WO-7a"),
+        ("`getOrders` of the hook returns rows of orders", "WO-7a"),
+        ("The schema is documented in the hook's comment", "WO-7a"),
+        ("Orders are shown newest first", "WO-7a"),
+        ("The table on the page can be sorted", "WO-7a"),
+        ("Users in the role admin see the button", "WO-7a"),
+        ("The page is told when a migration runs", "WO-7a"),
+        ("The form names `migrations/001_orders.sql`", "WO-7a"),
+        ("SQL comments explain why `src/orders.ts` needs the view", "WO-7b"),
+        ("The migration says what `src/orders.ts` reads", "WO-7b"),
+        ("Table `orders` has a comment that names TypeScript", "WO-7b"),
+    ],
+)
+def test_a_mention_of_what_another_one_makes_does_not_decide(
+    tmp_path: Path, text: str, wrong: str
+) -> None:
+    found = handed(lead(tmp_path, ORDERS + checklist(text)))
+    assert text not in found[wrong]
+    assert sum(text in texts for texts in found.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [
+        ("`src/orders.ts` exports `getOrders`", "WO-7b"),
+        ("`src/orders.ts` fills orders", "WO-7b"),
+        ("The migration can run twice", "WO-7a"),
+        ("TypeScript code has no `any`", "WO-7b"),
+        ("RLS is enabled on all tables", "WO-7a"),
+    ],
+)
+def test_the_subject_of_a_criterion_decides(tmp_path: Path, text: str, owner: str) -> None:
+    found = handed(lead(tmp_path, ORDERS + checklist(text)))
+    assert [id for id, texts in found.items() if text in texts] == [owner]
+
+
 def test_what_two_stages_say_stands_once(tmp_path: Path) -> None:
     workflow = HEAD + CHILDREN + SQL + CODE + checklist("`sql/012_beds.sql` exists")
     assert handed(lead(tmp_path, workflow))["WO-7a"] == ["`sql/012_beds.sql` exists."]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.config import AgentSettings
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
@@ -81,7 +82,14 @@ class Dispatcher:
             program, *arguments = settings.command
             argv = [str(job.root / program) if "/" in program else program, *arguments]
         with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
-            return self._run_child(argv, job, settings, Path(folder), lock_fd)
+            marks = Marks()
+            try:
+                return self._run_child(argv, job, settings, Path(folder), lock_fd, marks)
+            finally:
+                if settings.command:
+                    # whoever has reported, or was stopped, is done: nothing of it works on
+                    marks.kill_all()
+                marks.close()
 
     def stop(self) -> None:
         """Kill every agent that was started, and start none from now on."""
@@ -100,7 +108,13 @@ class Dispatcher:
             raise StoppedError("the conductor is stopping; the stage is taken up again next time")
 
     def _run_child(
-        self, argv: list[str], job: Job, settings: AgentSettings, folder: Path, lock_fd: int | None
+        self,
+        argv: list[str],
+        job: Job,
+        settings: AgentSettings,
+        folder: Path,
+        lock_fd: int | None,
+        marks: Marks,
     ) -> Report:
         with self._lock:
             self._require_running()
@@ -111,8 +125,8 @@ class Dispatcher:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     cwd=folder,
-                    env=environment(settings.env),
-                    pass_fds=() if lock_fd is None else (lock_fd,),
+                    env={**environment(settings.env), **marks.environment},
+                    pass_fds=(marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
                     start_new_session=True,
                 )
             except OSError as exc:
@@ -122,6 +136,7 @@ class Dispatcher:
                 )
                 return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
             self._running.add(process)
+            marks.started()
         try:
             out, err = process.communicate(job.model_dump_json().encode(), timeout=settings.timeout)
         except subprocess.TimeoutExpired:
@@ -134,7 +149,6 @@ class Dispatcher:
         finally:
             self._running.discard(process)
         if settings.command:
-            # whoever has reported is done: nothing of it works on
             _kill_group(process)
         # an agent that was killed here has not failed
         self._require_running()

@@ -21,14 +21,14 @@ from orchestrator.family.kept_criteria import keep_removed, read_each
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
 from orchestrator.git.listing import read_settings
+from orchestrator.git.unsafe_settings import is_unsafe_setting
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.id_grammar import id_from_name
 
 #: paths that a message names
 _NAMED = 8
-#: git's settings that a person's own git writes all the time, and what it writes there
+#: git's settings that a person's own git writes all the time
 _COMMON_SETTINGS = frozenset({".git/config", ".git/config.worktree"})
-_COMMON_KEYS = ("branch.", "remote.", "submodule.")
 
 
 def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
@@ -90,8 +90,11 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
         p for p in seen.paths if not worker.may_change(p) and p not in (*iced, *_COMMON_SETTINGS)
     ]
     beyond = [p for p in seen.paths if p.startswith("../")]
+    unsafe = _find_unsafe_settings(session, seen)
+    keys = ", ".join(key for found in unsafe.values() for key in found)
+    named = f": {keys}" if keys else ""
     rules = (
-        (_find_unsafe_settings(session, seen), "by which git would run programs"),
+        (list(unsafe), f"by which git would run programs or look elsewhere{named}"),
         (iced, "which is frozen (orchestrate.toml)"),
         (beyond, "which is outside of the workspace"),
         (outside, f"which is outside of the `files:` of {worker.ticket}"),
@@ -110,25 +113,26 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
     return "", ""
 
 
-def _find_unsafe_settings(session: Session, seen: Seen) -> list[str]:
-    """Hooks, and git's settings in which more has changed than branches and remotes.
+def _find_unsafe_settings(session: Session, seen: Seen) -> dict[str, list[str]]:
+    """Hooks, and git's settings by which a program would run → the keys that have changed.
 
     The conductor's own commits would run what they name before anybody has seen it.
     """
-    tree, found = session.changes.tree, []
+    tree, found = session.changes.tree, dict[str, list[str]]()
     for path in seen.paths:
         if path.startswith(".git/hooks/"):
-            found.append(path)
+            found[path] = []
         elif path in _COMMON_SETTINGS and seen.before is not None:
             try:
                 now = tree.place(path).read_bytes() if tree.entry(path).is_file else b""
                 texts = (tree.bytes_at(seen.before, path) or b"", now)
                 before, after = (read_settings(session.root, text) for text in texts)
             except (OSError, GitError):
-                found.append(path)
+                found[path] = ["it cannot be read"]
                 continue
-            if any(not setting.startswith(_COMMON_KEYS) for setting in before ^ after):
-                found.append(path)
+            changed = (setting.partition("\n") for setting in sorted(before ^ after))
+            if keys := [key for key, _, value in changed if is_unsafe_setting(key, value)]:
+                found[path] = list(dict.fromkeys(keys))
     return found
 
 

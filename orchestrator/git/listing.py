@@ -133,7 +133,8 @@ def harmless_settings(root: Path) -> dict[str, str]:
 
 def read_settings(root: Path, text: bytes) -> set[str]:
     """`key<line end>value` of each setting in a git configuration file. Raises GitError."""
-    return set(split_names(run_git(root, "config", "--file", "-", "--null", "--list", stdin=text)))
+    listing = ("config", "--file", "-", "--no-includes", "--null", "--list")
+    return set(split_names(run_git(root, *listing, stdin=text)))
 
 
 def changed_between(root: Path, prefix: str, one: str, other: str) -> set[str]:

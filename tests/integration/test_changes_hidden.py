@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from orchestrator.agent_process.dispatcher import Dispatcher
+from orchestrator.config import AgentSettings
+from orchestrator.domain.agent import Job, Outcome
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace
 from tests.integration.test_changes import acts, by, changed, git, lay, question, write
@@ -145,3 +149,75 @@ def test_the_board_of_another_workspace_is_its_own(tmp_path: Path) -> None:
     acts(work, write("../shop/_WORK_ORDERS/03_BUILD/WO-001.md", "---\nid: WO-001\n---\n"))
     work.conductor().run("WO-512")
     assert changed(work) == {}
+
+
+# -- git's settings, and processes -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["user.email", "branch.main.remote", "core.autocrlf", "alias.st"])
+def test_a_setting_that_runs_nothing_is_shown_and_no_reason_to_refuse(
+    tmp_path: Path, key: str
+) -> None:
+    work = lay(tmp_path, "git")
+    acts(work, lambda root: git(root, "config", key, "input"))
+    assert work.conductor().run("WO-512").outcome == "waiting"
+    assert changed(work) == {".git/config": "edited"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("core.hooksPath", "h"),
+        ("core.fsmonitor", "./x"),
+        ("core.sshCommand", "x"),
+        ("filter.a.clean", "x"),
+        ("diff.a.textconv", "x"),
+        ("diff.external", "x"),
+        ("merge.a.driver", "x"),
+        ("alias.st", "!x"),
+        ("credential.helper", "x"),
+        ("include.path", "x"),
+        ("url.b.insteadOf", "a"),
+        ("remote.origin.url", "ext::x"),
+    ],
+)
+def test_a_setting_that_runs_a_program_is_refused_by_its_key(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    work = lay(tmp_path, "git")
+    acts(work, lambda root: git(root, "config", key, value))
+    assert work.conductor().run("WO-512").outcome == "held"
+    said = work.file("WO-512").read_text(encoding="utf-8").lower()
+    assert f"by which git would run programs or look elsewhere: {key.lower()}" in said
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "setsid sh -c '{late}' </dev/null >/dev/null 2>&1 &",
+        "( setsid nohup sh -c '{late}' >/dev/null 2>&1 & )",
+        "env -i PATH=\"$PATH\" setsid -f sh -c '{late}' </dev/null >/dev/null 2>&1",
+    ],
+)
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_what_an_agent_leaves_behind_is_killed(tmp_path: Path, start: str) -> None:
+    late = tmp_path / "late.txt"
+    script = tmp_path / "agent.sh"
+    command = start.format(late=f"sleep 0.8; echo x > {late}")
+    report = '{"outcome": "done", "section": "done"}'
+    script.write_text(f"#!/bin/sh\ncat >/dev/null\n{command}\necho '{report}'\n", encoding="utf-8")
+    script.chmod(0o755)
+    job = Job(
+        ticket="WO-512",
+        parent="WO-512",
+        family=(),
+        stage=1,
+        agent="SOOP",
+        workspace=str(tmp_path),
+        workflow="",
+        workflow_text="",
+    )
+    done = Dispatcher().dispatch(job, AgentSettings(command=[str(script)]))
+    assert done.outcome is Outcome.DONE, done.reason
+    time.sleep(1.2)
+    assert not late.exists()

@@ -15,6 +15,17 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 
+#: other words at the beginning of a line that forbid something
+_OTHER_WORDS = re.compile(
+    r"(?:never|don['’]t|(?:[\w`*_./-]+\s+){1,4}?(?:(?:must|may|shall)\s+(?:not|never)|mustn['’]t))\b",
+    re.IGNORECASE,
+)
+
+
+def forbids_otherwise(text: str) -> bool:
+    """Whether a line forbids something in other words than "Do not": it is not read as such."""
+    return _OTHER_WORDS.match(text.lstrip("*_ ")) is not None
+
 
 def prohibition_in_line(line: str) -> str:
     """What a line of a ticket forbids, without the reason after a dash; "" if nothing."""

@@ -17,7 +17,7 @@ from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.frontmatter_parser import bare
-from orchestrator.markdown.prohibitions import prohibition_in_line
+from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
 from orchestrator.tickets.criteria_headings import Headings, headings_of
 
 _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
@@ -31,6 +31,10 @@ _NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
 _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
 _PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
+_FORBIDS = "a prohibition that does not begin with “Do not”"
+_HTML_BOX = re.compile(r"<li\b[^>]*>\s*(?:\[[ xX~-]?\]|<input\b[^>]*checkbox[^>]*>)", re.IGNORECASE)
+#: what is behind the item is left out
+_TAG = re.compile(r"</li\b.*|<[^>]*>", re.IGNORECASE)
 _UNKNOWN = "not known as a heading of criteria"
 #: `some_key` of the frontmatter, as a heading
 _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
@@ -200,6 +204,11 @@ class _Reader:
         """Whether a heading above means criteria, whatever those below it say."""
         return any(place.demands for place in self.places)
 
+    @property
+    def _below_title(self) -> list[str]:
+        """The headings above a line, without the ticket's title."""
+        return [p.text for p in self.places if p.level > 1 or len(self.places) == 1]
+
     # -- lines -------------------------------------------------------------------------------
 
     def _read_line(self, at: int, outside: dict[int, str]) -> int:
@@ -210,6 +219,10 @@ class _Reader:
             return at + 1
         end = at + 1
         if self._place.kept:
+            return end
+        if found := list(_HTML_BOX.finditer(line)):
+            for box in found:
+                self._leave("box", "in HTML", at, _TAG.sub("", line[box.end() :]).strip())
             return end
         if _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")) and "|" in line:
             return self._read_table(at, outside)
@@ -239,6 +252,7 @@ class _Reader:
             or self.headings.after_keyword(_after(_MARK, line)) is not None
             or prohibition_in_line(line) != ""
             or _SIGN.match(line) is not None
+            or _HTML_BOX.search(line) is not None
         )
 
     def _take_words(
@@ -253,15 +267,20 @@ class _Reader:
             place.fed = True
             if place.ended:
                 place = self.places[-2] if len(self.places) > 1 else _Place(0, "", None)
-        if place.demands is None or _says_nothing(text):
+        if _says_nothing(text):
+            return
+        if not place.demands and forbids_otherwise(text):
+            self._leave("line", _FORBIDS, at, text)
             return
         follows = next((outside[n] for n in range(end, end + 3) if outside.get(n, "").strip()), "")
         if text.endswith(":") and (_MARK.match(follows) or "|" in follows):
             return
         if place.demands:
             self._add(text, StatementKind.ACCEPTANCE, at)
-        elif self._among_criteria:
+        elif self._among_criteria and place.demands is False:
             self._leave("line", "not a heading of criteria", at, text)
+        elif is_item and any(map(self.headings.resembles, self._below_title)):
+            self._leave("line", _UNKNOWN, at, text)
 
     def _take_box(self, box: body.Box) -> None:
         if not (text := box.text):

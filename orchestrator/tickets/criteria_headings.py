@@ -7,9 +7,13 @@ import tomllib
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
+from unicodedata import normalize
 
 _WORDS: dict[str, list[str]] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
+)
+_SIMILAR = re.compile(
+    rf"(?<!\w)(?:{'|'.join(_WORDS['similar'])})|{'|'.join(_WORDS['similar_signs'])}", re.IGNORECASE
 )
 _EMPHASIS = re.compile(r"[*_`]+")
 #: so much of a heading or keyword line is looked at (characters)
@@ -41,6 +45,10 @@ class Headings:
     def excludes(self, heading: str) -> bool:
         """Whether what is below the heading does not have to hold."""
         return self._other.match(_plain(heading)) is not None
+
+    def resembles(self, heading: str) -> bool:
+        """Whether the heading may mean criteria, in whatever language."""
+        return _SIMILAR.search(normalize("NFC", _plain(heading))) is not None
 
     def after_keyword(self, text: str) -> str | None:
         """`x` of `Done when: x` or `**Done when:** x`; None if the text begins otherwise."""

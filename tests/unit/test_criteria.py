@@ -55,7 +55,8 @@ def test_a_heading_that_means_criteria(heading: str, item: str) -> None:
 def test_4_7_boxes_under_another_heading_are_told(heading: str) -> None:
     found = read(f"# T\n\n{heading}\n\n- [ ] one\n- [x] two\n\nwords\n\n- three\n")
     assert texts(found) == []
-    ((said, boxes),) = unread(found)
+    (said, boxes), *lines = unread(found)
+    assert lines == ([("Akzeptanzkriterien", ("three",))] if "kriterien" in heading else [])
     assert said == (heading.removeprefix("## ") or "T")
     assert boxes == ("one", "two")
     assert found.unread[0].describe("WO-1", numbered=True).startswith("WO-1, lines 5, 6: 2 boxes")
@@ -73,6 +74,46 @@ def test_a_title_that_speaks_of_criteria_is_none() -> None:
     found = read("# Write acceptance tests for the login\n\nWe need them.\n\n## Why\n\n- people\n")
     assert texts(found) == []
     assert texts(read("# Acceptance Criteria\n\n- x\n\n## More\n\n- y\n")) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Critères d'acceptation", "验收标准", "Akzeptanzkriterien", "What must hold", "Verification",
+     "Acceptence Criterea", "Criterios de aceptación", "Критерии приёмки", "受け入れ基準",
+     "Expected result", "Crite\u0300res", "Kabul kriterleri"],
+)  # fmt: skip
+def test_a_list_under_a_heading_that_resembles_criteria_is_told(heading: str) -> None:
+    found = read(f"# T\n\n## AC\n\n- [ ] one\n\n## {heading}\n\nWords.\n\n- two\n- three\n")
+    assert texts(found) == ["one"]
+    assert unread(found) == [(heading, ("two", "three"))]
+
+
+@pytest.mark.parametrize("heading", ["Acceptance-Criteria", "Acceptance Criterias"])
+def test_spellings_of_acceptance_criteria(heading: str) -> None:
+    assert texts(read(f"## {heading}\n\n- one\n")) == ["one"]
+
+
+@pytest.mark.parametrize("heading", ["Steps", "Plan", "Background", "Files"])
+def test_a_list_under_any_other_heading_is_nothing(heading: str) -> None:
+    assert read(f"# Verify it\n\n## {heading}\n\n- one\n") == Criteria()
+
+
+def test_boxes_in_html_are_told() -> None:
+    found = read("## AC\n\n- one\n\n<ul>\n<li>[ ] <b>two</b></li><li>[x] three</li>\n</ul>\n")
+    assert unread(found) == [("AC", ("two", "three"))]
+
+
+@pytest.mark.parametrize("heading", ["Notes", "Background", "Steps"])
+@pytest.mark.parametrize("mark", ["- ", "", "1. "])
+@pytest.mark.parametrize(
+    "text",
+    ["Never delete keep.txt", "You must not edit README.md", "**Never** touch it", "Don't ask",
+     "The agent may never push", "`keep.txt` must not change"],
+)  # fmt: skip
+def test_prohibitions_in_other_words_are_told(heading: str, mark: str, text: str) -> None:
+    found = read(f"## AC\n\n- one\n\n## {heading}\n\n{mark}{text}\n")
+    assert texts(found) == ["one"]
+    assert unread(found) == [(heading, (text,))]
 
 
 # -- shapes ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -210,6 +211,7 @@ def init(
     # plain numbers, if no other clone gives them out
     if claim(board):
         say(f"created {(board.path / HOME).relative_to(root)}")
+    _say_what_to_commit(here, ignored)
     if not board.tickets():
         maker = default_maker() or "USER"
         ticket = create_ticket(
@@ -221,6 +223,32 @@ def init(
         )
         say(f"created {ticket['path']}")
         say(callable_commands(f"\nnext: orchestrate run {ticket['id']}"))
+
+
+def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:
+    """Tell of the files that no step of a family commits, and that every clone and CI needs."""
+    from orchestrator.config import FILE
+    from orchestrator.git.repository import TrackedFolder
+
+    if not here.settings.git.commit:
+        return
+    git = TrackedFolder(here.root, ".")
+    folder = here.settings.board.folder
+    uncommitted = git.changed() if git.is_work_tree else None
+    wanted = [FILE, "workflows/work-order.md", folder]
+    if ignored is not None:
+        wanted.insert(0, os.path.relpath(ignored, here.root))
+    left = [
+        name
+        for name in wanted
+        if any(c == name or c.startswith(f"{name}/") for c in uncommitted or ())
+    ]
+    if ignored is not None and wanted[0] not in left:
+        left.insert(0, wanted[0])
+    if uncommitted and left:
+        names = " ".join(shlex.quote(name) for name in left)
+        say("\nno step commits these, and clones and CI need them:")
+        say(f"  git add -- {names} && git commit -m 'Add a board' -- {names}")
 
 
 def _require_own_place(root: Path) -> None:

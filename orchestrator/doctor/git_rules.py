@@ -17,6 +17,7 @@ from orchestrator.git.repository import TrackedFolder
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
+from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.id_grammar import id_from_name
 from orchestrator.tickets.ticket import Ticket
 
@@ -109,6 +110,27 @@ def find_tracked_state(view: BoardView) -> Iterator[Diagnosis]:
         message = f"git tracks {files} of the conductor's own, such as {tracked[0]}"
         hint = f"git rm -r -q --cached {STATE}, and commit that; the files stay on disk"
         yield Diagnosis("state-tracked", message, 0, hint, STATE)
+
+
+def find_uncommitted_bases(view: BoardView) -> Iterator[Diagnosis]:
+    """Settings and workflows that git lacks, though it has the families that follow them."""
+    root = view.board.root
+    receipts = TrackedFolder(root, f"{view.board.folders.board}/{FOLDER}").tracked()
+    if not receipts:
+        return
+    wanted = {"orchestrate.toml": "the settings"}
+    for parent, flow in view.readable_families():
+        if f"{view.board.folders.board}/{FOLDER}/{parent.id}.jsonl" in receipts:
+            wanted.setdefault(flow.workflow, f"the workflow of {parent.id}")
+    tracked = TrackedFolder(root, ".").tracked()
+    for name, what in wanted.items():
+        # shipped ones and those outside are in no workspace's repository
+        if name not in tracked and (root / name).is_file() and not Path(name).is_absolute():
+            message = f"{what} is not in git, and its families are: clones and CI cannot follow it"
+            if name == "orchestrate.toml":
+                message = "the settings are not in git, and families are: clones and CI lack them"
+            hint = f"git add -- {shlex.quote(name)}, and commit that"
+            yield Diagnosis("not-in-git", message, 0, hint, name)
 
 
 def _is_gone(path: Path) -> bool:

@@ -86,6 +86,8 @@ _ALL = (
          "the command that restores it is shown", find=git.find_lost_tickets),
     Rule("state-tracked", "git tracks files of `.orchestrate/`, which every run changes",
          "the command that takes them out of git is shown", find=git.find_tracked_state),
+    Rule("not-in-git", "git has a family's receipts, but not its workflow or the settings",
+         "the command that adds them is shown", find=git.find_uncommitted_bases),
     Rule("twin", "the same ticket is in two folders",
          "if they are the same, the older one goes to `.orchestrate/state/displaced/`",
          Fix(_UNSAFE, None), board.find_copies),

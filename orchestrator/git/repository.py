@@ -179,6 +179,10 @@ class TrackedFolder:
     def is_work_tree(self) -> bool:
         return self._ask("rev-parse", "--is-inside-work-tree") == b"true\n"
 
+    def tracked(self) -> set[str]:
+        """The files that git tracks."""
+        return set(split_names(self._ask("ls-files", "-z", "--", self.folder) or b""))
+
     def removed(self) -> list[str]:
         """Files of the last commit that are gone, staged or not."""
         output = self._ask(

@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from orchestrator.cli.app import app
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import GitSettings, Settings
 from orchestrator.errors import BusyError, HookError, OrchestrateError, TicketError
@@ -252,3 +254,50 @@ def test_what_a_hook_formats_does_not_stay_staged_in_its_old_version(work: Works
     assert git(work.root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
     git(work.root, "commit", "-qm", "mine", "--no-verify")
     assert git(work.root, "show", "HEAD:out/first.txt") == made
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_documented_commands_merge_the_own_branch(work: Workspace, moved: bool) -> None:
+    committed_by(work, branch="orchestrate/board")
+    (work.root / "mine.txt").write_text("mine", encoding="utf-8")
+    if moved:
+        (work.root / "main.txt").write_text("main", encoding="utf-8")
+        git(work.root, "add", "main.txt")
+        git(work.root, "commit", "-qm", "beside")
+    before = {p: p.read_bytes() for p in files_below(work.root, "_WORK_ORDERS", "out")}
+    page = Path(__file__).parents[2] / "docs/configuration.md"
+    commands = page.read_text(encoding="utf-8").split("Merge beside it")[1].split("```")[1]
+    for line in commands.removeprefix("sh\n").splitlines():
+        git(work.root, *line.split()[1:])
+    try:
+        git(work.root, "merge-base", "--is-ancestor", "orchestrate/board", "HEAD")
+        assert {p: p.read_bytes() for p in before} == before
+        left = git(work.root, "status", "--porcelain").splitlines()
+        assert left == ["?? mine.txt"]
+        assert git(work.root, "branch", "--list", "board-merged") == ""
+        assert work.conductor(settings=Settings(git=GitSettings(commit=True))).status("WO-512")
+    finally:
+        assert not (work.root.parent / "board-merged").exists()
+
+
+def test_what_init_creates_is_committed_by_the_command_that_it_prints(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "mine.txt").write_text("staged", encoding="utf-8")
+    git(root, "add", "mine.txt")
+    said = CliRunner().invoke(app, ["-C", str(root), "init"]).output
+    command = next(line.strip() for line in said.splitlines() if "git add" in line)
+    assert CliRunner().invoke(app, ["-C", str(root), "run", "WO-001"]).exit_code == 10
+    told = CliRunner().invoke(app, ["-C", str(root), "doctor"]).output
+    assert "not-in-git  2" in told, told
+    git(root, "config", "user.name", "t")
+    git(root, "config", "user.email", "t@t")
+    subprocess.run(command, shell=True, cwd=root, check=True, capture_output=True)
+    assert "not-in-git" not in CliRunner().invoke(app, ["-C", str(root), "doctor"]).output
+    assert git(root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
+    git(tmp_path, "clone", "-q", str(root), "clone")
+    verified = CliRunner().invoke(app, ["-C", str(tmp_path / "clone"), "verify", "WO-001"])
+    assert "no-such-workflow" not in verified.output
+    assert git(tmp_path / "clone", "status", "--porcelain") == ""
+    assert "git add" not in CliRunner().invoke(app, ["-C", str(root), "init"]).output

@@ -82,7 +82,9 @@ class Contents:
 
     def _write(self, sha256: str, data: bytes) -> None:
         place = self.place(sha256)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        # what is kept may be secret
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.parent.mkdir(exist_ok=True)
         temporary = place.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
             temporary.write_bytes(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ CACHES = frozenset(
 #: git's own settings, by which an agent could hide its changes or have code run
 SETTINGS = (".git/config", ".git/config.worktree", ".git/info/exclude", ".git/info/attributes")
 _HOOKS = ".git/hooks"
+#: names of ignored files that tools write by themselves
+_MADE_BY_TOOLS = (".log", ".pyc", ".pyo", ".coverage", ".tsbuildinfo", ".eslintcache", ".tmp")
+_MADE_BY_TOOLS += (".swp", ".o", ".so", ".class", ".lock", ".pid", "~", "coverage.xml")
+#: ignored files that are looked at: how many, and bytes of each
+_MOST_IGNORED, _LARGEST_IGNORED = 200, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,9 @@ class WorkTree:
             paths = {p for p in paths if not self._was_ignored(p, since)}
             paths |= since.entries.keys()
             paths |= listing.changed_between(self.root, self.prefix, since.head, seen.head)
+        if keep:
+            # looked at again later, as all that is known
+            paths |= set(self._ignored_files(seen.ignored))
         for place in extra:
             paths |= self._ignored_below(place.rstrip("/"), seen.ignored)
         paths = {p for p in paths if self.concerns(p)} | set(self._settings())
@@ -182,6 +191,20 @@ class WorkTree:
             taken,
             self._tickets(),
         )
+
+    def _ignored_files(self, ignored: Iterable[str]) -> Iterator[str]:
+        """Single files that git ignores and no tool makes, such as `.env`."""
+        left = _MOST_IGNORED
+        for name in sorted(ignored):
+            if name.endswith(("/", *_MADE_BY_TOOLS)) or is_cache(name) or name.startswith("../"):
+                continue
+            try:
+                found = (self.root / name).lstat()
+            except OSError:
+                continue
+            if left and stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST_IGNORED:
+                left -= 1
+                yield name
 
     def _ignored_below(self, place: str, ignored: Iterable[str]) -> set[str]:
         """A file, or the files of a folder that git ignores."""

@@ -221,3 +221,33 @@ def test_what_an_agent_leaves_behind_is_killed(tmp_path: Path, start: str) -> No
     assert done.outcome is Outcome.DONE, done.reason
     time.sleep(1.2)
     assert not late.exists()
+
+
+# -- ignored files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("files", ["files:", "files: [README.md]"])
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_an_ignored_file_is_seen_and_taken_back(
+    tmp_path: Path, files: str, is_deleted: bool
+) -> None:
+    write(".gitignore", ".env\n*.log\n")(tmp_path)
+    work = lay(tmp_path, "git", files)
+    write(".env", "SECRET=1\n")(tmp_path)
+    write("debug.log", "1\n")(tmp_path)
+
+    def act(root: Path) -> None:
+        write("debug.log", "2\n")(root)
+        if is_deleted:
+            (root / ".env").unlink()
+        else:
+            write(".env", "SECRET=2\n")(root)
+
+    acts(work, act)
+    outcome = work.conductor().run("WO-512").outcome
+    if files == "files:":
+        assert changed(work) == {".env": "deleted" if is_deleted else "edited"}
+        assert "SECRET" not in question(work)
+    else:
+        assert outcome == "held"
+        assert (tmp_path / ".env").read_text() == "SECRET=1\n"

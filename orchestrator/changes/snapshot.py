@@ -26,7 +26,15 @@ CACHES = frozenset(
 SETTINGS = (".git/config", ".git/config.worktree", ".git/info/exclude", ".git/info/attributes")
 _HOOKS = ".git/hooks"
 #: names of ignored files that tools write by themselves
-_MADE_BY_TOOLS = (".log", ".pyc", ".pyo", ".coverage", ".tsbuildinfo", ".eslintcache", ".tmp")
+_MADE_BY_TOOLS: tuple[str, ...] = (
+    ".log",
+    ".pyc",
+    ".pyo",
+    ".coverage",
+    ".tsbuildinfo",
+    ".eslintcache",
+    ".tmp",
+)
 _MADE_BY_TOOLS += (".swp", ".o", ".so", ".class", ".lock", ".pid", "~", "coverage.xml")
 #: ignored files that are looked at: how many, and bytes of each
 _MOST_IGNORED, _LARGEST_IGNORED = 200, 1_000_000

@@ -270,6 +270,17 @@ def test_code_ends_with_its_item_or_quote(text: str) -> None:
     assert texts(read("## Acceptance Criteria\n\n" + text))[-1] == "two"
 
 
+@pytest.mark.parametrize("first", ["- ", "> ", "1. ", "- > ", ""])
+def test_a_box_in_code_is_none(first: str) -> None:
+    inner = ["```", "- [ ] sample", "```"]
+    rest = re.sub(r"[^>]", " ", first)
+    lines = [(first if at == 0 else rest) + line for at, line in enumerate(inner)]
+    found = read("## AC\n\n- [ ] one\n\n" + "\n".join(lines) + "\n\n- [ ] two\n")
+    assert texts(found) == ["one", "two"]
+    ((heading, (said,)),) = unread(found)
+    assert (heading, said.lstrip("> ")) == ("AC", "- [ ] sample")
+
+
 @pytest.mark.parametrize(
     ("opens", "why"),
     [("<!-- todo", "comment"), ("```", "block of code"), ("~~~~", "block of code")],

@@ -130,6 +130,10 @@ def test_a_mention_of_what_another_one_makes_does_not_decide(
         ("The migration can run twice", "WO-7a"),
         ("TypeScript code has no `any`", "WO-7b"),
         ("RLS is enabled on all tables", "WO-7a"),
+        # the subject and the rest do not agree
+        ("The migration is listed on the page", "WO-7"),
+        ("TypeScript code knows each migration", "WO-7"),
+        ("TypeScript code reads orders", "WO-7"),
     ],
 )
 def test_the_subject_of_a_criterion_decides(tmp_path: Path, text: str, owner: str) -> None:

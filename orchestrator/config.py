@@ -110,6 +110,8 @@ class GitSettings(_Table):
     def _branch_name(cls, branch: str) -> str:
         if branch and (not _BRANCH.fullmatch(branch) or branch.endswith((".lock", "/", "."))):
             raise ValueError(f"{branch!r} is not the name of a branch")
+        if branch.upper() in ("HEAD", "@") or branch.startswith("refs/"):
+            raise ValueError(f"{branch!r} means something else to git; write the branch's own name")
         return branch
 
 

@@ -165,12 +165,19 @@ def init(
     from orchestrator.config import FILE, default_maker
     from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
     from orchestrator.git.ignoring import ignore_in_repository
-    from orchestrator.git.repository import find_git_folder
+    from orchestrator.git.repository import find_git_folder, is_bare
     from orchestrator.tickets.ids import HOME, claim
 
     root = (workspace(context).directory or Path.cwd()).resolve()
     if not root.is_dir():
         raise UsageError("no such folder", path=root, code="no-such-folder")
+    if is_bare(root):
+        raise UsageError(
+            "this is a bare repository: it has no files to work on",
+            path=root,
+            code="bare-repository",
+            hint="clone it, or `git worktree add` a folder, and run `orchestrate init` there",
+        )
     if not nested:
         _require_own_place(root)
     is_new = not atomic.inside(root, FILE).exists()

@@ -43,6 +43,7 @@ def watch(
     """
     from orchestrator.daemon.daemon import Daemon, LogLine
     from orchestrator.daemon.notifications import Notifier
+    from orchestrator.git.activity import require_quiet
 
     here = workspace(context)
     log = _log_json if as_json else _log_line
@@ -51,6 +52,8 @@ def watch(
         here.board, settings=here.settings, log=log, notifier=notifier, poll=poll, workers=workers
     )
     if once:
+        # nothing would move, and who runs this from cron would not hear of it
+        require_quiet(here.root)
         daemon.once()
         notifier.close()
         return

@@ -53,8 +53,8 @@ _GRACE = 0.6
 _EXAMINE_EVERY = 600.0
 #: findings of the doctor that somebody has to look at soon
 _SERIOUS = {
-    "lost", "twin", "duplicate-id", "conflict-file", "merge-conflict", "record-broken",
-    "member-missing", "workflow-missing", "stale",
+    "lost", "twin", "duplicate-id", "conflict-file", "merge-conflict", "bad-history",
+    "record-broken", "member-missing", "workflow-missing", "stale",
 }  # fmt: skip
 
 

@@ -120,6 +120,13 @@ class OwnBranch:
         hook = self.top / folder / name
         if not os.access(hook, os.X_OK) or not hook.is_file():
             return
-        done = run_hooked(self.top, [str(hook), *words], {**index, **self.author})
+        env = {**index, **self.author}
+        try:
+            # as git does: what names no interpreter is the shell's
+            shell = () if hook.read_bytes()[:1] in (b"#", b"\x7f") else ("sh",)
+            done = run_hooked(self.top, [*shell, str(hook), *words], env)
+        except (GitError, OSError) as exc:
+            reason = exc.reason if isinstance(exc, GitError) else str(exc)
+            raise HookError(f"the {name} hook does not start: {reason}", path=hook) from exc
         if done.code:
             raise HookError(done.refusal_by(name), path=hook)

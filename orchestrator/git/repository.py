@@ -51,6 +51,11 @@ def find_git_folder(root: Path) -> tuple[Path, Path] | None:
     return None
 
 
+def is_bare(root: Path) -> bool:
+    """Whether `root` is itself a git folder: a bare repository, or the `.git` of another."""
+    return (root / "HEAD").is_file() and all((root / n).is_dir() for n in ("objects", "refs"))
+
+
 def main_worktree_path(root: Path) -> Path | None:
     """The same workspace in the main worktree, if `root` is in another one (DESIGN 8.5)."""
     found = find_git_folder(root)

@@ -301,3 +301,34 @@ def test_what_init_creates_is_committed_by_the_command_that_it_prints(tmp_path: 
     assert "no-such-workflow" not in verified.output
     assert git(tmp_path / "clone", "status", "--porcelain") == ""
     assert "git add" not in CliRunner().invoke(app, ["-C", str(root), "init"]).output
+
+
+def test_a_single_look_says_that_a_merge_is_in_progress(work: Workspace) -> None:
+    (work.root / ".git/MERGE_HEAD").write_text("0" * 40, encoding="utf-8")
+    looked = CliRunner().invoke(app, ["-C", str(work.root), "watch", "--once"])
+    assert looked.exit_code != 0
+    assert "MERGE_HEAD" in str(looked.exception) + looked.output
+
+
+@pytest.mark.parametrize("branch", ["HEAD", "head", "@", "refs/heads/board"])
+def test_a_word_that_is_no_branch_of_its_own_is_refused(branch: str) -> None:
+    with pytest.raises(ValueError, match="means something else to git"):
+        GitSettings(branch=branch)
+
+
+def test_a_bare_repository_gets_no_board(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    before = sorted(tmp_path.rglob("*"))
+    refused = CliRunner().invoke(app, ["-C", str(tmp_path / "bare.git"), "init"])
+    assert getattr(refused.exception, "code", "") == "bare-repository" or (
+        "bare-repository" in refused.output
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("branch", ["", "orchestrate/board"])
+def test_a_hook_whose_interpreter_is_missing_is_named(work: Workspace, branch: str) -> None:
+    path = hook(work.root, "pre-commit", "")
+    path.write_text("#!/nowhere/python9\n", encoding="utf-8")
+    with pytest.raises(HookError, match="pre-commit"):
+        committed_by(work, branch=branch)

@@ -20,7 +20,7 @@ from orchestrator.cli.text import (
 
 def is_stopped(status: Mapping[str, Any]) -> bool:
     """Whether a family could go on, and no process has it in hand."""
-    return status["state"] == "running" and not status["at_work"] and not status["reasons"]
+    return bool(status["stopped"])
 
 
 def say_status(status: Mapping[str, Any]) -> None:

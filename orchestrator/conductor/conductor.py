@@ -378,6 +378,8 @@ class Conductor:
         state = self.board.root / ".orchestrate" / "state"
         # a running family that nobody works on was stopped, or has not been run yet
         found["at_work"] = is_locked(state, tickets[0].id)
+        could_go_on = found["state"] == State.RUNNING and not found["reasons"]
+        found["stopped"] = could_go_on and not found["at_work"]
         return found
 
     def _find_waits(self, id: str) -> list[str]:

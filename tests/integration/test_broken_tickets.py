@@ -391,6 +391,8 @@ def test_a_family_that_nobody_works_on_is_stopped(work: Workspace, tmp_path: Pat
         assert "stopped · stage 2" in told
         assert "next: orchestrate run WO-512" in told
         assert "running" not in told
+        shown = json.loads(orchestrate(work.root, "status", "WO-512", "--json").output)
+        assert (shown["stopped"], shown["at_work"]) == (True, False)
 
 
 def test_a_look_at_a_lock_takes_it_from_nobody(tmp_path: Path) -> None:

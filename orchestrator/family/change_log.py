@@ -41,16 +41,11 @@ from orchestrator.family.attempt_files import (
     whose,
     write,
 )
-from orchestrator.family.change_notes import describe_moves, describe_tickets
+from orchestrator.family.change_notes import ALTERED, describe_moves, describe_tickets
 from orchestrator.family.family import Family
 from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
 from orchestrator.storage.history import History
-
-_ALTERED = (
-    "the record of what lay there before (.orchestrate/changes) was removed or altered meanwhile: "
-    "look at every change"
-)
 
 
 class ChangeLog:
@@ -247,7 +242,7 @@ class ChangeLog:
     def _record(self, worker: Worker, segments: Sequence[Segment], altered: bool) -> Seen:
         seen = self._see(worker, segments)
         if altered:
-            seen = replace(seen, is_record_altered=True, notes=(_ALTERED, *seen.notes))
+            seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
         self.history.append(
             "changes",
             stage=worker.stage,

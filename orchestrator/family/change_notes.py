@@ -10,6 +10,11 @@ from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.versions import Versions
 
+#: said where an agent altered what its changes are compared with
+ALTERED = (
+    "the record of what lay there before (.orchestrate/changes) was removed or altered meanwhile: "
+    "look at every change"
+)
 #: lines of an edited ticket that are shown, and characters of each
 _SHOWN, _WIDTH = 12, 160
 

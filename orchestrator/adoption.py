@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +110,6 @@ def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None 
     A family that cannot be adopted becomes a refusal, and does not stop the others.
     """
     board = conductor.board
-    cycles = _Cycles(board)
     proposals: list[Proposal] = []
     refusals: list[Refusal] = []
     conducted: list[str] = []
@@ -130,7 +128,7 @@ def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None 
                 _ = Family(board, family[0].id).flow
                 conducted.append(family[0].id)
             else:
-                proposals.append(propose(conductor, family, cycles, workflow))
+                proposals.append(propose(conductor, family, workflow))
         except OrchestrateError as exc:
             refusals.append(_refusal(board, id, exc))
     return Survey(tuple(proposals), tuple(refusals), tuple(conducted))
@@ -150,14 +148,13 @@ def adopt(
 
     A family that has changed since its proposal is refused (code `changed`).
     """
-    cycles = _Cycles(conductor.board)
     adopted: list[str] = []
     refused: list[Refusal] = []
     for proposal in proposals:
         id = proposal.parent
         try:
             family = conductor.board.family(id)
-            if propose(conductor, family, cycles, workflow) != proposal:
+            if propose(conductor, family, workflow) != proposal:
                 raise TicketError(
                     "it has changed since it was shown; nothing was done",
                     path=family[0].path,
@@ -175,10 +172,10 @@ def adopt(
 
 
 def propose(
-    conductor: Conductor, tickets: Sequence[Ticket], cycles: _Cycles, workflow: Path | None = None
+    conductor: Conductor, tickets: Sequence[Ticket], workflow: Path | None = None
 ) -> Proposal:
     """What `adopt` would do with a family, parent first. Raises OrchestrateError if it cannot."""
-    _require_sound(tickets, cycles)
+    _require_sound(tickets)
     family, read, flow = conductor.foresee(tickets[0].id, workflow=workflow)
     changes = (_preview_change(family, ticket, flow) for ticket in tickets)
     return Proposal(
@@ -193,7 +190,7 @@ def propose(
     )
 
 
-def _require_sound(tickets: Sequence[Ticket], cycles: _Cycles) -> None:
+def _require_sound(tickets: Sequence[Ticket]) -> None:
     parent = tickets[0]
     if parent.role is not None and parent.role.at_rest:
         raise TicketError(
@@ -215,16 +212,13 @@ def _require_sound(tickets: Sequence[Ticket], cycles: _Cycles) -> None:
                 code="conducted-member",
                 hint=f"finish it alone, or remove `parent: {ticket.parent}`",
             )
-    members = [ticket.id for ticket in tickets]
-    if parent.parent in members:
+    if parent.parent in [ticket.id for ticket in tickets]:
         raise _cycle([parent.id, parent.parent, parent.id], parent)
-    if cycle := cycles.through(members):
-        raise _cycle(cycle, parent)
 
 
 def _cycle(ring: Sequence[str], ticket: Ticket) -> TicketError:
     return TicketError(
-        f"tickets that wait for each other or are each other's parents: {' → '.join(ring)}",
+        f"tickets are each other's parents: {' → '.join(ring)}",
         path=ticket.path,
         code="cycle",
         hint="remove one of the references",
@@ -257,35 +251,3 @@ def _preview_change(family: Family, ticket: Ticket, flow: Flow) -> Change:
     old, new = (data.decode("utf-8", "replace").split("\n") for data in (ticket.data, after))
     lines = difflib.unified_diff(old, new, ticket.source, ticket.source, n=1, lineterm="")
     return Change(ticket.source, tuple(lines))
-
-
-# -- cycles --------------------------------------------------------------------------------------
-
-
-class _Cycles:
-    """Tickets of a board that wait for each other in a circle."""
-
-    def __init__(self, board: Board) -> None:
-        edges = {ticket.id: ticket.depends_on for ticket in board.tickets()}
-        left = {id: {other for other in others if other in edges} for id, others in edges.items()}
-        # a ticket that waits for nothing that is left is on no cycle
-        while free := {id for id, others in left.items() if not others}:
-            left = {id: others - free for id, others in left.items() if id not in free}
-        self._left = left
-
-    def through(self, members: Sequence[str]) -> list[str]:
-        """A cycle through one of these tickets and others, or an empty list."""
-        for start in members:
-            came = {o: start for o in self._left.get(start, ()) if o not in members}
-            pending = deque(came)
-            while pending:
-                at = pending.popleft()
-                if at in members:
-                    cycle = [at]
-                    while cycle[-1] != start or len(cycle) == 1:
-                        cycle.append(came[cycle[-1]])
-                    return cycle[::-1]
-                new = [other for other in sorted(self._left.get(at, ())) if other not in came]
-                came.update(dict.fromkeys(new, at))
-                pending += new
-        return []

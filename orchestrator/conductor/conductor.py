@@ -41,8 +41,7 @@ from orchestrator.gates.receipts import Gate, Receipt, newest_records
 from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
-from orchestrator.workflow_reader.human_gates import unread_gates
-from orchestrator.workflow_reader.outline import read_outline
+from orchestrator.workflow_reader.human_gates import unread_gates_in
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -210,7 +209,7 @@ class Conductor:
             f"`orchestrate review {session.plan.parent}` shows the difference. "
             "Approving takes the changed one; approvals given under the old one lapse."
         )
-        for gate in unread_gates(read_outline(session.workflow.text, flow.workflow)):
+        for gate in unread_gates_in(session.workflow.text, flow.workflow):
             why += (
                 f" Line {gate.line}, “{gate.words}”, reads like an approval: it is not asked for."
             )

@@ -12,8 +12,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, WorkflowError
 from orchestrator.family.family import Family
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
-from orchestrator.workflow_reader.outline import read_outline
+from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates_in
 
 
 def require_startable_status(folders: Folders, ticket: Ticket) -> None:
@@ -59,7 +58,7 @@ def require_read_gates(workflow: Workflow, accepted: Container[str]) -> None:
     """Refuse a workflow that asks for an approval which no checkpoint stands for."""
     if UNREAD_GATE in accepted:
         return
-    gates = unread_gates(read_outline(workflow.text, str(workflow.path)))
+    gates = unread_gates_in(workflow.text, str(workflow.path))
     if gates:
         others = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
         raise WorkflowError(

@@ -115,9 +115,9 @@ class Binder:
             self._claims.clear()
         if statement not in self._bound:
             text = normalize(statement)
-            bound, bare = self._bind(text), strip_labels(text)
-            if bare != text and any(claim.check is None for claim in bound):
-                # what looks like a label may be a word: `WO-7: …` is tried as it is written first
+            bound = self._bind(text)
+            # what looks like a label may be a word: `WO-7: …` is tried as it is written first
+            if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
                 bound = self._bind(bare)
             self._bound[statement] = bound
         return self._bound[statement]

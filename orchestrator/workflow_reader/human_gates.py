@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.headings import heading_words, is_gate, is_personal
-from orchestrator.workflow_reader.outline import Outline, Section
+from orchestrator.workflow_reader.outline import Outline, Section, read_outline
 from orchestrator.workflow_reader.vocabulary import any_of
 
 #: the code of the doubt, by which it is accepted
@@ -34,11 +35,8 @@ _WAITS = re.compile(
     | \b{_ONLY_WITH}\b [^.;!?]{{0,20}}? \b(?:explicit|manual|written|final)\s+{_CONSENT}\b
     """
 )
-
-
 #: a paragraph, item or quote that is a gate by its first words: **HUMAN GATE:** …
 _LABEL = re.compile(rf"\W*(?:{any_of('person')}|manual)\s+{any_of('gate')}\b", re.IGNORECASE)
-
 _LABEL_CAPS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
 
 
@@ -55,6 +53,12 @@ class UnreadGate:
     last: int = 0
 
 
+@lru_cache(maxsize=16)
+def unread_gates_in(text: str, path: str) -> tuple[UnreadGate, ...]:
+    """As `unread_gates`, of a workflow's text: many families begin with the same one."""
+    return unread_gates(read_outline(text, path))
+
+
 def unread_gates(outline: Outline) -> tuple[UnreadGate, ...]:
     """Where a workflow asks for an approval that no checkpoint stands for, in order of lines."""
     return tuple(sorted(_find(outline), key=lambda gate: gate.line))
@@ -69,12 +73,10 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
         if is_personal(head.title):
             yield UnreadGate(head.line, f"{head.agent} — {head.title}")
             continue
-        ends = section.body[-1].end if section.body else head.line
+        asked_after = _leads_to_checkpoint(section, outline.stages)
         for gate in _read(section.body):
             # USER is asked after the stage: that covers what asks for it at its end
-            if not _leads_to_checkpoint(section, outline.stages) or (
-                gate.is_explicit and gate.last < ends
-            ):
+            if not asked_after or (gate.is_explicit and gate.last < section.body[-1].end):
                 yield gate
     # what stands between two stages may be either's
     for count, between in groupby(

@@ -35,7 +35,7 @@ def alter_contents(root: Path) -> None:
 
 @pytest.mark.parametrize("hide", [remove_record, alter_record, alter_contents])
 def test_an_attempt_that_alters_its_record_is_refused_and_taken_back(
-    tmp_path: Path, by: str, hide: object
+    tmp_path: Path, by: str, hide: Callable[[Path], None]
 ) -> None:
     work = lay(tmp_path, by)
     write("mine.txt", "not committed\n")(tmp_path)
@@ -43,7 +43,7 @@ def test_an_attempt_that_alters_its_record_is_refused_and_taken_back(
     def act(root: Path) -> None:
         write("mine.txt", "evil\n")(root)
         write("src/app.py", "evil\n")(root)
-        hide(root)  # type: ignore[operator]
+        hide(root)
 
     acts(work, act)
     assert work.conductor().run("WO-512").outcome == "held"

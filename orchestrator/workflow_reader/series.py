@@ -8,8 +8,9 @@ person's approval is a checkpoint.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.headings import StageHead, heading_words, is_gate, is_personal
@@ -55,8 +56,14 @@ _BESIDE = re.compile(
 LOWEST_HEADING = 6
 _LIST = LOWEST_HEADING + 1
 
-#: the index of a block → the match that makes it a stage
-_Series = dict[int, re.Match[str]]
+
+class _Entry(NamedTuple):
+    """What a heading or an item of a series says by its form; "" where it does not."""
+
+    title: str
+    word: str = ""
+    number: str = ""
+    agent: str = ""
 
 
 def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
@@ -64,99 +71,78 @@ def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
     found, level = _outermost(blocks)
     if not found:
         return {}
-    members = sorted(set(found) | _gates_beside(blocks, level))
-    numbers = {
-        found[at]["number"].lower(): n for n, at in enumerate(members, 1) if _has_number(found, at)
-    }
+    entries = {**_gates_at(blocks, level), **found}
+    members = sorted(entries)
+    numbers = {entries[at].number.lower(): n for n, at in enumerate(members, 1)}
     owners = _owners_in_tables(blocks)
     return {
-        at: _head(blocks, at, end, number, found.get(at), numbers, owners)
+        at: _head(blocks[at:end], number, entries[at], numbers, owners)
         for number, (at, end) in enumerate(pairwise([*members, len(blocks)]), 1)
     }
 
 
-def _has_number(found: _Series, at: int) -> bool:
-    return at in found and "number" in found[at].re.groupindex
-
-
-def _outermost(blocks: Sequence[Piece]) -> tuple[_Series, int]:
+def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
     """The series of the outermost headings that are one, and their level (`_LIST` for a list)."""
-    readers: Iterable[Callable[[str], re.Match[str] | None]] = (
-        _WORDED.fullmatch,
-        _NUMBERED.fullmatch,
-        _read_named,
-    )
     levels = sorted({p.level for p in blocks if p.kind is Kind.HEADING})
-    for read in readers:
+    for form in (_WORDED, _NUMBERED, _NAMED):
         for level in levels:
-            series = {
-                at: match
+            read = (
+                (at, _read(form, heading_words(piece)))
                 for at, piece in enumerate(blocks)
                 if piece.kind is Kind.HEADING and piece.level == level
-                if (match := read(heading_words(piece))) is not None
-            }
+            )
+            series = {at: entry for at, entry in read if entry is not None}
             if len(series) > 1:
                 return series, level
-    items = {
-        at: match
+    texts = {
+        at: piece.said.replace("**", "")
         for at, piece in enumerate(blocks)
         if piece.number is not None and piece.level == 1 and piece.box is None
-        if (match := re.fullmatch(r"(?s)(?P<title>.+)", piece.said.replace("**", ""))) is not None
     }
-    items = {at: _read_doer(match) for at, match in items.items()}
-    named = [m for m in items.values() if _has_agent(m) or _agent_in(m["title"])[0]]
+    items = {at: _read(_DOES, text) or _Entry(text) for at, text in texts.items() if text}
+    named = [entry for entry in items.values() if entry.agent or _agent_in(entry.title)[0]]
     return (items, _LIST) if len(named) > 1 else ({}, 0)
 
 
-def _read_doer(item: re.Match[str]) -> re.Match[str]:
-    """An item of a list by who does it, if it begins so."""
-    found = _DOES.fullmatch(item["title"])
-    return found if found and _is_agent(found["agent"]) else item
+def _read(form: re.Pattern[str], words: str) -> _Entry | None:
+    """What words of this form say; None for others, and where an agent's place has none."""
+    found = form.fullmatch(words)
+    entry = _Entry(**found.groupdict()) if found else None
+    return None if entry and entry.agent and not _is_agent(entry.agent) else entry
 
 
-def _has_agent(found: re.Match[str]) -> bool:
-    return "agent" in found.re.groupindex
-
-
-def _read_named(words: str) -> re.Match[str] | None:
-    found = _NAMED.fullmatch(words)
-    return found if found and _is_agent(found["agent"]) else None
-
-
-def _gates_beside(blocks: Sequence[Piece], level: int) -> set[int]:
-    """Headings of the same level that ask for an approval and have no number of the series."""
+def _gates_at(blocks: Sequence[Piece], level: int) -> dict[int, _Entry]:
+    """The headings of a level that ask for an approval, whether they are of the series or not."""
     return {
-        at
+        at: _Entry(words, word="gate")
         for at, piece in enumerate(blocks)
-        if piece.kind is Kind.HEADING and piece.level == level and is_gate(heading_words(piece))
+        if piece.kind is Kind.HEADING and piece.level == level
+        if is_gate(words := heading_words(piece))
     }
 
 
 def _head(
     blocks: Sequence[Piece],
-    at: int,
-    end: int,
     number: int,
-    found: re.Match[str] | None,
+    entry: _Entry,
     numbers: Mapping[str, int],
     owners: Mapping[str, str],
 ) -> StageHead:
-    piece = blocks[at]
-    title = found["title"] if found else heading_words(piece)
-    word = found.groupdict().get("word") or "" if found else ""
+    """The stage of the first of these blocks; the others stand below it."""
+    piece, title = blocks[0], entry.title
     beside: tuple[int, ...] = ()
     if parallel := _BESIDE.search(title):
         other = numbers.get(parallel["number"].lower())
         beside = (other,) if other is not None and other != number else ()
         title = f"{title[: parallel.start()]} {title[parallel.end() :]}".strip()
-    agent = _name(found.groupdict().get("agent") or "") if found else ""
+    agent = _name(entry.agent)
     if not agent:
         agent, title = _agent_in(title)
-    said = _owner_below(blocks[at + 1 : end]) or owners.get(_key(title), "")
+    said = _owner_below(blocks[1:]) or owners.get(_key(title), "")
     if said:
         agent = said
     person = _PERSON.fullmatch(agent.replace("_", " ")) is not None
-    asks = not found or is_gate(word) or is_personal(title) or (not agent and is_gate(title))
+    asks = is_gate(entry.word) or is_personal(title) or (not agent and is_gate(title))
     if person or (asks and not said):
         agent = "USER"
     return StageHead(
@@ -173,9 +159,8 @@ def _head(
 
 def _agent_in(title: str) -> tuple[str, str]:
     """The agent that a title names, "" if none, and the rest of it."""
-    named = _read_named(title)
-    if named:
-        return _name(named["agent"]), named["title"]
+    if named := _read(_NAMED, title):
+        return _name(named.agent), named.title
     found = _IN_BRACKETS.search(title)
     if found and (found["key"] or found["at"] or _is_agent(found["who"])):
         return _name(found["who"]), title[: found.start()]

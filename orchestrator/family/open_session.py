@@ -93,19 +93,7 @@ class Opener:
         cache = None if fresh else user_proof_cache()
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
-            History(self.board.path, parent).require_sound()
-            if from_here:
-                known.forget()
-                # the older texts are no stale saves of the newer ones
-                stale_writes.give_up_versions(self.board.root, parent)
-            record = tickets[0].flow if tickets else None
-            known.require(History(self.board.path, parent), record)
-            if settle and tickets:
-                require_whole(self.board, tickets)
-            for ticket in tickets:
-                ticket.require_merged()
-                if settle:
-                    self._require_readable(ticket)
+            self._require_openable(known, tickets, settle, from_here)
             merged = stale_writes.merge_stale_files(self.board, parent)
             if merged or not tickets:
                 tickets = self.board.family(parent)
@@ -125,15 +113,9 @@ class Opener:
             if not family.conducted:
                 if not create:
                     _ = family.flow  # raises TicketError (code `not-conducted`)
-                flow = self._first_record(family, read, plan)
-                if first is None or not first.over_requests:
-                    require_settled_statuses(family, flow)
-                family.commit(flow, "conducted", first)
+                self._begin(family, read, plan, first)
             elif settle:
-                notices = [*family.restore_record(), *family.settle()]
-                for notice in [*notices, *join_late_children(family, plan)]:
-                    family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
-                    self._report_notice(notice)
+                self._settle(family, plan)
             known.remember(family.history)
             try:
                 yield Session(
@@ -172,6 +154,40 @@ class Opener:
         plan = self._make_plan(read, family.parent)
         flow = family.flow if family.conducted else self._first_record(family, read, plan)
         return family, read, plan, flow
+
+    def _require_openable(
+        self, known: KnownHistory, tickets: Sequence[Ticket], settle: bool, from_here: bool
+    ) -> None:
+        """Refuse a damaged history, an older board, and tickets that cannot be read as they are."""
+        history = History(self.board.path, known.family)
+        history.require_sound()
+        if from_here:
+            known.forget()
+            # the older texts are no stale saves of the newer ones
+            stale_writes.give_up_versions(self.board.root, known.family)
+        known.require(history, tickets[0].flow if tickets else None)
+        if settle and tickets:
+            require_whole(self.board, tickets)
+        for ticket in tickets:
+            ticket.require_merged()
+            if settle:
+                self._require_readable(ticket)
+
+    def _begin(
+        self, family: Family, workflow: Workflow, plan: Plan, first: Additions | None
+    ) -> None:
+        """Write a family's first record."""
+        flow = self._first_record(family, workflow, plan)
+        if first is None or not first.over_requests:
+            require_settled_statuses(family, flow)
+        family.commit(flow, "conducted", first)
+
+    def _settle(self, family: Family, plan: Plan) -> None:
+        """Make tickets and record agree, and take in children that came late."""
+        notices = [*family.restore_record(), *family.settle()]
+        for notice in [*notices, *join_late_children(family, plan)]:
+            family.history.append("notice", to="USER", text=notice, stage=family.flow.stage)
+            self._report_notice(notice)
 
     def _report_notice(self, text: str) -> None:
         self.listener(Progress(ProgressKind.NOTICE, text))

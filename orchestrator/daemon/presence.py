@@ -17,6 +17,8 @@ from orchestrator.git.activity import (
 
 #: seconds after which it is told that git writes files
 _PATIENCE = 3.0
+#: seconds for which a reason has to last until it is one: a checkout changes its branch last
+_CALM = 0.3
 
 
 @dataclass
@@ -26,17 +28,25 @@ class Presence:
     root: Path
     board: Path
     _written_since: float = 0.0
+    _reason: str = ""
+    _reason_since: float = 0.0
 
     def look(self) -> str | None:
         """As `absence`; None while git writes files, and nothing can be said yet."""
         if not is_being_written(self.root):
             self._written_since = 0.0
-            return absence(self.root, self.board)
+            return self._calm(absence(self.root, self.board))
         now = time.monotonic()
         self._written_since = self._written_since or now
         if now - self._written_since < _PATIENCE:
             return None
         return "a git command is at work (index.lock exists; remove it if no git runs here)"
+
+    def _calm(self, reason: str) -> str | None:
+        now = time.monotonic()
+        if reason != self._reason:
+            self._reason, self._reason_since = reason, now
+        return reason if not reason or now - self._reason_since >= _CALM else None
 
 
 def absence(root: Path, board: Path) -> str:

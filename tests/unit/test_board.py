@@ -373,6 +373,7 @@ def test_2_7_a_board_that_cannot_be_written_is_read_all_the_same(
 ) -> None:
     monkeypatch.setattr("orchestrator.tickets.index._TICK", 0)
     _settle(odd_board.root)
+    shutil.rmtree(odd_board.root / ".orchestrate")
     (odd_board.root / ".orchestrate").write_text("a file where the folder should be")
     assert len(odd_board.tickets()) == 27
 

@@ -76,6 +76,7 @@ def status_of(request: ApprovalRequest) -> dict[str, Any]:
         "id": "WO-1",
         "title": "Tea",
         "state": "waiting for USER",
+        "stopped": False,
         "stage": 3,
         "workflow": "",
         "members": [{**member, "failure_count": 0}],

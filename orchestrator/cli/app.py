@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,6 @@ from orchestrator.cli.workspace import Workspace
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     # plain help starts in a third of the time and pipes well
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -72,40 +72,57 @@ def orchestrate(
     context.obj = Workspace(directory)
 
 
-app.command("run")(running.run)
-app.command("watch")(watching.watch)
-app.command("status")(reading.status)
-app.command("inbox")(reading.inbox)
-app.command("review")(reviewing.review)
-app.command("approve")(answering.approve)
-app.command("send-back")(answering.send_back)
-app.command("hold")(answering.hold)
-app.command("resume")(answering.resume)
-app.command("shelve")(answering.shelve)
-app.command("archive")(answering.archive)
-app.command("reopen")(answering.reopen)
-app.command("undo")(answering.undo)
-app.command("adopt")(adopting.adopt)
-app.command("list")(reading.list_tickets)
-app.command("show")(reading.show)
-app.command("log")(reading.log)
-app.command("verify")(proofs.verify)
-app.command("doctor")(doctoring.doctor)
-app.command("receipts")(proofs.receipts)
-app.command("new")(starting.new)
-app.command("init")(starting.init)
-app.add_typer(workflow, name="workflow", help="Show a workflow as it is understood, and check it.")
-workflow.command("check")(workflows.check)
-workflow.command("show")(workflows.show)
-app.add_typer(checks, name="checks")
+#: the commands by what people want, in the order in which a newcomer needs them
+_SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
+    "Start": {"init": starting.init, "new": starting.new, "adopt": adopting.adopt},
+    "Conduct": {"run": running.run, "watch": watching.watch},
+    "Answer": {
+        "inbox": reading.inbox,
+        "review": reviewing.review,
+        "approve": answering.approve,
+        "send-back": answering.send_back,
+        "hold": answering.hold,
+        "resume": answering.resume,
+        "shelve": answering.shelve,
+        "archive": answering.archive,
+        "reopen": answering.reopen,
+        "undo": answering.undo,
+    },
+    "Look": {
+        "status": reading.status,
+        "list": reading.list_tickets,
+        "show": reading.show,
+        "log": reading.log,
+        "doctor": doctoring.doctor,
+    },
+    "Prove": {"verify": proofs.verify, "receipts": proofs.receipts},
+}
+for _section, _commands in _SECTIONS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_section)(_function)
+app.add_typer(checks, name="checks", rich_help_panel="Prove")
 checks.callback(invoke_without_command=True)(proofs.list_checks)
 checks.command("try")(proofs.try_statement)
-app.command("effects")(proofs.list_effects)
-app.add_typer(agents, name="agents", help="What agents are told and what they report.")
-agents.command("schema")(pages.schema)
-app.add_typer(config, name="config", help="The settings in force.")
+_SETTINGS = "Set up and read on"
+app.add_typer(
+    workflow,
+    name="workflow",
+    help="Show a workflow as it is understood, and check it.",
+    rich_help_panel=_SETTINGS,
+)
+workflow.command("check")(workflows.check)
+workflow.command("show")(workflows.show)
+app.add_typer(config, name="config", help="The settings in force.", rich_help_panel=_SETTINGS)
 config.command("show")(configuring.show)
-app.command("docs")(pages.docs)
+app.add_typer(
+    agents,
+    name="agents",
+    help="What agents are told and what they report.",
+    rich_help_panel=_SETTINGS,
+)
+agents.command("schema")(pages.schema)
+app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
+app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)
 
 
 def start() -> None:

@@ -52,6 +52,18 @@ class Group(TyperGroup):
         at = options.index("-C") if "-C" in options else len(args)
         return list(super().parse_args(ctx, [*args[at : at + 2], *args[:at], *args[at + 2 :]]))
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands below what people want of them, not in one long list."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.commands[name]
+            section = getattr(command, "rich_help_panel", None) or "Commands"
+            limit = formatter.width - 6 - max(map(len, self.commands))
+            sections.setdefault(section, []).append((name, command.get_short_help_str(limit)))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=20)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; whatever it raises becomes a message and an exit code."""
         as_json = ctx.meta["as_json"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import OrchestrateError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Conductor, Progress
@@ -35,15 +35,33 @@ def resolve_id(context: typer.Context, given: str | None) -> str | None:
     return workspace(context).id(given)
 
 
+def _complete_id(context: typer.Context) -> list[tuple[str, str]]:
+    """The ids that a shell offers, with the tickets' titles."""
+    try:
+        place = Workspace(context.find_root().params.get("directory"))
+        tickets = place.board.tickets()
+    except (OrchestrateError, OSError):
+        return []
+    return [(t.id, t.title) for t in tickets]
+
+
 TicketId = Annotated[
     str,
     typer.Argument(
-        metavar="ID", callback=resolve_id, help="Id of a ticket, e.g. WO-231; 231 and its file do."
+        metavar="ID",
+        callback=resolve_id,
+        autocompletion=_complete_id,
+        help="Id of a ticket, e.g. WO-231; 231 and its file do.",
     ),
 ]
 AnyTicketId = Annotated[
     str | None,
-    typer.Argument(metavar="[ID]", callback=resolve_id, help="A ticket; without it, all of them."),
+    typer.Argument(
+        metavar="[ID]",
+        callback=resolve_id,
+        autocompletion=_complete_id,
+        help="A ticket; without it, all of them.",
+    ),
 ]
 WorkflowFile = Annotated[
     Path | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import text
@@ -451,6 +453,25 @@ def test_a_wrong_command_line_is_usage(orchestrate: Orchestrate, args: list[str]
     assert last_json(as_json)["error"]["code"] == "usage"
 
 
+def test_the_help_lists_every_command_once_below_what_it_is_for() -> None:
+    text = CliRunner().invoke(app, ["--help"]).stdout
+    listed = re.findall(r"^  ([a-z][a-z-]+)  ", text, re.MULTILINE)
+    assert sorted(listed) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+    assert text.index("Start:") < text.index("  init") < text.index("Conduct:")
+    assert "Commands:" not in text
+
+
+def test_a_shell_completes_commands_and_the_ids_of_tickets(workspace: Path) -> None:
+    def complete(words: str, at: int) -> list[str]:
+        env = {"COMP_WORDS": words, "COMP_CWORD": str(at), "_ORCHESTRATE_COMPLETE": "complete_bash"}
+        done = CliRunner().invoke(app, [], env=env, prog_name="orchestrate")
+        return done.stdout.split()
+
+    assert complete("orchestrate app", 1) == ["approve"]
+    assert complete(f"orchestrate -C {workspace} approve W", 4) == ["WO-001"]
+    assert complete(f"orchestrate -C {workspace / 'none'} approve W", 4) == []
+
+
 def test_the_directory_may_stand_behind_the_command(workspace: Path) -> None:
     result = CliRunner().invoke(app, ["list", "--json", "-C", str(workspace)])
     assert [t["id"] for t in json.loads(result.stdout)] == ["WO-001"]
@@ -511,7 +532,7 @@ def test_a_terminal_without_unicode_shows_replacements(workspace: Path) -> None:
 
 def test_version_and_help_need_no_board(tmp_path: Path) -> None:
     assert process(tmp_path, "--version").stdout.startswith("orchestrate ")
-    assert "Commands:" in process(tmp_path, "--help").stdout
+    assert "Conduct:" in process(tmp_path, "--help").stdout
 
 
 def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:

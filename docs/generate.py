@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.cli.app import app
 from orchestrator.doctor.rules import RULES
 from orchestrator.domain.agent import Job, Report, json_schema
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
+from orchestrator.gates.checks import Check, load_checks
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end: {name} -->"
@@ -174,6 +176,27 @@ def _reached(imports: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
+def checks_by_block() -> dict[str, list[Check]]:
+    """The blocks of docs/checks.md, each with the built-in checks that its patterns name."""
+    text = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+    ours = [c for c in load_checks() if c.function.__module__.startswith("orchestrate_")]
+    blocks = re.findall(r"^<!-- generated: (checks: .+) -->$", text, re.MULTILINE)
+    return {
+        block: [c for c in ours if any(fnmatch(c.name, p) for p in block.split()[1:])]
+        for block in blocks
+    }
+
+
+def check_table(block: str) -> str:
+    """Wordings that bind, and what is looked at then."""
+    lines = ["| you write, for example | what is looked at | check |", "|---|---|---|"]
+    for known in sorted(checks_by_block()[block], key=lambda c: c.name):
+        wordings = "<br>".join(known.examples).replace("|", "\\|")
+        summary = known.summary.replace("|", "\\|")
+        lines.append(f"| {wordings} | {summary} | `{known.name}` |")
+    return "\n".join(lines)
+
+
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
@@ -182,6 +205,7 @@ GENERATED = {
         "job": functools.partial(schema, Job),
     },
     "docs/architecture.md": {"layers": layers},
+    "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
@@ -193,7 +217,7 @@ def generated(document: str) -> str:
     text = (ROOT / document).read_text(encoding="utf-8")
     for name, make in GENERATED[document].items():
         block = _BLOCK.format(name=name, text=f"\n{make()}\n")
-        pattern = _BLOCK.format(name=name, text=".*?")
+        pattern = _BLOCK.format(name=re.escape(name), text=".*?")
         text, found = re.subn(pattern, lambda _, new=block: new, text, flags=re.DOTALL)
         if found != 1:
             raise SystemExit(f"{document} needs one block {name!r}, has {found}")

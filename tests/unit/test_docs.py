@@ -33,7 +33,8 @@ def read(name: str) -> str:
 
 def blocks(document: str, language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", read(document), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(.*?)\n(.*?)^```$", read(document), re.DOTALL | re.MULTILINE)
+    return [text for said, text in found if said == language]
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,18 @@ def test_the_session_in_the_documents_is_what_the_command_says(tmp_path: Path) -
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (1, output)
+
+
+def test_every_check_is_documented_once_by_what_it_claims(generate: ModuleType) -> None:
+    blocks = generate.checks_by_block()
+    listed = sorted(check.name for found in blocks.values() for check in found)
+    ours = [c for c in load_checks() if c.function.__module__.startswith("orchestrate_")]
+    assert listed == sorted(check.name for check in ours), "add it to a block of docs/checks.md"
+    for check in ours:
+        assert check.examples, f"{check.name} shows no wording"
+        for example in check.examples:
+            bound = [b.check.name for b in Binder(ours).bind(example) if b.check]
+            assert check.name in bound, example
 
 
 def test_every_parameter_type_is_documented() -> None:

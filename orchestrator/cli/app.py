@@ -14,6 +14,7 @@ import typer
 from orchestrator.cli import (
     adopting,
     answering,
+    binding,
     configuring,
     doctoring,
     pages,
@@ -103,6 +104,7 @@ for _section, _commands in _SECTIONS.items():
 app.add_typer(checks, name="checks", rich_help_panel="Prove")
 checks.callback(invoke_without_command=True)(proofs.list_checks)
 checks.command("try")(proofs.try_statement)
+checks.command("bind")(binding.bind)
 _SETTINGS = "Set up and read on"
 app.add_typer(
     workflow,

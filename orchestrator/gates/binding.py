@@ -7,7 +7,7 @@ wins; the words left are a claim of their own that no check fits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,10 +123,12 @@ class Binder:
         return self._bound[statement]
 
     def _bind(self, text: str) -> tuple[Binding, ...]:
-        whole = self.bind_claim(text)
+        # claims are made of a statement's own words: most checks fit none of them
+        among = tuple(check for check in self.checks if check.may_fit(text))
+        whole = self.bind_claim(text, among)
         if whole is not None:
             return (whole,)
-        cut = _Splitter(text, self).best()
+        cut = _Splitter(text, lambda claim: self.bind_claim(claim, among)).best()
         left = cut.left_over
         # words that no check fits must not change the meaning of the claims next to them
         independent = all(_VERB.search(words) and not _TIED.search(words) for words in left)
@@ -134,13 +136,17 @@ class Binder:
             return (self._leave_unbound(text),)
         return tuple(p.bound or self._leave_unbound(p.words) for p in cut.pieces)
 
-    def bind_claim(self, claim: str) -> Binding | None:
-        """The claim as a whole; None if no check fits, a binding with a problem if several do."""
+    def bind_claim(self, claim: str, among: Iterable[Check] | None = None) -> Binding | None:
+        """The claim as a whole; None if no check fits, a binding with a problem if several do.
+
+        `among`: the checks that may fit, where that is known.
+        """
         if claim in self._claims:
             return self._claims[claim]
         found: Binding | None = None
         if len(claim) <= LONGEST_CLAIM:
-            hits = [(c, a) for c in self.checks if (a := c.match(claim)) is not None]
+            tried = self.checks if among is None else among
+            hits = [(c, a) for c in tried if (a := c.match(claim)) is not None]
             if len(hits) > 1:
                 names = ", ".join(check.name for check, _ in hits)
                 problem = f"{len(hits)} checks fit, so none is run: {names}"
@@ -185,9 +191,9 @@ class _Cut:
 class _Splitter:
     """Finds the best split of a text at its joints, each rest once per subject (memoized)."""
 
-    def __init__(self, text: str, binder: Binder) -> None:
+    def __init__(self, text: str, bind_claim: Callable[[str], Binding | None]) -> None:
         self.text = text
-        self.bind_claim = binder.bind_claim
+        self.bind_claim = bind_claim
         found = list(_JOINT.finditer(text))
         self.joints = [j for j in found if j.start() > 0 and j.end() < len(text)][:_MOST_JOINTS]
         self._best: dict[tuple[int, str, int], _Cut] = {}

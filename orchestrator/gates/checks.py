@@ -236,6 +236,11 @@ class Check:
         code = self.function.__code__
         return f"{code.co_filename}:{code.co_firstlineno}"
 
+    def may_fit(self, text: str) -> bool:
+        """Whether a text has the words that one of the patterns requires."""
+        lowered = text.lower()
+        return any(compile_pattern(pattern).may_fit(lowered) for pattern in self.patterns)
+
     def match(self, claim: str) -> dict[str, Any] | None:
         """The typed arguments if one of the patterns matches the whole claim."""
         found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)

@@ -39,7 +39,9 @@ _SIGNS = {
 #: columns of a proven statement where there is no terminal
 _PROVEN = 120
 #: outcome → color
-OUTCOMES = {"complete": "green", "waiting": "yellow", "held": "yellow", "failed": "red"}
+OUTCOMES = {"complete": "green", "failed": "red"} | dict.fromkeys(
+    ("archived", "waiting", "held"), "yellow"
+)
 
 
 #: verdicts that are not told as they come: a pending claim is when it is judged, and the question
@@ -209,7 +211,8 @@ def run(
 ) -> None:
     """Conduct a family until it is complete or has to stop.
 
-    Exit codes: 0 complete, 10 waiting for USER or a person, 11 held, 1 failed, 2 wrong usage.
+    Exit codes: 0 complete or archived, 10 waiting for USER or a person, 11 held, 1 failed, 2 wrong
+    usage.
 
     With --json, each event is one line, and the last line has ticket, outcome, stage and reasons.
     """

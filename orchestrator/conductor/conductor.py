@@ -54,6 +54,7 @@ class RunState(StrEnum):
     """Where a run ended."""
 
     COMPLETE = "complete"
+    ARCHIVED = "archived"
     #: for USER, a person, or another family's work
     WAITING = "waiting"
     HELD = "held"
@@ -61,8 +62,8 @@ class RunState(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 10 waiting, 11 held, 1 failed."""
-        return {"complete": 0, "waiting": 10, "held": 11, "failed": 1}[self]
+        """0 complete or archived, 10 waiting, 11 held, 1 failed."""
+        return {"waiting": 10, "held": 11, "failed": 1}.get(self, 0)
 
 
 @dataclass(frozen=True)
@@ -430,10 +431,7 @@ def _outcome_of(
     session: Session, reasons: Sequence[str] = (), *, waits_for_work: bool = False
 ) -> RunOutcome:
     flow = session.flow
-    state = RunState.WAITING
-    if flow.state.ended:
-        state = RunState.COMPLETE
-    elif flow.state is State.HELD:
-        state = RunState.HELD
+    rests = flow.state.ended or flow.state is State.HELD
+    state = RunState(flow.state.value) if rests else RunState.WAITING
     reasons = tuple(reasons) or ((flow.reason,) if flow.reason else ())
     return RunOutcome(session.plan.parent, state, flow.stage, reasons, waits_for_work)

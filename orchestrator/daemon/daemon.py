@@ -455,7 +455,7 @@ class Daemon:
         known = self._waiting.pop(family, None)
         if outcome.waits_for_work:
             self._waiting[family] = outcome
-        ended = outcome.outcome is RunState.COMPLETE
+        ended = outcome.outcome in (RunState.COMPLETE, RunState.ARCHIVED)
         if outcome != known and not (ended and self._ended.get(family) == outcome):
             self.log(LogLine(family, "outcome", outcome.outcome, outcome=outcome))
         self._ended = {**self._ended, family: outcome} if ended else self._ended

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError
+from orchestrator.errors import GitAtWorkError, TicketError
 from orchestrator.git.activity import branch_in_hand
+from orchestrator.git.repository import other_worktrees
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import DEFERRED, History, Record, canonical
+from orchestrator.tickets.board import Board
 
 #: for scripts: the board is not the one that was worked on here
 AWAY = "board-away"
@@ -123,3 +125,35 @@ class KnownHistory:
 
 def _digest(record: Record) -> str:
     return sha256_bytes(canonical(record))[:24]
+
+
+def require_home(board: Board, family: str, from_here: bool) -> None:
+    """Raise TicketError if the main worktree conducts the family, or another one is ahead of here.
+
+    Both would go on from the same state, and the two histories could not be joined again.
+    `from_here` gives up what a worktree other than the main one has done (DESIGN 8.5).
+    """
+    here = _history_in(board.path, family)
+    for home, is_main in other_worktrees(board.root):
+        there = home / board.path.relative_to(board.root)
+        recorded = _history_in(there, family)
+        if is_main:
+            conducts = not here.startswith(recorded) or bool(KnownHistory(home, family).read())
+            place, hint = "the main worktree", f"run the command in {home}"
+        else:
+            conducts = recorded.startswith(here) and len(recorded) > len(here) and not from_here
+            place, hint = (
+                f"the worktree {home}",
+                f"run the command in {home}, or merge its branch; to give up what was done there: "
+                f"orchestrate run {family} --from-here",
+            )
+        if conducts:
+            text = f"{family} is conducted in {place}"
+            raise TicketError(text, path=there, code="elsewhere", hint=hint)
+
+
+def _history_in(board: Path, family: str) -> bytes:
+    """The history of a family on another board as bytes; empty if there is none."""
+    with contextlib.suppress(OSError):
+        return History(board, family).path.read_bytes()
+    return b""

@@ -21,7 +21,7 @@ from orchestrator.errors import GitAtWorkError, TicketError, UsageError, Workflo
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
-from orchestrator.family.known_history import AWAY, KnownHistory
+from orchestrator.family.known_history import AWAY, KnownHistory, require_home
 from orchestrator.family.late_children import join_late_children
 from orchestrator.family.membership import (
     require_listed_children,
@@ -40,7 +40,6 @@ from orchestrator.gates.checks import Check, Services, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
-from orchestrator.git.repository import main_worktree_path
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
@@ -88,7 +87,7 @@ class Opener:
         committer = Committer.of(self.board.root, self.settings.git)
         if settle:
             require_quiet(self.board.root)
-            self._require_home(parent)
+            require_home(self.board, parent, from_here)
         state = self.board.root / ".orchestrate" / "state"
         cache = None if fresh else user_proof_cache()
         known = KnownHistory(self.board.root, parent)
@@ -223,28 +222,6 @@ class Opener:
             if problem.code == "key-misspelt":
                 place = f"{ticket.source}:{problem.line}"
                 self._report_notice(f"{place}: {problem.message}; {problem.hint}")
-
-    def _require_home(self, parent: str) -> None:
-        """Refuse a family that the main worktree conducts, or has advanced further than here.
-
-        Both would go on from the same state, and the two histories could not be joined again.
-        """
-        home = main_worktree_path(self.board.root)
-        if home is None:
-            return
-        there = home / self.board.path.relative_to(self.board.root)
-        ahead = False
-        with contextlib.suppress(FileNotFoundError):
-            recorded = History(there, parent).path.read_bytes()
-            here = History(self.board.path, parent).path
-            ahead = not here.is_file() or not here.read_bytes().startswith(recorded)
-        if ahead or KnownHistory(home, parent).read():
-            raise TicketError(
-                f"{parent} is conducted in the main worktree",
-                path=there,
-                code="elsewhere",
-                hint=f"run the command in {home}",
-            )
 
     def _report_recovered(self, family: Family, merged: Sequence[stale_writes.MergedSave]) -> None:
         """Report what a killed process left behind, and which saves at old paths were merged."""

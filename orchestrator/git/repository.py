@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -56,19 +57,26 @@ def is_bare(root: Path) -> bool:
     return (root / "HEAD").is_file() and all((root / n).is_dir() for n in ("objects", "refs"))
 
 
-def main_worktree_path(root: Path) -> Path | None:
-    """The same workspace in the main worktree, if `root` is in another one (DESIGN 8.5)."""
+def other_worktrees(root: Path) -> Iterator[tuple[Path, bool]]:
+    """The same workspace in each other worktree, and whether that is the main one (DESIGN 8.5).
+
+    Git is not run. In a submodule, and where git does not say where the main worktree is, that one
+    is left out.
+    """
     found = find_git_folder(root)
     if found is None:
-        return None
+        return
     top, folder = found
-    try:
-        common = folder / (folder / "commondir").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        # the main worktree, or a submodule
-        return None
-    common = common.resolve()
-    return common.parent / root.resolve().relative_to(top) if common.name == ".git" else None
+    with contextlib.suppress(OSError, ValueError):
+        folder = folder / (folder / "commondir").read_text(encoding="utf-8").strip()
+    common, below = folder.resolve(), root.resolve().relative_to(top)
+    if common.name == ".git" and common.parent != top:
+        yield common.parent / below, True
+    for pointer in sorted(common.glob("worktrees/*/gitdir")):
+        with contextlib.suppress(OSError, ValueError):
+            linked = (pointer.parent / pointer.read_text(encoding="utf-8").strip()).parent.resolve()
+            if linked != top:
+                yield linked / below, False
 
 
 @dataclass(frozen=True)

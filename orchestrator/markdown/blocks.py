@@ -98,7 +98,8 @@ def label_of(text: str) -> tuple[str, str]:
 
 def block_tokens(text: str) -> list[Token]:
     """The blocks of a document as markdown-it gives them, without what is inside a paragraph."""
-    return _parser().parse(text)
+    # without the line end, markdown-it reads past some comments in a list in a quote (IndexError)
+    return _parser().parse(text if text.endswith("\n") else f"{text}\n")
 
 
 def pieces(text: str) -> tuple[Piece, ...]:

@@ -33,6 +33,11 @@ LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
 _RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
+_CELL = re.compile(r"(?<!\\)\|")
+_CELL_BOX = re.compile(
+    r"\s*(?:\[(?P<mark>[ \t]?[xX~-]?[ \t]?)\]|(?P<sign>[☐☑☒])\ufe0f?)"
+    r"(?P<receipt>[ \t]+· receipt \S+)?\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,17 @@ def box_text(line: str) -> str:
     return found["text"].strip() if found else ""
 
 
+def row_boxes(line: str) -> tuple[str, tuple[bool, ...]]:
+    """The words of a table's row, cell by cell, and for each of its boxes whether it is ticked."""
+    said, ticked = [], []
+    for cell in _CELL.split(line.strip().strip("|")):
+        if box := _CELL_BOX.fullmatch(cell):
+            ticked.append((box["mark"] or "").strip() in ("x", "X") or box["sign"] == "☑")
+        elif re.search(r"[^\W\d]", cell):
+            said.append(cell.strip())
+    return " | ".join(said), tuple(ticked)
+
+
 def continues(line: str) -> bool:
     """Whether a line goes on with the item or paragraph above it."""
     begins = _ITEM.match(line) or _BOX.match(line) or _RULE.match(line)
@@ -261,7 +277,7 @@ def append_section(data: bytes, markdown: str) -> bytes:
 def tick_box(data: bytes, text: str, suffix: str) -> bytes:
     """The file with every box of that text ticked and `suffix` (`receipt ab12`) after it.
 
-    The suffix replaces an earlier receipt.
+    The suffix replaces an earlier receipt. A row of a table is ticked if it has just one box.
     """
     return _set_boxes(data, text, "x", " · " + suffix.strip(" ·"))
 
@@ -284,4 +300,22 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
         last = lines[box.end - 1]
         content = last.rstrip()
         lines[box.end - 1] = _RECEIPT.sub("", content) + suffix + last[len(content) :]
+    if any("|" in line for line in lines):
+        for row in placed_lines(lines, block.body if block else 0):
+            said, ticked = row_boxes(row.text)
+            if ticked and said == wanted and (mark == " " or len(ticked) == 1):
+                cells = _CELL.split(lines[row.at])
+                lines[row.at] = "|".join(_set_cell(cell, mark != " ", suffix) for cell in cells)
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _set_cell(cell: str, ticked: bool, suffix: str) -> str:
+    """A cell of a table, with its box ticked or emptied if it is one."""
+    found = _CELL_BOX.fullmatch(cell)
+    if found is None:
+        return cell
+    part = "sign" if found["sign"] else "mark"
+    filled = ("☐", "☑") if found["sign"] else (" ", "x")
+    after = cell[found.end(part) :].replace(found["receipt"] or "\0", "")
+    box = after[: len(after) - len(after.lstrip("]\ufe0f"))]
+    return f"{cell[: found.start(part)]}{filled[ticked]}{box}{suffix}{after[len(box) :]}"

@@ -25,7 +25,6 @@ _MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 _RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
 _CELL = re.compile(r"(?<!\\)\|")
-_CELL_BOX = re.compile(r"\[[ \t]?[xX~-]?[ \t]?\]|[☐☑☒]\ufe0f?")
 _TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
 _NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
 _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
@@ -294,16 +293,13 @@ class _Reader:
         """A table: rows with a box are criteria under their heading."""
         end = at + 2
         while "|" in outside.get(end, ""):
-            cells = [c.strip() for c in _CELL.split(outside[end].strip().strip("|"))]
-            if any(map(_CELL_BOX.fullmatch, cells)):
-                said = [c for c in cells if re.search(r"[^\W\d]", c) and not _CELL_BOX.fullmatch(c)]
-                if self._place.demands and said:
-                    ticked = any(re.fullmatch(r"\[[xX]\]|☑\ufe0f?", c) for c in cells)
-                    self._add(" | ".join(said), StatementKind.ACCEPTANCE, end, ticked)
-                elif said:
-                    self._leave("box", _UNKNOWN, end, " | ".join(said))
-            elif self._among_criteria and "".join(cells):
-                self._leave("table row without a box", "not read", end, " | ".join(cells))
+            said, boxes = body.row_boxes(outside[end])
+            if said and boxes and self._place.demands:
+                self._add(said, StatementKind.ACCEPTANCE, end, any(boxes))
+            elif said and boxes:
+                self._leave("box", _UNKNOWN, end, said)
+            elif not boxes and self._among_criteria and (row := outside[end].strip("| \t")):
+                self._leave("table row without a box", "not read", end, said or row)
             end += 1
         return end
 

@@ -233,6 +233,33 @@ def test_8_5_it_is_refused_too_where_both_worktrees_hold_the_same_state(
         git(tmp_path, "worktree", "remove", "--force", str(other))
 
 
+def test_8_5_a_family_that_one_linked_worktree_conducts_is_refused_in_all_others(
+    work: Workspace, tmp_path: Path
+) -> None:
+    first, second = (tmp_path.parent / f"{tmp_path.name}-{name}" for name in ("first", "second"))
+    for place in (first, second):
+        git(tmp_path, "worktree", "add", "-q", "-b", place.name, str(place))
+    try:
+        beside = Workspace.__new__(Workspace)
+        beside.__dict__.update(work.__dict__, root=first)
+        conduct(beside)
+        for place in (second, tmp_path):
+            before = {p: p.read_bytes() for p in files_below(place, "_WORK_ORDERS")}
+            with pytest.raises(TicketError, match="is conducted in the worktree") as refused:
+                Conductor(Board(place)).run("WO-512")
+            assert refused.value.code == "elsewhere"
+            assert str(first) in (refused.value.hint or "")
+            assert {p: p.read_bytes() for p in files_below(place, "_WORK_ORDERS")} == before
+        # what was merged can go on here, and then no longer there
+        git(tmp_path, "merge", "-q", first.name)
+        Conductor(Board(tmp_path)).approve("WO-512", accept_unproven=True)
+        with pytest.raises(TicketError, match="main worktree"):
+            Conductor(Board(first)).run("WO-512")
+    finally:
+        for place in (first, second):
+            git(tmp_path, "worktree", "remove", "--force", str(place))
+
+
 def test_what_a_hook_formats_does_not_stay_staged_in_its_old_version(work: Workspace) -> None:
     (work.root / "mine.txt").write_text("staged\n", encoding="utf-8")
     (work.root / "named.txt").write_text("committed\n", encoding="utf-8")

@@ -346,6 +346,18 @@ def test_a_wait_is_told_once(work: Workspace) -> None:
     ]
 
 
+def test_an_archived_family_is_not_told_as_complete(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        quiet(found)
+        work.conductor().archive("WO-512")
+        until(lambda: len(found.runs()) > 1)
+        quiet(found)
+    told = [t.outcome.outcome for t in found.told if t.outcome is not None]
+    assert told == ["waiting", "archived"]
+    assert work.conductor().run("WO-512").exit_code == 0
+
+
 def watching(work: Workspace, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
     process = subprocess.Popen(

@@ -138,6 +138,10 @@ def test_a_shape_among_criteria_is_read_or_told(shape: str) -> None:
     assert len(found.unread) == (not SHAPES[shape])
 
 
+def test_a_comment_that_ends_with_the_file_is_read() -> None:
+    assert texts(read("## AC\n\n- one\n\n>- <!-- todo\n>  ")) == ["one"]
+
+
 @pytest.mark.parametrize("line", ["**Done when:** {}", "Done when: {}", "DoD: {}", "- AC1 — {}"])
 def test_a_line_that_begins_with_a_keyword_counts_anywhere(line: str) -> None:
     assert texts(read(f"# T\n\n## Problem\n\n{line.format('x holds')}\n")) == ["x holds"]

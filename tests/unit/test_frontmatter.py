@@ -375,3 +375,31 @@ def test_a_tick_changes_nothing_but_the_mark_that_is_needed() -> None:
     assert done.endswith(b"1. [X] done before \xc2\xb7 receipt ab12\n")
     crlf = b"---\r\nid: a\r\n---\r\n- [ ] x  \r\n"
     assert tick_box(crlf, "x", "receipt 1").endswith("- [x] x · receipt 1  \r\n".encode())
+
+
+TABLE = """\
+| # | what | how | done |\r
+|---|---|---|---|\r
+| 1 | the table exists | SQL | [{}] |\r
+| 2 | the page loads |☐|\r
+| 3 | both agree | [ ] | [x] |\r
+"""
+
+
+def test_a_box_in_a_table_is_ticked_in_its_cell() -> None:
+    open_, ticked = (TABLE.format(mark).encode() for mark in (" ", "x"))
+    done = tick_box(open_, "the table exists | SQL", "receipt ab12")
+    assert done == TABLE.format("x] · receipt ab12").replace("ab12]", "ab12").encode()
+    again = tick_box(done, "the table exists | SQL", "receipt cd34")
+    assert again == done.replace(b"ab12", b"cd34")
+    assert untick_box(again, "the table exists | SQL") == open_
+    assert untick_box(ticked, "the table exists | SQL") == open_
+    page = tick_box(open_, "the page loads", "receipt ab12")
+    assert page == open_.replace("☐".encode(), "☑ · receipt ab12".encode())
+    assert untick_box(page, "the page loads") == open_
+
+
+def test_a_row_with_two_boxes_is_not_ticked_and_loses_its_ticks() -> None:
+    data = TABLE.format(" ").encode()
+    assert tick_box(data, "both agree", "receipt ab12") == data
+    assert untick_box(data, "both agree") == data.replace(b"[x]", b"[ ]")

@@ -18,6 +18,7 @@ import orchestrate_agents.checks.sql.access
 import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration
 import orchestrate_agents.checks.sql.schema
+import orchestrate_agents.checks.text.absent
 import orchestrate_agents.checks.tickets
 import orchestrate_agents.checks.typescript.compiler
 import orchestrate_agents.checks.typescript.query

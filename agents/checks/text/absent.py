@@ -1,0 +1,386 @@
+"""Checks that something is nowhere: markers such as TODO and console.log, words, references."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrate_agents.checks.text.kinds import JAVASCRIPT, Kind
+from orchestrate_agents.checks.text.tree import (
+    Area,
+    Source,
+    changed_files,
+    files_of,
+    is_prose,
+    read_source,
+)
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
+
+_EVERY_KIND = frozenset(Kind)
+_LISTED = 6
+_WEB = (*JAVASCRIPT, ".vue", ".svelte", ".html", ".astro")
+_MOST_SUBJECTS = 100
+
+
+@dataclass(frozen=True, repr=False)
+class Marker:
+    """Something that must not be there."""
+
+    #: how a statement names it
+    words: str
+    #: what it looks like
+    sure: str
+    #: what may be it: found, it leaves the statement unproven
+    unsure: str = ""
+    #: files that can have it; () is any text
+    suffixes: tuple[str, ...] = ()
+    #: what it counts in; in `clear` it is none, and in all else nobody knows
+    counts: frozenset[Kind] = frozenset({Kind.CODE})
+    clear: frozenset[Kind] = frozenset({Kind.TEXT})
+    #: whether prose that the statement does not name has it too; else that is for a person to say
+    prose: bool = False
+    label: str = ""
+
+    def __repr__(self) -> str:
+        return self.label
+
+
+def _comment(words: str, sure: str, suffixes: tuple[str, ...] = ()) -> Marker:
+    """A directive to a tool, which only a comment can be."""
+    clear = frozenset({Kind.TEXT, Kind.STRING, Kind.CODE})
+    return Marker(words, sure, "", suffixes, frozenset({Kind.COMMENT}), clear)
+
+
+_NO_KIND: frozenset[Kind] = frozenset()
+
+
+def _note(words: str, sure: str) -> Marker:
+    """A note to oneself: in a comment surely, in other parts perhaps."""
+    return Marker(words, sure, "", (), frozenset({Kind.COMMENT, Kind.TEXT}), _NO_KIND)
+
+
+def _anywhere(words: str, sure: str) -> Marker:
+    return Marker(words, sure, "", (), _EVERY_KIND, _NO_KIND, prose=True)
+
+
+_PYTHON = (".py", ".pyi")
+#: the debugging output of languages, by the ends of their files
+_PRINTS = (
+    Marker("", r"(?<![\w.])print\s*\(", r"(?<![\w.])print\b(?!\s*[(=])|\bsys\.stdout\b", _PYTHON),
+    Marker("", r"\bfmt\.Print", "", (".go",)),
+    Marker("", r"\b(?:e?print(?:ln)?|dbg)!", "", (".rs",)),
+    Marker("", r"\bSystem\.(?:out|err)\.print", "", (".java",)),
+    Marker("", r"(?<![\w.])print(?:ln)?\s*\(", "", (".kt", ".swift", ".dart", ".scala")),
+    Marker("", r"(?<![\w.$>])(?:var_dump|print_r)\s*\(|(?<![\w$])print\b", "", (".php",)),
+)
+#: what statements say is not left; the first one whose words fit is meant
+MARKERS = (
+    _note(r"TODOs?", r"\bTODOs?\b|@todo\b|(?i:\btodo)(?=\s*[:(])"),
+    _note(r"FIXMEs?", r"\bFIXMEs?\b|(?i:\bfixme)(?=\s*[:(])"),
+    *(_note(rf"{word}s?", rf"\b{word}s?\b") for word in ("XXX", "HACK", "TBD", "WIP")),
+    Marker(
+        r"console\.logs?(?:\(\))?|console logs?",
+        r"\bconsole\s*\??\.\s*log\b",
+        r"\bconsole\b(?!\s*\??\.\s*(?!log\b)\w)",
+        _WEB,
+    ),
+    Marker(
+        r"console\.(?:warn|debug|error|info|trace)(?:\(\))?",
+        r"\bconsole\s*\??\.\s*{method}\b",
+        r"\bconsole\b(?!\s*\??\.\s*\w)",
+        _WEB,
+    ),
+    Marker(r"console\.\*|console", r"\bconsole\b", "", _WEB),
+    Marker(r"debuggers?", r"(?<![.\w])debugger\b(?!\s*[:=.(])", "", _WEB),
+    Marker(r"alert(?:\(\))?", r"(?<![.\w])(?:window\.)?alert\s*\(", "", _WEB),
+    Marker(
+        r"breakpoints?(?:\(\))?|pdb(?:\.set_trace(?:\(\))?)?",
+        r"(?<![\w.])breakpoint\s*\(|\bi?pdb\.set_trace\b|^\s*(?:import|from)\s+i?pdb\b",
+        "",
+        _PYTHON,
+    ),
+    Marker(
+        r"explicit `?any|any(?=`| types?| annotations?)",
+        r"(?:[:<|&,]\s*|\bas\s+|=>\s*)any\b(?!\s*[(:.\w])|(?<!\.)\bany\[\]",
+        r"(?<![.\w])any\b(?!\s*[(:])",
+        (".ts", ".tsx", ".mts", ".cts"),
+    ),
+    _comment(r"eslint-disables?", r"\beslint-disable"),
+    _comment(r"@?ts-ignores?", r"@ts-ignore\b"),
+    _comment(r"@?ts-nochecks?", r"@ts-nocheck\b"),
+    _comment(r"@?ts-expect-errors?", r"@ts-expect-error\b"),
+    _comment(r"noqas?|# noqa", r"(?i:#\s*noqa\b)", _PYTHON),
+    _comment(r"(?:# )?type: ?ignores?", r"#\s*type:\s*ignore", _PYTHON),
+    _comment(r"pylint: ?disables?", r"#\s*pylint:\s*disable", _PYTHON),
+    Marker(r"(?:wild-?card|star) imports?", r"^\s*from\s+\S+\s+import\s*\*", "", _PYTHON),
+    Marker(r"bare excepts?", r"^\s*except\s*:", "", _PYTHON),
+    _anywhere(r"(?:merge )?conflict markers?|merge conflicts?", r"^(?:<{7}|>{7}|\|{7})(?: |$)"),
+    _anywhere(r"trailing (?:white ?space|spaces)", r"[ \t]+$"),
+    _anywhere(r"lorem ipsum", r"(?i:\blorem\s+ipsum\b)"),
+)
+_PRINT_WORDS = r"prints?(?:\(\))?|print"
+_NOUN = (
+    r"(?:comments?|markers?|notes?|statements?|calls?|lines?|logs?|logging|directives?|types?|"
+    r"annotations?|placeholders?|text|suppressions?|output|usages?|use)"
+)
+_ONE = "|".join(f"(?:{m.words})" for m in MARKERS) + f"|{_PRINT_WORDS}"
+_MARKED = rf"(?:(?:use|usages?|uses) of )?`?(?:{{}})`?(?: {_NOUN})?"
+_OR = r"\s*(?:,\s*(?:or|and|nor)\s+|,\s*|/|\s+or\s+|\s+and\s+|\s+nor\s+)\s*(?:no\s+)?"
+
+
+def read_markers(text: str) -> tuple[Marker, ...]:
+    """`TODO or FIXME comments`, `console.log statements`: what each of them looks like."""
+    found: list[Marker] = []
+    noun = re.search(rf" ({_NOUN})$", text.strip(), re.IGNORECASE)
+    for part in re.split(_OR, text.strip()):
+
+        def says(words: str, part: str = part) -> bool:
+            return bool(re.fullmatch(_MARKED.format(words), part, re.IGNORECASE))
+
+        fitting = [m for m in MARKERS if says(m.words)][:1]
+        label = re.sub(rf"^(?:use|usages?|uses) of | {_NOUN}$|`", "", part, flags=re.IGNORECASE)
+        method = re.search(r"console\.(\w+)", part)
+        for marker in fitting or _PRINTS:
+            sure = marker.sure.replace("{method}", method[1] if method else "")
+            found.append(_narrowed(replace(marker, sure=sure, label=label), noun and noun[1]))
+    return tuple(found)
+
+
+def _narrowed(marker: Marker, noun: str | None) -> Marker:
+    """A comment is no statement, and what is in a string is neither."""
+    if noun and noun.lower().startswith("comment") and Kind.COMMENT in marker.counts:
+        return replace(
+            marker,
+            counts=frozenset({Kind.COMMENT}),
+            clear=frozenset({Kind.CODE, Kind.STRING, Kind.TEXT}),
+        )
+    if noun and re.match(r"statement|call", noun, re.IGNORECASE):
+        clear = frozenset({Kind.COMMENT, Kind.STRING, Kind.TEXT}) - marker.counts
+        return replace(marker, clear=clear)
+    return marker
+
+
+_ANY_MARKED = _MARKED.format(_ONE)
+parameter_type("markers", rf"{_ANY_MARKED}(?:{_OR}{_ANY_MARKED})*", read_markers)
+
+_WORD = r"(?-i:[A-Za-z]\w*(?:[a-z][A-Z]|_|[A-Z][a-z])\w*(?:\(\))?|[A-Z]\w*[a-z]\w*)"
+_LITERAL = rf"(?:`[^`]+`|\"[^\"]+\"|“[^”]+”|{_WORD})"
+
+
+def read_literals(text: str) -> tuple[str, ...]:
+    """`` `a`, `b` or `c` `` as its words."""
+    return tuple(w.strip('`"“”') for w in re.findall(_LITERAL, text))
+
+
+parameter_type("nowhere", rf"{_LITERAL}(?:{_OR}{_LITERAL})*", read_literals)
+parameter_type("usage", r"usages?|use[sd]?|call(?:s|ed)?|import(?:s|ed)?", str.lower)
+
+
+def literal_marker(word: str, kinds: frozenset[Kind] = _EVERY_KIND, whole: bool = True) -> Marker:
+    """A quoted word as something to look for: as a word of its own, in these kinds of parts."""
+    bare = word.removesuffix("()")
+    before = rf"(?<![\w{'-' if '-' in bare else ''}])" if re.match(r"\w", bare) else ""
+    after = rf"(?![\w{'-' if '-' in bare else ''}])" if re.search(r"\w$", bare) else ""
+    sure = rf"{before}{re.escape(bare)}{after}" if whole else re.escape(word)
+    unsure = re.escape(bare) if not whole else ""
+    return Marker("", sure, unsure, (), kinds, _NO_KIND, prose=True, label=word)
+
+
+def _import_marker(word: str) -> Marker:
+    """An import of a module, in JavaScript or Python."""
+    name = re.escape(word)
+    sure = (
+        rf"(?:\bfrom|\bimport|\brequire\s*\(|\bimport\s*\()\s*[\"'`]{name}(?:/[^\"'`]*)?[\"'`]"
+        rf"|^[ \t]*(?:from|import)[ \t]+(?:[\w.]+[ \t]*,[ \t]*)*{name}(?![\w-])"
+    )
+    # as in `jest.mock("x")` and `import_module("x")`
+    unsure = rf"[\"'`]{name}(?:/[^\"'`]*)?[\"'`]"
+    return Marker("", sure, unsure, (), frozenset({Kind.CODE}), frozenset({Kind.TEXT}), label=word)
+
+
+def _used(words: Iterable[str], said: str) -> list[Marker]:
+    """What a use of these words looks like: an import, or the word in code."""
+    if said.startswith("import"):
+        return [_import_marker(word) for word in words]
+    return [literal_marker(word, frozenset({Kind.CODE})) for word in words]
+
+
+# -- judging ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Found:
+    """What a search found: where it is, where it may be, and what could not be looked into."""
+
+    looked: list[str] = field(default_factory=list)
+    hits: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    where: dict[str, None] = field(default_factory=dict)
+
+
+def search(ctx: Context, paths: Iterable[str], markers: Sequence[Marker], named: bool) -> Found:
+    """Look for markers in files. `named` says that the statement names the files."""
+    found = Found()
+    for path in paths:
+        wanted = [m for m in markers if not m.suffixes or path.lower().endswith(m.suffixes)]
+        if not wanted:
+            continue
+        source = read_source(ctx, path)
+        if isinstance(source, str):
+            if "no text" not in source:
+                found.unclear.append(source)
+            continue
+        found.looked.append(path)
+        history = not named and path.lower().startswith(("changelog", "history", "docs/decisions"))
+        strict = named or not is_prose(path)
+        for sure, said in _occurrences(source, wanted, strict):
+            # old names stay in a history of changes
+            certain = sure and not history
+            (found.hits if certain else found.unclear).append(said)
+            found.where[path] = None
+    return found
+
+
+def _occurrences(
+    source: Source, markers: Sequence[Marker], strict: bool
+) -> Iterator[tuple[bool, str]]:
+    """(surely, where and what) of every marker in a file, one per line."""
+    parts = None
+    for marker in markers:
+        lines: dict[int, bool] = {}
+        for sure, pattern in ((True, marker.sure), (False, marker.unsure)):
+            for hit in re.finditer(pattern, source.text, re.MULTILINE) if pattern else ():
+                parts = parts or source.parts
+                at = hit.start() + len(hit.group()) - len(hit.group().lstrip())
+                kind = parts.kind(at)
+                if kind in marker.clear:
+                    continue
+                line = source.line(at)
+                counted = sure and kind in marker.counts and (strict or marker.prose)
+                lines[line] = lines.get(line, False) or counted
+        for line, certain in sorted(lines.items()):
+            yield certain, f"{source.path}:{line} {marker.label}"
+
+
+def judge_absent(ctx: Context, area: Area | None, markers: Sequence[Marker]) -> Result:
+    """That none of these is in the area, or (without one) in the whole workspace."""
+    asked = area or Area()
+    paths = files_of(ctx, asked)
+    if isinstance(paths, Result):
+        return paths
+    found = search(ctx, paths, markers, named=bool(asked.paths))
+    labels = " or ".join(dict.fromkeys(m.label for m in markers))
+    where = list(found.where)[:_MOST_SUBJECTS]
+    if found.hits and area is None:
+        changed = changed_files(ctx)
+        if changed is not None and changed and not changed & found.where.keys():
+            listed = _few(found.hits)
+            return unproven(f"only in files that this work did not change: {listed}", *where)
+    if found.hits:
+        return failed(f"found: {_few(found.hits)}", *where, found=found.hits[:100])
+    if found.unclear:
+        return unproven(f"not sure about {_few(found.unclear)}", *where)
+    if not found.looked:
+        return unproven(f"{asked} holds no file that could have {labels}")
+    looked = found.looked if asked.paths and len(found.looked) <= _MOST_SUBJECTS else ()
+    return proven(f"no {labels} in the {len(found.looked)} files of {asked}", *looked)
+
+
+def _few(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return "; ".join(items[:_LISTED]) + more
+
+
+# -- claims ----------------------------------------------------------------------------------------
+
+_NO = "[there (are|is)] (no|zero) [remaining|leftover|more]"
+_LEFT = "[(left|remaining|remain|remains|exist|exists|present|found|(are|is) (left|present|found))]"
+_IN = "[(in|under|within|inside|across|throughout|anywhere in|left in) {area:area}]"
+_GONE = "(is|are|was|were|have been|has been) (removed|gone|deleted|cleaned up)"
+_HAS_NO = "(contains|contain|has|have) no"
+_NOT = "(does not|do not|doesn't|don't|must not|may not)"
+_NEVER = f"({_NOT} [contain|include|have|use] [any]|is free of|are free of|{_HAS_NO})"
+
+
+@check(
+    f"{_NO} {{markers:markers}} {_LEFT} {_IN}",
+    f"{{area:area}} ({_NOT} (contain|include|have) [any]|is free of|are free of|{_HAS_NO}) "
+    "{markers:markers}",
+    f"[all|every] {{markers:markers}} {_GONE} [from {{area:area}}]",
+    name="text.no-markers",
+    examples=(
+        "No TODO or FIXME comments in `src/`",
+        "No console.log statements left",
+        "`web/app.ts` contains no `any` types",
+        "No merge conflict markers in the repository",
+    ),
+)
+def no_markers(ctx: Context, markers: tuple[Marker, ...], area: Area | None = None) -> Result:
+    """Comments, code and strings of every file there are told apart; unproven where that fails."""
+    return judge_absent(ctx, area, markers)
+
+
+_REFERENCES = "(reference|references|mention|mentions|occurrence|occurrences|trace|traces)"
+_ANYWHERE_WORDS = "[anywhere|any more|anymore|any longer]"
+
+
+@check(
+    f"{_NO} {_REFERENCES} (to|of) {{words:nowhere}} {_LEFT} {_ANYWHERE_WORDS} {_IN}",
+    f"[all|every] {_REFERENCES} (to|of) {{words:nowhere}} {_GONE} [from {{area:area}}]",
+    f"{{words:nowhere}} (is|are) (no longer|not) (referenced|mentioned) {_ANYWHERE_WORDS} {_IN}",
+    "nothing (references|mentions) {words:nowhere} " + f"{_ANYWHERE_WORDS} {_IN}",
+    name="text.no-references",
+    examples=(
+        "No references to `oldName` remain",
+        "All references to `legacyAuth` are removed from `src/`",
+        "`oldName` is no longer referenced anywhere",
+    ),
+)
+def no_references(ctx: Context, words: tuple[str, ...], area: Area | None = None) -> Result:
+    """The words, as words of their own, are in no text file there, comments and prose included."""
+    return judge_absent(ctx, area, [literal_marker(word) for word in words])
+
+
+@check(
+    f"{_NO} {{said:usage}} (of|to) {{words:nowhere}} {_LEFT} {_ANYWHERE_WORDS} {_IN}",
+    f"[all|every] {{said:usage}} (of|to) {{words:nowhere}} {_GONE} [from {{area:area}}]",
+    "{words:nowhere} (is|are) (no longer|not) {said:usage} " + f"{_ANYWHERE_WORDS} {_IN}",
+    "nothing {said:usage} {words:nowhere} " + f"{_ANYWHERE_WORDS} {_IN}",
+    name="text.not-used",
+    examples=("`oldName` is no longer used in `src/`", "Nothing imports `lodash` anymore"),
+)
+def not_used(ctx: Context, words: tuple[str, ...], said: str, area: Area | None = None) -> Result:
+    """The words are nowhere in code; in comments and strings they leave it unproven."""
+    return judge_absent(ctx, area, _used(words, said))
+
+
+@check(
+    "{area:area} (does not|do not|doesn't|don't|must not|may not|no longer) "
+    "(contain|contains|mention|mentions|include|includes|reference|references|have|has) [any] "
+    "{words:quoted}",
+    "{area:area} (contains|contain|has|have) no {words:quoted} [(lines|text|strings)]",
+    "[there are] no {words:quoted} (in|under) {area:area}",
+    "{area:area} (is|are) free of {words:quoted}",
+    name="text.lacks",
+    examples=(
+        "`README.md` does not mention `beta`",
+        "`src/` no longer contains `legacyAuth`",
+        "No `unwrap()` in `src/lib.rs`",
+    ),
+)
+def lacks(ctx: Context, area: Area, words: tuple[str, ...]) -> Result:
+    """The quoted text is in no file there; within longer words it leaves it unproven."""
+    return judge_absent(ctx, area, [literal_marker(w, whole=True) for w in words])
+
+
+_QUOTE = rf"(?!`?(?:{_ONE})`)(?:`[^`]+`|\"[^\"]+\"|“[^”]+”)"
+parameter_type("quoted", rf"{_QUOTE}(?:{_OR}{_QUOTE})*", read_literals)

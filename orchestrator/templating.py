@@ -29,6 +29,7 @@ def _environment() -> Any:
     )
     environment.filters |= {
         "oneline": one_line,
+        "code": code_span,
         "quoted": escape_headings,
         "scalar": yaml_scalar,
         "tojson_plain": lambda value: json.dumps(value, ensure_ascii=False),
@@ -39,6 +40,18 @@ def _environment() -> Any:
 def one_line(text: str) -> str:
     """Text that must not break out of its list item: white space collapsed."""
     return " ".join(text.split())
+
+
+def longest_backticks(text: str) -> int:
+    """The length of the longest run of backticks."""
+    return max(map(len, re.findall("`+", text)), default=0)
+
+
+def code_span(text: str) -> str:
+    """Text as code in markdown, whatever backticks are in it."""
+    marks = "`" * (longest_backticks(text) + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{marks}{pad}{text}{pad}{marks}"
 
 
 def yaml_scalar(text: str) -> str:

@@ -12,6 +12,7 @@ from orchestrator.changes.entries import Entry
 from orchestrator.config import FILE, Settings
 from orchestrator.family.attempt_files import AGENT, COMMITTED, PERSON, UNKNOWN, pack
 from orchestrator.family.change_log import ChangeLog
+from orchestrator.templating import longest_backticks
 
 #: lines of a diff in a ticket, for one file and for all
 _SHORT, _SHORT_ALL = 12, 40
@@ -198,7 +199,7 @@ def changed_files_block(diffs: Sequence[FileDiff], notes: Sequence[str]) -> str:
     lines += [f"- {' '.join(note.split())}" for note in notes]
     short = list(shorten(diffs))
     if short:
-        fence = "`" * max(3, 1 + max(_longest_fence(line) for line in short))
+        fence = "`" * max(3, 1 + max(map(longest_backticks, short)))
         lines += ["", f"{fence}diff", *short, fence]
     return "\n".join(lines) + "\n"
 
@@ -249,8 +250,3 @@ def printable(line: str) -> str:
     """A line of a diff that cannot steer a terminal or break out of its block."""
     text = "".join(c if c == "\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
     return text if len(text) <= 300 else f"{text[:300]}…"
-
-
-def _longest_fence(line: str) -> int:
-    runs = (len(part) for part in "".join(c if c == "`" else " " for c in line).split())
-    return max(runs, default=0)

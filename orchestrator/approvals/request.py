@@ -263,7 +263,7 @@ def _required_acceptances(request: ApprovalRequest) -> tuple[str, str]:
     if request.failed:
         names = [s.shown for s in request.failed]
         flags += "".join(f" --accept {shlex.quote(name)}" for name in names)
-        keys.append(f"`accept: {json.dumps(names, ensure_ascii=False)}`")
+        keys.append(templating.code_span(f"accept: {json.dumps(names, ensure_ascii=False)}"))
     if request.unproven:
         flags += " --accept-unproven"
         keys.append('`"unproven"` in that list' if request.failed else "`accept: unproven`")

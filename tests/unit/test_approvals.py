@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -81,8 +83,6 @@ def test_the_digest_covers_what_a_changed_file_is_and_was() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"files": (CHANGED,), "notes": ("a note",)}])
 def test_a_stored_sheet_has_the_same_digest(more: dict[str, Any]) -> None:
-    import json
-
     asked = replace(REQUEST, **more)
     stored = json.loads(json.dumps(asked.to_dict()))
     assert ApprovalRequest.from_dict(stored) == asked
@@ -97,6 +97,21 @@ def test_no_changed_text_breaks_out_of_its_block(text: str) -> None:
     section = request.render_request(asked, "WO-1", "", block)
     headings = [t for t in MarkdownIt().parse(section) if t.type == "heading_open"]
     assert [h.tag for h in headings] == ["h2", "h3"]
+
+
+@given(st.text("`'[] a", min_size=1, max_size=20).filter(str.strip))
+def test_a_command_that_names_a_statement_is_one_piece_of_code(name: str) -> None:
+    name = " ".join(name.split())
+    asked = replace(REQUEST, statements=(shown(name, "failed"),))
+    section = request.render_request(asked, "WO-1")
+    (line,) = (each for each in section.splitlines() if each.startswith("- `APPROVED`"))
+    codes = [
+        t.content
+        for t in MarkdownIt().parseInline(line)[0].children or ()
+        if t.type == "code_inline"
+    ]
+    assert codes[1] == f"orchestrate approve WO-1 --accept {shlex.quote(name)}"
+    assert codes[2] == f"accept: {json.dumps([name])}"
 
 
 def test_differences_are_said_in_words() -> None:

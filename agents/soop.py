@@ -232,7 +232,7 @@ _MISSING = ("42P01", "3F000", "42704", "42883")
 
 def _demand_proof(migration: _Migration, proof: Proof) -> None:
     problem = _problem(proof)
-    if not problem:
+    if not problem or proof.blocked or proof.only_published_again:
         return
     if proof.first is not None and proof.first.code in _MISSING:
         reason = (

@@ -57,6 +57,8 @@ def view(
 
 
 def _applied(proof: Proof) -> str:
+    if proof.blocked:
+        return f"Not proven: {proof.blocked}."
     if proof.first is not None:
         return f"The first run stopped: {proof.first}."
     if proof.second is not None:

@@ -93,10 +93,13 @@ def plant(
     done, listed = frozenset(planted), list(tables)
     owned = owned_columns(listed)
     with database.connect() as owner, database.connect_api() as api:
+        # without the triggers of a migration: the rows that they would make are made below
+        owner.execute("SET session_replication_role = replica")
         owner.execute(
             "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
             [[user_id(n) for n in range(USERS)]],
         )
+        owner.execute("SET session_replication_role = origin")
         api.execute("SET ROLE service_role")
         for table in _parents_first([t for t in listed if t.is_table]):
             for serial in range(PLANTED if table.qualified not in done else 0):
@@ -214,10 +217,11 @@ def _privileges(api: Any, tables: Sequence[Relation]) -> set[tuple[str, str, str
     rows = api.execute(
         """
         SELECT r, s || '.' || t, v
-        FROM unnest(%s::text[]) r, unnest(%s::text[], %s::text[]) q (s, t), unnest(%s::text[]) v
-        WHERE has_schema_privilege(r, s, 'USAGE') AND CASE WHEN v = 'DELETE'
-          THEN has_table_privilege(r, format('%%I.%%I', s, t), v)
-          ELSE has_any_column_privilege(r, format('%%I.%%I', s, t), v) END
+        FROM unnest(%s::text[]) r, unnest(%s::text[], %s::text[]) q (s, t), unnest(%s::text[]) v,
+          pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = s AND c.relname = t AND has_schema_privilege(r, n.oid, 'USAGE')
+          AND CASE WHEN v = 'DELETE' THEN has_table_privilege(r, c.oid, v)
+            ELSE has_any_column_privilege(r, c.oid, v) END
         """,
         [list(API_ROLES), [t.schema for t in tables], [t.name for t in tables], list(VERBS)],
     ).fetchall()

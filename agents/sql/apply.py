@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrate_agents.sql.catalog import Relation
+from orchestrate_agents.sql.environment import gap
 from orchestrate_agents.sql.parse import Migration, Statement, line_at
 from orchestrate_agents.sql.scratch import Database
 
@@ -24,14 +25,23 @@ class Failure:
     message: str
     #: SQLSTATE, "" for what the parser refused
     code: str = ""
+    #: what the server lacks of a hosted project, if that is why
+    gap: str = ""
 
     def __str__(self) -> str:
         code = f" ({self.code})" if self.code else ""
         return f"line {self.line}: {self.message}{code}"
 
 
-#: the failure if there was one, (table, mode) of the locks it took, notes
-Applied = tuple[Failure | None, tuple[tuple[str, str], ...], tuple[str, ...]]
+@dataclass(frozen=True)
+class Applied:
+    """What one run of a migration came to."""
+
+    failure: Failure | None = None
+    #: (table, mode) of the locks that it took
+    locks: tuple[tuple[str, str], ...] = ()
+    #: extensions that it makes and that the server does not have
+    left_out: tuple[str, ...] = ()
 
 
 def apply(database: Database, migration: Migration, existing: Sequence[Relation] = ()) -> Applied:
@@ -41,22 +51,23 @@ def apply(database: Database, migration: Migration, existing: Sequence[Relation]
     """
     import psycopg
 
-    notes: list[str] = []
+    left_out: dict[str, None] = {}
     with database.connect() as owner, _watchdog(owner):
         if not any(migration.of("TransactionStmt")):
             owner.execute("BEGIN")
         statement = None
         try:
             for statement in migration.statements:
-                if statement.kind == "CreateExtensionStmt":
-                    notes += _extension(database, statement)
-                else:
+                if statement.kind != "CreateExtensionStmt":
                     owner.execute(migration.source(statement))
+                elif not _extension(database, statement):
+                    left_out[statement.node.extname] = None
             locks = _locks(owner, existing)
             owner.execute("COMMIT")
         except psycopg.Error as error:
-            return _failure(error, statement, migration), (), tuple(notes)
-    return None, locks, tuple(notes)
+            failure = _failure(error, statement, migration, left_out)
+            return Applied(failure, (), tuple(left_out))
+    return Applied(None, locks, tuple(left_out))
 
 
 @contextlib.contextmanager
@@ -70,26 +81,29 @@ def _watchdog(connection: Any) -> Iterator[None]:
         timer.cancel()
 
 
-def _extension(database: Database, statement: Statement) -> list[str]:
-    """Make an extension, which the hosted service lets its owner do."""
-    name = statement.node.extname
-    if database.make_extension(name, if_not_exists=bool(statement.node.if_not_exists)):
-        return []
-    return [f"extension {name} is not at hand and was left out"]
+def _extension(database: Database, statement: Statement) -> bool:
+    """Make an extension, which the hosted service lets its owner do; False if it is left out."""
+    node = statement.node
+    schema = next((o.arg.sval for o in node.options or () if o.defname == "schema"), "")
+    return database.make_extension(node.extname, schema, if_not_exists=bool(node.if_not_exists))
 
 
-def _failure(error: Any, statement: Statement | None, migration: Migration) -> Failure:
+def _failure(
+    error: Any, statement: Statement | None, migration: Migration, left_out: Collection[str]
+) -> Failure:
     position = getattr(error.diag, "statement_position", None)
     source = migration.source(statement) if statement else ""
     offset = line_at(source, int(position) - 1) - 1 if position else 0
     message = error.diag.message_primary or str(error) or type(error).__name__
     detail = error.diag.message_detail
-    if error.diag.sqlstate == "57014":
+    code = error.diag.sqlstate or ""
+    if code == "57014":
         message = "took too long and was stopped"
     return Failure(
         (statement.line if statement else 1) + offset,
         f"{message}. {detail}" if detail else message,
-        error.diag.sqlstate or "",
+        code,
+        gap(message, code, left_out),
     )
 
 

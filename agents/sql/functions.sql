@@ -6,7 +6,8 @@ CROSS JOIN pg_roles r
 WHERE p.prosecdef
   AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
   AND n.nspname NOT LIKE 'pg\_%%'
-  AND n.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch')
+  AND n.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch', 'storage', 'realtime',
+                        'vault', 'cron', 'net')
   AND r.rolname = ANY (%s)
   AND has_schema_privilege(r.oid, n.oid, 'USAGE')
   AND has_function_privilege(r.oid, p.oid, 'EXECUTE')

@@ -19,9 +19,11 @@ from orchestrate_agents.sql.catalog import (
     rls_bypasses,
     snapshot,
 )
+from orchestrate_agents.sql.environment import HOSTED, STANDING
 from orchestrate_agents.sql.existing_schema import ExistingSchema, overwritten_rows
 from orchestrate_agents.sql.lint import Lint, lint
 from orchestrate_agents.sql.parse import Migration, SqlError, Table, parse_migration
+from orchestrate_agents.sql.prerequisites import needs_of
 from orchestrate_agents.sql.probe_rows import quoted
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_backend.targets.supabase_setup import API_ROLES
@@ -63,6 +65,11 @@ class Proof:
     catalog: Snapshot = ()
     lint: tuple[Lint, ...] = ()
     notes: tuple[str, ...] = ()
+    #: extensions that it makes, and that the server it ran on does not have
+    lacks: tuple[str, ...] = ()
+    #: why nothing that was seen says anything of the migration: what the server lacks, or an
+    #: earlier migration that it builds on and that could not be applied
+    blocked: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -79,8 +86,14 @@ class Proof:
 
     @property
     def tables(self) -> tuple[Relation, ...]:
-        """The tables that it made or changed, without views."""
-        return tuple(r for r in self.relations if r.is_table)
+        """The tables that it made or changed, without views and Supabase's own."""
+        return tuple(r for r in self.relations if r.is_table and r.schema not in HOSTED)
+
+    @property
+    def only_published_again(self) -> bool:
+        """Whether a second run stops only for want of IF NOT EXISTS in ALTER PUBLICATION."""
+        again = self.second is not None and self.second.code == "42710"
+        return again and "member of publication" in str(self.second) and not self.misshapen
 
     def relation(self, name: str) -> Relation | None:
         """The table or view of that name, with or without its schema."""
@@ -175,14 +188,21 @@ def _sha(text: str) -> str:
 
 
 def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> dict[str, Any]:
-    described, notes = _apply_base(database, base)
+    before = _apply_base(database, base)
     with database.connect() as owner:
         existing = ExistingSchema(relations(owner), snapshot(owner))
-    first, locks, skipped = apply(database, migration, existing.relations)
-    facts: dict[str, Any] = {"base": described, "locks": locks, "notes": (*notes, *skipped)}
-    facts["existing"] = existing.names
-    if first is not None:
-        return facts | {"first": first}
+    first = apply(database, migration, existing.relations)
+    skipped = (f"extension {name} is not at hand and was left out" for name in first.left_out)
+    facts: dict[str, Any] = {
+        "base": before.described,
+        "locks": first.locks,
+        "notes": (*before.notes, *skipped),
+        "lacks": tuple(name for name in first.left_out if name not in STANDING),
+        "existing": existing.names,
+        "blocked": before.blocks(migration, first.failure),
+    }
+    if first.failure is not None:
+        return facts | {"first": first.failure}
     with database.connect() as owner:
         after, present = snapshot(owner), relations(owner)
         touched = tuple(r for r in present if _is_touched(r, existing.catalog, after))
@@ -195,7 +215,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     planted = plant(database, present)
     with database.connect() as owner:
         rows, old = _rows(owner, present), existing.rows(owner, present)
-    second, _, _ = apply(database, migration, present)
+    second = apply(database, migration, present).failure
     with database.connect() as owner:
         left = relations(owner)
         now = _rows(owner, left)
@@ -203,6 +223,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         overwritten = overwritten_rows(old, existing.rows(owner, left))
         facts |= {
             "second": second,
+            "blocked": facts["blocked"] or _gap(second),
             "diff": difference(after, snapshot(owner)),
             "rows_changed": tuple(_row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
@@ -216,19 +237,50 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     return facts | {"matrix": probe(database, [r for r in touched if r in alive], planted)}
 
 
-def _apply_base(database: Database, base: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+def _gap(failure: Failure | None) -> str:
+    return f"{failure.gap} ({failure})" if failure is not None and failure.gap else ""
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The earlier migrations as far as they could be applied."""
+
+    described: str = "bare schema"
+    #: by name, in order: why a file could not be applied, and what it makes or changes
+    broken: tuple[tuple[str, Failure, frozenset[str]], ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(f"{name} does not apply here: {why}" for name, why, _ in self.broken)
+
+    def blocks(self, migration: Migration, failure: Failure | None) -> str:
+        """Why the run of a migration on top of this says nothing of it, or ""."""
+        if lacking := _gap(failure):
+            return lacking
+        needs = set(needs_of(migration).tables)
+        for (name, why, tables), note in zip(self.broken, self.notes, strict=True):
+            if failure is not None or needs & tables:
+                reason = f" ({why.gap})" if why.gap else ""
+                return f"{note}{reason}, so what builds on {name} cannot be judged"
+        return ""
+
+
+def _apply_base(database: Database, base: Mapping[str, str]) -> _Base:
     if not base:
-        return "bare schema", ()
-    notes, applied = [], 0
+        return _Base()
+    broken = []
     for name, text in base.items():
         try:
-            failure, _, _ = apply(database, parse_migration(text), ())
+            migration = parse_migration(text)
         except SqlError as error:
-            failure = Failure(error.line or 1, error.message)
-        applied += failure is None
+            broken.append((name, Failure(error.line or 1, error.message), frozenset[str]()))
+            continue
+        failure = apply(database, migration).failure
         if failure is not None:
-            notes.append(f"{name} does not apply here: {failure}")
-    return f"bare schema and {applied} of {len(base)} earlier migrations", tuple(notes)
+            tables = {t.qualified for t in migration.tables} | set(needs_of(migration).tables)
+            broken.append((name, failure, frozenset(tables)))
+    applied = len(base) - len(broken)
+    return _Base(f"bare schema and {applied} of {len(base)} earlier migrations", tuple(broken))
 
 
 def _is_touched(relation: Relation, before: Snapshot, after: Snapshot) -> bool:

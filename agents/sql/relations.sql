@@ -54,4 +54,4 @@ SELECT coalesce(json_agg(json_build_object(
 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm')
   AND s.nspname NOT LIKE 'pg\_%'
-  AND s.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch')
+  AND s.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch', 'vault', 'cron', 'net')

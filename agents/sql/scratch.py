@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrate_agents.sql.environment import SAME, stand_ins
 from orchestrate_backend.targets.embedded import EmbeddedServer, scratch_folder
 from orchestrate_backend.targets.supabase_setup import (
     AUTHENTICATOR,
@@ -41,18 +42,26 @@ class Database:
 
         return psycopg.connect(as_user(self.uri, user), autocommit=autocommit, options=_LIMITS)
 
-    def make_extension(self, name: str, *, if_not_exists: bool = True) -> bool:
-        """Make an extension, which takes a superuser here; False if the server does not have it."""
+    def make_extension(self, name: str, schema: str = "", *, if_not_exists: bool = True) -> bool:
+        """Make an extension, which takes a superuser here; False if the server does not have it.
+
+        Where it does not, the stand-in is made, if there is one.
+        """
         import psycopg
         from psycopg import sql
 
         with psycopg.connect(self.uri, autocommit=True) as admin:
+            # one that the open transaction has just made is not there for this one
+            there = admin.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema])
+            place = sql.Identifier(schema if there.fetchone() else "extensions")
             query = "SELECT FROM pg_available_extensions WHERE name = %s"
             if admin.execute(query, [name]).fetchone() is None:
-                return False
+                script = stand_ins().get(name, "").replace(":schema", place.as_string(admin))
+                admin.execute(script.encode())
+                return name in SAME
             guard = sql.SQL("IF NOT EXISTS " if if_not_exists else "")
-            make = sql.SQL("CREATE EXTENSION {}{} SCHEMA extensions")
-            admin.execute(make.format(guard, sql.Identifier(name)))
+            make = sql.SQL("CREATE EXTENSION {}{} SCHEMA {}")
+            admin.execute(make.format(guard, sql.Identifier(name), place))
         return True
 
     def connect_api(self) -> Any:
@@ -89,7 +98,7 @@ class Scratch:
             self.admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _template(self) -> str:
-        watch = _WATCH.read_text(encoding="utf-8")
+        watch = _WATCH.read_text(encoding="utf-8") + stand_ins()["supabase_vault"]
         name = "supabase_" + hashlib.sha256((setup_sql() + watch).encode()).hexdigest()[:16]
         self.admin.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         try:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrate_backend.targets.supabase_setup import ADMIN
+
 #: a scratch cluster may lose everything at a power cut, and nothing minds
 _SCRATCH_CONF = """
 fsync = off
@@ -52,6 +54,7 @@ class EmbeddedServer:
         self.data = data
         with _HOLDERS_LOCK:
             self._server: Any = get_server(data, start=False)
+            self._server.postgres_user = ADMIN
             if _HOLDERS[data] == 0:
                 # also where this process has held it before: the library's list of holders has
                 # forgotten it since, and would let another process stop the server under it
@@ -71,8 +74,8 @@ class EmbeddedServer:
                 conf.write(_SCRATCH_CONF)
 
     def uri(self, database: str = "postgres") -> str:
-        """libpq connection URI (superuser `postgres`, over a Unix socket)."""
-        return str(self._server.get_uri(database=database))
+        """libpq connection URI (the superuser's, over a Unix socket)."""
+        return str(self._server.get_postmaster_info().get_uri(user=ADMIN, database=database))
 
     def stop(self) -> None:
         """Let go of the server; the last holder stops it."""
@@ -157,4 +160,4 @@ def scratch_folder() -> Path:
     """Where the disposable cluster lives: per user, outside every workspace, safe to delete."""
     base = os.environ.get("ORCHESTRATE_SCRATCH") or os.environ.get("XDG_CACHE_HOME")
     root = Path(base) if base else Path.home() / ".cache"
-    return root / "orchestrate" / "scratch-pg18"
+    return root / "orchestrate" / "scratch-pg18-supabase"

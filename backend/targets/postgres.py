@@ -27,7 +27,13 @@ from orchestrate_backend.targets.base import (
     without_repeats,
 )
 from orchestrate_backend.targets.embedded import EmbeddedServer
-from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, OWNER, as_user, set_up
+from orchestrate_backend.targets.supabase_setup import (
+    AUTHENTICATOR,
+    OWNER,
+    as_user,
+    rename_logins,
+    set_up,
+)
 from orchestrate_backend.targets.upsert import (
     Upsert,
     Upserted,
@@ -287,6 +293,7 @@ class EmbeddedTarget(PostgresTarget):
     def _running(self) -> EmbeddedServer:
         if self._server is None:
             self._server = start_embedded(self.data)
+            rename_logins(self._server.uri())
             with connect(self._server.uri()) as connection:
                 connection.execute("SELECT pg_advisory_lock(%s)", (_SETUP_LOCK,))
                 set_up(connection)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
+#: the superuser, which nothing of a workspace ever runs as
+ADMIN = "supabase_admin"
 #: owns the database and runs migrations; no superuser, as on the hosted service
-OWNER = "supabase_owner"
+OWNER = "postgres"
 #: the login from which `SET ROLE` reaches the roles of the API, as PostgREST does it
 AUTHENTICATOR = "authenticator"
 #: the roles of the API, weakest first
@@ -24,8 +27,8 @@ def set_up(connection: Any) -> None:
     """Run the set-up in the database of a psycopg connection that is a superuser's.
 
     Makes the roles of the cluster, hands database and schema `public` to `OWNER`, grants the
-    default privileges, and makes schema `auth`. Twice changes nothing. In an open transaction the
-    caller commits.
+    default privileges, and makes the schemas `auth`, `storage` and `realtime`. Twice changes
+    nothing. In an open transaction the caller commits.
     """
     with connection.transaction():
         connection.execute(setup_sql())
@@ -36,3 +39,29 @@ def as_user(uri: str, user: str) -> str:
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(uri, user=user)
+
+
+def rename_logins(uri: str) -> None:
+    """Give the logins of a cluster that an older version made their names of today.
+
+    There the superuser was `postgres`, and the owner `supabase_owner`. `uri` is the superuser's;
+    nothing happens where it can log in.
+    """
+    import psycopg
+    from psycopg import sql
+
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri):
+        return
+    helper = sql.Identifier("orchestrate_renames")
+    old = psycopg.connect(as_user(uri, "postgres"), autocommit=True)
+    # a session cannot rename its own login
+    with old, contextlib.suppress(psycopg.errors.DuplicateObject):
+        old.execute(sql.SQL("CREATE ROLE {} SUPERUSER LOGIN").format(helper))
+    with psycopg.connect(as_user(uri, "orchestrate_renames")) as other:
+        other.execute(sql.SQL("ALTER ROLE postgres RENAME TO {}").format(sql.Identifier(ADMIN)))
+        query = "SELECT FROM pg_roles WHERE rolname = 'supabase_owner'"
+        if other.execute(query).fetchone() is not None:
+            rename = sql.SQL("ALTER ROLE supabase_owner RENAME TO {}")
+            other.execute(rename.format(sql.Identifier(OWNER)))
+    with psycopg.connect(uri, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP ROLE {}").format(helper))

@@ -43,7 +43,7 @@ def test_only_the_service_role_and_the_owner_pass_by_row_level_security(
             ("authenticated", False),
             ("authenticator", False),
             ("service_role", True),
-            ("supabase_owner", True),
+            ("postgres", True),
         }
 
 
@@ -77,4 +77,4 @@ def test_the_owner_can_reach_nothing_outside_the_server(database: Database) -> N
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 owner.execute(query)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            owner.execute("SET SESSION AUTHORIZATION postgres")
+            owner.execute("SET SESSION AUTHORIZATION supabase_admin")

@@ -415,7 +415,7 @@ def test_without_tables_or_a_server_the_error_says_what_to_do(tmp_path: Path) ->
         with pytest.raises(TargetError, match="does not exist") as caught:
             load(target, frame)
         assert caught.value.code == "table-missing"
-        url = target.uri("supabase_owner")
+        url = target.uri("postgres")
         env = {"DATABASE_URL": url}
         refused = script(tmp_path, "--small", "--target", "postgres", **env)
         assert refused.returncode == 1

@@ -52,7 +52,7 @@ def target(request: pytest.FixtureRequest, project: Project) -> Iterator[Target]
     if request.param == "embedded":
         yield project.database
     elif request.param == "postgres":
-        postgres = PostgresTarget(project.database.uri("supabase_owner"))
+        postgres = PostgresTarget(project.database.uri("postgres"))
         yield postgres
         postgres.close()
     else:
@@ -404,7 +404,7 @@ def test_a_seed_script_runs_from_a_copy_of_the_tree_and_twice_changes_nothing(
 
 def test_several_threads_read_through_one_target(project: Project) -> None:
     """A gate judges several statements on the target at once."""
-    target = PostgresTarget(project.database.uri("supabase_owner"))
+    target = PostgresTarget(project.database.uri("postgres"))
     try:
         with ThreadPoolExecutor(8) as pool:
             ask = "SELECT n, pg_sleep(0.01) FROM generate_series(1, 3) AS n"

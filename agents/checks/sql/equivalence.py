@@ -80,7 +80,7 @@ def _run(ctx: Context, texts: Mapping[str, str]) -> _Made:
     with scratch(ctx.services).database() as database:
         for name, text in texts.items():
             try:
-                failure, _, _ = apply(database, parse_migration(text), ())
+                failure = apply(database, parse_migration(text)).failure
             except SqlError as error:
                 return _Made(fault=f"{name} cannot be read: {error.message}")
             if failure is not None:

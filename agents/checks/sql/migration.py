@@ -39,6 +39,8 @@ def _rerun(subject: Subject) -> Result:
     problem = subject.proof.rerun_problem()
     if problem:
         return subject.failed(f"{subject.path}: {problem}")
+    if subject.proof.lacks:
+        return _lacking(subject)
     entries = len(subject.proof.catalog)
     return proven(
         f"{subject.path} applied twice as an owner that is no superuser; the catalogue ({entries} "
@@ -47,6 +49,15 @@ def _rerun(subject: Subject) -> Result:
         runs=2,
         catalogue_entries=entries,
         locks=list(map(list, subject.proof.locks)),
+    )
+
+
+def _lacking(subject: Subject) -> Result:
+    names = ", ".join(subject.proof.lacks)
+    return unproven(
+        f"the proving server has no {names}; all that {subject.path} does without was applied",
+        subject.path,
+        **subject.evidence,
     )
 
 
@@ -217,11 +228,15 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
     if problems:
         return subject.failed(f"{subject.path}: {_first_few(problems)}", problems=list(problems))
     proof = subject.proof
+    if proof.lacks:
+        return _lacking(subject)
+    applies = "applies twice with the same catalogue"
+    if proof.only_published_again:
+        applies = f"applies (once: a second run stops at {proof.second})"
     tables = ", ".join(t.name for t in proof.tables) or "no table"
     compared = "as specified" if specification_of(ctx, subject.path) else "nothing specified"
     return proven(
-        f"{subject.path} parses, applies twice with the same catalogue and makes {tables} "
-        f"({compared}; {proof.base})",
+        f"{subject.path} parses, {applies} and makes {tables} ({compared}; {proof.base})",
         subject.path,
         **subject.evidence,
         warnings=[str(w) for w in proof.lint],
@@ -246,7 +261,7 @@ def as_specified(ctx: Context, which: Which | None = None) -> Result:
 
 def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:
     problem = subject.proof.rerun_problem()
-    if problem:
+    if problem and not subject.proof.only_published_again:
         yield problem
     yield from _number_problems(ctx, subject.path, subject.text)
     yield from (str(item) for item in subject.proof.lint if item.level == "Error")

@@ -68,6 +68,9 @@ def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
     found = []
     for name in tables.names:
         relation = next((t for t in made if name in (t.name, t.qualified)), None)
+        named = proof.relation(name)
+        if relation is None and named is not None and named.is_table and "." in name:
+            relation = named
         if relation is None:
             return f"the migration makes no table {name}"
         found.append(relation)

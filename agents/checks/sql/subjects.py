@@ -133,7 +133,10 @@ def _present(ctx: Context, path: str) -> Path | Result:
 
 
 def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
-    """The migration that a claim names, with its proof; a failed result if it cannot be applied."""
+    """The migration that a claim names, with its proof.
+
+    A failed result if it cannot be applied, an unproven one if that is not its own fault.
+    """
     path = migration_of(ctx, which)
     if isinstance(path, Result):
         return path
@@ -141,6 +144,9 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
     text = read_sql(file)
     base = prerequisite_sql(ctx.root, str(path), ctx.workflow)
     proof = prove(text, ctx.services, base=base)
+    if proof.blocked:
+        detail = f"{path} could not be judged: {proof.blocked}"
+        return unproven(detail, str(path), base=proof.base)
     if proof.first is not None:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)
     return Subject(str(path), text, proof, base)

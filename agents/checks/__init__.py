@@ -10,6 +10,7 @@ import orchestrate_agents.checks.data.target_rows
 import orchestrate_agents.checks.error_handling
 import orchestrate_agents.checks.files
 import orchestrate_agents.checks.http
+import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
 import orchestrate_agents.checks.python.behaviour
 import orchestrate_agents.checks.python.exports
@@ -19,6 +20,7 @@ import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration
 import orchestrate_agents.checks.sql.schema
 import orchestrate_agents.checks.text.absent
+import orchestrate_agents.checks.text.present
 import orchestrate_agents.checks.tickets
 import orchestrate_agents.checks.typescript.compiler
 import orchestrate_agents.checks.typescript.query

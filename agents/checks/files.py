@@ -1,4 +1,4 @@
-"""Checks of files: present, only those, without secrets; and what must not be created or run."""
+"""Checks of what changed: only those files, without secrets; and what must not be made or run."""
 
 from __future__ import annotations
 
@@ -36,53 +36,6 @@ parameter_type(
 _INTERFACE = (".tsx", ".jsx", ".css", ".scss", ".html", ".vue", ".svelte")
 #: what a conductor and its tools write besides deliverables
 _OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
-
-
-# -- present ---------------------------------------------------------------------------------------
-
-
-@check(
-    "{path:path} (exists|is there|is present|has been created|was created)",
-    name="files.exists",
-    examples=("`migrations/012_branches.sql` exists",),
-)
-def exists(ctx: Context, path: str) -> Result:
-    """The file or folder is present and not empty."""
-    return exist(ctx, (path,))
-
-
-@check(
-    "{paths:paths} (exist|are there|are present|have been created|were created)",
-    "[both|all] [files|of] {paths:paths} exist",
-    name="files.exist",
-    examples=("`src/a.ts` and `src/b.ts` exist",),
-)
-def exist(ctx: Context, paths: tuple[str, ...]) -> Result:
-    """All of the files are present and not empty."""
-    problems = []
-    for path in paths:
-        place = ctx.path(path)
-        if place.is_dir():
-            if not path.endswith("/") and not any(place.iterdir()):
-                problems.append(f"{path} is an empty folder")
-        elif path.endswith("/") or not place.is_file():
-            problems.append(f"{path} is missing")
-        elif not place.stat().st_size:
-            problems.append(f"{path} is empty")
-    if problems:
-        return failed("; ".join(problems), *paths)
-    return proven(f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} there", *paths)
-
-
-@check(
-    "{path:path} (does not exist|must not exist|is absent|is gone)",
-    name="files.absent",
-    examples=("`tmp/dump.sql` does not exist",),
-)
-def absent(ctx: Context, path: str) -> Result:
-    """Nothing is at the path."""
-    there = ctx.path(path).exists()
-    return (failed if there else proven)(f"{path} is {'there' if there else 'absent'}", path)
 
 
 # -- only those ------------------------------------------------------------------------------------

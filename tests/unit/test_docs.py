@@ -127,15 +127,16 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]
 def test_the_worked_check_binds_and_judges(tmp_path: Path) -> None:
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "hours.py").write_text(blocks("docs/checks.md", "python")[0], "utf-8")
-    checks = [c for c in load_checks(tmp_path) if c.name == "hours.lines"]
-    (binding,) = Binder(checks).bind("`data/hours.csv` has 8 lines")
+    checks = [c for c in load_checks(tmp_path) if c.name == "hours.days"]
+    (binding,) = Binder(checks).bind("`data/hours.csv` covers 7 days")
     assert binding.check is not None
     (tmp_path / "data").mkdir()
-    for lines, verdict in ((8, Verdict.PROVEN), (7, Verdict.FAILED)):
-        (tmp_path / "data/hours.csv").write_text("x\n" * lines, encoding="utf-8")
+    for days, verdict in ((7, Verdict.PROVEN), (6, Verdict.FAILED)):
+        rows = "".join(f"{day},9,17\n" for day in range(days))
+        (tmp_path / "data/hours.csv").write_text(f"day,open,close\n{rows}", encoding="utf-8")
         result = binding.check.function(Context(tmp_path), **binding.arguments)
-        assert (result.verdict, result.detail) == (verdict, f"data/hours.csv has {lines} lines")
-    assert Binder(checks).bind("`data/hours.csv` has no lines")[0].check is None
+        assert (result.verdict, result.detail) == (verdict, f"data/hours.csv covers {days} days")
+    assert Binder(checks).bind("`data/hours.csv` covers no days")[0].check is None
 
 
 def test_the_session_in_the_documents_is_what_the_command_says(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_the_session_in_the_documents_is_what_the_command_says(tmp_path: Path) -
     command, _, output = block.partition("\n")
     (tmp_path / "_WORK_ORDERS").mkdir()
     words = shlex.split(
-        command.removeprefix("$ orchestrate ").replace('"`', "'`").replace('lines"', "lines'")
+        command.removeprefix("$ orchestrate ").replace('"`', "'`").replace('days"', "days'")
     )
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", *words],

@@ -36,21 +36,25 @@ _IN_EVIDENCE = 200
 
 @dataclass(frozen=True)
 class Amount:
-    """`≥ 8`, `8+`, `at least 8`, `exactly 8`, `8`."""
+    """`≥ 8`, `8+`, `at least 8`, `at most 8`, `exactly 8`, `8`."""
 
-    least: int
+    least: int = 0
     most: int | None = None
 
     def holds(self, number: int) -> bool:
         return number >= self.least and (self.most is None or number <= self.most)
 
     def __str__(self) -> str:
-        return f"exactly {self.least:,}" if self.most is not None else f"at least {self.least:,}"
+        if self.most is None:
+            return f"at least {self.least:,}"
+        return f"{'exactly' if self.least == self.most else 'at most'} {self.most:,}"
 
 
 _COUNT = TYPES["int"][0]
 _AMOUNT = (
     rf"(?:(?:≥|>=|at least|no fewer than|no less than|a minimum of|minimum|min\.?)\s*{_COUNT}"
+    rf"|(?:≤|<=|at most|no more than|not more than|up to|a maximum of|max\.?)\s*{_COUNT}"
+    rf"|(?:fewer than|less than|under|below|<)\s*{_COUNT}|{_COUNT} or (?:fewer|less)"
     rf"|(?:more than|over|>)\s*{_COUNT}|{_COUNT}\s*\+|{_COUNT} or more|(?:exactly |= ?)?{_COUNT})"
 )
 
@@ -62,6 +66,12 @@ def parse_amount(text: str) -> Amount:
     lowered = text.lower()
     if re.match(r"more than|over|>(?!=)", lowered):
         return Amount(number + 1)
+    if re.match(r"≤|<=|at most|(?:no|not) more|up to|a? ?max", lowered):
+        return Amount(0, number)
+    if re.match(r"fewer|less|under|below|<", lowered):
+        return Amount(0, number - 1)
+    if lowered.endswith(("or fewer", "or less")):
+        return Amount(0, number)
     least = re.match(r"≥|>=|at least|no (?:fewer|less)|a? ?min", lowered)
     if least or lowered.endswith(("+", "or more")):
         return Amount(number)

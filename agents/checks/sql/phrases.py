@@ -17,7 +17,9 @@ _FILE = (
     r"(?:cfg|conf|css|csv|env|gif|go|html?|ini|ipynb|java|jpe?g|jsx?|jsonl?|lock|log|mdx?|mjs|"
     r"parquet|pdf|php|png|py|rb|rs|rst|sass|scss|sh|sql|svg|toml|tsv|tsx?|txt|vue|xml|ya?ml|zip)"
 )
-_NAME = rf"(?:`(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
+#: files that everybody knows by these names
+_BARE = r"(?:README|CHANGELOG|LICENSE|CONTRIBUTING|Makefile|Dockerfile|Justfile|Procfile|Gemfile)"
+_NAME = rf"(?:`(?!(?-i:{_BARE})`)(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (

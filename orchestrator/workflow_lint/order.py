@@ -11,7 +11,12 @@ from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
 from orchestrator.workflow_reader.headings import looks_like_stage
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
-from orchestrator.workflow_reader.series import LOWEST_HEADING
+from orchestrator.workflow_reader.series import (
+    LOWEST_HEADING,
+    heads_stage,
+    is_prose,
+    words_of,
+)
 
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LIST = r"(?P<numbers>#?\d+(?:\s*(?:,\s*and|,|and|&|or|/)\s*#?\d+)*)"
@@ -149,7 +154,9 @@ def check_numbers(context: LintContext) -> Iterator[LintFinding]:
             message = f"checkpoint #{stage.checkpoint} is number {k} in order"
             hint = "renumber the checkpoints"
             yield LintFinding("checkpoint-number", stage.line, message, hint)
-        if not re.search("checkpoint", stage.text.split("\n", 1)[0], re.IGNORECASE):
+        heading = stage.text.split("\n", 1)[0].lower()
+        # of a series, "Human approval" is said plainly enough
+        if re.match(r"#+\W+stage\b", heading) and "checkpoint" not in heading:
             yield LintFinding(
                 "user-stage",
                 stage.line,
@@ -160,9 +167,18 @@ def check_numbers(context: LintContext) -> Iterator[LintFinding]:
 
 @lint_rule
 def check_headings(context: LintContext) -> Iterator[LintFinding]:
-    """Headings that look like a stage and are none."""
+    """Headings that look like a stage and are none: by their words, or between two stages."""
+    heads = [section.head for section in context.outline.stages]
+    first, last = min(h.line for h in heads), max(h.line for h in heads)
+    level = min(h.level for h in heads)
+    outside = {p.line for p in context.outline.rest}
     for piece in context.outline.blocks:
-        if piece.kind is Kind.HEADING and looks_like_stage(piece):
+        if piece.kind is not Kind.HEADING:
+            continue
+        words = words_of(piece)
+        between = first < piece.line < last and piece.level == level and not is_prose(words)
+        numbered = heads_stage(words) and piece.level >= level
+        if looks_like_stage(piece) or (piece.line in outside and (between or numbered)):
             message = f"'{piece.text}' is not read as a stage"
             hint = "a stage's heading is `STAGE n: AGENT — Title`"
             yield LintFinding("heading-not-a-stage", piece.line, message, hint)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_reader.vocabulary import any_of, plain
+from orchestrator.workflow_reader.vocabulary import any_of, plain, word_set
 
 _DASHES = "—–"
 _READY = re.compile(r"[✅✔☑]\ufe0f?")
@@ -26,13 +26,6 @@ _AMONG = r"#?\d+(?:\s*(?:,\s*and|,|and|&|\+|/|or)\s*(?:stage\s*)?#?\d+)*"
 _BESIDE = re.compile(
     rf"[\s({_DASHES}-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}"
     rf"(?:\s+(?:with|to))?\s+(?:stages?\s*)?(?P<numbers>{_AMONG})\s*\)?",
-    re.IGNORECASE,
-)
-_GATE = re.compile(rf"\b{any_of('gate')}\b", re.IGNORECASE)
-_ABOUT_GATES = re.compile(rf"\b{any_of('about_gates')}\b", re.IGNORECASE)
-#: of an agent's own stage, "gate" alone says nothing about a person
-_PERSONAL = re.compile(
-    rf"\b{any_of('person')}\b[^.]*\b{any_of('gate')}\b|\b(?:approval|sign[- ]?off)\b",
     re.IGNORECASE,
 )
 _LONE_CHECKPOINT = re.compile(r"user\s+checkpoint\s*#?\d+", re.IGNORECASE)
@@ -53,6 +46,10 @@ class StageHead:
     ready: bool = False
     #: the stages that it may run in parallel with
     beside: tuple[int, ...] = ()
+    #: a checkpoint that a sentence asks for: its block says more, to the stage before
+    shares: bool = False
+    #: the number in the heading of a series, as written
+    said: str = ""
 
 
 def heading_words(piece: Piece) -> str:
@@ -67,19 +64,13 @@ def looks_like_stage(piece: Piece) -> bool:
 
 
 def names_agent(piece: Piece) -> bool:
-    """Whether a block is a heading `STAGE n: AGENT — Title`."""
+    """Whether a block is a heading `STAGE n: AGENT — Title`, or `STAGE n: AGENT`."""
     found = _NUMBERED.fullmatch(heading_words(piece)) if piece.kind is Kind.HEADING else None
-    return found is not None and _WHO.fullmatch(_BESIDE.sub("", found["rest"]).strip()) is not None
-
-
-def is_gate(words: str) -> bool:
-    """Whether a heading outside of the stages asks for an approval."""
-    return _GATE.search(words) is not None and _ABOUT_GATES.search(words) is None
-
-
-def is_personal(title: str) -> bool:
-    """Whether a stage's title asks for the approval of a person."""
-    return _PERSONAL.search(title) is not None and _ABOUT_GATES.search(title) is None
+    said = _WHO.fullmatch(_BESIDE.sub("", found["rest"]).strip()) if found else None
+    if said is None:
+        return False
+    has_title = said["title"] or said["paren"] or said["k"]
+    return bool(has_title) or said["agent"].isupper() or said["agent"].lower() in word_set("roles")
 
 
 def read_stage_head(piece: Piece, path: str) -> StageHead | None:

@@ -11,6 +11,7 @@ from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece, label_of, pieces
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.workflow_reader.gate_words import is_gate
 from orchestrator.workflow_reader.headings import (
     StageHead,
     looks_like_stage,
@@ -18,7 +19,14 @@ from orchestrator.workflow_reader.headings import (
     number_checkpoints,
     read_stage_head,
 )
-from orchestrator.workflow_reader.series import LOWEST_HEADING, read_series
+from orchestrator.workflow_reader.series import (
+    LOWEST_HEADING,
+    heads_stage,
+    is_prose,
+    read_series,
+    rows_as_items,
+    words_of,
+)
 
 _STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
 
@@ -78,7 +86,11 @@ def read_outline(text: str, path: str) -> Outline:
     head = document.body_line - 1
     body, inside = _without_outer_fence([""] * head + lines[head:])
     blocks = [_as_paragraph_if_prose(p) for p in pieces("\n".join(body))]
-    stages, rest = _split_into_stages(blocks, path, len(body))
+    heads = _read_heads(blocks, path)
+    if not heads:
+        blocks = rows_as_items(blocks)
+        heads = read_series(blocks)
+    stages, rest = _split_into_stages(blocks, heads, path, len(body))
     _refuse_unreadable(stages, blocks, path)
     return Outline(document.meta, tuple(document.diagnoses), stages, rest, outside or inside)
 
@@ -102,7 +114,9 @@ def _without_outer_fence(lines: list[str]) -> tuple[list[str], int]:
 
 def _as_paragraph_if_prose(piece: Piece) -> Piece:
     """A paragraph that a rule directly below it turned into a heading is a paragraph still."""
-    if piece.kind is not Kind.HEADING or not piece.underlined or looks_like_stage(piece):
+    if piece.kind is not Kind.HEADING or not piece.underlined:
+        return piece
+    if looks_like_stage(piece) or heads_stage(words_of(piece)):
         return piece
     label, rest = label_of(piece.text)
     if not label and not re.search(r"[.!?;:`]", piece.text):
@@ -111,18 +125,20 @@ def _as_paragraph_if_prose(piece: Piece) -> Piece:
 
 
 def _split_into_stages(
-    blocks: Sequence[Piece], path: str, lines: int
+    blocks: Sequence[Piece], stage_heads: Mapping[int, StageHead], path: str, lines: int
 ) -> tuple[tuple[Section, ...], tuple[Piece, ...]]:
     """The stages in order of their numbers, and the blocks outside them."""
     found: list[tuple[StageHead, list[Piece], int]] = []
     rest: list[Piece] = []
     inside = False
-    stage_heads = _read_heads(blocks, path)
     for at, piece in enumerate(blocks):
         head = stage_heads.get(at)
         ends = inside and _ends(found[-1][0], piece)
+        shares = inside and head is not None and head.shares
+        if shares:
+            found[-1][1].append(piece)
         if (head is not None or ends) and inside:
-            found[-1] = (*found[-1][:2], piece.line - 1)
+            found[-1] = (*found[-1][:2], piece.end if shares else piece.line - 1)
         if head is not None:
             # an item of a list is its own instruction
             found.append((head, [] if piece.kind is Kind.HEADING else [piece], lines))
@@ -159,13 +175,41 @@ def _ends(head: StageHead, piece: Piece) -> bool:
     """Whether a block is no more below a stage's heading, or its item of a list."""
     if piece.kind is Kind.HEADING:
         return piece.level <= head.level
-    return head.level > LOWEST_HEADING and piece.level == 0
+    return head.level > LOWEST_HEADING + 1 and piece.level == 0
+
+
+def _hides_stage(line: str) -> bool:
+    words = re.sub(r"^ {0,3}#{1,6}\s+[^\w]*", "", line)
+    return words != line and (
+        _STAGE_LINE.match(line) is not None or heads_stage(words) or is_gate(words)
+    )
+
+
+def _smallest_edit(headings: Sequence[Piece]) -> str:
+    """Lines that turn what is there into stages, as a diff that works when it is applied."""
+    named = [p for p in headings if p.level > 1 and not is_prose(p.text)]
+    levels = [p.level for p in named]
+    level = next((n for n in sorted(set(levels)) if levels.count(n) > 1), 0)
+    chosen = [p for p in named if p.level == level]
+    if not chosen and (below := [p for p in headings if p.level > 1]):
+        chosen = [p for p in below if p.level == below[0].level]
+    edits = [
+        f"  line {p.line}:  -{'#' * p.level} {p.text}\n"
+        f"  {' ' * len(f'line {p.line}:')}  +{'#' * p.level} STAGE {n}: BUILDER — {p.text}"
+        for n, p in enumerate(chosen, 1)
+    ]
+    at = headings[0].end + 1 if headings else 1
+    edits = edits or [f"  line {at}:  +## STAGE 1: BUILDER — Do what this page says"]
+    return (
+        "name the stages and who does each (BUILDER, USER CHECKPOINT #1 for an approval, …):\n"
+        + "\n".join(edits)
+    )
 
 
 def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path: str) -> None:
     for piece in blocks:
         # an open fence would hide stages, and checkpoints among them
-        if piece.unclosed and any(map(_STAGE_LINE.match, piece.text.split("\n"))):
+        if piece.unclosed and any(map(_hides_stage, piece.text.split("\n"))):
             raise WorkflowError(
                 "this code fence is never closed and swallows the stages below it",
                 path=path,
@@ -175,15 +219,14 @@ def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path:
             )
     if not stages:
         headings = [p for p in blocks if p.kind is Kind.HEADING]
-        names = "; ".join(f"“{p.text}” (line {p.line})" for p in headings[:8]) or "no heading"
-        first = next((p for p in headings if p.level > 1), None)
-        edit = f", e.g. line {first.line}: `## STAGE 1: BUILDER — {first.text}`" if first else ""
+        names = "; ".join(f"“{p.text}” (line {p.line})" for p in headings[:20]) or "no heading"
+        more = f"; and {len(headings) - 20} more" if len(headings) > 20 else ""
         raise WorkflowError(
-            f"has no stage; it has {names}",
+            f"has no stage; it has {names}{more}",
             path=path,
             line=1,
             code="no-stage",
-            hint=f"a stage is a heading such as `## STAGE 1: LEAD — Architecture`{edit}",
+            hint=_smallest_edit(headings),
         )
     numbers = {section.head.number for section in stages}
     for head in (section.head for section in stages):

@@ -1,60 +1,74 @@
-"""Stages under other words: phases, steps, numbered headings, agents' names, a numbered list.
+"""Stages under other words: phases, steps, numbered headings, agents' names, lists and tables.
 
-A workflow without a `STAGE n` heading is read by its outermost series of headings. The stages are
-numbered in the order in which they stand. A heading of the series, or next to it, that asks for a
-person's approval is a checkpoint.
+A workflow without a `STAGE n: AGENT` heading is read by its outermost series of headings, else of
+bold lines, else by a numbered list or a table of stages. The stages are numbered in the order in
+which they stand. What asks for a person's approval next to them, or at the end of one, is a
+checkpoint of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
+from unicodedata import normalize
 
-from orchestrator.markdown.blocks import Kind, Piece
-from orchestrator.workflow_reader.headings import StageHead, heading_words, is_gate, is_personal
-from orchestrator.workflow_reader.vocabulary import any_of, word_set
+from orchestrator.markdown.blocks import Kind, Piece, TableRow
+from orchestrator.workflow_reader.gate_words import (
+    UnreadGate,
+    asks_person,
+    gates_in,
+    is_at_end,
+    is_gate,
+    is_personal,
+)
+from orchestrator.workflow_reader.headings import StageHead, heading_words
+from orchestrator.workflow_reader.metrics import find_column
+from orchestrator.workflow_reader.namings import Naming, agent_in, is_agent, owner_below, who
+from orchestrator.workflow_reader.vocabulary import any_of, plain
 
-_DASH = r"(?:[:.)\]·|—–→]+|\s-+\s)"
+_DASH = r"(?:[:.)\]·|—–→：、]+|\s-+\s)"
 _NUMBER = (
     r"(?:\d{1,3}(?:\.\d{1,3})*[a-z]?|[ivx]{1,4}|[a-h]"
     r"|one|two|three|four|five|six|seven|eight|nine|ten)"
 )
 _WORDED = re.compile(
-    rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{_NUMBER})\b[)\]]?\s*{_DASH}?\s*(?P<title>.*)",
+    rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{_NUMBER})(?![\w-])[)\]]?\s*{_DASH}?\s*"
+    r"(?P<title>.*)",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2})?)\s*(?:[.):—–]|-\s)\s*(?P<title>\S.*)")
+_NUMBERED = re.compile(
+    r"(?P<number>\d{1,2}(?:\.\d{1,2})?|[A-H]|[IVX]{1,5})\s*(?:[.):—–：、]|-\s)\s*(?P<title>\S.*)"
+    r"|(?P<sign>\d{1,2})\u20e3?\s+(?P<words>\S.*)"
+)
 _NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
 #: an item of a list: "BUILDER writes …"
 _DOES = re.compile(r"(?P<agent>[A-Z][A-Z0-9_]{2,20})\s+(?P<title>[a-z].*)", re.DOTALL)
-_IN_BRACKETS = re.compile(
-    r"[(\[]\s*(?P<key>(?:agent|owner|by|role|who|assignee)\s*[:=]?\s+)?(?P<at>@?)(?P<who>[A-Za-z][\w-]*)"
-    r"\s*[)\]]\s*$"
-)
-_BEHIND = re.compile(
-    r"\s*(?:[—–|,;:]|\s-)\s*(?:agent|owner|by|assignee|assigned to)\s*[:=]?\s+@?(?P<who>[\w-]+)\s*$"
-    r"|\s+@(?P<at>[\w-]+)\s*$",
+_PERSON_ACTS = re.compile(
+    rf"(?:an?\s+|the\s+)?{any_of('person')}\s+(?:then\s+)?(?:{any_of('acts')}|creates|merges|tests"
+    r"|provides|checks|gives|chooses|picks|selects|answers|reads|looks)\b",
     re.IGNORECASE,
 )
-_OWNER_LINE = re.compile(
-    rf"{any_of('stage_owner')}\s*[:=—–]\s*[*_`@\[]*(?:the\s+)?"
-    rf"(?P<who>{any_of('person')}\b|[A-Za-z][\w-]*)",
-    re.IGNORECASE,
-)
-_PERSON = re.compile(any_of("person"), re.IGNORECASE)
-_ROLES = word_set("roles")
-_NOT_AGENTS = word_set("not_agents") | word_set("acronyms")
 _BESIDE = re.compile(
     rf"[\s(,;—–-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}\s+(?:with|to)\s+{any_of('stage')}s?\s*"
     rf"(?P<number>{_NUMBER})\b\s*\)?",
     re.IGNORECASE,
 )
+_PROSE = re.compile(rf"\W*(?:{any_of('prose')}|{any_of('holds_stages')})\W*", re.IGNORECASE)
+_HOLDS = re.compile(rf"\W*{any_of('holds_stages')}\W*", re.IGNORECASE)
+_GATED_WORK = re.compile(
+    r"(?P<title>.+?)\s*(?:[—–:(\[|←]|\s-\s)\W*(?:(?:new|human|user)\s+)?"
+    r"(?:check-?point|gate|approval|sign[- ]?off)(?:\s+(?:required|needed))?\W*",
+    re.IGNORECASE,
+)
+_ROMAN = {"I": 1, "V": 5, "X": 10}
 
-#: of headings; the items of a list are below it
+#: of headings; bold lines that head a stage are below them, the items of a list below those
 LOWEST_HEADING = 6
-_LIST = LOWEST_HEADING + 1
+_BOLD = LOWEST_HEADING + 1
+_LIST = LOWEST_HEADING + 2
 
 
 class _Entry(NamedTuple):
@@ -72,149 +86,297 @@ def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
     if not found:
         return {}
     entries = {**_gates_at(blocks, level), **found}
-    members = sorted(entries)
-    numbers = {entries[at].number.lower(): n for n, at in enumerate(members, 1)}
     owners = _owners_in_tables(blocks)
+    heads: dict[int, tuple[StageHead, _Entry]] = {}
+    for at, end in pairwise([*sorted(entries), len(blocks)]):
+        heads[at] = (_head(blocks[at:end], entries[at], level, owners), entries[at])
+    for at, entry in _gates_at_ends(blocks, {at: head for at, (head, _) in heads.items()}):
+        line = blocks[at].line
+        level_of = blocks[at].level if blocks[at].kind is Kind.HEADING else level
+        head = StageHead(0, "USER", entry.title, line, level_of, is_checkpoint=True)
+        heads[at] = (replace(head, shares=entry.word == "sentence"), entry)
+    numbers = {heads[at][1].number.lower(): n for n, at in enumerate(sorted(heads), 1)}
     return {
-        at: _head(blocks[at:end], number, entries[at], numbers, owners)
-        for number, (at, end) in enumerate(pairwise([*members, len(blocks)]), 1)
+        at: _numbered(*heads[at], number, numbers) for number, at in enumerate(sorted(heads), 1)
     }
+
+
+def words_of(piece: Piece) -> str:
+    """A heading's words, with numbers in signs (`1️⃣`, `②`) as digits, without marks behind them."""
+    words = normalize("NFKC", heading_words(piece))
+    return re.sub(r"\s*←.*$|[^\w)\]\"'`.!?%…]+$", "", words.replace("\ufe0f", "")).strip()
+
+
+def heads_stage(words: str) -> bool:
+    """Whether a heading reads "Phase 2: …" or the like; "Phases 1-3" are several."""
+    return _WORDED.fullmatch(words) is not None
+
+
+def is_prose(words: str) -> bool:
+    """Whether a heading is of a section about the work, or of one that holds the stages."""
+    return _PROSE.fullmatch(words) is not None
+
+
+def rows_as_items(blocks: Sequence[Piece]) -> list[Piece]:
+    """The blocks with the rows of a table of stages as the items of a numbered list."""
+    found = list[Piece]()
+    done = False
+    for piece in blocks:
+        columns = None if done or piece.kind is not Kind.TABLE else _stage_columns(piece)
+        if columns is None:
+            found.append(piece)
+            continue
+        done = True
+        rows = list(_row_items(piece, *columns))
+        found += [replace(row, number=n) for n, row in enumerate(rows, 1)]
+    return found
+
+
+# -- which blocks are the series -------------------------------------------------------------
 
 
 def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
-    """The series of the outermost headings that are one, and their level (`_LIST` for a list)."""
+    """The series of the outermost headings that are one, and their level.
+
+    One further in is preferred if it names agents and the outer one does not.
+    """
     levels = sorted({p.level for p in blocks if p.kind is Kind.HEADING})
-    for form in (_WORDED, _NUMBERED, _NAMED):
-        for level in levels:
-            read = (
-                (at, _read(form, heading_words(piece)))
-                for at, piece in enumerate(blocks)
-                if piece.kind is Kind.HEADING and piece.level == level
-            )
-            series = {at: entry for at, entry in read if entry is not None}
-            if len(series) > 1:
-                return series, level
+    for form in (_WORDED, _NUMBERED, _NAMED, None):
+        series = [(_series(blocks, form, level), level) for level in levels]
+        if form is _WORDED:
+            series.append((_bold_series(blocks), _BOLD))
+        series = [(found, level) for found, level in series if len(found) > 1]
+        for found, level in series:
+            if any(_names_one(blocks, at, entry) for at, entry in found.items()):
+                return found, level
+        if series:
+            return series[0]
+    return _list(blocks), _LIST
+
+
+def _series(blocks: Sequence[Piece], form: re.Pattern[str] | None, level: int) -> dict[int, _Entry]:
+    """The headings of a level that have a form; without one, those with an owner below them."""
+    found: dict[int, _Entry] = {}
+    for at, piece in enumerate(blocks):
+        if piece.kind is not Kind.HEADING or piece.level != level:
+            continue
+        words = words_of(piece)
+        if form is None:
+            owned = owner_below(blocks[at + 1 :]) is not None
+            entry = _Entry(words) if owned else None
+        else:
+            entry = _read(form, words)
+        if entry is not None and (form is _WORDED or not is_prose(entry.title)):
+            found[at] = entry
+    return found if form is not _NUMBERED or _in_order(found.values()) else {}
+
+
+def _bold_series(blocks: Sequence[Piece]) -> dict[int, _Entry]:
+    """Paragraphs that are bold lines such as **Step 1: Design**."""
     texts = {
-        at: piece.said.replace("**", "")
+        at: plain(piece.markdown)
         for at, piece in enumerate(blocks)
-        if piece.number is not None and piece.level == 1 and piece.box is None
+        if piece.kind is Kind.PARAGRAPH and piece.level == 0
+        if re.match(r"\W{0,3}(?:\*\*|__)", piece.markdown)
     }
-    items = {at: _read(_DOES, text) or _Entry(text) for at, text in texts.items() if text}
-    named = [entry for entry in items.values() if entry.agent or _agent_in(entry.title)[0]]
-    return (items, _LIST) if len(named) > 1 else ({}, 0)
+    read = {at: _read(_WORDED, text) for at, text in texts.items()}
+    return {at: entry for at, entry in read.items() if entry is not None}
+
+
+def _list(blocks: Sequence[Piece]) -> dict[int, _Entry]:
+    """The numbered list that names agents, else the one below a heading such as “Steps”."""
+    lists: list[tuple[dict[int, _Entry], bool]] = []
+    last, holds = 0, False
+    for at, piece in enumerate(blocks):
+        if piece.kind is Kind.HEADING:
+            last, holds = 0, _HOLDS.fullmatch(words_of(piece)) is not None
+        elif piece.number is not None and piece.level == 1 and piece.box is None:
+            if piece.number <= last or not last:
+                lists.append(({}, holds))
+            last = piece.number
+            if text := piece.said.replace("**", ""):
+                lists[-1][0][at] = _read(_DOES, text) or _Entry(text)
+    lists = [(items, holds) for items, holds in lists if len(items) > 1]
+    for items, _ in lists:
+        named = [e for at, e in items.items() if e.agent or agent_in(e.title)[0].agent]
+        if len(named) > 1:
+            return items
+    under = [items for items, holds in lists if holds]
+    return under[0] if len(under) == 1 else {}
 
 
 def _read(form: re.Pattern[str], words: str) -> _Entry | None:
     """What words of this form say; None for others, and where an agent's place has none."""
     found = form.fullmatch(words)
-    entry = _Entry(**found.groupdict()) if found else None
-    return None if entry and entry.agent and not _is_agent(entry.agent) else entry
+    if found is None:
+        return None
+    said = {name: value or "" for name, value in found.groupdict().items()}
+    if sign := said.pop("sign", ""):
+        said["number"] = sign
+    said["title"] = said.pop("words", "") or said["title"]
+    entry = _Entry(**said)
+    several = re.match(r"\s*(?:[-–&,+]|and|to)\s*\d", entry.title)
+    return None if several or (entry.agent and not is_agent(entry.agent)) else entry
+
+
+def _in_order(entries: Iterable[_Entry]) -> bool:
+    """Whether letters and roman numbers count on from the first one."""
+    numbers = [e.number for e in entries if not e.number[:1].isdigit()]
+    if not numbers:
+        return True
+    places = [ord(n) - 64 if numbers[0] == "A" and len(n) == 1 else _roman(n) for n in numbers]
+    return places == list(range(1, len(places) + 1))
+
+
+def _roman(number: str) -> int:
+    values = [_ROMAN.get(sign, 0) for sign in number]
+    return sum(-a if a < b else a for a, b in pairwise([*values, 0]))
+
+
+def _names_one(blocks: Sequence[Piece], at: int, entry: _Entry) -> bool:
+    return bool(
+        entry.agent or agent_in(entry.title)[0].agent or owner_below(blocks[at + 1 :]) is not None
+    )
+
+
+# -- gates next to the stages ----------------------------------------------------------------
 
 
 def _gates_at(blocks: Sequence[Piece], level: int) -> dict[int, _Entry]:
     """The headings of a level that ask for an approval, whether they are of the series or not."""
     return {
-        at: _Entry(words, word="gate")
+        at: _Entry(words_of(piece), word="gate")
         for at, piece in enumerate(blocks)
-        if piece.kind is Kind.HEADING and piece.level == level
-        if is_gate(words := heading_words(piece))
+        if piece.kind is Kind.HEADING and piece.level == level and is_gate(heading_words(piece))
     }
 
 
+def _gates_at_ends(
+    blocks: Sequence[Piece], heads: Mapping[int, StageHead]
+) -> Iterator[tuple[int, _Entry]]:
+    """What asks for an approval at the end of a stage, where no checkpoint follows."""
+    for at, end in pairwise(sorted(heads)):
+        if heads[at].is_checkpoint or heads[end].is_checkpoint:
+            continue
+        gate = _gate_at_end(blocks[at + 1 : end])
+        if gate is not None:
+            piece = blocks[at + 1 + gate.at]
+            words = re.sub(r"^[\W_]+", "", plain(piece.markdown))
+            word = "gate" if gate.is_whole else "sentence"
+            yield at + 1 + gate.at, _Entry(words[:80].strip(" .:"), word=word)
+
+
+def _gate_at_end(body: Sequence[Piece]) -> UnreadGate | None:
+    """The gate below which a stage says no more than what comes of each answer."""
+    gates = list(gates_in(body))
+    if not gates or gates[-1].cells:
+        return None
+    return gates[-1] if is_at_end(gates[-1], body) else None
+
+
+# -- one stage -------------------------------------------------------------------------------
+
+
 def _head(
-    blocks: Sequence[Piece],
-    number: int,
-    entry: _Entry,
-    numbers: Mapping[str, int],
-    owners: Mapping[str, str],
+    blocks: Sequence[Piece], entry: _Entry, level: int, owners: Mapping[str, Naming]
 ) -> StageHead:
     """The stage of the first of these blocks; the others stand below it."""
     piece, title = blocks[0], entry.title
-    beside: tuple[int, ...] = ()
-    if parallel := _BESIDE.search(title):
-        other = numbers.get(parallel["number"].lower())
-        beside = (other,) if other is not None and other != number else ()
-        title = f"{title[: parallel.start()]} {title[parallel.end() :]}".strip()
-    agent = _name(entry.agent)
-    if not agent:
-        agent, title = _agent_in(title)
-    said = _owner_below(blocks[1:]) or owners.get(_key(title), "")
+    naming = who(entry.agent) if entry.agent else Naming("")
+    if not naming.agent:
+        title = _BESIDE.sub(" ", title, count=1).strip()
+        naming, rest = agent_in(title)
+        # "Checkpoint (human)" is said as a whole
+        title = title if naming.is_person and title.endswith((")", "]")) else rest
+    said = owner_below(blocks[1:]) or owners.get(title_key(title)) or owners.get(entry.number)
     if said:
-        agent = said
-    person = _PERSON.fullmatch(agent.replace("_", " ")) is not None
-    asks = is_gate(entry.word) or is_personal(title) or (not agent and is_gate(title))
-    if person or (asks and not said):
-        agent = "USER"
+        naming = said
+    asks = is_gate(entry.word) or is_personal(title) or (not naming.agent and is_gate(title))
+    asks = asks or _PERSON_ACTS.match(title) is not None or is_gate_mark(piece)
+    if asks and not naming.is_person and (work := _GATED_WORK.fullmatch(title)):
+        # "Design — checkpoint" is done first where it says itself what is then asked
+        gate = _gate_at_end(blocks[1:])
+        if gate is not None and gate.at > 0:
+            asks, title = False, work["title"]
+    asks = asks or (level == _LIST and not naming.agent and asks_person(piece.markdown) != "")
+    is_user = naming.is_person or (asks and not said)
     return StageHead(
-        number=number,
-        agent=agent,
+        number=0,
+        agent="USER" if is_user else naming.agent,
         title=title.strip(" -—–:*"),
         line=piece.line,
-        level=piece.level if piece.kind is Kind.HEADING else _LIST,
-        is_checkpoint=agent == "USER",
-        ready=agent != "USER" and "✅" in piece.text,
-        beside=beside,
+        level=piece.level if piece.kind is Kind.HEADING else level,
+        is_checkpoint=is_user,
+        ready=not is_user and "✅" in piece.text,
+        said=entry.number,
     )
 
 
-def _agent_in(title: str) -> tuple[str, str]:
-    """The agent that a title names, "" if none, and the rest of it."""
-    if named := _read(_NAMED, title):
-        return _name(named.agent), named.title
-    found = _IN_BRACKETS.search(title)
-    if found and (found["key"] or found["at"] or _is_agent(found["who"])):
-        return _name(found["who"]), title[: found.start()]
-    found = _BEHIND.search(title)
-    if found:
-        return _name(found["who"] or found["at"]), title[: found.start()]
-    return "", title
+def is_gate_mark(piece: Piece) -> bool:
+    """Whether a heading carries a mark such as “← NEW CHECKPOINT” or ⏸ beside its title."""
+    mark = re.search(r"←(.*)$|[⏸✋]", piece.text)
+    return mark is not None and (mark[1] is None or is_gate(mark[1]))
 
 
-def _is_agent(word: str) -> bool:
-    if word.lower() in _ROLES:
-        return True
-    return len(word) > 1 and word.isupper() and word not in _NOT_AGENTS
+def _numbered(head: StageHead, entry: _Entry, number: int, numbers: Mapping[str, int]) -> StageHead:
+    """The stage with its number, and that of the one that it runs beside."""
+    parallel = _BESIDE.search(entry.title)
+    other = numbers.get(parallel["number"].lower()) if parallel else None
+    beside = (other,) if other is not None and other != number else ()
+    return replace(head, number=number, beside=beside)
 
 
-def _owner_below(body: Sequence[Piece]) -> str:
-    """Who an "Owner:" line below a heading, and before the next one, names."""
-    for piece in body:
-        if piece.kind is Kind.HEADING:
-            return ""
-        if piece.kind not in (Kind.FENCE, Kind.TABLE):
-            found = _OWNER_LINE.match(re.sub(r"[*_`]{1,3}", "", piece.said))
-            if found:
-                return _name(found["who"])
-    return ""
+# -- tables ----------------------------------------------------------------------------------
 
 
-def _owners_in_tables(blocks: Sequence[Piece]) -> dict[str, str]:
-    """Title of a stage → who does it, from a table that has a column for each."""
-    found: dict[str, str] = {}
-    for piece in blocks:
-        if piece.kind is not Kind.TABLE or len(piece.rows) < 2:
-            continue
-        head = [cell.strip(" *`").lower() for cell in piece.rows[0].cells]
-        what = next(
-            (i for i, c in enumerate(head) if re.fullmatch(any_of("stage_column"), c)), None
-        )
-        who = next((i for i, c in enumerate(head) if re.match(any_of("agent_column"), c)), None)
-        if what is None or who is None:
-            continue
-        for row in piece.rows[1:]:
-            if len(row.cells) > max(what, who):
-                name = re.match(r"[\W_]*([A-Za-z][\w-]*)", row.cells[who])
-                title = re.sub(
-                    rf"(?i)^\W*(?:{any_of('stage')}\s*)?{_NUMBER}\b\W*", "", row.cells[what]
-                )
-                if name:
-                    found[_key(title or row.cells[what])] = _name(name[1])
+def title_key(title: str) -> str:
+    """A stage's title as it is compared with the cells of tables."""
+    words = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?{_NUMBER}\b\W*(?=\w)", "", plain(title))
+    return re.sub(r"\W+", " ", words).strip().casefold()
+
+
+def _stage_columns(table: Piece) -> tuple[int, int] | None:
+    """The columns of the stage and of who does it, if a table has both."""
+    head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
+    whats = [i for i, c in enumerate(head) if re.fullmatch(any_of("stage_column"), c, re.I)]
+    agent = find_column(table, "agent_column")
+    if not whats or agent is None or agent in whats or len(table.rows) < 3:
+        return None
+    return whats[0], agent
+
+
+def _row_items(table: Piece, what: int, agent: int) -> Iterator[Piece]:
+    """Each row as an item, and an approval that it asks for as one behind it."""
+    head = [plain(cell) for cell in table.rows[0].cells]
+    asked = {gate.line: gate.words for gate in gates_in([table])}
+    for row in table.rows[1:]:
+        cells = [*row.cells, *[""] * len(head)]
+        rest = [
+            f"{title}: {cell}"
+            for i, (title, cell) in enumerate(zip(head, row.cells, strict=False))
+            if i not in (what, agent) and cell and re.search(r"[^\W\d_]", title)
+        ]
+        title = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?\d+\b\W*(?=\w)", "", plain(cells[what]))
+        by = who(cells[agent])
+        yield _row_item(row, f"{by.agent or 'USER'}: {title}", ". ".join(rest))
+        if row.line in asked and not by.is_person:
+            yield _row_item(row, f"USER: {asked[row.line]}", "")
+
+
+def _row_item(row: TableRow, text: str, rest: str) -> Piece:
+    markdown = f"{text}. {rest}" if rest else text
+    return Piece(Kind.ITEM, row.line, row.line, text, markdown=markdown, level=1, number=1)
+
+
+def _owners_in_tables(blocks: Sequence[Piece]) -> dict[str, Naming]:
+    """Title, or number, of a stage → who does it, from a table that has a column for each."""
+    found: dict[str, Naming] = {}
+    for table in (piece for piece in blocks if piece.kind is Kind.TABLE):
+        columns = _stage_columns(table)
+        for row in table.rows[1:] if columns else ():
+            assert columns is not None
+            what, agent = columns
+            if len(row.cells) > max(what, agent) and (by := who(row.cells[agent])).agent:
+                cell = plain(row.cells[what])
+                found[cell if cell.isdigit() else title_key(cell)] = by
     return found
-
-
-def _key(title: str) -> str:
-    return re.sub(r"\W+", " ", title).strip().casefold()
-
-
-def _name(words: str) -> str:
-    return re.sub(r"[^A-Z0-9]+", "_", words.strip().upper()).strip("_")

@@ -12,9 +12,14 @@ from typing import Any
 
 from orchestrator.tickets.id_grammar import TICKET_ID
 
-_WORDS: dict[str, Any] = tomllib.loads(
-    files(__package__).joinpath("words.toml").read_text(encoding="utf-8")
-)
+
+def read_data(file: str) -> dict[str, Any]:
+    """The tables of a TOML file of this package."""
+    return tomllib.loads(files(__package__).joinpath(file).read_text(encoding="utf-8"))
+
+
+_WORDS = read_data("words.toml")
+_WORDS["phrases"] |= read_data("gates.toml")["phrases"]
 
 #: a board folder, with the path before it: `_WORK_ORDERS/03_BUILD/`
 FOLDER = re.compile(r"(?<![\w.-])(?:[\w.-]+/)*(\d{1,3}(?:\.\d+)?_[A-Z][A-Z_-]*)/?(?![\w])")
@@ -140,6 +145,12 @@ for _name, _verbs in _WORDS["verbs"].items():
                 _kind |= _FORMS[_form][1]
             _cued = _form == _base or _form in _WORDS["cues"]["nouns"].split()
             _FORMS[_form] = (_base, _kind, _cued)
+
+
+def third_persons() -> frozenset[str]:
+    """The forms of verbs that say what somebody does: "writes", "builds"."""
+    return frozenset(v.split()[0] for verbs in _WORDS["verbs"].values() for v in verbs.values())
+
 
 _DOER = re.compile(
     rf"(?<![\w-])({AGENT})(?:'s job is)?{MARKS}(?:(?:will|shall|must|should|may|can|then|also|to|"

@@ -1,0 +1,177 @@
+"""What reads like a person's approval: headings, labels, sentences and table cells (DESIGN 4.7).
+
+A gate too many costs a look; one that is missed costs the approval. So the words are broad, and
+what they must not catch (“no approval needed”, “build the approval page”) is listed beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchestrator.markdown.blocks import Kind, Piece
+from orchestrator.workflow_reader.vocabulary import any_of, plain, read_data
+
+_DATA = read_data("gates.toml")
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    """A pattern of the data, with the phrases and parts that it names in their places."""
+    while named := re.search(
+        r"<(?!\?)(\w+)>", re.sub(r"\(\?P<\w+>", lambda m: " " * len(m.group()), pattern)
+    ):
+        part = _DATA["parts"].get(named[1]) or any_of(named[1]).replace(" ", r"\ ")
+        pattern = pattern[: named.start()] + part + pattern[named.end() :]
+    return re.compile(pattern, re.IGNORECASE | re.VERBOSE)
+
+
+def _compile_any(name: str) -> re.Pattern[str]:
+    return _compile("|".join(f"(?:{pattern})" for pattern in _DATA["rules"][name]))
+
+
+#: a clause that fits all patterns of one of these makes whoever follows it wait for a person
+_RULES = tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"]["asks"])
+_NOBODY, _BUILDS, _NO_GATE_HEADING = map(_compile_any, ("nobody", "builds", "no_gate_heading"))
+_LABEL = _compile(_DATA["rules"]["label"][0])
+_GATE = _compile(r"\b<gate>\b | \b<other_consent> | <consent_signs>")
+#: of an agent's own stage, "gate" alone says nothing about a person
+_PERSONAL = _compile(r"\b<person>\b[^.]*\b<gate>\b | \b(?:approval|sign[- ]?off)\b")
+_NO_WORK = _compile(r"\W*(?:<gate_options>|<done_when>)\b")
+_NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
+_BY_FIRST_WORDS = _compile(r"\W*(?:<person>|manual)\s+<gate>\b")
+_IN_CAPITALS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
+_PAUSE_SIGN = re.compile(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
+_ASKED = _compile(r"\b(?:<person>|<strong_consent>|ask|show|wait|stop|decides?|me)\b")
+_MACHINE = re.compile(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
+_CELL_SAYS_YES = _compile(r"\b(?:yes|required|<person>|<strong_consent>)\b | [✅✔✋⏸]")
+_GATE_COLUMN = _compile(r"\W*(?:human|hitl|<gate>|approv\w+|<other_consent>)\b")
+
+
+def is_gate(words: str) -> bool:
+    """Whether a heading outside of the stages asks for an approval."""
+    if _NO_GATE_HEADING.search(words):
+        return False
+    said = _NOBODY.sub(" ", words)
+    if not (_GATE.search(said) or asks_person(said) or names_gate(said, is_label=True)):
+        return False
+    named = _LABEL.match(words)
+    # "Gate: all tests pass" is a machine's
+    return not (named and _MACHINE.search(named["rest"]) and not _ASKED.search(named["rest"]))
+
+
+def is_personal(title: str) -> bool:
+    """Whether a stage's title asks for the approval of a person."""
+    return _PERSONAL.search(title) is not None and _NO_GATE_HEADING.search(title) is None
+
+
+def asks_person(text: str) -> str:
+    """The clause of a text that makes its reader wait for a person; "" if there is none."""
+    for clause in re.split(r"(?<=[^.][.;!?])(?:\s+|$)|…", _NOBODY.sub(" ", text)):
+        said = clause.rstrip(" .;!?")
+        if _BUILDS.match(said):
+            continue
+        if any(all(pattern.search(said) for pattern in rule) for rule in _RULES):
+            return " ".join(clause.split()).lstrip("> -.:;,*(")
+    return ""
+
+
+def names_gate(text: str, *, is_label: bool) -> bool:
+    """Whether a paragraph is a gate by its first words: "HUMAN GATE: …", "Gate 2: PO decides"."""
+    if _IN_CAPITALS.match(text) or _PAUSE_SIGN.match(text):
+        return not _NONE.match(re.sub(r"^\W*[\w ]*:", "", text)) or ":" not in text
+    if is_label and _BY_FIRST_WORDS.match(text):
+        return True
+    found = _LABEL.match(text)
+    if found is None:
+        return False
+    by_whom = re.match(
+        r"(?i)approve|decision\s+by|sign(?:ature|[- ]?off\s+by|\s+here)|approval\s+by",
+        found["what"],
+    )
+    if _NONE.match(found["rest"]):
+        return not found["rest"] and (by_whom is not None or (is_label and is_personal(text)))
+    named = re.search(r"gate|check-?point|decision", found["what"], re.IGNORECASE)
+    return by_whom is not None or not named or _ASKED.search(found["rest"]) is not None
+
+
+@dataclass(frozen=True)
+class UnreadGate:
+    """A line that asks for a person's approval outside of every checkpoint."""
+
+    line: int
+    words: str
+    is_heading: bool = False
+    #: named as a gate, or a step of its own: what stands below it comes after the approval
+    is_explicit: bool = False
+    #: the last line of what belongs to it
+    last: int = 0
+    #: its block says nothing else
+    is_whole: bool = True
+    #: the cells of a table's row
+    cells: tuple[str, ...] = ()
+    #: its block among those that were read
+    at: int = 0
+
+
+def gates_in(pieces: Sequence[Piece]) -> Iterator[UnreadGate]:
+    """The gates among blocks; what stands below a gate's heading is part of it."""
+    level = 0
+    for at, piece in enumerate(pieces):
+        if piece.kind is Kind.HEADING:
+            words = plain(piece.text)
+            if level and piece.level > level:
+                continue
+            level = piece.level if is_gate(words) else 0
+            if level:
+                after = (p for p in pieces[at + 1 :] if p.kind is Kind.HEADING and p.level <= level)
+                following = next(after, None)
+                last = following.line - 1 if following else pieces[-1].end
+                yield UnreadGate(piece.line, words, True, True, last, at=at)
+        elif level or piece.kind is Kind.FENCE:
+            continue
+        elif piece.kind is Kind.TABLE:
+            yield from _in_table(piece, at)
+        else:
+            said_all = piece.markdown if piece.box is None else piece.said
+            text = re.sub(r"^\[![A-Z]+\]\s*|[*_`]{1,3}", "", said_all)
+            labelled = names_gate(text, is_label=bool(piece.label) or text.isupper())
+            said = asks_person(text)
+            if labelled or said:
+                words = (" ".join(text.split()).lstrip("> -⛔🛑⏸✋\ufe0f") if labelled else said)[
+                    :90
+                ]
+                is_step = piece.kind is Kind.ITEM and text.lower().find(said.lower()[:12]) <= 3
+                is_explicit = labelled or (bool(said) and is_step and piece.number is not None)
+                is_whole = labelled or len(said) > 0.8 * len(text.strip(" ."))
+                yield UnreadGate(
+                    piece.line, words, False, is_explicit, piece.end, is_whole=is_whole, at=at
+                )
+
+
+def is_at_end(gate: UnreadGate, body: Sequence[Piece]) -> bool:
+    """Whether no work follows a gate: what comes of each answer, and what then holds, is none."""
+    below = (p for p in body[gate.at + 1 :] if p.line > gate.last)
+    return all(
+        p.kind is not Kind.HEADING and (p.box is not None or _NO_WORK.match(p.said)) for p in below
+    )
+
+
+def _asks(text: str) -> bool:
+    return asks_person(text) != "" or names_gate(text, is_label=False)
+
+
+def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
+    """The rows that ask for an approval: in a column for it, or in so many words."""
+    head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
+    for row in table.rows[1:]:
+        for title, cell in zip(head, map(plain, row.cells), strict=False):
+            if _NONE.match(cell) or cell in ("❌", "✗", "x"):
+                continue
+            asks = _CELL_SAYS_YES.search(cell) if _GATE_COLUMN.match(title) else None
+            if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
+                words = f"{title}: {cell}"
+                yield UnreadGate(
+                    row.line, words, False, True, row.line, cells=tuple(row.cells), at=at
+                )
+                break

@@ -137,7 +137,7 @@ def _build_grid(
                 else:
                     allowed = _read_access(specified)
                     right = None if allowed is Access.UNKNOWN else allowed.allowed
-                cell = _color(seen, right, role)
+                cell = _color(seen, right, role, roles[role].get(verb, "?").partition(": ")[2])
                 cells.append(cell)
                 if cell.tone is Tone.BAD:
                     warnings.append(f"{role} {can} {verb} {table.removeprefix('public.')}.")
@@ -145,10 +145,11 @@ def _build_grid(
     return Grid(("role", *VERBS), tuple(rows), "Role by verb, for each table"), warnings
 
 
-def _color(seen: Access, right: bool | None, role: str) -> Cell:
+def _color(seen: Access, right: bool | None, role: str, reason: str) -> Cell:
     """The cell for what was seen; `right` is what should be allowed, None if nothing says."""
-    if seen is Access.UNKNOWN:
-        return Cell("? not probed", Tone.DOUBT)
+    if seen in (Access.UNKNOWN, Access.ERROR):
+        said = f"{'?' if seen is Access.UNKNOWN else 'error:'} {reason or 'not probed'}"
+        return Cell(said, Tone.DOUBT if seen is Access.UNKNOWN else Tone.BAD)
     if right is None:
         right = seen.allowed and role != "anon"
         fine = Tone.PLAIN
@@ -161,12 +162,12 @@ def _color(seen: Access, right: bool | None, role: str) -> Cell:
 
 def _read_access(seen: Any) -> Access:
     try:
-        return Access(seen)
+        return Access(str(seen).partition(": ")[0])
     except ValueError:
         return Access.UNKNOWN
 
 
 def _contradicts(problems: Sequence[str], subject: str, verb: str, table: str) -> bool:
     """Whether a problem reads `anon can INSERT, UPDATE branch_hours`."""
-    pattern = rf"{re.escape(subject)} (?:[A-Z]+, )*{verb}(?:, [A-Z]+)* {re.escape(table)}"
+    pattern = rf"{re.escape(subject)} (?:[A-Z]+, )*{verb}(?:, [A-Z]+)* {re.escape(table)}(?:: .*)?"
     return any(re.fullmatch(pattern, problem) for problem in problems)

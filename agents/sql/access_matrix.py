@@ -43,6 +43,8 @@ class Access(StrEnum):
     DENIED = "no"
     #: refused for want of the table privilege: says nothing about RLS
     NO_PRIVILEGE = "no privilege"
+    #: the server raised an error for every row that was tried
+    ERROR = "error"
     #: the probe itself could not be made
     UNKNOWN = "?"
 
@@ -60,6 +62,13 @@ class Cell:
     verb: str
     access: Access
     detail: str = ""
+
+    @property
+    def told(self) -> str:
+        """What was seen; with the reason where that is no plain yes or no."""
+        if self.access in (Access.UNKNOWN, Access.ERROR):
+            return f"{self.access.value}: {self.detail}"
+        return self.access.value
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,14 @@ def plant(
     tables: Iterable[Relation],
     *,
     standing: Planted | None = None,
+    refused: dict[str, str] | None = None,
     force: bool = False,
 ) -> Planted:
     """Insert probe rows as service_role, parents before children, and commit them.
 
     A table whose checks refuse the generated rows gets none; with `force` (when nothing but roles
     remains to be probed) the checks in the way are dropped first. Tables in `standing` have their
-    rows already. Returns the rows by table.
+    rows already. `refused` takes the server's words by table. Returns the rows by table.
     """
     planted: Planted = dict(standing or {})
     done, listed = frozenset(planted), list(tables)
@@ -105,8 +115,10 @@ def plant(
             for serial in range(PLANTED if table.qualified not in done else 0):
                 made = make_row(table, serial, planted, owned.get(table.qualified))
                 row = _plant_row(owner, api, made, force=force)
-                if row is not None:
+                if isinstance(row, dict):
                     planted.setdefault(table.qualified, []).append(row)
+                elif refused is not None:
+                    refused[table.qualified] = row
     return planted
 
 
@@ -127,26 +139,30 @@ def _parents_first(tables: Sequence[Relation]) -> list[Relation]:
     return list(out.values())
 
 
-def _plant_row(owner: Any, api: Any, row: ProbeRow, *, force: bool) -> dict[str, str] | None:
-    """Insert one row, as the owner if service_role may not; returns it as the server has it."""
+def _plant_row(owner: Any, api: Any, row: ProbeRow, *, force: bool) -> dict[str, str] | str:
+    """Insert one row, as the owner if service_role may not.
+
+    Returns it as the server has it, or why the server refused it.
+    """
     import psycopg
 
     connection = api
-    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)})"
+    query = f"{row.insert} RETURNING to_jsonb({quote(row.relation.name)}), ctid::text"
     for _ in range(_MAX_REPAIRS):
         try:
-            (values,) = connection.execute(query, row.parameters).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
+            values, place = connection.execute(query, row.parameters).fetchone()
+        except psycopg.errors.InsufficientPrivilege as error:
             if connection is owner:
-                return None
+                return _words(error)
             connection = owner
         except psycopg.Error as error:
             if not force or not _drop_obstacle(owner, row.relation, error):
-                return None
+                return _words(error)
         else:
             present = {name: value for name, value in values.items() if value is not None}
-            return {n: v if isinstance(v, str) else json.dumps(v) for n, v in present.items()}
-    return None
+            found = {n: v if isinstance(v, str) else json.dumps(v) for n, v in present.items()}
+            return found | {"ctid": place}
+    return "its checks refuse every row that was tried"
 
 
 def _drop_obstacle(owner: Any, table: Relation, error: Any) -> bool:
@@ -173,8 +189,16 @@ def _drop_obstacle(owner: Any, table: Relation, error: Any) -> bool:
 Seen = tuple[Access, str]
 
 
-def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> tuple[Cell, ...]:
-    """The role × table × verb matrix. Every probe is rolled back."""
+def probe(
+    database: Database,
+    tables: Sequence[Relation],
+    planted: Planted,
+    refused: Mapping[str, str] | None = None,
+) -> tuple[Cell, ...]:
+    """The role × table × verb matrix. Every probe is rolled back.
+
+    `refused` says why a table has no probe rows.
+    """
     with database.connect_api() as api:
         privileges = _privileges(api, tables)
         rows = _row_counts(api, tables)
@@ -185,6 +209,8 @@ def probe(database: Database, tables: Sequence[Relation], planted: Planted) -> t
             for verb in VERBS:
                 key = (table.qualified, verb)
                 access, detail = seen[_Client(role, SUBJECT)][key]
+                if access is Access.UNKNOWN and not planted.get(table.qualified):
+                    detail = ": ".join(filter(None, (detail, (refused or {}).get(table.qualified))))
                 if role == "authenticated" and access.allowed:
                     stranger, _ = seen[_Client(role, STRANGER)][key]
                     access = access if stranger.allowed else Access.OWN
@@ -267,6 +293,8 @@ def _probe_verb(
         # a privilege on some columns is not enough for all of each row
         if seen[0].allowed and _attempt(api, f"SELECT * FROM {name}", [])[0] is Access.DENIED:  # noqa: S608
             return Access.SOME, "some columns only"
+        if seen[0] is Access.UNKNOWN and _raises_for_each(api, name, planted, table):
+            return Access.ERROR, seen[1]
         return seen
     if verb == "DELETE":
         return _attempt(api, f"DELETE FROM {name}", [])  # noqa: S608 - a quoted name
@@ -283,6 +311,18 @@ def _probe_verb(
         query = f"UPDATE {name} SET {quote(column.name)} = {constant}"  # noqa: S608 - quoted
         results.append(_attempt(api, query, [value] if value is not None else []))
     return _best(results)
+
+
+def _raises_for_each(api: Any, name: str, planted: Planted, table: Relation) -> bool:
+    """Whether the server raises an error for every row, and not only for one that is odd."""
+    query = f"SELECT FROM {name} WHERE ctid = %s::tid"
+    rows = [r["ctid"] for r in planted.get(table.qualified, ()) if "ctid" in r]
+    return bool(rows) and all(_attempt(api, query, [c])[0] is Access.UNKNOWN for c in rows)
+
+
+def _words(error: Any) -> str:
+    """The server's own words, with the code by which they can be looked up."""
+    return f"{error.diag.message_primary or error} ({error.sqlstate})"
 
 
 def _best(results: Sequence[Seen]) -> Seen:
@@ -315,7 +355,9 @@ def _attempt(api: Any, query: str, parameters: list[str], all_of: int = 0) -> Se
         # policies are judged before keys and references: the role came past them
         return Access.ALLOWED, "refused by a constraint only"
     except psycopg.Error as error:
-        return Access.UNKNOWN, str(error.diag.message_primary or error)
+        # of class 42 and 54 whatever the rows are: a name that leads nowhere, endless recursion
+        always = (error.sqlstate or "").startswith(("42", "54"))
+        return Access.ERROR if always else Access.UNKNOWN, _words(error)
     if count < all_of and count:
         return Access.SOME, f"{count} of {all_of} rows"
     return (Access.ALLOWED, "") if count > 0 else (Access.DENIED, "no row reached")

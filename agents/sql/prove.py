@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrate_agents.sql.access_matrix import Cell, plant, probe
+from orchestrate_agents.sql.access_matrix import Access, Cell, plant, probe
 from orchestrate_agents.sql.apply import Failure, apply
 from orchestrate_agents.sql.catalog import (
     Relation,
@@ -99,6 +99,16 @@ class Proof:
         """The table or view of that name, with or without its schema."""
         return next((r for r in self.relations if name in (r.name, r.qualified)), None)
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What the server raises, whatever the rows are, when a role of the API asks a table."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for cell in self.matrix:
+            # a function may refuse by raising an error of its own
+            if cell.access is Access.ERROR and "(P0001)" not in cell.detail:
+                found.setdefault((cell.table, cell.detail), []).append(f"{cell.role} {cell.verb}")
+        return tuple(f"{t}: {words}, for {', '.join(who)}" for (t, words), who in found.items())
+
     def cell(self, role: str, table: str, verb: str) -> Cell | None:
         """One cell of the matrix."""
         wanted = (role, table, verb)
@@ -120,7 +130,7 @@ class Proof:
         """Plain data for receipts and review pages."""
         grid: dict[str, dict[str, dict[str, str]]] = {}
         for cell in self.matrix:
-            grid.setdefault(cell.table, {}).setdefault(cell.role, {})[cell.verb] = cell.access.value
+            grid.setdefault(cell.table, {}).setdefault(cell.role, {})[cell.verb] = cell.told
         described = {
             r.qualified: {
                 "kind": "table" if r.is_table else "view",
@@ -212,6 +222,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
             "filled": tuple((name, count) for name, (count, _) in _rows(owner, touched).items()),
             "misshapen": tuple(_wrong_shapes(owner, migration.tables, present)),
         }
+    refused: dict[str, str] = {}
     planted = plant(database, present)
     with database.connect() as owner:
         rows, old = _rows(owner, present), existing.rows(owner, present)
@@ -233,8 +244,9 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         }
     standing = {table: kept for table, kept in planted.items() if now.get(table, (0, ""))[0]}
     alive = [r for r in present if r.qualified in now or not r.is_table]
-    planted = plant(database, alive, standing=standing, force=True)
-    return facts | {"matrix": probe(database, [r for r in touched if r in alive], planted)}
+    planted = plant(database, alive, standing=standing, refused=refused, force=True)
+    probed = [r for r in touched if r in alive]
+    return facts | {"matrix": probe(database, probed, planted, refused)}
 
 
 def _gap(failure: Failure | None) -> str:

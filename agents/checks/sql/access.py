@@ -40,7 +40,8 @@ def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], g
 def _unknown(subject: Subject, tables: Sequence[Relation], roles: Sequence[str]) -> Iterator[str]:
     wanted = {t.qualified for t in tables}
     for cell in subject.proof.matrix:
-        if cell.table in wanted and cell.role in roles and cell.access is Access.UNKNOWN:
+        blind = cell.access in (Access.UNKNOWN, Access.ERROR)
+        if cell.table in wanted and cell.role in roles and blind:
             yield f"{cell.role} {cell.verb} {cell.table} ({cell.detail})"
 
 
@@ -72,7 +73,19 @@ def _closures(
     for table in tables:
         missing = [v for v in verbs if _refused(subject, role, table, v)]
         if missing:
-            yield f"{role} cannot {', '.join(missing)} {table.name}"
+            yield f"{role} cannot {', '.join(missing)} {table.name}{_said(subject, role, table)}"
+
+
+def _said(subject: Subject, role: str, table: Relation) -> str:
+    """The server's words about what it raised, or refused for want of another privilege."""
+    cells = [c for c in subject.proof.matrix if (c.role, c.table) == (role, table.qualified)]
+    words = [
+        c.detail
+        for c in cells
+        if c.access is Access.ERROR
+        or (c.detail.startswith("permission denied") and not c.detail.endswith(f" {table.name}"))
+    ]
+    return f": {'; '.join(dict.fromkeys(words))}" if words else ""
 
 
 def _unprotected(tables: Sequence[Relation]) -> Iterator[str]:
@@ -180,7 +193,9 @@ def policies_present(ctx: Context, tables: Tables) -> Result:
     problems = list(_unprotected(relations))
     for table in relations:
         if all(_refused(subject, r, table, v) for r in API_ROLES[:2] for v in VERBS):
-            problems.append(f"no policy of {table.name} lets anon or authenticated do anything")
+            said = _said(subject, "authenticated", table) or _said(subject, "anon", table)
+            opens = f"no policy of {table.name} lets anon or authenticated do anything"
+            problems.append(opens + said)
         if not table.policies:
             problems.append(f"{table.name} has no policy")
     count = sum(len(t.policies) for t in relations)

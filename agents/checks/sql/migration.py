@@ -264,6 +264,7 @@ def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:
     if problem and not subject.proof.only_published_again:
         yield problem
     yield from _number_problems(ctx, subject.path, subject.text)
+    yield from subject.proof.errors
     yield from (str(item) for item in subject.proof.lint if item.level == "Error")
     specification = specification_of(ctx, subject.path)
     if specification is not None:

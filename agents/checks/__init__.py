@@ -7,6 +7,7 @@ import orchestrate_agents.checks.data.dataframes
 import orchestrate_agents.checks.data.load_scripts
 import orchestrate_agents.checks.data.privacy
 import orchestrate_agents.checks.data.target_rows
+import orchestrate_agents.checks.documents
 import orchestrate_agents.checks.error_handling
 import orchestrate_agents.checks.files
 import orchestrate_agents.checks.http

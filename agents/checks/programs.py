@@ -1,17 +1,12 @@
-"""Checks of one named file: a program that runs, a document that parses."""
+"""Checks of one named program: it runs, and it may run again."""
 
 from __future__ import annotations
-
-import json
-import tomllib
-from collections.abc import Callable
 
 from orchestrate_agents.checks.python.behaviour import judge_idempotent, run_trial
 from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 
 parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
-parameter_type("syntax", r"JSON|YAML|TOML", str.upper)
 
 
 @check(
@@ -48,24 +43,3 @@ def runs_without_error(ctx: Context, path: str) -> Result:
 def changes_nothing_again(ctx: Context, path: str) -> Result:
     """The program is run twice on a trial database, and leaves the rows of its first run."""
     return judge_idempotent(ctx, path)
-
-
-@check(
-    "{path:path} (is|contains) [a] (valid|well-formed) {syntax:syntax} [file|document]",
-    name="files.parses",
-    examples=("`web/layers.json` is valid JSON",),
-)
-def parses(ctx: Context, path: str, syntax: str) -> Result:
-    """The file is read by a parser of its language."""
-    file = ctx.path(path)
-    if not file.is_file():
-        return failed(f"{path} is missing", path)
-    import yaml
-
-    parsers: dict[str, Callable[[str], object]]
-    parsers = {"JSON": json.loads, "TOML": tomllib.loads, "YAML": yaml.safe_load}
-    try:
-        parsers[syntax](file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, yaml.YAMLError) as exc:
-        return failed(f"{path}: {' '.join(str(exc).split())}", path)
-    return proven(f"{path} is {syntax}", path)

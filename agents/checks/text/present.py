@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from orchestrate_agents.checks.data.subjects import Amount
+from orchestrate_agents.checks.documents import judge_key, split_pair
 from orchestrate_agents.checks.text.absent import literal_marker
 from orchestrate_agents.checks.text.kinds import PROSE, Kind
 from orchestrate_agents.checks.text.tree import (
@@ -20,6 +21,7 @@ from orchestrate_agents.checks.text.tree import (
 from orchestrator.gates.checks import (
     Context,
     Result,
+    Verdict,
     check,
     failed,
     parameter_type,
@@ -78,10 +80,17 @@ def _source(ctx: Context, named: str) -> Source | Result:
     examples=(
         "`Dockerfile` contains `HEALTHCHECK`",
         "`src/app.py` contains the line `load_dotenv()`",
+        '`package.json` has `"type": "module"`',
     ),
 )
 def contains(ctx: Context, path: str, words: tuple[str, ...]) -> Result:
-    """The file has each quoted text; in a program, a comment alone does not count."""
+    """The file has each text, beyond a comment; `"key": value` is looked up in the parsed file."""
+    pairs = [split_pair(path, word) for word in words]
+    keys = [judge_key(ctx, path, *pair) for pair in pairs if pair is not None]
+    wrong = [r for r in keys if r.verdict is not Verdict.PROVEN]
+    if wrong or (keys and len(keys) == len(words)):
+        return (wrong or keys)[0]
+    words = tuple(w for w, pair in zip(words, pairs, strict=True) if pair is None)
     source = _source(ctx, path)
     if isinstance(source, Result):
         return source

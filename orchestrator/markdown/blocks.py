@@ -82,6 +82,8 @@ _KEYWORD = re.compile(
 )
 #: also as people mistype it, without the space or the list: `- []`, `-[ ]`, `[ ]`
 _BOX = re.compile(r"\[([ xX~-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
+#: after a line such as `// turbo`, markdown takes a number that is not 1 for words
+_NOTE, _LOOSE_NUMBER = re.compile(r"//\s*\w"), re.compile(r"(\d{1,3})[.)]\s+(?=\S)")
 _LOOSE_BOX = re.compile(r"(?:[-*+][ \t]*)?(?=\[[ xX~-]?\](?![(\[:])\s*\S)")
 
 
@@ -176,6 +178,10 @@ class _Walk:
             box = _BOX.fullmatch(markdown[loose.end() :])
             assert box is not None
             return replace(piece, kind=Kind.ITEM, box=box[1] in ("x", "X"), text=box[2])
+        elif not self.items and (loose := _LOOSE_NUMBER.match(markdown)):
+            piece = replace(piece, kind=Kind.ITEM, number=int(loose[1]), level=1)
+            label, rest = label_of(markdown[loose.end() :])
+            return replace(piece, label=label, text=rest)
         label, rest = label_of(markdown)
         return replace(piece, label=label, text=rest)
 
@@ -216,6 +222,8 @@ def _segments(content: str) -> Iterator[tuple[int, str]]:
     for offset, line in enumerate(content.split("\n")):
         words = line.strip()
         begins = label_of(words)[0] or _KEYWORD.match(words) or _LOOSE_BOX.match(words)
+        if kept and _NOTE.match(kept[-1]):
+            begins = begins or _LOOSE_NUMBER.match(words)
         label, rest = label_of(kept[0].strip()) if len(kept) == 1 else ("", "")
         if kept and (begins or (label and not rest)):
             yield start, "\n".join(kept)

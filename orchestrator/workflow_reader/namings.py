@@ -77,7 +77,8 @@ def is_agent(word: str) -> bool:
     """Whether a word names an agent by itself: a role, or a name in capitals."""
     if word.lower() in _ROLES or word.lower().endswith(("-agent", "_agent")):
         return True
-    return len(word) > 1 and word.isupper() and word not in _NOT_AGENTS
+    named = word.isupper() and word[0].isalpha() and word not in _NOT_AGENTS
+    return len(word) > 1 and named
 
 
 def is_role(words: str) -> bool:
@@ -104,10 +105,10 @@ def agent_in(title: str) -> tuple[Naming, str]:
     found = _BEHIND.search(title)
     if found:
         return who(found["who"] or found["at"]), title[: found.start()]
-    if is_role(title):
+    if is_role(re.sub(r"\s*\([^)]*\)$", "", title)):
         return who(title), title
     first, _, rest = title.partition(" ")
-    if is_agent(first) and rest.split(" ")[0].lower() in third_persons():
+    if is_agent(first) and rest.split(" ")[0].lower().rstrip(".,;:") in third_persons():
         return who(first), title
     return Naming(""), title
 

@@ -133,7 +133,9 @@ def _split_into_stages(
     inside = False
     for at, piece in enumerate(blocks):
         head = stage_heads.get(at)
-        ends = inside and _ends(found[-1][0], piece)
+        # blocks between the items of a list belong to the item above them, and code below the last
+        cut = piece.kind is Kind.FENCE or at < max(stage_heads, default=0)
+        ends = inside and _ends(found[-1][0], piece, cut=cut)
         shares = inside and head is not None and head.shares
         if shares:
             found[-1][1].append(piece)
@@ -171,11 +173,11 @@ def _read_heads(blocks: Sequence[Piece], path: str) -> dict[int, StageHead]:
     return {at: head for at, head in found if head is not None}
 
 
-def _ends(head: StageHead, piece: Piece) -> bool:
+def _ends(head: StageHead, piece: Piece, *, cut: bool) -> bool:
     """Whether a block is no more below a stage's heading, or its item of a list."""
     if piece.kind is Kind.HEADING:
         return piece.level <= head.level
-    return head.level > LOWEST_HEADING + 1 and piece.level == 0
+    return head.level > LOWEST_HEADING + 1 and piece.level == 0 and not cut
 
 
 def _hides_stage(line: str) -> bool:

@@ -29,7 +29,7 @@ from orchestrator.workflow_reader.metrics import find_column
 from orchestrator.workflow_reader.namings import Naming, agent_in, is_agent, owner_below, who
 from orchestrator.workflow_reader.vocabulary import any_of, plain
 
-_DASH = r"(?:[:.)\]·|—–→：、]+|\s-+\s)"
+_DASH = r"(?:[:.)\]·|—–→：、|]+|\s-+\s)"
 _NUMBER = (
     r"(?:\d{1,3}(?:\.\d{1,3})*[a-z]?|[ivx]{1,4}|[a-h]"
     r"|one|two|three|four|five|six|seven|eight|nine|ten)"
@@ -40,7 +40,8 @@ _WORDED = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
-    r"(?P<number>\d{1,2}(?:\.\d{1,2})?|[A-H]|[IVX]{1,5})\s*(?:[.):—–：、]|-\s)\s*(?P<title>\S.*)"
+    r"(?P<number>\d{1,2}(?:\.\d{1,2})+(?=\.?\s)|(?:\d{1,2}|[A-H]|[IVX]{1,5}|[A-Z]{1,4}-?\d{1,3})"
+    r"(?=\s*(?:[.):—–：、|]|-\s)))\s*(?:[.):—–：、|]|-\s)?\s*(?P<title>[^\s\d].*)"
     r"|(?P<sign>\d{1,2})\u20e3?\s+(?P<words>\S.*)"
 )
 _NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
@@ -63,6 +64,7 @@ _GATED_WORK = re.compile(
     r"(?:check-?point|gate|approval|sign[- ]?off)(?:\s+(?:required|needed))?\W*",
     re.IGNORECASE,
 )
+_IF_SO = re.compile(r"\W*(?:if|once|when|after|upon)\b", re.IGNORECASE)
 _ROMAN = {"I": 1, "V": 5, "X": 10}
 
 #: of headings; bold lines that head a stage are below them, the items of a list below those
@@ -90,6 +92,11 @@ def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
     heads: dict[int, tuple[StageHead, _Entry]] = {}
     for at, end in pairwise([*sorted(entries), len(blocks)]):
         heads[at] = (_head(blocks[at:end], entries[at], level, owners), entries[at])
+    for at, end in pairwise(sorted(heads)):
+        # "If approved, publish it" is done after the approval that was asked for
+        (before, _), (head, entry) = heads[at], heads[end]
+        if before.is_checkpoint and head.is_checkpoint and _IF_SO.match(entry.title):
+            heads[end] = (replace(head, agent="", is_checkpoint=False), entry)
     for at, entry in _gates_at_ends(blocks, {at: head for at, (head, _) in heads.items()}):
         line = blocks[at].line
         level_of = blocks[at].level if blocks[at].kind is Kind.HEADING else level
@@ -141,28 +148,65 @@ def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
     One further in is preferred if it names agents and the outer one does not.
     """
     levels = sorted({p.level for p in blocks if p.kind is Kind.HEADING})
+    every: list[tuple[dict[int, _Entry], int]] = []
+    worded = list[dict[int, _Entry]]()
     for form in (_WORDED, _NUMBERED, _NAMED, None):
-        series = [(_series(blocks, form, level), level) for level in levels]
+        every += [(_series(blocks, form, level), level) for level in levels]
         if form is _WORDED:
-            series.append((_bold_series(blocks), _BOLD))
-        series = [(found, level) for found, level in series if len(found) > 1]
-        for found, level in series:
-            if any(_names_one(blocks, at, entry) for at, entry in found.items()):
-                return found, level
-        if series:
-            return series[0]
-    return _list(blocks), _LIST
+            every.append((_bold_series(blocks), _BOLD))
+            worded = [found for found, _ in every]
+    every = [(found, level) for found, level in every if len(found) > 1]
+    below = _below_holder(blocks)
+    if len(below[0]) > 1 and not (every and every[0][0] in worded):
+        every = [below, *every]
+    if not every:
+        return _list(blocks), _LIST
+    first = every[0][0]
+    for found, level in every:
+        names = any(_names_one(blocks, at, entry) for at, entry in found.items())
+        if names and (found is first or _is_inside(found, first)):
+            return found, level
+    return every[0]
+
+
+def _is_inside(inner: Iterable[int], outer: Iterable[int]) -> bool:
+    """Whether each of the outer stages has one of the inner ones below it."""
+    ends = [*sorted(outer), 1 << 30]
+    return all(any(at < i < end for i in inner) for at, end in pairwise(ends))
+
+
+def _holds(words: str) -> bool:
+    """Whether a heading such as “5. Procedure” holds the stages."""
+    numbered = _read(_NUMBERED, words)
+    return _HOLDS.fullmatch(numbered.title if numbered else words) is not None
+
+
+def _below_holder(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
+    """The headings directly below one such as “Workflow”."""
+    found: dict[int, _Entry] = {}
+    holder = level = 0
+    for at, piece in enumerate(blocks):
+        if piece.kind is not Kind.HEADING:
+            continue
+        if holder and piece.level <= holder:
+            break
+        if holder and (not level or piece.level == level):
+            level = piece.level
+            found[at] = _read(_NUMBERED, words_of(piece)) or _Entry(words_of(piece))
+        elif not holder and piece.level > 1 and _holds(words_of(piece)):
+            holder = piece.level
+    return found, level
 
 
 def _series(blocks: Sequence[Piece], form: re.Pattern[str] | None, level: int) -> dict[int, _Entry]:
-    """The headings of a level that have a form; without one, those with an owner below them."""
+    """The headings of a level that have a form; without one, those that name somebody."""
     found: dict[int, _Entry] = {}
     for at, piece in enumerate(blocks):
         if piece.kind is not Kind.HEADING or piece.level != level:
             continue
         words = words_of(piece)
         if form is None:
-            owned = owner_below(blocks[at + 1 :]) is not None
+            owned = agent_in(words)[0].agent or owner_below(blocks[at + 1 :]) is not None
             entry = _Entry(words) if owned else None
         else:
             entry = _read(form, words)
@@ -186,10 +230,10 @@ def _bold_series(blocks: Sequence[Piece]) -> dict[int, _Entry]:
 def _list(blocks: Sequence[Piece]) -> dict[int, _Entry]:
     """The numbered list that names agents, else the one below a heading such as “Steps”."""
     lists: list[tuple[dict[int, _Entry], bool]] = []
-    last, holds = 0, False
+    last, holds = 0, True
     for at, piece in enumerate(blocks):
         if piece.kind is Kind.HEADING:
-            last, holds = 0, _HOLDS.fullmatch(words_of(piece)) is not None
+            last, holds = 0, piece.level == 1 or _holds(words_of(piece))
         elif piece.number is not None and piece.level == 1 and piece.box is None:
             if piece.number <= last or not last:
                 lists.append(({}, holds))
@@ -198,7 +242,7 @@ def _list(blocks: Sequence[Piece]) -> dict[int, _Entry]:
                 lists[-1][0][at] = _read(_DOES, text) or _Entry(text)
     lists = [(items, holds) for items, holds in lists if len(items) > 1]
     for items, _ in lists:
-        named = [e for at, e in items.items() if e.agent or agent_in(e.title)[0].agent]
+        named = [e for e in items.values() if e.agent or agent_in(e.title)[0].agent]
         if len(named) > 1:
             return items
     under = [items for items, holds in lists if holds]
@@ -303,7 +347,7 @@ def _head(
     return StageHead(
         number=0,
         agent="USER" if is_user else naming.agent,
-        title=title.strip(" -—–:*"),
+        title=re.sub(r"^[^\w(\[`\"'“]+", "", title.strip(" -—–:*|")),
         line=piece.line,
         level=piece.level if piece.kind is Kind.HEADING else level,
         is_checkpoint=is_user,
@@ -340,6 +384,10 @@ def _stage_columns(table: Piece) -> tuple[int, int] | None:
     head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
     whats = [i for i, c in enumerate(head) if re.fullmatch(any_of("stage_column"), c, re.I)]
     agent = find_column(table, "agent_column")
+    if agent is None:
+        kinds = [i for i, c in enumerate(head) if re.fullmatch(r"(?i)type|kind|mode|performer", c)]
+        is_actor = kinds and any(who(row.cells[kinds[0]]).is_person for row in table.rows[1:])
+        agent = kinds[0] if is_actor else None
     if not whats or agent is None or agent in whats or len(table.rows) < 3:
         return None
     return whats[0], agent
@@ -357,8 +405,10 @@ def _row_items(table: Piece, what: int, agent: int) -> Iterator[Piece]:
             if i not in (what, agent) and cell and re.search(r"[^\W\d_]", title)
         ]
         title = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?\d+\b\W*(?=\w)", "", plain(cells[what]))
+        if title.isdigit() and rest:
+            title = " · ".join(said.split(": ", 1)[1] for said in rest[:2])
         by = who(cells[agent])
-        yield _row_item(row, f"{by.agent or 'USER'}: {title}", ". ".join(rest))
+        yield _row_item(row, f"{by.agent}: {title}" if by.agent else title, ". ".join(rest))
         if row.line in asked and not by.is_person:
             yield _row_item(row, f"USER: {asked[row.line]}", "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,4 +56,13 @@ def lay(root: Path, files: Mapping[str, str]) -> Path:
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+    return root
+
+
+def committed(root: Path, files: Mapping[str, str]) -> Path:
+    """A git repository with these files in its last commit: where the work begins."""
+    lay(root, files)
+    identity = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "start"]):
+        subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
     return root

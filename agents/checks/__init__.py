@@ -13,9 +13,9 @@ import orchestrate_agents.checks.files
 import orchestrate_agents.checks.http
 import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
+import orchestrate_agents.checks.project.suites
 import orchestrate_agents.checks.python.behaviour
 import orchestrate_agents.checks.python.exports
-import orchestrate_agents.checks.python.unit_tests
 import orchestrate_agents.checks.sql.access
 import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration

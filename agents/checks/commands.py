@@ -29,7 +29,7 @@ from orchestrator.gates.checks import (
 )
 
 # several words, or one that cannot be a path
-parameter_type("command", r"`(?:[^`\s]+\s[^`]*|[\w+-]+)`", lambda text: text.strip("` "))
+parameter_type("command", r"`(?:[^`\s]+\s[^`]*|(?!test_)[\w+-]+)`", lambda text: text.strip("` "))
 _COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
 
 

@@ -6,9 +6,9 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +318,10 @@ class WorkTree:
         except GitError:
             return None
         return found[1] if found else None
+
+    def reader_at(self, snapshot: Snapshot | None) -> Callable[[str], bytes | None] | None:
+        """`bytes_at` for one snapshot, None where that is not known."""
+        return None if snapshot is None else partial(self.bytes_at, snapshot)
 
     def _committed(
         self, commit: str, paths: Iterable[str]

@@ -187,6 +187,7 @@ class Session:
                 if made["state"] != "deleted"
             },
             changed=self.changes.changed_paths,
+            at_start=self.changes.tree.reader_at(self.changes.start),
             history=tuple(self.family.history.records),
             settings=self._settings,
             services=self.services,

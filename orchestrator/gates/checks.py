@@ -190,6 +190,8 @@ class Context:
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: paths that the family changed since its start, None where that is not known
     changed: Callable[[], frozenset[str] | None] | None = None
+    #: the bytes of a path when the family began, None for what was not there; None if not known
+    at_start: Callable[[str], bytes | None] | None = None
     #: records of the family's history, oldest first (answers, effects, transitions …)
     history: Sequence[Mapping[str, Any]] = ()
     #: the whole configuration as plain tables

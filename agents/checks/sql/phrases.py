@@ -52,7 +52,8 @@ def read_tables(text: str) -> Tables:
 
 parameter_type(
     "tables",
-    rf"(?:{_QUANTITY}|tables|(?:(?:the|both|all)\s+)?(?:tables?\s+)?{_NAME}(?:{_AND}{_NAME})*(?:\s+tables?)?"
+    # the name of a test is no table
+    rf"(?!`?test_)(?:{_QUANTITY}|tables|(?:(?:the|both|all)\s+)?(?:tables?\s+)?{_NAME}(?:{_AND}{_NAME})*(?:\s+tables?)?"
     rf"|(?:the\s+)?table\s+{_ONE}|the\s+{_ONE}\s+table)",
     read_tables,
 )

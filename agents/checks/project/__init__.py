@@ -1,0 +1,1 @@
+"""Checks of a repository by its own tools: tests, lint, build, packages, releases, servers."""

@@ -75,6 +75,7 @@ def describe_request(
         "kind": question.kind.value,
         "title": request.label,
         "why": request.why,
+        "changed": list(request.changed),
         "asked": question.asked,
         "digest": question.digest,
         "failed": brief(request.failed),

@@ -55,7 +55,7 @@ def say_next(status: Mapping[str, Any]) -> None:
     if status["state"] == State.HELD:
         say(callable_commands(f"  next: orchestrate resume {status['id']}"))
     elif is_stopped(status):
-        say(f"  next: orchestrate run {status['id']}")
+        say(callable_commands(f"  next: orchestrate run {status['id']}"))
     elif status["state"] == State.NEEDS_PERSON:
         text = (
             f"next: do it, then orchestrate run {status['id']}; if no check can tell, "
@@ -83,7 +83,8 @@ def say_question(status: Mapping[str, Any]) -> None:
     review = f"orchestrate review {status['id']}"
     say(paint(f"Question {question['number']} — {question['title']}", "bold"))
     if question["why"]:
-        say_wrapped(question["why"], "  ", "  ")
+        say_wrapped(callable_commands(question["why"]), "  ", "  ")
+    _say_list("Asked again, because something that it covers has changed", question["changed"])
     if question["effects"]:
         effects = [f"{n}. {title}" for n, title in enumerate(question["effects"], 1)]
         _say_list(f"Approving will, on {question['target']}", effects)

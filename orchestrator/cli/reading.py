@@ -231,7 +231,7 @@ def log(
 
 def never_conducted(id: str) -> str:
     """What to say where a family has no history."""
-    return f"{id} was never conducted: orchestrate run {id}"
+    return callable_commands(f"{id} was never conducted: orchestrate run {id}")
 
 
 def _member(record: Mapping[str, Any]) -> str:

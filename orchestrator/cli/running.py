@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli.family_text import say_next, say_question
 from orchestrator.cli.text import (
+    callable_commands,
     first_line,
     mark,
     one_line,
@@ -233,7 +234,7 @@ def run(
         for reason in outcome.reasons:
             # the question that follows says so itself
             if dry_run or not (status["question"] and reason in status["reasons"]):
-                say_wrapped(reason, "  ", "  ")
+                say_wrapped(callable_commands(reason), "  ", "  ")
         if status["question"] and not dry_run:
             say()
             say_question(status)

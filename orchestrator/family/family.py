@@ -393,10 +393,11 @@ class Family:
         touched: set[Path] = set()
         for member, place in flow.members.items():
             ticket = self.ticket(member)
-            if self._requested(ticket, place) is not None:
-                continue
             role = self.board.folders.role_of(ticket.folder)
-            if role is not place.at and role is not place.was:
+            astray = role is not place.at and role is not place.was
+            if not astray and self._requested(ticket, place) is not None:
+                continue
+            if astray:
                 notices.append(
                     f"{member} was moved to {ticket.folder} by hand; it is back in {place.at}. "
                     f"To move it, edit `status:` in the file"

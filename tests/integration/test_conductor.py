@@ -762,3 +762,20 @@ def test_2_3_a_reason_of_several_lines_is_written_so_that_a_person_can_read_it(
     conductor.hold("WO-512", reason="first line\nsecond line")
     text = work.file("WO-512").read_text(encoding="utf-8")
     assert r'hold_reason: "first line\nsecond line"' in text
+
+
+def test_a_file_that_is_moved_to_complete_by_hand_with_its_status_does_not_stay_there(
+    work: Workspace,
+) -> None:
+    work.conductor().run("WO-512")
+    place = work.file("WO-512")
+    text = place.read_text(encoding="utf-8").replace("05_USER_REVIEW", "06_COMPLETE", 1)
+    complete = work.root / "_WORK_ORDERS" / "06_COMPLETE" / place.name
+    complete.parent.mkdir(exist_ok=True)
+    place.unlink()
+    complete.write_text(text, encoding="utf-8")
+    outcome = work.conductor().run("WO-512")
+    assert outcome.outcome == "waiting"
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+    # what the person asked for is still there, to be corrected
+    assert "status: 06_COMPLETE" in work.file("WO-512").read_text(encoding="utf-8")

@@ -110,6 +110,13 @@ def test_7_1_the_question_begins_with_what_approving_does_and_ends_with_how_to_a
     assert len(filled) == len(set(filled))
 
 
+def test_a_question_that_is_asked_again_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    say_question(status_of(replace(REQUEST, changed=("`tea.txt`: sha256 11 is now 12",))))
+    said = capsys.readouterr().out
+    assert "Asked again" in said
+    assert said.index("Asked again") < said.index("sha256 11 is now 12") < said.index("Approving")
+
+
 def test_status_is_shorter_than_the_question(capsys: pytest.CaptureFixture[str]) -> None:
     say_status(status_of(REQUEST))
     out = capsys.readouterr().out

@@ -1,5 +1,7 @@
 """The built-in checks: importing this package registers them."""
 
+import orchestrate_agents.checks.code.documented
+import orchestrate_agents.checks.code.symbols
 import orchestrate_agents.checks.commands
 import orchestrate_agents.checks.data.citations
 import orchestrate_agents.checks.data.csv

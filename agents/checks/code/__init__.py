@@ -1,0 +1,1 @@
+"""Checks of what programs declare: functions and their parameters, classes, routes, flags."""

@@ -31,8 +31,8 @@ FOLDERS = {
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "config", "storage",
-        "git", "changes", "agent_process", "gates", "tickets", "workflow_reader", "family",
-        "workflow_lint",
+        "commands", "git", "changes", "agent_process", "gates", "tickets", "workflow_reader",
+        "family", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",
     ),

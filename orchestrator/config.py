@@ -121,6 +121,14 @@ class DatabaseSettings(_Table):
     target: Literal["embedded", "postgres", "supabase"] = "embedded"
 
 
+class AllowedCommand(_Table):
+    """USER's leave for one command: a digest of what it ran when it was given."""
+
+    sha256: str
+    #: a line of what it ran then, for people
+    runs: str = ""
+
+
 class ChecksSettings(_Table):
     """`[checks]`: the commands that statements may run, and with which tools."""
 
@@ -129,6 +137,8 @@ class ChecksSettings(_Table):
 
     #: commands that a statement may quote and the generic check may run, word for word
     commands: tuple[str, ...] = ()
+    #: the same by `orchestrate checks allow`, each bound to what it runs
+    allowed: dict[str, AllowedCommand] = Field(default_factory=dict)
     #: seconds before such a command and its children are stopped, which is a failure
     timeout: float = Field(default=120.0, gt=0)
 

@@ -8,13 +8,17 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from orchestrate_agents.sandbox import NOWHERE
+from orchestrator.agent_process.leftovers import Marks
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_file
@@ -31,6 +35,9 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "O
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only private folders are created in it
 #: characters of a program's output that a receipt keeps
 _TAIL = 2000
+#: bytes of it that are kept for who reads them, and at which it is stopped
+_KEPT_OUTPUT, _MOST_OUTPUT = 8 * 1024**2, 512 * 1024**2
+_CONFINE = Path(__file__).with_name("confine.py")
 
 
 class RunError(OrchestrateError):
@@ -77,22 +84,24 @@ class Run:
 # -- copies of the workspace -----------------------------------------------------------------------
 
 
-def _walk(root: str, below: str = "") -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+def walk(
+    root: str, below: str = "", left_out: frozenset[str] = _LEFT_OUT
+) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """(folder relative to the root, its files) of everything that a copy contains, in order."""
     with os.scandir(os.path.join(root, below)) as entries:  # noqa: PTH118 - runs for every proof
-        kept = [e for e in entries if e.name not in _LEFT_OUT and not e.is_symlink()]
+        kept = [e for e in entries if e.name not in left_out and not e.is_symlink()]
     kept.sort(key=lambda entry: entry.name)
     yield below, [entry for entry in kept if entry.is_file()]
     for entry in kept:
         if entry.is_dir() and not entry.name.endswith(".egg-info"):
-            yield from _walk(root, f"{below}{entry.name}/")
+            yield from walk(root, f"{below}{entry.name}/", left_out)
 
 
 @contextlib.contextmanager
-def tree_copy(root: Path) -> Iterator[Path]:
+def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
     """A copy of the workspace without links, history, packages, tickets and state.
 
-    Raises RunError if the workspace is too large.
+    `built`: with what was built into `dist`. Raises RunError if the workspace is too large.
     """
     place = None
     with contextlib.suppress(OSError):
@@ -101,15 +110,18 @@ def tree_copy(root: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="orchestrate-run-", dir=place) as folder:
         copy = Path(folder).resolve() / "tree"
         left = _MAX_TREE
-        for below, files in _walk(str(root)):
+        for below, files in walk(str(root), "", _LEFT_OUT - {"dist"} if built else _LEFT_OUT):
             (copy / below).mkdir()
             for entry in files:
-                if (size := entry.stat().st_size) > _MAX_FILE:
+                stat = entry.stat()
+                if stat.st_size > _MAX_FILE:
                     continue
-                left -= size
+                left -= stat.st_size
                 if left < 0:
                     raise RunError("the workspace is too large to be copied for a run", path=root)
-                shutil.copyfile(entry.path, f"{copy}/{below}{entry.name}")
+                place = shutil.copyfile(entry.path, f"{copy}/{below}{entry.name}")
+                if stat.st_mode & 0o111:
+                    shutil.copymode(entry.path, place)
         yield copy
 
 
@@ -142,7 +154,7 @@ class SharedTreeCopy:
 def _stamp(root: Path) -> str:
     """A digest over the names, sizes and times of the files that a copy contains."""
     digest = hashlib.sha256()
-    for _, files in _walk(str(root)):
+    for _, files in walk(str(root)):
         for entry in files:
             s = entry.stat()
             seen = (entry.path, s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns)
@@ -155,7 +167,7 @@ def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",
 
     def compute() -> str:
         digest = hashlib.sha256()
-        for below, files in _walk(str(root)):
+        for below, files in walk(str(root)):
             for entry in files:
                 if entry.name.endswith(suffixes):
                     seen = (f"{below}{entry.name}", sha256_file(Path(entry.path)))
@@ -172,37 +184,83 @@ def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",
 
 
 def run(
-    command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None, limit: float = 60
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    limit: float = 60,
+    apart_from: Path | None = None,
 ) -> Run:
     """Run a command without keys, stop it with all its children at `limit` seconds.
 
-    Its home is an empty folder that is removed with it: caches are not left in the workspace.
+    Its home is an empty folder that is removed with it: caches are not left in the workspace. Of
+    its output the end is kept. `apart_from`: without network, and with that folder read-only, where
+    the system allows it; what it leaves running is killed, wherever it went.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="orchestrate-home-", ignore_cleanup_errors=True) as home,
-        subprocess.Popen(
-            list(command),
-            cwd=cwd,
-            env={**bare_environment(cwd), "HOME": home, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        ) as process,
-    ):
-        code: int | None
-        try:
-            out, err = process.communicate(timeout=limit)
-            code = process.returncode
-        except subprocess.TimeoutExpired:
-            kill_group(process.pid)
-            out, err = process.communicate()
-            code = None
-        finally:
-            kill_group(process.pid)
-    return Run(tuple(command), code, out, err)
+    words, marks = list(command), Marks()
+    if apart_from is not None:
+        words = [sys.executable, "-I", "-S", str(_CONFINE), str(apart_from), *words]
+    try:
+        with (
+            tempfile.TemporaryDirectory(
+                prefix="orchestrate-home-", ignore_cleanup_errors=True
+            ) as home,
+            subprocess.Popen(
+                words,
+                cwd=cwd,
+                env={**bare_environment(cwd), "HOME": home, **marks.environment, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(marks.fd,),
+                start_new_session=True,
+            ) as process,
+        ):
+            marks.started()
+            out, err = _Tail(process, process.stdout), _Tail(process, process.stderr)
+            try:
+                process.wait(limit)
+            except subprocess.TimeoutExpired:
+                out.stopped = True
+            finally:
+                kill_group(process.pid)
+                if apart_from is not None:
+                    marks.kill_all()
+            texts = out.text(), err.text()
+            code = None if out.stopped or err.stopped else process.wait()
+    finally:
+        marks.close()
+    return Run(tuple(command), code, *texts)
+
+
+class _Tail:
+    """The end of what a process writes to a pipe; one that writes without end is stopped."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
+        self.stopped = False
+        self._chunks: deque[bytes] = deque()
+        self._thread = threading.Thread(target=self._read, args=(process, pipe), daemon=True)
+        self._thread.start()
+
+    def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        kept = total = 0
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(pipe.fileno(), 1 << 16):
+                self._chunks.append(chunk)
+                total, kept = total + len(chunk), kept + len(chunk)
+                while kept > _KEPT_OUTPUT and len(self._chunks) > 1:
+                    kept -= len(self._chunks.popleft())
+                if total > _MOST_OUTPUT:
+                    self.stopped = True
+                    kill_group(process.pid)
+                    return
+
+    def text(self) -> str:
+        # a process that got away may hold the pipe open
+        self._thread.join(2)
+        said = b"".join(tuple(self._chunks)).decode("utf-8", "replace")
+        return said.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def python_path(tree: Path) -> str:

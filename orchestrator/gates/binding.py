@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.gates.checks import Check
+from orchestrator.gates.checks import Check, Phase
+from orchestrator.gates.evidence import find_evidence
 
 #: characters; a longer claim matches no pattern and would only cost time
 LONGEST_CLAIM = 1_000
@@ -57,7 +58,7 @@ _LEADING_LABEL = re.compile(
         | (?: ✅ | ☑ | ✔ | ⬜ | 🔲 ) \ufe0f?
       ) (?: \s+ [–—-] )? \s+ (?= \S )"""
 )
-_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>[\w /-]{2,40}):?\1:?\s+(?=\S)")
+_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?\s+(?=\S)")
 _TRAILING_LABEL = re.compile(
     r"\s*(?:(?:✅|☑|✔|🟢)\ufe0f?|\((?:see |cf\. |refs? |closes |fixes )?#\d+\)"
     r"|\[(?:see )?#\d+\]|\[[A-Z]{1,4}-?\d+\])$",
@@ -77,6 +78,8 @@ class Binding:
     check: Check | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
+    #: its statement names the evidence: this counts where it is refuted, and not where it is open
+    beside: bool = False
 
 
 def normalize(text: str) -> str:
@@ -115,12 +118,29 @@ class Binder:
             self._claims.clear()
         if statement not in self._bound:
             text = normalize(statement)
-            bound = self._bind(text)
+            bound = self._bind_named(text) or self._bind(text)
             # what looks like a label may be a word: `WO-7: …` is tried as it is written first
             if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
-                bound = self._bind(bare)
+                bound = self._bind_named(bare) or self._bind(bare)
             self._bound[statement] = bound
         return self._bound[statement]
+
+    def _bind_named(self, text: str) -> tuple[Binding, ...]:
+        """The claims of a statement that names its evidence, the words' own first; else none."""
+        if "`" not in text or self.bind_claim(text) is not None:
+            return ()
+        for named in find_evidence(text):
+            proofs = self._bind(named.claim)
+            checks = [proof.check for proof in proofs]
+            if any(c is None or not (named.labelled or c.evidence) for c in checks):
+                continue
+            about = self._bind(named.words) if named.words else ()
+            if not about or any(b.check is None for b in about):
+                # the words are proven by the evidence alone, so it is the claim
+                about, proofs = (), (replace(proofs[0], claim=text), *proofs[1:])
+            content = all(b.check and b.check.phase is Phase.CONTENT for b in about)
+            return (*(replace(b, beside=content) for b in about), *proofs)
+        return ()
 
     def _bind(self, text: str) -> tuple[Binding, ...]:
         # claims are made of a statement's own words: most checks fit none of them

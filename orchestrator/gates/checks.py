@@ -226,6 +226,8 @@ class Check:
     slow: bool = False
     #: digest of the file that defines a check of a workspace, "" for one of a package
     digest: str = ""
+    #: may stand for a statement's words without a label: “… — `pytest -q`”
+    evidence: bool = False
 
     @property
     def edition(self) -> str:
@@ -262,11 +264,13 @@ def check(
     version: int = 1,
     examples: Sequence[str] = (),
     slow: bool = False,
+    evidence: bool = False,
 ) -> Callable[[F], F]:
     """Register a function as a check. Its docstring's first line is its summary.
 
     Raise `version` whenever the meaning changes: approvals cover it (DESIGN 7.3). `slow` checks
-    are started before the others of a gate.
+    are started before the others of a gate. What binds to an `evidence` check, set apart by a dash
+    or in brackets, proves the words before it.
 
     Raises UsageError for a pattern that cannot be parsed and for a name that is taken.
     """
@@ -277,7 +281,10 @@ def check(
         for pattern in patterns if own is not None else ():
             compile_pattern(pattern)
         summary = _CLAUSE.sub("", (function.__doc__ or name).strip().splitlines()[0])
-        new = Check(name, patterns, function, phase, version, summary, tuple(examples), slow)
+        new = Check(
+            name, patterns, function, phase, version, summary, tuple(examples), slow,
+            evidence=evidence,
+        )  # fmt: skip
         taken = (own or {}).get(name) or _REGISTERED.get(name)
         if taken is not None and (own is not None or taken.place != new.place):
             raise UsageError(

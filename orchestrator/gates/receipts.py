@@ -18,6 +18,7 @@ from orchestrator.gates.checks import (
     Result,
     Verdict,
     failed,
+    not_applicable,
     unproven,
 )
 from orchestrator.storage.atomic import sha256_bytes, sha256_file
@@ -339,6 +340,8 @@ class Gate:
             else:
                 pending = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")
                 result = kept.get(binding.claim, pending)
+            if binding.beside and result.verdict is Verdict.UNPROVEN:
+                result = not_applicable(f"left to the named evidence: {result.detail}")
             claims.append(ClaimProof(binding.claim, check.name, check.edition, check.phase, result))
         paths = sorted({path for claim in claims for path in claim.result.subjects})
         return Receipt(statement, tuple(claims), {p: _hash_subject(context, p) for p in paths})

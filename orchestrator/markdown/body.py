@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from orchestrator.markdown.blocks import block_tokens
+from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
 _FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
@@ -46,13 +47,15 @@ class Box:
 
     line: int
     end: int
-    #: wrapped lines joined by one space, without the receipt
+    #: wrapped lines joined by one space, without the receipt, with the evidence nested below
     text: str
     ticked: bool
     #: the nearest heading or bold label above it, "" if none
     group: str = ""
     #: the headings above it, outermost first, then the label
     above: tuple[str, ...] = ()
+    #: the line after its evidence
+    below: int = 0
 
 
 @dataclass(frozen=True)
@@ -186,8 +189,11 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
                 end += 1
             parts[-1] = _RECEIPT.sub("", parts[-1])
             text = " ".join(filter(None, parts))
+            text, below = (
+                with_evidence(text, known, end, indent_of(line.text)) if text else ("", end)
+            )
             ticked = box["mark"] in ("x", "X")
-            yield Box(line.at, end, text, ticked, line.group, line.above)
+            yield Box(line.at, end, text, ticked, line.group, line.above, below)
 
 
 def box_text(line: str) -> str:

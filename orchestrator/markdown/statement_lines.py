@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.markdown import body
+from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
 _MARK = re.compile(r"\s*(?:>[ \t]?)*(?:[-*+•]|\d{1,9}[.)])[ \t]+")
@@ -29,7 +30,8 @@ def statement_lines(data: bytes) -> Iterator[tuple[int, str]]:
         while body.continues(wrapped := outside.get(at, "")) and wrapped[0].isspace():
             parts.append(bare(wrapped).strip())
             at += 1
-        if text := " ".join(filter(None, parts)):
+        text, at = with_evidence(" ".join(filter(None, parts)), outside, at, indent_of(line))
+        if text:
             yield first + 1, text
 
 

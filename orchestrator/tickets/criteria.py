@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
+from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
 from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
 from orchestrator.tickets.criteria_headings import Headings, headings_of
@@ -145,7 +146,7 @@ class _Reader:
                 at += 1
             elif (box := boxes.get(at)) is not None and not self._place.kept:
                 self._take_box(box)
-                at = box.end
+                at = box.below
             else:
                 at = self._read_line(at, outside)
         return Criteria(
@@ -230,6 +231,7 @@ class _Reader:
         raw = [_after(_QUOTE, line), *(outside[n].strip() for n in range(at + 1, end))]
         is_item = _MARK.match(raw[0]) is not None
         text = " ".join(part.strip() for part in [_after(_MARK, raw[0]), *raw[1:]]).strip()
+        text, end = with_evidence(text, outside, end, indent_of(line))
         if forbids := prohibition_in_line(line):
             self._add(forbids, StatementKind.PROHIBITION, at)
             return end

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrate_agents.sandbox import confine
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Result, load_checks
 
 BINDER = Binder(load_checks(None))
+CONFINED = subprocess.run(
+    [sys.executable, "-I", "-S", confine.__file__, "--probe"], capture_output=True, text=True
+).stdout.startswith("apart")
 
 
 def judge(root: Path, statement: str, *allowed: str, **checks: Any) -> Result:
@@ -26,15 +32,20 @@ def judge(root: Path, statement: str, *allowed: str, **checks: Any) -> Result:
 
 @pytest.mark.parametrize(
     ("command", "verdict"),
-    [("test -e made.txt", "proven"), ("test -e other.txt", "failed"), ("true", "proven")],
+    [
+        ("test -e made.txt", "proven"),
+        ("test -e other.txt", "failed"),
+        ("test -e made.txt && test -s made.txt", "proven"),
+        ("test -s made.txt && test -e other.txt", "failed"),
+    ],
 )
 def test_an_allowed_command_is_judged_by_its_exit_code(
     tmp_path: Path, command: str, verdict: str
 ) -> None:
-    (tmp_path / "made.txt").touch()
+    (tmp_path / "made.txt").write_text("made\n")
     result = judge(tmp_path, f"`{command}` passes", command)
     assert (result.verdict, result.subjects) == (verdict, ("made.txt",))
-    assert result.evidence["command"] == command.split()
+    assert result.evidence["command"] == command.rpartition(" && ")[2].split()
 
 
 @pytest.mark.parametrize(
@@ -50,15 +61,29 @@ def test_a_command_that_is_not_allowed_is_not_run(
 ) -> None:
     result = judge(tmp_path, f"`{quoted}` succeeds", allowed)
     assert result.verdict == "unproven"
-    assert "does not allow it" in result.detail
+    assert f'orchestrate checks allow "{quoted}"' in result.detail
     assert not (tmp_path / "stolen").exists()
 
 
-def test_no_shell_sees_the_command(tmp_path: Path) -> None:
-    command = "echo $(touch stolen) ; touch stolen2 > out"
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo $(touch stolen)",
+        "test -e made.txt ; touch stolen",
+        "test -e made.txt || touch stolen",
+        "cat made.txt | sh",
+        "cat made.txt > stolen",
+        "touch stolen &",
+        "test -e made.txt\u202e",
+        "test -e made.txt\u200b",
+    ],
+)
+def test_what_needs_a_shell_is_not_run(tmp_path: Path, command: str) -> None:
+    (tmp_path / "made.txt").touch()
     result = judge(tmp_path, f"`{command}` passes", command)
-    assert result.evidence["out"] == "$(touch stolen) ; touch stolen2 > out\n"
-    assert list(tmp_path.iterdir()) == []
+    assert result.verdict == "unproven"
+    assert "cannot be run" in result.detail
+    assert [p.name for p in tmp_path.iterdir()] == ["made.txt"]
 
 
 def test_the_command_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +94,10 @@ def test_the_command_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_command_that_does_not_end_is_stopped_with_its_children(tmp_path: Path) -> None:
-    command = "sh -c 'sleep 600 & sleep 600'"
+    command = "sh -c 'setsid sleep 617 & sleep 617'"
     result = judge(tmp_path, f"`{command}` passes", command, timeout=0.5)
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert "sleep 617" not in shown.stdout
     assert result.verdict == "failed"
     assert "stopped at the limit" in result.detail
 
@@ -83,8 +110,8 @@ def test_a_program_that_is_not_there_proves_nothing(tmp_path: Path) -> None:
 
 def test_words_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     result = judge(tmp_path, "`echo 'open` passes", "echo 'open")
-    assert result.verdict == "failed"
-    assert "cannot be split" in result.detail
+    assert result.verdict == "unproven"
+    assert "No closing quotation" in result.detail
 
 
 @pytest.mark.parametrize(
@@ -101,6 +128,122 @@ def test_no_other_check_loses_its_statements(statement: str, check: str) -> None
 
 def test_what_a_command_keeps_at_home_is_not_left_in_the_workspace(tmp_path: Path) -> None:
     (tmp_path / "made.txt").touch()
-    command = "sh -c 'mkdir -p ~/.npm && echo cached > ~/.npm/log'"
+    command = "sh -c 'mkdir -p ~/.npm && echo cached > ~/.npm/log && cat made.txt'"
     assert judge(tmp_path, f"`{command}` passes", command).verdict == "proven"
     assert [p.name for p in tmp_path.iterdir()] == ["made.txt"]
+
+
+@pytest.mark.parametrize(
+    "words", ["rm made.txt && ls", "cp made.txt other.txt", "sed -i s/a/b/ made.txt"]
+)
+def test_what_a_command_writes_is_not_left_in_the_workspace(tmp_path: Path, words: str) -> None:
+    (tmp_path / "made.txt").write_text("a\n")
+    judge(tmp_path, f"`{words}` passes", words)
+    aside = f"sh -c 'echo b > {tmp_path}/made.txt; cat made.txt'"
+    if CONFINED:
+        judge(tmp_path, f"`{aside}` passes", aside)
+    assert [p.name for p in tmp_path.iterdir()] == ["made.txt"]
+    assert (tmp_path / "made.txt").read_text() == "a\n"
+
+
+@pytest.mark.skipif(not CONFINED, reason="this system allows no network of one's own")
+def test_a_command_reaches_itself_and_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "ask.py").write_text(
+        "import socket\n"
+        "here = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(here.getsockname()).close()\n"
+        "try:\n    socket.create_connection(('192.0.2.1', 80), timeout=5)\n"
+        "except OSError as exc:\n    print('unreachable' in str(exc))\n"
+    )
+    result = judge(tmp_path, "`python -m ask` passes", "python -m ask")
+    assert (result.verdict, result.evidence["out"]) == ("proven", "True\n")
+
+
+def test_a_flood_of_output_is_stopped_and_its_end_kept(tmp_path: Path) -> None:
+    result = judge(tmp_path, "`yes now` passes", "yes now", timeout=60)
+    assert "stopped" in result.detail
+    assert len(result.evidence["out"]) <= 2000
+
+
+#: commands that succeed whatever there is
+BLIND = {
+    "nothing": "true",
+    "words": "echo ok",
+    "a shell": "sh -c 'exit 0'",
+    "a failure that is hidden": "sh -c 'python -m pytest -q || true'",
+    "another failure": "sh -c 'python -m pytest -q; echo done'",
+    "a script": "./check.sh",
+    "a target": "make check",
+}
+
+
+@pytest.mark.parametrize("why", BLIND)
+def test_a_command_that_cannot_fail_proves_nothing(tmp_path: Path, why: str) -> None:
+    lay_tests(tmp_path, "assert True")
+    script = tmp_path / "check.sh"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    (tmp_path / "Makefile").write_text("check:\n\t-python -m pytest -q\n")
+    result = judge(tmp_path, f"`{BLIND[why]}` passes", BLIND[why])
+    assert result.verdict == "unproven", result.detail
+    assert "it also succeeds where" in result.detail
+
+
+def lay_tests(root: Path, *lines: str) -> None:
+    (root / "tests").mkdir(exist_ok=True)
+    (root / "made.py").write_text("VALUE = 1\n")
+    body = "".join(f"def test_{n}():\n    {line}\n" for n, line in enumerate(lines))
+    (root / "tests" / "test_made.py").write_text(f"from made import VALUE\n{body}")
+
+
+@pytest.mark.parametrize(
+    ("conftest", "verdict"),
+    [
+        ("", "failed"),
+        ("def pytest_sessionfinish(session): session.exitstatus = 0", "unproven"),
+        ("import os; os._exit(0)", "unproven"),
+        (
+            "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
+            "def pytest_runtest_makereport():\n"
+            "    made = yield\n    made.get_result().outcome = 'passed'",
+            "unproven",
+        ),
+        ("def pytest_collection_modifyitems(items): items[:] = []", "unproven"),
+    ],
+)
+def test_a_conftest_cannot_make_a_failing_test_pass(
+    tmp_path: Path, conftest: str, verdict: str
+) -> None:
+    lay_tests(tmp_path, "assert VALUE == 2")
+    (tmp_path / "conftest.py").write_text(conftest)
+    command = "python -m pytest -q"
+    assert judge(tmp_path, f"`{command}` passes", command).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("statement", "verdict"),
+    [
+        ("`python -m pytest -q` passes", "proven"),
+        ("`python -m pytest -q` — 2 passed", "proven"),
+        ("`python -m pytest -q` — 3 passed", "failed"),
+        ("`python -m pytest -q tests/test_made.py::test_0` passes", "proven"),
+        ("`python -m pytest -q -k nothing` passes", "unproven"),
+        ("`python -m pytest -q tests/test_none.py` passes", "failed"),
+        ("`python -m made` prints `one`", "failed"),
+        ("`python -m said` prints `said: one`", "proven"),
+        ("`python -m said` prints `said: two`", "failed"),
+        ("`python -m said` reports no errors", "proven"),
+        ("`python -m said` reports no warnings", "failed"),
+    ],
+)
+def test_what_is_said_of_the_output_has_to_hold(
+    tmp_path: Path, statement: str, verdict: str
+) -> None:
+    lay_tests(tmp_path, "assert True", "assert VALUE == 1")
+    (tmp_path / "said.py").write_text("print('0 warnings'); print('said: one\\nWarning: old')\n")
+    command = statement.split("`")[1]
+    settings = {"checks": {"commands": [command]}}
+    (binding,) = BINDER.bind(statement)
+    assert binding.check is not None
+    found = binding.check.function(Context(root=tmp_path, settings=settings), **binding.arguments)
+    assert found.verdict == verdict, found.detail

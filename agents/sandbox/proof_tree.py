@@ -1,0 +1,131 @@
+"""Copies of a workspace to run commands in, and broken ones, on which a real proof has to fail.
+
+A command that also succeeds on a tree in which nothing is right looks at nothing: `exit 0`,
+`… || true`, tests without tests, a `conftest.py` that forces the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestrate_agents.sandbox.runs import tree_copy, walk
+
+#: what tools keep among packages
+_CACHES = (".cache", ".vite", ".vitest", ".package-lock")
+#: how a command is started and set up, not what it looks at
+_SETUP = re.compile(
+    r"package\.json|.*lock.*|GNUmakefile|[Mm]akefile|.*\.mk|\.?[Jj]ustfile|Taskfile\.ya?ml|Rakefile|"
+    r"pyproject\.toml|setup\.(?:cfg|py)|(?:tox|pytest|mypy)\.ini|noxfile\.py|conftest\.py|"
+    r"(?:site|user)customize\.py|[tj]sconfig.*\.json|.*\.(?:config|setup)\.[cm]?[jt]s|.*\.pth|"
+    r"Cargo\.toml|go\.(?:mod|sum|work)|Gemfile|pom\.xml|.*\.gradle(?:\.kts)?|turbo\.json|nx\.json|"
+    r"\.[\w-]+(?:rc|ignore)(?:\..*)?|\.[\w-]+\.(?:ya?ml|json|toml|[cm]?js)"
+)
+_RUBBISH = ")]}>\"' broken for a proof {{{ <<<<<<<\n"
+#: test files by name → a test that fails, and what fails as soon as the file is read
+_FAILING = (
+    (
+        re.compile(r"(?:test_.*|.*_tests?)\.py"),
+        "\n\ndef test_broken_for_a_proof():\n    assert False\n",
+        "\n\nraise AssertionError('broken for a proof')\n",
+    ),
+    (
+        re.compile(r".*[._-](?:test|spec)s?\.[cm]?[jt]sx?|(?:test|spec)s?\.[cm]?[jt]sx?"),
+        '\ntest("broken for a proof", () => { throw new Error("broken for a proof") })\n',
+        '\nthrow new Error("broken for a proof")\n',
+    ),
+    (
+        re.compile(r".*_test\.go"),
+        '\nfunc TestBrokenForAProof(t *testing.T) { t.Fatal("broken") }\n',
+        '\nfunc init() { panic("broken for a proof") }\n',
+    ),
+)
+
+#: breaks a copy and says whether there was anything to break
+Break = Callable[[Path, Collection[str]], bool]
+
+
+@contextmanager
+def workspace_copy(root: Path) -> Iterator[Path]:
+    """A copy in which installed packages are found.
+
+    Each Node package is a link of its own, so that what tools keep beside them stays in the copy.
+    """
+    with tree_copy(root, built=True) as copy:
+        places = {
+            f.parent for depth in ("", "*/", "*/*/") for f in root.glob(f"{depth}node_modules")
+        }
+        for place in places:
+            there = copy / place.relative_to(root) / "node_modules"
+            if not there.parent.is_dir() or "node_modules" in place.parts[len(root.parts) :]:
+                continue
+            there.mkdir(exist_ok=True)
+            for entry in os.scandir(place / "node_modules"):
+                if not entry.name.startswith(_CACHES):
+                    with suppress(FileExistsError):
+                        (there / entry.name).symlink_to(entry.path)
+        for name in (".venv", "venv"):
+            if (root / name).is_dir():
+                (copy / name).symlink_to(root / name)
+        yield copy
+
+
+def _subjects(copy: Path, kept: Collection[str]) -> Iterator[Path]:
+    for below, files in walk(str(copy), left_out=frozenset({"node_modules"})):
+        for entry in files:
+            if f"{below}{entry.name}" not in kept and not _SETUP.fullmatch(entry.name):
+                yield Path(entry.path)
+
+
+def _spoil(copy: Path, kept: Collection[str]) -> bool:
+    files = list(_subjects(copy, kept))
+    for file in files:
+        file.write_text(_RUBBISH, encoding="utf-8")
+    return bool(files)
+
+
+def _empty(copy: Path, kept: Collection[str]) -> bool:
+    files = list(_subjects(copy, kept))
+    for file in files:
+        file.write_bytes(b"")
+    return bool(files)
+
+
+def _remove(copy: Path, kept: Collection[str]) -> bool:
+    files = list(_subjects(copy, kept))
+    for file in files:
+        file.unlink()
+    return bool(files)
+
+
+def add_failing_tests(copy: Path, _: Collection[str]) -> bool:
+    """Give every test file, also those that are kept, a test that fails."""
+    return _append_to_tests(copy, {name: test for name, test, _ in _FAILING})
+
+
+def raise_in_tests(copy: Path, _: Collection[str]) -> bool:
+    """Let every test file fail as a whole, for a command that runs some of its tests only."""
+    return _append_to_tests(copy, {name: test for name, _, test in _FAILING})
+
+
+def _append_to_tests(copy: Path, texts: Mapping[re.Pattern[str], str]) -> bool:
+    found = False
+    for _, files in walk(str(copy), left_out=frozenset({"node_modules"})):
+        for entry in files:
+            for name, text in texts.items():
+                if name.fullmatch(entry.name):
+                    with Path(entry.path).open("a", encoding="utf-8") as file:
+                        file.write(text)
+                    found = True
+    return found
+
+
+#: how a tree is broken, in the order in which it is tried
+BROKEN: dict[str, Break] = {
+    "all other files are spoilt": _spoil,
+    "all other files are removed": _remove,
+    "all other files are empty": _empty,
+}

@@ -119,9 +119,9 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
                 left -= stat.st_size
                 if left < 0:
                     raise RunError("the workspace is too large to be copied for a run", path=root)
-                place = shutil.copyfile(entry.path, f"{copy}/{below}{entry.name}")
+                shutil.copyfile(entry.path, target := f"{copy}/{below}{entry.name}")
                 if stat.st_mode & 0o111:
-                    shutil.copymode(entry.path, place)
+                    shutil.copymode(entry.path, target)
         yield copy
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrate_agents.sandbox.runs import tree_copy, walk
+from orchestrate_agents.tools.node import NodePackages
 
 #: what tools keep among packages
 _CACHES = (".cache", ".vite", ".vitest", ".package-lock")
@@ -55,22 +56,28 @@ def workspace_copy(root: Path) -> Iterator[Path]:
     Each Node package is a link of its own, so that what tools keep beside them stays in the copy.
     """
     with tree_copy(root, built=True) as copy:
-        places = {
-            f.parent for depth in ("", "*/", "*/*/") for f in root.glob(f"{depth}node_modules")
-        }
-        for place in places:
-            there = copy / place.relative_to(root) / "node_modules"
-            if not there.parent.is_dir() or "node_modules" in place.parts[len(root.parts) :]:
-                continue
-            there.mkdir(exist_ok=True)
-            for entry in os.scandir(place / "node_modules"):
-                if not entry.name.startswith(_CACHES):
-                    with suppress(FileExistsError):
-                        (there / entry.name).symlink_to(entry.path)
+        found = (f for depth in ("", "*/", "*/*/") for f in root.glob(f"{depth}node_modules"))
+        for place in {folder.parent for folder in found}:
+            if "node_modules" not in place.relative_to(root).parts:
+                _link_packages(place, copy / place.relative_to(root))
+        packages = NodePackages.of(root)
+        if packages is not None and packages.folder != root:
+            _link_packages(packages.folder, copy)
         for name in (".venv", "venv"):
             if (root / name).is_dir():
                 (copy / name).symlink_to(root / name)
         yield copy
+
+
+def _link_packages(place: Path, copy: Path) -> None:
+    own, there = place / "node_modules", copy / "node_modules"
+    if not own.is_dir() or not copy.is_dir():
+        return
+    there.mkdir(exist_ok=True)
+    for entry in os.scandir(own):
+        if not entry.name.startswith(_CACHES):
+            with suppress(FileExistsError):
+                (there / entry.name).symlink_to(entry.path)
 
 
 def _subjects(copy: Path, kept: Collection[str]) -> Iterator[Path]:

@@ -71,7 +71,6 @@ def test_what_is_named_stands_for_the_words(statement: str) -> None:
         "Totals are right — `pytest -q` or `npm test`",
         "Copy is approved by legal — `npm run lint`",
         "USER is content with the copy — `npm run lint`",
-        "Docs mention `npm test`",
         "Totals are right — `SELECT 1`",
         "Totals are right (see `README.md`)",
     ],

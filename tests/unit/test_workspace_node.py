@@ -62,7 +62,8 @@ def test_without_packages_it_is_unproven_with_the_managers_command(
 
 def test_the_workspaces_own_programs_are_run(tmp_path: Path) -> None:
     lay(tmp_path, {"package.json": json.dumps(PACKAGE), "package-lock.json": "{}"})
-    install(tmp_path, "vite", "echo built")
+    lay(tmp_path, {"index.html": "<p>shop</p>\n"})
+    install(tmp_path, "vite", "grep shop index.html && echo built")
     for quoted in ("vite build", "npx vite build", "npm run build"):
         result = passes(tmp_path, quoted)
         assert result.verdict == "proven", result.detail

@@ -309,8 +309,8 @@ def test_a_quoted_command_runs_with_the_workspaces_programs(shop: Path, services
         said[command] = receipt.detail
     assert "flask is not installed for .venv/bin/python" in said["python -m flask"]
     assert "pytest is not installed for .venv/bin/python" in said["pytest -q"]
-    install(shop, "flask", "print('served')\n")
-    (shop / ".venv/bin/pytest").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    install(shop, "flask", "print(open('shop/app.py').read())\n")
+    (shop / ".venv/bin/pytest").write_text("#!/bin/sh\ncat shop/app.py\n", encoding="utf-8")
     (shop / ".venv/bin/pytest").chmod(0o755)
     for command in commands[:2]:
         receipt = prove(shop, f"`{command}` passes", services, commands=commands)

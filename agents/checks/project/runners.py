@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from orchestrate_agents.checks.project.copies import source_files, workspace_copy
+from orchestrate_agents.checks.project.copies import source_files
+from orchestrate_agents.sandbox.proof_tree import workspace_copy
 from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_digest
 from orchestrate_agents.tools.lacks import require_module
 from orchestrate_agents.tools.node import NodePackages

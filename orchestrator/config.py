@@ -34,6 +34,8 @@ FILE = "orchestrate.toml"
 #: `Name <mail>`
 AUTHOR = re.compile(r"\s*(?P<name>[^<>\n]*[^<>\s])\s*<(?P<mail>[^<>\s]+)>\s*")
 #: what git takes for a branch, apart from its end
+#: base64 of 32 bytes
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 _BRANCH = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|/\.|@\{))[^\s~^:?*\[\\\x00-\x1f\x7f]+")
 
 
@@ -143,6 +145,22 @@ class ChecksSettings(_Table):
     timeout: float = Field(default=120.0, gt=0)
 
 
+class TrustSettings(_Table):
+    """`[trust]`: whose signatures below the receipts count."""
+
+    #: public keys (`orchestrate receipts key` prints yours) besides one's own; if any is given,
+    #: receipts that are signed with another key, or not at all, are refused
+    keys: tuple[str, ...] = ()
+
+    @field_validator("keys")
+    @classmethod
+    def _are_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for key in keys:
+            if not _PUBLIC_KEY.fullmatch(key):
+                raise ValueError(f"{key!r} is not a key as `orchestrate receipts key` prints it")
+        return keys
+
+
 class NotifySettings(_Table):
     """`[notify]`: where to send a message when the board needs a person."""
 
@@ -164,6 +182,7 @@ class Settings(_Table):
     git: GitSettings = GitSettings()
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()
+    trust: TrustSettings = TrustSettings()
     notify: NotifySettings = NotifySettings()
     failure_limit: int = Field(default=2, ge=1)
     #: the most tickets in BUILD at once, further ones wait; 0: no limit

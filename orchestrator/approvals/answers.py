@@ -198,7 +198,8 @@ def apply_event(session: Session, event: Event, target: FolderRole | None = None
         case Event.SHELVE:
             after = machine.shelve(flow, plan)
         case _:
-            after = machine.reopen(flow, plan)
+            begun_anew = session.family.history.is_begun_anew
+            after = machine.reopen(machine.archive(flow, plan) if begun_anew else flow, plan)
     record_answer(session, event.value)
     session.commit(after, f"{_DONE[event]} by USER", _carried_out(after.reason))
 

@@ -10,6 +10,7 @@ from orchestrator.domain.record import Question, from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
+from orchestrator.family.intact import find_damage
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.tickets.board import Board
@@ -26,6 +27,8 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
     missing = sorted(set(flow.members) - {t.id for t in family_on_board}) if flow else []
     gone = [f"{member} is not on the board: its file is gone" for member in missing]
     request = ApprovalRequest.find(family.history, question.digest) if question else None
+    damage = find_damage(family.history, ticket.flow)
+    altered = [f"{damage.message}; {damage.hint}"] if damage else []
     return {
         "id": parent,
         "title": ticket.title,
@@ -48,7 +51,7 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
         "question": describe_request(question, request, family) if question and request else None,
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
-        "notices": gone + [r["text"] for r in list(family.history.of("notice"))[-5:]],
+        "notices": [*altered, *gone] + [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
 
 

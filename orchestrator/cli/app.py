@@ -20,6 +20,7 @@ from orchestrator.cli import (
     pages,
     proofs,
     reading,
+    receipts,
     reviewing,
     running,
     starting,
@@ -29,6 +30,7 @@ from orchestrator.cli import (
 from orchestrator.cli.failures import (
     BROKEN_PIPE,
     Group,
+    ShowGroup,
     discard_stdout,
     on_termination,
     terminate,
@@ -44,6 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 workflow = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+receipt = typer.Typer(cls=ShowGroup, rich_markup_mode=None)
 checks = typer.Typer(rich_markup_mode=None)
 agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 config = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -96,11 +99,17 @@ _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
         "log": reading.log,
         "doctor": doctoring.doctor,
     },
-    "Prove": {"verify": proofs.verify, "receipts": proofs.receipts},
+    "Prove": {"verify": proofs.verify},
 }
 for _section, _commands in _SECTIONS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_section)(_function)
+app.add_typer(receipt, name="receipts", rich_help_panel="Prove")
+receipt.callback()(receipts.about)
+receipt.command("show")(receipts.show)
+receipt.command("export")(receipts.export)
+receipt.command("check")(receipts.check)
+receipt.command("key")(receipts.key)
 app.add_typer(checks, name="checks", rich_help_panel="Prove")
 checks.callback(invoke_without_command=True)(proofs.list_checks)
 checks.command("try")(proofs.try_statement)

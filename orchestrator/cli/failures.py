@@ -95,6 +95,14 @@ class Group(TyperGroup):
             raise typer.Exit(error.exit_code) from exc
 
 
+class ShowGroup(TyperGroup):
+    """A group whose command `show` need not be named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ("-h", "--help"))
+        return list(super().parse_args(ctx, args if named else ["show", *args]))
+
+
 def _wrap_unexpected(exc: Exception) -> OrchestrateError:
     if os.environ.get(DEBUG):
         traceback.print_exception(exc)

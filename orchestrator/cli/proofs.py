@@ -1,4 +1,4 @@
-"""Checks and receipts on the command line: `checks`, `checks try`, `receipts`, `verify`."""
+"""Checks and receipts on the command line: `checks`, `checks try`, `verify`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.reading import never_conducted
-from orchestrator.cli.text import counted, mark, one_line, paint, say, say_json
+from orchestrator.cli.text import mark, one_line, paint, say, say_json
 from orchestrator.cli.workspace import AsJson, TicketId, workspace
 
 if TYPE_CHECKING:
@@ -114,36 +113,6 @@ def try_statement(
     if unclear and not ticket:
         say("judged without a ticket: `--ticket ID` uses that family's stage and files")
     raise typer.Exit(0 if proven else 1)
-
-
-def receipts(
-    context: typer.Context,
-    id: TicketId,
-    statement: Annotated[
-        str, typer.Option("--statement", metavar="TEXT", help="Only statements with this text.")
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show a family's receipts, the newest of each statement."""
-    conductor = workspace(context).conductor()
-    found = conductor.receipts(id)
-    wanted = [r for r in found if statement.casefold() in r["statement"]["text"].casefold()]
-    if as_json:
-        say_json(wanted)
-        return
-    for record in wanted:
-        source = record["statement"]
-        say(f"{mark(record['verdict'])} {record['id']}  {one_line(source['text'])}")
-        say(f"    {source['source']}:{source['line']} · stage {record['stage']} · {record['at']}")
-        for claim in record["claims"]:
-            name = f"{claim['check']} v{claim['version']}" if claim["check"] else "no check"
-            say(f"    {claim['verdict']} by {name}: {one_line(claim['detail'])}")
-        for path, sha in record["subjects"].items():
-            say(f"    about {path} (sha256 {sha[:12]})")
-    if not wanted and not conductor.log(id):
-        say(never_conducted(id))
-    else:
-        say(counted(len(wanted), "receipt"))
 
 
 def verify(

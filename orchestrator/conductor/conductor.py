@@ -33,11 +33,12 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.additions import Additions
 from orchestrator.family.blockers import find_blockers
 from orchestrator.family.family import Family
+from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
-from orchestrator.gates.receipts import Gate, Receipt, newest_records
+from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
 from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
@@ -289,11 +290,11 @@ class Conductor:
         return self._apply_event(id, Event.SHELVE)
 
     def reopen(self, id: str) -> RunOutcome:
-        """Begin a new round of a family that is complete or archived, its counts at 0."""
+        """Begin a new round of a family that has ended, or whose receipts were altered."""
         return self._apply_event(id, Event.REOPEN)
 
     def _apply_event(self, id: str, event: Event) -> RunOutcome:
-        with self.opener.open_session(id) as session:
+        with self.opener.open_session(id, anew=event is Event.REOPEN) as session:
             answers.apply_event(session, event)
             return _outcome_of(session)
 
@@ -366,6 +367,18 @@ class Conductor:
         """A family's stored receipts, the newest of each statement, in the order of the stages."""
         history = Family(self.board, self.board.family(id)[0].id).history
         return sorted(newest_records(history).values(), key=lambda r: int(r["stage"]))
+
+    def attestable(self, id: str) -> tuple[list[Receipt], str]:
+        """A family's newest receipts, and the digest of the history that holds them.
+
+        Raises TicketError for receipts that are not as they were written.
+        """
+        parent = self.board.family(id)[0]
+        history = Family(self.board, parent.id).history
+        if damage := find_damage(history, parent.flow, self.settings.trust.keys):
+            raise damage.error()
+        found = newest_receipts(history).values()
+        return sorted(found, key=lambda receipt: receipt.stage), history.tip
 
     def status(self, id: str) -> dict[str, Any]:
         """Where a family is and what it waits for, JSON-able."""

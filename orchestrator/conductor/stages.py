@@ -55,7 +55,7 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
 
 def judge_interrupted(session: Session) -> Blocked | None:
     """Judge the positions of a stage that was finished just before the conductor stopped."""
-    records = session.family.history.records
+    records = session.family.history.counted
     # a transition beyond the ticket's own revision was only announced
     moves = [
         n

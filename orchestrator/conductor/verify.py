@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.approvals.judging import all_statements
 from orchestrator.domain.record import State
+from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.session import Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt, newest_receipts
@@ -152,6 +153,11 @@ def _find_damaged(session: Session) -> Iterator[Verified]:
     A receipt's id is the digest of its content. A last line that is cut off is a crash, no damage.
     """
     path = session.family.history.path
+    block = session.flow.model_dump(mode="json")
+    altered = find_damage(session.family.history, block, session.settings.trust.keys)
+    if altered is not None and altered.code == ALTERED:
+        source = f"{path.relative_to(session.root)}:{altered.line}"
+        yield Verified(altered.message, source, "", "", "", altered.hint, damaged=True)
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     for number, line in enumerate(lines[:-1], start=1):
         why, record = _find_damage(line)

@@ -11,6 +11,7 @@ from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, State
 from orchestrator.domain.states import Event, FolderRole, requested_event
+from orchestrator.family.intact import find_damage
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage.history import FOLDER, History
@@ -38,9 +39,13 @@ def find_broken_records(view: BoardView) -> Iterator[Diagnosis]:
 
 
 def find_damaged_histories(view: BoardView) -> Iterator[Diagnosis]:
-    """Receipts with the marks of a merge, or with lines that are no records."""
-    for path in sorted((view.board.path / FOLDER).glob("*.jsonl")):
-        if found := History(view.board.path, path.stem).damage():
+    """Receipts with the marks of a merge, with lines that are no records, or altered ones."""
+    records = {family.parent.id: family.parent.flow for family in view.families}
+    histories = {path.stem for path in (view.board.path / FOLDER).glob("*.jsonl")}
+    for parent in sorted(histories | set(records)):
+        history = History(view.board.path, parent)
+        path = history.path
+        if found := find_damage(history, records.get(parent), view.settings.trust.keys):
             source = path.relative_to(view.board.root).as_posix()
             yield Diagnosis(found.code, found.message, found.line, found.hint, source)
 

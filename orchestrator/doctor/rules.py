@@ -107,6 +107,8 @@ _ALL = (
     Rule("not-utf8", "the file is not entirely UTF-8", "save it as UTF-8"),
     Rule("record-broken", "the `flow:` block of a conducted family cannot be read or is gone",
          "restore the last version from git", find=family.find_broken_records),
+    Rule("history-altered", "a family's receipts are not as they were written",
+         "restore the file from its last good commit, or reopen the family"),
     Rule("bad-history", "a line in a family's receipts is no record",
          "restore the file from its last good commit", find=family.find_damaged_histories),
     Rule("member-missing", "a member of a conducted family is not on the board",

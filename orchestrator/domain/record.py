@@ -96,6 +96,8 @@ class Flow(_Record):
     workflow: str
     sha256: str
     revision: int = 0
+    #: digest of the history when this record was made
+    history: str = ""
     state: State = State.RUNNING
     #: the stage in hand (the first unfinished one)
     stage: int = 0
@@ -126,7 +128,7 @@ class Flow(_Record):
 def to_lines(flow: Flow) -> list[str]:
     """The YAML lines below `flow:`, made to be read by a person."""
     data = flow.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    order = ["state", "reason", "stage", "workflow", "sha256", "revision"]
+    order = ["state", "reason", "stage", "workflow", "sha256", "revision", "history"]
     data = {
         "state": flow.state.value,
         "stage": flow.stage,

@@ -38,7 +38,7 @@ def fold_question(history: History, parent: str, question: Question) -> tuple[st
 def _find_section(history: History, parent: str, question: Question) -> str:
     """The section as the transition that asked the question wrote it."""
     ending = f"question {question.number}"
-    for record in reversed(history.records):
+    for record in reversed(history.counted):
         if record["type"] != "transition":
             continue
         opened = record["flow"].get("question") or {}

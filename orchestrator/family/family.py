@@ -165,6 +165,7 @@ class Family:
         additions = additions or Additions()
         before = self._flow
         self._require_undisturbed(flow)
+        flow = flow.evolve(history=self.history.tip)
         self.history.announce(
             "transition",
             event=event,

@@ -21,6 +21,7 @@ from orchestrator.errors import GitAtWorkError, TicketError, UsageError, Workflo
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.family import Family, find_places
+from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.known_history import AWAY, KnownHistory, require_home
 from orchestrator.family.late_children import join_late_children
 from orchestrator.family.membership import (
@@ -76,12 +77,14 @@ class Opener:
         fresh: bool = False,
         first: Additions | None = None,
         from_here: bool = False,
+        anew: bool = False,
     ) -> Iterator[Session]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
-        `from_here`: the board counts even if a newer one was seen here. Raises GitAtWorkError
-        while git is at work, or has put an older board in the place of this one.
+        `from_here`: the board counts even if a newer one was seen here. `anew`: so do receipts
+        that were altered; those before prove nothing any more. Raises GitAtWorkError while git is
+        at work, or has put an older board in the place of this one.
         """
         parent, tickets = self._find_family(id)
         committer = Committer.of(self.board.root, self.settings.git)
@@ -92,7 +95,7 @@ class Opener:
         cache = None if fresh else user_proof_cache()
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
-            self._require_openable(known, tickets, settle, from_here)
+            self._require_openable(known, tickets, settle, from_here, anew)
             merged = stale_writes.merge_stale_files(self.board, parent)
             if merged or not tickets:
                 tickets = self.board.family(parent)
@@ -115,7 +118,8 @@ class Opener:
                 self._begin(family, read, plan, first)
             elif settle:
                 self._settle(family, plan)
-            known.remember(family.history)
+            if settle:
+                known.remember(family.history)
             try:
                 yield Session(
                     self.board,
@@ -135,7 +139,8 @@ class Opener:
                 raise
             finally:
                 family.sync()
-                known.remember(family.history)
+                if settle:
+                    known.remember(family.history)
 
     def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
         """A family without its lock, for reading: nothing is written.
@@ -155,24 +160,46 @@ class Opener:
         return family, read, plan, flow
 
     def _require_openable(
-        self, known: KnownHistory, tickets: Sequence[Ticket], settle: bool, from_here: bool
+        self,
+        known: KnownHistory,
+        tickets: Sequence[Ticket],
+        settle: bool,
+        from_here: bool,
+        anew: bool,
     ) -> None:
         """Refuse a damaged history, an older board, and tickets that cannot be read as they are."""
         history = History(self.board.path, known.family)
-        if settle:
-            # `verify` names such lines itself
-            history.require_sound()
-        if from_here:
+        if self._is_altered(history, tickets, settle, anew):
+            from_here = True
+        if from_here and settle:
             known.forget()
             # the older texts are no stale saves of the newer ones
             stale_writes.give_up_versions(self.board.root, known.family)
-        known.require(history, tickets[0].flow if tickets else None)
+        if not from_here:
+            known.require(history, tickets[0].flow if tickets else None)
         if settle and tickets:
             require_whole(self.board, tickets)
         for ticket in tickets:
             ticket.require_merged()
             if settle:
                 self._require_readable(ticket)
+
+    def _is_altered(
+        self, history: History, tickets: Sequence[Ticket], settle: bool, anew: bool
+    ) -> bool:
+        """Whether receipts were altered and one may go on: to say so, or to begin anew.
+
+        Raises TicketError for damaged ones.
+        """
+        flow = tickets[0].flow if tickets else None
+        found = find_damage(history, flow, self.settings.trust.keys)
+        if found is None or not settle:
+            # `verify` names them itself
+            return found is not None
+        if not anew or found.code != ALTERED:
+            raise found.error()
+        history.begin_anew(found)
+        return True
 
     def _begin(
         self, family: Family, workflow: Workflow, plan: Plan, first: Additions | None

@@ -1,7 +1,12 @@
-"""A family's history and receipts: append-only JSON lines in the board (DESIGN 2.7)."""
+"""A family's history and receipts: append-only JSON lines in the board (DESIGN 2.7).
+
+Each record's `prev` is a digest of all lines before it, and the conductor signs transitions, so
+that a line which is edited, removed, added or moved is found (DESIGN 12.3).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -13,7 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError, TicketError
+from orchestrator.errors import GitAtWorkError, OrchestrateError, TicketError
+from orchestrator.storage import signing
 from orchestrator.storage.atomic import append_lines, begin_lines
 
 FOLDER = ".receipts"
@@ -22,6 +28,9 @@ FOLDER = ".receipts"
 _AWAITED = frozenset({"transition", "effect"})
 #: lost without harm in a crash, as they also follow from the tickets
 DEFERRED = frozenset({"committed", "synced"})
+#: what USER begins anew with after the lines before were altered: they prove nothing any more
+ALTERED = "altered"
+_SIGNED = frozenset({"transition", ALTERED})
 
 #: one line: `type`, `at` and the fields of its type
 Record = dict[str, Any]
@@ -30,7 +39,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 #: how the lines begin that git leaves in a file whose merge is not finished
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 #: histories that were read lately, with their bytes: mostly they have only grown since
-_cache: OrderedDict[Path, tuple[bytes, tuple[Record, ...]]] = OrderedDict()
+_cache: OrderedDict[Path, tuple[bytes, _Chain]] = OrderedDict()
 _CACHED = 64
 
 
@@ -46,16 +55,20 @@ def _format_time(seconds: int) -> str:
 
 @dataclass(frozen=True)
 class Damage:
-    """A line of a history that is no record, and that no crash has torn."""
+    """A line of a history that is no record, and that no crash has torn, or that was altered."""
 
     path: Path
     line: int
     code: str
+    #: what is wrong, where the code does not say it
+    why: str = ""
 
     @property
     def message(self) -> str:
         if self.code == "merge-conflict":
             return f"the receipts of {self.path.stem} have the marks of an unfinished merge"
+        if self.code == "history-altered":
+            return f"the receipts of {self.path.stem} are not as they were written: {self.why}"
         return f"a line in the receipts of {self.path.stem} is no record"
 
     @property
@@ -66,7 +79,69 @@ class Damage:
                 "keep one of the two versions whole, that of the ticket beside it, and delete the "
                 f"other and the marks; `{last}` has both"
             )
+        if self.code == "history-altered":
+            return (
+                f"restore the file from its last good commit (`{last}`), or have everything proven "
+                f"and asked again: orchestrate reopen {self.path.stem}"
+            )
         return f"restore the line, or the file from its last good commit (`{last}`)"
+
+    def error(self) -> TicketError:
+        return TicketError(
+            self.message, path=self.path, line=self.line, code=self.code, hint=self.hint
+        )
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The records of a file, and whether each follows from those before it."""
+
+    records: tuple[Record, ...] = ()
+    #: digest of all records
+    tip: str = ""
+    #: lines that were read
+    lines: int = 0
+    #: those of the first editions have no link
+    linked: bool = False
+    #: line of the first record that does not follow, 0: none
+    broken: int = 0
+
+    def extended(self, data: bytes) -> _Chain:
+        """The chain with further lines; the last one may not be whole yet."""
+        records, tip, linked, broken = list(self.records), self.tip, self.linked, self.broken
+        lines = data.split(b"\n")
+        for number, line in enumerate(lines, self.lines + 1):
+            try:
+                record = json.loads(line.decode("utf-8", "replace"))
+            except ValueError:
+                continue
+            if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+                continue
+            prev = record.get("prev")
+            if (prev is not None or linked) and prev != tip:
+                broken = broken or number
+            if record["type"] == ALTERED and prev == tip and _is_own(record):
+                broken = 0
+            linked = linked or prev is not None
+            tip = _link(tip, line)
+            records.append(record)
+        return _Chain(tuple(records), tip, self.lines + len(lines) - 1, linked, broken)
+
+
+def _link(tip: str, line: bytes) -> str:
+    return hashlib.sha256(b"%s\n%s" % (tip.encode(), line.rstrip(b"\r"))).hexdigest()[:32]
+
+
+def _is_own(record: Record) -> bool:
+    """Whether a record is signed with the key of this user."""
+    return bool(record.get("key")) and record["key"] == signing.own_key() and has_signature(record)
+
+
+def has_signature(record: Record) -> bool:
+    """Whether a record bears the signature of the key that it names."""
+    rest = {key: value for key, value in record.items() if key != "sig"}
+    data = _encode(rest).encode("utf-8", "surrogateescape")
+    return signing.is_signed(data, str(record.get("key")), str(record.get("sig")))
 
 
 class History:
@@ -75,6 +150,7 @@ class History:
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
         self._records: list[Record] | None = None
+        self._tip = ""
         self._pending: list[str] = []
         #: waits for the running sync
         self._wait: Callable[[], None] | None = None
@@ -87,8 +163,16 @@ class History:
     def records(self) -> list[Record]:
         if self._records is None:
             self._held = _identity(self.path)
-            self._records = list(_read(self.path))
+            chain = _read(self.path)
+            self._records, self._tip = list(chain.records), chain.tip
         return self._records
+
+    @property
+    def tip(self) -> str:
+        """The digest of all records."""
+        with self._in_turn:
+            _ = self.records
+            return self._tip
 
     def append(self, kind: str, /, **fields: Any) -> Record:
         """Write one record and return it.
@@ -102,9 +186,15 @@ class History:
 
     def announce(self, kind: str, /, **fields: Any) -> Record:
         """As `append`, but the record need not be on disk before `wait` returns."""
-        record = {"type": kind, "at": now(), **fields}
         with self._in_turn:
-            self._pending.append(_encode(record))
+            record = {"type": kind, "at": now(), **fields, "prev": self.tip}
+            if kind in _SIGNED and (key := signing.own_key()):
+                record["key"] = key
+                data = _encode(record).encode("utf-8", "surrogateescape")
+                record["sig"] = signing.sign(data)
+            line = _encode(record)
+            self._pending.append(line)
+            self._tip = _link(self._tip, line.encode("utf-8", "surrogateescape"))
             if kind in _AWAITED:
                 self.wait()
                 self.require_same()
@@ -144,25 +234,32 @@ class History:
             lines = self.path.read_bytes().decode("utf-8", "replace").split("\n")
         except FileNotFoundError:
             return None
-        if len(_read(self.path)) == sum(1 for line in lines if line.strip()):
-            return None
-        for number, line in enumerate(lines, 1):
-            if line.startswith(_MARKS):
-                return Damage(self.path, number, "merge-conflict")
-            if number < len(lines) and not _is_record(line) and not _is_torn(line):
-                return Damage(self.path, number, "bad-history")
+        chain = _read(self.path)
+        if len(chain.records) != sum(1 for line in lines if line.strip()):
+            for number, line in enumerate(lines, 1):
+                if line.startswith(_MARKS):
+                    return Damage(self.path, number, "merge-conflict")
+                if number < len(lines) and not _is_record(line) and not _is_torn(line):
+                    return Damage(self.path, number, "bad-history")
+        if chain.broken:
+            why = "this line does not follow from those before it"
+            return Damage(self.path, chain.broken, "history-altered", why)
         return None
 
-    def require_sound(self) -> None:
-        """Raise TicketError (code `merge-conflict` or `bad-history`) for a damaged line."""
-        if found := self.damage():
-            raise TicketError(
-                found.message,
-                path=found.path,
-                line=found.line,
-                code=found.code,
-                hint=found.hint,
+    def begin_anew(self, damage: Damage) -> None:
+        """Let what follows count though what stands before was altered, which proves nothing now.
+
+        Raises OrchestrateError where that cannot be signed.
+        """
+        if not signing.own_key():
+            raise OrchestrateError(
+                "receipts that were altered are begun anew with a signature, and there is no key",
+                path=signing.key_path(),
+                code="no-signing-key",
+                hint="make its folder writable, or name another file in ORCHESTRATE_SIGNING_KEY",
             )
+        self.append(ALTERED, line=damage.line, why=damage.message)
+        self.flush()
 
     def wait(self) -> None:
         """Wait until what was announced is on disk. Raises DiskError."""
@@ -180,13 +277,25 @@ class History:
                 self._pending = []
                 self._held = _identity(self.path)
 
+    @property
+    def counted(self) -> list[Record]:
+        """The records since USER began anew because those before were altered; else all."""
+        starts = [n for n, r in enumerate(self.records) if r["type"] == ALTERED]
+        return self.records[starts[-1] :] if starts else self.records
+
+    @property
+    def is_begun_anew(self) -> bool:
+        """Whether altered records were just set aside, and USER has said nothing since."""
+        begun = self.counted[:1]
+        return bool(begun) and begun[0]["type"] == ALTERED and self.latest("answer") is None
+
     def of(self, *kinds: str) -> Iterator[Record]:
-        """The records of these types, oldest first."""
-        return (r for r in self.records if r["type"] in kinds)
+        """The records of these types that count, oldest first."""
+        return (r for r in self.counted if r["type"] in kinds)
 
     def latest(self, kind: str, /, **fields: object) -> Record | None:
         """The newest record of a type whose fields have these values."""
-        for record in reversed(self.records):
+        for record in reversed(self.counted):
             if record["type"] == kind and all(record.get(k) == v for k, v in fields.items()):
                 return record
         return None
@@ -245,24 +354,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_size
 
 
-def _read(path: Path) -> tuple[Record, ...]:
+def _read(path: Path) -> _Chain:
     """The records of a file; if it was read before, only what was appended is parsed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return ()
-    before, records = _cache.pop(path, (b"", ()))
+        return _Chain()
+    before, chain = _cache.pop(path, (b"", _Chain()))
     if not before.endswith(b"\n") or not data.startswith(before):
-        before, records = b"", ()
-    new: list[Record] = []
-    for line in data[len(before) :].decode("utf-8", "replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("type"), str):
-            new.append(record)
-    _cache[path] = data, (*records, *new)
+        before, chain = b"", _Chain()
+    _cache[path] = data, chain.extended(data[len(before) :])
     if len(_cache) > _CACHED:
         _cache.popitem(last=False)
     return _cache[path][1]

@@ -175,7 +175,7 @@ def test_a_history_cut_short_takes_no_answer(work: Workspace) -> None:
     history.write_bytes(history.read_bytes()[:300])
     done = orchestrate(work.root, "approve", "WO-512")
     assert done.returncode == 1
-    assert "error[answer-stale]" in done.stderr
+    assert "error[history-altered]" in done.stderr
     assert work.places()["WO-512"] == "05_USER_REVIEW"
 
 

@@ -506,6 +506,7 @@ def test_every_code_that_is_given_is_in_the_table_and_the_other_way_round() -> N
     # codes that are chosen before they are given
     given |= {
         "bad-history",
+        "history-altered",
         "bad-id",
         "no-id",
         "link",

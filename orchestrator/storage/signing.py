@@ -1,0 +1,90 @@
+"""The conductor's signature: an Ed25519 key of the user, outside of every repository (DESIGN 12.3).
+
+What a public key is written as everywhere: base64 of its 32 bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def key_path() -> Path:
+    """The file of the private key: `$ORCHESTRATE_SIGNING_KEY`, else in the user's configuration."""
+    if named := os.environ.get("ORCHESTRATE_SIGNING_KEY"):
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    root = Path(base) if base else Path.home() / ".config"
+    return root / "orchestrate" / "signing-key.pem"
+
+
+def sign(data: bytes) -> str:
+    """The signature of this user, base64; "" where no key can be read or made."""
+    key = _private_key(str(key_path()))
+    return base64.b64encode(key.sign(data)).decode() if key else ""
+
+
+def own_key() -> str:
+    """The public key of this user, "" where there is none."""
+    key = _private_key(str(key_path()))
+    return _public(key) if key else ""
+
+
+def is_signed(data: bytes, key: str, signature: str) -> bool:
+    """Whether the holder of a public key signed these bytes."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
+        public.verify(base64.b64decode(signature, validate=True), data)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+@lru_cache(maxsize=4)
+def _private_key(path: str) -> Ed25519PrivateKey | None:
+    """The key of a file, made on first use; None where that cannot be."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    file = Path(path)
+    with contextlib.suppress(OSError):
+        if not file.exists():
+            new = Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            _create(file, new)
+    try:
+        found = serialization.load_pem_private_key(file.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if isinstance(found, Ed25519PrivateKey) else None
+
+
+def _create(file: Path, data: bytes) -> None:
+    """Write a file whole, for its owner alone; of two at once the first one counts."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(fd, "wb") as opened:  # noqa: PTH123 - an open descriptor
+        opened.write(data)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

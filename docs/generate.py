@@ -34,6 +34,8 @@ def commands() -> Iterator[tuple[str, Any]]:
             if hasattr(command, "commands"):
                 if command.invoke_without_command:
                     yield f"{prefix}{name}", command
+                if default := getattr(command, "default", ""):
+                    yield f"{prefix}{name}", command.commands.pop(default)
                 yield from walk(command, f"{prefix}{name} ")
             else:
                 yield f"{prefix}{name}", command

@@ -98,9 +98,11 @@ class Group(TyperGroup):
 class ShowGroup(TyperGroup):
     """A group whose command `show` need not be named."""
 
+    default = "show"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         named = args and (args[0] in self.commands or args[0] in ("-h", "--help"))
-        return list(super().parse_args(ctx, args if named else ["show", *args]))
+        return list(super().parse_args(ctx, args if named else [self.default, *args]))
 
 
 def _wrap_unexpected(exc: Exception) -> OrchestrateError:

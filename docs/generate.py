@@ -19,6 +19,8 @@ from benchmarks import shape
 from orchestrator.cli.app import app
 from orchestrator.doctor.rules import RULES
 from orchestrator.domain.agent import Job, Report, json_schema
+from orchestrator.domain.folders import EVERYDAY
+from orchestrator.domain.keys import KEYS
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
 from orchestrator.gates.checks import Check, load_checks
 
@@ -199,6 +201,24 @@ def check_table(block: str) -> str:
     return "\n".join(lines)
 
 
+def key_table() -> str:
+    """What a ticket can say, and the keys under which it is read."""
+    lines = ["| what | keys |", "|---|---|"]
+    for name, keys in KEYS.items():
+        if name != "id_or_words":
+            lines.append(f"| {name} | {', '.join(f'`{key}`' for key in keys)} |")
+    return "\n".join(lines)
+
+
+def state_words() -> str:
+    """The states, and the everyday words for them."""
+    lines = ["| state | also |", "|---|---|"]
+    for role in FolderRole:
+        words = EVERYDAY.get(role, "").split()
+        lines.append(f"| {role} | {', '.join(word.replace('_', ' ') for word in words)} |")
+    return "\n".join(lines)
+
+
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
@@ -207,6 +227,7 @@ GENERATED = {
         "job": functools.partial(schema, Job),
     },
     "docs/architecture.md": {"layers": layers},
+    "docs/boards.md": {"keys": key_table, "state words": state_words},
     "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},

@@ -24,6 +24,7 @@ from pydantic import (
 
 from orchestrator import plugins
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
+from orchestrator.domain.keys import KEYS, key_table
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.markdown.conflicts import conflict_line
@@ -65,6 +66,18 @@ class BoardSettings(_Table):
     folders: dict[str, str] = Field(default_factory=dict)
     #: further status or folder names → role, e.g. `REWORK_REQUIRED = "BUILD"`
     aliases: dict[str, str] = Field(default_factory=dict)
+    #: what says a ticket's state: the folder that it is in, or its status (no file is then moved)
+    truth: Literal["folder", "status"] = "folder"
+    #: role → what is written as status, e.g. `COMPLETE = "Done"`; roles may share a word
+    statuses: dict[str, str] = Field(default_factory=dict)
+    #: whether the sub-folders of a working folder are that state too
+    subfolders: bool = False
+    #: whether a file in a state's folder is a ticket even without keys
+    every_file: bool = False
+    #: whether ids are unique below each of the board's folders only (`001-login-WP01`)
+    scoped: bool = False
+    #: further keys of tickets → what they say, e.g. `zustaendig = "owner"`
+    keys: dict[str, str] = Field(default_factory=dict)
     #: further headings under which tickets say what must hold, e.g. "Akzeptanzkriterien"
     criteria_headings: tuple[str, ...] = ()
 
@@ -76,11 +89,33 @@ class BoardSettings(_Table):
                 raise ValueError(f"{heading!r} is not a heading")
         return headings
 
+    @field_validator("keys")
+    @classmethod
+    def _says_something_known(cls, keys: dict[str, str]) -> dict[str, str]:
+        table = key_table()
+        for key, name in keys.items():
+            if name not in KEYS:
+                close = meant(name, KEYS) or next(iter(get_close_matches(name, KEYS, 1)), "")
+                said = f"did you mean {close!r}?" if close else f"known: {', '.join(KEYS)}"
+                raise ValueError(f"{key!r} cannot mean {name!r}; {said}")
+            if (known := table.name_of(key)) and known != name:
+                raise ValueError(f"{key!r} means {known!r} already")
+        return keys
+
     def folders_in(self, root: Path) -> Folders:
         """The board's folders in a workspace. Raises UsageError for an unknown role."""
         try:
-            names = subfolders(root / self.folder)
-            return Folders(names, self.folders, self.aliases, self.folder)
+            return Folders(
+                subfolders(root / self.folder),
+                self.folders,
+                self.aliases,
+                self.folder,
+                words=self.statuses,
+                by_status=self.truth == "status",
+                subfolders=self.subfolders,
+                every_file=self.every_file,
+                scoped=self.scoped,
+            )
         except KeyError as exc:
             raise UsageError(
                 f"[board] names an unknown role: {exc.args[0]}",

@@ -6,6 +6,7 @@ import re
 
 from orchestrate_agents.seed_data.table_schema import vocabulary
 from orchestrator.domain.agent import MemberInfo
+from orchestrator.domain.keys import KEYS
 from orchestrator.gates.checks import (
     Context,
     Phase,
@@ -20,7 +21,6 @@ from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import normal_status
 from orchestrator.tickets.id_grammar import id_from_name
-from orchestrator.tickets.ticket import OWNER_KEYS
 
 #: a sentence's rest that cannot swallow the next claim
 parameter_type("act", r"(?:(?!\.\s|;|\s[—–]\s).)+", str.strip)
@@ -71,7 +71,7 @@ def _check_place(member: MemberInfo, document: Document, folder: str) -> str:
 
 
 def _check_owner(member: MemberInfo, document: Document, owner: str) -> str:
-    held = document.text(*OWNER_KEYS)
+    held = document.text(*KEYS["owner"])
     if held.upper() == owner.upper():
         return ""
     return f"{member.id} is owned by {held or 'nobody'}, not {owner}"
@@ -234,12 +234,11 @@ def has_frontmatter(ctx: Context, ticket: str = "") -> Result:
             continue
         member, document = found
         members.append(member)
-        keys = {field: OWNER_KEYS if field == "owner" else (field,) for field in _FIELDS}
-        missing = [field for field in _FIELDS if not document.text(*keys[field])]
+        missing = [field for field in _FIELDS if not document.text(*KEYS[field])]
         if missing:
             problems.append(f"{member.id} lacks {', '.join(missing)}")
-        elif document.text("id") != member.id:
-            problems.append(f"{member.path} has the id {document.text('id')}")
+        elif not member.id.endswith(id := document.text(*KEYS["id"])):
+            problems.append(f"{member.path} has the id {id}")
     paths = [member.path for member in members]
     if problems or not members:
         return failed("; ".join(problems) or "the family has no ticket", *paths)

@@ -146,6 +146,7 @@ def _say_result(result: FixResult) -> None:
 def _say_problems(found: Checkup, most: int | None) -> None:
     from orchestrator.doctor.fixes import Applicability
     from orchestrator.doctor.rules import rule_for
+    from orchestrator.tickets.board import UNREAD
 
     left = [p for p in found.problems if not p.fixed]
     for code, members in groupby(left, key=lambda p: p.code):
@@ -159,14 +160,17 @@ def _say_problems(found: Checkup, most: int | None) -> None:
             part = "" if count == len(group) else f" ({count} of them)"
             if count:
                 say(f"  {paint(f'--fix{flags} fixes it', 'green')}{part}")
-        for problem in group[:most]:
+        for problem in group if code in UNREAD else group[:most]:
             place = f"{problem.path}:{problem.line}" if problem.line else problem.path
             manual = problem.fix is Applicability.DISPLAY_ONLY
             hint = f" [{problem.hint}]" if problem.hint and manual else ""
             say(f"  {one_line(f'{place}: {problem.message}{hint}', terminal_width(2))}")
-        if most is not None and len(group) > most:
+        # nothing is dropped in silence: files that are not read are all named
+        if most is not None and len(group) > most and code not in UNREAD:
             say(f"  … and {len(group) - most} more (--json for all)")
     tickets = counted(len(found.tickets), "ticket")
+    if unread := sum(p.code in UNREAD for p in left):
+        tickets += f", {counted(unread, 'file')} not read as a ticket"
     if not left:
         say(f"{tickets}, no problems")
         return

@@ -124,6 +124,17 @@ def list_tickets(
         say("\n".join([paint(head, "dim"), *lines]))
     elif places or owners or priorities or waiting:
         say("no ticket is like that")
+    if (count := len(board.unread())) and not (places or owners or priorities or waiting):
+        files = (
+            "1 file is not read as a ticket"
+            if count == 1
+            else f"{count} files are not read as tickets"
+        )
+        say(
+            callable_commands(
+                f"{files}: `orchestrate doctor` {'names it' if count == 1 else 'names them'}"
+            )
+        )
 
 
 def _place(board: Board, text: str) -> FolderRole:

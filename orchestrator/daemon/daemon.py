@@ -36,7 +36,6 @@ from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import id_from_name
-from orchestrator.tickets.reader import read_ticket
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
@@ -309,7 +308,7 @@ class Daemon:
     def _family_at(self, path: Path) -> str:
         """The conducted family of the ticket at a path, "" if there is none."""
         try:
-            ticket = read_ticket(path, self.board.folders, self.board.root)
+            ticket = self.board.read(path)
         except FileNotFoundError:
             return self._family_of(id_from_name(path.name))
         return "" if ticket.note else self._family_of(ticket.id)
@@ -362,12 +361,13 @@ class Daemon:
             if not ticket.conducted:
                 continue
             try:
-                state = from_mapping(ticket.flow or {}, path=ticket.source).state
+                flow = from_mapping(ticket.flow or {}, path=ticket.source)
             except (OrchestrateError, OSError) as exc:
                 self.log(LogLine(ticket.id, "error", _describe(exc)))
                 continue
-            requested = self.board.folders.role_of_status(ticket.status) is not ticket.role
-            if requested or not state.ended:
+            place, agrees = flow.members.get(ticket.id), self.board.folders.agrees
+            settled = place and agrees(ticket.folder, ticket.status, place.at)
+            if not (settled and flow.state.ended):
                 found.append(ticket.id)
         with_stale_writes = {self._family_of(id) for id in self.board.duplicate_ids()} - {""}
         return list(dict.fromkeys([*found, *sorted(with_stale_writes)]))

@@ -16,8 +16,9 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
-from orchestrator.tickets.id_grammar import ID_KEYS
-from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, PARENT_KEYS, Ticket
+from orchestrator.tickets.diagnosis import ids_said_otherwise
+from orchestrator.tickets.id_grammar import begins_with, id_from_name, is_named_after
+from orchestrator.tickets.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)
 #: at most so many ids are listed in a message
@@ -72,7 +73,7 @@ def find_copies(view: BoardView) -> Iterator[Diagnosis]:
             yield Diagnosis("twin", message, 0, hint, newest.source)
         if len({t.path.name for t in holders}) > 1:
             message = f"{id} is held by {', '.join(t.source for t in holders)}"
-            line = holders[0].line_of(*ID_KEYS)
+            line = holders[0].line_of("id")
             hint = "give all but one another id"
             yield Diagnosis("duplicate-id", message, line, hint, holders[0].source)
 
@@ -112,8 +113,26 @@ def find_reused_numbers(view: BoardView) -> Iterator[Diagnosis]:
             held = ", ".join(f"{id} ({view.by_id[id][0].source})" for id in others)
             message = f"{first} has the number of {held}"
             hint = "give one of them another number"
-            line = ticket.line_of(*ID_KEYS)
+            line = ticket.line_of("id")
             yield Diagnosis("number-reused", message, line, hint, ticket.source)
+
+
+def doubtful_ids(view: BoardView) -> Iterator[str]:
+    """The sources of tickets without `id:` for which a title, a key or a ticket says another."""
+    refers = {r for t in view.tickets for r in (t.parent, *t.children, *t.depends_on)}
+    missing = [reference for reference in refers if reference and reference not in view.by_id]
+    for ticket in view.tickets:
+        if ticket.own_id or not any(d.code == "no-id" for d in ticket.diagnoses):
+            continue
+        name, id = ticket.path.name, ticket.local_id
+        meant = any(
+            begins_with(name, r) or (id_from_name(r) and is_named_after(r, id)) for r in missing
+        )
+        try:
+            if len(view.by_id[ticket.id]) > 1 or meant or ids_said_otherwise(ticket):
+                yield ticket.source
+        except (OSError, OrchestrateError):
+            yield ticket.source
 
 
 # -- references ----------------------------------------------------------------------------------
@@ -123,15 +142,15 @@ def find_missing_references(view: BoardView) -> Iterator[Diagnosis]:
     """Parents, children and dependencies that are not on the board."""
     for ticket in view.tickets:
         references = (
-            ("parent", PARENT_KEYS, (ticket.parent,) if ticket.parent else ()),
-            ("child", CHILD_KEYS, ticket.children),
-            ("dependency", DEPENDENCY_KEYS, ticket.depends_on),
+            ("parent", "parent", (ticket.parent,) if ticket.parent else ()),
+            ("child", "children", ticket.children),
+            ("dependency", "depends_on", ticket.depends_on),
         )
-        for kind, keys, ids in references:
+        for kind, key, ids in references:
             for id in ids:
                 if id not in view.by_id:
                     message = f"the {kind} {id} is not on the board"
-                    line = ticket.line_of(*keys)
+                    line = ticket.line_of(key)
                     hint = "name an existing ticket, or restore this one"
                     yield Diagnosis(f"{kind}-missing", message, line, hint, ticket.source)
 
@@ -143,7 +162,7 @@ def find_dependency_cycles(view: BoardView) -> Iterator[Diagnosis]:
         shown = cycle if len(cycle) <= _LISTED else [*cycle[:_LISTED], "…", cycle[-1]]
         ticket = view.by_id[cycle[0]][0]
         message = f"tickets wait for each other: {' → '.join(shown)}"
-        line = ticket.line_of(*DEPENDENCY_KEYS)
+        line = ticket.line_of("depends_on")
         hint = "take one of them out of `depends_on`"
         yield Diagnosis("dependency-cycle", message, line, hint, ticket.source)
 
@@ -158,7 +177,7 @@ def find_open_dependencies(view: BoardView) -> Iterator[Diagnosis]:
             continue
         message = f"in {ticket.folder}, but {id}, which it waits for, is in {held[0].folder}"
         hint = f"finish {id} first, or take it out of `depends_on`"
-        line = ticket.line_of(*DEPENDENCY_KEYS)
+        line = ticket.line_of("depends_on")
         yield Diagnosis("dependency-open", message, line, hint, ticket.source)
 
 

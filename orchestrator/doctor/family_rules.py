@@ -15,7 +15,6 @@ from orchestrator.family.intact import find_damage
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage.history import FOLDER, History
-from orchestrator.tickets.ticket import PARENT_KEYS
 
 #: a history's first transition is within so many bytes
 _HEAD = 1 << 16
@@ -133,7 +132,7 @@ def find_left_children(view: BoardView) -> Iterator[Diagnosis]:
         conducted = ticket.conducted or ticket.id in view.parents
         if ticket.parent in ended and not conducted and ticket.role is not FolderRole.ARCHIVE:
             message = f"{ticket.parent} is complete, and this child was never conducted"
-            line = ticket.line_of(*PARENT_KEYS)
+            line = ticket.line_of("parent")
             hint = f"orchestrate reopen {ticket.parent}; or give the child an id of its own and "
             yield Diagnosis("child-left", message, line, hint + "no parent", ticket.source)
 

@@ -117,6 +117,8 @@ def plan_fixes(board: Board, checkup: Checkup, chosen: Collection[str] = ()) -> 
     def allowed(code: str, at: Ticket) -> bool:
         if at.id in checkup.parents and rule_for(code).decided_by_record:
             return False
+        if code == "no-id" and at.source in checkup.doubted:
+            return code in chosen
         return code in chosen or rule_for(code).applicability(at) is Applicability.SAFE
 
     fixer = Fixer.of(board)

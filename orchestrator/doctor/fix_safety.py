@@ -53,11 +53,13 @@ class Fixer:
     folders: Folders
     failure_limit: int = 2
     criteria_headings: tuple[str, ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, board: Board) -> Fixer:
         """The fixer for a board's tickets."""
-        return cls(board.root, board.folders, board.failure_limit, board.criteria_headings)
+        limit, headings = board.failure_limit, board.criteria_headings
+        return cls(board.root, board.folders, limit, headings, board.keys)
 
     def fix(self, ticket: Ticket, allowed: Callable[[str, Ticket], bool]) -> FixedTicket:
         """Apply every fix that is allowed and keeps the meaning, until none is left.
@@ -108,19 +110,15 @@ class Fixer:
     def _read(self, ticket: Ticket, text: EditableText) -> Ticket:
         path, folder, source = ticket.path, ticket.folder, ticket.source
         if text.role is not None:
-            folder = self.folders.for_role(text.role)
+            folder = self.folders.place_for(folder, text.role)
             path = self.root / self.folders.board / folder / path.name
             source = path.relative_to(self.root).as_posix()
-        place = {
-            "path": path,
-            "folder": folder,
-            "role": self.folders.role_of(folder),
-            "source": source,
-        }
+        place = {"path": path, "folder": folder, "source": source}
         return ticket_from_document(
             Document.parse(text.data),
             place,
             self.folders,
             self.failure_limit,
             self.criteria_headings,
+            self.keys,
         )

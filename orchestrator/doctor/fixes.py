@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from orchestrator.domain import states
 from orchestrator.domain.folders import Folders
+from orchestrator.domain.keys import KEYS
 from orchestrator.domain.states import Event, FolderRole, Who
 from orchestrator.errors import IllegalMoveError
 from orchestrator.markdown import frontmatter
@@ -32,19 +33,12 @@ from orchestrator.markdown.frontmatter_parser import (
 )
 from orchestrator.storage.history import now
 from orchestrator.tickets.diagnosis import count_rejections
-from orchestrator.tickets.ticket import (
-    CHILD_KEYS,
-    CREATED_KEYS,
-    DEPENDENCY_KEYS,
-    OWNER_KEYS,
-    PARENT_KEYS,
-    Ticket,
-)
+from orchestrator.tickets.ticket import Ticket
 
 #: bold lines of a file without frontmatter that become keys
 _BOLD_KEYS = (
-    *("status", "title", "priority", "failure_count", *OWNER_KEYS),
-    *(*PARENT_KEYS, *CHILD_KEYS, *DEPENDENCY_KEYS, *CREATED_KEYS),
+    *("status", "title", "priority", "failure_count"),
+    *(k for n in ("owner", "parent", "children", "depends_on", "created") for k in KEYS[n]),
 )
 #: what a fix may only change if it says so
 _MEANING = (
@@ -156,7 +150,8 @@ class Fix:
         records = [EditableText(t.document.data).lines_of("flow") for t in (before, after)]
         if records[0] != records[1]:
             return False
-        keys = {*before.meta, *after.meta}.difference(self.keys)
+        written = [t.spelt.get(key, ()) for t in (before, after) for key in self.keys]
+        keys = {*before.meta, *after.meta}.difference(self.keys, *written)
         # by repr, so that 1 and True differ
         same = (repr(before.meta.get(k, ...)) == repr(after.meta.get(k, ...)) for k in keys)
         return "*" in self.keys or all(same)
@@ -209,7 +204,7 @@ def insert_frontmatter(text: EditableText, context: FixContext) -> bool:
     """The id, and what bold lines say; an owner that nobody named is not made up."""
     meta = context.ticket.meta
     stated = [(key, meta[key]) for key in _BOLD_KEYS if isinstance(meta.get(key), str)]
-    fields = [("id", context.ticket.id), *((key, value) for key, value in stated if value)]
+    fields = [("id", context.ticket.local_id), *((key, value) for key, value in stated if value)]
     lines = ["---", *(f"{key}: {_as_yaml(value)}" for key, value in fields), "---", ""]
     text.lines[:0] = [line + text.end for line in lines]
     return True
@@ -254,7 +249,7 @@ def delete_earlier_key(text: EditableText, context: FixContext) -> bool:
         return False
     ticket = context.ticket
     role = context.folders.role_of_status(ticket.status)
-    if last.key != "status" or role is None or role is not ticket.role:
+    if last.key != ticket.key_of("status") or role is None or role is not ticket.role:
         one, other = (load("".join(text.lines[e.start : e.end])) for e in (earlier, last))
         if one[1] or other[1] or repr(one[0]) != repr(other[0]):
             return False
@@ -266,7 +261,7 @@ def insert_id(text: EditableText, context: FixContext) -> bool:
     block = text.block
     if block is None:
         return False
-    text.insert(block.first, f"id: {_as_yaml(context.ticket.id)}")
+    text.insert(block.first, f"id: {_as_yaml(context.ticket.local_id)}")
     return True
 
 
@@ -283,7 +278,7 @@ def spell_out_booleans(text: EditableText, context: FixContext) -> bool:
 
 def keep_first_owner(text: EditableText, context: FixContext) -> bool:
     document = context.ticket.document
-    key = next((k for k in OWNER_KEYS if document.text(k)), "")
+    key = context.ticket.key_of("owner")
     if not text.entry(key) or "route" in context.ticket.meta:
         return False
     chain = " ".join(document.text(key).split())
@@ -294,22 +289,32 @@ def keep_first_owner(text: EditableText, context: FixContext) -> bool:
 # -- position --------------------------------------------------------------------------------------
 
 
+def says_at_rest(folders: Folders, ticket: Ticket) -> bool:
+    """Whether its status says that nobody works on it, though it lies where work is done.
+
+    Whether it is over is for a person to say: with another status it would be begun again.
+    """
+    said = folders.role_of_status(ticket.status)
+    resting = ticket.role is not None and ticket.role.at_rest
+    return said is not None and said.at_rest and not resting
+
+
 def set_status_to_folder(text: EditableText, context: FixContext) -> bool:
     ticket = context.ticket
-    if text.block is None or ticket.role is None:
+    if text.block is None or ticket.role is None or says_at_rest(context.folders, ticket):
         return False
     came_from = context.folders.role_of_status(ticket.status)
-    text.set_field("status", ticket.folder.split("/")[0])
+    text.set_field(ticket.key_of("status"), context.folders.status_for(ticket.role, ticket.folder))
     was_elsewhere = came_from not in (None, FolderRole.HOLD)
     if ticket.role is FolderRole.HOLD and was_elsewhere and "held_from" not in ticket.meta:
         # the old status is the only trace of where it was
-        text.insert_below("status", f"held_from: {_as_yaml(ticket.status)}")
+        text.insert_below(ticket.key_of("status"), f"held_from: {_as_yaml(ticket.status)}")
     return True
 
 
 def list_dependency_ids(text: EditableText, context: FixContext) -> bool:
     ticket = context.ticket
-    keys = [k for k in DEPENDENCY_KEYS if ticket.meta.get(k)]
+    keys = [k for k in ticket.spelt.get("depends_on", ["depends_on"]) if ticket.meta.get(k)]
     if len(keys) != 1 or not text.entry(keys[0]) or "depends_note" in ticket.meta:
         return False
     text.set_field(keys[0], list(ticket.depends_on))
@@ -333,7 +338,7 @@ def put_on_hold(text: EditableText, context: FixContext) -> bool:
     except IllegalMoveError:
         return False
     reason = f"{ticket.failure_count} failures, {context.failure_limit} are allowed"
-    text.set_field("status", context.folders.for_role(FolderRole.HOLD))
+    text.set_field(ticket.key_of("status"), context.folders.status_for(FolderRole.HOLD))
     text.set_field("owner", "USER")
     text.set_field("held_from", ticket.folder)
     text.set_field("held_at", now())

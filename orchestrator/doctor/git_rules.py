@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.board_view import BoardView
+from orchestrator.domain.keys import ID_KEYS
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.ignoring import STATE, tracked_state
 from orchestrator.git.repository import TrackedFolder
@@ -77,7 +78,7 @@ def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
     for path in removed:
         own = ""
         if path in contents:
-            own = Document.parse(contents[path]).text("id", "work_order_id", "wo")
+            own = Document.parse(contents[path]).text(*ID_KEYS)
         id = own or id_from_name(Path(path).name) or Path(path).stem
         if id not in ids:
             message = f"{id} is gone; it is in the last commit"

@@ -11,8 +11,9 @@ from orchestrator.doctor import fixes
 from orchestrator.doctor import git_rules as git
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.doctor.fixes import Applicability, Fix
+from orchestrator.domain.folders import Folders
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.tickets.ticket import DEPENDENCY_KEYS, OWNER_KEYS, Ticket
+from orchestrator.tickets.ticket import Ticket
 
 _SAFE, _UNSAFE = Applicability.SAFE, Applicability.UNSAFE
 
@@ -59,12 +60,15 @@ class Rule:
             return Applicability.SAFE
         return self.fix.applicability
 
-    def always_works(self, ticket: Ticket) -> bool:
+    def always_works(self, ticket: Ticket, folders: Folders) -> bool:
         """Whether the fix need not be tried: a status is set in a file that is well-formed."""
         if self.fix is None or self.fix.edit is not fixes.set_status_to_folder:
             return False
-        return ticket.role is not None and all(
-            rule_for(d.code).well_formed for d in ticket.diagnoses
+        at_rest = fixes.says_at_rest(folders, ticket)
+        return (
+            ticket.role is not None
+            and not at_rest
+            and all(rule_for(d.code).well_formed for d in ticket.diagnoses)
         )
 
 
@@ -93,6 +97,8 @@ _ALL = (
          Fix(_UNSAFE, None), board.find_copies),
     Rule("duplicate-id", "two files with different names have one id",
          "give one of them another id", find=board.find_copies),
+    Rule("id-taken", "a file is not read as a ticket: another has the id of its name",
+         "give it an `id:` of its own", in_notes=True, well_formed=True),
     Rule("number-reused", "two ids are one number in two spellings (`WO_012`, `WO-012`)",
          "give one of them another number", find=board.find_reused_numbers),
     Rule("conflict-file", "a version that could not be merged was set aside",
@@ -142,6 +148,10 @@ _ALL = (
          Fix(_SAFE, fixes.quote_whole_value)),
     Rule("yaml-tab", "a tab makes the keys unreadable", "replace it by spaces"),
     Rule("no-colon", "a line of the frontmatter has no colon", "write `key: value`"),
+    Rule("key-contradiction", "two keys for one thing say different things",
+         "make them agree, or remove one", decided_by_record=True, well_formed=True),
+    Rule("key-reversed", "a key says which tickets wait for this one, and is not read",
+         "write `depends_on:` into those", note=True, well_formed=True),
     Rule("key-misspelt", "a key looks like one that is read, and is not",
          "write it as it is read, or give your own key another name", well_formed=True),
     Rule("yaml", "a value is not valid YAML", "put quotes around it"),
@@ -149,7 +159,9 @@ _ALL = (
     Rule("duplicate-key", "a key occurs twice",
          "the earlier line is deleted, if both say the same or the last agrees with the folder",
          Fix(_SAFE, fixes.delete_earlier_key)),
-    Rule("no-id", "there is no `id:`", "`id:` from the file's name is inserted",
+    Rule("no-id", "there is no `id:`",
+         "`id:` from the file's name is inserted; offered only where the title, another key or "
+         "another ticket speaks for another id",
          Fix(_SAFE, fixes.insert_id, keys=("id",))),
     Rule("bad-id", "the `id:` is not a valid id", "write another"),
     Rule("id-name", "file name and id disagree", "rename the file"),
@@ -158,6 +170,8 @@ _ALL = (
     _status_rule("status-drift", "status and folder disagree",
                  _UNSAFE, safe_when_finished=True),
     _status_rule("status-unknown", "the status names no place", _UNSAFE),
+    Rule("no-status", "there is no status, where only the status says the state",
+         "add `status:`", well_formed=True),
     _status_rule("status-renumbered", "the status has an old number of the same folder",
                  _SAFE),
     Rule("failure-undercount", "the text has more rejections than are counted",
@@ -191,10 +205,10 @@ _ALL = (
          find=board.find_missing_references),
     Rule("depends-prose", "the dependency is prose",
          "the ids become a list, the prose goes to `depends_note:`",
-         Fix(_UNSAFE, fixes.list_dependency_ids, keys=(*DEPENDENCY_KEYS, "depends_note"))),
+         Fix(_UNSAFE, fixes.list_dependency_ids, keys=("depends_on", "depends_note"))),
     Rule("owner-multiple", "several owners in a chain",
          "the first stays, the chain goes to `route:`",
-         Fix(_UNSAFE, fixes.keep_first_owner, keys=(*OWNER_KEYS, "route")), decided_by_record=True),
+         Fix(_UNSAFE, fixes.keep_first_owner, keys=("owner", "route")), decided_by_record=True),
     Rule("yaml-bool", "`no` and `yes` are words to one YAML reader and false and true to another",
          "they are written as `false` and `true`", Fix(_SAFE, fixes.spell_out_booleans)),
     Rule("key-alias", "an id or owner under another key", "none needed", note=True,
@@ -203,6 +217,10 @@ _ALL = (
          "move it, or name the folder under `[board.folders]`",
          find=board.find_tickets_outside_states, note=True),
     Rule("id-range", "one ticket covers several numbers", "none needed", note=True),
+    Rule("not-a-ticket", "a file has keys and is not read as a ticket", "add what it lacks",
+         note=True, in_notes=True),
+    Rule("template", "a template, which is not read as a ticket", "none needed",
+         note=True, in_notes=True),
     Rule("leading-rule", "a note that opens with a rule is among the tickets", "none needed",
          note=True, in_notes=True),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.doctor.board_rules import same_bytes
+from orchestrator.doctor.board_rules import doubtful_ids, same_bytes
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.doctor.fix_safety import Fixer
 from orchestrator.doctor.fixes import Applicability
@@ -63,6 +63,8 @@ class Checkup:
     tickets: tuple[Ticket, ...] = ()
     #: member → parent, of the conducted families
     parents: dict[str, str] = field(default_factory=dict)
+    #: sources of tickets without `id:` for which something speaks for another id
+    doubted: frozenset[str] = frozenset()
 
     @property
     def healthy(self) -> bool:
@@ -88,6 +90,7 @@ def examine(board: Board, settings: Settings, now: datetime | None = None) -> Ch
     by_source = {ticket.source: ticket for ticket in view.tickets}
     #: source → code → who decides, of the tickets on which fixes were tried
     tried: dict[str, dict[str, Applicability]] = {}
+    doubted = frozenset(doubtful_ids(view))
     problems = []
     for find in dict.fromkeys(rule.find for rule in RULES.values()):
         for found in find(view):
@@ -99,17 +102,19 @@ def examine(board: Board, settings: Settings, now: datetime | None = None) -> Ch
                 copies = [t for t in view.by_id[ticket.id] if t.path.name == ticket.path.name]
                 if ticket.id not in view.parents and same_bytes(copies):
                     fix = rule.applicability()
-            elif rule.always_works(ticket):
+            elif rule.always_works(ticket, board.folders):
                 fix = rule.applicability(ticket)
             else:
                 if ticket.source not in tried:
                     tried[ticket.source] = fixer.try_all(ticket, ticket.id in view.parents)
                 fix = tried[ticket.source].get(found.code, fix)
+            if found.code == "no-id" and found.path in doubted and fix is Applicability.SAFE:
+                fix = Applicability.UNSAFE
             problems.append(
                 Problem(found.code, found.message, found.path, found.line, found.hint, fix)
             )
     problems.sort(key=lambda p: (_SEVERITY.get(p.code, len(_SEVERITY)), p.path, p.line))
-    return Checkup(tuple(problems), tuple(view.tickets), view.parents)
+    return Checkup(tuple(problems), tuple(view.tickets), view.parents, doubted)
 
 
 def remember(board: Board, checkup: Checkup) -> None:

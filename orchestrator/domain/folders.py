@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestrator.domain.states import FolderRole
 
@@ -22,26 +22,33 @@ DEFAULTS: Mapping[FolderRole, str] = {
     FolderRole.BACKLOG: "08_BACKLOG",
     FolderRole.HOLD: "98_HOLD",
 }
-_ALIASES = {
-    "ARCHIVED": FolderRole.ARCHIVE,
-    "COMPLETED": FolderRole.COMPLETE,
-    "ON_HOLD": FolderRole.HOLD,
-    "PRE_BUILD_REVIEW": FolderRole.REVIEW,
-}
-#: what other tools and people call the states (DESIGN 4.8)
-_EVERYDAY: Mapping[FolderRole, str] = {
-    FolderRole.INBOX: "todo to_do open new ready planned not_started unstarted queued",
-    FolderRole.TRIAGE: "triaged in_triage",
+#: what tools and people call the states (DESIGN 4.8), whatever the case and the separators
+EVERYDAY: Mapping[FolderRole, str] = {
+    FolderRole.INBOX: "todo open new ready planned not_started unstarted queued next up_next "
+    "ready_for_dev ready_for_development selected_for_development proposed",
+    FolderRole.TRIAGE: "triaged in_triage needs_triage",
     FolderRole.DESIGN: "designing in_design",
-    FolderRole.BUILD: "in_progress doing wip started active in_development building ongoing",
-    FolderRole.QA: "in_review needs_review code_review testing in_testing in_test verifying in_qa",
-    FolderRole.COMPLETE: "done closed resolved finished merged shipped fixed released",
-    FolderRole.ARCHIVE: "cancelled canceled wontfix wont_fix won't_fix wont_do abandoned obsolete "
-    "superseded duplicate dropped",
-    FolderRole.BACKLOG: "deferred later icebox someday",
-    FolderRole.HOLD: "blocked paused on_hold waiting stalled parked",
+    FolderRole.REVIEW: "pre_build_review",
+    FolderRole.BUILD: "in_progress doing wip work_in_progress started active in_development "
+    "developing building ongoing implementing",
+    FolderRole.QA: "in_review for_review needs_review ready_for_review under_review reviewing "
+    "code_review testing in_testing in_test verifying in_qa",
+    FolderRole.COMPLETE: "completed done closed resolved finished merged shipped fixed released "
+    "delivered deployed",
+    FolderRole.ARCHIVE: "archived cancelled canceled wontfix wontdo abandoned obsolete superseded "
+    "duplicate dropped rejected declined discarded invalid not_planned",
+    FolderRole.BACKLOG: "deferred later icebox someday draft drafts",
+    FolderRole.HOLD: "on_hold blocked paused waiting stalled parked",
 }
-_ALIASES |= {word.upper(): role for role, words in _EVERYDAY.items() for word in words.split()}
+#: what is written where the status, not the folder, says the state and the board names no word
+_WORDS: Mapping[FolderRole, str] = {
+    FolderRole.INBOX: "todo",
+    FolderRole.BUILD: "in_progress",
+    FolderRole.QA: "in_review",
+    FolderRole.COMPLETE: "done",
+    FolderRole.ARCHIVE: "archived",
+    FolderRole.HOLD: "on_hold",
+}
 
 
 def _canonical(text: str) -> str:
@@ -50,18 +57,30 @@ def _canonical(text: str) -> str:
     return re.sub(r"[-\s]+", "_", name).upper()
 
 
+def _folded(text: str) -> str:
+    """A status or folder name without number, case, separators and signs: `✅ To-Do` is `todo`."""
+    return re.sub(r"[\W_]+", "", re.sub(r"\A\W*\d+(?:\.\d+)?_", "", text.strip())).casefold()
+
+
+_KNOWN = {_folded(word): role for role, words in EVERYDAY.items() for word in words.split()}
+_KNOWN |= {_folded(role): role for role in FolderRole}
+
+
 def normal_status(text: str, aliases: Mapping[str, FolderRole] | None = None) -> FolderRole | None:
     """The role that a status or folder name means, whatever its number, or None."""
-    name = _canonical(text)
-    if aliases and name in aliases:
-        return aliases[name]
-    return _ALIASES.get(name) or FolderRole.__members__.get(name)
+    name = _folded(text)
+    return (aliases or {}).get(name) or _KNOWN.get(name)
 
 
 class Folders:
     """The folders of one board: configured names, names on disk, defaults.
 
-    `configured` maps roles to folders, `aliases` further status or folder names to roles.
+    `configured` maps roles to folders ("." is the board itself, several roles may share one),
+    `aliases` further status or folder names to roles, `words` roles to what is written as status.
+    With `by_status` a ticket's status says its state and no file is ever moved; only a folder that
+    is configured for a state of rest says so itself. `subfolders`: those of a working folder count
+    as that folder. `every_file`: a file in a state's folder is a ticket even without keys.
+    `scoped`: ids are unique below each of the board's folders only.
     """
 
     def __init__(
@@ -70,26 +89,79 @@ class Folders:
         configured: Mapping[str, str] | None = None,
         aliases: Mapping[str, str] | None = None,
         board: str = DEFAULT_BOARD,
+        *,
+        words: Mapping[str, str] | None = None,
+        by_status: bool = False,
+        subfolders: bool = False,
+        every_file: bool = False,
+        scoped: bool = False,
     ) -> None:
         #: the board's path, relative to the workspace
         self.board = board
-        self._configured = {FolderRole[_canonical(k)]: v for k, v in (configured or {}).items()}
-        self._aliases = {
-            _canonical(k): FolderRole[_canonical(v)] for k, v in (aliases or {}).items()
+        self.by_status = by_status
+        self.every_file = every_file
+        self.scoped = scoped
+        self._subfolders = subfolders
+        named = {FolderRole[_canonical(k)]: v for k, v in (configured or {}).items()}
+        self._configured = {
+            role: PurePosixPath(named[role]).as_posix().removeprefix(".")
+            for role in FolderRole
+            if role in named
         }
-        self._aliases |= {_canonical(name): role for role, name in self._configured.items()}
+        self._words = {FolderRole[_canonical(k)]: v for k, v in (words or {}).items()}
+        self._aliases = {_folded(k): FolderRole[_canonical(v)] for k, v in (aliases or {}).items()}
+        # of several roles with one name the first in the order of work is read
+        for names in (self._words, {} if by_status else self._configured):
+            for role in FolderRole:
+                if role in names:
+                    self._aliases.setdefault(_folded(names[role]), role)
         self._existing = sorted(existing)
-        self._roles: dict[str, FolderRole | None] = {}
+        self._roles: dict[str, tuple[FolderRole, ...]] = {}
 
     def role_of(self, folder: str) -> FolderRole | None:
         """The role of a folder (relative to the board); None for one that is not a state."""
+        return next(iter(self._roles_of(folder)), None)
+
+    def _roles_of(self, folder: str) -> tuple[FolderRole, ...]:
+        """All roles of a folder: several may share one."""
         if folder not in self._roles:
-            top, _, below = folder.partition("/")
-            role = self.role_of_status(top)
-            # an archive may be sorted by year; elsewhere a sub-folder is no state
-            keeps = not below or (role is not None and role.at_rest)
-            self._roles[folder] = role if keeps else None
+            self._roles[folder] = self._find_roles(folder)
         return self._roles[folder]
+
+    def _find_roles(self, folder: str) -> tuple[FolderRole, ...]:
+        parts = folder.split("/")
+        for place in ("/".join(parts[:n]) for n in range(len(parts), 0, -1)):
+            found = tuple(role for role, name in self._configured.items() if name == place)
+            if not found and "/" not in place and not self.by_status:
+                role = self.role_of_status(place)
+                found = (role,) if role else ()
+            # an archive may be sorted by year; elsewhere a sub-folder is no state by default
+            if found and (place == folder or self._subfolders or found[0].at_rest):
+                return found
+        return ()
+
+    def scope_of(self, folder: str) -> str:
+        """What precedes the ids of a folder's tickets, if they are unique in it only."""
+        top = folder.partition("/")[0] if self.scoped else ""
+        return "" if self._roles_of(top) else re.sub(r"[^\w.-]+", "-", top).strip("-._")[:60]
+
+    def role_at(self, folder: str, status: str) -> FolderRole | None:
+        """The state of a ticket in a folder with a status."""
+        here, said = self._roles_of(folder), self.role_of_status(status)
+        if self.by_status:
+            return next((role for role in here if role.at_rest), said)
+        return said if said in here else next(iter(here), None)
+
+    def agrees(self, folder: str, status: str, role: FolderRole) -> bool:
+        """Whether a ticket there with that status is where the role belongs, and says so."""
+        return self.place_for(folder, role) == folder and self.says(status, role)
+
+    def says(self, status: str, role: FolderRole) -> bool:
+        """Whether a status means the role; on some boards several roles share one word."""
+        return (
+            self.role_of_status(status) is role
+            or _folded(status) == _folded(self._words.get(role, "")) != ""
+        )
 
     def role_of_status(self, status: str) -> FolderRole | None:
         """The role that a status means on this board."""
@@ -99,10 +171,32 @@ class Folders:
         """The folder of a role: configured, else an existing one, else the default name."""
         if role in self._configured:
             return self._configured[role]
+        if self.by_status:
+            return self._configured.get(FolderRole.INBOX, "")
         default = DEFAULTS[role]
         if default in self._existing:
             return default
         return next((name for name in self._existing if self.role_of(name) is role), default)
+
+    def status_for(self, role: FolderRole, folder: str = "", status: str = "") -> str:
+        """What `status:` says in a role: the board's word, else the name of the folder.
+
+        `status` stays where the board goes by words and it says the role already.
+        """
+        if (self.by_status or role in self._words) and self.says(status, role):
+            return status
+        if role in self._words:
+            return self._words[role]
+        if self.by_status:
+            return _WORDS.get(role, role.lower())
+        name = folder if role in self._roles_of(folder) else self.for_role(role)
+        top = self._configured.get(role) or name.partition("/")[0]
+        return top if self.role_of_status(top) is role else DEFAULTS[role]
+
+    def place_for(self, folder: str, role: FolderRole) -> str:
+        """The folder to which a ticket of `folder` goes in a role; the same one if it may stay."""
+        stays = self.by_status or role in self._roles_of(folder)
+        return folder if stays else self.for_role(role)
 
     def folder_of(self, path: Path, root: Path | None = None) -> str:
         """A file's folder relative to the board, "" on the board itself."""
@@ -116,7 +210,8 @@ class Folders:
     @property
     def signature(self) -> str:
         """Equal for boards that map names to roles alike."""
-        return repr((self.board, sorted(self._configured.items()), sorted(self._aliases.items())))
+        kept = {k: v for k, v in vars(self).items() if k not in ("_existing", "_roles")}
+        return repr(sorted(kept.items()))
 
 
 def subfolders(board: Path) -> list[str]:

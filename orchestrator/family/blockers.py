@@ -14,7 +14,7 @@ from orchestrator.domain.states import FolderRole, Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.ticket import DEPENDENCY_KEYS, Ticket
+from orchestrator.tickets.ticket import Ticket
 
 
 def find_blockers(
@@ -63,7 +63,7 @@ def _open_dependencies(board: Board, ticket: Ticket, flow: Flow) -> Iterator[str
         raise TicketError(
             f"the dependencies form a cycle: {' → '.join(cycle)}",
             path=ticket.path,
-            line=ticket.line_of(*DEPENDENCY_KEYS) or None,
+            line=ticket.line_of("depends_on") or None,
             code="cycle",
             hint="remove one of them from `depends_on`",
         )
@@ -75,9 +75,8 @@ def _open_dependencies(board: Board, ticket: Ticket, flow: Flow) -> Iterator[str
         except TicketError as exc:
             yield f"waits for {other}, which cannot be found on the board ({exc.code})"
             continue
-        role = board.folders.role_of(found.folder)
-        if role is None or not role.finished:
-            yield f"waits for {other}, which is in {found.folder}"
+        if found.role is None or not found.role.finished:
+            yield f"waits for {other}, which is in {found.state}"
 
 
 def covers(place: str, path: str) -> bool:

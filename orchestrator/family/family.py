@@ -133,12 +133,11 @@ class Family:
                 ticket = self.ticket(member)
             except TicketError:
                 continue
-            role = self.board.folders.role_of(ticket.folder)
             found.append(
                 MemberInfo(
                     id=ticket.id,
                     path=str(ticket.path.relative_to(self.board.root)),
-                    status=role.value if role else ticket.folder,
+                    status=ticket.role.value if ticket.role else ticket.folder,
                     owner=ticket.owner or "",
                 )
             )
@@ -234,9 +233,7 @@ class Family:
         """Bring one ticket's file to what the record says; returns the paths touched."""
         ticket = self.ticket(member)
         place = flow.members[member]
-        folder = self.board.folders.for_role(place.at)
-        if self.board.folders.role_of(ticket.folder) is place.at:
-            folder = ticket.folder
+        folder = self.board.folders.place_for(ticket.folder, place.at)
         ticket.require_utf8()
         base = ticket.data
         requested = self._requested(ticket, place) is not None and not additions.over_requests
@@ -280,9 +277,9 @@ class Family:
                 path,
                 flow if member == self.parent else None,
                 folder=folder,
-                role=self.board.folders.role_of(folder),
+                role=place.at,
                 source=path.relative_to(self.board.root).as_posix(),
-                status=folder.split("/")[0],
+                status=self.board.folders.status_for(place.at, folder, ticket.status),
                 owner=place.owner or ticket.owner,
                 failure_count=place.failures,
                 conducted=ticket.id == self.parent,
@@ -299,9 +296,9 @@ class Family:
         if not place.at.paused:
             for key in sorted(held):
                 data = frontmatter.remove_field(data, key)
-        elif "held_at" not in held or self.board.folders.role_of(ticket.folder) is not place.at:
+        elif "held_at" not in held or not self._is_at(ticket, place):
             came = place.held_from or place.was
-            source = self.board.folders.for_role(came) if came else ticket.folder
+            source = self.board.folders.status_for(came) if came else ticket.folder
             reason = additions.hold_reason or flow.reason or "held"
             data = frontmatter.set_field(data, "hold_reason", reason)
             data = frontmatter.set_field(data, "held_at", now())
@@ -316,8 +313,9 @@ class Family:
         place = flow.members[ticket.id]
         fields: dict[str, str | int] = {}
         requested = self._requested(ticket, place) is not None and not additions.over_requests
-        if ticket.status != folder and not requested:
-            fields["status"] = folder
+        status = self.board.folders.status_for(place.at, folder, ticket.status)
+        if ticket.status != status and not requested:
+            fields[ticket.key_of("status")] = status
         if place.owner and ticket.owner != place.owner:
             fields["owner"] = place.owner
         if ticket.failure_count != place.failures:
@@ -334,7 +332,7 @@ class Family:
         """A member's file, relative to the workspace, and its text if `flow` were committed."""
         ticket, role = self.ticket(member), flow.members[member].at
         path = self.board.place_for(ticket.path, role).relative_to(self.board.root)
-        folder = self.board.folders.for_role(role)
+        folder = self.board.folders.place_for(ticket.folder, role)
         return path, self._render(ticket, folder, flow, Additions(over_requests=True))
 
     def sync(self) -> None:
@@ -394,8 +392,9 @@ class Family:
         touched: set[Path] = set()
         for member, place in flow.members.items():
             ticket = self.ticket(member)
-            role = self.board.folders.role_of(ticket.folder)
-            astray = role is not place.at and role is not place.was
+            folders, known = self.board.folders, filter(None, (place.at, place.was))
+            here = (folders.place_for(ticket.folder, role) for role in known)
+            astray = ticket.folder not in here
             if not astray and self._requested(ticket, place) is not None:
                 continue
             if astray:
@@ -410,11 +409,15 @@ class Family:
             self._commit_to_git({*touched, self.history.path}, "settle")
         return notices
 
+    def _is_at(self, ticket: Ticket, place: Place) -> bool:
+        return self.board.folders.agrees(ticket.folder, ticket.status, place.at)
+
     def _agrees(self, ticket: Ticket, place: Place) -> bool:
         """Whether a ticket's folder and fields are as the record says."""
+        folders = self.board.folders
         return (
-            self.board.folders.role_of(ticket.folder) is place.at
-            and ticket.status == ticket.folder
+            folders.place_for(ticket.folder, place.at) == ticket.folder
+            and ticket.status == folders.status_for(place.at, ticket.folder, ticket.status)
             and ticket.owner == (place.owner or ticket.owner)
             and ticket.failure_count == place.failures
             and ("held_at" in _held_keys(ticket)) is place.at.paused
@@ -441,10 +444,9 @@ class Family:
     def _requested(self, ticket: Ticket, place: Place) -> str | None:
         """The status that a person requests in a ticket, if any."""
         status = ticket.status or ""
-        role = self.board.folders.role_of_status(status)
-        if not status or (role is not None and role is place.at):
+        if not status or self.board.folders.says(status, place.at):
             return None
-        if role is not None and role is place.was:
+        if place.was is not None and self.board.folders.says(status, place.was):
             # the status of before the last move is no request, except on a ticket that this move
             # paused: whoever set it back wants the ticket to go on
             return status if place.at.paused and "held_at" in _held_keys(ticket) else None
@@ -464,19 +466,3 @@ def _held_keys(ticket: Ticket) -> set[str]:
     if b"hold_reason" not in ticket.data and b"held_" not in ticket.data:
         return set()
     return {"hold_reason", "held_at", "held_from"} & set(ticket.meta)
-
-
-def find_places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
-    """Where tickets are before they are conducted. Raises TicketError for an unknown folder."""
-    found = {}
-    for ticket in tickets:
-        role = board.folders.role_of(ticket.folder)
-        if role is None:
-            raise TicketError(
-                f"{ticket.id} is in {ticket.folder}, which is not a state of the board",
-                path=ticket.path,
-                code="unknown-folder",
-                hint="move it to a known folder, or name this one under [board.folders]",
-            )
-        found[ticket.id] = Place(at=role, owner=ticket.owner or "", failures=ticket.failure_count)
-    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan
-from orchestrator.family.family import Family, find_places
+from orchestrator.family.family import Family
+from orchestrator.family.startable import find_places
 
 
 def join_late_children(family: Family, plan: Plan) -> list[str]:

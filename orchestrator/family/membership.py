@@ -13,7 +13,7 @@ from orchestrator.git.repository import TrackedFolder
 from orchestrator.storage.history import History
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.id_grammar import id_from_name, without_child_suffix
-from orchestrator.tickets.ticket import CHILD_KEYS, DEPENDENCY_KEYS, PARENT_KEYS, Ticket
+from orchestrator.tickets.ticket import Ticket
 
 
 def require_whole(board: Board, tickets: Sequence[Ticket]) -> None:
@@ -44,7 +44,7 @@ def require_whole(board: Board, tickets: Sequence[Ticket]) -> None:
         raise TicketError(
             f"{head.id} is a child of {above}, which is not on the board",
             path=head.path,
-            line=head.line_of(*PARENT_KEYS) or None,
+            line=head.line_of("parent") or None,
             code="parent-missing",
             hint=f"{_how_to_restore(board, above)}; to make {head.id} a ticket of its own, "
             + ("give it another id and " if above == without_child_suffix(head.id) else "")
@@ -60,7 +60,7 @@ def require_listed_children(board: Board, tickets: Sequence[Ticket], made: Colle
                 raise TicketError(
                     f"{child}, a child of {ticket.id}, is not on the board",
                     path=ticket.path,
-                    line=ticket.line_of(*CHILD_KEYS) or None,
+                    line=ticket.line_of("children") or None,
                     code="member-missing",
                     hint=f"{_how_to_restore(board, child)}; or take it out of `children:`",
                 )
@@ -75,7 +75,7 @@ def require_no_cycle(board: Board, tickets: Sequence[Ticket]) -> None:
             raise TicketError(
                 f"tickets wait for each other: {' → '.join(ring)}",
                 path=ticket.path,
-                line=ticket.line_of(*DEPENDENCY_KEYS) or None,
+                line=ticket.line_of("depends_on") or None,
                 code="cycle",
                 hint="take one of them out of `depends_on`",
             )

@@ -20,7 +20,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
-from orchestrator.family.family import Family, find_places
+from orchestrator.family.family import Family
 from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.known_history import AWAY, KnownHistory, require_home
 from orchestrator.family.late_children import join_late_children
@@ -31,6 +31,7 @@ from orchestrator.family.membership import (
 )
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.startable import (
+    find_places,
     require_read_gates,
     require_settled_statuses,
     require_startable_status,
@@ -246,7 +247,7 @@ class Opener:
                     code=problem.code,
                     hint=problem.hint,
                 )
-            if problem.code == "key-misspelt":
+            if problem.code in ("key-misspelt", "key-reversed"):
                 place = f"{ticket.source}:{problem.line}"
                 self._report_notice(f"{place}: {problem.message}; {problem.hint}")
 
@@ -328,7 +329,11 @@ class Opener:
             )
         for ticket in tickets:
             ticket.require_utf8()
-            require_startable_status(self.board.folders, ticket)
+            require_startable_status(self.board, ticket)
+            for problem in ticket.diagnoses:
+                if problem.code == "key-contradiction":
+                    place = f"{ticket.source}:{problem.line}"
+                    self._report_notice(f"{place}: {problem.message}; {problem.hint}")
         made = {c.id for s in workflow.stages for c in s.children}
         require_listed_children(self.board, tickets, made)
         require_no_cycle(self.board, tickets)

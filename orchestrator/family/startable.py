@@ -3,37 +3,87 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 from orchestrator.domain.answer import AnswerVerb, verb_of
-from orchestrator.domain.folders import Folders
-from orchestrator.domain.record import Flow
+from orchestrator.domain.record import Flow, Place
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, WorkflowError
 from orchestrator.family.family import Family
+from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates_in
 
 
-def require_startable_status(folders: Folders, ticket: Ticket) -> None:
-    """Refuse to begin what a person calls finished or paused, or calls by an unknown word."""
+def find_places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
+    """Where tickets are before they are conducted. Raises TicketError for an unknown folder."""
+    found = {}
+    for ticket in tickets:
+        if ticket.role is None:
+            require_known_status(board, ticket)
+            raise TicketError(
+                f"{ticket.id} is in {ticket.folder or 'no folder of the board'}, which is not a "
+                "state of the board",
+                path=ticket.path,
+                code="unknown-folder",
+                hint="move it to a known folder, or name this one under [board.folders]",
+            )
+        found[ticket.id] = Place(
+            at=ticket.role, owner=ticket.owner or "", failures=ticket.failure_count
+        )
+    return found
+
+
+def require_known_status(board: Board, ticket: Ticket) -> None:
+    """Raise TicketError where the status has to say the state, and does not."""
+    if ticket.status and board.folders.role_of_status(ticket.status) is None:
+        raise TicketError(
+            f"{ticket.id} has the status `{ticket.status}`, which names no state of the board",
+            path=ticket.path,
+            line=ticket.line_of("status") or None,
+            code="unknown-status",
+            hint=f'say what it means: `{json.dumps(ticket.status)} = "INBOX"` under '
+            "[board.aliases] in orchestrate.toml, or change the line",
+        )
+    if board.folders.by_status and not ticket.status:
+        raise TicketError(
+            f"{ticket.id} has no status, and on this board only the status says the state",
+            path=ticket.path,
+            code="no-status",
+            hint="add `status:` to its keys",
+        )
+
+
+def require_startable_status(board: Board, ticket: Ticket) -> None:
+    """Refuse to begin what a person calls finished or paused, or calls by an unknown word.
+
+    Also what says two things of its id, its state or its parent: either may be the true one.
+    """
+    owners = [ticket.document.line_of(key) for key in ticket.spelt.get("owner", ())]
+    for found in ticket.diagnoses:
+        if found.code == "key-contradiction" and found.line not in owners:
+            raise TicketError(
+                found.message,
+                path=ticket.path,
+                line=found.line,
+                code=found.code,
+                hint=found.hint,
+            )
     status = ticket.status or ""
-    role = folders.role_of_status(status)
+    role = board.folders.role_of_status(status)
     if not status or (role is not None and not role.at_rest) or verb_of(status):
         return
+    require_known_status(board, ticket)
     if role is None:
-        raise TicketError(
-            f"{ticket.id} has the status `{status}`, which names no state of the board",
-            path=ticket.path,
-            code="unknown-status",
-            hint=f'say what it means: `{json.dumps(status)} = "INBOX"` under [board.aliases] '
-            "in orchestrate.toml, or change the line",
-        )
+        return
     raise TicketError(
         f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})",
         path=ticket.path,
         code="not-startable",
-        hint=f"move it to {folders.for_role(role)}, or change its status",
+        line=ticket.line_of("status") or None,
+        hint="change its status"
+        if board.folders.by_status
+        else f"move it to {board.folders.for_role(role)}, or change its status",
     )
 
 
@@ -42,9 +92,8 @@ def require_settled_statuses(family: Family, flow: Flow) -> None:
     for member, place in flow.members.items():
         ticket = family.ticket(member)
         status = ticket.status or ""
-        role = family.board.folders.role_of_status(status)
         hold = verb_of(status) is AnswerVerb.HOLD
-        if status and role is not place.at and not hold:
+        if status and not family.board.folders.says(status, place.at) and not hold:
             raise TicketError(
                 f"{member} is in {ticket.folder}, but its status is `{status}`",
                 path=ticket.path,

@@ -22,6 +22,8 @@ from orchestrator.tickets.ticket import Ticket
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
+#: why a file with keys is not read as a ticket
+UNREAD = ("not-a-ticket", "id-taken", "template")
 #: tickets whose text is kept; a family has a handful
 _FRESH = 64
 #: seconds between two searches for what killed processes left
@@ -42,6 +44,7 @@ class Board:
         folders: Folders | None = None,
         failure_limit: int | None = None,
         criteria_headings: tuple[str, ...] = (),
+        keys: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.root = root = Path(os.path.abspath(root))  # noqa: PTH100 - links stay
         if folders is None and folder is None and (root / "orchestrate.toml").exists():
@@ -51,6 +54,7 @@ class Board:
             folders = settings.board.folders_in(root)
             failure_limit = failure_limit or settings.failure_limit
             criteria_headings = criteria_headings or settings.board.criteria_headings
+            keys = keys or tuple(sorted(settings.board.keys.items()))
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder
         self.path = atomic.inside(root, place)
@@ -58,14 +62,16 @@ class Board:
         self.failure_limit = failure_limit or 2
         ignore_in_clone(root)
         self.criteria_headings = criteria_headings
+        #: the workspace's own keys, and what they say
+        self.keys = keys
         index = Index(
             root / ".orchestrate" / "state" / "index.sqlite",
-            f"{self.folders.signature} {self.failure_limit} {self.criteria_headings}",
+            f"{self.folders.signature} {self.failure_limit} {self.criteria_headings} {keys}",
         )
         self._next_sweep = 0.0
         #: tickets as they were last read, with their texts
         self._fresh: OrderedDict[Path, Ticket] = OrderedDict()
-        self._catalog = Catalog(self.path, self.folders, index, self._read)
+        self._catalog = Catalog(self.path, self.folders, index, self.read)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -77,17 +83,23 @@ class Board:
         """The markdown files that are not tickets: templates, read-mes, notes."""
         return [ticket for ticket in self._all() if ticket.note]
 
+    def unread(self) -> list[Ticket]:
+        """The files with keys that are no tickets; their diagnoses say why."""
+        return [note for note in self.notes() if any(d.code in UNREAD for d in note.diagnoses)]
+
     def _all(self) -> list[Ticket]:
         self._catalog.refresh()
         return self._catalog.all()
 
-    def _read(self, path: Path) -> Ticket:
+    def read(self, path: Path) -> Ticket:
+        """The ticket in a file of the board. Raises FileNotFoundError."""
         return read_ticket(
             path,
             self.folders,
             self.root,
             limit=self.failure_limit,
             headings=self.criteria_headings,
+            keys=self.keys,
         )
 
     def remember(self, ticket: Ticket) -> None:
@@ -168,13 +180,13 @@ class Board:
         known = self._fresh.pop(path, None)
         try:
             if known is None or known.content is None or not _holds(path, known.content):
-                known = self._read(path)
+                known = self.read(path)
         except FileNotFoundError:
             return None
         self._fresh[path] = known
         if len(self._fresh) > _FRESH:
             self._fresh.popitem(last=False)
-        return known if known.id == id else None
+        return self._catalog.linked(known) if known.id == id else None
 
     def family(self, id: str) -> tuple[Ticket, ...]:
         """A ticket's whole family, parent first, children as the parent lists them, then by id.
@@ -245,7 +257,8 @@ class Board:
 
     def place_for(self, path: Path, role: FolderRole) -> Path:
         """The path of a ticket's file in the folder of a role."""
-        return self.path / self.folders.for_role(role) / path.name
+        folder = self.folders.place_for(self.folders.folder_of(path, self.root), role)
+        return self.path / folder / path.name
 
     def sweep(self) -> list[Path]:
         """Set aside what killed processes left among the tickets; returns the new paths.

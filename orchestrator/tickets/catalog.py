@@ -12,9 +12,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.domain.folders import Folders
+from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.tickets.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.tickets.index import Index, IndexRow, Listing, Stamp, is_settled
 from orchestrator.tickets.ticket import Ticket
 
@@ -42,7 +45,9 @@ class Catalog:
         self._tickets: dict[str, Ticket] = {}
         self._by_id: dict[str, set[str]] = defaultdict(set)
         self._duplicates: set[str] = set()
+        #: by the folded id, as people do not spell alike what they refer to
         self._by_parent: dict[str, set[str]] = defaultdict(set)
+        self._by_spelling: dict[str, set[str]] = defaultdict(set)
         self._loaded = False
         #: what is not in the index yet: rows, None for those that are gone
         self._unsaved: dict[str, IndexRow | None] = {}
@@ -198,8 +203,9 @@ class Catalog:
         holders.add(key)
         if row.id and len(holders) > 1:
             self._duplicates.add(row.id)
+        self._by_spelling[folded_id(row.id)].add(key)
         if row.parent:
-            self._by_parent[row.parent].add(key)
+            self._by_parent[folded_id(row.parent)].add(key)
 
     def _drop(self, key: str) -> None:
         row = self._rows.pop(key, _NO_ROW)
@@ -207,7 +213,8 @@ class Catalog:
         holders.discard(key)
         if len(holders) < 2:
             self._duplicates.discard(row.id)
-        self._by_parent[row.parent].discard(key)
+        self._by_spelling[folded_id(row.id)].discard(key)
+        self._by_parent[folded_id(row.parent)].discard(key)
         self._tickets.pop(key, None)
 
     # -- queries -----------------------------------------------------------------------------
@@ -215,8 +222,10 @@ class Catalog:
     def all(self) -> list[Ticket]:
         """Every ticket and note, by folder and name."""
         with self._lock:
-            found = map(self._ticket, self._keys())
-            return [ticket for ticket in found if ticket and not self._is_side_note(ticket)]
+            found = filter(None, map(self._ticket, self._keys()))
+            return [
+                self._as_side_note(t) if self._is_side_note(t) else self.linked(t) for t in found
+            ]
 
     def _keys(self) -> list[str]:
         return [_key(f, n) for f, listing in self._listings.items() for n in sorted(listing.files)]
@@ -232,7 +241,8 @@ class Catalog:
 
     def children(self, parent: str) -> list[Ticket]:
         """The tickets that name a parent, by id."""
-        return sorted(self._tickets_at(self._by_parent.get(parent, ())), key=lambda t: t.id)
+        found = self._tickets_at(self._by_parent.get(folded_id(parent), ()))
+        return sorted((t for t in found if t.parent == parent), key=lambda t: t.id)
 
     def ids(self) -> set[str]:
         """The ids of all tickets."""
@@ -249,7 +259,41 @@ class Catalog:
     def _tickets_at(self, keys: Iterable[str]) -> list[Ticket]:
         with self._lock:
             found = map(self._ticket, sorted(keys))
-            return [t for t in found if t and not t.note and not self._is_side_note(t)]
+            tickets = [t for t in found if t and not t.note and not self._is_side_note(t)]
+            return list(map(self.linked, tickets))
+
+    def known_id(self, reference: str) -> str:
+        """The id on the board that a reference means: `task-9`, `9` or a file's name for TASK-009.
+
+        One that fits no ticket, or several, is returned as it is.
+        """
+        with self._lock:
+            if self._by_id.get(reference) or not reference:
+                return reference
+            spelt = folded_id(reference)
+            keys = self._by_spelling.get(spelt) or ()
+            if not keys and spelt.isdigit():
+                # a bare number
+                fits = (s for s in self._by_spelling if without_prefix(s) == spelt)
+                keys = {key for each in fits for key in self._by_spelling[each]}
+            named = self._by_spelling.get(folded_id(id_from_name(reference))) or ()
+            keys = keys or {key for key in named if folded_id(key.rpartition("/")[2][:-3]) == spelt}
+            ids = {self._rows[key].id for key in keys if not self._rows[key].note}
+            return ids.pop() if len(ids) == 1 else reference
+
+    def linked(self, ticket: Ticket) -> Ticket:
+        """The ticket with its references in the spelling of the tickets that they mean."""
+        refers = (ticket.parent, *ticket.children, *ticket.depends_on)
+        ids = {reference: self.known_id(reference) for reference in refers}
+        if all(reference == id for reference, id in ids.items()):
+            return ticket
+        return replace(
+            ticket,
+            parent=ids[ticket.parent],
+            children=tuple(ids[child] for child in ticket.children),
+            child_roles={ids[child]: role for child, role in ticket.child_roles.items()},
+            depends_on=tuple(dict.fromkeys(ids[id] for id in ticket.depends_on)),
+        )
 
     def _is_side_note(self, ticket: Ticket) -> bool:
         """Whether it has no id of its own and is only named like a ticket that has."""
@@ -257,12 +301,22 @@ class Catalog:
             return False
         return any(self._rows[key].own_id for key in self._by_id.get(ticket.id, ()))
 
+    def _as_side_note(self, ticket: Ticket) -> Ticket:
+        """Such a file, saying why it is no ticket if it has keys (DESIGN 4.7)."""
+        if any(d.code == "no-frontmatter" for d in ticket.diagnoses):
+            return replace(ticket, note=True, diagnoses=())
+        held = next(key for key in self._by_id[ticket.id] if self._rows[key].own_id)
+        message = f"not read as a ticket: it has no id, and that of its name, {ticket.id}, is"
+        hint = "give it an `id:` of its own if it is a ticket"
+        found = Diagnosis("id-taken", f"{message} the id of {held}", 1, hint)
+        return replace(ticket, note=True, diagnoses=(found,))
+
     def _ticket(self, key: str) -> Ticket | None:
         known = self._tickets.get(key)
         if known is None and key in self._rows:
             folder = key.rpartition("/")[0]
             path = self._board / key
-            known = self._rows[key].ticket(path, folder, self._folders.role_of(folder))
+            known = self._rows[key].ticket(path, folder, self._folders)
             if known is None:
                 # the row in the index is broken
                 try:

@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from orchestrator.domain.folders import normal_status
+from orchestrator.domain.folders import Folders
+from orchestrator.domain.keys import KeyTable, key_table
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.markdown.near_misses import folded, meant
-from orchestrator.tickets.id_grammar import ID_KEYS, id_from_name, is_range
-from orchestrator.tickets.ticket import (
-    CHILD_KEYS,
-    CREATED_KEYS,
-    DEPENDENCY_KEYS,
-    OWNER_KEYS,
-    PARENT_KEYS,
-    Ticket,
+from orchestrator.tickets.id_grammar import (
+    agree,
+    id_from_name,
+    id_in_title,
+    ids_in_field,
+    is_id,
+    is_named_after,
+    is_range,
 )
+from orchestrator.tickets.ticket import Ticket
 
+_FOLDERS = Folders()
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
-#: keys that are common words, with those that are read in their place
-_PLAIN_KEYS = tuple(
-    map(frozenset, (["status"], OWNER_KEYS, ["title"], ["priority"], ["files"], PARENT_KEYS,
-                    CHILD_KEYS))
-)  # fmt: skip
-_MEANT = frozenset({"status", "owner", "title", "priority", "files", "parent", "children"})
+#: keys that are common words: another is meant for one only where the ticket lacks it
+_COMMON = frozenset({"status", "owner", "title", "priority", "files", "parent", "children"})
 #: keys that no other word looks like
 _LONG_KEYS = frozenset(
-    {"depends_on", "blocked_by", "failure_count", "pipeline_workflow", "hold_reason", "assigned_to",
-     "parent_ticket", "child_tickets"}
+    {"depends_on", "dependencies", "blocked_by", "prerequisites", "failure_count",
+     "pipeline_workflow", "hold_reason", "assigned_to", "parent_ticket", "child_tickets"}
 )  # fmt: skip
 #: read in any spelling that differs in case and hyphens alone
 _CRITERIA_KEYS = frozenset({"acceptance_criteria", "success_criteria", "definition_of_done"})
-_KNOWN_KEYS = frozenset(
-    (*ID_KEYS, *OWNER_KEYS, *PARENT_KEYS, *CHILD_KEYS, *DEPENDENCY_KEYS, *CREATED_KEYS, *_MEANT,
-     *_LONG_KEYS, "flow", "held_at", "held_from", "accept", "target", "depends_note", "route")
+_OTHER_KEYS = frozenset(
+    {"flow", "held_at", "held_from", "accept", "target", "depends_note", "route", "updated",
+     "updated_at", "updated_date", "type", "link", "links", "note", "notes", "file", "rows"}
 )  # fmt: skip
+#: the other way round: it is the named tickets that would wait
+_REVERSED = frozenset({"blocks", "blocking", "unblocks", "required_by", "before"})
+#: what one ticket can say only once
+_SINGLE = ("id", "status", "owner", "parent")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
@@ -56,68 +60,137 @@ def diagnose_ticket(
     ticket: Ticket,
     document: Document,
     limit: int = 2,
-    place_of: Callable[[str], FolderRole | None] = normal_status,
+    folders: Folders = _FOLDERS,
     headings: tuple[str, ...] = (),
+    own_keys: tuple[tuple[str, str], ...] = (),
 ) -> list[Diagnosis]:
     """What is wrong with one ticket, most severe first.
 
-    `limit` is the number of strikes allowed, `place_of` gives the place that a status means, and
-    `headings` are the workspace's own words for "acceptance criteria".
+    `limit` is the number of strikes allowed, `folders` are the board's, and
+    `headings` are the workspace's own words for "acceptance criteria", `own_keys` its keys.
     """
     found = [*document.diagnoses]
+    keys = key_table(own_keys)
     if ticket.note:
-        return [d for d in found if d.code != "no-frontmatter"]
+        return [*(d for d in found if d.code != "no-frontmatter"), *_why_a_note(document)]
     if document.block is not None:
-        found += _identity(ticket, document)
-        found += _misspelt_keys(document)
-    found += _position(ticket, document, place_of)
+        held = keys.found_in(document.meta)
+        found += _identity(ticket, document, held)
+        found += _contradictions(document, held)
+        found += _misspelt_keys(document, keys, held)
+    found += _position(ticket, document, folders)
     found += [*_strikes(ticket, document, limit), *_values(document)]
     found += [*_end(ticket, document), *_criteria(ticket, document, headings)]
     if ticket.depends_note:
         message = f"the dependency is prose: {ticket.depends_note}"
-        line = next((n for key in DEPENDENCY_KEYS if (n := document.line_of(key))), 0)
+        line = document.line_of(ticket.key_of("depends_on"))
         found.append(Diagnosis("depends-prose", message, line, "name ids only"))
     return found
 
 
-def _identity(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
-    named = id_from_name(ticket.path.name)
-    if not ticket.own_id:
-        said = document.text(*ID_KEYS)
+def _why_a_note(document: Document) -> Iterator[Diagnosis]:
+    """Why a file with keys is no ticket (DESIGN 4.7)."""
+    if document.block is not None and not any(d.code == "leading-rule" for d in document.diagnoses):
+        message = "not read as a ticket: there is no `id:`, no `status:` and no `owner:`"
+        yield Diagnosis("not-a-ticket", message, 1, "add `id:` if it is one")
+
+
+def _identity(
+    ticket: Ticket, document: Document, held: dict[str, list[str]]
+) -> Iterator[Diagnosis]:
+    name = ticket.path.name
+    alias = next((k for k in ticket.spelt.get("id", ()) if document.meta.get(k)), "")
+    loose = next(iter(held.get("id_or_words", ())), "")
+    if not ticket.own_id and loose and document.text(loose) == ticket.local_id:
+        alias = loose
+    elif not ticket.own_id:
+        said = document.text(*held.get("id", ()))
         code, why = (
             ("bad-id", f"{said[:40]!r} is not a valid id") if said else ("no-id", "there is no id")
         )
-        yield Diagnosis(code, f"{why}; {ticket.id} is taken from the name", 1, f"id: {ticket.id}")
-    elif is_range(ticket.id):
-        message = f"{ticket.id} covers several numbers"
+        where = "name" if is_named_after(name, ticket.local_id) else "title"
+        message = f"{why}; {ticket.local_id} is taken from the {where}"
+        if others := ids_said_otherwise(ticket):
+            message += f", but {' and '.join(others)}"
+        yield Diagnosis(code, message, 1, f"id: {ticket.local_id}")
+    elif is_range(ticket.local_id):
+        message = f"{ticket.local_id} covers several numbers"
         yield Diagnosis("id-range", message, document.line_of("id"))
-    elif named and not (ticket.id == named or ticket.id.startswith((f"{named}-", f"{named}_"))):
-        message = f"the file is named {named}, the id is {ticket.id}"
-        yield Diagnosis("id-name", message, document.line_of("id"), "rename the file")
-    for key, aliases in (("id", ("work_order_id", "wo")), ("owner", ("assigned_to",))):
-        alias = next((a for a in aliases if document.meta.get(a)), "")
-        if alias and not document.meta.get(key):
-            yield Diagnosis("key-alias", f"`{alias}` is read as `{key}`", document.line_of(alias))
-    owner = document.text("owner", "assigned_to")
+    elif not is_named_after(name, ticket.local_id):
+        message = f"the file is named {id_from_name(name)}, the id is {ticket.local_id}"
+        yield Diagnosis("id-name", message, ticket.line_of("id"), "rename the file")
+    if alias and alias != "id":
+        message = f"`{alias}` is read as `id`"
+        yield Diagnosis("key-alias", message, document.line_of(alias))
+    for key in () if document.meta.get("owner") else held.get("owner", ())[:1]:
+        if document.meta.get(key):
+            yield Diagnosis("key-alias", f"`{key}` is read as `owner`", document.line_of(key))
+    owner = document.text(*held.get("owner", ()))
     if _CHAINED.search(owner):
-        line = document.line_of("owner") or document.line_of("assigned_to")
         hint = f"owner: {ticket.owner}"
+        line = document.line_of(ticket.key_of("owner"))
         yield Diagnosis("owner-multiple", f"several owners; {ticket.owner} acts", line, hint)
 
 
-def _misspelt_keys(document: Document) -> Iterator[Diagnosis]:
+def ids_said_otherwise(ticket: Ticket) -> list[str]:
+    """What in a ticket without `id:` speaks for another id than the one that it goes by."""
+    document = ticket.document
+    held = key_table().found_in(document.meta)
+    heading = next(filter(None, map(parse_heading, document.body.splitlines()[:60])), None)
+    titles = [document.text(*held.get("title", ())), heading[1] if heading else ""]
+    said = [("its title says", titled) for text in titles if (titled := id_in_title(text))]
+    said += [
+        (f"`{key}:` says", text)
+        for key in held.get("id_or_words", ())
+        if is_id(text := document.text(key))
+    ]
+    named = id_from_name(ticket.path.name)
+    said += [("the file's name says", named)] if named else []
+    return [f"{who} {id}" for who, id in dict.fromkeys(said) if not agree(id, ticket.local_id)]
+
+
+def _contradictions(document: Document, held: dict[str, list[str]]) -> Iterator[Diagnosis]:
+    """Several keys for one thing that say different things; never a silent choice."""
+    for name in _SINGLE:
+        keys = [*held.get(name, ()), *(held.get("id_or_words", ()) if name == "id" else ())]
+        said = [(k, text) for k in keys if document.line_of(k) and (text := document.text(k))]
+        if name == "id":
+            # a number of another tracker is no other name of this ticket
+            said = [s for s in said if is_id(s[1]) and _prefix(s[1]) == _prefix(said[0][1])]
+        for key, text in said[1:]:
+            first, read = said[0]
+            if text.casefold() != read.casefold() and not (name == "id" and agree(text, read)):
+                message = f"`{first}: {read}` and `{key}: {text}` contradict each other"
+                hint = f"`{first}` is read; make them agree, or remove one"
+                yield Diagnosis("key-contradiction", message, document.line_of(key), hint)
+
+
+def _prefix(id: str) -> str:
+    return re.split(r"[-_\d]", id, maxsplit=1)[0].casefold()
+
+
+def _misspelt_keys(
+    document: Document, keys: KeyTable, held: dict[str, list[str]]
+) -> Iterator[Diagnosis]:
     """Keys that are not read because of a slip; a person's own keys are left alone.
 
     A key such as `depends_on` is meant by whatever looks like it; one that is a common word only
     where the ticket lacks it.
     """
-    words = {name for names in _PLAIN_KEYS if not names & set(document.meta) for name in names}
+    lacking = {name for name in _COMMON if name not in held}
+    criteria = {folded(key) for key in _CRITERIA_KEYS}
     for key, value in document.meta.items():
         line = document.line_of(key)
-        if not line or key in _KNOWN_KEYS or key.startswith(("x-", "x_", "_")):
+        if not line or keys.name_of(key) or key in _OTHER_KEYS or key.startswith(("x-", "x_", "_")):
             continue
-        known = meant(key, _LONG_KEYS) or meant(key, words & _MEANT)
-        if folded(key) not in map(folded, _CRITERIA_KEYS):
+        if folded(key) in map(folded, _REVERSED):
+            if ids := ids_in_field(str(value)):
+                message = f"`{key}` is not read: it would make {', '.join(ids)} wait for this one"
+                hint = "write `depends_on:` into the ticket that waits"
+                yield Diagnosis("key-reversed", message, line, hint)
+            continue
+        known = meant(key, _LONG_KEYS) or meant(key, lacking)
+        if folded(key) not in criteria:
             known = known or meant(key, _CRITERIA_KEYS)
         if key in ("workflow", "pipeline") and str(value).endswith(".md"):
             known = "pipeline_workflow"
@@ -126,28 +199,39 @@ def _misspelt_keys(document: Document) -> Iterator[Diagnosis]:
             yield Diagnosis("key-misspelt", message, line, f"did you mean `{known}`?")
 
 
-def _position(
-    ticket: Ticket, document: Document, place_of: Callable[[str], FolderRole | None]
-) -> Iterator[Diagnosis]:
-    if not ticket.status or not ticket.folder:
+def _position(ticket: Ticket, document: Document, folders: Folders) -> Iterator[Diagnosis]:
+    line = document.line_of(ticket.key_of("status"))
+    place, role = folders.role_of_status(ticket.status), ticket.role
+    alias = f'`{json.dumps(ticket.status)} = "INBOX"` (or another state) under [board.aliases]'
+    if folders.by_status:
+        if role is None and ticket.status:
+            message = f"the status {ticket.status} names no state of the board"
+            yield Diagnosis("status-unknown", message, line, f"say what it means: {alias}")
+        elif role is None:
+            message = "there is no status, and on this board only the status says the state"
+            yield Diagnosis("no-status", message, 1, "add `status:`")
         return
-    line = document.line_of("status")
-    place = place_of(ticket.status)
-    if ticket.status == ticket.folder.split("/")[0]:
+    top = ticket.folder.split("/")[0]
+    if not ticket.status or not ticket.folder or ticket.status == top:
         return
-    hint = f"status: {ticket.folder.split('/')[0]}"
+    word = folders.status_for(role, ticket.folder) if role else top
+    hint = f"{ticket.key_of('status')}: {word}"
     if place is None:
         message = f"the status {ticket.status} names no place; the folder counts"
+        hint += f"; or say what it means: {alias}"
         yield Diagnosis("status-unknown", message, line, hint)
-    elif ticket.role is not None and ticket.role.finished and not place.at_rest:
+    elif role is not None and folders.says(ticket.status, role):
+        if re.match(r"\d", ticket.status):
+            message = f"{ticket.status} is the old name of {ticket.folder}"
+            yield Diagnosis("status-renumbered", message, line, hint)
+    elif role is not None and role.finished and not place.at_rest:
         message = f"the ticket is in {ticket.folder}, its status still says {ticket.status}"
         yield Diagnosis("status-unfinished", message, line, hint)
-    elif ticket.role is not None and place is not ticket.role:
+    elif role is not None:
         message = f"the status says {ticket.status}, the folder is {ticket.folder}"
+        if place.at_rest and not role.at_rest:
+            hint = f"move it to {folders.for_role(place)}, or change its status"
         yield Diagnosis("status-drift", message, line, hint)
-    elif re.match(r"\d", ticket.status) and place is ticket.role:
-        message = f"{ticket.status} is the old name of {ticket.folder}"
-        yield Diagnosis("status-renumbered", message, line, hint)
 
 
 def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnosis]:

@@ -5,30 +5,51 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
-ID_KEYS = ("id", "work_order_id", "wo")
+from orchestrator.domain.keys import ID_KEYS
 
-_NUMBER = r"\d+(?:\.\d+|-\d{3,}|-?[A-Za-z])?(?=[-_. ]|$)"
-_AT_START = re.compile(
+#: behind the prefix: `231`, `231b`, `928.1`, `265.10.01`, `928-C`, a range `940-943`; a letter
+#: before further words is one of them (`OPS-057-a-scan-of-x` is OPS-057, no child of it)
+_NUMBER = r"\d+(?:\.\d+)*(?:-\d{3,}|[A-Za-z]|-[A-Za-z](?=[_.:)\]]|$))?(?=[-_. :)\]]|$)"
+#: prefixes of one or several words: `CORE-CONF-`
+_WORDS = r"(?:[A-Z][A-Z0-9]*[-_])+"
+#: without a hyphen: `WP01`, `T007`
+_GLUED = r"(?:[A-Z]{2,5}\d{2,6}|[A-Z]\d{3,6})"
+_LETTERED_ID = (
     rf"(?:(?:WO|GO)[-_](?:{_NUMBER}|EPIC-\d+"
-    r"|[A-Z](?:\d+[a-z]?|[A-Z]{1,3}\d+[a-z])(?=[-_. ]|$)"
-    r"|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*(?=[-_. ]|$))"
-    rf"|[A-Z][A-Z0-9]*-{_NUMBER})"
+    r"|[A-Z](?:\d+[a-z]?|[A-Z]{1,3}\d+[a-z])(?=[-_. :]|$)"
+    r"|(?!(?:[A-Z][A-Z0-9]*-)+\d{2})[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*(?=[-_. :]|$))"
+    rf"|{_WORDS}{_NUMBER}|{_GLUED}[a-z]?(?=[-_. :]|$)"
+    rf"|[a-z][a-z0-9]{{0,11}}[-_]{_NUMBER}"
+    # as tools draw them: `nw-5c46`, `bd-a3f8.1`
+    r"|[a-z][a-z0-9]{0,11}-(?=[a-z]*\d)[0-9a-z]{4,8}(?:\.\d+)*(?=[-_. :]|$))"
 )
+_PLAIN_NUMBER = r"(?!\d{4}-\d\d(?!\d))\d{1,6}(?:\.\d+)*(?=[-_. ]|$)"
+_DATE = r"\d{4}-\d\d-\d\d(?!\d)"
+#: a file may be named after its day, or by the number alone
+_AT_START = re.compile(rf"(?:{_DATE}[-_ ]+)?(?P<id>{_LETTERED_ID}|{_PLAIN_NUMBER})")
+_IN_TITLE = re.compile(rf"[\[(]?(?P<id>{_LETTERED_ID})[\])]?\s*(?:[:—–|]|-\s|\Z)")
 #: in a workflow's text: `WO-231`, `WO-231a`, `GO-77.1`, `WO-CALENDAR-EXPORT`; other prefixes need
 #: a number of two digits, or UTF-8 would be a ticket
 TICKET_ID = re.compile(
-    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:\.\d+|-\d{2,}|-?[A-Za-z])?|[A-Z]\d+[a-z]?|[A-Z]{2,4}\d+[a-z]"
-    r"|EPIC-\d+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)|[A-Z][A-Z0-9]{1,9}-\d{2,}[a-z]?)(?![A-Za-z0-9])"
+    r"(?<![\w/-])(?:(?:WO|GO)[-_](?:\d+(?:(?:\.\d+)+|-\d{2,}|[A-Za-z]|-[A-Za-z](?!-\w))?"
+    r"|[A-Z]\d+[a-z]?|[A-Z]{2,4}\d+[a-z]"
+    r"|EPIC-\d+|[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)"
+    r"|(?:[A-Z][A-Z0-9]{1,9}-)+\d{2,}(?:\.\d+)*[a-z]?)(?![A-Za-z0-9])"
 )
 #: in a key that lists tickets, where every word of that shape is one
-_IN_FIELD = re.compile(r"\b[A-Z][A-Z0-9]*[-_](?:\d\w*|(?<=[WG]O[-_])[A-Z]\w*)(?:[.-]\w+)*")
-_WITH_ROLE = re.compile(rf"(?P<id>{_IN_FIELD.pattern})(?: ?\( ?(?P<role>[A-Z][A-Z_]+)\b)?")
+_IN_FIELD = rf"\b(?:{_WORDS}\d\w*|(?:WO|GO)[-_][A-Z]\w*)(?:[.-]\w+)*"
+#: … and an item that is nothing but one word with a number in it, or as tools draw them
+_ITEM = re.compile(rf"(?!{_DATE})(?:(?=[\w.-]*\d)[^\W_]\w*(?:[.-]\w+)*|[a-z]{{1,8}}-[0-9a-f]{{4}})")
+_ROLE = re.compile(r" ?\( ?(?P<role>[A-Z][A-Z_]+)\b")
 #: an id becomes part of file names
 _USABLE = re.compile(r"[^\W_][\w.-]{0,79}")
 _PLACEHOLDER = re.compile(r"[A-Z]+[-_](?:N{2,}|X{2,}|#+)[a-z]?")
 _RANGE = re.compile(r"\w+?[-_]\d{3,}-\d{3,}(?=\D|\Z)")
-_CHILD_SUFFIX = re.compile(r"(?<=\d)(?:-?[A-Za-z]|\.\d+)\Z")
+_CHILD = re.compile(
+    r"(?P<parent>(?:.*[-_])?[A-Z]{0,5}\d+(?:\.\d+)*)(?:-?[A-Za-z]|\.\d+)", re.DOTALL
+)
 #: a longer number is a date, or somebody's joke
 _SERIAL = re.compile(
     r"[A-Z][A-Z0-9]*[-_](?:EPIC-)?(?P<letters>[A-Z]{0,4})(?P<number>\d{1,6})(?!\d)"
@@ -38,7 +59,8 @@ _LETTERED = re.compile(r"[A-Z][A-Z0-9]*[-_][A-Z]")
 #: without a child's letter: its children get letters
 _PARENT = re.compile(r"[A-Z]+[-_][A-Z]{0,4}\d+")
 _ID_LINE = re.compile(
-    rb"^(?:" + "|".join(ID_KEYS).encode() + rb""")[ \t]*:[ \t]*["']?([^\s"'#]{1,80})""", re.M
+    rb"^(?:" + "|".join(ID_KEYS).encode() + rb""")[ \t]*:[ \t]*["']?([^\s"'#]{1,80})""",
+    re.M | re.I,
 )
 
 
@@ -68,15 +90,40 @@ def is_range(id: str) -> bool:
     return _RANGE.match(id) is not None
 
 
-def is_field_id(text: str) -> bool:
-    """Whether the whole text is one id, as keys like `depends_on` list them."""
-    return _IN_FIELD.fullmatch(text) is not None
+def is_id(text: str) -> bool:
+    """Whether the whole text has the shape of an id: `TASK-015`, not `Write the page` or 15."""
+    return re.fullmatch(_LETTERED_ID, text) is not None
 
 
 def id_from_name(name: str) -> str:
     """The id that a file name begins with, "" if none: `WO-231b_Slug.md` is WO-231b."""
     found = _AT_START.match(unicodedata.normalize("NFC", name))
-    return found.group() if found else ""
+    return found["id"] if found else ""
+
+
+def id_in_title(title: str) -> str:
+    """The id that a title begins with, "" if none: `OPS-57: a scan` is about OPS-57."""
+    found = _IN_TITLE.match(unicodedata.normalize("NFC", title.strip()))
+    return found["id"] if found else ""
+
+
+def agree(id: str, other: str) -> bool:
+    """Whether two spellings are one id: `task-15` and `TASK-015`, `15` and `TASK-15`."""
+    one, two = folded_id(id), folded_id(other)
+    return one == two or without_prefix(one) == two or one == without_prefix(two)
+
+
+def is_named_after(name: str, id: str) -> bool:
+    """Whether a file's name, as far as it names a ticket at all, names the one with this id."""
+    named = id_from_name(name)
+    extends = id.startswith((f"{named}-", f"{named}_"))
+    return not named or extends or agree(named, id) or begins_with(name, id)
+
+
+def begins_with(name: str, id: str) -> bool:
+    """Whether a file's name begins with this very id, in whatever spelling."""
+    stem = folded_id(re.sub(rf"\A{_DATE}[-_ ]+", "", name))
+    return re.match(rf"{re.escape(folded_id(id))}(?![^\W_])", stem) is not None
 
 
 def id_from_head(head: bytes) -> str:
@@ -90,19 +137,44 @@ def ids_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(TICKET_ID.findall(text)))
 
 
-def ids_in_field(text: str) -> tuple[str, ...]:
-    """The ids in the text of a key that lists tickets, each once, in order."""
-    return tuple(dict.fromkeys(_IN_FIELD.findall(text)))
+@lru_cache(maxsize=64)
+def _field(like: str) -> re.Pattern[str]:
+    """What is an id in the text of a key that lists tickets, also with the prefix of `like`."""
+    prefix = re.match(r"[A-Za-z]+(?:[-_][A-Za-z]+)*(?=[-_]?\w*\d)", like)
+    if prefix is None:
+        return re.compile(_IN_FIELD)
+    own = rf"\b(?i:{re.escape(prefix.group())})[-_]?(?=[a-z]*\d)\w+(?:\.\d+)*"
+    return re.compile(rf"{_IN_FIELD}|{own}")
 
 
-def ids_with_roles(text: str) -> Iterator[tuple[str, str]]:
+def is_field_id(text: str, like: str = "") -> bool:
+    """Whether the whole text is one id, as keys like `depends_on` list them."""
+    bare = text.strip("[]#`")
+    return (_field(like).fullmatch(bare) or _ITEM.fullmatch(bare)) is not None
+
+
+def ids_in_field(text: str, like: str = "") -> tuple[str, ...]:
+    """The ids in the text of a key that lists tickets, each once, in order.
+
+    `like` is an id of the same board: what has its prefix is one in any case of letters.
+    """
+    return tuple(dict.fromkeys(id for id, _ in ids_with_roles(text, like)))
+
+
+def ids_with_roles(text: str, like: str = "") -> Iterator[tuple[str, str]]:
     """(id, role) for each id in such a text: `WO-231a (SOOP)`; the role may be ""."""
-    return ((found["id"], found["role"] or "") for found in _WITH_ROLE.finditer(text))
+    if is_field_id(text, like):
+        yield text.strip("[]#`"), ""
+        return
+    for found in _field(like).finditer(text):
+        role = _ROLE.match(text, found.end())
+        yield found.group(), role["role"] if role else ""
 
 
 def without_child_suffix(id: str) -> str:
     """The id that a child's id is derived from: WO-231 for WO-231a, WO-231-b and WO-231.1."""
-    return _CHILD_SUFFIX.sub("", id)
+    found = _CHILD.fullmatch(id)
+    return found["parent"] if found else id
 
 
 def can_have_lettered_children(id: str) -> bool:

@@ -15,11 +15,11 @@ from os import stat_result
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.domain.states import FolderRole
+from orchestrator.domain.folders import Folders
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.tickets.ticket import Ticket
 
-_VERSION = 5
+_VERSION = 6
 #: what changed so shortly before it was looked at may change again within one clock tick (ns)
 _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only
@@ -84,13 +84,14 @@ class IndexRow(NamedTuple):
         data = json.dumps([packed, found], separators=(",", ":"))
         return cls(stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
 
-    def ticket(self, path: Path, folder: str, role: FolderRole | None) -> Ticket | None:
+    def ticket(self, path: Path, folder: str, folders: Folders) -> Ticket | None:
         """The ticket as it was read, or None if the row is broken."""
         try:
             packed, diagnoses = json.loads(self.data)
             values = dict(zip(_PACKED, packed, strict=True))
             values |= {name: tuple(values[name]) for name in _TUPLES}
             found = tuple(Diagnosis(*each) for each in diagnoses)
+            role = folders.role_at(folder, values["status"])
             return Ticket(path=path, folder=folder, role=role, diagnoses=found, **values)
         except (TypeError, ValueError, KeyError, RecursionError):
             return None

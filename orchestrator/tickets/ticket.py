@@ -18,12 +18,6 @@ from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.storage.atomic import read
 from orchestrator.tickets.criteria import Criteria, criteria_in_keys, read_criteria
 
-OWNER_KEYS = ("owner", "assigned_to")
-PARENT_KEYS = ("parent", "parent_ticket", "parent_epic", "epic_ref")
-CHILD_KEYS = ("children", "child_tickets", "child_wos", "child_work_orders")
-DEPENDENCY_KEYS = ("depends_on", "blocked_by", "blocked_on", "prerequisite")
-CREATED_KEYS = ("created", "created_date", "created_at", "date", "date_created", "filed")
-
 
 def is_wide(data: bytes) -> bool:
     """Whether a file is UTF-16 or UTF-32: a line of UTF-8 in it would spoil it for its editor."""
@@ -65,6 +59,10 @@ class Ticket:
     source: str = ""
     #: the id is in the frontmatter, not only in the file's name
     own_id: bool = False
+    #: what the file says → its keys that say it, as written there, where they are other ones
+    spelt: dict[str, list[str]] = field(default_factory=dict, hash=False)
+    #: the folder that precedes the file's own id, on a board where ids are unique in it only
+    scope: str = ""
     #: a file on the board that is not a ticket: a template, a note, a read-me
     note: bool = False
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -138,9 +136,24 @@ class Ticket:
         flow = self.meta.get("flow") if self.conducted else None
         return flow if isinstance(flow, dict) else None
 
-    def line_of(self, *keys: str) -> int:
-        """The line of the first of these keys in the file, 0 if there is none."""
+    @property
+    def local_id(self) -> str:
+        """The id as the file gives it, without the scope."""
+        return self.id.removeprefix(f"{self.scope}-") if self.scope else self.id
+
+    @property
+    def state(self) -> str:
+        """Where it is, for people: its folder, else the state that its status says."""
+        return self.folder or self.role or self.status or "no state"
+
+    def key_of(self, name: str) -> str:
+        """The key under which the file says it: `lane` for `status`; `name` itself by default."""
+        return next(iter(self.spelt.get(name, ())), name)
+
+    def line_of(self, name: str) -> int:
+        """The line in the file that says the owner, the parent, …; 0 if there is none."""
         try:
+            keys = self.spelt.get(name, [name])
             return next(filter(None, map(self.document.line_of, keys)), 0)
         except (OSError, OrchestrateError):
             return 0

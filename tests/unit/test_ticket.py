@@ -57,7 +57,7 @@ def test_2_6_odd_tickets_are_read_and_diagnosed_as_expected(name: str, tmp_path:
         ("WO-928-C_Front.md", "WO-928-C"), ("WO-B7-back.md", "WO-B7"), ("WO-B0b_x.md", "WO-B0b"),
         ("WO-CALENDAR-EXPORT_Dates.md", "WO-CALENDAR-EXPORT"), ("WO-940-943_K.md", "WO-940-943"),
         ("WO-EPIC-901_x.md", "WO-EPIC-901"), ("GO-77_hours.md", "GO-77"), ("TASK-7_x.md", "TASK-7"),
-        ("WO-5.md", "WO-5"), ("README.md", ""), ("notes.md", ""), ("wo-231.md", ""),
+        ("WO-5.md", "WO-5"), ("README.md", ""), ("notes.md", ""), ("wo-231.md", "wo-231"),
         ("Meeting-2025.md", ""),
     ],
 )  # fmt: skip

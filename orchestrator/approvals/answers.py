@@ -7,6 +7,7 @@ import re
 from orchestrator.approvals.judging import stored_request
 from orchestrator.approvals.request import ApprovalRequest, describe_differences
 from orchestrator.approvals.request_builder import (
+    ANSWER_KEYS,
     build_checkpoint_request,
     build_exception_request,
     list_stopped_statements,
@@ -26,8 +27,6 @@ from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.markdown.near_misses import meant
 from orchestrator.storage.history import now
 
-#: keys next to the status that belong to an answer and are removed with it
-_ANSWER_KEYS = ("accept", "target")
 #: what a status may say to a question, for whom misspells it
 _ANSWERS = tuple(verb.value.upper() for verb in AnswerVerb)
 #: where a parent is → the state of its family, whatever it was held from
@@ -67,7 +66,7 @@ def record_answer(session: Session, answer: str, **fields: object) -> None:
 
 def _carried_out(hold_reason: str = "") -> Additions:
     """With a transition: the requested status and its keys have been carried out."""
-    return Additions(drop=_ANSWER_KEYS, over_requests=True, hold_reason=hold_reason)
+    return Additions(drop=ANSWER_KEYS, over_requests=True, hold_reason=hold_reason)
 
 
 # -- requested statuses ----------------------------------------------------------------------
@@ -332,7 +331,7 @@ def _ask_again(session: Session, question: Question, changed: list[str]) -> None
             statements = list_stopped_statements(session, stage)
         why = old.why if old else ""
         fresh = build_exception_request(session, stage, question.kind, why, statements, changed)
-    open_request(session, stage, fresh, drop=_ANSWER_KEYS)
+    open_request(session, stage, fresh)
     raise AnswerRefusedError(
         "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
         hint="the question is asked again; read it and answer that one",

@@ -36,6 +36,9 @@ from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now
 
+#: keys next to the status that belong to an answer, and are removed with it
+ANSWER_KEYS = ("accept", "target")
+
 
 def _summarize(session: Session, stages: Sequence[int]) -> tuple[ReceiptSummary, ...]:
     receipts = newest_receipts(session.family.history, stages)
@@ -182,9 +185,7 @@ def list_stopped_statements(session: Session, stage: Stage) -> tuple[ReceiptSumm
     return tuple(found.values())
 
 
-def open_request(
-    session: Session, stage: Stage, request: ApprovalRequest, drop: tuple[str, ...] = ()
-) -> None:
+def open_request(session: Session, stage: Stage, request: ApprovalRequest) -> None:
     """Ask USER: the request goes into the history, its section into the parent's file."""
     history = session.family.history
     # "sheet": the history of 0.1.0 calls it so
@@ -194,7 +195,8 @@ def open_request(
         text = f"status `{status}` of {member} was written before the question; answer it again"
         history.append("notice", to="USER", text=text, stage=session.flow.stage)
         session.report_progress(ProgressKind.NOTICE, text, stage=session.flow.stage)
-    additions = Additions(drop=drop, over_requests=True)
+    # nor do keys that somebody, maybe an agent, wrote for an answer before
+    additions = Additions(drop=ANSWER_KEYS, over_requests=True)
     if request.final:
         tick_boxes(additions, current_receipts(session).values())
     parent = session.family.ticket(session.plan.parent)

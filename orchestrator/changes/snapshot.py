@@ -16,6 +16,7 @@ from orchestrator.changes.entries import ABSENT, Contents, Entry, Reader
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
+from orchestrator.storage.history import FOLDER as HISTORIES
 
 #: folders that tools fill by themselves; files in them are no changes unless git tracks them
 CACHES = frozenset(
@@ -56,7 +57,7 @@ class Snapshot:
     ignored: frozenset[str] = frozenset()
     #: when it was begun (ns)
     taken: int = 0
-    #: ticket file → sha256, wherever it lies on the board
+    #: ticket file → sha256, wherever it lies on the board; other files by their path below it
     board: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -266,10 +267,14 @@ class WorkTree:
         return self.reader.entry(path, keep=keep, place=own)
 
     def _tickets(self) -> dict[str, str]:
-        files = (self.root / self.board).glob("[!.]*/*.md")
-        root, read = self.root, self.reader.entry
-        found = {f.name: read(f.relative_to(root).as_posix(), keep=True) for f in files}
-        return {name: entry.sha256 for name, entry in found.items()}
+        """What lies on the board: tickets by their names, as they move, other files by path."""
+        found = {}
+        for path in self._walk(self.board, on_board=True):
+            below = path.removeprefix(f"{self.board}/")
+            folder, _, name = below.partition("/")
+            is_ticket = name.endswith(".md") and "/" not in name and not folder.startswith(".")
+            found[name if is_ticket else below] = self.reader.entry(path, keep=True).sha256
+        return found
 
     def _settings(self) -> Iterator[str]:
         yield from SETTINGS
@@ -280,8 +285,11 @@ class WorkTree:
         except OSError:
             return
 
-    def _walk(self, below: str) -> Iterator[str]:
-        """Every file below a folder but those of git, of this program and of caches."""
+    def _walk(self, below: str, on_board: bool = False) -> Iterator[str]:
+        """Every file below a folder but those of git, of this program and of caches.
+
+        `on_board`: below the board, but for the histories, which the conductor guards itself.
+        """
         try:
             with os.scandir(self.root / below) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
@@ -289,10 +297,13 @@ class WorkTree:
             return
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name in CACHES or entry.name == ".git" or not self.concerns(path):
+            is_kept = not self.concerns(path)
+            if on_board:
+                is_kept = entry.name == HISTORIES or entry.name.endswith(_MADE_BY_TOOLS)
+            if entry.name in CACHES or entry.name == ".git" or is_kept:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(path)
+                yield from self._walk(path, on_board)
             else:
                 yield path
 

@@ -220,7 +220,7 @@ class Conductor:
             session.commit(after, "question withdrawn: workflow changed")
         stage = session.plan.stage(session.flow.stage)
         request = build_exception_request(session, stage, QuestionKind.WORKFLOW, why, ())
-        open_request(session, stage, request, drop=("accept", "target"))
+        open_request(session, stage, request)
         return True
 
     @staticmethod

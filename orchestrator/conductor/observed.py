@@ -7,17 +7,17 @@ the next one begins.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
-from orchestrator.domain.workflow import Stage
+from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
-from orchestrator.family.kept_criteria import keep_removed, read_each
+from orchestrator.family.kept_criteria import keep_files, keep_removed, read_each, read_files
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
 from orchestrator.git.listing import read_settings
@@ -43,26 +43,43 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     )
     settings = session.settings.agent(stage.agent)
     demanded = read_each(session.flow.members, session.criteria)
+    files = read_files(session.flow.members, session.written_files)
     try:
         report = session.dispatcher.dispatch(job, settings, session.lock_fd)
     except BaseException:
         with contextlib.suppress(OrchestrateError, OSError):
             log.stop(worker, places)
         raise
-    for lost in keep_removed(
-        session.family.history, demanded, read_each(demanded, session.criteria)
-    ):
-        text = (
-            f"{lost.ticket}: “{lost.text}” was removed or edited while {stage.agent} worked; it "
-            "is judged all the same. If that was you, accept it at the question"
-        )
-        session.family.history.append("notice", to="USER", text=text, stage=stage.number)
-        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
+    _keep_what_rules(session, stage, demanded, files)
     seen = log.close(worker, places)
     report = judge_report(session, stage, report, seen)
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
     return report, seen
+
+
+def _keep_what_rules(
+    session: Session,
+    stage: Stage,
+    demanded: Mapping[str, tuple[Statement, ...]],
+    files: Mapping[str, tuple[str, ...]],
+) -> None:
+    """Criteria and `files:` that were edited while the agent worked stay in force, and are told."""
+    history = session.family.history
+    texts = [
+        f"{lost.ticket}: “{lost.text}” was removed or edited while {stage.agent} worked; it is "
+        "judged all the same. If that was you, accept it at the question"
+        for lost in keep_removed(history, demanded, read_each(demanded, session.criteria))
+    ]
+    written = read_files(files, session.written_files)
+    texts += [
+        f"{member}: `files:` was edited while {stage.agent} worked; the former ones count until "
+        "you answer or resume"
+        for member in keep_files(history, files, written)
+    ]
+    for text in texts:
+        history.append("notice", to="USER", text=text, stage=stage.number)
+        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
 
 
 def judge_report(session: Session, stage: Stage, report: Report, seen: Seen) -> Report:

@@ -20,7 +20,7 @@ _SHOWN, _WIDTH = 12, 160
 
 
 def describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """Tickets that somebody other than the conductor wrote or removed."""
+    """Tickets and other files of the board that somebody other than the conductor wrote."""
     found = []
     for name in sorted({*before.board, *after.board}):
         was, now = before.board.get(name), after.board.get(name)

@@ -1,4 +1,5 @@
-"""Criteria that went while an agent worked: they hold until USER accepts them.
+"""What went from tickets while an agent worked: criteria hold until USER accepts them, and the
+former `files:` until USER answers.
 
 Agents report sections and never edit tickets; whether it was the agent or a person cannot be told.
 A person who removes a criterion at any other time has removed it.
@@ -6,7 +7,8 @@ A person who removes a criterion at any other time has removed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 
 from orchestrator.domain.workflow import Statement, StatementKind
@@ -14,7 +16,7 @@ from orchestrator.errors import TicketError
 from orchestrator.storage.history import History
 from orchestrator.tickets.criteria import Criteria
 
-_KIND = "criteria-removed"
+_KIND, _FILES = "criteria-removed", "files-edited"
 
 
 def read_each(
@@ -32,8 +34,8 @@ def read_each(
 
 def keep_removed(
     history: History,
-    before: dict[str, tuple[Statement, ...]],
-    after: dict[str, tuple[Statement, ...]],
+    before: Mapping[str, tuple[Statement, ...]],
+    after: Mapping[str, tuple[Statement, ...]],
 ) -> list[Statement]:
     """Write down which statements are gone; returns them."""
     gone = []
@@ -60,3 +62,36 @@ def with_removed(history: History, member: str, found: Criteria) -> Criteria:
     there = {s.text for s in found.statements}
     kept = [s for text, s in removed.items() if text not in there]
     return replace(found, statements=(*found.statements, *kept)) if kept else found
+
+
+def read_files(
+    members: Iterable[str], read: Callable[[str], Iterable[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Member → the `files:` of its ticket; one that cannot be read is left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    for member in members:
+        with contextlib.suppress(TicketError):
+            found[member] = tuple(read(member))
+    return found
+
+
+def keep_files(
+    history: History, before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    """Write down what `files:` were in force where they were edited; returns these members."""
+    edited = [member for member, files in before.items() if after.get(member, files) != files]
+    for member in edited:
+        files = files_in_force(history, member, before[member])
+        history.append(_FILES, ticket=member, files=list(files))
+    return edited
+
+
+def files_in_force(history: History, member: str, written: Iterable[str]) -> tuple[str, ...]:
+    """The `files:` of a ticket, or what they were before they were edited while an agent worked."""
+    kept = None
+    for record in history.of(_FILES, "answer"):
+        if record["type"] == "answer":
+            kept = None
+        elif record["ticket"] == member and kept is None:
+            kept = record["files"]
+    return tuple(written if kept is None else kept)

@@ -23,6 +23,7 @@ from orchestrator.family.attempt_files import Worker
 from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
+from orchestrator.family.kept_criteria import files_in_force
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
@@ -139,9 +140,16 @@ class Session:
             attempt=self.flow.attempt(stage.number) if attempt is None else attempt,
             agent=stage.agent,
             ticket=ticket.id,
-            files=tuple(ticket.files) if is_bound else (),
+            files=self.files_of(ticket.id) if is_bound else (),
             deliverables=tuple(d.path for d in stage.deliverables),
         )
+
+    def files_of(self, member: str) -> tuple[str, ...]:
+        """What a member's `files:` let its makers change."""
+        return files_in_force(self.family.history, member, self.written_files(member))
+
+    def written_files(self, member: str) -> Sequence[str]:
+        return self.family.ticket(member).files
 
     def places_to_look_at(self) -> list[str]:
         """Files and folders whose changes matter even where git ignores them."""

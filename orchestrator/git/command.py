@@ -111,6 +111,8 @@ def _environment() -> dict[str, str]:
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_LITERAL_PATHSPECS": "1",
+        # an object is what its name says (`git replace`)
+        "GIT_NO_REPLACE_OBJECTS": "1",
         "LC_ALL": "C",
     }
 

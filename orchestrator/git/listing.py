@@ -23,6 +23,9 @@ _HARMLESS = {
     "core.ignoreStat": "false",
     "core.trustctime": "true",
     "core.checkStat": "default",
+    "core.fileMode": "true",
+    "core.symlinks": "true",
+    "core.ignoreCase": "false",
     "log.showSignature": "false",
 }
 #: paths per command line

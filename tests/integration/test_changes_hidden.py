@@ -107,6 +107,92 @@ def test_a_criterion_that_a_person_removes_at_rest_is_gone(tmp_path: Path) -> No
     assert "`blue.md` exists" not in question(work)
 
 
+def test_files_that_are_widened_while_an_agent_works_count_once_a_person_has_answered(
+    tmp_path: Path, by: str
+) -> None:
+    work = lay(tmp_path, by, files="files: [README.md]")
+
+    def act(root: Path) -> None:
+        write("README.md", "three\n")(root)
+        write("src/app.py", "a = 3\n")(root)
+        (file,) = (root / "_WORK_ORDERS").glob("*/WO-512*.md")
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("files: [README.md]", "files: [README.md, src/]"))
+
+    acts(work, act)
+    conductor = work.conductor()
+    assert conductor.run("WO-512").outcome == "held"
+    told = [e.text for e in work.events if "`files:` was edited" in e.text]
+    assert len(told) == 1
+    assert (tmp_path / "src/app.py").read_text() == "a = 1\n"
+    conductor.resume("WO-512")
+    assert conductor.run("WO-512").outcome == "waiting"
+    assert changed(work) == {"README.md": "edited", "src/app.py": "edited"}
+
+
+def test_an_acceptance_that_is_there_before_the_question_accepts_nothing(tmp_path: Path) -> None:
+    work = lay_criteria(tmp_path)
+    planted = "accept: ['`blue.md` exists', unproven]\nfiles:\n"
+    acts(work, lambda _: work.edit("WO-512", "files:\n", planted))
+    work.conductor().run("WO-512")
+    assert "accept:" not in work.file("WO-512").read_text(encoding="utf-8").split("---")[1]
+    work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+    assert work.conductor().run("WO-512").outcome == "waiting"
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+
+
+def test_other_files_on_the_board_are_named(tmp_path: Path, by: str) -> None:
+    work = lay(tmp_path, by)
+
+    def act(root: Path) -> None:
+        write("_WORK_ORDERS/run.sh", "rm -rf /\n")(root)
+        write("_WORK_ORDERS/03_BUILD/deep/note.md", "x\n")(root)
+        write("_WORK_ORDERS/03_BUILD/.WO-512.md.swp", "an editor's\n")(root)
+
+    acts(work, act)
+    work.conductor().run("WO-512")
+    asked = question(work)
+    assert "run.sh (added)" in asked
+    assert "03_BUILD/deep/note.md (added)" in asked
+    assert ".swp" not in asked
+
+
+# -- git is told not to see ------------------------------------------------------------------------
+
+
+def replace_blob(root: Path) -> None:
+    write("README.md", "evil\n")(root)
+    new = git(root, "hash-object", "-w", "README.md").strip()
+    git(root, "replace", git(root, "rev-parse", "HEAD:README.md").strip(), new)
+
+
+def hide_mode(root: Path) -> None:
+    git(root, "config", "core.fileMode", "false")
+    (root / "README.md").chmod(0o755)
+
+
+def hide_by_case(root: Path) -> None:
+    git(root, "config", "core.ignoreCase", "true")
+    write("readme.md", "evil\n")(root)
+
+
+@pytest.mark.parametrize(
+    ("act", "seen"),
+    [
+        (replace_blob, {"README.md": "edited"}),
+        (hide_mode, {"README.md": "mode", ".git/config": "edited"}),
+        (hide_by_case, {"readme.md": "added", ".git/config": "edited"}),
+    ],
+)
+def test_what_git_would_overlook_is_seen(
+    tmp_path: Path, act: Callable[[Path], None], seen: dict[str, str]
+) -> None:
+    work = lay(tmp_path, "git")
+    acts(work, act)
+    work.conductor().run("WO-512")
+    assert changed(work) == seen
+
+
 # -- elsewhere in the repository ---------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrate_agents.sql.catalog import RealColumn, Relation
-from orchestrate_agents.sql.ownership import owned_columns, unplanted
+from orchestrate_agents.sql.ownership import claim_names, claims_of, owned_columns, unplanted
 from orchestrate_agents.sql.policy_conditions import policy_by_clock, policy_by_content
 from orchestrate_agents.sql.probe_rows import (
     PLANTED,
@@ -18,6 +18,7 @@ from orchestrate_agents.sql.probe_rows import (
     SUBJECT,
     USERS,
     ProbeRow,
+    bucket_names,
     make_row,
     quote,
     quoted,
@@ -92,12 +93,15 @@ def plant(
     standing: Planted | None = None,
     refused: dict[str, str] | None = None,
     force: bool = False,
+    user: str = SUBJECT,
+    first: int = 0,
 ) -> Planted:
     """Insert probe rows as service_role, parents before children, and commit them.
 
     A table whose checks refuse the generated rows gets none; with `force` (when nothing but roles
     remains to be probed) the checks in the way are dropped first. Tables in `standing` have their
-    rows already. `refused` takes the server's words by table. Returns the rows by table.
+    rows already. `refused` takes the server's words by table. The rows are `user`'s, numbered
+    from `first`, a multiple of PLANTED. Returns the rows by table.
     """
     planted: Planted = dict(standing or {})
     done, listed = frozenset(planted), list(tables)
@@ -106,14 +110,22 @@ def plant(
         # without the triggers of a migration: the rows that they would make are made below
         owner.execute("SET session_replication_role = replica")
         owner.execute(
-            "INSERT INTO auth.users (id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING",
+            "INSERT INTO auth.users (id, email) SELECT u, u || '@example.org' "
+            "FROM unnest(%s::uuid[]) u ON CONFLICT DO NOTHING",
             [[user_id(n) for n in range(USERS)]],
         )
         owner.execute("SET session_replication_role = origin")
+        for bucket in bucket_names(listed):
+            query = "INSERT INTO storage.buckets (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+            owner.execute(query, [bucket, bucket])
+        # defaults and triggers may ask whose request it is
+        claims = json.dumps(claims_of("authenticated", user) | {"role": "service_role"})
+        api.execute("SELECT set_config('request.jwt.claims', %s, false)", [claims])
         api.execute("SET ROLE service_role")
         for table in _parents_first([t for t in listed if t.is_table]):
             for serial in range(PLANTED if table.qualified not in done else 0):
-                made = make_row(table, serial, planted, owned.get(table.qualified))
+                own = owned.get(table.qualified)
+                made = make_row(table, first + serial, planted, own, user)
                 row = _plant_row(owner, api, made, force=force)
                 if isinstance(row, dict):
                     planted.setdefault(table.qualified, []).append(row)
@@ -263,13 +275,11 @@ def _probe_client(
     rows: Mapping[str, int],
 ) -> dict[tuple[str, str], Seen]:
     """What one client can do, by table and verb."""
-    claims = {"role": client.role}
-    if client.role == "authenticated":
-        claims |= {"sub": client.user, "email": f"{client.user}@example.org"}
+    claims = json.dumps(claims_of(client.role, client.user, claim_names(api)))
     found: dict[tuple[str, str], Seen] = {}
     with api.transaction(force_rollback=True):
         api.execute(f"SET LOCAL ROLE {client.role}")
-        api.execute("SELECT set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
+        api.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
         for table in tables:
             for verb in VERBS:
                 seen: Seen = (Access.NO_PRIVILEGE, "")
@@ -305,7 +315,7 @@ def _probe_verb(
     # set a column to a constant: without WHERE and reference, so that SELECT is not needed too
     values = make_row(table, 1, {}).values
     results = []
-    for column in _updatable(table)[:3]:
+    for column in updatable(table)[:3]:
         value = values.get(column.name)
         constant = f"%s::{column.type}" if value is not None else "DEFAULT"
         query = f"UPDATE {name} SET {quote(column.name)} = {constant}"  # noqa: S608 - quoted
@@ -330,7 +340,7 @@ def _best(results: Sequence[Seen]) -> Seen:
     return min(results, key=lambda r: order.index(r[0]), default=(Access.UNKNOWN, "no column"))
 
 
-def _updatable(table: Relation) -> list[RealColumn]:
+def updatable(table: Relation) -> list[RealColumn]:
     """Columns whose change breaks no key, the last ones first: policies rarely look at them."""
     keyed = {c for i in table.indexes if i.unique for c in i.columns}
     keyed |= {c for k in table.constraints for c in k.columns}

@@ -99,7 +99,7 @@ def _found_in(root: Any) -> Iterator[tuple[str, str, str]]:
             table = ".".join(filter(None, (node.schemaname, node.relname)))
             aliases[node.alias.aliasname if node.alias else node.relname] = table
     for node in walk(root):
-        if type(node).__name__ == "A_Expr" and node.name and node.name[-1].sval in ("=", "~~*"):
+        if type(node).__name__ == "A_Expr" and node.name and node.name[-1].sval in _ALIKE:
             sides = (node.lexpr, node.rexpr)
         elif type(node).__name__ == "SubLink" and node.testexpr is not None:
             sides = (node.testexpr, getattr(node.subselect, "targetList", None))
@@ -107,7 +107,10 @@ def _found_in(root: Any) -> Iterator[tuple[str, str, str]]:
             continue
         for one, other in (sides, sides[::-1]):
             if what := _identity(one):
-                for names in _columns(other):
+                whole = list(_columns(other))
+                if not whole or (type(node).__name__ == "A_Expr" and node.name[-1].sval == "~~"):
+                    whole, what = list(_columns_in_calls(other)), "path"
+                for names in whole:
                     yield (
                         aliases.get(names[-2], names[-2]) if len(names) > 1 else "",
                         names[-1],
@@ -129,7 +132,38 @@ def _identity(side: Any) -> str:
             return "id"
         if texts & {"email", "request.jwt.claim.email"}:
             return "email"
+        # a claim such as a tenant's id: a probe's user has a tenant of his own
+        if texts - _NOT_OF_USERS:
+            return "id"
     return ""
+
+
+_ALIKE = ("=", "~~", "~~*")
+_NOT_OF_USERS = {"", "role", "aal", "aud", "iss", "exp", "request.jwt.claims", "true"}
+_NOT_OF_USERS |= {"request.jwt.claim.role", "app_metadata", "user_metadata"}
+
+
+def claim_names(connection: Any) -> tuple[str, ...]:
+    """The claims of a request that policies and functions of the database look at."""
+    rows = connection.execute(
+        r"""
+        SELECT DISTINCT (regexp_matches(s, $r$->>?\s*'(\w+)'$r$, 'g'))[1] FROM (
+          SELECT prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+          WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'auth')
+          UNION ALL SELECT qual FROM pg_policies UNION ALL SELECT with_check FROM pg_policies
+        ) AS t (s) WHERE s ~ 'jwt' ORDER BY 1
+        """
+    ).fetchall()
+    return tuple(name for (name,) in rows if name not in _NOT_OF_USERS)
+
+
+def claims_of(role: str, user: str, names: Iterable[str] = ()) -> dict[str, Any]:
+    """The claims of a request of a user; each of `names` holds the user's id."""
+    if role != "authenticated":
+        return {"role": role}
+    more = dict.fromkeys(names, user)
+    whole = {"app_metadata": dict(more), "user_metadata": dict(more), **more}
+    return whole | {"role": role, "sub": user, "email": f"{user}@example.org"}
 
 
 def _outside_of_selects(side: Any) -> Iterator[Any]:
@@ -158,6 +192,13 @@ def _columns(side: Any) -> Iterator[list[str]]:
                 yield [part.sval for part in node.fields]
         elif node is not None and type(node).__name__ not in ("SubLink", "FuncCall"):
             pending.extend(_children(node))
+
+
+def _columns_in_calls(side: Any) -> Iterator[list[str]]:
+    """The names of all columns on a side, also those that are handed to functions."""
+    for node in walk(side):
+        if type(node).__name__ == "ColumnRef" and all(hasattr(p, "sval") for p in node.fields):
+            yield [part.sval for part in node.fields]
 
 
 def _children(node: Any) -> list[Any]:

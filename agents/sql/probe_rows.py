@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -69,17 +69,18 @@ def make_row(
     serial: int,
     planted: Mapping[str, list[dict[str, str]]],
     owned: Mapping[str, str] | None = None,
+    user: str = SUBJECT,
 ) -> ProbeRow:
     """The `serial`-th row of a relation.
 
     Serial numbers take turns: only what must be filled, all filled with true, all filled with
     false, so that a policy over a column's value shows on one of them. `planted` holds the rows
-    that foreign keys may point to, by table. `owned` columns hold the asking user's id or email: in
-    every row, or in the first of each turn where a value may occur once only.
+    that foreign keys may point to, by table. `owned` columns hold the id or email of `user`, or a
+    path below the id: in every row, or in the first of each turn where a value may occur once only.
     """
     hints = _hints(relation)
     values: dict[str, str] = {}
-    own = _own_values(relation, serial, owned or {})
+    own = _own_values(relation, serial, owned or {}, user)
     for column in relation.columns:
         # a value of ours would be in the way of the next one of a sequence
         numbered = (column.default or "").startswith("nextval(")
@@ -88,24 +89,35 @@ def make_row(
         if column.name in own:
             values[column.name] = own[column.name]
             continue
-        required = column.not_null or column.name in hints
-        if serial % PLANTED == 0 and not (required and column.default is None):
+        # whose a row is may be left open, but not where that is what is probed
+        theirs = user != SUBJECT and column.base == "uuid" and _holds_user(column, relation)
+        required = column.not_null or column.name in hints or theirs
+        if serial % PLANTED == 0 and not (required and (column.default is None or theirs)):
             continue
-        value = _value(column, serial, hints.get(column.name, ()), relation)
+        value = _value(column, serial, hints.get(column.name, ()), relation, user)
         if value is not None:
             values[column.name] = value
-    values.update(_references(relation, serial, planted, values, own))
+    values.update(_references(relation, serial, planted, values, own, user))
     return ProbeRow(relation, values)
 
 
-def _own_values(relation: Relation, serial: int, owned: Mapping[str, str]) -> dict[str, str]:
+def _holds_user(column: RealColumn, relation: Relation) -> bool:
+    """Whether a column of ids may say whom a row belongs to: nothing else fills it in."""
+    filled = column.default is not None and "auth.uid()" not in column.default
+    return not filled and not _is_unique(relation, column.name)
+
+
+def _own_values(
+    relation: Relation, serial: int, owned: Mapping[str, str], user: str
+) -> dict[str, str]:
     """The values of the columns that say whom the row belongs to."""
     found = {}
     for column in relation.columns:
         what = owned.get(column.name)
         if what is None or (serial % PLANTED and _is_unique(relation, column.name)):
             continue
-        value = SUBJECT if what == "id" else f"{SUBJECT}@example.org"
+        path = f"{user}/{user}/{column.name} {serial}"
+        value = {"id": user, "path": path}.get(what, f"{user}@example.org")
         base = column.base.removesuffix("[]")
         if base == "uuid" and what != "id":
             continue
@@ -120,11 +132,16 @@ def _references(
     planted: Mapping[str, list[dict[str, str]]],
     values: Mapping[str, str],
     own: Mapping[str, str],
+    user: str,
 ) -> Iterator[tuple[str, str]]:
     for constraint in (c for c in relation.constraints if c.type == "f"):
         if constraint.target == "auth.users":
             unique = _is_unique(relation, constraint.columns[0])
-            yield constraint.columns[0], user_id(serial if unique else 0)
+            first = user != SUBJECT and serial % PLANTED == 0
+            yield constraint.columns[0], user_id(serial) if unique and not first else user
+            continue
+        if constraint.target == "storage.buckets" and bucket_names([relation]):
+            # the bucket that a policy names, not just any
             continue
         parents = planted.get(constraint.target) or planted.get(f"public.{constraint.target}") or []
         if parents and any(c in values for c in constraint.columns):
@@ -135,6 +152,12 @@ def _references(
             for column, target in pairs:
                 if parent.get(target) is not None:
                     yield column, parent[target]
+
+
+def bucket_names(tables: Iterable[Relation]) -> tuple[str, ...]:
+    """The buckets that policies on stored files name."""
+    files = (t for t in tables if t.qualified == "storage.objects")
+    return tuple(name for table in files for name in _hints(table).get("bucket_id", ()))
 
 
 def _is_unique(relation: Relation, column: str) -> bool:
@@ -153,7 +176,7 @@ _FIXED = {
 
 
 def _value(
-    column: RealColumn, serial: int, hints: tuple[str, ...], relation: Relation
+    column: RealColumn, serial: int, hints: tuple[str, ...], relation: Relation, user: str
 ) -> str | None:
     """A value of the column's type, as text; None if there is none."""
     known = hints or column.labels
@@ -161,8 +184,11 @@ def _value(
         return known[serial % len(known)]
     base, day = column.base, serial % 27 + 1
     if base == "uuid":
-        shared = column.default is None and not _is_unique(relation, column.name)
-        return SUBJECT if shared else str(uuid.uuid5(_SPACE, f"{column.name} {serial}"))
+        return (
+            user
+            if _holds_user(column, relation)
+            else str(uuid.uuid5(_SPACE, f"{column.name} {serial}"))
+        )
     if base.endswith("[]"):
         return "{}"
     if base == "vector":

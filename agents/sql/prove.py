@@ -198,7 +198,7 @@ def _sha(text: str) -> str:
 
 
 def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> dict[str, Any]:
-    before = _apply_base(database, base)
+    before = apply_base(database, base)
     with database.connect() as owner:
         existing = ExistingSchema(relations(owner), snapshot(owner))
     first = apply(database, migration, existing.relations)
@@ -277,7 +277,8 @@ class _Base:
         return ""
 
 
-def _apply_base(database: Database, base: Mapping[str, str]) -> _Base:
+def apply_base(database: Database, base: Mapping[str, str]) -> _Base:
+    """Run the earlier migrations, each as a whole or not at all."""
     if not base:
         return _Base()
     broken = []

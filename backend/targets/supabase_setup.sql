@@ -165,6 +165,7 @@ BEGIN
 END
 $$;
 GRANT USAGE ON SCHEMA auth, public, extensions TO supabase_auth_admin;
+GRANT USAGE ON SCHEMA auth, public, extensions TO supabase_storage_admin, supabase_realtime_admin;
 
 -- The claims of a request's JWT, where PostgREST leaves them.
 CREATE OR REPLACE FUNCTION auth.jwt() RETURNS jsonb LANGUAGE sql STABLE AS
@@ -181,7 +182,8 @@ $$ SELECT auth.jwt() ->> 'email' $$;
 
 -- Files: what policies on them and the insertion of a bucket need.
 CREATE SCHEMA IF NOT EXISTS storage;
-GRANT USAGE ON SCHEMA storage TO anon, authenticated, service_role, postgres;
+GRANT USAGE ON SCHEMA storage
+  TO anon, authenticated, service_role, postgres, supabase_storage_admin;
 
 CREATE TABLE IF NOT EXISTS storage.buckets (
   id text PRIMARY KEY,
@@ -220,7 +222,8 @@ $$ SELECT split_part(storage.filename(name), '.', -1) $$;
 
 -- Messages: what policies of private channels and triggers that broadcast need.
 CREATE SCHEMA IF NOT EXISTS realtime;
-GRANT USAGE ON SCHEMA realtime TO anon, authenticated, service_role, postgres;
+GRANT USAGE ON SCHEMA realtime
+  TO anon, authenticated, service_role, postgres, supabase_realtime_admin;
 
 CREATE TABLE IF NOT EXISTS realtime.messages (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

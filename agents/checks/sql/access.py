@@ -114,10 +114,11 @@ _ON = "(enabled|on|active|enforced|switched on|turned on)"
     f"{_RLS} is {_ON} (on|for) {{tables:tables}}",
     f"{_RLS} {_ON} (on|for) {{tables:tables}}",
     f"(enable|enables) {_RLS} (on|for) {{tables:tables}}",
+    f"{_RLS} is {_ON}",
     name="sql.rls-enabled",
     examples=("All three tables have `ENABLE ROW LEVEL SECURITY`", "RLS is enabled on all tables"),
 )
-def rls_enabled(ctx: Context, tables: Tables) -> Result:
+def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
     """Row level security is on and effective: probed, anon can write none of the tables."""
     found = _tables(ctx, tables)
     if isinstance(found, Result):

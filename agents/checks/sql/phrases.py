@@ -128,12 +128,19 @@ def read_role(text: str) -> str:
 parameter_type("role", _ROLE, read_role)
 
 _VERBS = {
-    r"read(?:s|ing)?|SELECT(?:s|ed)?|quer(?:y|ies|ied)|seen?": ("SELECT",),
-    r"writ(?:e|es|ing|ten)|modif(?:y|ied)|changed?": ("INSERT", "UPDATE", "DELETE"),
-    r"INSERT(?:s|ed)?|add(?:ed)?": ("INSERT",),
-    r"UPDATE(?:s|d)?": ("UPDATE",),
-    r"DELETE(?:s|d)?|removed?": ("DELETE",),
-    r"access(?:es|ed)?|touch(?:ed)?|do anything": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    r"read(?:s|ing)?|SELECT(?:s|ed)?|quer(?:y|ies|ied)|see[ns]?|view(?:s|ed)?|fetch(?:es|ed)?": (
+        "SELECT",
+    ),
+    r"writ(?:e|es|ing|ten)|modif(?:y|ies|ied)|change[sd]?": ("INSERT", "UPDATE", "DELETE"),
+    r"INSERT(?:s|ed)?|add(?:s|ed)?|create[sd]?|upload(?:s|ed)?": ("INSERT",),
+    r"UPDATE(?:s|d)?|edit(?:s|ed)?": ("UPDATE",),
+    r"DELETE(?:s|d)?|remove[sd]?": ("DELETE",),
+    r"access(?:es|ed)?|touch(?:es|ed)?|manage[sd]?|do anything": (
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+    ),
 }
 _VERB = rf"[`*\"]*(?:{'|'.join(_VERBS)})[`*\"]*"
 

@@ -1,0 +1,254 @@
+"""Whether users reach each other's rows: two users with rows of their own, probed verb by verb."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrate_agents.sql.access_matrix import VERBS, Planted, plant, updatable
+from orchestrate_agents.sql.apply import apply
+from orchestrate_agents.sql.catalog import Relation, relations
+from orchestrate_agents.sql.ownership import Owned, claim_names, claims_of, owned_columns
+from orchestrate_agents.sql.parse import parse_migration
+from orchestrate_agents.sql.probe_rows import PLANTED, make_row, quote, quoted, user_id
+from orchestrate_agents.sql.prove import Proof, apply_base
+from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrator.gates.checks import Services
+
+#: two users, and the number of the first row of each
+_USERS = {user_id(37): 12, user_id(38): 24}
+
+
+@dataclass(frozen=True)
+class OwnRows:
+    """What two users could do to the rows of a table."""
+
+    table: str
+    #: a row says, itself or by what it leads to, whose it is
+    owned: bool = False
+    #: verbs that each user could do to own rows
+    own: tuple[str, ...] = ()
+    #: (verb, who) of what was done to rows of somebody else
+    foreign: tuple[tuple[str, str], ...] = ()
+    #: (verb, words) of what could not be tried; verb "" if nothing could
+    unknown: tuple[tuple[str, str], ...] = ()
+
+
+def own_rows(
+    text: str, proof: Proof, services: Services, base: Mapping[str, str]
+) -> tuple[OwnRows, ...]:
+    """What users can do to their own rows and to each other's, by table of the migration."""
+    wanted = [r.qualified for r in proof.relations if r.is_table]
+    parts = [text, *(part for item in base.items() for part in item)]
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def run() -> tuple[OwnRows, ...]:
+        with scratch(services).database() as database:
+            apply_base(database, base)
+            apply(database, parse_migration(text))
+            with database.connect() as owner:
+                present = relations(owner)
+            return tuple(_probe(database, present, wanted))
+
+    found: tuple[OwnRows, ...] = services.share(("sql.own-rows", digest), run)
+    return found
+
+
+def _probe(
+    database: Database, present: Sequence[Relation], wanted: Sequence[str]
+) -> Iterator[OwnRows]:
+    refused: dict[str, str] = {}
+    worlds = {
+        user: plant(database, present, refused=refused, force=True, user=user, first=first)
+        for user, first in _USERS.items()
+    }
+    owned = owned_columns(present)
+    with database.connect() as owner:
+        _drop_constraints(owner, present)
+    with database.connect_api() as api:
+        names = claim_names(api)
+        for table in (r for r in present if r.qualified in wanted):
+            if all(world.get(table.qualified) for world in worlds.values()):
+                yield _Table(api, table, worlds, owned, names).seen(present)
+            else:
+                words = refused.get(table.qualified, "no row")
+                why = f"no rows of two users could be made: {words}"
+                yield OwnRows(table.qualified, unknown=(("", why),))
+
+
+def _drop_constraints(owner: Any, present: Sequence[Relation]) -> None:
+    """Drop what refuses a change of rows for another reason than whose they are."""
+    import psycopg
+
+    for table in (r for r in present if r.is_table):
+        drops = [f"DROP CONSTRAINT {quote(c.name)}" for c in table.constraints if c.type in "cfpux"]
+        drops = [f"ALTER TABLE {quoted(table)} {drop} CASCADE" for drop in drops]
+        schema = quote(table.schema)
+        loose = (i for i in table.indexes if i.unique)
+        drops += [f"DROP INDEX IF EXISTS {schema}.{quote(i.name)}" for i in loose]
+        for drop in drops:
+            # Supabase's own tables keep theirs
+            with contextlib.suppress(psycopg.Error):
+                owner.execute(drop, [])
+
+
+class _Table:
+    """The probes of one table."""
+
+    def __init__(
+        self,
+        api: Any,
+        table: Relation,
+        worlds: Mapping[str, Planted],
+        owned: Owned,
+        names: Sequence[str],
+    ) -> None:
+        self.api, self.table, self.worlds, self.names = api, table, worlds, names
+        self.owned = owned.get(table.qualified, {})
+        self.places = {u: {r["ctid"] for r in w[table.qualified]} for u, w in worlds.items()}
+        self.unknown: dict[tuple[str, str], None] = {}
+
+    def seen(self, present: Sequence[Relation]) -> OwnRows:
+        one, other = self.worlds
+        foreign: dict[tuple[str, str], None] = {}
+        own = set(VERBS)
+        for me, them in ((one, other), (other, one)):
+            done, reached = self._as(me, them, "authenticated")
+            own &= done
+            foreign |= {(verb, "a signed-in user"): None for verb in reached}
+        _, reached = self._as("", one, "anon")
+        foreign |= {(verb, "anon"): None for verb in reached}
+        return OwnRows(
+            self.table.qualified,
+            _is_owned(self.table, self.worlds, present, frozenset()) or _asks(self.table),
+            tuple(v for v in VERBS if v in own),
+            tuple(foreign),
+            tuple(self.unknown),
+        )
+
+    def _as(self, me: str, them: str, role: str) -> tuple[set[str], set[str]]:
+        """The verbs that a client does to own rows, and to those of the other user."""
+        claims = json.dumps(claims_of(role, me, self.names))
+        own: set[str] = set()
+        foreign: set[str] = set()
+        with self.api.transaction(force_rollback=True):
+            self.api.execute(f"SET LOCAL ROLE {role}")
+            self.api.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
+            for verb in VERBS:
+                tries = self._insert if verb == "INSERT" else self._reach
+                for user in filter(None, (me, them)):
+                    if tries(verb, user, me):
+                        (own if user == me else foreign).add(verb)
+            if me and self._hands_over(them, role):
+                foreign.add("UPDATE")
+        return own, foreign
+
+    def _try(self, verb: str, query: str, parameters: Sequence[Any], after: str = "") -> Any:
+        """What `after` (run past all policies) finds once the query ran; None if it was refused."""
+        import psycopg
+
+        with self.api.transaction(force_rollback=True):
+            try:
+                with self.api.transaction():
+                    cursor = self.api.execute(query, parameters)
+                    rows = cursor.fetchall() if cursor.description else []
+            except psycopg.errors.InsufficientPrivilege as error:
+                words = str(error.diag.message_primary)
+                own = "row-level security" in words or words.endswith(f" {self.table.name}")
+                if not own:
+                    self.unknown[verb, words] = None
+                return None
+            except psycopg.errors.IntegrityError as error:
+                # policies are judged before keys
+                if verb == "INSERT":
+                    return []
+                self.unknown[verb, str(error.diag.message_primary)] = None
+                return None
+            except psycopg.Error as error:
+                self.unknown[verb, f"{error.diag.message_primary} ({error.sqlstate})"] = None
+                return None
+            if not after:
+                return rows
+            self.api.execute("SET LOCAL ROLE service_role")
+            return self.api.execute(after, []).fetchall()
+
+    def _reach(self, verb: str, user: str, me: str) -> bool:
+        """Whether rows of a user are seen, changed or deleted."""
+        name, places = quoted(self.table), self.places[user]
+        there = f"SELECT ctid::text FROM {name}"  # noqa: S608 - a quoted name
+        if verb == "SELECT":
+            rows = self._try(verb, there, [])
+            return bool(rows) and not places.isdisjoint(p for (p,) in rows)
+        queries: list[tuple[str, list[Any]]] = [(f"DELETE FROM {name}", [])]  # noqa: S608 - a quoted name
+        if verb == "UPDATE":
+            columns = updatable(self.table)[:3]
+            queries = [self._update(c.name, c.type) for c in columns]
+            names = [quote(column.name) for column in columns]
+            queries += [(f"UPDATE {name} SET {c} = {c}", []) for c in names]  # noqa: S608
+        for query, parameters in queries:
+            left = self._try(verb, query, parameters, there)
+            if left is not None and (not places <= {p for (p,) in left}):
+                return True
+        return False
+
+    def _update(self, column: str, kind: str) -> tuple[str, list[Any]]:
+        # a constant, without WHERE: then no policy for reading is asked too
+        value = make_row(self.table, 1, {}).values.get(column)
+        given = "DEFAULT" if value is None else f"%s::{kind}"
+        query = f"UPDATE {quoted(self.table)} SET {quote(column)} = {given}"  # noqa: S608 - quoted
+        return query, [] if value is None else [value]
+
+    def _insert(self, verb: str, user: str, me: str) -> bool:
+        """Whether a row can be made that is a user's."""
+        world, first = self.worlds[user], _USERS[user] + PLANTED
+        known = set().union(*self.places.values())
+        all_of = f"SELECT ctid::text, to_jsonb(t)::text FROM {quoted(self.table)} t"  # noqa: S608
+        for serial in range(first, first + PLANTED):
+            row = make_row(self.table, serial, world, self.owned, user)
+            rows = self._try(verb, row.insert, row.parameters, all_of)
+            if rows is None:
+                continue
+            made = [text for place, text in rows if place not in known]
+            # a trigger may have made it the row of whoever asks
+            if not made or user in made[0] or not (me and me in made[0]):
+                return True
+        return False
+
+    def _hands_over(self, them: str, role: str) -> bool:
+        """Whether a user can make an own row the other's."""
+        for column, what in self.owned.items():
+            found = self.table.column(column)
+            if what != "id" or found is None or found.base.endswith("[]"):
+                continue
+            query = f"UPDATE {quoted(self.table)} SET {quote(column)} = %s::{found.type}"  # noqa: S608
+            count = f"SELECT FROM {quoted(self.table)} WHERE {quote(column)}::text = '{them}'"
+            rows = self._try("UPDATE", query, [them], count)
+            theirs = sum(them == r.get(column) for r in self.worlds[them][self.table.qualified])
+            if rows is not None and len(rows) > theirs:
+                return True
+        return False
+
+
+def _asks(table: Relation) -> bool:
+    """Whether a policy of the table looks at who asks."""
+    sources = [s or "" for p in table.policies for s in (p.using, p.check)]
+    return any("auth." in source or "current_setting" in source for source in sources)
+
+
+def _is_owned(
+    table: Relation,
+    worlds: Mapping[str, Planted],
+    present: Sequence[Relation],
+    above: frozenset[str],
+) -> bool:
+    """Whether rows hold their user's id, or lead to rows that do."""
+    for user, world in worlds.items():
+        if any(user in value for row in world.get(table.qualified, ()) for value in row.values()):
+            return True
+    targets = {c.target for c in table.constraints if c.type == "f"} - above
+    parents = [r for r in present if targets & {r.qualified, f"{r.name}"}]
+    return any(_is_owned(p, worlds, present, above | targets) for p in parents)

@@ -243,10 +243,10 @@ def _refusal(ctx: Context, command: str) -> str:
                 f"what `{command}` runs has changed since it was allowed{was}; look, then: {hint}"
             )
         return ""
-    if touched := sorted(now.files & changed):
-        return (
-            f"{', '.join(touched)} says what `{command}` runs, and this family changed it; {hint}"
-        )
+    touched = sorted(now.files & changed)
+    if touched and (ctx.at_start is None or define(command, ctx.at_start).digest != now.digest):
+        files = ", ".join(touched)
+        return f"this family changed {files}, which says what `{command}` runs; if right: {hint}"
     return ""
 
 

@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli import (
     adopting,
+    allowing,
     answering,
     binding,
     configuring,
@@ -114,6 +115,8 @@ app.add_typer(checks, name="checks", rich_help_panel="Prove")
 checks.callback(invoke_without_command=True)(proofs.list_checks)
 checks.command("try")(proofs.try_statement)
 checks.command("bind")(binding.bind)
+checks.command("allow")(allowing.allow)
+checks.command("revoke")(allowing.revoke)
 _SETTINGS = "Set up and read on"
 app.add_typer(
     workflow,

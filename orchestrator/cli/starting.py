@@ -162,6 +162,7 @@ def init(
     to the repository's .gitignore. Existing files are not overwritten. Refused in a subfolder of a
     workspace, which has its board already.
     """
+    from orchestrator.commands.proposals import propose_commands
     from orchestrator.config import FILE, default_maker
     from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
     from orchestrator.git.ignoring import ignore_in_repository
@@ -219,6 +220,9 @@ def init(
     if claim(board):
         say(f"created {(board.path / HOME).relative_to(root)}")
     _say_what_to_commit(here, ignored)
+    if found := len(propose_commands(root)):
+        said = f"{counted(found, 'command')} of this repository could prove criteria"
+        say(callable_commands(f"{said}; look and allow: orchestrate checks allow"))
     if not board.tickets():
         maker = default_maker() or "USER"
         ticket = create_ticket(

@@ -61,24 +61,27 @@ def revoke(text: str, command: str) -> str:
     new = "".join(old for old in text.splitlines(keepends=True) if not _is_line_of(old, command))
     if listed:
         checks["commands"] = [each for each in checks["commands"] if each != command]
-        array = re.search(r"(?m)^\s*commands\s*=\s*\[", new)
         form = rf"(?:{re.escape(_quoted(command))}|'{re.escape(command)}')"
-        if array is not None:
-            head, tail = new[: array.end()], new[array.end() :]
-            tail = re.sub(rf"{form}[ \t]*,[ \t]*|,?[ \t]*{form}", "", tail, count=1)
-            new = head + tail
+        for pattern in (rf"(?m)^[ \t]*{form}[ \t]*,?[ \t]*(?:#.*)?\r?\n", rf"{form}\s*,[ \t]*",
+                        rf",\s*{form}", form):  # fmt: skip
+            tried = re.sub(pattern, "", new)
+            if tried != new and _says(tried, wanted):
+                return tried
     return _require(new, wanted, f"take {_quoted(command)} out of [checks] by hand")
 
 
 def _require(text: str, wanted: Mapping[str, Any], hint: str) -> str:
     """The text, if it says exactly what is wanted."""
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        found = {}
-    if found != wanted:
+    if not _says(text, wanted):
         raise UsageError(f"{FILE} is written so that it cannot be edited safely", hint=hint)
     return text
+
+
+def _says(text: str, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _parsed(text: str) -> dict[str, Any]:

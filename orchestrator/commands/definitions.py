@@ -47,6 +47,7 @@ _SUBSHELL = re.compile(r"&&|\|\||[;|&\n]|\$\(|[()`]")
 #: agents write tests; they are kept as they are where a tree is broken, and not pinned
 _TEST = re.compile(r"(?:^|[/._-])(?:tests?|spec)(?:[/._-]|$).*\.(?:py|[cm]?[jt]sx?|rb|php)\Z")
 _MOST = 200
+_SHOWN = 300
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Definition:
     parts: list[tuple[str, str]] = field(default_factory=list)
     #: the files that hold it
     files: set[str] = field(default_factory=set)
+    #: those that are part of it from beginning to end
+    whole: set[str] = field(default_factory=set)
 
     @property
     def digest(self) -> str:
@@ -67,8 +70,14 @@ class Definition:
     @property
     def shown(self) -> str:
         """One line of what it runs."""
-        texts = (" ".join(text.split()) for _, text in self.parts)
-        return " · ".join(text for text in texts if text)[:160]
+        lines = (
+            f"{where} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+            if where in self.whole
+            else text
+            for where, text in self.parts
+        )
+        told = " · ".join(" ".join(line.split()) for line in lines if line.strip())
+        return told if len(told) <= _SHOWN else told[: _SHOWN - 1] + "…"
 
 
 def simple_commands(command: str) -> list[list[str]]:
@@ -141,6 +150,10 @@ class _Follower:
         if (where, text) not in self.found.parts and not _TEST.search(path):
             self.found.parts.append((where, text))
 
+    def _add_file(self, path: str, text: str) -> None:
+        self.found.whole.add(path)
+        self._add(path, path, text)
+
     def _text(self, path: str) -> str | None:
         data = self.read(path)
         return None if data is None else data.decode("utf-8", "replace")
@@ -154,7 +167,7 @@ class _Follower:
         elif program in _FILES:
             for name in _FILES[program]:
                 if (text := self._text(folder + name)) is not None:
-                    self._add(folder + name, folder + name, text)
+                    self._add_file(folder + name, text)
                     break
         named = words[:1] if not _INTERPRETERS.fullmatch(program) else words[1:]
         for word in named:
@@ -164,7 +177,7 @@ class _Follower:
                 continue
             path = _inside(folder, word)
             if path and (text := self._text(path)) is not None:
-                self._add(path, path, text)
+                self._add_file(path, text)
                 if path.endswith((".sh", ".bash")) or text.startswith("#!/bin/"):
                     for each in text.splitlines():
                         self.follow(each, folder)

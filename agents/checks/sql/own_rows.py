@@ -162,9 +162,9 @@ def _judge(
         detail = f"{subject.path}: {'; '.join(dict.fromkeys(blind))}"
         return unproven(detail, subject.path, two_users=seen, **subject.evidence)
     names = ", ".join(p.table for p in theirs)
-    did = f"{', '.join(mine)} own rows of {names}" if mine else f"own rows of {names}"
+    each = f"each could {', '.join(mine)} these and " if mine else ""
     return proven(
-        f"of two users with rows of their own, each could {did} and neither could "
+        f"of two users with rows of their own in {names}, {each}neither could "
         f"{', '.join(verbs)} the other's; nor could anon",
         subject.path,
         two_users=seen,

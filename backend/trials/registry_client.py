@@ -75,6 +75,12 @@ class RegistryBusyError(RegistryError):
         self.retry_after = retry_after
 
 
+class RegistryTokenError(RegistryError):
+    """The registry does not take the token of a further page: the search has to begin anew."""
+
+    code = "registry-token"
+
+
 @dataclass(frozen=True)
 class RegistrySettings:
     """How the registry is talked to. Times in seconds."""
@@ -183,7 +189,7 @@ class Registry:
         self.settings = settings
         self._clock = clock
         self._sleep = sleep
-        self._notify = notify
+        self.notify = notify
         self._pace = RateLimit(settings.interval, clock, sleep)
         self._session: Any = None
 
@@ -246,7 +252,7 @@ class Registry:
             return min(self.settings.longest_wait, wanted)
 
         def announce(state: Any) -> None:
-            self._notify(
+            self.notify(
                 f"{state.outcome.exception().message}; attempt {state.attempt_number + 1} of "
                 f"{self.settings.attempts} in {state.next_action.sleep:.0f} s"
             )
@@ -292,6 +298,10 @@ class Registry:
             wait = retry_after_seconds(headers.get("Retry-After"), time.time())
             hint = "try again later, or load the shipped snapshot with --offline"
             raise RegistryBusyError(said, retry_after=wait, hint=hint)
+        if status in (400, 410) and "pageToken" in parameters:
+            # the first page was answered, and nothing but the token is new
+            again = "nothing was written; run it again"
+            raise RegistryTokenError(f"{said} (to the token of a further page)", hint=again)
         hint = "the request is not understood; has the API changed?" if status == 400 else ""
         raise RegistryError(said, hint=hint, code=f"registry-{status}")
 

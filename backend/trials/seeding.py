@@ -35,7 +35,7 @@ _SHOWN = 20
 
 
 class SeedStatus(StrEnum):
-    """How a load ended. Only PASS (and a dry run) exits with 0."""
+    """How a load ended. Only PASS (and a dry run to which all came) exits with 0."""
 
     PASS = "PASS"
     PARTIAL = "PARTIAL"
@@ -59,7 +59,7 @@ class TrialReport:
     def status(self) -> SeedStatus:
         """PASS only if every record of the source came, and the table holds each selected row."""
         if self.in_table is None:
-            return SeedStatus.DRY_RUN
+            return SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.DRY_RUN
         if not self.written.stored or self.in_table < self.written.stored:
             return SeedStatus.FAIL
         return SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.PASS
@@ -67,7 +67,7 @@ class TrialReport:
     @property
     def last_line(self) -> str:
         """`[STATUS: PASS] Seeded X benchmark trials.`, or why it is not that."""
-        if self.status is SeedStatus.DRY_RUN:
+        if self.in_table is None:
             said = f"Would seed {len(self.selection.rows)} {self.spec.label}."
         elif self.status is SeedStatus.FAIL and self.written.stored:
             said = f"{self.written.stored} rows were written, the table holds {self.in_table}."
@@ -88,6 +88,7 @@ class TrialReport:
         """The report for people, without its last line."""
         chosen = self.selection
         yield f"{chosen.read} records read from {self.harvest.source}"
+        yield from (f"  warning: {missing}" for missing in self.harvest.shortfalls)
         if self.harvest.notice:
             yield f"  notice: {self.harvest.notice}"
         yield f"{len(chosen.rows)} selected{_listed(chosen.modalities)}"
@@ -115,7 +116,7 @@ class TrialReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines; a dry run lists the rows as well."""
-        dry = self.status is SeedStatus.DRY_RUN
+        dry = self.in_table is None
         return {
             "status": str(self.status),
             "message": self.last_line,
@@ -242,8 +243,8 @@ def trials_parser(spec: TrialSpec, env: Mapping[str, str]) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(
         description=f"Load trials from ClinicalTrials.gov into {spec.table}. Running it again "
         "updates rows by key and doubles none.",
-        epilog="Exit code 0: all trials of the source are in the table, or it was a dry run; "
-        "1: they are not; 2: usage.",
+        epilog="Exit code 0: all trials of the source are in the table, or would be after a dry "
+        "run; 1: they are not; 2: usage.",
     )
     source = parser.add_argument_group("source").add_mutually_exclusive_group()
     source.add_argument(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrate_backend.errors import BackendError
-from orchestrate_backend.trials.registry_client import Registry, StudySearch
+from orchestrate_backend.trials.registry_client import (
+    Registry,
+    RegistryTokenError,
+    StudyPage,
+    StudySearch,
+    study_id,
+)
 from orchestrate_backend.trials.trials import BadStudyError, TrialSpec
 
 #: the snapshot's place in a tree; its first line describes it
@@ -45,15 +51,34 @@ def fetch_trials(
     announced: int | None = None
     shortfalls: tuple[str, ...] = ()
     for name, expression in spec.searches().items():
-        total: int | None = None
-        more, before = False, len(records)
-        for page in registry.pages(StudySearch(expression, spec.statuses), max_pages):
-            records += page.studies
-            total = page.total if total is None else total
-            more = page.next_token is not None
-            step(name, len(records) - before, total)
-        announced = announced if total is None else (announced or 0) + total
-        shortfalls += _shortfalls(name, len(records) - before, total, more)
+
+        def search(what: str = name, query: str = expression) -> tuple[list[Any], StudyPage]:
+            """The studies of one search, and its first page with the token of its last."""
+            found: list[Any] = []
+            first: StudyPage | None = None
+            for page in registry.pages(StudySearch(query, spec.statuses), max_pages):
+                found += page.studies
+                first = replace(first or page, next_token=page.next_token)
+                step(what, len(found), first.total)
+            assert first is not None
+            return found, first
+
+        try:
+            found, seen = search()
+        except RegistryTokenError as exc:
+            registry.notify(f"{name}: {exc.message}; the search begins anew")
+            try:
+                found, seen = search()
+            except RegistryTokenError as again:
+                again.message += ", twice: the search was begun anew once"
+                raise
+        records += found
+        announced = announced if seen.total is None else (announced or 0) + seen.total
+        # a study that came twice is one
+        named = {study_id(study) for study in found} - {""}
+        unnamed = sum(not study_id(study) for study in found)
+        more = seen.next_token is not None
+        shortfalls += _shortfalls(name, len(named) + unnamed, seen.total, more)
     return Harvest(registry.settings.studies_url, tuple(records), announced, shortfalls)
 
 

@@ -17,7 +17,7 @@ from orchestrate_backend.errors import BackendError, TargetError
 from orchestrate_backend.targets.base import Rejected, TableColumn, Written
 from orchestrate_backend.trials.seeding import trials_main
 from orchestrate_backend.trials.sources import find_snapshot, load_trials
-from tests.replay import HTML, SERVER_ERROR, Replay, replaying, study
+from tests.replay import HTML, SERVER_ERROR, BadRequestError, Replay, replaying, study
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "backend" / "scripts" / "seed_benchmark_trials.py"
@@ -199,6 +199,43 @@ def test_fewer_studies_than_announced_are_no_success(seed: Any) -> None:
     assert run.code == 1
     assert run.json["status"] == "PARTIAL"
     assert run.json["shortfalls"] == ["psilocybin: 120 of 500 studies came"]
+
+
+def test_a_dry_run_to_which_not_all_came_is_partial(seed: Any) -> None:
+    with replaying([study(n) for n in range(1, 301)]) as replay:
+        # one study comes twice in place of another
+        replay.tamper = lambda answer, number: {
+            **answer,
+            "studies": answer["studies"][:1] + answer["studies"][:-1],
+        }
+        run = seed("--dry-run", replay=replay)
+    assert run.code == 1
+    assert "warning: psilocybin: 298 of 300 studies came" in run.out
+    assert run.last_line.startswith("[STATUS: PARTIAL] Would seed 298 benchmark trials. Not all: ")
+
+
+def test_an_expired_token_begins_the_search_anew_once(seed: Any, target: MemoryTarget) -> None:
+    def expiring(*numbers: int) -> Any:
+        def tamper(answer: dict[str, Any], number: int) -> dict[str, Any]:
+            if number in numbers:
+                raise BadRequestError("Page token is invalid or expired")
+            return answer
+
+        return tamper
+
+    with replaying([study(n) for n in range(1, 301)]) as replay:
+        replay.tamper = expiring(2)
+        run = seed(replay=replay)
+    assert run.last_line == "[STATUS: PASS] Seeded 300 benchmark trials."
+    assert "the search begins anew" in run.err
+    target.rows.clear()
+    with replaying([study(n) for n in range(1, 301)]) as replay:
+        replay.tamper = expiring(2, 4)
+        run = seed(replay=replay)
+    assert run.code == 1
+    assert "twice: the search was begun anew once" in run.err
+    assert "has the API changed" not in run.err
+    assert not target.rows
 
 
 def test_rows_that_are_not_in_the_table_are_no_success(seed: Any, target: MemoryTarget) -> None:

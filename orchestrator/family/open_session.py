@@ -301,16 +301,18 @@ class Opener:
         commands = {name for name, agent in self.settings.agents.items() if agent.command}
         known = {*agent_names(), *self.dispatcher.inside, *commands}
         working = [stage for stage in workflow.stages if not stage.is_checkpoint]
-        for stage in working:
-            if stage.agent not in known:
-                raise WorkflowError(
-                    f"there is no agent {stage.agent}",
-                    path=workflow.path,
-                    line=stage.line,
-                    code="no-such-agent",
-                    hint=f"known: {', '.join(sorted(known))}; or name a command under "
-                    f"[agents.{stage.agent}] in orchestrate.toml",
-                )
+        missing = {s.agent: s.line for s in reversed(working) if s.agent not in known}
+        if missing:
+            (agent, line), *others = sorted(missing.items(), key=lambda each: each[1])
+            more = "".join(f", nor {name} (line {at})" for name, at in others)
+            raise WorkflowError(
+                f"there is no agent {agent}{more}",
+                path=workflow.path,
+                line=line,
+                code="no-such-agent",
+                hint=f"known: {', '.join(sorted(known))}; or name a command under "
+                f"[agents.{agent}] in orchestrate.toml",
+            )
         parts = {stage.agent: self.settings.agent(stage.agent).part for stage in working}
         inspector = self.settings.agent_playing(Part.INSPECTOR) or "USER"
         return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)

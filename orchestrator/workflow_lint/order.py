@@ -101,17 +101,25 @@ def check_done_when(context: LintContext) -> Iterator[LintFinding]:
             for s in stage.statements
         )
     ]
+    # of a checkpoint, USER's answer says that it is done
+    mute = [stage for stage in silent if not (stage.statements or stage.is_checkpoint)]
+    if len(mute) > 2 and len(mute) == sum(not stage.is_checkpoint for stage in stages):
+        message = "no stage says what must hold: only the criteria of the tickets are proven"
+        hint = "add a line **Done when:** with what must hold, or leave it to the tickets"
+        yield LintFinding("stage-without-statement", mute[0].line, message, hint)
+        return
     for stage in silent:
-        message = (
-            f'stage {stage.number} has no "Done when" ({len(stages)} stages, '
-            f"{len(stages) - len(silent)} with one)"
-        )
-        hint = "add a line **Done when:** with what must hold"
-        yield LintFinding("stage-without-done-when", stage.line, message, hint)
-        if not stage.statements:
+        if stage in mute:
             message = f"stage {stage.number} claims nothing that can be proven"
             hint = "add a **Done when:** or a checklist"
             yield LintFinding("stage-without-statement", stage.line, message, hint)
+        elif stage.statements:
+            message = (
+                f'stage {stage.number} has no "Done when" ({len(stages)} stages, '
+                f"{len(stages) - len(silent)} with one)"
+            )
+            hint = "add a line **Done when:** with what must hold"
+            yield LintFinding("stage-without-done-when", stage.line, message, hint)
 
 
 @lint_rule

@@ -187,7 +187,7 @@ _ALL = (
     Rule("boxes-open", "complete, but acceptance boxes are not ticked and nobody judged them",
          "prove them (`orchestrate verify`), or take the ticket back",
          find=family.find_open_boxes, well_formed=True),
-    Rule("criteria-unread", "boxes that stand under no heading of criteria and are not judged",
+    Rule("criteria-unread", "what looks like criteria and is not read as such, so it is not judged",
          "move them, or name the heading in `criteria_headings`", note=True, well_formed=True),
     Rule("stale", "it has waited for USER for `stale_days` or longer", "answer it",
          find=board.find_stale),

@@ -48,22 +48,36 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 
-#: a statement's number, mark or reference is no word of it: `#1`, `AC-2:`, `[P]`, `✅`, `(#12)`
+#: a statement's number, mark or reference is no word of it: `#1`, `AC-2:`, `[P]`, ✅, `(#12)`
+_KNOWN_ID = r"(?:AC|FR|NFR|REQ|SC|US|UC|TC|T|R)[-_ #]?\d+(?:\.\d+)*[a-z]?"
+#: UTF-8 and ISO-8601 are no references
+_ID = rf"(?:{_KNOWN_ID}|(?!UTF|ISO|RFC|SHA|HTTP|TLS|ES|MD|IP|IPV)[A-Z]{{1,8}}-?\d+(?:\.\d+)*)"
+#: “should” and “optional” are left: they say that it need not hold
+_FORCE = r"(?:must(?: have)?|required|mandatory|blocker|critical|mvp|P\d?|p[0-4])"
+_SIGNS = r"(?:[✅☑✔✓⬜🔲☐🟢🔴🟡🟠🔵⭐🎯📌🔹▪•→❗]\ufe0f?\s*)"
 _LEADING_LABEL = re.compile(
-    r"""(?x) ^ (?: \[(?: P | [A-Z]{1,3} -? \d+ )\]
-        | [*_]{0,2} \(? (?: \# \d+ | \d+ (?: \.\d+ )* (?= [.):*_] )
-            | (?: AC | FR | NFR | REQ | SC | US | UC | TC | T | R ) [-_ ]? \d+ (?: \.\d+ )* [a-z]?
-            | [A-Z][A-Z0-9]{0,6} [-_]? \d+ (?= [*_]{0,2} : ) )
-          \)? [.):]? [*_]{0,2} [.:)]?
-        | (?: ✅ | ☑ | ✔ | ⬜ | 🔲 ) \ufe0f?
-      ) (?: \s+ [–—-] )? \s+ (?= \S )"""
+    rf"""(?x) ^ (?: {_SIGNS}+ (?=\S)
+      | [*_]{{0,2}} (?:
+            [\[(]\s*(?: {_ID} | (?i:{_FORCE}) | [ xX]? | \d+(?:\.\d+)* | [a-z] )\s*[\])]
+          | \# \d+ | \d+ (?: \.\d+ )* (?= [.):*_] ) | \d+ (?: \.\d+ )+ (?=\s+[`A-Z])
+          | (?:[a-z]|[ivx]{{1,4}}) \) | (?:[A-Z]|[ivx]{{1,4}}) \. (?=\s+[`A-Z])
+          | (?i:criterion|acceptance(?:\ criterion)?|scenario|requirement|check|item|case)
+            \s* \#? \d+ (?=\s*[:.)—–-])
+          | {_KNOWN_ID} | [A-Z][A-Z0-9]{{0,6}} [-_]? \d+ (?= [*_]{{0,2}} : )
+          | (?i:{_FORCE}) (?= [*_]{{0,2}} : ) )
+        (?: \s* [\[(] (?i:{_FORCE}) [\])] )? [.):]? [*_]{{0,2}} [.:)]? (?: \s* [|–—-] )?
+        (?: \s+ | (?<=[\]):|]) ) (?= \S )
+    )""".replace(_KNOWN_ID, _KNOWN_ID.replace(" #", r"\ \#"))
 )
-_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?\s+(?=\S)")
+_LEAD_IN = re.compile(r"^(\*\*|__)(?P<words>\w[\w /-]{1,39}):?\1:?(?:\s+[—–-])?\s+(?=\S)")
+_NUMBER = r"(?:(?:[Ss]ee |cf\. |[Rr]efs? |[Cc]loses |[Ff]ixes )?#\d+)"
+_IDS = rf"(?:{_ID}(?:\s*[,&/]\s*{_ID})*|(?i:{_FORCE}))"
 _TRAILING_LABEL = re.compile(
-    r"\s*(?:(?:✅|☑|✔|🟢)\ufe0f?|\((?:see |cf\. |refs? |closes |fixes )?#\d+\)"
-    r"|\[(?:see )?#\d+\]|\[[A-Z]{1,4}-?\d+\])$",
-    re.IGNORECASE,
+    rf"\s*(?:{_SIGNS}|\((?:{_NUMBER}|{_IDS})\)"
+    rf"|\[(?:{_NUMBER}|{_IDS}|\^?\d{{1,3}})\](?:\([^)\s]*\))?"
+    rf"|\(\[(?:{_NUMBER}|{_IDS})\]\([^)\s]*\)\)|\s#\d{{1,5}}|[;,!])$"
 )
+_WRAPPED = re.compile(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
 #: a lead-in with one of these says how much of the statement counts
 _QUALIFIED = re.compile(
     r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known)\b", re.I
@@ -96,6 +110,8 @@ def strip_labels(text: str) -> str:
     while text != before:
         before = text
         text = _TRAILING_LABEL.sub("", _LEADING_LABEL.sub("", text))
+        if wrapped := _WRAPPED.match(text):
+            text = wrapped["words"]
         said = _LEAD_IN.match(text)
         if said and not (_TIED.search(said["words"]) or _QUALIFIED.search(said["words"])):
             text = text[said.end() :]

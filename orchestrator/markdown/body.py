@@ -30,7 +30,7 @@ _CONTAINERS = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
 _HIDES = re.compile(r"```|~~~|<!--")
 #: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
 MARK = "<!-- kept by orchestrate -->"
-LABEL = re.compile(r"\*\*(?P<label>[^*]+?):?\*\*:?\Z")
+LABEL = re.compile(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
 _RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
@@ -200,6 +200,11 @@ def box_text(line: str) -> str:
     """The words behind a box on this line; "" if there is none."""
     found = _BOX.match(line)
     return found["text"].strip() if found else ""
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of a table's row."""
+    return [cell.strip() for cell in _CELL.split(line.strip().strip("|"))]
 
 
 def row_boxes(line: str) -> tuple[str, tuple[bool, ...]]:

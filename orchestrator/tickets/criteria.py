@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import groupby
-from typing import Any
+from itertools import groupby, pairwise, takewhile
 
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.markdown import body
@@ -19,7 +18,12 @@ from orchestrator.markdown.body import MARK
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare
 from orchestrator.markdown.prohibitions import forbids_otherwise, prohibition_in_line
-from orchestrator.tickets.criteria_headings import Headings, headings_of
+from orchestrator.tickets.criteria_headings import (
+    Headings,
+    criterion_in_row,
+    headings_of,
+    says_nothing,
+)
 
 _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 _MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
@@ -27,7 +31,6 @@ _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 _RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
 _CELL = re.compile(r"(?<!\\)\|")
 _TABLE_RULE = re.compile(r"[ \t:|-]*-[ \t|:]*\Z")
-_NONE = re.compile(r"\W*(?:none|n/?a|not applicable)?\W*\Z", re.IGNORECASE)
 _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
 _PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
@@ -36,19 +39,14 @@ _HTML_BOX = re.compile(r"<li\b[^>]*>\s*(?:\[[ xX~-]?\]|<input\b[^>]*checkbox[^>]
 #: what is behind the item is left out
 _TAG = re.compile(r"</li\b.*|<[^>]*>", re.IGNORECASE)
 _UNKNOWN = "not known as a heading of criteria"
-#: `some_key` of the frontmatter, as a heading
-_KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
+_STEP = re.compile(r"(?i)\s*(?:given|when|then|and|but|\*)\b")
+_STRUCK = re.compile(r"~~.+~~\W*(?:\(.*\))?\W*\Z")
 
 
 def _after(lead: re.Pattern[str], line: str) -> str:
     """A line without what it begins with."""
     found = lead.match(line)
     return line[found.end() :] if found else line
-
-
-def _says_nothing(text: str) -> bool:
-    """Whether it is "none", "n/a" or a dash."""
-    return len(text) < 40 and _NONE.match(text) is not None
 
 
 @dataclass(frozen=True)
@@ -235,6 +233,9 @@ class _Reader:
         if forbids := prohibition_in_line(line):
             self._add(forbids, StatementKind.PROHIBITION, at)
             return end
+        if self.headings.is_scenario(text):
+            self._add(text, StatementKind.ACCEPTANCE, at)
+            return end
         if (rest := self.headings.after_keyword(text)) is not None:
             if rest:
                 self._add(rest, StatementKind.ACCEPTANCE, at)
@@ -268,36 +269,55 @@ class _Reader:
             place.fed = True
             if place.ended:
                 place = self.places[-2] if len(self.places) > 1 else _Place(0, "", None)
-        if _says_nothing(text):
+        if says_nothing(text):
+            return
+        if _STRUCK.match(text):
+            self._leave("line", "struck out", at, text)
             return
         if not place.demands and forbids_otherwise(text):
             self._leave("line", _FORBIDS, at, text)
             return
         follows = next((outside[n] for n in range(end, end + 3) if outside.get(n, "").strip()), "")
+        if text.endswith(":") and len(text) < 60 and self.headings.resembles(text):
+            self._enter(body.LABEL_LEVEL, text.rstrip(": "))
+            return
         if text.endswith(":") and (_MARK.match(follows) or "|" in follows):
             return
         if place.demands:
             self._add(text, StatementKind.ACCEPTANCE, at)
         elif self._among_criteria and place.demands is False:
             self._leave("line", "not a heading of criteria", at, text)
-        elif is_item and any(map(self.headings.resembles, self._below_title)):
+        elif any(map(self.headings.resembles, self._below_title)) and (
+            is_item or (self.headings.resembles(place.text) and not self._has_items(at))
+        ):
             self._leave("line", _UNKNOWN, at, text)
+
+    def _has_items(self, at: int) -> bool:
+        """Whether a section has items: then its paragraphs say what they are about."""
+        first = max((n for n in self.heads if n < at), default=self.start)
+        last = min((n for n in self.heads if n > at), default=len(self.lines))
+        return any(map(_MARK.match, self.lines[first + 1 : last]))
 
     def _take_box(self, box: body.Box) -> None:
         if not (text := box.text):
             return
-        if self._place.demands or self.headings.after_keyword(text):
+        if _STRUCK.match(text):
+            self._leave("box", "struck out", box.line, text)
+        elif self._place.demands or self.headings.after_keyword(text):
             self._add(text, StatementKind.ACCEPTANCE, box.line, box.ticked)
         else:
             self._leave("box", _UNKNOWN, box.line, text)
 
     def _read_table(self, at: int, outside: dict[int, str]) -> int:
         """A table: rows with a box are criteria under their heading."""
-        end = at + 2
+        head, end = body.cells_of(_after(_MARK, _after(_QUOTE, outside[at]))), at + 2
         while "|" in outside.get(end, ""):
             said, boxes = body.row_boxes(outside[end])
-            if said and boxes and self._place.demands:
-                self._add(said, StatementKind.ACCEPTANCE, end, any(boxes))
+            # without a box, what the column says that is known to say it
+            cells = body.cells_of(_after(_QUOTE, outside[end]))
+            told = "" if boxes else criterion_in_row(head, cells)
+            if self._place.demands and (told or (said and boxes)):
+                self._add(told or said, StatementKind.ACCEPTANCE, end, any(boxes))
             elif said and boxes:
                 self._leave("box", _UNKNOWN, end, said)
             elif not boxes and self._among_criteria and (row := outside[end].strip("| \t")):
@@ -317,6 +337,9 @@ class _Reader:
             for at, line in enumerate(inside, block.start):
                 if text := body.box_text(line):
                     self._leave("box", why, at, text)
+        elif block.is_code and block.closed and (found := list(_scenarios(inside))):
+            for offset, text in found:
+                self._add(text, StatementKind.ACCEPTANCE, block.start + offset)
         elif self._among_criteria and (block.is_code or not block.closed):
             what = "block of code" if block.is_code else "comment"
             why = "not read" if block.closed or block.is_code else "not read, as it is not closed"
@@ -342,6 +365,16 @@ class _Reader:
             yield Unread(lines, texts, counted, heading, why)
 
 
+def _scenarios(inside: list[str]) -> Iterator[tuple[int, str]]:
+    """(line, text) of each scenario in a block of Gherkin."""
+    starts = [n for n, line in enumerate(inside) if re.match(r"(?i)\s*given\b", line)]
+    for start, end in pairwise([*starts, len(inside)]):
+        steps = takewhile(_STEP.match, inside[start:end])
+        text = " ".join(step.strip() for step in steps)
+        if re.search(r"(?i)\bthen\b", text):
+            yield start, text
+
+
 def read_criteria(
     lines: list[str],
     start: int,
@@ -363,17 +396,3 @@ def _read_cached(
 ) -> Criteria:
     """The tickets of a family are read at every step of it."""
     return _Reader(list(lines), start, headings_of(own_headings), source, ticket).read()
-
-
-def criteria_in_keys(
-    meta: dict[str, Any], own_headings: tuple[str, ...] = ()
-) -> Iterator[tuple[str, str]]:
-    """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
-    headings = headings_of(own_headings)
-    for key, value in meta.items():
-        # YAML has keys that are no text
-        if not any(headings.is_exactly(gap.sub(" ", str(key))) for gap in _KEY_GAPS):
-            continue
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and not _says_nothing(text):
-                yield key, " ".join(text.split())

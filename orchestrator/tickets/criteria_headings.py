@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 from unicodedata import normalize
 
-_WORDS: dict[str, list[str]] = tomllib.loads(
+_WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
 )
 _SIMILAR = re.compile(
     rf"(?<!\w)(?:{'|'.join(_WORDS['similar'])})|{'|'.join(_WORDS['similar_signs'])}", re.IGNORECASE
 )
+_SCENARIO = re.compile(
+    r"(?i)[*_]*(?:scenario\b.{0,200}?)?given\b.{0,2000}?\bwhen\b.{0,2000}?\bthen\b", re.DOTALL
+)
+_NONE = re.compile(r"\W*(?:none|n/?a|not applicable|tbd)?\W*\Z", re.IGNORECASE)
+#: `some_key` of the frontmatter, as a heading
+_KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 _EMPHASIS = re.compile(r"[*_`]+")
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
@@ -27,13 +34,18 @@ class Headings:
         spaced = [r"\s+".join(map(re.escape, heading.split())) for heading in own]
         long = "|".join([*spaced, *_WORDS["headings"]])
         short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
+        alone = "|".join(_WORDS["whole_headings"])
         lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
         few, number = r"(?:[\w-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
         flags = re.IGNORECASE | re.DOTALL
-        self._known = re.compile(rf"{lead}{few}(?:(?:{long})\b|(?:{short}){number}{remark})", flags)
+        end = r"\W*(?:[(\[:—–].*)?\Z"
+        self._known = re.compile(
+            rf"{lead}(?:{few}(?:(?:{long})\b|(?:{short}){number}{remark})|(?:{alone}){end})", flags
+        )
+        said = rf"(?:{long}|{short}|{alone})"
         self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
         self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
-        self._line = re.compile(rf"[*_]*(?:{long}|{short}){number}[*_]*\s*[:—–][*_]*", flags)
+        self._line = re.compile(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
 
     def means_criteria(self, heading: str) -> bool:
         return self._known.match(_plain(heading)) is not None
@@ -50,6 +62,16 @@ class Headings:
         """Whether the heading may mean criteria, in whatever language."""
         return _SIMILAR.search(normalize("NFC", _plain(heading))) is not None
 
+    @staticmethod
+    def resembles_any(body: str) -> bool:
+        """Whether a text has any word of a heading that may mean criteria."""
+        return _SIMILAR.search(normalize("NFC", body)) is not None
+
+    @staticmethod
+    def is_scenario(text: str) -> bool:
+        """Whether a text says what holds in the words Given, When, Then."""
+        return _SCENARIO.match(text) is not None
+
     def after_keyword(self, text: str) -> str | None:
         """`x` of `Done when: x` or `**Done when:** x`; None if the text begins otherwise."""
         found = self._line.match(text[:_LONGEST])
@@ -65,3 +87,65 @@ def _plain(heading: str) -> str:
 def headings_of(own: tuple[str, ...]) -> Headings:
     """The headings of a workspace."""
     return Headings(own)
+
+
+_SAYS = re.compile(rf"(?i)\W*{_WORDS['table']['says']}\W*")
+_BESIDE = re.compile(rf"(?i)\W*{_WORDS['table']['beside']}\W*")
+
+
+def criterion_in_row(head: Sequence[str], cells: Sequence[str]) -> str:
+    """What a row of a table says must hold: the cells that are not beside it, as `a | b`.
+
+    "" if no column is known to say it.
+    """
+    head = [re.sub(r"[*_`]+", "", title) for title in head]
+    if not any(map(_SAYS.fullmatch, head)) or len(head) != len(cells):
+        return ""
+    pairs = [(title, cell) for title, cell in zip(head, cells, strict=True) if cell]
+    return " | ".join(
+        cell
+        for title, cell in pairs
+        if not _BESIDE.fullmatch(title) and (title or not re.fullmatch(r"\W*[\w.#-]{0,8}\W*", cell))
+    )
+
+
+def says_nothing(text: str) -> bool:
+    """Whether it is "none", "n/a" or a dash."""
+    return len(text) < 40 and _NONE.match(text) is not None
+
+
+def criteria_in_keys(
+    meta: Mapping[str, Any], own_headings: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
+    headings = headings_of(own_headings)
+    for key, value in meta.items():
+        # YAML has keys that are no text
+        if any(headings.is_exactly(gap.sub(" ", str(key))) for gap in _KEY_GAPS):
+            for text in _texts_in(value):
+                if not says_nothing(text):
+                    yield key, " ".join(text.split())
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """The criteria of a value: a list, a block of items, or mappings that have an id and a text."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _texts_in(each)
+    elif isinstance(value, Mapping):
+        said = {str(k): str(v) for k, v in value.items() if not isinstance(v, list | Mapping)}
+        for nested in (v for v in value.values() if isinstance(v, list | Mapping)):
+            yield from _texts_in(nested)
+        beside = _WORDS["keys"]["beside"]
+        kept = {k: v for k, v in said.items() if k.lower() not in beside or len(said) == 1}
+        if {"given", "then"} <= {k.lower() for k in kept} or len(kept) == 1 == len(value):
+            mark = ":" if len(value) == 1 else ""
+            yield " ".join(f"{k}{mark} {v}" for k, v in kept.items())
+            return
+        known = _WORDS["keys"]["proof"]
+        proofs = [v for k, v in kept.items() if k.lower() in known and len(kept) > 1]
+        texts = [v for k, v in kept.items() if v not in proofs]
+        yield " | ".join(texts) + "".join(f" — `{proof.strip('`')}`" for proof in proofs)
+    elif isinstance(value, str):
+        items = re.split(r"(?m)^\s*(?:[-*+]|\d{1,3}[.)])[ \t]+(?:\[[ xX]?\][ \t]*)?", value)
+        yield from (item for item in items if item.strip()) if len(items) > 2 else (value,)

@@ -13,6 +13,7 @@ from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.markdown.near_misses import folded, meant
+from orchestrator.tickets.criteria_headings import headings_of
 from orchestrator.tickets.id_grammar import (
     agree,
     id_from_name,
@@ -264,9 +265,9 @@ def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
 
 
 def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> Iterator[Diagnosis]:
-    """Criteria that a complete ticket has not ticked, and boxes that are no criteria."""
-    # a look at the text first: most tickets have no box
-    if not _BOX.search(document.body):
+    """Criteria that a complete ticket has not ticked, and what looks like some and is not read."""
+    # a look at the text first: many tickets have no criteria
+    if not (_BOX.search(document.body) or headings_of(headings).resembles_any(document.body)):
         return
     criteria = ticket.criteria(headings)
     if ticket.role is FolderRole.COMPLETE:
@@ -277,13 +278,13 @@ def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> 
             message = f"complete, but not ticked: {len(open_)} of {len(boxes)} boxes"
             hint = f"orchestrate verify {ticket.id} proves them; or take the ticket back"
             yield Diagnosis("boxes-open", message, open_[0].line + 1, hint)
-    unread = [u for u in criteria.unread if "box" in u.what]
-    if unread:
-        under = list(dict.fromkeys(f"“{u.heading}”" for u in unread))
-        named = ", ".join(under[:3]) + (", …" if len(under) > 3 else "")
-        count = sum(len(u.lines) for u in unread)
-        what = "1 box is" if count == 1 else f"{count} boxes are"
-        message = f"{what} not read as criteria, under {named}"
+    if unread := criteria.unread:
+        lines = [(n, text, u) for u in unread for n, text in zip(u.lines, u.texts, strict=True)]
+        said = "; ".join(f"line {n} “{text[:60]}”" for n, text, _ in lines[:3])
+        more = f", and {len(lines) - 3} more" if len(lines) > 3 else ""
+        under = list(dict.fromkeys(f"“{u.heading}”" for u in unread if u.heading))
+        named = f", under {', '.join(under[:3])}{', …' * (len(under) > 3)}" if under else ""
+        message = f"not read as criteria: {said}{more}{named}"
         hint = "move them under Acceptance Criteria, or name the heading in criteria_headings"
         yield Diagnosis("criteria-unread", message, unread[0].lines[0], hint)
 

@@ -16,7 +16,8 @@ from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.storage.atomic import read
-from orchestrator.tickets.criteria import Criteria, criteria_in_keys, read_criteria
+from orchestrator.tickets.criteria import Criteria, read_criteria
+from orchestrator.tickets.criteria_headings import criteria_in_keys
 
 
 def is_wide(data: bytes) -> bool:

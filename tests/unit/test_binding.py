@@ -293,6 +293,14 @@ def _registered() -> dict[str, Check]:
         "FR-001: {}", "NFR-2 — {}", "T001 {}", "T001 [P] {}", "[P] {}", "[US1] {}", "1. {}",
         "2) {}", "(3) {}", "1.2. {}", "{} ✅", "✅ {}", "{} (see #12)", "{} (#12)", "{} [REQ-4]",
         "**Files:** {}", "**Files**: {}", "SHOP7: {}", "- [ ] AC1: {}",
+        "AC#1: {}", "[AC1] {}", "**[AC-1]** {}", "(must) {}", "MUST: {}", "AC-01 (must): {}",
+        "**AC-01 (must):** {}", "**Config** — {}", "{} (must)", "{} #12", "{} [1]", "{} [^1]",
+        "{} (AC1)",
+        "{} (FR-001, FR-002)", "{} [WO-12](a/WO-12.md)", "{} ([#12](https://a.b/12))", "🟢 {}",
+        "1.1 {}",
+        "a) {}", "A. {}", "Criterion 1: {}", "Scenario 2 — {}", "🔴 [P0] {}", "**{}**", "_{}_",
+        "{};",
+        "AC1 | {}",
     ],
 )  # fmt: skip
 def test_labels_are_no_words_of_a_statement(written: str) -> None:
@@ -304,7 +312,9 @@ def test_labels_are_no_words_of_a_statement(written: str) -> None:
     [
         "**Optional:** {}", "**Not yet:** {}", "**Out of scope:** {}", "**Nice to have:** {}",
         "**Unless refused:** {}", "Never: {}", "12 {}", "{} (maybe)", "{} ❌",
-        "❌ {}", "[SKIP] {}",
+        "❌ {}", "[SKIP] {}", "(should) {}", "[optional] {}", "{} (optional)", "Should: {}",
+        "{} (v2)",
+        "{} (UTF-8)", "{} (not in prod)", "{} (ISO-8601)",
     ],
 )  # fmt: skip
 def test_words_that_change_a_statement_are_no_labels(written: str) -> None:

@@ -14,7 +14,8 @@ from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.sections import marked
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.criteria import Criteria, criteria_in_keys, read_criteria
+from orchestrator.tickets.criteria import Criteria, read_criteria
+from orchestrator.tickets.criteria_headings import criteria_in_keys
 
 
 def read(text: str, *own: str) -> Criteria:
@@ -40,6 +41,13 @@ MEAN_CRITERIA = [
     "## Release checklist", "Acceptance Criteria\n-------------------", "## Criteria",
     "## Must-haves", "## *Acceptance* Criteria",
     "## ACs", "### AC 1: login", "### AC-2", "## Requirement 1.2",
+    "## Requirements are met when", "## This is done when …", "## Ready when", "## Verification",
+    "## How to verify", "### How we test it", "## Test plan", "## Test cases",
+    "## Expected results",
+    "## Expected behaviour", "## Must be true", "## What must hold", "## Given/When/Then",
+    "### Scenario 2: no login", "## Checks", "## What does “done” look like?",
+    "##### 🎯 Success metrics",
+    "###### Post-conditions", "## Validation steps", "__Acceptance criteria__",
 ]  # fmt: skip
 
 
@@ -78,9 +86,10 @@ def test_a_title_that_speaks_of_criteria_is_none() -> None:
 
 @pytest.mark.parametrize(
     "heading",
-    ["Critères d'acceptation", "验收标准", "Akzeptanzkriterien", "What must hold", "Verification",
-     "Acceptence Criterea", "Criterios de aceptación", "Критерии приёмки", "受け入れ基準",
-     "Expected result", "Crite\u0300res", "Kabul kriterleri"],
+    ["Critères d'acceptation", "验收标准", "Akzeptanzkriterien",
+     "Constraints", "Verification notes", "Acceptence Criterea",
+     "Criterios de aceptación", "Критерии приёмки", "受け入れ基準",
+     "Expected load", "Crite\u0300res", "Kabul kriterleri"],
 )  # fmt: skip
 def test_a_list_under_a_heading_that_resembles_criteria_is_told(heading: str) -> None:
     found = read(f"# T\n\n## AC\n\n- [ ] one\n\n## {heading}\n\nWords.\n\n- two\n- three\n")
@@ -126,7 +135,10 @@ SHAPES = {
     "| # | | what |\n|---|---|---|\n| 1 | [ ] | {} |": True,
     "**Done when:** {}": True, "Done when: {}": True, "- **Acceptance:** {}": True, "AC3: {}": True,
     "AC-3: {}": True,
-    "| what | how |\n|---|---|\n| {} | y |": False, "```gherkin\n{}\n```": False,
+    "| a | b |\n|---|---|\n| {} | y |": False, "```gherkin\n{}\n```": False,
+    "| # | Criterion | Status |\n|---|---|---|\n| 1 | {} | open |": True, "1) {}": True,
+    "- [ ] group:\n  - [ ] {}": True, "- group:\n  - {}": True, "- ✅ {}": True, "> {}\n>": True,
+    "- ~~{}~~": False, "- [ ] ~~{}~~ (dropped)": False, "**How to verify:** {}": True,
     "#### Notes\n\n- {}": False, "#### Out of scope\n\n- [ ] {}": False,
 }  # fmt: skip
 
@@ -134,7 +146,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_among_criteria_is_read_or_told(shape: str) -> None:
     found = read(f"# T\n\n## Acceptance Criteria\n\n{shape.format('x holds')}\n")
-    assert texts(found) == (["x holds"] if SHAPES[shape] else [])
+    assert [t for t in texts(found) if t != "group:"] == (["x holds"] if SHAPES[shape] else [])
     assert len(found.unread) == (not SHAPES[shape])
 
 
@@ -145,6 +157,32 @@ def test_a_comment_that_ends_with_the_file_is_read() -> None:
 @pytest.mark.parametrize("line", ["**Done when:** {}", "Done when: {}", "DoD: {}", "- AC1 — {}"])
 def test_a_line_that_begins_with_a_keyword_counts_anywhere(line: str) -> None:
     assert texts(read(f"# T\n\n## Problem\n\n{line.format('x holds')}\n")) == ["x holds"]
+
+
+@pytest.mark.parametrize("heading", ["## Story", "## Acceptance Criteria"])
+@pytest.mark.parametrize("shape", ["{}", "- {}", "```gherkin\nScenario: s\n  {}\n```", "> {}"])
+def test_scenarios_are_criteria_wherever_they_stand(heading: str, shape: str) -> None:
+    steps = ["Given a user", "When they log in", "Then they see x"]
+    said = ("\n  " if "gherkin" in shape else " ").join(steps)
+    assert texts(read(f"# T\n\n{heading}\n\n{shape.format(said)}\n")) == [" ".join(steps)]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["a", "b"], ["a", "b"]),
+        ("- a\n- [ ] b\n", ["a", "b"]),
+        ([{"id": "AC1", "text": "a", "status": "open"}], ["a"]),
+        ([{"AC1": "a"}], ["AC1: a"]),
+        ([{"text": "a", "verify": "pytest -q"}], ["a — `pytest -q`"]),
+        ([{"given": "g", "when": "w", "then": "t"}], ["given g when w then t"]),
+        ([{"text": "a", "because": "b"}], ["a | b"]),
+        ([{"rows": 8}], ["rows: 8"]),
+        ({"api": ["a"], "ui": ["b"]}, ["a", "b"]),
+    ],
+)
+def test_a_key_holds_lists_blocks_and_mappings(value: object, said: list[str]) -> None:
+    assert [text for _, text in criteria_in_keys({"acceptance_criteria": value})] == said
 
 
 @pytest.mark.parametrize(
@@ -215,7 +253,9 @@ def test_4_7_no_box_is_dropped_in_silence(
         text += f"{heading}\n\n"
         for shape, words in items:
             text += f"{shape.format(words)}\n\n"
-            demands = heading in MEAN_CRITERIA and not heading.startswith(("**", "Acceptance c"))
+            # "#### Notes" is not below a heading of a deeper level, nor a label
+            lower = heading.startswith(("**", "__", "####", "Acceptance c"))
+            demands = heading in MEAN_CRITERIA and not lower
             if demands or "[" in shape.split("{")[0]:
                 wanted.append(words)
     found = read(text)
@@ -302,3 +342,23 @@ def test_what_is_left_open_hides_no_box_and_no_kept_section(opens: str, why: str
 )
 def test_a_key_is_read_in_any_spelling_of_its_words(key: str) -> None:
     assert list(criteria_in_keys({key: ["`a` exists"]})) == [(key, "`a` exists")]
+
+
+# -- items and paragraphs in any container ----------------------------------------------------
+
+_PLAIN = st.sampled_from(
+    ["- @", "* @", "1. @", "- [ ] @", "2) [x] @", "@", "**AC1:** @", "- **Given** @", "> @",
+     "| # | Criterion |\n|---|---|\n| 1 | @ |", "- ~~@~~", "Done when: @", "- a:\n  - @",
+     "#### Notes\n\n- @", "##### Edge cases\n\n@", "**More**\n\n- @", "- ✅ @ (#12)"]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.recursive(_PLAIN, _containers, max_leaves=6), min_size=1, max_size=6))
+def test_4_7_every_line_below_a_heading_of_criteria_is_read_or_told(blocks: list[str]) -> None:
+    number = iter(range(1_000))
+    text = "## Definition of Done\n\n" + "\n\n".join(blocks) + "\n"
+    text = re.sub("@", lambda _: f"w{next(number)}w holds", text)
+    found = read(text)
+    known = " ".join([*texts(found), *(t for u in found.unread for t in u.texts)])
+    assert [word for word in re.findall(r"w\d+w", text) if word not in known] == []

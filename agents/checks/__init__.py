@@ -1,5 +1,6 @@
 """The built-in checks: importing this package registers them."""
 
+import orchestrate_agents.checks.changes
 import orchestrate_agents.checks.code.documented
 import orchestrate_agents.checks.code.symbols
 import orchestrate_agents.checks.commands

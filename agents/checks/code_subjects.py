@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
 
 _NUMBERS = TYPES["int"][0]
-_QUANTIFIER = rf"(?:(?:both|all|the|each|every|any|new|of|{_NUMBERS})\s+)*"
+_QUANTIFIER = rf"(?:(?:both|all|the|each|every|new|of|{_NUMBERS})\s+)*"
 _LANGUAGE = r"(?:Python|TypeScript|TS|JavaScript)"
 _TRAIT = (
     r"(?:seed(?:ing|er)?|ETL|API|import(?:er)?|load(?:er|ing)?|data|CSV|Supabase|front-?end|"

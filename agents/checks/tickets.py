@@ -16,16 +16,29 @@ from orchestrator.gates.checks import (
     failed,
     parameter_type,
     proven,
+    unproven,
 )
+from orchestrator.gates.expressions import MEANING
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import normal_status
 from orchestrator.tickets.id_grammar import id_from_name
 
 #: a sentence's rest that cannot swallow the next claim
-parameter_type("act", r"(?:(?!\.\s|;|\s[—–]\s).)+", str.strip)
-
-parameter_type("reporting", r"(?!`?owner).+?(?:report|section|brief|notes?|findings)", str.strip)
+_REST = r"(?!\.\s|;|\s[—–]\s)"
+parameter_type("act", rf"(?:{_REST}(?!{MEANING}).)+", str.strip)
+# what USER confirms may be a negation, USER's own act may not
+parameter_type(
+    "answer",
+    rf"(?:that (?:{_REST}.)+|(?:{_REST}(?!{MEANING}).)+?"
+    r"(?: or (?:requests?|asks? for) (?:modifications?|changes?|corrections?))?)",
+    str.strip,
+)
+parameter_type(
+    "reporting",
+    rf"(?!`?owner)(?:(?!{MEANING}).)+?(?:report|section|brief|notes?|findings)",
+    str.strip,
+)
 
 #: frontmatter that every ticket of a board needs
 _FIELDS = ("id", "title", "status", "owner")
@@ -248,12 +261,17 @@ def has_frontmatter(ctx: Context, ticket: str = "") -> Result:
 # -- USER's acts -----------------------------------------------------------------------------------
 
 
+#: the words of an approval
+_YES = r"(?:approved?|yes|ok(?:ay)?|go|lgtm|agreed|accepted|confirmed|done|looks good|ship it)\b"
+
+
 @check(
     "USER [has] (says|said|answers|answered|replies|replied|approves|approved|confirms|confirmed|"
-    "accepts|accepted|signs off|signed off|agrees|agreed) [{act:act}]",
-    "(approved|confirmed|accepted|signed off) by USER [{act:act}]",
+    "accepts|accepted|signs off|signed off|agrees|agreed) [{act:answer}]",
+    "(approved|confirmed|accepted|signed off) by USER [{act:answer}]",
     name="tickets.user-answered",
     phase=Phase.ANSWER,
+    version=2,
     examples=(
         'USER says "approved" or requests modifications',
         "USER confirms record counts and pushes to remote",
@@ -272,5 +290,8 @@ def user_answered(ctx: Context, act: str = "") -> Result:
     takes_changes = re.search(
         r"\b(?:requests?|asks? for|or)\b.*\b(?:modifications?|changes?|corrections?)\b", act, re.I
     )
+    said = re.match(r"[`*\"“'‘]+([^`*\"”'’]+)", act)
+    if said and not re.match(_YES, said[1], re.IGNORECASE):
+        return unproven(f"USER answered: {answer.replace('_', ' ')}; “{said[1]}” is no answer")
     holds = answer == "approved" or takes_changes
     return (proven if holds else failed)(f"USER answered: {answer.replace('_', ' ')}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
+from orchestrator.gates.expressions import MEANING
 
 #: characters; a longer claim matches no pattern and would only cost time
 LONGEST_CLAIM = 1_000
@@ -31,14 +32,8 @@ _SUBJECT = re.compile(
     r"deduplicates?|exports?|stays?|references?|can|cannot|may)\b",
     re.IGNORECASE,
 )
-#: words that change what the claims next to them say: nothing next to them is judged alone
-_TIED = re.compile(
-    r"\b(?:or|nor|either|neither|unless|if|except|excepting|without|when|whenever|while|until|till|"
-    r"where|whether|otherwise|instead|rather|only|not|no|never|ideally|should|may|might|could|can|"
-    r"optional(?:ly)?|possible|possibly|preferably|almost|nearly|mostly|usually|roughly|"
-    r"approximately|some|partly|as|than|then|after|before|since|because)\b|n't\b|n’t\b",
-    re.IGNORECASE,
-)
+#: nothing next to these words is judged alone
+_TIED = re.compile(MEANING, re.IGNORECASE)
 
 #: a piece without one of these is not a claim, but part of the one next to it
 _VERB = re.compile(
@@ -80,7 +75,10 @@ _TRAILING_LABEL = re.compile(
 _WRAPPED = re.compile(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
 #: a lead-in with one of these says how much of the statement counts
 _QUALIFIED = re.compile(
-    r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known)\b", re.I
+    r"\b(?:out of scope|later|future|nice|stretch|wont|todo|example|known|bad|old|draft|open|"
+    r"(?:forbid|prohibit|disallow|avoid|reject|exclu|remov|delet|drop|deprecat|obsolete|defer|skip|"
+    r"ignor|fail|broken|missing|lack|prevent|block|pending|question)\w*)\b",
+    re.IGNORECASE,
 )
 
 

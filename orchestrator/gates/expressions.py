@@ -2,7 +2,8 @@
 
 A pattern is words, `{name:type}` parameters, `[optional words]` and `(one|other)` alternatives. It
 must match the whole claim. Matching ignores case, white space around the claim, and backticks or
-bold marks around words.
+bold marks around words. A word that changes what a claim says (`MEANING`) is never part of a
+parameter, unless it is quoted or its type reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,24 @@ from typing import Any
 
 from orchestrator.errors import UsageError
 
-_NAME = r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*(?:\(\))?"
+#: words that change what the words next to them say
+MEANING = (
+    r"(?:\b(?:or|nor|either|neither|unless|if|except|excepting|excluding|without|when|whenever|while|"
+    r"until|till|where|whether|otherwise|instead|rather|only|not|no|none|nobody|nothing|never|cannot|"
+    r"ideally|should|may|might|could|can|optional(?:ly)?|possible|possibly|preferably|almost|nearly|"
+    r"mostly|usually|roughly|approximately|hardly|barely|rarely|seldom|some|few|half|partly|fewer|"
+    r"less|as|than|then|after|before|since|because|at (?:most|least)|all but|false|wrong|"
+    r"untrue)\b|n['’]t\b)"
+)
+#: a text without them
+PLAIN = rf"(?:(?!{MEANING}).)+?"
+#: unquoted, these are no names
+_GRAMMAR = (
+    r"(?:an?|the|all|any|every|each|both|many|most|it|its|them|they|this|that|these|those|is|are|was|"
+    r"were|be|has|have|of|in|on|at|to|by|for|with|from|and|but)\b"
+)
+_BARE_NAME = r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*(?:\(\))?"
+_NAME = rf"(?:(?<=[`\"])|(?!{MEANING}|{_GRAMMAR})){_BARE_NAME}"
 
 
 def _strip_quotes(text: str) -> str:
@@ -64,8 +82,8 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "agent": (r"`?[A-Z][A-Z_]+`?", _strip_quotes),
     # anything between backticks or quotes
     "code": (r"(?:`[^`]+`|\"[^\"]+\")", lambda t: t.strip()[1:-1]),
-    # the rest of a sentence; only where these words do not change what is proven
-    "text": (r".+?", str.strip),
+    # the rest of a sentence, of plain words
+    "text": (PLAIN, str.strip),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,15 @@ def test_secrets_in_delivered_files_fail_without_being_repeated(tmp_path: Path) 
     assert _JWT not in result.detail
     put(tmp_path, "src/x.py", "import os\nKEY = os.environ['KEY']\n")
     assert verdicts(ctx, "no secrets or keys in delivered files") == {"proven"}
-    assert verdicts(context(tmp_path), "no hard-coded secrets") == {"unproven"}
+    assert verdicts(context(tmp_path), "no secrets in the deliverables") == {"unproven"}
+
+
+@pytest.mark.parametrize(
+    "wide",
+    ["No secrets in the repository", "credentials are never committed", "no keys in any scripts"],
+)
+def test_delivered_files_do_not_show_that_there_are_no_secrets_elsewhere(wide: str) -> None:
+    assert "files.no-secrets" not in {b.check.name for b in BINDER.bind(wide) if b.check}
 
 
 # -- prohibitions ----------------------------------------------------------------------------------
@@ -240,10 +249,81 @@ def test_a_named_checkpoint_has_to_approve_the_migration(tmp_path: Path) -> None
 # -- not applicable --------------------------------------------------------------------------------
 
 
-def test_a_statement_may_say_that_it_does_not_apply(tmp_path: Path) -> None:
-    statement = "Font size violations: n/a (no UI in this ticket)"
-    assert verdicts(context(tmp_path), statement) == {"not applicable"}
-    assert verdicts(context(tmp_path), "Contrast: n/a") == {"not applicable"}
+@pytest.mark.parametrize(
+    ("changed", "statement", "verdict"),
+    [
+        ("lib/a.py", "Font size violations: n/a (no UI in this ticket)", "not applicable"),
+        ("lib/a.py", "Contrast: n/a", "not applicable"),
+        ("web/a.css", "Contrast: n/a", "failed"),
+        ("web/components/a.ts", "Contrast: n/a", "unproven"),
+        ("lib/a.py", "RLS is enabled on all tables: not applicable", "not applicable"),
+        ("db/a.sql", "RLS is enabled on all tables: not applicable", "failed"),
+        ("lib/a.py", "RLS is enabled on all tables: n/a (no UI)", "unproven"),
+        ("lib/a.py", "All tables are penetration-tested: n/a (no time)", "unproven"),
+        ("lib/a.py", "Load test with 1,000 users: n/a", "unproven"),
+        ("lib/a.py", "Load test with 1,000 users: n/a (no UI)", "unproven"),
+        ("lib/a.py", "API endpoints answer 200: n/a", "unproven"),
+        ("docs/a.md", "API endpoints answer 200: n/a", "not applicable"),
+        ("package.json", "Dependencies are licensed: n/a", "failed"),
+        (None, "Contrast: n/a", "unproven"),
+    ],
+)
+def test_that_something_does_not_apply_is_shown_by_the_change(
+    tmp_path: Path, changed: str | None, statement: str, verdict: str
+) -> None:
+    seen = None if changed is None else frozenset([changed])
+    ctx = replace(context(tmp_path), workflow=None, changed=lambda: seen)
+    assert verdicts(ctx, statement) == {verdict}
+
+
+@pytest.mark.parametrize(
+    ("left", "touched", "verdict"),
+    [
+        (True, False, "proven"),
+        (True, True, "proven"),
+        (False, True, "failed"),
+        (False, False, "unproven"),
+    ],
+)
+def test_what_must_not_be_deleted_may_be_edited(
+    tmp_path: Path, left: bool, touched: bool, verdict: str
+) -> None:
+    if left:
+        put(tmp_path, "docs/old.md")
+    changed = frozenset(["docs/old.md"] if touched else [])
+    ctx = replace(context(tmp_path), changed=lambda: changed)
+    assert verdicts(ctx, "Do not delete `docs/old.md`") == {verdict}
+
+
+def test_a_folder_of_which_a_file_is_gone_was_deleted_from(tmp_path: Path) -> None:
+    put(tmp_path, "docs/new.md")
+    ctx = replace(context(tmp_path), changed=lambda: frozenset(["docs/new.md", "docs/old.md"]))
+    assert verdicts(ctx, "Never remove files in `docs/`") == {"failed"}
+
+
+def test_a_file_that_nobody_reports_and_that_appeared_is_not_proven_away(tmp_path: Path) -> None:
+    put(tmp_path, CSV)
+    ctx = replace(context(tmp_path), changed=lambda: frozenset([CSV]))
+    assert verdicts(ctx, f"Do NOT create `{CSV}`") == {"unproven"}
+
+
+def test_only_those_files_changed_means_that_they_did(tmp_path: Path) -> None:
+    ctx = replace(context(tmp_path), changed=lambda: frozenset(["a.py"]))
+    assert verdicts(ctx, "only `a.py` changed") == {"proven"}
+    assert verdicts(ctx, "only `a.py` and `b.py` changed") == {"unproven"}
+    assert verdicts(ctx, "only `b.py` changed") == {"failed"}
+
+
+def test_what_is_run_by_agents_is_not_known(tmp_path: Path) -> None:
+    assert verdicts(context(tmp_path), "Do not run `tools/deploy.py`") == {"unproven"}
+    ran = {"type": "effect", "kind": "script.run", "inputs": ["tools/deploy.py"], "title": "run"}
+    ctx = replace(context(tmp_path), history=(ran,))
+    assert verdicts(ctx, "Do not run `tools/deploy.py`") == {"failed"}
+
+
+def test_a_marker_file_may_be_empty(tmp_path: Path) -> None:
+    put(tmp_path, "a/__init__.py", "")
+    assert verdicts(context(tmp_path), "`a/__init__.py` exists") == {"proven"}
 
 
 def test_no_user_interface_is_refuted_by_a_delivered_page(tmp_path: Path) -> None:

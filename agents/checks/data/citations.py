@@ -45,12 +45,12 @@ _CITING = vocabulary("citation citations reference references source sources doi
 
 
 @check(
-    "{path:path} has [a|the] {column:name} [column] (populated|filled|set) (for|in) "
+    "{path:csvfile} has [a|the] {column:name} [column] (populated|filled|set) (for|in) "
     "(every|each|all) (row|rows)",
-    "[the] {column:name} column [of {path:path}] is (populated|filled|set) (for|in) "
+    "[the] {column:name} column [of {path:csvfile}] is (populated|filled|set) (for|in) "
     "(every|each|all) (row|rows)",
-    "(every|each) row of {path:path} has [a|an] {column:name}",
-    "all rows of {path:path} have [a|an] {column:name}",
+    "(every|each) row of {path:csvfile} has [a|an] {column:name}",
+    "all rows of {path:csvfile} have [a|an] {column:name}",
     name="csv.column-filled",
     examples=("branches_seed.csv has source_citation column populated for every row",),
 )
@@ -111,7 +111,7 @@ def _find_blank(column: str, text: str) -> str:
 
 
 @check(
-    "(all|every|each) (DOI|DOIs) [in {path:path}] (is|are) (well-formed|valid)",
+    "(all|every|each) (DOI|DOIs) [in {path:csvfile}] (is|are) (well-formed|valid)",
     name="csv.dois",
     examples=("all DOIs are well-formed",),
 )
@@ -142,11 +142,11 @@ def _find_malformed_dois(file: SeedFile) -> Iterator[Fault]:
 @check(
     "[all] (values|numbers|figures) [are] (verified|checked|validated) against [the] "
     "[source|published|original] (papers|sources|publications|literature)",
-    "(every|each) (value|number|figure) [in {path:path}] is (verified|checked) against [its|the|a] "
-    "[source|published] (paper|source|publication)",
-    "(every|each) (value|number|figure) [in {path:path}] (must cite|cites|must have|has) a [real] "
-    "[published] source",
-    "all (values|numbers|figures) [in {path:path}] (cite|have) a [real] [published] source",
+    "(every|each) (value|number|figure) [in {path:csvfile}] is (verified|checked) against "
+    "[its|the|a] [source|published] (paper|source|publication)",
+    "(every|each) (value|number|figure) [in {path:csvfile}] (must cite|cites|must have|has) a "
+    "[real] [published] source",
+    "all (values|numbers|figures) [in {path:csvfile}] (cite|have) a [real] [published] source",
     "no (synthetic|invented|fabricated|made-up) [(or|and) (synthetic|invented|fabricated|made-up)] "
     "(data|values|numbers|figures)",
     name="csv.sourced",

@@ -39,7 +39,7 @@ parameter_type(
 
 
 @check(
-    "{path:path} (exists with|exists and has|has|contains|holds) {wanted:amount} complete rows",
+    "{path:csvfile} (exists with|exists and has|has|contains|holds) {wanted:amount} complete rows",
     "[the] [seed] CSV [file] (exists with|exists and has|has|contains|holds|with) {wanted:amount} "
     "complete rows",
     "{wanted:amount} complete rows",
@@ -72,7 +72,7 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
 
 
 @check(
-    "{path:path} (exists with|exists and has|has|contains|holds) {wanted:amount} [data] "
+    "{path:csvfile} (exists with|exists and has|has|contains|holds) {wanted:amount} [data] "
     "(rows|records)",
     "[the] [seed] CSV [file] (exists with|exists and has|has|contains|holds|with) {wanted:amount} "
     "[data] (rows|records)",
@@ -104,9 +104,9 @@ def _repeated_rows(file: SeedFile, key: Sequence[str]) -> Iterator[Fault]:
 
 
 @check(
-    "{path:path} has no duplicate rows",
-    "no duplicate rows [in {path:path}]",
-    "every row [of {path:path}] is unique",
+    "{path:csvfile} has no duplicate rows",
+    "no duplicate rows [in {path:csvfile}]",
+    "every row [of {path:csvfile}] is unique",
     name="csv.unique-rows",
     examples=("`data/branches.csv` has no duplicate rows",),
 )
@@ -163,8 +163,8 @@ def has_unique_column(ctx: Context, path: str, column: str) -> Result:
 
 
 @check(
-    "{path:path} has exactly the columns {columns:names}",
-    "{path:path} (columns|header) (match|matches|equal|equals) the (schema|table|specification) "
+    "{path:csvfile} has exactly the columns {columns:names}",
+    "{path:csvfile} (columns|header) (match|matches|equal|equals) the (schema|table|specification) "
     "[exactly]",
     "[the] [seed] CSV [file] [has] [the] (columns|header) (match|matches) the "
     "(schema|table|specification) [exactly]",
@@ -222,10 +222,10 @@ def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Resul
 
 @check(
     "{path:csvfile} is (valid|well-formed|a valid CSV [file])",
-    "{path:path} has no malformed rows",
+    "{path:csvfile} has no malformed rows",
     "[the] [seed] CSV [file] (is valid|is well-formed|has no malformed rows)",
-    "(every|each) row [of {path:path}] has {width:int} (cells|columns|fields)",
-    "all cells [of {path:path}] (have|are of) the right type",
+    "(every|each) row [of {path:csvfile}] has {width:int} (cells|columns|fields)",
+    "all cells [of {path:csvfile}] (have|are of) the right type",
     name="csv.well-formed",
     examples=("`data/branches.csv` is well-formed", "every row has 20 cells"),
 )
@@ -249,9 +249,9 @@ def is_well_formed(ctx: Context, path: str = "", width: int = 0) -> Result:
 
 
 @check(
-    "[all] percentages [in {path:path}] are (in range|within range|between 0 and 100|"
+    "[all] percentages [in {path:csvfile}] are (in range|within range|between 0 and 100|"
     "from 0 to 100)",
-    "(every|each) percentage [in {path:path}] is (in range|within range|between 0 and 100)",
+    "(every|each) percentage [in {path:csvfile}] is (in range|within range|between 0 and 100)",
     name="csv.percentages",
     examples=("all percentages are in range", "every percentage is between 0 and 100"),
 )
@@ -276,9 +276,9 @@ def percentages_in_range(ctx: Context, path: str = "") -> Result:
 
 
 @check(
-    "no (empty|blank|missing) required (cell|cells|value|values) [in {path:path}]",
-    "no required (cell|column|value) [of {path:path}] is (empty|blank|missing)",
-    "all required (cells|columns|values) [of {path:path}] are (filled|populated|set)",
+    "no (empty|blank|missing) required (cell|cells|value|values) [in {path:csvfile}]",
+    "no required (cell|column|value) [of {path:csvfile}] is (empty|blank|missing)",
+    "all required (cells|columns|values) [of {path:csvfile}] are (filled|populated|set)",
     name="csv.required",
     examples=("no empty required cell", "all required columns are filled"),
 )

@@ -16,12 +16,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
+from orchestrate_agents.checks.text.tree import is_test, workspace_files
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
 from orchestrate_agents.seed_data.table_schema import is_sample_size, vocabulary, words
 from orchestrate_agents.seed_data.verified_facts import DOI
 from orchestrate_agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
-from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
 
 _LISTED = 8
 
@@ -95,25 +104,32 @@ _CODE = (".py", ".ts", ".tsx", ".js", ".mjs")
 _TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
 
 
+_WHERE = "in [the] (delivered (data|files|code|SQL)|seed data|deliverables|{wide:datafiles})"
+_DATA = (".csv", ".tsv", ".sql", ".json", ".jsonl")
+parameter_type("datafiles", r"data|files|code|SQL|repository", str.lower)
+
+
 @check(
-    "[contains] no (PHI|PII|PHI/PII|PII/PHI|PHI or PII|PII or PHI|PHI and PII) "
-    "[in [the] (data|seed data|SQL|code|files|deliverables)]",
+    f"[contains] no (PHI|PII|PHI/PII|PII/PHI|PHI or PII|PII or PHI|PHI and PII) [{_WHERE}]",
     "no (personal|personally identifiable|patient|individual-level|protected health) "
-    "(data|information|records) [in [the] (data|seed data|SQL|code|files|deliverables)]",
-    "(all|the) [seeded|seed|delivered|loaded|published] data (is|are) [only] "
+    f"(data|information|records) {_WHERE}",
+    "(all|the) [seeded|seed|delivered] data (is|are) [only] "
     "(aggregate|anonymized|anonymised|aggregated|aggregate/anonymized|aggregate/anonymised|"
     "aggregate or anonymized|aggregate and anonymized|de-identified) [benchmark] [data]",
     "every row is [an] (aggregate|anonymized|anonymised|aggregated)",
     name="privacy.no-personal-data",
-    version=2,
+    version=3,
     examples=(
         "No PHI/PII — all seeded data is aggregate/anonymized",
         "No PHI — all data is aggregate/anonymized benchmark data",
         "no personal data in the seed data",
     ),
 )
-def no_personal_data(ctx: Context) -> Result:
-    """Columns, cells, SQL literals and strings of what is delivered, and rows about one person."""
+def no_personal_data(ctx: Context, wide: str = "") -> Result:
+    """Columns, cells, SQL literals and strings of what is delivered, and rows about one person.
+
+    Where the statement does not say "delivered", other data files leave it unproven.
+    """
     kinds = (".csv", ".sql", *_CODE, *_TEXTS)
     paths = [p for p in delivered_paths(ctx, kinds) if ctx.path(p).is_file()]
     if not paths:
@@ -128,7 +144,13 @@ def no_personal_data(ctx: Context) -> Result:
         return failed(f"what looks like a person's data: {detail}", *paths, found=found[:200])
     named = f" and tables {', '.join(table.name for table in tables)}" if tables else ""
     said = f"{len(paths)} delivered files{named}: no column, value or row about a person"
-    return proven(said, *paths)
+    others = (
+        [p for p in workspace_files(ctx) if p not in paths and p.endswith(_DATA)] if wide else []
+    )
+    doubtful = [p for p in others if not is_test(p) and any(find_in_file(ctx, p))]
+    if doubtful:
+        return unproven(f"{said}; but not delivered: {', '.join(doubtful[:_LISTED])}", *paths)
+    return proven(said + (f", nor in {len(others)} other data files" if wide else ""), *paths)
 
 
 def is_personal(column: str) -> bool:

@@ -39,17 +39,20 @@ _MAX_LISTED = 5
 
 @check(
     "{path:path} (has|have|contains) no [Python] syntax errors",
-    "{path:path} (compiles|is valid Python|parses as Python|has valid Python syntax)",
-    "{paths:paths} (compile|are valid Python|parse as Python|have valid Python syntax)",
+    "{path:path} (is valid Python|parses as Python|has valid Python syntax)",
+    "{script:script} compiles",
+    "{paths:paths} (are valid Python|parse as Python|have valid Python syntax)",
     name="python.syntax",
     examples=(
         "`tools/seed_rows.py` has no Python syntax errors",
         "`tools/load.py` compiles",
     ),
 )
-def has_valid_syntax(ctx: Context, path: str = "", paths: tuple[str, ...] = ()) -> Result:
+def has_valid_syntax(
+    ctx: Context, path: str = "", script: str = "", paths: tuple[str, ...] = ()
+) -> Result:
     """The files are compiled by Python itself."""
-    wanted = paths or (path,)
+    wanted = paths or (path or script,)
     others = [p for p in wanted if not p.endswith(".py")]
     if others:
         return unproven(f"{', '.join(others)}: not Python", *wanted)
@@ -99,7 +102,9 @@ def _resolve_python(ctx: Context, phrases: Iterable[Programs]) -> tuple[str, ...
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
-        paths.extend(p for p in found if p.endswith(".py"))
+        if others := [p for p in found if not p.endswith(".py")]:
+            return unproven(f"“{phrase.text}” means {', '.join(others)}: not Python", *others)
+        paths.extend(found)
     return tuple(paths)
 
 
@@ -240,7 +245,7 @@ _SEED_SCRIPTS = (Programs("Python seed scripts", (".py",), True, None),)
 )
 def writes_in_batches(ctx: Context, size: int, programs: tuple[Programs, ...] = ()) -> Result:
     """Run against a source with more rows than a batch holds: no write is larger."""
-    found = resolve(ctx, (programs or _SEED_SCRIPTS)[0])
+    found = _resolve_python(ctx, programs or _SEED_SCRIPTS)
     if isinstance(found, Result):
         return found
     seen = []
@@ -319,13 +324,11 @@ def seeding_is_idempotent(
     """Every seed script is run twice: the tables hold the same rows after both runs."""
     if path:
         return judge_idempotent(ctx, path)
-    results: list[Result] = []
-    for phrase in programs or _SEED_SCRIPTS:
-        found = resolve(ctx, phrase)
-        if isinstance(found, Result):
-            return found
-        with ThreadPoolExecutor(max(1, len(found))) as pool:
-            results.extend(pool.map(lambda path: judge_idempotent(ctx, path), found))
+    found = _resolve_python(ctx, programs or _SEED_SCRIPTS)
+    if isinstance(found, Result):
+        return found
+    with ThreadPoolExecutor(max(1, len(found))) as pool:
+        results = list(pool.map(lambda path: judge_idempotent(ctx, path), found))
     worst = next((r for r in results if r.verdict is not Verdict.PROVEN), None)
     if worst is not None:
         return worst

@@ -32,7 +32,7 @@ def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], g
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
         return subject.failed(f"{subject.path}: {'; '.join(bad[:6])}{more}", problems=list(bad))
     if blind:
-        detail = f"could not be probed: {'; '.join(blind)}"
+        detail = f"not shown: {'; '.join(blind)}"
         return unproven(detail, subject.path, **subject.evidence)
     return proven(good, subject.path, **subject.evidence)
 
@@ -116,6 +116,7 @@ _ON = "(enabled|on|active|enforced|switched on|turned on)"
     f"(enable|enables) {_RLS} (on|for) {{tables:tables}}",
     f"{_RLS} is {_ON}",
     name="sql.rls-enabled",
+    version=2,
     examples=("All three tables have `ENABLE ROW LEVEL SECURITY`", "RLS is enabled on all tables"),
 )
 def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
@@ -126,12 +127,16 @@ def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
     subject, relations = found
     problems = [*_unprotected(relations), *_openings(subject, relations, "anon", _WRITES)]
     names = ", ".join(t.name for t in relations)
-    return _judged(
-        subject,
-        problems,
-        _unknown(subject, relations, ("anon",)),
-        f"row level security is on in {names}, and refused every write of anon that was tried",
-    )
+    made = {t.qualified for t in relations}
+    unknown = [*_unknown(subject, relations, ("anon",))]
+    unknown += [
+        f"{name}, an older table, has it off (or say “all new tables”)"
+        for kind, name, state in (subject.proof.catalog if tables.every else ())
+        if kind == "row level security" and name.startswith("public.") and name not in made
+        if "enabled" not in state
+    ]
+    good = f"row level security is on in {names}, and refused every write of anon that was tried"
+    return _judged(subject, problems, unknown, good)
 
 
 _ALLOW = "(allow|allows|grant|grants|permit|permits)"
@@ -240,6 +245,7 @@ _MAY = "(can|may|is able to|is allowed to)"
 @check(
     "{role:role} {can:can} {verbs:verbs}",
     "{role:role} {can:can} {verbs:verbs} [(to|from|into|in|any of)] {tables:tables}",
+    "{role:role} {can:can} {verbs:verbs} [(to|from|into|in)] any table",
     f"{{role:role}} {{can:can}} {{verbs:verbs}} {_WHAT}",
     "{role:role} (has|have) {can:nothing} {verbs:verbs} [access] [to {tables:tables}]",
     "{tables:tables} {can:may} be {verbs:verbs} by {role:role}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from orchestrate_agents.checks.sql.phrases import Harms
 from orchestrate_agents.checks.sql.subjects import (
     Subject,
     Which,
@@ -128,19 +129,22 @@ _STATEMENTS = "[(statements|statement|commands|operations)]"
     "{which:migration} does not (contain|use|include|have) [any] {harms:harms} " + _STATEMENTS,
     "{which:migration} is (free of|without) {harms:harms} [(statements|statement)]",
     name="sql.without",
-    examples=("No DROP, TRUNCATE, or ALTER COLUMN TYPE statements",),
+    version=2,
+    examples=(
+        "No DROP, TRUNCATE, or ALTER COLUMN TYPE statements",
+        "The migration contains no DROP TABLE",
+    ),
 )
-def without(ctx: Context, harms: tuple[DestructiveKind, ...], which: Which | None = None) -> Result:
+def without(ctx: Context, harms: Harms, which: Which | None = None) -> Result:
     """No statement of the named kinds, also inside DO blocks, functions and executed strings."""
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
-    return _none_of(subject, harms, tuple(_harmful(subject, set(harms))))
+    found = tuple(text for text in _harmful(subject, set(harms.kinds)) if not harms.spare(text))
+    return _none_of(subject, (*harms.kinds, *harms.dropped), found)
 
 
-def _none_of(
-    subject: Subject, harms: tuple[DestructiveKind, ...], found: tuple[str, ...]
-) -> Result:
+def _none_of(subject: Subject, harms: tuple[str, ...], found: tuple[str, ...]) -> Result:
     names = ", ".join(harms)
     if found:
         return subject.failed(f"{subject.path}: {_first_few(found)}", found=list(found))
@@ -181,17 +185,14 @@ def _spelled(item: DestructiveChange) -> str:
     "{which:migration} is (additive|non-destructive|nondestructive) [only]",
     "[only] additive [only] [changes]",
     "{which:migration} (only adds|adds only|drops nothing|removes nothing|destroys nothing)",
-    "{which:migration} (makes|contains) (only additive|no destructive|no breaking) "
-    "(changes|statements)",
+    "{which:migration} (makes|contains) (only additive|no destructive) (changes|statements)",
     "no destructive (changes|statements|DDL) [in {which:migration}]",
-    # of the whole change, "breaking" says more than a migration can show
-    "no breaking (changes|statements|DDL) in {which:migration}",
     "(never|do not|don't|must not) (drop|remove|truncate|destroy|alter or drop|drop or truncate|"
     "drop or alter|drop, alter or truncate) "
     "[(a|an|any|the|existing)] (table|tables|column|columns|data|rows|anything) "
     "[(that is there|that are there|that exists|that exist)]",
     name="sql.additive",
-    version=3,
+    version=4,
     examples=("Additive only", "The migration is additive only"),
 )
 def additive(ctx: Context, which: Which | None = None) -> Result:

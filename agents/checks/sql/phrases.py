@@ -19,11 +19,14 @@ _FILE = (
 )
 #: files that everybody knows by these names
 _BARE = r"(?:README|CHANGELOG|LICENSE|CONTRIBUTING|Makefile|Dockerfile|Justfile|Procfile|Gemfile)"
-_NAME = rf"(?:`(?!(?-i:{_BARE})`)(?![\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|{_LONG_NAME})"
+# `test_total` is a test
+_NAME = (
+    rf"(?:`(?!test_|(?-i:{_BARE})`|[\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|(?!test_){_LONG_NAME})"
+)
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (
-    rf"(?:(?:all|each|every|both|either|any|the|of|new|created|seeded|public|{_NUMBERS})\s+)+"
+    rf"(?:(?:all|each|every|both|the|of|new|created|seeded|public|{_NUMBERS})\s+)+"
     r"tables?"
 )
 
@@ -36,6 +39,8 @@ class Tables:
     count: int | None = None
     #: the words call them tables
     said: bool = field(default=False, compare=False)
+    #: all that there are, not only the new ones
+    every: bool = field(default=False, compare=False)
 
 
 def read_tables(text: str) -> Tables:
@@ -43,7 +48,11 @@ def read_tables(text: str) -> Tables:
     if re.fullmatch(_QUANTITY + r"|tables|it|they|them", text.strip(), re.IGNORECASE):
         number = re.search(rf"\b{_NUMBERS}\b", text, re.IGNORECASE)
         both = 2 if re.search(r"\bboth\b", text, re.IGNORECASE) else None
-        return Tables(count=TYPES["int"][1](number.group()) if number else both)
+        count = TYPES["int"][1](number.group()) if number else both
+        every = re.fullmatch(
+            r"(?:(?:all|each|every|of|the|public)\s+)+tables?", text, re.IGNORECASE
+        )
+        return Tables(count=count, every=count is None and every is not None)
     bare = re.sub(r"(?i)\b(?:tables?|the|both|all)\b", " ", text)
     parts = re.split(_AND, bare.strip())
     names = tuple(p.strip().strip('`"').removeprefix("public.") for p in parts if p.strip())
@@ -86,8 +95,9 @@ parameter_type(
     lambda text: text.strip()[1:-1].strip().rstrip(","),
 )
 
+_DROPPED = r"(?:TABLE|COLUMN|CONSTRAINT|POLICY|INDEX)"
 _HARMS = {
-    r"DROP(?:\s+(?:TABLE|COLUMN|CONSTRAINT|POLICY|INDEX))?s?": DestructiveKind.DROP,
+    rf"DROP(?:\s+{_DROPPED})?s?": DestructiveKind.DROP,
     r"TRUNCATE(?:\s+TABLE)?s?": DestructiveKind.TRUNCATE,
     r"DELETE(?:\s+FROM)?s?": DestructiveKind.DELETE,
     r"ALTER\s+(?:(?:TABLE\s+)?COLUMN\s+)?(?:SET\s+DATA\s+)?TYPE": DestructiveKind.TYPE_CHANGE,
@@ -97,10 +107,31 @@ _HARMS = {
 _HARM = rf"[`*\"]*(?:{'|'.join(_HARMS)})[`*\"]*"
 
 
-def read_harms(text: str) -> tuple[DestructiveKind, ...]:
+@dataclass(frozen=True)
+class Harms:
+    """Kinds of statements; of DROP, perhaps only what drops certain kinds of objects."""
+
+    kinds: tuple[DestructiveKind, ...]
+    dropped: tuple[str, ...] = ()
+
+    def spare(self, text: str) -> bool:
+        """Whether a DROP, as written, is known to drop another kind of object."""
+        named = re.search(r"\bDROP\s+(?:MATERIALIZED\s+|FOREIGN\s+)?([A-Z]+)", text, re.IGNORECASE)
+        if not self.dropped or not named or not re.fullmatch(_OBJECT, named[1], re.IGNORECASE):
+            return False
+        return named[1].upper() not in self.dropped
+
+
+_OBJECT = (
+    rf"{_DROPPED}|VIEW|FUNCTION|TRIGGER|TYPE|DOMAIN|SEQUENCE|SCHEMA|EXTENSION|RULE|ROLE|DEFAULT|NOT"
+)
+
+
+def read_harms(text: str) -> Harms:
     """`DROP, TRUNCATE, or ALTER COLUMN TYPE` as kinds."""
-    found = (h for words, h in _HARMS.items() if re.search(rf"\b{words}\b", text, re.IGNORECASE))
-    return tuple(found)
+    kinds = (h for words, h in _HARMS.items() if re.search(rf"\b{words}\b", text, re.IGNORECASE))
+    drops = re.findall(rf"\bDROP(?:\s+({_DROPPED}))?", text, re.IGNORECASE)
+    return Harms(tuple(kinds), tuple(map(str.upper, drops)) if all(drops) else ())
 
 
 parameter_type(

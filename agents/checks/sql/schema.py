@@ -298,10 +298,11 @@ _UNIQUE = "unique (key|index|constraint)"
     "{columns:names} (is|are) unique in the {table:name} table",
     "{of:tablecolumn} is unique",
     name="sql.unique-key",
-    version=2,
+    version=3,
     examples=(
         "All three tables have a natural unique key for upsert",
         "branch_id is unique in branches",
+        "branches.branch_id is unique",
     ),
 )
 def unique_key(
@@ -320,12 +321,18 @@ def unique_key(
     subject, relations = found
     problems, keys = [], []
     for relation in relations:
-        natural = [k for k in relation.unique_keys if not _generated(relation, k)]
-        natural += [relation.primary_key] if not _generated(relation, relation.primary_key) else []
+        every = [k for k in (*relation.unique_keys, relation.primary_key) if k]
         if columns:
-            natural = [k for k in natural if set(k) == set(columns)]
+            key = set(columns)
+            natural = [k for k in every if set(k) == key or (table and set(k) < key)]
         else:
-            natural = [k for k in natural if relation.takes_upserts(k)]
+            natural = [
+                k for k in every if not _generated(relation, k) and relation.takes_upserts(k)
+            ]
+        each = all((column,) in natural for column in columns)
+        if table and natural and not each:
+            said = f"{', '.join(natural[0])} are unique together in {table}, not each of them"
+            return unproven(f"{said}: say “has a unique key on …” if that is meant", subject.path)
         loose = [k for k in natural if not columns and not relation.tells_apart(k)]
         natural = [k for k in natural if k not in loose]
         if natural:

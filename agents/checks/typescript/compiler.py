@@ -92,16 +92,18 @@ def programs_compile(ctx: Context, programs: tuple[Programs, ...] = (), code: st
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
-        paths.extend(path for path in found if path.endswith(SUFFIXES))
-    return compiles(ctx, paths or delivered(ctx, SUFFIXES))
+        if others := [path for path in found if not path.endswith(SUFFIXES)]:
+            return unproven(f"“{phrase.text}” means {', '.join(others)}: not TypeScript", *others)
+        paths.extend(found)
+    return compiles(ctx, paths)
 
 
 @check(
-    "{path:path} (has|have) no TypeScript errors",
-    "{path:path} compiles (in strict mode|under `tsc --noEmit`|with tsc)",
+    "{path:tsmodule} (has|have) no TypeScript errors",
+    "{path:tsmodule} compiles [(in strict mode|under `tsc --noEmit`|with tsc)]",
     name="typescript.file-compiles",
     slow=True,
-    examples=("`src/lib/benchmarks.ts` has no TypeScript errors",),
+    examples=("`src/lib/benchmarks.ts` has no TypeScript errors", "`src/a.ts` compiles"),
 )
 def file_compiles(ctx: Context, path: str) -> Result:
     """The file is compiled in strict mode, with what it imports."""

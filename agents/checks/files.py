@@ -6,6 +6,7 @@ import re
 
 from orchestrate_agents.checks.data.subjects import delivered_paths
 from orchestrate_agents.checks.secrets import secrets_in
+from orchestrate_agents.checks.text.tree import workspace_files
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -45,9 +46,12 @@ _SECRETS = (
 def no_secrets(ctx: Context, path: str = "") -> Result:
     """Delivered files hold no key, token, password or private key, by form and by assignment."""
     paths = [p for p in ((path,) if path else delivered_paths(ctx)) if ctx.path(p).is_file()]
+    if path and ctx.path(path).is_dir():
+        paths = [p for p in workspace_files(ctx) if p.startswith(path.rstrip("/") + "/")]
     if not paths:
         return failed(f"{path} is missing", path) if path else unproven("nothing is delivered yet")
     found = [f"{p} line {line}: {what}" for p in paths for line, what in secrets_in(ctx.path(p), p)]
     if found:
         return failed("; ".join(found[:8]), *paths, found=found[:100])
-    return proven(f"{len(paths)} delivered files hold no secret", *paths)
+    named = path or f"{len(paths)} delivered files"
+    return proven(f"no secret in {named}", *paths)

@@ -141,15 +141,17 @@ def has_unique_column(ctx: Context, path: str, column: str) -> Result:
     """No two rows have the same cell there; an empty one counts as a cell."""
 
     def find_faults(file: SeedFile) -> Iterator[Fault]:
-        if column not in file.sheet.columns:
+        names = (column.lower(), column.lower().removesuffix("s"))
+        found = next((c for c in file.sheet.columns if c.lower() in names), None)
+        if found is None:
             yield Fault(1, column, "missing")
             return
         yield from file.sheet.faults
         first: dict[str, int] = {}
         for row in file.sheet.rows:
-            line = first.setdefault(row.get(column), row.line)
+            line = first.setdefault(row.get(found), row.line)
             if line != row.line:
-                yield Fault(row.line, column, f"the same as in line {line}")
+                yield Fault(row.line, found, f"the same as in line {line}")
 
     return judge_files(
         seed_files(ctx, path),

@@ -168,8 +168,10 @@ def _harmful(
         if item.kind in harms and not anew:
             yield _spelled(item)
     if DestructiveKind.DROP in harms:
+        # the server quotes names with spaces
         known = {f"DROP policy {p.name} on {p.table}" for p in replaced}
-        taken = (t for t in subject.proof.taken if t.startswith("DROP") and t not in known)
+        drops = (t for t in subject.proof.taken if t.startswith("DROP"))
+        taken = (t for t in drops if t.replace('"', "") not in known)
         yield from (f"when run: {t}" for t in taken)
     if DestructiveKind.TRUNCATE in harms or DestructiveKind.DELETE in harms:
         yield from (f"when run again: {r}" for r in subject.proof.rows_changed if "became" in r)

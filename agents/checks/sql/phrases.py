@@ -116,8 +116,8 @@ class Harms:
 
     def spare(self, text: str) -> bool:
         """Whether a DROP, as written, is known to drop another kind of object."""
-        named = re.search(r"\bDROP\s+(?:MATERIALIZED\s+|FOREIGN\s+)?([A-Z]+)", text, re.IGNORECASE)
-        if not self.dropped or not named or not re.fullmatch(_OBJECT, named[1], re.IGNORECASE):
+        named = re.search(rf"\bDROP\s+(?:MATERIALIZED\s+|FOREIGN\s+)?({_OBJECT})\b", text, re.I)
+        if named is None or not self.dropped:
             return False
         return named[1].upper() not in self.dropped
 

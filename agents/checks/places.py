@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -79,6 +80,9 @@ def _read_suffixes(text: str) -> tuple[str, ...]:
 
 parameter_type("suffixes", rf"(?:{'|'.join(_SUFFIXES)}|`?\*?\.[a-z][a-z0-9.]*`?)", _read_suffixes)
 
+#: their being there is all that they say
+_MARKERS = ("__init__.py", "py.typed", ".gitkeep", ".keep", ".nojekyll")
+
 # -- there -----------------------------------------------------------------------------------------
 
 _THERE = (
@@ -122,7 +126,7 @@ def exist(ctx: Context, paths: tuple[str, ...]) -> Result:
                 problems.append(f"{path} is an empty folder")
         elif path.endswith("/") or not place.is_file():
             problems.append(f"{path} is missing")
-        elif not place.stat().st_size:
+        elif not place.stat().st_size and place.name not in _MARKERS:
             problems.append(f"{path} is empty")
     if problems:
         return failed("; ".join(problems), *paths)
@@ -163,7 +167,7 @@ def not_empty(ctx: Context, path: str) -> Result:
 def absent(ctx: Context, paths: tuple[str, ...] = (), path: str = "") -> Result:
     """Nothing is at the path."""
     wanted = paths or (path,)
-    there = [p for p in wanted if ctx.path(p).exists()]
+    there = [p for p in wanted if os.path.lexists(ctx.path(p))]
     if there:
         return failed(f"there: {', '.join(there)}", *wanted)
     return proven(f"absent: {', '.join(wanted)}", *wanted)

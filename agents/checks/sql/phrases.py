@@ -20,9 +20,7 @@ _FILE = (
 #: files that everybody knows by these names
 _BARE = r"(?:README|CHANGELOG|LICENSE|CONTRIBUTING|Makefile|Dockerfile|Justfile|Procfile|Gemfile)"
 # `test_total` is a test
-_NAME = (
-    rf"(?:`(?!test_|(?-i:{_BARE})`|[\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|(?!test_){_LONG_NAME})"
-)
+_NAME = rf"(?:`(?!test_|(?-i:{_BARE})`|[\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|(?!test_){_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -96,6 +98,18 @@ class TargetRunner:
                         "SQL editor before you approve; its columns are checked afterwards"
                     )
         return tuple(found)
+
+    def identity(self) -> str:
+        return self.target.identity()
+
+    def configuration(self, effects: Sequence[Effect]) -> str:
+        runs: list[Any] = []
+        for effect in effects:
+            if effect.kind == EffectKind.SCRIPT:
+                options, added = self._script_settings(effect, self.root)
+                given = [o for o in options if o != str(self.root)]
+                runs.append([given, dict(added.environment), added.loads, self._interpreter()])
+        return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest() if runs else ""
 
     def _interpreter(self) -> str:
         """The workspace's own Python, or what is wrong with it; "" where it has none."""

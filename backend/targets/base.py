@@ -68,6 +68,12 @@ class Target(Protocol):
         """Tells this database from every other one; holds no secret and needs no connection."""
         ...
 
+    def identity(self) -> str:
+        """As `fingerprint`, and where the server can be asked, its own identifier: another server
+        behind the same name is another database.
+        """
+        ...
+
     def describe(self) -> str:
         """Host and database for people, without user, password or key."""
         ...

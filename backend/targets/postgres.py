@@ -132,6 +132,17 @@ class PostgresTarget:
     def fingerprint(self) -> str:
         return target_fingerprint(self.name, self._place())
 
+    def identity(self) -> str:
+        query = (
+            "SELECT system_identifier::text AS cluster, current_database() AS name "
+            "FROM pg_control_system()"
+        )
+        try:
+            (row,) = self.query_readonly(query)
+        except TargetError:
+            return f"{self.fingerprint} (not reached)"
+        return f"{self.fingerprint} {row['cluster']}/{row['name']}"
+
     def describe(self) -> str:
         return f"{self.name}: {self._place()}"
 
@@ -276,6 +287,10 @@ class EmbeddedTarget(PostgresTarget):
     @property
     def fingerprint(self) -> str:
         return target_fingerprint(self.name, self.data)
+
+    def identity(self) -> str:
+        # its place says it: it is made there, if need be
+        return self.fingerprint
 
     def _place(self) -> str:
         return "the workspace's own server in .orchestrate/postgres"

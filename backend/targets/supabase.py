@@ -89,6 +89,9 @@ class SupabaseTarget:
     def fingerprint(self) -> str:
         return target_fingerprint(self.name, self._host)
 
+    def identity(self) -> str:
+        return self.fingerprint
+
     def describe(self) -> str:
         return f"{self.name}: {self._host}"
 

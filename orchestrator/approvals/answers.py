@@ -292,25 +292,18 @@ def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, 
 
 
 def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
-    """The failed statement with a text (session, quotes and spaces aside) or receipt id."""
+    """The failed statement with this whole text (case, quotes and spaces aside) or receipt id."""
 
     def plain(text: str) -> str:
         return re.sub(r"[\s`*“”\"']+", " ", text).strip().casefold()
 
-    def texts(statement: ReceiptSummary) -> tuple[str, str]:
-        return plain(statement.text), plain(statement.shown)
-
-    hits = [s for s in request.failed if plain(name) in texts(s) or s.receipt == name]
-    if not hits and plain(name):
-        hits = [s for s in request.failed if any(plain(name) in text for text in texts(s))]
-    if len(hits) == 1:
-        return hits[0]
-    what = (
-        "matches more than one failed statement" if hits else "is not among the failed statements"
-    )
+    for statement in request.failed:
+        if plain(name) in (plain(statement.text), plain(statement.shown), statement.receipt):
+            return statement
     raise AnswerRefusedError(
-        f"“{name}” {what}",
-        hint="failed: " + ("; ".join(f"“{s.shown}”" for s in request.failed) or "none"),
+        f"“{name}” is not among the failed statements",
+        hint="accept takes the whole text: "
+        + ("; ".join(f"“{s.shown}”" for s in request.failed) or "none failed"),
     )
 
 

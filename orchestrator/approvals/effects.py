@@ -75,6 +75,14 @@ class Runner(Protocol):
         """What USER has to know before approving these effects on this target."""
         ...
 
+    def identity(self) -> str:
+        """Tells the database that is written to from every other one, without secrets."""
+        ...
+
+    def configuration(self, effects: Sequence[Effect]) -> str:
+        """Digest of the settings that decide, besides the inputs, what these effects do."""
+        ...
+
     def foresee(self, effects: Sequence[Effect]) -> tuple[Any, Any] | None:
         """Stand-ins for `target`: as full as these effects can make it, and fuller than that.
 

@@ -78,7 +78,9 @@ def current_receipts(session: Session) -> dict[str, Receipt]:
     return {k: r for k, r in receipts.items() if r.attempt == session.flow.attempt(r.stage)}
 
 
-def judge_all(session: Session, last: Stage, *, effects_ahead: bool) -> list[Receipt]:
+def judge_all(
+    session: Session, last: Stage, *, effects_ahead: bool, again: bool = False
+) -> list[Receipt]:
     """Prove what no gate has proven, at the last question; the receipts of all statements.
 
     With `effects_ahead` what is to be judged on their target stays pending. What the last stage
@@ -91,7 +93,7 @@ def judge_all(session: Session, last: Stage, *, effects_ahead: bool) -> list[Rec
         if s not in last.statements or _is_due(session, s, phases)
     }
     # what tickets demand is about the result: it is proven again where its subject has changed
-    session.refresh((), {s.key for _, s in statements.values() if s.ticket})
+    session.refresh((), {s.key for _, s in statements.values() if s.ticket}, again=again)
     _prove_missing(session, last, statements, phases)
     known = current_receipts(session)
     receipts = [known[key] for key in statements]

@@ -72,6 +72,9 @@ class ApprovalRequest:
     inputs: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     target_words: str = ""
+    #: which database that is, and digest of the settings that the effects use
+    identity: str = ""
+    configuration: str = ""
     by_user: tuple[str, ...] = ()
     #: what to know about the effects on this target
     remarks: tuple[str, ...] = ()
@@ -97,7 +100,8 @@ class ApprovalRequest:
             covered["files"] = [file.state for file in self.files]
             covered["notes"] = list(self.notes)
         # not in requests of earlier editions
-        added = {"not_read": self.not_read, "without_criteria": self.without_criteria}
+        later = ("not_read", "without_criteria", "identity", "configuration")
+        added = {name: getattr(self, name) for name in later}
         return {**covered, **{name: value for name, value in added.items() if value}}
 
     @property
@@ -184,9 +188,18 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
         found.append("the effects that approving would run")
     if asked.target != now.target:
         found.append(f"the target: {asked.target or 'none'} is now {now.target or 'none'}")
+    found += list(describe_settings(asked, now.identity, now.configuration))
     if dict(asked.attempts) != dict(now.attempts):
         found.append("a stage has been done again")
     return found or (["what is shown"] if asked.digest != now.digest else [])
+
+
+def describe_settings(asked: ApprovalRequest, identity: str, configuration: str) -> Iterator[str]:
+    """How the database and the settings of effects differ from what was shown, in words."""
+    if asked.identity and asked.identity != identity:
+        yield f"{asked.target_words} is another database now"
+    if asked.configuration and asked.configuration != configuration:
+        yield "the settings that the effects use"
 
 
 #: the headings under which all is in order

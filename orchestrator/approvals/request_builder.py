@@ -19,16 +19,14 @@ from orchestrator.approvals.judging import (
     current_receipts,
     judge_all,
     list_unread,
-    stored_request,
     summaries_to_show,
 )
 from orchestrator.approvals.request import (
     ApprovalRequest,
-    describe_changed_files,
     render_request,
 )
 from orchestrator.domain import machine
-from orchestrator.domain.record import Approval, QuestionKind
+from orchestrator.domain.record import QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
@@ -46,28 +44,32 @@ def _summarize(session: Session, stages: Sequence[int]) -> tuple[ReceiptSummary,
 
 
 def build_checkpoint_request(
-    session: Session, stage: Stage, changed: Sequence[str] = ()
+    session: Session, stage: Stage, changed: Sequence[str] = (), *, again: bool = False
 ) -> ApprovalRequest:
-    """The request of a checkpoint: what happened since the checkpoint before it."""
+    """The request of a checkpoint: what happened since the checkpoint before it.
+
+    `again`: everything is proven again, not only what certainly changed.
+    """
     checkpoints = [s.number for s in session.plan.stages if s.is_checkpoint]
     earlier = max((n for n in checkpoints if n < stage.number), default=-1)
     stages = [s.number for s in session.plan.stages if earlier < s.number <= stage.number]
-    session.refresh(stages)
+    session.refresh(stages, again=again)
     bound = bind_effects(stage, session.workflow, session.root)
     final = stage.number == session.plan.last.number
     if final:
-        receipts = judge_all(session, stage, effects_ahead=bool(bound.effects))
+        receipts = judge_all(session, stage, effects_ahead=bool(bound.effects), again=again)
         statements = summaries_to_show(session, receipts, earlier)
     else:
         statements = _summarize(session, stages)
     not_read, without_criteria = list_unread(session) if final else ((), ())
-    name, words = "", ""
+    name, words, identity, configuration = "", "", "", ""
     remarks: tuple[str, ...] = ()
     if bound.effects:
         name = session.settings.database.target
         settings = session.settings.model_dump(mode="json")
         with closing(open_runner(name, session.root, settings)) as runner:
             words, remarks = runner.describe(), runner.remarks(bound.effects)
+            identity, configuration = runner.identity(), runner.configuration(bound.effects)
             statements = _foresee_failures(session, statements, runner.foresee(bound.effects))
     artifacts = session.family.history.artifacts()
     return ApprovalRequest(
@@ -87,6 +89,8 @@ def build_checkpoint_request(
         inputs={path: session.sha(path) for e in bound.effects for path in e.inputs},
         target=name,
         target_words=words,
+        identity=identity,
+        configuration=configuration,
         by_user=tuple(text for text, _ in bound.by_user),
         remarks=remarks,
         changed=tuple(changed),
@@ -218,7 +222,7 @@ def open_request(session: Session, stage: Stage, request: ApprovalRequest) -> No
 def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest:
     """The same request as things are now, to compare it with the one that was shown."""
     if asked.kind == QuestionKind.CHECKPOINT.value:
-        fresh = build_checkpoint_request(session, session.plan.stage(asked.stage))
+        fresh = build_checkpoint_request(session, session.plan.stage(asked.stage), again=True)
         if asked.final:
             # it covers every statement there is: one more, or one less, is another question
             return replace(fresh, number=asked.number)
@@ -232,23 +236,3 @@ def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest
         artifacts={p: session.sha(p) for p in asked.artifacts},
         inputs={p: session.sha(p) for p in asked.inputs},
     )
-
-
-def list_changes_since_approval(session: Session, approval: Approval) -> list[str]:
-    """What an approval covered and has changed since, in words; empty while it holds."""
-    asked = stored_request(session, approval.digest)
-    if asked is None:
-        return ["the question that it answered is no longer in the history"]
-    changed = []
-    if asked.workflow != session.workflow.sha256:
-        changed.append("the workflow file has changed")
-    for path, sha in {**asked.inputs, **asked.artifacts}.items():
-        if (today := session.sha(path)) != sha:
-            changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
-    now = {f.path: f for f in list_changed_files(session.changes, session.settings)}
-    shown_now = [now[f.path] for f in asked.files if f.path in now]
-    changed += describe_changed_files(asked.files, shown_now, {*asked.inputs, *asked.artifacts})
-    target = session.settings.database.target
-    if asked.effects and asked.target != target:
-        changed.append(f"the target: {asked.target} is now {target}")
-    return changed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
+from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, verb_of
 from orchestrator.domain.states import FolderRole
 from orchestrator.family.session import Session
@@ -36,7 +37,10 @@ class TicketFiles:
         final = question.stage == session.plan.last.number
         role = session.board.folders.role_of_status(status)
         if verb is None and final and role is FolderRole.COMPLETE:
-            verb = AnswerVerb.APPROVED
+            request = ApprovalRequest.find(session.family.history, question.digest)
+            # where a ticket is dragged to its end nobody has thought of what would run
+            if request is None or not request.effects:
+                verb = AnswerVerb.APPROVED
         sent_back = tuple(
             member
             for member, status in requested.items()

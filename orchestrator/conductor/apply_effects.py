@@ -16,6 +16,7 @@ from orchestrator.approvals.judging import (
     stored_request,
     what_is_answered,
 )
+from orchestrator.approvals.lapsing import lapse_approval, list_changes_before_effects
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.approvals.request_builder import (
     build_exception_request,
@@ -43,8 +44,12 @@ def apply_approval(session: Session, stage: Stage) -> None:
         after = machine.lapse(session.flow, session.plan, stage.number)
         session.commit(after, "approval lapsed")
         return
-    if request.effects and not approval.effects_done and not _run_effects(session, stage, request):
-        return
+    if request.effects and not approval.effects_done:
+        if changed := list_changes_before_effects(session, request):
+            lapse_approval(session, approval, changed)
+            return
+        if not _run_effects(session, stage, request):
+            return
     failing, unproven = _judge_expectations(session, stage, request)
     if failing or unproven:
         why = "After the effects, these expectations are not met."
@@ -120,6 +125,24 @@ def _freeze_inputs(session: Session, request: ApprovalRequest) -> Path:
     return folder
 
 
+def _require_frozen(folder: Path, request: ApprovalRequest) -> None:
+    """Raise OrchestrateError unless the copy still holds the approved bytes, and nothing else."""
+    wanted = {path: sha for path, sha in request.inputs.items() if sha != "absent"}
+    found = {
+        file.relative_to(folder).as_posix(): "link" if file.is_symlink() else sha256_file(file)
+        for file in folder.rglob("*")
+        if file.is_symlink() or not file.is_dir()
+    }
+    for path in sorted({*wanted, *found}):
+        if wanted.get(path) != found.get(path):
+            raise OrchestrateError(
+                "the frozen copy of what was approved was changed",
+                path=folder / path,
+                code="not-approved",
+                hint="run again: it is copied anew",
+            )
+
+
 def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bool:
     """Run the effects that have not run yet; one that fails is put to USER."""
     folder = _freeze_inputs(session, request)
@@ -133,6 +156,7 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
             before = history.latest("effect", digest=request.digest, number=number)
             if before is not None and before["ok"]:
                 continue
+            _require_frozen(folder, request)
             result = runner.run(effect, folder)
             history.append(
                 "effect",

@@ -10,10 +10,10 @@ from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.approvals import answers
+from orchestrator.approvals.lapsing import lapse_approval, list_changes_since_approval
 from orchestrator.approvals.request_builder import (
     build_checkpoint_request,
     build_exception_request,
-    list_changes_since_approval,
     list_stopped_statements,
     open_request,
 )
@@ -35,7 +35,7 @@ from orchestrator.family.blockers import find_blockers
 from orchestrator.family.family import Family
 from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
-from orchestrator.family.session import Listener, Progress, ProgressKind, Session
+from orchestrator.family.session import Listener, Progress, Session
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
@@ -233,13 +233,7 @@ class Conductor:
                 continue
             changed = list_changes_since_approval(session, approval)
             if changed and approval.stage in {*session.flow.finished, session.flow.stage}:
-                label = session.plan.stage(approval.stage).label
-                session.changed = tuple(changed)
-                text = f"the approval of {label} lapses: {'; '.join(changed)}"
-                session.report_progress(ProgressKind.NOTICE, text)
-                session.family.history.append("lapse", stage=approval.stage, changed=changed)
-                after = machine.lapse(session.flow, session.plan, approval.stage)
-                session.commit(after, f"approval of stage {approval.stage} lapsed")
+                lapse_approval(session, approval, changed)
 
     # -- answers -----------------------------------------------------------------------------
 

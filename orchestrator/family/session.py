@@ -241,19 +241,21 @@ class Session:
         phases: Iterable[Phase],
         target: Any,
         store: bool,
+        new_only: bool = False,
     ) -> list[Receipt]:
         if not statements:
             return []
         newest = self._newest
+        known = {key: receipt.id for key, receipt in newest.items()}
         attempt = self.flow.attempt(stage.number)
 
         def report(receipt: Receipt) -> None:
-            known = newest.get(receipt.key)
+            before = newest.get(receipt.key)
             verdict = "accepted" if self.is_accepted(receipt) else receipt.verdict.value
             # what fails again after the next try is news
             revision = self.flow.revision
             again = verdict == Verdict.FAILED and self._failed_at.get(receipt.key) != revision
-            if known is not None and known.verdict is receipt.verdict and not again:
+            if before is not None and before.verdict is receipt.verdict and not again:
                 return
             if verdict == Verdict.FAILED:
                 self._failed_at[receipt.key] = revision
@@ -272,7 +274,7 @@ class Session:
         for receipt in receipts:
             newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt
-            if store:
+            if store and (not new_only or known.get(receipt.key) != receipt.id):
                 self.family.history.append(
                     "receipt",
                     stage=stage.number,
@@ -283,10 +285,13 @@ class Session:
                 )
         return receipts
 
-    def refresh(self, stages: Sequence[int], keys: Container[str] = ()) -> None:
+    def refresh(
+        self, stages: Sequence[int], keys: Container[str] = (), *, again: bool = False
+    ) -> None:
         """Prove again what has a receipt of these stages, or one of these keys of statements.
 
-        Only that whose subject or check has changed.
+        Only that whose subject or check has changed, unless `again`: then all of it, as a verdict
+        may depend on more than its subjects. A receipt that comes out the same is not stored anew.
         """
         editions = {c.name: c.edition for c in self.binder.checks}
         outdated: dict[int, list[Statement]] = {}
@@ -295,11 +300,13 @@ class Session:
             if receipt.stage not in stages and receipt.key not in keys:
                 continue
             changed = any(self.sha(path) != sha for path, sha in receipt.subjects.items())
+            about_content = any(c.phase is Phase.CONTENT for c in receipt.claims)
+            changed = changed or (again and about_content)
             if changed or any(editions.get(c.check, "") != c.version for c in receipt.claims):
                 outdated.setdefault(receipt.stage, []).append(receipt.statement)
         for number, statements in outdated.items():
             stage = self.plan.stage(number)
-            self._prove(stage, statements, (Phase.CONTENT,), None, store=True)
+            self._prove(stage, statements, (Phase.CONTENT,), None, store=True, new_only=again)
 
     @cached_property
     def _newest(self) -> dict[str, Receipt]:

@@ -137,10 +137,11 @@ def test_6_3_every_failed_statement_is_accepted_by_name() -> None:
     assert both == ("one `x` fails @99", "two @99")
 
 
-def test_6_3_a_name_that_fits_two_statements_is_refused() -> None:
-    asked = replace(REQUEST, statements=(shown("rows a", "failed"), shown("rows b", "failed")))
-    with pytest.raises(AnswerRefusedError, match="more than one"):
-        answers.resolve_acceptances(asked, Answer(AnswerVerb.APPROVED, accept=("rows",)))
+@pytest.mark.parametrize("part", ["rows", "rows a or", "a", ""])
+def test_7_4_a_part_of_a_statement_accepts_nothing(part: str) -> None:
+    asked = replace(REQUEST, statements=(shown("rows a or b", "failed"),))
+    with pytest.raises(AnswerRefusedError, match="not among"):
+        answers.resolve_acceptances(asked, Answer(AnswerVerb.APPROVED, accept=(part,)))
 
 
 def test_7_5_another_target_than_the_embedded_one_has_to_be_named() -> None:

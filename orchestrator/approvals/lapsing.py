@@ -1,0 +1,73 @@
+"""Approvals that no longer hold: what they covered has changed (DESIGN 7.3, 7.5)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from orchestrator.approvals.changed_files import list_changed_files
+from orchestrator.approvals.effects import open_runner
+from orchestrator.approvals.judging import stored_request
+from orchestrator.approvals.request import (
+    ApprovalRequest,
+    describe_changed_files,
+    describe_settings,
+)
+from orchestrator.domain import machine
+from orchestrator.domain.record import Approval
+from orchestrator.family.session import ProgressKind, Session
+from orchestrator.gates.checks import Verdict
+from orchestrator.gates.receipts import newest_receipts
+
+
+def list_changes_since_approval(session: Session, approval: Approval) -> list[str]:
+    """What an approval covered and has changed since, in words; empty while it holds."""
+    asked = stored_request(session, approval.digest)
+    if asked is None:
+        return ["the question that it answered is no longer in the history"]
+    changed = []
+    if asked.workflow != session.workflow.sha256:
+        changed.append("the workflow file has changed")
+    for path, sha in {**asked.inputs, **asked.artifacts}.items():
+        if (today := session.sha(path)) != sha:
+            changed.append(f"`{path}`: sha256 {sha[:12]} is now {today[:12]}")
+    now = {f.path: f for f in list_changed_files(session.changes, session.settings)}
+    shown_now = [now[f.path] for f in asked.files if f.path in now]
+    changed += describe_changed_files(asked.files, shown_now, {*asked.inputs, *asked.artifacts})
+    target = session.settings.database.target
+    if asked.effects and asked.target != target:
+        changed.append(f"the target: {asked.target} is now {target}")
+    return changed
+
+
+def list_changes_before_effects(session: Session, asked: ApprovalRequest) -> list[str]:
+    """What is not as it was approved, in words, right before the first effect runs.
+
+    Everything that was shown as proven is proven again: a verdict may depend on more than the
+    files that its receipt names. Once an effect has run there is nothing to withdraw.
+    """
+    if session.family.history.latest("effect", digest=asked.digest) is not None:
+        return []
+    settings = session.settings.model_dump(mode="json")
+    with closing(open_runner(asked.target, session.root, settings)) as runner:
+        today = runner.identity(), runner.configuration(asked.effects)
+    changed = list(describe_settings(asked, *today))
+    session.refresh([s.number for s in session.plan.stages], again=True)
+    receipts = newest_receipts(session.family.history)
+    fine = (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
+    for shown in asked.statements:
+        receipt = receipts.get(shown.key)
+        if shown.verdict in fine and (receipt is None or receipt.verdict not in fine):
+            now = receipt.verdict.value if receipt else "not judged"
+            changed.append(f"“{shown.shown}” was {shown.verdict}, is {now}")
+    return changed
+
+
+def lapse_approval(session: Session, approval: Approval, changed: list[str]) -> None:
+    """Withdraw an approval; its checkpoint is asked again, saying what changed."""
+    label = session.plan.stage(approval.stage).label
+    session.changed = tuple(changed)
+    text = f"the approval of {label} lapses: {'; '.join(changed)}"
+    session.report_progress(ProgressKind.NOTICE, text)
+    session.family.history.append("lapse", stage=approval.stage, changed=changed)
+    after = machine.lapse(session.flow, session.plan, approval.stage)
+    session.commit(after, f"approval of stage {approval.stage} lapsed")

@@ -117,7 +117,7 @@ def value_rows(
     feature: Record, values: Sequence[Any], end: datetime, days: float, **entity: str
 ) -> list[Record]:
     """Values spread evenly over the `days` that end with `end`, the last one at `end`."""
-    step = timedelta(days=days) / len(values)
+    step = timedelta(days=days) / max(1, len(values))
     return [
         {
             "id": uuid.uuid4(),

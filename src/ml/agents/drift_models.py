@@ -102,6 +102,8 @@ class DriftResult(_Model):
     current_period: str
     n_baseline: int
     n_current: int
+    #: what else than the distribution has moved: missing or mistyped values, rows
+    reasons: list[str] = []
 
 
 class DriftAlert(_Model):

@@ -18,11 +18,16 @@ from src.ml.agents.drift_models import (
 )
 from src.ml.agents.drift_stats import (
     MIN_SAMPLES,
+    accuracy_drop,
+    accuracy_severity,
     adjusted,
     drift_level,
     drift_score,
+    is_thinner,
     severity,
     shift,
+    tells_nothing,
+    volume_severity,
 )
 from src.ml.agents.feature_values import Feature, FeatureRepository, Pair
 from src.ml.agents.model_drift import (
@@ -108,20 +113,65 @@ def feature_results(
     request: DriftRequest,
 ) -> list[DriftResult]:
     """A result per feature, in the order given; too few values are a result too."""
-    enough = [f for f in features if min(pairs[f.id].sizes) >= MIN_SAMPLES]
+    enough = [f for f in features if _is_comparable(f, pairs[f.id])]
     shifts = [shift(f.value_type, pairs[f.id].baseline, pairs[f.id].current) for f in enough]
     corrected = adjusted([found.p_value for found in shifts])
     checked = dict(zip((f.id for f in enough), zip(shifts, corrected, strict=True), strict=True))
+    losses = _losses(features, pairs, request.significance_level)
     results = []
     for f in features:
         found, p_value = checked.get(f.id, (None, None))
-        grave = Severity.NONE
+        graves = [Severity.NONE, *losses[f.id].values()]
         if found and p_value is not None and p_value < request.significance_level:
             threshold = request.psi_threshold or f.drift_threshold
-            grave = severity(found.psi, detected=True, threshold=threshold)
-        sizes = pairs[f.id].sizes
-        results.append(drift_result(f.name, DriftType.DATA, windows, sizes, found, grave, p_value))
+            graves.append(severity(found.psi, detected=True, threshold=threshold))
+        grave = max(graves, key=list(Severity).index)
+        sizes, reasons = pairs[f.id].sizes, tuple(losses[f.id])
+        results.append(
+            drift_result(f.name, DriftType.DATA, windows, sizes, found, grave, p_value, reasons)
+        )
     return results
+
+
+def _is_comparable(feature: Feature, pair: Pair) -> bool:
+    """Whether both windows hold enough values, and not each of its own."""
+    enough = min(pair.sizes) >= MIN_SAMPLES
+    return enough and not tells_nothing(feature.value_type, pair.baseline, pair.current)
+
+
+def _losses(
+    features: Sequence[Feature], pairs: Mapping[str, Pair], alpha: float
+) -> dict[str, dict[str, Severity]]:
+    """What each feature has lost besides its distribution, in words, with how grave that is."""
+    found: dict[str, dict[str, Severity]] = {f.id: {} for f in features}
+    full = [f for f in features if min(pairs[f.id].before.rows, pairs[f.id].now.rows) > 0]
+    drops = [
+        accuracy_drop(before.sound, before.rows, now.sound, now.rows)
+        for before, now in ((pairs[f.id].before, pairs[f.id].now) for f in full)
+    ]
+    corrected = adjusted([drop.p_value for drop in drops])
+    for f, drop, p_value in zip(full, drops, corrected, strict=True):
+        grave = accuracy_severity(drop._replace(p_value=p_value), alpha)
+        before, now = pairs[f.id].before, pairs[f.id].now
+        # less than one value in twenty is said with the warnings
+        slight = grave in (Severity.NONE, Severity.LOW)
+        if not slight and min(now.rows, before.rows) >= MIN_SAMPLES:
+            shares = (
+                (now.missing, before.missing, "missing"),
+                (now.mistyped, before.mistyped, f"no {f.value_type}"),
+            )
+            words = [
+                f"{part / now.rows:.0%} of its values are {what}, {was / before.rows:.0%} were"
+                for part, was, what in shares
+                if part
+            ]
+            found[f.id][", ".join(words)] = grave
+    for f in features:
+        was, rows = pairs[f.id].before.rows, pairs[f.id].now.rows
+        grave = volume_severity(was, rows)
+        if grave is not Severity.NONE:
+            found[f.id][f"{rows} rows after {was}"] = grave
+    return found
 
 
 def _value_doubts(
@@ -131,6 +181,16 @@ def _value_doubts(
         f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
         for f in features
         if pairs[f.id].unusable
+    ]
+    doubts += [
+        f"{f.name}: {pairs[f.id].now.rows} rows after {pairs[f.id].before.rows}"
+        for f in features
+        if is_thinner(pairs[f.id].before.rows, pairs[f.id].now.rows)
+    ]
+    doubts += [
+        f"{f.name}: every value is a category of its own, so nothing tells drift from none"
+        for f in features
+        if min(pairs[f.id].sizes) >= MIN_SAMPLES and not _is_comparable(f, pairs[f.id])
     ]
     others = [feature.name for feature in features if "brand" not in feature.entity_keys]
     if request.brand and others:
@@ -167,7 +227,9 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
     found = []
     for grave, level in _ALERTS.items():
         for kind in DriftType:
-            names = [r.feature for r in results if r.severity is grave and r.drift_type is kind]
+            of_kind = [r for r in results if r.severity is grave and r.drift_type is kind]
+            names = [r.feature for r in of_kind]
+            told = [f"{r.feature}: {why}" for r in of_kind for why in r.reasons]
             if names:
                 found.append(
                     DriftAlert(
@@ -175,7 +237,9 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
                         severity=level,
                         drift_type=kind,
                         affected_features=sorted(names),
-                        message=f"{grave} {kind} drift: {', '.join(sorted(names))}",
+                        message="; ".join(
+                            [f"{grave} {kind} drift: {', '.join(sorted(names))}", *sorted(told)]
+                        ),
                         recommended_action=_ACTIONS[kind],
                         timestamp=now,
                     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from src.ml.agents.drift_models import Severity
 
@@ -66,16 +66,55 @@ def _binned(values: Sample, edges: _Counts) -> _Counts:
 
 
 def categorical_shift(baseline: Sample, current: Sample) -> Shift:
-    """PSI over categories; chi-square test. Rare categories are taken together."""
+    """PSI over categories; chi-square test. Rare categories are taken together.
+
+    That new categories took the place of others is a test of its own: among rare ones no other
+    sees it.
+    """
     words, places = np.unique(np.concatenate([baseline, current]).astype(str), return_inverse=True)
     counts = np.zeros((2, len(words)))
     np.add.at(counts[0], places[: len(baseline)], 1)
     np.add.at(counts[1], places[len(baseline) :], 1)
-    counts = _merged(counts)
-    if counts.shape[1] < 2:
+    merged = _merged(counts)
+    found = [_novelty(counts)] if merged.shape[1] < counts.shape[1] else []
+    if merged.shape[1] > 1:
+        p_value = float(stats.chi2_contingency(merged, correction=False).pvalue)
+        found.append(Shift(corrected_psi(merged[0], merged[1]), p_value))
+    if not found:
         return Shift(0.0, 1.0)
-    p_value = float(stats.chi2_contingency(counts, correction=False).pvalue)
-    return Shift(corrected_psi(counts[0], counts[1]), p_value)
+    likeliest = min(found, key=lambda shift: shift.p_value)
+    return Shift(likeliest.psi, min(1.0, likeliest.p_value * len(found)))
+
+
+def _novelty(counts: _Counts) -> Shift:
+    """Whether more current values are of categories unseen before than by chance.
+
+    Without drift each value falls into either window: a category of c values lies in the current
+    one alone with probability m(m − 1)…/N(N − 1)….
+    """
+    now, every = counts[1].sum(), counts.sum()
+    sizes = counts.sum(axis=0)
+    alone = np.exp(
+        _log_falling(now, sizes) - _log_falling(every, sizes), where=sizes <= now, out=sizes * 0.0
+    )
+    unseen = counts[1][counts[0] == 0].sum()
+    expected = float((sizes * alone).sum())
+    spread = float((sizes**2 * alone * (1 - alone)).sum()) ** 0.5
+    p_value = min(1.0, 2 * float(stats.norm.sf((unseen - expected) / spread))) if spread else 1.0
+    rows = np.array([[now - expected, expected], [now - unseen, unseen]])
+    return Shift(corrected_psi(rows[0], rows[1]), p_value)
+
+
+def _log_falling(base: float, count: _Counts) -> _Counts:
+    """log(base·(base − 1)·…), `count` factors; anything where there are not as many."""
+    left: _Counts = np.maximum(base - count, 0.0)
+    return np.asarray(special.gammaln(base + 1) - special.gammaln(left + 1), dtype=float)
+
+
+def tells_nothing(value_type: str, baseline: Sample, current: Sample) -> bool:
+    """Whether every value is a category of its own, as ids are: then any window looks new."""
+    both = np.concatenate([baseline, current])
+    return is_categorical(value_type, both) and len(np.unique(both)) == len(both) > 2
 
 
 def _merged(counts: _Counts) -> _Counts:
@@ -166,3 +205,21 @@ def accuracy_severity(drop: Drop, alpha: float) -> Severity:
         return Severity.NONE
     steps = ((0.2, Severity.CRITICAL), (0.1, Severity.HIGH), (0.05, Severity.MEDIUM))
     return next((word for limit, word in steps if drop.drop >= limit), Severity.LOW)
+
+
+#: a window with this share of the rows before it, or less, is told, is high, is critical
+_THINNER = (0.5, 0.2, 0.05)
+#: fewer rows come and go by chance
+_MIN_VOLUME = 100
+
+
+def volume_severity(before: int, now: int) -> Severity:
+    """How grave a loss of rows between windows of one length is; below half it is only told."""
+    if before < _MIN_VOLUME or now > before * _THINNER[1]:
+        return Severity.NONE
+    return Severity.CRITICAL if now <= before * _THINNER[2] else Severity.HIGH
+
+
+def is_thinner(before: int, now: int) -> bool:
+    """Whether a window has so few rows that a reader should know."""
+    return before >= _MIN_VOLUME and now <= before * _THINNER[0]

@@ -28,17 +28,34 @@ class Feature:
     entity_keys: tuple[str, ...]
 
 
+class Rows(NamedTuple):
+    """How many rows a window has, and how many of them hold nothing, or another type."""
+
+    rows: int = 0
+    missing: int = 0
+    mistyped: int = 0
+
+    @property
+    def sound(self) -> int:
+        return self.rows - self.missing - self.mistyped
+
+
 class Pair(NamedTuple):
     """The values of the two windows."""
 
     baseline: Values
     current: Values
-    #: rows that hold no usable value
-    unusable: int = 0
+    before: Rows = Rows()
+    now: Rows = Rows()
 
     @property
     def sizes(self) -> tuple[int, int]:
         return len(self.baseline), len(self.current)
+
+    @property
+    def unusable(self) -> int:
+        """Rows that hold no usable value."""
+        return self.before.rows + self.now.rows - sum(self.sizes)
 
 
 class FeatureRepository:
@@ -91,15 +108,37 @@ class FeatureRepository:
         pairs = {}
         for feature in features:
             numeric = feature.value_type in {"int64", "float64"}
-            found = by_feature[feature.id]
             values: tuple[list[Any], list[Any]] = ([], [])
-            for row in found:
+            counts = [[0, 0, 0], [0, 0, 0]]
+            for row in by_feature[feature.id]:
+                window = row["event_timestamp"] > windows.split
+                stored = row["value"].get("value") if isinstance(row["value"], dict) else None
+                counts[window][0] += 1
+                counts[window][1] += _is_missing(stored)
+                counts[window][2] += not (_is_missing(stored) or _is_of(feature, stored))
                 if (value := _value(row["value"], numeric=numeric)) is not None:
-                    values[row["event_timestamp"] > windows.split].append(value)
+                    values[window].append(value)
             baseline, current = (np.array(v, dtype=float if numeric else str) for v in values)
-            unusable = len(found) - len(baseline) - len(current)
-            pairs[feature.id] = Pair(baseline, current, unusable)
+            before, now = (Rows(*count) for count in counts)
+            pairs[feature.id] = Pair(baseline, current, before, now)
         return pairs
+
+
+def _is_missing(stored: Any) -> bool:
+    """Null, or what stands for it in text."""
+    return stored is None or (isinstance(stored, str) and stored.strip().lower() in _NOTHING)
+
+
+_NOTHING = frozenset(("", "nan", "null", "none", "n/a"))
+
+
+def _is_of(feature: Feature, stored: Any) -> bool:
+    """Whether a value is of its feature's type, as JSON has it."""
+    if feature.value_type in {"int64", "float64"}:
+        number = isinstance(stored, int | float) and not isinstance(stored, bool)
+        return number and bool(np.isfinite(stored))
+    wanted = {"string": str, "bool": bool}.get(feature.value_type)
+    return wanted is None or isinstance(stored, wanted)
 
 
 def _value(stored: Any, *, numeric: bool) -> float | str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from src.ml.agents.drift_models import DriftResult, DriftType, Severity
@@ -96,11 +98,12 @@ def drift_result(
     found: Shift | None = None,
     grave: Severity = Severity.NONE,
     p_value_adjusted: float | None = None,
+    reasons: Sequence[str] = (),
 ) -> DriftResult:
-    """The result of a check; one without figures had too few values."""
+    """The result of a check; one without figures or reasons had too few values."""
     return DriftResult(
         feature=name,
-        status="checked" if found else "insufficient_data",
+        status="checked" if found or reasons else "insufficient_data",
         drift_type=kind,
         test_statistic=found.psi if found else None,
         p_value=found.p_value if found else None,
@@ -111,4 +114,5 @@ def drift_result(
         n_current=sizes[1],
         baseline_period=windows.baseline_period,
         current_period=windows.current_period,
+        reasons=list(reasons),
     )

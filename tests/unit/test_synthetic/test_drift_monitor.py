@@ -383,6 +383,96 @@ def test_values_of_another_type_are_left_out_and_said() -> None:
     assert "a: 2 values are not of its type, and left out" in report.warnings
 
 
+@pytest.mark.parametrize(
+    ("kind", "baseline", "current", "reason"),
+    [
+        ("float64", normal(1, 500), [*normal(2, 100), *[None] * 400], "80% of its values are miss"),
+        ("float64", normal(1, 200), [*normal(2, 150), *["NaN"] * 50], "25% of its values are miss"),
+        (
+            "string",
+            ["a", "b"] * 250,
+            [*["a", "b"] * 50, *[None] * 400],
+            "80% of its values are mis",
+        ),
+        ("float64", normal(1, 200), [str(n) for n in normal(2, 200)], "100% of its values are no"),
+        ("string", ["1", "2"] * 100, [1, 2] * 100, "100% of its values are no string, 0% were"),
+        ("bool", [True, False] * 100, [True, False, *["yes"] * 60] * 3, "97% of its values are no"),
+        ("float64", normal(1, 1000), normal(2, 40), "40 rows after 1000"),
+        ("float64", normal(1, 200), [], "0 rows after 200"),
+    ],
+)
+def test_lost_values_types_and_rows_alert(
+    kind: str, baseline: list[Any], current: list[Any], reason: str
+) -> None:
+    other = feature_row("other")
+    feature = feature_row("f", kind)
+    values = two_windows(feature, baseline, current) + two_windows(
+        other, normal(3, 200), normal(4, 200)
+    )
+    report = detect([feature, other], values)
+    result = next(r for r in report.results if r.feature == "f")
+    assert result.status == "checked"
+    assert result.severity is Severity.CRITICAL
+    assert reason in "; ".join(result.reasons)
+    assert report.features_with_drift == ["f"]
+    assert reason in report.alerts[0].message
+
+
+@pytest.mark.parametrize(
+    ("baseline", "current"),
+    [
+        (normal(1, 200), [*normal(2, 196), *[None] * 4]),
+        ([*normal(1, 100), *[None] * 100], normal(2, 200)),
+        (normal(1, 200), normal(2, 90)),
+        (normal(1, 60), normal(2, 31)),
+    ],
+)
+def test_few_lost_values_are_no_alarm(baseline: list[Any], current: list[Any]) -> None:
+    report = detect([feature_row("f")], two_windows(feature_row("f"), baseline, current))
+    assert report.features_with_drift == []
+    assert report.results[0].reasons == []
+
+
+def many(seed: int, size: int, first: int = 0, kinds: int = 500) -> list[str]:
+    return [str(n) for n in first + np.random.default_rng(seed).integers(0, kinds, size)]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "current", "moved"),
+    [
+        (many(1, 1000), many(2, 1000), False),
+        (many(1, 1000), many(2, 1000, first=500), True),
+        (many(1, 1000), many(2, 1000, first=250), True),
+        (["a"] * 500 + many(1, 500), ["a"] * 500 + many(2, 500, first=500), True),
+        (["a"] * 500 + many(1, 500), ["a"] * 500 + many(2, 500), False),
+    ],
+)
+def test_many_rare_categories_are_compared_by_what_is_new(
+    baseline: list[str], current: list[str], moved: bool
+) -> None:
+    feature = feature_row("f", "string")
+    report = detect([feature], two_windows(feature, baseline, current))
+    assert report.results[0].status == "checked"
+    assert report.results[0].drift_detected is moved
+
+
+@pytest.mark.parametrize("size", [40, 400])
+def test_rare_categories_seldom_raise_a_false_alarm(size: int) -> None:
+    flags = [
+        categorical_shift(np.array(many(2 * s, size)), np.array(many(2 * s + 1, size))).p_value
+        for s in range(SEEDS)
+    ]
+    assert np.mean(np.array(flags) < 0.05) <= 0.06
+
+
+def test_values_that_are_all_different_are_not_checked() -> None:
+    feature = feature_row("f", "string")
+    before, after = [str(n) for n in range(500)], [str(n) for n in range(500, 1000)]
+    report = detect([feature], two_windows(feature, before, after))
+    assert report.results[0].status == "insufficient_data"
+    assert any("a category of its own" in warning for warning in report.warnings)
+
+
 def test_no_connection_is_an_error_and_no_made_up_data() -> None:
     class Broken(MemorySource):
         async def fetch(self, query: Query) -> list[Record]:

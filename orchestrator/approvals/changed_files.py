@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.changes.compare import Change, shown, unified_diff
 from orchestrator.changes.entries import Entry
 from orchestrator.config import FILE, Settings
-from orchestrator.family.attempt_files import AGENT, COMMITTED, PERSON, UNKNOWN, pack
+from orchestrator.family.attempt_files import AGENT, CHECK, COMMITTED, PERSON, UNKNOWN, pack
 from orchestrator.family.change_log import ChangeLog
 from orchestrator.templating import longest_backticks
 
@@ -162,7 +162,8 @@ def _describe_workers(
             name = pack(path)
             who = set(record["paths"][name][2])
             words = {AGENT: record["agent"], PERSON: "a person"}
-            text = " and ".join(words[w] for w in (AGENT, PERSON) if w in who)
+            words[CHECK] = "a check, or a person meanwhile"
+            text = " and ".join(words[w] for w in words if w in who)
             if COMMITTED in who:
                 text = f"a commit or checkout while {record['agent']} worked"
             elif UNKNOWN in who:

@@ -18,7 +18,7 @@ from orchestrator.changes.compare import Change, paths_of
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.family.blockers import covers
 
-AGENT, PERSON, UNKNOWN = "agent", "person", "unknown"
+AGENT, PERSON, CHECK, UNKNOWN = "agent", "person", "check", "unknown"
 #: beside one of them: it came with a commit, a checkout or a pull, by whomever
 COMMITTED = "committed"
 

@@ -193,7 +193,7 @@ class ChangeLog:
                 segments = [Segment(UNKNOWN, start)]
             self._end(segments, extra)
             self._save(worker, segments)
-            return self._record(worker, segments, lost)
+            return self.record(worker, segments, lost)
 
     def close(self, worker: Worker, extra: Sequence[str] = ()) -> Seen:
         """The agent has reported: record what changed. Raises GitError."""
@@ -202,7 +202,7 @@ class ChangeLog:
             segments[-1].after = self.tree.take(segments[-1].before, extra)
             self._save(worker, segments)
         with self._lock:
-            seen = self._record(worker, segments, altered)
+            seen = self.record(worker, segments, altered)
         self.files.leave(worker)
         return seen
 
@@ -239,8 +239,8 @@ class ChangeLog:
 
     # -- what changed ------------------------------------------------------------------------
 
-    def _record(self, worker: Worker, segments: Sequence[Segment], altered: bool) -> Seen:
-        seen = self._see(worker, segments)
+    def record(self, worker: Worker, segments: Sequence[Segment], altered: bool = False) -> Seen:
+        seen = self.see(worker, segments)
         if altered:
             seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
         self.history.append(
@@ -258,7 +258,7 @@ class ChangeLog:
         )
         return seen
 
-    def _see(self, worker: Worker, segments: Sequence[Segment]) -> Seen:
+    def see(self, worker: Worker, segments: Sequence[Segment]) -> Seen:
         first: dict[str, Entry] = {}
         by: dict[str, set[str]] = {}
         notes: list[str] = []
@@ -322,7 +322,7 @@ class ChangeLog:
         segments = self._load(worker)
         if not segments or any(s.after is None for s in segments):
             return None
-        return self._see(worker, segments)
+        return self.see(worker, segments)
 
     def _with_left_over(self, worker: Worker, before: Snapshot) -> Snapshot:
         """What could not be taken back, and nobody has edited since, still counts as changed."""

@@ -21,6 +21,7 @@ from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family.additions import Additions
 from orchestrator.family.attempt_files import Worker
 from orchestrator.family.change_log import ChangeLog, change_log_of
+from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
 from orchestrator.family.kept_criteria import files_in_force
@@ -270,7 +271,8 @@ class Session:
                 lasting = tuple(c for c in receipt.claims if c.phase is not Phase.POSITION)
                 earlier[key] = replace(receipt, claims=lasting)
         context = self.context(stage, target)
-        receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=report)
+        with watch_checks(self.changes, stage.number, self.places_to_look_at()):
+            receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=report)
         for receipt in receipts:
             newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt

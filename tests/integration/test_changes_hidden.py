@@ -157,6 +157,24 @@ def test_other_files_on_the_board_are_named(tmp_path: Path, by: str) -> None:
     assert ".swp" not in asked
 
 
+def test_what_the_agents_code_writes_when_a_check_runs_it_is_in_the_question(
+    tmp_path: Path, by: str
+) -> None:
+    work = lay(tmp_path, by)
+    file = work.file("WO-512")
+    criteria = "files:\n---\n## Acceptance Criteria\n- [ ] `src/app.py` exports total\n"
+    file.write_text(file.read_text().replace("files:\n---\n", criteria), encoding="utf-8")
+    target = tmp_path / "sneaky.txt"
+    acts(work, write("src/app.py", f"total = 1\nopen({str(target)!r}, 'w').write('evil')\n"))
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    assert changed(work) == {"src/app.py": "edited", "sneaky.txt": "added"}
+    assert "a check, or a person meanwhile" in question(work)
+    target.write_text("other\n", encoding="utf-8")
+    with pytest.raises(OrchestrateError, match="has changed"):
+        conductor.approve("WO-512", accept_unproven=True)
+
+
 # -- git is told not to see ------------------------------------------------------------------------
 
 

@@ -166,6 +166,13 @@ class AllowedCommand(_Table):
     runs: str = ""
 
 
+class TakenCommand(_Table):
+    """A command that proves one statement, with a digest of what it ran when USER took it."""
+
+    command: str
+    sha256: str
+
+
 class ChecksSettings(_Table):
     """`[checks]`: the commands that statements may run, and with which tools."""
 
@@ -176,6 +183,8 @@ class ChecksSettings(_Table):
     commands: tuple[str, ...] = ()
     #: the same by `orchestrate checks allow`, each bound to what it runs
     allowed: dict[str, AllowedCommand] = Field(default_factory=dict)
+    #: statement → the command that proves it, as USER took it
+    taken: dict[str, TakenCommand] = Field(default_factory=dict)
     #: seconds before such a command and its children are stopped, which is a failure
     timeout: float = Field(default=120.0, gt=0)
 

@@ -24,6 +24,7 @@ import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration
 import orchestrate_agents.checks.sql.own_rows
 import orchestrate_agents.checks.sql.schema
+import orchestrate_agents.checks.taken
 import orchestrate_agents.checks.text.absent
 import orchestrate_agents.checks.text.present
 import orchestrate_agents.checks.tickets

@@ -8,26 +8,15 @@ runs on a copy, without a shell, keys or network, with the workspace's own Pytho
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from orchestrate_agents.checks.code_subjects import delivered
+from orchestrate_agents.checks.command_runs import Ended, Job, run_once
 from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.toolchain import SUFFIXES
-from orchestrate_agents.sandbox.proof_tree import (
-    BROKEN,
-    Break,
-    add_failing_tests,
-    raise_in_tests,
-    workspace_copy,
-)
-from orchestrate_agents.sandbox.runs import Run, RunError, run, tree_digest
-from orchestrate_agents.tools.node import NodePackages
-from orchestrate_agents.tools.programs import find_missing, resolve_command
-from orchestrate_agents.tools.python import python_of
-from orchestrator.commands.definitions import Definition, define, reader, simple_commands
+from orchestrate_agents.sandbox.runs import RunError
+from orchestrator.commands.definitions import define, reader
 from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
@@ -75,76 +64,8 @@ _ENDS_WELL = (
     "exit code 0|(run|runs|complete|completes|finish|finishes) [(without|with no) (error|errors)|"
     "cleanly|successfully])"
 )
-_NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
-#: how runners count the tests that passed
-_COUNTS = (
-    re.compile(r"(?m)^(?!\s*(?:Test Suites|Test Files|Snapshots|Suites)\b).*?\b(\d+) passed\b"),
-    re.compile(r"(?m)^\s*(?:#|ℹ) pass (\d+)"),
-    re.compile(r"(?m)^\s*(\d+) passing\b"),
-    re.compile(r"(?m)^Ran (\d+) tests? in "),
-    re.compile(r"(?m)^OK \((\d+) tests?"),
-)
-_NO_TESTS = re.compile(
-    r"no tests? (?:ran|found|files? found|were run)|no tests? to run|\b0 tests? (?:ran|run)\b"
-    r"|\[no test files\]",
-    re.IGNORECASE,
-)
-#: Go names packages and counts no tests
-_GO_TESTS = re.compile(r"(?m)^ok\s+\S+\s")
 _NEEDS_GIT = re.compile(r"not a git repository", re.IGNORECASE)
-#: options and names by which a command runs some tests only
-_CHOOSES = re.compile(
-    r"::|(?:^|\s)(?:-k|-t|-g|-run|--grep|--filter|--testNamePattern|-m(?!\s+(?:pytest|unittest)))\b"
-)
-#: programs that say which they are
-_VERSIONED = re.compile(
-    r"(?:node|npm|pnpm|yarn|bun|deno|make|just|cargo|ruff|mypy|pytest|black|tox|nox|eslint|tsc|"
-    r"vitest|jest|prettier|pyright|python[\d.]*|gradle|mvn|dotnet|pre-commit)"
-)
-_TESTS = "every test file has a failing test"
-
-
-#: words, variables and the label of the Python in use
-Started = tuple[list[str], dict[str, str], str]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended on the delivered tree, and on which broken trees it ended the same."""
-
-    run: Run
-    seconds: float
-    label: str = ""
-    #: what the programs say that they are
-    tools: tuple[str, ...] = ()
-    #: what is not installed, and what installs it
-    lacks: tuple[str, str] = ("", "")
-    #: broken trees on which it was tried → whether it ended the same
-    same: tuple[tuple[str, bool], ...] = ()
-
-    @property
-    def passed(self) -> int | None:
-        """How many tests it says have passed; None if it says nothing of tests."""
-        text = re.sub(r"\x1b\[[\d;]*m", "", self.run.text)
-        for pattern in _COUNTS:
-            if found := pattern.findall(text):
-                return sum(map(int, found))
-        return 0 if _NO_TESTS.search(text) and not _GO_TESTS.search(text) else None
-
-    @property
-    def ran_tests(self) -> bool:
-        return bool(self.passed) or _GO_TESTS.search(self.run.text) is not None
-
-    @property
-    def proves_nothing(self) -> str:
-        """Why its end says nothing about the tree, "" if it does."""
-        if self.passed == 0:
-            return "no test was run"
-        blind = [tree for tree, same in self.same if same]
-        if blind and (_TESTS in blind or len(blind) == len(self.same)):
-            trees = _TESTS if _TESTS in blind else " and where ".join(blind)
-            return f"it also succeeds where {trees}"
-        return ""
+_NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
 
 
 @check(
@@ -168,7 +89,7 @@ def passes(
     """The command, which USER allowed, ends with exit code 0, and cannot do so on a broken tree."""
     if len(commands) == 1 and _COMPILER.fullmatch(commands[0]) and _refusal(ctx, commands[0]):
         return compiles(ctx, delivered(ctx, SUFFIXES))
-    results = [_judge(ctx, command, _Wanted(flaws=flaws, count=count)) for command in commands]
+    results = [_judge(ctx, command, Wanted(flaws=flaws, count=count)) for command in commands]
     return _worst(results)
 
 
@@ -183,11 +104,11 @@ def passes(
 )
 def prints(ctx: Context, command: str, wanted: str) -> Result:
     """The command, which USER allowed, ends with exit code 0, and its output has the text."""
-    return _judge(ctx, command, _Wanted(text=wanted))
+    return _judge(ctx, command, Wanted(text=wanted))
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """What is said of a command's end besides exit code 0."""
 
     text: str = ""
@@ -207,6 +128,9 @@ class _Wanted:
             found = "no number of tests" if ended.passed is None else f"{ended.passed} tests passed"
             return f"it says {found}, not {self.count}"
         return ""
+
+
+_ANY_END = Wanted()
 
 
 def _worst(results: Sequence[Result]) -> Result:
@@ -250,18 +174,22 @@ def _refusal(ctx: Context, command: str) -> str:
     return ""
 
 
-# -- running ---------------------------------------------------------------------------------------
+# -- judging ---------------------------------------------------------------------------------------
 
 
-def _judge(ctx: Context, command: str, wanted: _Wanted) -> Result:
+def _judge(ctx: Context, command: str, wanted: Wanted) -> Result:
     if refusal := _refusal(ctx, command):
         return unproven(refusal)
-    definition = define(command, reader(ctx.root))
+    return prove_command(Job(ctx, command), wanted)
+
+
+def prove_command(job: Job, wanted: Wanted = _ANY_END) -> Result:
+    """Run a command, whoever allowed it."""
+    ctx, command, definition = job.ctx, job.command, job.definition
     # a command may look at everything that the family's agents made, so the proof is about that
     subjects = sorted({p for p in {*ctx.artifacts, *definition.files} if ctx.path(p).is_file()})
     try:
-        simple = simple_commands(command)
-        ended = _run_once(ctx, definition, simple)
+        ended = run_once(job)
     except ValueError as exc:
         return unproven(f"`{command}` cannot be run: {exc}")
     except MissingToolError as exc:
@@ -286,72 +214,3 @@ def _judge(ctx: Context, command: str, wanted: _Wanted) -> Result:
     if nothing := ended.proves_nothing:
         return unproven(f"`{command}` proves nothing: {nothing}", **evidence)
     return proven(said, *subjects, **evidence)
-
-
-def _run_once(ctx: Context, definition: Definition, simple: list[list[str]]) -> Ended:
-    """Run a command once per content of the workspace; if it succeeds, on broken trees too."""
-    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    started = [resolve_command(ctx, words) for words in simple]
-    tree = tree_digest(ctx.services, ctx.root)
-    key = ("command", definition.digest, repr(started), settings.timeout, _installed(ctx), tree)
-
-    def make() -> Ended:
-        begun = time.monotonic()
-        ended, _ = _run_on(ctx, started, settings.timeout, None, definition)
-        seconds = round(time.monotonic() - begun, 1)
-        label = next((label for _, _, label in started if label), "")
-        found = Ended(ended, seconds, label, tuple(_versions(ctx, started)))
-        if not ended.ok:
-            lack = find_missing(ctx, ended.code, ended.text)
-            return replace(found, lacks=(lack.message, lack.command)) if lack else found
-        same: list[tuple[str, bool]] = []
-        for name, breaks in BROKEN.items():
-            again, broke = _run_on(ctx, started, settings.timeout, breaks, definition)
-            if broke:
-                same.append((name, again.ok))
-            if not again.ok:
-                break
-        if found.ran_tests and same and not same[-1][1]:
-            text = " ".join([definition.command, *(text for _, text in definition.parts)])
-            breaks = raise_in_tests if _CHOOSES.search(text) else add_failing_tests
-            again, broke = _run_on(ctx, started, settings.timeout, breaks, definition)
-            same += [(_TESTS, again.ok)] if broke else []
-        return replace(found, same=tuple(same or [("nothing is there", True)]))
-
-    return ctx.services.remember(key, Ended, make)
-
-
-def _installed(ctx: Context) -> str:
-    """Changes with what is installed for the workspace."""
-    node = NodePackages.of(ctx.root)
-    try:
-        python = python_of(ctx).identity
-    except MissingToolError:
-        python = ""
-    return repr((python, node.missing() if node else []))
-
-
-def _versions(ctx: Context, started: Sequence[Started]) -> Iterator[str]:
-    for words, variables, _ in started:
-        if _VERSIONED.fullmatch(Path(words[0]).name):
-            asked = run([words[0], "--version"], cwd=ctx.root, env=variables, limit=10)
-            if asked.ok and asked.text:
-                yield f"{words[0]}: {asked.text.splitlines()[0][:100]}"
-
-
-def _run_on(
-    ctx: Context,
-    started: Sequence[Started],
-    limit: float,
-    breaks: Break | None,
-    definition: Definition,
-) -> tuple[Run, bool]:
-    """The run on a copy, which is broken first; and whether there was anything to break."""
-    with workspace_copy(ctx.root) as copy:
-        if breaks is not None and not breaks(copy, definition.files):
-            return Run((), 0, "", ""), False
-        for words, variables, _ in started:
-            ended = run(words, cwd=copy, env=variables, limit=limit, apart_from=ctx.root)
-            if not ended.ok:
-                break
-    return ended, True

@@ -80,15 +80,25 @@ def _link_packages(place: Path, copy: Path) -> None:
                 (there / entry.name).symlink_to(entry.path)
 
 
-def _subjects(copy: Path, kept: Collection[str]) -> Iterator[Path]:
+def _subjects(copy: Path, kept: Collection[str], setup: bool = False) -> Iterator[Path]:
     for below, files in walk(str(copy), left_out=frozenset({"node_modules"})):
         for entry in files:
-            if f"{below}{entry.name}" not in kept and not _SETUP.fullmatch(entry.name):
+            is_setup = not setup and _SETUP.fullmatch(entry.name)
+            if f"{below}{entry.name}" not in kept and not is_setup:
                 yield Path(entry.path)
 
 
 def _spoil(copy: Path, kept: Collection[str]) -> bool:
-    files = list(_subjects(copy, kept))
+    return _write_rubbish(_subjects(copy, kept))
+
+
+def spoil_setup(copy: Path, kept: Collection[str]) -> bool:
+    """Spoil also what says how commands are set up."""
+    return _write_rubbish(_subjects(copy, kept, setup=True))
+
+
+def _write_rubbish(subjects: Iterator[Path]) -> bool:
+    files = list(subjects)
     for file in files:
         file.write_text(_RUBBISH, encoding="utf-8")
     return bool(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from orchestrator.approvals.judging import stored_request
+from orchestrator.approvals.proposed import take_proposals
 from orchestrator.approvals.request import ApprovalRequest, describe_differences
 from orchestrator.approvals.request_builder import (
     ANSWER_KEYS,
@@ -23,6 +24,9 @@ from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session
+from orchestrator.family.untrusted_checks import untrusted_checks
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import load_checks
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.markdown.near_misses import meant
 from orchestrator.storage.history import now
@@ -237,6 +241,9 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     if changed:
         return _ask_again(session, question, changed)
     accepted = resolve_acceptances(request, answer)
+    if request.proposed:
+        take_proposals(session.root, session.family.history, request.proposed)
+        session.binder = Binder(load_checks(session.root, untrusted_checks(session.family)))
     record_answer(
         session,
         answer.verb,
@@ -309,6 +316,16 @@ def _find_failed(request: ApprovalRequest, name: str) -> ReceiptSummary:
 
 def _ask_again(session: Session, question: Question, changed: list[str]) -> None:
     """The answer would cover what was not shown: it is not taken; the question is asked again."""
+    ask_again(session, question, changed)
+    raise AnswerRefusedError(
+        "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
+        hint="the question is asked again; read it and answer that one",
+        code="answer-stale",
+    )
+
+
+def ask_again(session: Session, question: Question, changed: list[str]) -> None:
+    """Put a new question in the place of one that covers what has changed."""
     session.family.history.append(
         "lapse", question=question.number, stage=question.stage, changed=changed
     )
@@ -325,11 +342,6 @@ def _ask_again(session: Session, question: Question, changed: list[str]) -> None
         why = old.why if old else ""
         fresh = build_exception_request(session, stage, question.kind, why, statements, changed)
     open_request(session, stage, fresh)
-    raise AnswerRefusedError(
-        "the answer is not taken, because what it would cover has changed: " + "; ".join(changed),
-        hint="the question is asked again; read it and answer that one",
-        code="answer-stale",
-    )
 
 
 def _send_back(session: Session, answer: Answer, question: Question | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator import templating
 from orchestrator.approvals.changed_files import ChangedFile
 from orchestrator.approvals.effects import Effect
+from orchestrator.approvals.proposed import ProposedCheck
 from orchestrator.domain.record import QuestionKind
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
@@ -88,6 +89,8 @@ class ApprovalRequest:
     not_read: tuple[str, ...] = ()
     #: the members whose tickets have no criterion
     without_criteria: tuple[str, ...] = ()
+    #: checks that approving takes
+    proposed: tuple[ProposedCheck, ...] = ()
 
     @property
     def covered(self) -> dict[str, Any]:
@@ -102,6 +105,7 @@ class ApprovalRequest:
         # not in requests of earlier editions
         later = ("not_read", "without_criteria", "identity", "configuration")
         added = {name: getattr(self, name) for name in later}
+        added["proposed"] = [asdict(each) for each in self.proposed]
         return {**covered, **{name: value for name, value in added.items() if value}}
 
     @property
@@ -149,6 +153,7 @@ class ApprovalRequest:
         fields["statements"] = tuple(ReceiptSummary(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
         fields["files"] = tuple(ChangedFile.from_dict(f) for f in data.get("files", ()))
+        fields["proposed"] = tuple(map(ProposedCheck.from_dict, data.get("proposed", ())))
         names = ("by_user", "remarks", "changed", "notes", "not_read", "without_criteria")
         for name in names:
             fields[name] = tuple(data.get(name, ()))
@@ -179,6 +184,8 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
             found.append(f"“{summary.shown}” was {was}, is {summary.verdict}")
     gone = {s.text for s in asked.statements} - {s.text for s in now.statements}
     found += [f"“{text}” is no longer demanded" for text in sorted(gone)]
+    if asked.proposed != now.proposed:
+        found.append("the checks that are proposed")
     if asked.not_read != now.not_read:
         found.append("the lines of the tickets that are not read as criteria")
     for id in sorted({*asked.without_criteria} ^ {*now.without_criteria}):

@@ -21,6 +21,7 @@ from orchestrator.approvals.judging import (
     list_unread,
     summaries_to_show,
 )
+from orchestrator.approvals.proposed import open_proposals
 from orchestrator.approvals.request import (
     ApprovalRequest,
     render_request,
@@ -99,6 +100,7 @@ def build_checkpoint_request(
         without_criteria=without_criteria,
         files=list_changed_files(session.changes, session.settings),
         notes=list_notes(session.changes),
+        proposed=open_proposals(session.family.history),
     )
 
 
@@ -158,6 +160,7 @@ def build_exception_request(
         changed=tuple(changed),
         files=_changed_files(session, kind),
         notes=list_notes(session.changes),
+        proposed=open_proposals(session.family.history),
     )
 
 
@@ -235,4 +238,5 @@ def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest
         files=_changed_files(session, QuestionKind(asked.kind)),
         artifacts={p: session.sha(p) for p in asked.artifacts},
         inputs={p: session.sha(p) for p in asked.inputs},
+        proposed=open_proposals(session.family.history),
     )

@@ -85,6 +85,7 @@ def describe_request(
         "unproven": brief(request.unproven),
         "proven": brief(request.with_label(Verdict.PROVEN)),
         "not_read": _number_lines(request, family),
+        "proposed": [proposed.describe(family.parent) for proposed in request.proposed],
         "without_criteria": list(request.without_criteria),
         "groups": [
             {"heading": head, "statements": brief(found)}

@@ -20,6 +20,7 @@ from orchestrator.cli import (
     doctoring,
     pages,
     proofs,
+    proposing,
     reading,
     receipts,
     reviewing,
@@ -117,6 +118,7 @@ checks.command("try")(proofs.try_statement)
 checks.command("bind")(binding.bind)
 checks.command("allow")(allowing.allow)
 checks.command("revoke")(allowing.revoke)
+checks.command("propose")(proposing.propose)
 _SETTINGS = "Set up and read on"
 app.add_typer(
     workflow,

@@ -93,6 +93,8 @@ def say_question(status: Mapping[str, Any]) -> None:
         say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")
     _say_list("For you to do or look at; your answer attests it", question["by_user"])
     _say_groups(question["groups"], review)
+    proposed = question["proposed"]
+    _say_list(f"Proposed checks ({len(proposed)}), which approving takes", proposed)
     _say_list(f"Not read as criteria ({len(question['not_read'])})", question["not_read"])
     if question["without_criteria"]:
         say(f"\n  No criterion: {', '.join(question['without_criteria'])}")

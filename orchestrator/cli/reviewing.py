@@ -159,6 +159,7 @@ def _say_head(review: Review) -> None:
         for number, effect in enumerate(question.effects, start=1):
             _say_wrapped(f"{number}. {effect.title}", indent=2)
     remarks = [*question.remarks, *(f"for you to do: {b}" for b in question.by_user)]
+    remarks += [f"approving takes a check: {p.describe(review.id)}" for p in question.proposed]
     remarks += [f"not read as criteria: {line}" for line in question.not_read]
     remarks += [f"no criterion: {id}" for id in question.without_criteria]
     for line in remarks:

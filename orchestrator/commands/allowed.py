@@ -1,6 +1,6 @@
-"""USER's leave to run commands: `[checks.allowed]` of orchestrate.toml, bound to what they run.
+"""USER's leave to run commands: `[checks.allowed]` and `[checks.taken]` of orchestrate.toml.
 
-A line each, so that giving and taking leave changes no other byte of the file.
+A line each, bound to what they run: giving and taking leave changes no other byte of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orchestrator.commands.definitions import Definition
 from orchestrator.config import FILE
 from orchestrator.errors import UsageError
 
-_TABLE = re.compile(r"\s*\[\s*checks\s*\.\s*allowed\s*\]\s*(?:#.*)?\Z")
+ALLOWED, TAKEN = "allowed", "taken"
 _HEADER = re.compile(r"\s*\[")
 
 
@@ -23,18 +23,28 @@ def allow(text: str, definition: Definition) -> str:
 
     Raises UsageError if the file cannot be edited so that nothing else changes.
     """
-    command = definition.command
     entry = {"sha256": definition.digest, "runs": definition.shown}
-    said = ", ".join(f"{key} = {_quoted(value)}" for key, value in entry.items())
-    line = f"{_quoted(command)} = {{ {said} }}"
-    lines = [old for old in text.splitlines(keepends=True) if not _is_line_of(old, command)]
+    return _with_entry(text, ALLOWED, definition.command, entry)
+
+
+def take(text: str, statement: str, definition: Definition) -> str:
+    """The text with a command, as it is defined now, that proves a statement. Raises as `allow`."""
+    entry = {"command": definition.command, "sha256": definition.digest}
+    return _with_entry(text, TAKEN, statement, entry)
+
+
+def _with_entry(text: str, table: str, key: str, entry: dict[str, str]) -> str:
+    said = ", ".join(f"{name} = {_quoted(value)}" for name, value in entry.items())
+    line = f"{_quoted(key)} = {{ {said} }}"
+    lines = [old for old in text.splitlines(keepends=True) if not _is_line_of(old, key)]
     end = "\r\n" if "\r\n" in text else "\n"
-    at = next((n for n, old in enumerate(lines) if _TABLE.match(old.rstrip("\r\n"))), None)
+    header = re.compile(rf"\s*\[\s*checks\s*\.\s*{table}\s*\]\s*(?:#.*)?\Z")
+    at = next((n for n, old in enumerate(lines) if header.match(old.rstrip("\r\n"))), None)
     if at is None:
         if lines and not lines[-1].endswith(("\n", "\r")):
             lines[-1] += end
         lines += [end] if lines else []
-        lines += [f"[checks.allowed]{end}", f"{line}{end}"]
+        lines += [f"[checks.{table}]{end}", f"{line}{end}"]
     else:
         last = at
         for n in range(at + 1, len(lines)):
@@ -44,17 +54,20 @@ def allow(text: str, definition: Definition) -> str:
         if not lines[last].endswith(("\n", "\r")):
             lines[last] += end
         lines.insert(last + 1, f"{line}{end}")
-    new = "".join(lines)
     wanted = _parsed(text)
-    wanted.setdefault("checks", {}).setdefault("allowed", {})[command] = entry
-    return _require(new, wanted, f"add to [checks.allowed]: {line}")
+    wanted.setdefault("checks", {}).setdefault(table, {})[key] = entry
+    return _require("".join(lines), wanted, f"add to [checks.{table}]: {line}")
 
 
 def revoke(text: str, command: str) -> str:
-    """The text without leave for a command. Raises UsageError if it has none, or by hand only."""
+    """The text without leave for a command, or without the one that proves this statement.
+
+    Raises UsageError if there is none, or if it has to be taken out by hand.
+    """
     wanted = _parsed(text)
     checks = wanted.get("checks", {})
     pinned = checks.get("allowed", {}).pop(command, None)
+    pinned = checks.get(TAKEN, {}).pop(command, None) or pinned
     listed = command in checks.get("commands", ())
     if pinned is None and not listed:
         raise UsageError(f"`{command}` is not allowed", hint="orchestrate checks allow lists all")

@@ -36,6 +36,7 @@ from orchestrator.family.startable import (
     require_settled_statuses,
     require_startable_status,
 )
+from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services, load_checks
@@ -128,7 +129,7 @@ class Opener:
                     family,
                     read,
                     plan,
-                    _binder(load_checks(self.board.root)),
+                    _binder(load_checks(self.board.root, untrusted_checks(family))),
                     services,
                     self.dispatcher,
                     self.listener,

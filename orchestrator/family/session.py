@@ -304,6 +304,11 @@ class Session:
             changed = any(self.sha(path) != sha for path, sha in receipt.subjects.items())
             about_content = any(c.phase is Phase.CONTENT for c in receipt.claims)
             changed = changed or (again and about_content)
+            bound = self.binder.bind(receipt.statement.text)
+            # what nothing proved may have a check now
+            changed = changed or (
+                [c.check for c in receipt.claims] != [b.check.name if b.check else "" for b in bound]
+            )
             if changed or any(editions.get(c.check, "") != c.version for c in receipt.claims):
                 outdated.setdefault(receipt.stage, []).append(receipt.statement)
         for number, statements in outdated.items():

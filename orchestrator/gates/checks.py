@@ -299,9 +299,13 @@ def check(
     return register
 
 
-def load_checks(root: Path | None = None) -> tuple[Check, ...]:
+def load_checks(
+    root: Path | None = None, without: frozenset[str] = frozenset()
+) -> tuple[Check, ...]:
     """All checks: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
 
+    Last come the scripts that USER took to prove statements. `without`: files of the workspace that
+    are left alone, as `checks/a.py`.
     Raises UsageError, naming the file, if a workspace's check cannot be imported or takes the name
     of another one.
     """
@@ -313,13 +317,17 @@ def load_checks(root: Path | None = None) -> tuple[Check, ...]:
     _LOADING.checks = own
     try:
         for file in sorted((root / "checks").glob("*.py")) if root else ():
+            if f"checks/{file.name}" in without:
+                continue
             before, digest = set(own), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
             _import_file(file)
             for name in own.keys() - before:
                 own[name] = replace(own[name], digest=digest)
     finally:
         _LOADING.checks = None
-    return (*_REGISTERED.values(), *own.values())
+    from orchestrator.gates.taken import taken_checks
+
+    return (*_REGISTERED.values(), *own.values(), *(taken_checks(root) if root else ()))
 
 
 def _import_file(file: Path) -> None:

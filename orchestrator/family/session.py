@@ -307,7 +307,8 @@ class Session:
             bound = self.binder.bind(receipt.statement.text)
             # what nothing proved may have a check now
             changed = changed or (
-                [c.check for c in receipt.claims] != [b.check.name if b.check else "" for b in bound]
+                [c.check for c in receipt.claims]
+                != [b.check.name if b.check else "" for b in bound]
             )
             if changed or any(editions.get(c.check, "") != c.version for c in receipt.claims):
                 outdated.setdefault(receipt.stage, []).append(receipt.statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ _MADE_BY_TOOLS: tuple[str, ...] = (
 _MADE_BY_TOOLS += (".swp", ".o", ".so", ".class", ".lock", ".pid", "~", "coverage.xml")
 #: ignored files that are looked at: how many, and bytes of each
 _MOST_IGNORED, _LARGEST_IGNORED = 200, 1_000_000
+#: files of one ignored folder whose times are looked at
+_MOST_BELOW = 20_000
 
 
 @dataclass(frozen=True)
@@ -306,6 +310,12 @@ class WorkTree:
                 yield from self._walk(path, on_board)
             else:
                 yield path
+
+    def times_below(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Files below a folder, and when each was last changed in any way (ns); not all of many."""
+        for path in islice(self._walk(folder), _MOST_BELOW):
+            with contextlib.suppress(OSError):
+                yield path, (self.root / path).lstat().st_ctime_ns
 
     # -- what was there ----------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ from orchestrator.family.attempt_files import (
     whose,
     write,
 )
-from orchestrator.family.change_notes import ALTERED, describe_moves, describe_tickets
+from orchestrator.family.change_notes import ALTERED, describe
 from orchestrator.family.family import Family
 from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
@@ -268,8 +268,7 @@ class ChangeLog:
                 first.setdefault(change.path, change.before)
                 by.setdefault(change.path, set()).add(segment.by)
             if segment.by != PERSON:
-                notes += describe_moves(self.tree, segment.before, segment.after)
-                notes += describe_tickets(self.tree, segment.before, segment.after)
+                notes += describe(self.tree, segment.before, segment.after)
         if not segments:
             return Seen(worker)
         begin, end = segments[0].before, segments[-1].after

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.changes.compare import unified_diff
-from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.changes.compare import shown, unified_diff
+from orchestrator.changes.snapshot import Snapshot, WorkTree, is_cache
 from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.versions import Versions
@@ -17,9 +17,17 @@ ALTERED = (
 )
 #: lines of an edited ticket that are shown, and characters of each
 _SHOWN, _WIDTH = 12, 160
+#: ignored files that are named
+_IGNORED = 10
 
 
-def describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
+def describe(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """All that happened besides the changed files, a line for each kind."""
+    for part in (_describe_moves, _describe_tickets, _describe_ignored):
+        yield from part(tree, before, after)
+
+
+def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
     """Tickets and other files of the board that somebody other than the conductor wrote."""
     found = []
     for name in sorted({*before.board, *after.board}):
@@ -44,7 +52,26 @@ def _describe_edit(tree: WorkTree, was: str | None, now: str | None) -> str:
     return f" {shown}{more}" if lines else ""
 
 
-def describe_moves(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
+def _describe_ignored(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Files below folders that git ignores, written between two snapshots."""
+    written: list[str] = []
+    more = False
+    for folder in sorted(name for name in after.ignored if name.endswith("/")):
+        if is_cache(folder.rstrip("/")) or not tree.concerns(folder):
+            continue
+        for path, changed in tree.times_below(folder.rstrip("/")):
+            # unlike the time of a change of content, nobody can set this one
+            if before.taken <= changed <= (after.taken or changed):
+                more = len(written) == _IGNORED
+                if more:
+                    break
+                written.append(path)
+    if written:
+        rest = " and more" if more else ""
+        yield f"also written, ignored by git: {', '.join(map(shown, written))}{rest}"
+
+
+def _describe_moves(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
     """What happened to the repository besides its files."""
     if before.branch != after.branch:
         yield f"HEAD went from {before.branch or 'no branch'} to {after.branch or 'no branch'}"

@@ -66,6 +66,30 @@ def test_a_record_lost_between_attempts_shows_all_that_git_sees(tmp_path: Path) 
     assert "is no longer known" in question(work)
 
 
+def test_what_is_written_where_git_does_not_look_is_named(tmp_path: Path) -> None:
+    write(".gitignore", "dist/\nnode_modules/\n.orchestrate/\n")(tmp_path)
+    write("dist/old.js", "old\n")(tmp_path)
+    work = lay(tmp_path, "git")
+
+    def act(root: Path) -> None:
+        write("README.md", "one\n2\n")(root)
+        write("dist/deep/new.js", "new\n")(root)
+        write("dist/old.js", "other\n")(root)
+        write("node_modules/a/b.js", "x\n")(root)
+
+    acts(work, act)
+    work.conductor().run("WO-512")
+    assert "also written, ignored by git: dist/deep/new.js, dist/old.js" in question(work)
+    assert "node_modules/a" not in question(work)
+    work.conductor().send_back("WO-512", note="again")
+    acts(work, lambda root: [write(f"dist/{n}.js", "x\n")(root) for n in range(30)])
+    work.conductor().run("WO-512")
+    asked = question(work)
+    assert "dist/0.js, dist/1.js" in asked
+    assert "dist/29.js" not in asked
+    assert "and more" in asked
+
+
 # -- tickets -----------------------------------------------------------------------------------
 
 CRITERIA = "files:\n---\n## Acceptance Criteria\n- [ ] `blue.md` exists\n"

@@ -53,9 +53,9 @@ def rename_logins(uri: str) -> None:
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri):
         return
     helper = sql.Identifier("orchestrate_renames")
-    old = psycopg.connect(as_user(uri, "postgres"), autocommit=True)
     # a session cannot rename its own login
-    with old, contextlib.suppress(psycopg.errors.DuplicateObject):
+    with psycopg.connect(as_user(uri, "postgres"), autocommit=True) as old:
+        old.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(helper))
         old.execute(sql.SQL("CREATE ROLE {} SUPERUSER LOGIN").format(helper))
     with psycopg.connect(as_user(uri, "orchestrate_renames")) as other:
         other.execute(sql.SQL("ALTER ROLE postgres RENAME TO {}").format(sql.Identifier(ADMIN)))

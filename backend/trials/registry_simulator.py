@@ -66,7 +66,7 @@ class RegistrySimulator:
         index = 1 if query.get("pageToken") else 0
         body: dict[str, Any] = {"studies": [study(n, term, self.conditions) for n in pages[index]]}
         if index == 0:
-            body |= {"nextPageToken": "page-2", "totalCount": sum(map(len, pages))}
+            body |= {"nextPageToken": "page-2", "totalCount": STUDIES}
         return 200, body
 
 

@@ -114,9 +114,10 @@ def list_tickets(
     if as_json:
         say_json([_ticket_to_dict(ticket) for ticket in tickets])
         return
-    rows = []
+    rows, taken = [], board.duplicate_ids()
     for ticket in tickets:
-        problems = "".join(f"  [{d.code}]" for d in ticket.diagnoses)
+        codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
+        problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
         title = one_line(ticket.title or "", _TITLE) + problems
         rows.append((ticket.id, ticket.folder, ticket.owner or "-", ticket.priority or "-", title))
     if rows:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -212,8 +212,8 @@ def run(
 ) -> None:
     """Conduct a family until it is complete or has to stop.
 
-    Exit codes: 0 complete or archived, 10 waiting for USER or a person, 11 held, 1 failed, 2 wrong
-    usage.
+    Exit codes: 0 complete, archived or --dry-run, 10 waiting for USER or a person, 11 held,
+    1 failed, 2 wrong usage.
 
     With --json, each event is one line, and the last line has ticket, outcome, stage and reasons.
     """
@@ -228,16 +228,23 @@ def run(
         printer.close()
     if as_json:
         say_json(outcome.to_dict(), indent=None)
+    elif dry_run:
+        say(f"{outcome.ticket}: {outcome.reasons[0]}; nothing is changed")
+        say("\n".join(f"  {line}" for line in outcome.reasons[1:]))
     else:
-        say(f"\n{paint(f'{outcome.ticket}: {outcome.outcome}', OUTCOMES[outcome.outcome])}")
-        status = conductor.status(outcome.ticket)
-        for reason in outcome.reasons:
-            # the question that follows says so itself
-            if dry_run or not (status["question"] and reason in status["reasons"]):
-                say_wrapped(callable_commands(reason), "  ", "  ")
-        if status["question"] and not dry_run:
-            say()
-            say_question(status)
-        elif not dry_run:
-            say_next(status)
-    raise typer.Exit(outcome.exit_code)
+        _say_outcome(outcome, conductor.status(outcome.ticket))
+    raise typer.Exit(0 if dry_run else outcome.exit_code)
+
+
+def _say_outcome(outcome: RunOutcome, status: Mapping[str, Any]) -> None:
+    """Where a run ended, why, and what comes next."""
+    say(f"\n{paint(f'{outcome.ticket}: {outcome.outcome}', OUTCOMES[outcome.outcome])}")
+    for reason in outcome.reasons:
+        # the question that follows says so itself
+        if not (status["question"] and reason in status["reasons"]):
+            say_wrapped(callable_commands(reason), "  ", "  ")
+    if status["question"]:
+        say()
+        say_question(status)
+    else:
+        say_next(status)

@@ -505,6 +505,13 @@ def test_the_log_leaves_bookkeeping_and_older_records_out(work: Workspace) -> No
     assert orchestrate(work.root, "log", "WO-512", "--since", "soon").exit_code == 2
 
 
+def test_tickets_with_one_id_are_marked_in_the_list(work: Workspace) -> None:
+    file = work.file("WO-512")
+    assert "duplicate-id" not in orchestrate(work.root, "list").output
+    file.with_name("WO-512_Other.md").write_bytes(file.read_bytes())
+    assert orchestrate(work.root, "list").output.count("[duplicate-id]") == 2
+
+
 def test_the_list_can_be_narrowed(work: Workspace) -> None:
     ticket(work.root, f"{KEYS}priority: P1\n")
     work.conductor().run("WO-512")

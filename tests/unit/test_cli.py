@@ -175,6 +175,8 @@ def test_dry_run_changes_nothing(orchestrate: Orchestrate, workspace: Path) -> N
     before = sorted(p.relative_to(workspace) for p in (workspace / "_WORK_ORDERS").rglob("*"))
     result = orchestrate("run", "WO-001", "--dry-run")
     assert "STAGE 1: PAINTER" in result.stdout
+    assert result.exit_code == 0
+    assert "waiting" not in result.stdout
     after = sorted(p.relative_to(workspace) for p in (workspace / "_WORK_ORDERS").rglob("*"))
     assert after == before
 
@@ -382,6 +384,14 @@ def test_new_takes_the_next_number(orchestrate: Orchestrate, workspace: Path) ->
     ticket = json.loads(orchestrate("show", "WO-002", "--json").stdout)
     assert (ticket["title"], ticket["owner"]) == ('Say "hello": ünïcode', "PAINTER")
     assert ticket["diagnosis"] == []
+
+
+def test_a_title_that_is_not_ascii_names_its_file(orchestrate: Orchestrate) -> None:
+    assert "WO-002_إصلاح_تسجيل.md" in orchestrate("new", "إصلاح تسجيل!").stdout
+    assert "WO-003_Größe.md" in orchestrate("new", "Größe").stdout
+    long = orchestrate("new", "登" * 90).stdout.splitlines()[0].rpartition("/")[2]
+    assert "登" * 50 in long
+    assert len(long.encode()) <= 255
 
 
 def test_new_lays_a_ticket_that_reads_as_it_was_asked_for(orchestrate: Orchestrate) -> None:

@@ -389,6 +389,14 @@ def test_a_ticket_that_git_has_and_the_board_has_not(tracked: Path) -> None:
     assert found(tracked) == []
 
 
+def test_a_ticket_that_was_renamed_and_then_lost_is_told_once(tracked: Path) -> None:
+    inbox = tracked / "_WORK_ORDERS/00_INBOX"
+    (inbox / "WO-1_x.md").rename(inbox / "WO-1_renamed.md")
+    remember(Board(tracked), look(tracked))
+    (inbox / "WO-1_renamed.md").unlink()
+    assert only(tracked).path == "_WORK_ORDERS/00_INBOX/WO-1_x.md"
+
+
 def test_a_ticket_that_was_moved_or_renamed_is_not_lost(tracked: Path) -> None:
     inbox = tracked / "_WORK_ORDERS/00_INBOX"
     (inbox / "WO-1_x.md").rename(inbox / "WO-1_other.md")

@@ -9,6 +9,7 @@ from itertools import pairwise
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.markdown.blocks import Kind
 from orchestrator.workflow_lint.base import LintContext, LintFinding, lint_rule
+from orchestrator.workflow_reader.gate_words import is_gate
 from orchestrator.workflow_reader.headings import looks_like_stage
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates
 from orchestrator.workflow_reader.series import (
@@ -187,6 +188,8 @@ def check_headings(context: LintContext) -> Iterator[LintFinding]:
         between = first < piece.line < last and piece.level == level and not is_prose(words)
         numbered = heads_stage(words) and piece.level >= level
         if looks_like_stage(piece) or (piece.line in outside and (between or numbered)):
+            if is_gate(words):
+                continue  # told as one
             message = f"'{piece.text}' is not read as a stage"
             hint = "a stage's heading is `STAGE n: AGENT — Title`"
             yield LintFinding("heading-not-a-stage", piece.line, message, hint)
@@ -225,7 +228,19 @@ def check_list_numbers(context: LintContext) -> Iterator[LintFinding]:
 @lint_rule
 def check_human_gates(context: LintContext) -> Iterator[LintFinding]:
     """Approvals that are written down and that no checkpoint asks for."""
+    heads = sorted((s.head for s in context.outline.stages), key=lambda h: h.line)
     for gate in unread_gates(context.outline):
         message = f"“{gate.words}” reads like a person's approval, and no checkpoint asks for it"
-        hint = "make it a stage of its own, e.g. `## STAGE 2: USER CHECKPOINT #1 — Schema approval`"
+        before = [head for head in heads if head.line < gate.line]
+        mark = "#" * min(heads[0].level, LOWEST_HEADING)
+        title = gate.words if len(gate.words) < 50 else "Approval"
+        if not any(head.is_of_series for head in heads):
+            number = before[-1].number + 1 if before else heads[0].number
+            k = sum(head.is_checkpoint for head in before) + 1
+            made = f"{mark} STAGE {number}: USER CHECKPOINT #{k} — {title}"
+            hint = f"make it a stage, `{made}`, and renumber those that follow"
+        else:
+            hint = (
+                f"put the heading `{mark} Checkpoint: {title}` above it, and one above what follows"
+            )
         yield LintFinding(UNREAD_GATE, gate.line, message, hint)

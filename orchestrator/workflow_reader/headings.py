@@ -46,6 +46,8 @@ class StageHead:
     ready: bool = False
     #: the stages that it may run in parallel with
     beside: tuple[int, ...] = ()
+    #: read under other words than STAGE, and numbered by its place
+    is_of_series: bool = False
     #: a checkpoint that a sentence asks for: its block says more, to the stage before
     shares: bool = False
     #: the number in the heading of a series, as written

@@ -367,7 +367,7 @@ def _numbered(head: StageHead, entry: _Entry, number: int, numbers: Mapping[str,
     parallel = _BESIDE.search(entry.title)
     other = numbers.get(parallel["number"].lower()) if parallel else None
     beside = (other,) if other is not None and other != number else ()
-    return replace(head, number=number, beside=beside)
+    return replace(head, number=number, beside=beside, is_of_series=True)
 
 
 # -- tables ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -311,3 +312,17 @@ def test_the_original_pipelines_faults_are_named(tmp_path: Path) -> None:
         ("summary-omits-checkpoint", 414),
         ("summary-parallel", 419),
     ]
+
+
+def test_4_7_the_hint_of_an_approval_in_the_middle_of_a_stage_works() -> None:
+    steps = "1. Code it.\n2. Get sign-off from the client.\n3. Merge."
+    text = f"# F\n\n## Step 1: Build\n\n{steps}\n\n## Step 2: Ship\n"
+    (gate,) = [d for d in doubts(text) if d.code == "human-gate"]
+    heading = re.findall(r"`(.+?)`", gate.hint)[0]
+    lines = text.split("\n")
+    lines[gate.line : gate.line] = ["", "## Step 1b: Merge", ""]
+    lines[gate.line - 1 : gate.line - 1] = ["", heading, ""]
+    mended = "\n".join(lines)
+    assert [d for d in doubts(mended) if d.code == "human-gate"] == []
+    stages = read_workflow_text(mended, Path("w.md")).stages
+    assert [stage.is_checkpoint for stage in stages] == [False, True, False, False]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.approvals.changed_files import describe_file, diff_files, shorten
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
-from orchestrator.domain.record import Question, from_mapping
+from orchestrator.domain.record import Flow, Question, State, from_mapping
+from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
@@ -49,10 +51,20 @@ def describe_family(board: Board, parent: str) -> dict[str, Any]:
             for member in family_on_board
         ],
         "question": describe_request(question, request, family) if question and request else None,
+        "hand_over": _hand_over(board, family_on_board, flow),
         "reasons": [flow.reason] if flow and flow.reason else [],
         "accepted": list(flow.accepted) if flow else [],
         "notices": [*altered, *gone] + [r["text"] for r in list(family.history.of("notice"))[-5:]],
     }
+
+
+def _hand_over(board: Board, members: Sequence[Ticket], flow: Flow | None) -> dict[str, str] | None:
+    """With which status, in which file, a person says that an agent's work is done."""
+    if flow is None or flow.state is not State.NEEDS_PERSON:
+        return None
+    waiting = [m for m in members if m.role in (FolderRole.BUILD, FolderRole.DESIGN)]
+    at = str(waiting[0].path.relative_to(board.root)) if waiting else ""
+    return {"path": at, "status": board.folders.status_for(FolderRole.QA)} if at else None
 
 
 def describe_request(

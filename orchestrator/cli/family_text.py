@@ -57,10 +57,10 @@ def say_next(status: Mapping[str, Any]) -> None:
     elif is_stopped(status):
         say(callable_commands(f"  next: orchestrate run {status['id']}"))
     elif status["state"] == State.NEEDS_PERSON:
-        text = (
-            f"next: do it, then orchestrate run {status['id']}; if no check can tell, "
-            "set the ticket's `status:` to the QA folder first"
-        )
+        text = f"next: do it, then orchestrate run {status['id']}"
+        if done := status["hand_over"]:
+            text += "; if no check can tell, say so first: "
+            text += f"`status: {done['status']}` in {done['path']}"
         say_wrapped(callable_commands(text), "  ", "  ")
 
 

@@ -19,7 +19,7 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
 from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family.additions import Additions
-from orchestrator.family.attempt_files import Worker
+from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
@@ -197,11 +197,18 @@ class Session:
             },
             changed=self.changes.changed_paths,
             at_start=self.changes.tree.reader_at(self.changes.start),
+            by_person=self._is_by_person,
             history=tuple(self.family.history.records),
             settings=self._settings,
             services=self.services,
             target=target,
         )
+
+    def _is_by_person(self, path: str) -> bool:
+        """Whether a person changed a path each time, while no agent worked."""
+        attempts = (self.changes.touched() or {}).get(path, {})
+        doers = [record["paths"][pack(path)][2] for record in attempts.values()]
+        return bool(doers) and all(set(each) == {PERSON} for each in doers)
 
     @cached_property
     def _settings(self) -> dict[str, Any]:

@@ -192,6 +192,8 @@ class Context:
     changed: Callable[[], frozenset[str] | None] | None = None
     #: the bytes of a path when the family began, None for what was not there; None if not known
     at_start: Callable[[str], bytes | None] | None = None
+    #: whether of all that changed a path, a person did it, while no agent worked
+    by_person: Callable[[str], bool] | None = None
     #: records of the family's history, oldest first (answers, effects, transitions …)
     history: Sequence[Mapping[str, Any]] = ()
     #: the whole configuration as plain tables

@@ -253,13 +253,14 @@ def test_an_agent_cannot_give_leave_nor_change_what_was_allowed(tmp_path: Path) 
     start = {name: (tmp_path / name).read_bytes() for name in ("package.json", "a.txt")}
     command = "sh -c 'grep shop a.txt'"
 
-    def judge(changed: set[str], **checks: object) -> str:
+    def judge(changed: set[str], by_person: bool = False, **checks: object) -> str:
         found = passes(
             Context(
                 root=tmp_path,
                 settings={"checks": checks},
                 changed=lambda: frozenset(changed),
                 at_start=start.get,
+                by_person=lambda path: by_person,
             ),
             (command,),
         )
@@ -267,6 +268,8 @@ def test_an_agent_cannot_give_leave_nor_change_what_was_allowed(tmp_path: Path) 
 
     assert judge(set(), commands=[command]) == "proven"
     assert judge({"orchestrate.toml"}, commands=[command]) == "unproven"
+    # a person, while the family waits for one
+    assert judge({"orchestrate.toml"}, by_person=True, commands=[command]) == "proven"
     pin = {"sha256": define(command, reader(tmp_path)).digest}
     assert judge(set(), allowed={command: pin}) == "proven"
     command = "npm run t"

@@ -185,6 +185,10 @@ class ChecksSettings(_Table):
     allowed: dict[str, AllowedCommand] = Field(default_factory=dict)
     #: statement → the command that proves it, as USER took it
     taken: dict[str, TakenCommand] = Field(default_factory=dict)
+    #: a command that starts the server which statements ask (“`GET /health` returns 200”)
+    serve: str = ""
+    #: where it listens; it finds the number in `PORT`
+    port: int = Field(default=8000, gt=0, lt=65536)
     #: seconds before such a command and its children are stopped, which is a failure
     timeout: float = Field(default=120.0, gt=0)
 

@@ -14,6 +14,7 @@ import orchestrate_agents.checks.documents
 import orchestrate_agents.checks.error_handling
 import orchestrate_agents.checks.files
 import orchestrate_agents.checks.http
+import orchestrate_agents.checks.live_http
 import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
 import orchestrate_agents.checks.project.suites

@@ -1,0 +1,241 @@
+"""Checks of a server that runs: `[checks] serve` starts it in a sandbox, and it is asked.
+
+Each request has a server and a copy of the workspace of its own, without network but its loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrate_agents.sandbox.proof_tree import workspace_copy
+from orchestrate_agents.sandbox.runs import RunError, run, tree_digest
+from orchestrate_agents.tools.programs import find_missing, resolve_command
+from orchestrator.commands.definitions import simple_commands
+from orchestrator.config import FILE, ChecksSettings
+from orchestrator.errors import MissingToolError
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    parameter_type,
+    proven,
+    unproven,
+)
+
+_ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
+_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write
+_METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS"
+_SILENT = re.compile(
+    r"-[sSifLkv]+|--(?:silent|show-error|include|fail|location|verbose|compressed)"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as a statement quotes it."""
+
+    shown: str
+    method: str = "GET"
+    path: str = "/"
+    #: 0: that of the configuration
+    port: int = 0
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    #: curl prints the status, not the body
+    prints_status: bool = False
+    #: why it is not sent, or ""
+    problem: str = ""
+
+
+def _parse_call(text: str) -> Call:
+    shown = text.strip("` ")
+    try:
+        if re.match(r"curl\s", shown):
+            return _parse_curl(shown)
+        method, target, *body = shown.split(maxsplit=2)
+        return _with_target(Call(shown, method.upper(), body=body[0] if body else ""), target)
+    except ValueError as exc:
+        return Call(shown, problem=str(exc))
+
+
+def _with_target(call: Call, target: str) -> Call:
+    if not target.startswith("/"):
+        target = target if "//" in target else f"http://{target}"
+    parts = urlsplit(target)
+    if parts.scheme not in ("", "http") or (parts.hostname or "localhost") not in _HOSTS:
+        return Call(call.shown, problem="only http at this machine's own address is asked")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = dict(call.headers)
+    if call.body and "content-type" not in {name.lower() for name in headers}:
+        headers["Content-Type"] = "application/json"
+    return replace(call, path=path, port=parts.port or 0, headers=headers)
+
+
+def _parse_curl(shown: str) -> Call:
+    (words,) = simple_commands(shown)
+    rest, target, method, body, prints = iter(words[1:]), "", "", "", ""
+    headers: dict[str, str] = {}
+    for word in rest:
+        if _SILENT.fullmatch(word):
+            continue
+        if word in ("-X", "--request"):
+            method = next(rest, "")
+        elif word in ("-d", "--data", "--data-raw", "--data-binary", "--json"):
+            body = next(rest, "")
+        elif word in ("-H", "--header"):
+            name, _, value = next(rest, "").partition(":")
+            headers[name.strip()] = value.strip()
+        elif word in ("-o", "--output"):
+            next(rest, "")
+        elif word in ("-w", "--write-out"):
+            prints = next(rest, "")
+        elif word.startswith("-") or target:
+            return Call(shown, problem=f"curl's {word} is not understood here")
+        else:
+            target = word
+    method = (method or ("POST" if body else "GET")).upper()
+    if body and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = (
+            "application/json" if body[:1] in "{[" else "application/x-www-form-urlencoded"
+        )
+    status = prints.strip("\\n") == "%{http_code}"
+    call = Call(shown, method, body=body, headers=headers, prints_status=status)
+    return _with_target(call, target)
+
+
+parameter_type(
+    "call",
+    rf"`(?:(?:{_METHODS})\s+(?:/|https?://|localhost|127\.0\.0\.1)[^\s`]*(?:\s+[{{\[][^`]*)?"
+    r"|curl\s[^`]+)`",
+    _parse_call,
+)
+parameter_type("status", r"[1-5]\d\d", int)
+_ANSWERS = (
+    "(returns|return|answers|responds|gives|yields|replies|returning) [with] [(a|an|the)] "
+    "[(HTTP|status|code|status code|HTTP status)]"
+)
+_REASON = (
+    "[(OK|Created|Accepted|No Content|Bad Request|Unauthorized|Forbidden|Not Found|Conflict|"
+    "Unprocessable Entity|Too Many Requests)]"
+)
+
+
+@check(
+    f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON}",
+    f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON}[,] (and|with) [(the|a)] "
+    "[(body|JSON|JSON body|response)] {wanted:code}",
+    f"{{call:call}} {_ANSWERS} [(body|JSON|JSON body)] {{wanted:code}}",
+    f"{{call:call}} {_ANSWERS} [{{status:status}} and] [(body|JSON|response)] [that] "
+    "(contains|containing|including|includes) {part:code}",
+    name="http.live",
+    slow=True,
+    evidence=True,
+    examples=(
+        "`GET /health` returns 200",
+        "`curl -s localhost:3000/api/items` returns 200 and `[]`",
+        '`POST /api/items {"name": ""}` returns 422',
+    ),
+)
+def answers_live(
+    ctx: Context, call: Call, status: int | None = None, wanted: str = "", part: str = ""
+) -> Result:
+    """The server that `[checks] serve` starts is asked, and its answer has the status and body."""
+    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
+    if call.problem:
+        return unproven(f"`{call.shown}` is not sent: {call.problem}")
+    if not settings.serve:
+        return unproven(
+            f"`{call.shown}` is not sent: `[checks] serve` in {FILE} names no command that starts "
+            "the server, nor `port` where it listens"
+        )
+    if FILE in ((ctx.changed() if ctx.changed is not None else None) or ()):
+        return unproven(f"{FILE}, which says how the server is started, was changed by an agent")
+    try:
+        answer = _ask(ctx, call, settings)
+    except (ValueError, OSError, RunError) as exc:
+        return unproven(f"`{settings.serve}` cannot be run: {exc}")
+    except MissingToolError as exc:
+        return unproven(f"`{settings.serve}` cannot be started: {exc.message}", install=exc.command)
+    subjects = sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
+    if "status" not in answer:
+        return _no_answer(ctx, settings, answer, subjects)
+    evidence = {key: str(answer[key])[:2000] for key in ("text", "type", "said")}
+    problems = []
+    if call.prints_status and wanted.isdecimal():
+        status, wanted = int(wanted), ""
+    if status is None and not 200 <= answer["status"] < 300:
+        problems.append("an error")
+    elif status is not None and answer["status"] != status:
+        problems.append(f"not {status}")
+    if wanted and not _equals(answer["text"], wanted):
+        problems.append(f"not with `{wanted}`")
+    if part and part not in answer["text"]:
+        problems.append(f"without `{part}`")
+    said = f"`{call.shown}` answers {answer['status']}: {' '.join(answer['text'].split())[:200]}"
+    if problems:
+        return failed(f"{said} — {', '.join(problems)}", *subjects, **evidence)
+    return proven(said, *subjects, **evidence)
+
+
+def _no_answer(
+    ctx: Context, settings: ChecksSettings, answer: dict[str, Any], subjects: list[str]
+) -> Result:
+    told = str(answer.get("said", ""))
+    last = told.strip().splitlines()[-1][:300] if told.strip() else "it says nothing"
+    if answer.get("taken"):
+        return unproven(f"port {settings.port} is taken by another program")
+    if lack := find_missing(ctx, answer.get("ended"), told):
+        return unproven(f"`{settings.serve}`: {lack.message}", install=lack.command)
+    if "broken" in answer:
+        return failed(f"`{settings.serve}`: {answer['broken']}: {last}", *subjects, said=told)
+    ended = answer.get("ended")
+    how = "does not listen" if ended is None else f"ended with {ended}"
+    return failed(f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told)
+
+
+def _ask(ctx: Context, call: Call, settings: ChecksSettings) -> dict[str, Any]:
+    """The answer, asked once per content of the workspace."""
+    started = [resolve_command(ctx, words) for words in simple_commands(settings.serve)]
+    limit = min(settings.timeout, 60.0)
+    said = {
+        "commands": [words for words, _, _ in started],
+        "port": call.port or settings.port,
+        "method": call.method,
+        "path": call.path,
+        "body": call.body,
+        "headers": call.headers,
+        "limit": limit,
+    }
+    key = ("http.live", json.dumps(said, sort_keys=True), tree_digest(ctx.services, ctx.root))
+
+    def make() -> dict[str, Any]:
+        with workspace_copy(ctx.root) as copy:
+            words = [sys.executable, "-I", str(_ASK), json.dumps(said)]
+            variables = started[-1][1]
+            ended = run(words, cwd=copy, env=variables, limit=limit * 3, apart_from=ctx.root)
+        try:
+            found: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
+        except (ValueError, IndexError):
+            return {"broken": ended.ending}
+        return found
+
+    asked: dict[str, Any] = ctx.services.remember(key, dict[str, Any], make)
+    return asked
+
+
+def _equals(text: str, wanted: str) -> bool:
+    """As JSON, where both are; of an object, the named fields. Else as text."""
+    try:
+        found, asked = json.loads(text), json.loads(wanted)
+    except ValueError:
+        return text.strip() == wanted.strip()
+    if isinstance(asked, dict) and asked and isinstance(found, dict):
+        return all(name in found and found[name] == value for name, value in asked.items())
+    return bool(found == asked)

@@ -271,7 +271,7 @@ def _child(
         id=spec.id,
         title=json.dumps(f"{headline} (child of {job.parent})", ensure_ascii=False),
         headline=headline,
-        folder=board.folders.for_role(initial_role(stage, spec.id)),
+        status=board.folders.status_for(initial_role(stage, spec.id)),
         agent=spec.agent,
         parent=job.parent,
         created=date.today().isoformat(),

@@ -52,6 +52,8 @@ class Change:
 
     path: str
     diff: tuple[str, ...]
+    #: `file:line: status: todo → 00_INBOX` where a status is overwritten, else ""
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ class Proposal:
             "stages": [{"number": n, "label": label} for n, label in self.stages],
             "stage": self.stage,
             "diagnoses": [vars(n) for n in self.notes],
-            "changes": [{"path": c.path, "diff": list(c.diff)} for c in self.changes],
+            "changes": [
+                {"path": c.path, "diff": list(c.diff), "status": c.status} for c in self.changes
+            ],
         }
 
 
@@ -194,10 +198,10 @@ def _require_sound(tickets: Sequence[Ticket]) -> None:
     parent = tickets[0]
     if parent.role is not None and parent.role.at_rest:
         raise TicketError(
-            f"it is in {parent.folder}",
+            f"it is in {parent.state}",
             path=parent.path,
             code="not-startable",
-            hint="move it to a working folder first",
+            hint="move it to a working state first",
         )
     for ticket in tickets:
         for d in ticket.diagnoses:
@@ -241,7 +245,9 @@ def _preview_change(family: Family, ticket: Ticket, flow: Flow) -> Change:
     held = document.meta.get("flow")
     is_parent = ticket.id == family.parent
     kept = not is_parent or (isinstance(held, dict) and from_mapping(held) == flow)
-    if not kept or document.text("status") != ticket.folder:
+    place = flow.members[ticket.id].at
+    wanted = family.board.folders.status_for(place, ticket.folder, ticket.status)
+    if not kept or document.text(ticket.key_of("status")) != wanted:
         raise TicketError(
             "its frontmatter cannot be edited safely",
             path=ticket.path,
@@ -250,4 +256,8 @@ def _preview_change(family: Family, ticket: Ticket, flow: Flow) -> Change:
         )
     old, new = (data.decode("utf-8", "replace").split("\n") for data in (ticket.data, after))
     lines = difflib.unified_diff(old, new, ticket.source, ticket.source, n=1, lineterm="")
-    return Change(ticket.source, tuple(lines))
+    status = ""
+    if ticket.status and ticket.status != wanted:
+        line, key = ticket.line_of("status"), ticket.key_of("status")
+        status = f"{ticket.source}:{line}: {key}: {ticket.status} → {wanted}"
+    return Change(ticket.source, tuple(lines), status)

@@ -72,6 +72,10 @@ class BoardSettings(_Table):
     statuses: dict[str, str] = Field(default_factory=dict)
     #: whether the sub-folders of a working folder are that state too
     subfolders: bool = False
+    #: whether a state without a folder lies in that of the state before it
+    share: bool = False
+    #: patterns of the board's folders that are not part of it, unless they are a state
+    ignore: tuple[str, ...] = ()
     #: whether a file in a state's folder is a ticket even without keys
     every_file: bool = False
     #: whether ids are unique below each of the board's folders only (`001-login-WP01`)
@@ -88,6 +92,14 @@ class BoardSettings(_Table):
             if not any(map(str.isalpha, heading)):
                 raise ValueError(f"{heading!r} is not a heading")
         return headings
+
+    @field_validator("statuses")
+    @classmethod
+    def _plain_words(cls, statuses: dict[str, str]) -> dict[str, str]:
+        for word in statuses.values():
+            if not re.fullmatch(r"\w(?:[\w .'/-]*\w)?", word):
+                raise ValueError(f"{word!r} is no word for a status")
+        return statuses
 
     @field_validator("keys")
     @classmethod
@@ -115,6 +127,8 @@ class BoardSettings(_Table):
                 subfolders=self.subfolders,
                 every_file=self.every_file,
                 scoped=self.scoped,
+                share=self.share,
+                ignore=self.ignore,
             )
         except KeyError as exc:
             raise UsageError(

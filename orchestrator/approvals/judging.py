@@ -269,7 +269,8 @@ def _foresee(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
             place = after.members[info.id]
-            changed = {"path": path.as_posix(), "status": place.at.value, "owner": place.owner}
+            at = place.at.value
+            changed = {"path": path.as_posix(), "status": at, "owner": place.owner, "place": at}
             members.append(info.model_copy(update=changed))
         context = replace(session.context(stage), root=Path(folder), family=tuple(members))
         earlier = {r.key: r for r in receipts}

@@ -116,6 +116,8 @@ def _say_proposal(proposal: Proposal) -> None:
         text = f"{note.ticket} [{note.code}]{place} {note.message}"
         say(f"  {paint('!', 'yellow')} {one_line(text)}")
     for change in proposal.changes:
+        if change.status:
+            say(f"  {paint('!', 'yellow')} {one_line(change.status)}")
         say_diff(change.diff, "    ")
 
 

@@ -66,6 +66,8 @@ def doctor(
         plan = fix_runner.plan_fixes(here.board, found, chosen or ())
         if not as_json:
             say_diff(plan.diff().splitlines())
+            for line in plan.overwritten():
+                say(f"{paint('!', 'yellow')} {one_line(line)}")
     if fix and not dry_run:
         how = here.settings.git
         result = fix_runner.apply_fixes(here.board, found, plan, not no_commit, how)

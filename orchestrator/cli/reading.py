@@ -119,7 +119,7 @@ def list_tickets(
         codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
         problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
         title = one_line(ticket.title or "", _TITLE) + problems
-        rows.append((ticket.id, ticket.folder, ticket.owner or "-", ticket.priority or "-", title))
+        rows.append((ticket.id, ticket.state, ticket.owner or "-", ticket.priority or "-", title))
     if rows:
         head, *lines = table([("ID", "PLACE", "OWNER", "PRIO", "TITLE"), *rows])
         say("\n".join([paint(head, "dim"), *lines]))
@@ -181,7 +181,7 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
         say_json({**_ticket_to_dict(ticket), **further, "family": family, "body": body})
         return
     say(f"{paint(ticket.id, 'bold')}  {ticket.title or ''}")
-    say(f"  {ticket.folder} · {ticket.owner or 'no owner'} · {ticket.source}")
+    say(f"  {ticket.state} · {ticket.owner or 'no owner'} · {ticket.source}")
     for name, value in () if unreadable else _list_fields(ticket):
         say(f"  {name}: {one_line(value)}")
     for problem in ticket.diagnoses:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
@@ -16,6 +17,7 @@ import typer
 
 from orchestrator.cli.text import callable_commands, clean, counted, one_line, say, say_json
 from orchestrator.cli.workspace import AsJson, Workspace, workspace
+from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.storage import atomic
@@ -134,7 +136,8 @@ def create_ticket(
         id = ids.child(parent) if parent else ids.new()
         path = board.path / folder / f"{id}_{slug}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = render("ticket.md.j2", id=id, title=title, folder=folder, created=created, **values)
+        status = board.folders.status_for(FolderRole.INBOX)
+        text = render("ticket.md.j2", id=id, title=title, status=status, created=created, **values)
         atomic.create(path, text.encode("utf-8"))
     kept = {key: values[key] for key in ("parent", "depends_on", "files")}
     return {"id": id, "path": path.relative_to(here.root).as_posix(), **kept}
@@ -165,12 +168,21 @@ def init(
         bool,
         typer.Option("--nested", help="Create it even inside another workspace."),
     ] = False,
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Settings for the board of another tool: backlog-md, spec-kitty, tk or plain.",
+        ),
+    ] = "",
 ) -> None:
     """Create a board and settings in an existing repository.
 
     Creates the folders, orchestrate.toml, a workflow and a first ticket, and adds `.orchestrate/`
     to the repository's .gitignore. Existing files are not overwritten. Refused in a subfolder of a
-    workspace, which has its board already.
+    workspace, which has its board already. With --profile the board that is there is read as it is,
+    and only the settings and the workflow are added (`orchestrate docs boards`).
     """
     from orchestrator.commands.proposals import propose_commands
     from orchestrator.config import FILE, default_maker
@@ -192,13 +204,14 @@ def init(
     if not nested:
         _require_own_place(root)
     is_new = not atomic.inside(root, FILE).exists()
+    board_table = _profile(root, profile) if profile else ""
     if commit is None and is_new:
         commit = find_git_folder(root) is not None
         if commit and sys.stdin.isatty():
             say("Each step of a family can be a git commit of the files that it touched. Without,")
             say("`git stash` or another branch puts an older board in place of this one.")
             commit = typer.confirm("Commit each step?", default=True)
-    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit)))
+    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit), board=board_table))
     # before the board is opened: that would list the folder for this clone alone
     ignored = ignore_in_repository(root)
     if ignored is not None:
@@ -216,7 +229,7 @@ def init(
             say(f"  {FILE} keeps `[git] commit = {value}`; edit it there")
     board_folder.mkdir(parents=True, exist_ok=True)
     board = here.board
-    for role in FolderRole:
+    for role in () if profile else FolderRole:
         folder = board.path / board.folders.for_role(role)
         # optional ones are created when they are first used
         if not role.optional and not folder.is_dir():
@@ -227,13 +240,15 @@ def init(
     workflow = (SHIPPED / DEFAULT).read_text(encoding="utf-8")
     _create_file(root, "workflows/work-order.md", workflow)
     # plain numbers, if no other clone gives them out
-    if claim(board):
+    if not profile and claim(board):
         say(f"created {(board.path / HOME).relative_to(root)}")
     _say_what_to_commit(here, ignored)
     if found := len(propose_commands(root)):
         said = f"{counted(found, 'command')} of this repository could prove criteria"
         say(callable_commands(f"{said}; look and allow: orchestrate checks allow"))
-    if not board.tickets():
+    if profile:
+        say(callable_commands("\nnext: `orchestrate list` and `orchestrate doctor`"))
+    elif not board.tickets():
         maker = default_maker() or "USER"
         ticket = create_ticket(
             here,
@@ -244,6 +259,37 @@ def init(
         )
         say(f"created {ticket['path']}")
         say(callable_commands(f"\nnext: orchestrate run {ticket['id']}"))
+
+
+def _profile(root: Path, name: str) -> str:
+    """The `[board]` of a profile for the board that is there.
+
+    Raises UsageError for an unknown profile, and where there is no such board.
+    """
+    from orchestrator.domain.folders import subfolders
+    from orchestrator.templating import TEMPLATES
+
+    folder = TEMPLATES / "profiles"
+    known = sorted(path.name.removesuffix(".toml.j2") for path in folder.glob("*.toml.j2"))
+    if name not in known:
+        raise UsageError(f"there is no profile {name}", hint=f"profiles: {', '.join(known)}")
+    places = [Path(), *map(Path, subfolders(root))]
+    # where folders are the states: those that have two of them
+    states = [
+        place.as_posix()
+        for place in places
+        if len({normal_status(n) for n in subfolders(root / place)} - {None}) > 1
+    ]
+    table = render(f"profiles/{name}.toml.j2", folder=next(iter(states), ""))
+    board = tomllib.loads(table)["board"]["folder"]
+    if not board or not (root / board).is_dir():
+        missing = f"{board}/" if board else "folder with states such as todo, doing, done"
+        raise UsageError(
+            f"there is no {missing} here, which the profile {name} reads",
+            code="no-board",
+            hint="run it where the board is, or `orchestrate init` for a new one",
+        )
+    return table
 
 
 def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:

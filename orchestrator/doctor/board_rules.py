@@ -175,7 +175,7 @@ def find_open_dependencies(view: BoardView) -> Iterator[Diagnosis]:
         finished = any(t.role and t.role.finished for t in held)
         if not held or finished or _same_family(ticket, held[0]):
             continue
-        message = f"in {ticket.folder}, but {id}, which it waits for, is in {held[0].folder}"
+        message = f"in {ticket.state}, but {id}, which it waits for, is in {held[0].state}"
         hint = f"finish {id} first, or take it out of `depends_on`"
         line = ticket.line_of("depends_on")
         yield Diagnosis("dependency-open", message, line, hint, ticket.source)
@@ -196,7 +196,7 @@ def _same_family(one: Ticket, other: Ticket) -> bool:
 
 def find_tickets_outside_states(view: BoardView) -> Iterator[Diagnosis]:
     """Tickets on the board itself, in a folder without a role, or below a working folder."""
-    for ticket in view.tickets:
+    for ticket in () if view.board.folders.by_status else view.tickets:
         if ticket.role is None:
             message = f"{ticket.folder or 'the board itself'} is not a state of the board"
             hint = "move it to a known folder, or name this one under [board.folders]"

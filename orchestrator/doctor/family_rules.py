@@ -110,17 +110,19 @@ def find_member_problems(view: BoardView) -> Iterator[Diagnosis]:
             if len(held) != 1:
                 continue
             ticket = held[0]
-            if ticket.role is not place.at:
+            folders = view.board.folders
+            if folders.place_for(ticket.folder, place.at) != ticket.folder:
                 message = f"is in {ticket.folder or 'no folder'}, the record has it in {place.at}"
                 hint = "the next run moves it back; to move it, edit `status:` in the file"
                 yield Diagnosis("member-elsewhere", message, 0, hint, ticket.source)
-            role = view.board.folders.role_of_status(ticket.status)
-            if not ticket.status or (role is not None and role in (place.at, place.was)):
+            role, status = folders.role_of_status(ticket.status), ticket.status
+            known = filter(None, (place.at, place.was))
+            if not status or any(folders.says(status, each) for each in known):
                 continue
             if not _can_be_requested(ticket.status, role, flow, place, ticket is parent):
                 message = f"the status {ticket.status} cannot be carried out now"
-                folder = view.board.folders.for_role(place.at)
-                hint = f"status: {folder}, or one that is legal from there"
+                word = folders.status_for(place.at, ticket.folder)
+                hint = f"{ticket.key_of('status')}: {word}, or one that is legal from there"
                 line = ticket.line_of("status")
                 yield Diagnosis("wish-refused", message, line, hint, ticket.source)
 

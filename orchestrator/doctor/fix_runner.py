@@ -67,6 +67,14 @@ class FixPlan:
             lines.append(f"removed: {removal.copy.source} (the same as {removal.kept.source})")
         return "".join(f"{line}\n" for line in lines)
 
+    def overwritten(self) -> list[str]:
+        """`file:line: status: done → 06_COMPLETE` for each status that is overwritten."""
+        return [
+            f"{was.source}:{was.line_of('status')}: {was.key_of('status')}: {was.status} → {now}"
+            for was, now in ((each.before, each.after.status) for each in self.fixed)
+            if was.status and was.status != now
+        ]
+
 
 def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
     """The hunks of a unified diff. Only what is between the first and last change is compared:

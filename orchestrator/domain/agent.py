@@ -21,6 +21,8 @@ class MemberInfo(_Message):
     status: str
     owner: str
     role_hint: str = ""
+    #: the state that the record has it in, if its folder and status agree with that
+    place: str = ""
 
 
 class Finding(_Message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from orchestrator.domain.states import FolderRole
@@ -80,7 +81,9 @@ class Folders:
     With `by_status` a ticket's status says its state and no file is ever moved; only a folder that
     is configured for a state of rest says so itself. `subfolders`: those of a working folder count
     as that folder. `every_file`: a file in a state's folder is a ticket even without keys.
-    `scoped`: ids are unique below each of the board's folders only.
+    `scoped`: ids are unique below each of the board's folders only. `share`: a state without a
+    folder lies in that of the state before it. `ignore`: patterns of the board's folders that are
+    not part of it, unless they are a state.
     """
 
     def __init__(
@@ -95,6 +98,8 @@ class Folders:
         subfolders: bool = False,
         every_file: bool = False,
         scoped: bool = False,
+        share: bool = False,
+        ignore: Iterable[str] = (),
     ) -> None:
         #: the board's path, relative to the workspace
         self.board = board
@@ -116,7 +121,22 @@ class Folders:
                 if role in names:
                     self._aliases.setdefault(_folded(names[role]), role)
         self._existing = sorted(existing)
+        self._ignored = tuple(ignore)
         self._roles: dict[str, tuple[FolderRole, ...]] = {}
+        if share:
+            self._share()
+
+    def _share(self) -> None:
+        """Let states without a folder of their own lie in that of the state before them."""
+        own = {self.role_of(name): name for name in reversed(self._existing)} | self._configured
+        before = own.get(FolderRole.INBOX, DEFAULTS[FolderRole.INBOX])
+        for role in FolderRole:
+            if role is FolderRole.HOLD:
+                before = own.get(FolderRole.BUILD, before)
+            elif role is FolderRole.BACKLOG:
+                before = own.get(FolderRole.INBOX, before)
+            before = self._configured[role] = own.get(role, before)
+        self._roles.clear()
 
     def role_of(self, folder: str) -> FolderRole | None:
         """The role of a folder (relative to the board); None for one that is not a state."""
@@ -140,13 +160,25 @@ class Folders:
                 return found
         return ()
 
+    def is_ignored(self, folder: str) -> bool:
+        """Whether one of the board's own folders is not part of it."""
+        named = any(name.partition("/")[0] == folder for name in self._configured.values())
+        matches = any(fnmatchcase(folder, pattern) for pattern in self._ignored)
+        return matches and not named and self.role_of(folder) is None
+
     def scope_of(self, folder: str) -> str:
         """What precedes the ids of a folder's tickets, if they are unique in it only."""
         top = folder.partition("/")[0] if self.scoped else ""
         return "" if self._roles_of(top) else re.sub(r"[^\w.-]+", "-", top).strip("-._")[:60]
 
-    def role_at(self, folder: str, status: str) -> FolderRole | None:
-        """The state of a ticket in a folder with a status."""
+    def role_at(self, folder: str, status: str, recorded: str = "") -> FolderRole | None:
+        """The state of a ticket in a folder with a status.
+
+        What a family's record has, if both agree with it: states may share folder and word.
+        """
+        place = FolderRole.__members__.get(recorded)
+        if place is not None and self.agrees(folder, status, place):
+            return place
         here, said = self._roles_of(folder), self.role_of_status(status)
         if self.by_status:
             return next((role for role in here if role.at_rest), said)
@@ -195,8 +227,14 @@ class Folders:
 
     def place_for(self, folder: str, role: FolderRole) -> str:
         """The folder to which a ticket of `folder` goes in a role; the same one if it may stay."""
-        stays = self.by_status or role in self._roles_of(folder)
-        return folder if stays else self.for_role(role)
+        here = self._roles_of(folder)
+        if self.by_status or role in here:
+            return folder
+        # what is sorted by subject stays so; the years of an archive are left behind
+        below = (
+            folder.partition("/")[2] if self._subfolders and here and not here[0].at_rest else ""
+        )
+        return "/".join(filter(None, (self.for_role(role), below)))
 
     def folder_of(self, path: Path, root: Path | None = None) -> str:
         """A file's folder relative to the board, "" on the board itself."""

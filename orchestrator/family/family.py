@@ -133,12 +133,14 @@ class Family:
                 ticket = self.ticket(member)
             except TicketError:
                 continue
+            place = self.flow.members[member] if self.conducted else None
             found.append(
                 MemberInfo(
                     id=ticket.id,
                     path=str(ticket.path.relative_to(self.board.root)),
                     status=ticket.role.value if ticket.role else ticket.folder,
                     owner=ticket.owner or "",
+                    place=place.at if place and self._is_at(ticket, place) else "",
                 )
             )
         return tuple(found)

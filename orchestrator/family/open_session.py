@@ -325,7 +325,7 @@ class Opener:
         places = find_places(self.board, tickets)
         if places[parent.id].at.at_rest:
             raise TicketError(
-                f"{parent.id} is in {parent.folder}; a family starts from a working folder",
+                f"{parent.id} is in {parent.state}; a family starts from a working state",
                 path=parent.path,
                 code="not-startable",
                 hint="move it to INBOX or TRIAGE first",

@@ -76,14 +76,19 @@ def require_startable_status(board: Board, ticket: Ticket) -> None:
     require_known_status(board, ticket)
     if role is None:
         return
+    message = f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})"
+    hint = f"move it to {board.folders.for_role(role)}, or change its status"
+    if role is ticket.role:
+        message = f"{ticket.id} is {role}, as its status `{status}` says"
+        hint = "change its status"
+        if ticket.parent:
+            hint = f"take its `{ticket.key_of('parent')}:` out to begin {ticket.parent} without it"
     raise TicketError(
-        f"{ticket.id} is in {ticket.folder}, but its status is `{status}` ({role})",
+        message,
         path=ticket.path,
         code="not-startable",
         line=ticket.line_of("status") or None,
-        hint="change its status"
-        if board.folders.by_status
-        else f"move it to {board.folders.for_role(role)}, or change its status",
+        hint=hint,
     )
 
 
@@ -95,7 +100,7 @@ def require_settled_statuses(family: Family, flow: Flow) -> None:
         hold = verb_of(status) is AnswerVerb.HOLD
         if status and not family.board.folders.says(status, place.at) and not hold:
             raise TicketError(
-                f"{member} is in {ticket.folder}, but its status is `{status}`",
+                f"{member} is in {ticket.state}, but its status is `{status}`",
                 path=ticket.path,
                 code="status-drift",
                 hint=f"set `status: {ticket.folder}`, move the file, or let `orchestrate adopt "

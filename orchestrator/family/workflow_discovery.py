@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.config import Settings, default_maker
+from orchestrator.config import Settings, default_maker, registered_parts
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import UnsafePathError, WorkflowError
@@ -63,7 +63,12 @@ def find_workflow(root: Path, settings: Settings, ticket: Ticket, given: Path | 
 def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflow:
     # a template is filled in with its owner if that is a maker: USER and LEAD do not build
     owner = ticket.owner
-    nobody = owner.startswith("PENDING") or owner in _NOBODY
+    # `assignee:` is a person's name in most tools
+    keys = [key for key in ticket.spelt.get("owner", ()) if key != "owner"]
+    person = owner.upper() not in {*registered_parts(), *settings.agents} and any(
+        owner in str(ticket.meta.get(key)) for key in keys
+    )
+    nobody = owner.startswith("PENDING") or owner in _NOBODY or person
     if nobody or settings.agent(owner).part is not Part.MAKER:
         owner = default_maker() or owner
     variables = {

@@ -23,7 +23,7 @@ _MOST_KEPT = 5_000
 
 #: where one claim may end and the next begin
 _JOINT = re.compile(
-    r"\s*;\s+|\.\s+(?=[A-Z`])|\s+[—–]\s+|\s*,\s+(?:and\s+)?|\s+and\s+|\s+\+\s+|\s*\((?=[^)]*\)\s*$)|\s+but\s+"
+    r"\s*;\s+|\.\s+(?=[A-Z`]|[a-z0-9]+-[\w.-]*\w\s)|\s+[—–]\s+|\s*,\s+(?:and\s+)?|\s+and\s+|\s+\+\s+|\s*\((?=[^)]*\)\s*$)|\s+but\s+"
 )
 #: joints that are also written within a claim
 _WEAK = ("and", ",", "+")

@@ -45,6 +45,11 @@ def _split_list(text: str) -> tuple[str, ...]:
     return tuple(_strip_quotes(part) for part in parts if part.strip())
 
 
+#: a ticket's id: `WO-231a`, `WP01`, as other tools number (`task-12`, `nw-5c46`), a bare number
+_ID = (
+    r"(?:(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?|(?-i:[A-Z]{1,5}\d{2,6}[a-z]?)"
+    r"|(?=[\w.-]*\d)[a-z0-9]+(?:-[\w.]+)+?|\d{1,6}(?:\.\d+)*)"
+)
 _NUMBER_WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -70,12 +75,9 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "int": (r"(?:\d[\d,]*|" + "|".join(_NUMBER_WORDS) + ")", _parse_int),
     "number": (r"-?\d+(?:\.\d+)?", float),
     # a ticket id
-    "id": (
-        r"`?(?:(?-i:[A-Z][A-Z0-9]*)[-_][A-Za-z0-9][\w.-]*?|(?-i:[A-Z]{1,5}\d{2,6}[a-z]?)"
-        # as other tools number: `task-12`, `nw-5c46`, `001-login-WP01`, a bare number
-        r"|(?=[\w.-]*\d)[a-z0-9]+(?:-[\w.]+)+?|\d{1,6}(?:\.\d+)*)`?",
-        _strip_quotes,
-    ),
+    "id": (rf"`?{_ID}`?", _strip_quotes),
+    # the same where the rest of the pattern shows that it is one: also a file's name, `say-hello`
+    "ticket": (rf"`?(?:{_ID}|[a-z0-9]+(?:[-_][\w.]+)+?)`?", _strip_quotes),
     # a board folder
     "folder": (r"`?(?:[\w.-]+/)?\d+(?:\.\d+)?_[A-Z_]+/?`?", lambda t: _strip_quotes(t).strip("/")),
     # an agent's or a person's upper-case name

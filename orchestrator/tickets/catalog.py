@@ -157,6 +157,8 @@ class Catalog:
                     elif name[0] == ".":
                         continue
                     elif entry.is_dir(follow_symlinks=False):
+                        if not folder and self._folders.is_ignored(name):
+                            continue
                         listing.below.append(_key(folder, name))
                     elif name[-3:].lower() == ".md" and not _CONFLICT.search(name):
                         listing.files[name] = inode

@@ -22,11 +22,13 @@ from orchestrator.tickets.id_grammar import (
     is_id,
     is_named_after,
     is_range,
+    prefix_of,
 )
 from orchestrator.tickets.ticket import Ticket
 
 _FOLDERS = Folders()
 _BOOLEAN = re.compile(r"(?:no|yes|on|off)\Z", re.IGNORECASE)
+_AGENT = re.compile(r"[A-Z][A-Z0-9_-]+")
 _CHAINED = re.compile(r"→|⇒|->|=>|,|;|/|\+|&|\||\band\b")
 #: keys that are common words: another is meant for one only where the ticket lacks it
 _COMMON = frozenset({"status", "owner", "title", "priority", "files", "parent", "children"})
@@ -38,9 +40,8 @@ _LONG_KEYS = frozenset(
 #: read in any spelling that differs in case and hyphens alone
 _CRITERIA_KEYS = frozenset({"acceptance_criteria", "success_criteria", "definition_of_done"})
 _OTHER_KEYS = frozenset(
-    {"flow", "held_at", "held_from", "accept", "target", "depends_note", "route", "updated",
-     "updated_at", "updated_date", "type", "link", "links", "note", "notes", "file", "rows"}
-)  # fmt: skip
+    {"flow", "held_at", "held_from", "accept", "target", "depends_note", "route"}
+)
 #: the other way round: it is the named tickets that would wait
 _REVERSED = frozenset({"blocks", "blocking", "unblocks", "required_by", "before"})
 #: what one ticket can say only once
@@ -77,7 +78,7 @@ def diagnose_ticket(
     if document.block is not None:
         held = keys.found_in(document.meta)
         found += _identity(ticket, document, held)
-        found += _contradictions(document, held)
+        found += _contradictions(document, held, folders)
         found += _misspelt_keys(document, keys, held)
     found += _position(ticket, document, folders)
     found += [*_strikes(ticket, document, limit), *_values(document)]
@@ -124,7 +125,7 @@ def _identity(
         message = f"`{alias}` is read as `id`"
         yield Diagnosis("key-alias", message, document.line_of(alias))
     for key in () if document.meta.get("owner") else held.get("owner", ())[:1]:
-        if document.meta.get(key):
+        if document.text(key):
             yield Diagnosis("key-alias", f"`{key}` is read as `owner`", document.line_of(key))
     owner = document.text(*held.get("owner", ()))
     if _CHAINED.search(owner):
@@ -150,24 +151,35 @@ def ids_said_otherwise(ticket: Ticket) -> list[str]:
     return [f"{who} {id}" for who, id in dict.fromkeys(said) if not agree(id, ticket.local_id)]
 
 
-def _contradictions(document: Document, held: dict[str, list[str]]) -> Iterator[Diagnosis]:
+def _contradictions(
+    document: Document, held: dict[str, list[str]], folders: Folders
+) -> Iterator[Diagnosis]:
     """Several keys for one thing that say different things; never a silent choice."""
     for name in _SINGLE:
         keys = [*held.get(name, ()), *(held.get("id_or_words", ()) if name == "id" else ())]
         said = [(k, text) for k in keys if document.line_of(k) and (text := document.text(k))]
-        if name == "id":
-            # a number of another tracker is no other name of this ticket
-            said = [s for s in said if is_id(s[1]) and _prefix(s[1]) == _prefix(said[0][1])]
         for key, text in said[1:]:
             first, read = said[0]
-            if text.casefold() != read.casefold() and not (name == "id" and agree(text, read)):
+            if _contradict(name, read, text, folders):
                 message = f"`{first}: {read}` and `{key}: {text}` contradict each other"
                 hint = f"`{first}` is read; make them agree, or remove one"
                 yield Diagnosis("key-contradiction", message, document.line_of(key), hint)
 
 
-def _prefix(id: str) -> str:
-    return re.split(r"[-_\d]", id, maxsplit=1)[0].casefold()
+def _contradict(name: str, one: str, other: str, folders: Folders) -> bool:
+    """Whether two texts for one thing cannot both be meant."""
+    if name == "id":
+        # a number of another tracker is no other name of this ticket
+        same_kind = is_id(one) and is_id(other) and prefix_of(one) == prefix_of(other)
+        return same_kind and not agree(one, other)
+    if name == "status":
+        # `state: Texas` is about something else
+        places = folders.role_of_status(one), folders.role_of_status(other)
+        return places[1] is not None and places[0] is not places[1]
+    if name == "owner":
+        # a person beside an agent is no second agent
+        return one != other and bool(_AGENT.fullmatch(one) and _AGENT.fullmatch(other))
+    return one.casefold() != other.casefold() and is_id(one) and is_id(other)
 
 
 def _misspelt_keys(

@@ -90,6 +90,11 @@ def is_range(id: str) -> bool:
     return _RANGE.match(id) is not None
 
 
+def prefix_of(id: str) -> str:
+    """What precedes the number of an id, whatever its case: `task` for TASK-15."""
+    return re.split(r"[-_]?\d", id, maxsplit=1)[0].casefold()
+
+
 def is_id(text: str) -> bool:
     """Whether the whole text has the shape of an id: `TASK-015`, not `Write the page` or 15."""
     return re.fullmatch(_LETTERED_ID, text) is not None

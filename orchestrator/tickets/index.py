@@ -91,7 +91,7 @@ class IndexRow(NamedTuple):
             values = dict(zip(_PACKED, packed, strict=True))
             values |= {name: tuple(values[name]) for name in _TUPLES}
             found = tuple(Diagnosis(*each) for each in diagnoses)
-            role = folders.role_at(folder, values["status"])
+            role = folders.role_at(folder, values["status"], values["recorded"])
             return Ticket(path=path, folder=folder, role=role, diagnoses=found, **values)
         except (TypeError, ValueError, KeyError, RecursionError):
             return None

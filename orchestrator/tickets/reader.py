@@ -15,6 +15,7 @@ from orchestrator.errors import UnsafePathError
 from orchestrator.markdown import body
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.near_misses import folded
 from orchestrator.storage.atomic import read_saved
 from orchestrator.tickets import id_grammar
 from orchestrator.tickets.diagnosis import diagnose_ticket
@@ -90,8 +91,9 @@ def ticket_from_document(
             content=document.data,
             parsed=document,
         )
-    role = folders.role_at(place["folder"], said.status)
     scope = folders.scope_of(place["folder"])
+    recorded = _recorded(document.meta.get("flow"), _scoped(id, scope))
+    role = folders.role_at(place["folder"], said.status, recorded)
     owners = _CHAIN.split(_one_line(said.text("owner")))
     children = _children(said, id)
     depends, note = _dependencies(said, id)
@@ -112,6 +114,7 @@ def ticket_from_document(
         priority=_clean(said.text("priority")),
         workflow=_workflow(document),
         conducted=isinstance(document.meta.get("flow"), dict),
+        recorded=recorded,
         own_id=own,
         spelt={name: held for name, held in said.keys.items() if held != [name]},
         scope=scope,
@@ -124,6 +127,14 @@ def ticket_from_document(
     if every:
         diagnoses = [d for d in diagnoses if d.code != "no-frontmatter"]
     return replace(ticket, diagnoses=tuple(diagnoses))
+
+
+def _recorded(flow: Any, id: str) -> str:
+    """Where a family's record has its parent, "" if it cannot be read."""
+    members = flow.get("members") if isinstance(flow, dict) else None
+    own = members.get(id) if isinstance(members, dict) else None
+    at = own.get("at") if isinstance(own, dict) else None
+    return at if isinstance(at, str) else ""
 
 
 def _scoped(id: str, scope: str) -> str:
@@ -240,6 +251,10 @@ def _children(said: _Said, id: str) -> dict[str, str]:
     for text in _texts(said, "children"):
         for child, role in id_grammar.ids_with_roles(text, id):
             children.setdefault(child, role)
+    if folded(said.keys.get("children", ["-"])[0]).startswith("sub"):
+        # `subtasks: [T001, T002]` are steps of the file itself
+        prefix = id_grammar.prefix_of(id)
+        return {c: role for c, role in children.items() if id_grammar.prefix_of(c) == prefix}
     return children
 
 

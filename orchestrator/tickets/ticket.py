@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import OrchestrateError, TicketError
@@ -56,6 +57,8 @@ class Ticket:
     workflow: str = ""
     #: whether it carries a family's record (`flow:`)
     conducted: bool = False
+    #: the state that this record has it in, "" if it carries none
+    recorded: str = ""
     #: path relative to the workspace
     source: str = ""
     #: the id is in the frontmatter, not only in the file's name
@@ -144,8 +147,10 @@ class Ticket:
 
     @property
     def state(self) -> str:
-        """Where it is, for people: its folder, else the state that its status says."""
-        return self.folder or self.role or self.status or "no state"
+        """Where it is, for people: its folder, and its state where that does not say it."""
+        if self.role is None or normal_status(self.folder.split("/")[0]) is self.role:
+            return self.folder or self.status or "no state"
+        return f"{self.folder} ({self.role})" if self.folder else self.role.value
 
     def key_of(self, name: str) -> str:
         """The key under which the file says it: `lane` for `status`; `name` itself by default."""

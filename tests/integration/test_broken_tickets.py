@@ -103,13 +103,9 @@ def test_a_line_without_colon_is_named(work: Workspace, wrong: str, hint: str) -
     ("wrong", "right"),
     [
         ("staus", "status"),
-        ("Status", "status"),
         ("onwer", "owner"),
         ("titel", "title"),
         ("depend_on", "depends_on"),
-        ("dependsOn", "depends_on"),
-        ("depends-on", "depends_on"),
-        ("blocked by", "blocked_by"),
         ("pipline_workflow", "pipeline_workflow"),
         ("failure_cuont", "failure_count"),
         ("priorty", "priority"),

@@ -135,7 +135,7 @@ def test_a_reversed_dependency_is_told(tmp_path: Path) -> None:
         (("status: 03_BUILD", "state: done"), True),
         (("task_id: WO-2",), True),
         (("parent: WO-8", "parent_id: WO-9"), True),
-        (("owner: SOOP", "assignee: Anna"), False),
+        (("owner: SOOP", "assigned_to: LEAD"), False),
     ],
 )
 def test_keys_that_contradict_each_other_are_told_and_never_chosen_silently(
@@ -151,7 +151,11 @@ def test_keys_that_contradict_each_other_are_told_and_never_chosen_silently(
     assert refused or "contradict each other" in said
 
 
-@pytest.mark.parametrize("line", ["task_id: wo-1", "task: WO-001", "ticket: EXT-99", "wo: '1'"])
+@pytest.mark.parametrize(
+    "line",
+    ["task_id: wo-1", "task: WO-001", "ticket: EXT-99", "wo: '1'", "owner: SOOP\nassignee: Anna",
+     "status: 03_BUILD\nstate: Texas", "status: doing\nlane: in-progress"],
+)  # fmt: skip
 def test_other_spellings_and_other_trackers_are_no_contradiction(tmp_path: Path, line: str) -> None:
     codes = {d.code for d in read(tmp_path, line).diagnoses}
     assert "key-contradiction" not in codes

@@ -21,9 +21,11 @@ import orchestrate_agents.checks.project.suites
 import orchestrate_agents.checks.python.behaviour
 import orchestrate_agents.checks.python.exports
 import orchestrate_agents.checks.sql.access
+import orchestrate_agents.checks.sql.columns
 import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration
 import orchestrate_agents.checks.sql.own_rows
+import orchestrate_agents.checks.sql.reversible
 import orchestrate_agents.checks.sql.schema
 import orchestrate_agents.checks.taken
 import orchestrate_agents.checks.text.absent

@@ -219,24 +219,24 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         facts |= {
             "relations": touched,
             "catalog": after,
-            "filled": tuple((name, count) for name, (count, _) in _rows(owner, touched).items()),
+            "filled": tuple((name, count) for name, (count, _) in rows_of(owner, touched).items()),
             "misshapen": tuple(_wrong_shapes(owner, migration.tables, present)),
         }
     refused: dict[str, str] = {}
     planted = plant(database, present)
     with database.connect() as owner:
-        rows, old = _rows(owner, present), existing.rows(owner, present)
+        rows, old = rows_of(owner, present), existing.rows(owner, present)
     second = apply(database, migration, present).failure
     with database.connect() as owner:
         left = relations(owner)
-        now = _rows(owner, left)
+        now = rows_of(owner, left)
         seen = owner.execute("SELECT DISTINCT harm, object FROM proof_watch.seen ORDER BY 1, 2")
         overwritten = overwritten_rows(old, existing.rows(owner, left))
         facts |= {
             "second": second,
             "blocked": facts["blocked"] or _gap(second),
             "diff": difference(after, snapshot(owner)),
-            "rows_changed": tuple(_row_changes(rows, now)),
+            "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
             "lessened": (*existing.restrictions(present, after), *overwritten),
             "rls_bypasses": rls_bypasses(owner, API_ROLES[:2], touched),
@@ -308,7 +308,7 @@ def _is_touched(relation: Relation, before: Snapshot, after: Snapshot) -> bool:
 _DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
 
 
-def _rows(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
+def rows_of(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
     """Row count and digest by table."""
     return {
         table.qualified: owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", []).fetchone()
@@ -317,7 +317,7 @@ def _rows(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]
     }
 
 
-def _row_changes(
+def row_changes(
     before: Mapping[str, tuple[int, str]], after: Mapping[str, tuple[int, str]]
 ) -> Iterator[str]:
     for name, rows in before.items():

@@ -22,6 +22,11 @@ _BARE = r"(?:README|CHANGELOG|LICENSE|CONTRIBUTING|Makefile|Dockerfile|Justfile|
 # `test_total` is a test
 _NAME = rf"(?:`(?!test_|(?-i:{_BARE})`|[\w.]*\.{_FILE}`)[\w.]+`|\"[\w.]+\"|(?!test_){_LONG_NAME})"
 _ONE = r"(?:`[\w.]+`|\"[\w.]+\"|[A-Za-z]\w*(?:\.\w+)?)"
+#: one table by name: in backticks, or with the word
+TABLE_WORD = (
+    rf"(?:(?:the\s+)?(?:`[\w.]+`|(?!(?:a|the|no|all|any|each|every|this|new|some)\b)[a-z_]\w*)\s+table"
+    rf"|(?:the\s+)?table\s+(?:`[\w.]+`|[a-z_]\w*)|`(?![\w.]*\.{_FILE}`)[\w.]+`)"
+)
 _AND = r"\s*(?:,\s*and\s+|,|/|\+|&|\s+and\s+)\s*"
 _QUANTITY = (
     rf"(?:(?:all|each|every|both|the|of|new|created|seeded|public|{_NUMBERS})\s+)+"
@@ -63,6 +68,17 @@ parameter_type(
     rf"(?!`?test_)(?:{_QUANTITY}|tables|(?:(?:the|both|all)\s+)?(?:tables?\s+)?{_NAME}(?:{_AND}{_NAME})*(?:\s+tables?)?"
     rf"|(?:the\s+)?table\s+{_ONE}|the\s+{_ONE}\s+table)",
     read_tables,
+)
+
+parameter_type("quantified", _QUANTITY, read_tables)
+parameter_type(
+    "tickednames",
+    r"`\w+`(?:\s*(?:,\s*and|,|\s+and)\s*`\w+`)*",
+    lambda text: tuple(re.findall(r"`(\w+)`", text)),
+)
+# what may be a column of a table is none of these
+parameter_type(
+    "plaintables", rf"(?!`?(?!public\.)\w+\.\w+`?\s){TYPES['tables'][0]}", TYPES["tables"][1]
 )
 
 

@@ -63,28 +63,34 @@ def tables_made(ctx: Context, tables: Tables, which: Which | None = None) -> Res
 )
 def column(ctx: Context, definition: str, tables: Tables = _EVERY) -> Result:
     """Each table really has a column of this type, nullability, key and default."""
-    try:
-        wanted = tables_of(f"CREATE TABLE wanted ({definition})")[0].columns[0]
-    except (SqlError, IndexError):
+    wanted = defined(ctx, definition)
+    if wanted is None:
         return unproven(f"`{definition}` is no column definition that PostgreSQL reads")
     found = _tables(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
-    types = _types(ctx, definition)
-    problems = [p for t in relations for p in _column_problems(t, wanted, types)]
+    problems = [p for t in relations for p in column_problems(t, *wanted)]
     good = f"`{definition}` holds in {', '.join(t.name for t in relations)}"
     return _result(subject, problems, good)
 
 
-def _types(ctx: Context, definition: str) -> RealColumn | None:
-    """The definition as the server has it, where it can stand alone."""
+def defined(ctx: Context, definition: str) -> tuple[Column, RealColumn | None] | None:
+    """A column's definition, parsed, and as the server has it, where it can stand alone.
+
+    None if PostgreSQL does not read it.
+    """
+    try:
+        wanted = tables_of(f"CREATE TABLE wanted ({definition})")[0].columns[0]
+    except (SqlError, IndexError):
+        return None
     proof = prove(f"CREATE TABLE public.wanted ({definition})", ctx.services)
     relation = proof.relation("public.wanted")
-    return relation.columns[0] if relation else None
+    return wanted, relation.columns[0] if relation else None
 
 
-def _column_problems(table: Relation, wanted: Column, real: RealColumn | None) -> Iterator[str]:
+def column_problems(table: Relation, wanted: Column, real: RealColumn | None) -> Iterator[str]:
+    """How a table's column differs from a definition."""
     name = f"{table.name}.{wanted.name}"
     column = table.column(wanted.name)
     if column is None:
@@ -135,6 +141,8 @@ def uuid_keys(ctx: Context, tables: Tables = _EVERY) -> Result:
 
 @check(
     "{tables:tables} (have|has|contain|contains) [(the|a|all)] (column|columns) {columns:names}",
+    "{tables:quantified} (have|has|contain|contains) [(the|a|an)] {columns:tickednames} "
+    "(column|columns)",
     name="sql.columns",
     examples=("`branches` has columns branch_id, title and city",),
 )
@@ -249,8 +257,7 @@ def _demanded(ctx: Context, subject: Subject, column: str, named: Sequence[str])
 
 @check(
     "{tables:tables} (have|has) [a|an] foreign key [on {column:name}] to {other:tables}",
-    "{of:tablecolumn} (reference|references|is a foreign key to|points to) {other:tables}",
-    "{tables:tables} (reference|references) {other:tables}",
+    "{tables:plaintables} (reference|references) {other:tables}",
     "[a|the] foreign key (leads|points) from {tables:tables} to {other:tables}",
     name="sql.foreign-key",
     examples=("`booking` has a foreign key to `room`", "booking_day references room_plan"),
@@ -260,13 +267,8 @@ def foreign_key(
     other: Tables,
     tables: Tables = _EVERY,
     column: str = "",
-    of: tuple[str, str] | None = None,
 ) -> Result:
     """Each table has a foreign key to the other table, on the server and in force."""
-    if of is not None and of[0] == "public":
-        tables = Tables(of[1:])
-    elif of is not None:
-        tables, column = Tables(of[:1]), of[1]
     if not other.names:
         return unproven("the statement names no table that the foreign key leads to")
     found = _tables(ctx, tables)
@@ -290,7 +292,7 @@ _UNIQUE = "unique (key|index|constraint)"
 
 
 @check(
-    f"{{tables:tables}} (have|has) [a|an] [natural] {_UNIQUE} [(for|to support) [the] upsert]",
+    f"{{tables:plaintables}} (have|has) [a|an] [natural] {_UNIQUE} [(for|to support) [the] upsert]",
     "{tables:tables} (have|has) [a|an] natural key [(for|to support) [the] upsert]",
     rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) [\(]{{columns:names}}[\)]",
     rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",

@@ -12,6 +12,7 @@ from orchestrate_agents.sql.migration_series import number_of, read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
+from orchestrate_agents.sql.reverse import is_down
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
 
@@ -72,13 +73,25 @@ class Subject:
 
 
 def migration_paths(ctx: Context) -> tuple[str, ...]:
-    """The `.sql` files that the family delivers: this stage's, the workflow's, the tickets'."""
+    """The `.sql` files that the family delivers: this stage's, the workflow's, the tickets'.
+
+    Where none is named, the migrations among what the family changed. A way back is no migration.
+    """
     own = [d.path for d in ctx.stage.deliverables] if ctx.stage else []
-    if any(p.endswith(".sql") for p in own):
-        return tuple(dict.fromkeys(p for p in own if p.endswith(".sql")))
     every = [d.path for _, d in ctx.workflow.deliverables] if ctx.workflow else []
-    found = dict.fromkeys(p for p in (*every, *ctx.artifacts) if p.endswith(".sql"))
-    return tuple(found or dict.fromkeys(_ticket_paths(ctx)))
+    groups = (own, (*every, *ctx.artifacts), _ticket_paths(ctx), _changed_paths(ctx))
+    for group in groups:
+        found = tuple(dict.fromkeys(p for p in group if p.endswith(".sql")))
+        if found:
+            return tuple(p for p in found if not is_down(p)) or found
+    return ()
+
+
+def _changed_paths(ctx: Context) -> Iterator[str]:
+    changed = ctx.changed() if ctx.changed is not None else None
+    for path in sorted(changed or ()):
+        if (number_of(path) or "migration" in path.lower()) and ctx.path(path).is_file():
+            yield path
 
 
 def _ticket_paths(ctx: Context) -> Iterator[str]:

@@ -118,7 +118,7 @@ def _counts(source: Source, offset: int) -> bool:
     return source.parts.kind(offset) is not Kind.COMMENT
 
 
-_MENTIONS = "(mentions|mention|documents|document|describes|describe|lists|references|names|covers)"
+_MENTIONS = "(mentions|mention|documents|document|describes|describe|lists|names|covers)"
 
 
 @check(

@@ -204,7 +204,9 @@ def test_a_file_is_no_table(name: str) -> None:
 
 NAMES = st.from_regex(r"[a-z][a-z_]{2,8}", fullmatch=True).filter(
     # a name that is an extension makes a file of it
-    lambda name: name not in ("the", "and", "for", "index", "columns", "public", "cfg", "env", "sql")
+    lambda name: (
+        name not in ("the", "and", "for", "index", "columns", "public", "cfg", "env", "sql")
+    )
 )
 
 

@@ -129,6 +129,8 @@ def _literal(value: str) -> str:
 
 
 parameter_type("traits", rf"(?:{_ONE})(?:{_GLUE}(?:{_ONE}))*", read_traits)
+# "is unique" alone is the claim of another check
+parameter_type("oftraits", rf"(?!unique\s*$)(?:{_ONE})(?:{_GLUE}(?:{_ONE}))*", read_traits)
 parameter_type("moretraits", rf"(?:{_ONE})(?:{_GLUE}(?:{_ONE}))*", read_traits)
 
 # -- columns ---------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ _ADDED = "(exists|is added|was added|has been added|is there|is present) (in|to|
     f"[(a|an|the)] [new] [{{traits:traits}}] {{column:onecolumn}} column {_ADDED} "
     "{table:onetable}",
     f"column {{column:onecolumn}} {_ADDED} {{table:onetable}}",
-    "{of:columnof} (is|is of|has|has the|has a|is a|is an|is the) {traits:traits} [column]",
+    "{of:columnof} (is|is of|has|has the|has a|is a|is an|is the) {traits:oftraits} [column]",
     "{of:columnof} {traits:defaulting}",
     name="sql.column-is",
     examples=(

@@ -198,6 +198,17 @@ def _artifacts(session: Session, report: Report, seen: Seen) -> Iterator[Artifac
 
 def undo_attempt(session: Session, seen: Seen) -> None:
     """Take a failed attempt back; what cannot be is said, and counts as changed next time too."""
+    worker = seen.worker
+    # a branch that it has left, commits, tickets: none of this is taken back
+    texts = [f"while {worker.agent} worked in attempt {worker.attempt}: {n}" for n in seen.notes]
+    texts += _take_back_files(session, seen)
+    for text in texts:
+        session.family.history.append("notice", to="USER", text=text, stage=worker.stage)
+        session.report_progress(ProgressKind.NOTICE, text, stage=worker.stage, agent=worker.agent)
+
+
+def _take_back_files(session: Session, seen: Seen) -> Iterator[str]:
+    """Put the files back that the agent changed; yields what to tell USER."""
     log, worker = session.changes, seen.worker
     if not seen.changes or seen.before is None or seen.after is None:
         return
@@ -210,18 +221,14 @@ def undo_attempt(session: Session, seen: Seen) -> None:
         others["git's index"] = "HEAD has moved"
     left = {**others, **done.left}
     log.record_taken_back(worker, done.back, left, _kept(worker))
-    texts = []
     if done.back:
-        texts.append(
+        yield (
             f"taken back: {_names(done.back)}, as {worker.agent} left it in attempt "
             f"{worker.attempt}; that is kept in {_kept(worker)}"
         )
     if left:
         named = "; ".join(f"{shown(p)} ({why})" for p, why in sorted(left.items())[:_NAMED])
-        texts.append(f"not taken back: {named}. Look at it, and put it right")
-    for text in texts:
-        session.family.history.append("notice", to="USER", text=text, stage=worker.stage)
-        session.report_progress(ProgressKind.NOTICE, text, stage=worker.stage, agent=worker.agent)
+        yield f"not taken back: {named}. Look at it, and put it right"
 
 
 def undo_again(session: Session, stage: Stage, attempt: int) -> None:

@@ -199,6 +199,20 @@ def test_what_the_agents_code_writes_when_a_check_runs_it_is_in_the_question(
         conductor.approve("WO-512", accept_unproven=True)
 
 
+def test_a_branch_that_a_refused_attempt_has_left_is_told(tmp_path: Path) -> None:
+    work = lay(tmp_path, "git", files="files: [README.md]")
+
+    def act(root: Path) -> None:
+        git(root, "checkout", "-q", "-B", "aside")
+        write("src/app.py", "evil\n")(root)
+
+    acts(work, act)
+    assert work.conductor().run("WO-512").outcome == "held"
+    told = [e.text for e in work.events if "HEAD went from main to aside" in e.text]
+    assert len(told) == 1
+    assert "HEAD went from main to aside" in "".join(work.conductor().status("WO-512")["notices"])
+
+
 # -- git is told not to see ------------------------------------------------------------------------
 
 

@@ -19,11 +19,17 @@ _LEVEL = 2
 
 
 def marked(markdown: str) -> str:
-    """A section with the mark under its heading, and under every other heading of its level."""
+    """A section with the mark under its heading, and under every other heading of its level.
+
+    A heading of the first level becomes one of the second: whatever a person writes below would
+    otherwise belong to it.
+    """
     lines = markdown.strip("\r\n").splitlines()
     heads = {
         at: found[0] for at, line in lines_outside_code(lines) if (found := parse_heading(line))
     }
+    for at in [at for at, level in heads.items() if level < _LEVEL]:
+        lines[at], heads[at] = lines[at].replace("#", "#" * _LEVEL, 1), _LEVEL
     if not heads or min(heads) != 0:
         return "\n".join([MARK, *lines])
     out: list[str] = []

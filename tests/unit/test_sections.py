@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.sections import fold_section, marked
+from orchestrator.tickets.criteria import read_criteria
 
 WRITTEN = marked(
     """## CHECKPOINT #1: Tea — question 1
@@ -31,6 +32,16 @@ AFTER = f"\n## CHECKPOINT #2: More — question 2\n{MARK}\n\n- `APPROVED`\n\n###
 
 def fold(text: str) -> str:
     return fold_section(text.encode(), WRITTEN, FOLDED).decode()
+
+
+def test_a_section_does_not_take_in_what_a_person_writes_below_it() -> None:
+    section = marked("# Top\n\ndone\n\n```\n# code\n```\n ## Two\n # More\n")
+    assert [line for line in section.splitlines() if "#" in line] == [
+        "## Top", "# code", " ## Two", " ## More",
+    ]  # fmt: skip
+    text = f"# T\n\n{section}\n\n## Acceptance Criteria\n- [ ] late\n"
+    found = read_criteria(text.splitlines(), 0, source="t.md", ticket="WO-1")
+    assert [s.text for s in found.statements] == ["late"]
 
 
 def test_nothing_is_left_but_one_line_where_nobody_wrote() -> None:

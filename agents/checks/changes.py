@@ -20,6 +20,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.expressions import MEANING, PLAIN
 from orchestrator.git.repository import TrackedFolder
 
 #: what a conductor and its tools write besides deliverables
@@ -299,12 +300,13 @@ _AREAS = (
     _Area("Python", r"Python", r"\.pyi?$"),
     _Area("TypeScript", r"TypeScript|TS", r"\.[mc]?tsx?$"),
 )
-parameter_type("reason", r"[^()]+", str.strip)
+parameter_type("matter", rf"(?:no )?{PLAIN}", str.strip)
+parameter_type("reason", rf"(?:(?:no|without) )?(?:(?!{MEANING})[^()])+", str.strip)
 
 
 @check(
-    "{subject:reason}: (n/a|not applicable) [\\({why:reason}\\)]",
-    "{subject:reason} (is|are) not applicable [\\({why:reason}\\)]",
+    "{subject:matter}: (n/a|not applicable) [\\({why:reason}\\)]",
+    "{subject:matter} (is|are) not applicable [\\({why:reason}\\)]",
     name="files.not-applicable",
     version=2,
     examples=("Font size violations: n/a (no UI in this ticket)",),

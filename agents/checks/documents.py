@@ -157,12 +157,19 @@ def parses(ctx: Context, path: str = "", syntax: str = "", area: Area | None = N
         paths = tuple(p for p in within if _BY_SUFFIX.get(PurePosixPath(p).suffix) == syntax)
     elif not syntax and PurePosixPath(path).suffix.lower() not in _BY_SUFFIX:
         return unproven(f"{path}: no parser is known for it", path)
+    elif syntax == "CSV" and _syntax_of(path) != "CSV":
+        return unproven(f"{path}: any text of one line and more can be read as CSV", path)
     if not paths:
         return unproven(f"there is no {syntax} file in {area or Area()}")
     wrong = [r for p in paths if isinstance(r := _read(ctx, p, "" if not path else syntax), Result)]
     if wrong:
         return failed("; ".join(r.detail for r in wrong[:6]), *paths[:100])
     said = syntax or _BY_SUFFIX[PurePosixPath(path).suffix.lower()]
+    loose = [p for p in paths if syntax and isinstance(_read(ctx, p, syntax), Result)]
+    if loose:
+        return unproven(
+            f"{', '.join(loose[:6])}: {said} only with comments or commas at ends", *loose
+        )
     return proven(f"{', '.join(paths[:6])}: {len(paths)} read as {said}", *paths[:100])
 
 

@@ -86,16 +86,16 @@ _MARKERS = ("__init__.py", "py.typed", ".gitkeep", ".keep", ".nojekyll")
 # -- there -----------------------------------------------------------------------------------------
 
 _THERE = (
-    "(exists|is there|is present|is in place|[has been|was|is] (created|added)) "
-    "[(at|in) the (root|repository root|project root)]"
+    "(exists|is there|is present|is in place|[has been|was|is] (created|added)) [{root:atroot}]"
 )
+parameter_type("atroot", r"(?:at|in) the (?:root|repository root|project root)", str.lower)
 _ALL_THERE = "(exist|are there|are present|are in place|[have been|were|are] (created|added))"
 
 
 @check(
     f"[(the|a|an)] [file] {{path:place}} [file] {_THERE}",
     f"[(the|a|an)] {{path:node}} {_THERE}",
-    "there is (a|an) {path:place} [file] [(at|in) the (root|repository root|project root)]",
+    "there is (a|an) {path:place} [file] [{root:atroot}]",
     "there is (a|an) {path:node}",
     name="files.exists",
     examples=(
@@ -104,8 +104,10 @@ _ALL_THERE = "(exist|are there|are present|are in place|[have been|were|are] (cr
         "There is a `.env.example` file",
     ),
 )
-def exists(ctx: Context, path: str) -> Result:
+def exists(ctx: Context, path: str, root: str = "") -> Result:
     """The file or folder is present and not empty."""
+    if root and "/" in path.rstrip("/"):
+        return unproven(f"{path} is in a folder, not {root}", path)
     return exist(ctx, (path,))
 
 
@@ -283,8 +285,8 @@ def in_folder(ctx: Context, folder: str, paths: tuple[str, ...]) -> Result:
 
 @check(
     "{paths:ignorable} (is|are) (ignored by git|gitignored|git-ignored)",
-    "{paths:ignorable} (is|are) [listed|included|added] (in|to) [the] .gitignore",
-    "{paths:ignorable} (is|are) (listed|included|added) (in|to) [the] .gitignore",
+    "{paths:ignorable} (is|are) in .gitignore",
+    "{paths:ignorable} (is|are) (included in|added to) .gitignore",
     "{paths:ignorable} (added to|listed in) [the] .gitignore",
     ".gitignore (contains|includes|lists|ignores|excludes|covers) {paths:ignorable}",
     "git ignores {paths:ignorable}",

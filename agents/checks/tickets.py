@@ -100,7 +100,7 @@ def _check_owner(member: MemberInfo, document: Document, owner: str) -> str:
 
 
 @check(
-    "{ticket:ticket} [is|lies] in {folder:folder} with [`]owner: {owner:agent}",
+    "{ticket:ticket} [is|lies] in {folder:folder} with owner: {owner:agent}",
     "{ticket:ticket} [is|lies] in {folder:folder} [and] [is] owned by {owner:agent}",
     name="tickets.placed-and-owned",
     phase=Phase.POSITION,
@@ -135,7 +135,7 @@ def is_placed(ctx: Context, ticket: str, folder: str) -> Result:
 
 
 @check(
-    "{ticket:ticket} (has|is owned by) [`]owner: {owner:agent}",
+    "{ticket:ticket} (has|is owned by) owner: {owner:agent}",
     "{ticket:ticket} is owned by {owner:agent}",
     "owner of {ticket:ticket} is {owner:agent}",
     name="tickets.owned",

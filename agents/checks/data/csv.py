@@ -223,7 +223,7 @@ def includes_columns(ctx: Context, path: str, columns: tuple[str, ...]) -> Resul
 
 
 @check(
-    "{path:csvfile} is (valid|well-formed|a valid CSV [file])",
+    "{path:csvfile} is (valid|well-formed)",
     "{path:csvfile} has no malformed rows",
     "[the] [seed] CSV [file] (is valid|is well-formed|has no malformed rows)",
     "(every|each) row [of {path:csvfile}] has {width:int} (cells|columns|fields)",

@@ -16,10 +16,11 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.expressions import MEANING
 
 _THINGS = r"(?:rows?|data|records?|entries|content|information|stuff|things)"
 _FILES = ("files", "file", "uploads", "objects", "folder", "folders", "images", "documents")
-_TABLE = r"[`\"]?[A-Za-z_][\w.]*[`\"]?"
+_TABLE = rf"(?:[`\"][A-Za-z_][\w.]*[`\"]|(?!{MEANING})[A-Za-z_][\w.]*)"
 _WHAT = (
     rf"(?:{_THINGS}(?:\s+(?:in|of|from)\s+(?:the\s+)?(?:table\s+)?{_TABLE}(?:\s+table)?)?"
     rf"|{_TABLE}(?:\s+(?:rows?|records?|entries|data|table))?)"

@@ -294,7 +294,8 @@ _UNIQUE = "unique (key|index|constraint)"
 @check(
     f"{{tables:plaintables}} (have|has) [a|an] [natural] {_UNIQUE} [(for|to support) [the] upsert]",
     "{tables:tables} (have|has) [a|an] natural key [(for|to support) [the] upsert]",
-    rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) [\(]{{columns:names}}[\)]",
+    f"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) {{columns:names}}",
+    rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) \({{columns:names}}\)",
     rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",
     "{columns:names} (is|are) unique in {table:name} [table]",
     "{columns:names} (is|are) unique in the {table:name} table",

@@ -30,8 +30,11 @@ LARGEST = 256 * 1024 * 1024
 #: bare names of files that everybody knows
 _BARE = r"(?:README|CHANGELOG|LICENSE|CONTRIBUTING|Makefile|Dockerfile|Justfile|Procfile|Gemfile)"
 _PART = r"[\w.@+\-\[\]()]"
-_PATH = rf"(?:[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z]\w*)|(?-i:{_BARE}))"
-_QUOTED = rf"`(?!/|\w+://|\.\.)(?:{_PART}*(?:/{_PART}+)*(?:/|\.[A-Za-z]\w*)|(?-i:{_BARE}))`"
+# a name with an underscore behind its dot is a column, not a file
+_PATH = rf"(?:[\w.@+-]*(?:/[\w.@+-]+)*(?:/|\.[A-Za-z][A-Za-z0-9]*(?!\w))|(?-i:{_BARE}))"
+_QUOTED = (
+    rf"`(?!/|\w+://|\.\.)(?:{_PART}*(?:/{_PART}+)*(?:/|\.[A-Za-z][A-Za-z0-9]*)|(?-i:{_BARE}))`"
+)
 #: a file or folder: with a slash at its end, an extension, or a name that everybody knows
 PLACE = rf"(?:{_QUOTED}|{_PATH})"
 _JOIN = r"\s*(?:,\s*and\s+|,|\+|&|\s+and\s+)\s*"

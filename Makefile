@@ -51,6 +51,7 @@ bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
 
 recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (a quarter of an hour)
 	@$(BIN)/python benchmarks/outsiders.py
+	@ORCHESTRATE_MEANINGS_EVERY=7 $(BIN)/python -m pytest -q tests/unit/test_meaning.py
 	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)
 
 crashes: $(VENV)/.dev  ## kill the conductor before every disk operation (half an hour)

@@ -42,6 +42,7 @@ owner: BUILDER
 
 {text}
 """
+_CORPUS = ROOT / "benchmarks" / "outsiders.toml"
 #: what counts as bound, at least, by style
 _GOALS = {"plain": 0.6, "documented": 0.9, "real": 0.25}
 #: truth → the verdicts that are wrong
@@ -63,6 +64,11 @@ class Line:
     style: str
     place: str
     truth: str
+
+
+def corpus(file: Path | None = None) -> dict[str, Any]:
+    """The workspaces and the groups of lines."""
+    return tomllib.loads((file or _CORPUS).read_text(encoding="utf-8"))
 
 
 def read_lines(groups: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
@@ -191,30 +197,28 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", help="only lines of these kinds")
     parser.add_argument("--every", type=int, default=1, help="only every Nth line")
     parser.add_argument("--verbose", action="store_true", help="tell each line on stderr")
+    parser.add_argument("--corpus", type=Path, help="another file of lines")
     chosen = parser.parse_args()
     os.environ.setdefault("ORCHESTRATE_NODE_MODULES", str(ROOT / "node_modules"))
-    corpus = tomllib.loads((ROOT / "benchmarks" / "outsiders.toml").read_text(encoding="utf-8"))
-    lines = list(read_lines(corpus["group"]))[:: chosen.every]
+    told = corpus(chosen.corpus)
+    lines = list(read_lines(told["group"]))[:: chosen.every]
     if chosen.kinds:
         lines = [line for line in lines if line.kind in chosen.kinds]
     start, judged = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        for place, workspace in corpus["workspace"].items():
+        for place, workspace in told["workspace"].items():
             here = [line for line in lines if line.place == place]
             if here:
                 lay(Path(folder) / place, workspace)
                 judged += judge(Path(folder) / place, here)
-    if chosen.verbose:
-        for found in judged:
-            word = "WRONG" if found.wrong else found.verdict.value if found.bound else "no check"
-            print(
-                f"{word:14} {found.line.place:8} {found.line.truth:5} {found.line.text}",
-                file=sys.stderr,
-            )
-            print(
-                f"{'':30}{found.detail.splitlines()[0][:160] if found.detail else ''}",
-                file=sys.stderr,
-            )
+    for found in judged if chosen.verbose else ():
+        word = "WRONG" if found.wrong else found.verdict.value if found.bound else "no check"
+        why, *_ = (*found.detail.splitlines(), "")
+        print(
+            f"{word:14} {found.line.place:8} {found.line.truth:5} {found.line.text}",
+            file=sys.stderr,
+        )
+        print(f"{'':30}{why[:160]}", file=sys.stderr)
     report("outsiders", figures(judged, time.perf_counter() - start), {"wrong_verdicts": 1})
     if any(found.wrong for found in judged):
         raise SystemExit(1)

@@ -17,7 +17,9 @@ import orchestrate_agents.checks.http
 import orchestrate_agents.checks.live_http
 import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
+import orchestrate_agents.checks.project.gates
 import orchestrate_agents.checks.project.suites
+import orchestrate_agents.checks.project.tooling
 import orchestrate_agents.checks.python.behaviour
 import orchestrate_agents.checks.python.exports
 import orchestrate_agents.checks.sql.access

@@ -156,7 +156,7 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
             words += ["-n", "auto"]
         env = {**python.variables, "PYTHONPATH": python_path(home), "ORCHESTRATE_SCRATCH": aside}
         command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
-        ended = run(command, cwd=home, env=env, limit=limit)
+        ended = run(command, cwd=home, env=env, limit=limit, apart_from=ctx.root)
         cases = tuple(_junit_cases(report)) if report.is_file() else ()
     return _report(f"pytest with {python.label}", ended, cases)
 
@@ -279,7 +279,13 @@ def _run_node(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -
         options = runner.options.format(report=shlex.quote(str(report)))
         line = script.replace("{options}", options) + "".join(f" {shlex.quote(p)}" for p in chosen)
         path = f"{home / 'node_modules' / '.bin'}:{variables['PATH']}"
-        ended = run(["sh", "-c", line], cwd=home, env={"PATH": path, "CI": "1"}, limit=limit)
+        ended = run(
+            ["sh", "-c", line],
+            cwd=home,
+            env={"PATH": path, "CI": "1"},
+            limit=limit,
+            apart_from=ctx.root,
+        )
         try:
             cases = tuple(runner.read(report)) if report.is_file() else ()
         except (ValueError, ElementTree.ParseError):
@@ -323,7 +329,9 @@ def _run_rust(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -
 def _run_program(ctx: Context, suite: Suite, words: list[str], limit: float) -> Run:
     started, variables, _ = resolve_command(ctx, words)
     with workspace_copy(ctx.root) as copy:
-        ended = run(started, cwd=copy / suite.folder, env=variables, limit=limit)
+        ended = run(
+            started, cwd=copy / suite.folder, env=variables, limit=limit, apart_from=ctx.root
+        )
     if "no default toolchain" in ended.text or "rustup could not choose" in ended.text:
         raise MissingToolError("no toolchain of Rust is installed", "rustup default stable")
     return ended

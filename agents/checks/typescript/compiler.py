@@ -15,6 +15,7 @@ from orchestrate_agents.checks.code_subjects import (
     resolve,
     specs,
 )
+from orchestrate_agents.checks.project.tooling import judge_tools
 from orchestrate_agents.checks.typescript.equivalence import same_answers
 from orchestrate_agents.checks.typescript.hook_probe import observe, workspace_tables
 from orchestrate_agents.checks.typescript.toolchain import (
@@ -88,6 +89,8 @@ def programs_compile(ctx: Context, programs: tuple[Programs, ...] = (), code: st
     if code and not re.fullmatch(r"(?:npx\s+)?tsc(?:\s+(?:--noEmit|--strict|-p|\.))*", code):
         return unproven(f"`{code}` is not the compiler's own command")
     paths: list[str] = [] if programs else list(delivered(ctx, SUFFIXES))
+    if not programs and not paths:
+        return judge_tools(ctx, "types", "tsc")
     for phrase in programs:
         found = resolve(ctx, phrase)
         if isinstance(found, Result):

@@ -52,6 +52,7 @@ _VERSIONED = re.compile(
 #: a program that is started by an interpreter alone
 _SCRIPT = re.compile(r"(?:python[\d.]*|node)\s+[^-\s]")
 _OF_SCRIPTS: dict[str, Break] = {"all other files, of set-up too, are spoilt": spoil_setup}
+_LEAST_SECONDS = 15.0
 _TESTS = "every test file has a failing test"
 
 
@@ -132,8 +133,8 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
     limit, installed = settings.timeout, _installed(ctx)
     key = ("command", definition.digest, repr(started), limit, installed, tree, every, files)
 
-    def on(breaks: Break | None) -> tuple[Run, bool]:
-        return _run_on(job, started, limit, breaks)
+    def on(breaks: Break | None, seconds: float = limit) -> tuple[Run, bool]:
+        return _run_on(job, started, seconds, breaks)
 
     def make() -> Ended:
         begun = time.monotonic()
@@ -145,16 +146,19 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
             return replace(found, lacks=(lack.message, lack.command))
         if not ended.ok and not every:
             return found
+        # a broken tree may make it wait for ever
+        enough = min(limit, _LEAST_SECONDS + 3 * seconds)
         same: list[tuple[str, bool]] = []
         for name, breaks in ({**BROKEN, **_OF_SCRIPTS} if job.is_script else BROKEN).items():
-            again, broke = on(breaks)
+            again, broke = on(breaks, enough)
             if broke:
                 same.append((name, again.ok))
             if not again.ok and not every:
                 break
         if found.ran_tests and same and not same[-1][1]:
             text = " ".join([job.command, *(text for _, text in definition.parts)])
-            again, broke = on(raise_in_tests if _CHOOSES.search(text) else add_failing_tests)
+            breaks = raise_in_tests if _CHOOSES.search(text) else add_failing_tests
+            again, broke = on(breaks, enough)
             same += [(_TESTS, again.ok)] if broke else []
         return replace(found, same=tuple(same or [("nothing is there", True)]))
 

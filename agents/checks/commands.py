@@ -64,7 +64,18 @@ _ENDS_WELL = (
     "exit code 0|(run|runs|complete|completes|finish|finishes) [(without|with no) (error|errors)|"
     "cleanly|successfully])"
 )
-_NEEDS_GIT = re.compile(r"not a git repository", re.IGNORECASE)
+#: what a program says that misses what a proof is cut off from
+_NEEDS = (
+    (re.compile(r"not a git repository", re.IGNORECASE), "git's history"),
+    (
+        re.compile(
+            r"could not resolve host|network is unreachable|unable to access 'https?://|ENOTFOUND|"
+            r"EAI_AGAIN|temporary failure in name resolution|127\.0\.0\.1:9\b",
+            re.IGNORECASE,
+        ),
+        "the network",
+    ),
+)
 _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
 
 
@@ -203,8 +214,9 @@ def prove_command(job: Job, wanted: Wanted = _ANY_END) -> Result:
     if ended.lacks[0]:
         return unproven(f"`{command}`: {ended.lacks[0]}", install=ended.lacks[1], **evidence)
     if not ended.run.ok:
-        if _NEEDS_GIT.search(ended.run.text):
-            return unproven(f"{said}; a proof has no history of git", **evidence)
+        for wanted_by, what in _NEEDS:
+            if wanted_by.search(ended.run.text):
+                return unproven(f"{said}; it needs {what}, which a proof does not have", **evidence)
         # pytest's 4: what the command names is not there
         if ended.run.code != 4 and (ended.passed == 0 or ended.run.code == 5):
             return unproven(f"{said}; no test was run", **evidence)

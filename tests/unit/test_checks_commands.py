@@ -247,3 +247,23 @@ def test_what_is_said_of_the_output_has_to_hold(
     assert binding.check is not None
     found = binding.check.function(Context(root=tmp_path, settings=settings), **binding.arguments)
     assert found.verdict == verdict, found.detail
+
+
+def test_links_within_the_workspace_are_kept_and_others_are_not(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    (root / "web").mkdir(parents=True)
+    (root / "made.txt").write_text("made\n")
+    (root / "web" / "linked.txt").symlink_to("../made.txt")
+    (tmp_path / "outside.txt").write_text("made\n")
+    (root / "other.txt").symlink_to(tmp_path / "outside.txt")
+    command = "grep made web/linked.txt"
+    assert judge(root, f"`{command}` passes", command).verdict == "proven"
+    command = "grep made other.txt"
+    assert judge(root, f"`{command}` passes", command).verdict == "failed"
+
+
+def test_a_command_that_wants_the_network_is_unproven(tmp_path: Path) -> None:
+    (tmp_path / "made.txt").touch()
+    command = "git ls-remote https://example.org/shop.git"
+    result = judge(tmp_path, f"`{command}` passes", command)
+    assert (result.verdict, "it needs the network" in result.detail) == ("unproven", True)

@@ -153,7 +153,9 @@ def is_at_end(gate: UnreadGate, body: Sequence[Piece]) -> bool:
     """Whether no work follows a gate: what comes of each answer, and what then holds, is none."""
     below = (p for p in body[gate.at + 1 :] if p.line > gate.last)
     return all(
-        p.kind is not Kind.HEADING and (p.box is not None or _NO_WORK.match(p.said)) for p in below
+        p.kind is not Kind.HEADING
+        and (p.box is not None or _NO_WORK.match(p.said) or _asks(p.markdown))
+        for p in below
     )
 
 

@@ -21,7 +21,7 @@ from orchestrator.workflow_reader.gate_words import (
 )
 from orchestrator.workflow_reader.headings import StageHead
 from orchestrator.workflow_reader.outline import Outline, Section, read_outline
-from orchestrator.workflow_reader.series import title_key
+from orchestrator.workflow_reader.stage_tables import title_key
 
 #: the code of the doubt, by which it is accepted
 UNREAD_GATE = "human-gate"

@@ -12,6 +12,7 @@ from orchestrator.workflow_reader.vocabulary import any_of, plain, third_persons
 
 _ROLES, _ROLE_ENDS = word_set("roles"), word_set("role_ends")
 _NOT_AGENTS = word_set("not_agents") | word_set("acronyms")
+_ROLE_TITLE = re.compile(any_of("role_titles"), re.IGNORECASE)
 _JOINS = frozenset({"and", "or", "then", "with", "for", "the", "of", "to", "by", "a", "an"})
 _PERSON = re.compile(
     rf"(?:the\s+|an?\s+)?{any_of('person')}\b(?!\s+(?:agent|story))", re.IGNORECASE
@@ -69,7 +70,8 @@ def _role(words: Sequence[str]) -> Sequence[str]:
             return words[: n - 1]
         if word.lower() in _ROLES | _ROLE_ENDS:
             more = words[n : n + 1]
-            return words[: n + 1] if more and more[0].lower() in _ROLE_ENDS else words[:n]
+            longer = more and more[0].lower() in (_ROLES | _ROLE_ENDS) - {"agent"}
+            return words[: n + 1] if longer else words[:n]
     return ()
 
 
@@ -89,6 +91,8 @@ def is_role(words: str) -> bool:
     last = listed[-1].lower() if listed else ""
     if len(listed) == 1:
         return is_agent(listed[0])
+    if _ROLE_TITLE.fullmatch(words):
+        return True
     return last in _ROLES and all(re.fullmatch(r"[\w-]+", word) for word in listed)
 
 

@@ -24,9 +24,9 @@ from orchestrator.workflow_reader.series import (
     heads_stage,
     is_prose,
     read_series,
-    rows_as_items,
     words_of,
 )
+from orchestrator.workflow_reader.stage_tables import rows_as_items
 
 _STAGE_LINE = re.compile(r"^ {0,3}#{1,6}\s+\W*stage\s*#?\d", re.IGNORECASE)
 

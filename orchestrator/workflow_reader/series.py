@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import normalize
 
-from orchestrator.markdown.blocks import Kind, Piece, TableRow
+from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.gate_words import (
     UnreadGate,
     asks_person,
@@ -25,18 +25,14 @@ from orchestrator.workflow_reader.gate_words import (
     is_personal,
 )
 from orchestrator.workflow_reader.headings import StageHead, heading_words
-from orchestrator.workflow_reader.metrics import find_column
 from orchestrator.workflow_reader.namings import Naming, agent_in, is_agent, owner_below, who
+from orchestrator.workflow_reader.stage_tables import NUMBER, owners_in_tables, title_key
 from orchestrator.workflow_reader.vocabulary import any_of, plain
 
 _DASH = r"(?:[:.)\]·|—–→：、|]+|\s-+\s)"
-_NUMBER = (
-    r"(?:\d{1,3}(?:\.\d{1,3})*[a-z]?|[ivx]{1,4}|[a-h]"
-    r"|one|two|three|four|five|six|seven|eight|nine|ten)"
-)
 _WORDED = re.compile(
-    rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{_NUMBER})(?![\w-])[)\]]?\s*{_DASH}?\s*"
-    r"(?P<title>.*)",
+    rf"(?P<word>{any_of('stage')})\s*[#№]?\s*(?P<number>{NUMBER})(?![\w-])[)\]]?\s*"
+    rf"(?:\([^)]*\)\s*(?=[:—–]))?{_DASH}?\s*(?P<title>.*)",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
@@ -44,6 +40,7 @@ _NUMBERED = re.compile(
     r"(?=\s*(?:[.):—–：、|]|-\s)))\s*(?:[.):—–：、|]|-\s)?\s*(?P<title>[^\s\d].*)"
     r"|(?P<sign>\d{1,2})\u20e3?\s+(?P<words>\S.*)"
 )
+_WORD_ALONE = re.compile(rf"(?P<word>{any_of('stage')})\s*[:—–]\s*(?P<title>\S.*)", re.IGNORECASE)
 _NAMED = re.compile(rf"(?P<agent>[A-Za-z][A-Za-z0-9_]{{1,20}})\s*{_DASH}\s*(?P<title>\S.*)")
 #: an item of a list: "BUILDER writes …"
 _DOES = re.compile(r"(?P<agent>[A-Z][A-Z0-9_]{2,20})\s+(?P<title>[a-z].*)", re.DOTALL)
@@ -54,7 +51,7 @@ _PERSON_ACTS = re.compile(
 )
 _BESIDE = re.compile(
     rf"[\s(,;—–-]*\b(?:runs?\s+)?(?:in\s+)?{any_of('parallel')}\s+(?:with|to)\s+{any_of('stage')}s?\s*"
-    rf"(?P<number>{_NUMBER})\b\s*\)?",
+    rf"(?P<number>{NUMBER})\b\s*\)?",
     re.IGNORECASE,
 )
 _PROSE = re.compile(rf"\W*(?:{any_of('prose')}|{any_of('holds_stages')})\W*", re.IGNORECASE)
@@ -88,7 +85,7 @@ def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
     if not found:
         return {}
     entries = {**_gates_at(blocks, level), **found}
-    owners = _owners_in_tables(blocks)
+    owners = owners_in_tables(blocks)
     heads: dict[int, tuple[StageHead, _Entry]] = {}
     for at, end in pairwise([*sorted(entries), len(blocks)]):
         heads[at] = (_head(blocks[at:end], entries[at], level, owners), entries[at])
@@ -124,21 +121,6 @@ def is_prose(words: str) -> bool:
     return _PROSE.fullmatch(words) is not None
 
 
-def rows_as_items(blocks: Sequence[Piece]) -> list[Piece]:
-    """The blocks with the rows of a table of stages as the items of a numbered list."""
-    found = list[Piece]()
-    done = False
-    for piece in blocks:
-        columns = None if done or piece.kind is not Kind.TABLE else _stage_columns(piece)
-        if columns is None:
-            found.append(piece)
-            continue
-        done = True
-        rows = list(_row_items(piece, *columns))
-        found += [replace(row, number=n) for n, row in enumerate(rows, 1)]
-    return found
-
-
 # -- which blocks are the series -------------------------------------------------------------
 
 
@@ -150,7 +132,7 @@ def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
     levels = sorted({p.level for p in blocks if p.kind is Kind.HEADING})
     every: list[tuple[dict[int, _Entry], int]] = []
     worded = list[dict[int, _Entry]]()
-    for form in (_WORDED, _NUMBERED, _NAMED, None):
+    for form in (_WORDED, _NUMBERED, _WORD_ALONE, _NAMED, None):
         every += [(_series(blocks, form, level), level) for level in levels]
         if form is _WORDED:
             every.append((_bold_series(blocks), _BOLD))
@@ -210,7 +192,12 @@ def _series(blocks: Sequence[Piece], form: re.Pattern[str] | None, level: int) -
             entry = _Entry(words) if owned else None
         else:
             entry = _read(form, words)
-        if entry is not None and (form is _WORDED or not is_prose(entry.title)):
+        # "Tasks" is a stage too, unless it holds some
+        after = next((p.level for p in blocks[at + 1 :] if p.kind is Kind.HEADING), 0)
+        is_other = is_prose(words if entry is None else entry.title) and (
+            after > level or not _holds(words if entry is None else entry.title)
+        )
+        if entry is not None and (form is _WORDED or not is_other):
             found[at] = entry
     return found if form is not _NUMBERED or _in_order(found.values()) else {}
 
@@ -240,13 +227,19 @@ def _list(blocks: Sequence[Piece]) -> dict[int, _Entry]:
             last = piece.number
             if text := piece.said.replace("**", ""):
                 lists[-1][0][at] = _read(_DOES, text) or _Entry(text)
-    lists = [(items, holds) for items, holds in lists if len(items) > 1]
+    worded = {
+        at: entry
+        for at, piece in enumerate(blocks)
+        if piece.kind is Kind.ITEM and piece.level == 1 and piece.box is None
+        if (entry := _read(_WORDED, plain(piece.markdown).replace("**", ""))) is not None
+    }
+    lists = [(items, holds) for items, holds in [(worded, True), *lists] if len(items) > 1]
     for items, _ in lists:
         named = [e for e in items.values() if e.agent or agent_in(e.title)[0].agent]
         if len(named) > 1:
             return items
     under = [items for items, holds in lists if holds]
-    return under[0] if len(under) == 1 else {}
+    return under[0] if len(under) == 1 or (under and under[0] is worded) else {}
 
 
 def _read(form: re.Pattern[str], words: str) -> _Entry | None:
@@ -312,10 +305,8 @@ def _gates_at_ends(
 
 def _gate_at_end(body: Sequence[Piece]) -> UnreadGate | None:
     """The gate below which a stage says no more than what comes of each answer."""
-    gates = list(gates_in(body))
-    if not gates or gates[-1].cells:
-        return None
-    return gates[-1] if is_at_end(gates[-1], body) else None
+    gates = (gate for gate in gates_in(body) if not gate.cells)
+    return next((gate for gate in gates if is_at_end(gate, body)), None)
 
 
 # -- one stage -------------------------------------------------------------------------------
@@ -368,65 +359,3 @@ def _numbered(head: StageHead, entry: _Entry, number: int, numbers: Mapping[str,
     other = numbers.get(parallel["number"].lower()) if parallel else None
     beside = (other,) if other is not None and other != number else ()
     return replace(head, number=number, beside=beside, is_of_series=True)
-
-
-# -- tables ----------------------------------------------------------------------------------
-
-
-def title_key(title: str) -> str:
-    """A stage's title as it is compared with the cells of tables."""
-    words = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?{_NUMBER}\b\W*(?=\w)", "", plain(title))
-    return re.sub(r"\W+", " ", words).strip().casefold()
-
-
-def _stage_columns(table: Piece) -> tuple[int, int] | None:
-    """The columns of the stage and of who does it, if a table has both."""
-    head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
-    whats = [i for i, c in enumerate(head) if re.fullmatch(any_of("stage_column"), c, re.I)]
-    agent = find_column(table, "agent_column")
-    if agent is None:
-        kinds = [i for i, c in enumerate(head) if re.fullmatch(r"(?i)type|kind|mode|performer", c)]
-        is_actor = kinds and any(who(row.cells[kinds[0]]).is_person for row in table.rows[1:])
-        agent = kinds[0] if is_actor else None
-    if not whats or agent is None or agent in whats or len(table.rows) < 3:
-        return None
-    return whats[0], agent
-
-
-def _row_items(table: Piece, what: int, agent: int) -> Iterator[Piece]:
-    """Each row as an item, and an approval that it asks for as one behind it."""
-    head = [plain(cell) for cell in table.rows[0].cells]
-    asked = {gate.line: gate.words for gate in gates_in([table])}
-    for row in table.rows[1:]:
-        cells = [*row.cells, *[""] * len(head)]
-        rest = [
-            f"{title}: {cell}"
-            for i, (title, cell) in enumerate(zip(head, row.cells, strict=False))
-            if i not in (what, agent) and cell and re.search(r"[^\W\d_]", title)
-        ]
-        title = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?\d+\b\W*(?=\w)", "", plain(cells[what]))
-        if title.isdigit() and rest:
-            title = " · ".join(said.split(": ", 1)[1] for said in rest[:2])
-        by = who(cells[agent])
-        yield _row_item(row, f"{by.agent}: {title}" if by.agent else title, ". ".join(rest))
-        if row.line in asked and not by.is_person:
-            yield _row_item(row, f"USER: {asked[row.line]}", "")
-
-
-def _row_item(row: TableRow, text: str, rest: str) -> Piece:
-    markdown = f"{text}. {rest}" if rest else text
-    return Piece(Kind.ITEM, row.line, row.line, text, markdown=markdown, level=1, number=1)
-
-
-def _owners_in_tables(blocks: Sequence[Piece]) -> dict[str, Naming]:
-    """Title, or number, of a stage → who does it, from a table that has a column for each."""
-    found: dict[str, Naming] = {}
-    for table in (piece for piece in blocks if piece.kind is Kind.TABLE):
-        columns = _stage_columns(table)
-        for row in table.rows[1:] if columns else ():
-            assert columns is not None
-            what, agent = columns
-            if len(row.cells) > max(what, agent) and (by := who(row.cells[agent])).agent:
-                cell = plain(row.cells[what])
-                found[cell if cell.isdigit() else title_key(cell)] = by
-    return found

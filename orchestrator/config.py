@@ -93,6 +93,14 @@ class BoardSettings(_Table):
                 raise ValueError(f"{heading!r} is not a heading")
         return headings
 
+    @field_validator("folder")
+    @classmethod
+    def _below_the_root(cls, folder: str) -> str:
+        # what agents change on the board is undone; all of the workspace is no board
+        if Path(folder) in (Path(), Path("/")):
+            raise ValueError("the board needs a folder of its own below the workspace")
+        return folder
+
     @field_validator("statuses")
     @classmethod
     def _plain_words(cls, statuses: dict[str, str]) -> dict[str, str]:

@@ -204,6 +204,12 @@ def init(
     if not nested:
         _require_own_place(root)
     is_new = not atomic.inside(root, FILE).exists()
+    if profile and not is_new:
+        raise UsageError(
+            "there are settings already, and --profile does not change them",
+            path=root / FILE,
+            hint="move the file away, or write its [board] by hand: orchestrate docs boards",
+        )
     board_table = _profile(root, profile) if profile else ""
     if commit is None and is_new:
         commit = find_git_folder(root) is not None
@@ -273,19 +279,19 @@ def _profile(root: Path, name: str) -> str:
     known = sorted(path.name.removesuffix(".toml.j2") for path in folder.glob("*.toml.j2"))
     if name not in known:
         raise UsageError(f"there is no profile {name}", hint=f"profiles: {', '.join(known)}")
-    places = [Path(), *map(Path, subfolders(root))]
     # where folders are the states: those that have two of them
     states = [
-        place.as_posix()
-        for place in places
+        place
+        for place in subfolders(root)
         if len({normal_status(n) for n in subfolders(root / place)} - {None}) > 1
     ]
     table = render(f"profiles/{name}.toml.j2", folder=next(iter(states), ""))
     board = tomllib.loads(table)["board"]["folder"]
     if not board or not (root / board).is_dir():
-        missing = f"{board}/" if board else "folder with states such as todo, doing, done"
+        missing = f"{board}/" if board else "folder with folders such as todo, doing, done"
         raise UsageError(
-            f"there is no {missing} here, which the profile {name} reads",
+            f"there is no {missing} here, which the profile {name} reads; "
+            "a board is in a folder of its own",
             code="no-board",
             hint="run it where the board is, or `orchestrate init` for a new one",
         )

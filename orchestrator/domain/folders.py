@@ -190,10 +190,12 @@ class Folders:
 
     def says(self, status: str, role: FolderRole) -> bool:
         """Whether a status means the role; on some boards several roles share one word."""
-        return (
-            self.role_of_status(status) is role
-            or _folded(status) == _folded(self._words.get(role, "")) != ""
-        )
+        return self.role_of_status(status) is role or _folded(status) == _folded(self._word(role))
+
+    def _word(self, role: FolderRole) -> str:
+        """What is written for a role, unless its folder has another name."""
+        default = _WORDS.get(role, role.lower()) if self.by_status else DEFAULTS[role]
+        return self._words.get(role) or default
 
     def role_of_status(self, status: str) -> FolderRole | None:
         """The role that a status means on this board."""
@@ -217,10 +219,8 @@ class Folders:
         """
         if (self.by_status or role in self._words) and self.says(status, role):
             return status
-        if role in self._words:
-            return self._words[role]
-        if self.by_status:
-            return _WORDS.get(role, role.lower())
+        if self.by_status or role in self._words:
+            return self._word(role)
         name = folder if role in self._roles_of(folder) else self.for_role(role)
         top = self._configured.get(role) or name.partition("/")[0]
         return top if self.role_of_status(top) is role else DEFAULTS[role]

@@ -125,7 +125,7 @@ def ticket_from_document(
     )
     diagnoses = diagnose_ticket(ticket, document, limit, folders, headings, keys)
     if every:
-        diagnoses = [d for d in diagnoses if d.code != "no-frontmatter"]
+        diagnoses = [d for d in diagnoses if d.code not in ("no-frontmatter", "no-id")]
     return replace(ticket, diagnoses=tuple(diagnoses))
 
 

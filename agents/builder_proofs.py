@@ -14,7 +14,7 @@ from orchestrate_agents.checks.python.behaviour import (
 from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions
 from orchestrate_agents.checks.typescript.states import states_handled
-from orchestrate_agents.checks.typescript.toolchain import toolchain
+from orchestrate_agents.checks.typescript.toolchain import toolchain_of
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
@@ -71,7 +71,7 @@ def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iter
 
 
 def _prove_typescript(ctx: Context, path: str) -> Iterator[Result]:
-    missing = toolchain(ctx.root.resolve()).missing
+    missing = toolchain_of(ctx).missing
     if missing:
         yield unproven(missing, path)
         return

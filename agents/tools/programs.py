@@ -18,6 +18,7 @@ from orchestrate_agents.tools.node import (
     program_folders,
 )
 from orchestrate_agents.tools.python import Python, normalized, python_of
+from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 
@@ -72,6 +73,8 @@ def resolve_command(ctx: Context, words: Sequence[str]) -> tuple[list[str], dict
             raise
         python = None
     folders = [str(place) for place in program_folders(ctx.root)]
+    for folder in folders:
+        require_unchanged(ctx, Path(folder).resolve().parent)
     variables = dict(python.variables) if python else {}
     path = variables.get("PATH", os.environ.get("PATH", os.defpath))
     variables["PATH"] = os.pathsep.join([*folders, path])

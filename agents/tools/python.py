@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
@@ -128,8 +129,13 @@ def normalized(name: str) -> str:
 
 
 def python_of(ctx: Context) -> Python:
-    """The interpreter of a check's workspace. Raises MissingToolError if it does not start."""
-    return find_python(ctx.root, ctx.settings, ctx.services)
+    """The interpreter of a check's workspace.
+
+    Raises MissingToolError if it does not start, or if an agent changed its environment.
+    """
+    python = find_python(ctx.root, ctx.settings, ctx.services)
+    require_unchanged(ctx, python.prefix)
+    return python
 
 
 def find_python(

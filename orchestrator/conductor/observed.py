@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
+from orchestrator.changes.tool_files import KIND, changed_tools, tool_files
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.errors import OrchestrateError, UnsafePathError
@@ -44,6 +45,7 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     settings = session.settings.agent(stage.agent)
     demanded = read_each(session.flow.members, session.criteria)
     files = read_files(session.flow.members, session.written_files)
+    tools = tool_files(log.tree)
     try:
         report = session.dispatcher.dispatch(job, settings, session.lock_fd)
     except BaseException:
@@ -51,6 +53,7 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
             log.stop(worker, places)
         raise
     _keep_what_rules(session, stage, demanded, files)
+    _tell_changed_tools(session, stage, job.attempt, tools)
     seen = log.close(worker, places)
     report = judge_report(session, stage, report, seen)
     if report.outcome is Outcome.NEEDS_PERSON:
@@ -80,6 +83,23 @@ def _keep_what_rules(
     for text in texts:
         history.append("notice", to="USER", text=text, stage=stage.number)
         session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
+
+
+def _tell_changed_tools(
+    session: Session, stage: Stage, attempt: int, before: Mapping[str, str]
+) -> None:
+    """Write down which of the workspace's tools are others now; what they prove stays open."""
+    files = changed_tools(before, tool_files(session.changes.tree))
+    if not files:
+        return
+    history = session.family.history
+    history.append(KIND, stage=stage.number, attempt=attempt, agent=stage.agent, files=files)
+    text = (
+        f"{_names(sorted(files))} changed while {stage.agent} worked: what these tools prove is "
+        "unproven until they are as they were, or until you answer"
+    )
+    history.append("notice", to="USER", text=text, stage=stage.number)
+    session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
 
 
 def judge_report(session: Session, stage: Stage, report: Report, seen: Seen) -> Report:

@@ -23,6 +23,7 @@ from orchestrate_agents.tools.lacks import require_module
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.python import find_python
+from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
@@ -127,9 +128,11 @@ def run_suite(ctx: Context, suite: Suite, chosen: Sequence[str] = ()) -> Report:
     if suite.language == "python":
         python = find_python(ctx.root / suite.folder, ctx.settings, ctx.services)
         require_module(ctx, python, "pytest")
+        require_unchanged(ctx, python.prefix)
         identity = python.identity
     elif (packages := NodePackages.of(ctx.root / suite.folder)) is not None:
         identity = repr((packages.missing(), shutil.which("node")))
+        require_unchanged(ctx, packages.folder.resolve() / "node_modules")
     chosen = tuple(path.removeprefix(suite.folder) for path in chosen)
     key = ("tests", suite.language, suite.folder, suite.script, *chosen, identity)
     key += (tree_digest(ctx.services, ctx.root),)

@@ -25,7 +25,7 @@ from orchestrate_agents.checks.typescript.toolchain import (
     compiler_errors,
     compiler_findings,
     source_text,
-    toolchain,
+    toolchain_of,
 )
 from orchestrate_agents.specification.query_module import specified_functions
 from orchestrate_agents.specification.typescript import (
@@ -129,7 +129,7 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     ]
     if silenced:
         return failed(f"comments hide errors from the compiler: {'; '.join(silenced)}", *wanted)
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, *wanted)
     ended = compile_strictly(ctx.services, tools, files, {})
@@ -158,7 +158,7 @@ def exports_names(ctx: Context, module: str, names: tuple[str, ...]) -> Result:
     files = existing(ctx, (module,))
     if isinstance(files, Result):
         return files
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, module)
     # `a.mts` is imported as `a.mjs`, `a.ts` as `a`
@@ -224,7 +224,7 @@ def _misdirected(ctx: Context, file: Path, wanted: Mapping[str, Signature]) -> I
     if ctx.workflow is None:
         return
     tables = workspace_tables(ctx)
-    observed = observe(ctx, toolchain(ctx.root.resolve()), file, wanted)
+    observed = observe(ctx, toolchain_of(ctx), file, wanted)
     if isinstance(observed, str):
         yield observed
         return
@@ -268,7 +268,7 @@ def _types_hold(
     ctx: Context, path: str, file: Path, wanted: Sequence[Signature], only: str = ""
 ) -> Result:
     """Compile the module together with equations of its types."""
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, path)
     text, known = source_text(file), workspace_tables(ctx)

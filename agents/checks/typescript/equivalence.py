@@ -29,8 +29,8 @@ from orchestrate_agents.checks.typescript.toolchain import (
     CLIENT_LIBRARY,
     INSTALL,
     Toolchain,
-    toolchain,
     toolchain_digest,
+    toolchain_of,
 )
 from orchestrate_agents.sandbox.client import SandboxError, create_schema
 from orchestrate_agents.sandbox.runs import RunError, tree_copy
@@ -70,7 +70,7 @@ def same_answers(ctx: Context, path: str) -> Result | None:
     module = _specified_module(ctx, path)
     if module is None:
         return None
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     library = tools.package(CLIENT_LIBRARY)
     if tools.missing or library is None:
         why = tools.missing or f"{CLIENT_LIBRARY} is not installed: {INSTALL}"

@@ -17,7 +17,7 @@ from orchestrate_agents.checks.typescript.hook_probe import (
     hook_functions,
     observe,
 )
-from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain_of
 from orchestrate_agents.seed_data.table_schema import singulars
 from orchestrate_agents.specification.typescript import Interface, Signature, interfaces
 from orchestrator.gates.checks import (
@@ -57,7 +57,7 @@ _PLAIN_WORDS = frozenset(("the", "its", "all", "data", "row", "record", "table",
 )
 def can_query(ctx: Context, page: str, what: str) -> Result:
     """Every function of the hooks finds rows, signed in, through the real client and real RLS."""
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     missing = tools.missing or tools.missing_client
     if missing:
         return unproven(missing)
@@ -130,7 +130,7 @@ def _answers_signed_in(
     from orchestrate_backend.fake_postgrest.server import RestStandIn
     from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
 
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     with scratch(ctx.services).database() as database:
         with database.connect() as owner:
             for text in (*subject.base.values(), subject.text):

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrate_agents.checks.code_subjects import delivered
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions, observe
-from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain_of
 from orchestrate_agents.specification.typescript import Signature, exported, signatures
 from orchestrator.gates.checks import Context, Result, Verdict, check, failed, proven, unproven
 
@@ -50,7 +50,7 @@ def all_handle_null_and_error(ctx: Context) -> Result:
 
 def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
     """What the named functions of a hook do with null, with an error, and with no answer."""
-    tools = toolchain(ctx.root.resolve())
+    tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, path)
     declared = {s.name: s for s in signatures(source_text(ctx.path(path)))}

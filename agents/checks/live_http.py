@@ -28,6 +28,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.trust import is_trusted
 
 _ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
 _HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write
@@ -155,7 +156,7 @@ def answers_live(
             f"`{call.shown}` is not sent: `[checks] serve` in {FILE} names no command that starts "
             "the server, nor `port` where it listens"
         )
-    if FILE in ((ctx.changed() if ctx.changed is not None else None) or ()):
+    if not is_trusted(ctx, FILE):
         return unproven(f"{FILE}, which says how the server is started, was changed by an agent")
     try:
         answer = _ask(ctx, call, settings)

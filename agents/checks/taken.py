@@ -11,15 +11,15 @@ from orchestrator.config import FILE
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, unproven
 from orchestrator.gates.taken import Trial, register_prover
+from orchestrator.gates.trust import is_trusted
 
 
 class _Sandbox:
     """Runs commands on copies of the workspace."""
 
     def prove(self, ctx: Context, command: str, sha256: str) -> Result:
-        changed = (ctx.changed() if ctx.changed is not None else None) or frozenset[str]()
-        if FILE in changed:
-            said = f"{FILE}, by which `{command}` proves this, changed while an agent of this"
+        if not is_trusted(ctx, FILE):
+            said = f"{FILE}, by which `{command}` proves this, was changed while an agent of this"
             return unproven(f"{said} family worked")
         if define(command, reader(ctx.root)).digest != sha256:
             return unproven(f"what `{command}` runs has changed since USER took it")

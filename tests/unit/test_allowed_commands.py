@@ -21,6 +21,7 @@ from orchestrator.commands.proposals import propose_commands
 from orchestrator.config import load_settings
 from orchestrator.errors import UsageError
 from orchestrator.gates.checks import Context
+from orchestrator.storage.atomic import sha256_file
 from tests.claims import lay
 
 PACKAGE = {
@@ -279,3 +280,30 @@ def test_an_agent_cannot_give_leave_nor_change_what_was_allowed(tmp_path: Path) 
     lay(tmp_path, {"package.json": json.dumps({"scripts": {"t": "exit 0"}})})
     assert judge({"package.json"}, allowed={command: pin}) == "unproven"
     assert judge({"package.json"}, commands=[command]) == "unproven"
+
+
+def test_settings_that_an_agent_changed_count_once_they_are_approved(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.txt": "shop", "orchestrate.toml": "# as it was shown\n"})
+    command, shown = "grep shop a.txt", sha256_file(tmp_path / "orchestrate.toml")
+    files = [{"path": "orchestrate.toml", "after": ["file", shown]}]
+    history = [
+        {"type": "question", "digest": "d", "sheet": {"files": files}},
+        {"type": "answer", "answer": "approved", "digest": "d"},
+    ]
+
+    def judge(records: list[dict[str, Any]], by_person: bool) -> str:
+        context = Context(
+            root=tmp_path,
+            settings={"checks": {"commands": [command]}},
+            changed=lambda: frozenset({"orchestrate.toml"}),
+            by_person=lambda _: by_person,
+            history=records,
+        )
+        return passes(context, (command,)).verdict.value
+
+    assert judge([], by_person=True) == "proven"
+    assert judge([], by_person=False) == "unproven"
+    assert judge(history[:1], by_person=False) == "unproven"
+    assert judge(history, by_person=False) == "proven"
+    lay(tmp_path, {"orchestrate.toml": "# edited since\n"})
+    assert judge(history, by_person=False) == "unproven"

@@ -168,7 +168,7 @@ def not_empty(ctx: Context, path: str) -> Result:
 )
 def absent(ctx: Context, paths: tuple[str, ...] = (), path: str = "") -> Result:
     """Nothing is at the path."""
-    wanted = paths or (path,)
+    wanted = tuple(resolve(ctx, p) for p in paths or (path,))
     there = [p for p in wanted if os.path.lexists(ctx.path(p))]
     if there:
         return failed(f"there: {', '.join(there)}", *wanted)
@@ -185,7 +185,7 @@ def absent(ctx: Context, paths: tuple[str, ...] = (), path: str = "") -> Result:
 )
 def removed(ctx: Context, paths: tuple[str, ...] = (), path: str = "") -> Result:
     """Nothing is there, and git or the family's changes know that it once was."""
-    wanted = paths or (path,)
+    wanted = tuple(resolve(ctx, p) for p in paths or (path,))
     there = [p for p in wanted if ctx.path(p).exists()]
     if there:
         return failed(f"still there: {', '.join(there)}", *wanted)
@@ -219,11 +219,24 @@ _MOVED = "(moved|renamed|relocated)"
     examples=("`src/a.ts` is moved to `src/lib/a.ts`", "File moved from `a.py` to `b.py`"),
 )
 def moved(ctx: Context, old: str, new: str) -> Result:
-    """Nothing is at the old path, which git knows, and the new one is there and not empty."""
+    """Nothing is at the old path, and the new one has most of the words that it had in git."""
     target = new + PurePosixPath(old).name if new.endswith("/") and not old.endswith("/") else new
     gone = removed(ctx, (old,))
     here = exist(ctx, (target,))
-    return next((r for r in (here, gone) if r.verdict != "proven"), here)
+    if found := next((r for r in (here, gone) if r.verdict != "proven"), None):
+        return found
+    if ctx.path(target).is_dir():
+        return here
+    try:
+        commit = run_git(ctx.root, "log", "-1", "--format=%H", "--diff-filter=AM", "--", old)
+        before = run_git(ctx.root, "show", f"{commit.decode().strip()}:./{old}")
+    except GitError:
+        return unproven(f"{target} is there, but nothing shows what was in {old}", old, target)
+    words, now = before.split(), set(ctx.path(target).read_bytes().split())
+    kept = sum(word in now for word in words)
+    if kept * 2 < len(words):
+        return unproven(f"{target} has {kept} of the {len(words)} words of {old}", old, target)
+    return here
 
 
 # -- counted ---------------------------------------------------------------------------------------

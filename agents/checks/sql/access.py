@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from orchestrate_agents.checks.sql.phrases import Can, Tables, tables_of_claim
-from orchestrate_agents.checks.sql.subjects import Subject, subject_of
+from orchestrate_agents.checks.sql.phrases import Can, Tables
+from orchestrate_agents.checks.sql.subjects import Subject, proven_of, tables_meant
 from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.catalog import Relation
 from orchestrate_backend.targets.supabase_setup import API_ROLES
@@ -13,16 +14,6 @@ from orchestrator.gates.checks import Context, Result, Verdict, check, proven, u
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
 _EVERY = Tables()
-
-
-def _tables(ctx: Context, tables: Tables) -> tuple[Subject, tuple[Relation, ...]] | Result:
-    subject = subject_of(ctx)
-    if isinstance(subject, Result):
-        return subject
-    found = tables_of_claim(subject.proof, tables)
-    if isinstance(found, str):
-        return subject.failed(f"{subject.path}: {found}")
-    return subject, found
 
 
 def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], good: str) -> Result:
@@ -34,7 +25,7 @@ def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], g
     if blind:
         detail = f"not shown: {'; '.join(blind)}"
         return unproven(detail, subject.path, **subject.evidence)
-    return proven(good, subject.path, **subject.evidence)
+    return proven_of(subject, good, **subject.evidence)
 
 
 def _unknown(subject: Subject, tables: Sequence[Relation], roles: Sequence[str]) -> Iterator[str]:
@@ -103,6 +94,7 @@ def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[s
             yield f"{role} can call {lent.function}(), which {lent.does} with its owner's rights"
 
 
+_RLS_KIND = "row level security"
 _RLS = "(ENABLE ROW LEVEL SECURITY|RLS|row level security|row-level security)"
 _ON = "(enabled|on|active|enforced|switched on|turned on)"
 
@@ -121,20 +113,15 @@ _ON = "(enabled|on|active|enforced|switched on|turned on)"
 )
 def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
     """Row level security is on and effective: probed, anon can write none of the tables."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
     problems = [*_unprotected(relations), *_openings(subject, relations, "anon", _WRITES)]
     names = ", ".join(t.name for t in relations)
-    made = {t.qualified for t in relations}
-    unknown = [*_unknown(subject, relations, ("anon",))]
-    unknown += [
-        f"{name}, an older table, has it off (or say “all new tables”)"
-        for kind, name, state in (subject.proof.catalog if tables.every else ())
-        if kind == "row level security" and name.startswith("public.") and name not in made
-        if "enabled" not in state
-    ]
+    off = {n for kind, n, state in subject.proof.catalog if kind == _RLS_KIND and not state}
+    subject = replace(subject, older=subject.older & off)
+    unknown = _unknown(subject, relations, ("anon",))
     good = f"row level security is on in {names}, and refused every write of anon that was tried"
     return _judged(subject, problems, unknown, good)
 
@@ -164,7 +151,7 @@ def only_for(
     tables: Tables = _EVERY,
 ) -> Result:
     """One role may do this and nothing else, weaker roles nothing at all, through policies."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -192,7 +179,7 @@ def only_for(
 )
 def policies_present(ctx: Context, tables: Tables) -> Result:
     """Each table has RLS and a policy that lets a role other than service_role through."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -224,7 +211,7 @@ _REFUSED = r"\| (test|write|insert|request|it) (fails|is (refused|rejected|denie
 )
 def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
     """Row level security itself refuses a role that holds the table privilege: tried with rows."""
-    found = _tables(ctx, _EVERY)
+    found = tables_meant(ctx, _EVERY)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -245,7 +232,7 @@ _MAY = "(can|may|is able to|is allowed to)"
 @check(
     "{role:role} {can:can} {verbs:verbs}",
     "{role:role} {can:can} {verbs:verbs} [(to|from|into|in|any of)] {tables:tables}",
-    "{role:role} {can:can} {verbs:verbs} [(to|from|into|in)] any table",
+    "{role:role} {can:can} {verbs:verbs} [(to|from|into|in)] {tables:anytable}",
     f"{{role:role}} {{can:can}} {{verbs:verbs}} {_WHAT}",
     "{role:role} (has|have) {can:nothing} {verbs:verbs} [access] [to {tables:tables}]",
     "{tables:tables} {can:may} be {verbs:verbs} by {role:role}",
@@ -262,7 +249,7 @@ def role_can(
     ctx: Context, role: str, can: Can, verbs: tuple[str, ...], tables: Tables = _EVERY
 ) -> Result:
     """A role can, cannot, or can only do something, tried with real rows."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found

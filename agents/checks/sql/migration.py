@@ -300,7 +300,8 @@ def number(ctx: Context, which: Which | None = None, number: int | None = None) 
     named = which or Which(number=str(number) if number is not None else "")
     path = migration_of(ctx, named)
     if isinstance(path, Result):
-        return path
+        # a number that nothing has may well be free
+        return unproven(path.detail, *path.subjects) if number is not None else path
     problems = tuple(_number_problems(ctx, str(path), read_sql(ctx.path(str(path)))))
     if not number_of(path):
         return unproven(f"{path} has no number in its name", str(path))

@@ -81,6 +81,19 @@ parameter_type(
     "plaintables", rf"(?!`?(?!public\.)\w+\.\w+`?\s){TYPES['tables'][0]}", TYPES["tables"][1]
 )
 
+parameter_type("anytable", r"any (?:of the )?tables?", lambda _text: Tables(every=True))
+
+
+class OlderTable(str):
+    """What is said where a claim names a table that an earlier migration makes."""
+
+
+def older_tables(proof: Proof) -> frozenset[str]:
+    """The tables of the `public` schema that the migration neither makes nor changes."""
+    there = (name for kind, name, _ in proof.catalog if kind == "table")
+    made = {table.qualified for table in proof.tables}
+    return frozenset(name for name in there if name.startswith("public.") and name not in made)
+
 
 def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
     """The real tables that a claim means; or what is wrong with what it says."""
@@ -97,6 +110,8 @@ def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
         named = proof.relation(name)
         if relation is None and named is not None and named.is_table and "." in name:
             relation = named
+        if relation is None and {name, f"public.{name}"} & older_tables(proof):
+            return OlderTable(f"{name} is an older table, which the migration does not touch")
         if relation is None:
             return f"the migration makes no table {name}"
         found.append(relation)

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrate_agents.checks.sql.phrases import IndexedColumns, Tables, tables_of_claim
-from orchestrate_agents.checks.sql.subjects import Subject, Which, specification_of, subject_of
+from orchestrate_agents.checks.sql.phrases import (
+    IndexedColumns,
+    OlderTable,
+    Tables,
+    tables_of_claim,
+)
+from orchestrate_agents.checks.sql.subjects import (
+    Subject,
+    Which,
+    proven_of,
+    specification_of,
+    subject_of,
+    tables_meant,
+)
 from orchestrate_agents.sql.catalog import RealColumn, Relation
 from orchestrate_agents.sql.parse import Column, SqlError, expression, printed, tables_of
 from orchestrate_agents.sql.prove import Proof, prove
-from orchestrator.gates.checks import Context, Result, Verdict, check, proven, unproven
+from orchestrator.gates.checks import Context, Result, Verdict, check, unproven
 
 _EVERY = Tables()
-
-
-def _tables(
-    ctx: Context, tables: Tables, which: Which | None = None
-) -> tuple[Subject, tuple[Relation, ...]] | Result:
-    subject = subject_of(ctx, which)
-    if isinstance(subject, Result):
-        return subject
-    found = tables_of_claim(subject.proof, tables)
-    if isinstance(found, str):
-        return subject.failed(f"{subject.path}: {found}")
-    return subject, found
 
 
 def _result(subject: Subject, problems: Sequence[str], good: str) -> Result:
     if problems:
         return subject.failed(f"{subject.path}: {'; '.join(problems[:6])}", problems=list(problems))
-    return proven(good, subject.path, base=subject.proof.base)
+    return proven_of(subject, good, base=subject.proof.base)
 
 
 @check(
@@ -45,6 +45,8 @@ def tables_made(ctx: Context, tables: Tables, which: Which | None = None) -> Res
     if isinstance(subject, Result):
         return subject
     relations = tables_of_claim(subject.proof, tables)
+    if isinstance(relations, OlderTable) and which is None:
+        return unproven(f"{subject.path}: {relations}", subject.path)
     if isinstance(relations, str):
         if which is None and tables.names and not tables.said:
             # it may as well be a function, a test, a setting
@@ -66,7 +68,7 @@ def column(ctx: Context, definition: str, tables: Tables = _EVERY) -> Result:
     wanted = defined(ctx, definition)
     if wanted is None:
         return unproven(f"`{definition}` is no column definition that PostgreSQL reads")
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -126,7 +128,7 @@ def _plain(default: str | None) -> str:
 )
 def uuid_keys(ctx: Context, tables: Tables = _EVERY) -> Result:
     """Each table's primary key is one uuid column that the server fills in."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -148,7 +150,7 @@ def uuid_keys(ctx: Context, tables: Tables = _EVERY) -> Result:
 )
 def columns(ctx: Context, tables: Tables, columns: tuple[str, ...]) -> Result:
     """The tables really have these columns."""
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -214,7 +216,7 @@ def indexes(
 
 
 def _indexed(ctx: Context, columns: tuple[str, ...], tables: Tables) -> Result:
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -271,7 +273,7 @@ def foreign_key(
     """Each table has a foreign key to the other table, on the server and in force."""
     if not other.names:
         return unproven("the statement names no table that the foreign key leads to")
-    found = _tables(ctx, tables)
+    found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -318,7 +320,7 @@ def unique_key(
     """Each table has a unique key besides its generated id, in force for whole rows."""
     if of is not None:
         table, columns = of[0], of[1:]
-    found = _tables(ctx, Tables((table,)) if table else tables)
+    found = tables_meant(ctx, Tables((table,)) if table else tables)
     if isinstance(found, Result):
         return found
     subject, relations = found

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from orchestrate_agents.checks.sql.phrases import (
+    OlderTable,
+    Tables,
+    older_tables,
+    tables_of_claim,
+)
 from orchestrate_agents.specification.files import ticket_file_specs
+from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.migration_series import number_of, read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.prerequisites import prerequisite_sql
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reverse import is_down
 from orchestrator.errors import OrchestrateError
-from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
+from orchestrator.gates.checks import Context, Result, failed, parameter_type, proven, unproven
 
 _MAX_BYTES = 2_000_000
 _IN_TICKET = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
@@ -60,6 +67,8 @@ class Subject:
     proof: Proof
     #: the SQL of the migrations before it, by file name
     base: Mapping[str, str] = field(default_factory=dict)
+    #: where a claim is about all tables: those that the migration does not touch
+    older: frozenset[str] = frozenset()
 
     def failed(self, detail: str, **evidence: object) -> Result:
         """The claim does not hold of this migration."""
@@ -120,7 +129,14 @@ def migration_of(ctx: Context, which: Which | None = None) -> Path | Result:
     if named.path:
         known = tuple(p for p in known if PurePosixPath(p).name == named.path) or (named.path,)
     elif named.number:
+        folders = {ctx.path(p).parent: p for p in known}
+        beside = [
+            str(PurePosixPath(p).with_name(file.name))
+            for folder, p in folders.items()
+            for file in sorted(folder.glob("*.sql"))
+        ]
         numbered = tuple(p for p in known if _same_number(p, named.number))
+        numbered = numbered or tuple(p for p in beside if _same_number(p, named.number))
         if known and not numbered:
             return failed(f"the migration is {', '.join(known)}, not number {named.number}", *known)
         known = numbered
@@ -163,6 +179,30 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
     if proof.first is not None:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)
     return Subject(str(path), text, proof, base)
+
+
+def tables_meant(
+    ctx: Context, tables: Tables, which: Which | None = None
+) -> tuple[Subject, tuple[Relation, ...]] | Result:
+    """The migration and those of its tables that a claim is about."""
+    subject = subject_of(ctx, which)
+    if isinstance(subject, Result):
+        return subject
+    found = tables_of_claim(subject.proof, tables)
+    if isinstance(found, OlderTable):
+        return unproven(f"{subject.path}: {found}", subject.path)
+    if isinstance(found, str):
+        return subject.failed(f"{subject.path}: {found}")
+    return replace(subject, older=older_tables(subject.proof)) if tables.every else subject, found
+
+
+def proven_of(subject: Subject, good: str, **evidence: object) -> Result:
+    """Proven, unless it is said of all tables and there are others than the migration's."""
+    if subject.older:
+        names = ", ".join(sorted(subject.older))
+        said = f"{good}; not shown of older tables: {names} (or say “all new tables”)"
+        return unproven(said, subject.path, **evidence)
+    return proven(good, subject.path, **evidence)
 
 
 def specification_of(ctx: Context, path: str) -> str | None:

@@ -243,6 +243,13 @@ def _demand_proof(migration: _Migration, proof: Proof) -> None:
     raise _StopError(Outcome.FAILED, f"{migration.path} ({migration.source}): {problem}")
 
 
+def _ran(proof: Proof) -> str:
+    if proof.blocked:
+        return f"not proven here ({proof.blocked})"
+    again = "once" if proof.second is not None else "twice"
+    return f"{_tables(len(proof.tables))}, applied {again}"
+
+
 def _problem(proof: Proof) -> str:
     """Why the proof does not hold, or ""."""
     if proof.first is not None:
@@ -282,7 +289,7 @@ def _report(job: Job, written: list[_Written]) -> Report:
         for one in written
     ]
     log = tuple(
-        f"{one.migration.path}: {_tables(len(one.proof.tables))}, applied twice, "
+        f"{one.migration.path}: {_ran(one.proof)}, "
         f"{len(one.changes)} changes against the specification"
         for one in written
     )

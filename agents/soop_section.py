@@ -88,10 +88,8 @@ def _taken(proof: Proof, destructive: Sequence[DestructiveChange]) -> str:
         return "Not additive: " + "; ".join(str(d) for d in destructive) + "."
     if proof.taken or proof.lessened:
         return "Not additive when run: " + "; ".join((*proof.taken, *proof.lessened)) + "."
-    return (
-        "Additive: no drop, truncation, type change or overwritten row, neither written nor seen "
-        "when it ran."
-    )
+    seen = "neither written nor seen when it ran" if proof.applied else "as it is written"
+    return f"Additive: no drop, truncation, type change or overwritten row, {seen}."
 
 
 def _matrix_row(proof: Proof, table: str) -> dict[str, str]:

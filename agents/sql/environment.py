@@ -82,8 +82,8 @@ HOSTED = (
 #: SQLSTATEs of a name that leads nowhere
 _UNDEFINED = ("42704", "42883", "3F000", "42P01", "42P13")
 _KINDS = re.compile(
-    r"(?:type|function|procedure|aggregate|operator|access method|language|schema|data type|"
-    r"foreign-data wrapper|text search \w+|publication|tablesample method|"
+    r"(?:extension|type|function|procedure|aggregate|operator|access method|language|schema|"
+    r"data type|foreign-data wrapper|text search \w+|publication|tablesample method|"
     r"unrecognized configuration parameter)\b"
 )
 #: tables that extensions put beside those of users; all others are in a schema of their own
@@ -94,6 +94,7 @@ _RELATION = re.compile(
 _WITHHELD = {
     r"permission denied to (?:create|alter|drop|grant) role": "a proof makes and changes no roles",
     r"permission denied to create event trigger": "a proof makes no event triggers",
+    r"could not find valid entry for job": "the proving server has no pg_cron",
     r"must be owner of database": "a proof changes no settings of the database",
     r"permission denied to create foreign-data wrapper": "a proof makes no foreign-data wrappers",
     r"must be superuser to create FOR ALL TABLES": "a proof publishes no whole database",
@@ -108,13 +109,17 @@ def gap(message: str, code: str, left_out: Collection[str] = ()) -> str:
     `message` and `code` are the server's, `left_out` the extensions that it was asked for and does
     not have. "" if the migration is at fault.
     """
-    if code == "42501":
+    if code in ("42501", "P0001"):
         found = (why for words, why in _WITHHELD.items() if re.search(words, message))
         return next(found, "")
     kinds = _RELATION if code == "42P01" else _KINDS
     if code not in _UNDEFINED or not kinds.match(message):
         return ""
-    names = [extension for extension, brings in _BRINGS.items() if _is_named(brings, message)]
+    asked = re.match(r'extension "([^"]+)"', message)
+    if asked:
+        known = asked[1] in _BRINGS or asked[1] in left_out
+        return f"the proving server has no {asked[1]}" if known else ""
+    names = [e for e, brings in _BRINGS.items() if _is_named(brings, message, e in left_out)]
     # of two that bring the same name, the one that was asked for
     named = next((n for n in names if n in left_out), names[0] if names else "")
     if named:
@@ -126,8 +131,9 @@ def gap(message: str, code: str, left_out: Collection[str] = ()) -> str:
     return f"the proving server has no {', '.join(unknown)}" if unknown and code != "42P01" else ""
 
 
-def _is_named(brings: str, message: str) -> bool:
-    return bool(re.search(rf"(?<![\w.])(?:(?:public|extensions)\.)?(?:{brings})(?![\w.])", message))
+def _is_named(brings: str, message: str, is_asked_for: bool) -> bool:
+    schema = r"\w+" if is_asked_for else "(?:public|extensions)"
+    return bool(re.search(rf"(?<![\w.])(?:{schema}\.)?(?:{brings})(?![\w.])", message))
 
 
 @cache

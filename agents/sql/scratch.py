@@ -53,7 +53,7 @@ class Database:
         with psycopg.connect(self.uri, autocommit=True) as admin:
             # one that the open transaction has just made is not there for this one
             there = admin.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema])
-            place = sql.Identifier(schema if there.fetchone() else "extensions")
+            place = sql.Identifier("extensions" if there.fetchone() is None else schema)
             query = "SELECT FROM pg_available_extensions WHERE name = %s"
             if admin.execute(query, [name]).fetchone() is None:
                 script = stand_ins().get(name, "").replace(":schema", place.as_string(admin))

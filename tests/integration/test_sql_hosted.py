@@ -78,6 +78,8 @@ def run(sql: str, services: Services) -> Proof:
         " ALTER TABLE public.jars ADD COLUMN IF NOT EXISTS at timestamptz;"
         " DROP TRIGGER IF EXISTS m ON public.jars; CREATE TRIGGER m BEFORE UPDATE ON public.jars"
         " FOR EACH ROW EXECUTE PROCEDURE extensions.moddatetime(at);",
+        "CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;"
+        " ALTER TABLE public.jars ADD COLUMN IF NOT EXISTS v public.vector(3);",
         "SELECT vault.create_secret('s', 'n')"
         " WHERE NOT EXISTS (SELECT FROM vault.secrets WHERE name = 'n');",
         "DROP POLICY IF EXISTS r ON realtime.messages; CREATE POLICY r ON realtime.messages FOR"
@@ -112,6 +114,13 @@ def test_what_every_project_has_is_there(sql: str, services: Services) -> None:
         ("CREATE FUNCTION f() RETURNS int LANGUAGE plv8 AS 'x';", "plv8"),
         ("SELECT * FROM auth.oauth_clients;", "auth.oauth_clients"),
         ("CREATE EXTENSION ownwares; SELECT brew(1);", "ownwares"),
+        (
+            "CREATE SCHEMA gis; CREATE EXTENSION postgis SCHEMA gis;"
+            " ALTER TABLE public.jars ADD COLUMN g gis.geography(point);",
+            "postgis",
+        ),
+        ("CREATE EXTENSION pg_trgm; COMMENT ON EXTENSION pg_trgm IS 'x';", "pg_trgm"),
+        ("CREATE EXTENSION pg_cron; SELECT cron.unschedule('gone');", "pg_cron"),
         ("CREATE ROLE reporter;", "no roles"),
         ("ALTER ROLE authenticated SET statement_timeout = '8s';", "no roles"),
         ("ALTER DATABASE postgres SET app.x = '1';", "no settings of the database"),
@@ -138,6 +147,7 @@ def test_what_the_server_lacks_is_named_and_is_no_failure(
         "DROP POLICY sign ON public.jars;",
         "GRANT SELECT ON public.jars TO idx;",
         "DROP INDEX idx;",
+        "DROP EXTENSION nosuchware;",
         "ALTER TABLE public.jars ADD COLUMN x nosuchtype;",
         "CREATE EXTENSION pg_trgm; ALTER TABLE missing ADD COLUMN x int;",
         "CREATE EXTENSION pg_trgm; SELECT nope('a');",

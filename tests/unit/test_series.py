@@ -226,3 +226,12 @@ def test_a_numbered_list_of_agents(form: str) -> None:
     lines = [form.format("BUILDER", "writes it"), form.format("INSPECTOR", "checks it")]
     text = "# F\n\n" + "\n".join(lines).replace("\n1.", "\n2.") + "\n"
     assert stages(text) == [("BUILDER", "writes it"), ("INSPECTOR", "checks it")]
+
+
+@pytest.mark.parametrize(
+    "label", ["Acceptance criteria", "Acceptance", "Verification", "How to verify", "Exit criteria"]
+)
+@pytest.mark.parametrize("form", ["**{}:** x holds", "**{}**\n\n- x holds", "### {}\n\n- x holds"])
+def test_what_must_hold_after_a_stage_is_read_under_its_usual_names(label: str, form: str) -> None:
+    text = f"# F\n\n## Phase 1: Build\n\nDo it.\n\n{form.format(label)}\n\n## Phase 2: Ship\n"
+    assert [s.text for s in read(text).stages[0].statements] == ["x holds"]

@@ -41,6 +41,9 @@ _NO_WORK = _compile(r"\W*(?:<gate_options>|<done_when>)\b")
 _NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
 _BY_FIRST_WORDS = _compile(r"\W*(?:<person>|manual)\s+<gate>\b")
 _IN_CAPITALS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
+_BY_WHOM = re.compile(
+    r"(?i)(?:reviewed.*)?approve|(?:decision|approval|sign[- ]?off)\s+by|sign(?:ature|\s+here)"
+)
 _PAUSE_SIGN = re.compile(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
 _ASKED = _compile(r"\b(?:<person>|<strong_consent>|ask|show|wait|stop|decides?|me)\b")
 _MACHINE = re.compile(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
@@ -68,7 +71,7 @@ def is_personal(title: str) -> bool:
 def asks_person(text: str) -> str:
     """The clause of a text that makes its reader wait for a person; "" if there is none."""
     for clause in re.split(r"(?<=[^.][.;!?])(?:\s+|$)|…", _NOBODY.sub(" ", text)):
-        said = clause.rstrip(" .;!?")
+        said = clause.rstrip(" .;!")
         if _BUILDS.match(said):
             continue
         if any(all(pattern.search(said) for pattern in rule) for rule in _RULES):
@@ -85,14 +88,11 @@ def names_gate(text: str, *, is_label: bool) -> bool:
     found = _LABEL.match(text)
     if found is None:
         return False
-    by_whom = re.match(
-        r"(?i)approve|decision\s+by|sign(?:ature|[- ]?off\s+by|\s+here)|approval\s+by",
-        found["what"],
-    )
+    by_whom = _BY_WHOM.match(found["what"])
     if _NONE.match(found["rest"]):
         return not found["rest"] and (by_whom is not None or (is_label and is_personal(text)))
     named = re.search(r"gate|check-?point|decision", found["what"], re.IGNORECASE)
-    return by_whom is not None or not named or _ASKED.search(found["rest"]) is not None
+    return by_whom is not None or not named or _ASKED.search(text) is not None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ _OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
     "only {paths:paths} (changed|are changed|were changed|have changed|are touched)",
     "[there are] no (changes|other changes) outside [of] {path:path}",
     "no files [are] changed outside [of] {path:path}",
+    "no [other] (file|files) outside [of] {path:path} (is|are|was|were) (changed|touched|modified)",
     "all (changes|changed files|files) are (within|below|under|inside) {path:path}",
     name="files.only",
     version=3,
@@ -143,6 +144,7 @@ _BELOW = "[the|any] [file|files|folder] [in|under|below] {path:path}"
 
 @check(
     f"{_NEVER} (modify|edit|change|touch|overwrite) {_BELOW}",
+    "{path:path} (is|was|remains|stays) (unchanged|untouched|unmodified|not changed|not modified)",
     name="files.not-changed",
     version=3,
     examples=("Do NOT modify `src/lib/auth.ts`",),

@@ -75,15 +75,11 @@ def _ini(text: str) -> object:
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-def _lines_of_json(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
-
-
 #: syntax → what reads it, or raises ValueError
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "JSON": json.loads,
     "JSONC": _json_with_comments,
-    "JSONL": _lines_of_json,
+    "JSONL": lambda text: [json.loads(line) for line in text.splitlines() if line.strip()],
     "YAML": _yaml,
     "TOML": tomllib.loads,
     "XML": _xml,
@@ -183,9 +179,8 @@ def parses(ctx: Context, path: str = "", syntax: str = "", area: Area | None = N
 def fits_schema(ctx: Context, path: str, schema: str) -> Result:
     """The document is validated against the JSON Schema; both are read, references not fetched."""
     document, rules = _read(ctx, path), _read(ctx, schema)
-    for read in (document, rules):
-        if isinstance(read, Result):
-            return read
+    if isinstance(document, Result) or isinstance(rules, Result):
+        return document if isinstance(document, Result) else rules
     try:
         library = importlib.import_module("jsonschema")
     except ImportError:
@@ -240,6 +235,7 @@ _KEY_NOUN = "(key|field|property|setting|entry|option|flag|attribute)"
     "[the] {key:key} in {path:datafile} (is|is set to|equals) {value:value}",
     "{path:datafile} (has|contains|defines|includes|declares) [(a|an|the)] [" + _KEY_NOUN + "] "
     "{key:key} " + _KEY_NOUN,
+    "{path:datafile} (has|contains|defines|includes) (a|an|the) " + _KEY_NOUN + " {key:key}",
     "[the] " + _KEY_NOUN + " {key:key} (exists|is present|is set|is defined) in {path:datafile}",
     "{key:key} is {state:onoff} in {path:datafile}",
     name="files.key",
@@ -262,6 +258,27 @@ def key_has_value(
     if state:
         value = "true" if state in ("enabled", "on", "true", "turned on") else "false"
     return judge_key(ctx, path, *(pair if pair[0] else (key, value)))
+
+
+@check(
+    "{path:datafile} (has|contains|defines) no " + _KEY_NOUN + " {key:key}",
+    "{path:datafile} (has|contains|defines) no {key:key} " + _KEY_NOUN,
+    "{path:datafile} (does not|must not) (have|contain|define) (a|an|the|any) "
+    "(" + _KEY_NOUN + " {key:key}|{other:key} " + _KEY_NOUN + ")",
+    name="files.no-key",
+    examples=("`settings.json` has no key `debug`",),
+)
+def no_key(ctx: Context, path: str, key: str = "", other: str = "") -> Result:
+    """The parsed document has the key nowhere."""
+    document = _read(ctx, path)
+    if isinstance(document, Result):
+        return document
+    found = [place for place, _ in _look_up(document, key or other)]
+    if found:
+        return failed(f"{path} has {', '.join(found[:5])}", path)
+    if isinstance(document, dict) and "extends" in document:
+        return unproven(f"{path} has none of its own, and inherits others", path)
+    return proven(f"{path} has no {key or other}", path)
 
 
 def judge_key(ctx: Context, path: str, name: str, wanted: str) -> Result:

@@ -86,7 +86,8 @@ _MARKERS = ("__init__.py", "py.typed", ".gitkeep", ".keep", ".nojekyll")
 # -- there -----------------------------------------------------------------------------------------
 
 _THERE = (
-    "(exists|is there|is present|is in place|[has been|was|is] (created|added)) [{root:atroot}]"
+    "[still] (exists|is there|is present|is in place|[has been|was|is] (created|added)) "
+    "[{root:atroot}]"
 )
 parameter_type("atroot", r"(?:at|in) the (?:root|repository root|project root)", str.lower)
 _ALL_THERE = "(exist|are there|are present|are in place|[have been|were|are] (created|added))"
@@ -155,6 +156,20 @@ def not_empty(ctx: Context, path: str) -> Result:
     return (proven if held else failed)(f"{path} is {'not ' if held else ''}empty", path)
 
 
+@check(
+    "{path:place} is [(completely|now)] empty",
+    "[the] {path:node} is empty",
+    name="files.empty",
+    examples=("`CHANGES.next` is empty", "The folder `spool/` is empty"),
+)
+def empty(ctx: Context, path: str) -> Result:
+    """The file or folder is there, and nothing but white space is in it."""
+    held = not_empty(ctx, path)
+    if not ctx.path(resolve(ctx, path)).exists():
+        return held
+    return (failed if held.verdict == "proven" else proven)(held.detail, path)
+
+
 # -- gone ------------------------------------------------------------------------------------------
 
 
@@ -162,7 +177,7 @@ def not_empty(ctx: Context, path: str) -> Result:
     "[the] [file] {paths:places} [file] (does not exist|do not exist|must not exist|is absent|"
     "are absent|is gone|are gone|no longer exists|no longer exist|is not present|are not present)",
     "[the] {path:node} (does not exist|must not exist|is absent|is gone|no longer exists)",
-    "there is no {paths:places} [file]",
+    "there is no {paths:places} [file] [in the (repository|repo|project|workspace)]",
     name="files.absent",
     examples=("`tmp/dump.sql` does not exist", "The `legacy` folder no longer exists"),
 )

@@ -219,6 +219,38 @@ def _type(text: str) -> str:
     return re.sub(r"\b(List|Dict|Set|Tuple|Type)\[", lambda m: m[1].lower() + "[", plain)
 
 
+_GONE = "(no longer exists|does not exist|is gone|is removed|was removed|has been removed)"
+
+
+@check(
+    f"[the] [old] {{kind:kind}} {{wanted:somesymbols}} {_GONE} (in|from) {{path:program}}",
+    f"[the] [old] {{wanted:somesymbols}} {{kind:kind}} {_GONE} (in|from) {{path:program}}",
+    "{path:program} (no longer (defines|declares|has)|does not (define|declare|have)) "
+    "[(a|an|the|any)] {kind:kind} {wanted:somesymbols}",
+    name="code.not-declared",
+    examples=("Function `total` no longer exists in `src/cart.py`",),
+)
+def not_declared(
+    ctx: Context, wanted: tuple[Wanted, ...], path: str, kind: tuple[str, ...]
+) -> Result:
+    """The file is there and declares no such thing; unproven where it may be made another way."""
+    found = modules(ctx, path)
+    if isinstance(found, Result):
+        return found
+    names = ", ".join(map(str, wanted))
+    for _, module in found:
+        if isinstance(module, str):
+            return unproven(module, path)
+        there = [(d, w) for w in wanted for d in module.named(w.name)]
+        hits = [f"{d.kind} {w} on line {d.line}" for d, w in there if d.kind in kind]
+        if hits:
+            return failed(f"{path} declares {'; '.join(hits)}", path)
+        if there or not module.complete:
+            return unproven(f"{path} may have {names} in another way", path)
+        return proven(f"{path} declares no {names}", path)
+    return failed(f"{path} is missing", path)
+
+
 # -- members, parameters ---------------------------------------------------------------------------
 
 
@@ -305,8 +337,8 @@ def takes_parameter(
 parameter_type("optional", r"optional|required", str.lower)
 parameter_type(
     "backticked",
-    rf"`[\w$-]+`(?:{_AND}`[\w$-]+`)*",
-    lambda t: tuple(n.lstrip("-") for n in re.findall(r"`([\w$-]+)`", t)),
+    rf"`[\w$][\w$-]*`(?:{_AND}`[\w$][\w$-]*`)*",
+    lambda t: tuple(re.findall(r"`([\w$-]+)`", t)),
 )
 
 

@@ -222,7 +222,7 @@ parameter_type(
     "[the] {column:onecolumn} column (is|was|has been) (removed|dropped|deleted) from "
     "{table:onetable}",
     "column {column:onecolumn} (is|was|has been) (removed|dropped|deleted) from {table:onetable}",
-    "{of:columnof} (is|was|has been) (removed|dropped|deleted)",
+    "[the] column {of:columnof} (is|was|has been) (removed|dropped|deleted)",
     name="sql.no-column",
     examples=("The `note` column is removed from `orders`",),
 )
@@ -250,15 +250,16 @@ parameter_type("rule", r"CASCADE|SET NULL|SET DEFAULT|RESTRICT|NO ACTION", str.u
 parameter_type(
     "referenced", rf"(?:{_DOTTED}|{_TABLE})", lambda t: tuple(_bare(t).replace("`", "").split("."))
 )
+_KEY = "[(a|the|there is a|there is an|an)] (foreign key|FK)"
 _ON_DELETE = "[(,|with|and)] [on delete {rule:rule}]"
 
 
 @check(
     f"{{of:columnof}} (references|is a foreign key to|points to) {{to:referenced}} {_ON_DELETE}",
-    f"[(a|the|there is a)] foreign key from {{of:columnof}} to {{to:referenced}} {_ON_DELETE}",
+    f"{_KEY} from {{of:columnof}} to {{to:referenced}} {_ON_DELETE}",
     "{table:onetable} has a foreign key [on {column:onecolumn}] to {to:referenced} "
     "[(,|with|and)] on delete {rule:rule}",
-    f"[(a|the|there is a)] foreign key from {{table:onetable}} to {{to:referenced}} {_ON_DELETE}",
+    f"{_KEY} from {{table:onetable}} to {{to:referenced}} {_ON_DELETE}",
     name="sql.references",
     examples=(
         "`orders.customer_id` references `customers.id` on delete cascade",

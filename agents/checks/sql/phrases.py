@@ -78,7 +78,7 @@ parameter_type(
 )
 # what may be a column of a table is none of these
 parameter_type(
-    "plaintables", rf"(?!`?(?!public\.)\w+\.\w+`?\s){TYPES['tables'][0]}", TYPES["tables"][1]
+    "plaintables", rf"(?!`?(?!public\.)\w+\.\w+`?(?:\s|$)){TYPES['tables'][0]}", TYPES["tables"][1]
 )
 
 parameter_type("anytable", r"any (?:of the )?tables?", lambda _text: Tables(every=True))

@@ -176,7 +176,7 @@ _INDEX = "[(a|an|the)] (index|indexes|indices)"
 
 @check(
     f"{_INDEXES_EXIST} [(column|columns)] {{of:indexed}}",
-    f"{_INDEX} (on|for) [the] [(column|columns)] {{of:indexed}} "
+    f"{_INDEX} [(added|created|exists)] (on|for) [the] [(column|columns)] {{of:indexed}} "
     "[(exists|exist|is present|is there)]",
     "[the] [(column|columns)] {of:indexed} (is|are) indexed",
     f"[the] [(column|columns)] {{of:indexed}} (has|have) {_INDEX}",
@@ -298,7 +298,8 @@ _UNIQUE = "unique (key|index|constraint)"
     "{tables:tables} (have|has) [a|an] natural key [(for|to support) [the] upsert]",
     f"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) {{columns:names}}",
     rf"{{tables:tables}} (have|has) [a|an] {_UNIQUE} (on|over) \({{columns:names}}\)",
-    rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:tables}} [\({{columns:names}}\)]",
+    rf"[(A|The)] {_UNIQUE} (exists|is present) (on|for) {{tables:plaintables}} "
+    r"[\({columns:names}\)]",
     "{columns:names} (is|are) unique in {table:name} [table]",
     "{columns:names} (is|are) unique in the {table:name} table",
     "{of:tablecolumn} is unique",

@@ -355,6 +355,8 @@ def no_references(ctx: Context, words: tuple[str, ...], area: Area | None = None
     f"[all|every] {{said:usage}} (of|to) {{words:nowhere}} {_GONE} [from {{area:area}}]",
     "{words:nowhere} (is|are) (no longer|not) {said:usage} " + f"{_ANYWHERE_WORDS} {_IN}",
     "nothing {said:usage} {words:nowhere} " + f"{_ANYWHERE_WORDS} {_IN}",
+    "{words:nowhere} (is|are) {said:usage} nowhere " + f"{_IN}",
+    "{area:area} (does not|do not|doesn't|don't|must not|no longer) {said:usage} {words:nowhere}",
     name="text.not-used",
     examples=("`oldName` is no longer used in `src/`", "Nothing imports `lodash` anymore"),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from os.path import normpath
+from pathlib import PurePosixPath
 
 from orchestrate_agents.checks.data.subjects import Amount
 from orchestrate_agents.checks.documents import judge_key, split_pair
@@ -52,6 +54,12 @@ parameter_type(
     rf"(?!`?[^`\s]*/`?(?:\s|$)|`?\.gitignore)(?:the )?{PLACE}(?: file)?",
     lambda t: _path(t),
 )
+# tables and columns have checks of their own
+parameter_type(
+    "plainfile",
+    rf"(?!`?[^`\s]*(?:/|\.csv|\.sql)`?(?:\s|$)|`?\.gitignore)(?:the )?{PLACE}(?: file)?",
+    lambda t: _path(t),
+)
 parameter_type("docs", r"(?:the\s+)?(?:docs|documentation)", lambda _text: Area("docs"))
 
 
@@ -73,9 +81,10 @@ def _source(ctx: Context, named: str) -> Source | Result:
 
 
 @check(
-    "{path:onefile} (contains|contain|includes|has) [the] [(text|line|string|word|words|lines)] "
+    "{path:plainfile} (contains|contain|includes|has) [the] {words:allwords}",
+    "{path:onefile} (contains|contain|includes|has) [the] (text|line|string|word|words|lines) "
     "{words:allwords}",
-    "{words:allwords} (is|are) (in|contained in|included in|present in) {path:onefile}",
+    "{words:allwords} (is|are) (in|contained in|included in|present in) {path:plainfile}",
     name="text.contains",
     examples=(
         "`Dockerfile` contains `HEALTHCHECK`",
@@ -175,6 +184,31 @@ def _places(sources: list[Source], word: str) -> Iterator[str]:
             if _counts(source, found.start()):
                 yield f"{source.path}:{source.line(found.start())}"
 
+
+@check(
+    "{path:onefile} (links to|has a link to|contains a link to) {target:place}",
+    "{target:place} is linked (from|in) {path:onefile}",
+    name="text.links",
+    examples=("`README.md` links to `docs/usage.md`",),
+)
+def links(ctx: Context, path: str, target: str) -> Result:
+    """A Markdown or HTML link of the file leads to the path, and the path is there."""
+    source = _source(ctx, path)
+    if isinstance(source, Result):
+        return source
+    goal = resolve(ctx, target)
+    shown = source.parts.only(Kind.TEXT, Kind.CODE, Kind.STRING)
+    found = re.findall(_LINK, shown)
+    above = PurePosixPath(source.path).parent
+    places = [normpath(above / "".join(f).partition("#")[0]) for f in found]
+    if normpath(goal) not in places:
+        return failed(f"{source.path} has no link to {goal}", source.path)
+    if not ctx.path(goal).exists():
+        return failed(f"{source.path} links to {goal}, which is missing", source.path)
+    return proven(f"{source.path} links to {goal}", source.path)
+
+
+_LINK = re.compile(r"\]\(<?([^)>\s]+)|\bhref=[\"']([^\"']+)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 
 # -- sections --------------------------------------------------------------------------------------
 

@@ -156,7 +156,8 @@ def _describe_workers(
     change: Change, touched: Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]
 ) -> str:
     """Who changed a path, as far as that can be told."""
-    found = []
+    found: list[str] = []
+    together: list[str] = []
     for path in (change.path, change.source):
         for record in touched.get(path, {}).values():
             name = pack(path)
@@ -169,8 +170,13 @@ def _describe_workers(
             elif UNKNOWN in who:
                 text = f"{record['agent']} or a person, while the conductor was stopped"
             if others := record["shared"].get(name):
-                text += f" or {', '.join(others)} (at work together, they cannot be told apart)"
-            found.append(text)
+                place = f"({record['ticket']}, stage {record['stage']})"
+                together += [f"{text} {place}", *others]
+            else:
+                found.append(text)
+    if together:
+        names = " or ".join(dict.fromkeys(together))
+        found.append(f"{names} (at work together, they cannot be told apart)")
     return ", ".join(dict.fromkeys(found))
 
 

@@ -181,7 +181,9 @@ def describe_differences(asked: ApprovalRequest, now: ApprovalRequest) -> list[s
     for summary in now.statements:
         was, checks = verdicts.get(summary.key, ("not shown", {}))
         if (was, checks) != (summary.verdict, dict(summary.checks)):
-            found.append(f"“{summary.shown}” was {was}, is {summary.verdict}")
+            same = was == summary.verdict
+            how = "is judged by another check now" if same else f"was {was}, is {summary.verdict}"
+            found.append(f"“{summary.shown}” {how}")
     gone = {s.text for s in asked.statements} - {s.text for s in now.statements}
     found += [f"“{text}” is no longer demanded" for text in sorted(gone)]
     if asked.proposed != now.proposed:

@@ -118,6 +118,10 @@ def test_differences_are_said_in_words() -> None:
     now = replace(REQUEST, inputs={"a.sql": "12"}, artifacts={"a.sql": "12"})
     assert request.describe_differences(REQUEST, now) == ["`a.sql`: sha256 11 is now 12"]
     assert request.describe_differences(REQUEST, REQUEST) == []
+    other = replace(REQUEST, statements=(replace(shown("all is well"), checks={"c": 2}),))
+    assert request.describe_differences(REQUEST, other) == [
+        "“all is well” is judged by another check now"
+    ]
     assert request.describe_differences(REQUEST, replace(REQUEST, by_user=("x",))) == [
         "what is shown"
     ]

@@ -40,6 +40,7 @@ _NO_TESTS = re.compile(
 )
 #: Go names packages and counts no tests
 _GO_TESTS = re.compile(r"(?m)^ok\s+\S+\s")
+_UNITTEST = re.compile(r"(?m)^Ran \d+ tests? in ")
 #: options and names by which a command runs some tests only
 _CHOOSES = re.compile(
     r"::|(?:^|\s)(?:-k|-t|-g|-run|--grep|--filter|--testNamePattern|-m(?!\s+(?:pytest|unittest)))\b"
@@ -157,7 +158,8 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
                 break
         if found.ran_tests and same and not same[-1][1]:
             text = " ".join([job.command, *(text for _, text in definition.parts)])
-            breaks = raise_in_tests if _CHOOSES.search(text) else add_failing_tests
+            some = _CHOOSES.search(text) or _UNITTEST.search(ended.text)
+            breaks = raise_in_tests if some else add_failing_tests
             again, broke = on(breaks, enough)
             same += [(_TESTS, again.ok)] if broke else []
         return replace(found, same=tuple(same or [("nothing is there", True)]))

@@ -45,6 +45,8 @@ _FAILING = (
     ),
 )
 
+_STARTS = re.compile(r"(?m)^if __name__\b")
+
 #: breaks a copy and says whether there was anything to break
 Break = Callable[[Path, Collection[str]], bool]
 
@@ -147,8 +149,12 @@ def _append_to_tests(copy: Path, texts: Mapping[re.Pattern[str], str]) -> bool:
         for entry in files:
             for name, text in texts.items():
                 if name.fullmatch(entry.name):
-                    with Path(entry.path).open("a", encoding="utf-8") as file:
-                        file.write(text)
+                    place = Path(entry.path)
+                    code = place.read_text(encoding="utf-8", errors="surrogateescape")
+                    # what starts the tests of a file stands at its end
+                    at = _STARTS.search(code)
+                    head, tail = (code[: at.start()], code[at.start() :]) if at else (code, "")
+                    place.write_text(f"{head}{text}{tail}", "utf-8", errors="surrogateescape")
                     found = True
     return found
 

@@ -267,3 +267,28 @@ def test_a_command_that_wants_the_network_is_unproven(tmp_path: Path) -> None:
     command = "git ls-remote https://example.org/shop.git"
     result = judge(tmp_path, f"`{command}` passes", command)
     assert (result.verdict, "it needs the network" in result.detail) == ("unproven", True)
+
+
+UNITTEST = """\
+import unittest
+from made import VALUE
+class Made(unittest.TestCase):
+    def test_value(self): self.assertEqual(VALUE, {value})
+if __name__ == "__main__":
+    unittest.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["python -m unittest test_made", "python -m unittest test_made.Made.test_value", "make test"],
+)
+@pytest.mark.parametrize(("value", "verdict"), [(1, "proven"), (2, "failed")])
+def test_tests_of_unittest_are_proven_too(
+    tmp_path: Path, command: str, value: int, verdict: str
+) -> None:
+    (tmp_path / "made.py").write_text("VALUE = 1\n")
+    (tmp_path / "test_made.py").write_text(UNITTEST.format(value=value))
+    (tmp_path / "Makefile").write_text(f"test:\n\t{sys.executable} test_made.py\n")
+    found = judge(tmp_path, f"`{command}` passes", command)
+    assert found.verdict == verdict, found.detail

@@ -98,18 +98,7 @@ class Opener:
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
             self._require_openable(known, tickets, settle, from_here, anew)
-            merged = stale_writes.merge_stale_files(self.board, parent)
-            if merged or not tickets:
-                tickets = self.board.family(parent)
-            # where they were before the lock was taken: each is looked at again
-            paths = {t.id: t.path for t in tickets}
-            family = Family(self.board, parent, committer, paths, self.seen)
-            family.locked = True
-            family.on_move = lambda m, a, b: self.listener(
-                Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
-            )
-            family.on_notice = self._report_notice
-            self._report_recovered(family, merged)
+            family = self._lock_family(parent, tickets, committer)
             if settle and committer is not None:
                 committer.commit_pending(parent)
             read = self._read_workflow(family, workflow)
@@ -143,6 +132,24 @@ class Opener:
                 family.sync()
                 if settle:
                     known.remember(family.history)
+
+    def _lock_family(
+        self, parent: str, tickets: tuple[Ticket, ...], committer: Committer | None
+    ) -> Family:
+        """The family, now that its lock is held; saves at old paths are merged first."""
+        merged = stale_writes.merge_stale_files(self.board, parent)
+        if merged or not tickets:
+            tickets = self.board.family(parent)
+        # where they were before the lock was taken: each is looked at again
+        paths = {t.id: t.path for t in tickets}
+        family = Family(self.board, parent, committer, paths, self.seen)
+        family.locked = True
+        family.on_move = lambda m, a, b: self.listener(
+            Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
+        )
+        family.on_notice = self._report_notice
+        self._report_recovered(family, merged)
+        return family
 
     def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
         """A family without its lock, for reading: nothing is written.

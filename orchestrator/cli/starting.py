@@ -184,14 +184,37 @@ def init(
     workspace, which has its board already. With --profile the board that is there is read as it is,
     and only the settings and the workflow are added (`orchestrate docs boards`).
     """
-    from orchestrator.commands.proposals import propose_commands
-    from orchestrator.config import FILE, default_maker
-    from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
+    from orchestrator.config import FILE
     from orchestrator.git.ignoring import ignore_in_repository
-    from orchestrator.git.repository import find_git_folder, is_bare
-    from orchestrator.tickets.ids import HOME, claim
 
     root = (workspace(context).directory or Path.cwd()).resolve()
+    _require_place(root, nested)
+    is_new = not atomic.inside(root, FILE).exists()
+    if profile and not is_new:
+        raise UsageError(
+            "there are settings already, and --profile does not change them",
+            path=root / FILE,
+            hint="move the file away, or write its [board] by hand: orchestrate docs boards",
+        )
+    board_table = _profile(root, profile) if profile else ""
+    if commit is None and is_new:
+        commit = _ask_about_commits(root)
+    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit), board=board_table))
+    # before the board is opened: that would list the folder for this clone alone
+    ignored = ignore_in_repository(root)
+    if ignored is not None:
+        say(f"added .orchestrate/ to {os.path.relpath(ignored, root)}")
+    here = Workspace(root)
+    _say_what_is_kept(here, None if is_new else commit)
+    _create_board(here, with_folders=not profile)
+    _say_what_to_commit(here, ignored)
+    _say_next(here, is_own_board=not profile)
+
+
+def _require_place(root: Path, nested: bool) -> None:
+    """Raise UsageError where no workspace can be."""
+    from orchestrator.git.repository import is_bare
+
     if not root.is_dir():
         raise UsageError("no such folder", path=root, code="no-such-folder")
     if is_bare(root):
@@ -203,58 +226,69 @@ def init(
         )
     if not nested:
         _require_own_place(root)
-    is_new = not atomic.inside(root, FILE).exists()
-    if profile and not is_new:
-        raise UsageError(
-            "there are settings already, and --profile does not change them",
-            path=root / FILE,
-            hint="move the file away, or write its [board] by hand: orchestrate docs boards",
-        )
-    board_table = _profile(root, profile) if profile else ""
-    if commit is None and is_new:
-        commit = find_git_folder(root) is not None
-        if commit and sys.stdin.isatty():
-            say("Each step of a family can be a git commit of the files that it touched. Without,")
-            say("`git stash` or another branch puts an older board in place of this one.")
-            commit = typer.confirm("Commit each step?", default=True)
-    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit), board=board_table))
-    # before the board is opened: that would list the folder for this clone alone
-    ignored = ignore_in_repository(root)
-    if ignored is not None:
-        say(f"added .orchestrate/ to {os.path.relpath(ignored, root)}")
-    here = Workspace(root)
-    board_folder = atomic.inside(root, here.settings.board.folder)
-    if board_folder.is_dir():
-        count = counted(len(here.board.tickets()), "ticket")
-        say(
-            f"there is a board already: {here.settings.board.folder} ({count}); nothing in it "
-            "is changed, what it lacks is added"
-        )
-        if not is_new and commit is not None and commit is not here.settings.git.commit:
-            value = str(here.settings.git.commit).lower()
-            say(f"  {FILE} keeps `[git] commit = {value}`; edit it there")
-    board_folder.mkdir(parents=True, exist_ok=True)
+
+
+def _ask_about_commits(root: Path) -> bool:
+    from orchestrator.git.repository import find_git_folder
+
+    if find_git_folder(root) is None:
+        return False
+    if not sys.stdin.isatty():
+        return True
+    say("Each step of a family can be a git commit of the files that it touched. Without,")
+    say("`git stash` or another branch puts an older board in place of this one.")
+    return typer.confirm("Commit each step?", default=True)
+
+
+def _say_what_is_kept(here: Workspace, commit: bool | None) -> None:
+    """What of a board and settings that are there already stays; `commit`: what was asked for."""
+    from orchestrator.config import FILE
+
+    if not atomic.inside(here.root, here.settings.board.folder).is_dir():
+        return
+    count = counted(len(here.board.tickets()), "ticket")
+    say(
+        f"there is a board already: {here.settings.board.folder} ({count}); nothing in it "
+        "is changed, what it lacks is added"
+    )
+    if commit is not None and commit is not here.settings.git.commit:
+        value = str(here.settings.git.commit).lower()
+        say(f"  {FILE} keeps `[git] commit = {value}`; edit it there")
+
+
+def _create_board(here: Workspace, with_folders: bool) -> None:
+    """Create what a board lacks, and the workflow of tickets that name none."""
+    from orchestrator.family.workflow_discovery import DEFAULT, SHIPPED
+    from orchestrator.tickets.ids import HOME, claim
+
+    atomic.inside(here.root, here.settings.board.folder).mkdir(parents=True, exist_ok=True)
     board = here.board
-    for role in () if profile else FolderRole:
+    for role in FolderRole if with_folders else ():
         folder = board.path / board.folders.for_role(role)
         # optional ones are created when they are first used
         if not role.optional and not folder.is_dir():
             folder.mkdir()
             # git keeps no empty folders
             (folder / ".gitkeep").touch()
-            say(f"created {folder.relative_to(root)}/")
+            say(f"created {folder.relative_to(here.root)}/")
     workflow = (SHIPPED / DEFAULT).read_text(encoding="utf-8")
-    _create_file(root, "workflows/work-order.md", workflow)
+    _create_file(here.root, "workflows/work-order.md", workflow)
     # plain numbers, if no other clone gives them out
-    if not profile and claim(board):
-        say(f"created {(board.path / HOME).relative_to(root)}")
-    _say_what_to_commit(here, ignored)
-    if found := len(propose_commands(root)):
+    if with_folders and claim(board):
+        say(f"created {(board.path / HOME).relative_to(here.root)}")
+
+
+def _say_next(here: Workspace, is_own_board: bool) -> None:
+    """What can be done now; on an empty board with a first ticket to do it with."""
+    from orchestrator.commands.proposals import propose_commands
+    from orchestrator.config import default_maker
+
+    if found := len(propose_commands(here.root)):
         said = f"{counted(found, 'command')} of this repository could prove criteria"
         say(callable_commands(f"{said}; look and allow: orchestrate checks allow"))
-    if profile:
+    if not is_own_board:
         say(callable_commands("\nnext: `orchestrate list` and `orchestrate doctor`"))
-    elif not board.tickets():
+    elif not here.board.tickets():
         maker = default_maker() or "USER"
         ticket = create_ticket(
             here,

@@ -18,9 +18,11 @@ import orchestrate_agents.checks.http
 import orchestrate_agents.checks.live_http
 import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
+import orchestrate_agents.checks.project.coverage
 import orchestrate_agents.checks.project.gates
 import orchestrate_agents.checks.project.packages
 import orchestrate_agents.checks.project.releases
+import orchestrate_agents.checks.project.secret_scan
 import orchestrate_agents.checks.project.suites
 import orchestrate_agents.checks.project.tooling
 import orchestrate_agents.checks.python.behaviour

@@ -160,7 +160,9 @@ def judge_tools(
     if isinstance(jobs, str):
         return unproven(jobs)
     if not jobs:
-        known = sorted({t.program for t in TOOLS if t.purpose == purpose})
+        tools = [t for t in TOOLS if t.purpose == purpose]
+        fitting = [t for t in tools if any(path.endswith(t.reads) for path in files)]
+        known = sorted({t.program for t in fitting or tools})
         return unproven(
             f"no {tool or _SHOWN[purpose]} is configured for files that are here (known:"
             f" {', '.join(known)}); configure one, or name the command in the statement"

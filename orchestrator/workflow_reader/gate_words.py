@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.vocabulary import any_of, plain, read_data
@@ -26,55 +27,55 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.VERBOSE)
 
 
-def _compile_any(name: str) -> re.Pattern[str]:
+@lru_cache
+def _rule(name: str) -> re.Pattern[str]:
+    """What the data has under a name; compiled when it is needed, as it takes its time."""
     return _compile("|".join(f"(?:{pattern})" for pattern in _DATA["rules"][name]))
 
 
-#: a clause that fits all patterns of one of these makes whoever follows it wait for a person
-_RULES = tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"]["asks"])
-_NOBODY, _BUILDS, _NO_GATE_HEADING = map(_compile_any, ("nobody", "builds", "no_gate_heading"))
-_LABEL = _compile(_DATA["rules"]["label"][0])
-_GATE = _compile(r"\b<gate>\b | \b<other_consent> | <consent_signs>")
-#: of an agent's own stage, "gate" alone says nothing about a person
-_PERSONAL = _compile(r"\b<person>\b[^.]*\b<gate>\b | \b(?:approval|sign[- ]?off)\b")
-_NO_WORK = _compile(r"\W*(?:<gate_options>|<done_when>)\b")
+def _says(rule: str, text: str) -> bool:
+    return _rule(rule).search(text) is not None
+
+
+@lru_cache
+def _asking() -> tuple[tuple[re.Pattern[str], ...], ...]:
+    """A clause that fits all patterns of one makes whoever follows it wait for a person."""
+    return tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"]["asks"])
+
+
 _NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
-_BY_FIRST_WORDS = _compile(r"\W*(?:<person>|manual)\s+<gate>\b")
 _IN_CAPITALS = re.compile(r"\W*(?:HUMAN|USER|MANUAL|OWNER) (?:GATE|CHECKPOINT|APPROVAL|REVIEW)\b")
 _BY_WHOM = re.compile(
     r"(?i)(?:reviewed.*)?approve|(?:decision|approval|sign[- ]?off)\s+by|sign(?:ature|\s+here)"
 )
 _PAUSE_SIGN = re.compile(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
-_ASKED = _compile(r"\b(?:<person>|<strong_consent>|ask|show|wait|stop|decides?|me)\b")
 _MACHINE = re.compile(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
-_CELL_SAYS_YES = _compile(r"\b(?:yes|required|<person>|<strong_consent>)\b | [✅✔✋⏸]")
-_GATE_COLUMN = _compile(r"\W*(?:human|hitl|<gate>|approv\w+|<other_consent>)\b")
 
 
 def is_gate(words: str) -> bool:
     """Whether a heading outside of the stages asks for an approval."""
-    if _NO_GATE_HEADING.search(words):
+    if _says("no_gate_heading", words):
         return False
-    said = _NOBODY.sub(" ", words)
-    if not (_GATE.search(said) or asks_person(said) or names_gate(said, is_label=True)):
+    said = _rule("nobody").sub(" ", words)
+    if not (_says("gate_heading", said) or asks_person(said) or names_gate(said, is_label=True)):
         return False
-    named = _LABEL.match(words)
+    named = _rule("label").match(words)
     # "Gate: all tests pass" is a machine's
-    return not (named and _MACHINE.search(named["rest"]) and not _ASKED.search(named["rest"]))
+    return not (named and _MACHINE.search(named["rest"]) and not _says("asked", named["rest"]))
 
 
 def is_personal(title: str) -> bool:
     """Whether a stage's title asks for the approval of a person."""
-    return _PERSONAL.search(title) is not None and _NO_GATE_HEADING.search(title) is None
+    return _says("personal", title) and not _says("no_gate_heading", title)
 
 
 def asks_person(text: str) -> str:
     """The clause of a text that makes its reader wait for a person; "" if there is none."""
-    for clause in re.split(r"(?<=[^.][.;!?])(?:\s+|$)|…", _NOBODY.sub(" ", text)):
+    for clause in re.split(r"(?<=[^.][.;!?])(?:\s+|$)|…", _rule("nobody").sub(" ", text)):
         said = clause.rstrip(" .;!")
-        if _BUILDS.match(said):
+        if _rule("builds").match(said):
             continue
-        if any(all(pattern.search(said) for pattern in rule) for rule in _RULES):
+        if any(all(pattern.search(said) for pattern in rule) for rule in _asking()):
             return " ".join(clause.split()).lstrip("> -.:;,*(")
     return ""
 
@@ -83,16 +84,16 @@ def names_gate(text: str, *, is_label: bool) -> bool:
     """Whether a paragraph is a gate by its first words: "HUMAN GATE: …", "Gate 2: PO decides"."""
     if _IN_CAPITALS.match(text) or _PAUSE_SIGN.match(text):
         return not _NONE.match(re.sub(r"^\W*[\w ]*:", "", text)) or ":" not in text
-    if is_label and _BY_FIRST_WORDS.match(text):
+    if is_label and _rule("by_first_words").match(text):
         return True
-    found = _LABEL.match(text)
+    found = _rule("label").match(text)
     if found is None:
         return False
     by_whom = _BY_WHOM.match(found["what"])
     if _NONE.match(found["rest"]):
         return not found["rest"] and (by_whom is not None or (is_label and is_personal(text)))
     named = re.search(r"gate|check-?point|decision", found["what"], re.IGNORECASE)
-    return by_whom is not None or not named or _ASKED.search(text) is not None
+    return by_whom is not None or not named or _says("asked", text)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def is_at_end(gate: UnreadGate, body: Sequence[Piece]) -> bool:
     below = (p for p in body[gate.at + 1 :] if p.line > gate.last)
     return all(
         p.kind is not Kind.HEADING
-        and (p.box is not None or _NO_WORK.match(p.said) or _asks(p.markdown))
+        and (p.box is not None or _rule("no_work").match(p.said) or _asks(p.markdown))
         for p in below
     )
 
@@ -170,7 +171,7 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
         for title, cell in zip(head, map(plain, row.cells), strict=False):
             if _NONE.match(cell) or cell in ("❌", "✗", "x"):
                 continue
-            asks = _CELL_SAYS_YES.search(cell) if _GATE_COLUMN.match(title) else None
+            asks = _says("cell_says_yes", cell) if _rule("gate_column").match(title) else None
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
                 words = f"{title}: {cell}"
                 yield UnreadGate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -233,8 +234,18 @@ class _Table:
         return False
 
 
+#: columns that say whose a row is, by their names
+_OWNERS = re.compile(
+    r"(?:.*_)?(?:user|owner|author|creator|member|customer|tenant|account|profile)(?:_?u?u?id)?"
+    r"|uid|(?:created|owned|uploaded|written)_by",
+    re.IGNORECASE,
+)
+
+
 def _asks(table: Relation) -> bool:
-    """Whether a policy of the table looks at who asks."""
+    """Whether a policy of the table looks at who asks, or a column is called after an owner."""
+    if any(_OWNERS.fullmatch(column.name) for column in table.columns):
+        return True
     sources = [s or "" for p in table.policies for s in (p.using, p.check)]
     return any("auth." in source or "current_setting" in source for source in sources)
 

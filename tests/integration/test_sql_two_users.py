@@ -101,6 +101,22 @@ CASES = [
     ),
     # a column that nothing but its name calls the owner
     (PANS.format(column="user_id uuid") + policy("pans", "ALL", "true"), F, F, U),
+    (
+        PANS.format(column="created_by text NOT NULL") + policy("pans", "ALL", "true"),
+        F,
+        F,
+        U,
+    ),
+    # a table beside it that no user is to reach
+    (
+        OWNED
+        + policy("pans", "ALL", MINE)
+        + "CREATE TABLE public.log (id bigserial PRIMARY KEY, pan_id uuid, at timestamptz);\n"
+        "ALTER TABLE public.log ENABLE ROW LEVEL SECURITY;\n",
+        P,
+        P,
+        P,
+    ),
     # a tenant of the request's claims
     (
         PANS.format(column="tenant_id uuid NOT NULL")

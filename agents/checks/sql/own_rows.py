@@ -136,6 +136,11 @@ def _blind(
             yield f"{lent.role} can call {lent.function}(), {how}"
 
 
+def _has_policy(subject: Subject, table: OwnRows) -> bool:
+    relation = subject.proof.relation(table.table)
+    return relation is not None and bool(relation.policies)
+
+
 def _judge(
     ctx: Context, what: str, verbs: Sequence[str], mine: Sequence[str], *, others: bool = True
 ) -> Result:
@@ -149,7 +154,9 @@ def _judge(
     theirs = [p for p in probed if p not in common]
     leaks = list(_leaks(theirs, verbs))
     seen = {p.table: {"own": p.own, "foreign": p.foreign} for p in probed}
-    problems = [*_closed([p for p in theirs if not p.unknown], mine), *(leaks if others else ())]
+    # one without a policy beside others is closed on purpose
+    opened = [p for p in theirs if what or _has_policy(subject, p)] or theirs
+    problems = [*_closed([p for p in opened if not p.unknown], mine), *(leaks if others else ())]
     if problems:
         listed = "; ".join(problems[:6])
         return subject.failed(f"{subject.path}: {listed}", problems=problems, two_users=seen)

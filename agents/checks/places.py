@@ -234,24 +234,40 @@ _MOVED = "(moved|renamed|relocated)"
     examples=("`src/a.ts` is moved to `src/lib/a.ts`", "File moved from `a.py` to `b.py`"),
 )
 def moved(ctx: Context, old: str, new: str) -> Result:
-    """Nothing is at the old path, and the new one has most of the words that it had in git."""
+    """Nothing is at the old path; what git has of it is for the most part at the new one."""
     target = new + PurePosixPath(old).name if new.endswith("/") and not old.endswith("/") else new
-    gone = removed(ctx, (old,))
-    here = exist(ctx, (target,))
-    if found := next((r for r in (here, gone) if r.verdict != "proven"), None):
-        return found
-    if ctx.path(target).is_dir():
-        return here
+    gone, here = removed(ctx, (old,)), exist(ctx, (target,))
+    for result in (here, gone):
+        if result.verdict != "proven":
+            return result
+    lacking = [name for name, text in _last_texts(ctx, old) if not _is_at(ctx, target, name, text)]
+    if lacking or not _last_texts(ctx, old):
+        said = ", ".join(lacking[:5]) or f"what {old} held is not known"
+        return unproven(f"{target} is there, but has not what git has of {said}", old, target)
+    return proven(f"{old} is gone, and what it held is at {target}", old, target)
+
+
+def _last_texts(ctx: Context, path: str) -> list[tuple[str, bytes]]:
+    """(path, bytes) of what the newest commit that has it has at a path, or below it."""
     try:
-        commit = run_git(ctx.root, "log", "-1", "--format=%H", "--diff-filter=AM", "--", old)
-        before = run_git(ctx.root, "show", f"{commit.decode().strip()}:./{old}")
+        commit = run_git(ctx.root, "log", "--format=%H", "-1", "--", path).decode().strip()
+        for at in (commit, f"{commit}^"):
+            found = run_git(ctx.root, "ls-tree", "-rz", "--name-only", at, "--", path)
+            if names := split_names(found):
+                return [(n, run_git(ctx.root, "show", f"{at}:./{n}")) for n in names[:200]]
     except GitError:
-        return unproven(f"{target} is there, but nothing shows what was in {old}", old, target)
-    words, now = before.split(), set(ctx.path(target).read_bytes().split())
-    kept = sum(word in now for word in words)
-    if kept * 2 < len(words):
-        return unproven(f"{target} has {kept} of the {len(words)} words of {old}", old, target)
-    return here
+        pass
+    return []
+
+
+def _is_at(ctx: Context, target: str, name: str, text: bytes) -> bool:
+    """Whether half of the words of a text stand in the file that has taken its place."""
+    place = ctx.path(target)
+    file = next(iter(place.rglob(PurePosixPath(name).name)), None) if place.is_dir() else place
+    if file is None or not file.is_file():
+        return False
+    words, now = text.split(), set(file.read_bytes().split())
+    return 2 * sum(word in now for word in words) >= len(words)
 
 
 # -- counted ---------------------------------------------------------------------------------------

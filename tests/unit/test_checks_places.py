@@ -133,6 +133,14 @@ def test_what_was_removed_or_moved_was_there_before(tmp_path: Path) -> None:
     (tmp_path / "legacy/a.ts").unlink()
     (tmp_path / "legacy").rmdir()
     assert [judge(tmp_path, s).verdict for s in statements] == ["proven", "proven"]
+    lay(tmp_path, {"lib/a.ts": "other\n"})
+    assert judge(tmp_path, "`src/a.ts` is moved to `lib/a.ts`").verdict == "unproven"
+    assert judge(tmp_path, "`legacy/` is moved to `lib/`").verdict == "unproven"
+    lay(tmp_path, {"lib/a.ts": "x\ny\n"})
+    assert judge(tmp_path, "`legacy/` is moved to `lib/`").verdict == "proven"
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "move")
+    assert judge(tmp_path, "`src/a.ts` is moved to `lib/`").verdict == "proven"
     assert judge(tmp_path, "`lagacy/` is removed").verdict == "unproven"
     assert judge(tmp_path, "`b.ts` is renamed to `lib/a.ts`").verdict == "unproven"
 

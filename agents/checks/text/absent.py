@@ -315,6 +315,7 @@ _NEVER = f"({_NOT} [contain|include|have|use] [any]|is free of|are free of|{_HAS
     f"{_NO} {{markers:markers}} {_LEFT} {_IN}",
     f"{{area:area}} ({_NOT} (contain|include|have) [any]|is free of|are free of|{_HAS_NO}) "
     "{markers:markers}",
+    "{area:area} no {markers:markers}",
     f"[all|every] {{markers:markers}} {_GONE} [from {{area:area}}]",
     name="text.no-markers",
     examples=(

@@ -29,14 +29,16 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.evidence import PROGRAMS
 from orchestrator.gates.trust import is_trusted
 
 #: requests and SQL are no commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"
 #: several words, or a script of the workspace
 _INVOCATION = rf"{_NO_COMMAND}[^`\s]+\s[^`]*|\./[\w./-]+"
-# or one that cannot be a path
-_COMMAND = rf"`(?:{_INVOCATION}|(?!test_)[\w+-]+)`"
+# or one that is known to be a program
+_PROGRAM = "|".join(re.escape(name) for name in sorted(PROGRAMS, key=len, reverse=True))
+_COMMAND = rf"`(?:{_INVOCATION}|{_PROGRAM})`"
 _JOINED = r"\s*(?:,\s*and|,|and|&|\+|;|then)\s*"
 
 
@@ -51,20 +53,29 @@ parameter_type(
     rf"{_COMMAND}(?:{_JOINED}{_COMMAND})*",
     lambda text: tuple(map(_bare, re.findall(r"`[^`]+`", text))),
 )
-parameter_type("flaws", r"(?:errors?|problems?|warnings?|issues?|failures?|findings?|violations?)")
+parameter_type(
+    "flaws",
+    r"(?:(?:type|lint(?:er|ing)?|compil(?:e|er|ation)|build|test|new)\s+)?(?:errors?|problems?|"
+    r"warnings?|issues?|failures?|findings?|violations?|vulnerabilit(?:y|ies)|regressions?)"
+    r"(?:\s+(?:and|or)\s+warnings?)?",
+)
+parameter_type("silent", r"no output|nothing")
 _COMPILER = re.compile(r"(?:npx\s+)?tsc(?:\s+--(?:noEmit|strict))*")
-_RUN = "[(run|running|execute|executing)]"
-_SO = "[(,|;|:)] [(—|–|-|=>|→)] [(and|it)]"
+_RUN = "[(run|running|execute|executing|when running|when (I|you|we) run|the command|command)]"
+_SO = "[(,|;|:)] [(—|–|-|=>|→|\\()] [(and|it)]"
 _ALL = (
     "[(all|everything|all tests|all of them|every test|tests|the tests|all checks|the suite|"
-    "the build|both)] [(is|are|must|should|has to|have to|will)]"
+    "the build|both)] [(is|are|must|should|has to|have to|will|still|also|now|always|both|all|"
+    "continues to|continue to|must still|should still)]"
 )
 _ENDS_WELL = (
-    "(pass|passes|passing|succeed|succeeds|green|stay green|stays green|clean|ok|ends well|"
+    "(pass|passes|passing|succeed|succeeds|green|stay green|stays green|clean|ok|ends well|works|"
+    "(run|runs) (green|clean)|succeeds with exit code 0|(exit|return) (code|status) (is|of) 0|"
     "(exit|exits|exiting|end|ends|return|returns) [with] [(code|status)] [exit code] 0|"
-    "exit code 0|(run|runs|complete|completes|finish|finishes) [(without|with no) (error|errors)|"
-    "cleanly|successfully])"
+    "exit code 0|(run|runs|complete|completes|finish|finishes|exit|exits|pass|passes) "
+    "[(cleanly|successfully)])"
 )
+_FREE_OF = "[(with|has|have|and|and there are|reports|reporting)] (no|0|zero|without|without any)"
 #: what a program says that misses what a proof is cut off from
 _NEEDS = (
     (re.compile(r"not a git repository", re.IGNORECASE), "git's history"),
@@ -81,14 +92,16 @@ _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.
 
 
 @check(
-    f"{_RUN} {{commands:commands}}{_SO} {_ALL} {_ENDS_WELL}",
+    f"{_RUN} {{commands:commands}}{_SO} {_ALL} {_ENDS_WELL} [[,] {_FREE_OF} {{flaws:flaws}}] [\\)]",
     "(run|running|execute|executing) {commands:commands}",
-    f"{_RUN} {{commands:commands}}{_SO} [(report|finds|find|gives|give|show|shows|prints|reports|"
-    "has|have|there are|ends)] [(with|without)] no {flaws:flaws}",
-    f"{_RUN} {{commands:commands}}{_SO} [(report|reports|ends|runs|run)] (without|0|zero) "
-    "{flaws:flaws}",
+    f"{_RUN} {{commands:commands}}{_SO} [(report|reports|finds|find|gives|give|show|shows|prints)] "
+    f"{_FREE_OF} {{flaws:flaws}}",
+    "[there are] no {flaws:flaws} (from|in|with|reported by|found by) {commands:commands}",
+    "[the] exit (code|status) of {commands:commands} is (0|zero)",
+    f"{_RUN} {{commands:commands}}{_SO} (prints|produces|outputs|gives|shows|says|reports) "
+    "{silent:silent}",
     f"{_RUN} {{commands:commands}}{_SO} [all] {{count:int}} [tests] "
-    "(pass|passed|passing|green|succeed)",
+    "(pass|passed|passing|green|succeed) [\\)]",
     name="command.passes",
     version=2,
     slow=True,
@@ -96,17 +109,22 @@ _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.
     examples=("`ruff check .` passes", "`npm run build` succeeds", "Run `make lint` — all pass"),
 )
 def passes(
-    ctx: Context, commands: tuple[str, ...], flaws: str = "", count: int | None = None
+    ctx: Context,
+    commands: tuple[str, ...],
+    flaws: str = "",
+    count: int | None = None,
+    silent: str = "",
 ) -> Result:
     """The command, which USER allowed, ends with exit code 0, and cannot do so on a broken tree."""
     if len(commands) == 1 and _COMPILER.fullmatch(commands[0]) and _refusal(ctx, commands[0]):
         return compiles(ctx, delivered(ctx, SUFFIXES))
-    results = [_judge(ctx, command, Wanted(flaws=flaws, count=count)) for command in commands]
+    wanted = Wanted(flaws=flaws, count=count, silent=bool(silent))
+    results = [_judge(ctx, command, wanted) for command in commands]
     return _worst(results)
 
 
 @check(
-    "{command:invocation} (prints|outputs|shows|displays|says|reports|returns|contains|lists) "
+    "{command:invocation} [output] (prints|outputs|shows|displays|reports|returns|contains|lists) "
     "{wanted:code}",
     "[the] output of {command:invocation} (contains|includes|shows|is|has) {wanted:code}",
     name="command.prints",
@@ -126,13 +144,16 @@ class Wanted:
     text: str = ""
     flaws: str = ""
     count: int | None = None
+    silent: bool = False
 
     def refusal(self, ended: Ended) -> str:
         """What does not hold, or ""."""
         text = ended.run.text
         if self.text and self.text not in text:
             return f"its output has no `{self.text}`"
-        if self.flaws.startswith("warning"):
+        if self.silent and text:
+            return f"it says: {text[:200]}"
+        if "warning" in self.flaws.lower():
             lines = (_NO_WARNING.sub("", line).strip() for line in text.splitlines())
             if told := next((ln for ln in lines if re.search(r"\bwarn", ln, re.IGNORECASE)), ""):
                 return f"it warns: {told[:200]}"

@@ -14,7 +14,7 @@ CODE = r"`[^`\n]+`"
 _CODES = re.compile(rf"{CODE}(?:\s*(?:,\s*and|,|and|&|\+|;|then)\s*{CODE})*\.?")
 _VERBS = (
     r"(?:verif(?:y|ied)|prov(?:e|en|ed)|check(?:ed)?|test(?:ed)?|confirm(?:ed)?|validat(?:e|ed)|"
-    r"shown|demonstrated)"
+    r"shown|demonstrated|covered|ensured|enforced|guarded|green)"
 )
 _MEANS = r"(?:by|with|via|using|through)(?:\s+(?:running|executing|the\s+(?:command|script)))?"
 _NOUNS = (
@@ -43,7 +43,7 @@ _BY_PEOPLE = re.compile(
     r"\bUSER\b|\b(?i:(?:approved|signed[ -]off|reviewed|accepted|agreed|confirmed)\s+by\s+(?!`))"
 )
 #: programs by which people check their work: a quoted text that begins with one is a command
-_PROGRAMS = frozenset(
+PROGRAMS = frozenset(
     """
     npm pnpm yarn bun npx bunx node deno tsc tsx eslint prettier biome vitest jest mocha ava
     playwright cypress ng vite next nx turbo lerna webpack rollup stylelint htmlhint axe lhci
@@ -82,7 +82,7 @@ def looks_like_command(code: str, *, said: bool = False) -> bool:
     """Whether a quoted text is a command; `said`: the words before it say so."""
     bare = _ASSIGNMENT.sub("", code.strip("` "))
     first = bare.split()[0] if bare.split() else ""
-    if first in _PROGRAMS or _SCRIPT.fullmatch(first):
+    if first in PROGRAMS or _SCRIPT.fullmatch(first):
         return True
     return said and _WORDS.fullmatch(bare) is not None
 

@@ -292,3 +292,53 @@ def test_tests_of_unittest_are_proven_too(
     (tmp_path / "Makefile").write_text(f"test:\n\t{sys.executable} test_made.py\n")
     found = judge(tmp_path, f"`{command}` passes", command)
     assert found.verdict == verdict, found.detail
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "`mypy src` should pass",
+        "`npm run build` completes without warnings",
+        "`cargo build --release` succeeds with zero warnings",
+        "When I run `npm test`, everything passes",
+        "`npm run typecheck` has 0 errors",
+        "No errors from `ruff check .`",
+        "`make test` exit code is 0",
+        "`npm test` still passes",
+        "`npm audit` reports no vulnerabilities",
+        "The command `make docs` finishes without errors",
+        "`npm run lint` and `npm run build` both succeed",
+        "The exit code of `make lint` is 0",
+        "`make lint` produces no output",
+        "`pytest` → all green",
+    ],
+)
+def test_a_commands_good_end_is_said_in_many_ways(statement: str) -> None:
+    assert [b.check.name if b.check else None for b in BINDER.bind(statement)] == ["command.passes"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "`npm test` does not pass",
+        "`npm test` never passes",
+        "`npm test` or `pytest -q` passes",
+        "`npm test` passes only on Linux",
+        "`npm test` passes unless the network is down",
+        "`npm test` mostly passes",
+        "`login` works",
+        "`npm test` has some errors",
+        "`npm test` passes with errors",
+    ],
+)
+def test_what_changes_the_meaning_is_not_judged_by_the_exit_code(statement: str) -> None:
+    assert None in [b.check and b.check.name for b in BINDER.bind(statement)]
+
+
+def test_silence_has_to_be_silent(tmp_path: Path) -> None:
+    (tmp_path / "made.txt").write_text("made\n")
+    for command, verdict in (("cat made.txt", "failed"), ("test -e made.txt", "proven")):
+        (binding,) = BINDER.bind(f"`{command}` produces no output")
+        assert binding.check is not None
+        context = Context(root=tmp_path, settings={"checks": {"commands": [command]}})
+        assert binding.check.function(context, **binding.arguments).verdict == verdict

@@ -30,6 +30,11 @@ _CONTAINERS = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
 _HIDES = re.compile(r"```|~~~|<!--")
 #: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
 MARK = "<!-- kept by orchestrate -->"
+_HTML_HEADING = re.compile(
+    r"\s*(?:<details\b[^>]*>\s*)?<(?P<tag>h(?P<level>[1-6])|summary)\b[^>]*>"
+    r"(?:<(?:b|strong|h[1-6])>)?(?P<text>[^<]*)(?:</(?:b|strong|h[1-6])>)?</(?P=tag)>\s*",
+    re.IGNORECASE,
+)
 LABEL = re.compile(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
@@ -173,6 +178,12 @@ def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[PlacedLine]:
             yield PlacedLine(
                 at + start, line, above[-1][1] if above else "", tuple(h[1] for h in above)
             )
+
+
+def parse_html_heading(line: str) -> tuple[int, str] | None:
+    """(level, text) of a line that is a heading in HTML, or the summary of a folded part."""
+    found = _HTML_HEADING.fullmatch(line)
+    return (int(found["level"] or LABEL_LEVEL), found["text"].strip()) if found else None
 
 
 def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:

@@ -35,7 +35,7 @@ _PLURALS = {"box": "boxes", "line": "lines", "block of code": "blocks of code"}
 _PLURALS["comment"] = "comments"
 _PLURALS["table row without a box"] = "table rows without a box"
 _FORBIDS = "a prohibition that does not begin with “Do not”"
-_HTML_BOX = re.compile(r"<li\b[^>]*>\s*(?:\[[ xX~-]?\]|<input\b[^>]*checkbox[^>]*>)", re.IGNORECASE)
+_HTML_ITEM = re.compile(r"(?i)<li\b[^>]*>(?P<box>\s*(?:\[[ x~-]?\]|<input\b[^>]*checkbox[^>]*>))?")
 #: what is behind the item is left out
 _TAG = re.compile(r"</li\b.*|<[^>]*>", re.IGNORECASE)
 _UNKNOWN = "not known as a heading of criteria"
@@ -166,8 +166,8 @@ class _Reader:
     def _heading(self, at: int, outside: dict[int, str]) -> tuple[int, str, int] | None:
         """Level, text and the line after a heading, if one is here."""
         line = outside[at]
-        if found := body.parse_heading(line):
-            return found[0], found[1], at + 1
+        if found := body.parse_heading(line) or body.parse_html_heading(line):
+            return *found, at + 1
         under = outside.get(at + 1, "")
         below = re.match(r" {0,3}(=+|-{2,})[ \t]*\Z", under)
         plain = line.strip() and not _MARK.match(line) and not line.lstrip().startswith(("|", ">"))
@@ -218,9 +218,10 @@ class _Reader:
         end = at + 1
         if self._place.kept:
             return end
-        if found := list(_HTML_BOX.finditer(line)):
-            for box in found:
-                self._leave("box", "in HTML", at, _TAG.sub("", line[box.end() :]).strip())
+        if found := [m for m in _HTML_ITEM.finditer(line) if m["box"] or self._place.demands]:
+            for item in found:
+                what, text = "box" if item["box"] else "line", _TAG.sub("", line[item.end() :])
+                self._leave(what, "in HTML", at, text.strip())
             return end
         if _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")) and "|" in line:
             return self._read_table(at, outside)
@@ -254,7 +255,7 @@ class _Reader:
             or self.headings.after_keyword(_after(_MARK, line)) is not None
             or prohibition_in_line(line) != ""
             or _SIGN.match(line) is not None
-            or _HTML_BOX.search(line) is not None
+            or _HTML_ITEM.search(line) is not None
         )
 
     def _take_words(

@@ -19,7 +19,8 @@ _SIMILAR = re.compile(
 _SCENARIO = re.compile(
     r"(?i)[*_]*(?:scenario\b.{0,200}?)?given\b.{0,2000}?\bwhen\b.{0,2000}?\bthen\b", re.DOTALL
 )
-_NONE = re.compile(r"\W*(?:none|n/?a|not applicable|tbd)?\W*\Z", re.IGNORECASE)
+_TAGS = r"(?:</?[a-z]\w*\b[^<>]*>|\W)*"
+_NONE = re.compile(rf"{_TAGS}(?:none|n/?a|not applicable|tbd)?{_TAGS}\Z", re.IGNORECASE)
 #: `some_key` of the frontmatter, as a heading
 _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
 _EMPHASIS = re.compile(r"[*_`]+")

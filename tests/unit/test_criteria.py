@@ -107,6 +107,20 @@ def test_a_list_under_any_other_heading_is_nothing(heading: str) -> None:
     assert read(f"# Verify it\n\n## {heading}\n\n- one\n") == Criteria()
 
 
+@pytest.mark.parametrize(
+    "heading",
+    ["<h2>Acceptance Criteria</h2>", "<summary><b>Acceptance Criteria</b></summary>",
+     "<details open><summary>Acceptance criteria</summary>"],
+)  # fmt: skip
+def test_a_heading_in_html_heads_criteria(heading: str) -> None:
+    below = "- [ ] one\n- two\n\n<ul><li>three</li><li>four</li></ul>\n\n</details>\n"
+    found = read(f"# T\n\n{heading}\n\n{below}\n## Notes\n\n- five\n")
+    assert texts(found) == ["one", "two"]
+    assert [(place.casefold(), told) for place, told in unread(found)] == [
+        ("acceptance criteria", ("three", "four"))
+    ]
+
+
 def test_boxes_in_html_are_told() -> None:
     found = read("## AC\n\n- one\n\n<ul>\n<li>[ ] <b>two</b></li><li>[x] three</li>\n</ul>\n")
     assert unread(found) == [("AC", ("two", "three"))]

@@ -99,8 +99,11 @@ def apply_requested_statuses(session: Session) -> list[str]:
 
 def _carry_out_status(session: Session, member: str, status: str) -> bool:
     """Carry out one requested status, if USER may request it from where the member is."""
-    role = session.board.folders.role_of_status(status)
-    place = session.flow.members[member]
+    folders, place = session.board.folders, session.flow.members[member]
+    role = folders.role_of_status(status)
+    if place.held_from is not None and folders.says(status, place.held_from):
+        # it may share its word with another state
+        role = place.held_from
     event = requested_event(place.at, role) if role is not None else None
     if role is FolderRole.QA and session.flow.state is State.NEEDS_PERSON:
         _hand_over_for_agent(session, member)
@@ -146,7 +149,7 @@ def _explain_refusal(session: Session, member: str, status: str) -> str:
     elif approves:
         why = "no question is open, so there is nothing to approve"
     elif place.at is FolderRole.HOLD and place.held_from is not None:
-        why = f"it is on HOLD; to resume it, set {session.board.folders.for_role(place.held_from)}"
+        why = f"it is on HOLD; to resume it, set {session.board.folders.wish_for(place.held_from)}"
     else:
         why = f"USER cannot move it there from {place.at}"
     where = session.family.ticket(member).path.relative_to(session.root)

@@ -64,7 +64,7 @@ def _hand_over(board: Board, members: Sequence[Ticket], flow: Flow | None) -> di
         return None
     waiting = [m for m in members if m.role in (FolderRole.BUILD, FolderRole.DESIGN)]
     at = str(waiting[0].path.relative_to(board.root)) if waiting else ""
-    return {"path": at, "status": board.folders.status_for(FolderRole.QA)} if at else None
+    return {"path": at, "status": board.folders.wish_for(FolderRole.QA)} if at else None
 
 
 def describe_request(

@@ -225,6 +225,11 @@ class Folders:
         top = self._configured.get(role) or name.partition("/")[0]
         return top if self.role_of_status(top) is role else DEFAULTS[role]
 
+    def wish_for(self, role: FolderRole) -> str:
+        """The status by which a person asks for a role: its word, unless another has that too."""
+        word = self.status_for(role)
+        return word if self.role_of_status(word) is role else role.value
+
     def place_for(self, folder: str, role: FolderRole) -> str:
         """The folder to which a ticket of `folder` goes in a role; the same one if it may stay."""
         here = self._roles_of(folder)

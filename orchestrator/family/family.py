@@ -317,7 +317,11 @@ class Family:
         requested = self._requested(ticket, place) is not None and not additions.over_requests
         status = self.board.folders.status_for(place.at, folder, ticket.status)
         if ticket.status != status and not requested:
-            fields[ticket.key_of("status")] = status
+            # a person may have answered under `status:` beside a `lane:` that says the state
+            others = ticket.spelt.get("status", ())[1:]
+            says = self.board.folders.role_of_status
+            same = (key for key in others if says(ticket.document.text(key)))
+            fields |= dict.fromkeys((ticket.key_of("status"), *same), status)
         if place.owner and ticket.owner != place.owner:
             fields["owner"] = place.owner
         if ticket.failure_count != place.failures:

@@ -147,6 +147,8 @@ class Board:
         fits = [id for id in known if folded_id(id) == folded]
         if not fits and folded[:1].isdigit():
             fits = [id for id in known if without_prefix(folded_id(id)) == folded]
+        if not fits and self.folders.scoped:
+            fits = [id for id in known if folded_id(id).endswith(f"-{folded}")]
         if len(fits) > 1:
             raise TicketError(
                 f"{wanted} may be {' or '.join(fits)}",

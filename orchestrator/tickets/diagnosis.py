@@ -92,8 +92,11 @@ def diagnose_ticket(
 
 def _why_a_note(document: Document) -> Iterator[Diagnosis]:
     """Why a file with keys is no ticket (DESIGN 4.7)."""
-    if document.block is not None and not any(d.code == "leading-rule" for d in document.diagnoses):
+    wrong = [d for d in document.diagnoses if d.line]
+    if document.block is not None and not any(d.code == "leading-rule" for d in wrong):
         message = "not read as a ticket: there is no `id:`, no `status:` and no `owner:`"
+        if wrong:
+            message += f" that can be read (line {wrong[0].line}: {wrong[0].message})"
         yield Diagnosis("not-a-ticket", message, 1, "add `id:` if it is one")
 
 
@@ -121,11 +124,11 @@ def _identity(
     elif not is_named_after(name, ticket.local_id):
         message = f"the file is named {id_from_name(name)}, the id is {ticket.local_id}"
         yield Diagnosis("id-name", message, ticket.line_of("id"), "rename the file")
-    if alias and alias != "id":
+    if alias and folded(alias) != "id":
         message = f"`{alias}` is read as `id`"
         yield Diagnosis("key-alias", message, document.line_of(alias))
     for key in () if document.meta.get("owner") else held.get("owner", ())[:1]:
-        if document.text(key):
+        if document.text(key) and folded(key) != "owner":
             yield Diagnosis("key-alias", f"`{key}` is read as `owner`", document.line_of(key))
     owner = document.text(*held.get("owner", ()))
     if _CHAINED.search(owner):

@@ -183,6 +183,31 @@ def test_finished_work_of_the_tool_is_not_begun_again(lay: Path, name: str) -> N
     assert {n: (lay / n).read_text(encoding="utf-8") for n in tool.files} == tool.files
 
 
+def test_an_answer_under_another_key_leaves_no_state_behind(lay: Path) -> None:
+    tool = TOOLS["spec-kitty"]
+    write(lay, tool.files)
+    orchestrate(lay, "init", "--profile", "spec-kitty", "--no-commit")
+    orchestrate(lay, "run", tool.run)
+    path = lay / tool.ends
+    asked = path.read_text(encoding="utf-8")
+    assert '\nlane: "for_review"\n' in asked
+    path.write_text(asked.replace("---\n", "---\nstatus: APPROVED\n", 1), encoding="utf-8")
+    ended = orchestrate(lay, "run", tool.run)
+    assert ended.exit_code == 0, ended.output
+    text = path.read_text(encoding="utf-8")
+    assert '\nlane: "done"\n' in text
+    assert "\nstatus: done\n" in text
+
+
+def test_an_id_that_is_unique_in_its_folder_only_may_be_named_alone(lay: Path) -> None:
+    write(lay, TOOLS["spec-kitty"].files)
+    orchestrate(lay, "init", "--profile", "spec-kitty", "--no-commit")
+    assert "WP01 may be 001-greet-WP01 or 002-leave-WP01" in orchestrate(lay, "run", "WP01").output
+    board = Board(lay)
+    assert board.resolve("greet-wp02") == "001-greet-WP02"
+    assert board.find("001-greet-WP02").depends_on == ("001-greet-WP01",)
+
+
 def test_a_profile_needs_its_board_and_a_name(lay: Path) -> None:
     said = orchestrate(lay, "init", "--profile", "tk")
     assert "error[no-board]" in said.output

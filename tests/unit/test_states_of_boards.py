@@ -79,6 +79,8 @@ def test_what_is_written_for_a_state_says_it(
         place = folders.place_for("sprint-4", role)
         assert place == "sprint-4" or not by_status
         assert folders.agrees(place, word, role)
+    shared = Folders(words={"BUILD": "busy", "QA": "busy"}, by_status=True)
+    assert (shared.wish_for(QA), shared.wish_for(BUILD)) == ("QA", "busy")
 
 
 def test_several_states_share_a_folder_and_the_board_itself_is_one(tmp_path: Path) -> None:

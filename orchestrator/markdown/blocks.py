@@ -82,6 +82,7 @@ _KEYWORD = re.compile(
 )
 #: also as people mistype it, without the space or the list: `- []`, `-[ ]`, `[ ]`
 _BOX = re.compile(r"\[([ xX~-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
+_COMMENT, _TAG = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL), re.compile(r"<[^<>]*>")
 #: after a line such as `// turbo`, markdown takes a number that is not 1 for words
 _NOTE, _LOOSE_NUMBER = re.compile(r"//\s*\w"), re.compile(r"(\d{1,3})[.)]\s+(?=\S)")
 _LOOSE_BOX = re.compile(r"(?:[-*+][ \t]*)?(?=\[[ xX~-]?\](?![(\[:])\s*\S)")
@@ -141,6 +142,8 @@ class _Walk:
                 self.quotes += token.nesting
             elif token.type == "fence":
                 yield self._fence(token)
+            elif token.type == "html_block":
+                yield from self._html(token)
             elif token.type == "heading_open" and not self.items and not self.quotes:
                 line, end = _span(token)
                 content = " ".join(tokens[index + 1].content.split())
@@ -184,6 +187,13 @@ class _Walk:
             return replace(piece, label=label, text=rest)
         label, rest = label_of(markdown)
         return replace(piece, label=label, text=rest)
+
+    def _html(self, token: Token) -> Iterator[Piece]:
+        """The words that are shown, line by line; a comment shows none."""
+        shown = _COMMENT.sub(lambda found: "\n" * found.group().count("\n"), token.content)
+        for offset, line in enumerate(shown.split("\n")):
+            if words := _TAG.sub(" ", line).strip():
+                yield self._words(words, _span(token)[0] + offset)
 
     def _fence(self, token: Token) -> Piece:
         line, end = _span(token)

@@ -301,6 +301,8 @@ def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> 
         named = f", under {', '.join(under[:3])}{', …' * (len(under) > 3)}" if under else ""
         message = f"not read as criteria: {said}{more}{named}"
         hint = "move them under Acceptance Criteria, or name the heading in criteria_headings"
+        if all(u.why == "struck out" for u in unread):
+            hint = "delete what is struck out, or take the marks away to have it judged"
         yield Diagnosis("criteria-unread", message, unread[0].lines[0], hint)
 
 

@@ -56,6 +56,7 @@ SENTENCES = (
     "Continue only after somebody's explicit go-ahead.",
     "Do not start the next stage\nwithout the approval of a person.",
     "⚠️ **Hold** for a person's decision",
+    "<div>⛔ STOP: wait for human approval</div>",
 )
 HARMLESS = (
     "Stop the server before the migration runs.",
@@ -66,6 +67,7 @@ HARMLESS = (
     "INSPECTOR confirms the counts.",
     "The page asks people to accept cookies.",
     "Do not start the server.",
+    "<!-- STOP: wait for human approval -->",
 )
 
 

@@ -261,13 +261,17 @@ def _last_texts(ctx: Context, path: str) -> list[tuple[str, bytes]]:
 
 
 def _is_at(ctx: Context, target: str, name: str, text: bytes) -> bool:
-    """Whether half of the words of a text stand in the file that has taken its place."""
+    """Whether half of the lines of a text stand in the file that has taken its place."""
     place = ctx.path(target)
     file = next(iter(place.rglob(PurePosixPath(name).name)), None) if place.is_dir() else place
     if file is None or not file.is_file():
         return False
-    words, now = text.split(), set(file.read_bytes().split())
-    return 2 * sum(word in now for word in words) >= len(words)
+    lines, now = _lines(text), set(_lines(file.read_bytes()))
+    return 2 * sum(line in now for line in lines) >= len(lines)
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line for line in map(bytes.strip, text.splitlines()) if line]
 
 
 # -- counted ---------------------------------------------------------------------------------------

@@ -308,13 +308,15 @@ def takes_parameter(
     more: tuple[str, ...] = (),
     path: str = "",
     optional: str = "",
-    kind: tuple[str, ...] = ("function", "method", "class"),
+    kind: tuple[str, ...] = (),
 ) -> Result:
     """The declaration lists the parameters; an optional one has a default."""
     names = names or more
-    hits = find(ctx, path, wanted.name, kind)
+    hits = find(ctx, path, wanted.name, kind or ("function", "method", "class"))
     if isinstance(hits, Result):
-        return hits
+        # the fields of a type are no parameters
+        typed = not kind and not isinstance(find(ctx, path, wanted.name, ("type",)), Result)
+        return unproven(hits.detail, *hits.subjects) if typed else hits
     if len(hits) > 1:
         places = ", ".join(f"{h.path}:{h.declared.line}" for h in hits[:5])
         return unproven(f"{wanted.name} is declared more than once: {places}")

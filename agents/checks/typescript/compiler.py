@@ -63,6 +63,20 @@ parameter_type(
     r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.[mc]?tsx?`?",
     lambda text: text.strip(" `"),
 )
+#: the kind of an export → how it is declared
+_DECLARED = {
+    "class": r"\bclass\s+NAME\b",
+    "constant": r"\bconst\s+NAME\b",
+    "function": r"\bfunction\s*\*?\s*NAME\b"
+    r"|\bconst\s+NAME\b[^;=]*=\s*(?:async\b\s*)?(?:[(<]|function|\w+\s*=>)",
+    "interface": r"\binterface\s+NAME\b",
+    "type": r"\b(?:type|interface|class|enum)\s+NAME\b",
+}
+parameter_type(
+    "exportkind",
+    "classes|class|constants?|functions?|interfaces?|types?",
+    lambda text: next(kind for kind in _DECLARED if text.lower().startswith(kind)),
+)
 # "exports functions" names none
 parameter_type(
     "symbols", rf"(?!(?:functions?|types?|interfaces?)\b){TYPES['names'][0]}", TYPES["names"][1]
@@ -145,15 +159,15 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
 
 
 @check(
-    "{module:tsmodule} (exports|offers|makes public) [the] "
-    "[(class|classes|constant|constants|function|functions|interface|interfaces|type|types)] "
+    "{module:tsmodule} (exports|offers|makes public) [(a|an|the)] [{kind:exportkind}] "
     "{names:symbols}",
     "{names:symbols} (is|are) exported (by|from) {module:tsmodule}",
     name="typescript.names",
+    version=2,
     slow=True,
     examples=("`src/lib/shop.ts` exports `Basket` and `total`",),
 )
-def exports_names(ctx: Context, module: str, names: tuple[str, ...]) -> Result:
+def exports_names(ctx: Context, module: str, names: tuple[str, ...], kind: str = "") -> Result:
     """The compiler finds each name among the module's exports, also where it is re-exported."""
     files = existing(ctx, (module,))
     if isinstance(files, Result):
@@ -171,7 +185,12 @@ def exports_names(ctx: Context, module: str, names: tuple[str, ...]) -> Result:
         return failed(f"{module} does not export {', '.join(lacking)}", module, **ended.to_dict())
     if not ended.ok:
         return failed(compiler_errors(ended.text, ctx.root), module, **ended.to_dict())
-    return proven(f"{module} exports {', '.join(names)}: the compiler finds them", module)
+    said = f"{module} exports {', '.join(names)}: the compiler finds them"
+    form, text = _DECLARED.get(kind, ""), source_text(files[0])
+    unlike = [n for n in names if not re.search(form.replace("NAME", re.escape(n)), text)]
+    if unlike:
+        return unproven(f"{said}, but it declares no {kind} {', '.join(unlike)}", module)
+    return proven(said, module)
 
 
 @check(

@@ -33,6 +33,7 @@ HARMLESS = {
     "sql.rls-prevents": r"\bor\b",
     "sql.if-not-exists": r"\bno 059\b",
     "sql.own-rows-only": r"\bany\b",
+    "sql.others-rows": r"\bany\b",
     "sql.rows-apart": r"\bany\b|only$",
     "privacy.no-personal-data": r"\bonly aggregat",
     "tickets.user-answered": r"\bone of \"approved\"",
@@ -84,8 +85,9 @@ def test_a_word_that_changes_the_meaning_changes_what_is_judged(subject: str) ->
 def test_every_wording_of_a_pattern_binds_to_its_check() -> None:
     lost = []
     for check, statement in statements(BINDER.checks):
-        bound = [b.check.name if b.check else "" for b in BINDER.bind(statement)]
-        # a ticket's file is a file, too
-        if check.name not in bound and "WO-231.md" not in statement:
+        found = BINDER.bind(statement)
+        bound = [b.check.name if b.check else "" for b in found]
+        # a sample of one type may be one of another, too: `orders.note` may be a file
+        if check.name not in bound and not any("checks fit" in b.problem for b in found):
             lost.append(f"{check.name}: {statement!r} binds to {bound}")
     assert not lost, "\n".join(lost)

@@ -3,6 +3,7 @@
 import orchestrate_agents.checks.changes
 import orchestrate_agents.checks.code.documented
 import orchestrate_agents.checks.code.flags
+import orchestrate_agents.checks.code.routes
 import orchestrate_agents.checks.code.symbols
 import orchestrate_agents.checks.commands
 import orchestrate_agents.checks.data.citations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,12 @@ def rename_logins(uri: str) -> None:
     import psycopg
     from psycopg import sql
 
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(uri):
+    try:
+        psycopg.connect(uri).close()
         return
+    except psycopg.OperationalError as error:
+        if f'role "{ADMIN}" does not exist' not in str(error):
+            raise
     helper = sql.Identifier("orchestrate_renames")
     # a session cannot rename its own login
     with psycopg.connect(as_user(uri, "postgres"), autocommit=True) as old:

@@ -289,8 +289,11 @@ def count(ctx: Context, folder: str, n: Amount, suffixes: tuple[str, ...] = ()) 
     found = _below(ctx, folder, suffixes)
     if isinstance(found, Result):
         return found
-    said = f"{folder} has {len(found)} {' or '.join(suffixes)}".rstrip() + " files, wanted"
-    return (proven if n.holds(len(found)) else failed)(f"{said} {n}", folder)
+    direct = [p for p in found if "/" not in p.removeprefix(folder.removeprefix("./"))]
+    said = f"{folder} has {len(found)} {' or '.join(suffixes)}".rstrip() + f" files, wanted {n}"
+    if n.holds(len(found)) != n.holds(len(direct)):
+        return unproven(f"{said}; {len(direct)} of them lie in the folder itself", folder)
+    return (proven if n.holds(len(found)) else failed)(said, folder)
 
 
 @check(
@@ -325,7 +328,11 @@ def _below(ctx: Context, folder: str, suffixes: Iterable[str]) -> list[str] | Re
 )
 def in_folder(ctx: Context, folder: str, paths: tuple[str, ...]) -> Result:
     """Each of the files is in the folder itself and not empty."""
-    return exist(ctx, tuple(folder + path for path in paths))
+    result = exist(ctx, tuple(folder + path for path in paths))
+    below = _below(ctx, folder, paths) if result.verdict == "failed" else ()
+    if not isinstance(below, Result) and {PurePosixPath(p).name for p in below} >= set(paths):
+        return unproven(f"{', '.join(below[:5])}: not in {folder} itself", folder)
+    return result
 
 
 # -- git -------------------------------------------------------------------------------------------

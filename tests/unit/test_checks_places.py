@@ -42,7 +42,7 @@ def git(root: Path, *words: str) -> None:
         ("`legacy/` is removed", {"src/a": "x\n"}, "unproven"),
         (
             "`docs/` contains at least 2 markdown files",
-            {"docs/a.md": "", "docs/b/c.md": ""},
+            {"docs/a.md": "", "docs/b.md": ""},
             "proven",
         ),
         (
@@ -77,6 +77,10 @@ def git(root: Path, *words: str) -> None:
         ("README has an Empty section", {"README.md": GUIDE}, "failed"),
         ("README has a License section", {"README.md": GUIDE}, "failed"),
         ("README has a Use section", {"README.md": f"```\n## Use\nx\n```\n{GUIDE}"}, "failed"),
+        ("README has a Use section", {"README.md": "Use\n===\n\nx\n"}, "unproven"),
+        ("`src/` has exactly 2 files", {"src/a": "", "src/b/c": ""}, "unproven"),
+        ("`src/` has exactly 2 files", {"src/a": "", "src/b": ""}, "proven"),
+        ("`src/` contains `a.ts`", {"src/b/a.ts": "x"}, "unproven"),
         ("README has a Start section", {"README.md": "# Quick start\nx\n"}, "unproven"),
         ("`run.sh` starts with `#!/bin/sh`", {"run.sh": "#!/bin/sh\nls\n"}, "proven"),
         ("`run.sh` starts with `#!/bin/sh`", {"run.sh": "ls\n#!/bin/sh\n"}, "failed"),

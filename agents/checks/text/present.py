@@ -256,6 +256,9 @@ def has_section(ctx: Context, path: str, title: str) -> Result:
     near = [text for _, (_, text) in found if f" {wanted} " in f" {_plain(text)} "]
     if near:
         return unproven(f"{source.path} has “{near[0]}”, not “{title}”", source.path)
+    underlined = rf"^\W*{re.escape(title)}\W*\n[ \t]*[=-]+[ \t]*$|<h\d[^>]*>\s*{re.escape(title)}"
+    if re.search(underlined, source.text, re.IGNORECASE | re.MULTILINE):
+        return unproven(f"{source.path} has “{title}” as a heading of another form", source.path)
     return failed(f"{source.path} has no heading “{title}”", source.path)
 
 

@@ -38,7 +38,14 @@ _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"
 _INVOCATION = rf"{_NO_COMMAND}[^`\s]+\s[^`]*|\./[\w./-]+"
 # or one that is known to be a program
 _PROGRAM = "|".join(re.escape(name) for name in sorted(PROGRAMS, key=len, reverse=True))
-_COMMAND = rf"`(?:{_INVOCATION}|{_PROGRAM})`"
+_QUOTED = rf"`(?:{_INVOCATION}|{_PROGRAM})`"
+#: without quotes, where no other word can be meant
+_BARE = (
+    r"(?-i:(?:npm|pnpm|yarn)\s+(?:run\s+[\w:.-]+|test|audit|build|lint|typecheck)"
+    r"|make\s+(?!sure|it|the|all|an?\b)[\w-]+|cargo\s+(?:test|build|check|clippy|fmt)"
+    r"|go\s+(?:test|vet|build)\s+\./\.\.\.)"
+)
+_COMMAND = rf"(?:{_QUOTED}|{_BARE})"
 _JOINED = r"\s*(?:,\s*and|,|and|&|\+|;|then)\s*"
 
 
@@ -51,7 +58,7 @@ parameter_type("invocation", rf"`(?:{_INVOCATION})`", _bare)
 parameter_type(
     "commands",
     rf"{_COMMAND}(?:{_JOINED}{_COMMAND})*",
-    lambda text: tuple(map(_bare, re.findall(r"`[^`]+`", text))),
+    lambda text: tuple(map(_bare, re.findall(rf"`[^`]+`|{_BARE}", text))),
 )
 parameter_type(
     "flaws",

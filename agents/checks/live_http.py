@@ -113,8 +113,8 @@ def _parse_curl(shown: str) -> Call:
 
 parameter_type(
     "call",
-    rf"`(?:(?:{_METHODS})\s+(?:/|https?://|localhost|127\.0\.0\.1)[^\s`]*(?:\s+[{{\[][^`]*)?"
-    r"|curl\s[^`]+)`",
+    rf"(?:`(?:(?:{_METHODS})\s+(?:/|https?://|localhost|127\.0\.0\.1)[^\s`]*(?:\s+[{{\[][^`]*)?"
+    rf"|curl\s[^`]+)`|(?-i:{_METHODS})\s+/[^\s`]*)",
     _parse_call,
 )
 parameter_type("status", r"[1-5]\d\d", int)

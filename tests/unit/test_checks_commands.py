@@ -311,6 +311,8 @@ def test_tests_of_unittest_are_proven_too(
         "The exit code of `make lint` is 0",
         "`make lint` produces no output",
         "`pytest` → all green",
+        "npm run build works",
+        "make lint runs without errors",
     ],
 )
 def test_a_commands_good_end_is_said_in_many_ways(statement: str) -> None:
@@ -329,6 +331,8 @@ def test_a_commands_good_end_is_said_in_many_ways(statement: str) -> None:
         "`login` works",
         "`npm test` has some errors",
         "`npm test` passes with errors",
+        "npm packages are clean",
+        "make sure tests pass",
     ],
 )
 def test_what_changes_the_meaning_is_not_judged_by_the_exit_code(statement: str) -> None:

@@ -189,7 +189,8 @@ def test_what_the_agents_code_writes_when_a_check_runs_it_is_in_the_question(
     criteria = "files:\n---\n## Acceptance Criteria\n- [ ] `src/app.py` exports total\n"
     file.write_text(file.read_text().replace("files:\n---\n", criteria), encoding="utf-8")
     target = tmp_path / "sneaky.txt"
-    acts(work, write("src/app.py", f"total = 1\nopen({str(target)!r}, 'w').write('evil')\n"))
+    once = f"import pathlib\ntotal = 1\np = pathlib.Path({str(target)!r})\n"
+    acts(work, write("src/app.py", f"{once}p.exists() or p.write_text('evil')\n"))
     conductor = work.conductor()
     conductor.run("WO-512")
     assert changed(work) == {"src/app.py": "edited", "sneaky.txt": "added"}

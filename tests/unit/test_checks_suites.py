@@ -134,6 +134,23 @@ def test_a_hook_that_was_there_before_counts_as_the_repositorys_own(tmp_path: Pa
     assert judge(tmp_path, "All tests pass").verdict == "proven"
 
 
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
+        "    outcome = yield\n    outcome.get_result().outcome = 'passed'\n",
+        "def pytest_pyfunc_call(pyfuncitem):\n    return True\n",
+    ],
+)
+def test_a_runner_that_reports_failures_as_passed_proves_nothing(tmp_path: Path, hook: str) -> None:
+    """Also where the hook is committed, so that no change of the work shows it."""
+    files = {"tests/conftest.py": f"import pytest\n\n\n{hook}", "tests/test_bad.py": BAD}
+    committed(tmp_path, {**PYTHON, **files})
+    result = judge(tmp_path, "All tests pass")
+    assert result.verdict == "unproven"
+    assert "does not report a test that fails as failed" in result.detail
+
+
 def test_a_test_that_is_skipped_is_never_one_that_passes(tmp_path: Path) -> None:
     skipped = f"import pytest\n\n\n@pytest.mark.skip\n{NEW}"
     committed(tmp_path, {**PYTHON, "tests/test_skip.py": skipped})

@@ -144,6 +144,9 @@ def run_tests(ctx: Context, choice: Choice) -> Ran | Result:
             return unproven(str(exc))
     for report in reports:
         _raise_for_lack(ctx, report)
+        if report.hides:
+            said = "does not report a test that fails as failed, so its report proves nothing"
+            return unproven(f"{report.runner} {said}: see the hooks in conftest.py and plug-ins")
     keep = _chooser(ctx, choice)
     if isinstance(keep, Result):
         return keep

@@ -30,6 +30,8 @@ from orchestrator.gates.checks import Context
 
 #: characters kept of what is said of a test
 _TAIL = 2000
+#: folders with tests in which a failing one is tried
+_PROBED = 3
 PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 NODE_TEST = re.compile(r"\.(?:test|spec)\.[cm]?[jt]sx?$|(?:^|/)__tests__/[^/]+\.[cm]?[jt]sx?$")
 
@@ -58,6 +60,8 @@ class Report:
     cases: tuple[Case, ...] = ()
     #: the end of the output
     text: str = ""
+    #: whether a test that has to fail was not reported as failed
+    hides: bool = False
 
     def of(self, outcome: str) -> tuple[Case, ...]:
         return tuple(case for case in self.cases if case.outcome == outcome)
@@ -161,7 +165,19 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
         command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
         ended = run(command, cwd=home, env=env, limit=limit, apart_from=ctx.root)
         cases = tuple(_junit_cases(report)) if report.is_file() else ()
-    return _report(f"pytest with {python.label}", ended, cases)
+        told = _report(f"pytest with {python.label}", ended, cases)
+        if not told.of("passed") or told.of("failed"):
+            return told
+        # a hook of the workspace may report every test as passed
+        folders = sorted({home / Path(case.file).parent for case in cases if case.file})
+        probes = [folder / f"test_fails_{n}.py" for n, folder in enumerate(folders[:_PROBED])]
+        for probe in probes:
+            probe.write_text("def test_fails():\n    assert False\n", encoding="utf-8")
+        asked = [*python.command, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        asked += ["-o", "junit_family=xunit1", f"--junitxml={report}", *map(str, probes)]
+        again = run(asked, cwd=home, env=env, limit=limit, apart_from=ctx.root)
+        outcomes = {case.outcome for case in _junit_cases(report)} if report.is_file() else set()
+        return replace(told, hides=bool(probes) and (again.ok or bool(outcomes - {"failed"})))
 
 
 def _report(runner: str, ended: Run, cases: tuple[Case, ...]) -> Report:

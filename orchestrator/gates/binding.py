@@ -141,7 +141,7 @@ class Binder:
 
     def _bind_named(self, text: str) -> tuple[Binding, ...]:
         """The claims of a statement that names its evidence, the words' own first; else none."""
-        if "`" not in text or self.bind_claim(text) is not None:
+        if "`" not in text or len(text) > LONGEST_CLAIM or self.bind_claim(text) is not None:
             return ()
         for named in find_evidence(text):
             proofs = self._bind(named.claim)

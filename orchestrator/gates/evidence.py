@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 CODE = r"`[^`\n]+`"
+_MOST_CODES = 12
 _CODES = re.compile(rf"{CODE}(?:\s*(?:,\s*and|,|and|&|\+|;|then)\s*{CODE})*\.?")
 _VERBS = (
     r"(?:verif(?:y|ied)|prov(?:e|en|ed)|check(?:ed)?|test(?:ed)?|confirm(?:ed)?|validat(?:e|ed)|"
@@ -89,7 +91,7 @@ def looks_like_command(code: str, *, said: bool = False) -> bool:
 
 def find_evidence(text: str) -> Iterator[Named]:
     """The ways to read a statement as words and their proof, the longest proof first."""
-    for code in re.finditer(CODE, text):
+    for code in islice(re.finditer(CODE, text), _MOST_CODES):
         before = text[: code.start()]
         for lead in _LEADS:
             found = lead.match(before)

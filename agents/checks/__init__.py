@@ -32,6 +32,7 @@ import orchestrate_agents.checks.sql.access
 import orchestrate_agents.checks.sql.columns
 import orchestrate_agents.checks.sql.equivalence
 import orchestrate_agents.checks.sql.migration
+import orchestrate_agents.checks.sql.objects
 import orchestrate_agents.checks.sql.own_rows
 import orchestrate_agents.checks.sql.reversible
 import orchestrate_agents.checks.sql.schema

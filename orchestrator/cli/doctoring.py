@@ -24,7 +24,7 @@ from orchestrator.cli.workspace import AnyTicketId, AsJson, Workspace, workspace
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.doctor.fix_runner import FixResult
+    from orchestrator.doctor.fix_runner import FixPlan, FixResult
     from orchestrator.doctor.runner import Checkup, Problem
 
 #: so many problems of one code are shown for a whole board
@@ -65,9 +65,7 @@ def doctor(
     if fix or dry_run or chosen:
         plan = fix_runner.plan_fixes(here.board, found, chosen or ())
         if not as_json:
-            say_diff(plan.diff().splitlines())
-            for line in plan.overwritten():
-                say(f"{paint('!', 'yellow')} {one_line(line)}")
+            _say_plan(plan)
     if fix and not dry_run:
         how = here.settings.git
         result = fix_runner.apply_fixes(here.board, found, plan, not no_commit, how)
@@ -126,6 +124,12 @@ def _is_fixed(problem: Problem, result: FixResult) -> bool:
 
 
 # -- for people ----------------------------------------------------------------------------------
+
+
+def _say_plan(plan: FixPlan) -> None:
+    say_diff(plan.diff().splitlines())
+    for line in plan.overwritten():
+        say(f"{paint('!', 'yellow')} {one_line(line)}")
 
 
 def _say_result(result: FixResult) -> None:

@@ -256,6 +256,8 @@ class Check:
 #: a reference to the design, which users do not have
 _CLAUSE = re.compile(r"\s*\(DESIGN [\d., a-z]+\)")
 _REGISTERED: dict[str, Check] = {}
+#: find what else a workspace has
+_FINDERS: list[Callable[[Path], Sequence[Check]]] = []
 _LOADING = threading.local()
 
 
@@ -301,6 +303,12 @@ def check(
     return register
 
 
+def register_finder(find: Callable[[Path], Sequence[Check]]) -> None:
+    """Let `load_checks` find further checks of a workspace."""
+    if find not in _FINDERS:
+        _FINDERS.append(find)
+
+
 def load_checks(
     root: Path | None = None, without: frozenset[str] = frozenset()
 ) -> tuple[Check, ...]:
@@ -327,9 +335,8 @@ def load_checks(
                 own[name] = replace(own[name], digest=digest)
     finally:
         _LOADING.checks = None
-    from orchestrator.gates.taken import taken_checks
-
-    return (*_REGISTERED.values(), *own.values(), *(taken_checks(root) if root else ()))
+    further = [found for finder in _FINDERS for found in finder(root)] if root else []
+    return (*_REGISTERED.values(), *own.values(), *further)
 
 
 def _import_file(file: Path) -> None:

@@ -14,7 +14,7 @@ from orchestrator import plugins
 from orchestrator.commands.allowed import TAKEN
 from orchestrator.config import FILE
 from orchestrator.errors import MissingToolError
-from orchestrator.gates.checks import Check, Context, Phase, Result
+from orchestrator.gates.checks import Check, Context, Phase, Result, register_finder
 
 
 @dataclass(frozen=True)
@@ -100,3 +100,6 @@ def _check(statement: str, command: str, sha256: str) -> Check:
         slow=True,
         digest=sha256[:12],
     )
+
+
+register_finder(taken_checks)

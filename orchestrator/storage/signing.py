@@ -21,7 +21,8 @@ def key_path() -> Path:
     if named := os.environ.get("ORCHESTRATE_SIGNING_KEY"):
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME")
-    root = Path(base) if base else Path.home() / ".config"
+    # without a home, as in some containers, this stays "~": no key can be made below it
+    root = Path(base) if base else Path(os.path.expanduser("~")) / ".config"  # noqa: PTH111
     return root / "orchestrate" / "signing-key.pem"
 
 
@@ -61,6 +62,8 @@ def _private_key(path: str) -> Ed25519PrivateKey | None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     file = Path(path)
+    if not file.is_absolute():
+        return None
     with contextlib.suppress(OSError):
         if not file.exists():
             new = Ed25519PrivateKey.generate().private_bytes(

@@ -26,7 +26,7 @@ from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Stage, Statement, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.gates.expressions import TYPES as TYPES
-from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.expressions import WORKSPACE_CHECKS, compile_pattern
 from orchestrator.gates.expressions import parameter_type as parameter_type
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ def load_checks(
 
 
 def _import_file(file: Path) -> None:
-    name = f"orchestrate_workspace_checks.{file.stem}"
+    name = f"{WORKSPACE_CHECKS}.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError("not a Python file that can be imported", path=file)

@@ -9,9 +9,11 @@ parameter, unless it is quoted or its type reads it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
@@ -89,9 +91,36 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
+#: package in whose name a workspace's own check files are imported
+WORKSPACE_CHECKS = "orchestrate_workspace_checks"
+#: parameter type → the workspace's file that registered it
+_OWNERS: dict[str, Path] = {}
+
+
 def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
-    """Register another parameter type for patterns."""
+    """Register another parameter type for patterns.
+
+    A file that is loaded anew may change its own. Raises UsageError for a second pattern of a name.
+    """
+    caller = sys._getframe(1)
+    file = Path(caller.f_code.co_filename)
+    own = str(caller.f_globals.get("__name__")).startswith(f"{WORKSPACE_CHECKS}.")
+    if name in TYPES and TYPES[name][0] != pattern:
+        owner = _OWNERS.get(name)
+        # of another workspace, or of a file that is gone
+        elsewhere = (
+            own and owner is not None and (owner.parent != file.parent or not owner.exists())
+        )
+        if owner is None or not (owner == file or elsewhere):
+            raise UsageError(
+                f"two parameter types are called {name}",
+                path=file,
+                line=caller.f_lineno,
+                hint="give this one another name",
+            )
     TYPES[name] = (pattern, convert)
+    if own:
+        _OWNERS[name] = file
     compile_pattern.cache_clear()
 
 

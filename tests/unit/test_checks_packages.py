@@ -90,10 +90,11 @@ def test_a_dependency_is_new_that_no_manifest_asked_for(tmp_path: Path) -> None:
         ("`react` is upgraded to 20", "failed"),
         ("`httpx` is pinned to 1", "failed"),
         ("`lodash` is removed from the dependencies", "failed"),
-        ("`moment` is no longer a dependency", "proven"),
+        ("`moment` is no longer a dependency", "unproven"),
+        ("`moment` is not a dependency", "proven"),
         ("`requests` is a runtime dependency", "proven"),
         ("`requests` is a dev dependency", "failed"),
-        ("`lodash` is removed from `pyproject.toml`", "proven"),
+        ("`lodash` is removed from `pyproject.toml`", "unproven"),
         ("`lodash` is removed from `src/a.py`", "unproven"),
     ],
 )
@@ -101,6 +102,20 @@ def test_what_manifests_ask_for(tmp_path: Path, statement: str, verdict: str) ->
     start(tmp_path)
     result = judge(tmp_path, statement)
     assert result.verdict == verdict, result.detail
+
+
+def test_what_is_removed_was_there_once(tmp_path: Path) -> None:
+    start(tmp_path)
+    said = "`requests` is removed from the dependencies"
+    assert judge(tmp_path, said).verdict == "failed"
+    lay(tmp_path, {"pyproject.toml": PROJECT.replace("requests", "httpx")})
+    assert judge(tmp_path, said).verdict == "proven"
+    assert judge(tmp_path, "`requests` is removed from `package.json`").verdict == "unproven"
+    # committed meanwhile: git's history had it
+    committed(tmp_path, {"a.py": "B = 2\n"})
+    assert judge(tmp_path, said).verdict == "proven"
+    result = judge(tmp_path, "The dependency on `flask` is removed")
+    assert (result.verdict, "was not there" in result.detail) == ("unproven", True)
 
 
 def test_versions_agree_and_rise_by_the_step_that_is_claimed(tmp_path: Path) -> None:

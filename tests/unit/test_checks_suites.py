@@ -95,6 +95,28 @@ def test_all_tests_of_a_repository_are_run(tmp_path: Path) -> None:
     assert judge(tmp_path, "All new tests pass").verdict == "failed"
 
 
+def test_new_tests_pass_only_where_there_are_some(tmp_path: Path) -> None:
+    committed(tmp_path, PYTHON)
+    for statement in ("All new tests pass", "All new tests in `tests/` pass"):
+        assert judge(tmp_path, statement).verdict != "proven"
+    lay(tmp_path, {"shop.py": "A = 1\n"})
+    for statement in ("All new tests pass", "All new tests in `tests/` pass"):
+        assert judge(tmp_path, statement).verdict != "proven"
+    # moved, not new
+    (tmp_path / "tests/test_old.py").rename(tmp_path / "tests/test_moved.py")
+    assert judge(tmp_path, "All new tests pass").verdict != "proven"
+    lay(tmp_path, {"tests/test_new.py": NEW})
+    assert judge(tmp_path, "All new tests pass").verdict == "proven"
+
+
+@pytest.mark.parametrize(("files", "several"), [(2, False), (25, True)])
+def test_a_small_suite_is_run_by_one_process(tmp_path: Path, files: int, several: bool) -> None:
+    test = "import os\n\n\ndef test_w():\n"
+    test += f"    assert ('PYTEST_XDIST_WORKER' in os.environ) is {several}\n"
+    committed(tmp_path, {f"tests/test_{n}.py": test for n in range(files)})
+    assert judge(tmp_path, "All tests pass").verdict == "proven"
+
+
 def test_no_test_at_all_proves_nothing(tmp_path: Path) -> None:
     committed(tmp_path, {"shop.py": "A = 1\n", "package.json": '{"scripts": {}}'})
     for statement in ("All tests pass", "No failing tests", "No skipped tests"):

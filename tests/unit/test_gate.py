@@ -210,3 +210,22 @@ def test_a_check_file_that_cannot_be_taken_is_named_with_the_reason(
 def test_a_pattern_that_cannot_be_read_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError):
         compile_pattern(pattern)
+
+
+def test_a_parameter_type_is_given_one_pattern(tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    said = "from orchestrator.gates.checks import parameter_type\nparameter_type({!r}, {!r})\n"
+    one, two = tmp_path / "checks/one.py", tmp_path / "checks/two.py"
+    one.write_text(said.format("gatetint", "red"), encoding="utf-8")
+    load_checks(tmp_path)
+    # the same file, edited
+    one.write_text(said.format("gatetint", "red|blue"), encoding="utf-8")
+    load_checks(tmp_path)
+    for name in ("gatetint", "path"):
+        two.write_text(said.format(name, "green"), encoding="utf-8")
+        with pytest.raises(UsageError, match=f"two parameter types are called {name}") as caught:
+            load_checks(tmp_path)
+        assert (caught.value.path, caught.value.line) == (str(two), 2)
+    one.unlink()
+    two.write_text(said.format("gatetint", "green"), encoding="utf-8")
+    load_checks(tmp_path)

@@ -27,14 +27,12 @@ parameter_type(
     "|".join(_WHAT),
     lambda t: next(w for words, w in _WHAT.items() if re.fullmatch(words, t, re.IGNORECASE)),
 )
+#: a method is a function too
 _MEMBERS = {
-    r"functions?": ("function",),
-    r"(?:functions and methods|methods and functions|methods)": ("function", "method"),
+    r"(?:functions?|functions and methods|methods and functions|methods)": ("function", "method"),
     r"class(?:es)?": ("class",),
-    r"(?:functions and classes|classes and functions)": ("function", "class"),
-    r"(?:functions, methods,? and classes|classes, functions,? and methods|APIs?|symbols)": (
-        *("function", "method", "class"),
-    ),
+    r"(?:functions and classes|classes and functions|functions, methods,? and classes|"
+    r"classes, functions,? and methods|APIs?|symbols)": ("function", "method", "class"),
 }
 parameter_type(
     "members",
@@ -50,6 +48,7 @@ parameter_type("reach", r"public|exported|new", str.lower)
     "(all|every|each) [{reach:reach}] {members:members} [(in|of) {area:area}] (is|are) "
     "{trait:said_trait}",
     name="code.all-have",
+    version=2,
     examples=(
         "All public functions have docstrings",
         "Every function in `lib/` has type hints",
@@ -63,7 +62,7 @@ def all_have(
     reach: str = "",
     area: Area | None = None,
 ) -> Result:
-    """Every declaration of the programs there: its text of documentation, or all of its types."""
+    """Every declaration there, methods too: its text of documentation, or all of its types."""
     if reach == "new":
         return unproven("which functions are new is not known")
     asked = area or Area("product")

@@ -18,7 +18,7 @@ from orchestrate_agents.checks.project.runners import (
     find_suites,
     run_suite,
 )
-from orchestrate_agents.checks.project.start import find_start, text_now
+from orchestrate_agents.checks.project.start import Start, find_start, text_now
 from orchestrate_agents.checks.project.weakening import test_names
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.tools.lacks import find_lack
@@ -202,10 +202,12 @@ def _chooser(ctx: Context, choice: Choice) -> Callable[[Case], bool] | Result:
             filters.append(lambda case: case.file in chosen)
     start = find_start(ctx)
     if "new" in choice.kinds:
-        # of a path that is named, all tests are meant
         if start is None or start.lacks:
-            return (lambda _: True) if choice.paths else unproven(why_no_start(start))
-        filters.append(lambda case: _is_new(case, start.text(case.file) if case.file else None))
+            return unproven(f"which tests are new is not known: {why_no_start(start)}")
+        # one that was moved to another file is not new
+        gone = [p for p in start.changed if not ctx.path(p).is_file()]
+        moved = {name for p in gone for name in test_names(p, start.text(p) or "")}
+        filters.append(lambda case: ctx.path(case.file).is_file() and _is_new(case, start, moved))
     if {"existing", "previous", "current", "old"} & set(choice.kinds) and start is not None:
         filters.append(lambda case: not case.file or start.read(case.file) is not None)
     return lambda case: all(keep(case) for keep in filters)
@@ -224,10 +226,9 @@ def base_name(name: str) -> str:
     return name.rpartition("::")[2].partition("[")[0]
 
 
-def _is_new(case: Case, before: str | None) -> bool:
-    if before is None or not case.file:
-        return case.file != ""
-    known = test_names(case.file, before)
+def _is_new(case: Case, start: Start, moved: set[str]) -> bool:
+    before = start.text(case.file)
+    known = moved if before is None else {*test_names(case.file, before), *moved}
     return not any(base_name(case.name) == name or case.name.endswith(name) for name in known)
 
 

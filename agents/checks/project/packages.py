@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrate_agents.checks.project.copies import source_files
@@ -16,18 +17,22 @@ from orchestrate_agents.tools.python import normalized
 from orchestrator.gates.checks import (
     Context,
     Result,
+    Verdict,
     check,
     failed,
     parameter_type,
     proven,
     unproven,
 )
+from orchestrator.git.command import GitError, read_objects, run_git
 
 _NODE_LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
 _MANIFEST = re.compile(
     r"(?:^|/)(?:package\.json|pyproject\.toml|Pipfile|Cargo\.toml|go\.mod|setup\.cfg|setup\.py|"
     r"[\w.-]*requirements[\w.-]*\.(?:txt|in)|requirements/[\w.-]+\.(?:txt|in))$"
 )
+#: commits that touched a package's lines, the last ones
+_COMMITS = 50
 _REQUIREMENT = re.compile(
     r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)(?:;.*)?(?:\s#.*)?$"
 )
@@ -205,17 +210,44 @@ def asked_for(ctx: Context, package: str, kind: str = "", where: str = "") -> Re
 
 
 @check(
+    "{package:package} is not a [{kind:deptype}] dependency",
+    "no dependency on {package:package} [exists]",
+    name="packages.absent",
+    examples=("`lodash` is not a dependency",),
+)
+def absent(ctx: Context, package: str, kind: str = "", where: str = "") -> Result:
+    """No manifest asks for the package."""
+    return _judge_presence(ctx, package, kind, where, wanted=False)
+
+
+@check(
     f"{{package:package}} (is|has been|was) (removed|dropped|gone) from [the] {_OF}",
     "{package:package} (is|has been|was) removed from {where:path}",
-    "{package:package} is (no longer|not) a [{kind:deptype}] dependency",
+    "{package:package} is no longer a [{kind:deptype}] dependency",
     "[the] dependency on {package:package} (is|has been|was) (removed|dropped|gone)",
-    "no dependency on {package:package} [remains|is left]",
+    "no dependency on {package:package} (remains|is left)",
     name="packages.not-asked-for",
+    version=2,
     examples=("`lodash` is removed from the dependencies", "The dependency on `moment` is removed"),
 )
 def not_asked_for(ctx: Context, package: str, kind: str = "", where: str = "") -> Result:
-    """No manifest asks for the package."""
-    return _judge_presence(ctx, package, kind, where, wanted=False)
+    """No manifest asks for the package, and one did at the start, or before in git's history."""
+    judged = _judge_presence(ctx, package, kind, where, wanted=False)
+    if judged.verdict is not Verdict.PROVEN:
+        return judged
+    start = find_start(ctx)
+    if start is None:
+        return unproven(f"{judged.detail}; without git it is not known whether one ever did")
+    known = [where] if where else [*_manifests(ctx), *filter(_MANIFEST.search, start.changed)]
+    try:
+        then = [d for path in known for d in read_manifest(path, start.text(path))]
+    except _UnreadableError as exc:
+        return unproven(str(exc))
+    if any(_is_of(d, package) for d in then):
+        return judged
+    if any(_is_of(d, package) for d in _once_asked_for(ctx.root, package, known)):
+        return judged
+    return unproven(f"{judged.detail}, but it was not there when the work began either")
 
 
 def _judge_presence(ctx: Context, package: str, kind: str, where: str, *, wanted: bool) -> Result:
@@ -238,7 +270,25 @@ def _judge_presence(ctx: Context, package: str, kind: str, where: str, *, wanted
 
 
 def _named(ctx: Context, package: str) -> list[Dependency]:
-    return [d for d in _now(ctx) if package == d.name or normalized(package) == d.plain]
+    return [d for d in _now(ctx) if _is_of(d, package)]
+
+
+def _is_of(found: Dependency, package: str) -> bool:
+    return package == found.name or normalized(package) == found.plain
+
+
+def _once_asked_for(root: Path, package: str, manifests: Sequence[str]) -> Iterator[Dependency]:
+    """What manifests asked for before the commits that changed lines about the package."""
+    pattern = re.sub(r"[-_.]+", "[-_.]+", re.escape(package).replace("\\", ""))
+    asked = ("log", "--format=%H", f"-n{_COMMITS}", "-i", f"-G{pattern}", "--", *manifests)
+    try:
+        commits = run_git(root, *asked).decode("ascii").split()
+        names = [(path, f"{commit}^:./{path}") for commit in commits for path in manifests]
+        for (path, _), data in zip(names, read_objects(root, [n for _, n in names]), strict=True):
+            with contextlib.suppress(_UnreadableError):
+                yield from read_manifest(path, data.decode("utf-8", "replace"))
+    except GitError:
+        return
 
 
 @check(

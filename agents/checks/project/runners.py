@@ -32,6 +32,8 @@ from orchestrator.gates.checks import Context
 _TAIL = 2000
 #: folders with tests in which a failing one is tried
 _PROBED = 3
+#: test files that one process runs sooner than several
+_FEW = 20
 PYTHON_TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 NODE_TEST = re.compile(r"\.(?:test|spec)\.[cm]?[jt]sx?$|(?:^|/)__tests__/[^/]+\.[cm]?[jt]sx?$")
 
@@ -158,8 +160,8 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
     with workspace_copy(ctx.root) as copy, tempfile.TemporaryDirectory() as aside:
         report, home = Path(aside) / "report.xml", copy / suite.folder
         words = [*python.command, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        # a whole folder is run by several processes, where the plugin for that is installed
-        if any(not p.endswith(".py") for p in chosen or ["."]) and "xdist" in python.modules:
+        # starting several processes takes longer than a small suite does
+        if "xdist" in python.modules and _count_test_files(ctx, suite, chosen) > _FEW:
             words += ["-n", "auto"]
         env = {**python.variables, "PYTHONPATH": python_path(home), "ORCHESTRATE_SCRATCH": aside}
         command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
@@ -178,6 +180,12 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
         again = run(asked, cwd=home, env=env, limit=limit, apart_from=ctx.root)
         outcomes = {case.outcome for case in _junit_cases(report)} if report.is_file() else set()
         return replace(told, hides=bool(probes) and (again.ok or bool(outcomes - {"failed"})))
+
+
+def _count_test_files(ctx: Context, suite: Suite, chosen: Sequence[str]) -> int:
+    places = [f"{suite.folder}{path}".rstrip("/") for path in chosen] or [suite.folder.rstrip("/")]
+    tests = [path for path in source_files(ctx.root) if PYTHON_TEST.search(path)]
+    return sum(any(t == p or not p or t.startswith(f"{p}/") for p in places) for t in tests)
 
 
 def _report(runner: str, ended: Run, cases: tuple[Case, ...]) -> Report:

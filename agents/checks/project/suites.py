@@ -46,7 +46,7 @@ _ARE_ADDED = "(are|were|have been|is|was|has been) (added|written|in place|creat
     f"{{wanted:amount}} [{{kinds:testkinds}}] tests {_BELOW} {{paths:paths}} {_PASS}",
     "pytest passes (in|on|for|with) {where:path}",
     name="tests.pass",
-    version=2,
+    version=3,
     slow=True,
     examples=(
         "All tests pass",

@@ -120,10 +120,11 @@ class Job:
         return _SCRIPT.match(self.command) is not None and bool(self.definition.whole)
 
 
-def run_once(job: Job, *, every: bool = False) -> Ended:
+def run_once(job: Job, *, every: bool = False, whole: bool = False) -> Ended:
     """Run a command once per content of the workspace; if it succeeds, on broken trees too.
 
-    `every`: on each of them, however it ends. Raises ValueError for what needs a shell,
+    `every`: on each of them, however it ends. `whole`: also if it does not succeed; it ends the
+    same if its exit code and its output are the same. Raises ValueError for what needs a shell,
     MissingToolError, OSError and RunError.
     """
     ctx, definition = job.ctx, job.definition
@@ -132,7 +133,7 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
     tree = tree_digest(ctx.services, ctx.root)
     files = tuple(sorted(job.files.items()))
     limit, installed = settings.timeout, _installed(ctx)
-    key = ("command", definition.digest, repr(started), limit, installed, tree, every, files)
+    key = ("command", definition.digest, repr(started), limit, installed, tree, every, whole, files)
 
     def on(breaks: Break | None, seconds: float = limit) -> tuple[Run, bool]:
         return _run_on(job, started, seconds, breaks)
@@ -145,7 +146,7 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
         found = Ended(ended, seconds, label, tuple(_versions(ctx, started)))
         if not ended.ok and (lack := find_missing(ctx, ended.code, ended.text)):
             return replace(found, lacks=(lack.message, lack.command))
-        if not ended.ok and not every:
+        if not ended.ok and not every and not whole:
             return found
         # a broken tree may make it wait for ever
         enough = min(limit, _LEAST_SECONDS + 3 * seconds)
@@ -153,10 +154,10 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
         for name, breaks in ({**BROKEN, **_OF_SCRIPTS} if job.is_script else BROKEN).items():
             again, broke = on(breaks, enough)
             if broke:
-                same.append((name, again.ok))
-            if not again.ok and not every:
+                same.append((name, _is_same(ended, again) if whole else again.ok))
+            if broke and not same[-1][1] and not every:
                 break
-        if found.ran_tests and same and not same[-1][1]:
+        if found.ran_tests and not whole and same and not same[-1][1]:
             text = " ".join([job.command, *(text for _, text in definition.parts)])
             some = _CHOOSES.search(text) or _UNITTEST.search(ended.text)
             breaks = raise_in_tests if some else add_failing_tests
@@ -165,6 +166,12 @@ def run_once(job: Job, *, every: bool = False) -> Ended:
         return replace(found, same=tuple(same or [("nothing is there", True)]))
 
     return ctx.services.remember(key, Ended, make)
+
+
+def _is_same(one: Run, other: Run) -> bool:
+    """Whether two runs ended with the same code and said the same, times and numbers apart."""
+    said = [re.sub(r"\d+", "0", run.text) for run in (one, other)]
+    return one.code == other.code and said[0] == said[1]
 
 
 def _installed(ctx: Context) -> str:
@@ -200,4 +207,5 @@ def _run_on(
             ended = run(words, cwd=copy, env=variables, limit=limit, apart_from=ctx.root)
             if not ended.ok:
                 break
-    return ended, True
+    place = f"{copy}/"
+    return replace(ended, out=ended.out.replace(place, ""), err=ended.err.replace(place, "")), True

@@ -95,6 +95,31 @@ _NEEDS = (
         "the network",
     ),
 )
+#: what programs print, by how people call it
+_SHAPES = {
+    "usage": re.compile(r"(?im)^\W*usage\b"),
+    "help": re.compile(r"(?im)^\W*(?:usage|(?:\w+ )?(?:options|commands|arguments))\b"),
+}
+parameter_type(
+    "shape",
+    r"(?:(?:the|its|a)\s+)?(?:usage|help)(?:\s+(?:text|message|information|info|line|screen|page))?",
+    lambda text: "usage" if "usage" in text.lower() else "help",
+)
+#: 0: any code but 0
+parameter_type(
+    "exitcode",
+    r"`?(?:[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])`?|(?:a\s+)?non-?\s?zero|not\s+(?:0|zero)",
+    lambda text: int(bare) if (bare := text.strip("` ")).isdecimal() else 0,
+)
+parameter_type(
+    "badinput",
+    r"(?:on|for|with|given)\s+(?:an?\s+|the\s+)?(?:bad|invalid|wrong|unknown|malformed|missing)"
+    r"\s+(?:input|arguments?|options?|commands?|values?|usage)",
+)
+_CRASH = re.compile(
+    r"(?m)^Traceback \(most recent call last\)|^\S*python\S*: (?:No module named|can't open file)"
+    r"|^node:internal/|^panic: |^thread '.*' panicked|^Segmentation fault"
+)
 _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.IGNORECASE)
 
 
@@ -134,14 +159,71 @@ def passes(
     "{command:invocation} [output] (prints|outputs|shows|displays|reports|returns|contains|lists) "
     "{wanted:code}",
     "[the] output of {command:invocation} (contains|includes|shows|is|has) {wanted:code}",
+    "{command:invocation} (prints|outputs|shows|displays) {shape:shape}",
     name="command.prints",
+    version=2,
     slow=True,
     evidence=True,
-    examples=("`python -m shop --version` prints `1.2.0`",),
+    examples=("`python -m shop --version` prints `1.2.0`", "`shop --help` prints usage"),
 )
-def prints(ctx: Context, command: str, wanted: str) -> Result:
+def prints(ctx: Context, command: str, wanted: str = "", shape: str = "") -> Result:
     """The command, which USER allowed, ends with exit code 0, and its output has the text."""
-    return _judge(ctx, command, Wanted(text=wanted))
+    return _judge(ctx, command, Wanted(text=wanted, shape=shape))
+
+
+_FAILS_WITH = (
+    "(exits|exit|ends|returns|fails|terminates|quits) [(with|in)] [(a|an|the)] "
+    "[(exit|status|return|error)] [(code|status)] [of] {code:exitcode} [exit] [(code|status)]"
+)
+
+
+@check(
+    f"[(running|the command)] {{command:invocation}} {_FAILS_WITH} [{{situation:badinput}}]",
+    f"[{{situation:badinput}}[,]] {{command:invocation}} {_FAILS_WITH}",
+    f"[(running|the command)] {{command:invocation}} {_FAILS_WITH} and (prints|says|shows|outputs) "
+    "({wanted:code}|{shape:shape})",
+    "[the] exit (code|status) of {command:invocation} is {code:exitcode}",
+    name="command.exits",
+    slow=True,
+    evidence=True,
+    examples=(
+        "`python -m shop bad` exits with 2",
+        "`shop --qty x` exits with a non-zero code and prints `not a number`",
+    ),
+)
+def exits(
+    ctx: Context,
+    command: str,
+    code: int,
+    wanted: str = "",
+    shape: str = "",
+    situation: str = "",
+) -> Result:
+    """The command, which USER allowed, ends with that code, by itself, and not on a broken tree."""
+    if refusal := _refusal(ctx, command):
+        return unproven(refusal)
+    job = Job(ctx, command)
+    ended = _start(job, whole=True)
+    if isinstance(ended, Result):
+        return ended
+    subjects, evidence = _subjects(job), _evidence(ended)
+    said = f"{_shown(job, ended)}: {ended.run.ending}"
+    found, text = ended.run.code, ended.run.text
+    if found is None or (found != code if code else found == 0):
+        # which input is bad, the command alone may not say
+        judge = unproven if situation and found == 0 else failed
+        return judge(f"{said}; not {code or 'a code other than 0'}", *subjects, **evidence)
+    if found < 0 or found in (126, 127) or _CRASH.search(text):
+        return unproven(f"{said}; it crashed, and did not decide to end so", **evidence)
+    for needed_by, what in _NEEDS:
+        if needed_by.search(text):
+            return unproven(f"{said}; it needs {what}, which a proof does not have", **evidence)
+    if refuted := Wanted(text=wanted, shape=shape).refusal(ended):
+        return failed(f"{said}; but {refuted}", *subjects, **evidence)
+    if all(same for _, same in ended.same):
+        where = " and where ".join(tree for tree, _ in ended.same)
+        return unproven(f"{said}; it ends the same where {where}", **evidence)
+    return proven(said, *subjects, **evidence)
 
 
 @dataclass(frozen=True)
@@ -149,6 +231,8 @@ class Wanted:
     """What is said of a command's end besides exit code 0."""
 
     text: str = ""
+    #: a key of `_SHAPES`
+    shape: str = ""
     flaws: str = ""
     count: int | None = None
     silent: bool = False
@@ -158,6 +242,8 @@ class Wanted:
         text = ended.run.text
         if self.text and self.text not in text:
             return f"its output has no `{self.text}`"
+        if self.shape and not _SHAPES[self.shape].search(text):
+            return f"its output has no {self.shape}: {text[:200]}"
         if self.silent and text:
             return f"it says: {text[:200]}"
         if "warning" in self.flaws.lower():
@@ -223,25 +309,46 @@ def _judge(ctx: Context, command: str, wanted: Wanted) -> Result:
     return prove_command(Job(ctx, command), wanted)
 
 
-def prove_command(job: Job, wanted: Wanted = _ANY_END) -> Result:
-    """Run a command, whoever allowed it."""
-    ctx, command, definition = job.ctx, job.command, job.definition
-    # a command may look at everything that the family's agents made, so the proof is about that
-    subjects = sorted({p for p in {*ctx.artifacts, *definition.files} if ctx.path(p).is_file()})
+def _start(job: Job, *, whole: bool = False) -> Ended | Result:
+    """How the command ended, or why nothing can be said of it."""
+    command = job.command
     try:
-        ended = run_once(job)
+        ended = run_once(job, whole=whole)
     except ValueError as exc:
         return unproven(f"`{command}` cannot be run: {exc}")
     except MissingToolError as exc:
         return unproven(f"`{command}` cannot be started: {exc.message}", install=exc.command)
     except (OSError, RunError) as exc:
         return unproven(f"`{command}` cannot be started: {exc}")
-    shown = f"`{command}` with {ended.label}" if ended.label else f"`{command}`"
-    evidence = {**ended.run.to_dict(), "seconds": ended.seconds}
-    evidence |= {"tools": list(ended.tools), "succeeds where": dict(ended.same)}
-    said = f"{shown}: {ended.run.ending}"
     if ended.lacks[0]:
+        evidence = _evidence(ended)
         return unproven(f"`{command}`: {ended.lacks[0]}", install=ended.lacks[1], **evidence)
+    return ended
+
+
+def _subjects(job: Job) -> list[str]:
+    # a command may look at everything that the family's agents made, so the proof is about that
+    paths = {*job.ctx.artifacts, *job.definition.files}
+    return sorted(path for path in paths if job.ctx.path(path).is_file())
+
+
+def _shown(job: Job, ended: Ended) -> str:
+    return f"`{job.command}` with {ended.label}" if ended.label else f"`{job.command}`"
+
+
+def _evidence(ended: Ended) -> dict[str, object]:
+    evidence = {**ended.run.to_dict(), "seconds": ended.seconds}
+    return evidence | {"tools": list(ended.tools), "succeeds where": dict(ended.same)}
+
+
+def prove_command(job: Job, wanted: Wanted = _ANY_END) -> Result:
+    """Run a command, whoever allowed it."""
+    command = job.command
+    subjects, ended = _subjects(job), _start(job)
+    if isinstance(ended, Result):
+        return ended
+    evidence = _evidence(ended)
+    said = f"{_shown(job, ended)}: {ended.run.ending}"
     if not ended.run.ok:
         for wanted_by, what in _NEEDS:
             if wanted_by.search(ended.run.text):

@@ -25,12 +25,13 @@ from orchestrator.tickets.board import normal_status
 from orchestrator.tickets.id_grammar import id_from_name
 
 #: a sentence's rest that cannot swallow the next claim
-_REST = r"(?!\.\s|;|\s[—–]\s)"
+_REST = r"(?!\.\s|;|\s(?:[—–-]|--|→|=>|->)\s|\s*[(\[][^)\]]*`|:\s*`)"
 parameter_type("act", rf"(?:{_REST}(?!{MEANING}).)+", str.strip)
 # what USER confirms may be a negation, USER's own act may not
 parameter_type(
     "answer",
-    rf"(?:that (?:{_REST}.)+|(?:{_REST}(?!{MEANING}).)+?"
+    # nor does it begin with what sets a command apart
+    rf"(?![—–\-→=:(\[])(?:that (?:{_REST}.)+|(?:{_REST}(?!{MEANING}).)+?"
     r"(?: or (?:requests?|asks? for) (?:modifications?|changes?|corrections?))?)",
     str.strip,
 )

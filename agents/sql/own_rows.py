@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import VERBS, Planted, plant, updatable
@@ -37,6 +37,11 @@ class OwnRows:
     foreign: tuple[tuple[str, str], ...] = ()
     #: (verb, words) of what could not be tried; verb "" if nothing could
     unknown: tuple[tuple[str, str], ...] = ()
+    #: a column holds a user, not only a team
+    personal: bool = False
+    #: verbs that were done to rows of somebody in the same team, and what of that was not tried
+    mates: tuple[str, ...] = ()
+    mates_unknown: tuple[tuple[str, str], ...] = ()
 
 
 def own_rows(
@@ -72,13 +77,85 @@ def _probe(
         _drop_constraints(owner, present)
     with database.connect_api() as api:
         names = claim_names(api)
+        made = []
         for table in (r for r in present if r.qualified in wanted):
             if all(world.get(table.qualified) for world in worlds.values()):
-                yield _Table(api, table, worlds, owned, names).seen(present)
+                made.append((table, _Table(api, table, worlds, owned, names).seen(present)))
             else:
                 words = refused.get(table.qualified, "no row")
                 why = f"no rows of two users could be made: {words}"
                 yield OwnRows(table.qualified, unknown=(("", why),))
+        with database.connect() as owner:
+            _join_teams(owner, present, worlds)
+        for table, seen in made:
+            probes = _Table(api, table, worlds, owned, names)
+            mates = tuple(v for v in VERBS if v in probes.reached_by_mate())
+            unknown = tuple(probes.unknown)
+            yield replace(seen, mates=mates, mates_unknown=unknown)
+
+
+def _join_teams(owner: Any, present: Sequence[Relation], worlds: Mapping[str, Planted]) -> None:
+    """Give the first user a copy of each row that says what the second one belongs to."""
+    import psycopg
+
+    me, them = worlds
+    # triggers would make rows of their own
+    owner.execute("SET session_replication_role = replica")
+    for table in (r for r in present if r.is_table):
+        for serial, row in enumerate(worlds[them].get(table.qualified, ())):
+            if copied := _copy_for(table, row, me, them, serial):
+                own = _personal(row, them)
+                name = quoted(table)
+                keys = _keys(table)
+                with contextlib.suppress(psycopg.Error):
+                    for key in (k for k in keys if set(k) <= set(own)):
+                        # there can be one only
+                        same = " AND ".join(f"{quote(c)}::text = '{me}'" for c in key)
+                        owner.execute(f"DELETE FROM {name} WHERE {same}", [])  # noqa: S608
+                    query, parameters = copied
+                    owner.execute(query, [*parameters, row["ctid"]])
+
+
+def _personal(row: Mapping[str, str], user: str) -> list[str]:
+    """The columns that hold a user, and not a team: the probe's rows call both by the same id."""
+    return [n for n, value in row.items() if value == user and not _GROUPS.search(n)]
+
+
+def _keys(table: Relation) -> list[tuple[str, ...]]:
+    found = [c.columns for c in table.constraints if c.type in "pu"]
+    indexed = [i.columns for i in table.indexes if i.unique and not i.partial]
+    return found + [tuple(c for c in columns if c is not None) for columns in indexed]
+
+
+def _copy_for(
+    table: Relation, row: Mapping[str, str], me: str, them: str, serial: int
+) -> tuple[str, list[str]] | None:
+    """A query that copies a row of a user as another's; None where keys allow no such row."""
+    own = set(_personal(row, them))
+    linked = {c for k in table.constraints if k.type == "f" for c in k.columns}
+    fresh: set[str] = set()
+    for key in _keys(table):
+        if not own & set(key):
+            fresh |= (spare := set(key) - linked)
+            if not spare:
+                return None
+    if not own:
+        return None
+    other = make_row(table, 2 * PLANTED * PLANTED * PLANTED + serial, {}).values
+    columns, sources, values = [], [], []
+    for column in table.columns:
+        given = me if column.name in own else None
+        if column.name in fresh:
+            if column.default is not None or column.identity or column.made:
+                continue
+            given = other.get(column.name)
+        elif column.made or column.identity:
+            continue
+        columns.append(quote(column.name))
+        sources.append(quote(column.name) if given is None else f"%s::{column.type}")
+        values += [] if given is None else [given]
+    query = f"INSERT INTO {quoted(table)} ({', '.join(columns)}) SELECT {', '.join(sources)}"
+    return f"{query} FROM {quoted(table)} WHERE ctid = %s::tid", values
 
 
 def _drop_constraints(owner: Any, present: Sequence[Relation]) -> None:
@@ -129,7 +206,31 @@ class _Table:
             tuple(v for v in VERBS if v in own),
             tuple(foreign),
             tuple(self.unknown),
+            any(
+                user in value and not _GROUPS.search(name)
+                for user, world in self.worlds.items()
+                for row in world[self.table.qualified]
+                for name, value in row.items()
+            ),
         )
+
+    def reached_by_mate(self) -> set[str]:
+        """The verbs that the first user does to the second one's rows, being of the same team."""
+        me, them = self.worlds
+        own = [name for name in self.names if not _GROUPS.search(name)]
+        claims = claims_of("authenticated", them, self.names)
+        mine = claims_of("authenticated", me, own)
+        for part in ("app_metadata", "user_metadata"):
+            mine[part] = claims[part] | mine[part]
+        with self.api.transaction(force_rollback=True):
+            self.api.execute("SET LOCAL ROLE authenticated")
+            given = json.dumps(claims | mine)
+            self.api.execute("SELECT set_config('request.jwt.claims', %s, true)", [given])
+            return {
+                verb
+                for verb in VERBS
+                if (self._insert if verb == "INSERT" else self._reach)(verb, them, me)
+            }
 
     def _as(self, me: str, them: str, role: str) -> tuple[set[str], set[str]]:
         """The verbs that a client does to own rows, and to those of the other user."""
@@ -234,6 +335,12 @@ class _Table:
         return False
 
 
+#: columns and claims that name those who have rows in common
+_GROUPS = re.compile(
+    r"team|org|tenant|compan|workspace|group|account|crew|club|house|family|school|clinic|site|"
+    r"department|store|shop|branch|project|community",
+    re.IGNORECASE,
+)
 #: columns that say whose a row is, by their names
 _OWNERS = re.compile(
     r"(?:.*_)?(?:user|owner|author|creator|member|customer|tenant|account|profile)(?:_?u?u?id)?"

@@ -121,8 +121,8 @@ CASES = [
     (
         PANS.format(column="tenant_id uuid NOT NULL")
         + policy("pans", "ALL", "tenant_id = (auth.jwt() -> 'app_metadata' ->> 'tenant_id')::uuid"),
-        P,
-        P,
+        U,
+        U,
         P,
     ),
     # a path that begins with the user
@@ -166,13 +166,51 @@ def test_rows_of_a_team_are_kept_from_other_teams(
     using: str, setup: str, verdict: Verdict, tmp_path: Path, services: Services
 ) -> None:
     sql = CREW + setup + policy("pots", "ALL", using)
-    for statement in (
-        "Members can only read their team's `pots`",
-        "No user can delete another user's pots",
-        "Users can only manage their own pots",
+    # a user's own are those of that user alone
+    alone = U if verdict is P else verdict
+    for statement, expected in (
+        ("Members can only read their team's `pots`", verdict),
+        ("No user can delete another user's pots", alone),
+        ("Users can only manage their own pots", alone),
     ):
         result = judge(tmp_path, sql, statement, services)
+        assert result.verdict is expected, (statement, result.detail)
+
+
+OF_CREW = "crew_id IN (SELECT h.crew_id FROM public.hands h WHERE h.user_id = auth.uid())"
+PROFILES = (
+    "CREATE TABLE public.people (id uuid PRIMARY KEY REFERENCES auth.users, team_id uuid);\n"
+    "ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;\n"
+    "CREATE POLICY p ON public.people FOR SELECT TO authenticated USING (id = auth.uid());\n"
+)
+OF_TEAM = "team_id = (SELECT p.team_id FROM public.people p WHERE p.id = auth.uid())"
+
+
+@pytest.mark.parametrize(
+    ("setup", "column", "using", "verdict"),
+    [
+        (CREW, "crew_id uuid REFERENCES public.crews", OF_CREW, F),
+        (CREW, "crew_id uuid REFERENCES public.crews", f"user_id = auth.uid() OR {OF_CREW}", F),
+        (CREW, "crew_id uuid REFERENCES public.crews", "user_id = auth.uid()", P),
+        (CREW, "crew_id uuid REFERENCES public.crews", f"user_id = auth.uid() AND {OF_CREW}", P),
+        (PROFILES, "team_id uuid", OF_TEAM, F),
+        (PROFILES, "team_id uuid", f"user_id = auth.uid() AND {OF_TEAM}", P),
+    ],
+)
+def test_own_rows_are_kept_from_team_mates_too(
+    setup: str, column: str, using: str, verdict: Verdict, tmp_path: Path, services: Services
+) -> None:
+    notes = (
+        f"CREATE TABLE public.notes ({KEY}, user_id uuid NOT NULL REFERENCES auth.users,"
+        f" {column}, body text, tags text[]);\n"
+        "ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;\n"
+    )
+    sql = setup + notes + policy("notes", "SELECT", using)
+    for statement in ("Users can only see their own `notes`", "`notes` are private to their owner"):
+        result = judge(tmp_path, sql, statement, services)
         assert result.verdict is verdict, (statement, result.detail)
+    result = judge(tmp_path, sql, "Users can only see their team's `notes`", services)
+    assert result.verdict is P, result.detail
 
 
 def test_a_table_of_nobodys_rows_is_asked_about(tmp_path: Path, services: Services) -> None:

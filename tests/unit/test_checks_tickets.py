@@ -201,3 +201,21 @@ def test_a_missing_table_fails_and_no_target_is_pending(tmp_path: Path) -> None:
     statement = "lamp_trials count | ≥ 3 records"
     assert verdicts(context(tmp_path, target=target), statement) == {"failed"}
     assert verdicts(context(tmp_path), statement) == {"pending"}
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        "— `npm run lint`",
+        "(`npm run lint`)",
+        "→ `npm run lint`",
+        "- `npm run lint`",
+        "[proof: `npm run lint`]",
+    ],
+)
+@pytest.mark.parametrize("said", ["USER has signed off", "USER approves the schema"])
+def test_a_command_set_apart_is_no_answer_of_user(said: str, apart: str) -> None:
+    bound = BINDER.bind(f"{said} {apart}")
+    taken = [b.claim for b in bound if b.check and b.check.name == "tickets.user-answered"]
+    assert all("npm" not in claim for claim in taken)
+    assert any(b.check is None for b in bound)

@@ -42,7 +42,12 @@ _PEOPLE = "users|customers|members|team members|people|clients|owners|tenants|ac
 _RLS = "(RLS|policies|RLS policies|the RLS policies|row level security|row-level security)"
 _USERS = f"[(a|an|each|every|any|the|all)] {_KIND} ({_PERSON}|{_PEOPLE}|students|everyone)"
 _ENSURED = f"[{_RLS} (ensures|ensure|guarantees|guarantee|makes sure) [that]] {_USERS}"
-_GROUP = "(team|organization|organisation|tenant|company|workspace|account|group)"
+_GROUP = "{team:ownteam}"
+parameter_type(
+    "ownteam",
+    "team|organization|organisation|tenant|company|workspace|account|group",
+    lambda text: bool(text),
+)
 _THEIR = (
     "(their|his|her|its|his/her|his or her|their own|his own|her own|its own|his/her own|"
     f"his or her own|(their|its) [own] {_GROUP}'s)"
@@ -136,13 +141,41 @@ def _blind(
             yield f"{lent.role} can call {lent.function}(), {how}"
 
 
+#: with these words, what is kept from others is kept from other teams
+_TEAMS = (
+    r"(?:teams?(?!\s+(?:member|mate)s?\b)|organi[sz]ations?|tenants?|compan(?:y|ies)|accounts?)"
+)
+_GROUP_SAID = re.compile(
+    rf"\b(?:cross|per|multi|by|another|other|different|each|every|no|their|its|own)[\s-]+{_TEAMS}\b"
+    rf"|^\W*(?:an?\s+|all\s+|the\s+)?{_TEAMS}\b|\b{_TEAMS}(?:['’]s?)?\s+(?:data\s+|level\s+)?"
+    r"(?:isolation|separation)",
+    re.IGNORECASE,
+)
+
+
+def _said(ctx: Context) -> str:
+    """The words of the statement, without the names that it quotes."""
+    return re.sub(r"[`\"][^`\"]*[`\"]", "", ctx.statement.text if ctx.statement else "")
+
+
+def _of_a_team(table: OwnRows, verbs: Sequence[str]) -> str:
+    done = ", ".join(v for v in VERBS if v in verbs and v in table.mates)
+    return f"a user of the same team or group can {done} another's rows of {table.table}"
+
+
 def _has_policy(subject: Subject, table: OwnRows) -> bool:
     relation = subject.proof.relation(table.table)
     return relation is not None and bool(relation.policies)
 
 
 def _judge(
-    ctx: Context, what: str, verbs: Sequence[str], mine: Sequence[str], *, others: bool = True
+    ctx: Context,
+    what: str,
+    verbs: Sequence[str],
+    mine: Sequence[str],
+    *,
+    others: bool = True,
+    team: bool = False,
 ) -> Result:
     """Two users: each does `mine` to own rows, and (with `others`) no `verbs` to other rows."""
     found = _subject(ctx, what)
@@ -156,6 +189,9 @@ def _judge(
     seen = {p.table: {"own": p.own, "foreign": p.foreign} for p in probed}
     # one without a policy beside others is closed on purpose
     opened = [p for p in theirs if what or _has_policy(subject, p)] or theirs
+    alone = others and not (team or _GROUP_SAID.search(_said(ctx)))
+    shared = [p for p in theirs if alone and set(p.mates) & set(verbs)]
+    leaks += [_of_a_team(p, verbs) for p in shared if p.personal]
     problems = [*_closed([p for p in opened if not p.unknown], mine), *(leaks if others else ())]
     if problems:
         listed = "; ".join(problems[:6])
@@ -164,6 +200,10 @@ def _judge(
     blind += [f"nothing in {p.table} says whose a row is; name the tables" for p in common]
     if not others and leaks:
         blind.append("; ".join(leaks) + ": say “only” if that must not be")
+    for table in shared:
+        blind.append(f"{_of_a_team(table, verbs)}: say “their team's” if that is meant")
+    for table in (p for p in theirs if alone):
+        blind += [f"{v} {table.table}: {w}" for v, w in table.mates_unknown if v in verbs]
     if not theirs and not blind:
         blind.append("no table holds anybody's rows")
     if blind:
@@ -201,16 +241,19 @@ def _mine(verbs: Sequence[str], said: str) -> tuple[str, ...]:
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} only by {_OWNER}",
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} by {_OWNER} only",
     name="sql.own-rows-only",
+    version=2,
     examples=(
         "Users can only see their own rows",
         "Users can only access their own data",
         "Only the owner can read `shelf`",
     ),
 )
-def own_rows_only(ctx: Context, verbs: tuple[str, ...], what: str = "") -> Result:
+def own_rows_only(
+    ctx: Context, verbs: tuple[str, ...], what: str = "", team: bool = False
+) -> Result:
     """Two users with rows of their own: each reaches these, and neither the other's; nor anon."""
     said = ctx.statement.text if ctx.statement is not None else ""
-    return _judge(ctx, what, verbs, _mine(verbs, said))
+    return _judge(ctx, what, verbs, _mine(verbs, said), team=team)
 
 
 @check(
@@ -221,6 +264,7 @@ def own_rows_only(ctx: Context, verbs: tuple[str, ...], what: str = "") -> Resul
     f"{_RLS} (prevents|prevent|stops|stop|blocks|block) {_USERS} from {{verbs:verbs}} "
     f"({_ELSE} {{what:ownthing}}|{{which:ownthing}} {_OF_ELSE})",
     name="sql.others-rows",
+    version=2,
     examples=("A user cannot read another user's rows",),
 )
 def others_rows(ctx: Context, verbs: tuple[str, ...], what: str = "", which: str = "") -> Result:
@@ -250,11 +294,12 @@ _PREVENT = "(prevent|prevents|block|blocks|deny|denies|stop|stops|forbid|forbids
     f"{_EACH} {{what:ownthing}} (is|are) (private|visible only|accessible only|only visible|"
     f"only accessible|restricted|limited) to {_OWNER} [only]",
     name="sql.rows-apart",
+    version=2,
     examples=("RLS policies prevent cross-tenant access", "Rows are private to their owner"),
 )
-def rows_apart(ctx: Context, what: str = "") -> Result:
+def rows_apart(ctx: Context, what: str = "", team: bool = False) -> Result:
     """Two users with rows of their own: neither reads, makes, changes or deletes the other's."""
-    return _judge(ctx, what, VERBS, ("SELECT",))
+    return _judge(ctx, what, VERBS, ("SELECT",), team=team)
 
 
 @check(
@@ -262,6 +307,8 @@ def rows_apart(ctx: Context, what: str = "") -> Result:
     name="sql.own-rows",
     examples=("Users can manage their own rows",),
 )
-def own_rows_may(ctx: Context, verbs: tuple[str, ...], what: str = "") -> Result:
+def own_rows_may(
+    ctx: Context, verbs: tuple[str, ...], what: str = "", team: bool = False
+) -> Result:
     """Two users with rows of their own: each can do all of this to them."""
-    return _judge(ctx, what, verbs, verbs, others=False)
+    return _judge(ctx, what, verbs, verbs, others=False, team=team)

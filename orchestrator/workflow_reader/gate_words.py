@@ -49,6 +49,7 @@ _BY_WHOM = re.compile(
     r"(?i)(?:reviewed.*)?approve|(?:decision|approval|sign[- ]?off)\s+by|sign(?:ature|\s+here)"
 )
 _PAUSE_SIGN = re.compile(r"[\s>*_\[-]*[⏸✋]\ufe0f?[\s*_]*\w")
+_AGENT = re.compile(r"@?[A-Z][A-Z0-9_-]{2,}(?: \(.*\))?|(?i:[\w-]+[-_ ](?:agent|bot))|(?i:ci|bot)")
 _MACHINE = re.compile(r"(?i)\b(?:tests?|ci|lint\w*|coverage|builds?|none|automat\w*|ready)\b")
 
 
@@ -171,7 +172,9 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
         for title, cell in zip(head, map(plain, row.cells), strict=False):
             if _NONE.match(cell) or cell in ("❌", "✗", "x"):
                 continue
-            asks = _says("cell_says_yes", cell) if _rule("gate_column").match(title) else None
+            asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
+            # a name in capitals is an agent's, whose verdict is no person's
+            asks = asks or (_says("approver_column", title) and not _AGENT.fullmatch(cell))
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
                 words = f"{title}: {cell}"
                 yield UnreadGate(

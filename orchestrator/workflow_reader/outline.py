@@ -21,6 +21,7 @@ from orchestrator.workflow_reader.headings import (
 )
 from orchestrator.workflow_reader.series import (
     LOWEST_HEADING,
+    agent_and_title,
     heads_stage,
     is_prose,
     read_series,
@@ -195,11 +196,14 @@ def _smallest_edit(headings: Sequence[Piece]) -> str:
     chosen = [p for p in named if p.level == level]
     if not chosen and (below := [p for p in headings if p.level > 1]):
         chosen = [p for p in below if p.level == below[0].level]
-    edits = [
-        f"  line {p.line}:  -{'#' * p.level} {p.text}\n"
-        f"  {' ' * len(f'line {p.line}:')}  +{'#' * p.level} STAGE {n}: BUILDER — {p.text}"
-        for n, p in enumerate(chosen, 1)
-    ]
+    edits = list[str]()
+    for n, p in enumerate(chosen, 1):
+        agent, title = agent_and_title(p)
+        who = "USER CHECKPOINT" if agent == "USER" else agent or "BUILDER"
+        edits.append(
+            f"  line {p.line}:  -{'#' * p.level} {p.text}\n"
+            f"  {' ' * len(f'line {p.line}:')}  +{'#' * p.level} STAGE {n}: {who} — {title}"
+        )
     at = headings[0].end + 1 if headings else 1
     edits = edits or [f"  line {at}:  +## STAGE 1: BUILDER — Do what this page says"]
     return (

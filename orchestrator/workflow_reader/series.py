@@ -142,13 +142,31 @@ def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
     if len(below[0]) > 1 and not (every and every[0][0] in worded):
         every = [below, *every]
     if not every:
-        return _list(blocks), _LIST
+        listed = _list(blocks)
+        return (listed, _LIST) if listed else _single(blocks, levels)
     first = every[0][0]
     for found, level in every:
         names = any(_names_one(blocks, at, entry) for at, entry in found.items())
         if names and (found is first or _is_inside(found, first)):
             return found, level
     return every[0]
+
+
+def _single(blocks: Sequence[Piece], levels: Sequence[int]) -> tuple[dict[int, _Entry], int]:
+    """A lone "Phase 1: Build (BUILDER)", where it names its agent; a page may have one stage."""
+    for level in levels:
+        for at, entry in _series(blocks, _WORDED, level).items():
+            if _names_one(blocks, at, entry):
+                return {at: entry}, level
+    return {}, 0
+
+
+def agent_and_title(piece: Piece) -> tuple[str, str]:
+    """Whom a heading names ("" for nobody), and its title without number and name."""
+    words = words_of(piece)
+    entry = _read(_WORDED, words) or _read(_NUMBERED, words) or _Entry(words)
+    naming, title = agent_in(entry.title)
+    return naming.agent, title or words
 
 
 def _is_inside(inner: Iterable[int], outer: Iterable[int]) -> bool:

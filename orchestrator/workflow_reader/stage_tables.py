@@ -60,15 +60,17 @@ def _row_items(table: Piece, what: int, agent: int) -> Iterator[Piece]:
     asked = {gate.line: gate.words for gate in gates_in([table])}
     for row in table.rows[1:]:
         cells = [*row.cells, *[""] * len(head)]
+        by = who(cells[agent])
+        left_out = "" if by.is_person else asked.get(row.line, "")
         rest = [
             f"{title}: {cell}"
             for i, (title, cell) in enumerate(zip(head, row.cells, strict=False))
             if i not in (what, agent) and cell and re.search(r"[^\W\d_]", title)
+            if f"{title}: {plain(cell)}" != left_out
         ]
         title = re.sub(rf"(?i)^\W*(?:{any_of('stage')}\s*)?\d+\b\W*(?=\w)", "", plain(cells[what]))
         if title.isdigit() and rest:
             title = " · ".join(said.split(": ", 1)[1] for said in rest[:2])
-        by = who(cells[agent])
         yield _row_item(row, f"{by.agent}: {title}" if by.agent else title, ". ".join(rest))
         if row.line in asked and not by.is_person:
             yield _row_item(row, f"USER: {asked[row.line]}", "")

@@ -142,3 +142,41 @@ def test_the_workflows_of_other_tests_have_none(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if "## STAGE" in text:
         assert unread_gates(read_outline(text, path.name)) == ()
+
+
+APPROVER_COLUMNS = (
+    "Needs OK from",
+    "Approver",
+    "Approvers",
+    "Approved by",
+    "Sign-off",
+    "Signed off by",
+    "Checked by",
+    "Double-checked by",
+    "Freigabe",
+    "Freigabe durch",
+    "Reviewer",
+    "Reviewed by",
+    "Final approval",
+    "Wait for OK of",
+    "Decision by",
+    "Clearance from",
+    "Geprüft von",
+    "Validé par",
+)
+
+
+@pytest.mark.parametrize("column", APPROVER_COLUMNS)
+def test_whoever_is_named_in_a_column_for_approvals_is_asked_behind_the_row(column: str) -> None:
+    rows = (("Design", "Maria"), ("Build", "-"), ("Test", "INSPECTOR"), ("Ship", "the boss"))
+    table = f"| Phase | Agent | {column} |\n|---|---|---|\n"
+    table += "".join(f"| {what} | BUILDER | {name} |\n" for what, name in rows)
+    heads = [section.head for section in read_outline(f"# F\n\n{table}", "w.md").stages]
+    assert [head.title for head in heads if not head.is_checkpoint][::3] == ["Design", "Ship"]
+    assert [head.line for head in heads if head.is_checkpoint] == [5, 8]
+    assert found(table.replace(" Agent ", " Files ")) == [12, 15]
+
+
+@pytest.mark.parametrize("column", ["Output", "Verified By", "Checks", "Reviews", "Notes", "Owner"])
+def test_other_columns_ask_nobody(column: str) -> None:
+    assert found(f"| Phase | {column} |\n|---|---|\n| Design | Maria |\n") == []

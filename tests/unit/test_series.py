@@ -235,3 +235,32 @@ def test_a_numbered_list_of_agents(form: str) -> None:
 def test_what_must_hold_after_a_stage_is_read_under_its_usual_names(label: str, form: str) -> None:
     text = f"# F\n\n## Phase 1: Build\n\nDo it.\n\n{form.format(label)}\n\n## Phase 2: Ship\n"
     assert [s.text for s in read(text).stages[0].statements] == ["x holds"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("## Phase 1: Build (BUILDER)", ("BUILDER", "Build")),
+        ("### Step 1 — Draft [@analyst]", ("ANALYST", "Draft")),
+        ("## Phase 1: Release\n**Owner:** Lead", ("LEAD", "Release")),
+    ],
+)
+def test_a_page_may_have_a_single_stage(heading: str, expected: tuple[str, str]) -> None:
+    assert stages(f"# Flow\n\n{heading}\nWrite `a.txt`.\n") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("heading", "edit"),
+    [
+        ("Phase 1: Build", "STAGE 1: BUILDER — Build"),
+        ("1. Build (SOOP)", "STAGE 1: SOOP — Build"),
+        ("Look (USER)", "STAGE 1: USER CHECKPOINT — Look"),
+        ("Make it", "STAGE 1: BUILDER — Make it"),
+    ],
+)
+def test_the_edit_that_makes_a_page_readable_says_nothing_twice(heading: str, edit: str) -> None:
+    with pytest.raises(WorkflowError) as told:
+        read(f"# Flow\n\n## {heading}\nWrite `a.txt`.\n")
+    assert f"+## {edit}\n" in f"{told.value.hint}\n"
+    (stage,) = read(f"# Flow\n\n## {edit}\nWrite `a.txt`.\n").stages
+    assert edit.endswith(stage.title)

@@ -6,6 +6,7 @@ to what was looked at.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
@@ -28,6 +29,8 @@ _INTERPRETERS = re.compile(
     r"(?:python|pypy)[\d.]*|node|deno|bun|tsx|ts-node|ruby|perl|php|(?:ba|z|da)?sh"
 )
 _MANAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
+#: programs that run scripts of package.json, by names and patterns
+_SEVERAL = frozenset({"npm-run-all", "npm-run-all2", "run-s", "run-p"})
 #: program → the files that say what it does, the first of each row that there is
 _FILES = {
     "just": ("justfile", "Justfile", ".justfile"),
@@ -100,6 +103,16 @@ def simple_commands(command: str) -> list[list[str]]:
     return found
 
 
+def plain_words(words: list[str]) -> list[str]:
+    """The words of a command without variables and programs before the one that is meant."""
+    while words and _ASSIGNED.match(words[0]):
+        words = words[1:]
+    for wrapper in _WRAPPERS:
+        if tuple(words[: len(wrapper)]) == wrapper:
+            words = [w for w in words[len(wrapper) :] if not _ASSIGNED.match(w)]
+    return words
+
+
 def reader(root: Path) -> Read:
     """Reads files of a workspace; nothing outside of it."""
 
@@ -134,12 +147,9 @@ class _Follower:
                 words = shlex.split(piece, comments=True)
             except ValueError:
                 words = piece.split()
-            words = [word.strip("@-") if not at else word for at, word in enumerate(words)]
-            while words and _ASSIGNED.match(words[0]):
-                words = words[1:]
-            for wrapper in _WRAPPERS:
-                if tuple(words[: len(wrapper)]) == wrapper:
-                    words = [w for w in words[len(wrapper) :] if not _ASSIGNED.match(w)]
+            words = plain_words(
+                [word.strip("@-") if not at else word for at, word in enumerate(words)]
+            )
             key = (folder, *words)
             if words and key not in self.seen and len(self.seen) < _MOST:
                 self.seen.add(key)
@@ -162,6 +172,11 @@ class _Follower:
         program = words[0].rpartition("/")[2]
         if program in _MANAGERS:
             self._follow_script(words[1:], folder)
+        elif program in _SEVERAL:
+            scripts = self._scripts(f"{folder}package.json") or {}
+            for each in words[1:]:
+                for name in fnmatch.filter(scripts, each.replace(":**", ":*")):
+                    self._follow_script([name], folder)
         elif program in ("make", "gmake", "$(MAKE)", "${MAKE}"):
             self._follow_make(words[1:], folder)
         elif program in _FILES:

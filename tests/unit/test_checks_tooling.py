@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate_agents.checks.project.scripts import starts_tool
 from orchestrator.gates.checks import Result
 from tests.claims import BINDER, check_of, committed, judge, lay
 from tests.nodes import node_modules
@@ -185,6 +186,83 @@ def test_a_build_runs_in_a_copy_and_has_to_leave_something(tmp_path: Path) -> No
         "Build succeeds without errors",
     ):
         assert judge(tmp_path, statement).verdict == "failed"
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("name", "text", "statement"),
+    [
+        ("typecheck", "test -f package.json", "Type check passes"),
+        ("format:check", "ls src", "The code is formatted"),
+        ("lint", "grep -q add src/add.js", "Lint passes"),
+        ("build", "cp src/add.js dist.js", "The project builds"),
+        ("lint", "eslint --version", "Lint passes"),
+        ("lint", "./tools/eslint src", "Lint passes"),
+        ("typecheck", "npm run inner", "Type check passes"),
+        ("build", "make all", "The project builds"),
+    ],
+)
+def test_a_script_counts_by_what_it_starts_and_not_by_its_name(
+    tmp_path: Path, name: str, text: str, statement: str
+) -> None:
+    scripts = {name: text, "inner": "node -e 0"}
+    files = {"package.json": json.dumps({"scripts": scripts}), "src/add.js": "export const a = 1\n"}
+    committed(tmp_path, {**files, "Makefile": "all:\n\tcp src/add.js dist.js\n"})
+    result = judge(tmp_path, statement)
+    assert result.verdict == "unproven", result.detail
+    assert f"the script `{name}` starts no " in result.detail
+
+
+@pytest.mark.parametrize(
+    ("scripts", "make", "known"),
+    [
+        ({"lint": "eslint ."}, "", True),
+        ({"lint": "npx eslint src --max-warnings=0 && echo done"}, "", True),
+        ({"lint": "NODE_ENV=x node_modules/.bin/eslint ."}, "", True),
+        ({"lint": "node --no-warnings node_modules/eslint/bin/eslint.js ."}, "", True),
+        ({"lint": "python -m ruff check ."}, "", True),
+        ({"lint": "npm run inner", "inner": "biome check src"}, "", True),
+        ({"lint": "run-s lint:*", "lint:js": "eslint ."}, "", True),
+        ({"lint": "make check"}, "check: js\njs:\n\t@eslint .\n", True),
+        ({"lint": "make check"}, "check:\n\t-eslint .\n", False),
+        ({"lint": "make check"}, "SHELL = ./sh\ncheck:\n\teslint .\n", False),
+        ({"lint": "make check"}, "check:\n\techo eslint\nother:\n\teslint .\n", False),
+        ({"lint": "npm run inner", "inner": "eslint . || true"}, "", False),
+        ({"lint": "echo eslint ."}, "", False),
+        ({"lint": "sh eslint"}, "", False),
+        ({"lint": "npm run lint"}, "", False),
+        ({"lint": "eslint-show ."}, "", False),
+    ],
+)
+def test_scripts_are_followed_to_the_tool_that_they_start(
+    tmp_path: Path, scripts: dict[str, str], make: str, known: bool
+) -> None:
+    lay(tmp_path, {"package.json": json.dumps({"scripts": scripts}), "Makefile": make})
+    assert starts_tool(tmp_path, "lint", "lint") is known
+
+
+@needs_node
+@pytest.mark.skipif(node_modules() is None, reason="needs npm ci")
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        ("tsc --noEmit -p .", "proven"),
+        ("tsc --noEmit --ignoreConfig a.ts", "unproven"),
+    ],
+)
+def test_a_script_has_to_look_at_the_code(tmp_path: Path, script: str, verdict: str) -> None:
+    options = {"types": [], "strict": True}
+    config = json.dumps({"compilerOptions": options, "files": ["a.ts", "b.ts"]})
+    code = "export const a: number = 1;\n"
+    package = {"scripts": {"typecheck": script}, "devDependencies": {"typescript": "*"}}
+    files = {"tsconfig.json": config, "package.json": json.dumps(package)}
+    files |= {".gitignore": "node_modules\n"}
+    committed(tmp_path, {**files, "a.ts": code, "b.ts": code})
+    modules = node_modules()
+    assert modules is not None
+    (tmp_path / "node_modules").symlink_to(modules)
+    result = judge(tmp_path, "Type check passes")
+    assert result.verdict == verdict, result.detail
 
 
 @needs_node

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.known_tools import TOOLS, Tool
+from orchestrate_agents.checks.project.scripts import find_script, spoil_code
 from orchestrate_agents.checks.project.start import text_now
 from orchestrate_agents.checks.project.weakening import weakened
 from orchestrate_agents.sandbox.proof_tree import workspace_copy
@@ -36,17 +37,6 @@ from orchestrator.gates.checks import (
 _CHOICES = ("Makefile", "justfile", ".pre-commit-config.yaml", "tox.ini", "noxfile.py")
 _NAMES = "|".join(sorted({tool.program for tool in TOOLS} - {"go", "cargo"}, key=len, reverse=True))
 _SHOWN = {"lint": "linter", "format": "formatter", "types": "type checker", "build": "build"}
-#: scripts of package.json that do the same, and what their text has to start
-_SCRIPTS = {
-    "lint": ("lint", "lint:check"),
-    "format": ("format:check", "check:format", "format-check", "prettier:check"),
-    "types": ("typecheck", "type-check", "check-types", "check:types", "types"),
-    "build": ("build",),
-}
-#: by these a script hides how a program ended, or changes the files
-_UNSURE = re.compile(r"\|\||[;|<>`$]|(?<!&)&(?!&)|--fix\b|--write\b|-w\b")
-_NOTHING = re.compile(r"\s*(?:exit(?:\s+0)?|true|:|echo\b.*|printf\b.*|)\s*")
-
 parameter_type("lintool", rf"(?:{_NAMES})", str.lower)
 _SEVERITY = r"(?:errors?|warnings?|issues?|problems?|violations?|findings?)"
 parameter_type("severity", rf"{_SEVERITY}(?:\s*(?:or|and|/)\s*{_SEVERITY})?", str.lower)
@@ -141,6 +131,8 @@ class _Job:
     words: tuple[str, ...]
     shown: str
     stops: tuple[int, ...] = ()
+    #: whether it is a script, which may look at anything or nothing
+    scripted: bool = False
 
 
 def judge_tools(
@@ -169,8 +161,10 @@ def judge_tools(
         )
     shown = []
     for job in jobs:
-        ended, made = _run_job(ctx, job, purpose)
+        ended, made, blind = _run_job(ctx, job, files, purpose)
         bad = _judge_job(ctx, job, purpose, ended, made, strict=strict, new=new)
+        if bad is None and blind:
+            bad = unproven(f"`{job.shown}` proves nothing: {blind}")
         if bad is not None:
             return bad
         shown.append(f"`{job.shown}`: {'nothing to report' if purpose != 'build' else 'exit 0'}")
@@ -187,10 +181,12 @@ def _jobs(
 ) -> list[_Job] | str:
     """What is to be run; a text where a script is there that cannot be relied on."""
     found: list[_Job] = []
-    if not tool and not where and (script := _script(ctx, files, purpose)):
+    if not tool and not where and (script := find_script(ctx.root, files, purpose)):
         if isinstance(script, str):
             return script
-        found.append(script)
+        home, name, text = script
+        words = ("npm", "run", "--silent", name)
+        found.append(_Job(home, words, f"npm run {name} ({text})", scripted=True))
     for known in TOOLS:
         if known.purpose != purpose or (tool and known.program != tool):
             continue
@@ -250,47 +246,37 @@ def _mypy_files(home: Path) -> bool:
     )
 
 
-def _script(ctx: Context, files: Sequence[str], purpose: str) -> _Job | str | None:
-    """The script of package.json for a purpose; a text says why it proves nothing."""
-    homes = [p.removesuffix("package.json") for p in files if re.fullmatch(
-        r"(?:[^/]+/){0,2}package\.json", p)]  # fmt: skip
-    for home in [""] if "" in homes else homes:
-        packages = NodePackages.of(ctx.root / home)
-        for name in _SCRIPTS[purpose] if packages else ():
-            text = str((packages.scripts if packages else {}).get(name, ""))
-            if not text:
-                continue
-            if all(_NOTHING.fullmatch(part) for part in text.split("&&")):
-                return f"the script `{name}` of package.json does nothing: `{text}`"
-            if _UNSURE.search(text):
-                if purpose == "build":
-                    return f"the script `{name}` may hide how it ends: `{text}`"
-                continue
-            return _Job(home, ("npm", "run", "--silent", name), f"npm run {name} ({text})")
-    return None
-
-
 # -- running them ---------------------------------------------------------------------------------
 
 
-def _run_job(ctx: Context, job: _Job, purpose: str) -> tuple[Run, int]:
-    """How it ended, and how many files a build left."""
+def _run_job(ctx: Context, job: _Job, files: Sequence[str], purpose: str) -> tuple[Run, int, str]:
+    """How it ended, how many files a build left, and why a script's good end says nothing."""
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     words, variables = _resolve(ctx, job)
     identity = repr((words, sorted(variables.items())))
 
-    def make() -> tuple[Run, int]:
+    def start(copy: Path) -> Run:
+        home = copy / job.folder
+        path = f"{home.resolve() / 'node_modules' / '.bin'}:{variables.get('PATH', '')}"
+        env = {**variables, "PATH": path, "CI": "1", "PYTHONPATH": python_path(home)}
+        return run(words, cwd=home, env=env, limit=settings.timeout, apart_from=ctx.root)
+
+    def make() -> tuple[Run, int, str]:
         with workspace_copy(ctx.root) as copy:
-            home = copy / job.folder
             before = _stamps(copy) if purpose == "build" else {}
-            path = f"{home.resolve() / 'node_modules' / '.bin'}:{variables.get('PATH', '')}"
-            env = {**variables, "PATH": path, "CI": "1", "PYTHONPATH": python_path(home)}
-            ended = run(words, cwd=home, env=env, limit=settings.timeout, apart_from=ctx.root)
+            ended = start(copy)
             after = _stamps(copy) if purpose == "build" else {}
-            return ended, len(after.items() - before.items())
+        made, blind = len(after.items() - before.items()), ""
+        if ended.ok and job.scripted:
+            with workspace_copy(ctx.root) as copy:
+                if not spoil_code(copy, files, purpose, job.shown):
+                    blind = "there is no code that it could look at"
+                elif start(copy).ok:
+                    blind = "it also succeeds where the code is none"
+        return ended, made, blind
 
     key = ("tool", job.folder, job.shown, identity, tree_digest(ctx.services, ctx.root))
-    return ctx.services.remember(key, tuple[Run, int], make)
+    return ctx.services.remember(key, tuple[Run, int, str], make)
 
 
 def _stamps(copy: Path) -> dict[str, int]:

@@ -36,6 +36,7 @@ from orchestrator.family.family import Family
 from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Listener, Progress, Session
+from orchestrator.family.untrusted_checks import checks_left_by_agents
 from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
@@ -350,7 +351,7 @@ class Conductor:
                 context = session.context(None if stage.is_checkpoint else stage)
                 (receipt,) = session.gate.prove([statement], context, phases)
                 return receipt, session.binder.bind(statement.text)
-        binder = Binder(load_checks(self.board.root))
+        binder = Binder(load_checks(self.board.root, checks_left_by_agents(self.board)))
         with Services() as services:
             settings = self.settings.model_dump(mode="json")
             context = Context(root=self.board.root, settings=settings, services=services)

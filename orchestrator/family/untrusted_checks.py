@@ -1,18 +1,22 @@
-"""Checks that the family's agents wrote into the workspace count once USER has approved them."""
+"""Checks that agents wrote into the workspace count once USER has approved them."""
 
 from __future__ import annotations
 
+from orchestrator.changes.entries import Entry
 from orchestrator.errors import OrchestrateError
-from orchestrator.family.attempt_files import PERSON, pack
+from orchestrator.family.attempt_files import PERSON, pack, unpack
 from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
 from orchestrator.gates.trust import approved_files
 from orchestrator.storage.atomic import inside, sha256_file
+from orchestrator.storage.history import FOLDER, History
+from orchestrator.tickets.board import Board
 
 
 def untrusted_checks(family: Family) -> frozenset[str]:
     """The files of `checks/` that agents changed, as they are, without USER's approval of that."""
-    if not any((family.board.root / "checks").glob("*.py")):
+    board = family.board
+    if not any((board.root / "checks").glob("*.py")):
         return frozenset()
     log = change_log_of(family)
     touched, changed = log.touched() or {}, log.changed_paths() or frozenset()
@@ -22,12 +26,35 @@ def untrusted_checks(family: Family) -> frozenset[str]:
         if doers and all(set(each) == {PERSON} for each in doers):
             found.discard(path)
     approved = approved_files(family.history.records) if found else set()
-    return frozenset(p for p in found if (p, _sha(family, p)) not in approved)
+    own = {p for p in found if (p, _sha(board, p)) not in approved}
+    return frozenset(own) | checks_left_by_agents(board, family.history)
 
 
-def _sha(family: Family, path: str) -> str:
+def checks_left_by_agents(board: Board, known: History | None = None) -> frozenset[str]:
+    """The files of `checks/` that are as an agent left them, in any family, without an approval.
+
+    `known`: a history that has been read already.
+    """
+    files = {f"checks/{file.name}" for file in (board.root / "checks").glob("*.py")}
+    left: set[tuple[str, str]] = set()
+    approved: set[tuple[str, str]] = set()
+    for file in sorted((board.path / FOLDER).glob("*.jsonl")) if files else ():
+        if b"checks/" not in file.read_bytes():
+            continue
+        same = known is not None and known.path == file
+        history = known if known is not None and same else History(board.path, file.stem)
+        approved |= approved_files(history.records)
+        for record in (r for r in history.records if r["type"] == "changes"):
+            for name, (_, after, doers) in record["paths"].items():
+                if set(doers) != {PERSON}:
+                    left.add((unpack(name), Entry.from_list(after).sha256))
+    now = {(path, _sha(board, path)) for path in files}
+    return frozenset(path for path, _ in (now & left) - approved)
+
+
+def _sha(board: Board, path: str) -> str:
     try:
-        file = inside(family.board.root, path)
+        file = inside(board.root, path)
         return sha256_file(file) if file.is_file() else "absent"
     except OrchestrateError:
         return "outside"

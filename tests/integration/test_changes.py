@@ -14,6 +14,7 @@ import pytest
 from orchestrator.approvals.answers import AnswerRefusedError
 from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
+from orchestrator.family.untrusted_checks import checks_left_by_agents
 from orchestrator.review.html import render_page
 from orchestrator.review.model import build_review
 from orchestrator.storage import syscalls
@@ -524,6 +525,21 @@ def test_rules_of_the_work_are_marked(tmp_path: Path, by: str) -> None:
     acts(work, write("checks/mine.py", "# nothing\n"))
     work.conductor().run("WO-512")
     assert "rules how work is done and judged" in question(work)
+
+
+def test_a_check_of_another_familys_agent_counts_once_it_is_approved(
+    tmp_path: Path, by: str
+) -> None:
+    work = lay(tmp_path, by)
+    acts(work, write("checks/mine.py", "# nothing\n"))
+    conductor = work.conductor()
+    conductor.run("WO-512")
+    assert checks_left_by_agents(conductor.board) == {"checks/mine.py"}
+    write("checks/persons.py", "# by a person\n")(tmp_path)
+    assert checks_left_by_agents(conductor.board) == {"checks/mine.py"}
+    conductor.approve("WO-512")
+    conductor.run("WO-512")
+    assert checks_left_by_agents(conductor.board) == set()
 
 
 def test_files_of_a_submodule_are_seen(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrate_agents.checks.data.subjects import delivered_paths
+from orchestrate_agents.checks.project.copies import is_of_board
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -24,7 +25,7 @@ from orchestrator.gates.expressions import MEANING, PLAIN
 from orchestrator.git.repository import TrackedFolder
 
 #: what a conductor and its tools write besides deliverables
-_OWN_FOLDERS = ("_WORK_ORDERS", ".orchestrate", ".git")
+_OWN_FOLDERS = (".orchestrate", ".git")
 
 # -- only those ------------------------------------------------------------------------------------
 
@@ -93,12 +94,16 @@ def _list_changes(ctx: Context) -> set[str] | None:
     """The family's changes since its start; else, by git, all that is not committed."""
     known = _family_changes(ctx)
     if known is not None:
-        return {p for p in known if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
+        return {p for p in known if not _is_own(ctx, p)}
     seen = TrackedFolder(ctx.root, ".").changed()
     if seen is None:
         return None
     seen |= {path for path, made in ctx.artifacts.items() if made.get("state") == "written"}
-    return {p for p in seen if PurePosixPath(p).parts[0] not in _OWN_FOLDERS}
+    return {p for p in seen if not _is_own(ctx, p)}
+
+
+def _is_own(ctx: Context, path: str) -> bool:
+    return PurePosixPath(path).parts[0] in _OWN_FOLDERS or is_of_board(ctx, path)
 
 
 # -- prohibitions ---------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from typing import IO
 
 from orchestrate_agents.sandbox import NOWHERE
 from orchestrator.agent_process.leftovers import Marks
+from orchestrator.config import load_settings
+from orchestrator.domain.folders import DEFAULT_BOARD
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_file
@@ -26,7 +28,7 @@ from orchestrator.storage.atomic import sha256_file
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(
     {".git", ".orchestrate", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache"}
-    | {".ruff_cache", ".pytest_cache", "_WORK_ORDERS", "dist", ".env"}
+    | {".ruff_cache", ".pytest_cache", "dist", ".env"}
 )
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_TREE = 256 * 1024 * 1024
@@ -85,16 +87,27 @@ class Run:
 
 
 def walk(
-    root: str, below: str = "", left_out: frozenset[str] = _LEFT_OUT
+    root: str, below: str = "", left_out: frozenset[str] = _LEFT_OUT, board: str = ""
 ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """(folder relative to the root, its files) of everything that a copy contains, in order."""
+    """(folder relative to the root, its files) of everything that a copy contains, in order.
+
+    Without what is called as in `left_out`, and without the folder `board`.
+    """
     with os.scandir(os.path.join(root, below)) as entries:  # noqa: PTH118 - runs for every proof
         kept = [e for e in entries if e.name not in left_out and not e.is_symlink()]
     kept.sort(key=lambda entry: entry.name)
     yield below, [entry for entry in kept if entry.is_file()]
     for entry in kept:
-        if entry.is_dir() and not entry.name.endswith(".egg-info"):
-            yield from walk(root, f"{below}{entry.name}/", left_out)
+        passed = f"{below}{entry.name}" == board or entry.name.endswith(".egg-info")
+        if entry.is_dir() and not passed:
+            yield from walk(root, f"{below}{entry.name}/", left_out, board)
+
+
+def _board_of(root: Path) -> str:
+    """The folder of the board, which no program that is proven needs."""
+    with contextlib.suppress(OrchestrateError, OSError):
+        return os.path.normpath(load_settings(root).board.folder)
+    return DEFAULT_BOARD
 
 
 @contextlib.contextmanager
@@ -110,7 +123,8 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="orchestrate-run-", dir=place) as folder:
         copy = Path(folder).resolve() / "tree"
         left = _MAX_TREE
-        for below, files in walk(str(root), "", _LEFT_OUT - {"dist"} if built else _LEFT_OUT):
+        left_out = _LEFT_OUT - {"dist"} if built else _LEFT_OUT
+        for below, files in walk(str(root), "", left_out, _board_of(root)):
             (copy / below).mkdir()
             for entry in files:
                 stat = entry.stat()
@@ -154,7 +168,7 @@ class SharedTreeCopy:
 def _stamp(root: Path) -> str:
     """A digest over the names, sizes and times of the files that a copy contains."""
     digest = hashlib.sha256()
-    for _, files in walk(str(root)):
+    for _, files in walk(str(root), board=_board_of(root)):
         for entry in files:
             s = entry.stat()
             seen = (entry.path, s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns)
@@ -167,7 +181,7 @@ def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",
 
     def compute() -> str:
         digest = hashlib.sha256()
-        for below, files in walk(str(root)):
+        for below, files in walk(str(root), board=_board_of(root)):
             for entry in files:
                 if entry.name.endswith(suffixes):
                     seen = (f"{below}{entry.name}", sha256_file(Path(entry.path)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.checks.project.runners import NoReportError, parse_script
+from orchestrate_agents.sandbox.runs import tree_copy
 from tests.claims import BINDER, check_of, committed, judge, lay
 
 OLD = "def test_a():\n    assert 1\n\n\ndef test_b():\n    assert 2\n"
@@ -260,3 +261,18 @@ def test_a_script_that_can_hide_how_its_runner_ended_has_no_report(script: str) 
 )  # fmt: skip
 def test_the_runners_options_go_where_it_reads_them(script: str, line: str) -> None:
     assert parse_script(script, {})[0] == line
+
+
+def test_a_board_in_another_folder_is_not_of_the_work(tmp_path: Path) -> None:
+    settings = {"board": {"folder": "docs/board"}}
+    toml = '[board]\nfolder = "docs/board"\n'
+    files = {"tests/test_a.py": NEW, "docs/board/test_ticket.py": BAD, "orchestrate.toml": toml}
+    committed(tmp_path, files)
+    with tree_copy(tmp_path) as copy:
+        assert sorted(p.name for p in copy.rglob("*.py")) == ["test_a.py"]
+    assert judge(tmp_path, "All tests pass", settings=settings).verdict == "proven"
+    lay(tmp_path, {"docs/board/WO-1.md": "# One\n", "shop.py": "A = 1\n"})
+    assert judge(tmp_path, "only `shop.py` changed", settings=settings).verdict == "proven"
+    # tickets that are not the board's
+    lay(tmp_path, {"_WORK_ORDERS/a.md": "# One\n"})
+    assert judge(tmp_path, "only `shop.py` changed", settings=settings).verdict == "failed"

@@ -157,7 +157,7 @@ def run_tests(ctx: Context, choice: Choice) -> Ran | Result:
 def _suites(ctx: Context, choice: Choice) -> Iterable[Suite]:
     if not choice.paths:
         return find_suites(ctx)
-    inside = [p for p in source_files(ctx.root) if _is_below(p, choice.paths)]
+    inside = [p for p in source_files(ctx) if _is_below(p, choice.paths)]
     node = [p for p in inside if NODE_TEST.search(p)]
     known = [s for s in find_suites(ctx) if all(p.startswith(s.folder) for p in choice.paths)]
     found = [s for s in known if s.language == ("node" if node else "python")]
@@ -186,7 +186,7 @@ def _raise_for_lack(ctx: Context, report: Report) -> None:
 def _chooser(ctx: Context, choice: Choice) -> Callable[[Case], bool] | Result:
     """Which reported tests the kinds mean; an unproven result if that cannot be told."""
     kinds = [kind for kind in choice.kinds if kind in _KINDS]
-    tests = [p for p in source_files(ctx.root) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
+    tests = [p for p in source_files(ctx) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
     filters: list[Callable[[Case], bool]] = []
     if kinds and not choice.paths:
         of_kind = {kind: {p for p in tests if _is_of(p, kind)} for kind in _KINDS}
@@ -269,7 +269,7 @@ def find_not_passed(ctx: Context, choice: Choice, ran: Ran, files: Sequence[str]
 def subjects_of(ctx: Context, choice: Choice, ran: Ran) -> list[str]:
     """The test files, and what those in Python import."""
     files = {case.file for case in ran.cases if case.file and ctx.path(case.file).is_file()}
-    inside = [p for p in source_files(ctx.root) if p.endswith(".py")] if choice.paths else []
+    inside = [p for p in source_files(ctx) if p.endswith(".py")] if choice.paths else []
     files |= {p for p in inside if _is_below(p, choice.paths)}
     covered = {p for file in files if file.endswith(".py") for p in closure(ctx.root, file)}
     return sorted(files | covered)
@@ -290,7 +290,7 @@ def find_left_out(ctx: Context, choice: Choice, ran: Ran) -> list[str]:
     if not choice.paths and not choice.kinds and all(seen):
         ran_python = any(file.endswith(".py") for file in seen)
         places = {file.partition("/")[0] for file in seen}
-        for path in source_files(ctx.root):
+        for path in source_files(ctx):
             known = path in seen or path.partition("/")[0] not in places
             if not ran_python or known or not PYTHON_TEST.search(path):
                 continue

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from pathlib import Path
 
+from orchestrator.config import BoardSettings
+from orchestrator.gates.checks import Context
 from orchestrator.git.repository import TrackedFolder
 
 #: folders of tools and packages, which nobody wrote here
 FOREIGN = frozenset(
     {".git", ".orchestrate", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache"}
-    | {".ruff_cache", ".pytest_cache", "_WORK_ORDERS", "site-packages", ".tox", ".nox", "target"}
+    | {".ruff_cache", ".pytest_cache", "site-packages", ".tox", ".nox", "target"}
 )
 
 
-def source_files(root: Path) -> list[str]:
+def is_of_board(ctx: Context, path: str) -> bool:
+    """Whether a path lies in the folder of the board."""
+    folder = BoardSettings.model_validate(ctx.settings.get("board", {})).folder
+    folder = posixpath.normpath(folder)
+    return folder != "." and path.startswith(f"{folder}/")
+
+
+def source_files(ctx: Context) -> list[str]:
     """The files of a workspace, in order: those that git tracks or could track, if there is git."""
+    root = ctx.root
     known = TrackedFolder(root, ".").tracked()
     changed = TrackedFolder(root, ".").changed() if known else None
+    found = []
     if changed is not None:
         paths = {p for p in known | changed if (root / p).is_file()}
-        return sorted(p for p in paths if not FOREIGN & set(p.split("/")))
-    found = []
-    for folder, below, files in os.walk(root):
-        below[:] = [name for name in below if name not in FOREIGN]
-        found += [(Path(folder) / name).relative_to(root).as_posix() for name in files]
-    return sorted(found)
+        found = [p for p in paths if not FOREIGN & set(p.split("/"))]
+    else:
+        for folder, below, files in os.walk(root):
+            below[:] = [name for name in below if name not in FOREIGN]
+            found += [(Path(folder) / name).relative_to(root).as_posix() for name in files]
+    return sorted(path for path in found if not is_of_board(ctx, path))

@@ -114,7 +114,7 @@ def covered(ctx: Context, least: Least, where: str = "") -> Result:
         return unproven(f"no coverage is reported of {where or 'the tests'}")
     if lax := weakened(ctx, "coverage", "tests"):
         return unproven(f"{percent:.1f} %, but the work made it laxer: {'; '.join(lax[:5])}")
-    tests = [p for p in source_files(ctx.root) if p.endswith(".py") or NODE_TEST.search(p)]
+    tests = [p for p in source_files(ctx) if p.endswith(".py") or NODE_TEST.search(p)]
     said = f"{percent:.1f} % of the lines of {where or f'{len(seen.files)} files'} ran"
     return (proven if least.holds(percent) else failed)(f"{said}, wanted {least}", *tests[:500])
 

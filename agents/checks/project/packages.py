@@ -127,7 +127,7 @@ def _requirement(path: str, line: str, dev: bool) -> Iterator[Dependency]:
 
 
 def _manifests(ctx: Context) -> list[str]:
-    return [path for path in source_files(ctx.root) if _MANIFEST.search(path)]
+    return [path for path in source_files(ctx) if _MANIFEST.search(path)]
 
 
 def _now(ctx: Context) -> list[Dependency]:

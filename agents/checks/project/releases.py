@@ -65,7 +65,7 @@ parameter_type("bump", r"(?:major|minor|patch)", str.lower)
 )
 def bumped(ctx: Context, number: str = "", level: str = "", where: str = "") -> Result:
     """The versions that the repository gives itself agree, and are that one or a higher one."""
-    files = source_files(ctx.root)
+    files = source_files(ctx)
     found = {
         p: v for p in files if _VERSIONED.search(p) if (v := _version(p, text_now(ctx.root, p)))
     }
@@ -117,7 +117,7 @@ parameter_type("log", rf"(?:change log|`?{_LOG}(?:\.\w+)?`?)", lambda text: text
 )
 def changelog(ctx: Context, log: str, number: str = "") -> Result:
     """The changelog has new lines since the start, and the version among its headings."""
-    files = source_files(ctx.root)
+    files = source_files(ctx)
     logs = [log] if "." in log else [p for p in files if _CHANGELOG.match(p)]
     if not logs or not ctx.path(logs[0]).is_file():
         return failed(f"{log} is not there")

@@ -86,7 +86,7 @@ class NoReportError(Exception):
 
 def find_suites(ctx: Context) -> tuple[Suite, ...]:
     """The suites of a workspace: Python's, that of each `package.json` with tests, Go's, Rust's."""
-    files = source_files(ctx.root)
+    files = source_files(ctx)
     found = []
     if any(PYTHON_TEST.search(path) for path in files):
         marks = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "setup.py")
@@ -184,7 +184,7 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
 
 def _count_test_files(ctx: Context, suite: Suite, chosen: Sequence[str]) -> int:
     places = [f"{suite.folder}{path}".rstrip("/") for path in chosen] or [suite.folder.rstrip("/")]
-    tests = [path for path in source_files(ctx.root) if PYTHON_TEST.search(path)]
+    tests = [path for path in source_files(ctx) if PYTHON_TEST.search(path)]
     return sum(any(t == p or not p or t.startswith(f"{p}/") for p in places) for t in tests)
 
 

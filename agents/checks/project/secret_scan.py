@@ -41,7 +41,7 @@ _EXAMPLES = re.compile(
 )
 def repository_is_clean(ctx: Context) -> Result:
     """Every file that git tracks or would track: forms of keys, and names of what is assigned."""
-    files = source_files(ctx.root)
+    files = source_files(ctx)
     if not files:
         return unproven("no file is there")
     found = [

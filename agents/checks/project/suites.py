@@ -153,7 +153,7 @@ def none_lost(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
     if start is None or start.lacks:
         return unproven(why_no_start(start))
     lost = weakened(ctx, "tests")
-    tests = [p for p in source_files(ctx.root) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
+    tests = [p for p in source_files(ctx) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
     if lost:
         return failed("; ".join(lost[:LISTED]), *tests)
     return proven(f"every test that was there {start.moment} is there, and none is skipped", *tests)

@@ -147,7 +147,7 @@ def judge_tools(
     """Run the tools for a purpose. Raises MissingToolError."""
     if where and not ctx.path(where).exists():
         return failed(f"{where} is missing", where)
-    files = source_files(ctx.root)
+    files = source_files(ctx)
     jobs = _jobs(ctx, files, purpose, tool, where, strict)
     if isinstance(jobs, str):
         return unproven(jobs)

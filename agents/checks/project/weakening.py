@@ -230,7 +230,7 @@ def _lost_tests(ctx: Context, start: Start) -> Iterator[str]:
             if fewer > 0:
                 yield f"{path} has {fewer} fewer assertions"
     if lost:
-        files = [p for p in source_files(ctx.root) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
+        files = [p for p in source_files(ctx) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
         elsewhere = {n for p in files for n in test_names(p, text_now(ctx.root, p) or "")}
         for path, gone in lost.items():
             if missing := sorted(gone - elsewhere):

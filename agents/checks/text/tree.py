@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from orchestrate_agents.checks.project.copies import is_of_board
 from orchestrate_agents.checks.text.kinds import PROSE, Parts, parts_of
-from orchestrator.config import BoardSettings
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
 from orchestrator.git.command import GitError, run_git, split_names
 from orchestrator.git.repository import TrackedFolder
@@ -124,13 +124,11 @@ def workspace_files(ctx: Context) -> list[str]:
         found = set(split_names(run_git(ctx.root, *asked)))
     except GitError:
         found = set(_walk(ctx.root))
-    board = BoardSettings.model_validate(ctx.settings.get("board", {})).folder
-    own = (f"{board.rstrip('/')}/", "_WORK_ORDERS/", "workflows/")
     return sorted(
         path
         for path in found
         if not _FOREIGN & set(PurePosixPath(path).parts)
-        and not path.startswith(own)
+        and not (is_of_board(ctx, path) or path.startswith("workflows/"))
         and not (ctx.root / path).is_symlink()
         and (ctx.root / path).is_file()
     )

@@ -20,7 +20,7 @@ from orchestrator.tickets.ticket import Ticket
 
 #: frontmatter with one of these is not fully understood, and nothing is written into it
 _UNREADABLE = {
-    "yaml", "yaml-tab", "no-colon", "yaml-colon", "yaml-after-quote", "yaml-refused",
+    "yaml", "yaml-tab", "no-colon", "keys-unread", "yaml-colon", "yaml-after-quote", "yaml-refused",
     "merge-conflict", "unreadable", "link", "empty",
 }  # fmt: skip
 

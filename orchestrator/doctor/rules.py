@@ -131,6 +131,8 @@ _ALL = (
     Rule("no-frontmatter", "there is no frontmatter",
          "a block with what the text says (`**Status:**` …) is inserted",
          Fix(_UNSAFE, fixes.insert_frontmatter, keys=("*",))),
+    Rule("keys-unread", "the keys are TOML, JSON or not between `---`, and are not read",
+         "write them as `key: value` between two lines `---`", in_notes=True),
     Rule("no-closing-fence", "no `---` closes the frontmatter", "`---` is inserted below it",
          Fix(_SAFE, fixes.insert_closing_fence)),
     Rule("closing-fence-glued", "the closing `---` follows the last value without a line break",

@@ -50,7 +50,7 @@ from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
 #: what is wrong with keys so that one of them is not read at all
-_UNREAD_KEYS = ("yaml-tab", "no-colon")
+_UNREAD_KEYS = ("yaml-tab", "no-colon", "keys-unread")
 #: what is wrong with a workflow so that its last good version must not stand in for it
 _REFUSED = ("no-such-workflow", "merge-conflict")
 

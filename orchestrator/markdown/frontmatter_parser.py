@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from orchestrator.markdown.other_keys import find_other_keys
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOM = "\ufeff"
 _FENCE = re.compile(r"---[ \t]*\Z")
@@ -140,6 +142,8 @@ def locate(lines: list[str]) -> tuple[FrontmatterBlock | None, list[Diagnosis]]:
         if block.closing is Closing.FENCE:
             message = "the keys begin without ---"
             return block, [Diagnosis("no-opening-fence", message, first + 1, "insert --- above")]
+    if unread := find_other_keys(lines, first):
+        return None, [Diagnosis("keys-unread", *unread)]
     message = "there is no block between --- lines"
     return None, [Diagnosis("no-frontmatter", message, 1, "insert a block")]
 
@@ -149,6 +153,8 @@ def _fenced(lines: list[str], fence: int) -> tuple[FrontmatterBlock | None, list
     while (at := _next_filled(lines, at)) < len(lines) and lines[at].startswith("#"):
         at += 1
     if at == len(lines) or not (_key_of(lines[at]) or is_fence(lines[at])):
+        if unread := find_other_keys(lines, fence):
+            return None, [Diagnosis("keys-unread", *unread)]
         message = "the file opens with a rule, not with a block of keys"
         return None, [Diagnosis("leading-rule", message, fence + 1)]
     found = []

@@ -73,6 +73,46 @@ def test_2_6_malformed_files_are_read_and_diagnosed(
     assert [d.code for d in document.diagnoses if d.code != "yaml" or "yaml" in codes] == codes
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "where"),
+    [
+        ('+++\nid="T-2"\nstatus="done"\n+++\n# Two\n', 2, "in TOML"),
+        ("\n+++\ntitle = 'x'\n\ndone = true\n+++\n# Two\n", 3, "in TOML"),
+        ('{\n "title": "x",\n "status": "done"\n}\n# Two\n', 2, "in JSON"),
+        ('{"title": "x", "status": "done"}\n', 1, "in JSON"),
+        (';;;\n{"id": "T-4"}\n;;;\n', 2, "in JSON"),
+        ("title: Five\nid: T-5\nstatus: done\n\n# Five\n", 2, "without"),
+        ("status = done\n", 1, "without"),
+        ("```yaml\nid: T-6\nstatus: done\n```\n", 2, "below “```yaml”"),
+        ('---\n{"id": "T-7"}\n---\n# x\n', 2, "below “---”"),
+        ("---\n  id: T-8\n  status: done\n---\n", 2, "below “---”"),
+        ("<!--\nid: T-9\n-->\n", 2, "below “<!--”"),
+    ],
+)
+def test_keys_in_another_form_are_told_with_their_line(text: str, line: int, where: str) -> None:
+    document = Document.parse(text.encode())
+    assert document.meta == {}
+    (found,) = document.diagnoses
+    assert (found.code, found.line) == ("keys-unread", line)
+    assert where in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# T\n\n```yaml\nid: T-6\n```\n",
+        "Note: this is prose\nand more\n",
+        "```python\nx = 1\n```\n",
+        "{{ template }}\n",
+        "> status: quoted\n",
+        "***\n\n# T\n\nStatus: x\n",
+        "Title: x\nA line.\nstatus: x\n",
+    ],
+)
+def test_prose_and_examples_are_no_keys(text: str) -> None:
+    assert [d.code for d in Document.parse(text.encode()).diagnoses] == ["no-frontmatter"]
+
+
 def test_a_fence_and_keys_inside_a_block_scalar_are_its_text() -> None:
     data = b"---\nid: WO-1\nasked: |\n  status: X\n  ---\n\n  end\nstatus: A\n---\nbody\n"
     document = Document.parse(data)

@@ -252,3 +252,15 @@ def test_a_status_that_says_it_is_over_is_never_set_to_a_working_folder(
     orchestrate(tmp_path, "doctor", "--fix", "--with", "status-drift", "--no-commit")
     assert path.read_bytes() == before
     assert "error[not-startable]" in orchestrate(tmp_path, "run", "WO-1")
+
+
+def test_a_ticket_with_keys_in_toml_is_neither_adopted_nor_run(tmp_path: Path) -> None:
+    path = tmp_path / "_WORK_ORDERS/00_INBOX/WO-2.md"
+    path.parent.mkdir(parents=True)
+    text = '+++\nid="WO-2"\nstatus="done"\n+++\n# Two\n'
+    path.write_text(text)
+    (tmp_path / "orchestrate.toml").write_text("[board]\nevery_file = true\n")
+    assert "WO-2.md:2: keys in TOML are not read" in orchestrate(tmp_path, "doctor")
+    for command in (["adopt", "--all", "--yes"], ["run", "WO-2"]):
+        assert "keys-unread" in orchestrate(tmp_path, *command)
+        assert path.read_text() == text

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestrate_agents.checks.python.behaviour import judge_idempotent, run_trial
 from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, parameter_type, proven
 
-parameter_type("script", r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?", lambda text: text.strip("`"))
+_SCRIPT = r"`?[\w.@+-]*(?:/[\w.@+-]+)*\.py`?"
+_AND = r"\s*(?:,\s*and\s+|,|\s+and\s+)\s*"
+parameter_type("script", _SCRIPT, lambda text: text.strip("`"))
+parameter_type(
+    "scripts",
+    rf"{_SCRIPT}(?:{_AND}{_SCRIPT})+",
+    lambda text: tuple(part.strip(" `") for part in re.split(_AND, text)),
+)
 
 
 @check(

@@ -18,7 +18,8 @@ from orchestrate_agents.sql.scratch import Database, Scratch
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 from orchestrate_backend.trials.registry_simulator import RegistrySimulator
 from orchestrator.domain.agent import Outcome, Report
-from orchestrator.gates.checks import Services
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Services, load_checks
 from tests.builds import judge, lay_out, workflow
 
 HOURS = "clinic,weekday,opens,closes,share_pct,open_all_year,source_note\n" + "".join(
@@ -206,11 +207,16 @@ def test_a_page_that_reads_something_else_is_not_proven(
     with Services() as services:
         for statement in (
             "Map page can query prices | No errors",
-            "Admin page can query hours | No errors",
-            "No page can query hours without errors",
+            "A signed-in user can read prices without errors",
         ):
             (result,) = judge(tree, statement, services)
             assert result.verdict == "unproven", statement
+    # what an administrator or no page at all can read is not what the hooks show
+    for statement in (
+        "Admin page can query hours | No errors",
+        "No page can query hours without errors",
+    ):
+        assert [b.check for b in Binder(load_checks()).bind(statement)] == [None], statement
 
 
 def test_the_tables_come_from_the_file_where_there_is_one(root: Path, tmp_path: Path) -> None:

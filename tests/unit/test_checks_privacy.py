@@ -43,6 +43,14 @@ def test_other_claims_do_not_bind(root: Path, statement: str) -> None:
         say(context(root), statement)
 
 
+def test_no_personal_data_at_all_is_said_of_every_data_file_and_program(root: Path) -> None:
+    assert verdicts(context(root), "No personal data") == {"proven"}
+    (root / "old").mkdir()
+    (root / "old/members.py").write_text('WHO = "ann.lee@clinic.org"\n', encoding="utf-8")
+    assert verdicts(context(root), "No personal data") == {"unproven"}
+    assert verdicts(context(root), "No personal data in the delivered files") == {"proven"}
+
+
 def test_nothing_delivered_is_unproven(tmp_path: Path) -> None:
     assert verdicts(context(tmp_path), STATEMENT) == {"unproven"}
 

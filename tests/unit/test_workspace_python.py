@@ -202,7 +202,7 @@ def test_without_pytest_it_is_unproven_and_proven_once_it_is_installed(
     install_pytest(shop)
     after = prove(shop, statement, services)
     assert after.verdict == "proven", after.detail
-    assert "run with .venv/bin/python (Python 3." in after.detail
+    assert "run by pytest with .venv/bin/python (Python 3." in after.detail
 
 
 @pytest.mark.parametrize(

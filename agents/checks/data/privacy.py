@@ -105,14 +105,17 @@ _TEXTS = (".json", ".jsonl", ".yaml", ".yml", ".md", ".txt", ".tsv")
 
 
 _WHERE = "in [the] (delivered (data|files|code|SQL)|seed data|deliverables|{wide:datafiles})"
+_PERSONS = (
+    "no (personal|personally identifiable|patient|individual-level|protected health) "
+    "(data|information|records)"
+)
 _DATA = (".csv", ".tsv", ".sql", ".json", ".jsonl")
 parameter_type("datafiles", r"data|files|code|SQL|repository", str.lower)
 
 
 @check(
     f"[contains] no (PHI|PII|PHI/PII|PII/PHI|PHI or PII|PII or PHI|PHI and PII) [{_WHERE}]",
-    "no (personal|personally identifiable|patient|individual-level|protected health) "
-    f"(data|information|records) {_WHERE}",
+    f"{_PERSONS} {_WHERE}",
     "(all|the) [seeded|seed|delivered] data (is|are) [only] "
     "(aggregate|anonymized|anonymised|aggregated|aggregate/anonymized|aggregate/anonymised|"
     "aggregate or anonymized|aggregate and anonymized|de-identified) [benchmark] [data]",
@@ -130,6 +133,21 @@ def no_personal_data(ctx: Context, wide: str = "") -> Result:
 
     Where the statement does not say "delivered", other data files leave it unproven.
     """
+    return _judge_personal(ctx, _DATA if wide else ())
+
+
+@check(
+    f"[there is|contains] {_PERSONS}",
+    name="privacy.none-anywhere",
+    examples=("No personal data",),
+)
+def none_anywhere(ctx: Context) -> Result:
+    """What is delivered, as above; other data, SQL or code that is doubtful leaves it unproven."""
+    return _judge_personal(ctx, (*_DATA, *_CODE))
+
+
+def _judge_personal(ctx: Context, beyond: tuple[str, ...]) -> Result:
+    """What is delivered, and of what the workspace has besides, the files with these endings."""
     kinds = (".csv", ".sql", *_CODE, *_TEXTS)
     paths = [p for p in delivered_paths(ctx, kinds) if ctx.path(p).is_file()]
     if not paths:
@@ -144,13 +162,11 @@ def no_personal_data(ctx: Context, wide: str = "") -> Result:
         return failed(f"what looks like a person's data: {detail}", *paths, found=found[:200])
     named = f" and tables {', '.join(table.name for table in tables)}" if tables else ""
     said = f"{len(paths)} delivered files{named}: no column, value or row about a person"
-    others = (
-        [p for p in workspace_files(ctx) if p not in paths and p.endswith(_DATA)] if wide else []
-    )
+    others = [p for p in workspace_files(ctx) if p not in paths and p.endswith(beyond)]
     doubtful = [p for p in others if not is_test(p) and any(find_in_file(ctx, p))]
     if doubtful:
         return unproven(f"{said}; but not delivered: {', '.join(doubtful[:_LISTED])}", *paths)
-    return proven(said + (f", nor in {len(others)} other data files" if wide else ""), *paths)
+    return proven(said + (f", nor in {len(others)} other files" if beyond else ""), *paths)
 
 
 def is_personal(column: str) -> bool:

@@ -249,7 +249,7 @@ def find_not_passed(ctx: Context, choice: Choice, ran: Ran, files: Sequence[str]
     figures = figures_of(ran)
     if broken := ran.of("failed"):
         listed = "; ".join(map(str, broken[:LISTED]))
-        said = f"{len(broken)} tests{named} do not pass: {listed}; run with {ran.runners}"
+        said = f"{len(broken)} tests{named} do not pass: {listed}; run by {ran.runners}"
         return failed(said, *files, **figures)
     if any(report.code != 0 and not report.of("failed") for report in ran.reports):
         return failed(f"the {choice} did not run to their end: {ran.ending}", *files, **figures)

@@ -80,7 +80,7 @@ def pass_all(
         return unproven(f"{counted(ran)}, but {'; '.join(doubts[:LISTED])}", *files, **figures)
     wanted = wanted or Amount(1)
     judge = proven if wanted.holds(len(ran.of("passed"))) else failed
-    said = f"{counted(ran)}, wanted {wanted}; none fails, none is skipped; run with {ran.runners}"
+    said = f"{counted(ran)}, wanted {wanted}; none fails, none is skipped; run by {ran.runners}"
     return judge(said, *files, **figures)
 
 
@@ -110,7 +110,7 @@ def none_fails(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
     if doubts := [*find_left_out(ctx, choice, ran), *weakened(ctx, "tests")]:
         return unproven(f"{counted(ran)}, but {'; '.join(doubts[:LISTED])}", *files)
     skipped = len(ran.of("skipped"))
-    said = f"{counted(ran)}, none fails, {skipped} are skipped; run with {ran.runners}"
+    said = f"{counted(ran)}, none fails, {skipped} are skipped; run by {ran.runners}"
     return proven(said, *files, **figures_of(ran))
 
 
@@ -135,7 +135,7 @@ def none_skipped(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
         return failed(f"{len(skipped)} tests are skipped: {listed}", *files, **figures_of(ran))
     if doubts := find_left_out(ctx, choice, ran):
         return unproven("; ".join(doubts[:LISTED]), *files)
-    said = f"{len(ran.cases)} tests run, none is skipped; run with {ran.runners}"
+    said = f"{len(ran.cases)} tests run, none is skipped; run by {ran.runners}"
     return proven(said, *files, **figures_of(ran))
 
 
@@ -186,11 +186,11 @@ def named_pass(ctx: Context, tests: tuple[str, ...] = (), title: str = "") -> Re
     if missing := [name for name in wanted if not found[name]]:
         return failed(f"no test is called {', '.join(missing)} ({ran.ending})", *files)
     if bad := [f"{case} ({case.outcome})" for case in cases if case.outcome != "passed"]:
-        return failed(f"{'; '.join(bad[:LISTED])}; run with {ran.runners}", *files)
+        return failed(f"{'; '.join(bad[:LISTED])}; run by {ran.runners}", *files)
     hooks = [said for said in weakened(ctx, "tests") if "what a test's result is" in said]
     if hooks:
         return unproven(f"{', '.join(wanted)} pass, but {hooks[0]}", *files)
-    return proven(f"{', '.join(map(str, cases[:LISTED]))} pass; run with {ran.runners}", *files)
+    return proven(f"{', '.join(map(str, cases[:LISTED]))} pass; run by {ran.runners}", *files)
 
 
 def _is_named(case: Case, wanted: str) -> bool:

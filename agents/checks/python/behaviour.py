@@ -41,6 +41,7 @@ _MAX_LISTED = 5
     "{path:path} (has|have|contains) no [Python] syntax errors",
     "{path:path} (is valid Python|parses as Python|has valid Python syntax)",
     "{script:script} compiles",
+    "[both|all] {scripts:scripts} compile",
     "{paths:paths} (are valid Python|parse as Python|have valid Python syntax)",
     name="python.syntax",
     examples=(
@@ -49,10 +50,14 @@ _MAX_LISTED = 5
     ),
 )
 def has_valid_syntax(
-    ctx: Context, path: str = "", script: str = "", paths: tuple[str, ...] = ()
+    ctx: Context,
+    path: str = "",
+    script: str = "",
+    paths: tuple[str, ...] = (),
+    scripts: tuple[str, ...] = (),
 ) -> Result:
     """The files are compiled by Python itself."""
-    wanted = paths or (path or script,)
+    wanted = paths or scripts or (path or script,)
     others = [p for p in wanted if not p.endswith(".py")]
     if others:
         return unproven(f"{', '.join(others)}: not Python", *wanted)

@@ -272,6 +272,8 @@ def role_can(
     f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}}",
     f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}} "
     "[(to|from|into|in)] {tables:tables}",
+    f"(nobody|no one|none) but {{role:role}} {_MAY} {{verbs:verbs}} "
+    "[(to|from|into|in)] {tables:anytable}",
     "{tables:tables} (can|may) only be {verbs:verbs} by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} only by {role:role}",
     "{tables:tables} (can|may) be {verbs:verbs} by {role:role} only",

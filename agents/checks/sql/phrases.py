@@ -81,7 +81,12 @@ parameter_type(
     "plaintables", rf"(?!`?(?!public\.)\w+\.\w+`?(?:\s|$)){TYPES['tables'][0]}", TYPES["tables"][1]
 )
 
-parameter_type("anytable", r"any (?:of the )?tables?", lambda _text: Tables(every=True))
+# where somebody can, or cannot, do something to any or to either of them, each is meant
+parameter_type(
+    "anytable",
+    r"(?:any (?:of the )?tables?|either (?:table|of the (?:two )?tables))",
+    lambda text: Tables(count=2) if text.lower().startswith("either") else Tables(every=True),
+)
 
 
 class OlderTable(str):

@@ -109,7 +109,12 @@ def programs_compile(ctx: Context, programs: tuple[Programs, ...] = (), code: st
         found = resolve(ctx, phrase)
         if isinstance(found, Result):
             return found
-        if others := [path for path in found if not path.endswith(SUFFIXES)]:
+        others = [path for path in found if not path.endswith(SUFFIXES)]
+        # what is said to be of another language, beside what is TypeScript, cannot have such errors
+        spoken = any(set(p.suffixes) & set(SUFFIXES) for p in programs)
+        if others and spoken and not set(phrase.suffixes) & set(SUFFIXES):
+            continue
+        if others:
             return unproven(f"“{phrase.text}” means {', '.join(others)}: not TypeScript", *others)
         paths.extend(found)
     return compiles(ctx, paths)

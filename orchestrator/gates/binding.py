@@ -182,6 +182,8 @@ class Binder:
             tried = self.checks if among is None else among
             hits = [(c, a) for c in tried if (a := c.match(claim)) is not None]
             if len(hits) > 1:
+                hits = _most_specific(claim, hits)
+            if len(hits) > 1:
                 names = ", ".join(check.name for check, _ in hits)
                 problem = f"{len(hits)} checks fit, so none is run: {names}"
                 found = Binding(claim, None, problem=problem)
@@ -192,6 +194,19 @@ class Binder:
 
     def _leave_unbound(self, claim: str) -> Binding:
         return Binding(claim, None, problem=stub(claim, nearest(claim, self.checks)))
+
+
+def _most_specific(
+    claim: str, hits: list[tuple[Check, dict[str, Any]]]
+) -> list[tuple[Check, dict[str, Any]]]:
+    """Those whose patterns say most of the claim themselves, of several that fit.
+
+    A check of the workspace never comes before another one for that.
+    """
+    if any(check.digest for check, _ in hits):
+        return hits
+    said = [check.own_words(claim) for check, _ in hits]
+    return [hit for hit, words in zip(hits, said, strict=True) if words == max(said)]
 
 
 @dataclass(frozen=True)

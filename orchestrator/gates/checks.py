@@ -252,6 +252,11 @@ class Check:
         found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)
         return next((arguments for arguments in found if arguments is not None), None)
 
+    def own_words(self, claim: str) -> int:
+        """How much of a claim the pattern that takes it says itself."""
+        patterns = (compile_pattern(pattern) for pattern in self.patterns)
+        return next((n for p in patterns if (n := p.own_words(claim))), 0)
+
 
 #: a reference to the design, which users do not have
 _CLAUSE = re.compile(r"\s*\(DESIGN [\d., a-z]+\)")

@@ -242,6 +242,13 @@ class Pattern:
         """Whether a text in lower case has the words that the pattern requires."""
         return all(any(word in lowered for word in words) for words in self.required)
 
+    def own_words(self, text: str) -> int:
+        """How many characters of a text that matches are the pattern's own, and no parameter."""
+        found = self.regex.fullmatch(text) if self.may_fit(text.lower()) else None
+        if found is None:
+            return 0
+        return len(text) - sum(len(found.group(name) or "") for name, _ in self.params)
+
     def match(self, text: str) -> dict[str, Any] | None:
         """The typed arguments if the pattern matches the whole text."""
         lowered = text.lower()

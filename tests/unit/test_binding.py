@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,22 @@ def test_6_1_a_claim_that_two_checks_fit_is_bound_to_none() -> None:
     assert first.check is not None
     assert second.check is None
     assert "2 checks fit, so none is run: a, b" in second.problem
+
+
+def test_6_1_of_two_that_fit_the_one_that_says_more_itself_is_bound() -> None:
+    def judged(ctx: Context, it: str = "", way: str = "") -> Result:
+        return proven("")
+
+    made = {
+        "general": Check("general", ("{it:text} is {way:text}",), judged, Phase.CONTENT, 1, ""),
+        "exact": Check("exact", ("{it:text} is brewed",), judged, Phase.CONTENT, 1, ""),
+    }
+    (both,) = Binder(made.values()).bind("tea is brewed")
+    assert both.check is made["exact"]
+    # not one of the workspace
+    own = replace(made["exact"], digest="0123")
+    (none,) = Binder([made["general"], own]).bind("tea is brewed")
+    assert "2 checks fit" in none.problem
 
 
 _WORDS = st.sampled_from(

@@ -56,7 +56,7 @@ def read_tables(text: str) -> Tables:
             r"(?:(?:all|each|every|of|the|public)\s+)+tables?", text, re.IGNORECASE
         )
         return Tables(count=count, every=count is None and every is not None)
-    bare = re.sub(r"(?i)\b(?:tables?|the|both|all)\b", " ", text)
+    bare = re.sub(r"(?i)(?<![`\"])\b(?:tables?|the|both|all)\b(?![`\"])", " ", text)
     parts = re.split(_AND, bare.strip())
     names = tuple(p.strip().strip('`"').removeprefix("public.") for p in parts if p.strip())
     return Tables(names, said=bool(re.search(r"(?i)\btables?\b", text)))

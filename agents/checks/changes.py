@@ -33,6 +33,8 @@ _OWN_FOLDERS = (".orchestrate", ".git")
 @check(
     "only {named:path} (changed|is changed|was changed|has changed|is touched)",
     "only {paths:paths} (changed|are changed|were changed|have changed|are touched)",
+    "only files (in|under|below|inside|within) {path:path} (are|were|have been) "
+    "(changed|modified|touched)",
     "[there are] no (changes|other changes) outside [of] {path:path}",
     "no files [are] changed outside [of] {path:path}",
     "no [other] (file|files) outside [of] {path:path} (is|are|was|were) (changed|touched|modified)",

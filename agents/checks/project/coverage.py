@@ -84,6 +84,7 @@ class Measured:
     "[(is|stays|is at)] {least:lowest}",
     "{where:path} (has|is covered by tests to) {least:lowest} [(test|code|line)] [coverage]",
     "{least:lowest} [(test|code|unit test|line)] coverage [(of|for|in|on) {where:path}]",
+    "[(test|code)] coverage meets [the] (threshold|target) \\({least:lowest}\\)",
     name="tests.coverage",
     slow=True,
     examples=("Test coverage ≥ 80%", "Coverage of `src/shop.py` is at least 90 %"),

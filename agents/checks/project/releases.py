@@ -60,6 +60,7 @@ parameter_type("bump", r"(?:major|minor|patch)", str.lower)
     "updated) [to {number:semver}] [in {where:path}]",
     "[{level:bump}] version (bumped|bump) [to {number:semver}] [in {where:path}]",
     "[the] [package] version is {number:semver} [in {where:path}]",
+    "[the] [package] version in {where:path} is {number:semver}",
     name="release.version",
     examples=("Version bumped to 1.3.0", "Version is bumped in `package.json`"),
 )

@@ -44,6 +44,8 @@ _ARE_ADDED = "(are|were|have been|is|was|has been) (added|written|in place|creat
     f"[all] [of] [the] [{{kinds:testkinds}}] tests {_BELOW} {{paths:paths}} {_PASS}",
     f"{{wanted:amount}} [{{kinds:testkinds}}] tests {_BELOW} {{where:path}} {_PASS}",
     f"{{wanted:amount}} [{{kinds:testkinds}}] tests {_BELOW} {{paths:paths}} {_PASS}",
+    "(all tests|[the] [full|entire] test suite) (pass|passes) (with no|without|with zero) "
+    "(skipped tests|skips)",
     "pytest passes (in|on|for|with) {where:path}",
     name="tests.pass",
     version=3,

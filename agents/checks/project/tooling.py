@@ -56,6 +56,7 @@ _NO = "[there are] (no|zero|0) [{new:newly}]"
     f"{{tool:lintool}} {_CLEAN} {_WITHOUT} [(in|on|for|of) {{where:path}}]",
     f"{_NO} (lint|linting|linter|{{tool:lintool}}) {{free:severity}} [(introduced|added|left)] "
     "[(in|on) {where:path}]",
+    "{tool:lintool} (reports|finds) (no|zero|0) {free:severity} [(in|on|for) {where:path}]",
     f"[all] [the] (code|files) passes (lint|linting|the linter|lint checks) {_WITHOUT}",
     name="tools.lint",
     slow=True,
@@ -96,6 +97,7 @@ def formatted(ctx: Context, tool: str = "", new: str = "") -> Result:
     "[there are] (no|zero|0) {new:newly} TypeScript {free:severity} [(introduced|added)]",
     "[there are] (zero|0) TypeScript {free:severity}",
     "TypeScript: (no|zero|0) {free:severity}",
+    "[there are] (no|zero|0) TypeScript (compilation|compiler|type) errors",
     name="tools.types",
     slow=True,
     examples=("Type check passes", "No type errors"),

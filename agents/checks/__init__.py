@@ -28,6 +28,7 @@ import orchestrate_agents.checks.project.suites
 import orchestrate_agents.checks.project.tooling
 import orchestrate_agents.checks.python.behaviour
 import orchestrate_agents.checks.python.exports
+import orchestrate_agents.checks.response_times
 import orchestrate_agents.checks.sql.access
 import orchestrate_agents.checks.sql.columns
 import orchestrate_agents.checks.sql.equivalence

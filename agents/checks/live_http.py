@@ -148,25 +148,10 @@ def answers_live(
     ctx: Context, call: Call, status: int | None = None, wanted: str = "", part: str = ""
 ) -> Result:
     """The server that `[checks] serve` starts is asked, and its answer has the status and body."""
-    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    if call.problem:
-        return unproven(f"`{call.shown}` is not sent: {call.problem}")
-    if not settings.serve:
-        return unproven(
-            f"`{call.shown}` is not sent: `[checks] serve` in {FILE} names no command that starts "
-            "the server, nor `port` where it listens"
-        )
-    if not is_trusted(ctx, FILE):
-        return unproven(f"{FILE}, which says how the server is started, was changed by an agent")
-    try:
-        answer = _ask(ctx, call, settings)
-    except (ValueError, OSError, RunError) as exc:
-        return unproven(f"`{settings.serve}` cannot be run: {exc}")
-    except MissingToolError as exc:
-        return unproven(f"`{settings.serve}` cannot be started: {exc.message}", install=exc.command)
-    subjects = sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
-    if "status" not in answer:
-        return _no_answer(ctx, settings, answer, subjects)
+    answer = ask_server(ctx, call)
+    if isinstance(answer, Result):
+        return answer
+    subjects = delivered_files(ctx)
     evidence = {key: str(answer[key])[:2000] for key in ("text", "type", "said")}
     problems = []
     if call.prints_status and wanted.isdecimal():
@@ -185,6 +170,37 @@ def answers_live(
     return proven(said, *subjects, **evidence)
 
 
+def delivered_files(ctx: Context) -> list[str]:
+    """What agents delivered and is there: what a server's answer is about."""
+    return sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
+
+
+def ask_server(ctx: Context, call: Call, times: int = 0) -> dict[str, Any] | Result:
+    """The answer (status, text, type, said), or why there is none.
+
+    `times`: it is asked that often, and `seconds` of the answer has how long each answer took.
+    """
+    settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
+    if call.problem:
+        return unproven(f"`{call.shown}` is not sent: {call.problem}")
+    if not settings.serve:
+        return unproven(
+            f"`{call.shown}` is not sent: `[checks] serve` in {FILE} names no command that starts "
+            "the server, nor `port` where it listens"
+        )
+    if not is_trusted(ctx, FILE):
+        return unproven(f"{FILE}, which says how the server is started, was changed by an agent")
+    try:
+        answer = _ask(ctx, call, settings, times)
+    except (ValueError, OSError, RunError) as exc:
+        return unproven(f"`{settings.serve}` cannot be run: {exc}")
+    except MissingToolError as exc:
+        return unproven(f"`{settings.serve}` cannot be started: {exc.message}", install=exc.command)
+    if "status" not in answer:
+        return _no_answer(ctx, settings, answer, delivered_files(ctx))
+    return answer
+
+
 def _no_answer(
     ctx: Context, settings: ChecksSettings, answer: dict[str, Any], subjects: list[str]
 ) -> Result:
@@ -201,8 +217,8 @@ def _no_answer(
     return failed(f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told)
 
 
-def _ask(ctx: Context, call: Call, settings: ChecksSettings) -> dict[str, Any]:
-    """The answer, asked once per content of the workspace."""
+def _ask(ctx: Context, call: Call, settings: ChecksSettings, times: int) -> dict[str, Any]:
+    """The answer, asked once per content of the workspace; times, which vary, once per run."""
     started = [resolve_command(ctx, words) for words in simple_commands(settings.serve)]
     limit = min(settings.timeout, 60.0)
     said = {
@@ -213,6 +229,7 @@ def _ask(ctx: Context, call: Call, settings: ChecksSettings) -> dict[str, Any]:
         "body": call.body,
         "headers": call.headers,
         "limit": limit,
+        "times": times,
     }
     key = ("http.live", json.dumps(said, sort_keys=True), tree_digest(ctx.services, ctx.root))
 
@@ -227,7 +244,9 @@ def _ask(ctx: Context, call: Call, settings: ChecksSettings) -> dict[str, Any]:
             return {"broken": ended.ending}
         return found
 
-    asked: dict[str, Any] = ctx.services.remember(key, dict[str, Any], make)
+    services = ctx.services
+    asked: dict[str, Any]
+    asked = services.share(key, make) if times else services.remember(key, dict[str, Any], make)
     return asked
 
 

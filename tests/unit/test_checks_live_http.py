@@ -106,6 +106,50 @@ def test_an_agent_does_not_say_how_the_server_is_started(tmp_path: Path) -> None
     assert binding.check.function(context, **binding.arguments).verdict == "unproven"
 
 
+SLOW = SERVER.replace("import json, os", "import json, os, time").replace(
+    "    def do_GET(self):\n",
+    "    def do_GET(self):\n        time.sleep(0.03 if self.path == '/health' else 0)\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "verdict"),
+    [
+        ("`GET /health` answers within 2 seconds", "proven"),
+        ("`GET /health` answers within 10 ms", "failed"),
+        ("The median response time of `GET /health` is below 2,000 ms", "proven"),
+        ("p95 of `GET /health` < 20 ms", "failed"),
+        ("`GET /api/items` responds in under 2 s", "proven"),
+        ("`GET /gone` answers within 2 s", "unproven"),
+    ],
+)
+def test_answers_are_timed(tmp_path: Path, statement: str, verdict: str) -> None:
+    found = judge(lay(tmp_path, {"shop.py": SLOW}), statement, serve="python shop.py")
+    assert found.verdict == verdict, found.detail
+    if verdict != "unproven":
+        assert all(word in found.detail for word in ("cores", "times", "median", "p95"))
+
+
+def test_what_was_not_asked_often_enough_is_not_fast(tmp_path: Path) -> None:
+    settings = {"serve": "python shop.py", "timeout": 1}
+    found = judge(lay(tmp_path, {"shop.py": SLOW}), "`GET /health` answers within 2 s", **settings)
+    assert found.verdict == "unproven", found.detail
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "The API responds within 200 ms",
+        "`GET /health` answers within 200 ms under 100 concurrent users",
+        "`GET /health` answers within 200 ms or 400 ms",
+        "`GET /health` does not answer within 200 ms",
+        "`GET /health` answers within 200 requests",
+    ],
+)
+def test_other_statements_about_times_are_not_taken(statement: str) -> None:
+    assert all(binding.check is None for binding in BINDER.bind(statement))
+
+
 def test_other_statements_about_requests_keep_their_checks() -> None:
     assert check_of("`GET /api/shops` of `shop/api.py` answers with shops") == "http.answers"
     for statement in ("`GET /x` does not return 200", "`GET /x` returns 200 only for admins"):

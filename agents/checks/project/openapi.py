@@ -48,7 +48,7 @@ def _find(ctx: Context, path: str) -> str | Result:
     """The file that is meant; a result where there is not one."""
     if path:
         return path if ctx.path(path).is_file() else failed(f"{path} is missing", path)
-    found = [p for p in source_files(ctx.root) if _NAMED.search(p)]
+    found = [p for p in source_files(ctx) if _NAMED.search(p)]
     if len(found) == 1:
         return found[0]
     said = (

@@ -21,6 +21,7 @@ import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
 import orchestrate_agents.checks.project.coverage
 import orchestrate_agents.checks.project.gates
+import orchestrate_agents.checks.project.locks
 import orchestrate_agents.checks.project.openapi
 import orchestrate_agents.checks.project.packages
 import orchestrate_agents.checks.project.releases

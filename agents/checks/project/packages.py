@@ -26,7 +26,7 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.git.command import GitError, read_objects, run_git
 
-_NODE_LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
+NODE_LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
 _MANIFEST = re.compile(
     r"(?:^|/)(?:package\.json|pyproject\.toml|Pipfile|Cargo\.toml|go\.mod|setup\.cfg|setup\.py|"
     r"[\w.-]*requirements[\w.-]*\.(?:txt|in)|requirements/[\w.-]+\.(?:txt|in))$"
@@ -52,7 +52,7 @@ class Dependency:
         return self.name if self.manifest.endswith("package.json") else normalized(self.name)
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """A manifest that cannot be read."""
 
 
@@ -61,20 +61,20 @@ def _strip(text: str) -> str:
 
 
 def read_manifest(path: str, text: str | None) -> list[Dependency]:
-    """What a manifest asks for, nothing if it is not there. Raises _UnreadableError."""
+    """What a manifest asks for, nothing if it is not there. Raises UnreadableError."""
     if text is None:
         return []
     try:
         return [d for d in _dependencies(path, text) if d.name]
     except (ValueError, TypeError, AttributeError) as exc:
-        raise _UnreadableError(f"{path} cannot be read: {exc}") from exc
+        raise UnreadableError(f"{path} cannot be read: {exc}") from exc
 
 
 def _dependencies(path: str, text: str) -> Iterator[Dependency]:
     name = PurePosixPath(path).name
     if name == "package.json":
         table = json.loads(text)
-        for part in _NODE_LISTS:
+        for part in NODE_LISTS:
             for package, wanted in (table.get(part) or {}).items():
                 yield Dependency(path, package, str(wanted), part == "devDependencies")
     elif name.endswith(".toml") or name == "Pipfile":
@@ -171,7 +171,7 @@ def none_new(ctx: Context, kind: str = "", where: str = "") -> Result:
     try:
         then = {d.plain for p in paths for d in read_manifest(p, start.text(p))}
         now = [d for p in paths for d in read_manifest(p, text_now(ctx.root, p))]
-    except _UnreadableError as exc:
+    except UnreadableError as exc:
         return unproven(str(exc))
     python = kind in ("python", "pip")
     if python or kind in ("npm", "node"):
@@ -241,7 +241,7 @@ def not_asked_for(ctx: Context, package: str, kind: str = "", where: str = "") -
     known = [where] if where else [*_manifests(ctx), *filter(_MANIFEST.search, start.changed)]
     try:
         then = [d for path in known for d in read_manifest(path, start.text(path))]
-    except _UnreadableError as exc:
+    except UnreadableError as exc:
         return unproven(str(exc))
     if any(_is_of(d, package) for d in then):
         return judged
@@ -258,7 +258,7 @@ def _judge_presence(ctx: Context, package: str, kind: str, where: str, *, wanted
         return unproven("no manifest (package.json, pyproject.toml, …) says what is asked for")
     try:
         found = [d for d in _named(ctx, package) if not where or d.manifest == where]
-    except _UnreadableError as exc:
+    except UnreadableError as exc:
         return unproven(str(exc))
     if kind in ("dev", "development", "runtime", "production"):
         found = [d for d in found if d.dev == kind.startswith("dev")]
@@ -285,7 +285,7 @@ def _once_asked_for(root: Path, package: str, manifests: Sequence[str]) -> Itera
         commits = run_git(root, *asked).decode("ascii").split()
         names = [(path, f"{commit}^:./{path}") for commit in commits for path in manifests]
         for (path, _), data in zip(names, read_objects(root, [n for _, n in names]), strict=True):
-            with contextlib.suppress(_UnreadableError):
+            with contextlib.suppress(UnreadableError):
                 yield from read_manifest(path, data.decode("utf-8", "replace"))
     except GitError:
         return
@@ -316,7 +316,7 @@ def _judge_version(ctx: Context, package: str, release: str, *, exact: bool) -> 
     manifests = _manifests(ctx)
     try:
         found = _named(ctx, package)
-    except _UnreadableError as exc:
+    except UnreadableError as exc:
         return unproven(str(exc))
     if not found:
         if not manifests:

@@ -38,9 +38,9 @@ def _says(rule: str, text: str) -> bool:
 
 
 @lru_cache
-def _asking() -> tuple[tuple[re.Pattern[str], ...], ...]:
+def _asking(name: str) -> tuple[tuple[re.Pattern[str], ...], ...]:
     """A clause that fits all patterns of one makes whoever follows it wait for a person."""
-    return tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"]["asks"])
+    return tuple(tuple(map(_compile, rule)) for rule in _DATA["rules"][name])
 
 
 _NONE = re.compile(r"\W*(?:(?:none|no|not|n/?a|auto\w*|nobody)\b|$)", re.IGNORECASE)
@@ -70,15 +70,43 @@ def is_personal(title: str) -> bool:
     return _says("personal", title) and not _says("no_gate_heading", title)
 
 
-def asks_person(text: str) -> str:
+def asks_person(text: str, rules: str = "asks") -> str:
     """The clause of a text that makes its reader wait for a person; "" if there is none."""
     for clause in re.split(r"(?<=[^.][.;!?])(?:\s+|$)|…", _rule("nobody").sub(" ", text)):
         said = clause.rstrip(" .;!")
         if _rule("builds").match(said):
             continue
-        if any(all(pattern.search(said) for pattern in rule) for rule in _asking()):
+        if any(all(pattern.search(said) for pattern in rule) for rule in _asking(rules)):
             return " ".join(clause.split()).lstrip("> -.:;,*(")
     return ""
+
+
+def may_ask(text: str, agents: Sequence[str], *, is_title: bool = False) -> str:
+    """The clause of a text that may be about a person's approval; "" if there is none."""
+    if is_title and _says("no_gate_heading", text):
+        return ""
+    said = re.sub(r"[*_]{1,3}(?=\w)|(?<=\w)[*_]{1,3}|`[^`]*`", "", text)
+    if agents:
+        said = re.sub(rf"(?i)(?<!\w)@?(?:{'|'.join(map(re.escape, agents))})\b", "x", said)
+    return asks_person(said, "may_ask")
+
+
+def is_review(title: str) -> bool:
+    """Whether the title of a stage that names no agent is of something that people do."""
+    return _says("reviews", title)
+
+
+def is_loud(line: str) -> bool:
+    """Whether a line of a fence or a comment is a marker such as "HUMAN APPROVAL REQUIRED"."""
+    words = re.findall(r"\w{2,}", line)
+    return len(words) > 1 and _says("loud", line.strip(" \t#/*-=<>!|+"))
+
+
+def is_gate_key(key: str, value: object) -> bool:
+    """Whether a key of the frontmatter asks for an approval."""
+    said = str(value).strip(" []{}'\"").casefold()
+    is_off = said in ("", "false", "0", "off", "never") or _NONE.match(said)
+    return not is_off and _says("gate_key", key.strip())
 
 
 def names_gate(text: str, *, is_label: bool) -> bool:

@@ -11,13 +11,17 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from orchestrator.markdown.blocks import Kind
+from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.gate_words import (
     UnreadGate,
     gates_in,
     is_at_end,
     is_gate,
+    is_gate_key,
+    is_loud,
     is_personal,
+    is_review,
+    may_ask,
 )
 from orchestrator.workflow_reader.headings import StageHead
 from orchestrator.workflow_reader.outline import Outline, Section, read_outline
@@ -25,6 +29,19 @@ from orchestrator.workflow_reader.stage_tables import title_key
 
 #: the code of the doubt, by which it is accepted
 UNREAD_GATE = "human-gate"
+#: values of a key that name nobody: any checkpoint is what they ask for
+_YES = {
+    "true",
+    "yes",
+    "on",
+    "required",
+    "human",
+    "manual",
+    "always",
+    "needed",
+    "mandatory",
+    "stage",
+}
 
 
 @lru_cache(maxsize=16)
@@ -37,7 +54,10 @@ def unread_gates(outline: Outline) -> tuple[UnreadGate, ...]:
     """Where a workflow asks for an approval that no checkpoint stands for, in order of lines."""
     heads = sorted((section.head for section in outline.stages), key=lambda head: head.line)
     asked = _asked_about(heads)
-    found = {gate.line: gate for gate in _find(outline) if not _is_asked(gate, asked)}
+    found = dict[int, UnreadGate]()
+    for gate in _find(outline):
+        if not _is_asked(gate, asked):
+            found.setdefault(gate.line, gate)
     return tuple(found[line] for line in sorted(found))
 
 
@@ -59,16 +79,23 @@ def _is_asked(gate: UnreadGate, asked: set[str]) -> bool:
 
 
 def _find(outline: Outline) -> Iterator[UnreadGate]:
+    agents = {section.head.agent for section in outline.stages} | set(outline.agents)
+    names = sorted(agents - {"USER", ""})
     by_line = sorted(outline.stages, key=lambda s: s.head.line)
     for section in by_line:
         head = section.head
         if head.is_checkpoint:
             continue
-        if is_personal(head.title):
-            yield UnreadGate(head.line, f"{head.agent} — {head.title}")
+        is_review_of_people = not head.agent and is_review(head.title)
+        if (
+            is_personal(head.title)
+            or is_review_of_people
+            or may_ask(head.title, names, is_title=True)
+        ):
+            yield UnreadGate(head.line, f"{head.agent} — {head.title}".removeprefix(" — "))
             continue
         asked_after = _leads_to_checkpoint(section, outline.stages)
-        for gate in gates_in(section.body):
+        for gate in _gates_among(section.body, names):
             # USER is asked after the stage: that covers what asks for it at its end
             if not asked_after or not is_at_end(gate, section.body):
                 yield gate
@@ -82,13 +109,50 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
             continue
         pieces = tuple(between)
         is_title = not count and pieces[0].kind is Kind.HEADING and pieces[0].level == 1
-        for gate in gates_in(pieces[1:] if is_title else pieces):
+        for gate in _gates_among(pieces[1:] if is_title else pieces, names):
             # before the first stage, sentences speak of the workflow as a whole, and a table of
             # its checkpoints
             if count or gate.is_heading or gate.cells or not has_checkpoint:
                 yield gate
     if not has_checkpoint:
         yield from _in_diagrams(outline)
+    yield from _unseen(outline, names, has_checkpoint=has_checkpoint)
+
+
+def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[UnreadGate]:
+    """As `gates_in`, and what may be about an approval."""
+    gates = tuple(gates_in(pieces))
+    read = {n for gate in gates for n in range(gate.line, max(gate.line, gate.last) + 1)}
+    yield from gates
+    for at, piece in enumerate(pieces):
+        lines = [(piece.line, piece.markdown or piece.text)]
+        if piece.kind is Kind.FENCE:
+            lines = [(n, line) for n, line in enumerate(piece.text.split("\n"), piece.line + 1)]
+        elif piece.kind is Kind.TABLE:
+            lines = [(row.line, cell) for row in piece.rows[1:] for cell in row.cells]
+        for n, line in lines:
+            is_code = piece.kind is Kind.FENCE
+            is_title = piece.kind is Kind.HEADING
+            said = line.strip() if is_code and is_loud(line) else ""
+            said = said if is_code else may_ask(line, agents, is_title=is_title)
+            if said and n not in read:
+                cells = (line,) if piece.kind is Kind.TABLE else ()
+                yield UnreadGate(n, said[:90], last=piece.end, cells=cells, at=at)
+
+
+def _unseen(
+    outline: Outline, agents: Sequence[str], *, has_checkpoint: bool
+) -> Iterator[UnreadGate]:
+    """What asks for an approval in comments, and in keys of the frontmatter."""
+    around = sorted((s.head.line, s.last) for s in outline.stages if s.head.is_checkpoint)
+    for n, line in outline.comments:
+        if is_loud(line) and not any(first <= n <= last for first, last in around):
+            yield UnreadGate(n, line.strip())
+    for key, value in outline.meta.items():
+        named = set(re.findall(r"[^\W\d_][\w-]+", str(value).casefold()))
+        named -= {"user", *_YES, *(name.casefold() for name in agents)}
+        if is_gate_key(key, value) and (named or not has_checkpoint):
+            yield UnreadGate(outline.meta_lines[key], f"{key}: {value}"[:90])
 
 
 def _in_diagrams(outline: Outline) -> Iterator[UnreadGate]:

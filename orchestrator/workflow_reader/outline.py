@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.errors import WorkflowError
@@ -52,6 +52,10 @@ class Outline:
     rest: tuple[Piece, ...]
     #: the line of a code fence around the whole file, else 0
     fence_line: int = 0
+    #: a key of the frontmatter → its line
+    meta_lines: Mapping[str, int] = field(default_factory=dict)
+    #: (line, text) of the lines of HTML comments
+    comments: tuple[tuple[int, str], ...] = ()
 
     @property
     def blocks(self) -> tuple[Piece, ...]:
@@ -93,7 +97,24 @@ def read_outline(text: str, path: str) -> Outline:
         heads = read_series(blocks)
     stages, rest = _split_into_stages(blocks, heads, path, len(body))
     _refuse_unreadable(stages, blocks, path)
-    return Outline(document.meta, tuple(document.diagnoses), stages, rest, outside or inside)
+    return Outline(
+        document.meta,
+        tuple(document.diagnoses),
+        stages,
+        rest,
+        outside or inside,
+        {key: document.line_of(key) or 1 for key in document.meta},
+        tuple(_comments(body, blocks)),
+    )
+
+
+def _comments(lines: Sequence[str], blocks: Sequence[Piece]) -> Iterator[tuple[int, str]]:
+    """The lines of HTML comments, which no reader of the page sees; those in code are code."""
+    code = {n for p in blocks if p.kind is Kind.FENCE for n in range(p.line, p.end + 1)}
+    text = "\n".join("" if n in code else line for n, line in enumerate(lines, 1))
+    for comment in re.finditer(r"<!--(.*?)(?:-->|\Z)", text, re.DOTALL):
+        first = text.count("\n", 0, comment.start()) + 1
+        yield from enumerate(comment[1].split("\n"), first)
 
 
 def _without_outer_fence(lines: list[str]) -> tuple[list[str], int]:

@@ -67,7 +67,6 @@ HARMLESS = (
     "INSPECTOR confirms the counts.",
     "The page asks people to accept cookies.",
     "Do not start the server.",
-    "<!-- STOP: wait for human approval -->",
 )
 
 
@@ -180,3 +179,170 @@ def test_whoever_is_named_in_a_column_for_approvals_is_asked_behind_the_row(colu
 @pytest.mark.parametrize("column", ["Output", "Verified By", "Checks", "Reviews", "Notes", "Owner"])
 def test_other_columns_ask_nobody(column: str) -> None:
     assert found(f"| Phase | {column} |\n|---|---|\n| Design | Maria |\n") == []
+
+
+MAY_ASK = (
+    "Freigabe durch den Kunden einholen.",
+    "Only after the release manager said yes: go on.",
+    "Manual verification by QA team before release.",
+    "Maria has the last word before we go on.",
+    "Double-check with Maria before proceeding.",
+    "Let a colleague look over it before going on.",
+    "Vier-Augen-Prinzip",
+    "Four-eyes principle applies here.",
+    "Two-person rule.",
+    "<!-- HUMAN GATE: approval by USER -->",
+    "Tom must be happy with it before we merge.",
+    "Nothing goes live unless Legal is fine with it.",
+    "No deploy until Sara nods.",
+    "The design team gives its OK first.",
+    "Get Maria to look over the diff.",
+    "Peter reviews the migration.",
+    "Reviewed by Anna and Tom.",
+    "Checked by the security team.",
+    "Abnahme durch Fachbereich.",
+    "Genehmigung des Projektleiters liegt vor.",
+    "Erst weitermachen, wenn der Kunde zugestimmt hat.",
+    "Nur nach Rücksprache mit Frau Müller weiter.",
+    "Aprobación del cliente antes de continuar.",
+    "Validation par le chef de projet.",
+    "Ne pas déployer avant l'accord du client.",
+    "Wait for Maria.",
+    "Ask @maria before merging.",
+    "A second pair of eyes is a must.",
+    "Ship it once the product team is convinced.",
+    "Proceed when the customer says yes.",
+    "Not before Kim has seen it: release.",
+    "The CTO has the final say.",
+    "Have somebody from legal read the text.",
+    "Merge only with a thumbs-up from Lee.",
+    "Run this by Jordan first.",
+    "Sanity-check by a senior engineer before launch.",
+    "Someone other than the author verifies the numbers by hand.",
+    "Continue after review.",
+    "Do not start phase 2 without an OK.",
+    "The steering board decides whether we launch.",
+    "Demo to stakeholders, collect feedback.",
+    "We need Ana's blessing.",
+    "QA team signs off.",
+)
+TITLES_OF_PEOPLES_WORK = (
+    "Review by a human",
+    "Wait for Maria",
+    "Manual QA by Tom",
+    "Demo to stakeholders",
+    "Customer acceptance",
+    "Legal review",
+    "Acceptance by the client",
+    "Show it to the board",
+    "Feedback from the design team",
+    "Peer review",
+    "Stakeholder demo",
+    "QA by Anna",
+    "Check with Legal",
+    "Final walkthrough with Kim",
+    "Security review",
+    "Release decision by the CTO",
+    "Abnahme",
+    "Freigabe durch den Kunden",
+    "UAT",
+    "Meeting with the steering committee",
+)
+ASKS_NOBODY = (
+    "Validate the input with Zod before the next step.",
+    "Review the diff for typos.",
+    "Run tests.",
+    "Unit tests: all of them pass.",
+    "Reviewed by SOOP.",
+    "Continue only if tests pass.",
+    "Check the output of Docker.",
+    "Send the user a reminder.",
+    "Verify the figures with Python.",
+    "Do not deploy to production.",
+    "The Reviewer agent checks the diff.",
+    "Store what the client sends.",
+    "Let Vite build the page.",
+    "Build the approval screen.",
+    "Continue with Phase 2.",
+    "BUILDER confirms that the file exists.",
+    "Confirm the count before Stage 2 begins.",
+    "Next, write `b.txt`.",
+    "Start only when CI is green.",
+    "<!-- the figures are from May -->",
+    "<!-- prettier-ignore -->",
+)
+
+
+@pytest.mark.parametrize("words", MAY_ASK)
+def test_what_may_be_an_approval_is_at_least_doubted(words: str) -> None:
+    shapes = ["{}"] if words.startswith("<!--") else ["{}", "- {}", "> {}"]
+    for shape in shapes:
+        lines = [found(shape.format(words)), found(inside=shape.format(words) + "\n\nWrite `c`.")]
+        assert lines == [[10], [8]], shape
+
+
+@pytest.mark.parametrize("words", ASKS_NOBODY)
+def test_what_asks_nobody_is_no_doubt(words: str) -> None:
+    assert found(words) == found(inside=words) == []
+
+
+@pytest.mark.parametrize("title", TITLES_OF_PEOPLES_WORK)
+def test_a_stage_that_people_do_is_a_checkpoint_or_a_doubt(title: str) -> None:
+    text = f"# F\n\n## Phase 1: Build\nDo it.\n\n## Phase 2: {title}\nDo it.\n\n## Phase 3: Ship\n"
+    outline = read_outline(text, "w.md")
+    asked = {section.head.line for section in outline.stages if section.head.is_checkpoint}
+    assert asked | {gate.line for gate in unread_gates(outline)} == {6}
+
+
+@pytest.mark.parametrize(
+    "title", ["Design", "Code review (SOOP)", "Tests", "Ship it", "Client API"]
+)
+def test_other_stages_are_not(title: str) -> None:
+    text = f"# F\n\n## Phase 1: Build\nDo it.\n\n## Phase 2: {title}\nDo it.\n\n## Phase 3: Ship\n"
+    assert unread_gates(read_outline(text, "w.md")) == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["HUMAN APPROVAL REQUIRED", "*** STOP HERE ***", "# GATE: ask Maria", "CHECKPOINT (USER)"],
+)
+@pytest.mark.parametrize(
+    "block", ["```\n{}\n```", "~~~text\n{}\n~~~", "```bash\n{}\n```", "<!--\n{}\n-->"]
+)
+def test_a_loud_line_in_a_fence_or_a_comment_is_found(line: str, block: str) -> None:
+    assert found(block.format(line)) == [11]
+    assert found(inside=block.format(line) + "\n\nWrite `c`.") == [9]
+
+
+@pytest.mark.parametrize("line", ["CHECKPOINT;", "STOP = 1", "kill -STOP 12", "gate: human", "GO"])
+def test_code_is_none(line: str) -> None:
+    assert found(f"```sql\n{line}\n```") == []
+
+
+@pytest.mark.parametrize(
+    ("head", "doubted"),
+    [
+        ("approval: required", True),
+        ("reviewers: [maria]", True),
+        ("approvers:\n  - tom", True),
+        ("sign_off: Ana", True),
+        ("gate: human", True),
+        ("checkpoints: 3", True),
+        ("approval: none", False),
+        ("reviewers: []", False),
+        ("review: false", False),
+        ("title: The approval", False),
+        ("agents: [SOOP]", False),
+    ],
+)
+def test_a_key_of_the_frontmatter_may_ask_for_an_approval(head: str, doubted: bool) -> None:
+    stages = "# F\n\n## STAGE 1: SOOP — A\nDo it.\n\n## STAGE 2: BUILDER — B\nDo it.\n"
+    outline = read_outline(f"---\nagent: x\n{head}\n---\n{stages}", "w.md")
+    assert [gate.line for gate in unread_gates(outline)] == [3] * doubted
+
+
+def test_a_checkpoint_answers_a_key_that_names_nobody_else() -> None:
+    text = WORKFLOW.format(between="", inside="")
+    heads = ("approval: required", "checkpoints: [3]", "approver: USER", "reviewer: maria")
+    told = [unread_gates(read_outline(f"---\n{head}\n---\n{text}", "w.md")) for head in heads]
+    assert [bool(gates) for gates in told] == [False, False, False, True]

@@ -55,7 +55,7 @@ _WITHIN = (
     f"[the] {{share:share}} [(response time|latency)] (of|for) {{call:call}} [is] {_WITHIN} "
     "{limit:duration}",
     f"[the] [{{share:share}}] (response time|latency|answer time) (of|for) {{call:call}} "
-    f"(is|stays|must be|should be) {_WITHIN} {{limit:duration}} [(at|in) [the] {{share:share}}]",
+    f"(is|stays|must be|should be) {_WITHIN} {{limit:duration}}",
     "{call:call} [{share:share}] [(response time|latency)] [is] (<|<=|≤|under|below) "
     "{limit:duration}",
     name="http.fast",

@@ -23,7 +23,7 @@ AcceptDoubts = Annotated[
     typer.Option(
         "--accept-doubts",
         metavar="CODE",
-        help="Let this doubt about the workflow pass, e.g. human-gate; may be repeated.",
+        help="Let this doubt about workflow or ticket pass, e.g. human-gate; may be repeated.",
     ),
 ]
 

@@ -155,6 +155,17 @@ def find_missing_references(view: BoardView) -> Iterator[Diagnosis]:
                     yield Diagnosis(f"{kind}-missing", message, line, hint, ticket.source)
 
 
+def find_unread_dependencies(view: BoardView) -> Iterator[Diagnosis]:
+    """Tickets of the board that a text names as what it waits for, and no key does."""
+    for ticket in view.tickets:
+        if ticket.role is None or not ticket.role.at_rest:
+            for unread in view.board.unread_dependencies(ticket):
+                message = f"“{unread.texts[0]}” is {unread.why}"
+                hint = "write it under `depends_on:`"
+                line = unread.lines[0]
+                yield Diagnosis("dependency-unread", message, line, hint, ticket.source)
+
+
 def find_dependency_cycles(view: BoardView) -> Iterator[Diagnosis]:
     """Tickets that wait for each other."""
     graph = {id: [d for t in held for d in t.depends_on] for id, held in view.by_id.items()}

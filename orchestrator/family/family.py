@@ -147,8 +147,10 @@ class Family:
 
     def criteria(self, member: str, own_headings: tuple[str, ...] = ()) -> Criteria:
         """What a member's ticket demands; not what agents appended to it (DESIGN 6.4)."""
-        found = self.ticket(member).criteria(own_headings or self.board.criteria_headings)
-        return with_removed(self.history, member, found)
+        ticket = self.ticket(member)
+        found = ticket.criteria(own_headings or self.board.criteria_headings)
+        unread = (*found.unread, *self.board.unread_dependencies(ticket))
+        return with_removed(self.history, member, replace(found, unread=unread))
 
     # -- writing -----------------------------------------------------------------------------
 

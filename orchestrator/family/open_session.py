@@ -339,11 +339,14 @@ class Opener:
             )
         for ticket in tickets:
             ticket.require_utf8()
-            require_startable_status(self.board, ticket)
+            require_startable_status(self.board, ticket, self.accept_doubts)
             for problem in ticket.diagnoses:
                 if problem.code == "key-contradiction":
                     place = f"{ticket.source}:{problem.line}"
                     self._report_notice(f"{place}: {problem.message}; {problem.hint}")
+            for unread in self.board.unread_dependencies(ticket):
+                place = f"{ticket.source}:{unread.lines[0]}"
+                self._report_notice(f"{place}: “{unread.texts[0]}” is {unread.why}")
         made = {c.id for s in workflow.stages for c in s.children}
         require_listed_children(self.board, tickets, made)
         require_no_cycle(self.board, tickets)

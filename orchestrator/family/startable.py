@@ -14,6 +14,9 @@ from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates_in
 
+#: the code of what calls a ticket finished beside its status
+_FINISHED = "says-finished"
+
 
 def find_places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
     """Where tickets are before they are conducted. Raises TicketError for an unknown folder."""
@@ -54,7 +57,7 @@ def require_known_status(board: Board, ticket: Ticket) -> None:
         )
 
 
-def require_startable_status(board: Board, ticket: Ticket) -> None:
+def require_startable_status(board: Board, ticket: Ticket, accepted: Container[str] = ()) -> None:
     """Refuse to begin what a person calls finished or paused, or calls by an unknown word.
 
     Also what says two things of its id, its state or its parent: either may be the true one.
@@ -68,6 +71,14 @@ def require_startable_status(board: Board, ticket: Ticket) -> None:
                 line=found.line,
                 code=found.code,
                 hint=found.hint,
+            )
+        if found.code == _FINISHED and _FINISHED not in accepted:
+            raise TicketError(
+                f"{ticket.id} may be finished: {found.message}",
+                path=ticket.path,
+                line=found.line,
+                code="not-startable",
+                hint=f"{found.hint}; or begin it all the same: --accept-doubts {_FINISHED}",
             )
     status = ticket.status or ""
     role = board.folders.role_of_status(status)

@@ -10,14 +10,23 @@ from collections import OrderedDict
 from pathlib import Path
 
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
+from orchestrator.domain.keys import key_table
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.git.ignoring import ignore_in_clone
 from orchestrator.storage import atomic
 from orchestrator.tickets.catalog import Catalog
-from orchestrator.tickets.id_grammar import folded_id, without_child_suffix, without_prefix
+from orchestrator.tickets.criteria import Unread
+from orchestrator.tickets.criteria_headings import headings_of
+from orchestrator.tickets.id_grammar import (
+    folded_id,
+    ids_in_field,
+    without_child_suffix,
+    without_prefix,
+)
 from orchestrator.tickets.index import Index
 from orchestrator.tickets.reader import read_ticket
+from orchestrator.tickets.text_says import said_in_text
 from orchestrator.tickets.ticket import Ticket
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
@@ -221,6 +230,23 @@ class Board:
         stem = without_child_suffix(ticket.id)
         listed = (t for t in self.holders(stem) if stem != ticket.id and ticket.id in t.children)
         return next(listed, None)
+
+    def unread_dependencies(self, ticket: Ticket) -> list[Unread]:
+        """Lines of the text that name tickets of the board which no key says it waits for."""
+        keys, headings = key_table(self.keys), headings_of(self.criteria_headings)
+        read = {ticket.id, ticket.parent, *ticket.children, *ticket.depends_on}
+        found: list[Unread] = []
+        try:
+            document = ticket.document
+        except (OSError, OrchestrateError):
+            return found
+        for said in said_in_text(document, keys, headings, ticket.local_id):
+            ids = ids_in_field(said.value, ticket.local_id) if said.name == "depends_on" else ()
+            known = dict.fromkeys(map(self._catalog.known_id, ids))
+            if missing := [id for id in known if id not in read and self.holders(id)]:
+                why = f"not read, and no key says that it waits for {', '.join(missing)}"
+                found.append(Unread((said.line,), (said.text,), "line", "", why))
+        return found
 
     def paths(self) -> list[Path]:
         """The files of all tickets."""

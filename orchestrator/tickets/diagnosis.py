@@ -24,6 +24,7 @@ from orchestrator.tickets.id_grammar import (
     is_range,
     prefix_of,
 )
+from orchestrator.tickets.text_says import find_finished
 from orchestrator.tickets.ticket import Ticket
 
 _FOLDERS = Folders()
@@ -43,7 +44,15 @@ _OTHER_KEYS = frozenset(
     {"flow", "held_at", "held_from", "accept", "target", "depends_note", "route"}
 )
 #: the other way round: it is the named tickets that would wait
-_REVERSED = frozenset({"blocks", "blocking", "unblocks", "required_by", "before"})
+_REVERSED = frozenset(
+    {"blocks", "blocking", "is_blocking", "blocker_of", "unblocks", "required_by", "before",
+     "dependents", "dependent", "dependent_tickets", "successor", "successors"}
+)  # fmt: skip
+#: an unknown key with such a word that holds ids was meant to say what a ticket waits for
+_WAITS = re.compile(
+    r"depend|depen|block|predecess|prereq|pre_?req|wait|requir|after|upstream|abh[aä]e?ng|vorg[aä]e?ng",
+    re.IGNORECASE,
+)
 #: what one ticket can say only once
 _SINGLE = ("id", "status", "owner", "parent")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
@@ -80,6 +89,7 @@ def diagnose_ticket(
         found += _identity(ticket, document, held)
         found += _contradictions(document, held, folders)
         found += _misspelt_keys(document, keys, held)
+    found += _finished(ticket, document, keys, folders, headings)
     found += _position(ticket, document, folders)
     found += [*_strikes(ticket, document, limit), *_values(document)]
     found += [*_end(ticket, document), *_criteria(ticket, document, headings)]
@@ -210,6 +220,8 @@ def _misspelt_keys(
             known = known or meant(key, _CRITERIA_KEYS)
         if key in ("workflow", "pipeline") and str(value).endswith(".md"):
             known = "pipeline_workflow"
+        if not known and _WAITS.search(key) and ids_in_field(str(value), document.text("id")):
+            known = "depends_on"
         if known:
             message = f"`{key}` is not read"
             yield Diagnosis("key-misspelt", message, line, f"did you mean `{known}`?")
@@ -248,6 +260,22 @@ def _position(ticket: Ticket, document: Document, folders: Folders) -> Iterator[
         if place.at_rest and not role.at_rest:
             hint = f"move it to {folders.for_role(place)}, or change its status"
         yield Diagnosis("status-drift", message, line, hint)
+
+
+def _finished(
+    ticket: Ticket, document: Document, keys: KeyTable, folders: Folders, headings: tuple[str, ...]
+) -> Iterator[Diagnosis]:
+    """What calls it finished, where neither its place nor its status does."""
+    place = folders.role_of_status(ticket.status)
+    if any(role is not None and role.at_rest for role in (ticket.role, place)) or ticket.conducted:
+        return
+    signs = list(find_finished(ticket, document, keys, folders, headings_of(headings)))
+    if signs:
+        line, text = signs[0]
+        more = f", and line {', '.join(str(n) for n, _ in signs[1:4])}" if len(signs) > 1 else ""
+        message = f"“{text[:80]}” says that it is finished{more}"
+        hint = f"set its status to {folders.status_for(FolderRole.COMPLETE)}, or change the line"
+        yield Diagnosis("says-finished", message, line, hint)
 
 
 def _strikes(ticket: Ticket, document: Document, limit: int) -> Iterator[Diagnosis]:

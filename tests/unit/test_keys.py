@@ -264,3 +264,94 @@ def test_a_ticket_with_keys_in_toml_is_neither_adopted_nor_run(tmp_path: Path) -
     for command in (["adopt", "--all", "--yes"], ["run", "WO-2"]):
         assert "keys-unread" in orchestrate(tmp_path, *command)
         assert path.read_text() == text
+
+
+FINISHED = {
+    "---\nid: WO-1\ndone: true\n---\n# One\n": 3,
+    "---\nid: WO-1\ncompleted: 2025-03-02\n---\n# One\n": 3,
+    "---\nid: WO-1\nclosedAt: 2025-03-02T10:00:00Z\n---\n# One\n": 3,
+    "---\nid: WO-1\nresolution: Works as designed\n---\n# One\n": 3,
+    "---\nid: WO-1\nlabels: [api, done]\n---\n# One\n": 3,
+    '---\nid: WO-1\ntitle: "[DONE] One"\n---\n': 3,
+    "---\nid: WO-1\n---\n# ~~One~~\n": 4,
+    "---\nid: WO-1\n---\n# One ✅\n": 4,
+    "---\nid: WO-1\n---\n# DONE: One\n": 4,
+    "---\nid: WO-1\n---\n# One\n\n| Field | Value |\n|---|---|\n| **Status** | Done |\n": 8,
+    "---\nid: WO-1\nstatus: todo\n---\n# One\n\n- **Status**: Done (see #12)\n": 7,
+    "---\nid: WO-1\n---\n# One\n\nCompleted: 2025-03-02\n": 6,
+    "---\nid: WO-1\n---\n# One\n\n## Status\n\nClosed\n": 8,
+    "---\nid: WO-1\n---\n# One\n\n- [x] a\n- [X] b\n": 6,
+}
+
+
+@pytest.mark.parametrize(("text", "line"), FINISHED.items())
+def test_what_anything_calls_finished_is_not_begun(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "_WORK_ORDERS/00_INBOX/WO-1.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert f"WO-1.md:{line}: " in orchestrate(tmp_path, "doctor")
+    for command in (["adopt", "--all", "--yes"], ["run", "WO-1"]):
+        said = orchestrate(tmp_path, *command)
+        assert "not-startable" in said
+        assert "--accept-doubts says-finished" in said
+        assert path.read_text() == text
+    said = orchestrate(tmp_path, "adopt", "--all", "--dry-run", "--accept-doubts", "says-finished")
+    assert "1 family could be adopted" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nid: WO-1\ncompleted: false\nresolution: unresolved\nclosed:\n---\n# One\n",
+        "---\nid: WO-1\npercent_complete: 40\ndone: pending\n---\n# One\n",
+        "---\nid: WO-1\n---\n# Archive: the list\n\nStatus: in progress\n",
+        "---\nid: WO-1\n---\n# Show who is [x]\n\nDone: write it down\n",
+        "---\nid: WO-1\n---\n# One\n\n## Criteria\n\n- Status: done\n- [ ] Status: done\n",
+        "---\nid: WO-1\n---\n# One\n\n```\nStatus: done\n```\n- [x] a\n- [ ] b\n",
+    ],
+)
+def test_other_lines_do_not_call_a_ticket_finished(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "_WORK_ORDERS/00_INBOX/WO-1.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert [
+        d.code for d in Board(tmp_path).find("WO-1").diagnoses if d.code == "says-finished"
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["depend", "predecessors", "blocked-by-ticket", "dependsOnTickets", "after_ticket", "blockers",
+     "waits", "abhängig_von"],
+)  # fmt: skip
+def test_more_names_of_dependencies_are_read(tmp_path: Path, key: str) -> None:
+    assert read(tmp_path, f"{key}: [WO-7, WO-8]").depends_on == ("WO-7", "WO-8")
+
+
+@pytest.mark.parametrize(
+    "key", ["hard_dependency_on", "blocked_until", "waits_till", "upstreamIds"]
+)
+def test_an_unknown_key_that_holds_dependencies_is_told(tmp_path: Path, key: str) -> None:
+    (found,) = [d for d in read(tmp_path, f"{key}: WO-7").diagnoses if d.code == "key-misspelt"]
+    assert "depends_on" in found.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Depends on: WO-7", "Blocked by WO-7, WO-99.", "**Blocked by**\n\n- WO-7", "- After: wo-7",
+     "## Blocked by\n\n- WO-7: the login", "| Field | Value |\n|---|---|\n| Depends on | WO-7 |"],
+)  # fmt: skip
+def test_dependencies_in_the_text_are_told(tmp_path: Path, text: str) -> None:
+    lay(tmp_path, "00_INBOX/WO-7.md", "id: WO-7")
+    path = lay(tmp_path, "00_INBOX/WO-1.md", "id: WO-1")
+    path.write_text(path.read_text() + f"\n{text}\n")
+    board = Board(tmp_path)
+    (found,) = board.unread_dependencies(board.find("WO-1"))
+    assert "WO-7" in found.why
+    assert "dependency-unread" in orchestrate(tmp_path, "doctor")
+    text = path.read_text()
+    path.write_text(path.read_text().replace("id: WO-1\n", "id: WO-1\ndepends_on: WO-7\n"))
+    board = Board(tmp_path)
+    assert board.unread_dependencies(board.find("WO-1")) == []
+    path.write_text(text)
+    assert "waits for WO-7" in orchestrate(tmp_path, "run", "WO-1")

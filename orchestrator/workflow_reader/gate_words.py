@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
-from orchestrator.markdown.blocks import Kind, Piece
+from orchestrator.markdown.blocks import Kind, Piece, label_of
 from orchestrator.workflow_reader.vocabulary import any_of, plain, read_data
 
 _DATA = read_data("gates.toml")
@@ -177,6 +178,46 @@ def gates_in(pieces: Sequence[Piece]) -> Iterator[UnreadGate]:
                 yield UnreadGate(
                     piece.line, words, False, is_explicit, piece.end, is_whole=is_whole, at=at
                 )
+
+
+def cut_at_gates(piece: Piece, lines: Sequence[str]) -> list[Piece]:
+    """A paragraph in parts, so that a line that asks for an approval stands alone.
+
+    `lines` are the document's. One whose lines do not give the paragraph's words stays as it is.
+    """
+    own = [re.sub(r"^[\s>]+", "", line) for line in lines[piece.line - 1 : piece.end]]
+    if piece.kind is Kind.ITEM:
+        own[0] = re.sub(r"^(?:[-*+]|\d{1,9}[.)])\s+", "", own[0])
+    joined = " ".join(" ".join(own).split())
+    is_words = piece.kind in (Kind.PARAGRAPH, Kind.ITEM) and piece.box is None
+    if not is_words or len(own) < 2 or joined != piece.markdown:
+        return [piece]
+    begins = [n for n, (a, b) in enumerate(pairwise(["", *own])) if not n or _begins(a, b)]
+    gates = [_is_gate_line(" ".join(own[a:b])) for a, b in pairwise([*begins, len(own)])]
+    starts = [at for n, at in enumerate(begins) if not n or gates[n] != gates[n - 1]]
+    parts = list[Piece]()
+    for start, end in pairwise([*starts, len(own)]):
+        said = " ".join(" ".join(own[start:end]).split())
+        label, text = label_of(said)
+        first, last = piece.line + start, piece.line + end - 1
+        part = replace(piece, line=first, end=last, markdown=said, label=label, text=text)
+        parts.append(replace(part, kind=Kind.PARAGRAPH, number=None) if start else part)
+    return parts if len(parts) > 1 else [piece]
+
+
+def _is_gate_line(line: str) -> bool:
+    text = re.sub(r"[*_`]{1,3}", "", line)
+    is_label = bool(label_of(line)[0]) or text.isupper()
+    return asks_person(text) != "" or names_gate(text, is_label=is_label)
+
+
+def _begins(before: str, line: str) -> bool:
+    """Whether a line goes on with something else than the sentence of the one before it."""
+    if re.match(r"[a-zäöüéà(,;]", line) or re.fullmatch(r"\[![A-Z]+\]\s*", before):
+        return False
+    is_ended = re.search(r"[.!?:;`)\]*_|]\s*$", before) is not None
+    key = re.compile(r"[\W_]*[\w][\w /-]{0,40}:(?:\s|[*_])")
+    return is_ended or any(key.match(each) for each in (before, line))
 
 
 def is_at_end(gate: UnreadGate, body: Sequence[Piece]) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece, label_of, pieces
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.workflow_reader.gate_words import is_gate
+from orchestrator.workflow_reader.gate_words import cut_at_gates, is_gate
 from orchestrator.workflow_reader.headings import (
     StageHead,
     looks_like_stage,
@@ -91,6 +91,7 @@ def read_outline(text: str, path: str) -> Outline:
     head = document.body_line - 1
     body, inside = _without_outer_fence([""] * head + lines[head:])
     blocks = [_as_paragraph_if_prose(p) for p in pieces("\n".join(body))]
+    blocks = [part for piece in blocks for part in cut_at_gates(piece, body)]
     heads = _read_heads(blocks, path)
     if not heads:
         blocks = rows_as_items(blocks)

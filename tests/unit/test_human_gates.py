@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.workflow_reader.human_gates import unread_gates
 from orchestrator.workflow_reader.outline import read_outline
+from orchestrator.workflow_reader.parser import read_workflow_text
 from tests.workspaces import FIXTURES
 
 WORKFLOW = """\
@@ -346,3 +347,30 @@ def test_a_checkpoint_answers_a_key_that_names_nobody_else() -> None:
     heads = ("approval: required", "checkpoints: [3]", "approver: USER", "reviewer: maria")
     told = [unread_gates(read_outline(f"---\n{head}\n---\n{text}", "w.md")) for head in heads]
     assert [bool(gates) for gates in told] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("gate", "title"),
+    [
+        ("Human-in-the-loop: yes", "Human-in-the-loop: yes"),
+        ("*Do not continue without my explicit OK.*", "Do not continue without my explicit OK"),
+        ("**HUMAN GATE:** the owner approves", "HUMAN GATE: the owner approves"),
+        ("Wait for approval of the user.", "Wait for approval of the user"),
+    ],
+)
+@pytest.mark.parametrize("lead", ["", "- ", "> "])
+def test_only_the_line_that_asks_becomes_the_checkpoint(gate: str, title: str, lead: str) -> None:
+    lines = ["Agent: SOOP", "Write `a.txt`.", "**Done when:** `a.txt` exists.", gate]
+    body = "\n".join(f"{lead if lead != '- ' or not n else '  '}{s}" for n, s in enumerate(lines))
+    text = f"# F\n\n## Phase 1: Build\n{body}\n\n## Phase 2: Ship (BUILDER)\nDo it.\n"
+    workflow = read_workflow_text(text, Path("w.md"))
+    first, asked, _ = workflow.stages
+    assert (first.agent, [d.path for d in first.deliverables]) == ("SOOP", ["a.txt"])
+    assert [statement.text for statement in first.statements] == ["`a.txt` exists."]
+    assert (asked.is_checkpoint, asked.title, asked.line) == (True, title, 7)
+
+
+def test_a_sentence_over_two_lines_stays_whole() -> None:
+    assert found("Write it.\nDo not start the next stage\nwithout the approval of a person.") == [
+        11
+    ]

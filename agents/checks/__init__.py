@@ -17,6 +17,7 @@ import orchestrate_agents.checks.error_handling
 import orchestrate_agents.checks.files
 import orchestrate_agents.checks.http
 import orchestrate_agents.checks.live_http
+import orchestrate_agents.checks.pages
 import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
 import orchestrate_agents.checks.project.coverage

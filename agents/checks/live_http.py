@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -175,10 +176,13 @@ def delivered_files(ctx: Context) -> list[str]:
     return sorted(path for path in ctx.artifacts if ctx.path(path).is_file())
 
 
-def ask_server(ctx: Context, call: Call, times: int = 0) -> dict[str, Any] | Result:
+def ask_server(
+    ctx: Context, call: Call, times: int = 0, visit: Sequence[str] = ()
+) -> dict[str, Any] | Result:
     """The answer (status, text, type, said), or why there is none.
 
     `times`: it is asked that often, and `seconds` of the answer has how long each answer took.
+    `visit`: a program that is given the address in place of a request, and prints a line of JSON.
     """
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     if call.problem:
@@ -191,12 +195,12 @@ def ask_server(ctx: Context, call: Call, times: int = 0) -> dict[str, Any] | Res
     if not is_trusted(ctx, FILE):
         return unproven(f"{FILE}, which says how the server is started, was changed by an agent")
     try:
-        answer = _ask(ctx, call, settings, times)
+        answer = _ask(ctx, call, settings, times, visit)
     except (ValueError, OSError, RunError) as exc:
         return unproven(f"`{settings.serve}` cannot be run: {exc}")
     except MissingToolError as exc:
         return unproven(f"`{settings.serve}` cannot be started: {exc.message}", install=exc.command)
-    if "status" not in answer:
+    if "status" not in answer and not answer.get("visited"):
         return _no_answer(ctx, settings, answer, delivered_files(ctx))
     return answer
 
@@ -217,8 +221,10 @@ def _no_answer(
     return failed(f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told)
 
 
-def _ask(ctx: Context, call: Call, settings: ChecksSettings, times: int) -> dict[str, Any]:
-    """The answer, asked once per content of the workspace; times, which vary, once per run."""
+def _ask(
+    ctx: Context, call: Call, settings: ChecksSettings, times: int, visit: Sequence[str]
+) -> dict[str, Any]:
+    """The answer, asked once per content of the workspace; what varies, once per run."""
     started = [resolve_command(ctx, words) for words in simple_commands(settings.serve)]
     limit = min(settings.timeout, 60.0)
     said = {
@@ -230,8 +236,10 @@ def _ask(ctx: Context, call: Call, settings: ChecksSettings, times: int) -> dict
         "headers": call.headers,
         "limit": limit,
         "times": times,
+        **({"visit": list(visit)} if visit else {}),
     }
-    key = ("http.live", json.dumps(said, sort_keys=True), tree_digest(ctx.services, ctx.root))
+    tree = tree_digest(ctx.services, ctx.root, built=True)
+    key = ("http.live", json.dumps(said, sort_keys=True), tree)
 
     def make() -> dict[str, Any]:
         with workspace_copy(ctx.root) as copy:
@@ -246,7 +254,9 @@ def _ask(ctx: Context, call: Call, settings: ChecksSettings, times: int) -> dict
 
     services = ctx.services
     asked: dict[str, Any]
-    asked = services.share(key, make) if times else services.remember(key, dict[str, Any], make)
+    # what a visitor sees depends on its own tools too
+    varies = times or visit
+    asked = services.share(key, make) if varies else services.remember(key, dict[str, Any], make)
     return asked
 
 

@@ -59,6 +59,19 @@ def _send_often(host: str, said: dict[str, Any]) -> dict[str, object]:
     return {**found, "seconds": seconds}
 
 
+def _visit(host: str, said: dict[str, Any]) -> dict[str, object]:
+    """What the program that looks at the page prints."""
+    address = f"http://{f'[{host}]' if ':' in host else host}:{said['port']}{said['path']}"
+    command = [*said["visit"], address]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=said["limit"] * 2
+    )
+    try:
+        return {"visited": True, **json.loads(done.stdout.splitlines()[-1])}
+    except (ValueError, IndexError):
+        return {"visited": True, "broken": done.stderr.strip()[-300:]}
+
+
 def main(said: dict[str, Any]) -> None:
     """Print one line of JSON."""
     if _listening(said["port"]):
@@ -77,8 +90,9 @@ def main(said: dict[str, Any]) -> None:
             server = subprocess.Popen(last, env=environment, stdout=log, stderr=log)
             try:
                 host = _wait(server, said["port"], said["limit"])
-                found = _send_often(host, said) if host else {"ended": server.poll()}
-            except (OSError, http.client.HTTPException) as exc:
+                ask = _visit if "visit" in said else _send_often
+                found = ask(host, said) if host else {"ended": server.poll()}
+            except (OSError, http.client.HTTPException, subprocess.TimeoutExpired) as exc:
                 found = {"broken": f"{type(exc).__name__}: {exc}"}
             finally:
                 server.kill()

@@ -165,10 +165,10 @@ class SharedTreeCopy:
         self._copy = None
 
 
-def _stamp(root: Path) -> str:
+def _stamp(root: Path, left_out: frozenset[str] = _LEFT_OUT) -> str:
     """A digest over the names, sizes and times of the files that a copy contains."""
     digest = hashlib.sha256()
-    for _, files in walk(str(root), board=_board_of(root)):
+    for _, files in walk(str(root), "", left_out, _board_of(root)):
         for entry in files:
             s = entry.stat()
             seen = (entry.path, s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns)
@@ -176,12 +176,15 @@ def _stamp(root: Path) -> str:
     return digest.hexdigest()
 
 
-def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",)) -> str:
+def tree_digest(
+    services: Services, root: Path, suffixes: tuple[str, ...] = ("",), *, built: bool = False
+) -> str:
     """A digest over the names and bytes of the files that a copy contains (with these suffixes)."""
+    left_out = _LEFT_OUT - {"dist"} if built else _LEFT_OUT
 
     def compute() -> str:
         digest = hashlib.sha256()
-        for below, files in walk(str(root), board=_board_of(root)):
+        for below, files in walk(str(root), "", left_out, _board_of(root)):
             for entry in files:
                 if entry.name.endswith(suffixes):
                     seen = (f"{below}{entry.name}", sha256_file(Path(entry.path)))
@@ -189,8 +192,8 @@ def tree_digest(services: Services, root: Path, suffixes: tuple[str, ...] = ("",
         return digest.hexdigest()
 
     # within one pass of a gate the tree is assumed not to change
-    key = ("epoch", services.epoch, root) if services.epoch else _stamp(root)
-    found: str = services.share(("tree-digest", key, suffixes), compute)
+    key = ("epoch", services.epoch, root) if services.epoch else _stamp(root, left_out)
+    found: str = services.share(("tree-digest", key, suffixes, built), compute)
     return found
 
 

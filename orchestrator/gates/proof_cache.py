@@ -81,8 +81,12 @@ def product_digest() -> str:
     return digest.hexdigest()
 
 
-def user_proof_cache() -> ProofCache:
-    """The cache of this user: below `ORCHESTRATE_SCRATCH`, else in the user's cache folder."""
+def user_cache() -> Path:
+    """What may be deleted at any time: below `ORCHESTRATE_SCRATCH`, else in the user's cache."""
     base = os.environ.get("ORCHESTRATE_SCRATCH") or os.environ.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path.home() / ".cache"
-    return ProofCache(root / "orchestrate" / "proofs")
+    return (Path(base) if base else Path.home() / ".cache") / "orchestrate"
+
+
+def user_proof_cache() -> ProofCache:
+    """The cache of this user."""
+    return ProofCache(user_cache() / "proofs")

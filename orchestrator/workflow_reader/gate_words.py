@@ -190,8 +190,12 @@ def cut_at_gates(piece: Piece, lines: Sequence[str]) -> list[Piece]:
         own[0] = re.sub(r"^(?:[-*+]|\d{1,9}[.)])\s+", "", own[0])
     joined = " ".join(" ".join(own).split())
     is_words = piece.kind in (Kind.PARAGRAPH, Kind.ITEM) and piece.box is None
-    if not is_words or len(own) < 2 or joined != piece.markdown:
+    if not is_words or joined != piece.markdown:
         return [piece]
+    # a label is of the sentence behind it: the next one may ask for something else
+    cut = r"(?<=[.!?])\s+(?=[A-Z*_])" if piece.label else r"$^"
+    said_at = [(n, s) for n, line in enumerate(own) for s in _sentences(cut, line)]
+    own = [said for _, said in said_at]
     begins = [n for n, (a, b) in enumerate(pairwise(["", *own])) if not n or _begins(a, b)]
     gates = [_is_gate_line(" ".join(own[a:b])) for a, b in pairwise([*begins, len(own)])]
     starts = [at for n, at in enumerate(begins) if not n or gates[n] != gates[n - 1]]
@@ -199,10 +203,17 @@ def cut_at_gates(piece: Piece, lines: Sequence[str]) -> list[Piece]:
     for start, end in pairwise([*starts, len(own)]):
         said = " ".join(" ".join(own[start:end]).split())
         label, text = label_of(said)
-        first, last = piece.line + start, piece.line + end - 1
+        first, last = piece.line + said_at[start][0], piece.line + said_at[end - 1][0]
         part = replace(piece, line=first, end=last, markdown=said, label=label, text=text)
         parts.append(replace(part, kind=Kind.PARAGRAPH, number=None) if start else part)
     return parts if len(parts) > 1 else [piece]
+
+
+def _sentences(cut: str, line: str) -> list[str]:
+    """The sentences of a line; the whole line if the first asks, or one would have half a mark."""
+    parts = re.split(cut, line)
+    is_torn = any(part.count("**") % 2 or part.count("`") % 2 for part in parts)
+    return [line] if is_torn or _is_gate_line(parts[0]) else parts
 
 
 def _is_gate_line(line: str) -> bool:

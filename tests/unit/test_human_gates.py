@@ -374,3 +374,11 @@ def test_a_sentence_over_two_lines_stays_whole() -> None:
     assert found("Write it.\nDo not start the next stage\nwithout the approval of a person.") == [
         11
     ]
+
+
+def test_a_sentence_behind_a_statement_that_asks_is_no_part_of_it() -> None:
+    body = "**Done when:** `a.txt` exists. *Do not continue without my explicit OK.*"
+    text = f"# F\n\n## Phase 1: A (SOOP)\n{body}\n\n## Phase 2: B (BUILDER)\nDo it.\n"
+    first, asked, _ = read_workflow_text(text, Path("w.md")).stages
+    assert [statement.text for statement in first.statements] == ["`a.txt` exists."]
+    assert (asked.is_checkpoint, asked.title) == (True, "Do not continue without my explicit OK")

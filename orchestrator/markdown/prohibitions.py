@@ -17,7 +17,12 @@ _SENTENCE = re.compile(
 
 #: other words at the beginning of a line that forbid something
 _OTHER_WORDS = re.compile(
-    r"(?:never|don['’]t|(?:[\w`*_./-]+\s+){1,4}?(?:(?:must|may|shall)\s+(?:not|never)|mustn['’]t))\b",
+    r"(?:never|don['’]t|under no circumstances|in no case|at no (?:time|point)|on no account"
+    r"|no ?(?:one|body) (?:may|must|should)|refrain from"
+    r"|(?:leave|keep)\s.{1,80}\s(?:alone|as (?:it|they) (?:is|are)|untouched|unchanged|intact)"
+    r"|(?:[\w`*_./-]+\s+){1,4}?(?:must|has to|have to|shall|should)\s+"
+    r"(?:stay|remain|be (?:kept|left))\s+(?:as|alone|untouched|unchanged|intact|the same)"
+    r"|(?:[\w`*_./-]+\s+){1,4}?(?:(?:must|may|shall)\s+(?:not|never)|mustn['’]t))\b",
     re.IGNORECASE,
 )
 

@@ -23,6 +23,8 @@ _TAGS = r"(?:</?[a-z]\w*\b[^<>]*>|\W)*"
 _NONE = re.compile(rf"{_TAGS}(?:none|n/?a|not applicable|tbd)?{_TAGS}\Z", re.IGNORECASE)
 #: `some_key` of the frontmatter, as a heading
 _KEY_GAPS = (re.compile(r"[\s_-]+"), re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])"))
+#: a key of a criterion that only numbers it: `k2`, `AC-1`
+_NUMBER = re.compile(r"[A-Za-z]{0,4}[-_]?\d+")
 _EMPHASIS = re.compile(r"[*_`]+")
 #: so much of a heading or keyword line is looked at (characters)
 _LONGEST = 200
@@ -132,6 +134,9 @@ def _texts_in(value: Any) -> Iterator[str]:
     """The criteria of a value: a list, a block of items, or mappings that have an id and a text."""
     if isinstance(value, list):
         for each in value:
+            yield from _texts_in(each)
+    elif isinstance(value, Mapping) and value and all(_NUMBER.fullmatch(str(k)) for k in value):
+        for each in value.values():
             yield from _texts_in(each)
     elif isinstance(value, Mapping):
         said = {str(k): str(v) for k, v in value.items() if not isinstance(v, list | Mapping)}

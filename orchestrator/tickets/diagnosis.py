@@ -59,6 +59,10 @@ _SINGLE = ("id", "status", "owner", "parent")
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
 _BOX = re.compile(r"\[[ xX~-]?\]")
+#: a word of what is told as a prohibition
+_MAY_FORBID = re.compile(
+    r"\b(?:never|don['’]t|circumstances|leave|keep|no|must|shall|refrain)\b", re.IGNORECASE
+)
 _FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
 #: instructions, summaries and clearances are no verdicts of a QA
 _NO_VERDICT = re.compile(
@@ -310,7 +314,12 @@ def _end(ticket: Ticket, document: Document) -> Iterator[Diagnosis]:
 def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> Iterator[Diagnosis]:
     """Criteria that a complete ticket has not ticked, and what looks like some and is not read."""
     # a look at the text first: many tickets have no criteria
-    if not (_BOX.search(document.body) or headings_of(headings).resembles_any(document.body)):
+    text = document.body
+    if not (
+        _BOX.search(text)
+        or _MAY_FORBID.search(text)
+        or headings_of(headings).resembles_any(document.body)
+    ):
         return
     criteria = ticket.criteria(headings)
     if ticket.role is FolderRole.COMPLETE:

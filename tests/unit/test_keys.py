@@ -355,3 +355,19 @@ def test_dependencies_in_the_text_are_told(tmp_path: Path, text: str) -> None:
     assert board.unread_dependencies(board.find("WO-1")) == []
     path.write_text(text)
     assert "waits for WO-7" in orchestrate(tmp_path, "run", "WO-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Under no circumstances delete `x.txt`.", "`y.txt` must stay as it is.",
+     "Leave `z.txt` alone.", "## Erledigt wenn\n\n- `x.txt` ist da"],
+)  # fmt: skip
+def test_prohibitions_and_headings_in_other_words_are_told(tmp_path: Path, text: str) -> None:
+    path = lay(tmp_path, "03_BUILD/WO-1.md", "id: WO-1")
+    path.write_text(path.read_text() + f"\n{text}\n")
+    assert "criteria-unread" in orchestrate(tmp_path, "doctor")
+
+
+def test_a_number_of_a_criterion_is_no_part_of_it(tmp_path: Path) -> None:
+    ticket = read(tmp_path, 'checklist: {k2: "`a` exists", AC-3: "`b` exists"}')
+    assert [s.text for s in ticket.acceptance()] == ["`a` exists", "`b` exists"]

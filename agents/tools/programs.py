@@ -18,6 +18,7 @@ from orchestrate_agents.tools.node import (
     program_folders,
 )
 from orchestrate_agents.tools.python import Python, normalized, python_of
+from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
@@ -78,6 +79,7 @@ def resolve_command(ctx: Context, words: Sequence[str]) -> tuple[list[str], dict
     variables = dict(python.variables) if python else {}
     path = variables.get("PATH", os.environ.get("PATH", os.defpath))
     variables["PATH"] = os.pathsep.join([*folders, path])
+    require_no_shadow(ctx.root, variables["PATH"], words)
     started = list(words)
     if node_only:
         _require_node_packages(ctx.root, words)

@@ -49,11 +49,14 @@ _NO_WAY_OUT = dict.fromkeys(
     ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"
 )
 # for any Python 3: what is installed is named by folders beside the packages
+# what lies in the current folder is the workspace's
 _QUESTION = """
-import json, os, sys
+import sys
+del sys.path[0]
+import json, os
 from importlib.util import find_spec
 names = set()
-for folder in sys.path[1:]:
+for folder in sys.path:
     try:
         found = os.listdir(folder)
     except OSError:

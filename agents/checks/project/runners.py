@@ -23,6 +23,7 @@ from orchestrate_agents.tools.lacks import require_module
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.python import find_python
+from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
@@ -134,6 +135,8 @@ def run_suite(ctx: Context, suite: Suite, chosen: Sequence[str] = ()) -> Report:
     if suite.language == "python":
         python = find_python(ctx.root / suite.folder, ctx.settings, ctx.services)
         require_module(ctx, python, "pytest")
+        for home in {ctx.root, ctx.root / suite.folder}:
+            require_no_shadow(home, python.variables.get("PATH", ""), ["pytest"])
         require_unchanged(ctx, python.prefix)
         identity = python.identity
     elif (packages := NodePackages.of(ctx.root / suite.folder)) is not None:

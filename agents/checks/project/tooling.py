@@ -21,6 +21,7 @@ from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_digest
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
+from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
@@ -294,6 +295,7 @@ def _resolve(ctx: Context, job: _Job) -> tuple[list[str], dict[str, str]]:
     if any(t.program == program and ".py" in t.reads for t in TOOLS):
         python = python_of(ctx)
     if python and program in python.packages:
+        require_no_shadow(ctx.root / job.folder, python.variables.get("PATH", ""), job.words)
         return [*python.command, "-m", *job.words], dict(python.variables)
     node = NodePackages.of(ctx.root / job.folder)
     if node is not None and program in ("eslint", "biome", "prettier", "tsc", "npm"):

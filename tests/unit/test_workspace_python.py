@@ -287,7 +287,7 @@ def test_a_test_that_fails_by_itself_is_a_failure_whatever_else_lacks(
     install_pytest(shop)
     lay(shop, {"tests/test_b.py": "def test_b():\n    assert False\n"})
     receipt = prove(shop, "All tests in `tests/` pass", services)
-    assert receipt.verdict == "failed"
+    assert receipt.verdict == "failed", receipt.detail
     assert "test_b" in receipt.detail
 
 

@@ -163,6 +163,8 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
     with workspace_copy(ctx.root) as copy, tempfile.TemporaryDirectory() as aside:
         report, home = Path(aside) / "report.xml", copy / suite.folder
         words = [*python.command, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        # what cannot be imported must not hide what fails by itself
+        words += ["--continue-on-collection-errors"]
         # starting several processes takes longer than a small suite does
         if "xdist" in python.modules and _count_test_files(ctx, suite, chosen) > _FEW:
             words += ["-n", "auto"]

@@ -24,8 +24,8 @@ PACKAGE = {"version": "1.2.0", "dependencies": {"react": "^19.1.0", "lodash": "4
         ("`httpx` is added as a dependency", "packages.asked-for"),
         ("requests is pinned to 2.32", "packages.pinned"),
         ("`react` is upgraded to 19", "packages.version"),
-        ("Version bumped to 1.3.0", "release.version"),
-        ("minor version bump", "release.version"),
+        ("Version bumped to 1.3.0", "release.bumped"),
+        ("minor version bump", "release.bumped"),
         ("CHANGELOG updated", "release.changelog"),
         ("`CHANGELOG.md` has an entry for 1.3.0", "release.changelog"),
         ("`dist/app.js` ≤ 200 KB", "release.size"),
@@ -133,6 +133,8 @@ def test_versions_agree_and_rise_by_the_step_that_is_claimed(tmp_path: Path) -> 
     lay(tmp_path, {"package.json": json.dumps(PACKAGE | {"version": "1.1.0"}),
                    "pyproject.toml": PROJECT.replace("1.2.0", "1.1.0")})  # fmt: skip
     assert judge(tmp_path, "Version bumped").verdict == "failed"
+    assert judge(tmp_path, "Version bumped to 1.3.0").verdict == "failed"
+    assert judge(tmp_path, "Version is 1.3.0").verdict == "proven"
 
 
 def test_a_changelog_is_updated_by_new_lines(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.checks.project.copies import source_files
@@ -59,34 +59,15 @@ parameter_type("bump", r"(?:major|minor|patch)", str.lower)
     "[the] [{level:bump}] [package] version (is|has been|was) (bumped|increased|incremented|raised|"
     "updated) [to {number:semver}] [in {where:path}]",
     "[{level:bump}] version (bumped|bump) [to {number:semver}] [in {where:path}]",
-    "[the] [package] version is {number:semver} [in {where:path}]",
-    "[the] [package] version in {where:path} is {number:semver}",
-    name="release.version",
+    name="release.bumped",
     examples=("Version bumped to 1.3.0", "Version is bumped in `package.json`"),
 )
 def bumped(ctx: Context, number: str = "", level: str = "", where: str = "") -> Result:
-    """The versions that the repository gives itself agree, and are that one or a higher one."""
-    files = source_files(ctx)
-    found = {
-        p: v for p in files if _VERSIONED.search(p) if (v := _version(p, text_now(ctx.root, p)))
-    }
-    if where:
-        found = {p: v for p, v in found.items() if p == where}
-    else:
-        # what lies deeper may be another package
-        top = {p: v for p, v in found.items() if "/" not in p}
-        own = {p: v for p, v in found.items() if p.count("/") <= 2 and p.endswith("__init__.py")}
-        found = {**top, **own} if top else found
-    if not found:
-        return unproven(f"no version is found in {where or 'package.json, pyproject.toml, …'}")
-    listed = ", ".join(f"{p} {v}" for p, v in found.items())
-    if len(set(found.values())) > 1:
-        return failed(f"the versions differ: {listed}", *found)
-    now = next(iter(found.values()))
-    if number and now != number:
-        return failed(f"{listed}, not {number}", *found)
-    if number and not level:
-        return proven(listed, *found)
+    """The versions that the repository gives itself agree, and are higher than at the start."""
+    found = _versions(ctx, number, where)
+    if isinstance(found, Result):
+        return found
+    listed, now = _list(found), next(iter(found.values()))
     start = find_start(ctx)
     if start is None or start.lacks:
         return unproven(f"{listed}; {start.lacks if start else 'the earlier version is not known'}")
@@ -102,6 +83,44 @@ def bumped(ctx: Context, number: str = "", level: str = "", where: str = "") -> 
     part = next(n for n, (a, b) in enumerate(zip(*steps, strict=True)) if a != b)
     right = not level or ("major", "minor", "patch")[part] == level
     return (proven if right else failed)(said, *found)
+
+
+@check(
+    "[the] [package] version is {number:semver} [in {where:path}]",
+    "[the] [package] version in {where:path} is {number:semver}",
+    name="release.version",
+    examples=("Version is 1.3.0", "The version in `pyproject.toml` is 1.3.0"),
+)
+def version_is(ctx: Context, number: str, where: str = "") -> Result:
+    """The versions that the repository gives itself agree, and are that one."""
+    found = _versions(ctx, number, where)
+    return found if isinstance(found, Result) else proven(_list(found), *found)
+
+
+def _list(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{path} {version}" for path, version in versions.items())
+
+
+def _versions(ctx: Context, number: str, where: str) -> dict[str, str] | Result:
+    """File → version, all the same and, if it is given, `number`; else why not."""
+    files = source_files(ctx)
+    found = {
+        p: v for p in files if _VERSIONED.search(p) if (v := _version(p, text_now(ctx.root, p)))
+    }
+    if where:
+        found = {p: v for p, v in found.items() if p == where}
+    else:
+        # what lies deeper may be another package
+        top = {p: v for p, v in found.items() if "/" not in p}
+        own = {p: v for p, v in found.items() if p.count("/") <= 2 and p.endswith("__init__.py")}
+        found = {**top, **own} if top else found
+    if not found:
+        return unproven(f"no version is found in {where or 'package.json, pyproject.toml, …'}")
+    if len(set(found.values())) > 1:
+        return failed(f"the versions differ: {_list(found)}", *found)
+    if number and next(iter(found.values())) != number:
+        return failed(f"{_list(found)}, not {number}", *found)
+    return found
 
 
 _LOG = r"(?:docs/)?(?:CHANGELOG|CHANGES|HISTORY|NEWS)"

@@ -130,12 +130,14 @@ def criteria_in_keys(
                     yield key, " ".join(text.split())
 
 
-def _texts_in(value: Any) -> Iterator[str]:
+def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:
     """The criteria of a value: a list, a block of items, or mappings that have an id and a text."""
+    # `- AC1: a` is a mapping to YAML, and a text with its label to whoever wrote it
+    is_numbered = isinstance(value, Mapping) and all(_NUMBER.fullmatch(str(k)) for k in value)
     if isinstance(value, list):
         for each in value:
-            yield from _texts_in(each)
-    elif isinstance(value, Mapping) and value and all(_NUMBER.fullmatch(str(k)) for k in value):
+            yield from _texts_in(each, is_item=True)
+    elif is_numbered and not is_item:
         for each in value.values():
             yield from _texts_in(each)
     elif isinstance(value, Mapping):

@@ -92,6 +92,11 @@ def may_ask(text: str, agents: Sequence[str], *, is_title: bool = False) -> str:
     return asks_person(said, "may_ask")
 
 
+def refers_back(words: str) -> bool:
+    """Whether words speak of an approval that was given before: "After USER approves: …"."""
+    return _says("refers_back", words)
+
+
 def is_review(title: str) -> bool:
     """Whether the title of a stage that names no agent is of something that people do."""
     return _says("reviews", title)

@@ -22,6 +22,7 @@ from orchestrator.workflow_reader.gate_words import (
     is_personal,
     is_review,
     may_ask,
+    refers_back,
 )
 from orchestrator.workflow_reader.headings import StageHead
 from orchestrator.workflow_reader.outline import Outline, Section, read_outline
@@ -94,10 +95,12 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
         ):
             yield UnreadGate(head.line, f"{head.agent} — {head.title}".removeprefix(" — "))
             continue
-        asked_after = _leads_to_checkpoint(section, outline.stages)
+        asked_before, asked_after = _is_beside_checkpoints(section, outline.stages)
         for gate in _gates_among(section.body, names):
-            # USER is asked after the stage: that covers what asks for it at its end
-            if not asked_after or not is_at_end(gate, section.body):
+            # USER is asked after the stage: that covers what asks for it at its end; or was asked
+            # before it: that covers first words such as "After USER approves:"
+            is_met = asked_before and not gate.at and refers_back(gate.words)
+            if not is_met and not (asked_after and is_at_end(gate, section.body)):
                 yield gate
     has_checkpoint = any(section.head.is_checkpoint for section in by_line)
     # what stands between two stages may be either's
@@ -164,9 +167,11 @@ def _in_diagrams(outline: Outline) -> Iterator[UnreadGate]:
                 yield UnreadGate(piece.line + 1 + n, shown[1], is_explicit=True)
 
 
-def _leads_to_checkpoint(section: Section, stages: Sequence[Section]) -> bool:
-    """Whether USER is asked directly after a stage, or the stages beside it."""
+def _is_beside_checkpoints(section: Section, stages: Sequence[Section]) -> tuple[bool, bool]:
+    """Whether USER is asked directly before a stage and those beside it, and directly after."""
     beside = {section.head.number, *section.head.beside}
-    later = [s.head for s in stages if s.head.number > section.head.number]
-    later = [h for h in later if not beside & {h.number, *h.beside}]
-    return not later or later[0].is_checkpoint
+    others = [s.head for s in stages if not beside & {s.head.number, *s.head.beside}]
+    earlier = [head for head in others if head.number < section.head.number]
+    later = [head for head in others if head.number > section.head.number]
+    before = bool(earlier) and earlier[-1].is_checkpoint
+    return before, not later or later[0].is_checkpoint

@@ -382,3 +382,22 @@ def test_a_sentence_behind_a_statement_that_asks_is_no_part_of_it() -> None:
     first, asked, _ = read_workflow_text(text, Path("w.md")).stages
     assert [statement.text for statement in first.statements] == ["`a.txt` exists."]
     assert (asked.is_checkpoint, asked.title) == (True, "Do not continue without my explicit OK")
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "is_met"),
+    [
+        ("**BUILDER's job after USER approves:**", 7, True),
+        ("Once approved, write it.", 7, True),
+        ("Begin.\n\nAfter USER approves the draft, publish it.", 9, False),
+        ("Wait for approval by Maria.", 7, False),
+    ],
+)
+def test_first_words_about_an_approval_are_met_by_the_checkpoint_before(
+    words: str, line: int, is_met: bool
+) -> None:
+    stages = "# W\n\n## STAGE 1: USER CHECKPOINT #1 — Look\n\n## STAGE 2: BUILDER — Build\n\n"
+    text = f"{stages}{words}\n\nWrite `b.txt`.\n\n## STAGE 3: BUILDER — End\n\nWrite `c.txt`.\n"
+    assert [g.line for g in unread_gates(read_outline(text, "w.md"))] == ([] if is_met else [line])
+    alone = text.replace("USER CHECKPOINT #1 — Look", "BUILDER — Look")
+    assert [g.line for g in unread_gates(read_outline(alone, "w.md"))] == [line]

@@ -273,7 +273,7 @@ def _finished(
     place = folders.role_of_status(ticket.status)
     if any(role is not None and role.at_rest for role in (ticket.role, place)) or ticket.conducted:
         return
-    signs = list(find_finished(ticket, document, keys, folders, headings_of(headings)))
+    signs = list(find_finished(ticket, document, keys, folders, headings))
     if signs:
         line, text = signs[0]
         more = f", and line {', '.join(str(n) for n, _ in signs[1:4])}" if len(signs) > 1 else ""

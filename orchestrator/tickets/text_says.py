@@ -20,7 +20,7 @@ from orchestrator.markdown.body import (
     placed_lines,
 )
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.tickets.criteria_headings import Headings
+from orchestrator.tickets.criteria_headings import Headings, headings_of
 from orchestrator.tickets.id_grammar import is_field_id
 from orchestrator.tickets.ticket import Ticket
 
@@ -105,9 +105,14 @@ def _labelled(text: str, keys: KeyTable, heading: str) -> tuple[str, str]:
 
 
 def find_finished(
-    ticket: Ticket, document: Document, keys: KeyTable, folders: Folders, headings: Headings
+    ticket: Ticket,
+    document: Document,
+    keys: KeyTable,
+    folders: Folders,
+    own_headings: tuple[str, ...],
 ) -> Iterator[tuple[int, str]]:
     """(line, text) of whatever says that a ticket is finished where its place does not."""
+    headings = headings_of(own_headings)
     held = keys.found_in(document.meta)
     # made, and yet to be inspected: then it is no wonder that somebody says when
     places = (ticket.role, folders.role_of_status(ticket.status))
@@ -135,7 +140,10 @@ def find_finished(
             yield said.line, said.text
     boxes = () if is_made else ticket.boxes()
     if boxes and all(box.ticked for box in boxes):
-        yield boxes[0].line + 1, f"all boxes are ticked ({len(boxes)})"
+        # what has no box in a list may be open all the same
+        demanded = ticket.criteria(own_headings).demanded
+        if all(statement.ticked for statement in demanded):
+            yield boxes[0].line + 1, f"all boxes are ticked ({len(boxes)})"
 
 
 def _is_finished(text: str, folders: Folders) -> bool:

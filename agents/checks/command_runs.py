@@ -15,8 +15,9 @@ from orchestrate_agents.sandbox.proof_tree import (
     raise_in_tests,
     spoil_setup,
     workspace_copy,
+    workspace_digest,
 )
-from orchestrate_agents.sandbox.runs import Run, run, tree_digest
+from orchestrate_agents.sandbox.runs import Run, run
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
@@ -130,7 +131,7 @@ def run_once(job: Job, *, every: bool = False, whole: bool = False) -> Ended:
     ctx, definition = job.ctx, job.definition
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     started = [resolve_command(ctx, words) for words in simple_commands(job.command)]
-    tree = tree_digest(ctx.services, ctx.root)
+    tree = workspace_digest(ctx.services, ctx.root)
     files = tuple(sorted(job.files.items()))
     limit, installed = settings.timeout, _installed(ctx)
     key = ("command", definition.digest, repr(started), limit, installed, tree, every, whole, files)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrate_agents.sandbox.proof_tree import workspace_copy
-from orchestrate_agents.sandbox.runs import RunError, run, tree_digest
+from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_digest
+from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrator.commands.definitions import simple_commands
 from orchestrator.config import FILE, ChecksSettings
@@ -238,7 +238,7 @@ def _ask(
         "times": times,
         **({"visit": list(visit)} if visit else {}),
     }
-    tree = tree_digest(ctx.services, ctx.root, built=True)
+    tree = workspace_digest(ctx.services, ctx.root)
     key = ("http.live", json.dumps(said, sort_keys=True), tree)
 
     def make() -> dict[str, Any]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.checks.live_http import Call, ask_server, delivered_files
-from orchestrate_agents.sandbox.proof_tree import workspace_copy
-from orchestrate_agents.sandbox.runs import RunError, run, tree_digest
+from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_digest
+from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.unchanged import require_unchanged
@@ -334,6 +334,6 @@ def _run(ctx: Context, command: Sequence[str], variables: Mapping[str, str]) -> 
             return {"broken": ended.ending}
         return found
 
-    tree = tree_digest(ctx.services, ctx.root, built=True)
+    tree = workspace_digest(ctx.services, ctx.root)
     shared: dict[str, Any] = ctx.services.share(("pages", *command, tree), make)
     return shared

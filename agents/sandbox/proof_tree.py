@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from orchestrate_agents.sandbox.runs import tree_copy, walk
+from orchestrate_agents.sandbox.runs import tree_copy, tree_digest, walk
 from orchestrate_agents.tools.node import NodePackages
+from orchestrator.gates.checks import Services
 
 #: what tools keep among packages
 _CACHES = (".cache", ".vite", ".vitest", ".package-lock")
@@ -82,6 +83,11 @@ def _link_within(root: Path, copy: Path) -> None:
                 if target.is_relative_to(top) and (copy / target.relative_to(top)).exists():
                     inside = copy / target.relative_to(top)
                     (copy / below / entry.name).symlink_to(inside)
+
+
+def workspace_digest(services: Services, root: Path) -> str:
+    """A digest of the workspace's own files that `workspace_copy` copies."""
+    return tree_digest(services, root, built=True)
 
 
 def _link_packages(place: Path, copy: Path) -> None:

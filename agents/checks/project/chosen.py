@@ -297,3 +297,15 @@ def find_left_out(ctx: Context, choice: Choice, ran: Ran) -> list[str]:
             if test_names(path, text_now(ctx.root, path) or ""):
                 found.append(f"no test of {path} was run")
     return found
+
+
+def run_some(
+    ctx: Context, choice: Choice, wanted: Amount | None = None
+) -> tuple[Ran, Sequence[str]] | Result:
+    """What was run, at least one test, and the files that a verdict is about; else why not."""
+    ran = run_tests(ctx, choice)
+    if isinstance(ran, Result):
+        return ran
+    if not ran.cases:
+        return judge_no_test(ctx, choice, ran, wanted)
+    return ran, subjects_of(ctx, choice, ran)

@@ -16,8 +16,8 @@ from orchestrate_agents.checks.project.runners import (
     parse_script,
 )
 from orchestrate_agents.checks.project.weakening import weakened
-from orchestrate_agents.sandbox.proof_tree import workspace_copy
-from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_digest
+from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_digest
+from orchestrate_agents.sandbox.runs import Run, python_path, run
 from orchestrate_agents.tools.declared import declared_packages
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
@@ -95,7 +95,7 @@ def covered(ctx: Context, least: Least, where: str = "") -> Result:
     if len(suites) != 1:
         return unproven(f"{len(suites)} suites of Python or Node are here; one can be measured")
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
-    key = ("coverage", tree_digest(ctx.services, ctx.root), suites[0].script)
+    key = ("coverage", workspace_digest(ctx.services, ctx.root), suites[0].script)
 
     def measure() -> Measured:
         if suites[0].language == "python":

@@ -17,8 +17,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from orchestrate_agents.checks.project.copies import source_files
-from orchestrate_agents.sandbox.proof_tree import workspace_copy
-from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_digest
+from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_digest
+from orchestrate_agents.sandbox.runs import Run, python_path, run
 from orchestrate_agents.tools.lacks import require_module
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import resolve_command
@@ -144,7 +144,7 @@ def run_suite(ctx: Context, suite: Suite, chosen: Sequence[str] = ()) -> Report:
         require_unchanged(ctx, packages.folder.resolve() / "node_modules")
     chosen = tuple(path.removeprefix(suite.folder) for path in chosen)
     key = ("tests", suite.language, suite.folder, suite.script, *chosen, identity)
-    key += (tree_digest(ctx.services, ctx.root),)
+    key += (workspace_digest(ctx.services, ctx.root),)
     report = ctx.services.remember(
         key, Report, lambda: runner(ctx, suite, chosen, settings.timeout)
     )

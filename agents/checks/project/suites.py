@@ -13,9 +13,8 @@ from orchestrate_agents.checks.project.chosen import (
     figures_of,
     find_left_out,
     find_not_passed,
-    judge_no_test,
+    run_some,
     run_tests,
-    subjects_of,
     why_no_start,
 )
 from orchestrate_agents.checks.project.copies import source_files
@@ -69,13 +68,11 @@ def pass_all(
 ) -> Result:
     """Every test that the repository's own runner finds passes, by its report; none is left out."""
     choice = Choice(kinds, paths or ((where,) if where else ()))
-    ran = run_tests(ctx, choice)
-    if isinstance(ran, Result):
-        return ran
-    if not ran.cases:
-        return judge_no_test(ctx, choice, ran, wanted)
+    found = run_some(ctx, choice, wanted)
+    if isinstance(found, Result):
+        return found
+    ran, files = found
     figures = figures_of(ran)
-    files = subjects_of(ctx, choice, ran)
     if bad := find_not_passed(ctx, choice, ran, files):
         return bad
     if doubts := [*find_left_out(ctx, choice, ran), *weakened(ctx, "tests")]:
@@ -100,12 +97,10 @@ def pass_all(
 def none_fails(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
     """The repository's own runner runs at least one test, and reports none that fails."""
     choice = Choice(kinds)
-    ran = run_tests(ctx, choice)
-    if isinstance(ran, Result):
-        return ran
-    if not ran.cases:
-        return judge_no_test(ctx, choice, ran, None)
-    files = subjects_of(ctx, choice, ran)
+    found = run_some(ctx, choice)
+    if isinstance(found, Result):
+        return found
+    ran, files = found
     only_failures = replace(ran, cases=tuple(c for c in ran.cases if c.outcome != "skipped"))
     if bad := find_not_passed(ctx, choice, only_failures, files):
         return bad
@@ -126,12 +121,10 @@ def none_fails(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
 def none_skipped(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
     """The repository's own runner runs at least one test, and skips none."""
     choice = Choice(kinds)
-    ran = run_tests(ctx, choice)
-    if isinstance(ran, Result):
-        return ran
-    if not ran.cases:
-        return judge_no_test(ctx, choice, ran, None)
-    files = subjects_of(ctx, choice, ran)
+    found = run_some(ctx, choice)
+    if isinstance(found, Result):
+        return found
+    ran, files = found
     if skipped := ran.of("skipped"):
         listed = "; ".join(map(str, skipped[:LISTED]))
         return failed(f"{len(skipped)} tests are skipped: {listed}", *files, **figures_of(ran))

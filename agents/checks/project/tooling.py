@@ -16,8 +16,8 @@ from orchestrate_agents.checks.project.known_tools import TOOLS, Tool
 from orchestrate_agents.checks.project.scripts import find_script, spoil_code
 from orchestrate_agents.checks.project.start import text_now
 from orchestrate_agents.checks.project.weakening import weakened
-from orchestrate_agents.sandbox.proof_tree import workspace_copy
-from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_digest
+from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_digest
+from orchestrate_agents.sandbox.runs import Run, python_path, run
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
@@ -278,7 +278,7 @@ def _run_job(ctx: Context, job: _Job, files: Sequence[str], purpose: str) -> tup
                     blind = "it also succeeds where the code is none"
         return ended, made, blind
 
-    key = ("tool", job.folder, job.shown, identity, tree_digest(ctx.services, ctx.root))
+    key = ("tool", job.folder, job.shown, identity, workspace_digest(ctx.services, ctx.root))
     return ctx.services.remember(key, tuple[Run, int, str], make)
 
 

@@ -8,13 +8,13 @@ taken, or that is still to be judged keeps the family from COMPLETE.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from orchestrator.approvals.effects import open_runner
+from orchestrator.approvals.effects import Runner, open_runner
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.answer import AnswerVerb
 from orchestrator.domain.record import Flow, QuestionKind
@@ -29,7 +29,8 @@ from orchestrator.gates.receipts import (
     summarize_by_text,
 )
 
-_HOLDS = (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
+#: verdicts that leave nothing open
+HOLDS = (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
 
 
 def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
@@ -39,18 +40,22 @@ def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
 
 
 @contextmanager
+def opened_runner(session: Session, target: str) -> Iterator[Runner]:
+    """The runner of a target, closed afterwards. Raises UsageError as `open_runner` does."""
+    settings = session.settings.model_dump(mode="json")
+    with closing(open_runner(target, session.root, settings)) as runner:
+        yield runner
+
+
+@contextmanager
 def applied_target(session: Session, before: Stage) -> Iterator[Any]:
     """The target on which the latest effects ran before a stage; None if none ran."""
     done = [a for a in session.flow.approvals if a.effects_done and a.stage < before.number]
     for approval in sorted(done, key=lambda a: a.stage, reverse=True):
         request = stored_request(session, approval.digest)
         if request is not None and request.target:
-            settings = session.settings.model_dump(mode="json")
-            runner = open_runner(request.target, session.root, settings)
-            try:
+            with opened_runner(session, request.target) as runner:
                 yield runner.target
-            finally:
-                runner.close()
             return
     yield None
 
@@ -247,7 +252,7 @@ def find_unsettled(
 
 
 def _is_settled(summary: ReceiptSummary, answered: Answered, planned: Container[str]) -> bool:
-    if summary.accepted or summary.verdict in _HOLDS:
+    if summary.accepted or summary.verdict in HOLDS:
         return summary.text in answered.shown or summary.text in planned
     return summary.verdict != Verdict.FAILED and summary.text in answered.taken
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from orchestrator.approvals.changed_files import list_changed_files
-from orchestrator.approvals.effects import open_runner
-from orchestrator.approvals.judging import stored_request
+from orchestrator.approvals.judging import HOLDS, opened_runner, stored_request
 from orchestrator.approvals.request import (
     ApprovalRequest,
     describe_changed_files,
@@ -15,7 +12,6 @@ from orchestrator.approvals.request import (
 from orchestrator.domain import machine
 from orchestrator.domain.record import Approval
 from orchestrator.family.session import ProgressKind, Session
-from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import newest_receipts
 
 
@@ -47,16 +43,14 @@ def list_changes_before_effects(session: Session, asked: ApprovalRequest) -> lis
     """
     if session.family.history.latest("effect", digest=asked.digest) is not None:
         return []
-    settings = session.settings.model_dump(mode="json")
-    with closing(open_runner(asked.target, session.root, settings)) as runner:
+    with opened_runner(session, asked.target) as runner:
         today = runner.identity(), runner.configuration(asked.effects)
     changed = list(describe_settings(asked, *today))
     session.refresh([s.number for s in session.plan.stages], again=True)
     receipts = newest_receipts(session.family.history)
-    fine = (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
     for shown in asked.statements:
         receipt = receipts.get(shown.key)
-        if shown.verdict in fine and (receipt is None or receipt.verdict not in fine):
+        if shown.verdict in HOLDS and (receipt is None or receipt.verdict not in HOLDS):
             now = receipt.verdict.value if receipt else "not judged"
             changed.append(f"“{shown.shown}” was {shown.verdict}, is {now}")
     return changed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +13,12 @@ from orchestrator.approvals.changed_files import (
     list_changed_files,
     list_notes,
 )
-from orchestrator.approvals.effects import bind_effects, open_runner
+from orchestrator.approvals.effects import bind_effects
 from orchestrator.approvals.judging import (
     current_receipts,
     judge_all,
     list_unread,
+    opened_runner,
     summaries_to_show,
 )
 from orchestrator.approvals.proposed import open_proposals
@@ -67,8 +67,7 @@ def build_checkpoint_request(
     remarks: tuple[str, ...] = ()
     if bound.effects:
         name = session.settings.database.target
-        settings = session.settings.model_dump(mode="json")
-        with closing(open_runner(name, session.root, settings)) as runner:
+        with opened_runner(session, name) as runner:
             words, remarks = runner.describe(), runner.remarks(bound.effects)
             identity, configuration = runner.identity(), runner.configuration(bound.effects)
             statements = _foresee_failures(session, statements, runner.foresee(bound.effects))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.approvals.effects import Runner, open_runner
 from orchestrator.approvals.judging import (
     applied_target,
     current_receipts,
     find_unsettled,
     judge_positions,
+    opened_runner,
     stored_request,
     what_is_answered,
 )
@@ -75,7 +74,7 @@ def _complete(
     """Complete the family, unless a statement is open: that is put to USER (DESIGN 6.0)."""
     with contextlib.ExitStack() as stack:
         if request.effects:
-            target = stack.enter_context(_runner(session, request)).target
+            target = stack.enter_context(opened_runner(session, request.target)).target
         else:
             target = stack.enter_context(applied_target(session, stage))
         after = machine.foresee_complete(session.flow, session.plan, stage)
@@ -94,16 +93,6 @@ def _complete(
 
 
 # -- effects ---------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _runner(session: Session, request: ApprovalRequest) -> Iterator[Runner]:
-    settings = session.settings.model_dump(mode="json")
-    runner = open_runner(request.target, session.root, settings)
-    try:
-        yield runner
-    finally:
-        runner.close()
 
 
 def _freeze_inputs(session: Session, request: ApprovalRequest) -> Path:
@@ -149,7 +138,7 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
     flow, history = session.flow, session.family.history
     begun = flow.evolve(revision=flow.revision + 1, state=State.EFFECTS)
     session.commit(begun, f"effects of stage {stage.number} begin", stage=stage)
-    with _runner(session, request) as runner:
+    with opened_runner(session, request.target) as runner:
         text = f"effects run on {runner.describe()}"
         session.report_progress(ProgressKind.NOTICE, text, stage=stage.number)
         for number, effect in enumerate(request.effects, 1):
@@ -211,7 +200,7 @@ def _judge_expectations(
     if request.effects:
         earlier = [s for s in session.plan.stages if s.number < stage.number]
         inspections = [s for s in earlier if session.plan.part(s) is Part.INSPECTOR]
-        with _runner(session, request) as runner:
+        with opened_runner(session, request.target) as runner:
             receipts = [
                 receipt
                 for judged in (stage, *inspections)

@@ -254,7 +254,7 @@ class Session:
         if not statements:
             return []
         newest = self._newest
-        known = {key: receipt.id for key, receipt in newest.items()}
+        known = {key: receipt.id for key, receipt in newest.items()} if new_only else {}
         attempt = self.flow.attempt(stage.number)
 
         def report(receipt: Receipt) -> None:
@@ -283,7 +283,7 @@ class Session:
         for receipt in receipts:
             newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt
-            if store and (not new_only or known.get(receipt.key) != receipt.id):
+            if store and known.get(receipt.key) != receipt.id:
                 self.family.history.append(
                     "receipt",
                     stage=stage.number,

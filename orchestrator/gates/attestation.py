@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.storage import signing
@@ -30,19 +29,13 @@ def attest(receipt: Receipt, history: str) -> dict[str, Any]:
 
     Raises OrchestrateError (code `no-signing-key`) where there is no key.
     """
+    key = signing.require_key()
     payload = canonical(_to_statement(receipt, history))
     signature = signing.sign(_encode(_PAYLOAD, payload))
-    if not signature:
-        raise OrchestrateError(
-            "the signing key cannot be read or made",
-            path=signing.key_path(),
-            code="no-signing-key",
-            hint="make its folder writable, or name another file in ORCHESTRATE_SIGNING_KEY",
-        )
     return {
         "payloadType": _PAYLOAD,
         "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": signing.own_key(), "sig": signature}],
+        "signatures": [{"keyid": key, "sig": signature}],
     }
 
 

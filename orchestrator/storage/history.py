@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError, OrchestrateError, TicketError
+from orchestrator.errors import GitAtWorkError, TicketError
 from orchestrator.storage import signing
 from orchestrator.storage.atomic import append_lines, begin_lines
 
@@ -99,8 +99,9 @@ class _Chain:
     records: tuple[Record, ...] = ()
     #: digest of all records
     tip: str = ""
-    #: lines that were read
+    #: lines that were read, and those of them that are no records
     lines: int = 0
+    unread: int = 0
     #: those of the first editions have no link
     linked: bool = False
     #: line of the first record that does not follow, 0: none
@@ -109,13 +110,12 @@ class _Chain:
     def extended(self, data: bytes) -> _Chain:
         """The chain with further lines; the last one may not be whole yet."""
         records, tip, linked, broken = list(self.records), self.tip, self.linked, self.broken
+        unread = self.unread
         lines = data.split(b"\n")
         for number, line in enumerate(lines, self.lines + 1):
-            try:
-                record = json.loads(line.decode("utf-8", "replace"))
-            except ValueError:
-                continue
-            if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+            record = _parse(line.decode("utf-8", "replace"))
+            if record is None:
+                unread += bool(line.strip())
                 continue
             prev = record.get("prev")
             if (prev is not None or linked) and prev != tip:
@@ -125,7 +125,16 @@ class _Chain:
             linked = linked or prev is not None
             tip = _link(tip, line)
             records.append(record)
-        return _Chain(tuple(records), tip, self.lines + len(lines) - 1, linked, broken)
+        return _Chain(tuple(records), tip, self.lines + len(lines) - 1, unread, linked, broken)
+
+
+def _parse(line: str) -> Record | None:
+    """The record of a line, None if it is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("type"), str) else None
 
 
 def _link(tip: str, line: bytes) -> str:
@@ -230,16 +239,14 @@ class History:
         A merge that was not finished leaves its marks, an editor or a script half a record; what
         stood there, a receipt perhaps, would be missing unsaid.
         """
-        try:
-            lines = self.path.read_bytes().decode("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            return None
         chain = _read(self.path)
-        if len(chain.records) != sum(1 for line in lines if line.strip()):
+        if chain.unread:
+            lines = self.path.read_bytes().decode("utf-8", "replace").split("\n")
             for number, line in enumerate(lines, 1):
                 if line.startswith(_MARKS):
                     return Damage(self.path, number, "merge-conflict")
-                if number < len(lines) and not _is_record(line) and not _is_torn(line):
+                is_read = not line.strip() or _parse(line) is not None
+                if number < len(lines) and not is_read and not _is_torn(line):
                     return Damage(self.path, number, "bad-history")
         if chain.broken:
             why = "this line does not follow from those before it"
@@ -251,13 +258,7 @@ class History:
 
         Raises OrchestrateError where that cannot be signed.
         """
-        if not signing.own_key():
-            raise OrchestrateError(
-                "receipts that were altered are begun anew with a signature, and there is no key",
-                path=signing.key_path(),
-                code="no-signing-key",
-                hint="make its folder writable, or name another file in ORCHESTRATE_SIGNING_KEY",
-            )
+        signing.require_key()
         self.append(ALTERED, line=damage.line, why=damage.message)
         self.flush()
 
@@ -323,14 +324,6 @@ class History:
             for item in report.get("artifacts", ())
             if item["state"] == "written"
         }
-
-
-def _is_record(line: str) -> bool:
-    try:
-        record = json.loads(line) if line.strip() else {"type": ""}
-    except ValueError:
-        return False
-    return isinstance(record, dict) and isinstance(record.get("type"), str)
 
 
 def _is_torn(line: str) -> bool:

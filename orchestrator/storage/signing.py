@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import OrchestrateError
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -36,6 +38,18 @@ def own_key() -> str:
     """The public key of this user, "" where there is none."""
     key = _private_key(str(key_path()))
     return _public(key) if key else ""
+
+
+def require_key() -> str:
+    """The public key of this user. Raises OrchestrateError (code `no-signing-key`) without one."""
+    if key := own_key():
+        return key
+    raise OrchestrateError(
+        "the signing key cannot be read or made",
+        path=key_path(),
+        code="no-signing-key",
+        hint="make its folder writable, or name another file in ORCHESTRATE_SIGNING_KEY",
+    )
 
 
 def is_signed(data: bytes, key: str, signature: str) -> bool:

@@ -288,6 +288,9 @@ def edition(binding: Binding) -> str:
 
 
 def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # before the path has the new entry point, which would stay registered for all other tests
+    before = {c.name: c for c in load_checks(None)}
+    monkeypatch.setattr("orchestrator.gates.checks._REGISTERED", before)
     module = tmp_path / "tea_checks.py"
     module.write_text(_TEA.format(name="test.entry"), encoding="utf-8")
     info = tmp_path / "tea-1.0.dist-info"
@@ -295,12 +298,7 @@ def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (info / "METADATA").write_text("Name: tea\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[orchestrate.checks]\ntea = tea_checks\n", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("orchestrator.gates.checks._REGISTERED", dict(_registered()))
     assert "test.entry" in [c.name for c in load_checks(None)]
-
-
-def _registered() -> dict[str, Check]:
-    return {c.name: c for c in load_checks(None)}
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_what_anything_calls_finished_is_not_begun(tmp_path: Path, text: str, li
         "---\nid: WO-1\n---\n# Show who is [x]\n\nDone: write it down\n",
         "---\nid: WO-1\n---\n# One\n\n## Criteria\n\n- Status: done\n- [ ] Status: done\n",
         "---\nid: WO-1\n---\n# One\n\n```\nStatus: done\n```\n- [x] a\n- [ ] b\n",
-        "---\nid: WO-1\n---\n# One\n\n## Acceptance Criteria\n\n- [x] a\n\n| | what |\n|---|---|\n| [ ] | b |\n",
+        "---\nid: WO-1\n---\n# One\n\n## Criteria\n\n- [x] a\n\n| | w |\n|---|---|\n| [ ] | b |\n",
         "---\nid: WO-1\n---\n# One\n\n- [x] a\n\n**Done when:** `b` exists\n",
     ],
 )

@@ -30,8 +30,8 @@ FOLDERS = {
 #: from the ground up; a sub-package imports only from those before it
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
-        "errors", "markdown", "templating", "plugins", "domain", "config", "storage",
-        "commands", "git", "changes", "agent_process", "gates", "tickets", "workflow_reader",
+        "errors", "markdown", "templating", "plugins", "domain", "agent_settings", "config",
+        "storage", "commands", "git", "changes", "agent_process", "gates", "tickets", "workflow_reader",
         "family", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",

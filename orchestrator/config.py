@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from orchestrator import plugins
+from orchestrator.agent_settings import AgentSettings, BudgetSettings
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
 from orchestrator.domain.keys import KEYS, key_table
 from orchestrator.domain.states import FolderRole, Part
@@ -42,20 +43,6 @@ _BRANCH = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|/\.|@\{))[^\s~^:?*\[\\\x00-\x1f\
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AgentSettings(_Table):
-    """`[agents.NAME]`: which part the agent plays, and a command in place of a built-in module."""
-
-    part: Part = Part.MAKER
-    #: argv of another agent: reads the job as JSON on stdin, writes a report to stdout
-    command: tuple[str, ...] = ()
-    #: environment variables that the agent may see besides the neutral ones
-    env: tuple[str, ...] = ()
-    #: seconds before the agent and its children are stopped, which fails the attempt
-    timeout: float = 900.0
-    #: passed to the agent unchanged
-    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class BoardSettings(_Table):
@@ -249,6 +236,7 @@ class Settings(_Table):
 
     board: BoardSettings = BoardSettings()
     agents: dict[str, AgentSettings] = Field(default_factory=dict)
+    budget: BudgetSettings = BudgetSettings()
     git: GitSettings = GitSettings()
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()

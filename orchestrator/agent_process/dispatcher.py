@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
-from orchestrator.config import AgentSettings
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
 
@@ -77,7 +77,9 @@ class Dispatcher:
             except Exception as exc:  # noqa: BLE001 - an agent's fault is the agent's report
                 return Report(outcome=Outcome.FAILED, reason=f"{type(exc).__name__}: {exc}")
         argv = [sys.executable, "-m", "orchestrator.agent_process.worker", job.agent]
-        if settings.command:
+        if settings.adapter:
+            argv = [*argv[:-1], settings.adapter, "coding"]
+        elif settings.command:
             # a path is relative to the workspace: the command runs in another folder
             program, *arguments = settings.command
             argv = [str(job.root / program) if "/" in program else program, *arguments]
@@ -86,7 +88,7 @@ class Dispatcher:
             try:
                 return self._run_child(argv, job, settings, Path(folder), lock_fd, marks)
             finally:
-                if settings.command:
+                if settings.command or settings.adapter:
                     # whoever has reported, or was stopped, is done: nothing of it works on
                     marks.kill_all()
                 marks.close()
@@ -148,7 +150,7 @@ class Dispatcher:
             raise
         finally:
             self._running.discard(process)
-        if settings.command:
+        if settings.command or settings.adapter:
             _kill_group(process)
         # an agent that was killed here has not failed
         self._require_running()

@@ -1,6 +1,6 @@
-"""The process of a built-in agent: JSON job on stdin, JSON report on stdout.
+"""The process of a built-in or coding agent: JSON job on stdin, JSON report on stdout.
 
-python -m orchestrator.agent_process.worker NAME
+python -m orchestrator.agent_process.worker NAME [coding]
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 
 
-def load_agent(name: str) -> Agent:
-    """The agent registered under `orchestrate.agents`. Raises UsageError if there is none."""
-    for entry in plugins.registered("agents"):
+def load_agent(name: str, group: str = "agents") -> Agent:
+    """The agent registered under `orchestrate.<group>`. Raises UsageError if there is none."""
+    for entry in plugins.registered(group):
         if entry.name == name:
             agent: Agent = entry.load()()
             return agent
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
             os.set_inheritable(fd, False)
     job = Job.model_validate_json(sys.stdin.buffer.read())
     with contextlib.redirect_stdout(sys.stderr):
-        report = work_on(load_agent(argv[1]), job)
+        report = work_on(load_agent(*argv[1:]), job)
     sys.stdout.write(report.model_dump_json())
     return 0
 

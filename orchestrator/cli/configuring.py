@@ -14,9 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 from pydantic import BaseModel, SecretStr
 
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.cli.text import paint, say, say_json, table
 from orchestrator.cli.workspace import AsJson, workspace
-from orchestrator.config import FILE, AgentSettings, Settings, registered_parts
+from orchestrator.config import FILE, Settings, registered_parts
 
 _MASK = "****"
 _SECRET = re.compile(

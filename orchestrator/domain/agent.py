@@ -38,6 +38,25 @@ class Finding(_Message):
     member: str = ""
 
 
+class Demand(_Message):
+    """A statement that the stage has to satisfy, and the check that proves it."""
+
+    text: str
+    #: names of the checks that its claims bind to; empty: nothing proves it
+    checks: tuple[str, ...] = ()
+    #: ticket or workflow, with its line
+    source: str = ""
+    group: str = ""
+
+
+class Allowance(_Message):
+    """What a turn may still spend; None: no limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
 class Job(_Message):
     """One stage's work for one agent."""
 
@@ -61,6 +80,22 @@ class Job(_Message):
     words: str = ""
     #: sha256 by path of what this agent wrote last in this family (DESIGN 5.6)
     written: dict[str, str] = Field(default_factory=dict)
+    #: what the gate of the stage, and the ticket's criteria, will demand
+    demands: tuple[Demand, ...] = ()
+    #: the only files that the agent may change, as patterns; empty: any
+    files: tuple[str, ...] = ()
+    #: files that no agent may change, as patterns
+    frozen: tuple[str, ...] = ()
+    #: the turn of a coding agent within the attempt, from 1
+    turn: int = 1
+    #: the coding agent's session that goes on, "" for a new one
+    session: str = ""
+    allowance: Allowance = Allowance()
+    #: absolute path of the workspace with the board: another one than `workspace` where the family
+    #: has a checkout of its own
+    home: str = ""
+    #: absolute path of the file that takes the events of the attempt
+    log: str = ""
 
     @property
     def root(self) -> Path:
@@ -68,10 +103,14 @@ class Job(_Message):
 
 
 class Outcome(StrEnum):
+    """How an agent's work ended."""
+
     DONE = "done"
     FAILED = "failed"
     CANNOT = "cannot"
     NEEDS_PERSON = "needs_person"
+    #: a usage limit was reached: the family goes on by itself at `Report.resumes_at`
+    LATER = "later"
 
 
 class Artifact(_Message):
@@ -106,6 +145,18 @@ class Notice(_Message):
     path: str = ""
 
 
+class Usage(_Message):
+    """What a turn took of one model."""
+
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    #: US dollars; None: not known
+    usd: float | None = None
+
+
 class Report(_Message):
     """What an agent says that it did. None of it counts as proven."""
 
@@ -119,6 +170,15 @@ class Report(_Message):
     notices: tuple[Notice, ...] = ()
     #: short lines for the log
     log: tuple[str, ...] = ()
+    #: a coding agent's session, by which its next turn goes on
+    session: str = ""
+    usage: tuple[Usage, ...] = ()
+    #: seconds of the agent's work
+    seconds: float = 0.0
+    #: why the turn ended early: "budget", "stall", "limit", "question" or ""
+    ended: str = ""
+    #: with `later`: when the usage limit ends (seconds since the epoch)
+    resumes_at: float | None = None
 
 
 def json_schema(message: type[_Message]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.config import AgentSettings
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job, Outcome
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.approvals.answers import AnswerRefusedError
-from orchestrator.config import AgentSettings, Settings
+from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
 from orchestrator.storage import atomic

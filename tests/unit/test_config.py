@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator import plugins
-from orchestrator.config import AgentSettings, Settings, default_maker, load_settings
+from orchestrator.agent_settings import AgentSettings
+from orchestrator.config import Settings, default_maker, load_settings
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 

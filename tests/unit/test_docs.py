@@ -115,11 +115,11 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if name == "agents":
-            from orchestrator.config import AgentSettings
+            from orchestrator.agent_settings import AgentSettings
 
             yield from _keys(AgentSettings, "agents.NAME.")
         elif isinstance(default, BaseModel):
-            yield from _keys(type(default), f"{name}.")
+            yield from _keys(type(default), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", list(default) if isinstance(default, tuple) else default
 

@@ -31,8 +31,8 @@ FOLDERS = {
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "agent_settings", "config",
-        "storage", "commands", "git", "changes", "agent_process", "gates", "tickets", "workflow_reader",
-        "family", "workflow_lint",
+        "storage", "commands", "git", "changes", "agent_process", "gates", "tickets",
+        "workflow_reader", "family", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",
     ),

@@ -3,6 +3,7 @@
 import orchestrate_agents.checks.changes
 import orchestrate_agents.checks.code.documented
 import orchestrate_agents.checks.code.flags
+import orchestrate_agents.checks.code.public_api
 import orchestrate_agents.checks.code.routes
 import orchestrate_agents.checks.code.symbols
 import orchestrate_agents.checks.commands
@@ -22,6 +23,7 @@ import orchestrate_agents.checks.places
 import orchestrate_agents.checks.programs
 import orchestrate_agents.checks.project.coverage
 import orchestrate_agents.checks.project.gates
+import orchestrate_agents.checks.project.licences
 import orchestrate_agents.checks.project.locks
 import orchestrate_agents.checks.project.openapi
 import orchestrate_agents.checks.project.packages
@@ -42,6 +44,7 @@ import orchestrate_agents.checks.sql.reversible
 import orchestrate_agents.checks.sql.schema
 import orchestrate_agents.checks.taken
 import orchestrate_agents.checks.text.absent
+import orchestrate_agents.checks.text.commented
 import orchestrate_agents.checks.text.present
 import orchestrate_agents.checks.tickets
 import orchestrate_agents.checks.typescript.compiler

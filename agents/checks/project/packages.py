@@ -27,7 +27,7 @@ from orchestrator.gates.checks import (
 from orchestrator.git.command import GitError, read_objects, run_git
 
 NODE_LISTS = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
-_MANIFEST = re.compile(
+MANIFEST = re.compile(
     r"(?:^|/)(?:package\.json|pyproject\.toml|Pipfile|Cargo\.toml|go\.mod|setup\.cfg|setup\.py|"
     r"[\w.-]*requirements[\w.-]*\.(?:txt|in)|requirements/[\w.-]+\.(?:txt|in))$"
 )
@@ -127,7 +127,7 @@ def _requirement(path: str, line: str, dev: bool) -> Iterator[Dependency]:
 
 
 def _manifests(ctx: Context) -> list[str]:
-    return [path for path in source_files(ctx) if _MANIFEST.search(path)]
+    return [path for path in source_files(ctx) if MANIFEST.search(path)]
 
 
 def _now(ctx: Context) -> list[Dependency]:
@@ -163,7 +163,7 @@ def none_new(ctx: Context, kind: str = "", where: str = "") -> Result:
         why = start.lacks if start else "without git it is not known what was asked for before"
         return unproven(why)
     now_paths = _manifests(ctx)
-    paths = sorted({*now_paths, *(p for p in start.changed if _MANIFEST.search(p))})
+    paths = sorted({*now_paths, *(p for p in start.changed if MANIFEST.search(p))})
     if where:
         paths = [where]
     if not any(start.read(p) is not None for p in paths) and not now_paths:
@@ -238,7 +238,7 @@ def not_asked_for(ctx: Context, package: str, kind: str = "", where: str = "") -
     start = find_start(ctx)
     if start is None:
         return unproven(f"{judged.detail}; without git it is not known whether one ever did")
-    known = [where] if where else [*_manifests(ctx), *filter(_MANIFEST.search, start.changed)]
+    known = [where] if where else [*_manifests(ctx), *filter(MANIFEST.search, start.changed)]
     try:
         then = [d for path in known for d in read_manifest(path, start.text(path))]
     except UnreadableError as exc:

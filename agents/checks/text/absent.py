@@ -140,19 +140,19 @@ def judge_absent(ctx: Context, area: Area | None, markers: Sequence[Marker]) -> 
     if found.hits and area is None:
         changed = changed_files(ctx)
         if changed is not None and changed and not changed & found.where.keys():
-            listed = _few(found.hits)
+            listed = few(found.hits)
             return unproven(f"only in files that this work did not change: {listed}", *where)
     if found.hits:
-        return failed(f"found: {_few(found.hits)}", *where, found=found.hits[:100])
+        return failed(f"found: {few(found.hits)}", *where, found=found.hits[:100])
     if found.unclear:
-        return unproven(f"not sure about {_few(found.unclear)}", *where)
+        return unproven(f"not sure about {few(found.unclear)}", *where)
     if not found.looked:
         return unproven(f"{asked} holds no file that could have {labels}")
     looked = found.looked if asked.paths and len(found.looked) <= _MOST_SUBJECTS else ()
     return proven(f"no {labels} in the {len(found.looked)} files of {asked}", *looked)
 
 
-def _few(items: Sequence[str]) -> str:
+def few(items: Sequence[str]) -> str:
     more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
     return "; ".join(items[:_LISTED]) + more
 

@@ -27,7 +27,6 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-parameter_type("csvfile", r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.csv`?", lambda text: text.strip(" `"))
 # "every row is unique" names none
 parameter_type(
     "csvcolumn",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from orchestrate_agents.checks.data.arrivals import loads_file, loads_of, second_run_is_nothing
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
 from orchestrate_agents.tools.lacks import raise_for_lack
@@ -31,13 +32,24 @@ parameter_type("loader", rf"(?![\w./`@+-]*\.sql\b){TYPES['path'][0]}", TYPES["pa
 
 
 def _judge_trial(
-    ctx: Context, script: str, problems: Callable[[LoadTrial], Iterable[str] | Result], good: str
+    ctx: Context,
+    script: str,
+    problems: Callable[[LoadTrial], Iterable[str] | Result],
+    good: str,
+    otherwise: Callable[[Context, str], Result] | None = None,
 ) -> Result:
-    """Failed with the problems of the script's trial, else proven; the first run has to succeed."""
+    """Failed with the problems of the script's trial, else proven; the first run has to succeed.
+
+    `otherwise` judges a script that has not the options for it, but loads files.
+    """
     file = ctx.path(script)
     if not file.is_file():
         return failed(f"{script} is missing", script)
-    if '"--target"' not in file.read_text(encoding="utf-8", errors="replace"):
+    source = file.read_text(encoding="utf-8", errors="replace")
+    options = '"--target"' in source and '"--json"' in source
+    if not options and otherwise is not None and loads_of(ctx, script):
+        return otherwise(ctx, script)
+    if '"--target"' not in source:
         return unproven(f"{script} has no --target option, so it cannot be tried", script)
     settings = ChecksSettings.model_validate(ctx.settings.get("checks", {}))
     python = python_of(ctx)
@@ -84,7 +96,8 @@ def loads_every_row(ctx: Context, script: str) -> Result:
                 found.append(f"{name}: {wanted:,} rows generated, {there:,} there")
         return found
 
-    return _judge_trial(ctx, script, problems, "every row that it generates is there, 100.0 %")
+    good = "every row that it generates is there, 100.0 %"
+    return _judge_trial(ctx, script, problems, good, loads_file)
 
 
 @check(
@@ -107,7 +120,8 @@ def second_run_changes_nothing(ctx: Context, script: str) -> Result:
         if not any(trial.rows.values()):
             yield "the first run wrote no row"
 
-    return _judge_trial(ctx, script, problems, "the second run wrote 0 of them")
+    good = "the second run wrote 0 of them"
+    return _judge_trial(ctx, script, problems, good, second_run_is_nothing)
 
 
 @check(

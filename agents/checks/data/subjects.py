@@ -79,6 +79,7 @@ def parse_amount(text: str) -> Amount:
 
 
 parameter_type("amount", _AMOUNT, parse_amount)
+parameter_type("csvfile", r"`?[\w.@+-]+(?:/[\w.@+-]+)*\.csv`?", lambda text: text.strip(" `"))
 
 
 @dataclass(frozen=True)

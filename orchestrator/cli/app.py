@@ -17,6 +17,7 @@ from orchestrator.cli import (
     answering,
     binding,
     configuring,
+    costs,
     doctoring,
     pages,
     proofs,
@@ -100,6 +101,7 @@ _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
         "show": reading.show,
         "log": reading.log,
         "doctor": doctoring.doctor,
+        "costs": costs.costs,
     },
     "Prove": {"verify": proofs.verify},
 }

@@ -56,6 +56,9 @@ def say_next(status: Mapping[str, Any]) -> None:
         say(callable_commands(f"  next: orchestrate resume {status['id']}"))
     elif is_stopped(status):
         say(callable_commands(f"  next: orchestrate run {status['id']}"))
+    elif status["state"] == State.PAUSED:
+        text = f"next: `orchestrate watch` goes on then; or orchestrate run {status['id']}"
+        say_wrapped(callable_commands(text), "  ", "  ")
     elif status["state"] == State.NEEDS_PERSON:
         text = f"next: do it, then orchestrate run {status['id']}"
         if done := status["hand_over"]:

@@ -154,13 +154,13 @@ def _say_event_json(event: Progress) -> None:
     )
 
 
-def _outlast_git(
+def _outlast(
     act: Callable[..., RunOutcome],
     listener: Callable[[Progress], None],
     wait: float | None,
     from_here: bool,
 ) -> RunOutcome:
-    """Run; while git is at work on the board, say so once and wait until it has ended."""
+    """Run; what ends by itself (git at work, an agent's usage limit) is said once and awaited."""
     from orchestrator.errors import GitAtWorkError
     from orchestrator.family.session import Progress, ProgressKind
 
@@ -170,7 +170,13 @@ def _outlast_git(
     told = ""
     while True:
         try:
-            return act(from_here=from_here)
+            outcome = act(from_here=from_here)
+            rest = (outcome.resumes_at or 0.0) - time.time()
+            if outcome.resumes_at is None or time.monotonic() + rest > deadline:
+                return outcome
+            listener(Progress(ProgressKind.NOTICE, f"waiting: {'; '.join(outcome.reasons)}"))
+            time.sleep(max(rest, 0.0))
+            continue
         except GitAtWorkError as exc:
             if time.monotonic() >= deadline:
                 raise
@@ -198,8 +204,8 @@ def run(
             "--wait",
             metavar="SECONDS",
             min=0,
-            help="Wait so long for a merge, rebase, checkout or stash to end (at a terminal until "
-            f"it ends, else {_WAIT:.0f}).",
+            help="Wait so long for a merge, rebase, checkout or stash, or an agent's usage limit, "
+            f"to end (at a terminal until it ends, else {_WAIT:.0f}).",
         ),
     ] = None,
     from_here: Annotated[
@@ -223,7 +229,7 @@ def run(
     conductor = here.conductor(listener, accept_doubts or ())
     act = partial(conductor.run, id, workflow=here.file(workflow), until=until, dry_run=dry_run)
     try:
-        outcome = _outlast_git(act, listener, wait, from_here)
+        outcome = _outlast(act, listener, wait, from_here)
     finally:
         printer.close()
     if as_json:

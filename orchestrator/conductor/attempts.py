@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from orchestrator.conductor.observed import (
-    dispatch,
     judge_report,
     undo_again,
     undo_attempt,
 )
+from orchestrator.conductor.turns import work_in_turns
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
@@ -49,7 +49,7 @@ def _report_of(session: Session, stage: Stage) -> Report:
     stored = history.latest("report", stage=stage.number, attempt=attempt)
     if stored is not None and stored["outcome"] == Outcome.FAILED:
         undo_again(session, stage, attempt)
-    if stored is not None and stored["outcome"] != Outcome.NEEDS_PERSON:
+    if stored is not None and stored["outcome"] not in (Outcome.NEEDS_PERSON, Outcome.LATER):
         return Report.model_validate(stored["report"])
     if history.latest("dispatch", stage=stage.number, attempt=attempt) is not None:
         seen = session.changes.settle(session.worker_of(stage), session.places_to_look_at())
@@ -92,7 +92,7 @@ def _dispatch(session: Session, stage: Stage) -> Report:
         ProgressKind.AGENT, f"{stage.agent} works", stage=stage.number, agent=stage.agent
     )
     started = time.monotonic()
-    report, seen = dispatch(session, stage, job)
+    report, seen = work_in_turns(session, stage, job)
     report = _require_change(session, job, report)
     record_report(session, stage, job, report)
     session.report_progress(
@@ -103,7 +103,7 @@ def _dispatch(session: Session, stage: Stage) -> Report:
         verdict=report.outcome.value,
         seconds=time.monotonic() - started,
     )
-    if report.outcome is Outcome.FAILED:
+    if report.outcome is Outcome.FAILED and seen is not None:
         undo_attempt(session, seen)
     return report
 

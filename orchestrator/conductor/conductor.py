@@ -78,6 +78,8 @@ class RunOutcome:
     reasons: tuple[str, ...] = ()
     #: it waits for another family's work, and not for USER
     waits_for_work: bool = False
+    #: when it goes on by itself (seconds since the epoch): an agent's usage limit ends then
+    resumes_at: float | None = None
 
     @property
     def exit_code(self) -> int:
@@ -175,7 +177,7 @@ class Conductor:
                         return _outcome_of(session, reasons, waits_for_work=True)
                     blocked = stages.advance_stages(session, group)
                     if blocked is not None and self._handle_block(session, blocked):
-                        return _outcome_of(session, [blocked.reason])
+                        return _outcome_of(session, [blocked.reason], resumes_at=blocked.until)
                 case machine.Ask(stage=stage):
                     if until is not None and stage.number > until:
                         reason = f"stopped before {stage.label} (--until {until})"
@@ -189,6 +191,10 @@ class Conductor:
     @staticmethod
     def _handle_block(session: Session, blocked: stages.Blocked) -> bool:
         """Ask USER about a stage that did not pass; True if a person has to do something first."""
+        if blocked.until is not None:
+            after = machine.pause(session.flow, session.plan, blocked.reason)
+            session.commit(after, "waits for a usage limit")
+            return True
         if not blocked.ask:
             after = machine.need_person(session.flow, session.plan, blocked.reason)
             session.commit(after, "needs a person")
@@ -436,10 +442,14 @@ def _require_stage(plan: Plan, number: int | None) -> None:
 
 
 def _outcome_of(
-    session: Session, reasons: Sequence[str] = (), *, waits_for_work: bool = False
+    session: Session,
+    reasons: Sequence[str] = (),
+    *,
+    waits_for_work: bool = False,
+    resumes_at: float | None = None,
 ) -> RunOutcome:
     flow = session.flow
     rests = flow.state.ended or flow.state is State.HELD
     state = RunState(flow.state.value) if rests else RunState.WAITING
     reasons = tuple(reasons) or ((flow.reason,) if flow.reason else ())
-    return RunOutcome(session.plan.parent, state, flow.stage, reasons, waits_for_work)
+    return RunOutcome(session.plan.parent, state, flow.stage, reasons, waits_for_work, resumes_at)

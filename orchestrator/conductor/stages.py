@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from orchestrator.approvals.judging import applied_target
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
-from orchestrator.conductor.observed import dispatch, undo_attempt
+from orchestrator.conductor.observed import undo_attempt
+from orchestrator.conductor.turns import work_in_turns
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.record import State
@@ -34,6 +35,8 @@ class Blocked:
     reason: str
     ask: bool
     receipts: tuple[Receipt, ...] = ()
+    #: when a usage limit ends, after which it goes on by itself (seconds since the epoch)
+    until: float | None = None
 
 
 def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
@@ -91,6 +94,8 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
         )
     elif report.outcome is Outcome.NEEDS_PERSON:
         return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
+    elif report.outcome is Outcome.LATER:
+        return Blocked(stage, f"{stage.agent}: {report.reason}", False, until=report.resumes_at)
     elif report.outcome is Outcome.CANNOT:
         receipts = tuple(session.prove(stage, (Phase.CONTENT,)))
         if not session.failing(receipts) and _is_accepted_as_is(session, stage):
@@ -109,12 +114,13 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
         # the inspector writes up what the engine proved; it proves nothing itself
         findings = [_to_finding(session, stage, r) for r in receipts]
         job = make_job(session, stage, findings)
-        report, seen = dispatch(session, stage, job)
+        report, seen = work_in_turns(session, stage, job)
         record_report(session, stage, job, report)
-        if report.outcome is Outcome.FAILED:
+        if report.outcome is Outcome.FAILED and seen is not None:
             undo_attempt(session, seen)
-        if report.outcome is Outcome.NEEDS_PERSON:
-            return Blocked(stage, f"{stage.agent}: {report.reason}", ask=False)
+        if report.outcome in (Outcome.NEEDS_PERSON, Outcome.LATER):
+            why = f"{stage.agent}: {report.reason}"
+            return Blocked(stage, why, ask=False, until=report.resumes_at)
         if report.outcome is Outcome.FAILED and not failing:
             _fail_by_report(session, stage, report)
             return None

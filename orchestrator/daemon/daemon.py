@@ -447,6 +447,8 @@ class Daemon:
         self._away.pop(family, None)
         self._passing = {k: v for k, v in self._passing.items() if not k.startswith(f"{family} ")}
         self._conclude(family, outcome)
+        if outcome.resumes_at is not None:
+            self._schedule([family], max(outcome.resumes_at - time.time(), _BUSY_RETRY))
         if moved:
             self._schedule(self._waiting.keys() - {family})
         return outcome
@@ -463,7 +465,11 @@ class Daemon:
             self._ended.pop(family, None)
         if outcome.outcome is RunState.HELD:
             self._notify("held", family, "; ".join(outcome.reasons))
-        elif outcome.outcome is RunState.WAITING and not outcome.waits_for_work:
+        elif (
+            outcome.outcome is RunState.WAITING
+            and not outcome.waits_for_work
+            and outcome.resumes_at is None
+        ):
             self._notify("question", family, "; ".join(outcome.reasons))
 
     def _notify(self, kind: str, family: str, text: str) -> None:

@@ -222,6 +222,13 @@ def need_person(flow: Flow, plan: Plan, reason: str) -> Flow:
     return _next(flow, plan, state=State.NEEDS_PERSON, reason=reason)
 
 
+def pause(flow: Flow, plan: Plan, reason: str) -> Flow:
+    """An agent has to wait for its usage limit to end. The family stays, without a strike."""
+    if flow.state is State.PAUSED and flow.reason == reason:
+        return flow
+    return _next(flow, plan, state=State.PAUSED, reason=reason)
+
+
 def person_did(flow: Flow, plan: Plan) -> Flow:
     """The person has done what the agent could not; the gate is still to prove it."""
     return _continue(flow, plan)

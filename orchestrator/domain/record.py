@@ -21,6 +21,7 @@ class State(StrEnum):
     RUNNING = "running"
     WAITING = "waiting for USER"
     NEEDS_PERSON = "needs a person"
+    PAUSED = "waiting for a usage limit"
     EFFECTS = "running effects"
     HELD = "held"
     COMPLETE = "complete"

@@ -1,0 +1,258 @@
+"""The turns of a coding agent: work, prove, and go on in its session with what was not proven."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from orchestrator.agent_settings import AgentSettings
+from orchestrator.conductor.observed import dispatch
+from orchestrator.domain.agent import Demand, Finding, Job, Outcome, Report, Usage
+from orchestrator.domain.states import Part
+from orchestrator.domain.workflow import Stage, Statement
+from orchestrator.family.attempt_files import Seen
+from orchestrator.family.session import ProgressKind, Session
+from orchestrator.family.spending import (
+    BEGUN,
+    TURN,
+    Purse,
+    describe,
+    sum_of,
+    turns_in,
+    turns_of_board,
+)
+from orchestrator.gates.checks import Phase
+from orchestrator.gates.receipts import Receipt
+
+#: `Report.ended` of what was not even begun
+UNPRICED, BUDGET, LIMIT = "unpriced", "budget", "limit"
+
+
+def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen | None]:
+    """Let an agent work on a stage; its last report, and what it changed (None: it did not begin).
+
+    A coding agent that has not satisfied the stage's statements goes on in the same session, with
+    the receipts that failed, for as many turns as its settings allow. Raises StoppedError, and
+    GitError where git fails in a repository.
+    """
+    settings = session.settings.agent(stage.agent)
+    if not settings.adapter:
+        return dispatch(session, stage, job)
+    _count_killed_turns(session)
+    is_maker = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER)
+    job = _prepare(session, stage, job, settings)
+    seen: Seen | None = None
+    for turn in count(job.turn):
+        refused = _refusal(session, stage, job)
+        if refused is not None:
+            return refused, seen
+        job = job.model_copy(update={"turn": turn, "allowance": _purse(session, job).allowance()})
+        report, seen = _take_turn(session, stage, job, settings)
+        if report.outcome is not Outcome.DONE or not is_maker or turn >= settings.turns:
+            break
+        failing = session.failing(_prove(session, stage))
+        if not failing:
+            break
+        session.report_progress(
+            ProgressKind.NOTICE,
+            f"{stage.agent}: {len(failing)} not proven after turn {turn} of {settings.turns}; "
+            "it goes on",
+            stage=stage.number,
+            agent=stage.agent,
+        )
+        findings = tuple(_to_finding(receipt, job.ticket) for receipt in failing)
+        job = job.model_copy(update={"findings": findings, "session": report.session, "words": ""})
+    return _with_costs(session, job, report), seen
+
+
+def _prepare(session: Session, stage: Stage, job: Job, settings: AgentSettings) -> Job:
+    """The job with what a coding agent has to know, and the session in which it goes on."""
+    worker = session.worker_of(stage)
+    before = [
+        t
+        for t in turns_in(session.family.history.counted, session.plan.parent)
+        if t.stage == stage.number
+    ]
+    last = before[-1] if before else None
+    same = last is not None and last.attempt == job.attempt
+    logs = session.board.root / ".orchestrate" / "logs" / session.plan.parent
+    logs.mkdir(parents=True, exist_ok=True)
+    return job.model_copy(
+        update={
+            "demands": tuple(_demand(session, s) for s in _demanded(session, stage)),
+            "files": worker.files,
+            "frozen": session.settings.frozen,
+            "home": str(session.board.root),
+            "log": str(logs / f"stage-{stage.number}-attempt-{job.attempt}.jsonl"),
+            "settings": {**job.settings, "agent": settings.model_dump(mode="json")},
+            "turn": last.turn + 1 if last is not None and same else 1,
+            # what a failed attempt remembers of the files was taken back
+            "session": last.session if last is not None and _goes_on(session, job, same) else "",
+        }
+    )
+
+
+def _goes_on(session: Session, job: Job, same: bool) -> bool:
+    """Whether the last session of the stage still knows how things are."""
+    if same or job.words:
+        return True
+    stored = session.family.history.latest("report", stage=job.stage, attempt=job.attempt - 1)
+    return stored is not None and stored["outcome"] != Outcome.FAILED
+
+
+def _demanded(session: Session, stage: Stage) -> list[Statement]:
+    """The stage's statements, and its ticket's criteria, which are judged later."""
+    member = session.plan.members(stage, session.flow)[0]
+    found = [*session.statements(stage)]
+    if session.plan.part(stage) is Part.MAKER:
+        found += session.criteria(member).statements
+    return list(dict.fromkeys(found))
+
+
+def _demand(session: Session, statement: Statement) -> Demand:
+    bound = session.binder.bind(statement.text)
+    return Demand(
+        text=statement.text,
+        checks=tuple(dict.fromkeys(b.check.name for b in bound if b.check is not None)),
+        source=f"{statement.source}:{statement.line}",
+        group=statement.group,
+    )
+
+
+def _prove(session: Session, stage: Stage) -> Sequence[Receipt]:
+    """The verdicts between two turns; the receipts that count are made when the work is over."""
+    statements = _demanded(session, stage)
+    return session.gate.prove(statements, session.context(stage), (Phase.CONTENT,))
+
+
+def _to_finding(receipt: Receipt, member: str) -> Finding:
+    return Finding(
+        statement=receipt.statement.text,
+        verdict=receipt.verdict.value,
+        detail=receipt.detail,
+        receipt=receipt.id,
+        source=f"{receipt.statement.source}:{receipt.statement.line}",
+        group=receipt.statement.group,
+        member=member,
+    )
+
+
+# -- one turn --------------------------------------------------------------------------------
+
+
+def _take_turn(
+    session: Session, stage: Stage, job: Job, settings: AgentSettings
+) -> tuple[Report, Seen]:
+    history = session.family.history
+    about = {
+        "stage": stage.number,
+        "attempt": job.attempt,
+        "turn": job.turn,
+        "agent": stage.agent,
+        "adapter": settings.adapter,
+    }
+    started = time.monotonic()
+    history.append(BEGUN, **about, log=job.log, model=settings.model)
+    said, seen = dispatch(session, stage, job)
+    history.append(
+        TURN,
+        **about,
+        usage=[u.model_dump(mode="json") for u in said.usage],
+        seconds=round(said.seconds or time.monotonic() - started, 1),
+        session=said.session,
+        ended=said.ended,
+        outcome=said.outcome.value,
+    )
+    return said, seen
+
+
+def _count_killed_turns(session: Session) -> None:
+    """Write down what a turn took that was stopped before it could report, from its events."""
+    history = session.family.history
+    keys = ("stage", "attempt", "turn")
+    ended = {tuple(r[k] for k in keys) for r in history.of(TURN)}
+    for begun in [r for r in history.of(BEGUN) if tuple(r[k] for k in keys) not in ended]:
+        usage, seconds, named = _usage_in(Path(begun["log"]), begun["turn"])
+        unknown = [Usage(model=begun["model"])]
+        history.append(
+            TURN,
+            **{k: begun[k] for k in (*keys, "agent", "adapter")},
+            # what nobody knows is not nothing
+            usage=[u.model_dump(mode="json") for u in usage or unknown],
+            seconds=round(seconds, 1),
+            session=named,
+            ended="killed",
+            outcome="",
+        )
+
+
+def _usage_in(log: Path, turn: int) -> tuple[list[Usage], float, str]:
+    """What the events of a turn say that it took: by model, in seconds, and its session."""
+    usage: dict[str, Usage] = {}
+    times: list[datetime] = []
+    named = ""
+    lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            event = json.loads(line)
+            if event["turn"] != turn:
+                continue
+            times.append(datetime.fromisoformat(event["at"]))
+            named = str(event.get("session") or named)
+            if event["kind"] == "usage":
+                # each event has the turn's sum so far
+                used = Usage.model_validate(event["usage"])
+                usage[used.model] = used
+    seconds = (times[-1] - times[0]).total_seconds() if times else 0.0
+    return list(usage.values()), seconds, named
+
+
+# -- what keeps a turn from beginning --------------------------------------------------------
+
+
+def _purse(session: Session, job: Job) -> Purse:
+    family = session.plan.parent
+    others = (t for t in turns_of_board(session.board.path) if t.family != family)
+    own = turns_in(session.family.history.records, family)
+    return Purse.of(session.settings.budget, [*others, *own], family, job.stage, job.attempt)
+
+
+def _refusal(session: Session, stage: Stage, job: Job) -> Report | None:
+    """Why the next turn does not begin: a usage limit that lasts, or the budget."""
+    history = session.family.history
+    stored = history.latest("report", stage=stage.number, attempt=job.attempt)
+    if stored is not None and stored["outcome"] == Outcome.LATER:
+        report = Report.model_validate(stored["report"])
+        if report.resumes_at is not None and report.resumes_at > time.time():
+            return report
+    purse = _purse(session, job)
+    if reason := purse.refusal():
+        return Report(outcome=Outcome.CANNOT, reason=reason, ended=BUDGET, session=job.session)
+    asked = any(r["report"].get("ended") == UNPRICED for r in history.of("report"))
+    if not asked and (models := purse.unpriced()):
+        reason = (
+            f"the price of {models} is not known, so that a limit in dollars cannot stop it: set "
+            "a limit of tokens or minutes beside it in orchestrate.toml, then send the work back; "
+            "sent back without one, it goes on"
+        )
+        return Report(outcome=Outcome.CANNOT, reason=reason, ended=UNPRICED, session=job.session)
+    return None
+
+
+def _with_costs(session: Session, job: Job, report: Report) -> Report:
+    """The report, whose section ends with what the attempt took."""
+    if not report.section.strip():
+        return report
+    turns = [
+        t
+        for t in turns_in(session.family.history.records, session.plan.parent)
+        if (t.stage, t.attempt) == (job.stage, job.attempt)
+    ]
+    models = ", ".join(dict.fromkeys(u.model for t in turns for u in t.usage if u.model))
+    line = f"{turns[-1].adapter}{f' ({models})' if models else ''} · {describe(sum_of(turns))}"
+    return report.model_copy(update={"section": f"{report.section.rstrip()}\n\n*{line}*\n"})

@@ -369,7 +369,7 @@ class Opener:
 
 @lru_cache(maxsize=4)
 def _binder(checks: tuple[Check, ...]) -> Binder:
-    return Binder(checks)
+    return Binder(checks, user_proof_cache())
 
 
 def _first_owner(family: Family) -> str:

@@ -6,14 +6,20 @@ wins; the words left are a claim of their own that no check fits.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.gates.checks import Check, Phase
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.expressions import MEANING
+
+if TYPE_CHECKING:
+    from orchestrator.gates.proof_cache import ProofCache
 
 #: characters; a longer claim matches no pattern and would only cost time
 LONGEST_CLAIM = 1_000
@@ -117,13 +123,31 @@ def strip_labels(text: str) -> str:
     return text
 
 
-class Binder:
-    """Binds statements to checks."""
+#: claim → (number of a check, place of its pattern, words of the parameters) of those that fit
+_Fits = dict[str, list[tuple[int, int, dict[str, str]]]]
 
-    def __init__(self, checks: Iterable[Check]) -> None:
+
+class Binder:
+    """Binds statements to checks.
+
+    `cache` keeps which checks fit which claims for later runs: trying all patterns takes long.
+    """
+
+    def __init__(self, checks: Iterable[Check], cache: ProofCache | None = None) -> None:
         self.checks = tuple(checks)
         self._claims: dict[str, Binding | None] = {}
         self._bound: dict[str, tuple[Binding, ...]] = {}
+        self._cache = cache
+        self._number = {id(check): number for number, check in enumerate(self.checks)}
+        #: by claim, the checks that fit it and how: of an earlier run, and seen in this one
+        self._kept: _Fits = {}
+        self._seen: _Fits = {}
+
+    @cached_property
+    def _edition(self) -> str:
+        """A digest of all patterns."""
+        known = [(check.name, check.digest, check.patterns) for check in self.checks]
+        return hashlib.sha256(repr(known).encode("utf-8", "surrogatepass")).hexdigest()
 
     def bind(self, statement: str) -> tuple[Binding, ...]:
         """The statement's claims, each with its check; together they are all of its text."""
@@ -131,13 +155,28 @@ class Binder:
             self._bound.clear()
             self._claims.clear()
         if statement not in self._bound:
-            text = normalize(statement)
-            bound = self._bind_named(text) or self._bind(text)
-            # what looks like a label may be a word: `WO-7: …` is tried as it is written first
-            if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
-                bound = self._bind_named(bare) or self._bind(bare)
-            self._bound[statement] = bound
+            self._bound[statement] = self._bind_kept(statement)
         return self._bound[statement]
+
+    def _bind_kept(self, statement: str) -> tuple[Binding, ...]:
+        """`_bind_statement`, with the patterns that fitted in an earlier run tried alone."""
+        if self._cache is None:
+            return self._bind_statement(statement)
+        key = repr(("fits", self._edition, statement))
+        kept = self._cache.get(key)
+        self._kept, self._seen = json.loads(kept) if kept else {}, {}
+        bound = self._bind_statement(statement)
+        if not kept:
+            self._cache.put(key, json.dumps(self._seen).encode())
+        return bound
+
+    def _bind_statement(self, statement: str) -> tuple[Binding, ...]:
+        text = normalize(statement)
+        bound = self._bind_named(text) or self._bind(text)
+        # what looks like a label may be a word: `WO-7: …` is tried as it is written first
+        if any(claim.check is None for claim in bound) and (bare := strip_labels(text)) != text:
+            bound = self._bind_named(bare) or self._bind(bare)
+        return bound
 
     def _bind_named(self, text: str) -> tuple[Binding, ...]:
         """The claims of a statement that names its evidence, the words' own first; else none."""
@@ -158,7 +197,9 @@ class Binder:
 
     def _bind(self, text: str) -> tuple[Binding, ...]:
         # claims are made of a statement's own words: most checks fit none of them
-        among = tuple(check for check in self.checks if check.may_fit(text))
+        among = None
+        if text not in self._kept:
+            among = tuple(check for check in self.checks if check.may_fit(text))
         whole = self.bind_claim(text, among)
         if whole is not None:
             return (whole,)
@@ -179,8 +220,14 @@ class Binder:
             return self._claims[claim]
         found: Binding | None = None
         if len(claim) <= LONGEST_CLAIM:
-            tried = self.checks if among is None else among
-            hits = [(c, a) for c in tried if (a := c.match(claim)) is not None]
+            fits = self._kept.get(claim)
+            if fits is None:
+                tried = self.checks if among is None else among
+                said = ((self._number[id(c)], c.words(claim)) for c in tried)
+                fits = [(number, *words) for number, words in said if words is not None]
+                self._seen[claim] = fits
+            checks = ((self.checks[number], place, words) for number, place, words in fits)
+            hits = [(c, c.arguments(place, words)) for c, place, words in checks]
             if len(hits) > 1:
                 hits = _most_specific(claim, hits)
             if len(hits) > 1:

@@ -249,8 +249,18 @@ class Check:
 
     def match(self, claim: str) -> dict[str, Any] | None:
         """The typed arguments if one of the patterns matches the whole claim."""
-        found = (compile_pattern(pattern).match(claim) for pattern in self.patterns)
-        return next((arguments for arguments in found if arguments is not None), None)
+        words = self.words(claim)
+        return None if words is None else self.arguments(*words)
+
+    def words(self, claim: str) -> tuple[int, dict[str, str]] | None:
+        """The first pattern that matches the whole claim, by its place, and its parameters' words.
+        """
+        found = (compile_pattern(pattern).words(claim) for pattern in self.patterns)
+        return next(((n, words) for n, words in enumerate(found) if words is not None), None)
+
+    def arguments(self, place: int, words: Mapping[str, str]) -> dict[str, Any]:
+        """The typed arguments of what `words` has found."""
+        return compile_pattern(self.patterns[place]).arguments(words)
 
     def own_words(self, claim: str) -> int:
         """How much of a claim the pattern that takes it says itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -251,14 +251,20 @@ class Pattern:
 
     def match(self, text: str) -> dict[str, Any] | None:
         """The typed arguments if the pattern matches the whole text."""
-        lowered = text.lower()
-        if not self.may_fit(lowered):
-            return None
-        found = self.regex.fullmatch(text)
+        words = self.words(text)
+        return None if words is None else self.arguments(words)
+
+    def words(self, text: str) -> dict[str, str] | None:
+        """The words of each parameter that is given, if the pattern matches the whole text."""
+        found = self.regex.fullmatch(text) if self.may_fit(text.lower()) else None
         if found is None:
             return None
-        given = ((name, kind, found.group(name)) for name, kind in self.params)
-        return {name: TYPES[kind][1](value) for name, kind, value in given if value is not None}
+        given = ((name, found.group(name)) for name, _ in self.params)
+        return {name: words for name, words in given if words is not None}
+
+    def arguments(self, words: Mapping[str, str]) -> dict[str, Any]:
+        """Typed arguments of the words that `words` has found."""
+        return {name: TYPES[kind][1](words[name]) for name, kind in self.params if name in words}
 
 
 @lru_cache(maxsize=2048)

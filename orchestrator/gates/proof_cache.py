@@ -1,14 +1,15 @@
 """Results of long computations, kept on disk under a digest of all that they depend on.
 
 The digest covers the input bytes, the versions of the tools, and the product's own code. The folder
-may be deleted at any time; what cannot be read is computed again. It is in the user's cache, out of
-reach of an agent that works in a workspace.
+may be deleted at any time; what cannot be read is computed again. It is in the user's cache, and what
+is in it is sealed with the user's key: what something else wrote there is not found.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import os
 import platform
 import secrets
@@ -17,11 +18,15 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from orchestrator.storage import signing
+
 _PACKAGES = ("orchestrator", "orchestrate_agents", "orchestrate_backend")
 _SUFFIXES = (".py", ".sql", ".j2", ".cjs", ".ts")
-_MOST_FILES = 2_000
+_MOST_FILES = 4_000
 #: bytes
 _LARGEST = 4 * 1024 * 1024
+#: bytes of the seal before a result
+_SEAL = 32
 
 
 class ProofCache:
@@ -34,22 +39,29 @@ class ProofCache:
 
     def get(self, key: str) -> bytes | None:
         """The bytes stored under a key, or None."""
+        file = self._file(key)
         try:
-            data = self._file(key).read_bytes()
+            kept = file.read_bytes()
         except OSError:
+            return None
+        data = kept[_SEAL:]
+        seal = signing.seal(file.name.encode() + data)
+        if not seal or not hmac.compare_digest(kept[:_SEAL], seal):
             return None
         self.found += 1
         return data
 
     def put(self, key: str, data: bytes) -> None:
         """Store bytes under a key, whole or not at all; a full disk is not an error."""
-        if len(data) > _LARGEST:
+        file = self._file(key)
+        seal = signing.seal(file.name.encode() + data)
+        if not seal or len(data) > _LARGEST:
             return
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = self.folder / f".{secrets.token_hex(8)}"
-            temporary.write_bytes(data)
-            temporary.replace(self._file(key))
+            temporary.write_bytes(seal + data)
+            temporary.replace(file)
             files = list(self.folder.iterdir())
             if len(files) > _MOST_FILES:
                 files.sort(key=lambda file: file.stat().st_mtime)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +34,20 @@ def sign(data: bytes) -> str:
     """The signature of this user, base64; "" where no key can be read or made."""
     key = _private_key(str(key_path()))
     return base64.b64encode(key.sign(data)).decode() if key else ""
+
+
+def seal(data: bytes) -> bytes:
+    """A code over bytes that only the holder of the private key can make; b"" without a key.
+
+    Faster than a signature, for what only this user reads again.
+    """
+    file = key_path()
+    with contextlib.suppress(OSError):
+        if not file.exists():
+            own_key()
+        secret = hashlib.sha256(b"orchestrate seal\0" + file.read_bytes()).digest()
+        return hmac.digest(secret, data, "sha256")
+    return b""
 
 
 def own_key() -> str:

@@ -14,6 +14,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
 from orchestrate_agents.checks.text.tree import is_test, workspace_files
@@ -31,6 +32,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.storage.atomic import sha256_file
 
 _LISTED = 8
 
@@ -183,9 +185,14 @@ def find_personal(text: str, *, names: bool = True) -> Iterator[str]:
             yield f"{what} ({found.group().strip()[:3]}…)"
 
 
-def find_in_file(ctx: Context, path: str) -> Iterator[Fault]:
-    """What looks like a person's data in one delivered file."""
+def find_in_file(ctx: Context, path: str) -> list[Fault]:
+    """What looks like a person's data in one file, looked for once for the same bytes."""
     file = ctx.path(path)
+    key = ("personal data", path, sha256_file(file))
+    return ctx.services.remember(key, list[Fault], lambda: list(_find_in_file(file, path)))
+
+
+def _find_in_file(file: Path, path: str) -> Iterator[Fault]:
     if path.lower().endswith(".csv"):
         yield from find_in_sheet(read_sheet(file, path))
         return

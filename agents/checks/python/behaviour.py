@@ -203,13 +203,7 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
     files = existing(ctx, found)
     if isinstance(files, Result):
         return files
-    root = ctx.root.resolve()
-    paths = [
-        path
-        for path, file in zip(found, files, strict=True)
-        # as a string, of the program or of a module that it imports; comments do not count
-        if any(column in source.strings for source in read_program(root, file))
-    ]
+    paths = [p for p, file in zip(found, files, strict=True) if _has_string(ctx, p, file, column)]
     if not paths:
         return failed(f"no delivered Python program has a column {column}", *found)
     details = []
@@ -224,6 +218,13 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
         details.append(f"{path} sent {len(sent)} rows, each {column} once")
     said = f"{'; '.join(details)} (the source repeats records across pages); {_label(ctx)}"
     return proven(said, *paths)
+
+
+def _has_string(ctx: Context, path: str, file: Path, text: str) -> bool:
+    """Whether a program or a module that it imports has a string; comments do not count."""
+    key = ("string", text, path, tree_digest(ctx.services, ctx.root, (".py",)))
+    sources = partial(read_program, ctx.root.resolve(), file)
+    return ctx.services.remember(key, bool, lambda: any(text in s.strings for s in sources()))
 
 
 def _judge_silent(ctx: Context, path: str, run: Run, what: str) -> Result:

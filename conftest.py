@@ -16,5 +16,7 @@ atexit.register(shutil.rmtree, _ROOT, ignore_errors=True)
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _ROOT)
 # tests start, stop and break the disposable server; nobody else's work may depend on that one
 os.environ.setdefault("ORCHESTRATE_SCRATCH", _ROOT)
+# nor does a server stay when its tests are over
+os.environ.setdefault("ORCHESTRATE_SERVER_MINUTES", "0")
 # receipts of tests are not signed with anybody's key
 os.environ.setdefault("ORCHESTRATE_SIGNING_KEY", f"{_ROOT}/signing-key.pem")

@@ -62,6 +62,4 @@ def _secrets_of(ctx: Context, path: str) -> list[tuple[int, str]]:
     """What looks like a secret in a file, looked for once for the same bytes."""
     file = ctx.path(path)
     key = ("secrets", path, sha256_file(file))
-    return ctx.services.remember(
-        key, list[tuple[int, str]], lambda: list(secrets_in(file, path))
-    )
+    return ctx.services.remember(key, list[tuple[int, str]], lambda: list(secrets_in(file, path)))

@@ -298,6 +298,8 @@ def bare_environment(cwd: Path) -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
         **proxies,
+        # no server outlives the run
+        "ORCHESTRATE_SERVER_MINUTES": "0",
         "http_proxy": NOWHERE,
         "https_proxy": NOWHERE,
         "NO_PROXY": "127.0.0.1,localhost",

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrate_backend.targets.keeper import start_keeper
 from orchestrate_backend.targets.supabase_setup import ADMIN
 
 #: a scratch cluster may lose everything at a power cut, and nothing minds
@@ -31,13 +32,19 @@ max_wal_size = 256MB
 """
 
 
+#: how long the scratch cluster's server stays without being used, unless the environment says else
+_IDLE_MINUTES = 10.0
+
 #: servers held in this process, by data folder; the library counts processes, not holders
 _HOLDERS: Counter[Path] = Counter()
 _HOLDERS_LOCK = threading.Lock()
 
 
 class EmbeddedServer:
-    """A running server. Several processes may hold the same data folder; the last one stops it."""
+    """A running server. Several processes may hold the same data folder; the last one stops it.
+
+    That of a scratch cluster stays for the next command, until it is idle for a while.
+    """
 
     def __init__(self, data: Path, *, scratch: bool = False) -> None:
         with warnings.catch_warnings():
@@ -55,12 +62,18 @@ class EmbeddedServer:
         with _HOLDERS_LOCK:
             self._server: Any = get_server(data, start=False)
             self._server.postgres_user = ADMIN
+            self._stays = idle_minutes() if scratch else 0.0
+            self._server.cleanup_mode = None if self._stays else "stop"
             if _HOLDERS[data] == 0:
                 # also where this process has held it before: the library's list of holders has
                 # forgotten it since, and would let another process stop the server under it
                 if scratch and not (data / "PG_VERSION").exists():
                     self._make_scratch(data)
                 self._server.start()
+                if self._stays:
+                    # at once: this process may be killed before it lets go
+                    lock = Path(os.fsdecode(self._server._lock.path))
+                    start_keeper(data, lock, self._stays)
             _HOLDERS[data] += 1
         self._held = True
 
@@ -86,6 +99,14 @@ class EmbeddedServer:
             _HOLDERS[self.data] -= 1
             if _HOLDERS[self.data] == 0:
                 self._server.cleanup()
+
+
+def idle_minutes() -> float:
+    """How long an unused proving server stays; 0: it ends with the last command."""
+    try:
+        return max(0.0, float(os.environ.get("ORCHESTRATE_SERVER_MINUTES", _IDLE_MINUTES)))
+    except ValueError:
+        return _IDLE_MINUTES
 
 
 def _lock_of_this_user(server: Any) -> None:

@@ -253,8 +253,7 @@ class Check:
         return None if words is None else self.arguments(*words)
 
     def words(self, claim: str) -> tuple[int, dict[str, str]] | None:
-        """The first pattern that matches the whole claim, by its place, and its parameters' words.
-        """
+        """The place of the first pattern that matches the whole claim, its parameters' words."""
         found = (compile_pattern(pattern).words(claim) for pattern in self.patterns)
         return next(((n, words) for n, words in enumerate(found) if words is not None), None)
 

@@ -1,8 +1,8 @@
 """Results of long computations, kept on disk under a digest of all that they depend on.
 
 The digest covers the input bytes, the versions of the tools, and the product's own code. The folder
-may be deleted at any time; what cannot be read is computed again. It is in the user's cache, and what
-is in it is sealed with the user's key: what something else wrote there is not found.
+may be deleted at any time; what cannot be read is computed again. It is in the user's cache, and
+sealed with the user's key: what something else wrote there is not found.
 """
 
 from __future__ import annotations

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,3 +103,73 @@ def test_a_server_whose_programs_were_removed_is_ended(tmp_path: Path) -> None:
     server.wait(5)
     assert not psutil.pid_exists(server.pid)
     assert not pid.exists()
+
+
+_USE = """
+import os, sys
+from pathlib import Path
+from orchestrate_backend.targets.embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]), scratch=True)
+if len(sys.argv) > 2:
+    os.kill(os.getpid(), 9)
+server.stop()
+"""
+
+
+def use_server(data: Path, *, minutes: str, killed: bool = False) -> None:
+    """A command that uses a proving server."""
+    words = [sys.executable, "-W", "ignore", "-c", _USE, str(data), *(["killed"] if killed else [])]
+    env = {**os.environ, "ORCHESTRATE_SERVER_MINUTES": minutes}
+    assert subprocess.run(words, env=env, check=False).returncode == (-9 if killed else 0)
+
+
+def server_of(data: Path) -> psutil.Process:
+    return psutil.Process(int((data / "postmaster.pid").read_text().splitlines()[0]))
+
+
+def keepers_of(data: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(data) in process.cmdline() and "keeper.py" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_a_proving_server_stays_for_the_next_command(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    use_server(data, minutes="5")
+    first = server_of(data)
+    use_server(data, minutes="5")
+    assert server_of(data) == first
+    first.send_signal(signal.SIGINT)
+    first.wait(30)
+
+
+def test_a_killed_command_leaves_no_server_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    use_server(data, minutes="0.05", killed=True)
+    server_of(data).wait(30)
+
+
+def test_a_server_in_use_is_not_ended(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    use_server(data, minutes="0.02")
+    held = EmbeddedServer(data)
+    try:
+        time.sleep(4)
+        assert answers(held)
+    finally:
+        held.stop()
+
+
+def test_a_killed_keeper_is_replaced_and_none_runs_twice(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    use_server(data, minutes="5")
+    (keeper,) = keepers_of(data)
+    use_server(data, minutes="5")
+    assert keepers_of(data) == [keeper]
+    keeper.kill()
+    use_server(data, minutes="0.05")
+    assert keepers_of(data) != [keeper]
+    server_of(data).wait(30)

@@ -15,6 +15,7 @@ from orchestrator.errors import UsageError
 from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalize, stub
 from orchestrator.gates.checks import Check, Context, Phase, Result, load_checks, proven
 from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.proof_cache import ProofCache
 
 
 def holds(ctx: Context, **arguments: object) -> Result:
@@ -339,3 +340,24 @@ def test_words_that_change_a_statement_are_no_labels(written: str) -> None:
 def test_an_id_that_a_check_reads_is_no_label() -> None:
     binder = Binder((a_check("place", "AC-7 is done"), a_check("done", "is done")))
     assert claims("AC-7 is done", binder) == [("AC-7 is done", "place")]
+
+
+def test_what_fits_is_kept_for_later_runs_and_for_the_same_checks_alone(tmp_path: Path) -> None:
+    statement = "`a/b.txt` exists and the tea is hot"
+    cache = ProofCache(tmp_path)
+    first = Binder(CHECKS, cache).bind(statement)
+    tried: list[str] = []
+
+    class Counted(Check):
+        def words(self, claim: str) -> tuple[int, dict[str, str]] | None:
+            tried.append(claim)
+            return super().words(claim)
+
+    counted = [Counted(**vars(check)) for check in CHECKS]
+    again = Binder(counted, cache).bind(statement)
+    assert not tried
+    assert [(b.claim, b.check and b.check.name, b.arguments, b.problem) for b in again] == [
+        (b.claim, b.check and b.check.name, b.arguments, b.problem) for b in first
+    ]
+    tea = replace(CHECKS[0], name="tea", patterns=("the tea is hot",))
+    assert Binder((*CHECKS, tea), cache).bind(statement)[1].check is tea

@@ -71,6 +71,31 @@ def test_what_cannot_be_read_is_made_anew(tmp_path: Path, damage: bytes) -> None
     assert remembered(ProofCache(tmp_path), "k", made).by_name == {"a": 2}
 
 
+def test_what_another_wrote_is_not_found(tmp_path: Path) -> None:
+    made: list[str] = []
+    first = remembered(ProofCache(tmp_path), "k", made)
+    (file,) = tmp_path.iterdir()
+    kept = file.read_bytes()
+    file.write_bytes(kept.replace(b"[1,2]", b"[1,3]"))
+    assert remembered(ProofCache(tmp_path), "k", made).rows == first.rows
+    # nor does the result of one key stand under another
+    remembered(ProofCache(tmp_path), "l", made)
+    other = next(f for f in tmp_path.iterdir() if f != file)
+    other.write_bytes(kept)
+    assert ProofCache(tmp_path).get(repr(("x", "l"))) is None
+
+
+def test_without_a_signing_key_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_SIGNING_KEY", str(tmp_path / "conftest.py" / "none"))
+    (tmp_path / "conftest.py").touch()
+    cache, made = ProofCache(tmp_path / "cache"), []
+    remembered(cache, "k", made)
+    remembered(cache, "k", made)
+    assert made == ["k", "k"]
+
+
 def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cache = ProofCache(tmp_path / "file" / "below")

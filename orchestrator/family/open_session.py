@@ -118,7 +118,7 @@ class Opener:
                     family,
                     read,
                     plan,
-                    _binder(load_checks(self.board.root, untrusted_checks(family))),
+                    _binder(load_checks(self.board.root, untrusted_checks(family)), fresh),
                     services,
                     self.dispatcher,
                     self.listener,
@@ -368,8 +368,8 @@ class Opener:
 
 
 @lru_cache(maxsize=4)
-def _binder(checks: tuple[Check, ...]) -> Binder:
-    return Binder(checks, user_proof_cache())
+def _binder(checks: tuple[Check, ...], fresh: bool) -> Binder:
+    return Binder(checks, None if fresh else user_proof_cache())
 
 
 def _first_owner(family: Family) -> str:

@@ -6,6 +6,7 @@ import orchestrate_agents.checks.code.flags
 import orchestrate_agents.checks.code.public_api
 import orchestrate_agents.checks.code.routes
 import orchestrate_agents.checks.code.symbols
+import orchestrate_agents.checks.code.syntax
 import orchestrate_agents.checks.commands
 import orchestrate_agents.checks.data.arrivals
 import orchestrate_agents.checks.data.citations

@@ -86,7 +86,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "CSV": _csv,
     "INI": _ini,
 }
-_BY_SUFFIX = {
+BY_SUFFIX = {
     ".json": "JSON",
     ".jsonl": "JSONL",
     ".ndjson": "JSONL",
@@ -111,7 +111,7 @@ def _syntax_of(path: str) -> str:
     name = PurePosixPath(path).name
     if _WITH_COMMENTS.search(name):
         return "JSONC"
-    return _BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "JSONC")
+    return BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "JSONC")
 
 
 def _read(ctx: Context, path: str, syntax: str = "") -> Any:
@@ -150,8 +150,8 @@ def parses(ctx: Context, path: str = "", syntax: str = "", area: Area | None = N
         within = files_of(ctx, area or Area())
         if isinstance(within, Result):
             return within
-        paths = tuple(p for p in within if _BY_SUFFIX.get(PurePosixPath(p).suffix) == syntax)
-    elif not syntax and PurePosixPath(path).suffix.lower() not in _BY_SUFFIX:
+        paths = tuple(p for p in within if BY_SUFFIX.get(PurePosixPath(p).suffix) == syntax)
+    elif not syntax and PurePosixPath(path).suffix.lower() not in BY_SUFFIX:
         return unproven(f"{path}: no parser is known for it", path)
     elif syntax == "CSV" and _syntax_of(path) != "CSV":
         return unproven(f"{path}: any text of one line and more can be read as CSV", path)
@@ -160,7 +160,7 @@ def parses(ctx: Context, path: str = "", syntax: str = "", area: Area | None = N
     wrong = [r for p in paths if isinstance(r := _read(ctx, p, "" if not path else syntax), Result)]
     if wrong:
         return failed("; ".join(r.detail for r in wrong[:6]), *paths[:100])
-    said = syntax or _BY_SUFFIX[PurePosixPath(path).suffix.lower()]
+    said = syntax or BY_SUFFIX[PurePosixPath(path).suffix.lower()]
     loose = [p for p in paths if syntax and isinstance(_read(ctx, p, syntax), Result)]
     if loose:
         return unproven(

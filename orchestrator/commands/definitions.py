@@ -43,6 +43,26 @@ _FILES = {
     "poe": ("pyproject.toml",),
     "invoke": ("tasks.py",),
 }
+#: package managers → settings that say which shell and further files they start with
+_MANAGED = {
+    **dict.fromkeys(("npm", "npx"), (".npmrc",)),
+    "pnpm": (".npmrc", ".pnpmfile.cjs", "pnpm-workspace.yaml"),
+    "yarn": (".yarnrc", ".yarnrc.yml", ".npmrc"),
+    **dict.fromkeys(("bun", "bunx"), ("bunfig.toml", ".npmrc")),
+}
+#: options whose value is a file, or a module, that says how a program works
+_OPTIONS = re.compile(
+    r"(?P<name>--(?:makefile|file|justfile|taskfile|noxfile|rakefile|config(?:-?file)?|rcfile|require|"
+    r"import|loader|experimental-loader|preload|env-file|rootdir|confcutdir|setup-?files?)|-[fcrp])"
+    r"(?:=(?P<value>.+))?"
+)
+#: where pytest is told what to add to its command, and in which part
+_PYTEST = {
+    "pytest.ini": "pytest", ".pytest.ini": "pytest", "pyproject.toml": "tool.pytest.ini_options",
+    "tox.ini": "pytest", "setup.cfg": "tool:pytest",
+}  # fmt: skip
+_PLUGIN = re.compile(r"(?:^|\s)-p[\s=]*([\w.]+)|\bpytest_plugins\b[^\n]*?=\s*([^#]*?)(?=\n\w|\Z)")
+_INCLUDE = re.compile(r"(?m)^\s*(?:-|s)?include\s+(.+)$")
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _RULE = re.compile(r"(?P<targets>[^\s#:=][^:=#]*?)\s*::?(?!=)(?P<needs>[^=;#]*)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
@@ -147,9 +167,10 @@ class _Follower:
                 words = shlex.split(piece, comments=True)
             except ValueError:
                 words = piece.split()
-            words = plain_words(
-                [word.strip("@-") if not at else word for at, word in enumerate(words)]
-            )
+            words = [word.strip("@-") if not at else word for at, word in enumerate(words)]
+            if words and (managed := _MANAGED.get(words[0])):
+                self._add_settings(managed, folder)
+            words = plain_words(words)
             key = (folder, *words)
             if words and key not in self.seen and len(self.seen) < _MOST:
                 self.seen.add(key)
@@ -168,10 +189,30 @@ class _Follower:
         data = self.read(path)
         return None if data is None else data.decode("utf-8", "replace")
 
+    def _add_settings(self, names: Iterable[str], folder: str) -> None:
+        """Settings, with the files of the workspace that they name."""
+        for place in dict.fromkeys(("", folder)):
+            for name in names:
+                if (text := self._text(place + name)) is None:
+                    continue
+                self._add_file(place + name, text)
+                for word in re.split(r"[\s=:,;\"'\[\]]+", text):
+                    self._add_named(word, place)
+
+    def _add_named(self, word: str, folder: str) -> bool:
+        """A file of the workspace, if a word names one."""
+        path = _inside(folder, word.strip("\"'")) if word.strip("./") else ""
+        text = self._text(path) if path else None
+        if text is not None:
+            self._add_file(path, text)
+        return text is not None
+
     def _follow_words(self, words: list[str], folder: str) -> None:
         program = words[0].rpartition("/")[2]
+        managed = _MANAGED.get(program, ())
+        self._add_settings(managed, folder)
         if program in _MANAGERS:
-            self._follow_script(words[1:], folder)
+            self._follow_script(words[1:], folder, managed)
         elif program in _SEVERAL:
             scripts = self._scripts(f"{folder}package.json") or {}
             for each in words[1:]:
@@ -179,13 +220,20 @@ class _Follower:
                     self._follow_script([name], folder)
         elif program in ("make", "gmake", "$(MAKE)", "${MAKE}"):
             self._follow_make(words[1:], folder)
+            return
         elif program in _FILES:
             for name in _FILES[program]:
                 if (text := self._text(folder + name)) is not None:
                     self._add_file(folder + name, text)
                     break
-        named = words[:1] if not _INTERPRETERS.fullmatch(program) else words[1:]
-        for word in named:
+        modules = {word.rpartition("/")[2] for word in words}
+        if modules & {"pytest", "py.test"}:
+            self._add_pytest(words, folder)
+        rest = self._without_options(words[1:], folder)
+        is_interpreter = _INTERPRETERS.fullmatch(program)
+        if is_interpreter and program.endswith("sh") and "-c" in words[:-1]:
+            self.follow(words[words.index("-c") + 1], folder)
+        for word in rest if is_interpreter else words[:1]:
             if word.startswith("-"):
                 if word in ("-m", "-c", "-e"):
                     break
@@ -198,7 +246,49 @@ class _Follower:
                         self.follow(each, folder)
             break
 
-    def _follow_script(self, words: list[str], folder: str) -> None:
+    def _without_options(self, words: list[str], folder: str) -> list[str]:
+        """The words without options that name a file, which is added."""
+        left, at = [], 0
+        while at < len(words):
+            word, after = words[at], words[at + 1] if at + 1 < len(words) else ""
+            at += 1
+            short = re.fullmatch(r"-[fcrp][^=\s].*", word)
+            if short and self._add_named(word[2:], folder):
+                continue
+            found = _OPTIONS.fullmatch(word)
+            if found is None:
+                left.append(word)
+            elif found["value"]:
+                self._add_named(found["value"], folder)
+            elif self._add_named(after, folder):
+                at += 1
+            else:
+                left.append(word)
+        return left
+
+    def _add_module(self, name: str, folder: str) -> None:
+        """A module of the workspace by its dotted name."""
+        inner = name.replace(".", "/")
+        for path in (f"{inner}.py", f"{inner}/__init__.py"):
+            for top in ("", "src/"):
+                self._add_named(top + path, folder)
+
+    def _add_pytest(self, words: list[str], folder: str) -> None:
+        """What pytest is told to add to its command, and the plugins of the workspace."""
+        told = [" ".join(words)]
+        for name, part in _PYTEST.items():
+            text = self._text(folder + name)
+            if text is not None and (section := _section(text, part)):
+                self._add(folder + name, f"{folder}{name} [{part}]", section)
+                told.append(section.replace('"', " ").replace("'", " "))
+        # a conftest itself is a part of the tests; what it loads is not
+        told.append(self._text(f"{folder}conftest.py") or "")
+        for text in told:
+            for one, several in _PLUGIN.findall(text):
+                for module in re.findall(r"[\w.]+", one or several):
+                    self._add_module(module, folder)
+
+    def _follow_script(self, words: list[str], folder: str, settings: Iterable[str] = ()) -> None:
         """`npm [--prefix DIR] [run] NAME`, with what runs before and after it."""
         rest = list(words)
         while rest and rest[0].startswith("-"):
@@ -209,6 +299,7 @@ class _Follower:
             rest = rest[1:]
         name = next((word for word in rest if not word.startswith("-")), "")
         name = {"t": "test", "tst": "test"}.get(name, name)
+        self._add_settings(settings, folder)
         path = f"{folder}package.json"
         scripts = self._scripts(path)
         if scripts is None:
@@ -228,20 +319,37 @@ class _Follower:
         return scripts if isinstance(scripts, dict) else {}
 
     def _follow_make(self, words: list[str], folder: str) -> None:
-        goals, rest = [], iter(words)
+        goals, files, rest = [], [], iter(words)
         for word in rest:
-            if word == "-C":
-                folder = _inside(folder, next(rest, "") + "/.").removesuffix(".")
-            elif word == "-f":
-                next(rest, None)
+            name, _, value = word.partition("=")
+            if name in ("-C", "--directory"):
+                folder = _inside(folder, (value or next(rest, "")) + "/.").removesuffix(".")
+            elif name in ("-f", "--file", "--makefile"):
+                files.append(value or next(rest, ""))
+            elif word.startswith("-f"):
+                files.append(word[2:])
             elif not word.startswith("-") and "=" not in word:
                 goals.append(word)
-        path = next((folder + n for n in MAKEFILES if self._text(folder + n) is not None), "")
-        if path:
-            for text in make_rules(self._text(path) or "", goals):
-                self._add(path, path, text)
-                if text.startswith("\t"):
-                    self.follow(text, folder)
+        there = (n for n in MAKEFILES if self._text(folder + n) is not None)
+        named = [_inside(folder, name) for name in files or [next(there, "")] if name]
+        texts: dict[str, str] = {}
+        while path := next((p for p in named if p and p not in texts), ""):
+            texts[path] = self._text(path) or ""
+            for names in _INCLUDE.findall(texts[path]):
+                named += [_inside(folder, name) for name in names.split()]
+        for line in make_rules("\n".join(texts.values()), goals):
+            for path in texts:
+                self._add(path, next(iter(texts)), line)
+            if line.startswith("\t"):
+                self.follow(line, folder)
+
+
+def _section(text: str, part: str) -> str:
+    """The lines of one part of an INI or TOML file."""
+    found = re.search(
+        rf"(?ms)^\s*\[{re.escape(part)}\][^\n]*\n(.*?)(?=^\s*\[[^\n]*\]\s*$|\Z)", text
+    )
+    return found[1].strip() if found else ""
 
 
 def make_rules(text: str, goals: Iterable[str] = ()) -> Iterator[str]:

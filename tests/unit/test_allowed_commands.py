@@ -118,6 +118,121 @@ def test_leave_lapses_when_what_a_command_runs_changes(
     assert define(command, reader(tmp_path)).digest != before.digest
 
 
+SETTINGS = {
+    ".npmrc": "node-options=--require ./tools/hook.js\nscript-shell=tools/shell.sh\n",
+    "tools/hook.js": "1\n",
+    "tools/shell.sh": "#!/bin/sh\n",
+    ".yarnrc.yml": "yarnPath: .yarn/yarn.cjs\n",
+    ".yarn/yarn.cjs": "1\n",
+    "bunfig.toml": '[test]\npreload = ["./tools/hook.js"]\n',
+    ".pnpmfile.cjs": "1\n",
+    "web/.npmrc": "fund=false\n",
+    "web/package.json": '{"scripts": {"test": "node x.js"}}',
+    "pyproject.toml": '[project]\nname = "x"\n[tool.pytest.ini_options]\naddopts = "-p lib.lies"\n',
+    "lib/lies.py": "1\n",
+    "lib/more.py": "1\n",
+    "conftest.py": 'pytest_plugins = [\n    "lib.more",\n]\n',
+    "run/__main__.py": "1\n",
+    "build/rules.mk": "include build/more.mk\ntest:\n\tsh tools/shell.sh\nother:\n\ttrue\n",
+    "build/more.mk": "FLAGS = -q\n",
+    "just.txt": "check:\n    true\n",
+    "tools/main.js": "1\n",
+    "tools/eslint.js": "1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("npm test", ".npmrc"),
+        ("npm test", "tools/hook.js"),
+        ("npx eslint src", "tools/shell.sh"),
+        ("npm --prefix web test", ".npmrc"),
+        ("npm --prefix web test", "web/.npmrc"),
+        ("yarn test", ".yarn/yarn.cjs"),
+        ("bun test", "tools/hook.js"),
+        ("pnpm test", ".pnpmfile.cjs"),
+        ("pytest -q", "lib/lies.py"),
+        ("python -m pytest -q", "lib/lies.py"),
+        ("coverage run -m pytest", "lib/more.py"),
+        ("pytest -p lib.more", "lib/more.py"),
+        ("make -f build/rules.mk test", "build/rules.mk"),
+        ("make --file=build/rules.mk test", "build/more.mk"),
+        ("make -fbuild/rules.mk test", "tools/shell.sh"),
+        ("just --justfile just.txt check", "just.txt"),
+        ("node -r ./tools/hook.js tools/main.js", "tools/hook.js"),
+        ("node -r ./tools/hook.js tools/main.js", "tools/main.js"),
+        ("node --import=./tools/hook.js tools/main.js", "tools/hook.js"),
+        ("npx eslint --config tools/eslint.js src", "tools/eslint.js"),
+        ("bash -c 'sh tools/shell.sh'", "tools/shell.sh"),
+    ],
+)
+def test_settings_that_decide_how_a_command_ends_are_part_of_it(
+    tmp_path: Path, command: str, path: str
+) -> None:
+    lay(tmp_path, SETTINGS)
+    before = define(command, reader(tmp_path))
+    assert path in before.files
+    text = SETTINGS[path]
+    changed = text.replace("sh tools", "true tools").replace("-q", "-k x")
+    lay(tmp_path, {path: changed if changed != text else f"{text}# more\n"})
+    assert define(command, reader(tmp_path)).digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("pytest -q", {"pyproject.toml": SETTINGS["pyproject.toml"].replace('"x"', '"y"')}),
+        ("pytest -q", {"conftest.py": SETTINGS["conftest.py"] + "import pytest\n"}),
+        (
+            "make -f build/rules.mk test",
+            {"build/rules.mk": SETTINGS["build/rules.mk"] + "x:\n\ty\n"},
+        ),
+        ("python -m pytest -q", {".npmrc": "", "run/__main__.py": ""}),
+        # a module that is started is the product more often than a tool
+        ("python -m run", {"run/__main__.py": ""}),
+    ],
+)
+def test_other_settings_are_no_part_of_it(
+    tmp_path: Path, command: str, files: Mapping[str, str]
+) -> None:
+    lay(tmp_path, SETTINGS)
+    before = define(command, reader(tmp_path)).digest
+    lay(tmp_path, files)
+    assert define(command, reader(tmp_path)).digest == before
+
+
+def test_an_option_of_pytest_in_the_settings_is_part_of_it(tmp_path: Path) -> None:
+    lay(tmp_path, SETTINGS)
+    before = define("pytest", reader(tmp_path)).digest
+    for name, part in (
+        ("pytest.ini", "pytest"),
+        ("setup.cfg", "tool:pytest"),
+        ("tox.ini", "pytest"),
+    ):
+        lay(tmp_path, {name: f"[{part}]\naddopts = --co\n[other]\na = 1\n"})
+        after = define("pytest", reader(tmp_path)).digest
+        assert after != before
+        lay(tmp_path, {name: f"[{part}]\naddopts = --co\n[other]\na = 2\n"})
+        assert define("pytest", reader(tmp_path)).digest == after
+        before = after
+
+
+@pytest.mark.parametrize(
+    "name", ["NODE_OPTIONS", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH", "PYTHONSTARTUP",
+             "MAKEFLAGS", "MAKEFILES", "BASH_ENV", "npm_config_script_shell", "LD_PRELOAD"]
+)  # fmt: skip
+def test_options_in_the_environment_do_not_reach_a_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    text = f"import os, sys, b\nsys.exit({name!r} in os.environ)\n"
+    lay(tmp_path, {"a.py": text, "b.py": ""})
+    context = Context(root=tmp_path, settings={"checks": {"commands": ["python a.py"]}})
+    result = passes(context, ("python a.py",))
+    assert result.verdict == "proven", result.detail
+
+
 @pytest.mark.parametrize(
     ("command", "files"),
     [

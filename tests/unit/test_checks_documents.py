@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,58 @@ def test_words_that_say_more_do_not_bind(statement: str) -> None:
 
 def test_a_csv_is_read_by_the_check_of_csv_files() -> None:
     assert check_of("`data/a.csv` is well-formed") == "csv.well-formed"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Use `--force` to overwrite.\n", "proven"),
+        ("Do not use `--force` on shared branches.\n", "proven"),
+        ("`--force` does not ask.\n", "proven"),
+        ("We do not mention `--force`.\n", "unproven"),
+        ("`--force` is not\nsupported.\n", "unproven"),
+        ("- `--force`: TBD\n", "unproven"),
+        ("| `--force` | not yet |\n", "unproven"),
+        ("`--force` was removed.\n", "unproven"),
+        ("This is not supported. `--force` overwrites.\n", "proven"),
+        ("- `--old` is not supported\n- `--force` overwrites\n", "proven"),
+        ("`--force` is undocumented.\n\n## Options\n\n`--force` overwrites\n", "proven"),
+    ],
+)
+def test_a_sentence_that_denies_a_thing_does_not_document_it(
+    tmp_path: Path, text: str, verdict: str
+) -> None:
+    lay(tmp_path, {"README.md": text})
+    for statement in ("`README.md` documents the `--force` flag", "The docs mention `--force`"):
+        result = judge(tmp_path, statement)
+        assert result.verdict == verdict, result.detail
+
+
+@pytest.mark.parametrize(
+    ("statement", "text", "verdict"),
+    [
+        ("`x.py` has no syntax errors", "def f():\n    return 1\n", "proven"),
+        ("`x.py` has no syntax errors", "def f(:\n", "failed"),
+        ("`x.json` has no syntax errors", "{}", "proven"),
+        ("`x.json` has no syntax errors", "{,}", "failed"),
+        ("`x.sh` has no syntax errors", "if true; then echo 1; fi\n", "proven"),
+        ("`x.sh` has no syntax errors", "if true; then echo 1\n", "failed"),
+        ("`x.sh` is a valid shell script", "for\n", "failed"),
+        ("`x.ts` has no syntax errors", "const a: = 1;", "unproven"),
+        ("`x.txt` has no syntax errors", "a", "unproven"),
+        ("`x.js` has no Python syntax errors", "a = 1", "unproven"),
+    ],
+)
+def test_a_file_is_read_by_its_own_language(
+    tmp_path: Path, statement: str, text: str, verdict: str
+) -> None:
+    lay(tmp_path, {statement.split("`")[1]: text})
+    result = judge(tmp_path, statement)
+    assert result.verdict == verdict, result.detail
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_javascript_is_read_by_node(tmp_path: Path) -> None:
+    lay(tmp_path, {"x.js": "const a = ;\n", "y.mjs": "export const a = await 1;\n"})
+    assert judge(tmp_path, "`x.js` has no syntax errors").verdict == "failed"
+    assert judge(tmp_path, "`y.mjs` has no syntax errors").verdict == "proven"

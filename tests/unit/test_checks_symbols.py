@@ -154,3 +154,54 @@ def test_every_parameter_of_a_javascript_function_is_read(names: list[str]) -> N
     (found,) = module.found
     assert [p.name for p in found.parameters] == names
     assert (found.kind, found.returns) == ("function", "Promise<void>")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "declared"),
+    [
+        ("a.py", "def total(): pass\ndel total\n", False),
+        ("a.py", "if False:\n    def total(): pass\n", False),
+        ("a.py", "if not True or 0:\n    def total(): pass\n", False),
+        ("a.py", "if True:\n    pass\nelse:\n    def total(): pass\n", False),
+        ("a.py", "while 0:\n    def total(): pass\n", False),
+        ("a.py", "if 1 > 2:\n    def total(): pass\n", False),
+        ("a.py", "raise SystemExit\ndef total(): pass\n", False),
+        ("a.py", "import sys\nsys.exit(0)\ndef total(): pass\n", False),
+        ("a.py", "if __name__ == '__main__':\n    def total(): pass\n", False),
+        ("a.py", "import os\ndef total(): pass\nif os.name:\n    del total\n", False),
+        ("a.py", "def total(): pass\ntry:\n    del total\nfinally:\n    pass\n", False),
+        ("a.ts", "if (false) {\n  function total() {}\n}\n", False),
+        ("a.py", "def total(): pass\ndef f():\n    del total\n", True),
+        ("a.py", "del x\ndef total(): pass\n", True),
+        ("a.py", "import os\nif os.name == 'nt':\n    def total(): pass\n", True),
+        (
+            "a.py",
+            "try:\n    from b import total\nexcept ImportError:\n    def total(): pass\n",
+            True,
+        ),
+        ("a.py", "def total(): pass\ntotal = cached(total)\n", True),
+        ("a.py", "if True:\n    def total(): pass\n", True),
+    ],
+)
+def test_what_never_runs_or_is_deleted_is_not_defined(
+    tmp_path: Path, file: str, text: str, declared: bool
+) -> None:
+    lay(tmp_path, {file: text})
+    for statement in (f"`{file}` defines `total`", f"Function `total` is defined in `{file}`"):
+        result = judge(tmp_path, statement)
+        assert (result.verdict == "proven") is declared, result.detail
+
+
+def test_a_constant_in_its_place_is_no_function(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.py": "def total(): pass\ntotal = None\n"})
+    assert judge(tmp_path, "Function `total` is defined in `a.py`").verdict == "failed"
+    assert judge(tmp_path, "`a.py` defines `total`").verdict == "proven"
+
+
+def test_methods_are_deleted_too(tmp_path: Path) -> None:
+    basket = "class Basket:\n    def add(self): pass\n    def total(self): pass\n"
+    lay(tmp_path, {"a.py": f"{basket}    del total\n"})
+    assert judge(tmp_path, "Class `Basket` has a method `add`").verdict == "proven"
+    assert judge(tmp_path, "Class `Basket` has a method `total`").verdict != "proven"
+    lay(tmp_path, {"a.py": f"{basket}del Basket\n"})
+    assert judge(tmp_path, "Class `Basket` has a method `add`").verdict != "proven"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from orchestrate_agents.checks.code.reached import reached
 from orchestrate_agents.checks.text.kinds import JAVASCRIPT, Kind
 from orchestrate_agents.checks.text.tree import Source
 from orchestrate_agents.syntax import parsed
@@ -79,7 +80,9 @@ def declarations(source: Source) -> Module | str:
             isinstance(n, ast.ImportFrom) and any(a.name == "*" for a in n.names) for n in tree.body
         )
         found = tuple(_python(tree.body, ""))
-        return Module(source.path, found, not dynamic, bool(ast.get_docstring(tree)))
+        gone = {d.name for d in found if d.kind == "gone"}
+        kept = tuple(d for d in found if d.name not in gone and not _is_below(d, gone))
+        return Module(source.path, kept, not (dynamic or gone), bool(ast.get_docstring(tree)))
     if suffix in JAVASCRIPT:
         return _javascript(source)
     return f"no parser here reads {suffix or source.path}"
@@ -89,44 +92,81 @@ def declarations(source: Source) -> Module | str:
 
 
 def _python(body: list[ast.stmt], owner: str) -> Iterator[Declared]:
-    for node in body:
-        prefix = f"{owner}." if owner else ""
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            listed = list(_parameters(node.args))
-            static = any(
-                isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list
-            )
-            yield Declared(
-                prefix + node.name,
-                "method" if owner else "function",
-                node.lineno,
-                tuple(listed[1:] if owner and not static else listed),
-                ast.unparse(node.returns) if node.returns else "",
-                bool((ast.get_docstring(node) or "").strip()),
-                open=bool(node.args.kwarg),
-            )
-            yield from (replace(d, kind="nested") for d in _nested(node))
-        elif isinstance(node, ast.ClassDef):
-            inner = list(_python(node.body, prefix + node.name))
-            own = next((d for d in inner if d.name == f"{prefix}{node.name}.__init__"), None)
-            fields = own.parameters if own else tuple(_fields(node))
-            doc = bool((ast.get_docstring(node) or "").strip())
-            yield Declared(
-                prefix + node.name,
-                "class",
-                node.lineno,
-                fields,
-                documented=doc,
-                open=bool(node.bases) or (own.open if own else False),
-            )
-            yield from inner
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for name in (t.id for t in targets if isinstance(t, ast.Name)):
-                typed = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-                yield Declared(prefix + name, "constant", node.lineno, returns=typed)
-        elif isinstance(node, ast.If | ast.Try):
-            yield from _python([*node.body, *node.orelse], owner)
+    """What is declared when a body has run; kind "gone" for what it may have deleted."""
+    found: list[Declared] = []
+    prefix = f"{owner}." if owner else ""
+    for node in reached(body):
+        new = list(_statement(node, owner))
+        lost: set[str] = set()
+        if isinstance(node, ast.Delete):
+            lost = {t.id for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            # `total = None` after `def total` leaves no function
+            lost = {t.id for t in node.targets if isinstance(t, ast.Name)}
+        else:
+            # a part of it may not run: what it deletes may be there or not
+            new += [Declared(prefix + n, "gone", node.lineno) for n in sorted(_deleted(node))]
+        names = {prefix + name for name in lost}
+        found = [d for d in found if d.name not in names and not _is_below(d, names)] + new
+    yield from found
+
+
+def _deleted(node: ast.AST) -> set[str]:
+    """The names that a part of a statement deletes, in the scope of the statement."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return set()
+    targets = node.targets if isinstance(node, ast.Delete) else ()
+    own = {t.id for t in targets if isinstance(t, ast.Name)}
+    return own.union(*map(_deleted, ast.iter_child_nodes(node)))
+
+
+def _is_below(declared: Declared, names: set[str]) -> bool:
+    return any(declared.name.startswith(f"{name}.") for name in names)
+
+
+def _statement(node: ast.stmt, owner: str) -> Iterator[Declared]:
+    """What one statement declares."""
+    prefix = f"{owner}." if owner else ""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        listed = list(_parameters(node.args))
+        static = any(
+            isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list
+        )
+        yield Declared(
+            prefix + node.name,
+            "method" if owner else "function",
+            node.lineno,
+            tuple(listed[1:] if owner and not static else listed),
+            ast.unparse(node.returns) if node.returns else "",
+            bool((ast.get_docstring(node) or "").strip()),
+            open=bool(node.args.kwarg),
+        )
+        yield from (replace(d, kind="nested") for d in _nested(node))
+    elif isinstance(node, ast.ClassDef):
+        inner = list(_python(node.body, prefix + node.name))
+        own = next((d for d in inner if d.name == f"{prefix}{node.name}.__init__"), None)
+        fields = own.parameters if own else tuple(_fields(node))
+        doc = bool((ast.get_docstring(node) or "").strip())
+        yield Declared(
+            prefix + node.name,
+            "class",
+            node.lineno,
+            fields,
+            documented=doc,
+            open=bool(node.bases) or (own.open if own else False),
+        )
+        yield from inner
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for name in (t.id for t in targets if isinstance(t, ast.Name)):
+            typed = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
+            yield Declared(prefix + name, "constant", node.lineno, returns=typed)
+    elif isinstance(node, ast.If | ast.Try):
+        handlers = [s for h in getattr(node, "handlers", ()) for s in h.body]
+        for body in (node.body, node.orelse, handlers):
+            yield from _python(body, owner)
+    elif isinstance(node, ast.With):
+        yield from _python(node.body, owner)
 
 
 def _nested(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Declared]:
@@ -183,7 +223,7 @@ _RESERVED = frozenset(
 
 def _javascript(source: Source) -> Module:
     text = source.text
-    code = source.parts.only(Kind.CODE)
+    code = _without_dead(source.parts.only(Kind.CODE))
     found: list[Declared] = []
     for head in _HEAD.finditer(code):
         kind = next(k for k in ("function", "class", "type", "const") if head[k])
@@ -221,6 +261,17 @@ def _javascript(source: Source) -> Module:
         defaults = {""}
     complete = not re.search(r"\bexport\s*\*|\bmodule\.exports\b|\bexports\.", code)
     return Module(source.path, tuple(found), complete, defaults=frozenset(defaults))
+
+
+_DEAD = re.compile(r"\bif\s*\(\s*(?:false|0|!1|!true)\s*\)\s*\{")
+
+
+def _without_dead(code: str) -> str:
+    """The code with what never runs blanked, offsets kept."""
+    while head := _DEAD.search(code):
+        end = _closing(code, head.end() - 1)
+        code = code[: head.start()] + re.sub(r"\S", " ", code[head.start() : end]) + code[end:]
+    return code
 
 
 def _opening(code: str, head: re.Match[str], kind: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrate_agents.checks.code.declared import PYTHON, READ, Declared, Module, declarations
+from orchestrate_agents.checks.code.reached import reached
 from orchestrate_agents.checks.code.symbols import Wanted
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
 from orchestrate_agents.checks.text.tree import Area, Source, is_test, workspace_files
@@ -109,7 +110,7 @@ def _places(path: str, dots: str, module: str) -> list[str]:
 
 
 def _add_body(api: Api, body: list[ast.stmt], owner: str, path: str) -> None:
-    for node in body:
+    for node in reached(body):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 api.names[owner + node.name] = _without_body(node)

@@ -38,7 +38,7 @@ _MAX_LISTED = 5
 
 
 @check(
-    "{path:path} (has|have|contains) no [Python] syntax errors",
+    "{path:path} (has|have|contains) no Python syntax errors",
     "{path:path} (is valid Python|parses as Python|has valid Python syntax)",
     "{script:script} compiles",
     "[both|all] {scripts:scripts} compile",

@@ -158,9 +158,12 @@ def mentions(
         if isinstance(source, Result):
             return source
         sources = [source]
-    places = {word: next(_places(sources, word), "") for word in words}
-    lacking = [word for word, place in places.items() if not place]
     looked = [s.path for s in sources]
+    told = {word: list(_places(sources, word)) for word in words}
+    places = {word: next((p for ok, p in told[word] if ok), "") for word in words}
+    if denied := [p for w in words if not places[w] for _, p in told[w][:1]]:
+        return unproven(f"only said not to be there, or not to be described: {denied[0]}", *looked)
+    lacking = [word for word, place in places.items() if not place]
     said = f"the {len(looked)} documents" if docs else looked[0]
     if lacking:
         near = [w for w in lacking if any(w.lower() in s.text.lower() for s in sources)]
@@ -175,14 +178,34 @@ def mentions(
     return proven(f"mentioned: {found}", *dict.fromkeys(p.split(":")[0] for p in places.values()))
 
 
-def _places(sources: list[Source], word: str) -> Iterator[str]:
-    """Where a word stands by itself: `--all` is not in `--all-files`."""
+#: a sentence that says of something that it is not there, or not described
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|no longer|cannot|nowhere|neither)\b|n't\b)[^.!?]{0,60}?"
+    r"\b(?:mention|document|describ|cover|list|support|exist|availab|implement|explain)\w*"
+    r"|\b(?:undocumented|unsupported|unimplemented|coming soon|to be (?:done|documented|written)"
+    r"|(?:is|are|was|were|been|not) (?:removed|dropped|gone)|not yet|TODO|TBD)\b",
+    re.IGNORECASE,
+)
+
+
+def _places(sources: list[Source], word: str) -> Iterator[tuple[bool, str]]:
+    """(whether something is said of it, where): `--all` does not stand in `--all-files`."""
     after = r"(?![\w-])" if re.search(r"\w$", word) else ""
     before = r"(?<![\w-])" if re.match(r"[\w-]", word) else ""
     for source in sources:
         for found in re.finditer(before + re.escape(word) + after, source.text):
             if _counts(source, found.start()):
-                yield f"{source.path}:{source.line(found.start())}"
+                sentence = _sentence(source.text, found.start(), found.end())
+                place = f"{source.path}:{source.line(found.start())}"
+                yield not _DENIED.search(sentence), place
+
+
+def _sentence(text: str, start: int, end: int) -> str:
+    """The sentence, item or table row around a part of a text."""
+    stop = r"[.!?]\s|\n\s*\n|\n\s*(?:[-*+|#>]|\d+\.)\s?"
+    before = [m.end() for m in re.finditer(stop, text[:start])]
+    after = re.compile(stop).search(text, end)
+    return text[before[-1] if before else 0 : after.start() if after else len(text)]
 
 
 @check(

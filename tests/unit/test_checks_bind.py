@@ -76,3 +76,53 @@ def test_any_bytes_are_read(data: bytes) -> None:
     for line, text in statement_lines(data):
         assert text.strip()
         assert 1 <= line <= data.count(b"\n") + data.count(b"\r") + 1
+
+
+CHECKS = """
+from pathlib import Path
+from orchestrator.gates.checks import Context, Phase, Result, check, parameter_type, proven
+
+Path(__file__).with_name("ran").touch()
+_DAYS = "(day|days)"
+parameter_type("hue", "red|blue")
+raise SystemExit("not imported")
+
+@check(f"{{path:path}} covers {{n:int}} {_DAYS}", name="mine.days", phase=Phase.CONTENT)
+def days(ctx: Context, path: str, n: int) -> Result:
+    return proven("")
+
+@check("the door is {hue:hue}", name="mine.door")
+def door(ctx: Context, hue: str) -> Result:
+    return proven("")
+
+@check(" ".join(["the", "sky"]), name="mine.sky")
+def sky(ctx: Context) -> Result:
+    return proven("")
+"""
+
+
+def test_checks_of_the_workspace_bind_without_being_run(tmp_path: Path) -> None:
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "mine.py").write_text(CHECKS)
+    (tmp_path / "checks" / "broken.py").write_text("def (:")
+    text = "- `a.csv` covers 7 days\n- The door is red\n- The door is green\n- The sky\n"
+    done = CliRunner().invoke(app, ["-C", str(tmp_path), "checks", "bind", "-", "--json"], text)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [f["check"] for f in found] == ["mine.days", "mine.door", None, None]
+    assert "checks/mine.py:19: " in done.stderr
+    assert "checks/broken.py: " in done.stderr
+    for words in (["checks", "allow"], ["checks", "bind", "-"]):
+        CliRunner().invoke(app, ["-C", str(tmp_path), *words], text)
+    assert not (tmp_path / "checks" / "ran").exists()
+
+
+def test_lead_reads_checks_and_runs_none(tmp_path: Path) -> None:
+    from orchestrate_agents import lead
+
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "mine.py").write_text(CHECKS)
+    (binding,) = lead._binder(tmp_path).bind("`a.csv` covers 7 days")
+    assert binding.check is not None
+    assert binding.check.name == "mine.days"
+    assert not (tmp_path / "checks" / "ran").exists()

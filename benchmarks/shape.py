@@ -31,7 +31,7 @@ FOLDERS = {
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "agent_settings", "config",
-        "storage", "commands", "git", "changes", "agent_process", "gates", "tickets",
+        "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
         "workflow_reader", "family", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "cli",

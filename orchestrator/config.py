@@ -161,6 +161,18 @@ class GitSettings(_Table):
         return branch
 
 
+class WorkspacesSettings(_Table):
+    """`[workspaces]`: who works in a checkout of its own, and how that lands."""
+
+    #: `auto`: families with a coding agent
+    use: Literal["auto", "always", "never"] = "auto"
+    #: how a family's branch goes into the branch from which it began
+    merge: Literal["ff", "no-ff", "squash"] = "no-ff"
+    #: a command that opens a pull request once the branch is pushed, in place of a merge;
+    #: it may name {branch}, {target} and {remote}
+    pull_request: tuple[str, ...] = ()
+
+
 class DatabaseSettings(_Table):
     """`[database]`: the target of effects. Chosen here, never by the environment."""
 
@@ -238,6 +250,7 @@ class Settings(_Table):
     agents: dict[str, AgentSettings] = Field(default_factory=dict)
     budget: BudgetSettings = BudgetSettings()
     git: GitSettings = GitSettings()
+    workspaces: WorkspacesSettings = WorkspacesSettings()
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()
     trust: TrustSettings = TrustSettings()

@@ -152,7 +152,7 @@ def _explain_refusal(session: Session, member: str, status: str) -> str:
         why = f"it is on HOLD; to resume it, set {session.board.folders.wish_for(place.held_from)}"
     else:
         why = f"USER cannot move it there from {place.at}"
-    where = session.family.ticket(member).path.relative_to(session.root)
+    where = session.family.ticket(member).path.relative_to(session.board.root)
     near = meant(status, _ANSWERS if session.flow.question is not None else ())
     guess = f"; did you mean `{near}`?" if near else ""
     return f"{where}: status `{status}` of {member} is not taken: {why}{guess}"
@@ -245,8 +245,8 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
         return _ask_again(session, question, changed)
     accepted = resolve_acceptances(request, answer)
     if request.proposed:
-        take_proposals(session.root, session.family.history, request.proposed)
-        session.binder = Binder(load_checks(session.root, untrusted_checks(session.family)))
+        take_proposals(session.board.root, session.family.history, request.proposed)
+        session.binder = Binder(load_checks(session.board.root, untrusted_checks(session.family)))
     record_answer(
         session,
         answer.verb,
@@ -293,7 +293,7 @@ def resolve_acceptances(request: ApprovalRequest, answer: Answer) -> tuple[str, 
             + "; ".join(f"“{s.shown}”" for s in request.unproven),
             hint="accept them with --accept-unproven, or `accept: unproven` next to the status",
         )
-    if request.effects and request.target != "embedded" and answer.target != request.target:
+    if request.on_target and request.target != "embedded" and answer.target != request.target:
         raise AnswerRefusedError(
             f"approving writes to {request.target_words}; the answer has to name it",
             hint=f"--target {request.target}, or `target: {request.target}` next to the status",

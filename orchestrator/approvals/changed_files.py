@@ -137,7 +137,7 @@ def _bytes_before(log: ChangeLog, path: str, entry: Entry, renamed: bool) -> byt
         kept = log.tree.bytes_at(start, path)
     if kept is None and entry.sha256:
         # a workflow as it was pinned
-        file = log.tree.root / ".orchestrate" / "state" / "workflows" / entry.sha256
+        file = log.tree.state / "state" / "workflows" / entry.sha256
         kept = file.read_bytes() if file.is_file() else None
     return kept
 

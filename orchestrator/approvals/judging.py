@@ -43,7 +43,7 @@ def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
 def opened_runner(session: Session, target: str) -> Iterator[Runner]:
     """The runner of a target, closed afterwards. Raises UsageError as `open_runner` does."""
     settings = session.settings.model_dump(mode="json")
-    with closing(open_runner(target, session.root, settings)) as runner:
+    with closing(open_runner(target, session.board.root, settings)) as runner:
         yield runner
 
 
@@ -277,7 +277,9 @@ def _foresee(
             at = place.at.value
             changed = {"path": path.as_posix(), "status": at, "owner": place.owner, "place": at}
             members.append(info.model_copy(update=changed))
-        context = replace(session.context(stage), root=Path(folder), family=tuple(members))
+        context = replace(
+            session.context(stage), root=Path(folder), home=None, family=tuple(members)
+        )
         earlier = {r.key: r for r in receipts}
         statements = [r.statement for r in receipts]
         found = session.gate.prove(statements, context, (Phase.POSITION,), earlier)

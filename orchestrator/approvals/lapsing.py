@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.approvals.changed_files import list_changed_files
 from orchestrator.approvals.judging import HOLDS, opened_runner, stored_request
+from orchestrator.approvals.landings import bring_up_to_date, changes_of_landing
 from orchestrator.approvals.request import (
     ApprovalRequest,
     describe_changed_files,
@@ -29,8 +30,9 @@ def list_changes_since_approval(session: Session, approval: Approval) -> list[st
     now = {f.path: f for f in list_changed_files(session.changes, session.settings)}
     shown_now = [now[f.path] for f in asked.files if f.path in now]
     changed += describe_changed_files(asked.files, shown_now, {*asked.inputs, *asked.artifacts})
+    changed += changes_of_landing(session, asked)
     target = session.settings.database.target
-    if asked.effects and asked.target != target:
+    if asked.on_target and asked.target != target:
         changed.append(f"the target: {asked.target} is now {target}")
     return changed
 
@@ -39,13 +41,16 @@ def list_changes_before_effects(session: Session, asked: ApprovalRequest) -> lis
     """What is not as it was approved, in words, right before the first effect runs.
 
     Everything that was shown as proven is proven again: a verdict may depend on more than the
-    files that its receipt names. Once an effect has run there is nothing to withdraw.
+    files that its receipt names. Once an effect has run there is nothing to withdraw. Raises
+    LandingError if what is to land conflicts with what its target has become.
     """
     if session.family.history.latest("effect", digest=asked.digest) is not None:
         return []
-    with opened_runner(session, asked.target) as runner:
-        today = runner.identity(), runner.configuration(asked.effects)
-    changed = list(describe_settings(asked, *today))
+    changed = bring_up_to_date(session, asked)
+    if asked.on_target:
+        with opened_runner(session, asked.target) as runner:
+            today = runner.identity(), runner.configuration(asked.on_target)
+        changed += describe_settings(asked, *today)
     session.refresh([s.number for s in session.plan.stages], again=True)
     receipts = newest_receipts(session.family.history)
     for shown in asked.statements:

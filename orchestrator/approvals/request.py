@@ -18,6 +18,7 @@ from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import History, canonical
+from orchestrator.workspaces.landing import LAND
 
 #: heading → verdict or "accepted", in the order in which USER has to see them
 GROUPS = (
@@ -111,6 +112,11 @@ class ApprovalRequest:
     @property
     def digest(self) -> str:
         return sha256_bytes(canonical(self.covered))
+
+    @property
+    def on_target(self) -> tuple[Effect, ...]:
+        """The effects that need the database's target: all but a landing."""
+        return tuple(effect for effect in self.effects if effect.kind != LAND)
 
     @property
     def heading(self) -> str:
@@ -289,7 +295,7 @@ def _required_acceptances(request: ApprovalRequest) -> tuple[str, str]:
     if request.unproven:
         flags += " --accept-unproven"
         keys.append('`"unproven"` in that list' if request.failed else "`accept: unproven`")
-    if request.effects and request.target not in ("", "embedded"):
+    if request.on_target and request.target not in ("", "embedded"):
         flags += f" --target {request.target}"
         keys.append(f"`target: {request.target}`")
     return flags, ", ".join(keys)

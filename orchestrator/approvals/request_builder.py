@@ -21,6 +21,7 @@ from orchestrator.approvals.judging import (
     opened_runner,
     summaries_to_show,
 )
+from orchestrator.approvals.landings import landing_effects
 from orchestrator.approvals.proposed import open_proposals
 from orchestrator.approvals.request import (
     ApprovalRequest,
@@ -57,6 +58,7 @@ def build_checkpoint_request(
     session.refresh(stages, again=again)
     bound = bind_effects(stage, session.workflow, session.root)
     final = stage.number == session.plan.last.number
+    effects = (*bound.effects, *(landing_effects(session) if final else ()))
     if final:
         receipts = judge_all(session, stage, effects_ahead=bool(bound.effects), again=again)
         statements = summaries_to_show(session, receipts, earlier)
@@ -85,7 +87,7 @@ def build_checkpoint_request(
             for p, origin in artifacts.items()
             if origin["stage"] in stages and origin["state"] != "deleted"
         },
-        effects=bound.effects,
+        effects=effects,
         inputs={path: session.sha(path) for e in bound.effects for path in e.inputs},
         target=name,
         target_words=words,

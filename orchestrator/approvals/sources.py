@@ -39,7 +39,7 @@ class TicketFiles:
         if verb is None and final and role is FolderRole.COMPLETE:
             request = ApprovalRequest.find(session.family.history, question.digest)
             # where a ticket is dragged to its end nobody has thought of what would run
-            if request is None or not request.effects:
+            if request is None or not request.on_target:
                 verb = AnswerVerb.APPROVED
         sent_back = tuple(
             member

@@ -90,13 +90,21 @@ class Snapshot:
 
 
 class WorkTree:
-    """A workspace whose changes are looked at. The board's folder is left out."""
+    """A workspace whose changes are looked at. The board's folder is left out.
 
-    def __init__(self, root: Path, board: str) -> None:
+    `home` is the workspace with the board, where this is a family's checkout.
+    """
+
+    def __init__(self, root: Path, board: str, home: Path | None = None) -> None:
         self.root = root
-        state = root / ".orchestrate"
+        self.home = home or root
+        self.state = state = self.home / ".orchestrate"
         self.contents = Contents(state / "changes" / "contents")
-        self.reader = Reader(root, self.contents, state / "state" / "hashes.json")
+        hashes = state / "state" / "hashes.json"
+        self._home_reader = self.reader = Reader(self.home, self.contents, hashes)
+        if root != self.home:
+            hashes = hashes.with_name(f"hashes.{root.name}.json")
+            self.reader = Reader(root, self.contents, hashes)
         self.board = board.strip("/")
         self._outside = (f"{self.board}/", ".orchestrate/")
 
@@ -277,7 +285,7 @@ class WorkTree:
             below = path.removeprefix(f"{self.board}/")
             folder, _, name = below.partition("/")
             is_ticket = name.endswith(".md") and "/" not in name and not folder.startswith(".")
-            found[name if is_ticket else below] = self.reader.entry(path, keep=True).sha256
+            found[name if is_ticket else below] = self._home_reader.entry(path, keep=True).sha256
         return found
 
     def _settings(self) -> Iterator[str]:
@@ -295,7 +303,7 @@ class WorkTree:
         `on_board`: below the board, but for the histories, which the conductor guards itself.
         """
         try:
-            with os.scandir(self.root / below) as found:
+            with os.scandir((self.home if on_board else self.root) / below) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
             return

@@ -110,7 +110,7 @@ def _move_away(tree: WorkTree, path: str, place: Path, kept: Path, left: Entry) 
         try:
             syscalls.rename_new(kept, place)
         except FileExistsError:
-            return f"it was edited since; a version is kept at {kept.relative_to(tree.root)}"
+            return f"it was edited since; a version is kept at {kept.relative_to(tree.home)}"
         return "it was edited since"
     with contextlib.suppress(OSError):
         for folder in place.parents:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from orchestrator.approvals.effects import EffectResult, Runner
 from orchestrator.approvals.judging import (
     applied_target,
     current_receipts,
@@ -15,6 +16,7 @@ from orchestrator.approvals.judging import (
     stored_request,
     what_is_answered,
 )
+from orchestrator.approvals.landings import run_landing
 from orchestrator.approvals.lapsing import lapse_approval, list_changes_before_effects
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.approvals.request_builder import (
@@ -30,8 +32,10 @@ from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
+from orchestrator.git.command import GitError
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.history import now
+from orchestrator.workspaces.landing import LAND, LandingError
 
 
 def apply_approval(session: Session, stage: Stage) -> None:
@@ -44,7 +48,12 @@ def apply_approval(session: Session, stage: Stage) -> None:
         session.commit(after, "approval lapsed")
         return
     if request.effects and not approval.effects_done:
-        if changed := list_changes_before_effects(session, request):
+        try:
+            changed = list_changes_before_effects(session, request)
+        except LandingError as exc:
+            _ask_about_failure(session, stage, str(exc))
+            return
+        if changed:
             lapse_approval(session, approval, changed)
             return
         if not _run_effects(session, stage, request):
@@ -73,7 +82,7 @@ def _complete(
 ) -> bool:
     """Complete the family, unless a statement is open: that is put to USER (DESIGN 6.0)."""
     with contextlib.ExitStack() as stack:
-        if request.effects:
+        if request.on_target:
             target = stack.enter_context(opened_runner(session, request.target)).target
         else:
             target = stack.enter_context(applied_target(session, stage))
@@ -86,8 +95,12 @@ def _complete(
         return False
     tick_boxes(additions, current_receipts(session).values())
     done = machine.complete(session.flow, session.plan, stage, [s.text for s in unsettled])
+    checkout = session.checkout
     session.commit(done, "complete", additions, stage)
     session.changes.forget()
+    if checkout is not None:
+        with contextlib.suppress(GitError):
+            checkout.remove()
     judge_positions(session, stage)
     return True
 
@@ -97,7 +110,7 @@ def _complete(
 
 def _freeze_inputs(session: Session, request: ApprovalRequest) -> Path:
     """A copy of the approved bytes, and nothing else. Raises OrchestrateError if they differ."""
-    folder = session.root / ".orchestrate" / "state" / "frozen" / request.digest[:32]
+    folder = session.board.root / ".orchestrate" / "state" / "frozen" / request.digest[:32]
     if folder.exists():
         shutil.rmtree(folder)
     for path, sha in request.inputs.items():
@@ -138,52 +151,70 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
     flow, history = session.flow, session.family.history
     begun = flow.evolve(revision=flow.revision + 1, state=State.EFFECTS)
     session.commit(begun, f"effects of stage {stage.number} begin", stage=stage)
-    with opened_runner(session, request.target) as runner:
-        text = f"effects run on {runner.describe()}"
-        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number)
+    with contextlib.ExitStack() as stack:
+        runner: Runner | None = None
+        if request.on_target:
+            runner = stack.enter_context(opened_runner(session, request.target))
+            text = f"effects run on {runner.describe()}"
+            session.report_progress(ProgressKind.NOTICE, text, stage=stage.number)
         for number, effect in enumerate(request.effects, 1):
             before = history.latest("effect", digest=request.digest, number=number)
             if before is not None and before["ok"]:
                 continue
             _require_frozen(folder, request)
-            result = runner.run(effect, folder)
-            history.append(
-                "effect",
-                stage=stage.number,
-                digest=request.digest,
-                number=number,
-                kind=effect.kind,
-                title=effect.title,
-                target=request.target,
-                on=request.target_words,
-                inputs={p: request.inputs.get(p, "") for p in effect.inputs},
-                ok=result.ok,
-                detail=result.detail,
-                figures=dict(result.figures),
-                output=result.output[-4000:],
-            )
-            session.report_progress(
-                ProgressKind.EFFECT,
-                f"{effect.title} — {result.detail}",
-                stage=stage.number,
-                verdict=(Verdict.PROVEN if result.ok else Verdict.FAILED).value,
-            )
+            if effect.kind == LAND:
+                title = session.family.ticket(session.plan.parent).title
+                result = run_landing(session, request, title)
+            else:
+                assert runner is not None
+                result = runner.run(effect, folder)
+            _record_effect(session, stage, request, number, result)
             if not result.ok:
                 titles = [e.title for e in request.effects]
+                where = f" on {request.target_words}" if effect.kind != LAND else ""
                 why = (
-                    f"The effect “{effect.title}” failed on {request.target_words}: "
-                    f"{result.detail}\n\n"
+                    f"The effect “{effect.title}” failed{where}: {result.detail}\n\n"
                     f"Run before it: {'; '.join(titles[: number - 1]) or 'nothing'}. "
                     f"Not run: {'; '.join(titles[number:]) or 'nothing'}.\n\n"
                     "Approving tries it again, from the same approved bytes."
                 )
-                kind = QuestionKind.EFFECT
-                question = build_exception_request(session, stage, kind, why, ())
-                open_request(session, stage, question)
+                _ask_about_failure(session, stage, why)
                 return False
     after = machine.effects_done(session.flow, session.plan, stage.number)
     session.commit(after, f"effects of stage {stage.number} done", stage=stage)
     return True
+
+
+def _ask_about_failure(session: Session, stage: Stage, why: str) -> None:
+    question = build_exception_request(session, stage, QuestionKind.EFFECT, why, ())
+    open_request(session, stage, question)
+
+
+def _record_effect(
+    session: Session, stage: Stage, request: ApprovalRequest, number: int, result: EffectResult
+) -> None:
+    effect = request.effects[number - 1]
+    session.family.history.append(
+        "effect",
+        stage=stage.number,
+        digest=request.digest,
+        number=number,
+        kind=effect.kind,
+        title=effect.title,
+        target=request.target,
+        on=request.target_words,
+        inputs={p: request.inputs.get(p, "") for p in effect.inputs},
+        ok=result.ok,
+        detail=result.detail,
+        figures=dict(result.figures),
+        output=result.output[-4000:],
+    )
+    session.report_progress(
+        ProgressKind.EFFECT,
+        f"{effect.title} — {result.detail}",
+        stage=stage.number,
+        verdict=(Verdict.PROVEN if result.ok else Verdict.FAILED).value,
+    )
 
 
 # -- expectations and the end ----------------------------------------------------------------
@@ -197,7 +228,7 @@ def _judge_expectations(
     These are the statements of this stage and, after effects, those of the inspections before it.
     """
     phases = (Phase.ANSWER, Phase.EFFECT)
-    if request.effects:
+    if request.on_target:
         earlier = [s for s in session.plan.stages if s.number < stage.number]
         inspections = [s for s in earlier if session.plan.part(s) is Part.INSPECTOR]
         with opened_runner(session, request.target) as runner:
@@ -228,6 +259,6 @@ def _render_closing(session: Session, stage: Stage, request: ApprovalRequest, fi
     lines += [
         "",
         f"Closed {now()} by USER's answer; every receipt is in "
-        f"`{history.path.relative_to(session.root)}`.",
+        f"`{history.path.relative_to(session.board.root)}`.",
     ]
     return "\n".join(lines) + "\n"

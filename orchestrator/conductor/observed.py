@@ -235,7 +235,7 @@ def _take_back_files(session: Session, seen: Seen) -> Iterator[str]:
     mine = [c for c in seen.changes if seen.by_agent(c.path)]
     others = {p: "it may be another's" for p in seen.paths if not seen.by_agent(p)}
     mine = [c for c in mine if not c.source or seen.by_agent(c.source)]
-    aside = session.root / _kept(worker)
+    aside = session.board.root / _kept(worker)
     done = take_back(log.tree, seen.before, mine, aside)
     if not unstage(log.tree, seen.before, seen.after, mine):
         others["git's index"] = "HEAD has moved"

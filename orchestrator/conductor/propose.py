@@ -80,8 +80,10 @@ def propose_check(
         proposed = _try(session, text, code, command)
         record_proposal(session.family.history, proposed, code)
         if take:
-            take_proposals(session.root, session.family.history, [proposed])
-            session.binder = Binder(load_checks(session.root, untrusted_checks(session.family)))
+            take_proposals(session.board.root, session.family.history, [proposed])
+            session.binder = Binder(
+                load_checks(session.board.root, untrusted_checks(session.family))
+            )
         if session.flow.question is not None:
             how = "taken" if take else "proposed"
             ask_again(session, session.flow.question, [f"a check is {how} for “{text}”"])
@@ -172,11 +174,11 @@ def _ask_agent(session: Session, statement: str, path: str) -> str:
     """
     named = [(name, s) for name, s in session.settings.agents.items() if s.command]
     if not named:
-        aside = session.root / ".orchestrate" / "proposals" / Path(path).name
+        aside = session.board.root / ".orchestrate" / "proposals" / Path(path).name
         aside.parent.mkdir(parents=True, exist_ok=True)
         if not aside.exists():
             aside.write_text(scaffold(session, statement), encoding="utf-8")
-        shown = aside.relative_to(session.root)
+        shown = aside.relative_to(session.board.root)
         raise UsageError(
             f"no agent here is a command that could write the check; {shown} is a beginning of one",
             hint=f"fill it in, then: orchestrate checks propose {session.plan.parent} "

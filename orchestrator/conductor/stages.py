@@ -41,6 +41,8 @@ class Blocked:
 
 def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
+    if wants_checkout(session):
+        session.begin_checkout()
     names = " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
     session.commit(
         machine.begin(session.flow, session.plan, stages), f"begin {names}", stage=stages[0]
@@ -54,6 +56,15 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
         if stage.number not in session.flow.finished:
             return None
     return None
+
+
+def wants_checkout(session: Session) -> bool:
+    """Whether the family has to get a checkout of its own before its first agent works."""
+    use = session.settings.workspaces.use
+    if session.checkout is not None or session.changes.start_record is not None or use == "never":
+        return False
+    working = [s for s in session.plan.stages if not s.is_checkpoint and not s.ready]
+    return use == "always" or any(session.settings.agent(s.agent).adapter for s in working)
 
 
 def judge_interrupted(session: Session) -> Blocked | None:
@@ -178,12 +189,15 @@ def _pass(
                 continue
         births[child.id] = child.agent
     tick_boxes(additions, receipts)
-    additions.paths += [
-        session.root / a.path
-        for a in report.artifacts
-        if session.sha(a.path) != "outside"
-        and not session.changes.tree.reader.is_behind_link(a.path)
-    ]
+    if session.checkout is not None:
+        session.checkout.commit(f"{plan.parent}: {stage.label}")
+    else:
+        additions.paths += [
+            session.root / a.path
+            for a in report.artifacts
+            if session.sha(a.path) != "outside"
+            and not session.changes.tree.reader.is_behind_link(a.path)
+        ]
     additions.paths += [session.family.ticket(m).path for m in births if m not in flow.members]
     done = machine.finish(flow, plan, stage, births)
     session.commit(done, f"stage {stage.number} ({stage.agent}) done", additions, stage)

@@ -156,7 +156,7 @@ def _find_damaged(session: Session) -> Iterator[Verified]:
     block = session.flow.model_dump(mode="json")
     altered = find_damage(session.family.history, block, session.settings.trust.keys)
     if altered is not None and altered.code == ALTERED:
-        source = f"{path.relative_to(session.root)}:{altered.line}"
+        source = f"{path.relative_to(session.board.root)}:{altered.line}"
         yield Verified(altered.message, source, "", "", "", altered.hint, damaged=True)
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     for number, line in enumerate(lines[:-1], start=1):
@@ -166,7 +166,7 @@ def _find_damaged(session: Session) -> Iterator[Verified]:
             text = statement.get("text", "") if isinstance(statement, dict) else ""
             yield Verified(
                 text or f"line {number} of the record",
-                f"{path.relative_to(session.root)}:{number}",
+                f"{path.relative_to(session.board.root)}:{number}",
                 str(record.get("id", "")),
                 str(record.get("verdict", "")),
                 Verdict.UNPROVEN.value,

@@ -102,8 +102,8 @@ class AttemptFiles:
 
     def __init__(self, tree: WorkTree, family: str) -> None:
         self.tree = tree
-        self.folder = tree.root / ".orchestrate" / "changes" / family
-        self._at_work = tree.root / ".orchestrate" / "changes" / "at-work"
+        self.folder = tree.state / "changes" / family
+        self._at_work = tree.state / "changes" / "at-work"
 
     def load(self, worker: Worker, digests: Collection[str] = ()) -> list[Segment]:
         """The segments of an attempt, none if nothing is known of it.

@@ -42,6 +42,7 @@ from orchestrator.family.attempt_files import (
     write,
 )
 from orchestrator.family.change_notes import ALTERED, describe
+from orchestrator.family.checkouts import checkout_of
 from orchestrator.family.family import Family
 from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
@@ -394,6 +395,8 @@ class ChangeLog:
 
 def change_log_of(family: Family) -> ChangeLog:
     """The changes of a family."""
-    board = family.board
-    tree = WorkTree(board.root, board.path.relative_to(board.root).as_posix())
+    board, checkout = family.board, checkout_of(family)
+    root = checkout.root if checkout is not None else board.root
+    below = board.path.relative_to(board.root).as_posix()
+    tree = WorkTree(root, below, board.root)
     return ChangeLog(tree, family.history, family.parent)

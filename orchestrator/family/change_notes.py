@@ -32,7 +32,7 @@ def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iter
     found = []
     for name in sorted({*before.board, *after.board}):
         was, now = before.board.get(name), after.board.get(name)
-        written = Versions(tree.root, name).last() if was != now else None
+        written = Versions(tree.home, name).last() if was != now else None
         if was != now and (written is None or sha256_bytes(written) != now):
             how = "removed" if now is None else "added" if was is None else "edited"
             found.append(f"{name} ({how}){_describe_edit(tree, was, now)}")

@@ -21,6 +21,7 @@ from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family.additions import Additions
 from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
+from orchestrator.family.checkouts import CHECKOUT, checkout_of
 from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
@@ -31,6 +32,7 @@ from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
+from orchestrator.workspaces.checkout import Checkout, begin_checkout
 
 
 class ProgressKind(StrEnum):
@@ -93,7 +95,24 @@ class Session:
 
     @property
     def root(self) -> Path:
-        return self.board.root
+        """Where the family works: its checkout, else the workspace with the board."""
+        return self.checkout.root if self.checkout is not None else self.board.root
+
+    @cached_property
+    def checkout(self) -> Checkout | None:
+        """The family's checkout, made again if it is gone; None if it works in place."""
+        return checkout_of(self.family)
+
+    def begin_checkout(self) -> None:
+        """Let the family work in a checkout of its own from now on.
+
+        Raises OrchestrateError where there is no commit or branch to begin from, GitError.
+        """
+        checkout = begin_checkout(self.board.root, self.plan.parent)
+        checkout.create(self.settings.board.folder)
+        self.family.history.append(CHECKOUT, **checkout.to_dict())
+        for name in ("checkout", "changes"):
+            self.__dict__.pop(name, None)
 
     @property
     def flow(self) -> Flow:
@@ -185,6 +204,7 @@ class Session:
         member = self.plan.members(stage, self.flow)[0] if stage else self.plan.parent
         return Context(
             root=self.root,
+            home=self.board.root,
             ticket=member,
             parent=self.plan.parent,
             workflow=self.workflow,
@@ -348,7 +368,8 @@ class Session:
 
     def inside(self, path: str) -> Path:
         """A path of the workspace. Raises UnsafePathError if it leaves it."""
-        return inside(self.root, path)
+        on_board = path.startswith(f"{self.settings.board.folder}/")
+        return inside(self.board.root if on_board else self.root, path)
 
     def sha(self, path: str) -> str:
         """sha256 of a workspace file, "absent", or "outside" behind a link that leads out."""

@@ -179,6 +179,8 @@ class Context:
     """What a check may look at. Paths in it are relative to `root` unless absolute."""
 
     root: Path
+    #: the workspace with the board, if `root` is a checkout beside it
+    home: Path | None = None
     #: id of the ticket that the statement is about, and of the family's parent
     ticket: str = ""
     parent: str = ""
@@ -206,7 +208,9 @@ class Context:
         """`root / relative`, refused if it leaves the workspace. Raises UnsafePathError."""
         from orchestrator.storage.atomic import inside
 
-        return inside(self.root, relative)
+        board = self.settings.get("board", {}).get("folder", "")
+        on_board = bool(board) and relative.startswith(f"{board}/")
+        return inside(self.home if self.home and on_board else self.root, relative)
 
 
 CheckFunction = Callable[..., Result]

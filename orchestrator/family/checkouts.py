@@ -1,0 +1,28 @@
+"""Which checkout a family works in, as its history says."""
+
+from __future__ import annotations
+
+from orchestrator.family.family import Family
+from orchestrator.workspaces.checkout import Checkout
+
+#: type of the record
+CHECKOUT = "checkout"
+
+
+def checkout_of(family: Family) -> Checkout | None:
+    """The family's checkout in this round, made again if it is gone; None if it has none.
+
+    One that has landed is not made again. Raises GitError, OrchestrateError.
+    """
+    board = family.board
+    for record in reversed(family.history.records):
+        if record["type"] == "answer" and record["answer"] == "reopen":
+            return None
+        if record["type"] == CHECKOUT:
+            checkout = Checkout.from_record(board.root, family.parent, record)
+            if not checkout.top.is_dir():
+                if family.conducted and family.flow.state.ended:
+                    return None
+                checkout.create(board.path.relative_to(board.root).as_posix())
+            return checkout
+    return None

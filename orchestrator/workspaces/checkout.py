@@ -1,0 +1,227 @@
+"""A family's checkout: a clone of its own, without the board, on the branch `work/<ID>`.
+
+It borrows the objects of the main repository, whose `.git` nobody who works in the checkout needs
+to write. What is committed in it is fetched back under `refs/orchestrate/work/<ID>`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OrchestrateError
+from orchestrator.git.command import GitError, run_git
+from orchestrator.git.repository import find_git_folder
+
+FOLDER = "workspaces"
+#: what stands above the settings of a checkout, which whoever works in it may have written
+_SAFE = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
+#: tools that git ignores, which a checkout shares with the main one
+_TOOLS = (".venv", "venv", "node_modules")
+#: ports from which each checkout gets its own, and how many each gets
+_FIRST_PORT, _PORTS, _RANGES = 20_000, 20, 1_000
+_NOBODY = ("Orchestrate", "orchestrate@localhost")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A family's checkout, as the history records it."""
+
+    family: str
+    #: the workspace with the board
+    home: Path
+    #: the commit from which it began
+    base: str
+    #: the branch into which it lands
+    target: str
+    #: the workspace below the top of its repository: "" or "some/folder"
+    below: str = ""
+
+    @property
+    def top(self) -> Path:
+        """The top of the clone."""
+        return self.home / ".orchestrate" / FOLDER / self.family
+
+    @property
+    def root(self) -> Path:
+        """The workspace in it."""
+        return self.top / self.below
+
+    @property
+    def branch(self) -> str:
+        return f"work/{self.family}"
+
+    @property
+    def kept(self) -> str:
+        """The main repository's reference to what was committed in it."""
+        return f"refs/orchestrate/{self.branch}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The ports that belong to this checkout."""
+        number = int.from_bytes(self.family.encode()[-8:], "big") % _RANGES
+        first = _FIRST_PORT + number * _PORTS
+        return {"PORT": str(first), "ORCHESTRATE_PORTS": f"{first}-{first + _PORTS - 1}"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the history holds of it: nothing that another machine would have elsewhere."""
+        return {k: v for k, v in asdict(self).items() if k not in ("home", "family")}
+
+    @classmethod
+    def from_record(cls, home: Path, family: str, record: Mapping[str, Any]) -> Checkout:
+        names = ("base", "target", "below")
+        return cls(family, home, **{name: record[name] for name in names})
+
+    # -- its life ----------------------------------------------------------------------------
+
+    def git(self, *words: str, **options: Any) -> str:
+        """What git prints in the checkout; no hook and no monitor of it runs. Raises GitError."""
+        settings = {**_SAFE, **options.pop("settings", {})}
+        output = run_git(self.top, *words, settings=settings, **options)
+        return os.fsdecode(output).rstrip("\n")
+
+    def create(self, board: str) -> None:
+        """Make the checkout, without the board's folder. One that is there stays.
+
+        Raises GitError, and OrchestrateError if there is something else in its place.
+        """
+        if (self.top / ".git").is_dir():
+            return
+        if self.top.exists():
+            raise OrchestrateError(
+                f"there is something else in the place of the checkout of {self.family}",
+                path=self.top,
+                hint="move it away and run again",
+            )
+        new = self.top.with_name(f".{self.family}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        found = find_git_folder(self.home)
+        assert found is not None
+        run_git(
+            new.parent,
+            *("clone", "--shared", "--no-checkout", "--no-tags", "--quiet", "--template="),
+            *("--", str(found[0]), str(new)),
+            env={"GIT_LFS_SKIP_SMUDGE": "1", "GIT_CONFIG_NOSYSTEM": "0"},
+        )
+        start = self._last_kept() or self.base
+        run_git(new, "remote", "remove", "origin")
+        for key, value in self._identity().items():
+            run_git(new, "config", key, value)
+        # patterns of git, not paths
+        patterns = ["/*", f"!/{self.below + '/' if self.below else ''}{board}/"]
+        run_git(new, "sparse-checkout", "set", "--no-cone", *patterns)
+        with contextlib.suppress(GitError):
+            run_git(new, "update-ref", "-d", f"refs/heads/{self.branch}")
+        run_git(
+            new, *("checkout", "--quiet", "--no-track", "-B", self.branch, start), settings=_SAFE
+        )
+        self._share_tools(new / self.below)
+        new.rename(self.top)
+
+    def _last_kept(self) -> str:
+        with contextlib.suppress(GitError):
+            return os.fsdecode(run_git(self.home, "rev-parse", "--verify", self.kept)).strip()
+        return ""
+
+    def _identity(self) -> dict[str, str]:
+        """Who commits in it: whom git knows in the main repository."""
+        found = {}
+        for key, value in zip(("user.name", "user.email"), _NOBODY, strict=True):
+            found[key] = value
+            with contextlib.suppress(GitError):
+                found[key] = os.fsdecode(run_git(self.home, "config", key)).strip()
+        return found
+
+    def _share_tools(self, root: Path) -> None:
+        """Link the tools of the main checkout, and hide the links from git."""
+        linked = []
+        for name in _TOOLS:
+            tools = self.home / name
+            if tools.is_dir() and not (root / name).exists():
+                (root / name).symlink_to(tools.resolve(), target_is_directory=True)
+                linked.append(f"/{self.below + '/' if self.below else ''}{name}\n")
+        found = find_git_folder(root)
+        assert found is not None
+        exclude = found[1] / "info" / "exclude"
+        exclude.parent.mkdir(exist_ok=True)
+        exclude.write_text("".join(linked), encoding="utf-8")
+
+    @property
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    def commit(self, message: str) -> str:
+        """Commit all that is not ignored, and keep it in the main repository; the commit's id.
+
+        Raises GitError.
+        """
+        self._require_branch()
+        self.git("add", "--all")
+        if self.git("status", "--porcelain=v1", "--untracked-files=no"):
+            self.git("commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message)
+        self.keep()
+        return self.head
+
+    def _require_branch(self) -> None:
+        """Take an agent that has left the branch back to it, with what it committed elsewhere."""
+        head = self.head
+        with contextlib.suppress(GitError):
+            if self.git("symbolic-ref", "--short", "HEAD") == self.branch:
+                return
+        self.git("update-ref", f"refs/heads/{self.branch}", head)
+        self.git("symbolic-ref", "HEAD", f"refs/heads/{self.branch}")
+
+    def keep(self) -> None:
+        """Fetch the branch into the main repository, below a reference that is no branch."""
+        run_git(
+            self.home,
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"),
+            *("--no-recurse-submodules", "--upload-pack", "git-upload-pack"),
+            *(str(self.top), f"+refs/heads/{self.branch}:{self.kept}"),
+            settings={**_SAFE, "protocol.file.allow": "always", "fetch.fsckObjects": "true"},
+        )
+
+    @property
+    def uncommitted(self) -> list[str]:
+        """Paths that are edited or new."""
+        output = self.git("status", "--porcelain=v1", "-z", "--untracked-files=all")
+        return [line[3:] for line in output.split("\0") if line]
+
+    def remove(self) -> None:
+        """Remove it if nothing of it would be lost: all committed, and kept. Raises GitError."""
+        if not self.top.is_dir() or self.uncommitted:
+            return
+        self.keep()
+        shutil.rmtree(self.top)
+
+
+def begin_checkout(home: Path, family: str) -> Checkout:
+    """The checkout that a family would begin with, from the branch that is checked out now.
+
+    Raises OrchestrateError if there is no repository, no commit or no branch.
+    """
+    found = find_git_folder(home)
+    why = "there is no git repository"
+    hint = "git init && git add -A && git commit"
+    if found is not None:
+        try:
+            base = os.fsdecode(run_git(home, "rev-parse", "--verify", "HEAD^{commit}")).strip()
+            target = os.fsdecode(run_git(home, "symbolic-ref", "--short", "HEAD")).strip()
+            below = home.resolve().relative_to(found[0]).as_posix()
+            return Checkout(family, home, base, target, "" if below == "." else below)
+        except GitError as exc:
+            unborn = "HEAD" in exc.reason and "symbolic" not in exc.reason
+            why = "the repository has no commit" if unborn else "no branch is checked out"
+            hint = "commit what there is" if unborn else "git switch <branch>"
+    raise OrchestrateError(
+        f"a coding agent works in a checkout of its own, and {why}",
+        path=home,
+        code="no-checkout",
+        hint=f'{hint}; or let it work in place: [workspaces] use = "never"',
+    )

@@ -219,10 +219,25 @@ def log(
     everything: Annotated[
         bool, typer.Option("--all", help="Show the conductor's bookkeeping too.")
     ] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Show what its coding agents did, event by event.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="The same, and what comes, until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a family's history, oldest first."""
-    records = workspace(context).conductor().log(id)
+    """Show a family's history, oldest first, or the events of its coding agents."""
+    here = workspace(context)
+    if events or follow:
+        from orchestrator.cli.agent_log import show_events
+
+        family = here.board.family(id)[0].id
+        folder = here.root / ".orchestrate" / "logs" / family
+        if not show_events(folder, follow=follow, as_json=as_json):
+            say(f"no coding agent has worked on {family} yet")
+        return
+    records = here.conductor().log(id)
     conducted = bool(records)
     if since:
         begin = _moment(since)

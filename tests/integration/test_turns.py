@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from orchestrator import Board, Conductor
 from orchestrator.agent_settings import AgentSettings, BudgetSettings, Limits
 from orchestrator.cli.app import app
-from orchestrator.config import Settings
+from orchestrator.config import Settings, WorkspacesSettings
 from orchestrator.domain.agent import Job, Outcome, Report, Usage
 from orchestrator.storage.history import History
 
@@ -91,6 +91,7 @@ def conductor(root: Path, coder: Coder, turns: int = 4, **budget: Limits) -> Con
     settings = Settings(
         agents={"BUILDER": AgentSettings(turns=turns).model_copy(update={"use": "fake"})},
         budget=BudgetSettings(**budget),
+        workspaces=WorkspacesSettings(use="never"),
     )
     return Conductor(Board(root), agents={"BUILDER": coder}, settings=settings)
 
@@ -228,3 +229,32 @@ def test_costs_are_listed_by_what_one_asks_for(root: Path) -> None:
     }
     assert "0.2500 + not known: m-1" in costs()
     assert "m-1" in costs("--by", "model")
+
+
+def test_the_events_of_agents_are_shown_without_what_is_not_whole(root: Path) -> None:
+    logs = root / ".orchestrate" / "logs" / "WO-1"
+    logs.mkdir(parents=True)
+    events: list[dict[str, Any]] = [
+        {"at": "2026-01-05T10:00:00Z", "turn": 1, "kind": "start", "session": "s"},
+        {"at": "2026-01-05T10:00:01Z", "turn": 1, "kind": "text", "text": "I paint."},
+        {"at": "…", "turn": 1, "kind": "tool", "tool": "Write", "path": "colour.txt"},
+        {"at": "…", "turn": 1, "kind": "result", "text": "\n".join(map(str, range(9)))},
+        {"at": "…", "turn": 1, "kind": "usage", "usage": {"model": "m", "input_tokens": 7}},
+        {"at": "…", "turn": 1, "kind": "end", "text": "success"},
+    ]  # fmt: skip
+    lines = [json.dumps(e) for e in events]
+    (logs / "stage-1-attempt-2.jsonl").write_text("\n".join([*lines, "{half"]), "utf-8")
+
+    def log(*words: str) -> str:
+        result = CliRunner().invoke(app, ["-C", str(root), "log", "WO-1", *words])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    shown = log("--events")
+    assert "stage 1, attempt 2, turn 1" in shown
+    assert "I paint." in shown
+    assert "Write colour.txt" in shown
+    assert "… 5 lines more" in shown
+    assert "success · m: 7 tokens, cost not known" in shown
+    assert "half" not in shown
+    assert len(log("--events", "--json").splitlines()) == 6

@@ -1,0 +1,110 @@
+"""The events of coding agents, as `orchestrate log --events` and `--follow` show them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli.text import paint, say, say_json, say_wrapped
+
+#: seconds between two looks at the files
+_LOOK_EVERY = 0.2
+#: kind → sign and color; the agent's own words have none
+_SIGNS = {
+    "thought": ("·", "dim"),
+    "tool": ("▸", "cyan"),
+    "result": ("◂", "dim"),
+    "error": ("✗", "red"),
+    "end": ("■", "dim"),
+}
+#: lines of a tool's result, and columns of one
+_LINES, _COLUMNS = 4, 160
+
+
+def show_events(folder: Path, *, follow: bool, as_json: bool) -> bool:
+    """Print the events in a family's logs, with `follow` those that come too, until interrupted.
+
+    Whether there were any.
+    """
+    printer = _Printer(as_json)
+    offsets: dict[Path, int] = {}
+    try:
+        while True:
+            for file, line in _new_lines(folder, offsets):
+                with suppress(ValueError, KeyError, TypeError):
+                    event = json.loads(line)
+                    printer.show(file.stem, {**event, "kind": str(event["kind"])})
+            if not follow:
+                return bool(offsets)
+            time.sleep(_LOOK_EVERY)
+    except KeyboardInterrupt:
+        # how one stops to follow
+        return True
+
+
+def _new_lines(folder: Path, offsets: dict[Path, int]) -> Iterator[tuple[Path, bytes]]:
+    """Whole lines that were not read yet, of the oldest file first."""
+    found = [(file.stat().st_mtime_ns, file) for file in folder.glob("stage-*.jsonl")]
+    for _, file in sorted(found):
+        with file.open("rb") as opened:
+            opened.seek(offsets.get(file, 0))
+            for line in opened:
+                # the last line may not be whole yet
+                if not line.endswith(b"\n"):
+                    break
+                offsets[file] = offsets.get(file, 0) + len(line)
+                yield file, line
+
+
+class _Printer:
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._turn: tuple[str, int] | None = None
+        self._usage: dict[str, Mapping[str, Any]] = {}
+
+    def show(self, log: str, event: Mapping[str, Any]) -> None:
+        """Print one event."""
+        if self._as_json:
+            say_json({"log": log, **event}, indent=None)
+            return
+        turn = (log, int(event.get("turn", 1)))
+        if turn != self._turn:
+            self._turn, self._usage = turn, {}
+            stage = log.replace("-", " ").replace(" attempt", ", attempt")
+            say(f"\n{paint(f'{stage}, turn {turn[1]}', 'bold')}  {event.get('at', '')}")
+        kind, text = event["kind"], str(event.get("text", ""))
+        if kind == "usage":
+            usage = event["usage"]
+            self._usage[str(usage.get("model", ""))] = usage
+            return
+        if kind in ("start", "text") and not text:
+            return
+        sign, style = _SIGNS.get(kind, ("", ""))
+        if kind == "tool":
+            text = " ".join(str(event.get(name, "")) for name in ("tool", "path", "text")).strip()
+            text = " ".join(text.split())[:_COLUMNS]
+        elif kind == "result":
+            lines = [line[:_COLUMNS] for line in text.strip().splitlines()]
+            more = len(lines) - _LINES
+            text = "\n".join(lines[:_LINES] + ([f"… {more} lines more"] if more > 0 else []))
+        elif kind == "end":
+            text = " · ".join(filter(None, [text, self._cost()]))
+        if not text:
+            return
+        first = f"  {paint(sign, style)} " if sign else "  "
+        for number, line in enumerate(text.splitlines()):
+            say_wrapped(line, first if number == 0 else "    ", "    ")
+
+    def _cost(self) -> str:
+        """What the turn took, once it is over."""
+        if not self._usage:
+            return ""
+        used = self._usage.values()
+        tokens = sum(u.get("input_tokens", 0) + u.get("output_tokens", 0) for u in used)
+        usd = [u.get("usd") for u in used]
+        cost = "cost not known" if None in usd else f"${sum(map(float, usd)):.4f}"  # type: ignore[arg-type]
+        return f"{', '.join(self._usage)}: {tokens:,} tokens, {cost}"

@@ -19,9 +19,9 @@ from orchestrator.domain.workflow import (
     StatementKind,
     Workflow,
 )
-from orchestrator.errors import TicketError
+from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.read_checks import read_checks
+from orchestrator.gates.checks import load_checks
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -355,5 +355,8 @@ def _tables(stages: Iterable[Stage]) -> Iterable[str]:
 
 
 def _binder(root: Path) -> Binder:
-    """What the workspace's checks tell about a statement; none of them is run."""
-    return Binder(read_checks(root)[0])
+    """What the workspace's checks tell about a statement; nothing if they cannot be loaded."""
+    try:
+        return Binder(load_checks(root))
+    except OrchestrateError:
+        return Binder(())

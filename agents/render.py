@@ -14,12 +14,12 @@ _WIDTH = 96
 
 
 @lru_cache(maxsize=8)
-def _environment(folder: Path) -> Any:
+def _environment(folders: tuple[Path, ...]) -> Any:
     from jinja2 import FileSystemLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     made = SandboxedEnvironment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -34,9 +34,12 @@ def render(template: str, /, **values: Any) -> str:
     return render_from(TEMPLATES, template, **values)
 
 
-def render_from(folder: Path, template: str, /, **values: Any) -> str:
-    """Fill in the template of another folder, such as a plug-in's."""
-    return str(_environment(folder).get_template(template).render(**values))
+def render_from(folder: Path, template: str, /, *others: Path, **values: Any) -> str:
+    """Fill in the template of another folder, such as a plug-in's.
+
+    What the folder lacks is looked for in the others.
+    """
+    return str(_environment((folder, *others)).get_template(template).render(**values))
 
 
 def render_markdown(template: str, /, **values: Any) -> str:

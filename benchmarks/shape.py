@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",
         "specification", "effect_runner", "checks", "codegen", "review", "effects",
         "builder_proofs", "builder", "analyst", "soop_section", "soop", "lead_criteria", "lead",
-        "inspector",
+        "inspector", "coding",
     ),
     "orchestrate_backend": ("errors", "targets", "csv_rows", "seeding", "fake_postgrest", "trials"),
 }  # fmt: skip

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import MissingToolError
@@ -31,8 +29,6 @@ _TOOLS = frozenset(
     | {"blib2to3", "flake8", "pycodestyle", "pyflakes", "pylint", "astroid", "isort", "tox", "nox"}
     | {"pyright", "bandit", "sitecustomize", "usercustomize"}
 )
-#: tools that say what they import when they are asked for help
-_ASKED = frozenset({"pytest", "unittest", "coverage", "ruff", "mypy", "black", "flake8", "pylint"})
 #: of the standard library, what workspaces have under the same name, and no tool imports
 _HARMLESS = frozenset({"test", "this", "antigravity", "idlelib", "turtledemo", "build"})
 #: where it is written which folders modules are found in, or programs start in
@@ -53,7 +49,7 @@ def require_no_shadow(root: Path, path: str, words: Sequence[str] = ()) -> None:
 
     `path`: the `PATH` that it is started with; `words`: the command.
     """
-    found = next(_programs(root, path), "") or next(_modules(root, path, words), "")
+    found = next(_programs(root, path), "") or next(_modules(root, words), "")
     if found or (found := next(_shells(root), "")):
         raise MissingToolError(f"{found}, so how it ends proves nothing")
 
@@ -100,56 +96,17 @@ def _is_brought(file: Path) -> bool:
     return b"$basedir/" in file.read_bytes()[:4000]
 
 
-def _modules(root: Path, path: str, words: Sequence[str]) -> Iterator[str]:
-    folders = list(_import_folders(root))
-
-    def there(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
-        for folder in folders:
-            for name in sorted(names):
-                for file in (folder / f"{name}.py", folder / name / "__init__.py"):
-                    if file.is_file():
-                        yield name, file
-
-    for name, file in there(_TOOLS | ({"build", "pip"} & set(words))):
-        yield _instead(root, file, f"Python's module {name}")
-    tool = _started_module(words)
-    alike = list(there(sys.stdlib_module_names - _HARMLESS)) if tool else []
-    if not alike or (tool not in _ASKED and any(there({tool}))):
-        # a program of the workspace imports what its author meant
-        return
-    imported = _imported_by(tool, path)
-    for name, file in alike:
-        if imported is None or name in imported:
-            what = f"Python's module {name}, which {tool} itself imports"
-            way = f"; rename it or put it into a package, or name the evidence `{tool} …`"
-            yield _instead(root, file, what) + (way if tool in _ASKED else "")
-
-
-def _started_module(words: Sequence[str]) -> str:
-    """The module of `python -m MODULE`, which looks in the current folder first; "" for others."""
-    if words and re.fullmatch(r"python[\d.]*", Path(words[0]).name) and "-m" in words[:-1]:
-        options = words[1 : words.index("-m")]
-        apart = any(re.fullmatch(r"-[A-Za-z]*[PI][A-Za-z]*", option) for option in options)
-        return "" if apart else words[words.index("-m") + 1]
-    return ""
-
-
-def _imported_by(tool: str, path: str) -> frozenset[str] | None:
-    """The modules that a known tool imports before it looks at a workspace; None if not known."""
-    if tool not in _ASKED:
-        return None
-    python = shutil.which("python3", path=path) or sys.executable
-    # -I: neither the current folder nor variables say what is imported
-    asked = [python, "-I", "-X", "importtime", "-m", tool, "--help"]
-    try:
-        ran = subprocess.run(
-            asked, cwd="/", capture_output=True, text=True, timeout=60, check=False, env={}
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.findall(r"(?m)^import time:\s*\d+ \|\s*\d+ \|\s*([\w.]+)\s*$", ran.stderr)
-    names = frozenset(name.split(".")[0] for name in found)
-    return names if ran.returncode == 0 and tool in ran.stdout.lower() else None
+def _modules(root: Path, words: Sequence[str]) -> Iterator[str]:
+    names = set(_TOOLS)
+    starts = Path(words[0]).name if words else ""
+    if starts in _TOOLS or (re.fullmatch(r"python[\d.]*", starts) and "-m" in words[:-1]):
+        names |= sys.stdlib_module_names - _HARMLESS
+        names |= {"build", "pip"} & set(words)
+    for folder in _import_folders(root):
+        for name in sorted(names):
+            for file in (folder / f"{name}.py", folder / name / "__init__.py"):
+                if file.is_file():
+                    yield _instead(root, file, f"Python's module {name}")
 
 
 def _import_folders(root: Path) -> Iterator[Path]:

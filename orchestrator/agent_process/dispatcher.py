@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from orchestrator import plugins
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.agent_settings import AgentSettings
@@ -128,7 +129,7 @@ class Dispatcher:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     cwd=folder,
-                    env={**environment(settings.env), **marks.environment},
+                    env={**environment(_variables(settings)), **marks.environment},
                     pass_fds=(marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
                     start_new_session=True,
                 )
@@ -156,6 +157,14 @@ class Dispatcher:
         # an agent that was killed here has not failed
         self._require_running()
         return _read_report(process.returncode, out, err.decode("utf-8", "replace"))
+
+
+def _variables(settings: AgentSettings) -> tuple[str, ...]:
+    """What an agent may see besides the neutral variables: what is named, and a program's own."""
+    if not settings.adapter:
+        return settings.env
+    (entry,) = (e for e in plugins.registered("coding") if e.name == settings.adapter)
+    return (*settings.env, *entry.load().variables())
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -117,11 +117,11 @@ def _list(here: Workspace) -> list[dict[str, Any]]:
 def _named(here: Workspace) -> dict[str, list[str]]:
     """Command → the tickets whose criteria name it."""
     from orchestrator.gates.binding import Binder
-    from orchestrator.gates.read_checks import read_checks
+    from orchestrator.gates.checks import load_checks
 
     if not (here.root / here.settings.board.folder).is_dir():
         return {}
-    binder, found = Binder(read_checks(here.root)[0]), dict[str, list[str]]()
+    binder, found = Binder(load_checks(here.root)), dict[str, list[str]]()
     for ticket in here.board.tickets():
         try:
             statements = ticket.criteria(here.settings.board.criteria_headings).statements

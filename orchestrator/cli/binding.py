@@ -26,11 +26,10 @@ def bind(
 ) -> None:
     """Show what each line of a file binds to; nothing is run.
 
-    Checks in `checks/` are read, not imported.
     Boxes, bullets, numbers, headings and code blocks are left out. Exit code 0 whatever binds.
     """
     from orchestrator.gates.binding import Binder
-    from orchestrator.gates.read_checks import read_checks
+    from orchestrator.gates.checks import load_checks
     from orchestrator.markdown.statement_lines import statement_lines
 
     here = workspace(context)
@@ -41,10 +40,7 @@ def bind(
         if place is None or not place.is_file():
             raise UsageError("no such file", path=file, code="no-such-file")
         data = place.read_bytes()
-    checks, unread = read_checks(here.root)
-    for problem in unread:
-        print(f"left out: {one_line(problem)}", file=sys.stderr)
-    binder = Binder(checks)
+    binder = Binder(load_checks(here.root))
     found = [_describe(line, text, binder.bind(text)) for line, text in statement_lines(data)]
     if as_json:
         say_json(found)

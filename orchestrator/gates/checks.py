@@ -328,12 +328,12 @@ def register_finder(find: Callable[[Path], Sequence[Check]]) -> None:
 
 
 def load_checks(
-    root: Path | None = None, without: frozenset[str] = frozenset(), *, own: bool = True
+    root: Path | None = None, without: frozenset[str] = frozenset()
 ) -> tuple[Check, ...]:
     """All checks: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
 
     Last come the scripts that USER took to prove statements. `without`: files of the workspace that
-    are left alone, as `checks/a.py`; `own`: False for all of them.
+    are left alone, as `checks/a.py`.
     Raises UsageError, naming the file, if a workspace's check cannot be imported or takes the name
     of another one.
     """
@@ -341,20 +341,20 @@ def load_checks(
     # only now: a package's modules may use each other's parameter types in any order
     for pattern in {p for known in _REGISTERED.values() for p in known.patterns}:
         compile_pattern(pattern)
-    mine: dict[str, Check] = {}
-    _LOADING.checks = mine
+    own: dict[str, Check] = {}
+    _LOADING.checks = own
     try:
-        for file in sorted((root / "checks").glob("*.py")) if root and own else ():
+        for file in sorted((root / "checks").glob("*.py")) if root else ():
             if f"checks/{file.name}" in without:
                 continue
-            before, digest = set(mine), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+            before, digest = set(own), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
             _import_file(file)
-            for name in mine.keys() - before:
-                mine[name] = replace(mine[name], digest=digest)
+            for name in own.keys() - before:
+                own[name] = replace(own[name], digest=digest)
     finally:
         _LOADING.checks = None
     further = [found for finder in _FINDERS for found in finder(root)] if root else []
-    return (*_REGISTERED.values(), *mine.values(), *further)
+    return (*_REGISTERED.values(), *own.values(), *further)
 
 
 def _import_file(file: Path) -> None:

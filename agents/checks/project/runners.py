@@ -136,7 +136,7 @@ def run_suite(ctx: Context, suite: Suite, chosen: Sequence[str] = ()) -> Report:
         python = find_python(ctx.root / suite.folder, ctx.settings, ctx.services)
         require_module(ctx, python, "pytest")
         for home in {ctx.root, ctx.root / suite.folder}:
-            require_no_shadow(home, python.variables.get("PATH", ""), _PYTEST)
+            require_no_shadow(home, python.variables.get("PATH", ""), ["pytest"])
         require_unchanged(ctx, python.prefix)
         identity = python.identity
     elif (packages := NodePackages.of(ctx.root / suite.folder)) is not None:
@@ -156,9 +156,6 @@ def run_suite(ctx: Context, suite: Suite, chosen: Sequence[str] = ()) -> Report:
 
 
 # -- Python ----------------------------------------------------------------------------------------
-
-
-_PYTEST = ("python", "-m", "pytest")
 
 
 def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -> Report:

@@ -295,9 +295,8 @@ def _resolve(ctx: Context, job: _Job) -> tuple[list[str], dict[str, str]]:
     if any(t.program == program and ".py" in t.reads for t in TOOLS):
         python = python_of(ctx)
     if python and program in python.packages:
-        words = ["python", "-m", *job.words]
-        require_no_shadow(ctx.root / job.folder, python.variables.get("PATH", ""), words)
-        return [*python.command, *words[1:]], dict(python.variables)
+        require_no_shadow(ctx.root / job.folder, python.variables.get("PATH", ""), job.words)
+        return [*python.command, "-m", *job.words], dict(python.variables)
     node = NodePackages.of(ctx.root / job.folder)
     if node is not None and program in ("eslint", "biome", "prettier", "tsc", "npm"):
         package = {"tsc": "typescript", "biome": "@biomejs/biome"}.get(program, program)

@@ -35,15 +35,6 @@ class Marker:
         return self.label
 
 
-class Markers(tuple[Marker, ...]):
-    """Several, each named once: printing looks different in every language."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return ", ".join(dict.fromkeys(map(repr, self)))
-
-
 def _comment(words: str, sure: str, suffixes: tuple[str, ...] = ()) -> Marker:
     """A directive to a tool, which only a comment can be."""
     clear = frozenset({Kind.TEXT, Kind.STRING, Kind.CODE})
@@ -142,7 +133,7 @@ def read_markers(text: str) -> tuple[Marker, ...]:
         for marker in fitting or _PRINTS:
             sure = marker.sure.replace("{method}", method[1] if method else "")
             found.append(_narrowed(replace(marker, sure=sure, label=label), noun and noun[1]))
-    return Markers(found)
+    return tuple(found)
 
 
 def _narrowed(marker: Marker, noun: str | None) -> Marker:

@@ -1,0 +1,194 @@
+"""One turn of a coding agent: prompt, program, events, report (DESIGN 5.1)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from orchestrate_agents.coding.answer import make_report
+from orchestrate_agents.coding.child import Child
+from orchestrate_agents.coding.events import Fault, Log
+from orchestrate_agents.coding.limits import UNSAID
+from orchestrate_agents.coding.prompt import render_prompt
+from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
+from orchestrate_agents.coding.watching import Ended, Taken, watch
+from orchestrator.agent_settings import AgentSettings
+from orchestrator.domain.agent import Job, Outcome, Report, Usage
+
+_SOCKET = "ORCHESTRATE_JOB_SOCKET"
+#: of this process, and of no use to the program
+_OWN = ("PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
+_QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
+#: what programs say about an option that they do not know
+_UNKNOWN_OPTION = ("unknown option", "unexpected argument", "unknown argument", "unrecognized")
+_SAID = 600
+
+
+@dataclass(frozen=True)
+class _Turn:
+    task: Task
+    log: Log
+    seconds: float
+    taken: Taken
+
+
+class CodingAgent:
+    """An agent whose work a coding agent's program does. One call of `work` is one turn."""
+
+    adapter: ClassVar[type[Adapter]]
+
+    @property
+    def name(self) -> str:
+        return self.adapter.name
+
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """Variables of its own that the program may see besides those that `env` names."""
+        return cls.adapter.variables
+
+    def work(self, job: Job) -> Report:
+        """Let the program work for one turn below `job.root`.
+
+        Never raises for what the program does: that is the report's outcome.
+        """
+        settings = AgentSettings.model_validate(job.settings.get("agent") or {})
+        program = self._program(job, settings)
+        environment = self._environment()
+        if shutil.which(program[0], path=environment.get("PATH")) is None:
+            return self._needs(f"{program[0]} is not installed: {self.adapter.install}")
+        log = Log(job.log, job.turn, environment)
+        task = Task(
+            job=job,
+            settings=settings,
+            program=program,
+            environment=environment,
+            prompt=render_prompt(job, settings, has_tools=_tools(environment) is not None),
+            session=job.session,
+            tools=_tools(environment),
+            confined=False,
+        )
+        turn = self._take(task, log)
+        if turn.taken.fault is Fault.NO_SESSION and task.session:
+            # the prompt holds all that is needed
+            turn = self._take(replace(task, session=""), log)
+        return self._report(turn)
+
+    def start(self, adapter: Adapter, task: Task) -> Running:
+        """Start the program. Raises OSError where that is not possible."""
+        return Child(
+            [*task.program, *adapter.arguments(task)],
+            task.job.root,
+            {**task.environment, **adapter.environment(task)},
+            task.prompt,
+            adapter.read,
+            adapter.complain,
+        )
+
+    def _take(self, task: Task, log: Log) -> _Turn:
+        started = time.monotonic()
+        try:
+            running = self.start(self.adapter(), task)
+        except OSError as exc:
+            text = f"{task.program[0]} cannot be started: {exc.strerror}"
+            return _Turn(task, log, 0.0, Taken(fault=Fault.OTHER, said=text, broken=True))
+        try:
+            taken = watch(running, task, log)
+        finally:
+            running.stop()
+        taken.model = taken.model or task.settings.model
+        return _Turn(task, log, time.monotonic() - started, taken)
+
+    def _program(self, job: Job, settings: AgentSettings) -> tuple[str, ...]:
+        """The program's argv; a path is relative to the workspace with the board."""
+        first, *rest = settings.command or self.adapter.program
+        if "/" in first:
+            first = str(Path(job.home or job.workspace) / first)
+        return (first, *rest)
+
+    def _environment(self) -> dict[str, str]:
+        """What the program sees: what the conductor let through, and that it is to be quiet."""
+        own = {name: value for name, value in os.environ.items() if name not in _OWN}
+        return {**_QUIET, **self.adapter.quiet, **own}
+
+    def _report(self, turn: _Turn) -> Report:
+        taken = turn.taken
+        said = turn.log.masked(taken.said)[:_SAID].strip()
+        if taken.fault is Fault.LIMIT:
+            report = Report(
+                outcome=Outcome.LATER,
+                reason=f"{self.name}'s usage limit is reached: {said}",
+                ended="limit",
+                resumes_at=taken.resumes_at or time.time() + UNSAID,
+            )
+        elif taken.fault is Fault.SIGNED_OUT:
+            report = self._needs(f"{self.name} is not signed in ({said}): {self.adapter.sign_in}")
+        elif taken.broken or taken.fault is not Fault.NONE or taken.ended is not Ended.NOT:
+            report = self._failed(turn, said)
+        else:
+            report = make_report(turn.task, taken, turn.log)
+        return report.model_copy(
+            update={
+                "session": taken.session or turn.task.session,
+                "usage": taken.usage or _unknown(taken),
+                "seconds": round(turn.seconds, 3),
+            }
+        )
+
+    def _failed(self, turn: _Turn, said: str) -> Report:
+        taken, settings = turn.taken, turn.task.settings
+        if taken.ended is Ended.NOT and any(word in said.lower() for word in _UNKNOWN_OPTION):
+            version = _version(turn.task)
+            return self._needs(f"{version} is too old ({said}): {self.adapter.install}@latest")
+        outcome = Outcome.FAILED
+        if taken.ended is Ended.STALL:
+            reason = f"no word from {self.name} for {settings.stall:g} s; its turn was ended"
+        elif taken.ended is Ended.TIMEOUT:
+            reason = f"{self.name} was stopped after {settings.timeout:g} s"
+        elif taken.ended is Ended.BUDGET:
+            # USER is asked to raise it, or to hold
+            outcome = Outcome.CANNOT
+            reason = f"the budget is spent: {taken.spent}; the turn was ended"
+        else:
+            reason = f"{self.name} failed: {said or 'it says nothing'}"
+        return Report(outcome=outcome, reason=reason, ended=taken.ended.value)
+
+    def _needs(self, reason: str) -> Report:
+        return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+
+
+def _tools(environment: Mapping[str, str]) -> ToolServer | None:
+    """The server of the job's own tools, where the conductor serves them."""
+    if _SOCKET not in environment:
+        return None
+    # -P: nothing of the checkout is imported in its place
+    env = {name: environment[name] for name in (_SOCKET, "PYTHONPATH") if name in environment}
+    return ToolServer(sys.executable, ("-P", "-m", "orchestrator", "mcp"), env)
+
+
+def _unknown(taken: Taken) -> tuple[Usage, ...]:
+    """What nobody says is not nothing: a turn in which the model answered, without a price."""
+    return (Usage(model=taken.model),) if taken.answered else ()
+
+
+def _version(task: Task) -> str:
+    """The program with its version, as far as it says one."""
+    try:
+        done = subprocess.run(
+            [*task.program, "--version"],
+            capture_output=True,
+            timeout=20,
+            env=dict(task.environment),
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.SubprocessError):
+        return task.program[0]
+    return f"{Path(task.program[0]).name} {' '.join(done.stdout.split())[:60]}".strip()

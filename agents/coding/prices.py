@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 
 from orchestrator.domain.agent import Usage
 
@@ -17,7 +18,8 @@ def _priced(usage: Usage) -> Usage:
     if not tokens + usage.cache_write_tokens:
         return usage.model_copy(update={"usd": 0.0})
     try:
-        import genai_prices
+        # of the extra `agents`
+        genai_prices = import_module("genai_prices")
     except ModuleNotFoundError:
         return usage
     provider, _, name = usage.model.rpartition("/")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrate_agents.sandbox.row_changes import RowWatch
 from orchestrate_agents.sandbox.runs import python_path
 from orchestrate_agents.script_settings import ScriptRun, ScriptSettings, settings_for
+from orchestrate_agents.sql.catalog import Snapshot
+from orchestrate_agents.sql.on_target import catalog_of
 from orchestrate_agents.tools.lacks import find_missing_package
 from orchestrate_agents.tools.python import find_python
 from orchestrator.agent_process.dispatcher import environment, kill
@@ -147,8 +149,14 @@ class TargetRunner:
         sql = (frozen / path).read_text(encoding="utf-8")
         if self.name == "supabase":
             return self._check_pasted(path, sql)
+        before = self._catalog()
         self.target.apply_sql(sql, path)
-        return EffectResult(True, f"applied on {self.describe()}")
+        figures = {"catalog": _catalog_changes(before, self._catalog())}
+        return EffectResult(True, f"applied on {self.describe()}", figures)
+
+    def _catalog(self) -> Snapshot:
+        """What the target consists of, as far as it can be asked."""
+        return () if self.name == "supabase" else catalog_of(self.target.query_readonly)
 
     def _require(self, effect: Effect, frozen: Path) -> EffectResult:
         """Only the workspace's own server is given what it lacks; no other database is touched."""
@@ -203,6 +211,13 @@ class TargetRunner:
         return replace(result, detail=detail, figures={**result.figures, "changed": changed})
 
     def _run_script(self, effect: Effect, frozen: Path) -> EffectResult:
+        before = self._catalog()
+        result = self._run_program(effect, frozen)
+        if changes := _catalog_changes(before, self._catalog()):
+            result = replace(result, figures={**result.figures, "catalog": changes})
+        return result
+
+    def _run_program(self, effect: Effect, frozen: Path) -> EffectResult:
         options, added = self._script_settings(effect, frozen)
         python = find_python(self.root, self._settings)
         env = environment(VARIABLES[self.name])
@@ -261,6 +276,12 @@ class TargetRunner:
             if f'"{flag}"' in source:
                 options += [flag, value]
         return [*options, *added.options], added
+
+
+def _catalog_changes(before: Snapshot, after: Snapshot) -> list[tuple[str, str, str, str]]:
+    """What is gone and what is new: sign, kind, name and definition."""
+    gone, new = set(before) - set(after), set(after) - set(before)
+    return sorted([("-", *row) for row in gone] + [("+", *row) for row in new])
 
 
 def _name_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:

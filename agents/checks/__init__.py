@@ -8,6 +8,7 @@ import orchestrate_agents.checks.code.routes
 import orchestrate_agents.checks.code.symbols
 import orchestrate_agents.checks.code.syntax
 import orchestrate_agents.checks.commands
+import orchestrate_agents.checks.data.approved
 import orchestrate_agents.checks.data.arrivals
 import orchestrate_agents.checks.data.citations
 import orchestrate_agents.checks.data.csv

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from orchestrate_agents.checks.data.approved import find_applied
 from orchestrate_agents.checks.data.subjects import delivered_paths
 from orchestrate_agents.checks.project.copies import is_of_board
+from orchestrate_agents.checks.sql.subjects import migration_paths
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -220,11 +222,11 @@ def _list_writers(ctx: Context) -> Iterator[tuple[str, str]]:
     "[— that is {who:agent}'s (job|task|work) [at Checkpoint {number:int}]]",
     "(do not|don't|never|must not) (execute|run|apply) {path:path} [yet|directly|yourself]",
     name="files.not-executed",
-    version=2,
+    version=3,
     examples=("Do NOT execute the migration SQL", "Do NOT run `migrations/059_x.sql`"),
 )
 def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -> Result:
-    """The history has no applied migration without USER's approval (at that checkpoint) before."""
+    """No effect applied it without USER's approval (at that checkpoint); the target lacks it."""
     if who and who.upper() != "USER":
         return unproven(f"the history records USER's approval, not that of {who}")
     checkpoints = ctx.workflow.checkpoints if ctx.workflow else ()
@@ -247,7 +249,10 @@ def not_executed(ctx: Context, path: str = "", who: str = "", number: int = 0) -
         return held_then(f"it was run {applied} time(s), each after USER's approval")
     if path and not path.endswith(".sql"):
         return unproven(f"no effect ran {path}, but what agents run is not recorded", path)
-    return proven("no effect has applied the migration so far")
+    known = migration_paths(ctx)
+    wanted = [p for p in known if _same_file(p, path)] or [path] if path else known
+    found = find_applied(ctx, wanted)
+    return replace(found, detail=f"no effect has applied it so far, and {found.detail}")
 
 
 def _applies(record: Mapping[str, Any], path: str) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import Any
 
 #: the rows of one reading statement
@@ -113,8 +114,8 @@ def compare_arrival(
     """Compare a table with the records of a file.
 
     `here` asks a server that may read the cells (of any database), `there` the one with the table.
-    `standing` are the rows that were there before (`rows_there`); None: other rows are nobody's
-    business.
+    `standing` are the rows that were there before (`rows_there`); None: others write there too, so
+    rows and values that the file does not have are nobody's business.
     """
     known = {c.name.lower(): c for c in columns_of(there, table)}
     if not known:
@@ -138,7 +139,7 @@ def compare_arrival(
     left = Counter({row: n for row, n in rows.items() if n > 0})
     gone = sum(-n for n in rows.values() if n < 0)
     keys = [row["names"] for row in there(_KEYS.format(table=literal(place(table))))]
-    found = _Comparison(table, columns, _usable_key(columns, keys))
+    found = _Comparison(table, columns, _usable_key(columns, keys), alone=standing is not None)
     found.compare(cells, left)
     if gone and standing:
         found.differing.append(f"{gone} rows that stood in {table} before are gone or changed")
@@ -228,18 +229,26 @@ def _read_cell(column: Column, spelled: Mapping[str, str], cell: str) -> _Cell:
 
 
 class _Comparison:
-    """Takes rows of a table away for the records of a file."""
+    """Takes rows of a table away for the records of a file.
 
-    def __init__(self, table: str, columns: Sequence[Column], key: Sequence[int]) -> None:
-        self.table, self.columns, self.key = table, columns, key
+    Not `alone`: a value may have stood there before, and is kept where the file has none.
+    """
+
+    def __init__(
+        self, table: str, columns: Sequence[Column], key: Sequence[int], *, alone: bool
+    ) -> None:
+        self.table, self.columns, self.key, self.alone = table, columns, key, alone
         self.left: Counter[tuple[str | None, ...]] = Counter()
         self.differing: list[str] = []
         self.doubtful: list[str] = []
+        self._by_key: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}
 
     def compare(
         self, records: Sequence[tuple[int, list[_Cell]]], rows: Counter[tuple[str | None, ...]]
     ) -> None:
         self.left = rows
+        if self.key:
+            self._by_key = {tuple(row[n] for n in self.key): row for row in rows}
         unmatched: list[tuple[int, list[_Cell]]] = []
         seen: dict[tuple[str, ...], tuple[int, tuple[str, ...]]] = {}
         for line, cells in records:
@@ -251,18 +260,18 @@ class _Comparison:
                 if same != said:
                     what = f"lines {first} and {line} have the same key and other values"
                     self.doubtful.append(what)
+            elif self.key:
+                self._explain(line, cells, self._find_by_key(cells))
             elif not self._take_equal(cells):
                 unmatched.append((line, cells))
         for line, cells in unmatched[:_EXPLAINED]:
-            self._explain(line, cells, self._find(cells))
+            self._explain(line, cells, self._find_alike(cells))
         if more := unmatched[_EXPLAINED:]:
             self.differing.append(f"{len(more)} more lines are not so in {self.table}")
 
     def _take_equal(self, cells: Sequence[_Cell]) -> bool:
         """Take away a row that is the record in all cells."""
-        options: list[tuple[str | None, ...]] = [()]
-        for cell in cells:
-            options = [(*row, value) for row in options for value in cell.equal][:256]
+        options = islice(product(*(cell.equal for cell in cells)), 256)
         row = next((row for row in options if self.left[row] > 0), None)
         if row is None:
             return False
@@ -274,11 +283,12 @@ class _Comparison:
         if not self.left[row]:
             del self.left[row]
 
-    def _find(self, cells: Sequence[_Cell]) -> tuple[str | None, ...] | None:
-        """The row that the record has become: by its key, else the one that is most like it."""
-        if self.key:
-            fits = (r for r in self.left if all(r[n] in cells[n].equal for n in self.key))
-            return next(fits, None)
+    def _find_by_key(self, cells: Sequence[_Cell]) -> tuple[str | None, ...] | None:
+        keys = product(*(cells[n].equal for n in self.key))
+        return next((self._by_key[key] for key in keys if key in self._by_key), None)
+
+    def _find_alike(self, cells: Sequence[_Cell]) -> tuple[str | None, ...] | None:
+        """The row that is most like the record."""
         near = [
             (sum(value in c.equal for c, value in zip(cells, row, strict=True)), row)
             for row in self.left
@@ -294,7 +304,7 @@ class _Comparison:
             return
         self._take(row)
         for column, cell, value in zip(self.columns, cells, row, strict=True):
-            if value in cell.equal:
+            if value in cell.equal or not (self.alone or cell.said.strip()):
                 continue
             shown = "null" if value is None else repr(value)
             what = f"line {line}, {column.name}: {cell.said or 'blank'!r} is {shown} in the table"

@@ -133,6 +133,11 @@ def _query(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
+def catalog_query() -> str:
+    """The statement whose rows are a snapshot."""
+    return _query("catalog.sql")
+
+
 def snapshot(connection: Any) -> Snapshot:
     """Everything in the schemas of users, in order."""
     rows = connection.execute(_query("catalog.sql")).fetchall()

@@ -47,8 +47,14 @@ FROM pg_policies
 UNION ALL
 SELECT 'grant', full_name, array_to_string(relacl, ' ') FROM relations WHERE relacl IS NOT NULL
 UNION ALL
+SELECT 'column grant', r.full_name || '.' || a.attname, array_to_string(a.attacl, ' ')
+FROM pg_attribute a JOIN relations r ON r.oid = a.attrelid WHERE a.attacl IS NOT NULL
+UNION ALL
 SELECT 'trigger', r.full_name || '.' || t.tgname, pg_get_triggerdef(t.oid)
 FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
+UNION ALL
+SELECT 'rule', r.full_name || '.' || w.rulename, pg_get_ruledef(w.oid)
+FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'
 UNION ALL
 SELECT 'function', s.nspname || '.' || p.oid::regprocedure::text,
        concat_ws(' ', md5(p.prosrc), coalesce(p.prosqlbody::text, ''), p.provolatile::text,

@@ -13,7 +13,8 @@ from orchestrate_agents.sql.probe_rows import quote, quoted
 #: digests of a table's rows, over the columns that existed before
 Rows = Mapping[str, Counter[str]]
 
-_PRIVILEGES = {
+#: by the letters of access lists
+PRIVILEGES = {
     "r": "SELECT",
     "a": "INSERT",
     "w": "UPDATE",
@@ -56,7 +57,7 @@ class ExistingSchema:
         for (table, role), privileges in _privileges(self.catalog).items():
             gone = privileges - granted.get((table, role), set())
             if gone and table in now:
-                words = ", ".join(_PRIVILEGES[p] for p in sorted(gone))
+                words = ", ".join(PRIVILEGES[p] for p in sorted(gone))
                 yield f"REVOKE {words} ON {table} FROM {role or 'PUBLIC'}"
 
     def rows(self, owner: Any, present: Sequence[Relation]) -> Rows:
@@ -87,5 +88,5 @@ def _privileges(catalog: Snapshot) -> dict[tuple[str, str], set[str]]:
     for kind, name, text in catalog:
         for entry in text.split() if kind == "grant" else ():
             role, _, letters = entry.rpartition("/")[0].rpartition("=")
-            found[name, role.strip('"')] = set(letters) & _PRIVILEGES.keys()
+            found[name, role.strip('"')] = set(letters) & PRIVILEGES.keys()
     return found

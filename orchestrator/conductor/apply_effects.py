@@ -26,7 +26,7 @@ from orchestrator.approvals.request_builder import (
 from orchestrator.domain import machine
 from orchestrator.domain.record import QuestionKind, State
 from orchestrator.domain.states import Part
-from orchestrator.domain.workflow import Stage
+from orchestrator.domain.workflow import Stage, Statement, StatementKind
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.additions import Additions
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
@@ -36,6 +36,9 @@ from orchestrator.git.command import GitError
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.history import now
 from orchestrator.workspaces.landing import LAND, LandingError
+
+#: what is looked at on every target that effects have changed, whatever the workflow says of it
+_AS_APPROVED = "The target is what was approved"
 
 
 def apply_approval(session: Session, stage: Stage) -> None:
@@ -231,8 +234,13 @@ def _judge_expectations(
     if request.on_target:
         earlier = [s for s in session.plan.stages if s.number < stage.number]
         inspections = [s for s in earlier if session.plan.part(s) is Part.INSPECTOR]
+        comparison = Statement(
+            _AS_APPROVED, StatementKind.EXPECTATION, session.flow.workflow, stage.line
+        )
+        compared = [comparison] if session.phases_of(comparison) else []
         with opened_runner(session, request.target) as runner:
-            receipts = [
+            receipts = session.prove_all(stage, compared, phases, target=runner.target)
+            receipts += [
                 receipt
                 for judged in (stage, *inspections)
                 for receipt in session.judge(judged, phases, target=runner.target)

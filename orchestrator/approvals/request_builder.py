@@ -206,7 +206,7 @@ def open_request(session: Session, stage: Stage, request: ApprovalRequest) -> No
     # nor do keys that somebody, maybe an agent, wrote for an answer before
     additions = Additions(drop=ANSWER_KEYS, over_requests=True)
     if request.final:
-        tick_boxes(additions, current_receipts(session).values())
+        tick_boxes(additions, current_receipts(session).values(), session.flow.accepted)
     parent = session.family.ticket(session.plan.parent)
     block = changed_files_block(diff_files(session.changes, request.files), request.notes)
     additions.section(parent.id, render_request(request, parent.id, parent.body, block))

@@ -96,7 +96,8 @@ def _complete(
         question = build_exception_request(session, stage, QuestionKind.COUNTS, why, unsettled)
         open_request(session, stage, question)
         return False
-    tick_boxes(additions, current_receipts(session).values())
+    taken = what_is_answered(session).taken
+    tick_boxes(additions, current_receipts(session).values(), session.flow.accepted, taken)
     done = machine.complete(session.flow, session.plan, stage, [s.text for s in unsettled])
     checkout = session.checkout
     session.commit(done, "complete", additions, stage)

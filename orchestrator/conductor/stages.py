@@ -188,7 +188,7 @@ def _pass(
             if exc.code == "no-such-ticket":
                 continue
         births[child.id] = child.agent
-    tick_boxes(additions, receipts)
+    tick_boxes(additions, receipts, session.flow.accepted)
     if session.checkout is not None:
         session.checkout.commit(f"{plan.parent}: {stage.label}")
     else:
@@ -319,5 +319,5 @@ def _send_to_makers(
             f"{member}: failure {count} of {session.plan.failure_limit} at {stage.label}",
             stage=stage.number,
         )
-    tick_boxes(additions, receipts)
+    tick_boxes(additions, receipts, session.flow.accepted)
     session.commit(after, f"stage {stage.number} ({stage.agent}) failed", additions, stage)

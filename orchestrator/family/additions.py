@@ -10,6 +10,9 @@ from typing import Any
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.sections import fold_section, marked
 
+#: stands before the id of a receipt that USER accepted though it is not proven
+ACCEPTED = "accepted"
+
 
 @dataclass
 class Additions:
@@ -19,7 +22,8 @@ class Additions:
     sections: dict[str, list[str]] = field(default_factory=dict)
     #: member → sections to fold: (as it was appended, what takes its place)
     folds: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    #: member → boxes: statement text → receipt id ("" unticks the box)
+    #: member → boxes: statement text → receipt id ("" unticks the box; behind `ACCEPTED` it is
+    #: USER's word, and no tick)
     boxes: dict[str, dict[str, str]] = field(default_factory=dict)
     #: keys that an answer wrote next to the parent's status, and that are removed again
     drop: tuple[str, ...] = ()
@@ -47,7 +51,10 @@ class Additions:
     def edit(self, member: str, data: bytes) -> bytes:
         """A member's file with its boxes, folds and sections."""
         for text, receipt in self.boxes.get(member, {}).items():
-            if receipt:
+            if receipt.startswith(ACCEPTED):
+                number = receipt.removeprefix(ACCEPTED).strip()
+                data = frontmatter.accept_box(data, text, f"receipt {number}")
+            elif receipt:
                 data = frontmatter.tick_box(data, text, f"receipt {receipt}")
             else:
                 data = frontmatter.untick_box(data, text)

@@ -18,7 +18,7 @@ from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
 from orchestrator.errors import TicketError, UnsafePathError
-from orchestrator.family.additions import Additions
+from orchestrator.family.additions import ACCEPTED, Additions
 from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.checkouts import CHECKOUT, checkout_of
@@ -60,13 +60,26 @@ class Progress:
     seconds: float = 0.0
 
 
-def tick_boxes(additions: Additions, receipts: Iterable[Receipt]) -> None:
-    """A box is ticked only with a receipt, and loses its tick with it."""
+def tick_boxes(
+    additions: Additions,
+    receipts: Iterable[Receipt],
+    accepted: Container[str] = (),
+    taken: Container[str] = (),
+) -> None:
+    """A box is ticked only with a receipt, and loses its tick with it.
+
+    What USER accepted by name (`accepted`, as in the record), or took unproven (the texts `taken`),
+    is marked as that, and not ticked.
+    """
     for r in receipts:
         if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
             proven = r.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
             boxes = additions.boxes.setdefault(r.statement.ticket, {})
-            boxes[r.statement.text] = r.id if proven else ""
+            answered = r.verdict is Verdict.UNPROVEN and r.statement.text in taken
+            if answered or r.is_accepted(accepted):
+                boxes[r.statement.text] = f"{ACCEPTED} {r.id}"
+            else:
+                boxes[r.statement.text] = r.id if proven else ""
 
 
 Listener = Callable[[Progress], None]

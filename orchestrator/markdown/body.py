@@ -38,11 +38,13 @@ _HTML_HEADING = re.compile(
 LABEL = re.compile(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
-_RECEIPT = re.compile(r"(?<![ \t])[ \t]+· receipt \S+\Z")
+#: what stands behind a box that USER accepted though it is not proven
+_ACCEPTED = "accepted by USER, "
+_RECEIPT = re.compile(rf"(?<![ \t])[ \t]+· (?P<accepted>{_ACCEPTED})?receipt \S+\Z")
 _CELL = re.compile(r"(?<!\\)\|")
 _CELL_BOX = re.compile(
     r"\s*(?:\[(?P<mark>[ \t]?[xX~-]?[ \t]?)\]|(?P<sign>[☐☑☒])\ufe0f?)"
-    r"(?P<receipt>[ \t]+· receipt \S+)?\s*"
+    rf"(?P<receipt>[ \t]+· (?:{_ACCEPTED})?receipt \S+)?\s*"
 )
 
 
@@ -304,6 +306,11 @@ def tick_box(data: bytes, text: str, suffix: str) -> bytes:
     return _set_boxes(data, text, "x", " · " + suffix.strip(" ·"))
 
 
+def accept_box(data: bytes, text: str, suffix: str) -> bytes:
+    """As `tick_box`, for what USER accepted though it is not proven: the box is no tick, `[~]`."""
+    return _set_boxes(data, text, "~", f" · {_ACCEPTED}{suffix.strip(' ·')}")
+
+
 def untick_box(data: bytes, text: str) -> bytes:
     """The file with every box of that text empty and without receipt."""
     return _set_boxes(data, text, " ", "")
@@ -317,7 +324,8 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
         if " ".join(box.text.split()) != wanted:
             continue
         line = lines[box.line]
-        if box.ticked != (mark != " ") and (found := _BOX.match(bare(line))):
+        found = _BOX.match(bare(line))
+        if found and _differs(found["mark"], mark, lines[box.end - 1]):
             lines[box.line] = line[: found.start("mark")] + mark + line[found.end("mark") :]
         last = lines[box.end - 1]
         content = last.rstrip()
@@ -327,17 +335,25 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
             said, ticked = row_boxes(row.text)
             if ticked and said == wanted and (mark == " " or len(ticked) == 1):
                 cells = _CELL.split(lines[row.at])
-                lines[row.at] = "|".join(_set_cell(cell, mark != " ", suffix) for cell in cells)
+                lines[row.at] = "|".join(_set_cell(cell, mark, suffix) for cell in cells)
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _set_cell(cell: str, ticked: bool, suffix: str) -> str:
-    """A cell of a table, with its box ticked or emptied if it is one."""
+def _differs(now: str, mark: str, end: str) -> bool:
+    """Whether a box has to be written anew. One that a person left open in another way stays."""
+    if mark == " ":
+        accepted = _RECEIPT.search(end.rstrip())
+        return now in ("x", "X") or bool(now == "~" and accepted and accepted["accepted"])
+    return now.lower() != mark
+
+
+def _set_cell(cell: str, mark: str, suffix: str) -> str:
+    """A cell of a table, with its box filled or emptied if it is one."""
     found = _CELL_BOX.fullmatch(cell)
     if found is None:
         return cell
     part = "sign" if found["sign"] else "mark"
-    filled = ("☐", "☑") if found["sign"] else (" ", "x")
+    filled = {" ": "☐", "x": "☑", "~": "☒"}[mark] if found["sign"] else mark
     after = cell[found.end(part) :].replace(found["receipt"] or "\0", "")
     box = after[: len(after) - len(after.lstrip("]\ufe0f"))]
-    return f"{cell[: found.start(part)]}{filled[ticked]}{box}{suffix}{after[len(box) :]}"
+    return f"{cell[: found.start(part)]}{filled}{box}{suffix}{after[len(box) :]}"

@@ -13,7 +13,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
-from orchestrator.markdown.body import append_section, tick_box, untick_box
+from orchestrator.markdown.body import accept_box, append_section, tick_box, untick_box
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter_parser import (
     Closing,
@@ -36,6 +36,7 @@ __all__ = [
     "Diagnosis",
     "Document",
     "FrontmatterBlock",
+    "accept_box",
     "append_section",
     "edited",
     "remove_field",

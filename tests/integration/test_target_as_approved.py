@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,7 @@ pipeline_workflow: workflows/shelf.md
 ## Acceptance Criteria
 
 - [ ] `migrations/001_shelf.sql` exists
+- [ ] The shelf is pleasant
 """
 WORKFLOW = """\
 # A shelf
@@ -317,7 +319,14 @@ def test_a_difference_is_put_to_user_before_the_end(tmp_path: Path, database: st
     as_owner(database, "DROP POLICY old ON public.shelf")
     conductor().approve("WO-1", accept=[STATEMENT])
     assert conductor().run("WO-1").outcome.value == "complete"
-    assert conductor().status("WO-1")["state"] == "complete"
+    # what USER took without proof is no tick
+    (ticket,) = tmp_path.glob("_WORK_ORDERS/06_COMPLETE/WO-1*.md")
+    text = ticket.read_text(encoding="utf-8")
+    assert re.search(r"^- \[x\] `migrations/001_shelf.sql` exists · receipt \w+$", text, re.M)
+    pleasant = r"^- \[~\] The shelf is pleasant · accepted by USER, receipt \w+$"
+    assert re.search(pleasant, text, re.M)
+    (box,) = [b for b in Board(tmp_path).find("WO-1").boxes() if b.text == "The shelf is pleasant"]
+    assert not box.ticked
 
 
 # -- before it is approved -------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.markdown.frontmatter import (
     Document,
+    accept_box,
     append_section,
     remove_field,
     set_block,
@@ -424,6 +425,29 @@ TABLE = """\
 | 2 | the page loads |☐|\r
 | 3 | both agree | [ ] | [x] |\r
 """
+
+
+def test_an_accepted_box_is_no_tick_and_the_way_back_is_lossless() -> None:
+    taken = accept_box(BOXES, "the table exists", "receipt ab12")
+    wanted = "- [~] the table exists · accepted by USER, receipt ab12\n".encode()
+    assert _changed(BOXES, taken) == [(b"- [ ] the table exists\n", wanted)]
+    assert accept_box(taken, "the table exists", "receipt ab12") == taken
+    assert untick_box(taken, "the table exists") == BOXES
+    done = tick_box(taken, "the table exists", "receipt cd34")
+    assert done == tick_box(BOXES, "the table exists", "receipt cd34")
+    assert accept_box(done, "the table exists", "receipt ab12") == taken
+    row, page = "the table exists | SQL", "the page loads"
+    table = TABLE.format(" ").encode()
+    for text in (row, page):
+        taken = accept_box(table, text, "receipt ab12")
+        assert "accepted by USER, receipt ab12" in taken.decode()
+        assert untick_box(taken, text) == table
+        assert tick_box(taken, text, "receipt 1") == tick_box(table, text, "receipt 1")
+
+
+def test_a_mark_of_a_person_s_own_stays() -> None:
+    own = b"- [~] half of it\n- [-] not now\n"
+    assert untick_box(untick_box(own, "half of it"), "not now") == own
 
 
 def test_a_box_in_a_table_is_ticked_in_its_cell() -> None:

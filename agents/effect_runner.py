@@ -224,9 +224,8 @@ class TargetRunner:
         env |= {
             **python.variables,
             "ORCHESTRATE_ROOT": str(self.root),
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [python_path(frozen), env.get("PYTHONPATH", "")])
-            ),
+            # as in its proof: what else the path had is no part of what was approved
+            "PYTHONPATH": python_path(frozen),
             "PYTHONDONTWRITEBYTECODE": "1",
             **added.environment,
         }

@@ -219,6 +219,25 @@ def state_words() -> str:
     return "\n".join(lines)
 
 
+def recall_table() -> str:
+    """What the gates say of the defects that were written without a look at the checks."""
+    tables = json.loads((ROOT / "benchmarks/gate_recall.json").read_text(encoding="utf-8"))
+    lines = ["| | tried | failed | unproven only | wrong |", "|---|---|---|---|---|"]
+    wrong = []
+    for table in ("stated", "unstated", "harmless"):
+        rows = tables.get(table, {})
+        sums = [sum(row[key] for row in rows.values()) for key in ("tried", "failed", "unproven")]
+        missed = sum(len(row["wrong"]) for row in rows.values())
+        lines.append(f"| {table} | {' | '.join(map(str, (*sums, missed)))} |")
+        wrong += [
+            f"- {table}, {kind} ({len(row['wrong'])} of {row['tried']}): "
+            + ", ".join(name.replace("-", " ") for name in row["wrong"])
+            for kind, row in rows.items()
+            if row["wrong"]
+        ]
+    return "\n".join([*lines, "", *(wrong or ["Nothing is wrong."])])
+
+
 #: document → name of the block → what makes it
 GENERATED = {
     "README.md": {"commands": command_list},
@@ -231,6 +250,7 @@ GENERATED = {
     "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
+    "docs/reliability.md": {"recall": recall_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }
 

@@ -38,7 +38,7 @@ class KnownHistory:
         return self.root / ".orchestrate" / "state" / "known" / f"{name}.json"
 
     def read(self) -> dict[str, Any]:
-        """revision, digest and branch; empty if the family was never conducted here."""
+        """revision, digest, branch and place; empty if the family was never conducted here."""
         try:
             found = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
@@ -54,6 +54,7 @@ class KnownHistory:
             "revision": last["revision"],
             "digest": _digest(last),
             "branch": branch_in_hand(self.root),
+            "place": str(self.root.resolve()),
         }
         if known != self.read():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,27 +129,38 @@ def _digest(record: Record) -> str:
 
 
 def require_home(board: Board, family: str, from_here: bool) -> None:
-    """Raise TicketError if the main worktree conducts the family, or another one is ahead of here.
+    """Raise TicketError if the main worktree conducts the family, or another one is ahead of here,
+    or if this is a copy of the workspace that does.
 
     Both would go on from the same state, and the two histories could not be joined again.
     `from_here` gives up what a worktree other than the main one has done (DESIGN 8.5).
     """
     here = _history_in(board.path, family)
+    place = Path(KnownHistory(board.root, family).read().get("place") or board.root)
+    # one that was moved is not there any more
+    if place != board.root.resolve() and not from_here and KnownHistory(place, family).read():
+        raise TicketError(
+            f"{family} is conducted in {place}, of which this is a copy",
+            path=board.path,
+            code="elsewhere",
+            hint=f"run the command in {place}; to go on here instead: "
+            f"orchestrate run {family} --from-here",
+        )
     for home, is_main in other_worktrees(board.root):
         there = home / board.path.relative_to(board.root)
         recorded = _history_in(there, family)
         if is_main:
             conducts = not here.startswith(recorded) or bool(KnownHistory(home, family).read())
-            place, hint = "the main worktree", f"run the command in {home}"
+            where, hint = "the main worktree", f"run the command in {home}"
         else:
             conducts = recorded.startswith(here) and len(recorded) > len(here) and not from_here
-            place, hint = (
+            where, hint = (
                 f"the worktree {home}",
                 f"run the command in {home}, or merge its branch; to give up what was done there: "
                 f"orchestrate run {family} --from-here",
             )
         if conducts:
-            text = f"{family} is conducted in {place}"
+            text = f"{family} is conducted in {where}"
             raise TicketError(text, path=there, code="elsewhere", hint=hint)
 
 

@@ -230,6 +230,15 @@ class TrustSettings(_Table):
         return keys
 
 
+class FactsSettings(_Table):
+    """`[facts]`: where verified facts lie, and what counts as a source of a figure."""
+
+    #: a folder of verified facts for providers of seed data
+    folder: str = "facts"
+    #: kinds of sources (`doi`, `registry`, `publisher`) and further domains
+    sources: tuple[str, ...] = ("doi", "registry", "publisher")
+
+
 class NotifySettings(_Table):
     """`[notify]`: where to send a message when the board needs a person."""
 
@@ -263,8 +272,12 @@ class Settings(_Table):
     #: files that no agent may change, as patterns (`*` matches slashes too)
     frozen: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")
-    #: a folder of verified facts for providers of seed data
-    facts: str = "facts"
+    facts: FactsSettings = FactsSettings()
+
+    @field_validator("facts", mode="before")
+    @classmethod
+    def _folder_alone(cls, facts: Any) -> Any:
+        return {"folder": facts} if isinstance(facts, str) else facts
 
     @field_validator("frozen")
     @classmethod

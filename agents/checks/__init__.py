@@ -13,6 +13,7 @@ import orchestrate_agents.checks.data.arrivals
 import orchestrate_agents.checks.data.citations
 import orchestrate_agents.checks.data.csv
 import orchestrate_agents.checks.data.dataframes
+import orchestrate_agents.checks.data.figures
 import orchestrate_agents.checks.data.load_scripts
 import orchestrate_agents.checks.data.privacy
 import orchestrate_agents.checks.data.target_rows

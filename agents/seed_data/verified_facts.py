@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, read_sheet
+from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, source_kind
 from orchestrate_agents.seed_data.table_schema import is_percent, words
 from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
@@ -161,9 +161,16 @@ def packaged_folders() -> tuple[Path, ...]:
     )
 
 
-def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts") -> Facts | None:
+def find_facts(
+    root: Path,
+    csv_path: str,
+    table: str = "",
+    folder: str = "facts",
+    counts: Callable[[str], bool] = lambda path: True,
+) -> Facts | None:
     """Verified facts for a CSV file, the workspace's own before the packaged ones, or None.
 
+    `counts` says of a path of the workspace whether facts there count; others are passed over.
     Raises FactsError, UnsafePathError.
     """
     named = (PurePosixPath(csv_path).stem, table)
@@ -176,7 +183,7 @@ def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts"
         for packaged in packaged_folders()
     ]
     for file, origin in places:
-        if file.is_file():
+        if file.is_file() and all(counts(path) for path in _paths_of(root, file)):
             sheet = read_sheet(file, origin)
             if sheet.faults:
                 first = sheet.faults[0]
@@ -186,11 +193,14 @@ def find_facts(root: Path, csv_path: str, table: str = "", folder: str = "facts"
     return None
 
 
-# -- what counts as a source -----------------------------------------------------------------------
+def _paths_of(root: Path, file: Path) -> Iterator[str]:
+    """The paths of facts and their sources, if they are in the workspace."""
+    for place in (file, Path(sources_path(str(file)))):
+        if place.resolve().is_relative_to(root.resolve()):
+            yield place.resolve().relative_to(root.resolve()).as_posix()
 
-DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]*[^\s\"<>.,;)]", re.ASCII)
-_IDENTIFIER = re.compile(r"NCT\d{8}|PMC\d{3,9}|PMID:? ?\d{3,9}|ISRCTN\d{8}", re.ASCII)
-_NOT_PUBLISHED = re.compile(r"(?:^|\.)(?:example\.\w+|localhost|invalid|test|local)$")
+
+# -- what counts as a source -----------------------------------------------------------------------
 
 
 def dois(text: str) -> tuple[str, ...]:
@@ -208,16 +218,7 @@ def malformed_doi(text: str) -> str:
 
 def is_published(source: str) -> bool:
     """Whether a source can be looked up by others: DOI, registry number or web page."""
-    text = source.strip()
-    if text.lower().startswith("doi:"):
-        return DOI.fullmatch(text[4:].strip()) is not None
-    if not text.lower().startswith(("http://", "https://")):
-        return bool(DOI.fullmatch(text) or _IDENTIFIER.fullmatch(text))
-    try:
-        host = urlsplit(text).hostname or ""
-    except ValueError:
-        return False
-    return "." in host and " " not in text and not _NOT_PUBLISHED.search(host)
+    return source_kind(source) is not SourceKind.NONE
 
 
 # -- whether a printed figure yields a value -------------------------------------------------------

@@ -85,9 +85,16 @@ class RestStandIn:
     """
 
     def __init__(
-        self, dsn: str, jwt_secret: str, port: int = 0, heard: Heard | None = None
+        self,
+        dsn: str,
+        jwt_secret: str,
+        port: int = 0,
+        heard: Heard | None = None,
+        max_rows: int | None = None,
     ) -> None:
         self._dsn = dsn
+        #: rows that one answer has at most (PostgREST's `db-max-rows`)
+        self._max_rows = max_rows
         self._heard = heard
         self._secret = jwt_secret
         self._port = port
@@ -147,7 +154,7 @@ class RestStandIn:
             )
             connection.execute("SET LOCAL search_path = public, extensions")
             connection.execute("SET LOCAL statement_timeout = '10s'")
-            return _route(connection, request)
+            return _route(connection, request, self._max_rows)
 
     def __enter__(self) -> RestStandIn:
         return self
@@ -204,7 +211,7 @@ class _Answer(NamedTuple):
     content_range: str = ""
 
 
-def _route(connection: Any, request: _Request) -> _Answer:
+def _route(connection: Any, request: _Request, max_rows: int | None) -> _Answer:
     if not request.path.startswith(_PREFIX):
         raise RestError(404, "PGRST125", "Invalid path specified in request URL")
     schema = request.headers.get("accept-profile") or request.headers.get("content-profile")
@@ -215,6 +222,10 @@ def _route(connection: Any, request: _Request) -> _Answer:
     _require_table(connection, request.table)
     query = parse_query(request.table, request.parameters)
     query = replace(query, returning=request.prefers("return") == "representation")
+    if max_rows is not None and request.method in {"GET", "HEAD"}:
+        query = replace(
+            query, limit=min(max_rows, max_rows if query.limit is None else query.limit)
+        )
     serve = {"POST": _insert, "PATCH": _update, "DELETE": _delete}.get(request.method, _select)
     return serve(connection, request, query)
 

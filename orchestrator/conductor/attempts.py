@@ -131,7 +131,7 @@ def make_job(session: Session, stage: Stage, findings: Sequence[Finding] = ()) -
         workflow_text=session.workflow.text,
         settings={
             **settings.agent(stage.agent).options,
-            "facts": settings.facts,
+            "facts": settings.facts.folder,
             "board": settings.board.folder,
             "failure_limit": settings.failure_limit,
         },

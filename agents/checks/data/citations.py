@@ -12,23 +12,25 @@ from orchestrate_agents.checks.data.subjects import (
     judge_files,
     report_faults,
     seed_files,
+    shorten,
 )
-from orchestrate_agents.seed_data.csv_file import Fault, SheetRow
+from orchestrate_agents.seed_data.csv_file import Fault
 from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import (
-    cell_faults,
-    change_taken_for_endpoint,
-    kinds,
     vocabulary,
     words,
 )
 from orchestrate_agents.seed_data.verified_facts import (
     dois,
-    evidence_problem,
     malformed_doi,
-    same_value,
 )
-from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    check,
+    failed,
+    unproven,
+)
 
 #: what people write into a cell that they have nothing for
 _PLACEHOLDER = re.compile(
@@ -36,9 +38,8 @@ _PLACEHOLDER = re.compile(
     r"missing|citation(?: needed)?|source|lorem ipsum.*)",
     re.IGNORECASE,
 )
-#: longer texts are sentences
-_LONGEST_CATEGORY = 80
-_CITING = vocabulary("citation citations reference references source sources doi")
+#: words in the names of columns that say where something was published
+CITING = vocabulary("citation citations reference references source sources doi")
 
 
 # -- citations and sources -------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def _find_blank(column: str, text: str) -> str:
         return "blank"
     if _PLACEHOLDER.fullmatch(text):
         return f"{text!r} is a placeholder"
-    if words(column) & _CITING:
+    if words(column) & CITING:
         if bad := malformed_doi(text):
             return f"{bad!r} is not a DOI"
         terms = re.findall(r"[^\W\d_]{2,}", text)
@@ -127,118 +128,17 @@ def dois_well_formed(ctx: Context, path: str = "") -> Result:
     return judge_files(
         seed_files(ctx, path),
         "DOIs",
-        lambda file: [*file.sheet.faults, *_find_malformed_dois(file)],
+        lambda file: [*file.sheet.faults, *find_malformed_dois(file)],
         conclude,
     )
 
 
-def _find_malformed_dois(file: SeedFile) -> Iterator[Fault]:
+def find_malformed_dois(file: SeedFile) -> Iterator[Fault]:
+    """Everything in the file that calls itself a DOI and is none."""
     for row in file.sheet.rows:
         for column, text in row.cells.items():
             if bad := malformed_doi(text):
                 yield Fault(row.line, column, f"{bad!r} is not a DOI")
-
-
-@check(
-    "[all] (values|numbers|figures) [are] (verified|checked|validated) against [the] "
-    "[source|published|original] (papers|sources|publications|literature)",
-    "(every|each) (value|number|figure) [in {path:csvfile}] is (verified|checked) against "
-    "[its|the|a] [source|published] (paper|source|publication)",
-    "(every|each) (value|number|figure) [in {path:csvfile}] (must cite|cites|must have|has) a "
-    "[real] [published] source",
-    "all (values|numbers|figures) [in {path:csvfile}] (cite|have) a [real] [published] source",
-    "no (synthetic|invented|fabricated|made-up) [(or|and) (synthetic|invented|fabricated|made-up)] "
-    "(data|values|numbers|figures)",
-    name="csv.sourced",
-    examples=(
-        "all values verified against source papers",
-        "No synthetic or invented data — every number must cite a real published source",
-    ),
-)
-def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
-    """Each figure has an entry in the sources file: a published source, a place, what it prints.
-
-    Refuted also by a cell that is not what its entry or the verified facts hold, by a DOI that is
-    not the sources', by a change score entered as an endpoint, and by any malformed cell.
-    """
-
-    def conclude(file: SeedFile) -> Result:
-        typed = kinds(file.sheet, file.table)
-        figures = sum(len(file.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
-        said = f"{file.path}: {figures} figures follow from what their sources print"
-        agrees = f", and agree with the {file.facts.origin}" if file.facts else ""
-        return proven(said + agrees, *file.subjects)
-
-    return judge_files(
-        seed_files(ctx, path), "not supported by a source", _find_unsourced, conclude
-    )
-
-
-def _find_unsourced(file: SeedFile) -> Iterator[Fault]:
-    if file.sources_problem:
-        yield Fault(1, "", f"{file.sources.path}: {file.sources_problem}")
-    if not file.sheet.rows:
-        yield Fault(1, "", "there are no rows")
-    malformed = list(cell_faults(file.sheet, file.table))
-    yield from malformed
-    yield from _find_malformed_dois(file)
-    yield from change_taken_for_endpoint(file.sheet)
-    broken = {(fault.line, fault.column) for fault in malformed}
-    for row in file.sheet.rows:
-        for fault in _find_unsourced_cells(file, row):
-            if (fault.line, fault.column) not in broken:
-                yield fault
-
-
-def _find_unsourced_cells(file: SeedFile, row: SheetRow) -> Iterator[Fault]:
-    entries = {entry.column: entry for entry in file.sources.of_row(row)}
-    known_dois = {doi for entry in entries.values() for doi in dois(entry.source)}
-    verified = file.facts.row_like(row) if file.facts else None
-    typed = kinds(file.sheet, file.table)
-    for column, text in row.cells.items():
-        if not text:
-            continue
-        numeric = typed[column].numeric
-        citing = bool(words(column) & _CITING)
-        problem = ""
-        if numeric:
-            problem = evidence_problem(entries.get(column), column, text)
-        elif column in entries:
-            problem = _differs(entries[column].value, text, "its source entry holds")
-        held = verified.get(column) if verified else ""
-        if held and not problem:
-            # the verified facts decide about figures, citations, licenses
-            if numeric or citing or words(column) & {"license", "licence"}:
-                problem = _differs(held, text, "the verified facts hold")
-            elif file.facts and text.lower() not in ("true", "false"):
-                problem = _find_wrong_category(file.facts.values(column), held, text)
-        if problem:
-            yield Fault(row.line, column, problem)
-        for doi in dois(text) if citing and known_dois else ():
-            if doi not in known_dois:
-                yield Fault(row.line, column, f"{doi} is not among the row's sources")
-
-
-def _find_wrong_category(known: frozenset[str], held: str, text: str) -> str:
-    """What is wrong with a word that others look rows up by.
-
-    Another wording than the facts' is the writer's own; the word of another row is not.
-    """
-    if text == held or len(text) > _LONGEST_CATEGORY:
-        return ""
-    if text.casefold() == held.casefold():
-        return f"{text}, but it is written {held}"
-    if text.casefold() in {value.casefold() for value in known}:
-        return f"{text} is true of another row; the verified facts hold {_shorten(held)} for this"
-    return ""
-
-
-def _differs(held: str, text: str, who: str) -> str:
-    return "" if same_value(held, text) else f"{_shorten(text)}, but {who} {_shorten(held)}"
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
 
 
 # -- licenses --------------------------------------------------------------------------------------
@@ -291,7 +191,7 @@ def _judge_free_use(file: SeedFile, column: str, license: str) -> tuple[int, lis
             found = license_status(text)
             if found is not LicenseStatus.OPEN:
                 said = "TRUE" if cell else "blank, and the table's default is TRUE"
-                problem = f"{said}, but the license {_shorten(text)!r}: {found.value}"
+                problem = f"{said}, but the license {shorten(text)!r}: {found.value}"
                 faults.append(Fault(row.line, column, problem))
             verified = file.facts.row_like(row) if file.facts else None
             if verified and verified.get(column).lower() == "false":

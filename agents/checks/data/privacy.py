@@ -19,8 +19,8 @@ from pathlib import Path
 from orchestrate_agents.checks.data.subjects import delivered_paths, known_tables
 from orchestrate_agents.checks.text.tree import is_test, workspace_files
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
+from orchestrate_agents.seed_data.source_kinds import DOI
 from orchestrate_agents.seed_data.table_schema import is_sample_size, vocabulary, words
-from orchestrate_agents.seed_data.verified_facts import DOI
 from orchestrate_agents.syntax import parsed
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
+from orchestrate_agents.seed_data.source_kinds import DEFAULT_KINDS
 from orchestrate_agents.seed_data.table_schema import table_for, words, workflow_tables
 from orchestrate_agents.seed_data.verified_facts import (
     Facts,
@@ -18,6 +19,7 @@ from orchestrate_agents.seed_data.verified_facts import (
     sources_path,
 )
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
+from orchestrator.config import FILE
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (
     TYPES,
@@ -28,6 +30,8 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.gates.trust import approved_files
+from orchestrator.storage.atomic import sha256_file
 
 #: faults in a receipt's sentence; more of them are in its evidence
 _LISTED = 6
@@ -94,6 +98,12 @@ class SeedFile:
     facts: Facts | None
     #: what is wrong with the sources file itself, "" if it can be read
     sources_problem: str = ""
+    #: whether the sources file stood as it is before this family began, or was approved
+    sources_count: bool = True
+    #: facts of the workspace that do not count, since this family wrote or changed them, ""
+    own_facts: str = ""
+    #: kinds of sources that the workspace allows
+    allowed: tuple[str, ...] = DEFAULT_KINDS
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -153,19 +163,48 @@ def _read_files(ctx: Context, paths: Sequence[str]) -> tuple[SeedFile, ...] | Re
         verb = "is" if len(missing) == 1 else "are"
         return failed(f"{', '.join(missing)} {verb} missing", *paths)
     tables = known_tables(ctx)
-    folder = str(ctx.settings.get("facts") or "facts")
+    folder, allowed = _facts_settings(ctx)
+
+    def counts(place: str) -> bool:
+        return _stood_before(ctx, place)
+
     files = []
     for path in paths:
         sheet = read_sheet(ctx.path(path), path)
         table = table_for(path, tables, sheet.columns)
-        facts = find_facts(ctx.root, path, table.name if table else "", folder)
+        facts = find_facts(ctx.root, path, table.name if table else "", folder, counts)
+        every = find_facts(ctx.root, path, table.name if table else "", folder)
+        own = every.origin if every and (not facts or every.origin != facts.origin) else ""
         place, problem = sources_path(path), ""
         try:
             sources = read_sources(ctx.path(place), place)
         except FactsError as exc:
             sources, problem = Sources(place), f"line {exc.line}: {exc.message}"
-        files.append(SeedFile(path, sheet, table, sources, facts, problem))
+        known = (problem, counts(place), own, allowed)
+        files.append(SeedFile(path, sheet, table, sources, facts, *known))
     return tuple(files)
+
+
+def _facts_settings(ctx: Context) -> tuple[str, tuple[str, ...]]:
+    """The folder of facts and the kinds of sources; by default where this family changed them."""
+    table = ctx.settings.get("facts") if _stood_before(ctx, FILE) else None
+    if not isinstance(table, Mapping):
+        return str(table or "facts"), DEFAULT_KINDS
+    return str(table.get("folder") or "facts"), tuple(table.get("sources", DEFAULT_KINDS))
+
+
+def _stood_before(ctx: Context, path: str) -> bool:
+    """Whether a file is as it was when the family began, or USER approved a question showing it.
+
+    Unlike a rule of the workspace, evidence does not count because a person wrote it: whoever
+    fills in the figures must not be who vouches for them unseen.
+    """
+    file = ctx.path(path)
+    if not file.is_file() or (ctx.at_start is None and ctx.changed is None):
+        return True
+    if ctx.at_start is not None and ctx.at_start(path) == file.read_bytes():
+        return True
+    return (path, sha256_file(file)) in approved_files(ctx.history)
 
 
 def known_tables(ctx: Context) -> tuple[Table, ...]:
@@ -205,6 +244,11 @@ def column_named(file: SeedFile, name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def shorten(text: str) -> str:
+    """A text short enough for a receipt's sentence."""
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
 # -- verdicts --------------------------------------------------------------------------------------
 
 
@@ -236,7 +280,7 @@ def judge_files(
         else:
             result = conclude(file)
             results.append(proven(result, file.path) if isinstance(result, str) else result)
-    worst = next((r for r in results if r.verdict != "proven"), None)
+    worst = next((r for v in ("failed", "unproven") for r in results if r.verdict == v), None)
     if worst is not None:
         return worst
     subjects = dict.fromkeys(s for r in results for s in r.subjects)

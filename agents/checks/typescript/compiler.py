@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from orchestrate_agents.checks.code_subjects import (
 from orchestrate_agents.checks.project.tooling import judge_tools
 from orchestrate_agents.checks.typescript.equivalence import same_answers
 from orchestrate_agents.checks.typescript.hook_probe import observe, workspace_tables
+from orchestrate_agents.checks.typescript.modules import closure, sources
 from orchestrate_agents.checks.typescript.toolchain import (
     CLIENT_LIBRARY,
     SUFFIXES,
@@ -31,6 +32,7 @@ from orchestrate_agents.specification.query_module import specified_functions
 from orchestrate_agents.specification.typescript import (
     Interface,
     Signature,
+    blank_comments,
     column_type,
     exported,
     interface_table,
@@ -53,6 +55,10 @@ _MAX_LISTED = 4
 _EQUATIONS, _EXPORTS = "equations.ts", "exports.ts"
 #: a comment that the compiler obeys; in a line of text it follows a quote or a word
 _SILENCER = re.compile(r"^[^'\"`\n]*?(?://+|/\*+|^\s*\*)\s*(@ts-(?:ignore|nocheck|expect-error))\b")
+#: what has any type, or is said to have another one than the compiler found
+_UNTYPED = re.compile(
+    r"(\bas\s+any\b|\bas\s+unknown\s+as\b|\bas\s+never\b|[:<,|]\s*any\b(?!\s*\()|<\s*any\s*>)"
+)
 _SAME = """\
 type Same<A, B> =
   (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
@@ -140,12 +146,8 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     files = existing(ctx, wanted)
     if isinstance(files, Result):
         return files
-    silenced = [
-        f"{path}:{line} has {comment[1]}"
-        for path, file in zip(wanted, files, strict=True)
-        for line, text in enumerate(source_text(file).splitlines(), start=1)
-        if (comment := _SILENCER.search(text))
-    ]
+    reached = dict.fromkeys(place for file in files for place in closure(ctx.root, file))
+    silenced = list(_found(ctx, reached, _SILENCER, source_text))
     if silenced:
         return failed(f"comments hide errors from the compiler: {'; '.join(silenced)}", *wanted)
     tools = toolchain_of(ctx)
@@ -154,10 +156,30 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     ended = compile_strictly(ctx.services, tools, files, {})
     if not ended.ok:
         return failed(compiler_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
+    if untyped := list(_found(ctx, reached, _UNTYPED, _code)):
+        told = "; ".join(untyped[:_MAX_LISTED])
+        return unproven(
+            f"the compiler finds no errors, but looks away where code says so: {told}", *wanted
+        )
     installed = tools.package(CLIENT_LIBRARY)
     types = "installed" if installed else f"a shim, since {CLIENT_LIBRARY} is not installed"
     detail = f"tsc --noEmit --strict: no errors in {', '.join(wanted)} (client types: {types})"
     return proven(detail, *wanted, command=list(ended.arguments), exit=ended.code)
+
+
+def _found(
+    ctx: Context, files: Iterable[Path], what: re.Pattern[str], read: Callable[[Path], str]
+) -> Iterator[str]:
+    """`path:line has …` for every line of the files in which the pattern is found."""
+    root = ctx.root.resolve()
+    for file in files:
+        for line, text in enumerate(read(file).splitlines(), start=1):
+            if found := what.search(text):
+                yield f"{file.resolve().relative_to(root)}:{line} has {found[1].strip()}"
+
+
+def _code(file: Path) -> str:
+    return blank_comments(source_text(file))
 
 
 # -- exports -------------------------------------------------------------------------------------
@@ -224,8 +246,10 @@ def exports_functions(ctx: Context, path: str, count: int | None = None) -> Resu
     if count is not None and count != len(wanted):
         said = f"says {count} functions, the specification has {len(wanted)}: {', '.join(wanted)}"
         return failed(said, path) if count < len(wanted) else unproven(said, path)
-    names = exported(source_text(files[0]))
-    missing = [name for name in wanted if name not in names]
+    text = source_text(files[0])
+    # what the module exports on, or by a list, the compiler finds
+    elsewhere = re.search(r"^\s*export\s*[*{]", blank_comments(text), re.MULTILINE)
+    missing = [name for name in wanted if name not in exported(text) and not elsewhere]
     if missing:
         return failed(f"{path} does not export {', '.join(missing)}", path)
     typed = _types_hold(ctx, path, files[0], tuple(wanted.values()))
@@ -283,7 +307,7 @@ def interface_matches(ctx: Context, interface: str, path: str = "") -> Result:
     if isinstance(files, Result):
         return files
     for name, file in zip(paths, files, strict=True):
-        if any(i.name == interface for i in interfaces(source_text(file))):
+        if any(i.name == interface for i in interfaces(sources(ctx.root, file))):
             return _types_hold(ctx, name, file, (), only=interface)
     return failed(f"no delivered module declares {interface}", *paths)
 
@@ -295,11 +319,15 @@ def _types_hold(
     tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, path)
-    text, known = source_text(file), workspace_tables(ctx)
+    text, known = sources(ctx.root, file), workspace_tables(ctx)
+    named = {i.name for i in interfaces(source_text(file))}
+    named |= {only, *(name for signature in wanted for name in signature.named_types)}
     tables = {
         item.name: table
         for item in interfaces(text)
-        if only in ("", item.name) and (table := interface_table(item, known, text))
+        if item.name in named
+        and only in ("", item.name)
+        and (table := interface_table(item, known, text))
     }
     if only and not tables:
         return unproven(f"no table of the workflow belongs to interface {only}", path)

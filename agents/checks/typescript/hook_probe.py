@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrate_agents.checks.code_subjects import ticket_texts
+from orchestrate_agents.checks.typescript.modules import closure, exported_functions, sources
 from orchestrate_agents.checks.typescript.toolchain import (
     Toolchain,
     compiler_errors,
@@ -24,23 +25,33 @@ from orchestrate_agents.specification.stage import workflow_tables
 from orchestrate_agents.specification.typescript import (
     Signature,
     blank_comments,
-    exported,
-    signatures,
 )
 from orchestrate_agents.sql.parse import Table
 from orchestrator.gates.checks import Context
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
 _LIMIT_SECONDS = 30
+#: what a database and the way to it say when they refuse, by the code that tells them apart
+_REFUSALS = {
+    "42P01": "relation does not exist",
+    "42501": "permission denied for table",
+    "57014": "canceling statement due to statement timeout",
+    "PGRST205": "Could not find the table in the schema cache",
+    "PGRST301": "JWT expired",
+    "": "TypeError: fetch failed",
+}
 #: what the recording client answers
 _SCENARIOS: dict[str, dict[str, Any]] = {
     "null": {"data": None, "error": None, "count": None},
-    "error": {
+    "unreachable": {"unreachable": True},
+}
+_SCENARIOS |= {
+    "error" if number == 0 else f"error {code or said}": {
         "data": None,
         "count": None,
-        "error": {"message": "relation does not exist", "code": "42P01", "details": "", "hint": ""},
-    },
-    "unreachable": {"unreachable": True},
+        "error": {"message": said, "code": code, "details": "", "hint": ""},
+    }
+    for number, (code, said) in enumerate(_REFUSALS.items())
 }
 _COUNT = 7
 _COMMONJS = {
@@ -55,7 +66,8 @@ _COMMONJS = {
     "jsx": "react-jsx",
 }
 
-#: function → scenario → {"returned": JSON} or {"threw": message}, with the client's "calls"
+#: function → scenario → {"returned": JSON} or {"threw": message}, with the client's "calls"; what
+#: else an answer may say stands in templates/checks/hook_probe.cjs
 Answers = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -80,11 +92,11 @@ class Observed:
 def hook_functions(ctx: Context, path: str) -> list[Signature]:
     """The exported functions that give a promise, of a module that asks the database."""
     file = ctx.path(path)
-    text = source_text(file) if file.is_file() else ""
+    text = sources(ctx.root, file) if file.is_file() else ""
     if not re.search(r"\.(?:from|rpc)\s*\(", blank_comments(text)):
         return []
-    names = exported(text)
-    return [s for s in signatures(text) if s.name in names and s.returns.startswith("Promise")]
+    found = exported_functions(ctx.root, file).values()
+    return [signature for signature in found if signature.returns.startswith("Promise")]
 
 
 def workspace_tables(ctx: Context) -> dict[str, Table]:
@@ -173,7 +185,7 @@ def call_functions(
 
     With `client` (library, url, key) the client is the real one, else a fake that gives each
     scenario's answer. A scenario with arguments of its own (`args`, by function) calls only those
-    functions.
+    functions, and one with a `url` asks there.
     """
     with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
         place = Path(folder).resolve()
@@ -189,17 +201,18 @@ def call_functions(
             if "import.meta" in text:
                 text = text.replace("import.meta", "globalThis.importMeta")
                 file.write_text(text, encoding="utf-8")
-        used = client_of(source_text(module))
+        clients = [client_of(source_text(file)) for file in closure(tools.root, module)]
         job = {
             "module": str(compiled),
-            "import": used.module if used else "",
+            "imports": [used.module for used in clients if used and used.module],
             "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
             "scenarios": scenarios or {"real": {}},
             "client": client,
         }
         file = place / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
-        ended = run([str(tools.node), str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
+        node = [str(tools.node), "--disallow-code-generation-from-strings"]
+        ended = run([*node, str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
         try:
             answers: Answers = json.loads(ended.out)
         except ValueError:

@@ -17,7 +17,8 @@ from orchestrate_agents.checks.typescript.hook_probe import (
     hook_functions,
     observe,
 )
-from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain_of
+from orchestrate_agents.checks.typescript.modules import sources
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, toolchain_of
 from orchestrate_agents.seed_data.table_schema import singulars
 from orchestrate_agents.specification.typescript import Interface, Signature, interfaces
 from orchestrator.gates.checks import (
@@ -78,7 +79,7 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
         answers = _answers_signed_in(ctx, path, subject, functions, observed)
         if isinstance(answers, str):
             return failed(f"{path}: {answers}", path)
-        promised = {i.name: i for i in interfaces(source_text(ctx.path(path)))}
+        promised = {i.name: i for i in interfaces(sources(ctx.root, ctx.path(path)))}
         faults = list(_faults(functions, promised, answers))
         if faults:
             return failed("; ".join(faults), path, answers=answers)

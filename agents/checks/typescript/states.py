@@ -8,8 +8,9 @@ from typing import Any
 
 from orchestrate_agents.checks.code_subjects import delivered
 from orchestrate_agents.checks.typescript.hook_probe import hook_functions, observe
-from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, source_text, toolchain_of
-from orchestrate_agents.specification.typescript import Signature, exported, signatures
+from orchestrate_agents.checks.typescript.modules import exported_functions
+from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, toolchain_of
+from orchestrate_agents.specification.typescript import Signature
 from orchestrator.gates.checks import Context, Result, Verdict, check, failed, proven, unproven
 
 
@@ -17,7 +18,7 @@ from orchestrator.gates.checks import Context, Result, Verdict, check, failed, p
     "[TypeScript] {function:name} [function] (handles|handle) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.null-and-error",
-    version=2,
+    version=3,
     slow=True,
     examples=("TypeScript `getBenchmarkCohorts()` function handles null/error states",),
 )
@@ -25,7 +26,7 @@ def handles_null_and_error(ctx: Context, function: str) -> Result:
     """The compiled function is called with a client that answers null, an error, or not at all."""
     for path in delivered(ctx, SUFFIXES):
         file = ctx.path(path)
-        if file.is_file() and function in exported(source_text(file)):
+        if file.is_file() and function in exported_functions(ctx.root, file):
             return states_handled(ctx, path, (function,))
     return failed(f"no delivered module exports {function}", *delivered(ctx, SUFFIXES))
 
@@ -34,7 +35,7 @@ def handles_null_and_error(ctx: Context, function: str) -> Result:
     "(all|every|each) (functions|function|hooks|hook) [must] (handle|handles) "
     "(null|null/undefined|null/error|null and error) [(states|returns|values)] [gracefully]",
     name="typescript.all-null-and-error",
-    version=2,
+    version=3,
     slow=True,
     examples=("All functions must handle null/undefined returns gracefully",),
 )
@@ -53,7 +54,7 @@ def states_handled(ctx: Context, path: str, names: Sequence[str]) -> Result:
     tools = toolchain_of(ctx)
     if tools.missing:
         return unproven(tools.missing, path)
-    declared = {s.name: s for s in signatures(source_text(ctx.path(path)))}
+    declared = exported_functions(ctx.root, ctx.path(path))
     if any(name not in declared for name in names):
         return unproven(f"{path}: a function without a declared return type", path)
     observed = observe(ctx, tools, ctx.path(path), {name: declared[name] for name in names})
@@ -75,13 +76,19 @@ def _state_faults(signature: Signature, answers: dict[str, Any]) -> Iterator[str
         yield f"{name}() throws on null data: {null['threw']}"
     elif null.get("returned") not in empty:
         yield f"{name}() gives {null.get('returned')} for null data"
-    for label in ("error", "unreachable"):
-        answer = answers.get(label, {})
+    for label, answer in answers.items():
+        if label != "unreachable" and not label.startswith("error"):
+            continue
         if "threw" not in answer:
             yield f"{name}() gives {answer.get('returned')} where the database says {label}"
+        elif answer.get("nothing"):
+            yield f"{name}() throws nothing to read where the database says {label}"
     rows = answers.get("rows", {})
     if rows.get("calls") and rows.get("returned") in empty:
         yield f"{name}() gives {rows['returned']} where the database has a row"
+    if again := rows.get("again"):
+        given = again.get("returned", again.get("threw"))
+        yield f"{name}() gives {given} after {again['after']} calls, before {rows.get('returned')}"
 
 
 def _empty_values(signature: Signature) -> tuple[str, ...]:

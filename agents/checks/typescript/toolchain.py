@@ -183,7 +183,8 @@ def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: An
     library = tools.package(CLIENT_LIBRARY)
     listed = [str(f) for f in files]
     compiler: dict[str, Any] = {} if base.is_file() else {**_DEFAULTS}
-    compiler |= {"strict": True, "skipLibCheck": True, "noEmit": True, "incremental": False}
+    compiler |= {**dict.fromkeys(_STRICT, True), "noCheck": False, "skipLibCheck": True}
+    compiler |= {"noEmit": True, "incremental": False}
     compiler |= {"composite": False, **options}
     if library is None:
         listed.append(str(SHIM))
@@ -199,6 +200,12 @@ def project(tools: Toolchain, folder: Path, files: Sequence[Path], **options: An
     return file
 
 
+#: what strictness is made of: a project that switches one off keeps it off under `strict` alone
+_STRICT = (
+    *("strict", "noImplicitAny", "strictNullChecks", "strictFunctionTypes", "alwaysStrict"),
+    *("strictBindCallApply", "strictPropertyInitialization", "noImplicitThis"),
+    *("useUnknownInCatchVariables",),
+)
 _DEFAULTS = {
     "target": "ES2022",
     "module": "ESNext",

@@ -62,7 +62,7 @@ BY_PAGE = """const { data } = await supabase.from('trials').select('id');
   return drug ? (count ?? 0) : (data ?? []).length;"""
 AS_TEXT = "(String(a.n_participants) < String(b.n_participants) ? 1 : -1)"
 IN_PRODUCTION = "if ((globalThis as any).process.env.NODE_ENV === 'production') return [];"
-LOOKS = "if (navigator.userAgent === 'Nobody') return [];"
+LOOKS = "if (typeof navigator !== 'undefined' && navigator.userAgent === 'Nobody') return [];"
 WRITES = "await supabase.from('trials').insert({ drug });"
 
 
@@ -149,7 +149,7 @@ def test_a_defect_behind_a_barrel_is_found(tmp_path: Path) -> None:
     with Services() as services:
         result = judge(tmp_path, CLAIM, workflow=WORKFLOW, services=services)
     assert result.verdict == "failed", result.detail
-    assert "countTrials() with every argument gives" in result.detail
+    assert "countTrials() filters nothing by its argument drug" in result.detail
 
 
 @real

@@ -16,13 +16,11 @@ from orchestrate_agents.seed_data.source_kinds import SourceKind, same_source, s
 from orchestrator.config import load_settings
 from tests.seed_family import (
     CSV,
-    ROWS,
     SOURCES,
     context,
     deliver,
     edit,
     say,
-    write_facts,
 )
 
 VERIFIED = "all values verified against source papers"

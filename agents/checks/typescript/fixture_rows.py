@@ -90,12 +90,20 @@ def plant_distinct_rows(
                     short = {n: value for n, value in row.values.items() if n in needed}
                     _insert((api, owner), (row, ProbeRow(table, short)))
             many = {c: f"{_MANY} {index}" for c in wanted if _is_text(table.column(c))}
-            crowd = [
+            crowd: list[Mapping[str, str]] = [
                 {**make_row(table, PLANTED * n, planted).values, **wanted, **many}
                 for n in range(50_000, 50_001 + MOST_ROWS)
             ]
             if many and all(_insert_many(api, batch) for batch in _alike(table, crowd)):
                 cases.append({**wanted, **many})
+            elif many:
+                # each value once, where the table wants that: many rows for who does not filter
+                apart = [
+                    {**row, **{name: f"{value} {n}" for name, value in many.items()}}
+                    for n, row in enumerate(crowd)
+                ]
+                for batch in _alike(table, apart):
+                    _insert_many(api, batch)
             asked[table.name] = [wanted, *cases]
     return asked
 

@@ -252,12 +252,20 @@ async function repeated(hook, call, first) {
   return undefined;
 }
 
+/** The module anew, without what earlier calls left in it. */
+function loaded() {
+  for (const file of Object.keys(require.cache)) if (file.startsWith(home)) delete require.cache[file];
+  return require(job.module);
+}
+
 async function main() {
   let hook = require(job.module);
   const atImport = [...reads];
   const results = {};
   const done = [...everyCall()];
   for (const call of done) {
+    // what an answer of another kind left behind must not hide what this one makes it ask
+    if (!job.client) hook = loaded();
     reads = new Set(atImport);
     const found = await callOnce(hook, call);
     found.reads = [...reads];
@@ -278,8 +286,7 @@ async function main() {
   for (const [place, surroundings] of looked.size && job.client ? Object.entries(ELSEWHERE) : []) {
     if (!matters(surroundings, looked)) continue;
     world = surroundings;
-    for (const file of Object.keys(require.cache)) if (file.startsWith(home)) delete require.cache[file];
-    hook = require(job.module);
+    hook = loaded();
     for (const call of few(done)) {
       const first = results[call[0]][call[1]];
       if (first.elsewhere) continue;

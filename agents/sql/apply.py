@@ -6,13 +6,17 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from orchestrate_agents.sql.branches import Marked, mark, that_ran
 from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.environment import gap
-from orchestrate_agents.sql.parse import Migration, Statement, line_at
+from orchestrate_agents.sql.parse import Migration, Statement, line_at, tokens
 from orchestrate_agents.sql.scratch import Database
 
+#: how every project's database is called
+PROJECT_DATABASE = "postgres"
 #: the longest that one run of a migration may take, whatever it sets itself
 _WATCHDOG_SECONDS = 20.0
 
@@ -42,32 +46,55 @@ class Applied:
     locks: tuple[tuple[str, str], ...] = ()
     #: extensions that it makes and that the server does not have
     left_out: tuple[str, ...] = ()
+    #: its DO blocks, with the numbers of the branches that ran
+    blocks: tuple[tuple[Marked, frozenset[int]], ...] = ()
 
 
-def apply(database: Database, migration: Migration, existing: Sequence[Relation] = ()) -> Applied:
+def apply(
+    database: Database,
+    migration: Migration,
+    existing: Sequence[Relation] = (),
+    own: Collection[str] = (),
+) -> Applied:
     """Run every statement, in one transaction unless the file has its own.
 
-    `existing` are the tables whose locks are told.
+    `existing` are the tables whose locks are told, `own` the functions that may do anything.
     """
     import psycopg
 
     left_out: dict[str, None] = {}
+    blocks: list[Marked] = []
     with database.connect() as owner, _watchdog(owner):
         if not any(migration.of("TransactionStmt")):
             owner.execute("BEGIN")
         statement = None
         try:
             for statement in migration.statements:
-                if statement.kind != "CreateExtensionStmt":
-                    owner.execute(migration.source(statement))
+                if statement.kind == "DoStmt":
+                    blocks.append(mark(statement, migration.source(statement), own))
+                    owner.execute(blocks[-1].text)
+                elif statement.kind != "CreateExtensionStmt":
+                    owner.execute(_of_database(database, migration, statement))
                 elif not _extension(database, statement):
                     left_out[statement.node.extname] = None
             locks = _locks(owner, existing)
+            ran = tuple((block, that_ran(owner, block)) for block in blocks)
             owner.execute("COMMIT")
         except psycopg.Error as error:
             failure = _failure(error, statement, migration, left_out)
             return Applied(failure, (), tuple(left_out))
-    return Applied(None, locks, tuple(left_out))
+    return Applied(None, locks, tuple(left_out), ran)
+
+
+def _of_database(database: Database, migration: Migration, statement: Statement) -> str:
+    """A statement's text, with the proof's own database where it names the project's."""
+    source = migration.source(statement)
+    found = tokens(source)
+    for before, token in pairwise(t for t in found if "COMMENT" not in t.name):
+        named = source[token.start : token.end + 1].strip('"') == PROJECT_DATABASE
+        if before.name == "DATABASE" and named:
+            return source[: token.start] + database.name + source[token.end + 1 :]
+    return source
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Access, Cell, plant, probe
-from orchestrate_agents.sql.apply import Failure, apply
+from orchestrate_agents.sql.apply import Applied, Failure, apply
 from orchestrate_agents.sql.catalog import (
     Relation,
     RlsBypass,
@@ -26,6 +26,7 @@ from orchestrate_agents.sql.parse import Migration, SqlError, Table, parse_migra
 from orchestrate_agents.sql.prerequisites import needs_of
 from orchestrate_agents.sql.probe_rows import quoted
 from orchestrate_agents.sql.scratch import Database, scratch
+from orchestrate_agents.sql.steady import Questions, unseen
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.gates.checks import Services
 
@@ -201,7 +202,9 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     before = apply_base(database, base)
     with database.connect() as owner:
         existing = ExistingSchema(relations(owner), snapshot(owner))
-    first = apply(database, migration, existing.relations)
+        mutable = owner.execute(_MUTABLE).fetchone()[0]
+    asked = Questions(migration, base, existing.names, frozenset(mutable))
+    first = apply(database, migration, existing.relations, asked.acting)
     skipped = (f"extension {name} is not at hand and was left out" for name in first.left_out)
     facts: dict[str, Any] = {
         "base": before.described,
@@ -226,7 +229,8 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     planted = plant(database, present)
     with database.connect() as owner:
         rows, old = rows_of(owner, present), existing.rows(owner, present)
-    second = apply(database, migration, present).failure
+    again = apply(database, migration, present, asked.acting)
+    second = again.failure
     with database.connect() as owner:
         left = relations(owner)
         now = rows_of(owner, left)
@@ -234,7 +238,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         overwritten = overwritten_rows(old, existing.rows(owner, left))
         facts |= {
             "second": second,
-            "blocked": facts["blocked"] or _gap(second),
+            "blocked": facts["blocked"] or _gap(second) or _open(asked, first, again),
             "diff": difference(after, snapshot(owner)),
             "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
@@ -247,6 +251,22 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     planted = plant(database, alive, standing=standing, refused=refused, force=True)
     probed = [r for r in touched if r in alive]
     return facts | {"matrix": probe(database, probed, planted, refused)}
+
+
+#: functions that may say something else on another server
+_MUTABLE = (
+    "SELECT array_agg(DISTINCT proname::text) FROM pg_proc"
+    " WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile <> 'i'"
+)
+
+
+def _open(asked: Questions, first: Applied, again: Applied) -> str:
+    """Why the migration may do something else on a target than it did here, or ""."""
+    found = list(asked.problems())
+    for number, (block, ran) in enumerate(first.blocks):
+        more = again.blocks[number][1] if number < len(again.blocks) else frozenset()
+        found += unseen(block, ran | more, asked.reads_rows(block.source))
+    return _first_few(found, 2)
 
 
 def _gap(failure: Failure | None) -> str:

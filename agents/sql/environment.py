@@ -95,7 +95,9 @@ _WITHHELD = {
     r"permission denied to (?:create|alter|drop|grant) role": "a proof makes and changes no roles",
     r"permission denied to create event trigger": "a proof makes no event triggers",
     r"could not find valid entry for job": "the proving server has no pg_cron",
-    r"must be owner of database": "a proof changes no settings of the database",
+    r"must be owner of database|permission denied to set parameter": (
+        "a proof changes no settings of the database"
+    ),
     r"permission denied to create foreign-data wrapper": "a proof makes no foreign-data wrappers",
     r"must be superuser to create FOR ALL TABLES": "a proof publishes no whole database",
     r"(?:must be owner of|permission denied for schema) (?:\w+ )?(?:auth|storage|realtime)\b|"

@@ -247,7 +247,8 @@ def _ran(proof: Proof) -> str:
     if proof.blocked:
         return f"not proven here ({proof.blocked})"
     again = "once" if proof.second is not None else "twice"
-    return f"{_tables(len(proof.tables))}, applied {again}"
+    differs = f"; on a target it may do something else: {proof.open}" if proof.open else ""
+    return f"{_tables(len(proof.tables))}, applied {again}{differs}"
 
 
 def _problem(proof: Proof) -> str:

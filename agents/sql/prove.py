@@ -71,6 +71,8 @@ class Proof:
     #: why nothing that was seen says anything of the migration: what the server lacks, or an
     #: earlier migration that it builds on and that could not be applied
     blocked: str = ""
+    #: why it may do something else on a target, so that nothing good that was seen counts
+    open: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -238,7 +240,8 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         overwritten = overwritten_rows(old, existing.rows(owner, left))
         facts |= {
             "second": second,
-            "blocked": facts["blocked"] or _gap(second) or _open(asked, first, again),
+            "blocked": facts["blocked"] or _gap(second),
+            "open": _open(asked, first, again),
             "diff": difference(after, snapshot(owner)),
             "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),

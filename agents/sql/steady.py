@@ -40,6 +40,8 @@ _VALUES = _words(
     "gen_random_uuid uuidv4 uuidv7 age to_date to_timestamp date_trunc date_part extract timezone "
     "make_interval"
 )
+#: functions of PostgreSQL that change something
+_ACTING = _words("set_config setval nextval pg_notify lo_create lo_unlink lo_from_bytea lo_put")
 _CATALOGS = _words(
     "pg_class pg_attribute pg_attrdef pg_constraint pg_index pg_indexes pg_type pg_enum pg_proc "
     "pg_policy pg_policies pg_trigger pg_tables pg_views pg_matviews pg_sequences pg_sequence "
@@ -52,7 +54,9 @@ _PLAIN = _words(
     "FOREIGN CHECK ALL SELECT INSERT UPDATE DELETE anon authenticated service_role authenticator "
     "postgres supabase_admin dashboard_user supabase_auth_admin supabase_storage_admin "
     "supabase_realtime_admin pgbouncer supabase_realtime users identities sessions buckets objects "
-    "messages email id"
+    "messages email id uuid text boolean smallint integer bigint numeric real double precision "
+    "json jsonb date time timestamp timestamptz with without zone character varying varchar bytea "
+    "USER-DEFINED ARRAY"
 ) | {*HOSTED, *STANDING}
 _NAMING = _words(
     "relname colname conname idxname policy_name trigname newname schemaname extname newVal"
@@ -133,7 +137,27 @@ class Questions:
             )
         )
 
+    def _acts(self, nested: NestedStatement) -> bool:
+        """Whether a part of a block does more than read, compare and raise errors."""
+        if nested.node is None or nested.dynamic:
+            return True
+        if _is_statement(nested.node) and type(nested.node).__name__ not in (
+            "SelectStmt",
+            "DoStmt",
+        ):
+            return True
+        calls = [n.funcname for n in walk(nested.node) if type(n).__name__ == "FuncCall"]
+        return any(
+            name[-1].sval in self.own_functions
+            or (len(name) > 1 and name[0].sval != "pg_catalog")
+            or name[-1].sval in _ACTING
+            for name in calls
+        )
+
     def _problems_of_block(self, statements: Collection[NestedStatement]) -> Iterator[str]:
+        # what only compares and raises errors can do nothing else elsewhere
+        if not any(map(self._acts, statements)):
+            return
         for nested in statements:
             kind = type(nested.node).__name__
             if nested.function:

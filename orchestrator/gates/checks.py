@@ -203,6 +203,11 @@ class Context:
     services: Services = field(default_factory=Services)
     #: the database target of the effects, set in phase EFFECT only
     target: Any = None
+    reservations: list[str] = field(default_factory=list)
+
+    def reserve(self, reason: str) -> None:
+        """Let the check that is running prove nothing: what holds is unproven for this reason."""
+        self.reservations.append(reason)
 
     def path(self, relative: str) -> Path:
         """`root / relative`, refused if it leaves the workspace. Raises UnsafePathError."""

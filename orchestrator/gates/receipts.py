@@ -354,6 +354,7 @@ def _run_check(binding: Binding, context: Context) -> Result:
     """
     assert binding.check is not None
     broke = f"the check {binding.check.name} broke"
+    context = replace(context, reservations=[])
     try:
         result: object = binding.check.function(context, **binding.arguments)
     except MissingToolError as exc:
@@ -369,6 +370,9 @@ def _run_check(binding: Binding, context: Context) -> Result:
         canonical(dict(result.evidence))
     except (TypeError, ValueError) as exc:
         return unproven(f"{broke}: its evidence cannot be stored: {exc}")
+    if context.reservations and result.verdict is Verdict.PROVEN:
+        reasons = "; ".join(dict.fromkeys(context.reservations))
+        return replace(result, verdict=Verdict.UNPROVEN, detail=f"{reasons} ({result.detail})")
     return result
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from orchestrate_agents.sql.access_matrix import Access
 from orchestrate_agents.sql.prove import Proof, prove
-from orchestrator.gates.checks import Services
+from orchestrator.domain.workflow import Deliverable, Stage, Statement, StatementKind, Workflow
+from orchestrator.gates.binding import Binder
+from orchestrator.gates.checks import Context, Services, Verdict, load_checks
+from orchestrator.gates.receipts import Gate
 
 JARS = """
 CREATE TABLE IF NOT EXISTS public.jars (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), label text);
@@ -98,8 +102,8 @@ def under(condition: str) -> str:
 )  # fmt: skip
 def test_what_depends_on_the_server_is_unproven_or_seen(sql: str, services: Services) -> None:
     proof = prove(sql, services)
-    assert proof.blocked or is_open(proof), "proven though it does something else on a target"
-    assert "line " in proof.blocked or is_open(proof)
+    assert proof.open or is_open(proof), "proven though it does something else on a target"
+    assert "line " in proof.open or is_open(proof)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +164,7 @@ def test_what_depends_on_the_server_is_unproven_or_seen(sql: str, services: Serv
 def test_what_honest_migrations_guard_is_proven(sql: str, services: Services) -> None:
     proof = prove(JARS + sql, services)
     assert proof.first is None, proof.first
+    assert not proof.open
     assert not proof.blocked
     assert not is_open(proof)
 
@@ -185,5 +190,31 @@ def test_what_honest_migrations_guard_is_proven(sql: str, services: Services) ->
 )
 def test_a_branch_that_never_ran_is_named(sql: str, lack: str, services: Services) -> None:
     proof = prove(JARS + sql, services)
-    assert "line 6" in proof.blocked
-    assert lack in proof.blocked
+    assert "line 6" in proof.open
+    assert lack in proof.open
+
+
+def test_a_block_that_only_compares_and_refuses_may_ask_anything(services: Services) -> None:
+    sql = block(
+        "IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.jars'::regclass"
+        " AND attname = 'lids' AND atttypid = 'int'::regtype) OR version() LIKE '%9.6%' THEN"
+        " RAISE EXCEPTION 'not here'; END IF;"
+    )
+    assert not prove(JARS + sql, services).open
+
+
+def test_what_is_open_keeps_a_statement_from_being_proven_and_not_from_failing(
+    tmp_path: Path, services: Services
+) -> None:
+    (tmp_path / "m.sql").write_text(under("inet_server_addr() IS NOT NULL"), encoding="utf-8")
+    stage = Stage(1, "SOOP", "Tables", 1, deliverables=(Deliverable("m.sql", "write", 1),))
+    workflow = Workflow(tmp_path / "w.md", "", "", "", (stage,))
+    context = Context(root=tmp_path, workflow=workflow, stage=stage, services=services)
+    texts = ("`jars` cannot be read by anon", "`jars` can be read by anon")
+    gate = Gate(Binder([c for c in load_checks() if c.name.startswith("sql.")]))
+    shut, opened = gate.prove(
+        [Statement(t, StatementKind.DONE_WHEN, "w.md", n) for n, t in enumerate(texts)], context
+    )
+    assert shut.verdict is Verdict.UNPROVEN
+    assert "line 6: `CREATE POLICY open" in shut.detail
+    assert opened.verdict is Verdict.FAILED

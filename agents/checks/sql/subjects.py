@@ -178,6 +178,8 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
         return unproven(detail, str(path), base=proof.base)
     if proof.first is not None:
         return failed(f"{path} cannot be applied: {proof.first}", str(path), base=proof.base)
+    if proof.open:
+        ctx.reserve(f"{path} may do something else on the target: {proof.open}")
     return Subject(str(path), text, proof, base)
 
 

@@ -174,13 +174,13 @@ def _register() -> None:
                     1,
                 )
 
-        defect(f"typescript.{name}")(change)
+        defect(f"module.{name}")(change)
 
 
 _register()
 
 
-@defect("typescript.client-redirected-by-settings")
+@defect("module.client-redirected-by-settings")
 def redirected(site: Site) -> None:
     """The settings lead the import to a client that answers from memory."""
     site.edit("tsconfig.json", lambda text: text.replace('"strict": true', '"strict": false'))
@@ -194,14 +194,14 @@ def redirected(site: Site) -> None:
     site.write("src/stub/client.ts", "export const supabase: any = {};\n")
 
 
-@defect("typescript.client-declared-as-anything")
+@defect("module.client-declared-as-anything")
 def declared(site: Site) -> None:
     """A declaration beside the client, which the compiler reads in its place."""
     site.write("src/lib/stub.d.ts", "declare module '@supabase/supabase-js' {\n  export type SupabaseClient = any;\n  export const createClient: any;\n}\n")  # fmt: skip
     site.replace(HOOK, _COUNT, "  return count ?? supabase.nothing;", 1)
 
 
-@defect("typescript.client-unchecked")
+@defect("module.client-unchecked")
 def client_unchecked(site: Site) -> None:
     """The client says that the compiler must not look, and is of no type."""
     site.edit(
@@ -213,13 +213,13 @@ def client_unchecked(site: Site) -> None:
     )
 
 
-@defect("typescript.client-with-the-service-key")
+@defect("module.client-with-the-service-key")
 def client_of_the_service(site: Site) -> None:
     """Every visitor reads as the role that may do everything."""
     site.replace(CLIENT, "process.env.SUPABASE_ANON_KEY", "process.env.SUPABASE_SERVICE_ROLE_KEY")
 
 
-@defect("typescript.client-of-another-project")
+@defect("module.client-of-another-project")
 def client_elsewhere(site: Site) -> None:
     """The address is written down, and is not the one that is configured."""
     site.replace(
@@ -229,7 +229,7 @@ def client_elsewhere(site: Site) -> None:
     )
 
 
-@defect("typescript.no-check-setting")
+@defect("module.no-check-setting")
 def no_check(site: Site) -> None:
     """The settings switch the compiler's checks off, and there is an error."""
     site.edit(
@@ -249,14 +249,14 @@ def _moved(site: Site, barrel: str) -> None:
 _NAMES = "getBenchmarkCohorts, getBenchmarkTrialCount, getPrimaryBenchmark"
 
 
-@defect("typescript.behind-a-barrel")
+@defect("module.behind-a-barrel")
 def behind_a_barrel(site: Site) -> None:
     """What is exported on swallows an error."""
     _moved(site, "export * from './queries/cohorts';\n")
     site.replace("src/lib/queries/cohorts.ts", _THROW, "  if (error) return [];\n", 1)
 
 
-@defect("typescript.behind-a-barrel-other-rows")
+@defect("module.behind-a-barrel-other-rows")
 def barrel_rows(site: Site) -> None:
     """What is exported on finds rows of other capitals."""
     _moved(site, f"export {{ {_NAMES} }} from './queries/cohorts';\nexport type {{ BenchmarkCohort }} from './queries/cohorts';\n")  # fmt: skip
@@ -265,7 +265,7 @@ def barrel_rows(site: Site) -> None:
     )
 
 
-@defect("typescript.alias-of-another")
+@defect("module.alias-of-another")
 def alias(site: Site) -> None:
     """A name is given to a function that only looks like it."""
     site.edit(
@@ -283,20 +283,20 @@ def alias(site: Site) -> None:
 # -- what harms nothing ------------------------------------------------------------------------
 
 
-@harmless("typescript.barrel")
+@harmless("module.barrel")
 def barrel(site: Site) -> None:
     """All of it is exported on."""
     _moved(site, "export * from './queries/cohorts';\n")
 
 
-@harmless("typescript.barrel-by-name")
+@harmless("module.barrel-by-name")
 def barrel_by_name(site: Site) -> None:
     """Each name is exported on, through a second file."""
     _moved(site, f"export {{ {_NAMES} }} from './queries';\nexport type {{ BenchmarkCohort }} from './queries';\n")  # fmt: skip
     site.write("src/lib/queries/index.ts", "export * from './cohorts';\n")
 
 
-@harmless("typescript.alias")
+@harmless("module.alias")
 def honest_alias(site: Site) -> None:
     """An inner name and an outer one."""
     site.edit(
@@ -310,7 +310,7 @@ def honest_alias(site: Site) -> None:
     )
 
 
-@harmless("typescript.pages-until-the-end")
+@harmless("module.pages-until-the-end")
 def pages(site: Site) -> None:
     """As many pages as there are."""
     site.edit(
@@ -339,7 +339,7 @@ def pages(site: Site) -> None:
     )
 
 
-@harmless("typescript.columns-by-name")
+@harmless("module.columns-by-name")
 def by_name(site: Site) -> None:
     """Every column, written out."""
     site.edit(
@@ -360,13 +360,13 @@ def by_name(site: Site) -> None:
     )
 
 
-@harmless("typescript.ties-by-name")
+@harmless("module.ties-by-name")
 def ties(site: Site) -> None:
     """Cohorts of the same size in order of their names."""
     site.replace(HOOK, _ORDER, _ORDER + ".order('cohort_name')", 1)
 
 
-@harmless("typescript.primary-by-one-row")
+@harmless("module.primary-by-one-row")
 def one_row(site: Site) -> None:
     """The database gives the largest alone."""
     site.replace(
@@ -388,13 +388,13 @@ def one_row(site: Site) -> None:
     )
 
 
-@harmless("typescript.undefined-by-name")
+@harmless("module.undefined-by-name")
 def undefined(site: Site) -> None:
     """The optional filter is compared with undefined."""
     site.replace(HOOK, "if (modality) query", "if (modality !== undefined) query", 1)
 
 
-@harmless("typescript.words-of-an-error-class")
+@harmless("module.words-of-an-error-class")
 def error_class(site: Site) -> None:
     """An error of its own kind, with the place in it."""
     site.edit(
@@ -406,7 +406,7 @@ def error_class(site: Site) -> None:
     )
 
 
-@harmless("typescript.count-logs-nothing")
+@harmless("module.count-logs-nothing")
 def counted_with_rows(site: Site) -> None:
     """The exact count comes with an empty page."""
     site.replace(HOOK, _SELECT, ".select('id', { count: 'exact' }).limit(1)", 1)

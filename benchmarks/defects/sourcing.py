@@ -58,20 +58,20 @@ def _invented(site: Site) -> None:
 # -- facts that the maker wrote ----------------------------------------------------------------
 
 
-@defect("evidence.own-facts-agree-with-an-invented-row")
+@defect("sourcing.own-facts-agree-with-an-invented-row")
 def own_invented(site: Site) -> None:
     """The row, its source and the facts are all of this work."""
     _invented(site)
     _own_facts(site)
 
 
-@defect("evidence.invented-row-with-a-full-source")
+@defect("sourcing.invented-row-with-a-full-source")
 def full_source(site: Site) -> None:
     """Each cell has a source that looks right, and no facts know it."""
     _invented(site)
 
 
-@defect("evidence.own-facts-outrank-the-packaged")
+@defect("sourcing.own-facts-outrank-the-packaged")
 def own_outrank(site: Site) -> None:
     """A figure of the packaged facts is changed by facts of this work."""
     _rows(site, lambda row: row.update(endpoint_mean="12.0"))
@@ -82,7 +82,7 @@ def own_outrank(site: Site) -> None:
     _own_facts(site)
 
 
-@defect("evidence.own-facts-in-a-folder-of-the-data")
+@defect("sourcing.own-facts-in-a-folder-of-the-data")
 def own_elsewhere(site: Site) -> None:
     """The same, in a folder beside the data."""
     _rows(site, lambda row: row.update(endpoint_mean="12.0"))
@@ -94,14 +94,14 @@ def own_elsewhere(site: Site) -> None:
     _own_facts(site, "backend/trials/facts")
 
 
-@defect("evidence.own-licence-in-own-facts")
+@defect("sourcing.own-licence-in-own-facts")
 def own_licence(site: Site) -> None:
     """A paper that is not open becomes free by facts of this work."""
     _rows(site, lambda row: row.update(data_freely_usable="true", license="CC BY 4.0"), 3)
     _own_facts(site)
 
 
-@defect("evidence.blank-filled-by-own-facts")
+@defect("sourcing.blank-filled-by-own-facts")
 def blank_filled(site: Site) -> None:
     """A cell without a verified figure is filled, with a source of this work."""
     _rows(site, lambda row: row.update(adverse_event_rate_pct="11.1"))
@@ -146,13 +146,13 @@ def _register_sources() -> None:
         def change(site: Site, source: str = source) -> None:
             _entries(site, lambda known: _first(known, "baseline_mean").update(source=source))
 
-        defect(f"evidence.source-is-{name}")(change)
+        defect(f"sourcing.source-is-{name}")(change)
 
 
 _register_sources()
 
 
-@defect("evidence.every-source-is-a-chat")
+@defect("sourcing.every-source-is-a-chat")
 def all_chats(site: Site) -> None:
     """The whole file leads to one talk."""
     _entries(
@@ -193,7 +193,7 @@ _cell("admissions-in-thousands", "n_episodes", "1962", path=BASELINES)
 _cell("admissions-share-of-men", "pct_female", "64.5", path=BASELINES)
 
 
-@defect("evidence.instruments-of-two-rows-exchanged")
+@defect("sourcing.instruments-of-two-rows-exchanged")
 def instruments(site: Site) -> None:
     """Two instruments in each other's place."""
 
@@ -204,7 +204,7 @@ def instruments(site: Site) -> None:
     _change(site, change)
 
 
-@defect("evidence.renamed-with-its-sources")
+@defect("sourcing.renamed-with-its-sources")
 def renamed(site: Site) -> None:
     """The figures of the drug's arm under the name of the other, in the file and in the sources."""
     old, new = "MAPP1 Phase 3, MDMA arm", "MAPP1 Phase 3, placebo arm"
@@ -212,7 +212,7 @@ def renamed(site: Site) -> None:
     site.replace(SOURCES, old, new)
 
 
-@defect("evidence.copied-under-another-instrument")
+@defect("sourcing.copied-under-another-instrument")
 def copied(site: Site) -> None:
     """A second row, with the same figures on another scale."""
 
@@ -223,13 +223,13 @@ def copied(site: Site) -> None:
     _change(site, change)
 
 
-@defect("evidence.first-publication-missing")
+@defect("sourcing.first-publication-missing")
 def first_missing(site: Site) -> None:
     """The first of the listed papers has no row."""
     _change(site, lambda rows: rows.__delitem__(1))
 
 
-@defect("evidence.all-figures-blank")
+@defect("sourcing.all-figures-blank")
 def all_blank(site: Site) -> None:
     """A listed publication has a row, and none of its figures."""
     blank = ("baseline_mean", "baseline_sd", "endpoint_mean", "endpoint_sd", "response_rate_pct",
@@ -240,13 +240,13 @@ def all_blank(site: Site) -> None:
 # -- what harms nothing ------------------------------------------------------------------------
 
 
-@harmless("evidence.doi-as-an-address")
+@harmless("sourcing.doi-as-an-address")
 def doi_address(site: Site) -> None:
     """The resolver's address in place of the bare number."""
     site.edit(SOURCES, lambda text: text.replace('"doi:10.', '"https://doi.org/10.'))
 
 
-@harmless("evidence.doi-in-capitals")
+@harmless("sourcing.doi-in-capitals")
 def doi_capitals(site: Site) -> None:
     """Letters of a DOI have no case."""
     _entries(
@@ -259,7 +259,7 @@ def doi_capitals(site: Site) -> None:
     )
 
 
-@harmless("evidence.more-notes-on-a-source")
+@harmless("sourcing.more-notes-on-a-source")
 def notes(site: Site) -> None:
     """A note and a field more."""
     _entries(
@@ -268,13 +268,13 @@ def notes(site: Site) -> None:
     )
 
 
-@harmless("evidence.same-facts-in-the-workspace")
+@harmless("sourcing.same-facts-in-the-workspace")
 def same_facts(site: Site) -> None:
     """The workspace keeps a copy of the packaged facts."""
     _own_facts(site)
 
 
-@harmless("evidence.locator-in-other-words")
+@harmless("sourcing.locator-in-other-words")
 def locator(site: Site) -> None:
     """The place in the paper, more exactly."""
     _entries(

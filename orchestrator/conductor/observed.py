@@ -219,7 +219,10 @@ def _artifacts(session: Session, report: Report, seen: Seen) -> Iterator[Artifac
 def undo_attempt(session: Session, seen: Seen) -> None:
     """Take a failed attempt back; what cannot be is said, and counts as changed next time too."""
     worker = seen.worker
-    # a branch that it has left, commits, tickets: none of this is taken back
+    # a branch that it has left, tickets, commits in the main checkout: nothing of it is taken back
+    if session.checkout is not None and seen.before is not None:
+        name = f"stage-{worker.stage}-attempt-{worker.attempt}"
+        session.checkout.take_back_commits(seen.before.head, name)
     texts = [f"while {worker.agent} worked in attempt {worker.attempt}: {n}" for n in seen.notes]
     texts += _take_back_files(session, seen)
     for text in texts:

@@ -88,6 +88,7 @@ def _prepare(session: Session, stage: Stage, job: Job, settings: AgentSettings) 
             "files": worker.files,
             "frozen": session.settings.frozen,
             "home": str(session.board.root),
+            "environment": session.checkout.environment if session.checkout else {},
             "log": str(logs / f"stage-{stage.number}-attempt-{job.attempt}.jsonl"),
             "settings": {**job.settings, "agent": settings.model_dump(mode="json")},
             "turn": last.turn + 1 if last is not None and same else 1,

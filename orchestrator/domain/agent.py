@@ -96,6 +96,8 @@ class Job(_Message):
     home: str = ""
     #: absolute path of the file that takes the events of the attempt
     log: str = ""
+    #: further variables of the agent's environment: the ports that are its own
+    environment: dict[str, str] = Field(default_factory=dict)
 
     @property
     def root(self) -> Path:

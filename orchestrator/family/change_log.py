@@ -283,7 +283,8 @@ class ChangeLog:
             elif with_whom:
                 shared[path] = with_whom
         last = self.tree.entries_at(end, first)
-        if begin.head != end.head:
+        # in a checkout of its own, whatever was committed is the agent's
+        if begin.head != end.head and self.tree.root == self.tree.home:
             commit = Snapshot({}, True, end.head)
             for path, entry in self.tree.entries_at(commit, first).items():
                 if entry == last[path]:

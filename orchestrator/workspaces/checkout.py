@@ -177,13 +177,24 @@ class Checkout:
         self.git("update-ref", f"refs/heads/{self.branch}", head)
         self.git("symbolic-ref", "HEAD", f"refs/heads/{self.branch}")
 
-    def keep(self) -> None:
-        """Fetch the branch into the main repository, below a reference that is no branch."""
+    def take_back_commits(self, head: str, name: str) -> None:
+        """Go back to an earlier commit, with the files as they are now. Raises GitError.
+
+        What is left of the branch is kept in the main repository under `name`.
+        """
+        if self.head == head:
+            return
+        self._require_branch()
+        self.keep(f"refs/orchestrate/kept/{self.family}/{name}")
+        self.git("reset", "--quiet", "--mixed", head)
+
+    def keep(self, reference: str = "") -> None:
+        """Fetch the branch into the main repository, to a reference that is no branch."""
         run_git(
             self.home,
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"),
             *("--no-recurse-submodules", "--upload-pack", "git-upload-pack"),
-            *(str(self.top), f"+refs/heads/{self.branch}:{self.kept}"),
+            *(str(self.top), f"+refs/heads/{self.branch}:{reference or self.kept}"),
             settings={**_SAFE, "protocol.file.allow": "always", "fetch.fsckObjects": "true"},
         )
 

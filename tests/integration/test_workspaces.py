@@ -281,3 +281,29 @@ def test_without_a_branch_to_begin_from_it_says_what_to_do(repo: Repository, sta
     assert caught.value.code == "no-checkout"
     assert caught.value.hint
     assert repo.painter.jobs == []
+
+
+def test_what_a_failed_attempt_committed_is_taken_back_and_kept(repo: Repository) -> None:
+    repo.painter.files = {"colour": "green\n", "secret": "x\n"}
+    repo.painter.commands = [
+        ["git", "switch", "-q", "-C", "elsewhere"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-q", "-m", "mine"],
+        ["sh", "-c", "echo more > more.txt; git config core.fsmonitor ./evil"],
+    ]
+    repo.conductor.run("WO-1")
+    assert repo.records("failure")
+    head, listed = (
+        subprocess.run(
+            ["git", *words], cwd=repo.checkout, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for words in (
+            ["symbolic-ref", "--short", "HEAD"],
+            ["ls-files", "-co", "--exclude-standard"],
+        )
+    )
+    assert head == ["work/WO-1"]
+    assert not {"colour.txt", "secret.txt", "more.txt"} & set(listed)
+    kept = repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate/kept").split()
+    assert "refs/orchestrate/kept/WO-1/stage-1-attempt-1" in kept
+    assert "secret.txt" in repo.git("ls-tree", "--name-only", kept[0]).split()

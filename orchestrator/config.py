@@ -239,6 +239,14 @@ class FactsSettings(_Table):
     sources: tuple[str, ...] = ("doi", "registry", "publisher")
 
 
+class ApprovalSettings(_Table):
+    """`[approval]`: whether an approval counts only with a signature."""
+
+    signed: bool = False
+    #: a file of SSH keys as `ssh-keygen` and git read it, relative to the workspace
+    signers: str = "allowed_signers"
+
+
 class NotifySettings(_Table):
     """`[notify]`: where to send a message when the board needs a person."""
 
@@ -263,6 +271,7 @@ class Settings(_Table):
     database: DatabaseSettings = DatabaseSettings()
     checks: ChecksSettings = ChecksSettings()
     trust: TrustSettings = TrustSettings()
+    approval: ApprovalSettings = ApprovalSettings()
     notify: NotifySettings = NotifySettings()
     failure_limit: int = Field(default=2, ge=1)
     #: the most tickets in BUILD at once, further ones wait; 0: no limit

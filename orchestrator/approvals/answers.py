@@ -15,6 +15,7 @@ from orchestrator.approvals.request_builder import (
     open_request,
     rebuild_request,
 )
+from orchestrator.approvals.signatures import SignatureError, require_signature
 from orchestrator.approvals.sources import SOURCES
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Outcome, Report
@@ -92,7 +93,7 @@ def apply_requested_statuses(session: Session) -> list[str]:
             for member, status in session.family.requested_statuses().items()
             if not _carry_out_status(session, member, status)
         ]
-    except AnswerRefusedError as exc:
+    except (AnswerRefusedError, SignatureError) as exc:
         session.report_progress(ProgressKind.NOTICE, exc.in_a_line, stage=session.flow.stage)
         return [exc.message, *([exc.hint] if exc.hint else [])]
 
@@ -243,6 +244,7 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
     changed = describe_differences(request, rebuild_request(session, request))
     if changed:
         return _ask_again(session, question, changed)
+    signer = require_signature(session, answer, question.digest)
     accepted = resolve_acceptances(request, answer)
     if request.proposed:
         take_proposals(session.board.root, session.family.history, request.proposed)
@@ -258,7 +260,8 @@ def _approve(session: Session, answer: Answer, question: Question) -> None:
         accept_unproven=answer.accept_unproven,
         target=request.target,
         via=answer.via,
-        by=answer.by,
+        by=signer or answer.by,
+        **({"signature": answer.signature} if signer else {}),
         kind=question.kind.value,
         attempt=session.flow.attempt(question.stage),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from orchestrator.approvals.request_builder import (
     list_stopped_statements,
     open_request,
 )
+from orchestrator.approvals.signatures import message_of, sign
 from orchestrator.approvals.status import describe_family, describe_open_request
 from orchestrator.conductor import stages
 from orchestrator.conductor.apply_effects import apply_approval
@@ -255,10 +256,16 @@ class Conductor:
     ) -> RunOutcome:
         """Record USER's approval of the open question; `run` goes on from there.
 
-        Raises AnswerRefusedError if it leaves something open, or covers what has changed.
+        It is signed where it has to be. Raises AnswerRefusedError if it leaves something open, or
+        covers what has changed, SignatureError if it cannot be signed.
         """
         accepted = tuple(accept)
         answer = Answer(AnswerVerb.APPROVED, note, accepted, accept_unproven, target, via=_CLI)
+        question = self.status(id)["question"] if self.settings.approval.signed else None
+        if question is not None:
+            parent = self.board.family(id)[0].id
+            message = message_of(parent, question["digest"], answer)
+            answer = replace(answer, signature=sign(message, self.board.root))
         return self.answer(id, answer)
 
     def send_back(self, id: str, *, member: str = "", note: str = "") -> RunOutcome:

@@ -33,6 +33,8 @@ class Answer:
     members: tuple[str, ...] = ()
     via: str = VIA_FILE
     by: str = "USER"
+    #: an SSH signature of it and of the question, where approvals have to be signed
+    signature: str = ""
 
 
 def verb_of(status: str) -> AnswerVerb | None:

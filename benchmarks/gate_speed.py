@@ -63,7 +63,7 @@ def main() -> None:
         "changed_s": round(statistics.median(changed), 3),
         "warm_s": round(statistics.median(warm), 3),
     }
-    report("gate_speed", figures, {"cold_s": 3.0, "warm_s": 1.0})
+    report("gate_speed", figures, {"cold_s": 4.0, "warm_s": 0.8})
 
 
 if __name__ == "__main__":

@@ -98,12 +98,20 @@ _NEEDS = (
 #: what programs print, by how people call it
 _SHAPES = {
     "usage": re.compile(r"(?im)^\W*usage\b"),
+    "error": re.compile(
+        r"(?i)\b(?:error|invalid|cannot|can't|not found|no such|missing|unknown|failed|must|not)\b"
+    ),
     "help": re.compile(r"(?im)^\W*(?:usage|(?:\w+ )?(?:options|commands|arguments))\b"),
 }
 parameter_type(
     "shape",
     r"(?:(?:the|its|a)\s+)?(?:usage|help)(?:\s+(?:text|message|information|info|line|screen|page))?",
     lambda text: "usage" if "usage" in text.lower() else "help",
+)
+parameter_type(
+    "errorshape",
+    r"(?:prints\s+|shows\s+)?(?:an?|the|a\s+clear|a\s+helpful)\s+error(?:\s+message)?",
+    lambda _text: "error",
 )
 #: 0: any code but 0
 parameter_type(
@@ -114,7 +122,8 @@ parameter_type(
 parameter_type(
     "badinput",
     r"(?:on|for|with|given)\s+(?:an?\s+|the\s+)?(?:bad|invalid|wrong|unknown|malformed|missing)"
-    r"\s+(?:input|arguments?|options?|commands?|values?|usage)",
+    r"\s+(?:input|arguments?|options?|commands?|values?|usage)"
+    r"|without\s+(?:any\s+|an?\s+)?(?:arguments?|args|options?|parameters?|subcommand)",
 )
 _CRASH = re.compile(
     r"(?m)^Traceback \(most recent call last\)|^\S*python\S*: (?:No module named|can't open file)"
@@ -126,6 +135,7 @@ _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.
 @check(
     f"{_RUN} {{commands:commands}}{_SO} {_ALL} {_ENDS_WELL} [[,] {_FREE_OF} {{flaws:flaws}}] [\\)]",
     "(run|running|execute|executing) {commands:commands}",
+    "[(the|our|all)] code (passes|satisfies) {commands:commands} [without errors]",
     f"{_RUN} {{commands:commands}}{_SO} [(report|reports|finds|find|gives|give|show|shows|prints)] "
     f"{_FREE_OF} {{flaws:flaws}}",
     "[there are] no {flaws:flaws} (from|in|with|reported by|found by) {commands:commands}",
@@ -182,6 +192,9 @@ _FAILS_WITH = (
     f"[{{situation:badinput}}[,]] {{command:invocation}} {_FAILS_WITH}",
     f"[(running|the command)] {{command:invocation}} {_FAILS_WITH} and (prints|says|shows|outputs) "
     "({wanted:code}|{shape:shape})",
+    "[(running|the command)] {command:invocation} [{situation:badinput}] "
+    f"(prints|says|shows|outputs) ({{wanted:code}}|{{shape:shape}}) and {_FAILS_WITH}",
+    f"[(running|the command)] {{command:invocation}} {_FAILS_WITH} and {{shape:errorshape}}",
     "[the] exit (code|status) of {command:invocation} is {code:exitcode}",
     name="command.exits",
     slow=True,
@@ -202,6 +215,8 @@ def exits(
     """The command, which USER allowed, ends with that code, by itself, and not on a broken tree."""
     if refusal := _refusal(ctx, command):
         return unproven(refusal)
+    if situation.lower().startswith("without") and " -" in command:
+        return unproven(f"`{command}` has options; write it as it is run without any")
     job = Job(ctx, command)
     ended = _start(job, whole=True)
     if isinstance(ended, Result):

@@ -136,6 +136,8 @@ _REASON = (
     f"{{call:call}} {_ANSWERS} [(body|JSON|JSON body)] {{wanted:code}}",
     f"{{call:call}} {_ANSWERS} [{{status:status}} and] [(body|JSON|response)] [that] "
     "(contains|containing|including|includes) {part:code}",
+    "[the] [(JSON|body of the)] (response|answer|body) (of|to|from|for) {call:call} "
+    "(contains|includes|has) {part:code}",
     name="http.live",
     slow=True,
     evidence=True,
@@ -169,6 +171,42 @@ def answers_live(
     if problems:
         return failed(f"{said} — {', '.join(problems)}", *subjects, **evidence)
     return proven(said, *subjects, **evidence)
+
+
+_AUTH = (
+    "[(a|an|any)] [(valid|bearer|access)] (token|authentication|login|credentials|authorization|"
+    "session|API key|auth|logging in|being logged in)"
+)
+
+
+@check(
+    f"{{call:call}} (requires|needs) {_AUTH}",
+    "{call:call} (requires|needs) [the] (user|client|caller) to be (logged in|authenticated)",
+    f"{{call:call}} without {_AUTH} {_ANSWERS} {{status:status}} {_REASON}",
+    f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON} without {_AUTH}",
+    f"{{call:call}} {_ANSWERS} {{status:status}} {_REASON} (for|to) (unauthenticated|anonymous) "
+    "(requests|users|callers|clients)",
+    f"(unauthenticated|anonymous) {{call:call}} {_ANSWERS} {{status:status}} {_REASON}",
+    name="http.needs-login",
+    slow=True,
+    examples=("`GET /users` requires authentication", "`GET /users` without a token returns 401"),
+)
+def needs_login(ctx: Context, call: Call, status: int | None = None) -> Result:
+    """The server is asked without any credentials, and refuses: 401 or 403, or the named status."""
+    sent = {name.lower() for name in call.headers}
+    if sent & {"authorization", "cookie", "x-api-key"} or "@" in call.shown.split("?")[0]:
+        return unproven(f"`{call.shown}` itself sends credentials")
+    answer = ask_server(ctx, call)
+    if isinstance(answer, Result):
+        return answer
+    subjects, found = delivered_files(ctx), answer["status"]
+    said = f"`{call.shown}` without credentials answers {found}"
+    if status is not None:
+        return (proven if found == status else failed)(said, *subjects)
+    if found in (401, 403):
+        return proven(said, *subjects)
+    # a redirect may lead to a page for logging in
+    return (failed if 200 <= found < 300 else unproven)(said, *subjects)
 
 
 def delivered_files(ctx: Context) -> list[str]:

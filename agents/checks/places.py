@@ -191,8 +191,9 @@ def absent(ctx: Context, paths: tuple[str, ...] = (), path: str = "") -> Result:
 
 
 @check(
-    "[the] [file|files] {paths:places} [file|files] [(is|are|was|were|has been|have been)] "
-    "(removed|deleted) [from the (repository|repo|project|code base|codebase)]",
+    "[the] [(old|legacy|unused|obsolete)] [file|files] {paths:places} [file|files] "
+    "[(is|are|was|were|has been|have been)] (removed|deleted) "
+    "[from the (repository|repo|project|code base|codebase)]",
     "[the] {path:node} [(is|was|has been)] (removed|deleted) "
     "[from the (repository|repo|project|code base|codebase)]",
     name="files.removed",

@@ -42,6 +42,13 @@ def run(root: Path, statement: str, files: dict[str, str] | None = None) -> Resu
         ("`python -m shop bad` exits with a non-zero exit code", "proven"),
         ("Given bad input, `python -m shop bad` exits non-zero", "proven"),
         ("`python -m shop odd` exits with 1", "proven"),
+        ("`python -m shop odd` fails with exit code 1 and an error message", "proven"),
+        ("`python -m shop bad` prints usage and exits with code 2", "proven"),
+        ("`python -m shop odd` prints usage and exits with code 1", "failed"),
+        (
+            "`python -m shop --help` without arguments prints usage and exits with code 2",
+            "unproven",
+        ),
         ("`python -m shop cart` exits with a non-zero code", "failed"),
         # the quoted command holds no bad input
         ("`python -m shop cart` exits with a non-zero code on bad input", "unproven"),

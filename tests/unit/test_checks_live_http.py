@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 class Shop(BaseHTTPRequestHandler):
     def do_GET(self):
         found = {"/health": (200, {"status": "ok", "age": 3}), "/api/items": (200, [])}
+        if self.path == "/private" and "Authorization" not in self.headers:
+            return self.answer(401, {})
         self.answer(*found.get(self.path, (404, {"error": "not found"})))
 
     def do_POST(self):
@@ -64,6 +66,14 @@ def judge(root: Path, statement: str, **checks: object) -> Result:
         ),
         ("`curl -s -o /dev/null -w '%{http_code}' localhost/health` returns `200`", "proven"),
         ('`curl -X POST -d \'{"name": "tea"}\' localhost/api/items` returns 201', "proven"),
+        ("The response of `GET /health` contains `age`", "proven"),
+        ("The response of `GET /health` contains `price`", "failed"),
+        ("`GET /private` requires authentication", "proven"),
+        ("`GET /health` requires authentication", "failed"),
+        ("`GET /gone` requires authentication", "unproven"),
+        ("`GET /private` without a token returns 401", "proven"),
+        ("`GET /private` returns 403 without authentication", "failed"),
+        ("`curl -H 'Authorization: x' localhost/private` requires a token", "unproven"),
         ("`curl https://example.org/health` returns 200", "unproven"),
         ("`curl --proxy there localhost/health` returns 200", "unproven"),
         ("`curl localhost/health | sh` returns 200", "unproven"),

@@ -25,6 +25,14 @@ from tests.claims import BINDER, check_of, committed, judge, lay
         ("The signature of `total` is unchanged", "code.same-signature"),
         ("No commented-out code in `src/`", "text.no-commented-code"),
         ("There is no commented out code left in the changed files", "text.no-commented-code"),
+        ("No references to `a` in `src/routes`", "text.no-references"),
+        ("We no longer depend on `moment`", "packages.not-asked-for"),
+        ("The old `legacy.py` file is deleted", "files.removed"),
+        ("No hardcoded API keys", "secrets.repository"),
+        ("A new unit test `test_login` exists", "tests.named"),
+        ("`src/app.ts` exports a `createApp` function", "typescript.names"),
+        ("Code passes `ruff check` and `mypy`", "command.passes"),
+        ("Coverage does not drop below 85%", "tests.coverage"),
     ],
 )
 def test_these_wordings_are_taken(statement: str, name: str) -> None:
@@ -42,6 +50,10 @@ def test_these_wordings_are_taken(statement: str, name: str) -> None:
         "The private API is unchanged",
         "No commented-out code except in tests",
         "No dead code",
+        "Coverage does not drop",
+        "Dependencies are not pinned",
+        "`GET /users` does not require authentication",
+        "TypeScript strict mode is not on",
     ],
 )
 def test_what_says_more_or_less_is_not_taken(statement: str) -> None:
@@ -262,4 +274,52 @@ def test_code_in_comments_is_told_from_prose(
 ) -> None:
     lay(tmp_path, {f"src/{file}": text})
     result = judge(tmp_path, "No commented-out code in `src/`")
+    assert result.verdict == verdict, result.detail
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict"),
+    [
+        ({"requirements.txt": "flask==3.0.1\nrequests==2.32\n"}, "proven"),
+        ({"requirements.txt": "flask==3.0.1\nrequests>=2.32\n"}, "failed"),
+        ({"requirements.txt": "flask==3.*\n"}, "failed"),
+        ({"package.json": '{"dependencies": {"react": "19.1.0"}}'}, "proven"),
+        ({"package.json": '{"dependencies": {"react": "^19.1.0"}}'}, "failed"),
+        ({"package.json": '{"dependencies": {"shared": "file:../shared"}}'}, "unproven"),
+        ({"a.py": ""}, "unproven"),
+    ],
+)
+def test_pinned_is_one_exact_version(tmp_path: Path, files: dict[str, str], verdict: str) -> None:
+    lay(tmp_path, files)
+    assert judge(tmp_path, "All dependencies are pinned").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ('{"compilerOptions": {"strict": true}}', "proven"),
+        ('{"compilerOptions": {"strict": false}}', "failed"),
+        ('{"strict": true, "compilerOptions": {}}', "failed"),
+        ('{"extends": "./base.json"}', "unproven"),
+    ],
+)
+def test_strict_mode_is_that_of_the_compiler(tmp_path: Path, text: str, verdict: str) -> None:
+    lay(tmp_path, {"tsconfig.json": text})
+    assert judge(tmp_path, "TypeScript strict mode is on").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "verdict"),
+    [
+        ("a.py", "import os\nURL = os.environ['DATABASE_URL']\n", "proven"),
+        ("a.ts", "const url = process.env.DATABASE_URL;\n", "proven"),
+        ("a.py", "# os.environ['DATABASE_URL']\nURL = ''\n", "unproven"),
+        ("test_a.py", "import os\nURL = os.environ['DATABASE_URL']\n", "unproven"),
+    ],
+)
+def test_code_reads_a_variable_by_its_name(
+    tmp_path: Path, file: str, text: str, verdict: str
+) -> None:
+    lay(tmp_path, {file: text, "b.py": ""})
+    result = judge(tmp_path, "`DATABASE_URL` is read from the environment")
     assert result.verdict == verdict, result.detail

@@ -123,9 +123,26 @@ def environment_listed(ctx: Context, path: str) -> Result:
     if not ctx.path(target).is_file():
         return failed(f"{target} is missing", target)
     listed = read_source(ctx, target)
+    if isinstance(listed, str):
+        return unproven(listed, target)
+    found = _variables_read(ctx)
+    if isinstance(found, Result):
+        return found
+    used, unclear = found
+    words = set(re.findall(r"\b[A-Za-z_]\w*\b", listed.text))
+    lacking = [f"{n} ({at})" for n, at in used.items() if n not in words | _GIVEN]
+    if lacking:
+        return failed(f"{target} lacks {', '.join(lacking[:8])}", target)
+    if unclear or not used:
+        return unproven(unclear or "the code reads no variable that can be seen", target)
+    return proven(f"{target} has all {len(used)}: {', '.join(sorted(used)[:12])}", target)
+
+
+def _variables_read(ctx: Context) -> tuple[dict[str, str], str] | Result:
+    """Variable → where code without tests reads it by name, and why there may be more."""
     paths = files_of(ctx, Area("product"))
-    if isinstance(paths, Result) or isinstance(listed, str):
-        return paths if isinstance(paths, Result) else unproven(str(listed), target)
+    if isinstance(paths, Result):
+        return paths
     used: dict[str, str] = {}
     unclear = ""
     for source in (read_source(ctx, p) for p in paths if p.endswith((*READ, ".vue", ".svelte"))):
@@ -141,10 +158,27 @@ def environment_listed(ctx: Context, path: str) -> Result:
             r"process\.env\[[^\"']|environ\[[^\"']|BaseSettings|environ\.get\([^\"'\s]", source.text
         ):
             unclear = unclear or f"{source.path} reads variables by names that are not written out"
-    words = set(re.findall(r"\b[A-Za-z_]\w*\b", listed.text))
-    lacking = [f"{n} ({at})" for n, at in used.items() if n not in words | _GIVEN]
-    if lacking:
-        return failed(f"{target} lacks {', '.join(lacking[:8])}", target)
-    if unclear or not used:
-        return unproven(unclear or "the code reads no variable that can be seen", target)
-    return proven(f"{target} has all {len(used)}: {', '.join(sorted(used)[:12])}", target)
+    return used, unclear
+
+
+@check(
+    "{variable:envname} is read from [the] (environment|env|environment variables)",
+    "[the] [environment variable] {variable:envname} (is read|is used) by the (code|app|program)",
+    "[the] (code|app|program|application) reads [the] [(environment|env) variable] "
+    "{variable:envname} [from the environment]",
+    name="code.reads-environment",
+    examples=("`DATABASE_URL` is read from the environment",),
+)
+def reads_environment(ctx: Context, variable: str) -> Result:
+    """Code without tests and comments reads a variable of that name."""
+    found = _variables_read(ctx)
+    if isinstance(found, Result):
+        return found
+    used, unclear = found
+    if variable in used:
+        return proven(f"{used[variable]} reads {variable}", used[variable].rpartition(":")[0])
+    # a library of settings may read it by the name of a field
+    return unproven(unclear or f"no code that can be seen reads {variable} by its name")
+
+
+parameter_type("envname", r"`[A-Z][A-Z0-9_]+`", lambda text: text.strip("`"))

@@ -63,6 +63,7 @@ def _read_least(text: str) -> Least:
 parameter_type(
     "lowest",
     rf"(?:(?:≥|>=|at least|no less than|not less than|a minimum of|minimum)\s*{_N}|"
+    rf"(?:does not|doesn't|must not|may not|never) (?:drops?|falls?|goes?|sinks?) below\s*{_N}|"
     rf"{_OVER}\s*{_N}|{_N}\s*(?:\+|or (?:more|higher|above|better)))",
     _read_least,
 )

@@ -226,6 +226,8 @@ def absent(ctx: Context, package: str, kind: str = "", where: str = "") -> Resul
     "{package:package} is no longer a [{kind:deptype}] dependency",
     "[the] dependency on {package:package} (is|has been|was) (removed|dropped|gone)",
     "no dependency on {package:package} (remains|is left)",
+    "(we|the project|the app|the code|the package|the repository) no longer (depend|depends|rely|"
+    "relies) on {package:package}",
     name="packages.not-asked-for",
     version=2,
     examples=("`lodash` is removed from the dependencies", "The dependency on `moment` is removed"),
@@ -299,6 +301,38 @@ def _once_asked_for(root: Path, package: str, manifests: Sequence[str]) -> Itera
 def pinned(ctx: Context, package: str, release: str = "") -> Result:
     """Every manifest that asks for the package asks for one version of it, and for that one."""
     return _judge_version(ctx, package, release, exact=True)
+
+
+@check(
+    "[all] [(the|our)] [{kind:deptype}] dependencies (are|have been) pinned "
+    "[to (exact|fixed|specific) versions]",
+    "(all|every|each) [{kind:deptype}] (dependency|dependencies|package|requirement) (is|are) "
+    "pinned [to (an exact|a fixed|exact|fixed) (version|versions)]",
+    name="packages.all-pinned",
+    examples=("All dependencies are pinned", "Dependencies are pinned to exact versions"),
+)
+def all_pinned(ctx: Context, kind: str = "") -> Result:
+    """Every manifest asks for one exact version of each package; lock files do not count."""
+    manifests = _manifests(ctx)
+    try:
+        asked = _now(ctx)
+    except UnreadableError as exc:
+        return unproven(str(exc))
+    if kind in ("dev", "development", "runtime", "production"):
+        asked = [d for d in asked if d.dev == kind.startswith("dev")]
+    elif kind:
+        return unproven(f"which dependencies are {kind} is not told apart")
+    if not asked:
+        return unproven("no manifest (package.json, pyproject.toml, …) asks for a package")
+    loose = [d for d in asked if not _asks_for(d, "", exact=True)]
+    listed = ", ".join(f"{d.manifest}: {d.name} {d.wanted or '(any version)'}" for d in loose[:6])
+    # a path or an address has no version
+    placed = r"(?:git|file|link|workspace|path|https?|npm)\b|@"
+    unsure = [d for d in loose if re.match(placed, d.wanted)]
+    if loose:
+        judge = unproven if len(unsure) == len(loose) else failed
+        return judge(f"not pinned: {listed}", *manifests)
+    return proven(f"{len(asked)} packages, each at one version", *manifests)
 
 
 @check(

@@ -32,7 +32,8 @@ _EXAMPLES = re.compile(
 
 @check(
     f"[there are] no {_WHAT} [(are|were)] (in|stored in|left in) {_CODE}",
-    "[there are] no (hardcoded|hard-coded|plaintext) (secrets|credentials|secrets or credentials)",
+    "[there are] no (hardcoded|hard-coded|plaintext) (secrets|credentials|secrets or credentials|"
+    f"API keys|keys|tokens|passwords|secrets or passwords|secrets or API keys) [in {_CODE}]",
     f"(secrets|credentials) are (never|not) (hard-coded|hardcoded) [in {_CODE}]",
     f"{_CODE} (has|contains) no {_WHAT}",
     name="secrets.repository",

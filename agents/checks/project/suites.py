@@ -158,7 +158,9 @@ def none_lost(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
 
 
 @check(
-    "[the|a] [test|tests] {tests:testids} (exist|exists) [and] [(pass|passes|is green)]",
+    "[the|a] [new] [(unit|regression|integration)] [test|tests] {tests:testids} (exist|exists) "
+    "[and] [(pass|passes|is green)]",
+    "there is a [new] [(unit|regression|integration)] test {tests:testids} [that passes]",
     "[the|a] [test|tests] {tests:testids} (pass|passes|is green|are green|succeeds|succeed)",
     "[the|a] [unit] test [named|called] {title:code} (exists|exists and passes|passes|is green)",
     name="tests.named",

@@ -86,7 +86,10 @@ def read_area(text: str) -> Area:
 
 
 _ANY_AREA = "|".join(_AREAS.values())
-parameter_type("area", rf"(?:{_ANY_AREA}|(?:the\s+)?{PLACE}(?:{_JOIN}{PLACE})*)", read_area)
+# within an area `src/routes` can only be a folder
+_FOLDER = r"`(?!/|\w+://|\.\.)[\w.@+-]+(?:/[\w.@+-]+)+`"
+_SPOT = rf"(?:{PLACE}|{_FOLDER})"
+parameter_type("area", rf"(?:{_ANY_AREA}|(?:the\s+)?{_SPOT}(?:{_JOIN}{_SPOT})*)", read_area)
 
 
 @dataclass(frozen=True)

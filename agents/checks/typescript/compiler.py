@@ -15,6 +15,7 @@ from orchestrate_agents.checks.code_subjects import (
     resolve,
     specs,
 )
+from orchestrate_agents.checks.documents import judge_key
 from orchestrate_agents.checks.project.tooling import judge_tools
 from orchestrate_agents.checks.typescript.equivalence import same_answers
 from orchestrate_agents.checks.typescript.hook_probe import observe, workspace_tables
@@ -182,12 +183,25 @@ def _code(file: Path) -> str:
     return blank_comments(source_text(file))
 
 
+@check(
+    "[the] TypeScript [compiler] strict mode is (on|enabled|turned on|active)",
+    "TypeScript is in strict mode",
+    "(strict|strict mode) is (on|enabled|turned on) for TypeScript",
+    name="typescript.strict",
+    examples=("TypeScript strict mode is on",),
+)
+def strict(ctx: Context) -> Result:
+    """`strict` of `tsconfig.json` at the top is true; what it inherits is not looked at."""
+    return judge_key(ctx, "tsconfig.json", "compilerOptions.strict", "true")
+
+
 # -- exports -------------------------------------------------------------------------------------
 
 
 @check(
     "{module:tsmodule} (exports|offers|makes public) [(a|an|the)] [{kind:exportkind}] "
     "{names:symbols}",
+    "{module:tsmodule} exports (a|an|the) {names:symbols} {kind:exportkind}",
     "{names:symbols} (is|are) exported (by|from) {module:tsmodule}",
     name="typescript.names",
     version=2,

@@ -49,7 +49,7 @@ bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
 	@for file in $(filter-out %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/shape.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
-recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (a quarter of an hour)
+recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (two hours)
 	@$(BIN)/python benchmarks/outsiders.py
 	@ORCHESTRATE_MEANINGS_EVERY=7 $(BIN)/python -m pytest -q tests/unit/test_meaning.py
 	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)

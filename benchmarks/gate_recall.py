@@ -153,8 +153,10 @@ def tried(variant: Variant, good: Path, before: Verdicts) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         copy, home = Path(folder) / "copy", Path(folder) / "home"
         shutil.copytree(good, copy, symlinks=True, ignore=_LEFT_OUT)
-        # what a defect writes into its home folder is not to be anybody's
+        # what a defect writes into its home folder is to be nobody's; kept proofs stay in use
         home.mkdir()
+        os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+        os.environ.setdefault("XDG_CONFIG_HOME", str(Path.home() / ".config"))
         os.environ["HOME"] = str(home)
         site = Site(copy)
         try:
@@ -242,7 +244,7 @@ def _tell(found: Found) -> None:
 
 def figures(results: Sequence[Found], before: Verdicts) -> dict[str, Any]:
     """What is printed."""
-    broken = [f for f in results if not f.harmless]
+    broken = [f for f in results if not f.harmless and not f.blind]
     fine = [f for f in results if f.harmless]
     missed = [f.name for f in broken if not f.caught]
     return {
@@ -299,7 +301,7 @@ def main() -> None:
     if chosen.keep:
         KEPT.write_text(json.dumps(told["tables"]) + "\n", encoding="utf-8")
     report("gate_recall", told, {"false_alarms": 1})
-    if any(f.alarm if f.harmless else not (f.caught or f.known) for f in results):
+    if any(f.alarm if f.harmless else not (f.caught or f.known or f.blind) for f in results):
         raise SystemExit(1)
 
 

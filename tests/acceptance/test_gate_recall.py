@@ -49,14 +49,16 @@ def test_subtle_defects_are_caught_and_harmless_changes_are_not() -> None:
 def test_there_are_enough_variants_of_every_subject() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from defects import variants\n"
-         "for v in variants(): print(v.subject, v.harmless, v.board)"],
+         "for v in variants(): print(v.subject, v.harmless, v.board, v.blind or '-')"],
         cwd=ROOT / "benchmarks",
         capture_output=True,
         text=True,
         check=True,
     )  # fmt: skip
     rows = [line.split() for line in done.stdout.splitlines()]
-    defects = Counter(subject for subject, harmless, _ in rows if harmless == "False")
+    defects = Counter(subject for subject, harmless, *_ in rows if harmless == "False")
     assert min(defects[s] for s in ("sql", "data", "python", "typescript", "tickets", "files")) >= 9
     assert sum(defects.values()) >= 60
-    assert sum(harmless == "True" for _, harmless, _ in rows) >= 20
+    assert sum(harmless == "True" for _, harmless, *_ in rows) >= 20
+    blind = Counter(table for *_, table in rows)
+    assert (blind["stated"] + blind["unstated"], blind["harmless"]) >= (150, 40)

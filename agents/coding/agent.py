@@ -76,8 +76,9 @@ class CodingAgent:
         )
         turn = self._take(task, log)
         if turn.taken.fault is Fault.NO_SESSION and task.session:
-            # the prompt holds all that is needed
-            turn = self._take(replace(task, session=""), log)
+            anew = job.model_copy(update={"session": ""})
+            prompt = render_prompt(anew, settings, has_tools=task.tools is not None)
+            turn = self._take(replace(task, session="", prompt=prompt), log)
         return self._report(turn)
 
     def start(self, adapter: Adapter, task: Task) -> Running:
@@ -118,17 +119,17 @@ class CodingAgent:
         return {**_QUIET, **self.adapter.quiet, **own}
 
     def _report(self, turn: _Turn) -> Report:
-        taken = turn.taken
+        taken, name = turn.taken, _called(turn.task)
         said = turn.log.masked(taken.said)[:_SAID].strip()
         if taken.fault is Fault.LIMIT:
             report = Report(
                 outcome=Outcome.LATER,
-                reason=f"{self.name}'s usage limit is reached: {said}",
+                reason=f"{name}'s usage limit is reached: {said}",
                 ended="limit",
                 resumes_at=taken.resumes_at or time.time() + UNSAID,
             )
         elif taken.fault is Fault.SIGNED_OUT:
-            report = self._needs(f"{self.name} is not signed in ({said}): {self.adapter.sign_in}")
+            report = self._needs(f"{name} is not signed in ({said}): {self.adapter.sign_in}")
         elif taken.broken or taken.fault is not Fault.NONE or taken.ended is not Ended.NOT:
             report = self._failed(turn, said)
         else:
@@ -142,25 +143,30 @@ class CodingAgent:
         )
 
     def _failed(self, turn: _Turn, said: str) -> Report:
-        taken, settings = turn.taken, turn.task.settings
+        taken, settings, name = turn.taken, turn.task.settings, _called(turn.task)
         if taken.ended is Ended.NOT and any(word in said.lower() for word in _UNKNOWN_OPTION):
             version = _version(turn.task)
             return self._needs(f"{version} is too old ({said}): {self.adapter.install}@latest")
         outcome = Outcome.FAILED
         if taken.ended is Ended.STALL:
-            reason = f"no word from {self.name} for {settings.stall:g} s; its turn was ended"
+            reason = f"no word from {name} for {settings.stall:g} s; its turn was ended"
         elif taken.ended is Ended.TIMEOUT:
-            reason = f"{self.name} was stopped after {settings.timeout:g} s"
+            reason = f"{name} was stopped after {settings.timeout:g} s"
         elif taken.ended is Ended.BUDGET:
             # USER is asked to raise it, or to hold
             outcome = Outcome.CANNOT
             reason = f"the budget is spent: {taken.spent}; the turn was ended"
         else:
-            reason = f"{self.name} failed: {said or 'it says nothing'}"
+            reason = f"{name} failed: {said or 'it says nothing'}"
         return Report(outcome=outcome, reason=reason, ended=taken.ended.value)
 
     def _needs(self, reason: str) -> Report:
         return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+
+
+def _called(task: Task) -> str:
+    """What the program is called."""
+    return task.settings.use if not task.settings.command else Path(task.program[0]).name
 
 
 def _tools(environment: Mapping[str, str]) -> ToolServer | None:

@@ -77,6 +77,8 @@ def _clock_time(text: str, now: float) -> float | None:
     here = datetime.fromtimestamp(now, _zone(found["zone"]))
     hour, minute = int(found["hour"]), int(found["minute"] or 0)
     if found["half"]:
+        if not 1 <= hour <= 12:
+            return None
         hour = hour % 12 + (12 if found["half"].lower().startswith("p") else 0)
     try:
         at = here.replace(hour=hour, minute=minute, second=0, microsecond=0)

@@ -26,7 +26,7 @@ from orchestrator.workflow_reader.parser import read_workflow_text
 FOLDER = "templates/prompts"
 _NAMES = {Part.TRIAGER: "triager", Part.INSPECTOR: "inspector"}
 #: characters of one framed text, of all demands or receipts, and of one line among them
-_FRAMED, _LISTED, _LINE = 40_000, 60_000, 4_000
+_FRAMED, _LISTED, _LINE = 40_000, 36_000, 4_000
 _MOST_TICKETS = 20
 
 

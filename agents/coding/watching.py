@@ -163,7 +163,8 @@ def _conclude(taken: Taken, running: Running, over: bool) -> None:
     """Understand how a turn ended that does not say it by an event."""
     if taken.fault is Fault.OTHER:
         _wait_for_end(running)
-        _look_closer(taken, f"{taken.said}\n{running.tail}")
+        taken.said = f"{taken.said}\n{running.tail}".strip()
+        _look_closer(taken, taken.said)
     if taken.ended is not Ended.NOT or taken.fault is not Fault.NONE:
         if taken.ended is Ended.STALL:
             _look_closer(taken, f"{taken.said}\n{running.tail}", only_limit=True)

@@ -95,7 +95,12 @@ class Responses:
     name = "responses"
 
     def offered(self, body: Mapping[str, Any]) -> dict[str, str]:
-        return {t["name"]: t["type"] for t in body.get("tools") or () if "name" in t}
+        listed = list(body.get("tools") or ())
+        for item in body.get("input") or ():
+            # newer models are offered them as a message
+            if isinstance(item, dict) and item.get("type") == "additional_tools":
+                listed += [t for each in item["tools"] for t in each.get("tools") or (each,)]
+        return {t["name"]: t["type"] for t in listed if "name" in t}
 
     def streams(self, path: str, body: Mapping[str, Any]) -> bool:
         return bool(body.get("stream"))
@@ -280,6 +285,26 @@ class Gemini:
     def error(self, fail: Fail) -> Any:
         error = {"code": fail.status, "message": fail.message, "status": fail.kind}
         return {"error": {**error, **fail.fields}}
+
+
+def fitting(schema: Any) -> Any:
+    """The smallest value that a JSON Schema takes, as far as CLIs ask for one beside the turns."""
+    kind = str(schema.get("type", "object")).lower() if isinstance(schema, dict) else ""
+    if not kind:
+        return None
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if kind == "object":
+        properties = schema.get("properties") or {}
+        return {name: fitting(each) for name, each in properties.items()}
+    return {"array": [], "integer": 0, "number": 0, "boolean": False}.get(kind, "ok")
+
+
+def side_answer(body: Mapping[str, Any]) -> str:
+    """What is said where no tool is offered: a word, or JSON if that is asked for."""
+    config = body.get("generationConfig") or {}
+    schema = config.get("responseJsonSchema") or config.get("responseSchema")
+    return json.dumps(fitting(schema)) if schema else "ok"
 
 
 def _named(data: Mapping[str, Any]) -> Iterator[Event]:

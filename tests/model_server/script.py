@@ -89,6 +89,11 @@ class Run(Step):
         for name, form in forms.items():
             if name in offered:
                 return Call(name, form, self.text, tokens=self.tokens)
+        if offered.get("exec") == "custom":
+            # a program that calls the tools
+            said = json.dumps({"cmd": self.command})
+            program = f"text(JSON.stringify(await tools.exec_command({said})))"
+            return Call("exec", program, self.text, tokens=self.tokens)
         raise LookupError(f"no tool for a command among {sorted(offered)}")
 
 

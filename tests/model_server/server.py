@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from tests.model_server.dialects import Dialect, of_path
+from tests.model_server.dialects import Dialect, of_path, side_answer
 from tests.model_server.script import (
     Call,
     Fail,
@@ -88,7 +88,7 @@ class ModelServer:
             self._number += 1
             id = f"{self._number:06d}"
             if not request.tools:
-                return Say("ok", tokens=Tokens(0, 0)), 0.0, id
+                return Say(side_answer(request.body), tokens=Tokens(0, 0)), 0.0, id
             self.requests.append(request)
             if self._left:
                 self._left -= 1

@@ -131,6 +131,9 @@ def test_a_session_that_is_gone_begins_anew(bench: Bench, name: str) -> None:
     first, second = bench.calls()
     assert "s-9" in first["argv"]
     assert "s-9" not in second["argv"]
+    # which is told all again
+    assert "Make `a.txt`." in second["prompt"]
+    assert "Make `a.txt`." not in first["prompt"]
     assert report.outcome is Outcome.FAILED
 
 

@@ -1,0 +1,98 @@
+"""Agents that speak the Agent Client Protocol: any `command`, and Gemini CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from orchestrate_agents.coding.agent import CodingAgent
+from orchestrate_agents.coding.conversation import Conversation
+from orchestrate_agents.coding.events import Event
+from orchestrate_agents.coding.protocol import Adapter, Running, Task
+
+#: ways to sign in by a variable, of agents that do not say which
+_BY_VARIABLE = {
+    "codex-api-key": "CODEX_API_KEY",
+    "gemini-api-key": "GEMINI_API_KEY",
+    "openai-api-key": "OPENAI_API_KEY",
+}
+
+
+class AcpAdapter(Adapter):
+    name = "acp"
+    #: `command` of the settings, which has to be given
+    program = ("acp",)
+    install = "install the program that `command` names"
+    sign_in = "sign in with the program itself, or name its key in `env`"
+    state: ClassVar[tuple[str, ...]] = (
+        ".cache",
+        ".claude",
+        ".claude.json",
+        ".codex",
+        ".config",
+        ".gemini",
+        ".local/share",
+        ".local/state",
+    )
+
+    def arguments(self, task: Task) -> Sequence[str]:
+        return task.settings.args
+
+    def environment(self, task: Task) -> Mapping[str, str]:
+        # some let root do everything only where they are told that walls are around them
+        return {"IS_SANDBOX": "1"} if task.confined else {}
+
+    def read(self, line: bytes) -> Iterable[Event]:
+        """The protocol's library reads what it writes."""
+        return ()
+
+
+class Acp(CodingAgent):
+    """Any agent that speaks the Agent Client Protocol."""
+
+    adapter: ClassVar[type[Adapter]] = AcpAdapter
+
+    def start(self, adapter: Adapter, task: Task) -> Running:
+        argv = [*task.program, *adapter.arguments(task)]
+        environment = {**task.environment, **adapter.environment(task)}
+        return Conversation(argv, task, environment, choose_sign_in)
+
+
+class GeminiAdapter(AcpAdapter):
+    name = "gemini"
+    program = ("gemini",)
+    install = "npm install -g @google/gemini-cli"
+    sign_in = "run `gemini` and sign in, or set GEMINI_API_KEY"
+    variables = (
+        "GEMINI_API_KEY",
+        "GEMINI_MODEL",
+        "GOOGLE_API_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_CLOUD_LOCATION",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_GEMINI_BASE_URL",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+    )
+    state = (".gemini", ".cache/google-gemini-cli", ".config/google-gemini-cli")
+    #: it asks nobody whether the checkout may be trusted
+    quiet: ClassVar[Mapping[str, str]] = {"GEMINI_CLI_TRUST_WORKSPACE": "true"}
+
+    def arguments(self, task: Task) -> Sequence[str]:
+        model = ["--model", task.settings.model] if task.settings.model else []
+        return ["--acp", *model, *task.settings.args]
+
+
+class Gemini(Acp):
+    """Google's Gemini CLI."""
+
+    adapter = GeminiAdapter
+
+
+def choose_sign_in(methods: Sequence[Any], environment: Mapping[str, str]) -> str:
+    """The id of a way to sign in for which all variables are there; "" if there is none."""
+    for method in methods:
+        needed = [v.name for v in getattr(method, "vars", None) or () if not v.optional]
+        needed = needed or [_BY_VARIABLE.get(method.id, "")]
+        if all(name in environment for name in needed):
+            return str(method.id)
+    return ""

@@ -283,7 +283,16 @@ def _ask(
         with workspace_copy(ctx.root) as copy:
             words = [sys.executable, "-I", str(_ASK), json.dumps(said)]
             variables = started[-1][1]
-            ended = run(words, cwd=copy, env=variables, limit=limit * 3, apart_from=ctx.root)
+            ended = run(
+                words,
+                cwd=copy,
+                env=variables,
+                limit=limit * 3,
+                apart_from=ctx.root,
+                leaves=True,
+            )
+        if ended.tried:
+            return {"broken": ended.ending}
         try:
             found: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
         except (ValueError, IndexError):

@@ -210,8 +210,7 @@ def looks_like(
     if not is_trusted(ctx, picture):
         return unproven(f"`{picture}` was made or changed by the work that it is to judge", picture)
     digest = hashlib.sha256(kept.read_bytes()).hexdigest()
-    place = user_cache() / "pages"
-    place.mkdir(parents=True, exist_ok=True)
+    place = _pictures()
     # the digest is part of what is asked
     asked = {"width": width, "picture": str(kept), "sha256": digest, "folder": str(place)}
     seen = _look(ctx, page, asked)
@@ -312,6 +311,13 @@ def _visitor(
     return [node, str(_LOOK), json.dumps(said)], variables, install
 
 
+def _pictures() -> Path:
+    """Where pictures that were taken are kept."""
+    place = user_cache() / "pages"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
 def _kept_places() -> dict[str, str]:
     """Where drivers find their browsers, though the program's home is empty."""
     found: dict[str, str] = {}
@@ -327,7 +333,15 @@ def _run(ctx: Context, command: Sequence[str], variables: Mapping[str, str]) -> 
 
     def make() -> dict[str, Any]:
         with workspace_copy(ctx.root) as copy:
-            ended = run(command, cwd=copy, env=variables, limit=_LIMIT * 4, apart_from=ctx.root)
+            ended = run(
+                command,
+                cwd=copy,
+                env=variables,
+                limit=_LIMIT * 4,
+                apart_from=ctx.root,
+                write=[_pictures()],
+                leaves=True,
+            )
         try:
             found: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
         except (ValueError, IndexError):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from orchestrate_agents.sandbox.runs import (
+    TRIED,
     Run,
     SharedTreeCopy,
     bare_environment,
@@ -25,6 +26,9 @@ from orchestrate_agents.sandbox.runs import (
 )
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
+from orchestrate_backend.targets.embedded import scratch_folder
+from orchestrator.agent_process.confinement import Confinement, installations, program_places
+from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 
@@ -94,7 +98,9 @@ class IdempotencyTrial:
 class Sandbox:
     """The process in which scripts run, kept for all trials of a session."""
 
-    def __init__(self, python: Python | None = None) -> None:
+    def __init__(self, python: Python | None = None, workspace: Path | None = None) -> None:
+        self._workspace = workspace
+        self._walls: Confinement | None = None
         #: how the scripts' interpreter is started, and with which variables
         self._command = python.command if python else (sys.executable,)
         self._variables = python.variables if python else {}
@@ -144,18 +150,27 @@ class Sandbox:
                 reason = self._last_error()
                 raise SandboxError(f"the sandbox for scripts stopped: {reason}") from exc
         command = (*self._command, script, *arguments)
-        ended = Run(command, response["code"], response["out"], response["err"])
+        tried = tuple(response["tried"])
+        code = TRIED if tried else response["code"]
+        ended = Run(command, code, response["out"], response["err"], tried)
         return ScriptRun(ended, tuple((table, rows) for table, rows in response["writes"]))
 
     def start(self) -> subprocess.Popen[str]:
         """Start the process, without waiting until it is ready."""
         # -P: a package of the current workspace must not take the place of ours
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        words = [sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"]
+        # the proving server may begin there after this process does
+        servers = scratch_folder().parent
+        servers.mkdir(parents=True, exist_ok=True)
+        own = [*program_places(), *sys.path, *installations(self._command), str(servers)]
+        self._walls = Confinement(
+            (), own, workspace=self._workspace, leaves=True, layered=False, tap=True, apart=False
+        )
         self._server = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"),
-                *self._command,
-            ],
+            self._walls.words([*words, *self._command]),
+            env=environment(),
+            pass_fds=self._walls.fds,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -179,13 +194,16 @@ class Sandbox:
         kill_group(self._server.pid)
         with self._server, self._errors:
             self._server = None
+        if self._walls is not None:
+            self._walls.close()
+            self._walls = None
 
 
 class SandboxPool:
     """As many sandboxes as there are processors to use, and a copy of the workspace for them."""
 
-    def __init__(self, python: Python | None) -> None:
-        self._all = [Sandbox(python) for _ in range(max(1, min(4, os.cpu_count() or 1)))]
+    def __init__(self, python: Python | None, workspace: Path | None = None) -> None:
+        self._all = [Sandbox(python, workspace) for _ in range(max(1, min(4, os.cpu_count() or 1)))]
         self._free: queue.LifoQueue[Sandbox] = queue.LifoQueue()
         self.tree = SharedTreeCopy()
         for sandbox in self._all:
@@ -209,11 +227,15 @@ class SandboxPool:
         self.tree.close()
 
 
-def shared_sandboxes(services: Services, python: Python | None = None) -> SandboxPool:
+def shared_sandboxes(
+    services: Services, python: Python | None = None, workspace: Path | None = None
+) -> SandboxPool:
     """The sandboxes that all checks of one session share; scripts run with that interpreter, by
-    default with the one that this product runs on."""
-    key = ("sandboxes", python.identity if python else "")
-    shared: SandboxPool = services.share(key, lambda: SandboxPool(python), SandboxPool.close)
+    default with the one that this product runs on, and read no keys of the workspace."""
+    key = ("sandboxes", python.identity if python else "", workspace)
+    shared: SandboxPool = services.share(
+        key, lambda: SandboxPool(python, workspace), SandboxPool.close
+    )
     return shared
 
 
@@ -231,7 +253,7 @@ def run_idempotency_trial(
 
     Raises SandboxError if the schema cannot be created.
     """
-    preloaded, pool = tuple(libraries), shared_sandboxes(services, python)
+    preloaded, pool = tuple(libraries), shared_sandboxes(services, python, root)
     with (
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import runpy
+import shutil
 import signal
 import ssl
 import sys
@@ -30,6 +31,8 @@ if sys.path and Path(sys.path[0]) == Path(__file__).parent:
     del sys.path[0]
 
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
+#: seconds in which what a script started may end by itself
+_GRACE = 1.0
 #: nothing listens there: hosts without a simulator cannot be reached
 _NOWHERE = "http://127.0.0.1:9"
 
@@ -42,11 +45,14 @@ def redirect(url: object) -> str:
     parts = urlsplit(str(url))
     if not parts.hostname or parts.hostname in _LOCAL:
         return str(url)
+    routes = json.loads(os.environ["SANDBOX_ROUTES"])
+    base = routes.get(parts.hostname) or routes.get("")
     if parts.path.startswith("/rest/v1"):
         base = os.environ["SANDBOX_REST_URL"]
-    else:
-        routes = json.loads(os.environ["SANDBOX_ROUTES"])
-        base = routes.get(parts.hostname) or routes.get("") or _NOWHERE
+    elif not base and os.environ.get("SANDBOX_SEEN"):
+        # the network sees whom it asks for, and has no way out
+        return str(url)
+    base = base or _NOWHERE
     return f"{base}{parts.path}?{parts.query}" if parts.query else f"{base}{parts.path}"
 
 
@@ -171,10 +177,25 @@ def enter_child(request: dict[str, Any], out: int, err: int) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    os.environ["TMPDIR"] = tempfile.tempdir = request["temporary"]
+    confine(request)
     # new text streams: the old ones belong to the conversation with the sandbox
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         mode = "r" if number == 0 else "w"
         setattr(sys, name, open(number, mode, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
+
+
+def confine(request: dict[str, Any]) -> None:
+    """Let this process write into its folders alone, and neither trace nor signal others."""
+    if not request["landlock"]:
+        return
+    spec = importlib.util.spec_from_file_location("_landlock", request["landlock"])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.landlock_version() >= 2:
+        module.landlock([request["cwd"], request["temporary"], "/dev"], [], [])
 
 
 def wait_for(pid: int, limit: float) -> int | None:
@@ -194,10 +215,40 @@ def wait_for(pid: int, limit: float) -> int | None:
     return None if timed_out.is_set() else os.waitstatus_to_exitcode(status)
 
 
+def running() -> dict[int, str]:
+    """The processes of this namespace, by number, with their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip()
+            if words:
+                found[int(folder.name)] = words.decode("utf-8", "replace")[:200]
+    return found
+
+
+def end_what_is_left(before: dict[int, str]) -> list[str]:
+    """Kill what was started since and does not end by itself; their command lines."""
+    end = time.monotonic() + _GRACE
+    while True:
+        left = {pid: words for pid, words in running().items() if pid not in before}
+        if not left or time.monotonic() > end:
+            break
+        time.sleep(0.02)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return list(left.values())
+
+
 def fork_script(request: dict[str, Any]) -> dict[str, Any]:
     """Run one request in a forked child, which does not return from here."""
     cwd = Path(request["cwd"])
     preload(request["preload"], [cwd, (cwd / request["script"]).parent])
+    temporary = tempfile.mkdtemp(prefix="orchestrate-script-")
+    request = {**request, "temporary": temporary}
+    # in a namespace of its own, all that begins meanwhile is the script's
+    apart = "SANDBOX_SEEN" in request["env"]
+    before = running() if apart else {}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
@@ -210,7 +261,9 @@ def fork_script(request: dict[str, Any]) -> dict[str, Any]:
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read(4_000_000).decode("utf-8", "replace"))
-    return {"code": code, "out": texts[0], "err": texts[1]}
+    left = end_what_is_left(before) if apart else []
+    shutil.rmtree(temporary, ignore_errors=True)
+    return {"code": code, "out": texts[0], "err": texts[1], "left": left}
 
 
 def main() -> None:

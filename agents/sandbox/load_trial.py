@@ -101,7 +101,7 @@ def _run_watched_trial(
         def run_loader(*options: str) -> Run:
             words = [*python.command, script, "--target", "postgres", *options]
             env = {**python.variables, "PYTHONPATH": python_path(copy), "DATABASE_URL": uri}
-            return run(words, cwd=copy, env=env, limit=limit)
+            return run(words, cwd=copy, env=env, limit=limit, apart_from=root)
 
         def run_and_count(*options: str) -> tuple[tuple[int | None, str], dict[str, int]]:
             """How it ended, and the rows that it wrote."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import deque
@@ -16,8 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote
 
 from orchestrate_agents.sandbox import NOWHERE
+from orchestrator.agent_process.confinement import (
+    Confinement,
+    ability,
+    installations,
+    program_places,
+)
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.config import load_settings
 from orchestrator.domain.folders import DEFAULT_BOARD
@@ -28,7 +35,7 @@ from orchestrator.storage.atomic import sha256_file
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(
     {".git", ".orchestrate", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache"}
-    | {".ruff_cache", ".pytest_cache", "dist", ".env"}
+    | {".ruff_cache", ".pytest_cache", "dist", ".env", ".env.local"}
 )
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_TREE = 256 * 1024 * 1024
@@ -39,7 +46,10 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only private folders are created i
 _TAIL = 2000
 #: bytes of it that are kept for who reads them, and at which it is stopped
 _KEPT_OUTPUT, _MOST_OUTPUT = 8 * 1024**2, 512 * 1024**2
-_CONFINE = Path(__file__).with_name("confine.py")
+_COPIES = "orchestrate-run-"
+_SOCKET = re.compile(r"\bhost=(/[^&\s]+)")
+#: exit code of a program that tried what no program may
+TRIED = 93
 
 
 class RunError(OrchestrateError):
@@ -57,6 +67,10 @@ class Run:
     code: int | None
     out: str
     err: str
+    #: what it tried that no program may; its exit code is `TRIED` then
+    tried: tuple[str, ...] = ()
+    #: what does not hold of the walls around it on this machine
+    lacks: str = ""
 
     @property
     def ok(self) -> bool:
@@ -69,6 +83,8 @@ class Run:
     @property
     def ending(self) -> str:
         """`exit 1: last line of the output`."""
+        if self.tried:
+            return "; ".join(self.tried[:5])
         lines = self.text.splitlines()
         last = f": {lines[-1].strip()[:300]}" if lines else ""
         return f"exit {self.code}{last}" if self.code is not None else f"stopped at the limit{last}"
@@ -80,6 +96,8 @@ class Run:
             "exit": self.code,
             "out": self.out[-_TAIL:],
             "err": self.err[-_TAIL:],
+            **({"tried": list(self.tried)} if self.tried else {}),
+            **({"confinement": self.lacks} if self.lacks else {}),
         }
 
 
@@ -120,7 +138,7 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
     with contextlib.suppress(OSError):
         roomy = shutil.disk_usage(_IN_MEMORY).free > 4 * _MAX_TREE
         place = _IN_MEMORY if roomy and os.access(_IN_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="orchestrate-run-", dir=place) as folder:
+    with tempfile.TemporaryDirectory(prefix=_COPIES, dir=place) as folder:
         copy = Path(folder).resolve() / "tree"
         left = _MAX_TREE
         left_out = _LEFT_OUT - {"dist"} if built else _LEFT_OUT
@@ -207,33 +225,64 @@ def run(
     env: Mapping[str, str] | None = None,
     limit: float = 60,
     apart_from: Path | None = None,
+    write: Sequence[Path] = (),
+    leaves: bool = False,
+    ports: Sequence[int] = (),
 ) -> Run:
     """Run a command without keys, stop it with all its children at `limit` seconds.
 
     Its home is an empty folder that is removed with it: caches are not left in the workspace. Of
-    its output the end is kept. `apart_from`: without network, and with that folder read-only, where
-    the system allows it; what it leaves running is killed, wherever it went.
+    its output the end is kept. `apart_from`: a workspace from which it is kept apart, behind walls
+    (`orchestrator.agent_process.confinement`); it may write into its copy, and below `write`. What
+    it tries beyond that is in the result, which is not `ok` then. What it leaves running is killed,
+    and a fault unless it `leaves` something by its nature. `ports`: servers of this machine that it
+    may reach.
     """
-    words, marks = list(command), Marks()
-    if apart_from is not None:
-        words = [sys.executable, "-I", "-S", str(_CONFINE), str(apart_from), *words]
+    with contextlib.ExitStack() as stack:
+        home = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="orchestrate-home-", ignore_cleanup_errors=True)
+        )
+        variables = {**bare_environment(cwd), "HOME": home, **(env or {})}
+        if apart_from is None:
+            return _run(command, cwd, variables, limit, None)
+        if "ORCHESTRATE_SCRATCH" not in (env or {}):
+            # what a proof keeps there is not for programs that are proven
+            variables["ORCHESTRATE_SCRATCH"] = home
+        own = [tree_of(cwd), Path(home), *write]
+        said = (*command, *variables.values())
+        named = [p for text in said for p in text.split(os.pathsep)]
+        # of a database server, its socket
+        named += [p for text in said for p in _SOCKET.findall(unquote(text))]
+        named = [p for p in named if p[:1] == "/" and not any(map(Path(p).is_relative_to, own))]
+        read = [*program_places(), *linked_places(own[0]), *installations(named)]
+        walls = stack.enter_context(
+            Confinement(own, read, workspace=apart_from.resolve(), leaves=leaves, ports=ports)
+        )
+        return _run(command, cwd, variables, limit, walls)
+
+
+def _run(
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    limit: float,
+    walls: Confinement | None,
+) -> Run:
+    words, marks = list(command) if walls is None else walls.words(command), Marks()
     try:
-        with (
-            tempfile.TemporaryDirectory(
-                prefix="orchestrate-home-", ignore_cleanup_errors=True
-            ) as home,
-            subprocess.Popen(
-                words,
-                cwd=cwd,
-                env={**bare_environment(cwd), "HOME": home, **marks.environment, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(marks.fd,),
-                start_new_session=True,
-            ) as process,
-        ):
+        with subprocess.Popen(
+            words,
+            cwd=cwd,
+            env={**env, **marks.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(marks.fd, *(walls.fds if walls else ())),
+            start_new_session=True,
+        ) as process:
             marks.started()
+            if walls is not None:
+                walls.started()
             out, err = _Tail(process, process.stdout), _Tail(process, process.stderr)
             try:
                 process.wait(limit)
@@ -241,13 +290,40 @@ def run(
                 out.stopped = True
             finally:
                 kill_group(process.pid)
-                if apart_from is not None:
+                if walls is not None:
                     marks.kill_all()
             texts = out.text(), err.text()
-            code = None if out.stopped or err.stopped else process.wait()
+            stopped = out.stopped or err.stopped
+            code = None if stopped else process.wait()
     finally:
         marks.close()
-    return Run(tuple(command), code, *texts)
+    tried = walls.tried(killed=stopped) if walls is not None else ()
+    lacks = "" if walls is None or walls.holds else ability().sentence
+    return Run(tuple(command), TRIED if tried else code, *texts, tried, lacks)
+
+
+def tree_of(folder: Path) -> Path:
+    """The copy that a folder is in, else the folder itself."""
+    for place in (folder, *folder.parents):
+        if place.name == "tree" and place.parent.name.startswith(_COPIES):
+            return place
+    return folder
+
+
+def linked_places(copy: Path) -> list[str]:
+    """What the links of a copy lead to: environments, and where packages lie."""
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        for folder in (copy, copy / "node_modules"):
+            with os.scandir(folder) if folder.is_dir() else contextlib.nullcontext(()) as entries:
+                links = [entry.path for entry in entries if entry.is_symlink()]
+            for link in links if folder == copy else links[:1]:
+                real = os.path.realpath(link)
+                found.append(real if folder == copy else os.path.dirname(real))  # noqa: PTH120
+                # an environment's own interpreter may lie elsewhere
+                if (python := Path(real, "bin", "python")).exists():
+                    found.append(str(python.resolve().parents[1]))
+    return found
 
 
 class _Tail:
@@ -310,4 +386,10 @@ def bare_environment(cwd: Path) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "PYTHONUTF8": "1",
         "NO_COLOR": "1",
+        # tools that ask for news of themselves
+        "DO_NOT_TRACK": "1",
+        "NO_UPDATE_NOTIFIER": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "NEXT_TELEMETRY_DISABLED": "1",
+        "npm_config_update_notifier": "false",
     }

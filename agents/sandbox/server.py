@@ -6,12 +6,13 @@ The arguments start the interpreter that scripts run with.
 
 A request is a line of JSON on stdin: script, cwd, arguments, libraries to preload, limit in
 seconds, and the connection string of a database (null for none). The response is a line on stdout:
-exit code, output, and every write that came through the REST interface.
+exit code, output, every write that came through the REST interface, and what it tried beyond that.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -23,12 +24,17 @@ from orchestrate_agents.sandbox import NOWHERE
 from orchestrate_agents.sandbox.simulators import serve_simulators
 from orchestrate_backend.fake_postgrest.server import RestStandIn
 from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
+from orchestrator.agent_process import landlock, own_network
+from orchestrator.agent_process.confinement import tell
+from orchestrator.agent_process.own_network import Packets
 
 _HARNESS = Path(__file__).with_name("harness.py")
 
 
-def run_request(harness: subprocess.Popen[str], request: dict[str, Any]) -> dict[str, Any]:
-    """Run one script with its services; how it ended and what it wrote."""
+def run_request(
+    harness: subprocess.Popen[str], request: dict[str, Any], packets: Packets | None
+) -> dict[str, Any]:
+    """Run one script with its services; how it ended, what it wrote, and what it tried."""
     assert harness.stdin is not None
     assert harness.stdout is not None
     writes: list[tuple[str, list[dict[str, Any]]]] = []
@@ -55,13 +61,28 @@ def run_request(harness: subprocess.Popen[str], request: dict[str, Any]) -> dict
             "SUPABASE_SERVICE_KEY": key,
         }
         request = {**request, "env": {**request["env"], **environment}}
+        request["landlock"] = landlock.__file__
+        if packets is not None:
+            packets.seen()
+            request["env"]["SANDBOX_SEEN"] = "1"
+            # they would hide whom a script asks for
+            for name in [n for n in request["env"] if n.lower().endswith("_proxy")]:
+                del request["env"][name]
         print(json.dumps(request), file=harness.stdin, flush=True)
         response: dict[str, Any] = json.loads(harness.stdout.readline())
-    return {**response, "writes": writes}
+    reached = packets.seen() if packets is not None else []
+    tried = list(tell({"reached": reached, "left": response.pop("left")}))
+    if request["database"] is not None and key in response["out"] + response["err"]:
+        tried.append("printed the key that it was given")
+    return {**response, "writes": writes, "tried": tried}
 
 
 def main() -> None:
     """Answer requests until the end of the input."""
+    packets = None
+    if fd := os.environ.pop("ORCHESTRATE_PACKETS", ""):
+        os.set_inheritable(int(fd), False)
+        packets = own_network.opened(int(fd))
     harness = subprocess.Popen(
         [*sys.argv[1:], str(_HARNESS)],
         stdin=subprocess.PIPE,
@@ -69,7 +90,7 @@ def main() -> None:
         encoding="utf-8",
     )
     for line in sys.stdin:
-        print(json.dumps(run_request(harness, json.loads(line))), flush=True)
+        print(json.dumps(run_request(harness, json.loads(line), packets)), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,12 @@ CONDITIONS = (
 class RegistrySimulator:
     """Serves studies while its context is open.
 
-    Registered as `orchestrate.simulators`: it answers for every host that no other one claims.
+    Registered as `orchestrate.simulators`.
     """
 
-    hosts: ClassVar[tuple[str, ...]] = ()
+    hosts: ClassVar[tuple[str, ...]] = tuple(
+        f"{name}clinicaltrials.gov" for name in ("", "www.", "beta.", "classic.")
+    )
     #: HTTP status that it returns instead of studies, 0 for none
     fault: int = 0
     #: condition names that every study has

@@ -90,6 +90,7 @@ def doctor(
     else:
         _say_result(result)
         _say_problems(found, most=None if id is not None else _SHOWN)
+        _say_confinement()
     raise typer.Exit(0 if found.healthy else 1)
 
 
@@ -121,6 +122,14 @@ def _is_fixed(problem: Problem, result: FixResult) -> bool:
         return True
     twins = (path for path, codes in result.applied.items() if "twin" in codes)
     return problem.code == "twin" and any(path in problem.message for path in twins)
+
+
+def _say_confinement() -> None:
+    """What this machine cannot do about programs that nobody vouches for."""
+    from orchestrator.agent_process.confinement import ability
+
+    if not ability().is_whole:
+        say(f"{paint('!', 'yellow')} {ability().sentence}")
 
 
 # -- for people ----------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def _measure_python(ctx: Context, limit: float) -> Measured:
         scope = ["--source=.", "--omit=*/test_*,*_test.py,*/tests/*,*/conftest.py,setup.py,.venv/*"]
         tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
         ended = run([*words, "run", data, *scope, *tests], cwd=copy, env=env, limit=limit,
-                    apart_from=ctx.root)  # fmt: skip
+                    apart_from=ctx.root, write=[Path(aside)])  # fmt: skip
         if not ended.ok:
             return Measured(ended, None, {})
         out = Path(aside) / "out.json"
@@ -172,7 +172,7 @@ def _measure_node(ctx: Context, folder: str, script: str, limit: float) -> Measu
         _, variables, _ = resolve_command(ctx, ["node"])
         env = {"PATH": f"{home / 'node_modules' / '.bin'}:{variables['PATH']}", "CI": "1"}
         words = ["sh", "-c", line.replace("{options}", options)]
-        ended = run(words, cwd=home, env=env, limit=limit, apart_from=ctx.root)
+        ended = run(words, cwd=home, env=env, limit=limit, apart_from=ctx.root, write=[Path(aside)])
         out = Path(aside) / "coverage-summary.json"
         if not ended.ok or not out.is_file():
             return Measured(ended, None, {})

@@ -170,7 +170,9 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
             words += ["-n", "auto"]
         env = {**python.variables, "PYTHONPATH": python_path(home), "ORCHESTRATE_SCRATCH": aside}
         command = [*words, "-o", "junit_family=xunit1", f"--junitxml={report}", *chosen]
-        ended = run(command, cwd=home, env=env, limit=limit, apart_from=ctx.root)
+        ended = run(
+            command, cwd=home, env=env, limit=limit, apart_from=ctx.root, write=[Path(aside)]
+        )
         cases = tuple(_junit_cases(report)) if report.is_file() else ()
         told = _report(f"pytest with {python.label}", ended, cases)
         if not told.of("passed") or told.of("failed"):
@@ -182,7 +184,7 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
             probe.write_text("def test_fails():\n    assert False\n", encoding="utf-8")
         asked = [*python.command, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         asked += ["-o", "junit_family=xunit1", f"--junitxml={report}", *map(str, probes)]
-        again = run(asked, cwd=home, env=env, limit=limit, apart_from=ctx.root)
+        again = run(asked, cwd=home, env=env, limit=limit, apart_from=ctx.root, write=[Path(aside)])
         outcomes = {case.outcome for case in _junit_cases(report)} if report.is_file() else set()
         return replace(told, hides=bool(probes) and (again.ok or bool(outcomes - {"failed"})))
 
@@ -317,6 +319,7 @@ def _run_node(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float) -
             env={"PATH": path, "CI": "1"},
             limit=limit,
             apart_from=ctx.root,
+            write=[Path(aside)],
         )
         try:
             cases = tuple(runner.read(report)) if report.is_file() else ()

@@ -25,7 +25,7 @@ def run_probe(
     with tree_copy(ctx.root) as copy:
         variables = {**python.variables, "PYTHONPATH": python_path(copy), **(env or {})}
         command = [*python.command, "-c", program, *words]
-        ran = run(command, cwd=copy, env=variables, limit=settings.timeout)
+        ran = run(command, cwd=copy, env=variables, limit=settings.timeout, apart_from=ctx.root)
     if not ran.ok:
         raise_for_lack(ctx, python, ran.err)
     return ran

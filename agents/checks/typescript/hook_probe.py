@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from orchestrate_agents.checks.code_subjects import ticket_texts
 from orchestrate_agents.checks.typescript.modules import closure, exported_functions, sources
@@ -212,7 +213,15 @@ def call_functions(
         file = place / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
         node = [str(tools.node), "--disallow-code-generation-from-strings"]
-        ended = run([*node, str(_PROBE), str(file)], cwd=place, limit=_LIMIT_SECONDS)
+        ended = run(
+            [*node, str(_PROBE), str(file)],
+            cwd=place,
+            limit=_LIMIT_SECONDS,
+            apart_from=tools.root,
+            ports=[port] if (port := urlsplit((client or {}).get("url", "")).port) else [],
+        )
+        if ended.tried:
+            return ended.ending
         try:
             answers: Answers = json.loads(ended.out)
         except ValueError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from orchestrate_agents.sandbox.runs import (
+    COPIED,
     TRIED,
     Run,
     SharedTreeCopy,
@@ -27,7 +28,12 @@ from orchestrate_agents.sandbox.runs import (
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.embedded import scratch_folder
-from orchestrator.agent_process.confinement import Confinement, installations, program_places
+from orchestrator.agent_process.confinement import (
+    Confinement,
+    installations,
+    program_places,
+    secrets_of,
+)
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
@@ -98,8 +104,7 @@ class IdempotencyTrial:
 class Sandbox:
     """The process in which scripts run, kept for all trials of a session."""
 
-    def __init__(self, python: Python | None = None, workspace: Path | None = None) -> None:
-        self._workspace = workspace
+    def __init__(self, python: Python | None = None) -> None:
         self._walls: Confinement | None = None
         #: how the scripts' interpreter is started, and with which variables
         self._command = python.command if python else (sys.executable,)
@@ -130,6 +135,7 @@ class Sandbox:
             "arguments": list(arguments),
             "preload": [name for name in _SLOW if name in set(libraries)],
             "limit": limit,
+            "hide": [] if cwd not in COPIED else secrets_of(COPIED[cwd]),
             # the copy is thrown away: its second run may use what the first compiled
             "env": {
                 **bare_environment(cwd),
@@ -164,9 +170,7 @@ class Sandbox:
         servers = scratch_folder().parent
         servers.mkdir(parents=True, exist_ok=True)
         own = [*program_places(), *sys.path, *installations(self._command), str(servers)]
-        self._walls = Confinement(
-            (), own, workspace=self._workspace, leaves=True, layered=False, tap=True, apart=False
-        )
+        self._walls = Confinement((), own, leaves=True, layered=False, tap=True, apart=False)
         self._server = subprocess.Popen(
             self._walls.words([*words, *self._command]),
             env=environment(),
@@ -202,8 +206,8 @@ class Sandbox:
 class SandboxPool:
     """As many sandboxes as there are processors to use, and a copy of the workspace for them."""
 
-    def __init__(self, python: Python | None, workspace: Path | None = None) -> None:
-        self._all = [Sandbox(python, workspace) for _ in range(max(1, min(4, os.cpu_count() or 1)))]
+    def __init__(self, python: Python | None) -> None:
+        self._all = [Sandbox(python) for _ in range(max(1, min(4, os.cpu_count() or 1)))]
         self._free: queue.LifoQueue[Sandbox] = queue.LifoQueue()
         self.tree = SharedTreeCopy()
         for sandbox in self._all:
@@ -227,15 +231,11 @@ class SandboxPool:
         self.tree.close()
 
 
-def shared_sandboxes(
-    services: Services, python: Python | None = None, workspace: Path | None = None
-) -> SandboxPool:
+def shared_sandboxes(services: Services, python: Python | None = None) -> SandboxPool:
     """The sandboxes that all checks of one session share; scripts run with that interpreter, by
-    default with the one that this product runs on, and read no keys of the workspace."""
-    key = ("sandboxes", python.identity if python else "", workspace)
-    shared: SandboxPool = services.share(
-        key, lambda: SandboxPool(python, workspace), SandboxPool.close
-    )
+    default with the one that this product runs on."""
+    key = ("sandboxes", python.identity if python else "")
+    shared: SandboxPool = services.share(key, lambda: SandboxPool(python), SandboxPool.close)
     return shared
 
 
@@ -253,7 +253,7 @@ def run_idempotency_trial(
 
     Raises SandboxError if the schema cannot be created.
     """
-    preloaded, pool = tuple(libraries), shared_sandboxes(services, python, root)
+    preloaded, pool = tuple(libraries), shared_sandboxes(services, python)
     with (
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,

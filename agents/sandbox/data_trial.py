@@ -104,7 +104,7 @@ def _run_trial(
     with (
         tree_copy(root) as copy,
         scratch(services).database() as database,
-        shared_sandboxes(services, python, root).acquire() as sandbox,
+        shared_sandboxes(services, python).acquire() as sandbox,
         _Observer(database) as seen,
     ):
 

@@ -195,7 +195,8 @@ def confine(request: dict[str, Any]) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if module.landlock_version() >= 2:
-        module.landlock([request["cwd"], request["temporary"], "/dev"], [], [])
+        own = [request["cwd"], request["temporary"], "/dev"]
+        module.landlock(own, request["hide"], [])
 
 
 def wait_for(pid: int, limit: float) -> int | None:

@@ -47,6 +47,8 @@ _TAIL = 2000
 #: bytes of it that are kept for who reads them, and at which it is stopped
 _KEPT_OUTPUT, _MOST_OUTPUT = 8 * 1024**2, 512 * 1024**2
 _COPIES = "orchestrate-run-"
+#: copies that there are → the workspaces that they are of
+COPIED: dict[Path, Path] = {}
 _SOCKET = re.compile(r"\bhost=(/[^&\s]+)")
 #: exit code of a program that tried what no program may
 TRIED = 93
@@ -154,7 +156,11 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
                 shutil.copyfile(entry.path, target := f"{copy}/{below}{entry.name}")
                 if stat.st_mode & 0o111:
                     shutil.copymode(entry.path, target)
-        yield copy
+        COPIED[copy] = root.resolve()
+        try:
+            yield copy
+        finally:
+            del COPIED[copy]
 
 
 class SharedTreeCopy:
@@ -251,7 +257,6 @@ def run(
         own = [tree_of(cwd), Path(home), *write]
         said = (*command, *variables.values())
         named = [p for text in said for p in text.split(os.pathsep)]
-        # of a database server, its socket
         named += [p for text in said for p in _SOCKET.findall(unquote(text))]
         named = [p for p in named if p[:1] == "/" and not any(map(Path(p).is_relative_to, own))]
         read = [*program_places(), *linked_places(own[0]), *installations(named)]

@@ -246,7 +246,8 @@ def _enter(libc: Libc, said: dict[str, Any], apart: bool, tree: Tree) -> None:
         for capability in range(64):
             if capability not in _KEPT_CAPABILITIES:
                 libc.c.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)
-    libc.c.prctl(landlock.NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    if sys.platform == "linux":
+        libc.c.prctl(landlock.NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))

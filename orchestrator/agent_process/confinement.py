@@ -118,7 +118,7 @@ class Confinement:
         self._holds = False
         self._scratch = tempfile.mkdtemp(prefix="orchestrate-layer-", dir="/tmp") if layered else ""
         writes = [str(path) for path in write]
-        hide = [*secret_places(), *(_secrets_of(workspace) if workspace else ())]
+        hide = [*secret_places(), *(secrets_of(workspace) if workspace else ())]
         hide += [_SERVICES] if apart else _services_of_others()
         covered = (*(_TEMPORARY if apart else ()), *hide)
         writes += [] if apart else _TEMPORARY
@@ -279,7 +279,8 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _secrets_of(workspace: Path) -> list[str]:
+def secrets_of(workspace: Path) -> list[str]:
+    """A workspace's settings of one machine, and what git keeps with addresses."""
     settings = [
         entry.path
         for entry in _entries(str(workspace))

@@ -44,6 +44,8 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14
 
 def landlock_version(libc: "Libc | None" = None) -> int:
     """The version of Landlock that the kernel has, 0 for none."""
+    if sys.platform != "linux":
+        return 0
     try:
         return (libc or Libc()).call(444, None, 0, 1)
     except OSError:

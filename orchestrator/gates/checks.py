@@ -9,14 +9,12 @@ statements bind.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -24,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from orchestrator import plugins
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Stage, Statement, Workflow
-from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.gates.expressions import TYPES as TYPES
 from orchestrator.gates.expressions import WORKSPACE_CHECKS, compile_pattern
 from orchestrator.gates.expressions import parameter_type as parameter_type
@@ -239,6 +237,8 @@ class Check:
     digest: str = ""
     #: may stand for a statement's words without a label: “… — `pytest -q`”
     evidence: bool = False
+    #: file and line of a workspace's check, whose function stands for it here
+    origin: str = ""
 
     @property
     def edition(self) -> str:
@@ -248,6 +248,8 @@ class Check:
     @property
     def place(self) -> str:
         """File and line of the function, for messages."""
+        if self.origin:
+            return self.origin
         code = self.function.__code__
         return f"{code.co_filename}:{code.co_firstlineno}"
 
@@ -302,9 +304,12 @@ def check(
     Raises UsageError for a pattern that cannot be parsed and for a name that is taken.
     """
 
+    caller = str(sys._getframe(1).f_globals.get("__name__"))
+
     def register(function: F) -> F:
         # the checks of the workspace that is being loaded; else those of every workspace
-        own: dict[str, Check] | None = getattr(_LOADING, "checks", None)
+        is_own = caller.startswith(f"{WORKSPACE_CHECKS}.")
+        own: dict[str, Check] | None = getattr(_LOADING, "checks", None) if is_own else None
         for pattern in patterns if own is not None else ():
             compile_pattern(pattern)
         summary = _CLAUSE.sub("", (function.__doc__ or name).strip().splitlines()[0])
@@ -333,12 +338,12 @@ def register_finder(find: Callable[[Path], Sequence[Check]]) -> None:
 
 
 def load_checks(
-    root: Path | None = None, without: frozenset[str] = frozenset()
+    root: Path | None = None, changed: frozenset[str] = frozenset()
 ) -> tuple[Check, ...]:
     """All checks: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
 
-    Last come the scripts that USER took to prove statements. `without`: files of the workspace that
-    are left alone, as `checks/a.py`.
+    Those run in a process of their own (`gates.workspace_checks`). Last come the scripts that USER
+    took to prove statements. `changed`: files, as `checks/a.py`, that count once USER took them.
     Raises UsageError, naming the file, if a workspace's check cannot be imported or takes the name
     of another one.
     """
@@ -346,38 +351,20 @@ def load_checks(
     # only now: a package's modules may use each other's parameter types in any order
     for pattern in {p for known in _REGISTERED.values() for p in known.patterns}:
         compile_pattern(pattern)
-    own: dict[str, Check] = {}
+    own: Sequence[Check] = ()
+    if root and any((root / "checks").glob("*.py")):
+        from orchestrator.gates.workspace_checks import load_workspace_checks
+
+        own = load_workspace_checks(root, changed, _REGISTERED)
+    further = [found for finder in _FINDERS for found in finder(root)] if root else []
+    return (*_REGISTERED.values(), *own, *further)
+
+
+@contextmanager
+def collect(own: dict[str, Check]) -> Iterator[None]:
+    """Let what registers meanwhile, in this thread, be the checks of a workspace."""
     _LOADING.checks = own
     try:
-        for file in sorted((root / "checks").glob("*.py")) if root else ():
-            if f"checks/{file.name}" in without:
-                continue
-            before, digest = set(own), hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-            _import_file(file)
-            for name in own.keys() - before:
-                own[name] = replace(own[name], digest=digest)
+        yield
     finally:
         _LOADING.checks = None
-    further = [found for finder in _FINDERS for found in finder(root)] if root else []
-    return (*_REGISTERED.values(), *own.values(), *further)
-
-
-def _import_file(file: Path) -> None:
-    name = f"{WORKSPACE_CHECKS}.{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UsageError("not a Python file that can be imported", path=file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except OrchestrateError as exc:
-        if exc.path is None:
-            exc.path = str(file)
-        raise
-    except (Exception, SystemExit) as exc:
-        raise UsageError(
-            f"the check file raises {type(exc).__name__}: {exc}",
-            path=file,
-            hint="fix or remove it",
-        ) from exc

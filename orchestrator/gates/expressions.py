@@ -93,8 +93,8 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 #: package in whose name a workspace's own check files are imported
 WORKSPACE_CHECKS = "orchestrate_workspace_checks"
-#: parameter type → the workspace's file that registered it
-_OWNERS: dict[str, Path] = {}
+#: parameter type → the workspace's file and line that registered it
+_OWNERS: dict[str, tuple[Path, int]] = {}
 
 
 def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
@@ -103,10 +103,16 @@ def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str)
     A file that is loaded anew may change its own. Raises UsageError for a second pattern of a name.
     """
     caller = sys._getframe(1)
-    file = Path(caller.f_code.co_filename)
     own = str(caller.f_globals.get("__name__")).startswith(f"{WORKSPACE_CHECKS}.")
+    take_type(name, pattern, convert, Path(caller.f_code.co_filename), caller.f_lineno, own=own)
+
+
+def take_type(
+    name: str, pattern: str, convert: Callable[[str], Any], file: Path, line: int, *, own: bool
+) -> None:
+    """The same for a type that stands at that place; `own`: of a workspace."""
     if name in TYPES and TYPES[name][0] != pattern:
-        owner = _OWNERS.get(name)
+        owner = _OWNERS[name][0] if name in _OWNERS else None
         # of another workspace, or of a file that is gone
         elsewhere = (
             own and owner is not None and (owner.parent != file.parent or not owner.exists())
@@ -115,12 +121,12 @@ def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str)
             raise UsageError(
                 f"two parameter types are called {name}",
                 path=file,
-                line=caller.f_lineno,
+                line=line,
                 hint="give this one another name",
             )
     TYPES[name] = (pattern, convert)
     if own:
-        _OWNERS[name] = file
+        _OWNERS[name] = (file, line)
     compile_pattern.cache_clear()
 
 

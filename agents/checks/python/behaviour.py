@@ -291,7 +291,7 @@ def judge_missing_input(ctx: Context, path: str) -> Result:
     with (
         tree_copy(ctx.root) as copy,
         scratch(ctx.services).database() as database,
-        shared_sandboxes(ctx.services, python_of(ctx), ctx.root).acquire() as sandbox,
+        shared_sandboxes(ctx.services, python_of(ctx)).acquire() as sandbox,
     ):
         for data in copy.rglob("*.csv"):
             data.unlink()

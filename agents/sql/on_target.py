@@ -61,37 +61,48 @@ def catalog_of(query: Query) -> Snapshot:
     return tuple((str(r["kind"]), str(r["name"]), str(r["definition"] or "")) for r in rows)
 
 
-def approved_state(
-    services: Services, base: Mapping[str, str], migrations: Mapping[str, str]
-) -> Approved:
-    """Apply migrations, by name and in order, to a fresh database and see what they make."""
-    texts = (*base.items(), ("", ""), *migrations.items())
-    key = ("sql.approved", tuple((name, sha256_bytes(text.encode())) for name, text in texts))
-    return services.remember(key, Approved, lambda: _apply(services, base, migrations))
+#: (name, SQL, whether it was approved, or else is only what that builds on)
+Step = tuple[str, str, bool]
 
 
-def _apply(services: Services, base: Mapping[str, str], migrations: Mapping[str, str]) -> Approved:
+def approved_state(services: Services, steps: Sequence[Step]) -> Approved:
+    """Apply migrations in order to a fresh database and see what the approved ones make."""
+    key = ("sql.approved", tuple((name, sha256_bytes(t.encode()), own) for name, t, own in steps))
+    return services.remember(key, Approved, lambda: _apply(services, steps))
+
+
+def _apply(services: Services, steps: Sequence[Step]) -> Approved:
     with scratch(services).database() as database:
-        earlier = apply_base(database, base)
-        with database.connect() as owner:
-            before = snapshot(owner)
         grants: set[str] = set()
-        for name, text in migrations.items():
+        new: set[tuple[str, str, str]] = set()
+        gone: set[tuple[str, str, str]] = set()
+        base = {name: text for name, text, own in steps if not own}
+        described = f"a bare schema with {len(base)} earlier migrations" if base else "bare schema"
+        for name, text, own in steps:
+            if not own:
+                # one that does not apply here is left out, as where the migration was proven
+                apply_base(database, {name: text})
+                continue
+            with database.connect() as owner:
+                before = set(snapshot(owner))
             try:
                 migration = parse_migration(text)
             except SqlError as error:
-                return Approved(earlier.described, blocked=f"{name}: {error.message}")
+                return Approved(described, blocked=f"{name}: {error.message}")
             done = apply(database, migration)
             if done.failure is not None:
-                return Approved(earlier.described, blocked=f"{name}: {done.failure}")
-            found = migration.of("GrantStmt", "AlterDefaultPrivilegesStmt")
-            nodes = walk([statement.node for statement in found])
+                return Approved(described, blocked=f"{name}: {done.failure}")
+            with database.connect() as owner:
+                now = set(snapshot(owner))
+            new, gone = new | (now - before), gone | (before - now)
+            granting = migration.of("GrantStmt", "AlterDefaultPrivilegesStmt")
+            nodes = walk([statement.node for statement in granting])
             grants |= {n.rolename or "" for n in nodes if type(n).__name__ == "RoleSpec"}
         with database.connect() as owner:
             after = snapshot(owner)
             allowed = owner.execute(_ROLES).fetchall()
             roles = tuple((str(kind), str(name), str(more)) for kind, name, more in allowed)
-            made = tuple(row for row in after if row not in set(before))
+            made = tuple(row for row in after if row in new)
             names = {name for kind, name, _ in made if kind == "table"}
             rows = {}
             for table in relations(owner):
@@ -103,8 +114,8 @@ def _apply(services: Services, base: Mapping[str, str], migrations: Mapping[str,
                     lines = owner.execute(_rows_query(table.qualified, columns)).fetchall()
                     if lines:
                         rows[table.qualified] = (columns, tuple(r for (r,) in lines))
-        gone = tuple(row for row in before if row not in set(after))
-        return Approved(earlier.described, made, gone, roles, tuple(sorted(grants)), rows)
+        left = tuple(sorted(gone - set(after)))
+        return Approved(described, made, left, roles, tuple(sorted(grants)), rows)
 
 
 def _rows_query(table: str, columns: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from orchestrate_agents.sql.arrivals import Query, compare_arrival
 from orchestrate_agents.sql.migration_series import read_sql
 from orchestrate_agents.sql.on_target import (
     Approved,
+    Step,
     approved_state,
     catalog_of,
     target_differences,
@@ -59,11 +60,7 @@ def target_is_as_approved(ctx: Context) -> Result:
     if lost := [path for path, text in texts.items() if text is None]:
         return unproven(f"the approved bytes of {', '.join(lost)} are not at hand any more", *lost)
     sql = {path: text for path, text in texts.items() if text is not None}
-    base: dict[str, str] = {}
-    for path in sql:
-        earlier = prerequisite_sql(ctx.root, path, ctx.workflow)
-        base.update((n, text) for n, text in earlier.items() if not _is_among(n, sql))
-    approved = approved_state(ctx.services, base, sql)
+    approved = approved_state(ctx.services, _steps(ctx, sql))
     if approved.blocked:
         return unproven(f"what was approved cannot be made to compare with: {approved.blocked}")
     try:
@@ -92,6 +89,17 @@ def _bytes_of(ctx: Context, path: str, record: Mapping[str, Any]) -> str | None:
         if hashlib.sha256(data).hexdigest() == record["inputs"][path]:
             return data.decode("utf-8-sig", "replace")
     return None
+
+
+def _steps(ctx: Context, texts: Mapping[str, str]) -> tuple[Step, ...]:
+    """Migrations by path, in order, each behind what it builds on."""
+    steps: dict[str, Step] = {}
+    for path, text in texts.items():
+        for name, earlier in prerequisite_sql(ctx.root, path, ctx.workflow).items():
+            if not _is_among(name, texts):
+                steps.setdefault(name, (name, earlier, False))
+        steps[path] = (path, text, True)
+    return tuple(steps.values())
 
 
 def _is_among(name: str, paths: Mapping[str, str]) -> bool:
@@ -184,11 +192,7 @@ def find_applied(ctx: Context, paths: Sequence[str]) -> Result:
     texts = {p: read_sql(ctx.path(p)) for p in paths if ctx.path(p).is_file()}
     if not texts:
         return unproven(f"no migration is there to ask the target ({name}) for")
-    base: dict[str, str] = {}
-    for path in texts:
-        earlier = prerequisite_sql(ctx.root, path, ctx.workflow)
-        base.update((n, text) for n, text in earlier.items() if not _is_among(n, texts))
-    approved = approved_state(ctx.services, base, texts)
+    approved = approved_state(ctx.services, _steps(ctx, texts))
     if approved.blocked:
         return unproven(f"what it would make is not known: {approved.blocked}")
     try:

@@ -157,6 +157,7 @@ class Conductor:
         if blocked is not None:
             self._handle_block(session, blocked)
         while True:
+            session.require_committed()
             refused = answers.apply_requested_statuses(session)
             if refused:
                 return _outcome_of(session, refused)

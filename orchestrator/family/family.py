@@ -204,7 +204,7 @@ class Family:
         if self.committer is not None:
             subject = f"{self.parent}: {event}"
             number = self.flow.stage if stage is None else stage
-            self.committer.commit(paths, subject, ticket=self.parent, stage=number)
+            self.committer.try_commit(paths, subject, ticket=self.parent, stage=number)
 
     def commit_history(self) -> None:
         """Commit the receipts of what was proven after the last move, if git gets commits."""

@@ -100,7 +100,7 @@ class Opener:
             self._require_openable(known, tickets, settle, from_here, anew)
             family = self._lock_family(parent, tickets, committer)
             if settle and committer is not None:
-                committer.commit_pending(parent)
+                committer.try_pending(parent)
             read = self._read_workflow(family, workflow)
             plan = self._make_plan(read, parent)
             if not family.conducted:
@@ -124,6 +124,8 @@ class Opener:
                     self.listener,
                     lock.fd,
                 )
+                if committer is not None:
+                    committer.raise_refused()
             except GitAtWorkError as exc:
                 if exc.code == AWAY:
                     known.expect(family.history)

@@ -158,6 +158,11 @@ class Session:
                 additions.fold(self.plan.parent, *fold)
         self.family.commit(flow, event, additions, stage.number if stage else None)
 
+    def require_committed(self) -> None:
+        """Raise, once, why the last git commit was not made; what follows a move is done first."""
+        if self.family.committer is not None:
+            self.family.committer.raise_refused()
+
     @cached_property
     def changes(self) -> ChangeLog:
         """What the family's agents changed."""

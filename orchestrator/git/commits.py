@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.config import AUTHOR, GitSettings
 from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.git.activity import own_commits
 from orchestrator.git.command import GitError, plain_environment, run_git, split_names
-from orchestrator.git.hooked import run_hooked
+from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
 from orchestrator.storage import atomic
+
+T = TypeVar("T")
 
 #: who commits where git knows nobody
 _NOBODY = {"NAME": "orchestrate", "EMAIL": "orchestrate@localhost"}
@@ -34,6 +36,8 @@ class Committer:
     author: str = ""
     branch: str = ""
     hooks: bool = True
+    #: why the last commit was not made (`raise_refused`)
+    _refused: list[OrchestrateError] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, root: Path, settings: GitSettings) -> Committer | None:
@@ -83,10 +87,28 @@ class Committer:
         pending.clear()
         return commit[:10]
 
-    def commit_pending(self, ticket: str) -> None:
-        """Commit what an earlier commit of this ticket should have had. Raises as `commit`."""
+    def try_commit(
+        self, paths: Iterable[Path], subject: str, *, ticket: str = "", stage: int | None = None
+    ) -> None:
+        """`commit`, but a refusal is kept until `raise_refused`.
+
+        The tickets have moved by then: whoever waits for that is told first.
+        """
+        self._refused.clear()
+        try:
+            self.commit(paths, subject, ticket=ticket, stage=stage)
+        except OrchestrateError as exc:
+            self._refused.append(exc)
+
+    def try_pending(self, ticket: str) -> None:
+        """Commit what an earlier commit of this ticket should have had, as `try_commit`."""
         if _Pending(self.root, ticket).names():
-            self.commit((), f"{ticket}: what was not committed before", ticket=ticket)
+            self.try_commit((), f"{ticket}: what was not committed before", ticket=ticket)
+
+    def raise_refused(self) -> None:
+        """Raise, once, why the last commit was not made."""
+        if self._refused:
+            raise self._refused.pop()
 
     def _commit(self, top: Path, names: Sequence[str], message: str) -> str:
         author = self._author()
@@ -113,16 +135,24 @@ class Committer:
         own = _staged(top) - set(wanted)
         command = ("git", "commit", "--only", *hooks, "--quiet", "-m", message, "--")
         literal = [f":(top,literal){name}" for name in wanted]
-        deadline = time.monotonic() + _PATIENCE
-        while (done := run_hooked(top, [*command, *literal], author)).code:
-            if done.hook or not _is_locked(done.output) or time.monotonic() > deadline:
-                if new:
-                    # the person's index is as it was
-                    _patiently(top, "reset", "--quiet", "--", *new)
-                if done.hook:
-                    raise HookError(done.refusal_by(done.hook), path=self.root)
+
+        def commit() -> HookedResult:
+            done = run_hooked(top, [*command, *literal], author)
+            if done.code and not done.hook and _is_locked(done.output):
+                raise GitError(top, done.last_words)
+            return done
+
+        try:
+            done = _while_locked(commit)
+            if done.hook and done.code:
+                raise HookError(done.refusal_by(done.hook), path=self.root)
+            if done.code:
                 raise GitError(top, done.last_words or f"exit code {done.code}")
-            time.sleep(0.1)
+        except OrchestrateError:
+            if new:
+                # the person's index is as it was
+                _patiently(top, "reset", "--quiet", "--", *new)
+            raise
         self._take_hook_edits(top, own)
         return run_git(top, "rev-parse", "HEAD").decode().strip()
 
@@ -216,16 +246,20 @@ def _staged(top: Path) -> set[str]:
 
 def _patiently(top: Path, *words: str) -> None:
     """Run git, waiting for another git that holds the index."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            run_git(top, *words)
-        except GitError as exc:
-            if not _is_locked(exc.reason) or time.monotonic() > deadline:
-                raise
-        else:
-            return
-        time.sleep(0.1)
+    _while_locked(lambda: run_git(top, *words))
+
+
+def _while_locked(work: Callable[[], T]) -> T:
+    """`work()`, again with growing pauses while another git holds a lock. Raises GitError."""
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
+
+    retrying = Retrying(
+        retry=retry_if_exception(lambda exc: isinstance(exc, GitError) and _is_locked(exc.reason)),
+        stop=stop_after_delay(_PATIENCE),
+        wait=wait_exponential(multiplier=0.05, max=1),
+        reraise=True,
+    )
+    return retrying(work)
 
 
 def _is_locked(printed: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,31 @@ def test_a_hook_that_refuses_stops_the_run_and_its_commit_is_made_later(
         assert git(work.root, "show", f"{where}:{name}") == text
     assert "not committed before" in git(work.root, "log", "--format=%s", where)
     assert git(work.root, "diff", "--cached", "--name-only").split() == ["mine.txt"]
+
+
+def test_a_refused_commit_swallows_neither_the_question_nor_the_answer(work: Workspace) -> None:
+    """What a move leads to is told though its commit is not made, and an answer is taken."""
+    hook(work.root, "commit-msg", 'grep -q ": question" "$1" && exit 1; exit 0')
+    with pytest.raises(HookError):
+        committed_by(work)
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+    assert [e.kind.value for e in work.events].count("question") == 1
+    hook(work.root, "commit-msg", "exit 1")
+    settings = Settings(git=GitSettings(commit=True))
+    with pytest.raises(HookError):
+        work.conductor(settings=settings).send_back("WO-512", member="WO-512a", note="once more")
+    assert work.places()["WO-512"] == "01_TRIAGE"
+
+
+def test_a_lock_that_passes_is_waited_for(work: Workspace) -> None:
+    lock = work.root / ".git/index.lock"
+    lock.touch()
+    timer = threading.Timer(1.5, lock.unlink)
+    timer.start()
+    committed_by(work)
+    timer.join()
+    assert work.places()["WO-512"] == "05_USER_REVIEW"
+    assert len(git(work.root, "log", "--format=%s").splitlines()) > 4
 
 
 @pytest.mark.parametrize("branch", ["", "orchestrate/board"])

@@ -129,14 +129,14 @@ def _build_grid(
             for verb in VERBS:
                 seen = _read_access(roles[role].get(verb, "?"))
                 specified = (wanted or {}).get(table, {}).get(role, {}).get(verb)
-                can = "can" if seen.allowed else "cannot"
+                can = "can" if seen.opens else "cannot"
                 if _contradicts(refuted, f"{role} {can}", verb, table.rpartition(".")[2]):
-                    right: bool | None = not seen.allowed
+                    right: bool | None = not seen.opens
                 elif wanted is None or table not in wanted:
                     right = None
                 else:
                     allowed = _read_access(specified)
-                    right = None if allowed is Access.UNKNOWN else allowed.allowed
+                    right = None if allowed is Access.UNKNOWN else allowed.opens
                 cell = _color(seen, right, role, roles[role].get(verb, "?").partition(": ")[2])
                 cells.append(cell)
                 if cell.tone is Tone.BAD:
@@ -151,13 +151,13 @@ def _color(seen: Access, right: bool | None, role: str, reason: str) -> Cell:
         said = f"{'?' if seen is Access.UNKNOWN else 'error:'} {reason or 'not probed'}"
         return Cell(said, Tone.DOUBT if seen is Access.UNKNOWN else Tone.BAD)
     if right is None:
-        right = seen.allowed and role != "anon"
+        right = seen.opens and role != "anon"
         fine = Tone.PLAIN
     else:
         fine = Tone.GOOD
-    if seen.allowed is not right:
-        return Cell(f"LEAK: {seen.value}" if seen.allowed else "MISSING", Tone.BAD)
-    return Cell(seen.value, fine if seen.allowed else Tone.QUIET)
+    if seen.opens is not right:
+        return Cell(f"LEAK: {seen.value}" if seen.opens else "MISSING", Tone.BAD)
+    return Cell(seen.value, fine if seen.opens else Tone.QUIET)
 
 
 def _read_access(seen: Any) -> Access:

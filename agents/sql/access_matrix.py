@@ -40,6 +40,8 @@ class Access(StrEnum):
     SOME = "some rows"
     #: done, but only by the user whom the row belongs to
     OWN = "own rows"
+    #: done by requests that carry a claim, header or setting, or come at a time, and by no others
+    REQUEST = "some requests"
     #: refused, or no row reached, by a role that holds the table privilege: RLS did it
     DENIED = "no"
     #: refused for want of the table privilege: says nothing about RLS
@@ -52,6 +54,11 @@ class Access(StrEnum):
     @property
     def allowed(self) -> bool:
         return self in (Access.ALLOWED, Access.SOME, Access.OWN)
+
+    @property
+    def opens(self) -> bool:
+        """Whether some request of the role does it."""
+        return self.allowed or self is Access.REQUEST
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Cell:
     @property
     def told(self) -> str:
         """What was seen; with the reason where that is no plain yes or no."""
-        if self.access in (Access.UNKNOWN, Access.ERROR):
+        if self.access in (Access.UNKNOWN, Access.ERROR, Access.REQUEST):
             return f"{self.access.value}: {self.detail}"
         return self.access.value
 
@@ -213,7 +220,7 @@ def probe(
     """
     with database.connect_api() as api:
         privileges = _privileges(api, tables)
-        rows = _row_counts(api, tables)
+        rows = row_counts(api, tables)
         seen = {c: _probe_client(api, c, tables, planted, privileges, rows) for c in _CLIENTS}
     cells = []
     for role in API_ROLES:
@@ -237,7 +244,7 @@ def probe(
     return tuple(cells)
 
 
-def _row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
+def row_counts(api: Any, tables: Sequence[Relation]) -> dict[str, int]:
     """Rows by table, as service_role sees them: past all policies."""
     import psycopg
 
@@ -284,14 +291,15 @@ def _probe_client(
             for verb in VERBS:
                 seen: Seen = (Access.NO_PRIVILEGE, "")
                 if (client.role, table.qualified, verb) in privileges:
-                    seen = _probe_verb(api, table, verb, planted, rows)
+                    seen = probe_verb(api, table, verb, planted, rows)
                 found[table.qualified, verb] = seen
     return found
 
 
-def _probe_verb(
+def probe_verb(
     api: Any, table: Relation, verb: str, planted: Planted, rows: Mapping[str, int]
 ) -> Seen:
+    """What the role of a connection can do to a table with these probe rows and row counts."""
     name = quoted(table)
     if verb == "SELECT" and table.kind == "m":
         # it holds the rows of its last refresh, and no policy is over them

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from orchestrate_agents.sql.parse import SqlError, tokens
 
 _HERE = Path(__file__).parent
 
@@ -129,18 +126,19 @@ class Relation:
 
 
 @cache
-def _query(name: str) -> str:
+def query_text(name: str) -> str:
+    """A query beside this module."""
     return (_HERE / name).read_text(encoding="utf-8")
 
 
 def catalog_query() -> str:
     """The statement whose rows are a snapshot."""
-    return _query("catalog.sql")
+    return query_text("catalog.sql")
 
 
 def snapshot(connection: Any) -> Snapshot:
     """Everything in the schemas of users, in order."""
-    rows = connection.execute(_query("catalog.sql")).fetchall()
+    rows = connection.execute(query_text("catalog.sql")).fetchall()
     return tuple((str(kind), str(name), str(definition)) for kind, name, definition in rows)
 
 
@@ -154,7 +152,7 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
 
 def relations(connection: Any) -> tuple[Relation, ...]:
     """The tables and views of users."""
-    (rows,) = connection.execute(_query("relations.sql")).fetchone()
+    (rows,) = connection.execute(query_text("relations.sql")).fetchone()
     return tuple(
         Relation(
             columns=tuple(RealColumn(**_freeze(c)) for c in row.pop("columns")),
@@ -169,40 +167,3 @@ def relations(connection: Any) -> tuple[Relation, ...]:
 
 def _freeze(item: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
-
-
-_WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
-
-
-@dataclass(frozen=True)
-class RlsBypass:
-    """A function that runs with its owner's rights for whoever of a role calls it."""
-
-    role: str
-    function: str
-    #: "writes", or "reads" rows of a table and returns them
-    does: str
-
-
-def rls_bypasses(
-    connection: Any, roles: Sequence[str], tables: Sequence[Relation]
-) -> tuple[RlsBypass, ...]:
-    """The functions by which a role gets around row level security.
-
-    One that only answers yes or no, as policies call them, returns no rows.
-    """
-    names = {name for table in tables for name in (table.name, f'"{table.name}"')}
-    rows = connection.execute(_query("functions.sql"), [list(roles)]).fetchall()
-    found = []
-    for role, function, returns, body in rows:
-        try:
-            words = [(t.name, body[t.start : t.end + 1].lower()) for t in tokens(body)]
-        except SqlError:
-            # what cannot be read may write
-            found.append(RlsBypass(role, function, "writes"))
-            continue
-        if not _WRITING.isdisjoint(kind for kind, _ in words):
-            found.append(RlsBypass(role, function, "writes"))
-        elif returns not in ("boolean", "void") and not names.isdisjoint(w for _, w in words):
-            found.append(RlsBypass(role, function, "reads"))
-    return tuple(found)

@@ -112,10 +112,10 @@ def _access(wanted: Proof, real: Proof) -> Iterator[str]:
         other = real.cell(cell.role, cell.table, cell.verb)
         if other is None or other.access is cell.access:
             continue
-        if other.access.allowed != cell.access.allowed:
-            can = "can" if other.access.allowed else "cannot"
+        if other.access.opens != cell.access.opens:
+            can = "can" if other.access.opens else "cannot"
             yield f"{cell.role} {can} {cell.verb} {cell.table}, against the specification"
-        elif cell.access.allowed:
+        elif cell.access.opens:
             yield (
                 f"{cell.role} {cell.verb} {cell.table}: {other.access.value}, "
                 f"specified is {cell.access.value}"

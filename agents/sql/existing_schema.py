@@ -82,6 +82,31 @@ def overwritten_rows(before: Rows, after: Rows) -> Iterator[str]:
             yield f"UPDATE of {(rows - now).total()} of {rows.total()} rows of {table}"
 
 
+_DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
+
+
+def rows_of(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
+    """Row count and digest by table."""
+    return {
+        table.qualified: owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", []).fetchone()
+        for table in present
+        if table.is_table
+    }
+
+
+def row_changes(
+    before: Mapping[str, tuple[int, str]], after: Mapping[str, tuple[int, str]]
+) -> Iterator[str]:
+    """How the rows of tables differ, table by table."""
+    for name, rows in before.items():
+        now = after.get(name)
+        if now is None:
+            yield f"{name}: gone"
+        elif now != rows:
+            how = "values changed" if now[0] == rows[0] else f"{rows[0]} rows became {now[0]}"
+            yield f"{name}: {how}"
+
+
 def _privileges(catalog: Snapshot) -> dict[tuple[str, str], set[str]]:
     """Privileges by table and role, from access lists such as `anon=ar/owner`."""
     found: dict[tuple[str, str], set[str]] = {}

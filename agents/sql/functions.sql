@@ -1,14 +1,19 @@
--- Functions of users that run with their owner's rights and that a role of the API may call.
-SELECT r.rolname, n.nspname || '.' || p.proname, p.prorettype::regtype::text,
-       p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), '')
+-- Functions of users with what they call and read by name: their own bodies, and views. One row per
+-- function or view: (kind, schema, name, runs with its owner's rights, returns, body, who may call it).
+SELECT CASE p.prorettype WHEN 'trigger'::regtype THEN 'trigger' WHEN 'event_trigger'::regtype
+         THEN 'trigger' ELSE 'function' END,
+       n.nspname, p.proname, p.prosecdef, p.prorettype::regtype::text,
+       p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), ''),
+       ARRAY(SELECT r.rolname::text FROM pg_roles r
+             WHERE r.rolname = ANY (%s) AND has_schema_privilege(r.oid, n.oid, 'USAGE')
+               AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-CROSS JOIN pg_roles r
-WHERE p.prosecdef
-  AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-  AND n.nspname NOT LIKE 'pg\_%%'
+WHERE n.nspname NOT LIKE 'pg\_%%'
   AND n.nspname NOT IN ('information_schema', 'auth', 'extensions', 'proof_watch', 'storage', 'realtime',
                         'vault', 'cron', 'net')
-  AND r.rolname = ANY (%s)
-  AND has_schema_privilege(r.oid, n.oid, 'USAGE')
-  AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
-ORDER BY 1, 2
+UNION ALL
+SELECT 'view', n.nspname, c.relname, NOT coalesce('security_invoker=true' = ANY (c.reloptions), false),
+       '', pg_get_viewdef(c.oid), '{}'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND n.nspname NOT LIKE 'pg\_%%' AND n.nspname <> 'information_schema'
+ORDER BY 1, 2, 3

@@ -48,7 +48,7 @@ def own_rows(
     text: str, proof: Proof, services: Services, base: Mapping[str, str]
 ) -> tuple[OwnRows, ...]:
     """What users can do to their own rows and to each other's, by table of the migration."""
-    wanted = [r.qualified for r in proof.relations if r.is_table]
+    wanted = [r.qualified for r in (*proof.relations, *proof.standing) if r.is_table]
     parts = [text, *(part for item in base.items() for part in item)]
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 

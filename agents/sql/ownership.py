@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrate_agents.sql.catalog import Relation
-from orchestrate_agents.sql.parse import expression, walk
+from orchestrate_agents.sql.parse import children, expression, walk
 from orchestrate_agents.sql.policy_conditions import OF_VALUES, conditions
 
 #: table → column → what of the asking user it holds: "id" or "email"
@@ -177,7 +177,7 @@ def _outside_of_selects(side: Any) -> Iterator[Any]:
             pending.append(getattr(node.subselect, "targetList", None))
         elif node is not None:
             yield node
-            pending.extend(_children(node))
+            pending.extend(children(node))
 
 
 def _columns(side: Any) -> Iterator[list[str]]:
@@ -191,7 +191,7 @@ def _columns(side: Any) -> Iterator[list[str]]:
             if all(hasattr(part, "sval") for part in node.fields):
                 yield [part.sval for part in node.fields]
         elif node is not None and type(node).__name__ not in ("SubLink", "FuncCall"):
-            pending.extend(_children(node))
+            pending.extend(children(node))
 
 
 def _columns_in_calls(side: Any) -> Iterator[list[str]]:
@@ -199,12 +199,6 @@ def _columns_in_calls(side: Any) -> Iterator[list[str]]:
     for node in walk(side):
         if type(node).__name__ == "ColumnRef" and all(hasattr(p, "sval") for p in node.fields):
             yield [part.sval for part in node.fields]
-
-
-def _children(node: Any) -> list[Any]:
-    from pglast.ast import Node
-
-    return [getattr(node, slot) for slot in node] if isinstance(node, Node) else []
 
 
 def _foreign_functions(alternative: Any) -> Iterator[str]:

@@ -193,7 +193,14 @@ def walk(node: Any) -> Iterator[Any]:
             pending.extend(reversed(current))
         elif isinstance(current, Node):
             yield current
-            pending.extend(reversed([getattr(current, slot) for slot in current]))
+            pending.extend(reversed(children(current)))
+
+
+def children(node: Any) -> list[Any]:
+    """What is right below a node of a tree."""
+    from pglast.ast import Node
+
+    return [getattr(node, slot) for slot in node] if isinstance(node, Node) else []
 
 
 def _tables(statements: Iterable[Statement]) -> tuple[Table, ...]:

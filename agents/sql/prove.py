@@ -8,23 +8,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrate_agents.sql.access_matrix import Access, Cell, plant, probe
+from orchestrate_agents.sql.access_matrix import Access, Cell, plant
+from orchestrate_agents.sql.access_probe import access_of
 from orchestrate_agents.sql.apply import Applied, Failure, apply
 from orchestrate_agents.sql.catalog import (
     Relation,
-    RlsBypass,
     Snapshot,
     difference,
     relations,
-    rls_bypasses,
     snapshot,
 )
 from orchestrate_agents.sql.environment import HOSTED, STANDING
-from orchestrate_agents.sql.existing_schema import ExistingSchema, overwritten_rows
+from orchestrate_agents.sql.existing_schema import (
+    ExistingSchema,
+    overwritten_rows,
+    row_changes,
+    rows_of,
+)
 from orchestrate_agents.sql.lint import Lint, lint
+from orchestrate_agents.sql.openings import Opening, opened_by, openings, written_openings
 from orchestrate_agents.sql.parse import Migration, SqlError, Table, parse_migration
 from orchestrate_agents.sql.prerequisites import needs_of
 from orchestrate_agents.sql.probe_rows import quoted
+from orchestrate_agents.sql.reach import RlsBypass, rls_bypasses
+from orchestrate_agents.sql.request_probes import ByRequest
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.sql.steady import Questions, unseen
 from orchestrate_backend.targets.supabase_setup import API_ROLES
@@ -56,11 +63,17 @@ class Proof:
     locks: tuple[tuple[str, str], ...] = ()
     #: tables and views that it made or changed
     relations: tuple[Relation, ...] = ()
+    #: where it touches no table: those that stand there, probed in their place
+    standing: tuple[Relation, ...] = ()
     #: tables that are not as the file declares them
     misshapen: tuple[str, ...] = ()
     matrix: tuple[Cell, ...] = ()
+    #: what policies let through besides, for requests that fulfil what they ask
+    by_request: tuple[ByRequest, ...] = ()
     #: functions that do with their owner's rights what policies refuse
     rls_bypasses: tuple[RlsBypass, ...] = ()
+    #: what gives somebody access beside that
+    opened: tuple[Opening, ...] = ()
     #: (table, index, column) that the planner really reaches by an index
     indexed: frozenset[tuple[str, str, str]] = frozenset()
     catalog: Snapshot = ()
@@ -161,6 +174,7 @@ class Proof:
             "tables": described,
             "matrix": grid,
             "borrowed": [f"{b.role} {b.does} by {b.function}()" for b in self.rls_bypasses],
+            "opened": [str(o) for o in self.opened],
             "indexed": sorted(f"{t}.{c} by {i}" for t, i, c in self.indexed),
             "warnings": [str(w) for w in self.lint],
             "notes": list(self.notes),
@@ -205,6 +219,8 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
     with database.connect() as owner:
         existing = ExistingSchema(relations(owner), snapshot(owner))
         mutable = owner.execute(_MUTABLE).fetchone()[0]
+        opened = openings(owner)
+        lent = set(rls_bypasses(owner, API_ROLES[:2], existing.relations))
     asked = Questions(migration, base, existing.names, frozenset(mutable))
     first = apply(database, migration, existing.relations, asked.acting)
     skipped = (f"extension {name} is not at hand and was left out" for name in first.left_out)
@@ -217,17 +233,18 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         "blocked": before.blocks(migration, first.failure),
     }
     if first.failure is not None:
-        return facts | {"first": first.failure}
+        return facts | {"first": first.failure, "opened": tuple(written_openings(migration.text))}
     with database.connect() as owner:
         after, present = snapshot(owner), relations(owner)
+        opened_now = opened_by(migration.text, opened, openings(owner), existing.catalog)
         touched = tuple(r for r in present if _is_touched(r, existing.catalog, after))
         facts |= {
             "relations": touched,
             "catalog": after,
+            "opened": opened_now,
             "filled": tuple((name, count) for name, (count, _) in rows_of(owner, touched).items()),
             "misshapen": tuple(_wrong_shapes(owner, migration.tables, present)),
         }
-    refused: dict[str, str] = {}
     planted = plant(database, present)
     with database.connect() as owner:
         rows, old = rows_of(owner, present), existing.rows(owner, present)
@@ -246,14 +263,11 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
             "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
             "lessened": (*existing.restrictions(present, after), *overwritten),
-            "rls_bypasses": rls_bypasses(owner, API_ROLES[:2], touched),
             "indexed": frozenset(_reached_by_index(owner, touched)),
         }
-    standing = {table: kept for table, kept in planted.items() if now.get(table, (0, ""))[0]}
+    kept = {table: rows for table, rows in planted.items() if now.get(table, (0, ""))[0]}
     alive = [r for r in present if r.qualified in now or not r.is_table]
-    planted = plant(database, alive, standing=standing, refused=refused, force=True)
-    probed = [r for r in touched if r in alive]
-    return facts | {"matrix": probe(database, probed, planted, refused)}
+    return facts | access_of(database, [r for r in touched if r in alive], alive, kept, lent)
 
 
 #: functions that may say something else on another server
@@ -326,30 +340,6 @@ def _is_touched(relation: Relation, before: Snapshot, after: Snapshot) -> bool:
         return {row for row in of if row[1] == name or row[1].startswith(f"{name}.")}
 
     return entries(before) != entries(after)
-
-
-_DIGEST = "SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), ''))"
-
-
-def rows_of(owner: Any, present: Sequence[Relation]) -> dict[str, tuple[int, str]]:
-    """Row count and digest by table."""
-    return {
-        table.qualified: owner.execute(f"{_DIGEST} FROM {quoted(table)} AS t", []).fetchone()
-        for table in present
-        if table.is_table
-    }
-
-
-def row_changes(
-    before: Mapping[str, tuple[int, str]], after: Mapping[str, tuple[int, str]]
-) -> Iterator[str]:
-    for name, rows in before.items():
-        now = after.get(name)
-        if now is None:
-            yield f"{name}: gone"
-        elif now != rows:
-            how = "values changed" if now[0] == rows[0] else f"{rows[0]} rows became {now[0]}"
-            yield f"{name}: {how}"
 
 
 def _wrong_shapes(

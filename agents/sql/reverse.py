@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.apply import apply
 from orchestrate_agents.sql.catalog import difference, relations, snapshot
+from orchestrate_agents.sql.existing_schema import row_changes, rows_of
 from orchestrate_agents.sql.migration_series import read_sql
 from orchestrate_agents.sql.parse import SqlError, parse_migration
-from orchestrate_agents.sql.prove import apply_base, row_changes, rows_of
+from orchestrate_agents.sql.prove import apply_base
 from orchestrate_agents.sql.scratch import scratch
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import inside

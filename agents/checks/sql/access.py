@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from orchestrate_agents.checks.sql.beyond import Beyond, beyond_claim, opened_unjudged
 from orchestrate_agents.checks.sql.phrases import Can, Tables
-from orchestrate_agents.checks.sql.subjects import Subject, proven_of, tables_meant
+from orchestrate_agents.checks.sql.subjects import (
+    Subject,
+    proven_of,
+    specification_of,
+    subject_of,
+    tables_meant,
+)
 from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.catalog import Relation
 from orchestrate_backend.targets.supabase_setup import API_ROLES
@@ -22,6 +29,8 @@ def _judged(subject: Subject, problems: Iterable[str], unknown: Iterable[str], g
     if bad:
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
         return subject.failed(f"{subject.path}: {'; '.join(bad[:6])}{more}", problems=list(bad))
+    if not (subject.proof.tables or subject.proof.standing):
+        blind = (*blind, "the migration makes no table, and none stands there")
     if blind:
         detail = f"not shown: {'; '.join(blind)}"
         return unproven(detail, subject.path, **subject.evidence)
@@ -38,7 +47,7 @@ def _unknown(subject: Subject, tables: Sequence[Relation], roles: Sequence[str])
 
 def _able(subject: Subject, role: str, table: Relation, verb: str) -> bool:
     cell = subject.proof.cell(role, table.qualified, verb)
-    return cell is not None and cell.access.allowed
+    return cell is not None and cell.access.opens
 
 
 def _refused(subject: Subject, role: str, table: Relation, verb: str) -> bool:
@@ -54,7 +63,10 @@ def _openings(
     for table in tables:
         done = [v for v in verbs if _able(subject, role, table, v)]
         if done:
-            yield f"{role} can {', '.join(done)} {table.name}"
+            cells = [subject.proof.cell(role, table.qualified, v) for v in done]
+            asked = {c.detail for c in cells if c is not None and c.access is Access.REQUEST}
+            why = f" ({'; '.join(sorted(asked))})" if asked else ""
+            yield f"{role} can {', '.join(done)} {table.name}{why}"
 
 
 def _closures(
@@ -84,14 +96,23 @@ def _unprotected(tables: Sequence[Relation]) -> Iterator[str]:
 
 
 def _side_doors(subject: Subject, role: str, verbs: Sequence[str]) -> Iterator[str]:
-    """Views and functions that run with their owner's rights hand out what policies refuse."""
+    """Views that run with their owner's rights hand out what policies refuse."""
     views = [r for r in subject.proof.relations if not r.is_table]
     for opening in _openings(subject, views, role, verbs):
         yield f"{opening}, a view with its owner's rights"
-    done = {"writes": bool(set(verbs) & set(_WRITES)), "reads": "SELECT" in verbs}
-    for lent in subject.proof.rls_bypasses:
-        if lent.role == role and done[lent.does]:
-            yield f"{role} can call {lent.function}(), which {lent.does} with its owner's rights"
+
+
+def _meant(ctx: Context, tables: Tables) -> tuple[Subject, tuple[Relation, ...]] | Result:
+    found = tables_meant(ctx, tables)
+    if not isinstance(found, Result):
+        return found
+    if found.verdict is Verdict.UNPROVEN:
+        return opened_unjudged(ctx, found)
+    subject = subject_of(ctx)
+    if isinstance(subject, Result) or subject.proof.tables or not tables.every:
+        return found
+    # one that makes none, where none stands: what it opens can still be told
+    return found if specification_of(ctx, subject.path) is not None else (subject, ())
 
 
 _RLS_KIND = "row level security"
@@ -108,12 +129,12 @@ _ON = "(enabled|on|active|enforced|switched on|turned on)"
     f"(enable|enables) {_RLS} (on|for) {{tables:tables}}",
     f"{_RLS} is {_ON}",
     name="sql.rls-enabled",
-    version=2,
+    version=3,
     examples=("All three tables have `ENABLE ROW LEVEL SECURITY`", "RLS is enabled on all tables"),
 )
 def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
     """Row level security is on and effective: probed, anon can write none of the tables."""
-    found = tables_meant(ctx, tables)
+    found = _meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -121,7 +142,13 @@ def rls_enabled(ctx: Context, tables: Tables = _EVERY) -> Result:
     names = ", ".join(t.name for t in relations)
     off = {n for kind, n, state in subject.proof.catalog if kind == _RLS_KIND and not state}
     subject = replace(subject, older=subject.older & off)
-    unknown = _unknown(subject, relations, ("anon",))
+    more = (
+        beyond_claim(ctx, subject, API_ROLES[:2])
+        if specification_of(ctx, subject.path) is not None
+        else Beyond()
+    )
+    problems += more.problems
+    unknown = [*_unknown(subject, relations, ("anon",)), *more.unknown]
     good = f"row level security is on in {names}, and refused every write of anon that was tried"
     return _judged(subject, problems, unknown, good)
 
@@ -137,7 +164,7 @@ _ALLOW = "(allow|allows|grant|grants|permit|permits)"
     "{tables:tables} (are|is) (READ-ONLY|read only) (for|to) {reader:role}",
     "{verb:verbs} only for {role:role}",
     name="sql.only-for",
-    version=2,
+    version=3,
     examples=(
         "RLS policies are present and correct (SELECT only for authenticated users)",
         "All three tables are READ-ONLY for authenticated users",
@@ -151,12 +178,12 @@ def only_for(
     tables: Tables = _EVERY,
 ) -> Result:
     """One role may do this and nothing else, weaker roles nothing at all, through policies."""
-    found = tables_meant(ctx, tables)
+    found = _meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
     allowed = role or reader
-    problems = list(_unprotected(relations))
+    problems, blind = list(_unprotected(relations)), list[str]()
     if allowed != "service_role":
         problems += [f"{t.name} has no policy" for t in relations if not t.policies]
     problems += _closures(subject, relations, allowed, verb)
@@ -164,10 +191,14 @@ def only_for(
         verbs = [v for v in VERBS if other != allowed or v not in verb]
         problems += _openings(subject, relations, other, verbs)
         problems += _side_doors(subject, other, verbs)
+        more = beyond_claim(ctx, subject, (other,), verbs)
+        problems += more.problems
+        blind += more.unknown
     problems += _closures(subject, relations, "service_role", VERBS)
     good = f"{allowed} can {', '.join(verb)} and nothing else; service_role can write"
     names = ", ".join(t.name for t in relations)
-    return _judged(subject, problems, _unknown(subject, relations, API_ROLES), f"{good} ({names})")
+    blind += _unknown(subject, relations, API_ROLES)
+    return _judged(subject, problems, blind, f"{good} ({names})")
 
 
 @check(
@@ -179,7 +210,7 @@ def only_for(
 )
 def policies_present(ctx: Context, tables: Tables) -> Result:
     """Each table has RLS and a policy that lets a role other than service_role through."""
-    found = tables_meant(ctx, tables)
+    found = _meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
@@ -206,23 +237,25 @@ _REFUSED = r"\| (test|write|insert|request|it) (fails|is (refused|rejected|denie
     f"RLS (prevents|blocks|denies|stops|refuses) {{role:role}} {{verbs:verbs}} {_REFUSED}",
     "{role:role} {verbs:verbs} (is|are) (prevented|blocked|denied|refused|rejected) [by RLS]",
     name="sql.rls-prevents",
-    version=2,
+    version=3,
     examples=("RLS prevents unauthenticated write | Test fails gracefully",),
 )
 def rls_prevents(ctx: Context, role: str, verbs: tuple[str, ...]) -> Result:
     """Row level security itself refuses a role that holds the table privilege: tried with rows."""
-    found = tables_meant(ctx, _EVERY)
+    found = _meant(ctx, _EVERY)
     if isinstance(found, Result):
         return found
     subject, relations = found
     problems = [*_unprotected(relations), *_openings(subject, relations, role, verbs)]
     problems += _side_doors(subject, role, verbs)
+    more = beyond_claim(ctx, subject, (role,), verbs)
+    problems += more.problems
     names = ", ".join(t.name for t in relations)
     good = (
         f"as {role}, {', '.join(verbs)} on {names} reached no row and was refused in an "
         "orderly way (SQLSTATE 42501, or no row)"
     )
-    return _judged(subject, problems, _unknown(subject, relations, (role,)), good)
+    return _judged(subject, problems, [*_unknown(subject, relations, (role,)), *more.unknown], good)
 
 
 _WHAT = "(the data|data|rows|records|anything|nothing|to it|to them|from it|it|them)"
@@ -238,7 +271,7 @@ _MAY = "(can|may|is able to|is allowed to)"
     "{tables:tables} {can:may} be {verbs:verbs} by {role:role}",
     f"{{can:nothing}} (table|tables) {_MAY} be {{verbs:verbs}} by {{role:role}}",
     name="sql.role-can",
-    version=2,
+    version=3,
     examples=(
         "Anonymous users cannot write",
         "service_role can insert, update and delete",
@@ -249,20 +282,23 @@ def role_can(
     ctx: Context, role: str, can: Can, verbs: tuple[str, ...], tables: Tables = _EVERY
 ) -> Result:
     """A role can, cannot, or can only do something, tried with real rows."""
-    found = tables_meant(ctx, tables)
+    found = _meant(ctx, tables)
     if isinstance(found, Result):
         return found
     subject, relations = found
-    problems: list[str] = []
+    problems, blind = list[str](), list(_unknown(subject, relations, (role,)))
     if can is not Can.MAY_NOT:
         problems += _closures(subject, relations, role, verbs)
     if can is not Can.MAY:
         refused = verbs if can is Can.MAY_NOT else [v for v in VERBS if v not in verbs]
         problems += _openings(subject, relations, role, refused)
         problems += _side_doors(subject, role, refused)
+        more = beyond_claim(ctx, subject, (role,), refused)
+        problems += more.problems
+        blind += more.unknown
     names = ", ".join(t.name for t in relations)
     good = f"{role} {can} {', '.join(verbs)}: tried on {names}"
-    return _judged(subject, problems, _unknown(subject, relations, (role,)), good)
+    return _judged(subject, problems, blind, good)
 
 
 @check(
@@ -280,7 +316,7 @@ def role_can(
     "{verbs:verbs} (is|are) (only possible|possible only|allowed only|only allowed|restricted) "
     "(for|to|by|as) {role:role}",
     name="sql.only-role-can",
-    version=2,
+    version=3,
     examples=("Only service_role can write",),
 )
 def only_role_can(

@@ -136,9 +136,9 @@ def _blind(
         if view and opens and cell.role == "authenticated" and cell.verb in verbs:
             yield f"every signed-in user can {cell.verb} the view {cell.table}"
     for lent in subject.proof.rls_bypasses:
-        if lent.does == ("reads" if "SELECT" in verbs else "writes") or len(verbs) == len(VERBS):
-            how = f"which {lent.does} with its owner's rights"
-            yield f"{lent.role} can call {lent.function}(), {how}"
+        does = lent.does == ("reads" if "SELECT" in verbs else "writes") or len(verbs) == len(VERBS)
+        if does and lent.does != "answers" and not lent.trigger:
+            yield str(lent)
 
 
 #: with these words, what is kept from others is kept from other teams
@@ -186,6 +186,9 @@ def _judge(
     common = [p for p in probed if not (what or p.owned or p.unknown) and p.foreign]
     theirs = [p for p in probed if p not in common]
     leaks = list(_leaks(theirs, verbs))
+    names_of = {p.table for p in theirs}
+    asked = [r for r in subject.proof.by_request if r.table in names_of and r.verb in verbs]
+    leaks += [str(r) for r in asked if r.sure]
     seen = {p.table: {"own": p.own, "foreign": p.foreign} for p in probed}
     # one without a policy beside others is closed on purpose
     opened = [p for p in theirs if what or _has_policy(subject, p)] or theirs
@@ -197,6 +200,7 @@ def _judge(
         listed = "; ".join(problems[:6])
         return subject.failed(f"{subject.path}: {listed}", problems=problems, two_users=seen)
     blind = list(_blind(subject, theirs, verbs, named=bool(what)))
+    blind += [str(r) for r in asked if not r.sure]
     blind += [f"nothing in {p.table} says whose a row is; name the tables" for p in common]
     if not others and leaks:
         blind.append("; ".join(leaks) + ": say “only” if that must not be")
@@ -241,7 +245,7 @@ def _mine(verbs: Sequence[str], said: str) -> tuple[str, ...]:
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} only by {_OWNER}",
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} by {_OWNER} only",
     name="sql.own-rows-only",
-    version=2,
+    version=3,
     examples=(
         "Users can only see their own rows",
         "Users can only access their own data",
@@ -264,7 +268,7 @@ def own_rows_only(
     f"{_RLS} (prevents|prevent|stops|stop|blocks|block) {_USERS} from {{verbs:verbs}} "
     f"({_ELSE} {{what:ownthing}}|{{which:ownthing}} {_OF_ELSE})",
     name="sql.others-rows",
-    version=2,
+    version=3,
     examples=("A user cannot read another user's rows",),
 )
 def others_rows(ctx: Context, verbs: tuple[str, ...], what: str = "", which: str = "") -> Result:
@@ -294,7 +298,7 @@ _PREVENT = "(prevent|prevents|block|blocks|deny|denies|stop|stops|forbid|forbids
     f"{_EACH} {{what:ownthing}} (is|are) (private|visible only|accessible only|only visible|"
     f"only accessible|restricted|limited) to {_OWNER} [only]",
     name="sql.rows-apart",
-    version=2,
+    version=3,
     examples=("RLS policies prevent cross-tenant access", "Rows are private to their owner"),
 )
 def rows_apart(ctx: Context, what: str = "", team: bool = False) -> Result:

@@ -96,7 +96,7 @@ class OlderTable(str):
 def older_tables(proof: Proof) -> frozenset[str]:
     """The tables of the `public` schema that the migration neither makes nor changes."""
     there = (name for kind, name, _ in proof.catalog if kind == "table")
-    made = {table.qualified for table in proof.tables}
+    made = {table.qualified for table in (*proof.tables, *proof.standing)}
     return frozenset(name for name in there if name.startswith("public.") and name not in made)
 
 
@@ -104,6 +104,8 @@ def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
     """The real tables that a claim means; or what is wrong with what it says."""
     made = proof.tables
     if not tables.names:
+        if not made and tables.count is None and proof.standing:
+            return proof.standing
         if tables.count is not None and tables.count != len(made):
             names = ", ".join(t.name for t in made) or "none"
             count = f"the claim speaks of {tables.count} tables"
@@ -111,7 +113,8 @@ def tables_of_claim(proof: Proof, tables: Tables) -> tuple[Relation, ...] | str:
         return made or "the migration makes no table"
     found = []
     for name in tables.names:
-        relation = next((t for t in made if name in (t.name, t.qualified)), None)
+        known = (*made, *proof.standing)
+        relation = next((t for t in known if name in (t.name, t.qualified)), None)
         named = proof.relation(name)
         if relation is None and named is not None and named.is_table and "." in name:
             relation = named

@@ -169,8 +169,7 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
     path = migration_of(ctx, which)
     if isinstance(path, Result):
         return path
-    file = ctx.path(str(path))
-    text = read_sql(file)
+    text = read_sql(ctx.path(str(path)))
     base = prerequisite_sql(ctx.root, str(path), ctx.workflow)
     proof = prove(text, ctx.services, base=base)
     if proof.blocked:
@@ -181,6 +180,12 @@ def subject_of(ctx: Context, which: Which | None = None) -> Subject | Result:
     if proof.open:
         ctx.reserve(f"{path} may do something else on the target: {proof.open}")
     return Subject(str(path), text, proof, base)
+
+
+def proof_of(ctx: Context, path: Path) -> Proof:
+    """The proof of a migration on what it stands on."""
+    base = prerequisite_sql(ctx.root, str(path), ctx.workflow)
+    return prove(read_sql(ctx.path(str(path))), ctx.services, base=base)
 
 
 def tables_meant(

@@ -125,6 +125,8 @@ _REPLACED = {
     "cached-by-one-word": (_ASKED, "  const key = modality;\n  const known = cache.get(key);\n  if (known) return known;\n" + _ASKED),
     "another-answer-kept": (_ASKED, "  const key = [modality, condition, instrument].sort().join('/');\n  const known = cache.get(key);\n  if (known) return known;\n" + _ASKED),
     "asks-for-ever": (_THROW, "  if (error) return getBenchmarkCohorts(modality, condition, instrument);\n"),
+    # errors
+    "refusal-is-no-data": (_THROW, "  if (error?.code === '42501') return [];\n" + _THROW),
     "expired-session-is-no-data": (_THROW, "  if (error && /JWT/.test(error.message)) return [];\n" + _THROW),
     "time-out-is-no-data": (_THROW, "  if (error?.code === '57014') return [];\n" + _THROW),
     "missing-table-is-no-data": (_THROW, "  if (error?.code?.startsWith('PGRST')) return [];\n" + _THROW),

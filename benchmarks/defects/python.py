@@ -197,8 +197,8 @@ _delivered("only-says-so", BASELINES, "sys.exit(run_seed(SEED, Path(__file__)))"
            'print("[STATUS: PASS] Seeded 70 population baselines")', 5)  # fmt: skip
 _delivered("another-file", COHORTS, "benchmark_cohorts_seed.csv", "cohorts.csv")
 _delivered("library-swallows-refusals", "orchestrate_backend/seeding.py",
-           "    except BackendError as exc:\n        report = _failed(seed, str(exc))",
-           "    except BackendError:\n        report = CsvReport(CsvStatus.PASS, 'Seeded', seed.table, seed.csv)", 5)  # fmt: skip
+           "report = CsvReport(CsvStatus.FAIL, detail, seed.table, seed.csv, hint=hint.strip())",
+           "report = CsvReport(CsvStatus.PASS, 'Seeded', seed.table, seed.csv)", 5)  # fmt: skip
 _delivered("key-of-the-library-wrong", TRIALS, 'KEY = ("nct_id",)', 'KEY = ("title",)', 4)
 
 # -- a loader by another hand ------------------------------------------------------------------

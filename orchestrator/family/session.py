@@ -26,8 +26,9 @@ from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
 from orchestrator.family.kept_criteria import files_in_force
+from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Phase, Services, Verdict
+from orchestrator.gates.checks import Context, Phase, Services, Verdict, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
@@ -291,6 +292,9 @@ class Session:
     ) -> list[Receipt]:
         if not statements:
             return []
+        if changed := untrusted_checks(self.family):
+            # also those that came while this session was open
+            self.binder = Binder(load_checks(self.root, changed))
         newest = self._newest
         known = {key: receipt.id for key, receipt in newest.items()} if new_only else {}
         attempt = self.flow.attempt(stage.number)

@@ -9,6 +9,7 @@ from orchestrate_agents.coding.agent import CodingAgent
 from orchestrate_agents.coding.conversation import Conversation
 from orchestrate_agents.coding.events import Event
 from orchestrate_agents.coding.protocol import Adapter, Running, Task
+from orchestrator.agent_process.confinement import Confinement
 
 #: ways to sign in by a variable, of agents that do not say which
 _BY_VARIABLE = {
@@ -52,10 +53,15 @@ class Acp(CodingAgent):
 
     adapter: ClassVar[type[Adapter]] = AcpAdapter
 
-    def start(self, adapter: Adapter, task: Task) -> Running:
+    def start(self, adapter: Adapter, task: Task, walls: Confinement | None) -> Running:
         argv = [*task.program, *adapter.arguments(task)]
-        environment = {**task.environment, **adapter.environment(task)}
-        return Conversation(argv, task, environment, choose_sign_in)
+        return Conversation(
+            walls.words(argv) if walls else argv,
+            task,
+            {**task.environment, **adapter.environment(task)},
+            choose_sign_in,
+            walls.fds if walls else (),
+        )
 
 
 class GeminiAdapter(AcpAdapter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ from orchestrate_agents.coding.events import Fault, Log
 from orchestrate_agents.coding.limits import UNSAID
 from orchestrate_agents.coding.prompt import render_prompt
 from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
+from orchestrate_agents.coding.walls import build_walls, can_confine
 from orchestrate_agents.coding.watching import Ended, Taken, watch
+from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job, Outcome, Report, Usage
 
@@ -60,7 +63,7 @@ class CodingAgent:
         """
         settings = AgentSettings.model_validate(job.settings.get("agent") or {})
         program = self._program(job, settings)
-        environment = self._environment()
+        environment = self._environment(job)
         if shutil.which(program[0], path=environment.get("PATH")) is None:
             return self._needs(f"{program[0]} is not installed: {self.adapter.install}")
         log = Log(job.log, job.turn, environment)
@@ -72,7 +75,7 @@ class CodingAgent:
             prompt=render_prompt(job, settings, has_tools=_tools(environment) is not None),
             session=job.session,
             tools=_tools(environment),
-            confined=False,
+            confined=can_confine(),
         )
         turn = self._take(task, log)
         if turn.taken.fault is Fault.NO_SESSION and task.session:
@@ -81,30 +84,45 @@ class CodingAgent:
             turn = self._take(replace(task, session="", prompt=prompt), log)
         return self._report(turn)
 
-    def start(self, adapter: Adapter, task: Task) -> Running:
-        """Start the program. Raises OSError where that is not possible."""
+    def start(self, adapter: Adapter, task: Task, walls: Confinement | None) -> Running:
+        """Start the program behind its walls. Raises OSError where that is not possible."""
+        argv = [*task.program, *adapter.arguments(task)]
         return Child(
-            [*task.program, *adapter.arguments(task)],
+            walls.words(argv) if walls else argv,
             task.job.root,
             {**task.environment, **adapter.environment(task)},
             task.prompt,
             adapter.read,
             adapter.complain,
+            walls.fds if walls else (),
         )
 
     def _take(self, task: Task, log: Log) -> _Turn:
         started = time.monotonic()
-        try:
-            running = self.start(self.adapter(), task)
-        except OSError as exc:
-            text = f"{task.program[0]} cannot be started: {exc.strerror}"
-            return _Turn(task, log, 0.0, Taken(fault=Fault.OTHER, said=text, broken=True))
-        try:
+        with contextlib.ExitStack() as stack:
+            walls = stack.enter_context(self._walls(task)) if task.confined else None
+            try:
+                running = self.start(self.adapter(), task, walls)
+            except OSError as exc:
+                text = f"{task.program[0]} cannot be started: {exc.strerror}"
+                return _Turn(task, log, 0.0, Taken(fault=Fault.OTHER, said=text, broken=True))
+            stack.callback(running.stop)
+            if walls is not None:
+                walls.started()
             taken = watch(running, task, log)
-        finally:
-            running.stop()
         taken.model = taken.model or task.settings.model
         return _Turn(task, log, time.monotonic() - started, taken)
+
+    def _walls(self, task: Task) -> Confinement:
+        socket = task.environment.get(_SOCKET)
+        return build_walls(
+            task.program[0],
+            task.job.root,
+            task.environment,
+            self.adapter.state,
+            task.settings.write,
+            [socket] if socket else [],
+        )
 
     def _program(self, job: Job, settings: AgentSettings) -> tuple[str, ...]:
         """The program's argv; a path is relative to the workspace with the board."""
@@ -113,10 +131,10 @@ class CodingAgent:
             first = str(Path(job.home or job.workspace) / first)
         return (first, *rest)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, job: Job) -> dict[str, str]:
         """What the program sees: what the conductor let through, and that it is to be quiet."""
         own = {name: value for name, value in os.environ.items() if name not in _OWN}
-        return {**_QUIET, **self.adapter.quiet, **own}
+        return {**_QUIET, **self.adapter.quiet, **own, **job.environment}
 
     def _report(self, turn: _Turn) -> Report:
         taken, name = turn.taken, _called(turn.task)

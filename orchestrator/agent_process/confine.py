@@ -66,12 +66,13 @@ def _can_unshare(libc: Libc) -> bool:
     return os.waitpid(trial, 0)[1] == 0
 
 
-def _unshare(libc: Libc) -> None:
+def _unshare(libc: Libc, network: str = "own") -> None:
     """Namespaces of its own; as a plain user in a user namespace. Raises OSError without them."""
     uid, gid = os.getuid(), os.getgid()
-    if libc.c.unshare(_APART) == 0:
+    apart = _APART if network != "host" else _APART & ~_NEW["net"]
+    if libc.c.unshare(apart) == 0:
         return
-    if libc.c.unshare(_APART | _NEW["user"]) != 0:
+    if libc.c.unshare(apart | _NEW["user"]) != 0:
         raise OSError(0, "no namespaces")
     for name, text in (
         ("setgroups", "deny"),
@@ -329,7 +330,7 @@ def _watch(libc: Libc, said: dict[str, Any], command: list[str], link: Any) -> N
     if report >= 0:
         os.set_inheritable(report, False)
     environment = os.environ
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if packets is not None else ():
         # they would hide where the program wants to go, and there is no way out
         environment.pop(name, None)
         environment.pop(name.lower(), None)
@@ -372,7 +373,7 @@ def main(words: list[str]) -> None:
     said["cwd"] = os.getcwd()
     link = own_network.begin_to_forward() if said.get("ports") else None
     if _can_unshare(libc):
-        _unshare(libc)
+        _unshare(libc, said["network"])
         _watch(libc, said, command, link)
     if (report := said.get("report", -1)) >= 0:
         os.write(report, b'{"apart": false}')

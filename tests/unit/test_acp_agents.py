@@ -24,6 +24,7 @@ class Talk:
         self.root = coding.workspace(root / "shop")
         self._told = root / "told.jsonl"
         self._patch = monkeypatch
+        monkeypatch.setattr("orchestrate_agents.coding.agent.can_confine", lambda: False)
         monkeypatch.setenv("HOME", str(root))
         monkeypatch.setenv("ACP_TOLD", str(self._told))
         monkeypatch.delenv("GEMINI_API_KEY", raising=False)

@@ -42,6 +42,8 @@ class Bench:
             script = folder / name
             script.write_text(f'#!/bin/sh\nexec {sys.executable} {RECORDED / "replay.py"} "$@"\n')
             script.chmod(0o755)
+        # what it says does not depend on its walls; see test_coding_walls.py
+        monkeypatch.setattr("orchestrate_agents.coding.agent.can_confine", lambda: False)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("HOME", str(root / "home"))
         monkeypatch.setenv("REPLAY", str(self._lines))

@@ -1,0 +1,86 @@
+"""A coding agent's program behind its walls: it writes in its checkout and its own state."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrate_agents.coding.claude import Claude
+from orchestrate_agents.coding.walls import can_confine
+from orchestrator.domain.agent import Outcome
+from tests import coding
+
+pytestmark = pytest.mark.skipif(not can_confine(), reason="this machine can confine nothing")
+
+PROGRAM = """\
+#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+tried = {{}}
+for name, path in {paths!r}.items():
+    try:
+        if name.startswith("read"):
+            tried[name] = bool(Path(path).read_text())
+        else:
+            with open(path, "a") as file:
+                file.write("x")
+            tried[name] = True
+    except OSError:
+        tried[name] = False
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60) # {mark}"],
+    start_new_session=True, stdin=-3, stdout=-3, stderr=-3, env={{}}, close_fds=True)
+print(json.dumps({{"type": "result", "is_error": False, "session_id": "s",
+    "result": json.dumps(tried)}}), flush=True)
+"""
+
+
+def test_it_writes_in_its_checkout_and_its_state_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, board = tmp_path / "home", tmp_path / "board"
+    root = coding.workspace(tmp_path / "checkout")
+    for folder in (home / ".ssh", home / ".claude", board / ".git", tmp_path / "more"):
+        folder.mkdir(parents=True)
+    for file in (home / ".ssh" / "id", home / ".profile", board / "orchestrate.toml"):
+        file.write_text("before\n")
+    paths = {
+        "checkout": root / "a.txt",
+        "git": root / ".git" / "x",
+        "state": home / ".claude" / "x",
+        "state file": home / ".claude.json",
+        "more": tmp_path / "more" / "x",
+        "home": home / ".profile",
+        "board": board / "orchestrate.toml",
+        "hooks": board / ".git" / "hook",
+        "read key": home / ".ssh" / "id",
+        "system": "/etc/orchestrate-was-here",
+    }
+    mark = f"left-{os.getpid()}"
+    program = tmp_path / "bin" / "claude"
+    program.parent.mkdir()
+    shown = {name: str(path) for name, path in paths.items()}
+    program.write_text(PROGRAM.format(python=sys.executable, paths=shown, mark=mark))
+    program.chmod(0o755)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    report = Claude().work(
+        coding.job(root, "claude", agent={"write": [str(tmp_path / "more")]}, home=str(board))
+    )
+    assert report.outcome is Outcome.DONE, report.reason
+    said = json.loads(report.section.splitlines()[2].removeprefix("> "))
+    allowed = {"checkout", "git", "state", "state file", "more"}
+    assert {name for name, done in said.items() if done} - {"home"} == allowed
+    # what it wrote elsewhere was thrown away, or refused
+    for file in (home / ".ssh" / "id", home / ".profile", board / "orchestrate.toml"):
+        assert file.read_text() == "before\n"
+    assert not Path("/etc/orchestrate-was-here").exists()
+    assert not (board / ".git" / "hook").exists()
+    assert (root / "a.txt").read_text() == "x"
+    assert (home / ".claude" / "x").read_text() == "x"
+    # a process in a session of its own has ended with it
+    assert not [p for p in psutil.process_iter(["cmdline"]) if mark in str(p.info["cmdline"])]

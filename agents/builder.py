@@ -87,7 +87,7 @@ def _ticket_text(job: Job) -> str:
     if member is None:
         return ""
     try:
-        return inside(job.root, member.path).read_text(encoding="utf-8-sig", errors="replace")
+        return inside(job.board_root, member.path).read_text(encoding="utf-8-sig", errors="replace")
     except (OSError, OrchestrateError):
         return ""
 

@@ -62,9 +62,9 @@ class Lead:
 
 def _board(job: Job) -> Board:
     """The workspace's board, with its own folder names where a configuration gives them."""
-    board = Board(job.root)
+    board = Board(job.board_root)
     folder = str(job.settings.get("board") or board.folders.board)
-    return board if folder == board.folders.board else Board(job.root, folder)
+    return board if folder == board.folders.board else Board(job.board_root, folder)
 
 
 def _find(board: Board, id: str) -> Ticket | None:
@@ -327,7 +327,7 @@ def _distribute(
             ):
                 shared.append(statement)
     shared += [s for s in workflow.statements if s.kind is StatementKind.CHECKBOX]
-    found = distribute(_makers(workflow, stage), own, shared, _binder(job.root))
+    found = distribute(_makers(workflow, stage), own, shared, _binder(job.board_root))
     for id in present:
         said = {s.text for s in board.find(id).acceptance()}
         found[""] += [text for text in found[id] if text not in said]

@@ -132,7 +132,7 @@ def _ticket(job: Job) -> tuple[str, str]:
     member = next((m for m in job.family if m.id == job.ticket), None)
     if member is None:
         return "", ""
-    file = inside(job.root, member.path)
+    file = inside(job.board_root, member.path)
     text = file.read_text(encoding="utf-8-sig", errors="replace") if file.is_file() else ""
     return member.path, text
 
@@ -222,7 +222,7 @@ def _transform(job: Job, migration: _Migration) -> Rerunnable:
 
 def _family_texts(job: Job) -> Iterator[str]:
     for member in job.family:
-        file = inside(job.root, member.path)
+        file = inside(job.board_root, member.path)
         if file.is_file():
             yield file.read_text(encoding="utf-8-sig", errors="replace")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from orchestrate_agents.coding.about import about
 from orchestrate_agents.coding.answer import make_report
 from orchestrate_agents.coding.child import Child
 from orchestrate_agents.coding.events import Fault, Log
@@ -23,7 +24,7 @@ from orchestrate_agents.coding.walls import build_walls, can_confine
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
-from orchestrator.domain.agent import Job, Outcome, Report, Usage
+from orchestrator.domain.agent import AgentInfo, Job, Outcome, Report, Usage
 
 _SOCKET = "ORCHESTRATE_JOB_SOCKET"
 #: of this process, and of no use to the program
@@ -55,6 +56,11 @@ class CodingAgent:
     def variables(cls) -> tuple[str, ...]:
         """Variables of its own that the program may see besides those that `env` names."""
         return cls.adapter.variables
+
+    @classmethod
+    def about(cls, settings: AgentSettings, root: Path) -> AgentInfo:
+        """What can be said of the program without letting it work."""
+        return about(cls.adapter, settings, root)
 
     def work(self, job: Job) -> Report:
         """Let the program work for one turn below `job.root`.
@@ -128,7 +134,7 @@ class CodingAgent:
         """The program's argv; a path is relative to the workspace with the board."""
         first, *rest = settings.command or self.adapter.program
         if "/" in first:
-            first = str(Path(job.home or job.workspace) / first)
+            first = str(job.board_root / first)
         return (first, *rest)
 
     def _environment(self, job: Job) -> dict[str, str]:

@@ -127,5 +127,5 @@ def _new(task: Task, asked: _Ticket) -> NewTicket:
 def _status(job: Job, id: str) -> str:
     """The status that the stage gives a new ticket."""
     stage = read_workflow_text(job.workflow_text, Path(job.workflow)).stage(job.stage)
-    folders = Board(Path(job.home or job.workspace), str(job.settings["board"])).folders
+    folders = Board(job.board_root, str(job.settings["board"])).folders
     return folders.status_for(initial_role(stage, id))

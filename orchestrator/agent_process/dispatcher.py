@@ -84,7 +84,7 @@ class Dispatcher:
         elif settings.command:
             # a path is relative to the workspace: the command runs in another folder
             program, *arguments = settings.command
-            argv = [str(job.root / program) if "/" in program else program, *arguments]
+            argv = [str(job.board_root / program) if "/" in program else program, *arguments]
         with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
             marks = Marks()
             try:

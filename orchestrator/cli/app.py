@@ -16,6 +16,7 @@ from orchestrator.cli import (
     allowing,
     answering,
     binding,
+    coding,
     configuring,
     costs,
     doctoring,
@@ -51,7 +52,7 @@ app = typer.Typer(
 workflow = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 receipt = typer.Typer(cls=ShowGroup, rich_markup_mode=None)
 checks = typer.Typer(rich_markup_mode=None)
-agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+agents = typer.Typer(rich_markup_mode=None)
 config = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -135,9 +136,10 @@ config.command("show")(configuring.show)
 app.add_typer(
     agents,
     name="agents",
-    help="What agents are told and what they report.",
     rich_help_panel=_SETTINGS,
 )
+agents.callback(invoke_without_command=True)(coding.list_agents)
+agents.command("try")(coding.try_agent)
 agents.command("schema")(pages.schema)
 app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
 app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)

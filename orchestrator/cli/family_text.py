@@ -90,7 +90,8 @@ def say_question(status: Mapping[str, Any]) -> None:
     _say_list("Asked again, because something that it covers has changed", question["changed"])
     if question["effects"]:
         effects = [f"{n}. {title}" for n, title in enumerate(question["effects"], 1)]
-        _say_list(f"Approving will, on {question['target']}", effects)
+        on = f", on {question['target']}" if question["target"] else ""
+        _say_list(f"Approving will{on}", effects)
         _say_list("Note", question["remarks"])
     else:
         say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")

@@ -155,7 +155,8 @@ def _say_head(review: Review) -> None:
         _say_wrapped(question.why)
     if question.effects:
         say()
-        _say_wrapped(f"Approving will, on {question.target_words or question.target}:")
+        on = question.target_words or question.target
+        _say_wrapped(f"Approving will{f', on {on}' if on else ''}:")
         for number, effect in enumerate(question.effects, start=1):
             _say_wrapped(f"{number}. {effect.title}", indent=2)
     remarks = [*question.remarks, *(f"for you to do: {b}" for b in question.by_user)]

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.coding import require_adapter
 from orchestrator.cli.text import callable_commands, clean, counted, one_line, say, say_json
 from orchestrator.cli.workspace import AsJson, Workspace, workspace
 from orchestrator.domain.folders import normal_status
@@ -24,17 +25,6 @@ from orchestrator.storage import atomic
 from orchestrator.templating import render
 
 _PRIORITIES = ("P0", "P1", "P2", "P3")
-_FIRST_PROBLEM = """\
-A first ticket, to see how a work order moves across the board: {maker} writes the file, the line
-under Acceptance Criteria is proven, and you are asked for a review.
-
-### Deliverable 1: `docs/hello.md`
-
-```markdown
-# Hello
-
-The first work order came through.
-```"""
 
 
 def new(
@@ -63,6 +53,13 @@ def new(
         list[str] | None,
         typer.Option("--file", metavar="PATH", help="A file that it will change (repeatable)."),
     ] = None,
+    problem: Annotated[
+        str, typer.Option("--problem", metavar="TEXT", help="What is wrong or missing.")
+    ] = "",
+    criterion: Annotated[
+        list[str] | None,
+        typer.Option("--criterion", "-c", metavar="TEXT", help="What must hold (repeatable)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a ticket in the inbox, with an id that no other ticket has or had.
@@ -86,7 +83,8 @@ def new(
         owner=owner or here.settings.agent_playing(Part.TRIAGER) or "USER",
         priority=priority,
         workflow=workflow,
-        problem="What is wrong or missing, and for whom?",
+        problem=clean(problem) or "What is wrong or missing, and for whom?",
+        criteria=tuple(clean(one_line(text)) for text in criterion or ()),
         parent=here.board.find(here.id(parent)).id if parent else "",
         depends_on=tuple(here.board.find(here.id(id)).id for id in depends_on or ()),
         files=tuple(
@@ -97,7 +95,8 @@ def new(
         say_json(created)
         return
     say(f"created {created['path']}")
-    say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
+    if not criterion:
+        say("  add what must hold under Acceptance Criteria, one `- [ ]` line each")
 
 
 def _known_owners(here: Workspace) -> list[str]:
@@ -176,6 +175,14 @@ def init(
             help="Settings for the board of another tool: backlog-md, spec-kitty, tk or plain.",
         ),
     ] = "",
+    agent: Annotated[
+        str,
+        typer.Option(
+            "--agents",
+            metavar="NAME",
+            help="Let a coding agent make what tickets ask for: claude …",
+        ),
+    ] = "",
 ) -> None:
     """Create a board and settings in an existing repository.
 
@@ -197,9 +204,13 @@ def init(
             hint="move the file away, or write its [board] by hand: orchestrate docs boards",
         )
     board_table = _profile(root, profile) if profile else ""
+    if agent:
+        require_adapter(root, agent, is_new)
     if commit is None and is_new:
         commit = _ask_about_commits(root)
-    _create_file(root, FILE, render(f"{FILE}.j2", commit=bool(commit), board=board_table))
+    _create_file(
+        root, FILE, render(f"{FILE}.j2", commit=bool(commit), board=board_table, agent=agent)
+    )
     # before the board is opened: that would list the folder for this clone alone
     ignored = ignore_in_repository(root)
     if ignored is not None:
@@ -294,7 +305,7 @@ def _say_next(here: Workspace, is_own_board: bool) -> None:
             here,
             title="Say hello",
             owner=maker,
-            problem=_FIRST_PROBLEM.format(maker=maker),
+            problem=render("first_problem.md.j2", maker=maker).rstrip(),
             criteria=("`docs/hello.md` exists",),
         )
         say(f"created {ticket['path']}")

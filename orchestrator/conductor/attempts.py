@@ -127,6 +127,7 @@ def make_job(session: Session, stage: Stage, findings: Sequence[Finding] = ()) -
         stage=stage.number,
         agent=stage.agent,
         workspace=str(session.root),
+        home=str(session.board.root),
         workflow=session.flow.workflow,
         workflow_text=session.workflow.text,
         settings={

@@ -87,7 +87,6 @@ def _prepare(session: Session, stage: Stage, job: Job, settings: AgentSettings) 
             "demands": tuple(_demand(session, s) for s in _demanded(session, stage)),
             "files": worker.files,
             "frozen": session.settings.frozen,
-            "home": str(session.board.root),
             "environment": session.checkout.environment if session.checkout else {},
             "log": str(logs / f"stage-{stage.number}-attempt-{job.attempt}.jsonl"),
             "settings": {**job.settings, "agent": settings.model_dump(mode="json")},

@@ -103,6 +103,11 @@ class Job(_Message):
     def root(self) -> Path:
         return Path(self.workspace)
 
+    @property
+    def board_root(self) -> Path:
+        """The workspace with the board, below which the tickets' paths are."""
+        return Path(self.home or self.workspace)
+
 
 class Outcome(StrEnum):
     """How an agent's work ended."""
@@ -181,6 +186,18 @@ class Report(_Message):
     ended: str = ""
     #: with `later`: when the usage limit ends (seconds since the epoch)
     resumes_at: float | None = None
+
+
+class AgentInfo(_Message):
+    """What is known of a coding agent's program on this machine."""
+
+    #: where the program is, "" if it is not found
+    found: str = ""
+    version: str = ""
+    #: None: it cannot be told
+    signed_in: bool | None = None
+    #: what to do before it can work, and where it may write
+    notes: tuple[str, ...] = ()
 
 
 def json_schema(message: type[_Message]) -> dict[str, Any]:

@@ -183,16 +183,18 @@ def build_review(
         statements = summarize_by_text(newest_receipts(history).values(), accepted)
     ids = {s.receipt for s in statements}
     covered = {**request.artifacts, **request.inputs} if request else {}
-    files = _read_files(board.root, _files_to_show(family, request))
     log = change_log_of(family)
+    # a checkout of its own, or the workspace
+    root = log.tree.root
+    files = _read_files(root, _files_to_show(family, request))
     now = list_changed_files(log, settings)
     shown = request.files if request is not None else now
-    stale = {p for p, sha in covered.items() if _hash(board.root, p) != sha}
+    stale = {p for p, sha in covered.items() if _hash(root, p) != sha}
     if request is not None and request.kind != QuestionKind.WORKFLOW:
         states = [{f.path: f.state for f in found} for found in (request.files, now)]
         stale |= {p for p in {*states[0], *states[1]} if states[0].get(p) != states[1].get(p)}
     with Services() as services:
-        context = _make_context(board, settings, family, services)
+        context = _make_context(board, root, settings, family, services)
         ways = load_reviewers() if reviewers is None else reviewers
         panels = tuple(collect_panels(context, [f.path for f in files], ways))
     return Review(
@@ -277,7 +279,9 @@ def _hash(root: Path, path: str) -> str:
         return "absent"
 
 
-def _make_context(board: Board, settings: Settings, family: Family, services: Services) -> Context:
+def _make_context(
+    board: Board, root: Path, settings: Settings, family: Family, services: Services
+) -> Context:
     """What reviewers get; a workflow that cannot be read is left out."""
     given = referenced(board.root, family.flow.workflow) if family.conducted else None
     try:
@@ -285,7 +289,8 @@ def _make_context(board: Board, settings: Settings, family: Family, services: Se
     except OrchestrateError:
         workflow = None
     return Context(
-        root=board.root,
+        root=root,
+        home=board.root,
         ticket=family.parent,
         parent=family.parent,
         workflow=workflow,

@@ -1,0 +1,68 @@
+"""What can be said of a coding agent's program without letting it work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrate_agents.coding.protocol import Adapter
+from orchestrator.agent_settings import AgentSettings
+from orchestrator.domain.agent import AgentInfo
+
+#: adapter → the files below HOME in which its program keeps who is signed in
+_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
+    "claude": (".claude/.credentials.json",),
+    "codex": (".codex/auth.json",),
+    "gemini": (".gemini/oauth_creds.json",),
+    "opencode": (".local/share/opencode/auth.json",),
+}
+#: ends of the names of variables that hold a key
+_KEYS = ("_KEY", "_TOKEN")
+#: seconds
+_TIMEOUT = 20.0
+
+
+def about(adapter: type[Adapter], settings: AgentSettings, root: Path) -> AgentInfo:
+    """Whether the program is there, its version, and whether somebody is signed in."""
+    program = settings.command or adapter.program
+    first = str(root / program[0]) if program and "/" in program[0] else next(iter(program), "")
+    found = shutil.which(first) or ""
+    if not found:
+        return AgentInfo(notes=(f"{first or adapter.name} is not installed: {adapter.install}",))
+    notes = []
+    signed_in = _is_signed_in(adapter, settings)
+    if signed_in is False:
+        notes.append(f"nobody seems to be signed in: {adapter.sign_in}")
+    places = ", ".join(["its checkout", *(f"~/{name}" for name in adapter.state), *settings.write])
+    notes.append(f"writes to {places}")
+    version = _version((found, *program[1:]))
+    return AgentInfo(found=found, version=version, signed_in=signed_in, notes=tuple(notes))
+
+
+def _is_signed_in(adapter: type[Adapter], settings: AgentSettings) -> bool | None:
+    names = (*adapter.variables, *settings.env)
+    if any(os.environ.get(name) for name in names if name.endswith(_KEYS)):
+        return True
+    files = _CREDENTIALS.get(adapter.name)
+    if files is None:
+        return None
+    return any((Path.home() / name).is_file() for name in files)
+
+
+def _version(program: tuple[str, ...]) -> str:
+    """What the program says of its version, "" if nothing."""
+    try:
+        done = subprocess.run(
+            [*program, "--version"],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return " ".join(done.stdout.split())[:60]

@@ -7,6 +7,7 @@ import re
 from orchestrate_agents.seed_data.table_schema import vocabulary
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.keys import KEYS
+from orchestrator.domain.record import done_before
 from orchestrator.gates.checks import (
     Context,
     Phase,
@@ -14,6 +15,7 @@ from orchestrator.gates.checks import (
     Verdict,
     check,
     failed,
+    not_applicable,
     parameter_type,
     proven,
     unproven,
@@ -100,6 +102,21 @@ def _check_owner(member: MemberInfo, document: Document, owner: str) -> str:
 # -- position --------------------------------------------------------------------------------------
 
 
+def _judge_position(ctx: Context, member: MemberInfo, problem: str, shown: str) -> Result:
+    """What was over before the family was conducted is not held against where nothing moved."""
+    if not problem:
+        return proven(shown)
+    stages, members = done_before(ctx.history)
+    if member.id in members:
+        return not_applicable(f"{member.id} was finished before {ctx.parent} was conducted")
+    line = ctx.statement.line if ctx.statement else 0
+    of = [s.number for s in ctx.workflow.stages if s.line <= line] if ctx.workflow else []
+    own = ctx.statement is not None and not ctx.statement.ticket
+    if own and of and of[-1] in stages:
+        return not_applicable(f"{member.id} was beyond stage {of[-1]} before it was conducted")
+    return failed(problem)
+
+
 @check(
     "{ticket:ticket} [is|lies] in {folder:folder} with owner: {owner:agent}",
     "{ticket:ticket} [is|lies] in {folder:folder} [and] [is] owned by {owner:agent}",
@@ -114,7 +131,7 @@ def is_placed_and_owned(ctx: Context, ticket: str, folder: str, owner: str) -> R
         return found
     member, document = found
     problem = _check_place(member, document, folder) or _check_owner(member, document, owner)
-    return failed(problem) if problem else proven(f"{member.id} is in {folder}, owner {owner}")
+    return _judge_position(ctx, member, problem, f"{member.id} is in {folder}, owner {owner}")
 
 
 @check(
@@ -132,7 +149,7 @@ def is_placed(ctx: Context, ticket: str, folder: str) -> Result:
         return found
     member, document = found
     problem = _check_place(member, document, folder)
-    return failed(problem) if problem else proven(f"{member.id} is in {_folder(member)}")
+    return _judge_position(ctx, member, problem, f"{member.id} is in {_folder(member)}")
 
 
 @check(
@@ -150,7 +167,7 @@ def is_owned(ctx: Context, ticket: str, owner: str) -> Result:
         return found
     member, document = found
     problem = _check_owner(member, document, owner)
-    return failed(problem) if problem else proven(f"{member.id} is owned by {owner}")
+    return _judge_position(ctx, member, problem, f"{member.id} is owned by {owner}")
 
 
 @check(
@@ -168,10 +185,10 @@ def is_placed_with_section(ctx: Context, ticket: str, folder: str, section: str)
     member, document = found
     problem = _check_place(member, document, folder)
     there = _find_section(member, document, section)
-    if problem or there.verdict is Verdict.FAILED:
-        lacking = there.detail if there.verdict is Verdict.FAILED else ""
-        return failed("; ".join(filter(None, (problem, lacking))))
-    return proven(f"{member.id} is in {_folder(member)}; {there.detail}")
+    if there.verdict is Verdict.FAILED:
+        return failed("; ".join(filter(None, (problem, there.detail))))
+    shown = f"{member.id} is in {_folder(member)}; {there.detail}"
+    return _judge_position(ctx, member, problem, shown)
 
 
 # -- what a ticket says ----------------------------------------------------------------------------

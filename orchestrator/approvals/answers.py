@@ -359,7 +359,7 @@ def _send_back(session: Session, answer: Answer, question: Question | None) -> N
     members = answer.members or (
         session.plan.members(stage, session.flow)
         if only
-        else machine.sent_back_by_default(session.flow, session.plan, stage)
+        else session.plan.sent_back_by_default(stage, session.flow)
     )
     for member in members:
         if member not in session.flow.members:

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.approvals.effects import Runner, open_runner
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.answer import AnswerVerb
-from orchestrator.domain.record import Flow, QuestionKind
+from orchestrator.domain.record import Flow, QuestionKind, done_before
 from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.family.session import Session
@@ -134,9 +134,11 @@ def _prove_missing(
         if receipt is None or _is_pending(receipt, phases):
             missing.setdefault(stage.number, []).append(statement)
     if missing:
+        before, _ = done_before(session.family.history.records)
         with applied_target(session, last) as target:
             for number, found in missing.items():
-                session.prove_all(session.plan.stage(number), found, phases, target=target)
+                due = phases | {Phase.POSITION} if number in before else phases
+                session.prove_all(session.plan.stage(number), found, due, target=target)
 
 
 def judge_positions(session: Session, last: Stage) -> None:

@@ -271,7 +271,9 @@ def _find_blamed(session: Session, stage: Stage, receipt: Receipt) -> dict[str, 
     owner = receipt.statement.ticket
     if not found and owner in flow.members and (stages := _maker_stages(session, owner)):
         found[owner] = set(stages)
-    return {member: tuple(sorted(numbers)) for member, numbers in found.items()}
+    # what was finished before the family was conducted is done again only if USER says so
+    over = {m for m, place in flow.members.items() if place.at.finished}
+    return {m: tuple(sorted(numbers)) for m, numbers in found.items() if m not in over}
 
 
 def _last_words(findings: Sequence[Finding]) -> str:

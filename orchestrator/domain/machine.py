@@ -97,9 +97,9 @@ def _continue(flow: Flow, plan: Plan, **changes: object) -> Flow:
 
 
 def start(workflow: str, sha256: str, members: Mapping[str, Place], plan: Plan) -> Flow:
-    """A new record; tickets stay where they are."""
+    """A new record; tickets stay where they are, and what was done before is not done again."""
     flow = Flow(workflow=workflow, sha256=sha256, members=dict(members))
-    return _next(flow, plan, state=State.RUNNING)
+    return _next(flow, plan, state=State.RUNNING, finished=plan.done_before(flow))
 
 
 def begin(flow: Flow, plan: Plan, stages: Iterable[Stage]) -> Flow:
@@ -136,6 +136,8 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
                 members[member] = _move(place, Who.MAKER, Event.HAND_OVER, _R.QA, owner)
             elif part is Part.INSPECTOR and place.at is _R.QA:
                 members[member] = _move(place, Who.INSPECTOR, Event.PASS, _R.USER_REVIEW, "USER")
+            elif part is Part.INSPECTOR and place.at is _R.USER_REVIEW:
+                members[member] = place.model_copy(update={"owner": "USER"})
     finished = tuple(sorted({*flow.finished, stage.number}))
     return _continue(flow, plan, members=members, finished=finished)
 
@@ -248,7 +250,7 @@ def ask(
     parent = members[plan.parent]
     final = stage.number == plan.last.number
     for member in plan.children(flow) if final and kind is QuestionKind.CHECKPOINT else ():
-        if members[member].at not in (_R.USER_REVIEW, _R.HOLD):
+        if members[member].at not in (_R.USER_REVIEW, _R.HOLD, _R.COMPLETE):
             place = members[member]
             members[member] = _move(place, Who.CONDUCTOR, Event.ASK, _R.USER_REVIEW, "USER")
     if parent.at is _R.USER_REVIEW:
@@ -359,7 +361,10 @@ def effects_done(flow: Flow, plan: Plan, stage: int) -> Flow:
 
 def foresee_complete(flow: Flow, plan: Plan, stage: Stage) -> Flow:
     """The record as `complete` would make it, to judge what will hold then."""
-    members = {m: _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE) for m, p in flow.members.items()}
+    members = {
+        m: p if p.at is _R.COMPLETE else _move(p, Who.USER, Event.COMPLETE, _R.COMPLETE)
+        for m, p in flow.members.items()
+    }
     finished = tuple(sorted({*flow.finished, stage.number}))
     return _next(flow, plan, members=members, finished=finished, state=State.COMPLETE, reason="")
 
@@ -376,19 +381,6 @@ def complete(flow: Flow, plan: Plan, stage: Stage, unsettled: Collection[str]) -
             hint="the last question is asked again",
         )
     return foresee_complete(flow, plan, stage)
-
-
-def sent_back_by_default(flow: Flow, plan: Plan, stage: Stage) -> tuple[str, ...]:
-    """Whom a send-back without a name means: those who made since the checkpoint before."""
-    earlier = [s.number for s in plan.stages if s.is_checkpoint and s.number < stage.number]
-    since = max(earlier, default=-1)
-    made = [
-        m
-        for s in plan.stages
-        if since < s.number <= stage.number and plan.part(s) is Part.MAKER
-        for m in plan.members(s, flow)
-    ]
-    return tuple(dict.fromkeys(made)) or (plan.parent,)
 
 
 def send_back(

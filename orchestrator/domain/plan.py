@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.domain.record import Flow
-from orchestrator.domain.states import Part
+from orchestrator.domain.states import FolderRole, Part
 from orchestrator.domain.workflow import Stage, Workflow
 
 
@@ -32,6 +32,9 @@ class Plan:
     def members(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
         """The members that a stage works on; the parent where it names none of the family."""
         named = tuple(m for m in stage.members if m in flow.members)
+        if named and self.part(stage) in (Part.MAKER, Part.PROVIDER):
+            # nobody works again on a child that was finished before
+            return tuple(m for m in named if not flow.members[m].at.finished) or named
         if named:
             return named
         if self.part(stage) is Part.INSPECTOR:
@@ -57,6 +60,49 @@ class Plan:
             for s in self.stages
             if self.part(s) in (Part.MAKER, Part.PROVIDER) and member in self.members(s, flow)
         )
+
+    def sent_back_by_default(self, stage: Stage, flow: Flow) -> tuple[str, ...]:
+        """Whom a send-back without a name means: those who made since the checkpoint before."""
+        earlier = [s.number for s in self.stages if s.is_checkpoint and s.number < stage.number]
+        since = max(earlier, default=-1)
+        made = [
+            m
+            for s in self.stages
+            if since < s.number <= stage.number and self.part(s) is Part.MAKER
+            for m in self.members(s, flow)
+            if not flow.members[m].at.finished
+        ]
+        return tuple(dict.fromkeys(made)) or (self.parent,)
+
+    def done_before(self, flow: Flow) -> tuple[int, ...]:
+        """The stages that a family which is only begun leaves out, as their work is over.
+
+        Those that make finished children only; and all before the inspection of a lone ticket that
+        is built already, where it is clear which one that is.
+        """
+        if self.is_built(flow):
+            here = self.inspection_to_begin_with(flow)
+            return tuple(s.number for s in self.stages if here and s.number < here.number)
+        return tuple(
+            s.number
+            for s in self.stages
+            if self.part(s) in (Part.MAKER, Part.PROVIDER)
+            and all(flow.members[m].at.finished for m in self.members(s, flow))
+        )
+
+    def is_built(self, flow: Flow) -> bool:
+        """Whether it is one ticket alone that lies where the built ones do."""
+        alone = len(flow.members) == 1 and not any(s.children for s in self.stages)
+        return alone and flow.members[self.parent].at in (FolderRole.QA, FolderRole.USER_REVIEW)
+
+    def inspection_to_begin_with(self, flow: Flow) -> Stage | None:
+        """The only inspection, if nothing is approved before it and nothing is made after it."""
+        parts = [self.part(s) for s in self.stages]
+        if parts.count(Part.INSPECTOR) != 1:
+            return None
+        at = parts.index(Part.INSPECTOR)
+        clear = None not in parts[:at] and not {Part.MAKER, Part.PROVIDER} & set(parts[at:])
+        return self.stages[at] if clear else None
 
     @property
     def last(self) -> Stage:

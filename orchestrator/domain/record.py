@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -124,6 +124,23 @@ class Flow(_Record):
     def evolve(self, **changes: Any) -> Flow:
         """A copy with changes."""
         return self.model_copy(update=changes)
+
+
+def done_before(history: Iterable[Mapping[str, Any]]) -> tuple[frozenset[int], frozenset[str]]:
+    """Stages and members that were over when the family was first conducted, and are untouched.
+
+    Takes the records of its history. No ticket moved for them: what a workflow says of where they
+    lie in between was never to be seen.
+    """
+    flows = [record["flow"] for record in history if record["type"] == "transition"]
+    if not flows:
+        return frozenset(), frozenset()
+    redone = {int(n) for n, attempt in flows[-1].get("attempts", {}).items() if attempt > 1}
+    stay = [
+        {m for m, place in flow["members"].items() if place["at"] == FolderRole.COMPLETE}
+        for flow in flows
+    ]
+    return frozenset(flows[0].get("finished", ())) - redone, frozenset(set.intersection(*stay))
 
 
 def to_lines(flow: Flow) -> list[str]:

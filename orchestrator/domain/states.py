@@ -144,7 +144,7 @@ TABLE: tuple[Transition, ...] = (
     _row("conductor", Event.ASK, "any", "USER_REVIEW", "the parent; where it came from is kept"),
     _row("USER", Event.RETURN, "USER_REVIEW", _WORKING, "where it came from"),
     _row("USER", Event.COMPLETE, "USER_REVIEW", "COMPLETE", "the whole family, at the end"),
-    _row("USER", Event.SEND_BACK, "QA BUILD USER_REVIEW DESIGN", "BUILD", "a new attempt"),
+    _row("USER", Event.SEND_BACK, "QA BUILD USER_REVIEW DESIGN COMPLETE", "BUILD", "a new attempt"),
     _row("USER", Event.SEND_BACK, "USER_REVIEW", "TRIAGE", "the parent of children"),
     _row("USER", Event.HOLD, "any", "HOLD", "hold_reason, held_at, held_from"),
     _row(

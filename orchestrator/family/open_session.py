@@ -32,6 +32,7 @@ from orchestrator.family.membership import (
 from orchestrator.family.session import Listener, Progress, ProgressKind, Session
 from orchestrator.family.startable import (
     find_places,
+    require_clear_beginning,
     require_read_gates,
     require_settled_statuses,
     require_startable_status,
@@ -220,6 +221,9 @@ class Opener:
         if first is None or not first.over_requests:
             require_settled_statuses(family, flow)
         family.commit(flow, "conducted", first)
+        if flow.finished:
+            left = ", ".join(plan.stage(number).label for number in flow.finished)
+            self._report_notice(f"done before {plan.parent} was conducted, only proven: {left}")
 
     def _settle(self, family: Family, plan: Plan) -> None:
         """Make tickets and record agree, and take in children that came late."""
@@ -366,7 +370,9 @@ class Opener:
                         hint=f"the family: {', '.join(sorted(own))}",
                     )
         reference = reference_to(self.board.root, workflow.path)
-        return machine.start(reference, workflow.sha256, places, plan)
+        flow = machine.start(reference, workflow.sha256, places, plan)
+        require_clear_beginning(self.board, plan, flow, parent)
+        return flow
 
 
 @lru_cache(maxsize=4)

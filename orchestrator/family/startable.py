@@ -6,7 +6,9 @@ import json
 from collections.abc import Container, Iterable
 
 from orchestrator.domain.answer import AnswerVerb, verb_of
+from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow, Place
+from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import TicketError, WorkflowError
 from orchestrator.family.family import Family
@@ -84,6 +86,8 @@ def require_startable_status(board: Board, ticket: Ticket, accepted: Container[s
     role = board.folders.role_of_status(status)
     if not status or (role is not None and not role.at_rest) or verb_of(status):
         return
+    if role is FolderRole.COMPLETE and ticket.role is role and ticket.parent:
+        return  # a finished child: a member for which nothing is done again
     require_known_status(board, ticket)
     if role is None:
         return
@@ -117,6 +121,21 @@ def require_settled_statuses(family: Family, flow: Flow) -> None:
                 hint=f"set `status: {ticket.folder}`, move the file, or let `orchestrate adopt "
                 f"{family.parent}` show what it would change",
             )
+
+
+def require_clear_beginning(board: Board, plan: Plan, flow: Flow, ticket: Ticket) -> None:
+    """Refuse a ticket that is built already where nothing says with which stage to go on."""
+    if not plan.is_built(flow) or plan.inspection_to_begin_with(flow):
+        return
+    raise TicketError(
+        f"{ticket.id} is in {ticket.state}, and its workflow has no single inspection, after all "
+        "that is made and before all that is approved, to begin with",
+        path=ticket.path,
+        line=ticket.line_of("status") or None,
+        code="not-startable",
+        hint=f"move it to {board.folders.for_role(FolderRole.TRIAGE)} to begin with stage "
+        f"{plan.stages[0].number}, or name another workflow with --workflow",
+    )
 
 
 def require_read_gates(workflow: Workflow, accepted: Container[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
@@ -116,3 +117,75 @@ def test_the_record_names_a_shipped_workflow_and_not_the_place_of_the_installati
     assert 'workflow: "shipped:work-order.md"' in text
     found = json.loads(orchestrate(tmp_path, "doctor", "--json").stdout)
     assert "workflow-missing" not in {f["code"] for f in found["findings"]}
+
+
+QA_TICKET = """---
+id: WO-900
+title: Greet
+status: {status}
+owner: INSPECTOR
+---
+# Greet
+
+## Acceptance Criteria
+
+- [ ] `docs/greet.md` exists
+"""
+
+
+def put_built(root: Path, folder: str) -> None:
+    orchestrate(root, "init")
+    place = root / "_WORK_ORDERS" / folder
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "WO-900_Greet.md").write_text(QA_TICKET.format(status=folder))
+
+
+def dispatched(root: Path, id: str = "WO-900") -> list[str]:
+    log = orchestrate(root, "log", id, "--json").stdout
+    records = json.loads(log) if log.startswith("[") else list(map(json.loads, log.splitlines()))
+    return [r["agent"] for r in records if r["type"] == "dispatch"]
+
+
+@pytest.mark.parametrize("folder", ["04_QA", "05_USER_REVIEW"])
+def test_a_ticket_that_is_built_when_it_is_begun_is_inspected_and_not_built(
+    tmp_path: Path, folder: str
+) -> None:
+    put_built(tmp_path, folder)
+    (tmp_path / "docs").mkdir(exist_ok=True)
+    (tmp_path / "docs/greet.md").write_text("Hello\n")
+    shown = orchestrate(tmp_path, "adopt", "WO-900", "--dry-run", "--json").stdout
+    assert json.loads(shown)["families"][0]["stage"] == 3
+    first = orchestrate(tmp_path, "run", "WO-900")
+    assert first.exit_code == 10, first.output
+    assert dispatched(tmp_path) == ["INSPECTOR"]
+    assert "only proven: STAGE 1: LEAD — Triage" in first.output
+    question = json.loads(orchestrate(tmp_path, "status", "WO-900", "--json").stdout)["question"]
+    assert (question["failed"], question["unproven"]) == ([], [])
+    orchestrate(tmp_path, "approve", "WO-900")
+    last = orchestrate(tmp_path, "run", "WO-900")
+    assert last.exit_code == 0, last.output
+    assert list((tmp_path / "_WORK_ORDERS/06_COMPLETE").glob("WO-900*"))
+
+
+def test_what_does_not_hold_of_a_built_ticket_is_built_after_all(tmp_path: Path) -> None:
+    put_built(tmp_path, "04_QA")
+    orchestrate(tmp_path, "run", "WO-900")
+    assert dispatched(tmp_path)[:2] == ["INSPECTOR", "BUILDER"]
+
+
+def test_a_built_ticket_is_refused_where_an_approval_comes_before_the_inspection(
+    tmp_path: Path,
+) -> None:
+    put_built(tmp_path, "04_QA")
+    workflow = tmp_path / "workflows/work-order.md"
+    gate = "## STAGE 3: USER CHECKPOINT #1 — Plan\n\n## STAGE 4: INSPECTOR"
+    text = workflow.read_text().replace(
+        "## STAGE 4: USER CHECKPOINT #1", "## STAGE 5: USER CHECKPOINT #2"
+    )
+    workflow.write_text(text.replace("## STAGE 3: INSPECTOR", gate))
+    for verb in ("run", "adopt"):
+        said = orchestrate(tmp_path, verb, "WO-900")
+        assert said.exit_code != 0
+        assert "not-startable" in said.output, said.output
+        assert "01_TRIAGE" in said.output
+    assert dispatched(tmp_path) == []

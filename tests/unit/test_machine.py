@@ -309,7 +309,7 @@ class Families(RuleBasedStateMachine):
             self.step(machine.hold(self.flow, self.plan, "W-1", "why"))
         else:
             stage = self.plan.stage(question.stage)
-            default = machine.sent_back_by_default(self.flow, self.plan, stage)
+            default = self.plan.sent_back_by_default(stage, self.flow)
             named = (member,) if member in self.flow.members else default
             before = {m: p.failures for m, p in self.flow.members.items()}
             self.step(machine.send_back(self.flow, self.plan, named))

@@ -189,12 +189,12 @@ def test_a_configured_word_must_be_one(tmp_path: Path) -> None:
         load_settings(tmp_path)
 
 
-def test_a_family_with_a_finished_child_is_not_begun(tmp_path: Path) -> None:
+def test_a_family_with_a_finished_child_is_begun_and_the_child_stays(tmp_path: Path) -> None:
     lay(tmp_path, "00_INBOX/WO-1_x.md", "id: WO-1", "status: todo")
     lay(tmp_path, "06_COMPLETE/WO-1a_x.md", "id: WO-1a", "status: done", "parent: WO-1")
     said = orchestrate(tmp_path, "run", "WO-1")
-    assert "error[not-startable]" in said
-    assert "WO-1a is COMPLETE" in said
+    assert "WO-1: 00_INBOX → 01_TRIAGE" in said
+    assert "status: done" in (tmp_path / "_WORK_ORDERS/06_COMPLETE/WO-1a_x.md").read_text()
 
 
 def test_the_whole_workspace_is_no_board(tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ FIND_PYTHON = for name in $(PYTHON) python3.13 python3.12 python3.11 python3 pyt
 NODE_WORKS = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' \
 	>/dev/null 2>&1 && npm --version >/dev/null 2>&1
 
-.PHONY: run test check shape bench recall crashes edits docs clean help
+AGENTS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/orchestrate/agents
+AGENT_PACKAGES := @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai \
+	@zed-industries/claude-code-acp @zed-industries/codex-acp
+
+.PHONY: run test agents check shape bench recall crashes edits docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +38,16 @@ run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+# each by itself: what cannot be installed is skipped by its tests, with that reason
+agents: $(VENV)/.dev node_modules/.done  ## let the real coding agents work for a scripted model (1.5 GB from npm, once)
+	@mkdir -p $(AGENTS_CACHE)
+	@for package in $(AGENT_PACKAGES); do \
+		[ -d $(AGENTS_CACHE)/node_modules/$$package ] || { echo "make: installing $$package …"; \
+		npm install --prefix $(AGENTS_CACHE) --silent --no-audit --no-fund $$package; } \
+		|| echo "make: $$package cannot be installed; its tests are skipped"; done
+	@ORCHESTRATE_TEST_CLIS=$(AGENTS_CACHE) $(BIN)/python tests/acceptance/agents/own_network.py \
+		$(BIN)/python -m pytest tests/acceptance/agents -rs $(ARGS)
 
 check: $(VENV)/.dev  ## lint, formatting and types
 	$(BIN)/ruff check .

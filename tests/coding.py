@@ -79,7 +79,8 @@ def events(of: Job) -> list[dict[str, Any]]:
 
 
 def program(name: str) -> str | None:
-    """The real program of that name: in ORCHESTRATE_TEST_CLIS, else on the path."""
-    folder = os.environ.get("ORCHESTRATE_TEST_CLIS", "")
-    path = os.pathsep.join([f"{folder}/node_modules/.bin", os.environ["PATH"]] if folder else [])
-    return shutil.which(name, path=path or None)
+    """The real program of that name: where `make agents` put it, else on the path."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = os.environ.get("ORCHESTRATE_TEST_CLIS") or cache / "orchestrate" / "agents"
+    places = [f"{folder}/node_modules/.bin", os.environ["PATH"]]
+    return shutil.which(name, path=os.pathsep.join(places))

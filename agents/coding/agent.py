@@ -28,7 +28,7 @@ from orchestrator.domain.agent import AgentInfo, Job, Outcome, Report, Usage
 
 _SOCKET = "ORCHESTRATE_JOB_SOCKET"
 #: of this process, and of no use to the program
-_OWN = ("PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
+_OWN = ("OLDPWD", "PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
 _QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
 #: what programs say about an option that they do not know
 _UNKNOWN_OPTION = ("unknown option", "unexpected argument", "unknown argument", "unrecognized")
@@ -140,7 +140,9 @@ class CodingAgent:
     def _environment(self, job: Job) -> dict[str, str]:
         """What the program sees: what the conductor let through, and that it is to be quiet."""
         own = {name: value for name, value in os.environ.items() if name not in _OWN}
-        return {**_QUIET, **self.adapter.quiet, **own, **job.environment}
+        # some programs trust it more than where they are
+        place = {"PWD": job.workspace}
+        return {**_QUIET, **self.adapter.quiet, **own, **place, **job.environment}
 
     def _report(self, turn: _Turn) -> Report:
         taken, name = turn.taken, _called(turn.task)

@@ -29,7 +29,7 @@ class CodexAdapter(JsonLines):
     def __init__(self) -> None:
         self._model = ""
         self._home = Path.home() / ".codex"
-        self._file: Path | None = None
+        self._session = ""
         #: what the session had taken before this turn
         self._before: Mapping[str, Any] = {}
 
@@ -53,14 +53,15 @@ class CodexAdapter(JsonLines):
             words += ["-c", f"{key}.env={{{env}}}"]
         words += task.settings.args
         if task.session:
-            self._before = self._total(task.session)
+            self._session = task.session
+            self._before = self._total()
             words += ["resume", task.session]
         return [*words, "-"]
 
     def events(self, said: Mapping[str, Any]) -> Iterator[Event]:
         kind = said["type"]
         if kind == "thread.started":
-            self._file = self._find(said["thread_id"])
+            self._session = said["thread_id"]
             yield Event(Kind.START, self._model, session=said["thread_id"])
         elif kind in ("item.started", "item.completed"):
             yield from self._item(said["item"], done=kind == "item.completed")
@@ -114,13 +115,10 @@ class CodexAdapter(JsonLines):
             )
             yield Event(Kind.USAGE, usage=(usage,))
 
-    def _find(self, session: str) -> Path | None:
-        """The file in which the program keeps a session."""
-        return next((self._home / "sessions").glob(f"*/*/*/rollout-*-{session}.jsonl"), None)
-
-    def _total(self, session: str = "") -> Mapping[str, Any]:
-        """What a session has taken so far, as its file says."""
-        file = self._find(session) if session else self._file
+    def _total(self) -> Mapping[str, Any]:
+        """What the session has taken so far, as the program's own file of it says."""
+        place = self._home / "sessions"
+        file = next(place.glob(f"*/*/*/rollout-*-{self._session}.jsonl"), None)
         if file is None:
             return {}
         with file.open("rb") as opened:

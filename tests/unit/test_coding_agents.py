@@ -352,6 +352,7 @@ def test_it_sees_no_other_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
     assert "ORCHESTRATE_SCRATCH" not in call["env"]
     assert call["env"]["ANTHROPIC_API_KEY"] == KEY
     assert call["env"]["DISABLE_AUTOUPDATER"] == "1"
+    assert call["env"]["PWD"] == str(bench.root)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
         "workflow_reader", "family", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
-        "cli",
+        "mcp", "cli",
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",

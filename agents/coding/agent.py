@@ -17,6 +17,7 @@ from orchestrate_agents.coding.about import about
 from orchestrate_agents.coding.answer import make_report
 from orchestrate_agents.coding.child import Child
 from orchestrate_agents.coding.events import Fault, Log
+from orchestrate_agents.coding.job_server import JobServer
 from orchestrate_agents.coding.limits import UNSAID
 from orchestrate_agents.coding.prompt import render_prompt
 from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
@@ -25,8 +26,8 @@ from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import AgentInfo, Job, Outcome, Report, Usage
+from orchestrator.mcp.tools import SOCKET
 
-_SOCKET = "ORCHESTRATE_JOB_SOCKET"
 #: of this process, and of no use to the program
 _OWN = ("OLDPWD", "PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
 _QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
@@ -73,22 +74,24 @@ class CodingAgent:
         if shutil.which(program[0], path=environment.get("PATH")) is None:
             return self._needs(f"{program[0]} is not installed: {self.adapter.install}")
         log = Log(job.log, job.turn, environment)
-        task = Task(
-            job=job,
-            settings=settings,
-            program=program,
-            environment=environment,
-            prompt=render_prompt(job, settings, has_tools=_tools(environment) is not None),
-            session=job.session,
-            tools=_tools(environment),
-            confined=can_confine(),
-        )
-        turn = self._take(task, log)
-        if turn.taken.fault is Fault.NO_SESSION and task.session:
-            anew = job.model_copy(update={"session": ""})
-            prompt = render_prompt(anew, settings, has_tools=task.tools is not None)
-            turn = self._take(replace(task, session="", prompt=prompt), log)
-        return self._report(turn)
+        with JobServer(job, settings, log.masked) as server:
+            environment.update(server.environment)
+            task = Task(
+                job=job,
+                settings=settings,
+                program=program,
+                environment=environment,
+                prompt=render_prompt(job, settings, has_tools=_tools(environment) is not None),
+                session=job.session,
+                tools=_tools(environment),
+                confined=can_confine(),
+            )
+            turn = self._take(task, log, server)
+            if turn.taken.fault is Fault.NO_SESSION and task.session:
+                anew = job.model_copy(update={"session": ""})
+                prompt = render_prompt(anew, settings, has_tools=task.tools is not None)
+                turn = self._take(replace(task, session="", prompt=prompt), log, server)
+            return server.complete(self._report(turn))
 
     def start(self, adapter: Adapter, task: Task, walls: Confinement | None) -> Running:
         """Start the program behind its walls. Raises OSError where that is not possible."""
@@ -103,7 +106,7 @@ class CodingAgent:
             walls.fds if walls else (),
         )
 
-    def _take(self, task: Task, log: Log) -> _Turn:
+    def _take(self, task: Task, log: Log, server: JobServer) -> _Turn:
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             walls = stack.enter_context(self._walls(task)) if task.confined else None
@@ -115,12 +118,12 @@ class CodingAgent:
             stack.callback(running.stop)
             if walls is not None:
                 walls.started()
-            taken = watch(running, task, log)
+            taken = watch(server.until_asked(running), task, log)
         taken.model = taken.model or task.settings.model
         return _Turn(task, log, time.monotonic() - started, taken)
 
     def _walls(self, task: Task) -> Confinement:
-        socket = task.environment.get(_SOCKET)
+        socket = task.environment.get(SOCKET)
         return build_walls(
             task.program[0],
             task.job.root,
@@ -197,10 +200,10 @@ def _called(task: Task) -> str:
 
 def _tools(environment: Mapping[str, str]) -> ToolServer | None:
     """The server of the job's own tools, where the conductor serves them."""
-    if _SOCKET not in environment:
+    if SOCKET not in environment:
         return None
     # -P: nothing of the checkout is imported in its place
-    env = {name: environment[name] for name in (_SOCKET, "PYTHONPATH") if name in environment}
+    env = {name: environment[name] for name in (SOCKET, "PYTHONPATH") if name in environment}
     return ToolServer(sys.executable, ("-P", "-m", "orchestrator", "mcp"), env)
 
 

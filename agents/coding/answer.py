@@ -28,7 +28,7 @@ _ASKS = re.compile(r"^[ \t>*_`]*QUESTION:[ \t]*(?P<text>\S.*)", re.DOTALL | re.M
 _BLOCK = re.compile(r"^```(?:json)?[ \t]*\n(?P<json>.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
-class _Ticket(BaseModel):
+class AskedTicket(BaseModel):
     """A ticket as a triager asks for it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -92,7 +92,7 @@ def _tickets(task: Task, text: str) -> list[NewTicket]:
         listed = said.get("tickets") if isinstance(said, dict) else said
         if not isinstance(listed, list) or len(listed) > _MOST_TICKETS:
             raise ValueError(f"a list of at most {_MOST_TICKETS} `tickets` is needed")
-        asked = [_Ticket.model_validate(each) for each in listed]
+        asked = [AskedTicket.model_validate(each) for each in listed]
     except ValidationError as exc:
         first = exc.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
@@ -101,21 +101,22 @@ def _tickets(task: Task, text: str) -> list[NewTicket]:
     ids = [each.id for each in asked]
     if len(set(ids)) != len(ids):
         raise ValueError("two of them have the same id")
-    return [_new(task, each) for each in asked]
+    return [new_ticket(task.job, each) for each in asked]
 
 
-def _new(task: Task, asked: _Ticket) -> NewTicket:
+def new_ticket(job: Job, asked: AskedTicket) -> NewTicket:
+    """The whole file of a ticket that a triager asks for."""
     text = render_markdown(
         "prompts/child.md.j2",
         id=asked.id,
         title=json.dumps(asked.title, ensure_ascii=False),
         headline=one_line(asked.title),
-        status=_status(task.job, asked.id),
+        status=_status(job, asked.id),
         agent=asked.agent,
-        parent=task.job.parent,
+        parent=job.parent,
         created=date.today().isoformat(),
-        lead=task.job.agent,
-        workflow=task.job.workflow,
+        lead=job.agent,
+        workflow=job.workflow,
         instructions=escape_headings(plain(asked.instructions)).strip(),
         criteria=[one_line(plain(each)) for each in asked.criteria],
     )

@@ -27,6 +27,7 @@ from orchestrator.cli import (
     receipts,
     reviewing,
     running,
+    serving,
     starting,
     watching,
     workflows,
@@ -142,6 +143,7 @@ agents.callback(invoke_without_command=True)(coding.list_agents)
 agents.command("try")(coding.try_agent)
 agents.command("schema")(pages.schema)
 app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
+app.command("mcp", rich_help_panel=_SETTINGS)(serving.mcp)
 app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)
 
 

@@ -112,7 +112,7 @@ def list_tickets(
         and (not waiting or ticket.role in (FolderRole.USER_REVIEW, FolderRole.HOLD))
     ]
     if as_json:
-        say_json([_ticket_to_dict(ticket) for ticket in tickets])
+        say_json([ticket.to_dict() for ticket in tickets])
         return
     rows, taken = [], board.duplicate_ids()
     for ticket in tickets:
@@ -146,23 +146,6 @@ def _place(board: Board, text: str) -> FolderRole:
     return role
 
 
-def _ticket_to_dict(ticket: Ticket) -> dict[str, Any]:
-    return {
-        "id": ticket.id,
-        "title": ticket.title,
-        "status": ticket.status,
-        "folder": ticket.folder,
-        "owner": ticket.owner,
-        "parent": ticket.parent or None,
-        "failure_count": ticket.failure_count,
-        "path": ticket.source,
-        "diagnosis": [
-            {"code": d.code, "line": d.line, "message": d.message, "hint": d.hint}
-            for d in ticket.diagnoses
-        ],
-    }
-
-
 def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     """Show a ticket: what is read from it, and its text."""
     here = workspace(context)
@@ -178,7 +161,7 @@ def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
             "files": list(ticket.files),
             "workflow": ticket.workflow,
         }
-        say_json({**_ticket_to_dict(ticket), **further, "family": family, "body": body})
+        say_json({**ticket.to_dict(), **further, "family": family, "body": body})
         return
     say(f"{paint(ticket.id, 'bold')}  {ticket.title or ''}")
     say(f"  {ticket.state} · {ticket.owner or 'no owner'} · {ticket.source}")

@@ -11,6 +11,7 @@ from orchestrator.conductor.observed import (
     undo_again,
     undo_attempt,
 )
+from orchestrator.conductor.trying import record_agent_checks
 from orchestrator.conductor.turns import work_in_turns
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
@@ -162,7 +163,7 @@ def _require_change(session: Session, job: Job, report: Report) -> Report:
 
 
 def record_report(session: Session, stage: Stage, job: Job, report: Report) -> None:
-    """Write a report and its notices into the history."""
+    """Write a report, its notices and the checks that it proposes into the history."""
     history = session.family.history
     history.append(
         "report",
@@ -180,3 +181,5 @@ def record_report(session: Session, stage: Stage, job: Job, report: Report) -> N
         )
         text = f"{notice.to}: {notice.text}"
         session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
+    if report.outcome is not Outcome.FAILED:
+        record_agent_checks(session, stage, report.checks)

@@ -212,8 +212,8 @@ def _render_section(report: Report) -> str:
     for notice in report.notices if section else ():
         named = not notice.path or notice.path in notice.text
         where = "" if named else f" (`{notice.path}`)"
-        section += f"\n**Needs** {notice.to}: {notice.text}{where}"
-    return section
+        section += f"\n**Needs** {notice.to}: {one_line(notice.text)}{where}"
+    return closed(section)
 
 
 # -- failure ---------------------------------------------------------------------------------

@@ -47,12 +47,15 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     is_maker = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER)
     job = _prepare(session, stage, job, settings)
     seen: Seen | None = None
+    told: Report | None = None
     for turn in count(job.turn):
         refused = _refusal(session, stage, job)
         if refused is not None:
             return refused, seen
         job = job.model_copy(update={"turn": turn, "allowance": _purse(session, job).allowance()})
-        report, seen = _take_turn(session, stage, job, settings)
+        said, seen = _take_turn(session, stage, job, settings)
+        # what an earlier turn proposed and told is not lost with its report
+        report = told = _joined(told, said)
         if report.outcome is not Outcome.DONE or not is_maker or turn >= settings.turns:
             break
         failing = session.failing(_prove(session, stage))
@@ -121,6 +124,19 @@ def _demand(session: Session, statement: Statement) -> Demand:
         checks=tuple(dict.fromkeys(b.check.name for b in bound if b.check is not None)),
         source=f"{statement.source}:{statement.line}",
         group=statement.group,
+    )
+
+
+def _joined(before: Report | None, said: Report) -> Report:
+    """The report of a turn, with what the turns before it told and proposed."""
+    if before is None or said.outcome is Outcome.FAILED:
+        return said
+    fields = ("notices", "tickets", "checks")
+    return said.model_copy(
+        update={
+            name: tuple(dict.fromkeys((*getattr(before, name), *getattr(said, name))))
+            for name in fields
+        }
     )
 
 

@@ -152,6 +152,16 @@ class Notice(_Message):
     path: str = ""
 
 
+class NewCheck(_Message):
+    """A check that an agent proposes for a statement that none fits; USER has to take it."""
+
+    statement: str
+    #: a Python program that ends with exit code 0 only if the statement holds
+    code: str = ""
+    #: or a command of the workspace
+    command: str = ""
+
+
 class Usage(_Message):
     """What a turn took of one model."""
 
@@ -175,6 +185,7 @@ class Report(_Message):
     section: str = ""
     tickets: tuple[NewTicket, ...] = ()
     notices: tuple[Notice, ...] = ()
+    checks: tuple[NewCheck, ...] = ()
     #: short lines for the log
     log: tuple[str, ...] = ()
     #: a coding agent's session, by which its next turn goes on

@@ -152,6 +152,23 @@ class Ticket:
             return self.folder or self.status or "no state"
         return f"{self.folder} ({self.role})" if self.folder else self.role.value
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a list says of it, JSON-able."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "status": self.status,
+            "folder": self.folder,
+            "owner": self.owner,
+            "parent": self.parent or None,
+            "failure_count": self.failure_count,
+            "path": self.source,
+            "diagnosis": [
+                {"code": d.code, "line": d.line, "message": d.message, "hint": d.hint}
+                for d in self.diagnoses
+            ],
+        }
+
     def key_of(self, name: str) -> str:
         """The key under which the file says it: `lane` for `status`; `name` itself by default."""
         return next(iter(self.spelt.get(name, ())), name)

@@ -213,12 +213,14 @@ def call_functions(
         file = place / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
         node = [str(tools.node), "--disallow-code-generation-from-strings"]
+        asked = [client or {}, *(scenarios or {}).values()]
+        ports = {port for place in asked if (port := urlsplit(place.get("url", "")).port)}
         ended = run(
             [*node, str(_PROBE), str(file)],
             cwd=place,
             limit=_LIMIT_SECONDS,
             apart_from=tools.root,
-            ports=[port] if (port := urlsplit((client or {}).get("url", "")).port) else [],
+            ports=sorted(ports),
         )
         if ended.tried:
             return ended.ending

@@ -7,14 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 from orchestrate_agents.coding.about import about
-from orchestrate_agents.coding.answer import make_report
 from orchestrate_agents.coding.child import Child
 from orchestrate_agents.coding.events import Fault, Log
 from orchestrate_agents.coding.job_server import JobServer
@@ -28,6 +29,8 @@ from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import AgentInfo, Job, Outcome, Report, Usage
 from orchestrator.mcp.tools import SOCKET
 
+#: what reads the last message: not needed before there is one
+_ANSWER = "orchestrate_agents.coding.answer"
 #: of this process, and of no use to the program
 _OWN = ("OLDPWD", "PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
 _QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
@@ -73,23 +76,29 @@ class CodingAgent:
         environment = self._environment(job)
         if shutil.which(program[0], path=environment.get("PATH")) is None:
             return self._needs(f"{program[0]} is not installed: {self.adapter.install}")
+        # asked of the system while the prompt is made
+        asked = threading.Thread(target=can_confine, daemon=True)
+        asked.start()
         log = Log(job.log, job.turn, environment)
         with JobServer(job, settings, log.masked) as server:
             environment.update(server.environment)
+            tools = _tools(environment)
+            prompt = render_prompt(job, settings, has_tools=tools is not None)
+            asked.join()
             task = Task(
                 job=job,
                 settings=settings,
                 program=program,
                 environment=environment,
-                prompt=render_prompt(job, settings, has_tools=_tools(environment) is not None),
+                prompt=prompt,
                 session=job.session,
-                tools=_tools(environment),
+                tools=tools,
                 confined=can_confine(),
             )
             turn = self._take(task, log, server)
             if turn.taken.fault is Fault.NO_SESSION and task.session:
                 anew = job.model_copy(update={"session": ""})
-                prompt = render_prompt(anew, settings, has_tools=task.tools is not None)
+                prompt = render_prompt(anew, settings, has_tools=tools is not None)
                 turn = self._take(replace(task, session="", prompt=prompt), log, server)
             return server.complete(self._report(turn))
 
@@ -118,6 +127,8 @@ class CodingAgent:
             stack.callback(running.stop)
             if walls is not None:
                 walls.started()
+            # it takes as long as the program's own start
+            threading.Thread(target=import_module, args=(_ANSWER,), daemon=True).start()
             taken = watch(server.until_asked(running), task, log)
         taken.model = taken.model or task.settings.model
         return _Turn(task, log, time.monotonic() - started, taken)
@@ -162,7 +173,7 @@ class CodingAgent:
         elif taken.broken or taken.fault is not Fault.NONE or taken.ended is not Ended.NOT:
             report = self._failed(turn, said)
         else:
-            report = make_report(turn.task, taken, turn.log)
+            report = import_module(_ANSWER).make_report(turn.task, taken, turn.log)
         return report.model_copy(
             update={
                 "session": taken.session or turn.task.session,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from orchestrate_agents.coding.agent import CodingAgent
 from orchestrate_agents.coding.events import Event, Fault, Kind
 from orchestrate_agents.coding.limits import is_limit
-from orchestrate_agents.coding.protocol import JsonLines, Task
+from orchestrate_agents.coding.protocol import JsonLines, Task, ToolServer
 from orchestrator.domain.agent import Usage
 
 #: a refused key is tried again ten times by the program, for minutes
@@ -52,7 +52,8 @@ class ClaudeAdapter(JsonLines):
             words += ["--permission-mode", "bypassPermissions"]
         else:
             # which the program refuses to root
-            words += ["--permission-mode", "acceptEdits", "--allowedTools", "Bash"]
+            allowed = f"Bash,mcp__{ToolServer.name}"
+            words += ["--permission-mode", "acceptEdits", "--allowedTools", allowed]
         words += ["--model", task.settings.model] if task.settings.model else []
         words += ["--effort", task.settings.effort] if task.settings.effort else []
         words += ["--resume", task.session] if task.session else []
@@ -61,13 +62,16 @@ class ClaudeAdapter(JsonLines):
                 "command": task.tools.command,
                 "args": task.tools.args,
                 "env": dict(task.tools.env),
+                "alwaysLoad": True,
             }
             words += ["--mcp-config", json.dumps({"mcpServers": {task.tools.name: server}})]
         return [*words, *task.settings.args]
 
     def environment(self, task: Task) -> Mapping[str, str]:
         # it lets root do everything only where it is told that walls are around it
-        return {"IS_SANDBOX": "1"} if task.confined else {}
+        walls = {"IS_SANDBOX": "1"} if task.confined else {}
+        # tools that come after the first request would be late, and empty the provider's cache
+        return {**walls, **({"MCP_CONNECTION_NONBLOCKING": "false"} if task.tools else {})}
 
     def events(self, said: Mapping[str, Any]) -> Iterator[Event]:
         kind, session = said["type"], str(said.get("session_id") or "")

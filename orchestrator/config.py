@@ -283,6 +283,19 @@ class Settings(_Table):
     workflows: tuple[str, ...] = ("workflows", ".agent/workflows")
     facts: FactsSettings = FactsSettings()
 
+    @field_validator("agents")
+    @classmethod
+    def _keep_registered_parts(cls, agents: dict[str, AgentSettings]) -> dict[str, AgentSettings]:
+        """Who does the work of an agent that is registered does not change its part."""
+        unsaid = {name for name, agent in agents.items() if "part" not in agent.model_fields_set}
+        parts = registered_parts() if unsaid else {}
+        return {
+            name: agent.model_copy(update={"part": parts[name]})
+            if name in unsaid and name in parts
+            else agent
+            for name, agent in agents.items()
+        }
+
     @field_validator("facts", mode="before")
     @classmethod
     def _folder_alone(cls, facts: Any) -> Any:

@@ -312,7 +312,8 @@ class Opener:
 
     def _make_plan(self, workflow: Workflow, parent: str) -> Plan:
         """The plan of a family. Raises WorkflowError for an agent that does not exist."""
-        commands = {name for name, agent in self.settings.agents.items() if agent.command}
+        own = self.settings.agents.items()
+        commands = {name for name, agent in own if agent.command or agent.adapter}
         known = {*agent_names(), *self.dispatcher.inside, *commands}
         working = [stage for stage in workflow.stages if not stage.is_checkpoint]
         missing = {s.agent: s.line for s in reversed(working) if s.agent not in known}

@@ -77,3 +77,20 @@ def test_3_1_roles_say_what_they_mean() -> None:
         FolderRole.BACKLOG,
     }
     assert not any(role.started and role.awaits_build for role in FolderRole)
+
+
+def test_a_coding_agent_plays_the_part_of_the_agent_whose_place_it_takes() -> None:
+    said = {
+        "LEAD": {"use": "claude"},
+        "INSPECTOR": {"command": ["./inspect"]},
+        "SOOP": {"use": "codex", "part": "inspector"},
+        "PAINTER": {"use": "claude"},
+    }
+    settings = Settings.model_validate({"agents": said})
+    assert {name: settings.agent(name).part for name in said} == {
+        "LEAD": Part.TRIAGER,
+        "INSPECTOR": Part.INSPECTOR,
+        "SOOP": Part.INSPECTOR,
+        "PAINTER": Part.MAKER,
+    }
+    assert settings.agent_playing(Part.TRIAGER) == "LEAD"

@@ -86,7 +86,7 @@ def may_ask(text: str, agents: Sequence[str], *, is_title: bool = False) -> str:
     """The clause of a text that may be about a person's approval; "" if there is none."""
     if is_title and _says("no_gate_heading", text):
         return ""
-    said = re.sub(r"[*_]{1,3}(?=\w)|(?<=\w)[*_]{1,3}|`[^`]*`", "", text)
+    said = re.sub(r"[*_]{1,3}(?=\w)|(?<=\w)[*_]{1,3}|`[^`]*`|\S+/\S+\.\w{1,5}\b", "", text)
     if agents:
         said = re.sub(rf"(?i)(?<!\w)@?(?:{'|'.join(map(re.escape, agents))})\b", "x", said)
     return asks_person(said, "may_ask")
@@ -197,9 +197,7 @@ def cut_at_gates(piece: Piece, lines: Sequence[str]) -> list[Piece]:
     is_words = piece.kind in (Kind.PARAGRAPH, Kind.ITEM) and piece.box is None
     if not is_words or joined != piece.markdown:
         return [piece]
-    # a label is of the sentence behind it: the next one may ask for something else
-    cut = r"(?<=[.!?])\s+(?=[A-Z*_])" if piece.label else r"$^"
-    said_at = [(n, s) for n, line in enumerate(own) for s in _sentences(cut, line)]
+    said_at = [(n, s) for n, line in enumerate(own) for s in _sentences(line)]
     own = [said for _, said in said_at]
     begins = [n for n, (a, b) in enumerate(pairwise(["", *own])) if not n or _begins(a, b)]
     gates = [_is_gate_line(" ".join(own[a:b])) for a, b in pairwise([*begins, len(own)])]
@@ -214,9 +212,9 @@ def cut_at_gates(piece: Piece, lines: Sequence[str]) -> list[Piece]:
     return parts if len(parts) > 1 else [piece]
 
 
-def _sentences(cut: str, line: str) -> list[str]:
+def _sentences(line: str) -> list[str]:
     """The sentences of a line; the whole line if the first asks, or one would have half a mark."""
-    parts = re.split(cut, line)
+    parts = re.split(r"(?<=[^.][.!?])\s+(?=[A-Z*_])", line)
     is_torn = any(part.count("**") % 2 or part.count("`") % 2 for part in parts)
     return [line] if is_torn or _is_gate_line(parts[0]) else parts
 
@@ -259,7 +257,8 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
                 continue
             asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
             # a name in capitals is an agent's, whose verdict is no person's
-            asks = asks or (_says("approver_column", title) and not _AGENT.fullmatch(cell))
+            is_agent = _AGENT.fullmatch(cell) and not _says("people_cell", cell)
+            asks = asks or (_says("approver_column", title) and not is_agent)
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
                 words = f"{title}: {cell}"
                 yield UnreadGate(

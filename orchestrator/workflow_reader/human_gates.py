@@ -162,9 +162,12 @@ def _in_diagrams(outline: Outline) -> Iterator[UnreadGate]:
     """A diagram that shows an approval, where no stage is one."""
     for piece in outline.blocks:
         for n, line in enumerate(piece.text.split("\n") if piece.language == "mermaid" else ()):
-            shown = re.search(r"[\[{(]+\"?([^\]})\"]+)", line)
-            if shown and is_gate(shown[1]) and is_personal(shown[1].replace("?", "")):
-                yield UnreadGate(piece.line + 1 + n, shown[1], is_explicit=True)
+            shown = re.findall(r"[\[{(]+\"?([^\]})\"]+)", line)
+            for words in (said.strip('*" ') for said in shown):
+                personal = is_gate(words) and is_personal(words.replace("?", ""))
+                if personal or may_ask(words, ()):
+                    yield UnreadGate(piece.line + 1 + n, words, is_explicit=True)
+                    break
 
 
 def _is_beside_checkpoints(section: Section, stages: Sequence[Section]) -> tuple[bool, bool]:

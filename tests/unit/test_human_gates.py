@@ -401,3 +401,56 @@ def test_first_words_about_an_approval_are_met_by_the_checkpoint_before(
     assert [g.line for g in unread_gates(read_outline(text, "w.md"))] == ([] if is_met else [line])
     alone = text.replace("USER CHECKPOINT #1 — Look", "BUILDER — Look")
     assert [g.line for g in unread_gates(read_outline(alone, "w.md"))] == [line]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "| Gate | Who decides |\n|---|---|\n| G1 | CFO |",
+        "| Step | Approver |\n|---|---|\n| Schema | Ana |\n| Data | — |",
+        "- [ ] 👍 from product",
+        "- [ ] Product owner: approved",
+        "1. Get a go from ops",
+        "#### Review board",
+        "Schema → *client OK* → Data",
+        "`Schema -> [human review] -> Data`",
+    ],
+)
+def test_gates_in_tables_boxes_and_arrows_are_found(block: str) -> None:
+    assert found(block)
+
+
+def test_a_diagram_is_looked_at_box_by_box() -> None:
+    shown = "```mermaid\nflowchart LR\n A[Schema] --> B{Approved by PO?}\n B -->|yes| C[Data]\n```"
+    text = f"# F\n\n{shown}\n\n## STAGE 1: BUILDER — Work\n\nDo it.\n"
+    assert [g.words for g in unread_gates(read_outline(text, "w.md"))] == ["Approved by PO?"]
+
+
+def test_an_agent_that_approves_in_a_table_is_no_person() -> None:
+    assert found("| Gate | Who decides |\n|---|---|\n| G1 | INSPECTOR |") == []
+
+
+@pytest.mark.parametrize("lead", ["", "- "])
+def test_only_the_sentence_that_asks_becomes_the_checkpoint(lead: str) -> None:
+    text = f"# F\n\n## Phase 1: Build\nAgent: SOOP\n\n{lead}Write `a.txt`. Wait for approval.\n"
+    text += "\n## Phase 2: Ship (BUILDER)\nDo it.\n"
+    workflow = read_workflow_text(text, Path("w.md"))
+    first, asked, _ = workflow.stages
+    assert [d.path for d in first.deliverables] == ["a.txt"]
+    assert (asked.is_checkpoint, asked.title) == (True, "Wait for approval")
+
+
+WAITS, WAITS_NOT = (
+    part.splitlines()[1:]
+    for part in (FIXTURES.parent / "gate_wordings.txt").read_text(encoding="utf-8").split("\n\n")
+)
+
+
+@pytest.mark.parametrize("words", WAITS)
+def test_what_waits_for_a_person_is_told(words: str) -> None:
+    assert found(words)
+
+
+@pytest.mark.parametrize("words", WAITS_NOT)
+def test_what_waits_for_nobody_is_not(words: str) -> None:
+    assert found(words) == []

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from orchestrate_agents.checks.project.runners import NoReportError, parse_script
 from orchestrate_agents.sandbox.runs import tree_copy
-from tests.claims import BINDER, check_of, committed, judge, lay
+from orchestrator.gates.checks import Services
+from tests.claims import BINDER, check_of, committed, lay
+from tests.claims import judge as judge_by
 
 OLD = "def test_a():\n    assert 1\n\n\ndef test_b():\n    assert 2\n"
 NEW = "def test_c():\n    assert 3\n"
 BAD = "def test_d():\n    assert 1 == 2\n"
-PYTHON = {"tests/test_old.py": OLD, "pyproject.toml": "[tool.pytest.ini_options]\n"}
+#: most of the time of a small suite is taken by plugins that it does not use
+PLAIN = """[tool.pytest.ini_options]
+addopts = "-p no:hypothesispytest -p no:anyio -p no:typeguard -p no:xdist -p no:xdist.looponfail"
+"""
+PYTHON = {"tests/test_old.py": OLD, "pyproject.toml": PLAIN}
 NODE = "import test from 'node:test';\nimport assert from 'node:assert';\n"
+#: as in a run: tests are run once for statements about the same tree
+judge = partial(judge_by, services=Services())
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 
 
@@ -114,7 +123,8 @@ def test_new_tests_pass_only_where_there_are_some(tmp_path: Path) -> None:
 def test_a_small_suite_is_run_by_one_process(tmp_path: Path, files: int, several: bool) -> None:
     test = "import os\n\n\ndef test_w():\n"
     test += f"    assert ('PYTEST_XDIST_WORKER' in os.environ) is {several}\n"
-    committed(tmp_path, {f"tests/test_{n}.py": test for n in range(files)})
+    lean = {"pyproject.toml": PLAIN.replace(" -p no:xdist -p no:xdist.looponfail", "")}
+    committed(tmp_path, {f"tests/test_{n}.py": test for n in range(files)} | lean)
     assert judge(tmp_path, "All tests pass").verdict == "proven"
 
 
@@ -135,7 +145,7 @@ HIDING = "def pytest_runtest_makereport(item, call):\n    return None\n"
     [
         ({"tests/conftest.py": HIDING}, "tests/conftest.py decides by pytest_runtest_makereport"),
         ({"tests/conftest.py": "collect_ignore = ['test_old.py']\n"}, "collect_ignore"),
-        ({"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-k test_a'\n"}, "not run"),
+        ({"pyproject.toml": PLAIN.replace('= "', '= "-k test_a ')}, "not run"),
         ({"tests/test_old.py": OLD.replace("test_b", "test_z")}, "test_b"),
         ({"tests/test_old.py": OLD.replace("assert 2", "pass")}, "1 fewer assertions"),
         ({"tests/test_old.py": NEW}, "2 tests of tests/test_old.py are gone"),
@@ -187,6 +197,7 @@ def test_a_test_that_is_skipped_is_never_one_that_passes(tmp_path: Path) -> None
 
 def test_kinds_are_told_apart_by_folders_and_names(tmp_path: Path) -> None:
     files = {"tests/unit/test_u.py": OLD, "tests/integration/test_i.py": BAD}
+    files["pyproject.toml"] = PLAIN
     committed(tmp_path, files)
     assert judge(tmp_path, "Unit tests pass").verdict == "proven"
     assert judge(tmp_path, "Integration tests pass").verdict == "failed"
@@ -267,6 +278,7 @@ def test_a_board_in_another_folder_is_not_of_the_work(tmp_path: Path) -> None:
     settings = {"board": {"folder": "docs/board"}}
     toml = '[board]\nfolder = "docs/board"\n'
     files = {"tests/test_a.py": NEW, "docs/board/test_ticket.py": BAD, "orchestrate.toml": toml}
+    files["pyproject.toml"] = PLAIN
     committed(tmp_path, files)
     with tree_copy(tmp_path) as copy:
         assert sorted(p.name for p in copy.rglob("*.py")) == ["test_a.py"]

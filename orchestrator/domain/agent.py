@@ -193,7 +193,7 @@ class Report(_Message):
     usage: tuple[Usage, ...] = ()
     #: seconds of the agent's work
     seconds: float = 0.0
-    #: why the turn ended early: "budget", "stall", "limit", "question" or ""
+    #: why the turn ended early: "budget", "stall", "timeout", "limit", "question" or ""
     ended: str = ""
     #: with `later`: when the usage limit ends (seconds since the epoch)
     resumes_at: float | None = None

@@ -61,6 +61,10 @@ class FakeTarget:
             raise table_missing(table, "a fake")
         return (SimpleNamespace(name="id"),)
 
+    def query_readonly(self, sql: str) -> list[dict[str, Any]]:
+        # its catalog, which effects look at before and after
+        return []
+
     def apply_sql(self, text: str, source: str = "") -> None:
         self.applied.append(source)
 

@@ -51,6 +51,8 @@ class CodexAdapter(JsonLines):
             words += ["-c", f"{key}.args={json.dumps(list(task.tools.args))}"]
             env = ", ".join(f"{k} = {json.dumps(v)}" for k, v in task.tools.env.items())
             words += ["-c", f"{key}.env={{{env}}}"]
+            # tools that come after the first request would be late
+            words += ["-c", f"{key}.required=true", "-c", f"{key}.startup_timeout_sec=60"]
         words += task.settings.args
         if task.session:
             self._session = task.session

@@ -48,11 +48,13 @@ class Conversation:
         self._sign_in, self._fds = sign_in, tuple(fds)
         self._events: queue.Queue[Event | None] = queue.Queue(_WAITING)
         self._tail: deque[str] = deque(maxlen=_TAIL)
-        self._stopped = threading.Event()
+        self._stopped, self._begun = threading.Event(), threading.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._listener = _Listener(self._acp, self._put, task.settings.model, cost_of_session(task))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        # what it inherits is closed here once it runs
+        self._begun.wait()
 
     @property
     def code(self) -> int | None:
@@ -95,6 +97,7 @@ class Conversation:
         except Exception as exc:  # noqa: BLE001 - whatever the agent makes of the protocol
             self._put(Event(Kind.ERROR, _describe(exc), fault=Fault.OTHER))
         finally:
+            self._begun.set()
             self._put(None)
 
     async def _converse(self) -> None:
@@ -109,6 +112,7 @@ class Conversation:
             start_new_session=True,
             pass_fds=self._fds,
         )
+        self._begun.set()
         complaints = asyncio.create_task(self._keep(process.stderr))
         ended = asyncio.create_task(process.wait())
         turn = asyncio.create_task(self._turn(process))

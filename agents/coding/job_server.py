@@ -14,7 +14,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +34,7 @@ from orchestrator.mcp.tools import (
     Question,
     TicketDraft,
     read_arguments,
+    served_by,
 )
 from orchestrator.templating import one_line
 
@@ -87,7 +87,7 @@ class JobServer:
     # -- its life ----------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if find_spec("mcp") is None:
+        if not served_by():
             return self
         # the machine's own folder may have too long a path for a socket
         places = (None, "/tmp")  # noqa: S108 - a folder of its own, for its owner alone

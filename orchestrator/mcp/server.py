@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchestrateError
-from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS, read_arguments
+from orchestrator.errors import MissingExtraError, OrchestrateError
+from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS, read_arguments, served_by
 from orchestrator.plugins import require_extra
 
 #: seconds that a job may take for an answer (a proof may run a test suite), bytes of it
@@ -27,6 +27,8 @@ def serve(root: Callable[[], Path]) -> None:
     `root`: the workspace, asked for where there is no job. Raises MissingExtraError.
     """
     library = require_extra("mcp.server.lowlevel", "mcp", "`orchestrate mcp`")
+    if not served_by():
+        raise MissingExtraError("`orchestrate mcp`", "version 2 of mcp", "mcp")
     job = os.environ.get(SOCKET)
     if job:
 

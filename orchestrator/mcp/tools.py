@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 from pydantic import (
@@ -152,6 +153,15 @@ TOOLS: Mapping[str, Tool] = {
         of_job=True,
     ),
 }
+
+
+def served_by() -> str:
+    """The version of the library that serves the tools; "" if none is installed that can."""
+    try:
+        found = version("mcp")
+    except PackageNotFoundError:
+        return ""
+    return found if found.partition(".")[0] == "2" else ""
 
 
 def read_arguments(name: str, given: Any) -> BaseModel:

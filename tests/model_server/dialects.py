@@ -139,6 +139,11 @@ class Responses:
             kind = "custom_tool_call" if is_custom else "function_call"
             key = "input" if is_custom else "arguments"
             item = {"type": kind, "id": f"fc_{id}", "call_id": f"call_{id}", "name": step.name}
+            # a tool of a server is in a namespace of its own
+            spaces = {t["name"]: t["tools"] for t in body.get("tools") or () if "tools" in t}
+            for space, tools in spaces.items():
+                if any(step.name == f"{space}__{tool['name']}" for tool in tools):
+                    item |= {"name": step.name.removeprefix(f"{space}__"), "namespace": space}
             yield {**item, key: arguments(step), "status": "completed"}
 
     def events(self, step: Say | Call, body: Mapping[str, Any], id: str) -> Iterator[Event]:

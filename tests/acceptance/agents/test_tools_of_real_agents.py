@@ -19,15 +19,17 @@ def tool(name: str, **given: object) -> Callable[[Request], Step]:
     """A call of one of the job's tools, under the name that the CLI gives it."""
 
     def step(request: Request) -> Step:
-        known = [each for each in request.tools if "orchestrate_" in each]
-        assert known, request.tools
-        (full,) = (each for each in known if each.endswith(f"_{name}"))
+        listed = request.body.get("tools") or ()
+        known = [*request.tools]
+        known += [f"{t['name']}__{sub['name']}" for t in listed for sub in t.get("tools") or ()]
+        (full,) = (n for n in known if "orchestrate_" in n and n.endswith(f"_{name}"))
         return Call(full, given)
 
     return step
 
 
-@agents("claude", "opencode")
+# Gemini CLI leaves out every tool that is called as its own `ask_user`: it asks in its last line
+@agents(without=("gemini",))
 def test_it_proves_and_asks_with_the_tools_of_its_job(bench: Bench) -> None:
     steps = [
         tool("my_job"),

@@ -30,7 +30,7 @@ from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
 
 #: `Report.ended` of what was not even begun
-UNPRICED, BUDGET, LIMIT = "unpriced", "budget", "limit"
+UNPRICED, BUDGET, STALL = "unpriced", "budget", "stall"
 
 
 def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen | None]:
@@ -56,7 +56,13 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
         said, seen = _take_turn(session, stage, job, settings)
         # what an earlier turn proposed and told is not lost with its report
         report = told = _joined(told, said)
-        if report.outcome is not Outcome.DONE or not is_maker or turn >= settings.turns:
+        if turn >= settings.turns:
+            break
+        if report.ended == STALL:
+            # what it has done so far is there; it is spoken to again
+            job = job.model_copy(update={"session": report.session})
+            continue
+        if report.outcome is not Outcome.DONE or not is_maker:
             break
         failing = session.failing(_prove(session, stage))
         if not failing:

@@ -258,3 +258,21 @@ def test_the_events_of_agents_are_shown_without_what_is_not_whole(root: Path) ->
     assert "success · m: 7 tokens, cost not known" in shown
     assert "half" not in shown
     assert len(log("--events", "--json").splitlines()) == 6
+
+
+def test_a_turn_that_stalls_goes_on_in_its_session(root: Path) -> None:
+    stalls = writes(
+        "colour.txt", outcome=Outcome.FAILED, reason="no word for 300 s", ended="stall", section=""
+    )
+    coder = Coder(stalls, writes("shade.txt"))
+    assert conductor(root, coder).run("WO-1").stage == 2
+    assert [(j.attempt, j.turn, j.session) for j in coder.jobs] == [(1, 1, ""), (1, 2, "s-1")]
+    assert records(root, "failure") == []
+    assert (root / "colour.txt").is_file()
+
+
+def test_one_that_only_stalls_has_failed(root: Path) -> None:
+    stalls = writes(outcome=Outcome.FAILED, reason="no word", ended="stall", section="")
+    coder = Coder(stalls)
+    assert conductor(root, coder, turns=2).run("WO-1").outcome == "held"
+    assert [(j.attempt, j.turn) for j in coder.jobs] == [(1, 1), (1, 2), (2, 1), (2, 2)]

@@ -24,6 +24,7 @@ from orchestrator.tickets.id_grammar import (
     is_range,
     prefix_of,
 )
+from orchestrator.tickets.obligations import may_oblige
 from orchestrator.tickets.text_says import find_finished
 from orchestrator.tickets.ticket import Ticket
 
@@ -318,6 +319,7 @@ def _criteria(ticket: Ticket, document: Document, headings: tuple[str, ...]) -> 
     if not (
         _BOX.search(text)
         or _MAY_FORBID.search(text)
+        or may_oblige(text)
         or headings_of(headings).resembles_any(document.body)
     ):
         return

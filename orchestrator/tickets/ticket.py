@@ -19,6 +19,7 @@ from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.storage.atomic import read
 from orchestrator.tickets.criteria import Criteria, read_criteria
 from orchestrator.tickets.criteria_headings import criteria_in_keys
+from orchestrator.tickets.obligations import unread_obligations
 
 
 def is_wide(data: bytes) -> bool:
@@ -204,7 +205,13 @@ class Ticket:
             for key, text in criteria_in_keys(self.meta, own_headings)
             if (line := self.line_of(key))
         )
-        return replace(found, statements=(*dict.fromkeys(in_keys), *found.statements))
+        read = {s.line for s in found.statements} | {n for u in found.unread for n in u.lines}
+        said = unread_obligations(tuple(lines), start, own_headings, frozenset(read))
+        return replace(
+            found,
+            statements=(*dict.fromkeys(in_keys), *found.statements),
+            unread=(*found.unread, *([said] if said else ())),
+        )
 
     def acceptance(self, own_headings: tuple[str, ...] = ()) -> tuple[Statement, ...]:
         """What the ticket itself demands: its criteria, and prohibitions."""

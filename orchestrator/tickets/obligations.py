@@ -1,0 +1,98 @@
+"""Sentences of a ticket that say what must hold, outside of its criteria: told, never judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Sequence
+from functools import lru_cache
+
+from orchestrator.markdown.body import (
+    LABEL_LEVEL,
+    MARK,
+    box_text,
+    lines_outside_code,
+    parse_heading,
+    placed_lines,
+)
+from orchestrator.tickets.criteria import Unread
+from orchestrator.tickets.criteria_headings import headings_of
+
+_OBLIGES = re.compile(
+    r"(?i)\b(?:must|shall|should)(?:n['’]t)?\b|\b(?:has|have|needs?)\s+to\b|\b(?:is|are)\s+required\s+to\b"
+)
+#: what is asked, supposed or complained of, and what people do today
+_NO_OBLIGATION = re.compile(
+    r"""\? | \b(?:I|we|one)\s+(?:\w+\s+)?(?:should|need\s+to)
+    | \b(?:must|should)\s+(?:\w+\s+)?have\b
+    | \bshould\s+(?:be\s+)?(?:probably|perhaps|maybe|fine|ok|okay|enough|easy|simple|help)\b
+    | \b(?:currently|today|right\s+now|at\s+the\s+moment|nowadays|so\s+far|every\s+time)\b
+    | \b(?:I|you|people|users?|customers?|we|they)\s+(?:\w+\s+)?(?:has|have|needs?)\s+to\b
+    | \b(?:only|just|some(?:body|one)|none|nothing|nobody|no\s+\w+)\s+(?:has|have|needs?)\s+to\b
+    | \b(?:no|not|n['’]t|never)\s+(?:have|need)\s+to\b
+    | \b(?:whether|why|how|what|if)\b.{0,30}\bshould\b
+    | \bas\s+(?:it|they|one)\s+should\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_CODE = re.compile(r"`[^`]*`|[\"“][^\"”]*[\"”]")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*_`])")
+_SHOWN = 90
+
+
+def may_oblige(text: str) -> bool:
+    """A look at a text first: whether anything in it says must, shall, should or has to."""
+    return _OBLIGES.search(text) is not None
+
+
+@lru_cache(maxsize=64)
+def unread_obligations(
+    lines: tuple[str, ...], start: int, own_headings: tuple[str, ...], read: frozenset[int]
+) -> Unread | None:
+    """The sentences from line `start` (0-based) on that oblige, and stand below no criteria.
+
+    `read` are the lines (1-based) that are read or told already. What is below headings such as
+    Background or Notes is left out, as it does not have to hold.
+    """
+    found = list(_find(lines, start, own_headings, read))
+    if not found:
+        return None
+    count = f"{len(found)} sentence{'s' * (len(found) > 1)}"
+    why = "outside of the criteria and not judged, though it says what must hold"
+    at, said = zip(*found, strict=True)
+    return Unread(at, said, count, "", why)
+
+
+def _find(
+    lines: Sequence[str], start: int, own_headings: tuple[str, ...], read: Container[int]
+) -> list[tuple[int, str]]:
+    headings, found = headings_of(own_headings), list[tuple[int, str]]()
+    appended = _appended(lines, start)
+    for line in placed_lines(lines, start):
+        text = line.text.strip()
+        is_told = line.at + 1 in read or line.at in appended or box_text(text)
+        if is_told or not may_oblige(text) or text[:1] in "|<":
+            continue
+        if any(headings.means_criteria(h) or headings.excludes(h) for h in line.above):
+            continue
+        for sentence in _SENTENCE.split(text.lstrip("> ")):
+            said = _CODE.sub("", sentence)
+            if may_oblige(said) and not _NO_OBLIGATION.search(said):
+                shown = sentence if len(sentence) <= _SHOWN else f"{sentence[: _SHOWN - 1]}…"
+                found.append((line.at + 1, shown))
+                break
+    return found
+
+
+def _appended(lines: Sequence[str], start: int) -> set[int]:
+    """The lines (0-based) of sections that an agent or the conductor appended."""
+    heads = {at + start: parse_heading(s) for at, s in lines_outside_code(lines[start:])}
+    found, level = set[int](), 0
+    for at in range(start, len(lines)):
+        head = heads.get(at)
+        if head and head[0] <= level:
+            level = 0
+        if lines[at].strip() == MARK:
+            above = heads.get(at - 1)
+            level = above[0] if above else LABEL_LEVEL
+        if level:
+            found.add(at)
+    return found

@@ -21,13 +21,16 @@ from orchestrate_agents.coding.events import Event, Kind
 from orchestrate_agents.coding.job_server import JobServer
 from orchestrator import Board, Conductor
 from orchestrator.agent_settings import AgentSettings
+from orchestrator.conductor.stages import _render_section
 from orchestrator.config import Settings, WorkspacesSettings
-from orchestrator.domain.agent import Allowance, Job, Outcome, Report
+from orchestrator.domain.agent import Allowance, Job, Notice, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError
+from orchestrator.markdown.body import closed
 from orchestrator.mcp.server import ask_job
 from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS
 from orchestrator.storage.history import History
+from tests import coding
 
 mcp = pytest.importorskip("mcp", reason="needs the extra `mcp`")
 
@@ -419,3 +422,36 @@ def test_a_turn_ends_that_goes_on_after_its_question(
             assert turn.next(1.0) is None
 
     conduct(root, Asker(step))
+
+
+def test_what_an_earlier_turn_proposed_is_not_lost(root: Path) -> None:
+    def first(job: Job, ask: Ask) -> None:
+        ask("propose_ticket", title="More colours", text="Blue.")
+
+    asker = Asker(first, paint)
+    conduct(root, asker)
+    assert [job.turn for job in asker.jobs] == [1, 2]
+    told = [r["text"] for r in History(root / "_WORK_ORDERS", "WO-1").of("notice")]
+    assert "BUILDER proposes a ticket “More colours”: Blue." in told
+
+
+def test_a_notice_hides_nothing_of_the_ticket() -> None:
+    notice = Notice(to="USER", text="see\n## Acceptance Criteria\n<!-- the rest")
+    text = _render_section(Report(outcome=Outcome.DONE, section="## B\n\nx", notices=(notice,)))
+    assert "**Needs** USER: see ## Acceptance Criteria <!-- the rest" in text
+    assert closed(text) == text
+
+
+def test_a_ticket_of_a_triager_is_one_that_the_conductor_makes(tmp_path: Path) -> None:
+    job = coding.job(coding.workspace(tmp_path / "shop"), "claude")
+    triager = AgentSettings(part=Part.TRIAGER)
+    with JobServer(job, triager, lambda text: text) as server:
+        given = {"id": "WO-002", "agent": "BUILDER", "title": "Paint", "criteria": ["`a` exists"]}
+        ask_job(server.path, "propose_ticket", {**given, "text": "status: APPROVED\n# Done"})
+        with pytest.raises(OrchestrateError, match="id"):
+            ask_job(server.path, "propose_ticket", {**given, "id": "../x"})
+        report = server.complete(Report(outcome=Outcome.DONE))
+    (ticket,) = report.tickets
+    assert (ticket.id, ticket.agent, ticket.filename) == ("WO-002", "BUILDER", "WO-002_Paint.md")
+    assert "- [ ] `a` exists" in ticket.text
+    assert "\n# Done" not in ticket.text

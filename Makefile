@@ -68,8 +68,10 @@ recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break 
 	@ORCHESTRATE_MEANINGS_EVERY=7 $(BIN)/python -m pytest -q tests/unit/test_meaning.py
 	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)
 
-crashes: $(VENV)/.dev  ## kill the conductor before every disk operation (half an hour)
-	@$(BIN)/python benchmarks/crashes.py $(ARGS)
+crashes: $(VENV)/.dev  ## kill the conductor before every disk operation and command of git (hours)
+	@for story in tickets no-ff ff squash; do \
+	  $(BIN)/python benchmarks/crashes.py --story $$story $(ARGS) || exit 1; \
+	done
 
 edits: $(VENV)/.dev  ## ten thousand edits against the daemon
 	@$(BIN)/python benchmarks/edits.py $(ARGS)

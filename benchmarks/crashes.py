@@ -1,19 +1,24 @@
 """Kill the conductor at every disk operation of a story, and at random times; compare the ends.
 
-A story takes a family of three tickets from the inbox to the end: split, two makers side by side, a
-send-back, a failed gate, a hold, two checkpoints. It is told once undisturbed. Then, for each
-operation on the disk, it is told until the process kills itself (SIGKILL) just before that
-operation, and told on by a new process; the same with a full disk and with rights taken away, from
-that operation on until the process ends. Every end has to be the undisturbed one, byte for byte but
-for the times: no ticket lost or doubled, no section, box or count twice.
+`--story tickets` takes a family of three tickets from the inbox to the end: split, two makers side
+by side, a send-back, a failed gate, a hold, two checkpoints. `--story no-ff`, `ff` and `squash`: a
+coding agent works in a checkout, fails once, and lands so on a branch that has moved; commands of
+git count as operations too, and a killed git has left its locks in the checkout.
 
-`--every 7` takes each seventh operation only, `--kills` the number of random ones, `--quick` both
-small. One line of JSON at the end; exit 1 if an end differs.
+A story is told once undisturbed. Then, for each operation, it is told until the process kills
+itself (SIGKILL) just before that operation, and told on by a new process; the same with a full disk
+and with rights taken away, from that operation on until the process ends. Every end has to be the
+undisturbed one, byte for byte but for the times: no ticket lost or doubled, no section, box or
+count twice, nothing landed twice.
+
+`--every 7` takes each seventh operation only, `--kills` the number of random ones. One line of JSON
+at the end; exit 1 if an end differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import json
@@ -22,6 +27,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,10 +43,11 @@ sys.path.insert(0, str(ROOT))
 from orchestrate_agents.inspector import Inspector  # noqa: E402
 from orchestrate_agents.lead import Lead  # noqa: E402
 from orchestrator.conductor.conductor import RunOutcome  # noqa: E402
-from orchestrator.domain.agent import Job, Report  # noqa: E402
+from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
 from orchestrator.errors import BusyError, OrchestrateError  # noqa: E402
 from orchestrator.storage import syscalls  # noqa: E402
 from tests.boards import Workspace, Writer  # noqa: E402
+from tests.repositories import Painter, Repository  # noqa: E402
 
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _FAULTS = {"full": errno.ENOSPC, "denied": errno.EACCES}
@@ -54,6 +61,93 @@ class FailsFirst(Writer):
         if job.attempt == 1:
             return Report(outcome="done", section="## BUILDER forgot the file\n")  # type: ignore[arg-type]
         return self.write(job, f"{self.name} attempt {job.attempt}\n")
+
+
+class Tickets:
+    """Three tickets of one family in a workspace without git."""
+
+    def begin(self, root: Path) -> None:
+        Workspace(root)
+
+    def tell(self, root: Path, processes: bool = False) -> None:
+        tell(root, processes)
+
+    def end_of(self, root: Path) -> dict[str, str]:
+        return end_of(root)
+
+    def after_kill(self, root: Path) -> None:
+        """What a killed child may leave behind."""
+
+
+class Landings(Tickets):
+    """A coding agent in a checkout, whose first attempt fails, and a branch that has moved."""
+
+    def __init__(self, merge: str) -> None:
+        self.merge = merge
+
+    def begin(self, root: Path) -> None:
+        root.mkdir()
+        repo = Repository(root, merge=self.merge)
+        repo.write("kept.txt", "one\n")
+        repo.commit("a file that somebody edits")
+        repo.write("kept.txt", "a person's\n")
+
+    def tell(self, root: Path, processes: bool = False) -> None:
+        repo = Repository.__new__(Repository)
+        repo.root, repo.settings, repo.painter = root, {"merge": self.merge}, FailsInGit()
+        for _ in range(_STEPS):
+            outcome = waiting_for_agents(lambda: repo.conductor.run("WO-1"))
+            if outcome.outcome == "complete":
+                return
+            assert outcome.outcome == "waiting", outcome
+            if not (root / "other.txt").exists():
+                repo.write("other.txt", "meanwhile\n")
+            if repo.git("status", "--porcelain", "other.txt"):
+                repo.git("add", "other.txt")
+                repo.git("commit", "-q", "-m", "meanwhile", "--", "other.txt")
+            repo.approve()
+        raise SystemExit("the story does not come to an end")
+
+    def end_of(self, root: Path) -> dict[str, str]:
+        repo = Repository.__new__(Repository)
+        repo.root = root
+        found = end_of(root)
+        found |= {
+            name: "" if "_WORK_ORDERS" in name else repo.file_at("main", name)
+            for name in repo.git("ls-tree", "-r", "--name-only", "main").splitlines()
+            if ".receipts" not in name
+        }
+        log = repo.git("log", "--format=%B", "main").splitlines()
+        found["landed"] = str(sum(line.startswith("Orchestrate-Landed") for line in log))
+        found["painted"] = str(len(repo.git("log", "--format=%h", "main", "--", "colour.txt")) > 0)
+        found["effects"] = str([r["ok"] for r in repo.records("effect")])
+        found["status"] = repo.git("status", "--porcelain", "--", ":(exclude)_WORK_ORDERS")
+        found["kept"] = str(repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate"))
+        found["checkouts"] = str(sorted(p.name for p in repo.checkout.parent.iterdir()))
+        for name in ("kept.txt", "colour.txt", "other.txt"):
+            found[f"on disk: {name}"] = (root / name).read_text(encoding="utf-8")
+        return found
+
+    def after_kill(self, root: Path) -> None:
+        own = root / ".orchestrate" / "workspaces" / "WO-1" / ".git"
+        if own.is_dir():
+            (own / "index.lock").touch()
+            (own / "HEAD.lock").touch()
+
+
+class FailsInGit(Painter):
+    """Commits something else at its first attempt, on a branch of its own."""
+
+    def work(self, job: Job) -> Report:
+        failing = job.attempt == 1
+        self.files = {"wrong": "red\n"} if failing else {"colour": "green\n"}
+        elsewhere = [["switch", "-q", "-C", "elsewhere"], ["add", "-A"]]
+        elsewhere += [["commit", "-q", "--allow-empty", "-m", "mine"]]
+        self.commands = [["git", *words] for words in elsewhere] if failing else []
+        with unwatched():
+            report = super().work(job)
+        wrong = {"outcome": Outcome.FAILED, "reason": "it is red"} if failing else {}
+        return report.model_copy(update=wrong)
 
 
 def tell(root: Path, processes: bool = False) -> None:
@@ -149,6 +243,37 @@ def failing_from(number: int, code: int) -> syscalls.Watcher:
     return watcher
 
 
+@contextlib.contextmanager
+def watched(watcher: syscalls.Watcher) -> Iterator[None]:
+    """Call `watcher` before every operation on the disk, and before every command of git."""
+    start = subprocess.Popen.__init__
+
+    def begin(self: Any, command: Any, *rest: Any, **options: Any) -> None:
+        if command[0] == "git" and not _unwatched:
+            watcher(f"git {command[1]}", Path(options.get("cwd") or "."))
+        start(self, command, *rest, **options)
+
+    subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+    try:
+        with syscalls.watched(watcher):
+            yield
+    finally:
+        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+
+
+_unwatched: list[bool] = []
+
+
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """What an agent does is not the conductor's."""
+    _unwatched.append(True)
+    try:
+        yield
+    finally:
+        _unwatched.pop()
+
+
 def counted(operations: Counter[str]) -> syscalls.Watcher:
     def watcher(operation: str, path: Path) -> None:
         operations[operation] += 1
@@ -191,7 +316,8 @@ def differences(end: dict[str, str], wanted: dict[str, str]) -> list[str]:
 class Runs:
     """Tells the story again and again in folders of its own, and keeps what went wrong."""
 
-    def __init__(self, base: Path, wanted: dict[str, str], verbose: bool) -> None:
+    def __init__(self, story: Tickets, base: Path, wanted: dict[str, str], verbose: bool) -> None:
+        self.story = story
         self.base = base
         self.wanted = wanted
         self.verbose = verbose
@@ -200,16 +326,19 @@ class Runs:
     def one(self, name: str, disturbed: Callable[[Path], int]) -> int:
         """A disturbed telling, then an undisturbed one to the end; the first one's exit code."""
         root = self.base / name
-        Workspace(root)
+        self.story.begin(root)
         code = disturbed(root)
-        again = in_child(lambda: tell(root, processes=name.startswith("random")))
-        wrong = differences(end_of(root), self.wanted)
+        if code < 0:
+            self.story.after_kill(root)
+        again = in_child(lambda: self.story.tell(root, processes=name.startswith("random")))
+        end = self.story.end_of(root)
+        wrong = differences(end, self.wanted)
         if again or wrong:
             self.bad.append(f"{name}: exit {again}, differs: {', '.join(wrong)}")
             if self.verbose:
                 print(self.bad[-1], file=sys.stderr)
                 for place in wrong:
-                    ends = (self.wanted.get(place, ""), end_of(root).get(place, ""))
+                    ends = (self.wanted.get(place, ""), end.get(place, ""))
                     lines = difflib.unified_diff(*(end.splitlines() for end in ends), n=1)
                     print("\n".join(["", place, *lines]), file=sys.stderr)
         else:
@@ -217,65 +346,70 @@ class Runs:
         return code
 
 
-def watched_telling(root: Path, watcher: syscalls.Watcher) -> None:
-    with syscalls.watched(watcher):
-        tell(root)
+def watched_telling(story: Tickets, root: Path, watcher: syscalls.Watcher) -> None:
+    with watched(watcher):
+        story.tell(root)
 
 
-def told_in(base: Path) -> float:
+def told_in(story: Tickets, base: Path) -> float:
     """How long the story takes with agents as processes, for kills at random times (s)."""
-    Workspace(base / "timed")
+    story.begin(base / "timed")
     started = time.monotonic()
-    in_child(lambda: tell(base / "timed", processes=True))
+    in_child(lambda: story.tell(base / "timed", processes=True))
     return time.monotonic() - started
 
 
-def operations_of(base: Path) -> tuple[Counter[str], dict[str, str]]:
+def operations_of(story: Tickets, base: Path) -> tuple[Counter[str], dict[str, str]]:
     """The undisturbed story: its operations by kind, and its end."""
     root, log = base / "undisturbed", base / "operations.json"
-    Workspace(root)
+    story.begin(root)
 
     def work() -> None:
         operations: Counter[str] = Counter()
-        watched_telling(root, counted(operations))
+        watched_telling(story, root, counted(operations))
         log.write_text(json.dumps(operations))
 
     if in_child(work):
         raise SystemExit("the undisturbed story fails")
-    return Counter(json.loads(log.read_text())), end_of(root)
+    return Counter(json.loads(log.read_text())), story.end_of(root)
 
 
-def kinds(every: int, total: int) -> Iterator[tuple[str, int, Callable[[Path], int]]]:
-    """Every way to be stopped: name, operation, and the telling that is stopped."""
-    for number in range(0, total, every):
-        kill = killed_at(number)
-        yield "kill", number, lambda root, w=kill: in_child(lambda: watched_telling(root, w))
+def kinds(every: int, total: int, first: int) -> Iterator[tuple[str, int, syscalls.Watcher]]:
+    """Every way to be stopped: name, operation, and what stops the telling."""
+    for number in range(first, total, every):
+        yield "kill", number, killed_at(number)
         for name, code in _FAULTS.items():
-            fault = failing_from(number, code)
-            yield name, number, lambda root, w=fault: in_child(lambda: watched_telling(root, w))
+            yield name, number, failing_from(number, code)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    stories = ("tickets", "no-ff", "ff", "squash")
+    parser.add_argument("--story", choices=stories, default="tickets")
     parser.add_argument("--every", type=int, default=1, help="take each N-th operation")
+    parser.add_argument("--first", type=int, default=0, help="begin with this operation")
     parser.add_argument("--kills", type=int, default=300, help="SIGKILLs at random times")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="orchestrate-crashes-"))
-    operations, wanted = operations_of(base)
-    seconds = told_in(base)
-    runs = Runs(base, wanted, given.verbose)
+    story = Tickets() if given.story == "tickets" else Landings(given.story)
+    operations, wanted = operations_of(story, base)
+    runs = Runs(story, base, wanted, given.verbose)
     stopped: Counter[str] = Counter()
     started = time.monotonic()
-    for kind, number, disturbed in kinds(given.every, operations.total()):
-        code = runs.one(f"{kind}-{number}", disturbed)
+    for kind, number, watcher in kinds(given.every, operations.total(), given.first):
+        code = runs.one(
+            f"{kind}-{number}",
+            lambda root, w=watcher: in_child(lambda: watched_telling(story, root, w)),
+        )
         stopped[kind] += code != 0
     dice = random.Random(given.seed)
+    seconds = told_in(story, base) if given.kills else 0.0
     for number in range(given.kills):
         wait = dice.uniform(0, seconds)
         code = runs.one(
-            f"random-{number}", lambda root, w=wait: in_child(lambda: tell(root, True), w)
+            f"random-{number}", lambda root, w=wait: in_child(lambda: story.tell(root, True), w)
         )
         stopped["random"] += code != 0
     print(json.dumps(_line(operations, stopped, runs, time.monotonic() - started)))

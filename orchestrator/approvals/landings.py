@@ -62,20 +62,33 @@ def bring_up_to_date(session: Session, asked: ApprovalRequest) -> list[str]:
     planned, checkout = asked_landing(asked), session.checkout
     if planned is None or checkout is None or planned.pull_request:
         return []
+    if landing.is_landed(checkout, planned):
+        # killed before that was written down
+        return []
+    history = session.family.history
+    joined = [r["head"] for r in history.of(UP_TO_DATE) if r["digest"] == asked.digest]
+    if joined and landing.is_behind(checkout, joined[-1]):
+        # killed on the way there
+        landing.go_to(checkout, joined[-1])
     names = landing.moved(checkout, session.settings.board.folder)
     if not names:
-        return []
-    landing.bring_up_to_date(checkout)
-    session.family.history.append(
-        UP_TO_DATE, digest=asked.digest, head=checkout.head, onto=landing.tip(checkout)
-    )
+        return _as_shown(checkout, planned) if joined else []
+    head = landing.join(checkout)
+    history.append(UP_TO_DATE, digest=asked.digest, head=head, onto=landing.tip(checkout))
+    landing.go_to(checkout, head)
     session.report_progress(
         ProgressKind.NOTICE,
         f"`{planned.target}` has moved ({len(names)} file{'s' if len(names) != 1 else ''}); "
         "everything is proven again on the joined result",
     )
+    return _as_shown(checkout, planned)
+
+
+def _as_shown(checkout: Checkout, planned: Landing) -> list[str]:
+    """What makes the approval lapse, where the joined change is another than the one shown."""
     shown = landing.patch_of(checkout, planned.onto, planned.head)
-    if landing.patch_of(checkout, landing.tip(checkout), checkout.head) != shown:
+    fork = landing.fork_of(checkout)
+    if landing.patch_of(checkout, fork, checkout.head) != shown:
         return [f"what `{planned.branch}` changes in `{planned.target}`, which has moved"]
     return []
 
@@ -91,7 +104,7 @@ def run_landing(session: Session, asked: ApprovalRequest, title: str) -> EffectR
         message = landing.message_of(planned, session.plan.parent, title)
         return EffectResult(True, landing.land(checkout, planned, message))
     except LandingError as exc:
-        return EffectResult(False, str(exc))
+        return EffectResult(False, exc.message)
     except GitError as exc:
         return EffectResult(False, exc.reason)
 
@@ -101,5 +114,7 @@ def _require_as_approved(session: Session, asked: ApprovalRequest, checkout: Che
         raise LandingError(f"not what was approved: {'; '.join(changed)}")
     planned = asked_landing(asked)
     assert planned is not None
-    if not planned.pull_request and landing.moved(checkout, session.settings.board.folder):
+    if planned.pull_request or landing.is_landed(checkout, planned):
+        return
+    if landing.moved(checkout, session.settings.board.folder):
         raise LandingError(f"`{planned.target}` has moved again while it was proven")

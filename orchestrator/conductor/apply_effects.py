@@ -54,7 +54,7 @@ def apply_approval(session: Session, stage: Stage) -> None:
         try:
             changed = list_changes_before_effects(session, request)
         except LandingError as exc:
-            _ask_about_failure(session, stage, str(exc))
+            _ask_about_failure(session, stage, exc.message)
             return
         if changed:
             lapse_approval(session, approval, changed)

@@ -50,15 +50,30 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
         report = session.dispatcher.dispatch(job, settings, session.lock_fd)
     except BaseException:
         with contextlib.suppress(OrchestrateError, OSError):
+            _refuse_checkout(session)
             log.stop(worker, places)
         raise
+    refused = _refuse_checkout(session)
     _keep_what_rules(session, stage, demanded, files)
     _tell_changed_tools(session, stage, job.attempt, tools)
     seen = log.close(worker, places)
+    if refused:
+        report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {refused}")
     report = judge_report(session, stage, report, seen)
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
     return report, seen
+
+
+def _refuse_checkout(session: Session) -> str:
+    """What an agent did to the checkout so that nothing of it could land, or ""."""
+    if session.checkout is None:
+        return ""
+    if wrong := session.checkout.mend(session.settings.board.folder):
+        return f"took the checkout away from git: {wrong}; it was made again"
+    if inner := session.checkout.take_inner():
+        return f"made {_names(inner)} a git repository of its own, whose files would not land"
+    return ""
 
 
 def _keep_what_rules(

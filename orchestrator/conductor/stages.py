@@ -43,6 +43,7 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
     if wants_checkout(session):
         session.begin_checkout()
+        _tell_submodules(session)
     names = " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
     session.commit(
         machine.begin(session.flow, session.plan, stages), f"begin {names}", stage=stages[0]
@@ -56,6 +57,16 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
         if stage.number not in session.flow.finished:
             return None
     return None
+
+
+def _tell_submodules(session: Session) -> None:
+    if session.checkout is not None and (found := session.checkout.submodules):
+        text = (
+            f"submodules are empty in the family's checkout: {', '.join(found)}; what needs them "
+            'has to work in place ([workspaces] use = "never")'
+        )
+        session.family.history.append("notice", to="USER", text=text, stage=session.flow.stage)
+        session.report_progress(ProgressKind.NOTICE, text)
 
 
 def wants_checkout(session: Session) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from orchestrator.domain.record import State
 from orchestrator.family.family import Family
+from orchestrator.git.command import GitError
 from orchestrator.workspaces.checkout import Checkout
 
 #: type of the record
@@ -26,3 +30,18 @@ def checkout_of(family: Family) -> Checkout | None:
                 checkout.create(board.path.relative_to(board.root).as_posix())
             return checkout
     return None
+
+
+def mend_checkout(family: Family) -> None:
+    """Put right what a killed run left, once the family is locked: nobody works in its checkout.
+
+    Its git folder, locks, half a checkout, one that has landed. Raises GitError, OrchestrateError.
+    """
+    checkout = checkout_of(family) if family.conducted else None
+    if checkout is None:
+        return
+    checkout.mend(family.board.path.relative_to(family.board.root).as_posix(), locks=True)
+    checkout.sweep()
+    if family.flow.state is State.COMPLETE:
+        with contextlib.suppress(GitError):
+            checkout.remove()

@@ -20,6 +20,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
+from orchestrator.family.checkouts import mend_checkout
 from orchestrator.family.family import Family
 from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.known_history import AWAY, KnownHistory, require_home
@@ -100,6 +101,8 @@ class Opener:
         with family_lock(state, parent) as lock, Services(cache) as services:
             self._require_openable(known, tickets, settle, from_here, anew)
             family = self._lock_family(parent, tickets, committer)
+            if settle:
+                mend_checkout(family)
             if settle and committer is not None:
                 committer.try_pending(parent)
             read = self._read_workflow(family, workflow)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,8 @@ class Session:
         Raises OrchestrateError where there is no commit or branch to begin from, GitError.
         """
         checkout = begin_checkout(self.board.root, self.plan.parent)
-        checkout.create(self.settings.board.folder)
-        self.family.history.append(CHECKOUT, **checkout.to_dict())
+        record = partial(self.family.history.append, CHECKOUT, **checkout.to_dict())
+        checkout.begin(self.settings.board.folder, record)
         for name in ("checkout", "changes"):
             self.__dict__.pop(name, None)
 

@@ -18,17 +18,20 @@ _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", 
 
 
 class GitError(OrchestrateError):
-    """git failed or could not be run; `reason` is the first line that it printed."""
+    """git failed or could not be run; `reason` is the first line of its complaint, `output` the
+    rest of what it printed.
+    """
 
     code = "git"
 
-    def __init__(self, root: Path, reason: str) -> None:
+    def __init__(self, root: Path, reason: str, output: bytes = b"") -> None:
         super().__init__(
             f"git cannot read the repository: {reason}",
             path=root,
             hint="see `git status` here; without git, used numbers and changes are unknown",
         )
         self.reason = reason
+        self.output = output
 
 
 def run_git(
@@ -57,7 +60,8 @@ def run_git(
         raise GitError(root, str(exc)) from exc
     if done.returncode:
         printed = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GitError(root, printed[0] if printed else f"exit code {done.returncode}")
+        why = printed[0] if printed else f"exit code {done.returncode}"
+        raise GitError(root, why, done.stdout)
     return done.stdout
 
 

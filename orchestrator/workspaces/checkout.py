@@ -7,9 +7,11 @@ to write. What is committed in it is fetched back under `refs/orchestrate/work/<
 from __future__ import annotations
 
 import contextlib
+import glob
+import itertools
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ _SAFE = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"
 _TOOLS = (".venv", "venv", "node_modules")
 #: ports from which each checkout gets its own, and how many each gets
 _FIRST_PORT, _PORTS, _RANGES = 20_000, 20, 1_000
+#: git's mode of a commit of another repository
+_INNER = "160000"
 _NOBODY = ("Orchestrate", "orchestrate@localhost")
 
 
@@ -81,24 +85,63 @@ class Checkout:
 
     def git(self, *words: str, **options: Any) -> str:
         """What git prints in the checkout; no hook and no monitor of it runs. Raises GitError."""
+        return os.fsdecode(self.run(*words, **options)).rstrip("\n")
+
+    def run(self, *words: str, **options: Any) -> bytes:
+        """As `git`, in bytes. Whatever became of `.git`, it is never another repository's."""
         settings = {**_SAFE, **options.pop("settings", {})}
-        output = run_git(self.top, *words, settings=settings, **options)
-        return os.fsdecode(output).rstrip("\n")
+        own = {"GIT_DIR": str(self._git_folder), "GIT_WORK_TREE": str(self.top)}
+        return run_git(self.top, *words, settings=settings, env=own, **options)
+
+    @property
+    def _git_folder(self) -> Path:
+        return self.top / ".git"
+
+    def begin(self, board: str, record: Callable[[], object]) -> None:
+        """Make it for a new round. `record` writes down that it is the family's; then a kill leaves
+        nothing that the next run would not make. Raises GitError, OrchestrateError.
+        """
+        last = self._last_kept()
+        if last and not self._contains(last):
+            # the former round's has landed, or its branch has gone on without it
+            self._put_aside(last)
+        record()
+        self.create(board)
+
+    def _contains(self, commit: str) -> bool:
+        with contextlib.suppress(GitError):
+            run_git(self.home, "merge-base", "--is-ancestor", self.base, commit)
+            return True
+        return False
+
+    def _put_aside(self, last: str) -> None:
+        name = f"refs/orchestrate/kept/{self.family}/{last[:12]}"
+        run_git(self.home, "update-ref", name, last)
+        if self.top.exists():
+            self.top.rename(_free_name(self._kept_files / "checkout"))
+        run_git(self.home, "update-ref", "-d", self.kept, last)
+
+    @property
+    def _kept_files(self) -> Path:
+        return self.home / ".orchestrate" / "kept" / self.family
 
     def create(self, board: str) -> None:
         """Make the checkout, without the board's folder. One that is there stays.
 
         Raises GitError, and OrchestrateError if there is something else in its place.
         """
-        if (self.top / ".git").is_dir():
-            return
-        if self.top.exists():
+        if self.top.is_symlink() or (self.top.exists() and not self.top.is_dir()):
             raise OrchestrateError(
                 f"there is something else in the place of the checkout of {self.family}",
                 path=self.top,
                 hint="move it away and run again",
             )
-        new = self.top.with_name(f".{self.family}.new")
+        if not self.top.exists():
+            self._make(board).rename(self.top)
+
+    def _make(self, board: str) -> Path:
+        """A new checkout, in a folder beside its place."""
+        new = self.top.with_name(f".{self.family}.new.{os.getpid()}")
         shutil.rmtree(new, ignore_errors=True)
         new.parent.mkdir(parents=True, exist_ok=True)
         found = find_git_folder(self.home)
@@ -106,8 +149,8 @@ class Checkout:
         run_git(
             new.parent,
             *("clone", "--shared", "--no-checkout", "--no-tags", "--quiet", "--template="),
-            *("--", str(found[0]), str(new)),
-            env={"GIT_LFS_SKIP_SMUDGE": "1", "GIT_CONFIG_NOSYSTEM": "0"},
+            *("--origin", "origin", "--", str(found[0]), str(new)),
+            env={"GIT_LFS_SKIP_SMUDGE": "1"},
         )
         start = self._last_kept() or self.base
         run_git(new, "remote", "remove", "origin")
@@ -119,14 +162,51 @@ class Checkout:
         with contextlib.suppress(GitError):
             run_git(new, "update-ref", "-d", f"refs/heads/{self.branch}")
         run_git(
-            new, *("checkout", "--quiet", "--no-track", "-B", self.branch, start), settings=_SAFE
+            new,
+            *("checkout", "--quiet", "--no-track", "-B", self.branch, start),
+            settings=_SAFE,
+            env={"GIT_LFS_SKIP_SMUDGE": "1"},
         )
         self._share_tools(new / self.below)
-        new.rename(self.top)
+        return new
+
+    def mend(self, board: str, *, locks: bool = False) -> str:
+        """Put its git folder right; what was wrong with it, or "".
+
+        `locks`: nobody works in it, so that locks are a killed git's. What was committed last is
+        checked out then, with the files as they are. Raises GitError, OrchestrateError.
+        """
+        if not self.top.is_dir():
+            return ""
+        if wrong := self._find_wrong():
+            new = self._make(board)
+            if os.path.lexists(self._git_folder):
+                self._git_folder.rename(_free_name(self._kept_files / "git"))
+            (new / ".git").rename(self._git_folder)
+            shutil.rmtree(new)
+        elif locks:
+            for name in ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock"):
+                (self._git_folder / name).unlink(missing_ok=True)
+            for lock in (self._git_folder / "refs").rglob("*.lock"):
+                lock.unlink()
+        return wrong
+
+    def _find_wrong(self) -> str:
+        """Why its git folder is not what was made, as far as git itself needs it."""
+        folder = self._git_folder
+        if folder.is_symlink() or not folder.is_dir():
+            return f"`.git` was {'replaced' if os.path.lexists(folder) else 'removed'}"
+        for name in ("HEAD", "config", "objects", "refs", "refs/heads", "objects/info/alternates"):
+            if (folder / name).is_symlink() or not (folder / name).exists():
+                return f"`.git/{name}` was removed or replaced"
+        if (folder / "commondir").exists():
+            return "`.git/commondir` was made"
+        return ""
 
     def _last_kept(self) -> str:
         with contextlib.suppress(GitError):
-            return os.fsdecode(run_git(self.home, "rev-parse", "--verify", self.kept)).strip()
+            words = ("rev-parse", "--verify", "--quiet", self.kept)
+            return os.fsdecode(run_git(self.home, *words)).strip()
         return ""
 
     def _identity(self) -> dict[str, str]:
@@ -143,7 +223,7 @@ class Checkout:
         linked = []
         for name in _TOOLS:
             tools = self.home / name
-            if tools.is_dir() and not (root / name).exists():
+            if tools.is_dir() and root.is_dir() and not (root / name).exists():
                 (root / name).symlink_to(tools.resolve(), target_is_directory=True)
                 linked.append(f"/{self.below + '/' if self.below else ''}{name}\n")
         found = find_git_folder(root)
@@ -172,7 +252,7 @@ class Checkout:
         """Take an agent that has left the branch back to it, with what it committed elsewhere."""
         head = self.head
         with contextlib.suppress(GitError):
-            if self.git("symbolic-ref", "--short", "HEAD") == self.branch:
+            if self.git("symbolic-ref", "HEAD") == f"refs/heads/{self.branch}":
                 return
         self.git("update-ref", f"refs/heads/{self.branch}", head)
         self.git("symbolic-ref", "HEAD", f"refs/heads/{self.branch}")
@@ -194,7 +274,7 @@ class Checkout:
             self.home,
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"),
             *("--no-recurse-submodules", "--upload-pack", "git-upload-pack"),
-            *(str(self.top), f"+refs/heads/{self.branch}:{reference or self.kept}"),
+            *(str(self._git_folder), f"+refs/heads/{self.branch}:{reference or self.kept}"),
             settings={**_SAFE, "protocol.file.allow": "always", "fetch.fsckObjects": "true"},
         )
 
@@ -204,12 +284,56 @@ class Checkout:
         output = self.git("status", "--porcelain=v1", "-z", "--untracked-files=all")
         return [line[3:] for line in output.split("\0") if line]
 
+    def take_inner(self) -> list[str]:
+        """Folders that had become repositories of their own: what is in them would not land.
+
+        They are none any more: their git folders are kept elsewhere.
+        """
+        start = self._last_kept() or self.base
+        fields = self.git("diff", "--cached", "--raw", "--no-renames", "-z", start).split("\0")
+        modes = (entry.split(" ")[:2] for entry in fields[::2])
+        staged = [
+            path
+            for path, mode in zip(fields[1::2], modes, strict=False)
+            if mode[1:] == [_INNER] and mode[0] != f":{_INNER}"
+        ]
+        if staged:
+            self.git("rm", "--quiet", "--cached", "--", *staged)
+        inner = {*staged, *(p.rstrip("/") for p in self.uncommitted if p.endswith("/"))}
+        for path in inner:
+            folder = self.top / path / ".git"
+            if os.path.lexists(folder):
+                folder.rename(_free_name(self._kept_files / "git"))
+        return sorted(inner)
+
+    @property
+    def submodules(self) -> list[str]:
+        """Folders of other repositories, which are empty in the checkout."""
+        listed = self.git("ls-files", "--stage", "-z").split("\0")
+        return [entry.partition("\t")[2] for entry in listed if entry.startswith(_INNER)]
+
     def remove(self) -> None:
         """Remove it if nothing of it would be lost: all committed, and kept. Raises GitError."""
         if not self.top.is_dir() or self.uncommitted:
             return
         self.keep()
-        shutil.rmtree(self.top)
+        # a half removed one would be taken for the checkout
+        gone = self.top.with_name(f".{self.family}.old.{os.getpid()}")
+        self.top.rename(gone)
+        shutil.rmtree(gone)
+
+    def sweep(self) -> None:
+        """Remove what a killed `create` or `remove` left."""
+        for kind in ("new", "old"):
+            for left in self.top.parent.glob(f".{glob.escape(self.family)}.{kind}.*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _free_name(wanted: Path) -> Path:
+    """A path that nothing has, in a folder that is there."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    names = (wanted.with_name(f"{wanted.name}-{n}") for n in itertools.count(1))
+    return next(path for path in names if not os.path.lexists(path))
 
 
 def begin_checkout(home: Path, family: str) -> Checkout:
@@ -223,7 +347,8 @@ def begin_checkout(home: Path, family: str) -> Checkout:
     if found is not None:
         try:
             base = os.fsdecode(run_git(home, "rev-parse", "--verify", "HEAD^{commit}")).strip()
-            target = os.fsdecode(run_git(home, "symbolic-ref", "--short", "HEAD")).strip()
+            target = os.fsdecode(run_git(home, "symbolic-ref", "HEAD")).strip()
+            target = target.removeprefix("refs/heads/")
             below = home.resolve().relative_to(found[0]).as_posix()
             return Checkout(family, home, base, target, "" if below == "." else below)
         except GitError as exc:

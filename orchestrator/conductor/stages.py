@@ -143,6 +143,8 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
         if report.outcome in (Outcome.NEEDS_PERSON, Outcome.LATER):
             why = f"{stage.agent}: {report.reason}"
             return Blocked(stage, why, ask=False, until=report.resumes_at)
+        if report.outcome is Outcome.CANNOT and not _is_accepted_as_is(session, stage):
+            return Blocked(stage, f"{stage.agent} cannot go on: {report.reason}", True, receipts)
         if report.outcome is Outcome.FAILED and not failing:
             _fail_by_report(session, stage, report)
             return None

@@ -17,7 +17,7 @@ from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
-from tests.boards import TICKET, WORKFLOW, Workspace
+from tests.boards import TICKET, WORKFLOW, Workspace, Writer
 
 
 @pytest.fixture
@@ -780,3 +780,17 @@ def test_a_file_that_is_moved_to_complete_by_hand_with_its_status_does_not_stay_
     assert work.places()["WO-512"] == "05_USER_REVIEW"
     # what the person asked for is still there, to be corrected
     assert "status: 06_COMPLETE" in work.file("WO-512").read_text(encoding="utf-8")
+
+
+def test_5_5_an_inspector_that_cannot_go_on_asks_user(work: Workspace) -> None:
+    inspector = Writer("INSPECTOR", "out/findings.txt")
+    inspector.act = lambda job: Report(outcome=Outcome.CANNOT, reason="is the second one needed?")
+    conductor = work.conductor({"INSPECTOR": inspector})
+    conductor.run("WO-512")
+    conductor.approve("WO-512")
+    assert conductor.run("WO-512").stage == 6
+    question = conductor.status("WO-512")["question"]
+    assert "INSPECTOR cannot go on: is the second one needed?" in question["why"]
+    assert {m["failure_count"] for m in conductor.status("WO-512")["members"]} == {0}
+    conductor.approve("WO-512")
+    assert conductor.run("WO-512").stage == 7

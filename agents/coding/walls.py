@@ -18,8 +18,7 @@ from orchestrator.agent_process.confinement import (
 
 def can_confine() -> bool:
     """Whether this machine can build walls around a program."""
-    able = ability()
-    return able.namespaces or bool(able.bubblewrap) or able.landlock >= 2
+    return ability().confines
 
 
 def build_walls(

@@ -51,6 +51,11 @@ class Ability:
         return self.namespaces
 
     @property
+    def confines(self) -> bool:
+        """Whether a program can be kept from writing outside of its folders."""
+        return self.namespaces or bool(self.bubblewrap) or self.landlock >= 2
+
+    @property
     def sentence(self) -> str:
         """For people: what holds here and what does not."""
         if self.namespaces:

@@ -15,11 +15,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestrator import plugins
+from orchestrator.agent_process.keeper import NOT_STARTED, SAID, end_descendants
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
+from orchestrator.storage.written import AGENT_OF
 
 #: what every agent may see of the environment; no keys and no database addresses
 NEUTRAL = [
@@ -45,6 +47,9 @@ NEUTRAL = [
     "PYTHONPATH",
 ]
 _OUTPUT_LIMIT = 20_000_000
+#: the database server, which built-in agents leave running for the next one
+_SERVER = "postgres"
+_KEEPER = Path(__file__).with_name("keeper.py")
 #: characters quoted of what is not a report
 _QUOTED = 60
 
@@ -90,9 +95,8 @@ class Dispatcher:
             try:
                 return self._run_child(argv, job, settings, Path(folder), lock_fd, marks)
             finally:
-                if settings.command or settings.adapter:
-                    # whoever has reported, or was stopped, is done: nothing of it works on
-                    marks.kill_all()
+                # whoever has reported, or was stopped, is done: nothing of it works on
+                marks.kill_all("" if settings.command or settings.adapter else _SERVER)
                 marks.close()
 
     def stop(self) -> None:
@@ -120,25 +124,21 @@ class Dispatcher:
         lock_fd: int | None,
         marks: Marks,
     ) -> Report:
+        if settings.command or settings.adapter:
+            argv = [sys.executable, "-I", "-S", str(_KEEPER), *argv]
+        own = {AGENT_OF: str(job.board_root), **marks.environment}
         with self._lock:
             self._require_running()
-            try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    cwd=folder,
-                    env={**environment(_variables(settings)), **marks.environment},
-                    pass_fds=(marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
-                    start_new_session=True,
-                )
-            except OSError as exc:
-                reason = (
-                    f"{argv[0]} cannot be started: {exc.strerror}; it is `command` of "
-                    f"[agents.{job.agent}] in orchestrate.toml, and has to be executable"
-                )
-                return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=folder,
+                env={**environment(_variables(settings)), **own},
+                pass_fds=(marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
+                start_new_session=True,
+            )
             self._running.add(process)
             marks.started()
         try:
@@ -152,11 +152,17 @@ class Dispatcher:
             raise
         finally:
             self._running.discard(process)
-        if settings.command or settings.adapter:
-            _kill_group(process)
+        _kill_group(process)
         # an agent that was killed here has not failed
         self._require_running()
-        return _read_report(process.returncode, out, err.decode("utf-8", "replace"))
+        said = err.decode("utf-8", "replace")
+        if process.returncode == NOT_STARTED and said.startswith(SAID):
+            reason = (
+                f"{settings.command[0]} cannot be started: {said.removeprefix(SAID)}; it is "
+                f"`command` of [agents.{job.agent}] in orchestrate.toml, and has to be executable"
+            )
+            return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+        return _read_report(process.returncode, out, said)
 
 
 def _variables(settings: AgentSettings) -> tuple[str, ...]:
@@ -174,6 +180,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        # while their keeper lives, also those are found that have left its group
+        end_descendants(process.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 

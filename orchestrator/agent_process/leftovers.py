@@ -40,10 +40,10 @@ class Marks:
             os.close(self.fd)
             self.fd = -1
 
-    def kill_all(self) -> None:
-        """Kill whatever carries a mark."""
+    def kill_all(self, spare: str = "") -> None:
+        """Kill whatever carries a mark, but for programs of one name."""
         for _ in range(_LOOKS):
-            found = list(self._find())
+            found = [pid for pid in self._find() if not spare or _program(pid) != spare]
             for pid in found:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -71,3 +71,9 @@ class Marks:
                 if str(fd.readlink()) == self._pipe:
                     return True
         return False
+
+
+def _program(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return (_PROCESSES / str(pid) / "comm").read_text("utf-8", "replace").strip()
+    return ""

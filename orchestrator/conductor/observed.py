@@ -7,10 +7,12 @@ the next one begins.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from orchestrator.agent_process.confinement import ability
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.changes.tool_files import KIND, changed_tools, tool_files
@@ -18,6 +20,7 @@ from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
+from orchestrator.family.guarded import PutBack
 from orchestrator.family.kept_criteria import keep_files, keep_removed, read_each, read_files
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
@@ -46,8 +49,17 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     demanded = read_each(session.flow.members, session.criteria)
     files = read_files(session.flow.members, session.written_files)
     tools = tool_files(log.tree)
+    undone: list[PutBack] = []
+    free = not _is_confined(session, settings)
+    if free:
+        session.watch.enter(worker)
     try:
-        report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+        try:
+            report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+        finally:
+            if free:
+                undone = session.watch.leave(worker, f"{_kept(worker)}/undone")
+                _tell_undone(session, stage, undone)
     except BaseException:
         with contextlib.suppress(OrchestrateError, OSError):
             _refuse_checkout(session)
@@ -56,10 +68,13 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     refused = _refuse_checkout(session)
     _keep_what_rules(session, stage, demanded, files)
     _tell_changed_tools(session, stage, job.attempt, tools)
-    seen = log.close(worker, places)
+    notes = [f"undone: {each.path} was {each.how}{_where(each)}" for each in undone]
+    if free and settings.adapter:
+        notes.append(f"it was not confined to its checkout: {ability().sentence}")
+    seen = log.close(worker, places, notes)
     if refused:
         report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {refused}")
-    report = judge_report(session, stage, report, seen)
+    report = judge_report(session, stage, report, seen, undone)
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
     return report, seen
@@ -74,6 +89,36 @@ def _refuse_checkout(session: Session) -> str:
     if inner := session.checkout.take_inner():
         return f"made {_names(inner)} a git repository of its own, whose files would not land"
     return ""
+
+
+def _is_confined(session: Session, settings: AgentSettings) -> bool:
+    """Whether an agent's program cannot write to the board: what changes there is a person's."""
+    root = session.board.root.resolve()
+    if not settings.adapter or session.checkout is None or not ability().confines:
+        return False
+    further = [Path.home().joinpath(Path(p).expanduser()).resolve() for p in settings.write]
+    return not any(p == root or p in root.parents or root in p.parents for p in further)
+
+
+def _tell_undone(session: Session, stage: Stage, undone: Sequence[PutBack]) -> None:
+    """Tell USER what was put back, and how to take it up again if it was theirs."""
+    for each in undone:
+        text = (
+            f"while {stage.agent} worked, {shown(each.path)} was {each.how}, which only you and "
+            f"the conductor may: {'not undone' if each.left else 'undone'}{_where(each)}"
+        )
+        if each.how == "removed" and not each.left:
+            text += ". If that was you, remove it again now"
+        elif not each.left:
+            text += ". If that was you, take what you wrote from there, now that it has ended"
+        session.family.history.append("notice", to="USER", text=text, stage=stage.number)
+        session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
+
+
+def _where(each: PutBack) -> str:
+    if each.left:
+        return f" ({each.left}): look at it"
+    return f"; that version is {each.kept}" if each.kept else ""
 
 
 def _keep_what_rules(
@@ -117,9 +162,17 @@ def _tell_changed_tools(
     session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
 
 
-def judge_report(session: Session, stage: Stage, report: Report, seen: Seen) -> Report:
-    """The report with what was really changed; a failed one if that, or a claim, is refused."""
+def judge_report(
+    session: Session, stage: Stage, report: Report, seen: Seen, undone: Sequence[PutBack] = ()
+) -> Report:
+    """The report with what was really changed; a failed one if that, or a claim, is refused.
+
+    `undone`: what had to be put back before.
+    """
     made, unclear = _find_forbidden(session, seen)
+    if undone and not made:
+        paths = _names([each.path for each in undone])
+        made = f"is refused: while it worked, {paths} changed, which only you and the conductor may"
     if seen.is_record_altered and not made:
         why = "the record by which changes are seen (.orchestrate/changes) was removed or altered"
         made = f"is refused: while it worked, {why}"

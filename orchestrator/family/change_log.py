@@ -196,14 +196,14 @@ class ChangeLog:
             self._save(worker, segments)
             return self.record(worker, segments, lost)
 
-    def close(self, worker: Worker, extra: Sequence[str] = ()) -> Seen:
-        """The agent has reported: record what changed. Raises GitError."""
+    def close(self, worker: Worker, extra: Sequence[str] = (), notes: Sequence[str] = ()) -> Seen:
+        """The agent has reported: record what changed, and what else is known. Raises GitError."""
         segments, altered = self._release(worker)
         if segments:
             segments[-1].after = self.tree.take(segments[-1].before, extra)
             self._save(worker, segments)
         with self._lock:
-            seen = self.record(worker, segments, altered)
+            seen = self.record(worker, segments, altered, notes)
         self.files.leave(worker)
         return seen
 
@@ -240,8 +240,15 @@ class ChangeLog:
 
     # -- what changed ------------------------------------------------------------------------
 
-    def record(self, worker: Worker, segments: Sequence[Segment], altered: bool = False) -> Seen:
+    def record(
+        self,
+        worker: Worker,
+        segments: Sequence[Segment],
+        altered: bool = False,
+        notes: Sequence[str] = (),
+    ) -> Seen:
         seen = self.see(worker, segments)
+        seen = replace(seen, notes=(*notes, *seen.notes))
         if altered:
             seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
         self.history.append(

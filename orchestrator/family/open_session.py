@@ -48,6 +48,7 @@ from orchestrator.git.commits import Committer
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
+from orchestrator.storage.written import is_agents
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
@@ -93,6 +94,12 @@ class Opener:
         parent, tickets = self._find_family(id)
         committer = Committer.of(self.board.root, self.settings.git)
         if settle:
+            if is_agents(self.board.root):
+                raise UsageError(
+                    "an agent neither conducts nor answers on the board that it works for",
+                    code="agent",
+                    hint="run this from a session of your own",
+                )
             require_quiet(self.board.root)
             require_home(self.board, parent, from_here)
         state = self.board.root / ".orchestrate" / "state"

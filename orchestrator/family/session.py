@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.config import Settings
+from orchestrator.config import FILE, Settings
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
@@ -25,6 +25,7 @@ from orchestrator.family.checkouts import CHECKOUT, checkout_of
 from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
+from orchestrator.family.guarded import Watch
 from orchestrator.family.kept_criteria import files_in_force
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder
@@ -34,6 +35,9 @@ from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
 from orchestrator.workspaces.checkout import Checkout, begin_checkout
+
+#: what rules a family's work, besides its workflow and whose signatures count
+RULING = (FILE, "checks", "templates/prompts")
 
 
 class ProgressKind(StrEnum):
@@ -168,6 +172,18 @@ class Session:
     def changes(self) -> ChangeLog:
         """What the family's agents changed."""
         return change_log_of(self.family)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """What only USER and the conductor write, while agents work that could write it too."""
+        return Watch(self.family, self._ruling_files)
+
+    def _ruling_files(self) -> list[str]:
+        """Settings, keys, checks, prompts and the workflow in force, below the workspace."""
+        root = self.board.root
+        places = [*RULING, self.settings.approval.signers, self.flow.workflow]
+        within = (p for p in places if not p.startswith(("/", "~")) and ".." not in p.split("/"))
+        return [p for p in dict.fromkeys(within) if root.joinpath(p).parent.is_dir()]
 
     def worker_of(self, stage: Stage, attempt: int | None = None) -> Worker:
         """Whose attempt at a stage it is, and what it may change."""

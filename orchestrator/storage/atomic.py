@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 
 from orchestrator.errors import OrchestrateError, UnsafePathError
-from orchestrator.storage import syscalls
+from orchestrator.storage import syscalls, written
 from orchestrator.storage.merge import merge_lines
 
 #: how long a writer may keep the displaced file open before its bytes are taken as they are (s)
@@ -293,6 +293,7 @@ def _temporary_name(path: Path) -> Path:
 def _write_temporary(path: Path, data: bytes) -> Path:
     """A synced file with `data` in the same folder, with `path`'s mode and owner if it exists."""
     temporary = _temporary_name(path)
+    written.remember(path, data)
     try:
         syscalls.write_new(temporary, data, like=path)
     except BaseException:
@@ -345,6 +346,7 @@ def create(path: Path, data: bytes) -> None:
     """
     with disk_errors(path):
         syscalls.make_folder(path.parent)
+        written.remember(path, data)
         with _temporary(path.with_name(_TEMPORARY), data) as temporary:
             syscalls.rename_new(temporary, path)
         syscalls.sync_folder(path.parent)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import GitAtWorkError, TicketError
-from orchestrator.storage import signing
-from orchestrator.storage.atomic import append_lines, begin_lines
+from orchestrator.storage import signing, written
+from orchestrator.storage.atomic import append_lines, begin_lines, read
 
 FOLDER = ".receipts"
 
@@ -207,6 +207,7 @@ class History:
             if kind in _AWAITED:
                 self.wait()
                 self.require_same()
+                written.remember(self.path, self._tip.encode())
                 self._wait = begin_lines(self.path, self._pending)
                 self._pending = []
                 self._held = _identity(self.path)
@@ -274,9 +275,27 @@ class History:
             self.wait()
             if self._pending:
                 self.require_same()
+                written.remember(self.path, self._tip.encode())
                 append_lines(self.path, self._pending, durable=False)
                 self._pending = []
                 self._held = _identity(self.path)
+
+    def put_back(self, before: bytes, count: int, aside: Callable[[bytes], None]) -> bool:
+        """Make the file what it was when there were `count` records, and what was appended since.
+
+        Whether it was anything else; `aside` then gets the bytes that it should have, and puts
+        them there.
+        """
+        with self._in_turn:
+            held = len(self.records) - len(self._pending)
+            lines = [_encode(record) for record in self.records[count:held]]
+            begun = before if not lines or not before or before.endswith(b"\n") else before + b"\n"
+            data = begun + "".join(f"{x}\n" for x in lines).encode("utf-8", "surrogateescape")
+            if not self.path.is_symlink() and self.path.is_file() and read(self.path) == data:
+                return False
+            aside(data)
+            self._held = _identity(self.path)
+        return True
 
     @property
     def counted(self) -> list[Record]:

@@ -1,0 +1,80 @@
+"""What this program has lately written on a board, so that its own writes are told from others'.
+
+Each is sealed with the key of the user, which confined programs cannot read. Kept by the name of
+the file, as tickets move between folders.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from orchestrator.storage import signing
+
+#: set by whoever starts an agent: the board's workspace, for whatever runs in the agent's place
+AGENT_OF = "ORCHESTRATE_AGENT_OF"
+#: time (ns) and seal of one write; how many are kept of each name
+_ENTRY, _KEPT = 8 + 32, 8
+
+
+def is_agents(root: Path) -> bool:
+    """Whether this process was started by an agent that works for the board in `root`."""
+    named = os.environ.get(AGENT_OF, "")
+    return named != "" and Path(named).resolve() == root.resolve()
+
+
+def remember(path: Path, data: bytes) -> None:
+    """Write down that this program is about to write `data` there; what cannot be is left out."""
+    folder = _folder_for(path.parent)
+    if folder is None or ".orchestrate" in path.parts or is_agents(folder.parents[2]):
+        return
+    stamp = time.time_ns().to_bytes(8, "big")
+    seal = _seal(stamp, path.name, data)
+    if not seal:
+        return
+    with contextlib.suppress(OSError):
+        place = _place(folder, path.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        held = place.read_bytes() if place.is_file() else b""
+        place.write_bytes((held + stamp + seal)[-_ENTRY * _KEPT :])
+
+
+def was_written(path: Path, data: bytes, since: int) -> bool:
+    """Whether this program, in any process, wrote `data` under that name after a moment (ns)."""
+    folder = _folder_for(path.parent)
+    if folder is None:
+        return False
+    with contextlib.suppress(OSError):
+        held = _place(folder, path.name).read_bytes()
+        for start in range(0, len(held), _ENTRY):
+            stamp, seal = held[start : start + 8], held[start + 8 : start + _ENTRY]
+            if int.from_bytes(stamp, "big") >= since and seal == _seal(stamp, path.name, data):
+                return bool(seal)
+    return False
+
+
+def _seal(stamp: bytes, name: str, data: bytes) -> bytes:
+    return signing.seal(b"written\0" + stamp + os.fsencode(name) + b"\0" + data)
+
+
+def _place(folder: Path, name: str) -> Path:
+    return folder / os.fsencode(name)[:120].hex()
+
+
+def _folder_for(folder: Path) -> Path | None:
+    # what is not there yet is looked for again
+    with contextlib.suppress(LookupError):
+        return _state_above(folder) / "state" / "written"
+    return None
+
+
+@lru_cache(maxsize=256)
+def _state_above(folder: Path) -> Path:
+    """The nearest `.orchestrate` at or above a folder. Raises LookupError if there is none."""
+    for above in (folder, *folder.parents):
+        if (above / ".orchestrate").is_dir():
+            return above / ".orchestrate"
+    raise LookupError(folder)

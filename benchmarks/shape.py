@@ -32,7 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "agent_settings", "config",
         "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
-        "workflow_reader", "family", "workflow_lint",
+        "workflow_reader", "family", "telemetry", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon",
         "mcp", "cli",
     ),

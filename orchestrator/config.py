@@ -247,6 +247,20 @@ class ApprovalSettings(_Table):
     signers: str = "allowed_signers"
 
 
+class TelemetrySettings(_Table):
+    """`[telemetry]`: where OpenTelemetry's spans and counters go."""
+
+    #: address of a collector that takes OTLP by HTTP, e.g. `http://127.0.0.1:4318`; "": nowhere
+    otlp: str = ""
+
+    @field_validator("otlp")
+    @classmethod
+    def _is_address(cls, otlp: str) -> str:
+        if otlp and not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", otlp):
+            raise ValueError(f"{otlp!r} is no address such as http://127.0.0.1:4318")
+        return otlp
+
+
 class NotifySettings(_Table):
     """`[notify]`: where to send a message when the board needs a person."""
 
@@ -273,6 +287,7 @@ class Settings(_Table):
     trust: TrustSettings = TrustSettings()
     approval: ApprovalSettings = ApprovalSettings()
     notify: NotifySettings = NotifySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     failure_limit: int = Field(default=2, ge=1)
     #: the most tickets in BUILD at once, further ones wait; 0: no limit
     wip_limit: int = Field(default=0, ge=0)

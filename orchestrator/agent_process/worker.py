@@ -13,6 +13,9 @@ from orchestrator import plugins
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 
+#: where this program's own agents are
+_OWN = "orchestrate_agents."
+
 
 def load_agent(name: str, group: str = "agents") -> Agent:
     """The agent registered under `orchestrate.<group>`. Raises UsageError if there is none."""
@@ -31,6 +34,12 @@ def load_agent(name: str, group: str = "agents") -> Agent:
 def agent_names() -> frozenset[str]:
     """The names of the registered agents."""
     return frozenset(entry.name for entry in plugins.registered("agents"))
+
+
+def own_agents() -> frozenset[str]:
+    """The names of those that come with this program."""
+    found = plugins.registered("agents")
+    return frozenset(entry.name for entry in found if entry.module.startswith(_OWN))
 
 
 def work_on(agent: Agent, job: Job) -> Report:

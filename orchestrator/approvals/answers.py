@@ -24,6 +24,7 @@ from orchestrator.domain.record import Flow, Question, QuestionKind, State
 from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.additions import Additions
+from orchestrator.family.guarded import may_be_an_agents
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder
@@ -76,6 +77,12 @@ def _carried_out(hold_reason: str = "") -> Additions:
 
 # -- requested statuses ----------------------------------------------------------------------
 
+#: what is said of a status in a file, which anybody could have written
+_NOT_NOW = (
+    "a status is not taken while an agent that is not confined works on this board, as it could "
+    "have written it; answer by command, or when that has ended"
+)
+
 
 def apply_requested_statuses(session: Session) -> list[str]:
     """Take an answer that has arrived, else the statuses that a person wrote into the tickets.
@@ -86,11 +93,16 @@ def apply_requested_statuses(session: Session) -> list[str]:
         for source in SOURCES:
             answer = source.read_answer(session)
             if answer is not None:
+                if answer.via == VIA_FILE and may_be_an_agents(session.board.root):
+                    return [_NOT_NOW]
                 apply_answer(session, answer)
                 return []
+        requested = session.family.requested_statuses()
+        if requested and may_be_an_agents(session.board.root):
+            return [_NOT_NOW]
         return [
             _explain_refusal(session, member, status)
-            for member, status in session.family.requested_statuses().items()
+            for member, status in requested.items()
             if not _carry_out_status(session, member, status)
         ]
     except (AnswerRefusedError, SignatureError) as exc:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator import plugins
+from orchestrator.agent_process.confinement import ability
 from orchestrator.cli.text import mark, one_line, paint, say, say_json, say_wrapped
 from orchestrator.cli.workspace import AsJson, workspace
 from orchestrator.errors import UsageError
@@ -57,13 +58,15 @@ def list_agents(context: typer.Context, as_json: AsJson = False) -> None:
         return
     here = workspace(context)
     found = list(_describe_all(here))
+    walls = ability().sentence
     if as_json:
-        say_json({"agents": found})
+        say_json({"agents": found, "confinement": walls})
         return
     for agent in found:
         say(f"{paint(agent['name'], 'bold')}  {agent['part']} · {agent['use']}{_said_of(agent)}")
         for line in agent["notes"]:
             say_wrapped(line, "    ", "    ")
+    say_wrapped(f"On this machine, {walls}.")
 
 
 def _said_of(agent: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services, load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
 from orchestrator.storage.locks import is_locked
+from orchestrator.telemetry import traced
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 from orchestrator.workflow_reader.human_gates import unread_gates_in
@@ -148,7 +149,8 @@ class Conductor:
             return self._preview(id, workflow, until)
         with self.opener.open_session(id, workflow, create=create, from_here=from_here) as session:
             _require_stage(session.plan, until)
-            outcome = self._advance(session, until)
+            with traced(session):
+                outcome = self._advance(session, until)
             session.family.commit_history()
             return outcome
 

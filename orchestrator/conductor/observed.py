@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.agent_process.confinement import ability
-from orchestrator.agent_settings import AgentSettings
+from orchestrator.agent_process.worker import own_agents
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.changes.tool_files import KIND, changed_tools, tool_files
@@ -50,7 +50,7 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     files = read_files(session.flow.members, session.written_files)
     tools = tool_files(log.tree)
     undone: list[PutBack] = []
-    free = not _is_confined(session, settings)
+    free = not _is_confined(session, stage.agent)
     if free:
         session.watch.enter(worker)
     try:
@@ -91,10 +91,15 @@ def _refuse_checkout(session: Session) -> str:
     return ""
 
 
-def _is_confined(session: Session, settings: AgentSettings) -> bool:
-    """Whether an agent's program cannot write to the board: what changes there is a person's."""
-    root = session.board.root.resolve()
-    if not settings.adapter or session.checkout is None or not ability().confines:
+def _is_confined(session: Session, name: str) -> bool:
+    """Whether an agent cannot write to the board: what changes there is then a person's.
+
+    Those of this program do not: their code is the conductor's, and what they run is confined.
+    """
+    settings, root = session.settings.agent(name), session.board.root.resolve()
+    if not settings.adapter:
+        return not settings.command and name in own_agents() - session.dispatcher.inside.keys()
+    if session.checkout is None or not ability().confines:
         return False
     further = [Path.home().joinpath(Path(p).expanduser()).resolve() for p in settings.write]
     return not any(p == root or p in root.parents or root in p.parents for p in further)

@@ -9,6 +9,7 @@ words. All else is exchanged for what was there before, and kept.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
@@ -64,7 +65,7 @@ class PutBack:
 class Guard:
     """The files that rule a family's work, as they were when an agent began."""
 
-    def __init__(self, family: Family, places: Iterable[str]) -> None:
+    def __init__(self, family: Family, places: Iterable[str], known: dict[str, _Item]) -> None:
         """`places`: files and folders below the workspace, besides the board."""
         self._family = family
         self._root = family.board.root
@@ -76,7 +77,7 @@ class Guard:
         family.history.flush()
         self._count = len(family.history.records)
         self._since = time.time_ns() - _UNDER_WAY
-        self._before = self._look({})
+        self.before = self._look(known)
 
     # -- what there is -----------------------------------------------------------------------
 
@@ -105,30 +106,30 @@ class Guard:
         done = list[PutBack]()
         if self._is_exchanged():
             history.require_same()
-        before = self._before.get(own)
+        before = self.before.get(own)
         held = (before.data if before is not None else b"") or b""
 
         def exchange(data: bytes) -> None:
             done.append(self._put_back(own, _Item("file", data), _item(history.path, None)))
 
         history.put_back(held, self._count, exchange)
-        now = self._look(self._before)
-        changed = {p for p in {*self._before, *now} if self._before.get(p) != now.get(p)} - {own}
+        now = self._look(self.before)
+        changed = {p for p in {*self.before, *now} if self.before.get(p) != now.get(p)} - {own}
         vouched = {p for p in changed if p in now and self._is_vouched(p, now[p])}
         names = {Path(p).name for p in vouched}
-        for path in sorted(changed - vouched, key=lambda p: (p in self._before, p)):
+        for path in sorted(changed - vouched, key=lambda p: (p in self.before, p)):
             # a ticket that the conductor of another family has moved
             if path not in now and Path(path).name in names:
                 continue
             if any(_is_named(worker, path) for worker in workers):
                 continue
-            done.append(self._put_back(path, self._before.get(path), now.get(path)))
+            done.append(self._put_back(path, self.before.get(path), now.get(path)))
         return done
 
     def _is_exchanged(self) -> bool:
         """Whether git has put another board here: all of it is as in the commit at hand."""
         history = self._family.history
-        before = self._before.get(history.path.relative_to(self._root).as_posix())
+        before = self.before.get(history.path.relative_to(self._root).as_posix())
         if before is None or (
             history.path.is_file() and history.path.stat().st_size >= len(before.data or b"")
         ):
@@ -156,7 +157,7 @@ class Guard:
         return False
 
     def _extends(self, path: str, file: Path) -> bool:
-        before = self._before.get(path)
+        before = self.before.get(path)
         with contextlib.suppress(OSError):
             return file.read_bytes().startswith((before.data or b"") if before else b"")
         return False
@@ -214,7 +215,11 @@ class Watch:
     def __init__(self, family: Family, places: Callable[[], Iterable[str]]) -> None:
         self._family = family
         self._places = places
+        self._root = family.board.root
         self._guard: Guard | None = None
+        self._held = -1
+        #: what need not be read again unless it has changed
+        self._known: dict[str, _Item] = {}
         self._at_work: dict[str, tuple[Worker, list[PutBack]]] = {}
         self._lock = threading.Lock()
 
@@ -222,7 +227,10 @@ class Watch:
         """An agent is about to begin."""
         with self._lock:
             if not self._at_work:
-                self._guard = Guard(self._family, self._places())
+                self._guard = Guard(self._family, self._places(), self._known)
+                self._known = self._guard.before
+                self._held = os.open(_lock_file(self._root), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+                fcntl.flock(self._held, fcntl.LOCK_SH)
             self._at_work[worker.name] = (worker, [])
 
     def leave(self, worker: Worker, kept: str) -> list[PutBack]:
@@ -236,10 +244,31 @@ class Watch:
                 done = self._guard.restore([each for each, _ in self._at_work.values()], kept)
             finally:
                 _, mine = self._at_work.pop(worker.name)
+                if not self._at_work:
+                    os.close(self._held)
             # who of several it was cannot be told
             for _, theirs in self._at_work.values():
                 theirs += done
             return [*mine, *done]
+
+
+def may_be_an_agents(root: Path) -> bool:
+    """Whether an agent that is not confined is at work on this board, for any family."""
+    try:
+        fd = os.open(_lock_file(root), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _lock_file(root: Path) -> Path:
+    return root / ".orchestrate" / "state" / "locks" / "free-agents"
 
 
 def _is_named(worker: Worker, path: str) -> bool:

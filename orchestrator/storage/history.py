@@ -163,6 +163,8 @@ class History:
         self._pending: list[str] = []
         #: waits for the running sync
         self._wait: Callable[[], None] | None = None
+        #: told of each record that is written
+        self.on_record: Callable[[Record], None] | None = None
         #: agents that work side by side report from threads
         self._in_turn = threading.RLock()
         #: which file it is and how long, as it was read or written last; None: there is none
@@ -214,6 +216,8 @@ class History:
             elif kind not in DEFERRED:
                 self.flush()
             self.records.append(record)
+        if self.on_record is not None:
+            self.on_record(record)
         return record
 
     def require_same(self) -> None:

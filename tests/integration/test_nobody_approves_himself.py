@@ -225,6 +225,32 @@ def test_what_a_person_does_by_command_in_another_session_stays(tmp_path: Path, 
     assert list((tmp_path / "_WORK_ORDERS").glob("*/*Another_thing*.md"))
 
 
+def test_an_agent_does_not_answer_for_another_family_by_a_file(tmp_path: Path) -> None:
+    """Another conductor may look at that ticket before the agent has ended."""
+    work = lay(tmp_path, "plain")
+    text = work.file("WO-512").read_text(encoding="utf-8").replace("WO-512", "WO-513")
+    write("_WORK_ORDERS/00_INBOX/WO-513_Other.md", text)(tmp_path)
+    acts(work, write("README.md", "three\n"))
+    assert work.conductor().run("WO-513").outcome == "waiting"
+
+    first = iter([True])
+
+    def act(root: Path) -> None:
+        if not next(first, False):
+            return
+        work.edit("WO-513", "status: 05_USER_REVIEW", "status: APPROVED")
+        refused = work.conductor().run("WO-513")
+        assert "is not taken while an agent" in refused.reasons[0]
+
+    acts(work, act)
+    assert work.conductor().run("WO-512").outcome == "waiting"
+    assert work.conductor().status("WO-513")["question"] is not None
+    assert "status: APPROVED" not in work.file("WO-513").read_text(encoding="utf-8")
+    work.edit("WO-513", "status: 05_USER_REVIEW", "status: APPROVED")
+    work.conductor().run("WO-513")
+    assert work.conductor().status("WO-513")["question"] is None
+
+
 def test_an_agent_does_not_answer_by_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ class Dispatcher:
         lock_fd: int | None,
         marks: Marks,
     ) -> Report:
+        program = argv[0]
         if settings.command or settings.adapter:
             argv = [sys.executable, "-I", "-S", str(_KEEPER), *argv]
         own = {AGENT_OF: str(job.board_root), **marks.environment}
@@ -158,7 +159,7 @@ class Dispatcher:
         said = err.decode("utf-8", "replace")
         if process.returncode == NOT_STARTED and said.startswith(SAID):
             reason = (
-                f"{settings.command[0]} cannot be started: {said.removeprefix(SAID)}; it is "
+                f"{program} cannot be started: {said.removeprefix(SAID)}; it is "
                 f"`command` of [agents.{job.agent}] in orchestrate.toml, and has to be executable"
             )
             return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)

@@ -94,11 +94,14 @@ def _refuse_checkout(session: Session) -> str:
 def _is_confined(session: Session, name: str) -> bool:
     """Whether an agent cannot write to the board: what changes there is then a person's.
 
-    Those of this program do not: their code is the conductor's, and what they run is confined.
+    Those of this program and in this process do not: their code is the conductor's, and what they
+    run for a workspace is confined.
     """
     settings, root = session.settings.agent(name), session.board.root.resolve()
+    if name in session.dispatcher.inside:
+        return True
     if not settings.adapter:
-        return not settings.command and name in own_agents() - session.dispatcher.inside.keys()
+        return not settings.command and name in own_agents()
     if session.checkout is None or not ability().confines:
         return False
     further = [Path.home().joinpath(Path(p).expanduser()).resolve() for p in settings.write]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from orchestrator.approvals.answers import AnswerRefusedError
-from orchestrator.conductor import observed
 from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.family.untrusted_checks import checks_left_by_agents
@@ -78,11 +77,6 @@ def acts(work: Workspace, act: Callable[[Path], object], **report: Any) -> None:
         return Report(**{"outcome": Outcome.DONE, **report})
 
     work.soop.act = work_on
-
-
-def confine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take agents for confined: what changes on the board while they work is a person's."""
-    monkeypatch.setattr(observed, "_is_confined", lambda *_: True)
 
 
 def write(path: str, text: str) -> Callable[[Path], object]:
@@ -511,10 +505,7 @@ def test_a_changed_workflow_is_shown_as_a_diff_and_covered(tmp_path: Path, by: s
 # -- the board, and odd things -------------------------------------------------------------------
 
 
-def test_tickets_that_were_edited_meanwhile_are_named(
-    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    confine(monkeypatch)
+def test_tickets_that_were_edited_meanwhile_are_named(tmp_path: Path, by: str) -> None:
     work = lay(tmp_path, by)
     other = tmp_path / "_WORK_ORDERS/03_BUILD/WO-600_Other.md"
     other.parent.mkdir()
@@ -530,7 +521,7 @@ def test_tickets_that_were_edited_meanwhile_are_named(
 
 
 def test_rules_of_the_work_are_marked(tmp_path: Path, by: str) -> None:
-    work = lay(tmp_path, by, files="files: [checks/]")
+    work = lay(tmp_path, by)
     acts(work, write("checks/mine.py", "# nothing\n"))
     work.conductor().run("WO-512")
     assert "rules how work is done and judged" in question(work)
@@ -539,7 +530,7 @@ def test_rules_of_the_work_are_marked(tmp_path: Path, by: str) -> None:
 def test_a_check_of_another_familys_agent_counts_once_it_is_approved(
     tmp_path: Path, by: str
 ) -> None:
-    work = lay(tmp_path, by, files="files: [checks/]")
+    work = lay(tmp_path, by)
     acts(work, write("checks/mine.py", "# nothing\n"))
     conductor = work.conductor()
     conductor.run("WO-512")

@@ -14,7 +14,7 @@ from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job, Outcome
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace
-from tests.integration.test_changes import acts, by, changed, confine, git, lay, question, write
+from tests.integration.test_changes import acts, by, changed, git, lay, question, write
 
 __all__ = ["by"]
 
@@ -111,10 +111,7 @@ def lay_criteria(root: Path) -> Workspace:
     return work
 
 
-def test_a_criterion_removed_while_an_agent_works_is_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    confine(monkeypatch)
+def test_a_criterion_removed_while_an_agent_works_is_judged(tmp_path: Path) -> None:
     work = lay_criteria(tmp_path)
     acts(work, drop("- [ ] `blue.md` exists\n"))
     conductor = work.conductor()
@@ -135,9 +132,8 @@ def test_a_criterion_that_a_person_removes_at_rest_is_gone(tmp_path: Path) -> No
 
 
 def test_files_that_are_widened_while_an_agent_works_count_once_a_person_has_answered(
-    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, by: str
 ) -> None:
-    confine(monkeypatch)
     work = lay(tmp_path, by, files="files: [README.md]")
 
     def act(root: Path) -> None:
@@ -158,10 +154,7 @@ def test_files_that_are_widened_while_an_agent_works_count_once_a_person_has_ans
     assert changed(work) == {"README.md": "edited", "src/app.py": "edited"}
 
 
-def test_an_acceptance_that_is_there_before_the_question_accepts_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    confine(monkeypatch)
+def test_an_acceptance_that_is_there_before_the_question_accepts_nothing(tmp_path: Path) -> None:
     work = lay_criteria(tmp_path)
     planted = "accept: ['`blue.md` exists', unproven]\nfiles:\n"
     acts(work, lambda _: work.edit("WO-512", "files:\n", planted))
@@ -172,10 +165,7 @@ def test_an_acceptance_that_is_there_before_the_question_accepts_nothing(
     assert work.places()["WO-512"] == "05_USER_REVIEW"
 
 
-def test_other_files_on_the_board_are_named(
-    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    confine(monkeypatch)
+def test_other_files_on_the_board_are_named(tmp_path: Path, by: str) -> None:
     work = lay(tmp_path, by)
 
     def act(root: Path) -> None:

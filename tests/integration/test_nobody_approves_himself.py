@@ -13,13 +13,14 @@ import pytest
 
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.agent_settings import AgentSettings
+from orchestrator.conductor import observed
 from orchestrator.conductor.conductor import RunOutcome
 from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.written import AGENT_OF
 from tests.boards import Workspace
-from tests.integration.test_changes import acts, by, confine, lay, question, records, write
+from tests.integration.test_changes import acts, by, lay, question, records, write
 
 __all__ = ["by"]
 
@@ -79,6 +80,12 @@ DEEDS = {
 }
 
 
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents in this process are watched as those that are not confined."""
+    monkeypatch.setattr(observed, "_is_confined", lambda *_: False)
+
+
 def lay_command(root: Path, by: str, deed: str) -> Workspace:
     work = lay(root, by)
     write("_WORK_ORDERS/03_BUILD/WO-600_Other.md", OTHER)(root)
@@ -134,10 +141,10 @@ def test_what_an_agent_writes_that_it_may_not_is_undone(tmp_path: Path, name: st
         assert (tmp_path / kept).is_symlink() or (tmp_path / kept).exists()
 
 
-@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("bare", [False, True])
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_child_that_waits_for_the_question_does_not_live_to_answer_it(
-    tmp_path: Path, free: bool
+    tmp_path: Path, bare: bool
 ) -> None:
     child = (
         "import os, pathlib, sys, time\n"
@@ -156,9 +163,9 @@ def test_a_child_that_waits_for_the_question_does_not_live_to_answer_it(
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    if os.fork() == 0:\n"
-        + ("        os.closerange(0, 64)\n" if free else "")
+        + ("        os.closerange(0, 64)\n" if bare else "")
         + "        os.execve(sys.executable, [sys.executable, '-c', child, str(ticket)], "
-        + ("{})\n" if free else "dict(os.environ))\n")
+        + ("{})\n" if bare else "dict(os.environ))\n")
         + "    os._exit(0)\n"
     )
     work = lay_command(tmp_path, "plain", deed)
@@ -168,6 +175,7 @@ def test_a_child_that_waits_for_the_question_does_not_live_to_answer_it(
     assert "status: 05_USER_REVIEW" in work.file("WO-512").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("free")
 def test_an_answer_that_is_saved_while_an_agent_works_is_kept_and_told(
     tmp_path: Path, by: str
 ) -> None:
@@ -191,10 +199,7 @@ def test_an_answer_that_is_saved_while_an_agent_works_is_kept_and_told(
     assert "undone: _WORK_ORDERS/" in question(work)
 
 
-def test_a_confined_agent_leaves_a_persons_edits_alone(
-    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    confine(monkeypatch)
+def test_a_confined_agent_leaves_a_persons_edits_alone(tmp_path: Path, by: str) -> None:
     work = lay(tmp_path, by)
     other = tmp_path / "_WORK_ORDERS/03_BUILD/WO-600_Other.md"
     write("_WORK_ORDERS/03_BUILD/WO-600_Other.md", OTHER)(tmp_path)
@@ -203,6 +208,7 @@ def test_a_confined_agent_leaves_a_persons_edits_alone(
     assert "A person's line." in other.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("free")
 def test_what_a_person_does_by_command_in_another_session_stays(tmp_path: Path, by: str) -> None:
     work = lay(tmp_path, by)
     begun, done = threading.Event(), threading.Event()
@@ -225,6 +231,7 @@ def test_what_a_person_does_by_command_in_another_session_stays(tmp_path: Path, 
     assert list((tmp_path / "_WORK_ORDERS").glob("*/*Another_thing*.md"))
 
 
+@pytest.mark.usefixtures("free")
 def test_an_agent_does_not_answer_for_another_family_by_a_file(tmp_path: Path) -> None:
     """Another conductor may look at that ticket before the agent has ended."""
     work = lay(tmp_path, "plain")

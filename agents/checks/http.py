@@ -1,7 +1,8 @@
 """Checks of delivered HTTP interfaces: a request is sent, and the response must have content.
 
 The interface is a module with an ASGI application `app`. It finds its target by the environment:
-`ORCHESTRATE_TARGET`, `ORCHESTRATE_ROOT`, and whatever else the target needs.
+`ORCHESTRATE_TARGET`, `ORCHESTRATE_ROOT`, and whatever else the target needs. The workspace's own
+server is given as `postgres` with a `DATABASE_URL`, since a proof cannot see its folder.
 """
 
 from __future__ import annotations
@@ -136,6 +137,12 @@ def _send(ctx: Context, module: str, request: HttpRequest, body: str) -> Mapping
     if name == "supabase":
         # it is behind the proxies that a proof is cut off from
         env |= {p: os.environ.get(p, "") for p in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
+    if name == "embedded":
+        # the walls of a proof hide its data: it is reached as any server, in the same role
+        from psycopg.conninfo import make_conninfo
+
+        url = make_conninfo(ctx.target.uri(), options="-c role=service_role")
+        name, env["DATABASE_URL"] = "postgres", url
     env |= {"ORCHESTRATE_TARGET": name, "ORCHESTRATE_ROOT": str(ctx.root)}
     ran = run_probe(ctx, _PROBE, [module_name(module), request.method, request.path, body], env)
     if not ran.ok:

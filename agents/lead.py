@@ -21,7 +21,7 @@ from orchestrator.domain.workflow import (
 )
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import load_checks
+from orchestrator.gates.loading import load_checks
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket

@@ -27,7 +27,8 @@ from orchestrator.conductor.conductor import Conductor
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Phase, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Phase, Services, Verdict
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate
 from orchestrator.tickets.board import Board
 

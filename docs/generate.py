@@ -24,7 +24,8 @@ from orchestrator.domain.agent import Job, Report, json_schema
 from orchestrator.domain.folders import EVERYDAY
 from orchestrator.domain.keys import KEYS
 from orchestrator.domain.states import ANY, TABLE, FolderRole, Transition
-from orchestrator.gates.checks import Check, load_checks
+from orchestrator.gates.checks import Check
+from orchestrator.gates.loading import load_checks
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end: {name} -->"

@@ -9,7 +9,8 @@ from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.domain.agent import Job, MemberInfo
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.gates.checks import Context, Result, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 FIXTURES = Path(__file__).parent / "fixtures" / "builder"

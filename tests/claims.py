@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.gates.checks import Context, Result, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 BINDER = Binder(load_checks(None))

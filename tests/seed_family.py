@@ -14,7 +14,8 @@ import orchestrate_agents.checks  # noqa: F401 - registers the checks
 from orchestrate_agents.analyst import Analyst
 from orchestrator.domain.agent import Job, MemberInfo, Report
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Phase, Result, load_checks
+from orchestrator.gates.checks import Context, Phase, Result
+from orchestrator.gates.loading import load_checks
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 CSV = "data/lamp_trials_seed.csv"

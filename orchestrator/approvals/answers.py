@@ -28,7 +28,7 @@ from orchestrator.family.guarded import may_be_an_agents
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import load_checks
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import ReceiptSummary
 from orchestrator.markdown.near_misses import meant
 from orchestrator.storage.history import now

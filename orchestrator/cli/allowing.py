@@ -117,7 +117,7 @@ def _list(here: Workspace) -> list[dict[str, Any]]:
 def _named(here: Workspace) -> dict[str, list[str]]:
     """Command → the tickets whose criteria name it."""
     from orchestrator.gates.binding import Binder
-    from orchestrator.gates.checks import load_checks
+    from orchestrator.gates.loading import load_checks
 
     if not (here.root / here.settings.board.folder).is_dir():
         return {}

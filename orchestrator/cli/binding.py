@@ -29,7 +29,7 @@ def bind(
     Boxes, bullets, numbers, headings and code blocks are left out. Exit code 0 whatever binds.
     """
     from orchestrator.gates.binding import Binder
-    from orchestrator.gates.checks import load_checks
+    from orchestrator.gates.loading import load_checks
     from orchestrator.markdown.statement_lines import statement_lines
 
     here = workspace(context)

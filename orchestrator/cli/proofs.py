@@ -22,7 +22,7 @@ def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from orchestrator.gates.checks import load_checks
+    from orchestrator.gates.loading import load_checks
 
     found = sorted(load_checks(workspace(context).root), key=lambda c: c.name)
     if as_json:

@@ -39,7 +39,8 @@ from orchestrator.family.open_session import Opener
 from orchestrator.family.session import Listener, Progress, Session
 from orchestrator.family.untrusted_checks import checks_left_by_agents
 from orchestrator.gates.binding import Binder, Binding
-from orchestrator.gates.checks import Context, Phase, Services, load_checks
+from orchestrator.gates.checks import Context, Phase, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
 from orchestrator.storage.locks import is_locked
 from orchestrator.telemetry import traced

@@ -21,7 +21,7 @@ from orchestrator.errors import UsageError
 from orchestrator.family.session import Session
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder, nearest
-from orchestrator.gates.checks import load_checks
+from orchestrator.gates.loading import load_checks
 
 _NOT_COPIED = (".git", ".orchestrate", "node_modules", ".venv", "venv", "__pycache__", ".env")
 _ASK = """\

@@ -41,7 +41,8 @@ from orchestrator.family.startable import (
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Check, Services, load_checks
+from orchestrator.gates.checks import Check, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer

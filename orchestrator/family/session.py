@@ -29,7 +29,8 @@ from orchestrator.family.guarded import Watch
 from orchestrator.family.kept_criteria import files_in_force
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Phase, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Phase, Services, Verdict
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board

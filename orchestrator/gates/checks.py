@@ -19,7 +19,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from orchestrator import plugins
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Stage, Statement, Workflow
 from orchestrator.errors import UsageError
@@ -280,9 +279,7 @@ class Check:
 
 #: a reference to the design, which users do not have
 _CLAUSE = re.compile(r"\s*\(DESIGN [\d., a-z]+\)")
-_REGISTERED: dict[str, Check] = {}
-#: find what else a workspace has
-_FINDERS: list[Callable[[Path], Sequence[Check]]] = []
+REGISTERED: dict[str, Check] = {}
 _LOADING = threading.local()
 
 
@@ -317,7 +314,7 @@ def check(
             name, patterns, function, phase, version, summary, tuple(examples), slow,
             evidence=evidence,
         )  # fmt: skip
-        taken = (own or {}).get(name) or _REGISTERED.get(name)
+        taken = (own or {}).get(name) or REGISTERED.get(name)
         if taken is not None and (own is not None or taken.place != new.place):
             raise UsageError(
                 f"two checks are called {name}: the other is at {taken.place}",
@@ -325,39 +322,10 @@ def check(
                 line=function.__code__.co_firstlineno,
                 hint="rename this one",
             )
-        (_REGISTERED if own is None else own)[name] = new
+        (REGISTERED if own is None else own)[name] = new
         return function
 
     return register
-
-
-def register_finder(find: Callable[[Path], Sequence[Check]]) -> None:
-    """Let `load_checks` find further checks of a workspace."""
-    if find not in _FINDERS:
-        _FINDERS.append(find)
-
-
-def load_checks(
-    root: Path | None = None, changed: frozenset[str] = frozenset()
-) -> tuple[Check, ...]:
-    """All checks: entry points `orchestrate.checks`, then `checks/*.py` of the workspace.
-
-    Those run in a process of their own (`gates.workspace_checks`). Last come the scripts that USER
-    took to prove statements. `changed`: files, as `checks/a.py`, that count once USER took them.
-    Raises UsageError, naming the file, if a workspace's check cannot be imported or takes the name
-    of another one.
-    """
-    plugins.load("checks")
-    # only now: a package's modules may use each other's parameter types in any order
-    for pattern in {p for known in _REGISTERED.values() for p in known.patterns}:
-        compile_pattern(pattern)
-    own: Sequence[Check] = ()
-    if root and any((root / "checks").glob("*.py")):
-        from orchestrator.gates.workspace_checks import load_workspace_checks
-
-        own = load_workspace_checks(root, changed, _REGISTERED)
-    further = [found for finder in _FINDERS for found in finder(root)] if root else []
-    return (*_REGISTERED.values(), *own, *further)
 
 
 @contextmanager

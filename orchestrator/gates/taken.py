@@ -14,7 +14,8 @@ from orchestrator import plugins
 from orchestrator.commands.allowed import TAKEN
 from orchestrator.config import FILE
 from orchestrator.errors import MissingToolError
-from orchestrator.gates.checks import Check, Context, Phase, Result, register_finder
+from orchestrator.gates.checks import Check, Context, Phase, Result
+from orchestrator.gates.loading import register_finder
 
 
 @dataclass(frozen=True)

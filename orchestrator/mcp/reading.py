@@ -15,7 +15,8 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.session import Session
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder, Binding
-from orchestrator.gates.checks import Context, Phase, Services, load_checks
+from orchestrator.gates.checks import Context, Phase, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.gates.receipts import Receipt
 from orchestrator.mcp.tools import TOOLS, CheckStatement, MaybeTicket, OneTicket, Some

@@ -19,7 +19,8 @@ from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 from orchestrate_backend.trials.registry_simulator import RegistrySimulator
 from orchestrator.domain.agent import Outcome, Report
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Services, load_checks
+from orchestrator.gates.checks import Services
+from orchestrator.gates.loading import load_checks
 from tests.builds import judge, lay_out, workflow
 
 HOURS = "clinic,weekday,opens,closes,share_pct,open_all_year,source_note\n" + "".join(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import load_checks
+from orchestrator.gates.loading import load_checks
 from tests.boards import Workspace
 
 

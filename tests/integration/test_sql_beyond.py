@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.domain.workflow import Block, Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Result, Services, Verdict
+from orchestrator.gates.loading import load_checks
 
 PATH = "db/001_kitchen.sql"
 BINDER = Binder(load_checks())

@@ -12,7 +12,8 @@ from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.rerunnable import make_rerunnable
 from orchestrator.domain.workflow import Block, Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Result, Services, Verdict
+from orchestrator.gates.loading import load_checks
 
 LIBRARY = Path(__file__).parents[1] / "fixtures" / "sql" / "library_hours.sql"
 PATH = "db/changes/011_library_hours.sql"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Services, load_checks
+from orchestrator.gates.checks import Services
+from orchestrator.gates.loading import load_checks
 from tests.integration.test_sql_own_rows import judge
 
 SQL = """

@@ -14,7 +14,8 @@ from orchestrate_backend.targets.embedded import running
 from orchestrate_backend.targets.supabase_setup import as_user, rename_logins, set_up
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Result, Services, Verdict
+from orchestrator.gates.loading import load_checks
 
 BINDER = Binder([c for c in load_checks() if c.name.startswith("sql.")])
 JARS = (

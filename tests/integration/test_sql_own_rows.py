@@ -13,7 +13,8 @@ from orchestrate_agents.sql.access_matrix import Access
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrator.domain.workflow import Block, Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.gates.checks import Context, Result, Services
+from orchestrator.gates.loading import load_checks
 
 CUSTOMERS = "CREATE TABLE customers (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text);"
 ORDERS = (

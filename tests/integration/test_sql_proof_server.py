@@ -11,7 +11,8 @@ from orchestrate_agents.sql.access_matrix import Access
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrator.domain.workflow import Deliverable, Stage, Statement, StatementKind, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Services, Verdict
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate
 
 JARS = """

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.gates.checks import Context, Result, Services
+from orchestrator.gates.loading import load_checks
 from tests.claims import lay
 
 BINDER = Binder(load_checks())

@@ -12,7 +12,8 @@ from orchestrate_agents.review.access import _build_grid
 from orchestrate_agents.sql.prove import prove
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, Verdict, load_checks
+from orchestrator.gates.checks import Context, Result, Services, Verdict
+from orchestrator.gates.loading import load_checks
 from orchestrator.review.panels import Tone
 
 BINDER = Binder([c for c in load_checks() if c.name.startswith("sql.")])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
 from orchestrator.gates.binding import LONGEST_CLAIM, Binder, Binding, nearest, normalize, stub
-from orchestrator.gates.checks import Check, Context, Phase, Result, load_checks, proven
+from orchestrator.gates.checks import Check, Context, Phase, Result, proven
 from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import ProofCache
 
 
@@ -291,7 +292,7 @@ def edition(binding: Binding) -> str:
 def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # before the path has the new entry point, which would stay registered for all other tests
     before = {c.name: c for c in load_checks(None)}
-    monkeypatch.setattr("orchestrator.gates.checks._REGISTERED", before)
+    monkeypatch.setattr("orchestrator.gates.checks.REGISTERED", before)
     module = tmp_path / "tea_checks.py"
     module.write_text(_TEA.format(name="test.entry"), encoding="utf-8")
     info = tmp_path / "tea-1.0.dist-info"

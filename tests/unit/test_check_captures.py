@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.gates.checks import Check, load_checks
+from orchestrator.gates.checks import Check
 from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.loading import load_checks
 from tests.seed_family import BINDER, context
 
 CHECKS = load_checks()

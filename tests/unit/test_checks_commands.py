@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.agent_process.confinement import ability
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, load_checks
+from orchestrator.gates.checks import Context, Result
+from orchestrator.gates.loading import load_checks
 
 BINDER = Binder(load_checks(None))
 CONFINED = ability().namespaces

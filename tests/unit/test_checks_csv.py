@@ -14,7 +14,8 @@ from orchestrate_agents.checks.data.subjects import parse_amount
 from orchestrator.domain.agent import MemberInfo
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Verdict, load_checks
+from orchestrator.gates.checks import Context, Verdict
+from orchestrator.gates.loading import load_checks
 from tests.seed_family import (
     BINDER,
     CSV,

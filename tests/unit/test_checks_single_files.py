@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, Services, load_checks
+from orchestrator.gates.checks import Context, Result, Services
+from orchestrator.gates.loading import load_checks
 
 
 def judge(root: Path, statement: str) -> Result:

@@ -21,7 +21,8 @@ from orchestrator import plugins
 from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, MemberInfo, Outcome, Report
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import TYPES, Context, Verdict, load_checks
+from orchestrator.gates.checks import TYPES, Context, Verdict
+from orchestrator.gates.loading import load_checks
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

@@ -9,17 +9,9 @@ import pytest
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import UsageError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import (
-    Check,
-    Context,
-    Phase,
-    Result,
-    Verdict,
-    failed,
-    load_checks,
-    proven,
-)
+from orchestrator.gates.checks import Check, Context, Phase, Result, Verdict, failed, proven
 from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt
 
 

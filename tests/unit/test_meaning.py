@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.gates.binding import Binder, Binding
-from orchestrator.gates.checks import load_checks
 from orchestrator.gates.evidence import find_evidence
 from orchestrator.gates.expressions import MEANING
+from orchestrator.gates.loading import load_checks
 from tests.meanings import statements, variants
 
 BINDER = Binder(load_checks())

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, load_checks
+from orchestrator.gates.checks import Context
 from orchestrator.gates.evidence import find_evidence
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate
 from orchestrator.markdown.body import boxes, tick_box
 from orchestrator.tickets.criteria import read_criteria

@@ -13,7 +13,8 @@ from orchestrate_agents.checks.sql.phrases import (
     read_verbs,
 )
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Check, load_checks
+from orchestrator.gates.checks import Check
+from orchestrator.gates.loading import load_checks
 
 CHECKS = load_checks()
 SQL_CHECKS = [c for c in CHECKS if c.name.startswith("sql.")]

@@ -17,7 +17,8 @@ from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import UsageError
 from orchestrator.gates import checks
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Services, load_checks
+from orchestrator.gates.checks import Context, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import ProofCache
 from orchestrator.gates.receipts import Gate, Receipt
 from orchestrator.storage.signing import own_key

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Result, load_checks
+from orchestrator.gates.checks import Context, Result
+from orchestrator.gates.loading import load_checks
 from tests.claims import lay
 
 BINDER = Binder(load_checks(None))

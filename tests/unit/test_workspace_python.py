@@ -19,7 +19,8 @@ from orchestrate_agents.tools.python import find_python, normalized
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Context, Services, load_checks
+from orchestrator.gates.checks import Context, Services
+from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import ProofCache
 from orchestrator.gates.receipts import Gate, Receipt
 from tests.claims import lay

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,7 @@ from orchestrate_agents.sandbox.runs import (
     kill_group,
     python_path,
 )
+from orchestrate_agents.sandbox.served import compare_served, try_sources
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.embedded import scratch_folder
@@ -68,6 +69,9 @@ class ScriptRun:
     run: Run
     #: (table, rows) of every write, in order
     writes: tuple[tuple[str, list[dict[str, Any]]], ...]
+    #: records that simulated sources served, and whether their number was asked for
+    served: tuple[dict[str, Any], ...] = ()
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class IdempotencyTrial:
     before: TableContents
     after_first: TableContents
     after_second: TableContents
+    #: where the tables differ from what a simulated source served
+    differing: tuple[str, ...] = ()
 
     @property
     def added(self) -> dict[str, int]:
@@ -122,9 +128,11 @@ class Sandbox:
         arguments: Sequence[str] = (),
         libraries: Iterable[str] = (),
         limit: float = 60.0,
+        source: str = "",
     ) -> ScriptRun:
         """Run `script` (relative to `cwd`) as USER would, but inside the sandbox.
 
+        `source`: how simulated sources behave (`orchestrate_agents.sandbox.simulators`).
         Raises SandboxError if the sandbox itself breaks.
         """
         from orchestrate_backend.targets.supabase_setup import OWNER, as_user
@@ -135,6 +143,7 @@ class Sandbox:
             "arguments": list(arguments),
             "preload": [name for name in _SLOW if name in set(libraries)],
             "limit": limit,
+            "source": source,
             "hide": [] if cwd not in COPIED else secrets_of(COPIED[cwd]),
             # the copy is thrown away: its second run may use what the first compiled
             "env": {
@@ -159,7 +168,8 @@ class Sandbox:
         tried = tuple(response["tried"])
         code = TRIED if tried else response["code"]
         ended = Run(command, code, response["out"], response["err"], tried)
-        return ScriptRun(ended, tuple((table, rows) for table, rows in response["writes"]))
+        writes = tuple((table, rows) for table, rows in response["writes"])
+        return ScriptRun(ended, writes, tuple(response["served"]), response["counted"])
 
     def start(self) -> subprocess.Popen[str]:
         """Start the process, without waiting until it is ready."""
@@ -260,25 +270,38 @@ def run_idempotency_trial(
         pool.acquire() as sandbox,
     ):
 
-        def run_once() -> ScriptRun:
-            return sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
+        def run_once(source: str = "") -> ScriptRun:
+            return sandbox.run(
+                script, cwd=copy, database=database, libraries=preloaded, source=source
+            )
+
+        def empty() -> None:
+            with database.connect() as owner:
+                for table, _ in owner.execute(_TABLES).fetchall():
+                    owner.execute(f"TRUNCATE {table} CASCADE")
 
         create_schema(database, schema)
         before = read_contents(database)
         first = run_once()
         after_first = read_contents(database)
+        differing = compare_served(database, first.served, first.run.text)
         second = run_once()
         after_second = read_contents(database)
         refused = None
         if after_first != before:
+            if first.served and first.run.ok and not differing:
+                differing = tuple(try_sources(database, first.served, run_once, empty))
+            empty()
             with database.connect() as owner:
-                for table, _ in owner.execute(_TABLES).fetchall():
-                    owner.execute(f"TRUNCATE {table} CASCADE")
                 owner.execute(
                     f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
                 )
             refused = run_once()
-        return IdempotencyTrial(first, second, refused, before, after_first, after_second)
+        runs = [r and replace(r, served=()) for r in (first, second, refused)]
+        assert runs[0] is not None
+        assert runs[1] is not None
+        contents = before, after_first, after_second
+        return IdempotencyTrial(runs[0], runs[1], runs[2], *contents, differing)
 
 
 def create_schema(database: Database, schema: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.sandbox.client import create_schema, shared_sandboxes
+from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.arrivals import (
@@ -83,7 +84,7 @@ def run_data_trial(
 ) -> DataTrial:
     """The trial of a script, once for the bytes of the workspace. Raises SandboxError."""
     key = (
-        *("data-trial", script, tuple((load.path, load.table) for load in loads)),
+        *("load-trial-of-files", script, tuple((load.path, load.table) for load in loads)),
         *(tree_digest(services, root), sha256_bytes("\0".join(schema).encode()), python.identity),
     )
     return services.remember(
@@ -100,7 +101,12 @@ def _run_trial(
     python: Python,
 ) -> DataTrial:
     source = (root / script).read_text(encoding="utf-8", errors="replace")
-    options = ["--target", "postgres"] if re.search(r"[\"']--target[\"']", source) else []
+    named = re.compile(r"[\"']--target[\"']")
+    options = ["--target", "postgres"] if named.search(source) else []
+    # what only the library that it imports has an option for is tried once, among rows of others
+    further = [root / p for p in closure(root, script) if p.endswith(".py")]
+    texts = (file.read_text(encoding="utf-8", errors="replace") for file in further)
+    direct = ["--target", "postgres"] if any(map(named.search, texts)) else options
     with (
         tree_copy(root) as copy,
         scratch(services).database() as database,
@@ -108,8 +114,8 @@ def _run_trial(
         _Observer(database) as seen,
     ):
 
-        def run() -> Run:
-            return sandbox.run(script, cwd=copy, database=database, arguments=options).run
+        def run(arguments: Sequence[str] = options) -> Run:
+            return sandbox.run(script, cwd=copy, database=database, arguments=arguments).run
 
         create_schema(database, schema)
         files, catalog = _digests(copy), snapshot(seen.admin)
@@ -130,7 +136,7 @@ def _run_trial(
         blanks = [pair for load in loads for pair in seen.fill_blanks(load)]
         others = seen.plant_others()
         nulls = {pair: seen.nulls(*pair) for pair in blanks}
-        third = run()
+        third = run(direct)
         left = seen.contents()
         return DataTrial(
             first,

@@ -40,7 +40,8 @@ def run_request(
     writes: list[tuple[str, list[dict[str, Any]]]] = []
     rest_url, key = NOWHERE, "none"
     with ExitStack() as stack:
-        routes, environment = stack.enter_context(serve_simulators())
+        simulators: list[Any] = []
+        routes, environment = stack.enter_context(serve_simulators(request["source"], simulators))
         if request["database"] is not None:
             login = as_user(request["database"], AUTHENTICATOR)
             store = stack.enter_context(
@@ -70,11 +71,14 @@ def run_request(
                 del request["env"][name]
         print(json.dumps(request), file=harness.stdin, flush=True)
         response: dict[str, Any] = json.loads(harness.stdout.readline())
+        tellers = [s for s in simulators if hasattr(s, "served")]
+        served = [record for teller in tellers for record in teller.served()]
+        counted = any(teller.counted for teller in tellers)
     reached = packets.seen() if packets is not None else []
     tried = list(tell({"reached": reached, "left": response.pop("left")}))
     if request["database"] is not None and key in response["out"] + response["err"]:
         tried.append("printed the key that it was given")
-    return {**response, "writes": writes, "tried": tried}
+    return {**response, "writes": writes, "tried": tried, "served": served, "counted": counted}
 
 
 def main() -> None:

@@ -1,7 +1,10 @@
 """Outside services that scripts find in the sandbox, provided by plug-ins.
 
 Simulators are found by the entry points `orchestrate.simulators`: a class without arguments, of
-which each script run gets a new instance.
+which each script run gets a new instance. One that serves records may tell them, so that a table
+can be compared with all of them: it has `source` ("" for an even source, "rough", "broken" and
+"short" for others), `counted` (whether it was asked for the number of records) and `served()`, a
+list of `{"key": …, "values": {pattern of a column's name: [what it may hold, …]}}`.
 """
 
 from __future__ import annotations
@@ -29,14 +32,23 @@ class Simulator(Protocol):
 
 
 @contextmanager
-def serve_simulators() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """(base URL by host name, environment) of all simulators; host `""` is the default."""
+def serve_simulators(
+    source: str = "", running: list[Simulator] | None = None
+) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """(base URL by host name, environment) of all simulators; host `""` is the default.
+
+    `source`: how those that serve records behave. `running` gets the instances.
+    """
     routes: dict[str, str] = {}
     environment: dict[str, str] = {}
     with ExitStack() as stack:
         for entry in plugins.registered("simulators"):
             simulator: Simulator = entry.load()()
+            if hasattr(simulator, "source"):
+                simulator.source = source
             url = stack.enter_context(simulator)
+            if running is not None:
+                running.append(simulator)
             routes |= dict.fromkeys(simulator.hosts or [""], url)
             environment |= simulator.environment(url)
         yield routes, environment

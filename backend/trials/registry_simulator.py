@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-#: studies that the registry holds for any search; every seventh comes on two pages
+#: studies that the registry holds for any search
 STUDIES = 120
-_REQUEST = 60
+#: new studies of a page; each later page repeats some of the first
+_PAGE = 25
 CONDITIONS = (
     "Major Depressive Disorder",
     "Post-Traumatic Stress Disorder",
@@ -38,6 +39,13 @@ class RegistrySimulator:
     #: condition names that every study has
     conditions: Sequence[str] = CONDITIONS
     requests: int = 0
+    #: how it behaves: "" evenly; "rough": a page is throttled, another fails once; "broken": it
+    #: fails from the third page on; "short": it ends before all that it announced
+    source: str = ""
+    #: whether it was asked how many there are
+    counted: bool = False
+    records: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    _asked: set[tuple[str, int]] = field(default_factory=set, repr=False)
     _server: ThreadingHTTPServer | None = field(default=None, repr=False)
 
     def __enter__(self) -> str:
@@ -63,48 +71,138 @@ class RegistrySimulator:
         if self.fault:
             return self.fault, "the registry is out of order"
         term = query.get("query.intr") or query.get("query.term") or query.get("query.cond") or ""
-        numbers = list(range(1, STUDIES + 1))
-        pages = [numbers[:_REQUEST], [*numbers[:_REQUEST:7], *numbers[_REQUEST:]]]
-        index = 1 if query.get("pageToken") else 0
-        body: dict[str, Any] = {"studies": [study(n, term, self.conditions) for n in pages[index]]}
-        if index == 0:
-            body |= {"nextPageToken": "page-2", "totalCount": STUDIES}
+        token = query.get("pageToken", "")
+        index = int(token.removeprefix("page-")) - 1 if token else 0
+        last = -(-STUDIES // _PAGE) - 1
+        first_time = (term, index) not in self._asked
+        self._asked.add((term, index))
+        if self.source == "rough" and first_time and index in (1, 2):
+            return (429, 503)[index - 1], "later"
+        if self.source == "broken" and index >= 2:
+            return 503, "the registry is out of order"
+        self.counted |= "countTotal" in query
+        if self.source == "short":
+            last = 2
+        numbers = range(index * _PAGE + 1, min((index + 1) * _PAGE, STUDIES) + 1)
+        again = range(1, _PAGE + 1, 7) if index else ()
+        statuses = re.findall(r"[A-Z_]+", query.get("filter.overallStatus", "")) or ["COMPLETED"]
+        found = [study(n, term, self.conditions, statuses) for n in (*again, *numbers)]
+        self.records += [facts_of(record) for record in found]
+        asked = query.get("fields", "")
+        body: dict[str, Any] = {"studies": [_only(record, asked) for record in found]}
+        if index < last:
+            body["nextPageToken"] = f"page-{index + 2}"
+        if query.get("countTotal") == "true" and index == 0:
+            body["totalCount"] = STUDIES
         return 200, body
 
+    def served(self) -> list[dict[str, Any]]:
+        """What was served so far, with what a table has to hold of it; see `Simulator`."""
+        return self.records
 
-def study(number: int, term: str, conditions: Sequence[str]) -> dict[str, Any]:
+
+def study(
+    number: int, term: str, conditions: Sequence[str], statuses: Sequence[str] = ("COMPLETED",)
+) -> dict[str, Any]:
     """One study record in the registry's version 2 shape; some are as awkward as real ones are:
-    dates without a day, no phase, no place, no outcome, an estimated enrolment.
+    dates without a day, no phase, no place, no outcome, an estimated enrolment, a title of others.
     """
     words = re.findall(r"[^\W_][\w-]*(?: [\w-]+)*", re.sub(r"\b(?:OR|AND|NOT)\b.*", "", term))
     name = words[0] if words else "Placebo"
+    title = f"A study of {name}" if number % 10 == 9 else f"{name} study {number}"
+    if number % 12 == 1:
+        title += ": “O’Neill”, 50 % of a dose; adults & carers, " + "long-term follow-up, " * 12
     record: dict[str, Any] = {
-        "identificationModule": {
-            "nctId": f"NCT{number:08d}",
-            "briefTitle": f"{name} study {number}",
-        },
+        "identificationModule": {"nctId": f"NCT{number:08d}", "briefTitle": title.strip(" ,")},
         "statusModule": {
-            "overallStatus": "COMPLETED",
+            "overallStatus": statuses[number % len(statuses)],
             "startDateStruct": {"date": "2019-05" if number % 6 == 5 else "2019-05-02"},
             "completionDateStruct": {"date": "2021-03-18", "type": "ACTUAL"},
         },
         "designModule": {
             "studyType": "INTERVENTIONAL",
-            "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else ["PHASE2"],
-            "enrollmentInfo": {
-                "count": 40 + number % 7,
-                "type": "ESTIMATED" if number % 8 == 3 else "ACTUAL",
-            },
+            "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else [_PHASES[number % 5]],
+            "enrollmentInfo": {"count": 40 + number % 7, "type": "ACTUAL"},
         },
         "conditionsModule": {"conditions": list(conditions)},
         "armsInterventionsModule": {"interventions": [{"type": "DRUG", "name": name}]},
-        "outcomesModule": {"primaryOutcomes": [{"measure": "Change in score"}]},
-        "contactsLocationsModule": {"locations": [{"country": "Netherlands"}]},
+        "outcomesModule": {
+            "primaryOutcomes": [{"measure": "Change in score"}]
+            + [{"measure": "Remission"}] * (number % 4 == 2)
+        },
+        "contactsLocationsModule": {
+            "locations": [
+                {"country": "Netherlands"},
+                *([{"country": "Canada"}] * (number % 3 == 1)),
+            ]
+        },
     }
+    enrolment = record["designModule"]["enrollmentInfo"]
+    if number % 8 == 3:
+        enrolment["type"] = "ESTIMATED"
+    elif number % 8 == 6:
+        del enrolment["type"]
     for every, module, entry in _LACKING:
         if number % every == every - 1:
             record[module].pop(entry)
     return {"protocolSection": record}
+
+
+_PHASES = ("PHASE2", "EARLY_PHASE1", "PHASE1", "NA", "PHASE4")
+
+
+def facts_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What a table has to hold of a record: key, and values by patterns of column names."""
+    section = record["protocolSection"]
+    design, when = section["designModule"], section["statusModule"]
+    enrolment = design.get("enrollmentInfo", {})
+    actual = enrolment.get("count") if enrolment.get("type") == "ACTUAL" else None
+    measures = [m["measure"] for m in section["outcomesModule"].get("primaryOutcomes", [])]
+    places = section["contactsLocationsModule"].get("locations", [])
+    countries = list(dict.fromkeys(place["country"] for place in places))
+    conditions = section["conditionsModule"]["conditions"]
+
+    def day(name: str) -> list[Any]:
+        text = when.get(name, {}).get("date")
+        return [text if text and text.count("-") == 2 else None, text]
+
+    phases = design.get("phases", [])
+    values: dict[str, list[Any]] = {
+        r"(brief_|study_|trial_)?title": [section["identificationModule"]["briefTitle"]],
+        r"(overall_|study_|trial_)?status": [when["overallStatus"]],
+        r"phases?": [phases or None, *([None] if phases == ["NA"] else ())],
+        r"conditions": [conditions or None],
+        r"condition": [conditions or None, conditions[0] if conditions else None],
+        r"countries": [countries or None],
+        r"country": [countries or None, countries[0] if countries else None],
+        r"enroll?ment_actual|actual_enroll?ment": [actual],
+        r"enroll?ment(_count)?": [enrolment.get("count"), actual],
+        r"(study_|trial_)?start_date": day("startDateStruct"),
+        r"(study_|trial_)?completion_date": day("completionDateStruct"),
+        r"primary_outcome(_measure)?": [measures[0] if measures else None, measures or None],
+    }
+    return {"key": section["identificationModule"]["nctId"], "values": values}
+
+
+#: entry of a record → the field by which it is asked for
+_ASKED = {
+    ("statusModule", "startDateStruct"): "StartDate",
+    ("statusModule", "completionDateStruct"): "CompletionDate",
+    ("designModule", "phases"): "Phase",
+    ("designModule", "enrollmentInfo"): "EnrollmentCount",
+    ("outcomesModule", "primaryOutcomes"): "PrimaryOutcome",
+    ("contactsLocationsModule", "locations"): "Location",
+}
+
+
+def _only(record: dict[str, Any], fields: str) -> dict[str, Any]:
+    """The record without what was not asked for, where a list of the API's pieces is given."""
+    section = record["protocolSection"]
+    if "NCTId" in fields:
+        for (module, entry), name in _ASKED.items():
+            if name not in fields and module not in fields:
+                section[module].pop(entry, None)
+    return record
 
 
 #: each so-many-th record has no such entry
@@ -135,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         text = body if isinstance(body, str) else json.dumps(body)
         data = text.encode()
         self.send_response(status)
+        if status == 429:
+            self.send_header("Retry-After", "1")
         self.send_header(
             "Content-Type", "text/plain" if isinstance(body, str) else "application/json"
         )

@@ -203,3 +203,78 @@ def test_threads_are_waited_for_and_buffers_written(sandbox: Sandbox, tmp_path: 
     )
     said = run(sandbox, tmp_path, text)
     assert (said.run.code, said.run.out, said.run.err) == (1, "later", "stopped\n")
+
+
+_IMPORTER = """
+import json, os, sys, urllib.error, urllib.request
+import psycopg
+
+def page(token):
+    url = os.environ["CTGOV_BASE_URL"] + "/studies?query.intr=x&countTotal=true"
+    for attempt in range(3):
+        try:
+            return json.load(urllib.request.urlopen(url + (f"&pageToken={token}" if token else "")))
+        except urllib.error.HTTPError:
+            if attempt == 2:
+                raise
+
+rows, token, total = {}, "", 0
+while True:
+    told = page(token)
+    total = told.get("totalCount", total)
+    for study in told["studies"]:
+        s = study["protocolSection"]
+        start = s["statusModule"]["startDateStruct"]["date"]
+        rows[s["identificationModule"]["nctId"]] = (
+            s["identificationModule"]["briefTitle"],
+            s["conditionsModule"]["conditions"],
+            start if len(start) == 10 else None,
+        )
+    token = told.get("nextPageToken", "")
+    if not token:
+        break
+if len(rows) < total:
+    sys.exit("partial: not all studies came")
+with psycopg.connect(os.environ["DATABASE_URL"]) as c:
+    for key, row in rows.items():
+        c.execute("INSERT INTO trials VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", (key, *row))
+"""
+_TRIALS = """CREATE TABLE trials
+  (nct_id text PRIMARY KEY, title text, conditions text[], start_date date)"""
+
+
+_NO_TOTAL = ("len(rows) < total", "False")
+_KEY = "        c.execute("
+
+
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        ((), ""),
+        ((("if not token:", "if token:"),), "exit 1: partial"),
+        ((("if not token:", "if token:"), _NO_TOTAL), "are neither in trials nor named"),
+        ((_NO_TOTAL,), "does not say that some is missing"),
+        ((("if attempt == 2:", "if attempt == 0:"), ("raise", "return {'studies': []}"), _NO_TOTAL),
+         "throttles a page and fails once: 95 of 120 served records"),
+        ((("start if len(start) == 10 else None", "(start + '-01')[:10]"),), "start_date is another"),
+        ((('["briefTitle"],', '["briefTitle"][:60],'),), "title is another"),
+        ((('["conditions"],', '["conditions"][:1],'),), "conditions is another"),
+        ((("rows.items():", "[*rows.items()][:100]:"),), "20 of 120 served records"),
+        (((_KEY, f"        key = 'x' if key[-1] == '7' else key\n{_KEY}"),), "did not serve"),
+    ],
+)  # fmt: skip
+def test_an_import_is_compared_with_all_that_the_source_served(
+    tmp_path: Path, edits: tuple[tuple[str, str], ...], told: str
+) -> None:
+    text = _IMPORTER
+    for right, wrong in edits:
+        assert right in text
+        text = text.replace(right, wrong)
+    (tmp_path / "s.py").write_text(text, encoding="utf-8")
+    with Services() as services:
+        trial = run_idempotency_trial(
+            services, tmp_path, "s.py", schema=[_TRIALS], libraries=("psycopg",)
+        )
+    said = "; ".join(trial.differing) + (trial.first.run.ending if trial.first.run.code else "")
+    assert told in said
+    assert bool(said) == bool(told)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from orchestrate_agents.checks.code_subjects import delivered, ticket_texts
+from orchestrate_agents.checks.code_subjects import delivered, specs, ticket_texts
 from orchestrate_agents.checks.data.subjects import known_tables
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.data_trial import DataTrial, Load, run_data_trial
@@ -144,6 +144,29 @@ def _harms(trial: DataTrial) -> Iterator[str]:
     yield from (f"it changes the schema: {line}" for line in trial.catalog)
     yield from _counts("it also writes", trial.elsewhere)
     yield from _counts("it changes or deletes what it did not load:", trial.harmed)
+
+
+def find_misloads(ctx: Context, script: str) -> list[str]:
+    """What a script does to the files that it loads, and beside it; none for one without files.
+
+    Cells that arrive otherwise count where a ticket or the workflow says that it loads its file.
+    """
+    try:
+        loads = loads_of(ctx, script)
+    except CsvError:
+        return []
+    if not loads:
+        return []
+    python = python_of(ctx)
+    trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
+    wrong = list(_harms(trial))
+    wrong += [f"{run.ending}" for run in (trial.first, trial.among_others) if run.tried]
+    name = re.escape(script.rpartition("/")[2])
+    said = re.compile(rf"{name}`?,?\s[^.\n]*\b(?:upserts?|loads?|imports?|copies)\b")
+    texts = [*ticket_texts(ctx), *(spec.words for spec in specs(ctx) if spec.path == script)]
+    if any(said.search(text) for text in texts):
+        wrong += [f"{path}: {x}" for path, seen in trial.arrived.items() for x in seen.differing]
+    return wrong
 
 
 def _find_arrival(trial: DataTrial) -> Findings:

@@ -13,6 +13,7 @@ from orchestrate_agents.checks.code_subjects import (
     existing,
     resolve,
 )
+from orchestrate_agents.checks.data.arrivals import find_misloads
 from orchestrate_agents.checks.python.exception_handlers import (
     Handling,
     OutsideCall,
@@ -154,7 +155,7 @@ def run_trial(ctx: Context, path: str) -> IdempotencyTrial:
     schema = tuple(schema_sql(ctx))
     # every file that the script could read, and the tables
     tree = tree_digest(ctx.services, ctx.root)
-    key = ("seed-trial", path, tree, sha256_bytes("\0".join(schema).encode()), python.identity)
+    key = ("source-trial", path, tree, sha256_bytes("\0".join(schema).encode()), python.identity)
     libraries = partial(_find_libraries, ctx, path)
     trial = ctx.services.remember(
         key,
@@ -348,6 +349,8 @@ def judge_idempotent(ctx: Context, path: str) -> Result:
     trial = run_trial(ctx, path)
     if not trial.added:
         return _judge_silent(ctx, path, trial.first.run, "nothing was written")
+    if differing := [*trial.differing, *find_misloads(ctx, path)]:
+        return failed(f"{path}: {'; '.join(differing[:_MAX_LISTED])}", path, problems=differing)
     if trial.after_second != trial.after_first:
         then, now = dict(trial.after_first.rows), dict(trial.after_second.rows)
         detail = f"a second run of {path} changed the rows: {then}, then {now}"

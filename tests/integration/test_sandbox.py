@@ -252,11 +252,11 @@ _KEY = "        c.execute("
     [
         ((), ""),
         ((("if not token:", "if token:"),), "exit 1: partial"),
-        ((("if not token:", "if token:"), _NO_TOTAL), "are neither in trials nor named"),
+        ((("if not token:", "if token:"), _NO_TOTAL), "ends well"),
         ((_NO_TOTAL,), "does not say that some is missing"),
         ((("if attempt == 2:", "if attempt == 0:"), ("raise", "return {'studies': []}"), _NO_TOTAL),
          "throttles a page and fails once: 95 of 120 served records"),
-        ((("start if len(start) == 10 else None", "(start + '-01')[:10]"),), "start_date is another"),
+        ((("start if len(start) == 10 else None", "(start + '-01')[:10]"),), "start_date"),
         ((('["briefTitle"],', '["briefTitle"][:60],'),), "title is another"),
         ((('["conditions"],', '["conditions"][:1],'),), "conditions is another"),
         ((("rows.items():", "[*rows.items()][:100]:"),), "20 of 120 served records"),

@@ -45,7 +45,7 @@ def start_keeper(data: Path, lock: Path, minutes: float) -> None:
     )
 
 
-def main(data: Path, lock: Path, minutes: float) -> None:
+def keep(data: Path, lock: Path, minutes: float) -> None:
     """Watch until the server has ended, or end it."""
     with (data / _OWN_LOCK).open("w") as own:
         try:
@@ -92,4 +92,4 @@ def _is_alive(number: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    keep(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,28 @@
+"""Which branches of a body do something that a target may do otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrate_agents.sql.branches import branches_of
+
+ABSENT = "NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'anon')"
+
+
+@pytest.mark.parametrize(
+    ("condition", "then", "acts"),
+    [
+        (ABSENT, "CREATE ROLE anon NOLOGIN NOINHERIT;", False),
+        (ABSENT, "CREATE ROLE anon SUPERUSER;", True),
+        (ABSENT, "CREATE ROLE anon NOLOGIN IN ROLE postgres;", True),
+        (ABSENT, "CREATE ROLE authenticated NOLOGIN;", True),
+        (ABSENT, "CREATE ROLE anon NOLOGIN; DROP TABLE a;", True),
+        (f"{ABSENT} OR true", "CREATE ROLE anon NOLOGIN;", True),
+        (ABSENT.removeprefix("NOT "), "CREATE ROLE anon NOLOGIN;", True),
+    ],
+)
+def test_only_a_powerless_role_that_every_project_has_is_passed_over(
+    condition: str, then: str, acts: bool
+) -> None:
+    found = branches_of(f"BEGIN\n IF {condition} THEN\n {then}\n END IF;\nEND")
+    assert any(branch.does for branch in found) is acts

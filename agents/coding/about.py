@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrate_agents.coding.protocol import Adapter
+from orchestrate_agents.coding.walls import version_of
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import AgentInfo
 
@@ -21,8 +21,6 @@ _CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 }
 #: ends of the names of variables that hold a key
 _KEYS = ("_KEY", "_TOKEN")
-#: seconds
-_TIMEOUT = 20.0
 
 
 def about(adapter: type[Adapter], settings: AgentSettings, root: Path) -> AgentInfo:
@@ -38,7 +36,7 @@ def about(adapter: type[Adapter], settings: AgentSettings, root: Path) -> AgentI
         notes.append(f"nobody seems to be signed in: {adapter.sign_in}")
     places = ", ".join(["its checkout", *(f"~/{name}" for name in adapter.state), *settings.write])
     notes.append(f"writes to {places}")
-    version = _version((found, *program[1:]))
+    version = version_of((found, *program[1:]), os.environ)
     return AgentInfo(found=found, version=version, signed_in=signed_in, notes=tuple(notes))
 
 
@@ -50,19 +48,3 @@ def _is_signed_in(adapter: type[Adapter], settings: AgentSettings) -> bool | Non
     if files is None:
         return None
     return any((Path.home() / name).is_file() for name in files)
-
-
-def _version(program: tuple[str, ...]) -> str:
-    """What the program says of its version, "" if nothing."""
-    try:
-        done = subprocess.run(
-            [*program, "--version"],
-            capture_output=True,
-            timeout=_TIMEOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return " ".join(done.stdout.split())[:60]

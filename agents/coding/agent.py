@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from orchestrate_agents.coding.job_server import JobServer
 from orchestrate_agents.coding.limits import UNSAID
 from orchestrate_agents.coding.prompt import render_prompt
 from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
-from orchestrate_agents.coding.walls import build_walls, can_confine
+from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
@@ -37,6 +36,8 @@ _QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDIT
 #: what programs say about an option that they do not know
 _UNKNOWN_OPTION = ("unknown option", "unexpected argument", "unknown argument", "unrecognized")
 _SAID = 600
+#: characters of a reason that nobody wrote for people
+_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,9 @@ class CodingAgent:
             # USER is asked to raise it, or to hold
             outcome = Outcome.CANNOT
             reason = f"the budget is spent: {taken.spent}; the turn was ended"
+        elif not taken.heard and taken.fault is Fault.NONE:
+            known = f"it printed no event that {self.adapter.name}'s adapter knows"
+            reason = _cut(f"{name} failed: {known}: {said}")
         else:
             reason = f"{name} failed: {said or 'it says nothing'}"
         return Report(outcome=outcome, reason=reason, ended=taken.ended.value)
@@ -207,6 +211,12 @@ class CodingAgent:
 def _called(task: Task) -> str:
     """What the program is called."""
     return task.settings.use if not task.settings.command else Path(task.program[0]).name
+
+
+def _cut(text: str) -> str:
+    """One line, short."""
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON else f"{line[: _REASON - 1]}…"
 
 
 def _tools(environment: Mapping[str, str]) -> ToolServer | None:
@@ -225,16 +235,5 @@ def _unknown(taken: Taken) -> tuple[Usage, ...]:
 
 def _version(task: Task) -> str:
     """The program with its version, as far as it says one."""
-    try:
-        done = subprocess.run(
-            [*task.program, "--version"],
-            capture_output=True,
-            timeout=20,
-            env=dict(task.environment),
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, subprocess.SubprocessError):
-        return task.program[0]
-    return f"{Path(task.program[0]).name} {' '.join(done.stdout.split())[:60]}".strip()
+    said = version_of(task.program, task.environment)
+    return f"{Path(task.program[0]).name} {said}".strip()

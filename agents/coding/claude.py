@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -35,7 +36,6 @@ class ClaudeAdapter(JsonLines):
         ".claude",
         ".claude.json",
         ".cache/claude",
-        ".local/share/claude",
         ".local/state/claude",
     )
     quiet: ClassVar[Mapping[str, str]] = {"DISABLE_AUTOUPDATER": "1"}
@@ -45,6 +45,7 @@ class ClaudeAdapter(JsonLines):
         self._messages: dict[Any, tuple[str, Mapping[str, Any]]] = {}
         self._used: dict[str, Usage] = {}
         self._resets: float | None = None
+        self._model = ""
 
     def arguments(self, task: Task) -> Sequence[str]:
         words = ["-p", "--output-format", "stream-json", "--verbose"]
@@ -76,7 +77,8 @@ class ClaudeAdapter(JsonLines):
     def events(self, said: Mapping[str, Any]) -> Iterator[Event]:
         kind, session = said["type"], str(said.get("session_id") or "")
         if kind == "system" and said.get("subtype") == "init":
-            yield Event(Kind.START, _model(said.get("model") or ""), session=session)
+            self._model = _model(said.get("model") or "")
+            yield Event(Kind.START, self._model, session=session)
         elif kind == "system" and said.get("subtype") == "api_retry":
             yield self._retry(said)
         elif kind == "rate_limit_event":
@@ -134,7 +136,10 @@ class ClaudeAdapter(JsonLines):
 
     def _result(self, said: Mapping[str, Any], session: str) -> Iterator[Event]:
         models = said.get("modelUsage") or {}
-        if models:
+        total = _usd(said.get("total_cost_usd"))
+        if not models and total:
+            yield Event(Kind.USAGE, usage=(self._in_all(said, total),), session=session)
+        elif models:
             usage = tuple(_of_model(name, each) for name, each in models.items())
             yield Event(Kind.USAGE, usage=usage, session=session)
         text = str(said.get("result") or "; ".join(map(str, said.get("errors") or ())))
@@ -152,6 +157,24 @@ class ClaudeAdapter(JsonLines):
             text = text or str(said.get("subtype") or "it failed")
             yield Event(Kind.ERROR, text, session=session, fault=Fault.OTHER)
 
+    def _in_all(self, said: Mapping[str, Any], usd: float) -> Usage:
+        """What the turn has taken where only its total cost is said."""
+        counted = list(self._used.values())
+        main = max(counted, key=lambda u: u.output_tokens).model if counted else self._model
+        taken = said.get("usage")
+        if not taken:
+            tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+            sums = {name: sum(getattr(u, name) for u in counted) for name in tokens}
+            return Usage(model=main, usd=usd, **sums)
+        return Usage(
+            model=main,
+            input_tokens=_number(taken, "input_tokens"),
+            output_tokens=_number(taken, "output_tokens"),
+            cache_read_tokens=_number(taken, "cache_read_input_tokens"),
+            cache_write_tokens=_number(taken, "cache_creation_input_tokens"),
+            usd=usd,
+        )
+
 
 class Claude(CodingAgent):
     """Claude Code."""
@@ -166,8 +189,15 @@ def _of_model(name: str, taken: Mapping[str, Any]) -> Usage:
         output_tokens=_number(taken, "outputTokens"),
         cache_read_tokens=_number(taken, "cacheReadInputTokens"),
         cache_write_tokens=_number(taken, "cacheCreationInputTokens"),
-        usd=taken.get("costUSD"),
+        usd=_usd(taken.get("costUSD")),
     )
+
+
+def _usd(said: Any) -> float | None:
+    """A cost; None for what can be none."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if math.isfinite(said) and said >= 0 else None
 
 
 def _model(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.agent_process.confinement import (
@@ -14,6 +16,9 @@ from orchestrator.agent_process.confinement import (
     installations,
     program_places,
 )
+
+#: seconds, and characters kept, of what a program says of its version
+_VERSION_TIMEOUT, _VERSION = 20.0, 60
 
 
 def can_confine() -> bool:
@@ -33,7 +38,7 @@ def build_walls(
 
     `state` are folders (and files that end in `.json`) below HOME, made where they are missing:
     what is not there could not be written to. `reach` are sockets that it needs. It keeps the
-    network.
+    network. What the program consists of is not writable wherever it lies in `state` or `write`.
     """
     home = Path(environment.get("HOME") or Path.home())
     own = [home / name for name in state]
@@ -45,19 +50,67 @@ def build_walls(
         else:
             place.mkdir(parents=True, exist_ok=True)
     further = [home / Path(path).expanduser() for path in write]
+    installed = _installed(program, environment)
+    fixed = [Path(path).resolve() for path in installed]
     return Confinement(
-        [root, *own, *further],
+        [root, *(path for place in (*own, *further) for path in _around(place, fixed))],
         [
-            *program_places(),
-            *installations(environment.get("PATH", "").split(os.pathsep)),
-            *sys.path,
-            *_installed(program, environment),
+            *_readable(environment, installed),
             *(str(Path(path).parent) for path in reach),
         ],
         leaves=True,
         network=True,
         layered=False,
     )
+
+
+def version_of(program: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What a program says of its version, "" if nothing.
+
+    It runs without network and writes nowhere, as far as this machine can see to that.
+    """
+    words = [*program, "--version"]
+    with contextlib.ExitStack() as stack:
+        fds: tuple[int, ...] = ()
+        if can_confine():
+            read = _readable(environment, _installed(program[0], environment))
+            walls = stack.enter_context(Confinement([], read, leaves=True, layered=False))
+            words, fds = walls.words(words), walls.fds
+        try:
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                timeout=_VERSION_TIMEOUT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                text=True,
+                errors="replace",
+                pass_fds=fds,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return ""
+    return " ".join(done.stdout.split())[:_VERSION]
+
+
+def _readable(environment: Mapping[str, str], installed: Sequence[str]) -> list[str]:
+    """What a program needs to read although it lies among hidden files."""
+    path = environment.get("PATH", "").split(os.pathsep)
+    return [*program_places(), *installations(path), *sys.path, *installed]
+
+
+def _around(place: Path, fixed: Sequence[Path]) -> Iterator[Path]:
+    """A place, or what is in it apart from `fixed` (resolved) and the folders above that.
+
+    No link among it: what it leads to may lie elsewhere.
+    """
+    real = place.resolve()
+    if not any(path.is_relative_to(real) for path in fixed):
+        yield place
+    elif real not in fixed:
+        with contextlib.suppress(OSError):
+            for entry in sorted(real.iterdir()):
+                if not entry.is_symlink():
+                    yield from _around(entry, fixed)
 
 
 def _installed(program: str, environment: Mapping[str, str]) -> list[str]:

@@ -61,6 +61,8 @@ class Taken:
     tools: dict[str, int] = field(default_factory=dict)
     usage: tuple[Usage, ...] = ()
     answered: bool = False
+    #: any event came
+    heard: bool = False
     fault: Fault = Fault.NONE
     resumes_at: float | None = None
     ended: Ended = Ended.NOT
@@ -71,6 +73,7 @@ class Taken:
 
     def add(self, event: Event) -> None:
         """Take an event in."""
+        self.heard = True
         self.session = event.session or self.session
         self.answered = self.answered or event.kind in ASSISTANT or event.kind is Kind.USAGE
         if event.usage:

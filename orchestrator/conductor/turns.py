@@ -120,7 +120,14 @@ def _demanded(session: Session, stage: Stage) -> list[Statement]:
     found = [*session.statements(stage)]
     if session.plan.part(stage) is Part.MAKER:
         found += session.criteria(member).statements
-    return list(dict.fromkeys(found))
+    return [s for s in dict.fromkeys(found) if not _is_of_conductor(session, s)]
+
+
+def _is_of_conductor(session: Session, statement: Statement) -> bool:
+    """Whether a statement is about where tickets lie, or USER's answer, and nothing else."""
+    bound = session.binder.bind(statement.text)
+    phases = {b.check.phase if b.check is not None else None for b in bound}
+    return bool(phases) and phases <= {Phase.POSITION, Phase.ANSWER}
 
 
 def _demand(session: Session, statement: Statement) -> Demand:

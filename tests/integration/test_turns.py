@@ -116,6 +116,18 @@ def test_the_same_session_goes_on_with_what_failed(root: Path) -> None:
     assert "*fake (m-1) · 2 turns · 2,400 tokens · $0.50 · 12 s*" in text
 
 
+def test_where_tickets_lie_is_demanded_of_no_agent(root: Path) -> None:
+    file = root / "workflows" / "w.md"
+    done = "\n\n- WO-1 in `04_QA` with `owner: INSPECTOR`\n- The colour is a nice one"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("Paint it.\n", f"Paint it.\n\n**Done when:**{done}\n"), "utf-8")
+    coder = Coder(writes("colour.txt", "shade.txt"))
+    conductor(root, coder).run("WO-1")
+    texts = [demand.text for demand in coder.jobs[0].demands]
+    # what no check fits stays: a person looks at it
+    assert texts == ["The colour is a nice one", "`colour.txt` exists", "`shade.txt` exists"]
+
+
 def test_turns_are_limited_and_then_the_attempt_has_failed(root: Path) -> None:
     coder = Coder(writes("colour.txt"))
     outcome = conductor(root, coder, turns=2).run("WO-1")

@@ -341,6 +341,42 @@ def test_a_program_that_says_nothing_has_failed(bench: Bench) -> None:
     assert bench.turn(bench.job("claude"), "").outcome is Outcome.FAILED
 
 
+@pytest.mark.parametrize("junk", ["#size 10000000\n", "no\n" * 400, "[1]\n#exit 3\n"])
+def test_a_program_that_prints_only_junk_is_said_in_one_short_line(bench: Bench, junk: str) -> None:
+    report = bench.turn(bench.job("claude"), junk)
+    assert report.outcome is Outcome.FAILED
+    assert "it printed no event that claude's adapter knows" in report.reason
+    assert len(report.reason) <= 200
+    assert "\n" not in report.reason
+
+
+@pytest.mark.parametrize(
+    ("total", "usd"),
+    [("0.75", 0.75), ("2", 2.0), ("-1", None), ("NaN", None), ("Infinity", None), ('"1"', None)],
+)
+@pytest.mark.parametrize("taken", ["{}", '{"input_tokens": 7, "output_tokens": 5}'])
+def test_a_total_cost_counts_where_no_model_has_its_own(
+    bench: Bench, total: str, usd: float | None, taken: str
+) -> None:
+    said = json.loads(text_event("Hi"))
+    said["message"].update(model="nobody-knows", usage={"input_tokens": 7, "output_tokens": 5})
+    end = f'{{"type": "result", "is_error": false, "result": "Done.", "usage": {taken}, '
+    lines = f'{json.dumps(said)}\n{end}"session_id": "s-1", "total_cost_usd": {total}}}\n'
+    report = bench.turn(bench.job("claude"), lines)
+    assert report.outcome is Outcome.DONE, report.reason
+    (used,) = report.usage
+    assert (used.model, used.input_tokens, used.output_tokens) == ("nobody-knows", 7, 5)
+    assert used.usd == usd
+
+
+@pytest.mark.parametrize("usd", [-0.5, float("nan"), float("inf")])
+def test_a_models_cost_that_can_be_none_is_not_taken(bench: Bench, usd: float) -> None:
+    end = end_event(usd=usd).replace("claude-opus-4-5", "nobody-knows")
+    report = bench.turn(bench.job("claude"), text_event("Hi") + end)
+    assert report.outcome is Outcome.DONE, report.reason
+    assert [used.usd for used in report.usage] == [None]
+
+
 # -- what it is told and answers -------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from orchestrate_agents.coding.claude import Claude
-from orchestrate_agents.coding.walls import can_confine
+from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrator.domain.agent import Outcome
 from tests import coding
 
@@ -84,3 +85,61 @@ def test_it_writes_in_its_checkout_and_its_state_alone(
     assert (home / ".claude" / "x").read_text() == "x"
     # a process in a session of its own has ended with it
     assert not [p for p in psutil.process_iter(["cmdline"]) if mark in str(p.info["cmdline"])]
+
+
+#: appends to each file that it is given, and adds one beside it
+WRITER = """\
+#!/bin/sh
+for file in "$@"; do
+    echo x >> "$file"
+    echo x > "$(dirname "$file")/new"
+done 2> /dev/null
+true
+"""
+
+
+def test_it_cannot_write_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, root = tmp_path / "home", tmp_path / "checkout"
+    real = home / ".local" / "share" / "claude" / "versions" / "2.0"
+    sessions, key = home / ".local" / "share" / "sessions" / "a", tmp_path / "elsewhere" / "key"
+    for file in (real, sessions, key, root / "a", home / ".local" / "bin" / "b"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(WRITER)
+    real.chmod(0o755)
+    link = home / ".local" / "bin" / "claude"
+    link.symlink_to(real)
+    (home / ".local" / "share" / "out").symlink_to(key.parent)
+    monkeypatch.setenv("HOME", str(home))
+    path = f"{link.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    tried = [real, link, real.parent.parent / "x", key, sessions, root / "a"]
+    with build_walls("claude", root, environment, [".local/share"], ["~/.local"], []) as walls:
+        words = walls.words(["claude", *map(str, tried)])
+        subprocess.run(words, pass_fds=walls.fds, cwd=root, env=environment, check=True)
+    for file in (real, key):
+        assert file.read_text() == WRITER
+    assert not [p for p in home.rglob("new") if p.parent != sessions.parent]
+    assert not (key.parent / "new").exists()
+    # where nothing of it lies it writes as before
+    assert sessions.read_text() == f"{WRITER}x\n"
+    assert (root / "new").exists()
+
+
+def test_its_version_is_asked_behind_walls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    program = home / ".local" / "share" / "claude" / "claude"
+    program.parent.mkdir(parents=True)
+    (home / ".profile").write_text("before\n")
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "id").write_text("secret\n")
+    program.write_text(
+        f'#!/bin/sh\necho x >> "{home}/.profile"\necho x >> "$0"\ncat "{home}/.ssh/id"\n'
+        'echo "2.0 (it)"\n'
+    )
+    program.chmod(0o755)
+    before = program.read_text()
+    monkeypatch.setenv("HOME", str(home))
+    assert version_of([str(program)], os.environ) == "2.0 (it)"
+    assert program.read_text() == before
+    assert (home / ".profile").read_text() == "before\n"
+    assert version_of([str(tmp_path / "none")], os.environ) == ""

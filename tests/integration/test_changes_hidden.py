@@ -181,7 +181,7 @@ def test_other_files_on_the_board_are_named(tmp_path: Path, by: str) -> None:
     assert ".swp" not in asked
 
 
-def test_what_the_agents_code_writes_when_a_check_runs_it_is_in_the_question(
+def test_what_the_agents_code_would_write_when_a_check_runs_it_is_refused_and_told(
     tmp_path: Path, by: str
 ) -> None:
     work = lay(tmp_path, by)
@@ -193,11 +193,10 @@ def test_what_the_agents_code_writes_when_a_check_runs_it_is_in_the_question(
     acts(work, write("src/app.py", f"{once}p.exists() or p.write_text('evil')\n"))
     conductor = work.conductor()
     conductor.run("WO-512")
-    assert changed(work) == {"src/app.py": "edited", "sneaky.txt": "added"}
-    assert "a check, or a person meanwhile" in question(work)
-    target.write_text("other\n", encoding="utf-8")
-    with pytest.raises(OrchestrateError, match="has changed"):
-        conductor.approve("WO-512", accept_unproven=True)
+    assert not target.exists()
+    assert changed(work) == {"src/app.py": "edited"}
+    print(question(work)); print(conductor.status("WO-512"))
+    assert 0
 
 
 def test_a_branch_that_a_refused_attempt_has_left_is_told(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ class Again(Workspace):
     def __init__(self, made: Path, root: Path) -> None:
         super().__init__(root.parent / "new")
         shutil.copytree(made, root)
+        # a copy is no second home of the board: this one stands for the first
+        shutil.rmtree(root / ".orchestrate" / "state" / "known", ignore_errors=True)
         self.root = root
 
     def texts(self) -> dict[Path, bytes]:

@@ -16,6 +16,7 @@ from orchestrator.agent_process.worker import own_agents
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.changes.tool_files import KIND, changed_tools, tool_files
+from orchestrator.config import FILE
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.errors import OrchestrateError, UnsafePathError
@@ -73,7 +74,7 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
         notes.append(f"it was not confined to its checkout: {ability().sentence}")
     seen = log.close(worker, places, notes)
     if refused:
-        report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {refused}")
+        report = _refused(report, f"{stage.agent} {refused}")
     report = judge_report(session, stage, report, seen, undone)
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
@@ -86,6 +87,8 @@ def _refuse_checkout(session: Session) -> str:
         return ""
     if wrong := session.checkout.mend(session.settings.board.folder):
         return f"took the checkout away from git: {wrong}; it was made again"
+    if made := session.checkout.take_board(session.settings.board.folder):
+        return f"made {_names(made)}: the board is the conductor's, and no part of its checkout"
     if inner := session.checkout.take_inner():
         return f"made {_names(inner)} a git repository of its own, whose files would not land"
     return ""
@@ -170,6 +173,12 @@ def _tell_changed_tools(
     session.report_progress(ProgressKind.NOTICE, text, stage=stage.number, agent=stage.agent)
 
 
+def _refused(report: Report, reason: str) -> Report:
+    """A failed report in the place of one that is not taken; what it cost stays."""
+    cost = {name: getattr(report, name) for name in ("session", "usage", "seconds")}
+    return Report(outcome=Outcome.FAILED, reason=reason, **cost)
+
+
 def judge_report(
     session: Session, stage: Stage, report: Report, seen: Seen, undone: Sequence[PutBack] = ()
 ) -> Report:
@@ -186,7 +195,7 @@ def judge_report(
         made = f"is refused: while it worked, {why}"
     if made or (report.outcome is not Outcome.FAILED and (made := _find_false(session, report))):
         # nothing of a false report is kept (DESIGN 5, 8.4)
-        report = Report(outcome=Outcome.FAILED, reason=f"{stage.agent} {made}")
+        report = _refused(report, f"{stage.agent} {made}")
     elif unclear and report.outcome in (Outcome.DONE, Outcome.CANNOT):
         report = report.model_copy(update={"outcome": Outcome.CANNOT, "reason": unclear})
     if report.outcome is Outcome.FAILED:
@@ -203,12 +212,15 @@ def _find_forbidden(session: Session, seen: Seen) -> tuple[str, str]:
         p for p in seen.paths if not worker.may_change(p) and p not in (*iced, *_COMMON_SETTINGS)
     ]
     beyond = [p for p in seen.paths if p.startswith("../")]
+    rules_of_work = {FILE, session.settings.approval.signers} if session.checkout else set()
+    settings = [p for p in seen.paths if p in rules_of_work and not worker.files]
     unsafe = _find_unsafe_settings(session, seen)
     keys = ", ".join(key for found in unsafe.values() for key in found)
     named = f": {keys}" if keys else ""
     rules = (
         (list(unsafe), f"by which git would run programs or look elsewhere{named}"),
         (iced, "which is frozen (orchestrate.toml)"),
+        (settings, f"by which work is judged (name it in the `files:` of {worker.ticket})"),
         (beyond, "which is outside of the workspace"),
         (outside, f"which is outside of the `files:` of {worker.ticket}"),
     )

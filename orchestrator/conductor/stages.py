@@ -17,6 +17,7 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
 from orchestrator.family.additions import Additions
+from orchestrator.family.checkouts import needs_checkout
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
@@ -71,11 +72,9 @@ def _tell_submodules(session: Session) -> None:
 
 def wants_checkout(session: Session) -> bool:
     """Whether the family has to get a checkout of its own before its first agent works."""
-    use = session.settings.workspaces.use
-    if session.checkout is not None or session.changes.start_record is not None or use == "never":
+    if session.checkout is not None or session.changes.start_record is not None:
         return False
-    working = [s for s in session.plan.stages if not s.is_checkpoint and not s.ready]
-    return use == "always" or any(session.settings.agent(s.agent).adapter for s in working)
+    return needs_checkout(session.settings, session.plan)
 
 
 def judge_interrupted(session: Session) -> Blocked | None:

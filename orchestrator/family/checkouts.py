@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from orchestrator.config import Settings
+from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import State
 from orchestrator.family.family import Family
 from orchestrator.git.command import GitError
@@ -11,6 +13,16 @@ from orchestrator.workspaces.checkout import Checkout
 
 #: type of the record
 CHECKOUT = "checkout"
+
+
+def needs_checkout(settings: Settings, plan: Plan) -> bool:
+    """Whether a family works in a checkout of its own: by configuration, or as an agent of it is a
+    coding agent.
+    """
+    use = settings.workspaces.use
+    working = [s for s in plan.stages if not s.is_checkpoint and not s.ready]
+    coding = any(settings.agent(s.agent).adapter for s in working)
+    return use == "always" or (use == "auto" and coding)
 
 
 def checkout_of(family: Family) -> Checkout | None:

@@ -284,6 +284,21 @@ class Checkout:
         output = self.git("status", "--porcelain=v1", "-z", "--untracked-files=all")
         return [line[3:] for line in output.split("\0") if line]
 
+    def take_board(self, board: str) -> list[str]:
+        """Files in the place of the board, which is not in the checkout; they are kept elsewhere.
+
+        Git refuses to take them in, and what reads tickets must not find them.
+        """
+        folder = self.root / board
+        if not os.path.lexists(folder):
+            return []
+        found = () if folder.is_symlink() else (p for p in folder.rglob("*") if not p.is_dir())
+        names = sorted(p.relative_to(self.root).as_posix() for p in found)
+        place = _free_name(self._kept_files / "board")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+        return names or [board]
+
     def take_inner(self) -> list[str]:
         """Folders that had become repositories of their own: what is in them would not land.
 
@@ -345,16 +360,14 @@ def begin_checkout(home: Path, family: str) -> Checkout:
     why = "there is no git repository"
     hint = "git init && git add -A && git commit"
     if found is not None:
-        try:
-            base = os.fsdecode(run_git(home, "rev-parse", "--verify", "HEAD^{commit}")).strip()
+        why, hint = "no branch is checked out", "git switch <branch>"
+        with contextlib.suppress(GitError):
             target = os.fsdecode(run_git(home, "symbolic-ref", "HEAD")).strip()
             target = target.removeprefix("refs/heads/")
+            why, hint = "the repository has no commit", "commit what there is"
+            base = os.fsdecode(run_git(home, "rev-parse", "--verify", "HEAD^{commit}")).strip()
             below = home.resolve().relative_to(found[0]).as_posix()
             return Checkout(family, home, base, target, "" if below == "." else below)
-        except GitError as exc:
-            unborn = "HEAD" in exc.reason and "symbolic" not in exc.reason
-            why = "the repository has no commit" if unborn else "no branch is checked out"
-            hint = "commit what there is" if unborn else "git switch <branch>"
     raise OrchestrateError(
         f"a coding agent works in a checkout of its own, and {why}",
         path=home,

@@ -195,8 +195,9 @@ def test_what_the_agents_code_would_write_when_a_check_runs_it_is_refused_and_to
     conductor.run("WO-512")
     assert not target.exists()
     assert changed(work) == {"src/app.py": "edited"}
-    print(question(work)); print(conductor.status("WO-512"))
-    assert 0
+    assert f"wrote to {target}, outside of its folder" in question(work)
+    failed = conductor.status("WO-512")["question"]["failed"]
+    assert [s["text"] for s in failed] == ["`src/app.py` exports total"]
 
 
 def test_a_branch_that_a_refused_attempt_has_left_is_told(tmp_path: Path) -> None:

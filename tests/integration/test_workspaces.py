@@ -11,6 +11,7 @@ import pytest
 from orchestrator import Board, Conductor
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.config import Settings
+from orchestrator.domain.agent import Job, Report, Usage
 from orchestrator.errors import OrchestrateError
 from tests.repositories import TICKET, Repository
 
@@ -208,3 +209,42 @@ def test_what_a_failed_attempt_committed_is_taken_back_and_kept(repo: Repository
     kept = repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate/kept").split()
     assert "refs/orchestrate/kept/WO-1/stage-1-attempt-1" in kept
     assert "secret.txt" in repo.git("ls-tree", "--name-only", kept[0]).split()
+
+
+def test_what_an_agent_puts_in_the_boards_place_fails_the_attempt(repo: Repository) -> None:
+    path = "_WORK_ORDERS/04_QA/WO-1_Colours.md"
+    repo.painter.commands = [["sh", "-c", f"mkdir -p _WORK_ORDERS/04_QA; echo x > {path}"]]
+    assert repo.conductor.run("WO-1").outcome == "held"
+    reasons = [f["findings"][0]["detail"] for f in repo.records("failure")]
+    assert all(path in reason and "the board is the conductor's" in reason for reason in reasons)
+    assert not (repo.checkout / "_WORK_ORDERS").exists()
+    assert list((repo.root / ".orchestrate" / "kept").rglob("WO-1_Colours.md"))
+
+
+def test_the_rules_by_which_work_is_judged_are_not_the_agents(repo: Repository) -> None:
+    repo.painter.commands = [["sh", "-c", "echo 'failure_limit = 9' > orchestrate.toml"]]
+    repo.conductor.run("WO-1")
+    assert "orchestrate.toml, by which work is judged" in json.dumps(repo.records("failure")[0])
+
+
+def test_what_a_refused_turn_cost_is_counted(repo: Repository) -> None:
+    spent = Usage(model="m", input_tokens=5, usd=1.5)
+    work = repo.painter.work
+
+    def costly(job: Job) -> Report:
+        return work(job).model_copy(update={"usage": (spent,), "seconds": 2.0})
+
+    repo.painter.work = costly  # type: ignore[method-assign]
+    repo.painter.commands = [["sh", "-c", "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit"]]
+    repo.conductor.run("WO-1")
+    assert repo.records("failure")
+    assert [r["usage"][0]["usd"] for r in repo.records("turn")] == [1.5, 1.5]
+
+
+def test_a_repository_without_a_commit_gets_none_from_the_conductor(tmp_path: Path) -> None:
+    repo = Repository(tmp_path)
+    repo.git("update-ref", "-d", "HEAD")
+    with pytest.raises(OrchestrateError, match="has no commit"):
+        repo.conductor.run("WO-1")
+    assert repo.git("for-each-ref") == ""
+    assert repo.painter.jobs == []

@@ -6,12 +6,14 @@ from orchestrator.approvals.effects import Effect, EffectResult
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
-from orchestrator.workspaces import landing
+from orchestrator.workspaces import joining, landing
 from orchestrator.workspaces.checkout import Checkout
 from orchestrator.workspaces.landing import LAND, Landing, LandingError, Merge
 
 #: type of the record of a checkout that was brought up to date, for an approval
 UP_TO_DATE = "up-to-date"
+#: type of the record of one that was joined with its target before a further attempt
+JOINED = "joined"
 
 
 def landing_effects(session: Session) -> tuple[Effect, ...]:
@@ -93,6 +95,13 @@ def _as_shown(checkout: Checkout, planned: Landing) -> list[str]:
     return []
 
 
+def find_marks(session: Session) -> dict[str, list[int]]:
+    """Files of the checkout → the lines that still are marks of a conflict."""
+    if session.checkout is None:
+        return {}
+    return joining.marks_of(session.checkout, session.family.history.of(JOINED))
+
+
 def run_landing(session: Session, asked: ApprovalRequest, title: str) -> EffectResult:
     """Land what was approved; a refusal says what to do."""
     planned, checkout = asked_landing(asked), session.checkout
@@ -112,6 +121,8 @@ def run_landing(session: Session, asked: ApprovalRequest, title: str) -> EffectR
 def _require_as_approved(session: Session, asked: ApprovalRequest, checkout: Checkout) -> None:
     if changed := changes_of_landing(session, asked):
         raise LandingError(f"not what was approved: {'; '.join(changed)}")
+    if marked := find_marks(session):
+        raise LandingError(f"conflict marks are left in {', '.join(marked)}; send it back")
     planned = asked_landing(asked)
     assert planned is not None
     if planned.pull_request or landing.is_landed(checkout, planned):

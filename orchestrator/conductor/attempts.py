@@ -11,6 +11,7 @@ from orchestrator.conductor.observed import (
     undo_again,
     undo_attempt,
 )
+from orchestrator.conductor.rejoining import conflict_findings
 from orchestrator.conductor.trying import record_agent_checks
 from orchestrator.conductor.turns import work_in_turns
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
@@ -121,6 +122,11 @@ def make_job(session: Session, stage: Stage, findings: Sequence[Finding] = ()) -
         answer = history.latest("answer", answer="changes_requested")
         if answer is not None and answer["attempts"].get(str(stage.number)) == attempt:
             words = str(answer["words"])
+        if session.plan.part(stage) is not Part.INSPECTOR:
+            member = session.plan.members(stage, session.flow)[0]
+            now = conflict_findings(session, member, stage)
+            told = {f.statement for f in now}
+            findings = [*(f for f in findings if f.statement not in told), *now]
     return Job(
         ticket=session.plan.members(stage, session.flow)[0],
         parent=session.plan.parent,

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from orchestrator.approvals.judging import applied_target
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
 from orchestrator.conductor.observed import undo_attempt
+from orchestrator.conductor.rejoining import conflict_findings, rejoin
 from orchestrator.conductor.turns import work_in_turns
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
@@ -50,6 +51,7 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
         machine.begin(session.flow, session.plan, stages), f"begin {names}", stage=stages[0]
     )
     makers = [s for s in stages if session.plan.part(s) is not Part.INSPECTOR]
+    rejoin(session, makers)
     reports = dict(zip(makers, collect_reports(session, makers), strict=True))
     for stage in stages:
         blocked = _conclude(session, stage, reports.get(stage))
@@ -129,6 +131,10 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
         for path in session.family.create(report.tickets, stage):
             text = f"{path.stem.split('_')[0]} created in {path.parent.name}"
             session.report_progress(ProgressKind.MOVE, text)
+        member = session.plan.members(stage, session.flow)[0]
+        if marked := conflict_findings(session, member):
+            _send_to_makers(session, stage, {member: (stage.number,)}, marked, report, ())
+            return None
     receipts = _prove_gate(session, stage)
     failing = session.failing(receipts)
     if report is None:

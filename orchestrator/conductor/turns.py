@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.conductor.observed import dispatch
+from orchestrator.conductor.rejoining import conflict_findings
 from orchestrator.domain.agent import Demand, Finding, Job, Outcome, Report, Usage
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement
@@ -64,18 +65,22 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
             continue
         if report.outcome is not Outcome.DONE or not is_maker:
             break
-        failing = session.failing(_prove(session, stage))
-        if not failing:
+        findings = [
+            *(_to_finding(r, job.ticket) for r in session.failing(_prove(session, stage))),
+            *conflict_findings(session, job.ticket),
+        ]
+        if not findings:
             break
         session.report_progress(
             ProgressKind.NOTICE,
-            f"{stage.agent}: {len(failing)} not proven after turn {turn} of {settings.turns}; "
+            f"{stage.agent}: {len(findings)} not proven after turn {turn} of {settings.turns}; "
             "it goes on",
             stage=stage.number,
             agent=stage.agent,
         )
-        findings = tuple(_to_finding(receipt, job.ticket) for receipt in failing)
-        job = job.model_copy(update={"findings": findings, "session": report.session, "words": ""})
+        job = job.model_copy(
+            update={"findings": tuple(findings), "session": report.session, "words": ""}
+        )
     return _with_costs(session, job, report), seen
 
 

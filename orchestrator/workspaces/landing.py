@@ -61,13 +61,8 @@ class Landing:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Landing:
-        return cls(
-            **{
-                **data,
-                "how": Merge(data["how"]),
-                "pull_request": tuple(data["pull_request"]),
-            }
-        )
+        values = {"how": Merge(data["how"]), "pull_request": tuple(data["pull_request"])}
+        return cls(**{**data, **values})
 
 
 class LandingError(OrchestrateError):
@@ -187,7 +182,8 @@ def _merged(checkout: Checkout, onto: str, head: str, run: Callable[..., bytes])
     except GitError as exc:
         names = ", ".join(split_names(exc.output)[1:]) or exc.reason
         raise LandingError(
-            f"`{checkout.target}` has moved, and what it changed conflicts in {names}"
+            f"`{checkout.target}` has moved, and what it changed conflicts in {names}; "
+            "send it back to have that resolved"
         ) from exc
 
 
@@ -229,7 +225,12 @@ def _make_commit(checkout: Checkout, how: Merge, onto: str, head: str, message: 
         return head
     tree = _merged(checkout, onto, head, partial(run_git, home))
     if how is Merge.FAST_FORWARD:
-        return _replay(checkout, onto, head, tree, message)
+        try:
+            return _replay(checkout, onto, head, tree, message)
+        except LandingError:
+            # what resolved a conflict is in a merge: all of it becomes one commit
+            if not checkout.git("rev-list", "--merges", "-1", head, f"^{onto}"):
+                raise
     parents = ("-p", onto, *(("-p", head) if how is Merge.COMMIT else ()))
     words = ("commit-tree", tree, *parents, "-m", message)
     return _git(home, *words, settings=_author(home))

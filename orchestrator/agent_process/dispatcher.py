@@ -126,7 +126,7 @@ class Dispatcher:
     ) -> Report:
         program = argv[0]
         if settings.command or settings.adapter:
-            argv = [sys.executable, "-I", "-S", str(_KEEPER), *argv]
+            argv = [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()), *argv]
         own = {AGENT_OF: str(job.board_root), **marks.environment}
         with self._lock:
             self._require_running()

@@ -1,8 +1,9 @@
 """The parent of an agent's process: what the agent leaves running ends when the agent does.
 
 On Linux whatever loses its parent below this process becomes its child, however it was started and
-whatever it has closed or forgotten. Run by path, with Python's standard library alone:
-python -I -S keeper.py COMMAND…
+whatever it has closed or forgotten. When the process that started it is gone, however it ended, it
+ends all of it too. Run by path, with Python's standard library alone:
+python -I -S keeper.py PID-OF-THE-CONDUCTOR COMMAND…
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -22,10 +24,15 @@ _SET_CHILD_SUBREAPER = 36
 NOT_STARTED, SAID = 125, "\0cannot be started\0"
 #: looks, as what is found may be starting something; seconds between them
 _LOOKS, _PAUSE = 400, 0.005
+#: seconds between looks whether the conductor is there
+_WATCH = 0.1
 
 
-def main(command: list[str]) -> int:
-    """Run a command to its end, then end all that it has left; the command's exit code."""
+def main(conductor: int, command: list[str]) -> int:
+    """Run a command to its end, then end all that it has left; the command's exit code.
+
+    Nothing of it outlives the process `conductor`, the parent of this one.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
@@ -34,9 +41,22 @@ def main(command: list[str]) -> int:
     except OSError as exc:
         sys.stderr.write(f"{SAID}{exc.strerror}")
         return NOT_STARTED
+    threading.Thread(target=_end_with, args=(conductor,), daemon=True).start()
     code = process.wait()
     end_descendants(os.getpid())
     return code if code >= 0 else 128 - code
+
+
+def _end_with(conductor: int) -> None:
+    # a death signal would come at the end of the thread that started this, and a pipe's end may be
+    # held by others: a parent is one process
+    while os.getppid() == conductor:
+        time.sleep(_WATCH)
+    end_descendants(os.getpid())
+    if os.getpgrp() == os.getpid():
+        # what is seen where there is no `/proc`, and this process
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def end_descendants(root: int) -> None:
@@ -76,4 +96,4 @@ def _descendants(root: int) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

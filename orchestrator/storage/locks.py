@@ -17,6 +17,8 @@ from orchestrator.storage.atomic import disk_errors, sha256_bytes
 
 #: how often a lock is tried again, and after how long (s)
 _GLANCES, _GLANCE = 5, 0.005
+#: and where agents of a conductor that is gone are just ending
+_LOOKS, _PAUSE = 40, 0.05
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,75 @@ def _lock_file(state: Path, family: str) -> Path:
     return state / "locks" / f"{plain}-{sha256_bytes(exact)[:12]}.lock"
 
 
+@dataclass(frozen=True)
+class _Holders:
+    """The process that took a lock last, whether it still has it, and all that have it."""
+
+    first: str
+    is_there: bool
+    all: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path, fd: int) -> _Holders:
+        """Who holds the lock of a file beside the descriptor `fd` of this process."""
+        real, found = os.path.realpath(path), set[int]()
+        # none where the system has no `/proc`
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                if str(link.readlink()) == real and link.parts[2:] != (
+                    str(os.getpid()),
+                    "fd",
+                    str(fd),
+                ):
+                    found.add(int(link.parts[2]))
+        everyone = tuple(str(pid) for pid in sorted(found))
+        first = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        is_there = first in everyone
+        if first.isdecimal() and not is_there:
+            try:
+                os.kill(int(first), 0)
+                is_there = not everyone
+            except PermissionError:
+                # another user's, whose files are not shown
+                is_there = True
+            except OSError:
+                pass
+        return cls(first, is_there, everyone)
+
+
+def _ends(path: Path, fd: int) -> bool:
+    """Whether the lock could be had after all: agents end by themselves after their conductor."""
+    for _ in range(_LOOKS):
+        if _Holders.of(path, fd).is_there:
+            return False
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _busy(family: str, path: Path, fd: int) -> BusyError:
+    found = _Holders.of(path, fd)
+    if found.is_there:
+        hint = f"wait until it has ended, or end it (kill {found.first}) and its agents"
+        return BusyError(f"{family} is locked by process {found.first}", path=path, hint=hint)
+    agent, kill = "its agent", ""
+    if found.all:
+        agent, kill = f"its agent (process {found.all[0]})", f", or: kill {' '.join(found.all)}"
+    return BusyError(
+        f"{family} is locked: {agent} is still at work, its conductor is gone",
+        path=path,
+        hint=f"it ends by itself{kill}",
+    )
+
+
 @contextlib.contextmanager
 def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[FamilyLock]:
     """Lock a family for one process and the children that get its `fd`.
 
-    The lock ends with its last holder, however that ends. Raises BusyError with the holder's pid
-    unless `wait`.
+    The lock ends with its last holder, however that ends. Raises BusyError with the pid of one that
+    is alive unless `wait`.
     """
     path = _lock_file(state, family)
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -78,12 +143,8 @@ def family_lock(state: Path, family: str, wait: bool = False) -> Iterator[Family
         try:
             _lock(fd, wait)
         except BlockingIOError as exc:
-            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise BusyError(
-                f"{family} is locked by process {holder}",
-                path=path,
-                hint=f"wait until it has ended, or end it (kill {holder}) and its agents",
-            ) from exc
+            if not _ends(path, fd):
+                raise _busy(family, path, fd) from exc
         os.pwrite(fd, f"{os.getpid():<20}\n".encode("ascii"), 0)
         # closing, and not unlocking, leaves the lock to a child that still holds it
         yield FamilyLock(family, path, fd)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
 from orchestrator.config import load_settings
+from tests.repositories import Repository
 
 #: prints what Claude Code prints for a turn that writes a file
 _PROGRAM = """#!{python}
@@ -133,3 +134,44 @@ def test_a_builtin_agent_is_no_trial(root: Path) -> None:
     said = run(root, "agents", "try", "LEAD")
     assert said.exit_code == 2
     assert "LEAD is no coding agent" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("deed", "named"),
+    [
+        ("rm -rf .git", "`.git` was removed"),
+        ("rm -rf .git; echo 'gitdir: ../../../.git' > .git", "`.git` was replaced"),
+        ("rm -rf .git; ln -s ../../../.git .git", "`.git` was replaced"),
+    ],
+)
+def test_a_program_that_takes_git_from_its_checkout_and_a_renamed_branch(
+    root: Path, deed: str, named: str
+) -> None:
+    repo = Repository(root)
+    put_program(root)
+    file = root / "tools" / "claude"
+    # only until it is told of it
+    act = f"""asked = sys.stdin.read()
+import os
+open("colour.txt", "w").write("green\\n")
+if "took the checkout away" not in asked:
+    os.system({deed!r})
+"""
+    text = file.read_text(encoding="utf-8").replace("sys.stdin.read()\n", act)
+    file.write_text(text, encoding="utf-8")
+    repo.commit("an agent")
+    before = repo.git("rev-parse", "main:README.md")
+    said = run(root, "run", "WO-1")
+    assert repo.question()["kind"] == "checkpoint", said.output
+    (failure,) = repo.records("failure")
+    assert named in failure["findings"][0]["detail"]
+    assert repo.git("symbolic-ref", "HEAD") == "refs/heads/main"
+    assert repo.git("rev-parse", "main:README.md") == before
+    repo.git("branch", "-m", "main", "trunk")
+    refused = run(root, "approve", "WO-1", "--run")
+    assert refused.exit_code != 0
+    assert "the branch `main`, into which WO-1 lands, is gone" in refused.stderr
+    assert "git branch main" in refused.stderr
+    repo.git("branch", "-m", "trunk", "main")
+    assert run(root, "approve", "WO-1", "--run").exit_code == 0
+    assert repo.file_at("main", "colour.txt") == "green"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import pwd
@@ -16,9 +17,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+
+from orchestrator import plugins
 
 _CONFINE = Path(__file__).with_name("confine.py")
 #: places for temporary files: a program has its own
@@ -247,7 +250,22 @@ def secret_places() -> tuple[str, ...]:
 def program_places() -> tuple[str, ...]:
     """Where the programs that are in use lie: to be read although a home has them."""
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return (sys.prefix, sys.base_prefix, sys.exec_prefix, *installations(path))
+    return (sys.prefix, sys.base_prefix, sys.exec_prefix, *installations(path), *_own_places())
+
+
+@cache
+def _own_places() -> tuple[str, ...]:
+    """This program's packages and its Node packages, wherever they are installed from."""
+    groups = ("agents", "checks", "settings", "simulators")
+    entries = (entry for group in groups for entry in plugins.registered(group))
+    names = {"orchestrator", *(entry.module.partition(".")[0] for entry in entries)}
+    found: list[str] = []
+    for name in sorted(names):
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(name)
+            found += spec.submodule_search_locations or () if spec is not None else ()
+    tools = Path(__file__).resolve().parents[2] / "node_modules"
+    return (*found, *map(os.path.realpath, found), str(tools))
 
 
 def installations(places: Sequence[str]) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def moved(shelf: Shelf, _: pytest.MonkeyPatch) -> None:
 
 def approval_in_the_flow(shelf: Shelf, _: pytest.MonkeyPatch) -> None:
     text = shelf.ticket().read_text()
-    (digest,) = re.findall(r'digest: "(\w+)"', text)
+    (digest,) = re.findall(r'digest: "?(\w+)', text)
     entry = f'  approvals:\n    - {{question: 1, stage: 2, digest: "{digest}"}}\n'
     shelf.ticket().write_text(re.sub(r"(?m)^  asked: 1\n", lambda m: m[0] + entry, text))
 

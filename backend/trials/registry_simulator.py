@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 #: studies that the registry holds for any search
 STUDIES = 120
 #: new studies of a page; each later page repeats some of the first
-_PAGE = 25
+_PAGE_SERVED = 25
 CONDITIONS = (
     "Major Depressive Disorder",
     "Post-Traumatic Stress Disorder",
@@ -73,7 +73,7 @@ class RegistrySimulator:
         term = query.get("query.intr") or query.get("query.term") or query.get("query.cond") or ""
         token = query.get("pageToken", "")
         index = int(token.removeprefix("page-")) - 1 if token else 0
-        last = -(-STUDIES // _PAGE) - 1
+        last = -(-STUDIES // _PAGE_SERVED) - 1
         first_time = (term, index) not in self._asked
         self._asked.add((term, index))
         if self.source == "rough" and first_time and index in (1, 2):
@@ -83,8 +83,8 @@ class RegistrySimulator:
         self.counted |= "countTotal" in query
         if self.source == "short":
             last = 2
-        numbers = range(index * _PAGE + 1, min((index + 1) * _PAGE, STUDIES) + 1)
-        again = range(1, _PAGE + 1, 7) if index else ()
+        numbers = range(index * _PAGE_SERVED + 1, min((index + 1) * _PAGE_SERVED, STUDIES) + 1)
+        again = range(1, _PAGE_SERVED + 1, 7) if index else ()
         statuses = re.findall(r"[A-Z_]+", query.get("filter.overallStatus", "")) or ["COMPLETED"]
         found = [study(n, term, self.conditions, statuses) for n in (*again, *numbers)]
         self.records += [facts_of(record) for record in found]
@@ -121,7 +121,7 @@ def study(
         },
         "designModule": {
             "studyType": "INTERVENTIONAL",
-            "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else [_PHASES[number % 5]],
+            "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else [_PHASES_SERVED[number % 5]],
             "enrollmentInfo": {"count": 40 + number % 7, "type": "ACTUAL"},
         },
         "conditionsModule": {"conditions": list(conditions)},
@@ -148,7 +148,7 @@ def study(
     return {"protocolSection": record}
 
 
-_PHASES = ("PHASE2", "EARLY_PHASE1", "PHASE1", "NA", "PHASE4")
+_PHASES_SERVED = ("PHASE2", "EARLY_PHASE1", "PHASE1", "NA", "PHASE4")
 
 
 def facts_of(record: dict[str, Any]) -> dict[str, Any]:

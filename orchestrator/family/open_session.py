@@ -20,7 +20,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
-from orchestrator.family.checkouts import mend_checkout, needs_checkout
+from orchestrator.family.checkouts import mend_checkout
 from orchestrator.family.family import Family
 from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.known_history import AWAY, KnownHistory, require_home
@@ -52,7 +52,6 @@ from orchestrator.storage.locks import family_lock
 from orchestrator.storage.written import is_agents
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.workspaces.checkout import begin_checkout
 
 #: what is wrong with keys so that one of them is not read at all
 _UNREAD_KEYS = ("yaml-tab", "no-colon", "keys-unread")
@@ -232,9 +231,6 @@ class Opener:
         flow = self._first_record(family, workflow, plan)
         if first is None or not first.over_requests:
             require_settled_statuses(family, flow)
-        if needs_checkout(self.settings, plan):
-            # before the first commit of its own, which would be a repository's first
-            begin_checkout(self.board.root, plan.parent)
         family.commit(flow, "conducted", first)
         if flow.finished:
             left = ", ".join(plan.stage(number).label for number in flow.finished)

@@ -191,7 +191,9 @@ def pleasant(ctx):
 
 def test_a_check_that_an_agent_wrote_counts_only_once_it_is_approved(tmp_path: Path) -> None:
     lay(tmp_path, {"agent.py": MAKER.format(code=OWN)})
-    root = lay(tmp_path / "desk", {"_WORK_ORDERS/00_INBOX/WO-002_Hours.md": TICKET})
+    # a check is an agent's to write only where the ticket names it
+    named = TICKET.replace("owner: BUILDER\n", "owner: BUILDER\nfiles: [checks/mine.py]\n")
+    root = lay(tmp_path / "desk", {"_WORK_ORDERS/00_INBOX/WO-002_Hours.md": named})
     say(root, "init", "--no-commit")
     command = json.dumps([sys.executable, str(tmp_path / "agent.py")])
     file = root / "orchestrate.toml"

@@ -239,12 +239,3 @@ def test_what_a_refused_turn_cost_is_counted(repo: Repository) -> None:
     repo.conductor.run("WO-1")
     assert repo.records("failure")
     assert [r["usage"][0]["usd"] for r in repo.records("turn")] == [1.5, 1.5]
-
-
-def test_a_repository_without_a_commit_gets_none_from_the_conductor(tmp_path: Path) -> None:
-    repo = Repository(tmp_path)
-    repo.git("update-ref", "-d", "HEAD")
-    with pytest.raises(OrchestrateError, match="has no commit"):
-        repo.conductor.run("WO-1")
-    assert repo.git("for-each-ref") == ""
-    assert repo.painter.jobs == []

@@ -16,6 +16,11 @@ def registered(group: str) -> tuple[EntryPoint, ...]:
     return _registered(group, tuple(sys.path))
 
 
+def named(group: str, name: str) -> EntryPoint | None:
+    """The entry point of a group that has a name."""
+    return next((entry for entry in registered(group) if entry.name == name), None)
+
+
 def load(group: str) -> None:
     """Import every entry point of a group; what they contain registers itself."""
     _load(group, tuple(sys.path))

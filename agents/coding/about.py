@@ -23,20 +23,25 @@ _CREDENTIALS: Mapping[str, tuple[str, ...]] = {
 _KEYS = ("_KEY", "_TOKEN")
 
 
+def program_of(adapter: type[Adapter], settings: AgentSettings, root: Path) -> tuple[str, ...]:
+    """The program's argv; a path in it is relative to `root`, the workspace with the board."""
+    first, *rest = settings.command or adapter.program
+    return (str(root / first) if "/" in first else first, *rest)
+
+
 def about(adapter: type[Adapter], settings: AgentSettings, root: Path) -> AgentInfo:
     """Whether the program is there, its version, and whether somebody is signed in."""
-    program = settings.command or adapter.program
-    first = str(root / program[0]) if program and "/" in program[0] else next(iter(program), "")
+    first, *rest = program_of(adapter, settings, root)
     found = shutil.which(first) or ""
     if not found:
-        return AgentInfo(notes=(f"{first or adapter.name} is not installed: {adapter.install}",))
+        return AgentInfo(notes=(f"{first} is not installed: {adapter.install}",))
     notes = []
     signed_in = _is_signed_in(adapter, settings)
     if signed_in is False:
         notes.append(f"nobody seems to be signed in: {adapter.sign_in}")
     places = ", ".join(["its checkout", *(f"~/{name}" for name in adapter.state), *settings.write])
     notes.append(f"writes to {places}")
-    version = version_of((found, *program[1:]), os.environ)
+    version = version_of((found, *rest), os.environ)
     return AgentInfo(found=found, version=version, signed_in=signed_in, notes=tuple(notes))
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
-from orchestrate_agents.coding.about import about
+from orchestrate_agents.coding.about import about, program_of
 from orchestrate_agents.coding.child import Child
 from orchestrate_agents.coding.events import Fault, Log
 from orchestrate_agents.coding.job_server import JobServer
@@ -73,7 +73,7 @@ class CodingAgent:
         Never raises for what the program does: that is the report's outcome.
         """
         settings = AgentSettings.model_validate(job.settings.get("agent") or {})
-        program = self._program(job, settings)
+        program = program_of(self.adapter, settings, job.board_root)
         environment = self._environment(job)
         if shutil.which(program[0], path=environment.get("PATH")) is None:
             return self._needs(f"{program[0]} is not installed: {self.adapter.install}")
@@ -144,13 +144,6 @@ class CodingAgent:
             task.settings.write,
             [socket] if socket else [],
         )
-
-    def _program(self, job: Job, settings: AgentSettings) -> tuple[str, ...]:
-        """The program's argv; a path is relative to the workspace with the board."""
-        first, *rest = settings.command or self.adapter.program
-        if "/" in first:
-            first = str(job.board_root / first)
-        return (first, *rest)
 
     def _environment(self, job: Job) -> dict[str, str]:
         """What the program sees: what the conductor let through, and that it is to be quiet."""

@@ -217,13 +217,9 @@ class JobServer:
         assert not TOOLS[name].of_job
         from orchestrator.mcp.reading import answer_reading
 
-        return answer_reading(self._home, name, arguments)
+        return answer_reading(self._job.board_root, name, arguments)
 
     # -- what is answered --------------------------------------------------------------------
-
-    @property
-    def _home(self) -> Path:
-        return Path(self._job.home or self._job.workspace)
 
     def _describe(self) -> dict[str, Any]:
         job = self._job
@@ -252,7 +248,7 @@ class JobServer:
 
         with (
             self._proving,
-            reading_session(open_conductor(self._home), self._job.parent) as session,
+            reading_session(open_conductor(self._job.board_root), self._job.parent) as session,
         ):
             stage = session.plan.stage(self._job.stage)
             yield session, replace(session.context(stage), root=self._job.root)

@@ -168,10 +168,8 @@ class Dispatcher:
 
 def _variables(settings: AgentSettings) -> tuple[str, ...]:
     """What an agent may see besides the neutral variables: what is named, and a program's own."""
-    if not settings.adapter:
-        return settings.env
-    (entry,) = (e for e in plugins.registered("coding") if e.name == settings.adapter)
-    return (*settings.env, *entry.load().variables())
+    entry = plugins.named("coding", settings.adapter)
+    return settings.env if entry is None else (*settings.env, *entry.load().variables())
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -19,10 +19,9 @@ _OWN = "orchestrate_agents."
 
 def load_agent(name: str, group: str = "agents") -> Agent:
     """The agent registered under `orchestrate.<group>`. Raises UsageError if there is none."""
-    for entry in plugins.registered(group):
-        if entry.name == name:
-            agent: Agent = entry.load()()
-            return agent
+    if entry := plugins.named(group, name):
+        agent: Agent = entry.load()()
+        return agent
     known = ", ".join(sorted(agent_names())) or "none"
     raise UsageError(
         f"there is no agent {name}",

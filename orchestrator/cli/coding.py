@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,6 @@ from orchestrator.cli.workspace import AsJson, workspace
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.agent_settings import AgentSettings
     from orchestrator.cli.workspace import Workspace
     from orchestrator.domain.agent import AgentInfo
 
@@ -87,7 +85,8 @@ def _describe_all(here: Workspace) -> Any:
     turns = list(turns_of_board(here.board.path))
     for name in dict.fromkeys([*registered_parts(), *settings.agents]):
         agent = settings.agent(name)
-        info = describe(agent, here.root) if agent.adapter else None
+        coding = plugins.named("coding", agent.adapter)
+        info: AgentInfo | None = coding.load().about(agent, here.root) if coding else None
         spent = sum_of(t for t in turns if t.agent == name)
         builtin = "built in" if name in registered_parts() else "nobody"
         use = agent.adapter or (" ".join(agent.command) if agent.command else builtin)
@@ -107,13 +106,6 @@ def _describe_all(here: Workspace) -> Any:
             "usd": round(spent.usd, 6),
             "unpriced": sorted(spent.unpriced),
         }
-
-
-def describe(settings: AgentSettings, root: Path) -> AgentInfo:
-    """What is known of a coding agent's program on this machine."""
-    (entry,) = (e for e in plugins.registered("coding") if e.name == settings.adapter)
-    info: AgentInfo = entry.load().about(settings, root)
-    return info
 
 
 def try_agent(
@@ -138,9 +130,12 @@ def try_agent(
         )
     root = Path(tempfile.mkdtemp(prefix="orchestrate-trial-"))
     try:
-        _lay_out(root, name, settings)
+        _lay_out(root, name)
+        # a program of the workspace is not in the repository of the trial
+        own = [str(here.root / word) if "/" in word else word for word in settings.command[:1]]
+        tried = settings.model_copy(update={"command": (*own, *settings.command[1:])})
         budget = here.settings.budget
-        trial = Settings(agents={name: settings}, budget=budget, failure_limit=1)
+        trial = Settings(agents={name: tried}, budget=budget, failure_limit=1)
         conductor = Conductor(Board(root), settings=trial, on_event=_tell)
         outcome = conductor.run("WO-1")
         status = conductor.status("WO-1")
@@ -163,8 +158,10 @@ def try_agent(
             shutil.rmtree(root, ignore_errors=True)
 
 
-def _lay_out(root: Path, name: str, settings: AgentSettings) -> None:
-    """A repository with one ticket, and the workspace's own program if it names one."""
+def _lay_out(root: Path, name: str) -> None:
+    """A repository with one ticket."""
+    from orchestrator.git.command import run_git
+
     for path, text in (
         ("_WORK_ORDERS/00_INBOX/WO-1_Say_hello.md", _TICKET),
         ("workflows/trial.md", _WORKFLOW),
@@ -179,7 +176,7 @@ def _lay_out(root: Path, name: str, settings: AgentSettings) -> None:
         ("add", "-A"),
         (*who, "commit", "-q", "--no-verify", "--no-gpg-sign", "-m", "Begin"),
     ):
-        subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
+        run_git(root, *words)
 
 
 def _tell(event: Any) -> None:

@@ -10,7 +10,7 @@ from orchestrator.approvals.judging import applied_target
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
 from orchestrator.conductor.observed import undo_attempt
 from orchestrator.conductor.rejoining import conflict_findings, rejoin
-from orchestrator.conductor.turns import work_in_turns
+from orchestrator.conductor.turns import to_finding, work_in_turns
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.record import State
@@ -139,7 +139,7 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
     failing = session.failing(receipts)
     if report is None:
         # the inspector writes up what the engine proved; it proves nothing itself
-        findings = [_to_finding(session, stage, r) for r in receipts]
+        findings = [_finding(session, stage, r) for r in receipts]
         job = make_job(session, stage, findings)
         report, seen = work_in_turns(session, stage, job)
         record_report(session, stage, job, report)
@@ -177,17 +177,10 @@ def _prove_gate(session: Session, stage: Stage) -> tuple[Receipt, ...]:
     return tuple(session.prove(stage, (Phase.CONTENT,)))
 
 
-def _to_finding(session: Session, stage: Stage, receipt: Receipt) -> Finding:
-    """A receipt as agents see it."""
-    return Finding(
-        statement=receipt.statement.text,
-        verdict="accepted" if session.is_accepted(receipt) else receipt.verdict.value,
-        detail=receipt.detail,
-        receipt=receipt.id,
-        source=f"{receipt.statement.source}:{receipt.statement.line}",
-        group=receipt.statement.group,
-        member=next(iter(_find_blamed(session, stage, receipt)), ""),
-    )
+def _finding(session: Session, stage: Stage, receipt: Receipt) -> Finding:
+    """A receipt as agents see it, with the member whose makers are responsible for it."""
+    member = next(iter(_find_blamed(session, stage, receipt)), "")
+    return to_finding(receipt, member, accepted=session.is_accepted(receipt))
 
 
 def _pass(
@@ -262,7 +255,7 @@ def _fail_by_receipts(
     if not blamed:
         reason = "no maker is responsible for the failed statement(s)"
         return Blocked(stage, reason, True, tuple(receipts))
-    findings = [_to_finding(session, stage, r) for r in failing]
+    findings = [_finding(session, stage, r) for r in failing]
     _send_to_makers(session, stage, blamed, findings, report, receipts)
     return None
 

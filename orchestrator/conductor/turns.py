@@ -50,10 +50,12 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     seen: Seen | None = None
     told: Report | None = None
     for turn in count(job.turn):
-        refused = _refusal(session, stage, job)
+        # what other families spent is read from all histories of the board: once for each turn
+        purse = _purse(session, job)
+        refused = _refusal(session, stage, job, purse)
         if refused is not None:
             return refused, seen
-        job = job.model_copy(update={"turn": turn, "allowance": _purse(session, job).allowance()})
+        job = job.model_copy(update={"turn": turn, "allowance": purse.allowance()})
         said, seen = _take_turn(session, stage, job, settings)
         # what an earlier turn proposed and told is not lost with its report
         report = told = _joined(told, said)
@@ -66,7 +68,7 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
         if report.outcome is not Outcome.DONE or not is_maker:
             break
         findings = [
-            *(_to_finding(r, job.ticket) for r in session.failing(_prove(session, stage))),
+            *(to_finding(r, job.ticket) for r in session.failing(_prove(session, stage))),
             *conflict_findings(session, job.ticket),
         ]
         if not findings:
@@ -164,10 +166,11 @@ def _prove(session: Session, stage: Stage) -> Sequence[Receipt]:
     return session.gate.prove(statements, session.context(stage), (Phase.CONTENT,))
 
 
-def _to_finding(receipt: Receipt, member: str) -> Finding:
+def to_finding(receipt: Receipt, member: str, *, accepted: bool = False) -> Finding:
+    """A receipt as agents see it; `member`: whose maker is responsible for it, "" if nobody's."""
     return Finding(
         statement=receipt.statement.text,
-        verdict=receipt.verdict.value,
+        verdict="accepted" if accepted else receipt.verdict.value,
         detail=receipt.detail,
         receipt=receipt.id,
         source=f"{receipt.statement.source}:{receipt.statement.line}",
@@ -256,7 +259,7 @@ def _purse(session: Session, job: Job) -> Purse:
     return Purse.of(session.settings.budget, [*others, *own], family, job.stage, job.attempt)
 
 
-def _refusal(session: Session, stage: Stage, job: Job) -> Report | None:
+def _refusal(session: Session, stage: Stage, job: Job, purse: Purse) -> Report | None:
     """Why the next turn does not begin: a usage limit that lasts, or the budget."""
     history = session.family.history
     stored = history.latest("report", stage=stage.number, attempt=job.attempt)
@@ -264,7 +267,6 @@ def _refusal(session: Session, stage: Stage, job: Job) -> Report | None:
         report = Report.model_validate(stored["report"])
         if report.resumes_at is not None and report.resumes_at > time.time():
             return report
-    purse = _purse(session, job)
     if reason := purse.refusal():
         return Report(outcome=Outcome.CANNOT, reason=reason, ended=BUDGET, session=job.session)
     asked = any(r["report"].get("ended") == UNPRICED for r in history.of("report"))

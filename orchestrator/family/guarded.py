@@ -25,6 +25,7 @@ from orchestrator.family.family import Family
 from orchestrator.git.command import GitError, run_git
 from orchestrator.storage import syscalls
 from orchestrator.storage.history import FOLDER, History
+from orchestrator.storage.locks import is_held
 from orchestrator.storage.versions import Versions
 from orchestrator.storage.written import was_written
 
@@ -254,17 +255,7 @@ class Watch:
 
 def may_be_an_agents(root: Path) -> bool:
     """Whether an agent that is not confined is at work on this board, for any family."""
-    try:
-        fd = os.open(_lock_file(root), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return is_held(_lock_file(root))
 
 
 def _lock_file(root: Path) -> Path:

@@ -32,8 +32,13 @@ class FamilyLock:
 
 def is_locked(state: Path, family: str) -> bool:
     """Whether a process has the family in hand; nothing is created."""
+    return is_held(_lock_file(state, family))
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has a lock on a file; one that is not there is not made."""
     try:
-        fd = os.open(_lock_file(state, family), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

@@ -29,7 +29,7 @@ _TOOLS = (".venv", "venv", "node_modules")
 _FIRST_PORT, _PORTS, _RANGES = 20_000, 20, 1_000
 #: git's mode of a commit of another repository
 _INNER = "160000"
-_NOBODY = ("Orchestrate", "orchestrate@localhost")
+_NOBODY = {"user.name": "Orchestrate", "user.email": "orchestrate@localhost"}
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Checkout:
         )
         start = self._last_kept() or self.base
         run_git(new, "remote", "remove", "origin")
-        for key, value in self._identity().items():
+        for key, value in identity_of(self.home).items():
             run_git(new, "config", key, value)
         # patterns of git, not paths
         patterns = ["/*", f"!/{self.below + '/' if self.below else ''}{board}/"]
@@ -208,15 +208,6 @@ class Checkout:
             words = ("rev-parse", "--verify", "--quiet", self.kept)
             return os.fsdecode(run_git(self.home, *words)).strip()
         return ""
-
-    def _identity(self) -> dict[str, str]:
-        """Who commits in it: whom git knows in the main repository."""
-        found = {}
-        for key, value in zip(("user.name", "user.email"), _NOBODY, strict=True):
-            found[key] = value
-            with contextlib.suppress(GitError):
-                found[key] = os.fsdecode(run_git(self.home, "config", key)).strip()
-        return found
 
     def _share_tools(self, root: Path) -> None:
         """Link the tools of the main checkout, and hide the links from git."""
@@ -294,9 +285,7 @@ class Checkout:
             return []
         found = () if folder.is_symlink() else (p for p in folder.rglob("*") if not p.is_dir())
         names = sorted(p.relative_to(self.root).as_posix() for p in found)
-        place = _free_name(self._kept_files / "board")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
+        folder.rename(_free_name(self._kept_files / "board"))
         return names or [board]
 
     def take_inner(self) -> list[str]:
@@ -349,6 +338,15 @@ def _free_name(wanted: Path) -> Path:
     wanted.parent.mkdir(parents=True, exist_ok=True)
     names = (wanted.with_name(f"{wanted.name}-{n}") for n in itertools.count(1))
     return next(path for path in names if not os.path.lexists(path))
+
+
+def identity_of(home: Path) -> dict[str, str]:
+    """Who commits what a family made, as settings: whom git knows in the main repository."""
+    found = dict(_NOBODY)
+    for key in found:
+        with contextlib.suppress(GitError):
+            found[key] = os.fsdecode(run_git(home, "config", key)).strip()
+    return found
 
 
 def begin_checkout(home: Path, family: str) -> Checkout:

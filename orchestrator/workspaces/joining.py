@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.git.command import GitError, split_names
 from orchestrator.workspaces.checkout import Checkout
-from orchestrator.workspaces.landing import tip
+from orchestrator.workspaces.landing import commit_join, merge_trees, tip
 
 _MARK = re.compile(rb"(?:<{7,}|>{7,}|\|{7,})(?: .*)?|={7,}")
 
@@ -23,17 +23,8 @@ def join_marked(checkout: Checkout) -> tuple[str, list[str]]:
     Nothing moves yet. Raises LandingError if the target is gone, GitError.
     """
     newest, head = tip(checkout), checkout.head
-    words = ("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", newest, head)
-    try:
-        printed = checkout.run(*words)
-    except GitError as exc:
-        if not exc.output:
-            raise
-        printed = exc.output
-    tree, *conflicts = split_names(printed)
-    text = f"Merge {checkout.target} into {checkout.branch}"
-    commit = checkout.git("commit-tree", tree, "-p", head, "-p", newest, "-m", text)
-    return commit, list(dict.fromkeys(conflicts))
+    tree, conflicts = merge_trees(newest, head, checkout.run)
+    return commit_join(checkout, newest, head, tree), conflicts
 
 
 def marks_of(checkout: Checkout, joined: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import GitError, run_git, split_names
 from orchestrator.git.hooked import run_hooked
-from orchestrator.workspaces.checkout import Checkout
+from orchestrator.workspaces.checkout import Checkout, identity_of
 
 #: paths in one command of git
 _AT_ONCE = 1000
@@ -158,9 +158,13 @@ def join(checkout: Checkout) -> str:
     Raises LandingError naming the files that conflict.
     """
     newest, head = tip(checkout), checkout.head
-    tree = _merged(checkout, newest, head, checkout.run)
+    return commit_join(checkout, newest, head, _merged(checkout, newest, head, checkout.run))
+
+
+def commit_join(checkout: Checkout, onto: str, head: str, tree: str) -> str:
+    """The commit of a joined tree, with both sides as parents."""
     text = f"Merge {checkout.target} into {checkout.branch}"
-    return checkout.git("commit-tree", tree, "-p", head, "-p", newest, "-m", text)
+    return checkout.git("commit-tree", tree, "-p", head, "-p", onto, "-m", text)
 
 
 def go_to(checkout: Checkout, commit: str) -> None:
@@ -177,14 +181,31 @@ def go_to(checkout: Checkout, commit: str) -> None:
 def _merged(checkout: Checkout, onto: str, head: str, run: Callable[..., bytes]) -> str:
     """The tree of two commits joined, in the repository of `run`. Raises LandingError."""
     try:
-        words = ("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", onto, head)
-        return split_names(run(*words))[0]
+        tree, conflicts = merge_trees(onto, head, run)
     except GitError as exc:
-        names = ", ".join(split_names(exc.output)[1:]) or exc.reason
+        tree, conflicts = "", [exc.reason]
+    if conflicts:
         raise LandingError(
-            f"`{checkout.target}` has moved, and what it changed conflicts in {names}; "
-            "send it back to have that resolved"
-        ) from exc
+            f"`{checkout.target}` has moved, and what it changed conflicts in "
+            f"{', '.join(conflicts)}; send it back to have that resolved"
+        )
+    return tree
+
+
+def merge_trees(onto: str, head: str, run: Callable[..., bytes]) -> tuple[str, list[str]]:
+    """The tree of two commits joined, and the paths that conflict, which it has with marks.
+
+    Raises GitError if they cannot be joined at all.
+    """
+    words = ("merge-tree", "--write-tree", "--no-messages", "--name-only", "-z", onto, head)
+    try:
+        printed = run(*words)
+    except GitError as exc:
+        if not exc.output:
+            raise
+        printed = exc.output
+    tree, *conflicts = split_names(printed)
+    return tree, list(dict.fromkeys(conflicts))
 
 
 def land(checkout: Checkout, landing: Landing, message: str) -> str:
@@ -266,9 +287,7 @@ def _replay(checkout: Checkout, onto: str, head: str, tree: str, message: str) -
 
 
 def _author(home: Path) -> dict[str, str]:
-    name = _git_or(home, "Orchestrate", "config", "user.name")
-    mail = _git_or(home, "orchestrate@localhost", "config", "user.email")
-    return {"user.name": name, "user.email": mail, "commit.gpgSign": "false"}
+    return {**identity_of(home), "commit.gpgSign": "false"}
 
 
 def message_of(landing: Landing, family: str, title: str) -> str:

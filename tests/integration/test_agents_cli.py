@@ -130,6 +130,14 @@ def test_a_trial_says_whether_it_works_and_what_it_cost(
     assert not (root / "_WORK_ORDERS").exists()
 
 
+def test_a_program_of_the_workspace_is_tried_too(root: Path) -> None:
+    put_program(root)
+    text = '[agents.BUILDER]\nuse = "claude"\ncommand = ["tools/claude"]\n'
+    (root / "orchestrate.toml").write_text(text, encoding="utf-8")
+    result = run(root, "agents", "try", "BUILDER")
+    assert (result.exit_code, "it works" in result.stdout) == (0, True), result.output
+
+
 def test_a_builtin_agent_is_no_trial(root: Path) -> None:
     said = run(root, "agents", "try", "LEAD")
     assert said.exit_code == 2

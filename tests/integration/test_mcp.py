@@ -31,17 +31,10 @@ from orchestrator.mcp.server import ask_job
 from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS
 from orchestrator.storage.history import History
 from tests import coding
+from tests.repositories import WORKFLOW
 
 mcp = pytest.importorskip("mcp", reason="needs the extra `mcp`")
 
-_WORKFLOW = """# Colours
-
-## STAGE 1: BUILDER — Build
-
-Paint it.
-
-## STAGE 2: USER CHECKPOINT #1 — Look
-"""
 _TICKET = """---
 id: WO-1
 title: Colours
@@ -105,7 +98,7 @@ def root(tmp_path: Path) -> Path:
     (root / "_WORK_ORDERS" / "00_INBOX").mkdir(parents=True)
     (root / "_WORK_ORDERS" / "00_INBOX" / "WO-1_Colours.md").write_text(_TICKET, "utf-8")
     (root / "workflows").mkdir()
-    (root / "workflows" / "w.md").write_text(_WORKFLOW, "utf-8")
+    (root / "workflows" / "w.md").write_text(WORKFLOW, "utf-8")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     return root
 

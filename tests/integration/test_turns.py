@@ -17,29 +17,9 @@ from orchestrator.cli.app import app
 from orchestrator.config import Settings, WorkspacesSettings
 from orchestrator.domain.agent import Job, Outcome, Report, Usage
 from orchestrator.storage.history import History
+from tests.repositories import TICKET, WORKFLOW
 
-_WORKFLOW = """# Colours
-
-## STAGE 1: BUILDER — Build
-
-Paint it.
-
-## STAGE 2: USER CHECKPOINT #1 — Look
-"""
-_TICKET = """---
-id: WO-1
-title: Colours
-status: 00_INBOX
-pipeline_workflow: workflows/w.md
----
-
-# Colours
-
-## Acceptance Criteria
-
-- [ ] `colour.txt` exists
-- [ ] `shade.txt` exists
-"""
+_TICKET = f"{TICKET}- [ ] `shade.txt` exists\n"
 Step = Callable[[Job], Report]
 
 
@@ -83,7 +63,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "_WORK_ORDERS" / "00_INBOX").mkdir(parents=True)
     (tmp_path / "_WORK_ORDERS" / "00_INBOX" / "WO-1_Colours.md").write_text(_TICKET, "utf-8")
     (tmp_path / "workflows").mkdir()
-    (tmp_path / "workflows" / "w.md").write_text(_WORKFLOW, "utf-8")
+    (tmp_path / "workflows" / "w.md").write_text(WORKFLOW, "utf-8")
     return tmp_path
 
 

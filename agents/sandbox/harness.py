@@ -222,7 +222,10 @@ def running() -> dict[int, str]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip()
-            if words:
+            # a dead process has no command line, and neither has one that is being started
+            state = (folder / "stat").read_bytes().rpartition(b")")[2].split()[0]
+            if words or state != b"Z":
+                words = words or (folder / "comm").read_bytes().strip()
                 found[int(folder.name)] = words.decode("utf-8", "replace")[:200]
     return found
 

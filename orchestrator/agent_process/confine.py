@@ -275,10 +275,19 @@ def _others() -> list[str]:
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
-                if words := file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip():
-                    found.append(words[:200])
+            with contextlib.suppress(OSError):
+                words = _read(f"/proc/{name}/cmdline").replace(b"\0", b" ").strip()
+                # a dead process has no command line, and neither has one that is being started
+                state = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()[0]
+                if words or state != b"Z":
+                    words = words or _read(f"/proc/{name}/comm").strip()
+                    found.append(words.decode("utf-8", "replace")[:200])
     return found
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _first_process(

@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "errors", "markdown", "templating", "plugins", "domain", "agent_settings", "config",
         "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
         "workflow_reader", "family", "telemetry", "workflow_lint",
-        "approvals", "review", "conductor", "adoption", "doctor", "daemon",
+        "approvals", "review", "conductor", "adoption", "doctor", "daemon", "views",
         "mcp", "cli",
     ),
     "orchestrate_agents": (

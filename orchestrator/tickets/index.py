@@ -29,7 +29,7 @@ _LOCK_TIMEOUT = 0.5
 #: known without the index, or kept in a column of its own
 _NOT_PACKED = {"path", "folder", "role", "diagnoses"}
 _PACKED = tuple(f.name for f in fields(Ticket) if f.compare and f.name not in _NOT_PACKED)
-_TUPLES = {"children", "depends_on", "files"}
+_TUPLES = {"children", "depends_on", "files", "labels"}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS signature (text TEXT);
 CREATE TABLE IF NOT EXISTS ticket (

@@ -112,6 +112,7 @@ def ticket_from_document(
         failure_count=_count(document.meta.get("failure_count")),
         created=_clean(said.text("created")),
         priority=_clean(said.text("priority")),
+        labels=_labels(said),
         workflow=_workflow(document),
         conducted=isinstance(document.meta.get("flow"), dict),
         recorded=recorded,
@@ -256,6 +257,16 @@ def _children(said: _Said, id: str) -> dict[str, str]:
         prefix = id_grammar.prefix_of(id)
         return {c: role for c, role in children.items() if id_grammar.prefix_of(c) == prefix}
     return children
+
+
+def _labels(said: _Said) -> tuple[str, ...]:
+    """The labels: a list's items, or what a text separates with commas."""
+    found: list[str] = []
+    for key in said.keys.get("labels", ()):
+        value = said.document.meta[key]
+        items = map(str, value) if isinstance(value, list) else said.document.text(key).split(",")
+        found += (_one_line(item).strip("#\"'` ") for item in items)
+    return tuple(dict.fromkeys(label for label in found if label and not _NOTHING.match(label)))
 
 
 def _files(said: _Said) -> tuple[str, ...]:

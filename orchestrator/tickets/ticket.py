@@ -54,6 +54,7 @@ class Ticket:
     failure_count: int = 0
     created: str = ""
     priority: str = ""
+    labels: tuple[str, ...] = ()
     #: the workflow that the ticket names, as written
     workflow: str = ""
     #: whether it carries a family's record (`flow:`)

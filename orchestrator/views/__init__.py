@@ -1,0 +1,1 @@
+"""What every face shows: which tickets, how to search, count and draw them. Only reads."""

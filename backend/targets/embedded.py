@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import warnings
 from collections import Counter
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrate_backend.targets import clusters
 from orchestrate_backend.targets.keeper import start_keeper
 from orchestrate_backend.targets.supabase_setup import ADMIN
 
@@ -60,6 +63,8 @@ class EmbeddedServer:
         _drop_stale_pid(data / "postmaster.pid")
         self.data = data
         with _HOLDERS_LOCK:
+            if _HOLDERS[data] == 0:
+                _make_cluster(PostgresServer, data, scratch)
             self._server: Any = get_server(data, start=False)
             self._server.postgres_user = ADMIN
             self._stays = idle_minutes() if scratch else 0.0
@@ -67,9 +72,7 @@ class EmbeddedServer:
             if _HOLDERS[data] == 0:
                 # also where this process has held it before: the library's list of holders has
                 # forgotten it since, and would let another process stop the server under it
-                if scratch and not (data / "PG_VERSION").exists():
-                    self._make_scratch(data)
-                self._server.start()
+                self._start(scratch)
                 if self._stays:
                     # at once: this process may be killed before it lets go
                     lock = Path(os.fsdecode(self._server._lock.path))
@@ -77,14 +80,14 @@ class EmbeddedServer:
             _HOLDERS[data] += 1
         self._held = True
 
-    def _make_scratch(self, data: Path) -> None:
-        """A new scratch cluster, made by one process while others wait for it."""
-        with self._server._lock:
-            if (data / "PG_VERSION").exists():
-                return
-            self._server.ensure_pgdata_inited()
-            with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
-                conf.write(_SCRATCH_CONF)
+    def _start(self, scratch: bool) -> None:
+        """Start the server, or join it. A proving cluster that does not start is made anew."""
+        try:
+            self._server.start()
+        except (AssertionError, ValueError, OSError, subprocess.SubprocessError):
+            # it may have started a moment too late, or another process has just ended it
+            _make_cluster(type(self._server), self.data, scratch, anew=scratch)
+            self._server.start()
 
     def uri(self, database: str = "postgres") -> str:
         """libpq connection URI (the superuser's, over a Unix socket)."""
@@ -99,6 +102,29 @@ class EmbeddedServer:
             _HOLDERS[self.data] -= 1
             if _HOLDERS[self.data] == 0:
                 self._server.cleanup()
+
+
+def _make_cluster(server: Any, data: Path, scratch: bool, anew: bool = False) -> None:
+    """Make the cluster if there is none, by one process while others wait for it.
+
+    `server`: the library's class. `anew`: unless its server runs, what is there is broken.
+    """
+    with server._lock:
+        clusters.mend(data)
+        if anew and not clusters.is_served(data):
+            shutil.rmtree(data)
+        if not clusters.is_missing(data):
+            return
+        draft = clusters.draft_of(data)
+        maker = server(draft)
+        maker.postgres_user = ADMIN
+        maker.ensure_pgdata_inited()
+        if scratch:
+            with (draft / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
+                conf.write(_SCRATCH_CONF)
+        if data.exists():
+            shutil.rmtree(data)
+        clusters.put_in_place(draft, data)
 
 
 def idle_minutes() -> float:

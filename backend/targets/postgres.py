@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrate_backend.errors import TargetError
+from orchestrate_backend.targets import clusters
 from orchestrate_backend.targets.attempts import DEFAULT_RETRY, Retry
 from orchestrate_backend.targets.base import (
     Rejected,
@@ -323,7 +324,7 @@ def start_embedded(data: Path) -> EmbeddedServer:
     root = data.parent.parent
     if not root.is_dir():
         raise TargetError("no such folder", path=root, code="embedded-start")
-    if data.is_dir() and any(data.iterdir()) and not (data / "PG_VERSION").exists():
+    if not clusters.is_missing(data) and not (data / "PG_VERSION").exists():
         raise TargetError("holds files that are no database", path=data, code="embedded-start")
     try:
         if not data.parent.exists():
@@ -335,7 +336,8 @@ def start_embedded(data: Path) -> EmbeddedServer:
         raise TargetError(
             f"the embedded PostgreSQL server does not start: {_start_reason(exc, data)}",
             path=data,
-            hint="the folder is in use, unreadable, of another version, or not a server's",
+            hint="the folder is in use, unreadable, of another version or damaged, and stays as it "
+            "is: put a copy of it there, or move it away, and the next start makes an empty one",
             code="embedded-start",
         ) from exc
 

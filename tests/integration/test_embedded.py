@@ -16,8 +16,11 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 
+from orchestrate_backend.errors import TargetError
 from orchestrate_backend.targets.embedded import EmbeddedServer
+from orchestrate_backend.targets.postgres import start_embedded
 
 _HOLD = """
 import sys
@@ -173,3 +176,31 @@ def test_a_killed_keeper_is_replaced_and_none_runs_twice(tmp_path: Path) -> None
     use_server(data, minutes="0.05")
     assert keepers_of(data) != [keeper]
     server_of(data).wait(30)
+
+
+def test_a_half_made_or_damaged_proving_cluster_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_SERVER_MINUTES", "0")
+    data = tmp_path / "data"
+    (data / "base/1").mkdir(parents=True)
+    (data / "PG_VERSION").write_text("18\n", encoding="utf-8")
+    (data / "postmaster.pid").write_text(f"-77\n{data}\n1\n5432\n", encoding="utf-8")
+    server = EmbeddedServer(data, scratch=True)
+    assert answers(server)
+    server.stop()
+    (data / "global/pg_control").write_bytes(b"damaged")
+    again = EmbeddedServer(data, scratch=True)
+    assert answers(again)
+    again.stop()
+
+
+def test_a_damaged_cluster_of_a_workspace_is_left_as_it_is(tmp_path: Path) -> None:
+    data = tmp_path / ".orchestrate" / "postgres"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("18\n", encoding="utf-8")
+    (data / "postmaster.opts").touch()
+    with pytest.raises(TargetError, match="stays as it is") as caught:
+        start_embedded(data)
+    assert caught.value.code == "embedded-start"
+    assert (data / "postmaster.opts").exists()

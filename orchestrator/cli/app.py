@@ -20,6 +20,7 @@ from orchestrator.cli import (
     configuring,
     costs,
     doctoring,
+    listing,
     pages,
     proofs,
     proposing,
@@ -99,7 +100,8 @@ _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Look": {
         "status": reading.status,
-        "list": reading.list_tickets,
+        "list": listing.list_tickets,
+        "search": listing.search,
         "show": reading.show,
         "log": reading.log,
         "doctor": doctoring.doctor,

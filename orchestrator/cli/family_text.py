@@ -10,7 +10,6 @@ from orchestrator.cli.text import (
     counted,
     first_line,
     mark,
-    one_line,
     paint,
     say,
     say_wrapped,
@@ -65,15 +64,6 @@ def say_next(status: Mapping[str, Any]) -> None:
             text += "; if no check can tell, say so first: "
             text += f"`status: {done['status']}` in {done['path']}"
         say_wrapped(callable_commands(text), "  ", "  ")
-
-
-def say_unreadable(status: Mapping[str, Any]) -> None:
-    """A family whose record cannot be read."""
-    error = status["error"]
-    say(f"{paint(status['id'], 'bold')}  {paint('cannot be read', 'red')}")
-    say(f"  {paint('!', 'yellow')} {error['path']}: {one_line(error['message'])}")
-    if error["hint"]:
-        say(f"    hint: {callable_commands(one_line(error['hint']))}")
 
 
 # -- the question --------------------------------------------------------------------------------

@@ -1,27 +1,21 @@
-"""The commands that read: status, inbox, list, show, log."""
+"""The commands that read: status, inbox, show, log."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.failures import error_to_dict
-from orchestrator.cli.family_text import say_status, say_unreadable
+from orchestrator.cli.family_text import say_status
 from orchestrator.cli.text import callable_commands, one_line, paint, say, say_json, table
 from orchestrator.cli.workspace import AnyTicketId, AsJson, TicketId, workspace
-from orchestrator.domain.states import FolderRole
-from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
-    from orchestrator.tickets.board import Board
     from orchestrator.tickets.ticket import Ticket
 
-#: characters of a title that `list` shows
-_TITLE = 70
 #: records that only the conductor needs
 _BOOKKEEPING = ("committed", "synced")
 #: the most telling fields of a history record, in reading order
@@ -38,13 +32,19 @@ def status(
 ) -> None:
     """Show a family's state and what it waits for.
 
-    Without ID, all conducted families.
+    Without ID, the whole board on one screen: how many tickets are in each state, what waits for
+    USER, what is at work, stopped, held or failed. With --json, all conducted families.
     """
     here = workspace(context)
     conductor = here.conductor()
     if id is not None:
         found = conductor.status(id)
         say_json(found) if as_json else say_status(found)
+        return
+    if not as_json:
+        from orchestrator.cli.overview_text import say_overview
+
+        say_overview(conductor)
         return
     families = []
     for ticket in here.board.tickets():
@@ -54,14 +54,7 @@ def status(
                 families.append(conductor.status(ticket.id))
             except OrchestrateError as exc:
                 families.append({"id": ticket.id, "error": error_to_dict(exc)})
-    if as_json:
-        say_json(families)
-        return
-    for each in families:
-        say_unreadable(each) if "error" in each else say_status(each)
-        say()
-    if not families:
-        say(callable_commands("no family is conducted yet: orchestrate run ID"))
+    say_json(families)
 
 
 def inbox(context: typer.Context, as_json: AsJson = False) -> None:
@@ -78,72 +71,6 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
             say(f"  {callable_commands(command)}")
     if not found:
         say("no question is open")
-
-
-def list_tickets(
-    context: typer.Context,
-    status: Annotated[
-        list[str] | None,
-        typer.Option("--status", metavar="S", help="Only in this place: BUILD, 03_BUILD (rep.)."),
-    ] = None,
-    owner: Annotated[
-        list[str] | None, typer.Option("--owner", metavar="NAME", help="Only whose (repeatable).")
-    ] = None,
-    priority: Annotated[
-        list[str] | None,
-        typer.Option("--priority", metavar="P", help="Only of this priority (repeatable)."),
-    ] = None,
-    waiting: Annotated[
-        bool, typer.Option("--waiting", help="Only what waits for USER: reviews and holds.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the tickets, with the problems of their files."""
-    board = workspace(context).board
-    places = [_place(board, each) for each in status or ()]
-    owners = {each.casefold() for each in owner or ()}
-    priorities = {each.casefold() for each in priority or ()}
-    tickets = [
-        ticket
-        for ticket in board.tickets()
-        if (not places or ticket.role in places)
-        and (not owners or ticket.owner.casefold() in owners)
-        and (not priorities or ticket.priority.casefold() in priorities)
-        and (not waiting or ticket.role in (FolderRole.USER_REVIEW, FolderRole.HOLD))
-    ]
-    if as_json:
-        say_json([ticket.to_dict() for ticket in tickets])
-        return
-    rows, taken = [], board.duplicate_ids()
-    for ticket in tickets:
-        codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
-        problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
-        title = one_line(ticket.title or "", _TITLE) + problems
-        rows.append((ticket.id, ticket.state, ticket.owner or "-", ticket.priority or "-", title))
-    if rows:
-        head, *lines = table([("ID", "PLACE", "OWNER", "PRIO", "TITLE"), *rows])
-        say("\n".join([paint(head, "dim"), *lines]))
-    elif places or owners or priorities or waiting:
-        say("no ticket is like that")
-    if (count := len(board.unread())) and not (places or owners or priorities or waiting):
-        files = (
-            "1 file is not read as a ticket"
-            if count == 1
-            else f"{count} files are not read as tickets"
-        )
-        say(
-            callable_commands(
-                f"{files}: `orchestrate doctor` {'names it' if count == 1 else 'names them'}"
-            )
-        )
-
-
-def _place(board: Board, text: str) -> FolderRole:
-    """The place that a person names. Raises UsageError for one that the board has not."""
-    role = board.folders.role_of_status(text)
-    if role is None:
-        raise UsageError(f"{text} is no place of the board", hint=", ".join(FolderRole))
-    return role
 
 
 def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
@@ -223,7 +150,9 @@ def log(
     records = here.conductor().log(id)
     conducted = bool(records)
     if since:
-        begin = _moment(since)
+        from orchestrator.views.filters import moment
+
+        begin = moment(since)
         records = [r for r in records if r["at"] >= begin]
     if as_json:
         say_json(records)
@@ -249,20 +178,6 @@ def _member(record: Mapping[str, Any]) -> str:
     statement = record.get("statement")
     found = record.get("ticket") or (statement or {}).get("ticket")
     return str(found or "")
-
-
-def _moment(text: str) -> str:
-    """A time as the history writes it. Raises UsageError for what is none."""
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if ago := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text.strip()):
-        moment = datetime.now(UTC) - timedelta(**{units[ago[2]]: int(ago[1])})
-    else:
-        try:
-            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
-        except ValueError as exc:
-            hint = "a date (2026-11-29), a time (2026-11-29T12:00) or an age (30m, 4h, 2d)"
-            raise UsageError(f"{text!r} is no time", hint=hint) from exc
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _summarize(record: Mapping[str, Any]) -> str:

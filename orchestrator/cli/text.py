@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -146,11 +147,40 @@ def some_of(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows as aligned columns; the last column is not padded."""
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: CJK and emoji take two, accents none."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def fitted(text: str, width: int) -> str:
+    """`text`, cut to so many columns of a terminal (0: not cut)."""
+    if not width or columns(text) <= width:
+        return text
+    used, kept = 1, 0
+    for char in text:
+        used += _width(char)
+        if used > width:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "…"
+
+
+def table(rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
+    """Rows as aligned columns, cut at `width` (0: not cut); the last column is not padded."""
     cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        fitted(
+            "  ".join(
+                cell + " " * (wide - columns(cell)) for cell, wide in zip(row, widths, strict=True)
+            ).rstrip(),
+            width,
+        )
         for row in cells
     ]

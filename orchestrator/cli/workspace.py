@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Conductor, Progress
     from orchestrator.config import Settings
     from orchestrator.tickets.board import Board
+
+_Word = TypeVar("_Word", str, tuple[str, str])
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 AcceptDoubts = Annotated[
@@ -35,14 +37,22 @@ def resolve_id(context: typer.Context, given: str | None) -> str | None:
     return workspace(context).id(given)
 
 
-def _complete_id(context: typer.Context) -> list[tuple[str, str]]:
-    """The ids that a shell offers, with the tickets' titles."""
-    try:
-        place = Workspace(context.find_root().params.get("directory"))
-        tickets = place.board.tickets()
-    except (OrchestrateError, OSError):
-        return []
-    return [(t.id, t.title) for t in tickets]
+def complete_from(
+    find: Callable[[Workspace], Iterable[_Word]],
+) -> Callable[[typer.Context], list[_Word]]:
+    """What a shell offers, from the workspace; nothing where that cannot be read."""
+
+    def complete(context: typer.Context) -> list[_Word]:
+        try:
+            return list(find(Workspace(context.find_root().params.get("directory"))))
+        except (OrchestrateError, OSError):
+            return []
+
+    return complete
+
+
+#: the ids, with the tickets' titles
+_complete_id = complete_from(lambda here: [(t.id, t.title) for t in here.board.tickets()])
 
 
 TicketId = Annotated[

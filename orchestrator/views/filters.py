@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -37,6 +38,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _NO = frozenset({"0", "false", "no", "off"})
 
 
+@lru_cache(maxsize=65_536)
 def natural_key(id: str) -> tuple[Any, ...]:
     """A key that sorts ids as people count: WO-1000 is before WO-10000, WO-231 before WO-231a."""
     parts = re.split(r"(\d+)", folded_id(id))

@@ -95,7 +95,7 @@ def test_what_is_no_filter_is_told(board: Board, query: str, words: str) -> None
         Filter.parse(parse_qsl(query), board)
 
 
-@given(st.lists(st.text(max_size=12), max_size=8))
+@given(st.lists(st.text("aB019-_.٣²", max_size=8), max_size=6))
 def test_any_ids_can_be_ordered(names: list[str]) -> None:
     sorted(names, key=natural_key)
 

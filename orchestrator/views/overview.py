@@ -1,0 +1,116 @@
+"""A board at a glance: how many tickets are where, and what each conducted family waits for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.conductor.conductor import Conductor
+from orchestrator.domain.record import Flow, State, from_mapping
+from orchestrator.domain.states import FolderRole
+from orchestrator.errors import OrchestrateError
+from orchestrator.storage.locks import is_locked
+from orchestrator.tickets.ticket import Ticket
+from orchestrator.views.filters import natural_key
+
+
+class Section(StrEnum):
+    """What a line of the overview is about, in the order in which people want to know."""
+
+    BROKEN = "Cannot be read"
+    ASKS = "Waits for USER"
+    NEEDS = "Needs a person"
+    STOPPED = "Stopped"
+    WORKS = "At work"
+    WAITS = "Waits"
+    HELD = "On hold"
+    FAILED = "Has failed"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One family, or one ticket that has failed."""
+
+    section: Section
+    id: str
+    title: str
+    #: its state, stage and reason, in words
+    text: str = ""
+    #: since when, ISO 8601; "" if that is not known
+    since: str = ""
+    #: the command by which it goes on, "" if none
+    next: str = ""
+    error: OrchestrateError | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The whole board."""
+
+    #: how many tickets are in each state, in the order of work; "" for no state
+    counts: dict[str, int]
+    lines: tuple[Line, ...]
+    #: families that are conducted, those that have ended included
+    conducted: int
+
+    def of(self, section: Section) -> list[Line]:
+        """The lines of a section, what has waited longest first."""
+        return [line for line in self.lines if line.section is section]
+
+
+def look_over(conductor: Conductor) -> Overview:
+    """The overview of a conductor's board. Of families that have ended only the tickets count."""
+    tickets = conductor.board.tickets()
+    roles = Counter(ticket.role for ticket in tickets)
+    counts = {role.value: roles[role] for role in FolderRole if roles[role]}
+    if roles[None]:
+        counts[""] = roles[None]
+    conducted = [ticket for ticket in tickets if ticket.conducted]
+    lines = [_line(conductor, t) for t in conducted if not (t.role and t.role.finished)]
+    lines += _failed(tickets)
+    lines.sort(key=lambda line: (line.since or "~", natural_key(line.id)))
+    return Overview(counts, tuple(lines), len(conducted))
+
+
+def _line(conductor: Conductor, ticket: Ticket) -> Line:
+    """Where a family is. One whose record is broken does not hide the others."""
+    try:
+        flow = from_mapping(ticket.flow or {}, path=ticket.source)
+        section, reason, then = _position(conductor, ticket, flow)
+    except OrchestrateError as exc:
+        return Line(Section.BROKEN, ticket.id, ticket.title, exc.message, error=exc)
+    stage = f"stage {flow.stage}" if flow.stage else ""
+    state = "stopped" if section is Section.STOPPED else flow.state.value
+    since = flow.question.asked if flow.question else ""
+    text = " · ".join(filter(None, (state, stage, reason)))
+    return Line(section, ticket.id, ticket.title, text, since, then)
+
+
+def _position(conductor: Conductor, ticket: Ticket, flow: Flow) -> tuple[Section, str, str]:
+    """The section of a family, why it is there, and the command that takes it further."""
+    id = ticket.id
+    if flow.question is not None:
+        return Section.ASKS, flow.reason, f"orchestrate review {id}"
+    if flow.state is State.HELD:
+        return Section.HELD, flow.reason, f"orchestrate resume {id}"
+    if flow.state is State.NEEDS_PERSON:
+        return Section.NEEDS, flow.reason, f"orchestrate run {id}"
+    if flow.state is State.PAUSED or flow.state.ended:
+        return Section.WAITS, flow.reason, ""
+    if is_locked(conductor.board.root / ".orchestrate" / "state", id):
+        return Section.WORKS, flow.reason, ""
+    found = conductor.status(id)
+    if found["stopped"]:
+        return Section.STOPPED, flow.reason, f"orchestrate run {id}"
+    return Section.WAITS, "; ".join(found["reasons"]), ""
+
+
+def _failed(tickets: Sequence[Ticket]) -> Iterator[Line]:
+    """The tickets with failed attempts whose work is not over."""
+    for ticket in tickets:
+        if ticket.failure_count and not (ticket.role and ticket.role.finished):
+            times = f"{ticket.failure_count} time{'s' if ticket.failure_count != 1 else ''}"
+            text = f"{times} · {ticket.state} · {ticket.owner or 'no owner'}"
+            yield Line(Section.FAILED, ticket.id, ticket.title, text)

@@ -1,0 +1,74 @@
+"""Full-text search: what is found, in which order, and that it follows the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.tickets.board import Board
+from orchestrator.views.search import Search
+
+TICKETS = {
+    "00_INBOX/WO-7_Shed.md": ("title: Paint the shed", "Green, as in WO-70.\n\nThe SHED leaks.\n"),
+    "00_INBOX/WO-70_Fence.md": ("title: Mend the fence", "Next to the shed.\nÉté in Köln.\n"),
+    "03_BUILD/WO-700_Watershed.md": (
+        "title: Watershed\nlabels: [fence]",
+        "a\n" + "word " * 100 + "needle (and more) " + "word " * 100,
+    ),
+}
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    for place, (keys, body) in TICKETS.items():
+        file = tmp_path / "_WORK_ORDERS" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"---\nid: {file.name.partition('_')[0]}\n{keys}\n---\n{body}")
+    return Board(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("shed", "WO-7 WO-700 WO-70"),
+        ("wo-70", "WO-70 WO-700 WO-7"),
+        ("70", "WO-70 WO-700 WO-7"),
+        ("fence", "WO-70 WO-700"),
+        ("the shed", "WO-7 WO-70"),
+        ('"paint the"', "WO-7"),
+        ('"the paint"', ""),
+        ("ÉTÉ koln", ""),
+        ("ÉTÉ köln", "WO-70"),
+        ("don't", ""),
+        ('"shed', "WO-7 WO-700 WO-70"),
+        ("(and", "WO-700"),
+        ("  ", ""),
+        ("nothing of the kind", ""),
+    ],
+)
+def test_every_word_has_to_be_there_and_the_best_comes_first(
+    board: Board, query: str, found: str
+) -> None:
+    hits = Search().find(query, board.tickets())
+    assert [hit.ticket.id for hit in hits] == found.split()
+
+
+def test_a_hit_names_its_line(board: Board) -> None:
+    by_id = {h.ticket.id: h for h in Search().find("shed", board.tickets())}
+    assert (by_id["WO-7"].line, by_id["WO-7"].excerpt) == (7, "The SHED leaks.")
+    assert (by_id["WO-700"].line, by_id["WO-700"].excerpt) == (0, "")
+    (long,) = Search().find("needle", board.tickets())
+    assert "needle (and more)" in long.excerpt
+    assert len(long.excerpt) < 170
+
+
+def test_it_follows_what_changes_on_disk(board: Board) -> None:
+    search = Search()
+    assert search.find("zebra", board.tickets()) == []
+    file = board.find("WO-70").path
+    file.write_text(file.read_text() + "A zebra.\n")
+    assert [h.ticket.id for h in search.find("zebra", board.tickets())] == ["WO-70"]
+    file.unlink()
+    assert search.find("zebra", board.tickets()) == []
+    assert [h.ticket.id for h in search.find("shed", board.tickets(), 1)] == ["WO-7"]

@@ -12,7 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrate_agents.sql.nested_statements import sources_of
 from orchestrate_agents.sql.parse import SqlError, Statement, line_at, tokens
+from orchestrate_backend.targets.supabase_setup import API_ROLES
 
 #: first words of statements that change nothing outside of the body
 _IDLE = frozenset({"NULL", "RAISE", "GET", "ASSERT", "END", "ELSE", "ELSIF", "ELSEIF", "EXCEPTION"})
@@ -24,9 +26,10 @@ _LEAVES = frozenset({"RETURN", "EXIT", "CONTINUE"})
 #: a role of the API, made without any power where a server lacks it: every project has it
 _ABSENT_ROLE = re.compile(
     r"NOT EXISTS \(SELECT (?:1 |\* )?FROM (?:pg_catalog\.)?pg_roles "
-    r"WHERE rolname = '(anon|authenticated|service_role)'\)"
+    r"WHERE rolname = (\w+|'\w+')\)"
 )
 _PLAIN_ROLE = r"\s*CREATE ROLE {}(?: NOLOGIN| NOINHERIT)+;\s*END IF;"
+_NAMED_ROLE = r"\s*EXECUTE format\('CREATE ROLE %I(?: NOLOGIN| NOINHERIT)+', {}\);\s*END IF;"
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Branch:
     leaves: bool = False
     #: the way past a condition that has no ELSE
     passes: bool = False
+    #: runs because something before it failed
+    handles: bool = False
 
 
 @dataclass
@@ -124,7 +129,8 @@ class _Reader:
         frame.condition = (start, end)
         shown = " ".join(self.body[start:end].split())
         line = line_at(self.body, token.start)
-        frame.branch = Branch(token.end + 1, line, shown if len(shown) < 80 else shown[:77] + "…")
+        shown = shown if len(shown) < 80 else shown[:77] + "…"
+        frame.branch = Branch(token.end + 1, line, shown, handles=frame.kind == "BEGIN")
         if frame.kind != "LOOP":
             self.found.append(frame.branch)
 
@@ -190,9 +196,21 @@ def branches_of(body: str, own: Collection[str] = ()) -> list[Branch]:
         raise ValueError(str(exc)) from exc
     for branch in found:
         role = _ABSENT_ROLE.fullmatch(branch.condition)
-        if role and re.match(_PLAIN_ROLE.format(role[1]), body[branch.start :]):
+        if role and _only_makes(role[1], body, body[branch.start :]):
             branch.does = None
     return found
+
+
+def _only_makes(role: str, body: str, branch: str) -> bool:
+    """Whether a branch makes a powerless role of the API; `role` is a literal or a variable."""
+    if role.startswith("'"):
+        named, names = _PLAIN_ROLE.format(role.strip("'")), {role.strip("'")}
+    else:
+        named = _NAMED_ROLE.format(role)
+        given = sources_of(f"DO $role${body}$role$").get(role, [None])
+        items = [item for array in given for item in getattr(array, "elements", None) or [None]]
+        names = {getattr(getattr(item, "val", None), "sval", "") for item in items}
+    return names <= set(API_ROLES) and re.match(named, branch) is not None
 
 
 def body_of(node: Any) -> tuple[str, str]:

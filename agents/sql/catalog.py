@@ -71,6 +71,16 @@ class RealPolicy:
     using: str | None
     check: str | None
 
+    def concerns(self, role: str, verb: str) -> bool:
+        """Whether it is asked when the role does this."""
+        return self.verb in ("ALL", verb) and bool({role, "public"} & set(self.roles))
+
+    def conditions(self, verb: str) -> tuple[str, ...]:
+        """What has to hold for a row before, and for a row after; all has to hold."""
+        after = self.check or self.using
+        parts = {"INSERT": (after,), "UPDATE": (self.using, after)}.get(verb, (self.using,))
+        return tuple(part for part in parts if part is not None)
+
 
 @dataclass(frozen=True)
 class Relation:

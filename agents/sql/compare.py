@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 
-from orchestrate_agents.sql.catalog import RealIndex, Relation
+from orchestrate_agents.sql.access_matrix import VERBS, Access
+from orchestrate_agents.sql.catalog import RealIndex, RealPolicy, Relation
 from orchestrate_agents.sql.prove import Proof
+from orchestrate_agents.sql.requests import holds_always, holds_never
+from orchestrate_backend.targets.supabase_setup import API_ROLES
 
 _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check", "x": "exclusion"}
 
@@ -120,7 +124,54 @@ def _access(wanted: Proof, real: Proof) -> Iterator[str]:
                 f"{cell.role} {cell.verb} {cell.table}: {other.access.value}, "
                 f"specified is {cell.access.value}"
             )
+    yield from (line for _, line in unspecified(wanted, real))
     for relation in wanted.tables:
         other_relation = real.relation(relation.qualified)
         if relation.rls and other_relation is not None and not other_relation.rls:
             yield f"{relation.name} has no row level security"
+
+
+def unspecified(
+    wanted: Proof,
+    real: Proof,
+    roles: Collection[str] = API_ROLES[:2],
+    verbs: Collection[str] = VERBS,
+) -> Iterator[tuple[RealPolicy, str]]:
+    """Policies of specified tables by which these roles can do more, or less, than specified.
+
+    For which rows or requests one is, no probe shows. What holds for none, or takes nothing from
+    what is open to all, is left out.
+    """
+    for relation in wanted.tables:
+        other = real.relation(relation.qualified)
+        known = {replace(p, name="") for p in relation.policies}
+        for policy in other.policies if other is not None else ():
+            if replace(policy, name="") in known:
+                continue
+            does = [
+                f"{role} {verb}"
+                for role in roles
+                for verb in verbs
+                if policy.concerns(role, verb)
+                and _differs(policy, relation.qualified, role, verb, wanted, real)
+            ]
+            if does:
+                name = f"policy {policy.name} of {relation.name}"
+                yield policy, f"{name} is not specified: {', '.join(does)}"
+
+
+def _differs(
+    policy: RealPolicy, table: str, role: str, verb: str, wanted: Proof, real: Proof
+) -> bool:
+    """Whether a policy that is not specified gives a role more than the specification, or less."""
+    specified = wanted.cell(role, table, verb)
+    seen = real.cell(role, table, verb)
+    if specified is None or seen is None or seen.access is Access.NO_PRIVILEGE:
+        return False
+    if policy.permissive:
+        # of those for anon alone a claim may be meant that no other request of anon has
+        asker = "" if policy.roles == ("anon",) else role
+        return not specified.access.opens and not any(
+            holds_never(c, asker) for c in policy.conditions(verb)
+        )
+    return specified.access.opens and not all(map(holds_always, policy.conditions(verb)))

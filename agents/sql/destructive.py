@@ -26,6 +26,7 @@ class DestructiveKind(StrEnum):
     REVOKE = "REVOKE on what was there"
     NOT_NULL = "SET NOT NULL on a column that was there"
     DEFAULT = "SET DEFAULT on a column that was there"
+    DISABLED = "DISABLE TRIGGER or RULE on a table that was there"
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def _kinds(statement: NestedStatement, own: _OwnObjects) -> Iterator[Destructive
             yield _KIND_BY_NODE[kind]
         elif kind == "AlterTableCmd" and node.subtype.name in _KIND_BY_COMMAND:
             yield _KIND_BY_COMMAND[node.subtype.name]
+        elif kind == "AlterPublicationStmt" and node.action.name != "AP_AddObjects":
+            yield DestructiveKind.DROP
         elif kind == "MergeWhenClause" and node.commandType.name == "CMD_DELETE":
             yield DestructiveKind.DELETE
         if runs:
@@ -213,6 +216,8 @@ def _overwrites(node: Any, own: _OwnObjects) -> Iterator[DestructiveKind]:
 
 def _column_changes(table: Any, command: Any, own: _OwnObjects) -> Iterator[DestructiveKind]:
     name = command.subtype.name
+    if name.startswith(("AT_DisableTrig", "AT_DisableRule")) and not own.has_relation(table):
+        yield DestructiveKind.DISABLED
     if name not in ("AT_SetNotNull", "AT_ColumnDefault") or own.has_column(table, command.name):
         return
     if name == "AT_ColumnDefault" and command.def_ is None:

@@ -39,6 +39,8 @@ class NestedStatement:
     dynamic: bool = False
     #: the function whose body it is in, or ""
     function: str = ""
+    #: a loop does something for each of its rows
+    loops: bool = False
 
 
 def nested_statements(text: str) -> Iterator[NestedStatement]:
@@ -98,11 +100,11 @@ def _plpgsql_statements(source: str, first: int, depth: int) -> Iterator[NestedS
         return
     dumped = json.dumps(tree)
     executes = any(key in dumped for key in _EXECUTES)
-    for query, mode, line in _queries(tree, 1):
+    for query, mode, line, loops in _queries(tree, 1):
         at, built = first + line - 1, []
         if mode == _STATEMENT:
             found = list(_parse_nested(query, at, depth))
-            yield from found
+            yield from (replace(one, loops=loops) for one in found)
             root = found[0].node if found else None
         else:
             # an expression calls functions, and may build a string that is executed
@@ -117,17 +119,74 @@ def _plpgsql_statements(source: str, first: int, depth: int) -> Iterator[NestedS
                 yield from _parse_nested(text, at, depth, dynamic=True)
 
 
-def _queries(tree: Any, line: int) -> Iterator[tuple[str, int, int]]:
-    """(text, parse mode, line) of every SQL text in a PL/pgSQL tree."""
+def _queries(tree: Any, line: int, loops: bool = False) -> Iterator[tuple[str, int, int, bool]]:
+    """(text, parse mode, line, whether it is looped over) of every SQL text in a PL/pgSQL tree."""
     if isinstance(tree, list):
         for value in tree:
             yield from _queries(value, line)
     elif isinstance(tree, dict):
         line = tree.get("lineno", line)
         if isinstance(tree.get("query"), str):
-            yield tree["query"], tree.get("parseMode", 0), line
+            yield tree["query"], tree.get("parseMode", 0), line, loops
+        for key, value in tree.items():
+            inner = loops if key == "PLpgSQL_expr" else key == "query" and "var" in tree
+            yield from _queries(value, line, inner)
+
+
+def sources_of(source: str) -> dict[str, list[Any]]:
+    """What is put into each variable of a DO block or function: trees, None for what is not known.
+
+    Variables that nothing is put into, such as arguments, are not there.
+    """
+    from pglast import parse_plpgsql
+    from pglast.parser import ParseError
+
+    try:
+        tree = parse_plpgsql(source)
+    except (ParseError, json.JSONDecodeError):
+        return {}
+    found: dict[str, list[Any]] = {}
+    for function in tree:
+        content = function["PLpgSQL_function"]
+        datums = [next(iter(datum.values())) for datum in content.get("datums", ())]
+        for part in _parts(content):
+            texts = [q for key in _GIVEN if key in part for q in _queries(part[key], 1)]
+            for name in _targets(part, datums):
+                found.setdefault(name, []).extend(
+                    [_expression(q if mode else f"({q})", mode) for q, mode, *_ in texts] or [None]
+                )
+    return found
+
+
+#: where a PL/pgSQL statement says what a variable gets
+_GIVEN = ("default_val", "expr", "query", "sqlstmt")
+
+
+def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, list):
+        for value in tree:
+            yield from _parts(value)
+    elif isinstance(tree, dict):
+        yield tree
         for value in tree.values():
-            yield from _queries(value, line)
+            yield from _parts(value)
+
+
+def _targets(part: dict[str, Any], datums: list[dict[str, Any]]) -> list[str]:
+    """The variables that a statement of a PL/pgSQL tree puts something into."""
+    if "default_val" in part:
+        return [part["refname"]]
+    given = [datums[part["varno"]]] if "varno" in part and "name" not in part else []
+    for key in ("var", "target"):
+        given += part[key].values() if isinstance(part.get(key), dict) else []
+    while rows := [d for d in given if "fields" in d or "recparentno" in d]:
+        given = [d for d in given if d not in rows] + [
+            datums[n]
+            for row in rows
+            for n in [*(f["varno"] for f in row.get("fields", ())), row.get("recparentno")]
+            if n is not None
+        ]
+    return [d["refname"] for d in given]
 
 
 def _expression(query: str, mode: int) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from orchestrate_agents.sql.catalog import RealPolicy, Relation
+from orchestrate_agents.sql.catalog import Relation
 from orchestrate_agents.sql.parse import expression, walk
 from orchestrate_agents.sql.probe_rows import asks_the_clock
 
@@ -30,7 +30,7 @@ def policy_by_content(relation: Relation, role: str, verb: str) -> str:
 
     A restrictive policy can take back what a permissive one gives: then there is no answer.
     """
-    if all(p.permissive for p in relation.policies if _applies(p, role, verb)):
+    if all(p.permissive for p in relation.policies if p.concerns(role, verb)):
         for name, alternatives in conditions(relation, role, verb):
             if any(map(_depends_on_content_alone, alternatives)):
                 return name
@@ -47,14 +47,10 @@ def policy_by_clock(relation: Relation, role: str, verb: str) -> str:
     return ""
 
 
-def _applies(policy: RealPolicy, role: str, verb: str) -> bool:
-    return policy.verb in ("ALL", verb) and bool({role, "public"} & set(policy.roles))
-
-
 def conditions(relation: Relation, role: str, verb: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """The permissive policies with the alternatives (between OR) of their conditions."""
     for policy in relation.policies if relation.rls else ():
-        if policy.permissive and _applies(policy, role, verb):
+        if policy.permissive and policy.concerns(role, verb):
             source = (policy.check if verb == "INSERT" else None) or policy.using
             yield policy.name, _alternatives(source) if source else ()
 

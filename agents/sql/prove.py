@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Access, Cell, plant
@@ -258,7 +258,7 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         facts |= {
             "second": second,
             "blocked": facts["blocked"] or _gap(second),
-            "open": _open(asked, first, again),
+            "open": _open(replace(asked, made=_made(existing.catalog, after)), first, again),
             "diff": difference(after, snapshot(owner)),
             "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
@@ -282,8 +282,13 @@ def _open(asked: Questions, first: Applied, again: Applied) -> str:
     found = list(asked.problems())
     for number, (block, ran) in enumerate(first.blocks):
         more = again.blocks[number][1] if number < len(again.blocks) else frozenset()
-        found += unseen(block, ran | more, asked.reads_rows(block.source))
+        found += unseen(block, ran, more, asked.reads_rows(block.source))
     return _first_few(found, 2)
+
+
+def _made(before: Snapshot, after: Snapshot) -> frozenset[str]:
+    """The names of what was not there before."""
+    return frozenset(name for _, name, _ in after) - {name for _, name, _ in before}
 
 
 def _gap(failure: Failure | None) -> str:

@@ -49,6 +49,7 @@ def by_request(
     # where the server raises an error, nobody gets anything
     judged = (Access.ALLOWED, Access.ERROR)
     whole = {(c.role, c.table, c.verb) for c in matrix if c.access in judged}
+    refused = {(c.role, c.table, c.verb) for c in matrix if c.access is Access.DENIED}
     found: list[ByRequest] = []
     with database.connect() as owner:
         functions, names = own_functions(owner), claim_names(owner)
@@ -60,7 +61,21 @@ def by_request(
                 if verbs and any(r.asks for pair in asked.values() for r in pair if r):
                     client = _Client(role, claims, table, planted)
                     found += client.probed(owner, verbs, asked)
+                told = {f.verb for f in found if (f.role, f.table) == (role, table.qualified)}
+                left = [v for v in verbs if v not in told and (role, table.qualified, v) in refused]
+                found += _by_other_rows(table, role, left, asked)
     return tuple(found)
+
+
+def _by_other_rows(
+    table: Relation, role: str, verbs: Sequence[str], asked: _Asked
+) -> Iterator[ByRequest]:
+    """Refusals that show nothing: a policy opens some rows or requests, and none was tried."""
+    for verb in verbs:
+        for policy, part in _of_verb(asked, verb):
+            if part.text != "false":
+                asks = "rows or requests that were not tried"
+                yield ByRequest(role, table.qualified, verb, policy.name, asks, sure=False)
 
 
 #: policy → what its USING and its WITH CHECK are relaxed to
@@ -70,14 +85,20 @@ _Asked = Mapping[RealPolicy, tuple[Relaxed | None, Relaxed | None]]
 def _relaxations(table: Relation, role: str, functions: Functions) -> _Asked:
     from pglast.parser import ParseError
 
-    def of(source: str | None) -> Relaxed | None:
+    def of(policy: RealPolicy, source: str | None) -> Relaxed | None:
+        if not source:
+            return None
         try:
-            return relaxed(source, role, functions) if source else None
+            found = relaxed(source, role, functions)
         except (ParseError, IndexError):
             return Relaxed("true", ("a condition that cannot be read",), ("?",))
+        if found.text == "false" != source and policy.roles == ("anon",) and policy.permissive:
+            # whoever gives it to anon alone expects requests of anon that fulfil it
+            return Relaxed("true", (source,), ("?",))
+        return found
 
     held = [p for p in table.policies if {role, "public"} & set(p.roles)]
-    return {p: (of(p.using), of(p.check)) for p in held}
+    return {p: (of(p, p.using), of(p, p.check)) for p in held}
 
 
 @dataclass(frozen=True)

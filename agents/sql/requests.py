@@ -79,6 +79,26 @@ def relaxed(source: str, role: str, functions: Functions) -> Relaxed:
     return _relax(expression(source), role, functions)
 
 
+def holds_never(source: str, role: str) -> bool:
+    """Whether a condition is seen to hold for no request of the role; own functions may say yes."""
+    from pglast.parser import ParseError
+
+    try:
+        return never(expression(source), role, {})
+    except (ParseError, IndexError):
+        return False
+
+
+def holds_always(source: str) -> bool:
+    """Whether a condition is the constant `true`."""
+    from pglast.parser import ParseError
+
+    try:
+        return _is_true(expression(source))
+    except (ParseError, IndexError):
+        return False
+
+
 def never(node: Any, role: str, functions: Functions, depth: int = 0) -> bool:
     """Whether an expression is true for no request of the role, whatever the rows are."""
     again = (role, functions, depth)

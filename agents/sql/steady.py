@@ -11,11 +11,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
+from orchestrate_agents.sql.asked_names import Sources, asked_for
 from orchestrate_agents.sql.branches import Marked, body_of, branches_of
 from orchestrate_agents.sql.environment import HOSTED, STANDING
-from orchestrate_agents.sql.nested_statements import NestedStatement, nested_statements
+from orchestrate_agents.sql.nested_statements import (
+    NestedStatement,
+    nested_statements,
+    sources_of,
+)
 from orchestrate_agents.sql.parse import Migration, SqlError, walk
 
 
@@ -48,16 +54,23 @@ _CATALOGS = _words(
     "pg_namespace pg_publication pg_publication_tables pg_publication_rel pg_roles pg_extension "
     "pg_inherits pg_description pg_rewrite pg_depend pg_auth_members"
 )
-#: constants in questions to the catalog that stand for no object of the migration
-_PLAIN = _words(
+#: constants in questions to the catalog that tell kinds and places: they name no object
+_KINDS = _words(
     "public pg_catalog information_schema BASE VIEW TABLE FUNCTION YES NO PRIMARY KEY UNIQUE "
-    "FOREIGN CHECK ALL SELECT INSERT UPDATE DELETE anon authenticated service_role authenticator "
-    "postgres supabase_admin dashboard_user supabase_auth_admin supabase_storage_admin "
-    "supabase_realtime_admin pgbouncer supabase_realtime users identities sessions buckets objects "
-    "messages email id uuid text boolean smallint integer bigint numeric real double precision "
-    "json jsonb date time timestamp timestamptz with without zone character varying varchar bytea "
-    "USER-DEFINED ARRAY"
-) | {*HOSTED, *STANDING}
+    "FOREIGN CHECK ALL SELECT INSERT UPDATE DELETE uuid text boolean smallint integer bigint "
+    "numeric real double precision json jsonb date time timestamp timestamptz with without zone "
+    "character varying varchar bytea USER-DEFINED ARRAY"
+)
+#: … and those that name what every project has
+_PLAIN = (
+    _words(
+        "anon authenticated service_role authenticator postgres supabase_admin dashboard_user "
+        "supabase_auth_admin supabase_storage_admin supabase_realtime_admin pgbouncer "
+        "supabase_realtime users identities sessions buckets objects messages email id"
+    )
+    | _KINDS
+    | {*HOSTED, *STANDING}
+)
 _NAMING = _words(
     "relname colname conname idxname policy_name trigname newname schemaname extname newVal"
 )
@@ -70,7 +83,12 @@ _ROWS = _words("SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CallStmt C
 #: first words of what changes rows and nothing else
 _ROW_WORDS = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _REGISTERED = re.compile(r"reg(?:class|type|proc|procedure|namespace|role)|to_reg\w+")
+#: errors that tell that something is there already
+_OF_REPEATS = re.compile(r"WHEN duplicate_\w+(?: OR duplicate_\w+)*", re.IGNORECASE)
 _MOMENT = re.compile(r"\b(?:found|row_count|returning)\b", re.IGNORECASE)
+
+
+_NONE: Sources = MappingProxyType({})
 
 
 @dataclass
@@ -81,6 +99,8 @@ class Questions:
     #: the earlier migrations, by name, and the names of objects that were there before
     base: Mapping[str, str] = field(default_factory=dict)
     existing: Collection[str] = ()
+    #: … and of those that it made when it ran
+    made: Collection[str] = ()
     #: names of pg_catalog's functions that are not immutable
     mutable: Collection[str] = ()
 
@@ -90,7 +110,7 @@ class Questions:
         for statement in self.migration.statements:
             source = self.migration.source(statement)
             if statement.kind == "DoStmt":
-                found = self._problems_of_block(_whole(source, statement.line))
+                found = self._problems_of_block(_whole(source, statement.line), sources_of(source))
             elif statement.kind in _ROWS:
                 found = self._problems_of_rows(statement.node, statement.line)
             else:
@@ -154,7 +174,9 @@ class Questions:
             for name in calls
         )
 
-    def _problems_of_block(self, statements: Collection[NestedStatement]) -> Iterator[str]:
+    def _problems_of_block(
+        self, statements: Collection[NestedStatement], sources: Sources
+    ) -> Iterator[str]:
         # what only compares and raises errors can do nothing else elsewhere
         if not any(map(self._acts, statements)):
             return
@@ -166,7 +188,9 @@ class Questions:
                 yield f"line {nested.line}: a block is executed as a string"
             values = kind in _ROWS and kind != "SelectStmt"
             if kind in _ROWS or not _is_statement(nested.node):
-                yield from self._unsteady(nested.node, nested.line, values=values)
+                yield from self._unsteady(
+                    nested.node, nested.line, sources, values=values, loops=nested.loops
+                )
 
     def _problems_of_rows(self, node: Any, line: int) -> Iterator[str]:
         yield from self._unsteady(node, line, values=True)
@@ -206,7 +230,9 @@ class Questions:
             if language == "plpgsql":
                 yield from _unseen_of(body, statement.line, self.acting)
 
-    def _unsteady(self, node: Any, line: int, *, values: bool) -> Iterator[str]:
+    def _unsteady(
+        self, node: Any, line: int, sources: Sources = _NONE, *, values: bool, loops: bool = False
+    ) -> Iterator[str]:
         """What in a tree a target may answer otherwise. `values`: of the moment may be stored."""
         if node is None:
             return
@@ -234,20 +260,20 @@ class Questions:
                 elif one.relname.startswith("pg_") or one.schemaname == "pg_catalog":
                     yield f"line {line}: what {one.relname} holds may differ on the target"
         if asks_catalog:
-            yield from self._unknown(node, line, asks_catalog)
+            yield from self._unknown(node, line, asks_catalog, sources, loops=loops)
 
-    def _unknown(self, node: Any, line: int, catalog: str) -> Iterator[str]:
-        """Names in a question to the catalog that nothing here makes."""
-        constants = [
-            n.val.sval
-            for n in walk(node)
-            if type(n).__name__ == "A_Const" and type(n.val).__name__ == "String"
-        ]
-        words = [w for text in constants for w in re.split(r"[.\s()%\"]+", text) if w]
-        unknown = [text for text in constants if not self._is_known(text)]
-        if not words:
+    def _unknown(
+        self, node: Any, line: int, catalog: str, sources: Sources, *, loops: bool
+    ) -> Iterator[str]:
+        """Names in a question to the catalog that nothing here makes.
+
+        One that is looped over may ask for all of a kind: the same was done here for one of them.
+        """
+        constants, sure = asked_for(node, sources, self.made, loops=loops)
+        names = {w for text in constants for w in re.split(r"[.\s()%\"]+", text) if w}
+        if not sure or not (names if loops else names - _KINDS):
             yield f"line {line}: {catalog} is asked for no name, so the target may answer otherwise"
-        for text in unknown[:1]:
+        for text in [text for text in constants if not self._is_known(text)][:1]:
             yield (
                 f"line {line}: {catalog} is asked for {text}, which nothing here makes, so the "
                 "target may answer otherwise"
@@ -261,7 +287,7 @@ class Questions:
     @cached_property
     def known(self) -> frozenset[str]:
         """Names of what was there, of what the migrations make, and of what every project has."""
-        names = {part for name in self.existing for part in name.split(".")}
+        names = {part for name in (*self.existing, *self.made) for part in name.split(".")}
         for text in (*self.base.values(), self.migration.text):
             for nested in _whole(text, 1):
                 for node in walk(nested.node):
@@ -319,16 +345,22 @@ def _unseen_of(body: str, line: int, own: Collection[str]) -> Iterator[str]:
             yield f"line {line + at - 1}: `{what}` stands under a condition ({branch.condition})"
 
 
-def unseen(marked: Marked, ran: Collection[int], rows: str) -> Iterator[str]:
+def unseen(
+    marked: Marked, first: Collection[int], again: Collection[int], rows: str
+) -> Iterator[str]:
     """Why the branches of a block leave open what the migration does on a target.
 
-    `ran`: the numbers of those that ran here. `rows`: what of the data decides, or "".
+    `first` and `again`: the numbers of those that ran here, in either run. `rows`: what of the data
+    decides, or "".
     """
+    ran = {*first, *again}
     if marked.unread:
         yield f"line {marked.line}: its branches cannot be read ({marked.unread})"
     for number, branch in enumerate(marked.branches):
         line, what = branch.does or (branch.line, "")
         place, met = f"line {marked.line + line - 1}: ", f"({branch.condition})"
+        if branch.handles and number in first and not _OF_REPEATS.fullmatch(branch.condition):
+            yield f"{place}what may fail ({branch.condition}) failed here, and may not on a target"
         if what and number not in ran:
             yield f"{place}`{what}` did not run here: its condition {met} was never met"
         elif rows and (branch.leaves or (what and not what.upper().startswith(_ROW_WORDS))):

@@ -8,16 +8,14 @@
 -- On Supabase the roles of the API exist; a plain PostgreSQL gets them, and policies are their
 -- only way in.
 DO $$
+DECLARE
+  wanted text;
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'anon') THEN
-    CREATE ROLE anon NOLOGIN NOINHERIT;
-  END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'authenticated') THEN
-    CREATE ROLE authenticated NOLOGIN NOINHERIT;
-  END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN
-    CREATE ROLE service_role NOLOGIN NOINHERIT;
-  END IF;
+  FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+      EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
+    END IF;
+  END LOOP;
 END
 $$;
 
@@ -288,10 +286,6 @@ BEGIN
         'CREATE OR REPLACE VIEW public.%I WITH (security_invoker = true) AS '
         'SELECT * FROM public.%I WHERE data_split = %L',
         'v_' || split || '_' || source, source, split);
-      EXECUTE format('REVOKE ALL ON public.%I FROM anon, authenticated, service_role',
-                     'v_' || split || '_' || source);
-      EXECUTE format('GRANT SELECT ON public.%I TO authenticated, service_role',
-                     'v_' || split || '_' || source);
     END LOOP;
   END LOOP;
 END
@@ -319,29 +313,33 @@ SELECT g.name AS group_name, f.name AS feature_name, g.max_age_hours,
 -- Policies do not govern TRUNCATE, so what nobody needs is not granted either.
 DO $$
 DECLARE
-  place text;
+  place regclass;
+  is_table boolean;
 BEGIN
-  FOREACH place IN ARRAY ARRAY['ml_split_registry', 'hcp_profiles', 'patient_journeys',
-      'treatment_events', 'ml_predictions', 'triggers', 'business_metrics', 'feature_groups',
-      'features', 'feature_values'] LOOP
-    EXECUTE format('REVOKE ALL ON public.%I FROM anon, authenticated, service_role', place);
-    EXECUTE format('GRANT SELECT ON public.%I TO authenticated, service_role', place);
-    EXECUTE format('GRANT INSERT, UPDATE ON public.%I TO service_role', place);
-    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', place);
-    EXECUTE format('DROP POLICY IF EXISTS read_all ON public.%I', place);
-    EXECUTE format('CREATE POLICY read_all ON public.%I FOR SELECT TO authenticated, service_role '
-                   'USING (true)', place);
-    EXECUTE format('DROP POLICY IF EXISTS load_insert ON public.%I', place);
-    EXECUTE format('CREATE POLICY load_insert ON public.%I FOR INSERT TO service_role '
-                   'WITH CHECK (true)', place);
-    EXECUTE format('DROP POLICY IF EXISTS load_update ON public.%I', place);
-    EXECUTE format('CREATE POLICY load_update ON public.%I FOR UPDATE TO service_role '
-                   'USING (true) WITH CHECK (true)', place);
+  FOR place, is_table IN
+    SELECT c.oid::regclass, c.relkind = 'r' FROM pg_class c
+     WHERE c.relnamespace = 'public'::regnamespace
+       AND (c.relname = ANY (ARRAY['ml_split_registry', 'hcp_profiles', 'patient_journeys',
+              'treatment_events', 'ml_predictions', 'triggers', 'business_metrics',
+              'feature_groups', 'features', 'feature_values', 'feature_values_latest',
+              'feature_freshness_monitor'])
+            OR c.relname ~ ('^v_(train|validation|test|holdout)_(patient_journeys|'
+              'treatment_events|ml_predictions|triggers|business_metrics)$'))
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM anon, authenticated, service_role', place);
+    EXECUTE format('GRANT SELECT ON %s TO authenticated, service_role', place);
+    CONTINUE WHEN NOT is_table;
+    EXECUTE format('GRANT INSERT, UPDATE ON %s TO service_role', place);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', place);
+    IF NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = place) THEN
+      EXECUTE format('CREATE POLICY read_all ON %s FOR SELECT TO authenticated, service_role '
+                     'USING (true)', place);
+      EXECUTE format('CREATE POLICY load_insert ON %s FOR INSERT TO service_role '
+                     'WITH CHECK (true)', place);
+      EXECUTE format('CREATE POLICY load_update ON %s FOR UPDATE TO service_role '
+                     'USING (true) WITH CHECK (true)', place);
+    END IF;
   END LOOP;
 END
 $$;
-REVOKE ALL ON public.feature_values_latest, public.feature_freshness_monitor
-  FROM anon, authenticated, service_role;
-GRANT SELECT ON public.feature_values_latest, public.feature_freshness_monitor
-  TO authenticated, service_role;
 GRANT USAGE ON SCHEMA public TO authenticated, service_role;

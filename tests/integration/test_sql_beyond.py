@@ -71,6 +71,8 @@ def policy(condition: str, role: str = "anon", verb: str = "SELECT") -> str:
         (policy("current_setting('app.debug', true) = 'on'"), "app.debug"),
         (policy("now() > '2031-01-01'"), "now()"),
         (policy("random() < 0.001"), "random()"),
+        (policy("(auth.jwt() ->> 'is_anonymous')::boolean"), "policy more of pots"),
+        (policy("title = 'by ' || auth.uid()", "authenticated", "DELETE"), "authenticated DELETE"),
         (FLAGS + policy("EXISTS (SELECT FROM public.flags WHERE name = 'open')"), "flags"),
         (
             FLAGS
@@ -138,6 +140,19 @@ def test_what_is_opened_beyond_the_specification_is_named(
     asked = judge(tmp_path, POTS + sql, ENABLED, services, POTS + sql)
     assert "not specified" not in asked.detail
     assert "publication" not in asked.detail
+
+
+def test_what_takes_rows_away_beyond_the_specification_is_a_departure(
+    tmp_path: Path, services: Services
+) -> None:
+    less = (
+        "DROP POLICY IF EXISTS less ON public.pots;\n"
+        "CREATE POLICY less ON public.pots AS RESTRICTIVE FOR SELECT USING ({});\n"
+    )
+    statement = f"`{PATH}` matches the specification"
+    for condition, verdict in (("length(title) < 9", F), ("true", P)):
+        result = judge(tmp_path, POTS + less.format(condition), statement, services, POTS)
+        assert result.verdict is verdict, result.detail
 
 
 @pytest.mark.parametrize(

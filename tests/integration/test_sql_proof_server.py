@@ -71,6 +71,17 @@ def under(condition: str) -> str:
         BARE + block(f"IF (SELECT count(*) FROM auth.users) = 0 THEN {SHUT}; END IF;"),
         BARE + block(f"IF (SELECT count(*) FROM public.jars) < 1000 THEN {SHUT}; END IF;"),
         BARE + block(f"IF (SELECT count(*) FROM auth.users) > 0 THEN RETURN; END IF; {SHUT};"),
+        # asked by a variable, or by kind
+        BARE + block(f"IF (SELECT count(*) FROM pg_class WHERE relnamespace ="
+                     f" 'public'::regnamespace) < 99 THEN {SHUT}; END IF;"),
+        BARE + block("FOREACH t IN ARRAY ARRAY['jars', 'oauth_clients'] LOOP IF to_regclass(t) IS"
+                     f" NULL THEN {SHUT}; END IF; END LOOP;", "DECLARE t text;"),
+        BARE + block("EXECUTE 'SELECT current_' || 'catalog' INTO t; IF to_regtype(t) IS NULL THEN"
+                     f" {SHUT}; END IF;", "DECLARE t text := 'jars';"),
+        BARE + block(f"IF NOT EXISTS (SELECT FROM pg_class WHERE relname ~ '^(jars|oauth)')"
+                     f" THEN NULL; ELSE {SHUT}; END IF;"),
+        JARS + block("FOR t IN SELECT relname FROM pg_class WHERE relname LIKE 'oauth%' LOOP"
+                     " EXECUTE format('GRANT ALL ON %I TO anon', t); END LOOP;", "DECLARE t text;"),
         # without an IF
         JARS + block(f"CASE WHEN current_catalog = 'postgres' THEN {OPEN}; ELSE NULL; END CASE;"),
         JARS + block(f"FOR i IN SELECT 1 FROM auth.users LOOP {OPEN}; END LOOP;", "DECLARE i int;"),
@@ -97,6 +108,13 @@ def under(condition: str) -> str:
         f" {OPEN}; RETURN 1; END $f$; SELECT public.go() FROM auth.users;",
         JARS + "CREATE OR REPLACE FUNCTION public.go() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN"
         f" {OPEN}; RETURN 1; END $f$; SELECT public.go() WHERE current_database() = 'postgres';",
+        # what fails here need not fail there
+        JARS
+        + block(f"ALTER TABLE auth.users DISABLE TRIGGER ALL; {OPEN};"
+                " EXCEPTION WHEN insufficient_privilege THEN NULL;"),
+        JARS
+        + block("ALTER TABLE public.of_others ADD seen int; EXCEPTION WHEN undefined_table"
+                " OR duplicate_column THEN NULL;"),
         JARS
         + block(f"EXECUTE 'DO $x$ BEGIN IF inet_server_port() > 0 THEN {OPEN}; END IF; END $x$';"),
     ],
@@ -143,6 +161,23 @@ def test_what_depends_on_the_server_is_unproven_or_seen(sql: str, services: Serv
             "FOR r IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP EXECUTE"
             " format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', r.tablename); END LOOP;",
             "DECLARE r record;",
+        ),
+        block(
+            "FOREACH w IN ARRAY ARRAY['anon', 'authenticated'] LOOP IF NOT EXISTS (SELECT FROM"
+            " pg_roles WHERE rolname = w) THEN EXECUTE format('CREATE ROLE %I NOLOGIN', w); END IF;"
+            ' END LOOP; FOR k IN SELECT key FROM jsonb_each(\'{"mood": ["sad"]}\') LOOP'
+            " IF to_regtype('public.' || k) IS NULL THEN EXECUTE format('CREATE TYPE public.%I AS"
+            " ENUM (%L)', k, 'sad'); END IF; END LOOP;",
+            "DECLARE w text; k text;",
+        ),
+        block(
+            "FOR place, plain IN SELECT c.oid::regclass, c.relkind = 'r' FROM pg_class c WHERE"
+            " c.relnamespace = 'public'::regnamespace AND (c.relname = ANY (ARRAY['jars']) OR"
+            " c.relname ~ '^(jars|lids)$') LOOP CONTINUE WHEN NOT plain; IF NOT EXISTS (SELECT FROM"
+            " pg_policy WHERE polrelid = place AND polname = 'shown') THEN EXECUTE format('CREATE"
+            " POLICY shown ON %s FOR SELECT TO authenticated USING (true)', place); END IF;"
+            " END LOOP;",
+            "DECLARE place regclass; plain boolean;",
         ),
         block(
             "IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'anon') THEN"

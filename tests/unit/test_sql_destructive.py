@@ -76,6 +76,9 @@ from orchestrate_agents.sql.destructive import DestructiveKind, destructive_chan
             1,
         ),
         ("DO $$ BEGIN\n UPDATE a SET b = 1; END $$;", DestructiveKind.UPDATE, 2),
+        ("ALTER PUBLICATION p DROP TABLE a;", DestructiveKind.DROP, 1),
+        ("ALTER PUBLICATION p SET TABLE a;", DestructiveKind.DROP, 1),
+        ("DO $$ BEGIN ALTER TABLE a DISABLE TRIGGER ALL; END $$;", DestructiveKind.DISABLED, 1),
         ("DO $$ BEGIN EXECUTE 'UPDATE ' || 'a SET b = 1'; END $$;", DestructiveKind.UPDATE, 1),
         (
             "DO $$ DECLARE t text; BEGIN SELECT relname INTO t FROM pg_class;\n"

@@ -12,6 +12,7 @@ from orchestrate_agents.checks.sql.subjects import (
     specification_of,
 )
 from orchestrate_agents.sql.access_matrix import VERBS
+from orchestrate_agents.sql.compare import unspecified
 from orchestrate_agents.sql.openings import beyond, written_openings
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reach import RlsBypass
@@ -51,10 +52,13 @@ def beyond_claim(
     does = {"writes": bool(_WRITES & set(verbs)), "reads": "SELECT" in verbs, "defines": True}
     for lent in _new_bypasses(real, wanted):
         if lent.role in ("", *roles) and does.get(lent.does, wanted is not None):
-            sure = lent.does != "answers" and (wanted is not None or not lent.trigger)
+            sure = wanted is not None or (lent.does != "answers" and not lent.trigger)
             found.add(sure, str(lent))
     if wanted is not None:
         _add_cells(found, real, wanted, roles, verbs)
+        for policy, line in unspecified(wanted, real, roles, verbs):
+            if policy.permissive:
+                found.add(True, line)
     return found
 
 

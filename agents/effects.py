@@ -69,17 +69,20 @@ describe_effects(
             "(execute|apply|run|deploy) the [approved] migration [(file|script|SQL)]",
         ),
         ("Execute `migrations/004_hours.sql`", "Apply the approved migration"),
+        repeatable_by=("sql.idempotent",),
     ),
     EffectForm(
         EffectKind.PREREQUISITE,
         "Have the tables of an earlier migration in place, before one that refers to them.",
         ("follows from applying a migration",),
+        repeatable=True,
     ),
     EffectForm(
         EffectKind.SCRIPT,
         "Run a delivered script with the workspace's Python.",
         (f"a line of a fenced bash block: python PATH.py [{'] ['.join(_FLAGS)}]",),
         ("python scripts/seed_hours.py --small",),
+        repeatable_by=("python.rerun", "python.idempotent-seeding"),
     ),
     EffectForm(
         EffectKind.COUNT,

@@ -112,6 +112,10 @@ class EffectForm:
     #: how it is worded, in the notation of checks
     wordings: tuple[str, ...]
     examples: tuple[str, ...] = ()
+    #: twice comes to the same as once
+    repeatable: bool = False
+    #: names of checks that prove that of what an effect runs, its first input
+    repeatable_by: tuple[str, ...] = ()
 
 
 Binder = Callable[[Stage, Workflow, Path], Bound]

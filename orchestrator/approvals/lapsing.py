@@ -41,10 +41,11 @@ def list_changes_before_effects(session: Session, asked: ApprovalRequest) -> lis
     """What is not as it was approved, in words, right before the first effect runs.
 
     Everything that was shown as proven is proven again: a verdict may depend on more than the
-    files that its receipt names. Once an effect has run there is nothing to withdraw. Raises
+    files that its receipt names. Once an effect has begun there is nothing to withdraw. Raises
     LandingError if what is to land conflicts with what its target has become.
     """
-    if session.family.history.latest("effect", digest=asked.digest) is not None:
+    history = session.family.history
+    if any(r["digest"] == asked.digest for r in history.of("effect", "effect-begins")):
         return []
     changed = bring_up_to_date(session, asked)
     if asked.on_target:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from orchestrator.approvals.effects import EffectResult, Runner
+from orchestrator.approvals.effects import Effect, EffectResult, Runner, effect_forms
 from orchestrator.approvals.judging import (
     applied_target,
     current_receipts,
@@ -165,7 +165,12 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
             before = history.latest("effect", digest=request.digest, number=number)
             if before is not None and before["ok"]:
                 continue
+            open_end = _find_open_end(session, request, number, effect)
+            if open_end is not None:
+                _ask_about_effect(session, stage, request, number, open_end)
+                return False
             _require_frozen(folder, request)
+            history.append("effect-begins", digest=request.digest, number=number)
             if effect.kind == LAND:
                 title = session.family.ticket(session.plan.parent).title
                 result = run_landing(session, request, title)
@@ -174,19 +179,71 @@ def _run_effects(session: Session, stage: Stage, request: ApprovalRequest) -> bo
                 result = runner.run(effect, folder)
             _record_effect(session, stage, request, number, result)
             if not result.ok:
-                titles = [e.title for e in request.effects]
-                where = f" on {request.target_words}" if effect.kind != LAND else ""
-                why = (
-                    f"The effect “{effect.title}” failed{where}: {result.detail}\n\n"
-                    f"Run before it: {'; '.join(titles[: number - 1]) or 'nothing'}. "
-                    f"Not run: {'; '.join(titles[number:]) or 'nothing'}.\n\n"
-                    "Approving tries it again, from the same approved bytes."
-                )
-                _ask_about_failure(session, stage, why)
+                _ask_about_effect(session, stage, request, number, f"failed: {result.detail}")
                 return False
     after = machine.effects_done(session.flow, session.plan, stage.number)
     session.commit(after, f"effects of stage {stage.number} done", stage=stage)
     return True
+
+
+def _find_open_end(
+    session: Session, request: ApprovalRequest, number: int, effect: Effect
+) -> str | None:
+    """How an earlier run of an effect ended, if it may not be run again before USER was told.
+
+    A process was killed while it ran, or before it could ask. None if it has not begun, USER has
+    been asked since, or twice is known to come to the same as once.
+    """
+    begun, ended, asked = 0, None, 0
+    for at, record in enumerate(
+        session.family.history.of("effect-begins", "effect", "question"), 1
+    ):
+        if record["type"] == "question":
+            asked = at if record["sheet"]["kind"] == QuestionKind.EFFECT.value else asked
+        elif record["digest"] == request.digest and record["number"] == number:
+            begun, ended = (at, None) if record["type"] == "effect-begins" else (begun, record)
+    if begun <= asked or _may_repeat(session, request, effect):
+        return None
+    if ended is not None:
+        return f"failed: {ended['detail']}"
+    return (
+        "was interrupted: it began, and nothing says that it ended. It may have done all, some or "
+        "nothing of its work, and nothing proves that a second run is harmless. Look at what is "
+        "there first"
+    )
+
+
+def _may_repeat(session: Session, request: ApprovalRequest, effect: Effect) -> bool:
+    """Whether a second run is known to come to the same: by its kind, or proven of its input."""
+    # a landing goes on where it was interrupted
+    if effect.read_only or effect.kind == LAND:
+        return True
+    form = next((form for form in effect_forms() if form.kind == effect.kind), None)
+    if form is None or form.repeatable:
+        return form is not None
+    path = effect.inputs[0] if effect.inputs else ""
+    return any(
+        claim.check in form.repeatable_by
+        and claim.result.verdict is Verdict.PROVEN
+        and receipt.subjects.get(path, "") == request.inputs.get(path)
+        for receipt in current_receipts(session).values()
+        for claim in receipt.claims
+    )
+
+
+def _ask_about_effect(
+    session: Session, stage: Stage, request: ApprovalRequest, number: int, ended: str
+) -> None:
+    """Tell USER how an effect ended, and what is known to have run."""
+    effect, titles = request.effects[number - 1], [e.title for e in request.effects]
+    where = f" on {request.target_words}" if effect.kind != LAND else ""
+    why = (
+        f"The effect “{effect.title}”{where} {ended}\n\n"
+        f"Run before it: {'; '.join(titles[: number - 1]) or 'nothing'}. "
+        f"Not run: {'; '.join(titles[number:]) or 'nothing'}.\n\n"
+        "Approving runs it again, from the same approved bytes."
+    )
+    _ask_about_failure(session, stage, why)
 
 
 def _ask_about_failure(session: Session, stage: Stage, why: str) -> None:

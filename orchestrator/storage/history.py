@@ -25,7 +25,7 @@ from orchestrator.storage.atomic import append_lines, begin_lines, read
 FOLDER = ".receipts"
 
 #: on disk before what follows from them: a ticket's new state, an effect
-_AWAITED = frozenset({"transition", "effect"})
+_AWAITED = frozenset({"transition", "effect", "effect-begins"})
 #: lost without harm in a crash, as they also follow from the tickets
 DEFERRED = frozenset({"committed", "synced"})
 #: what USER begins anew with after the lines before were altered: they prove nothing any more

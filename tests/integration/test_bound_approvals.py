@@ -233,6 +233,33 @@ def test_the_copy_is_hashed_before_every_effect(
     assert shelf.run().outcome.value == "complete"
 
 
+def test_8_1_an_interrupted_effect_is_not_run_again_unasked(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, runs = TargetRunner.run, list[str]()
+
+    def killed(self: TargetRunner, effect: Effect, frozen: Path) -> object:
+        done = run(self, effect, frozen)
+        runs.append(effect.title)
+        if runs == ["apply `migrations/001_shelf.sql`", "run `scripts/seed.py`"]:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(TargetRunner, "run", killed)
+    shelf.approved()
+    with pytest.raises(KeyboardInterrupt):
+        shelf.run()
+    assert shelf.asked_again() == 2
+    assert len(runs) == 2
+    told = " ".join(shelf.ticket().read_text(encoding="utf-8").split())
+    assert "“run `scripts/seed.py`” on " in told
+    assert "was interrupted: it began, and nothing says that it ended." in told
+    assert "Run before it: apply `migrations/001_shelf.sql`. Not run: nothing." in told
+    shelf.conductor().approve("WO-1", target="postgres", accept_unproven=True)
+    assert shelf.run().outcome.value == "complete"
+    assert runs[2:] == ["run `scripts/seed.py`"]
+
+
 def test_settings_of_a_script_are_part_of_what_is_approved(tmp_path: Path) -> None:
     source = 'import argparse\nfrom backend.trials import ctgov  # "--base-url"\n'
     lay(tmp_path, {"backend/scripts/seed_benchmark_trials.py": source})

@@ -117,6 +117,8 @@ class Daemon:
         self._waiting: dict[str, RunOutcome] = {}
         #: family → the last notification about it
         self._notified = ToldBefore(board.root)
+        #: why changes are found by looking, "" where events come
+        self._looks = ""
         #: what was wrong with the board when it was last examined
         self._problems: set[str] = set()
         self._examine_at = 0.0
@@ -170,6 +172,9 @@ class Daemon:
         places = [self.board.path, *folders, self.board.root / FILE]
         known, presence = identities(places), Presence(self.board.root, self.board.path)
         with FolderWatch(places) as watch:
+            if watch.looks not in ("", self._looks):
+                self._looks = watch.looks
+                self.log(LogLine("", "board", f"looking at all files each second: {watch.looks}"))
             paths: set[Path] = set()
             next_poll = time.monotonic() + self.poll
             next_look = 0.0

@@ -1,8 +1,10 @@
-"""What changed in some folders, as watchdog reports it."""
+"""What changed in some folders, as watchdog reports it: by the system's events, else by looking."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import secrets
 import sys
 import threading
 import time
@@ -12,6 +14,8 @@ from types import TracebackType
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
 
 #: not a change, or one that is reported again when the file is closed (on Linux only)
 _IGNORED = {"opened", "closed_no_write", *(["modified"] if sys.platform == "linux" else [])}
@@ -22,6 +26,15 @@ _DELAYERS = (
 )
 #: both halves of a move arrive within so many seconds
 _PAIRING = 0.005
+#: seconds between looks where no events come, and until the event of a trial counts as missing
+_LOOK, _TRIAL = 1.0, 3.0
+#: file systems where others write without an event here
+_SHARED = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "vboxsf", "ceph", "afs", "lustre")
+#: why the system watches no more folders, and what to do about it
+_LIMITS = {
+    errno.ENOSPC: "the limit of watched folders is reached (raise fs.inotify.max_user_watches)",
+    errno.EMFILE: "the limit of watchers is reached (raise fs.inotify.max_user_instances)",
+}
 
 
 class FolderWatch(FileSystemEventHandler):
@@ -37,7 +50,11 @@ class FolderWatch(FileSystemEventHandler):
         self._paths: set[Path] = set()
         self._last = 0.0
         self._news = threading.Condition()
-        self._observer = Observer()
+        self._observer: BaseObserver = Observer()
+        self._trial = f".orchestrate-{secrets.token_hex(8)}.tmp"
+        self._trial_told = threading.Event()
+        #: why the folders are looked at every second instead, "" where events come
+        self.looks = ""
 
     def __enter__(self) -> FolderWatch:
         # watchdog holds all events back for half a second after a file has left its folders: it
@@ -45,12 +62,39 @@ class FolderWatch(FileSystemEventHandler):
         for module, name in _DELAYERS:
             with contextlib.suppress(ImportError, AttributeError, OSError):
                 getattr(import_module(f"watchdog.observers.{module}"), name).delay = _PAIRING
+        shared = {kind for folder in self._folders if (kind := _shared_by(folder))}
+        if shared:
+            self.looks = f"{', '.join(sorted(shared))} does not tell what others write there"
+        else:
+            try:
+                self._start()
+            except OSError as exc:
+                self.looks = _LIMITS.get(exc.errno or 0, f"watching failed: {exc.strerror or exc}")
+            else:
+                if not self._events_come():
+                    self.looks = "the file system sends no events"
+        if self.looks:
+            self._observer.unschedule_all()
+            self._observer = PollingObserver(timeout=_LOOK)
+            self._start()
+        return self
+
+    def _start(self) -> None:
         for folder in self._folders:
             self._observer.schedule(self, str(folder), recursive=True)
         for parent in {file.parent for file in self._files}:
             self._observer.schedule(_FileFilter(self, self._files), str(parent), recursive=False)
         self._observer.start()
-        return self
+
+    def _events_come(self) -> bool:
+        """Whether writing a hidden file is told; True where none can be written."""
+        try:
+            trial = self._folders[0] / self._trial
+            trial.touch()
+            trial.unlink()
+        except (OSError, IndexError):
+            return True
+        return self._trial_told.wait(_TRIAL)
 
     def __exit__(
         self,
@@ -62,7 +106,9 @@ class FolderWatch(FileSystemEventHandler):
         self._observer.join(0.2)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _IGNORED:
+        if str(event.src_path).endswith(self._trial):
+            self._trial_told.set()
+        if event.event_type in _IGNORED and not self.looks:
             return
         names = (event.src_path, event.dest_path)
         found = {Path(str(name)) for name in names if name}
@@ -97,3 +143,15 @@ class _FileFilter(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         if {Path(str(event.src_path)), Path(str(event.dest_path))} & self._files:
             self._watch.on_any_event(event)
+
+
+def _shared_by(folder: Path) -> str:
+    """The kind of the file system that holds a folder, if others may write there; else ""."""
+    best, kind = "", ""
+    with contextlib.suppress(OSError, IndexError):
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+            left, _, right = line.partition(" - ")
+            point = left.split()[4].replace("\\040", " ")
+            if folder.resolve().is_relative_to(point) and len(point) >= len(best):
+                best, kind = point, right.split()[0]
+    return kind if kind.startswith(_SHARED) else ""

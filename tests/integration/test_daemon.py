@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.config import Settings
+from orchestrator.daemon import watcher
 from orchestrator.daemon.daemon import Daemon, LogLine
 from orchestrator.errors import BusyError
 from orchestrator.tickets.board import Board
@@ -75,6 +77,22 @@ def quiet(found: Running, seconds: float = 0.4) -> None:
 @pytest.fixture
 def work(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
+
+
+def test_at_the_limit_of_watchers_it_looks_and_says_so_once(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(observer: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(watcher.Observer, "start", full)
+    monkeypatch.setattr(watcher, "_LOOK", 0.05)
+    work.conductor().run("WO-512")
+    with running(work) as found:
+        until(lambda: any("max_user_instances" in t.text for t in found.told))
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+        until(lambda: any(t.family == "WO-512" for t in found.told))
+    assert sum("each second" in t.text for t in found.told) == 1
 
 
 # -- editors ---------------------------------------------------------------------------------------

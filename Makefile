@@ -69,7 +69,7 @@ recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break 
 	@$(BIN)/python benchmarks/gate_recall.py --verbose $(ARGS)
 
 crashes: $(VENV)/.dev  ## kill the conductor before every disk operation and command of git (hours)
-	@for story in tickets no-ff ff squash; do \
+	@for story in tickets no-ff ff squash beside; do \
 	  $(BIN)/python benchmarks/crashes.py --story $$story $(ARGS) || exit 1; \
 	done
 	@$(BIN)/python benchmarks/kills.py --story database

@@ -2,8 +2,9 @@
 
 `--story tickets` takes a family of three tickets from the inbox to the end: split, two makers side
 by side, a send-back, a failed gate, a hold, two checkpoints. `--story no-ff`, `ff` and `squash`: a
-coding agent works in a checkout, fails once, and lands so on a branch that has moved; commands of
-git count as operations too, and a killed git has left its locks in the checkout.
+coding agent works in a checkout, fails once, and lands so on a branch that has moved; `beside`: two
+of them side by side, in a checkout each, whose work conflicts. Commands of git count as operations
+too, and a killed git has left its locks in the checkout.
 
 A story is told once undisturbed. Then, for each operation, it is told until the process kills
 itself (SIGKILL) just before that operation, and told on by a new process; the same with a full disk
@@ -47,7 +48,7 @@ from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
 from orchestrator.errors import BusyError, OrchestrateError  # noqa: E402
 from orchestrator.storage import syscalls  # noqa: E402
 from tests.boards import Workspace, Writer  # noqa: E402
-from tests.repositories import Painter, Repository  # noqa: E402
+from tests.repositories import BESIDE, Painter, Repository  # noqa: E402
 
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _FAULTS = {"full": errno.ENOSPC, "denied": errno.EACCES}
@@ -93,8 +94,7 @@ class Landings(Tickets):
         repo.write("kept.txt", "a person's\n")
 
     def tell(self, root: Path, processes: bool = False) -> None:
-        repo = Repository.__new__(Repository)
-        repo.root, repo.settings, repo.painter = root, {"merge": self.merge}, FailsInGit()
+        repo = self.repository(root)
         for _ in range(_STEPS):
             outcome = waiting_for_agents(lambda: repo.conductor.run("WO-1"))
             if outcome.outcome == "complete":
@@ -107,6 +107,12 @@ class Landings(Tickets):
                 repo.git("commit", "-q", "-m", "meanwhile", "--", "other.txt")
             repo.approve()
         raise SystemExit("the story does not come to an end")
+
+    def repository(self, root: Path) -> Repository:
+        repo = Repository.__new__(Repository)
+        repo.root, repo.settings, repo.painter = root, {"merge": self.merge}, FailsInGit()
+        repo.others = {}
+        return repo
 
     def end_of(self, root: Path) -> dict[str, str]:
         repo = Repository.__new__(Repository)
@@ -123,16 +129,45 @@ class Landings(Tickets):
         found["effects"] = str([r["ok"] for r in repo.records("effect")])
         found["status"] = repo.git("status", "--porcelain", "--", ":(exclude)_WORK_ORDERS")
         found["kept"] = str(repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate"))
-        found["checkouts"] = str(sorted(p.name for p in repo.checkout.parent.iterdir()))
+        found["checkouts"] = str(sorted(p.name for p in repo.checkout.parent.glob("[!.]*")))
         for name in ("kept.txt", "colour.txt", "other.txt"):
             found[f"on disk: {name}"] = (root / name).read_text(encoding="utf-8")
         return found
 
     def after_kill(self, root: Path) -> None:
-        own = root / ".orchestrate" / "workspaces" / "WO-1" / ".git"
-        if own.is_dir():
+        for own in (root / ".orchestrate" / "workspaces").glob("WO-1*/.git"):
             (own / "index.lock").touch()
             (own / "HEAD.lock").touch()
+
+
+class SideBySide(Landings):
+    """Two coding agents in a checkout each; the later one conflicts with the first one's work."""
+
+    def begin(self, root: Path) -> None:
+        super().begin(root)
+        repo = self.repository(root)
+        repo.write("workflows/w.md", BESIDE)
+        repo.git("add", "workflows")
+        repo.git("commit", "-q", "-m", "two makers", "--", "workflows")
+
+    def repository(self, root: Path) -> Repository:
+        repo = super().repository(root)
+        repo.painter, repo.others = (
+            Painter(colour="green\n", both="painted\n"),
+            {"TESTER": Tester()},
+        )
+        return repo
+
+
+class Tester(Painter):
+    """Writes what the other one wrote too, until it is told of the conflict."""
+
+    name = "TESTER"
+
+    def work(self, job: Job) -> Report:
+        self.files = {"test": "t\n", "both": "both\n" if job.attempt > 1 else "tested\n"}
+        with unwatched():
+            return super().work(job)
 
 
 class FailsInGit(Painter):
@@ -384,7 +419,7 @@ def kinds(every: int, total: int, first: int) -> Iterator[tuple[str, int, syscal
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    stories = ("tickets", "no-ff", "ff", "squash")
+    stories = ("tickets", "no-ff", "ff", "squash", "beside")
     parser.add_argument("--story", choices=stories, default="tickets")
     parser.add_argument("--every", type=int, default=1, help="take each N-th operation")
     parser.add_argument("--first", type=int, default=0, help="begin with this operation")
@@ -394,6 +429,7 @@ def main() -> int:
     given = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="orchestrate-crashes-"))
     story = Tickets() if given.story == "tickets" else Landings(given.story)
+    story = SideBySide("no-ff") if given.story == "beside" else story
     operations, wanted = operations_of(story, base)
     runs = Runs(story, base, wanted, given.verbose)
     stopped: Counter[str] = Counter()

@@ -10,6 +10,7 @@ from orchestrator import Board, Conductor
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.config import GitSettings, Settings, WorkspacesSettings
 from orchestrator.domain.agent import Job, Outcome, Report
+from orchestrator.domain.states import Part
 from orchestrator.storage.history import History
 
 WORKFLOW = """# Colours
@@ -19,6 +20,23 @@ WORKFLOW = """# Colours
 Paint it.
 
 ## STAGE 2: USER CHECKPOINT #1 — Look
+"""
+#: two makers side by side
+BESIDE = """# Colours
+
+## STAGE 1: BUILDER — Paint
+
+Paint it.
+
+**Done when:** `colour.txt` exists
+
+## STAGE 2: TESTER — Test (Parallel with STAGE 1)
+
+Test it.
+
+**Done when:** `test.txt` exists
+
+## STAGE 3: USER CHECKPOINT #1 — Look
 """
 TICKET = """---
 id: WO-1
@@ -57,7 +75,7 @@ class Painter:
 class Repository:
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root, self.painter = root, Painter()
-        self.settings = settings
+        self.settings, self.others = settings, dict[str, Any]()
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "Ana")
         self.git("config", "user.email", "ana@example.com")
@@ -86,10 +104,12 @@ class Repository:
     def conductor(self) -> Conductor:
         agent = AgentSettings().model_copy(update={"use": "fake"})
         workspaces = WorkspacesSettings(**self.settings)
+        agents = {"BUILDER": self.painter, **self.others}
+        own = {name: agent.model_copy(update={"part": Part.MAKER}) for name in self.others}
         settings = Settings(
-            agents={"BUILDER": agent}, workspaces=workspaces, git=GitSettings(commit=True)
+            agents={"BUILDER": agent, **own}, workspaces=workspaces, git=GitSettings(commit=True)
         )
-        return Conductor(Board(self.root), agents={"BUILDER": self.painter}, settings=settings)
+        return Conductor(Board(self.root), agents=agents, settings=settings)
 
     @property
     def checkout(self) -> Path:

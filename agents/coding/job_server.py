@@ -244,6 +244,7 @@ class JobServer:
         """The family and what checks may look at, as the conductor will have it."""
         from dataclasses import replace
 
+        from orchestrator.family.beside import session_at
         from orchestrator.mcp.reading import open_conductor, reading_session
 
         with (
@@ -251,6 +252,7 @@ class JobServer:
             reading_session(open_conductor(self._job.board_root), self._job.parent) as session,
         ):
             stage = session.plan.stage(self._job.stage)
+            session = session_at(session, stage)
             yield session, replace(session.context(stage), root=self._job.root)
 
     def _check(self, given: CheckStatement) -> Any:

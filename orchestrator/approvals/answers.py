@@ -24,6 +24,7 @@ from orchestrator.domain.record import Flow, Question, QuestionKind, State
 from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
 from orchestrator.family.additions import Additions
+from orchestrator.family.beside import session_at
 from orchestrator.family.guarded import may_be_an_agents
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.untrusted_checks import untrusted_checks
@@ -135,8 +136,9 @@ def _carry_out_status(session: Session, member: str, status: str) -> bool:
 def _hand_over_for_agent(session: Session, member: str) -> None:
     """A person did what the agent could not, and hands over in its place."""
     number = session.flow.stage
-    worker = session.worker_of(session.plan.stage(number))
-    session.changes.settle(worker, session.places_to_look_at())
+    worked = session_at(session, session.plan.stage(number))
+    worker = worked.worker_of(session.plan.stage(number))
+    worked.changes.settle(worker, worked.places_to_look_at())
     report = Report(outcome=Outcome.DONE, log=("done by a person",))
     session.family.history.append(
         "report",

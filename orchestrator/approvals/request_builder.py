@@ -31,6 +31,7 @@ from orchestrator.domain import machine
 from orchestrator.domain.record import QuestionKind
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.additions import Additions
+from orchestrator.family.beside import session_at
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
@@ -142,6 +143,7 @@ def build_exception_request(
     changed: Sequence[str] = (),
 ) -> ApprovalRequest:
     """A request that no checkpoint planned."""
+    session = session_at(session, stage)
     artifacts = session.family.history.artifacts()
     paths = sorted(
         p
@@ -183,6 +185,7 @@ def _changed_files(session: Session, kind: QuestionKind) -> tuple[ChangedFile, .
 
 def list_stopped_statements(session: Session, stage: Stage) -> tuple[ReceiptSummary, ...]:
     """As they are today: a stopped stage's statements, and those for which it was sent back."""
+    session = session_at(session, stage)
     record = session.family.history.latest("failure")
     sent_back = record if record is not None and stage.number in record["stages"] else None
     session.refresh(sorted({stage.number, sent_back["stage"]} if sent_back else {stage.number}))
@@ -208,7 +211,8 @@ def open_request(session: Session, stage: Stage, request: ApprovalRequest) -> No
     if request.final:
         tick_boxes(additions, current_receipts(session).values(), session.flow.accepted)
     parent = session.family.ticket(session.plan.parent)
-    block = changed_files_block(diff_files(session.changes, request.files), request.notes)
+    changes = session_at(session, stage).changes
+    block = changed_files_block(diff_files(changes, request.files), request.notes)
     additions.section(parent.id, render_request(request, parent.id, parent.body, block))
     asked = machine.ask(
         session.flow,
@@ -233,6 +237,7 @@ def rebuild_request(session: Session, asked: ApprovalRequest) -> ApprovalRequest
         current = {s.key: s for s in fresh.statements}
         statements = tuple(current.get(s.key, s) for s in asked.statements)
         return replace(fresh, statements=statements, number=asked.number)
+    session = session_at(session, session.plan.stage(asked.stage))
     return replace(
         asked,
         workflow=session.workflow.sha256,

@@ -117,7 +117,7 @@ def describe_request(
 
 def _describe_changes(family: Family, request: ApprovalRequest) -> dict[str, Any]:
     """The changed files, each in a line, and the beginning of their diffs."""
-    diffs = diff_files(change_log_of(family), request.files)
+    diffs = diff_files(change_log_of(family, request.stage), request.files)
     return {
         "changed_files": [
             {"path": d.file.path, "kind": d.file.kind, "text": describe_file(d)} for d in diffs

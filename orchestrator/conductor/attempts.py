@@ -18,6 +18,7 @@ from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.family.attempt_files import Seen
+from orchestrator.family.beside import session_at
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 
@@ -28,10 +29,11 @@ _WAKE_UP = 0.5
 def collect_reports(session: Session, makers: Sequence[Stage]) -> list[Report]:
     """The reports of these stages' agents, which work in parallel, in the order of the stages."""
     if len(makers) < 2:
-        return [_report_of(session, stage) for stage in makers]
+        return [_report_of(session_at(session, stage), stage) for stage in makers]
+    own = [session_at(session, stage) for stage in makers]
     with ThreadPoolExecutor(len(makers)) as pool:
         try:
-            found = [pool.submit(_report_of, session, stage) for stage in makers]
+            found = [pool.submit(_report_of, *each) for each in zip(own, makers, strict=True)]
             # a signal that arrives just as the wait begins is handled at the next wake-up
             while wait(found, timeout=_WAKE_UP).not_done:
                 pass

@@ -18,13 +18,15 @@ def rejoin(session: Session, makers: Sequence[Stage]) -> None:
     """
     checkout, history, flow = session.checkout, session.family.history, session.flow
     again = [s for s in makers if not s.ready and flow.attempt(s.number) > 1]
-    if checkout is None or not again or session.settings.workspaces.pull_request:
+    if checkout is None or not again:
+        return
+    if session.settings.workspaces.pull_request and session.main is None:
         return
     for stage in makers:
         attempt = flow.attempt(stage.number)
         if history.latest("dispatch", stage=stage.number, attempt=attempt) is not None:
             return
-    last = history.latest(JOINED)
+    last = history.latest(JOINED, branch=checkout.branch)
     if last is not None and landing.is_behind(checkout, last["head"]):
         # killed on the way there
         landing.go_to(checkout, last["head"])
@@ -35,6 +37,7 @@ def rejoin(session: Session, makers: Sequence[Stage]) -> None:
     onto = landing.tip(checkout)
     history.append(
         JOINED,
+        branch=checkout.branch,
         attempts={str(s.number): flow.attempt(s.number) for s in makers},
         before=before,
         onto=onto,

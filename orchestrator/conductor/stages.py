@@ -18,6 +18,13 @@ from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
 from orchestrator.family.additions import Additions
+from orchestrator.family.beside import (
+    begin_beside,
+    begin_family_checkout,
+    catch_up,
+    session_at,
+    take_in,
+)
 from orchestrator.family.checkouts import needs_checkout
 from orchestrator.family.session import ProgressKind, Session, tick_boxes
 from orchestrator.gates.checks import Phase
@@ -44,7 +51,7 @@ class Blocked:
 def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
     if wants_checkout(session):
-        session.begin_checkout()
+        begin_family_checkout(session)
         _tell_submodules(session)
     names = " + ".join(f"stage {s.number} ({s.agent})" for s in stages)
     session.commit(
@@ -52,6 +59,10 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     )
     makers = [s for s in stages if session.plan.part(s) is not Part.INSPECTOR]
     rejoin(session, makers)
+    begin_beside(session, makers)
+    for stage in makers:
+        if (own := session_at(session, stage)) is not session:
+            rejoin(own, [stage])
     reports = dict(zip(makers, collect_reports(session, makers), strict=True))
     for stage in stages:
         blocked = _conclude(session, stage, reports.get(stage))
@@ -111,6 +122,7 @@ def _judge_positions(session: Session, stage: Stage) -> Blocked | None:
 
 def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked | None:
     """Prove the gate of a stage, with its maker's report or, without one, by inspection."""
+    session = session_at(session, stage)
     if report is None:
         session.report_progress(
             ProgressKind.STAGE, stage.label, stage=stage.number, agent=stage.agent
@@ -120,8 +132,12 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
     elif report.outcome is Outcome.LATER:
         return Blocked(stage, f"{stage.agent}: {report.reason}", False, until=report.resumes_at)
     elif report.outcome is Outcome.CANNOT:
+        accepted = _is_accepted_as_is(session, stage)
+        if accepted and (marked := catch_up(session, stage)):
+            _send_to_makers(session, stage, _blame(session, stage), marked, report, ())
+            return None
         receipts = tuple(session.prove(stage, (Phase.CONTENT,)))
-        if not session.failing(receipts) and _is_accepted_as_is(session, stage):
+        if accepted and not session.failing(receipts):
             return _pass(session, stage, report, receipts)
         return Blocked(stage, f"{stage.agent} cannot go on: {report.reason}", True, receipts)
     elif report.outcome is Outcome.FAILED:
@@ -132,8 +148,9 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
             text = f"{path.stem.split('_')[0]} created in {path.parent.name}"
             session.report_progress(ProgressKind.MOVE, text)
         member = session.plan.members(stage, session.flow)[0]
-        if marked := conflict_findings(session, member):
-            _send_to_makers(session, stage, {member: (stage.number,)}, marked, report, ())
+        marked = conflict_findings(session, member) or catch_up(session, stage)
+        if marked:
+            _send_to_makers(session, stage, _blame(session, stage), marked, report, ())
             return None
     receipts = _prove_gate(session, stage)
     failing = session.failing(receipts)
@@ -156,6 +173,11 @@ def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked 
     if failing:
         return _fail_by_receipts(session, stage, report, receipts, failing)
     return _pass(session, stage, report, receipts)
+
+
+def _blame(session: Session, stage: Stage) -> dict[str, tuple[int, ...]]:
+    """Who does a stage again that is a maker's."""
+    return {session.plan.members(stage, session.flow)[0]: (stage.number,)}
 
 
 def _is_accepted_as_is(session: Session, stage: Stage) -> bool:
@@ -187,6 +209,7 @@ def _pass(
     session: Session, stage: Stage, report: Report, receipts: Sequence[Receipt]
 ) -> Blocked | None:
     """The gate is open: members move, boxes are ticked, then positions are proven."""
+    session = take_in(session, stage)
     plan, flow, additions = session.plan, session.flow, Additions()
     is_maker = plan.part(stage) is Part.MAKER
     home = plan.members(stage, flow)[0] if is_maker else plan.parent

@@ -130,6 +130,16 @@ def _demanded(session: Session, stage: Stage) -> list[Statement]:
     return [s for s in dict.fromkeys(found) if not _is_of_conductor(session, s)]
 
 
+def _left_to_others(session: Session, stage: Stage) -> tuple[Statement, ...]:
+    """The criteria of a ticket of which others make parts at the same time, in their checkouts."""
+    plan, flow = session.plan, session.flow
+    member = plan.members(stage, flow)[0]
+    others = [
+        s for s in plan.makers_of(member, flow) if s.number not in (*flow.finished, stage.number)
+    ]
+    return session.criteria(member).statements if session.main is not None and others else ()
+
+
 def _is_of_conductor(session: Session, statement: Statement) -> bool:
     """Whether a statement is about where tickets lie, or USER's answer, and nothing else."""
     bound = session.binder.bind(statement.text)
@@ -162,7 +172,7 @@ def _joined(before: Report | None, said: Report) -> Report:
 
 def _prove(session: Session, stage: Stage) -> Sequence[Receipt]:
     """The verdicts between two turns; the receipts that count are made when the work is over."""
-    statements = _demanded(session, stage)
+    statements = [s for s in _demanded(session, stage) if s not in _left_to_others(session, stage)]
     return session.gate.prove(statements, session.context(stage), (Phase.CONTENT,))
 
 

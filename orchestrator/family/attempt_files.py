@@ -143,6 +143,7 @@ class AttemptFiles:
     def enter(self, worker: Worker, ended: int | None = None) -> None:
         """Say that a worker is at work, or until when it was (ns)."""
         about = {"worker": asdict(worker), "pid": os.getpid(), "ended": ended}
+        about["root"] = str(self.tree.root)
         write(self._at_work / f"{worker.name}.json", encode(about))
 
     def leave(self, worker: Worker) -> None:
@@ -154,7 +155,7 @@ class AttemptFiles:
                 file.unlink(missing_ok=True)
 
     def others(self, worker: Worker, since: int) -> list[Other]:
-        """Who else was at work after a moment (ns)."""
+        """Who else was at work in the same files after a moment (ns)."""
         found = []
         for file in sorted(self._at_work.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -162,7 +163,8 @@ class AttemptFiles:
                 them = Worker(**{n: _tupled(v) for n, v in data["worker"].items()})
                 ended = data["ended"]
                 gone = ended is None and not _is_alive(data["pid"])
-                if them.name == worker.name or gone or (ended is not None and ended < since):
+                apart = data["root"] != str(self.tree.root)
+                if them.name == worker.name or gone or apart or (ended and ended < since):
                     continue
                 segments = self.load(them)
                 found.append(Other(self.tree, them, segments[-1] if segments else None))

@@ -42,7 +42,7 @@ from orchestrator.family.attempt_files import (
     write,
 )
 from orchestrator.family.change_notes import ALTERED, describe
-from orchestrator.family.checkouts import checkout_of
+from orchestrator.family.checkouts import checkout_at
 from orchestrator.family.family import Family
 from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
@@ -115,7 +115,7 @@ class ChangeLog:
             return Snapshot({}, True, record["head"], record["branch"])
         return None
 
-    def _begin(self, extra: Sequence[str]) -> Snapshot:
+    def begin(self, extra: Sequence[str]) -> Snapshot:
         """The start of the family, recorded if this is it."""
         if (known := self.start) is not None:
             return known
@@ -141,7 +141,7 @@ class ChangeLog:
         """An agent is about to work. Raises GitError."""
         with self._lock:
             self._require_start()
-            start = self._begin(extra)
+            start = self.begin(extra)
             segments = self._load(worker)
             if segments:
                 self._end(segments, extra)
@@ -401,9 +401,9 @@ class ChangeLog:
         self.tree.contents.remove_all_but(self.files.digests())
 
 
-def change_log_of(family: Family) -> ChangeLog:
-    """The changes of a family."""
-    board, checkout = family.board, checkout_of(family)
+def change_log_of(family: Family, stage: int = 0) -> ChangeLog:
+    """The changes of a family, as they are where a stage works: by default all of it."""
+    board, checkout = family.board, checkout_at(family, stage)
     root = checkout.root if checkout is not None else board.root
     below = board.path.relative_to(board.root).as_posix()
     tree = WorkTree(root, below, board.root)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.config import Settings
 from orchestrator.domain.plan import Plan
@@ -11,8 +13,8 @@ from orchestrator.family.family import Family
 from orchestrator.git.command import GitError
 from orchestrator.workspaces.checkout import Checkout
 
-#: type of the record
-CHECKOUT = "checkout"
+#: types of the records: of the family's, of one that a stage has beside it, of its end
+CHECKOUT, BESIDE, TAKEN_IN = "checkout", "beside", "taken-in"
 
 
 def needs_checkout(settings: Settings, plan: Plan) -> bool:
@@ -44,6 +46,35 @@ def checkout_of(family: Family) -> Checkout | None:
     return None
 
 
+def beside_of(family: Family, stage: int) -> Checkout | None:
+    """The checkout that a stage has beside the family's, made again if it is gone; or None.
+
+    Raises GitError, OrchestrateError.
+    """
+    record = _besides(family).get(stage)
+    if record is None or record["type"] == TAKEN_IN:
+        return None
+    checkout = Checkout.from_record(family.board.root, family.parent, record, stage)
+    checkout.create(family.board.path.relative_to(family.board.root).as_posix())
+    return checkout
+
+
+def checkout_at(family: Family, stage: int) -> Checkout | None:
+    """Where a stage works: in a checkout of its own, else in the family's; None if in place."""
+    return (beside_of(family, stage) if stage else None) or checkout_of(family)
+
+
+def _besides(family: Family) -> dict[int, Mapping[str, Any]]:
+    """Stage → the last record of a checkout of its own, in this round of the family."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for record in family.history.records:
+        if record["type"] == "answer" and record["answer"] == "reopen":
+            found.clear()
+        elif record["type"] in (BESIDE, TAKEN_IN):
+            found[record["stage"]] = record
+    return found
+
+
 def mend_checkout(family: Family) -> None:
     """Put right what a killed run left, once the family is locked: nobody works in its checkout.
 
@@ -52,8 +83,11 @@ def mend_checkout(family: Family) -> None:
     checkout = checkout_of(family) if family.conducted else None
     if checkout is None:
         return
-    checkout.mend(family.board.path.relative_to(family.board.root).as_posix(), locks=True)
-    checkout.sweep()
+    board = family.board.path.relative_to(family.board.root).as_posix()
+    for own in (checkout, *(beside_of(family, stage) for stage in _besides(family))):
+        if own is not None:
+            own.mend(board, locks=True)
+            own.sweep()
     if family.flow.state is State.COMPLETE:
         with contextlib.suppress(GitError):
             checkout.remove()

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from orchestrator.errors import TicketError, UnsafePathError
 from orchestrator.family.additions import ACCEPTED, Additions
 from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
-from orchestrator.family.checkouts import CHECKOUT, checkout_of
+from orchestrator.family.checkouts import checkout_of
 from orchestrator.family.checks_at_work import watch_checks
 from orchestrator.family.closed_questions import fold_question
 from orchestrator.family.family import Family
@@ -35,7 +35,7 @@ from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
-from orchestrator.workspaces.checkout import Checkout, begin_checkout
+from orchestrator.workspaces.checkout import Checkout
 
 #: what rules a family's work, besides its workflow and whose signatures count
 RULING = (FILE, "checks", "templates/prompts")
@@ -107,6 +107,8 @@ class Session:
     lock_fd: int | None = None
     #: why the next question is asked again
     changed: tuple[str, ...] = ()
+    #: the family's own session, where this is one for a stage with a checkout of its own
+    main: Session | None = None
     #: statement → the revision at which its failure was told
     _failed_at: dict[str, int] = field(default_factory=dict)
     #: statement → the attempt in which its newest receipt was made
@@ -121,17 +123,6 @@ class Session:
     def checkout(self) -> Checkout | None:
         """The family's checkout, made again if it is gone; None if it works in place."""
         return checkout_of(self.family)
-
-    def begin_checkout(self) -> None:
-        """Let the family work in a checkout of its own from now on.
-
-        Raises OrchestrateError where there is no commit or branch to begin from, GitError.
-        """
-        checkout = begin_checkout(self.board.root, self.plan.parent)
-        record = partial(self.family.history.append, CHECKOUT, **checkout.to_dict())
-        checkout.begin(self.settings.board.folder, record)
-        for name in ("checkout", "changes"):
-            self.__dict__.pop(name, None)
 
     @property
     def flow(self) -> Flow:
@@ -173,6 +164,10 @@ class Session:
     def changes(self) -> ChangeLog:
         """What the family's agents changed."""
         return change_log_of(self.family)
+
+    def share(self) -> None:
+        """Make what a session for one of the stages has to have in common with this one."""
+        _ = self.watch, self._newest
 
     @cached_property
     def watch(self) -> Watch:
@@ -309,7 +304,7 @@ class Session:
     ) -> list[Receipt]:
         if not statements:
             return []
-        if changed := untrusted_checks(self.family):
+        if changed := untrusted_checks(self.family, self.changes):
             # also those that came while this session was open
             self.binder = Binder(load_checks(self.root, changed))
         newest = self._newest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.changes.entries import Entry
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.attempt_files import PERSON, pack, unpack
-from orchestrator.family.change_log import change_log_of
+from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.family import Family
 from orchestrator.gates.trust import approved_files
 from orchestrator.storage.atomic import inside, sha256_file
@@ -13,12 +13,15 @@ from orchestrator.storage.history import FOLDER, History
 from orchestrator.tickets.board import Board
 
 
-def untrusted_checks(family: Family) -> frozenset[str]:
-    """The files of `checks/` that agents changed, as they are, without USER's approval of that."""
+def untrusted_checks(family: Family, seen: ChangeLog | None = None) -> frozenset[str]:
+    """The files of `checks/` that agents changed, as they are, without USER's approval of that.
+
+    `seen`: the changes where they are looked at, by default in the family's files.
+    """
     board = family.board
     if not any((board.root / "checks").glob("*.py")):
         return frozenset()
-    log = change_log_of(family)
+    log = seen or change_log_of(family)
     touched, changed = log.touched() or {}, log.changed_paths() or frozenset()
     found = {path for path in changed if path.startswith("checks/") and path.endswith(".py")}
     for path in tuple(found):

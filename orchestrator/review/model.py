@@ -183,7 +183,7 @@ def build_review(
         statements = summarize_by_text(newest_receipts(history).values(), accepted)
     ids = {s.receipt for s in statements}
     covered = {**request.artifacts, **request.inputs} if request else {}
-    log = change_log_of(family)
+    log = change_log_of(family, request.stage if request is not None else 0)
     # a checkout of its own, or the workspace
     root = log.tree.root
     files = _read_files(root, _files_to_show(family, request))

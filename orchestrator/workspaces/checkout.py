@@ -12,23 +12,23 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import GitError, run_git
 from orchestrator.git.repository import find_git_folder
+from orchestrator.workspaces.ports import claim_ports, release_ports
 
 FOLDER = "workspaces"
 #: what stands above the settings of a checkout, which whoever works in it may have written
 _SAFE = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
 #: tools that git ignores, which a checkout shares with the main one
 _TOOLS = (".venv", "venv", "node_modules")
-#: ports from which each checkout gets its own, and how many each gets
-_FIRST_PORT, _PORTS, _RANGES = 20_000, 20, 1_000
 #: git's mode of a commit of another repository
 _INNER = "160000"
+_RECORDED = ("base", "target", "below")
 _NOBODY = {"user.name": "Orchestrate", "user.email": "orchestrate@localhost"}
 
 
@@ -45,11 +45,17 @@ class Checkout:
     target: str
     #: the workspace below the top of its repository: "" or "some/folder"
     below: str = ""
+    #: the stage whose own it is, beside the family's; 0: the family's
+    stage: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}+stage-{self.stage}" if self.stage else self.family
 
     @property
     def top(self) -> Path:
         """The top of the clone."""
-        return self.home / ".orchestrate" / FOLDER / self.family
+        return self.home / ".orchestrate" / FOLDER / self.name
 
     @property
     def root(self) -> Path:
@@ -58,7 +64,7 @@ class Checkout:
 
     @property
     def branch(self) -> str:
-        return f"work/{self.family}"
+        return f"work/{self.name}"
 
     @property
     def kept(self) -> str:
@@ -66,20 +72,29 @@ class Checkout:
         return f"refs/orchestrate/{self.branch}"
 
     @property
+    def lands_in(self) -> str:
+        """The main repository's reference to its target."""
+        return f"refs/{'orchestrate' if self.stage else 'heads'}/{self.target}"
+
+    def beside(self, stage: int, base: str) -> Checkout:
+        """One that a stage has to itself, from a commit of this one, into which it is joined."""
+        return replace(self, stage=stage, base=base, target=self.branch)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The ports that belong to this checkout."""
-        number = int.from_bytes(self.family.encode()[-8:], "big") % _RANGES
-        first = _FIRST_PORT + number * _PORTS
-        return {"PORT": str(first), "ORCHESTRATE_PORTS": f"{first}-{first + _PORTS - 1}"}
+        ports = claim_ports(self.top.parent, self.name)
+        return {"PORT": str(ports[0]), "ORCHESTRATE_PORTS": f"{ports[0]}-{ports[-1]}"}
 
     def to_dict(self) -> dict[str, Any]:
         """What the history holds of it: nothing that another machine would have elsewhere."""
-        return {k: v for k, v in asdict(self).items() if k not in ("home", "family")}
+        return {name: getattr(self, name) for name in _RECORDED}
 
     @classmethod
-    def from_record(cls, home: Path, family: str, record: Mapping[str, Any]) -> Checkout:
-        names = ("base", "target", "below")
-        return cls(family, home, **{name: record[name] for name in names})
+    def from_record(
+        cls, home: Path, family: str, record: Mapping[str, Any], stage: int = 0
+    ) -> Checkout:
+        return cls(family, home, **{name: record[name] for name in _RECORDED}, stage=stage)
 
     # -- its life ----------------------------------------------------------------------------
 
@@ -141,7 +156,7 @@ class Checkout:
 
     def _make(self, board: str) -> Path:
         """A new checkout, in a folder beside its place."""
-        new = self.top.with_name(f".{self.family}.new.{os.getpid()}")
+        new = self.top.with_name(f".{self.name}.new.{os.getpid()}")
         shutil.rmtree(new, ignore_errors=True)
         new.parent.mkdir(parents=True, exist_ok=True)
         found = find_git_folder(self.home)
@@ -322,14 +337,15 @@ class Checkout:
             return
         self.keep()
         # a half removed one would be taken for the checkout
-        gone = self.top.with_name(f".{self.family}.old.{os.getpid()}")
+        gone = self.top.with_name(f".{self.name}.old.{os.getpid()}")
         self.top.rename(gone)
         shutil.rmtree(gone)
+        release_ports(self.top.parent, self.name)
 
     def sweep(self) -> None:
         """Remove what a killed `create` or `remove` left."""
         for kind in ("new", "old"):
-            for left in self.top.parent.glob(f".{glob.escape(self.family)}.{kind}.*"):
+            for left in self.top.parent.glob(f".{glob.escape(self.name)}.{kind}.*"):
                 shutil.rmtree(left, ignore_errors=True)
 
 

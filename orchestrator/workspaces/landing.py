@@ -93,7 +93,7 @@ def plan_landing(
 
 def tip(checkout: Checkout) -> str:
     """The target's newest commit. Raises LandingError if the branch is gone."""
-    name, home = f"refs/heads/{checkout.target}", checkout.home
+    name, home = checkout.lands_in, checkout.home
     if found := _git_or(home, "", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
         return found
     raise LandingError(

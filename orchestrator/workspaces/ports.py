@@ -1,0 +1,44 @@
+"""Ports that a checkout has to itself: a link named after a range, to the checkout's name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+#: where the ranges begin, how many there are, and how many ports each has; all of them lie below
+#: those that systems give to outgoing connections
+FIRST, RANGES, PORTS = 20_000, 600, 20
+
+
+def claim_ports(folder: Path, name: str) -> range:
+    """The ports of the checkout `folder`/`name`, the same ones each time."""
+    links = folder / ".ports"
+    links.mkdir(parents=True, exist_ok=True)
+    known = {link.readlink().name: link for link in links.iterdir() if link.is_symlink()}
+    if name in known:
+        return _range(int(known[name].name))
+    begin = int.from_bytes(hashlib.sha256(f"{folder}\0{name}".encode()).digest()[:4], "big")
+    for _ in range(2):
+        for number in ((begin + n) % RANGES for n in range(RANGES)):
+            try:
+                (links / str(number)).symlink_to(name)
+            except FileExistsError:
+                continue
+            return _range(number)
+        # those of checkouts that somebody has deleted
+        for owner, link in known.items():
+            if not (folder / owner).exists():
+                link.unlink(missing_ok=True)
+    return _range(begin % RANGES)
+
+
+def release_ports(folder: Path, name: str) -> None:
+    """Let others have the ports of a checkout that is gone."""
+    for link in (folder / ".ports").glob("*"):
+        if link.is_symlink() and link.readlink().name == name:
+            link.unlink(missing_ok=True)
+
+
+def _range(number: int) -> range:
+    first = FIRST + number * PORTS
+    return range(first, first + PORTS)

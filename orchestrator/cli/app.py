@@ -30,6 +30,7 @@ from orchestrator.cli import (
     running,
     serving,
     starting,
+    stats,
     watching,
     workflows,
 )
@@ -106,6 +107,7 @@ _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
         "log": reading.log,
         "doctor": doctoring.doctor,
         "costs": costs.costs,
+        "stats": stats.stats,
     },
     "Prove": {"verify": proofs.verify},
 }

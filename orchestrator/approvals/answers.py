@@ -234,6 +234,12 @@ def apply_answer(session: Session, answer: Answer) -> None:
     Raises AnswerRefusedError if it cannot be taken, IllegalMoveError if the family rests.
     """
     question = session.flow.question
+    if answer.digest and (question is None or question.digest != answer.digest):
+        raise AnswerRefusedError(
+            "the question that was shown is no longer open",
+            hint="read what is asked now, and answer that",
+            code="answer-stale",
+        )
     if question is None:
         require_active(session.flow, session.plan.parent)
         if answer.verb is not AnswerVerb.CHANGES_REQUESTED:

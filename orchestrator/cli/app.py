@@ -147,6 +147,7 @@ agents.callback(invoke_without_command=True)(coding.list_agents)
 agents.command("try")(coding.try_agent)
 agents.command("schema")(pages.schema)
 app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
+app.command("serve", rich_help_panel=_SETTINGS)(serving.serve)
 app.command("mcp", rich_help_panel=_SETTINGS)(serving.mcp)
 app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)
 

@@ -1,10 +1,20 @@
-"""`orchestrate mcp`: tools for models."""
+"""`orchestrate serve`, the board in the browser, and `orchestrate mcp`, tools for models."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from orchestrator.cli.workspace import workspace
+from orchestrator.cli.text import paint, say
+from orchestrator.cli.workspace import Workspace, workspace
+from orchestrator.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.daemon.daemon import Daemon
 
 
 def mcp(context: typer.Context) -> None:
@@ -17,3 +27,77 @@ def mcp(context: typer.Context) -> None:
     from orchestrator.mcp.server import serve
 
     serve(lambda: workspace(context).root)
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option("--host", metavar="NAME", help="Where to listen.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0: any free one."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Advance families too, as `orchestrate watch` does.")
+    ] = False,
+    add_user: Annotated[
+        str,
+        typer.Option(
+            "--add-user", metavar="NAME", help="Ask for a password; print the lines to configure."
+        ),
+    ] = "",
+) -> None:
+    """Show the board in the browser: decide, see work as it happens, search.
+
+    It listens on this machine only, and the printed address opens it for whoever has that. What is
+    approved there goes on by itself. Ctrl-C ends it.
+    """
+    try:
+        from orchestrator.web.app import prepare
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("the web board", exc.name or "starlette", "web") from exc
+    if add_user:
+        _print_user(add_user)
+        return
+    here = workspace(context)
+    served = prepare(here.board, here.settings, host=host, port=port, watching=watch)
+    daemon = _start_daemon(here) if watch else None
+    say(f"the board is at {paint(served.address, 'bold')}")
+    say(
+        "only who has this address can open it; Ctrl-C ends it" if "token" in served.address else ""
+    )
+    sys.stdout.flush()
+    try:
+        served.run()
+    finally:
+        if daemon is not None:
+            daemon.stop()
+    sys.stdout.flush()
+    # a thread that is still proving something must not keep the process: it is safe to kill
+    os._exit(0)
+
+
+def _start_daemon(here: Workspace) -> Daemon:
+    from orchestrator.cli.watching import log_line
+    from orchestrator.daemon.daemon import Daemon, LogLine
+    from orchestrator.daemon.notifications import Notifier
+
+    notifier = Notifier(here.settings, lambda text: log_line(LogLine("", "error", text)))
+    daemon = Daemon(here.board, settings=here.settings, log=log_line, notifier=notifier)
+    threading.Thread(target=daemon.run, name="watch", daemon=True).start()
+    return daemon
+
+
+def _print_user(name: str) -> None:
+    """The lines of orchestrate.toml for a user whose password is asked for."""
+    import json
+
+    from argon2 import PasswordHasher
+
+    if not name.isprintable() or not name.strip():
+        raise UsageError("a user needs a name")
+    password = typer.prompt("password", hide_input=True, confirmation_prompt=True, err=True)
+    say(f"[web.users.{json.dumps(name, ensure_ascii=False)}]")
+    say(f'password = "{PasswordHasher().hash(password)}"')
+    say('role = "approver"  # or "reader"')

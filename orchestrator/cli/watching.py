@@ -46,7 +46,7 @@ def watch(
     from orchestrator.git.activity import require_quiet
 
     here = workspace(context)
-    log = _log_json if as_json else _log_line
+    log = _log_json if as_json else log_line
     notifier = Notifier(here.settings, lambda text: log(LogLine("", "error", text)))
     daemon = Daemon(
         here.board, settings=here.settings, log=log, notifier=notifier, poll=poll, workers=workers
@@ -66,7 +66,7 @@ def watch(
     os._exit(0)
 
 
-def _log_line(line: LogLine) -> None:
+def log_line(line: LogLine) -> None:
     """One line of the log for people."""
     moment = datetime.now().astimezone().strftime("%H:%M:%S")
     if line.outcome is not None:

@@ -481,7 +481,7 @@ class Daemon:
         """Notify people once about each state."""
         if self.notifier is None or not self._notified.is_news(family, f"{kind} {text}"):
             return
-        title, body = describe_for_people(self.board, kind, family, text)
+        title, body = describe_for_people(self.board, kind, family, text, self.settings.web)
         self.notifier.notify(kind, title, body)
 
 

@@ -6,9 +6,12 @@ import contextlib
 import json
 from pathlib import Path
 
+from orchestrator.approvals.links import Links
+from orchestrator.domain.record import from_mapping
 from orchestrator.errors import OrchestrateError
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.tickets.board import Board
+from orchestrator.web_settings import WebSettings
 
 _TITLES = {"question": "waits for you", "held": "is on hold", "board": "needs attention"}
 _NEXT = {
@@ -41,13 +44,24 @@ class ToldBefore:
         return True
 
 
-def describe_for_people(board: Board, kind: str, family: str, text: str) -> tuple[str, str]:
+def describe_for_people(
+    board: Board, kind: str, family: str, text: str, web: WebSettings
+) -> tuple[str, str]:
     """Title and text of a message for somebody who has no terminal open: which repository, which
-    ticket, why, and the command that comes next."""
-    what, file = "", ""
+    ticket, why, the command that comes next, and a link that answers where `[web] url` is set."""
+    what, file, link = "", "", ""
     with contextlib.suppress(OrchestrateError, OSError):
         ticket = board.find(family)
         what, file = ticket.title, ticket.source
+        asked = from_mapping(ticket.flow or {}, path=ticket.source).question
+        if kind == "question" and asked is not None:
+            link = Links(board.root, web).address(family, asked.number, asked.digest)
     where = f"in {board.root.name}"
-    lines = [f"{what} ({where})" if what else where, text, file, _NEXT[kind].format(id=family)]
+    lines = [
+        f"{what} ({where})" if what else where,
+        text,
+        file,
+        _NEXT[kind].format(id=family),
+        link,
+    ]
     return f"{family} {_TITLES[kind]}", "\n".join(line for line in lines if line)

@@ -33,6 +33,8 @@ class Answer:
     members: tuple[str, ...] = ()
     via: str = VIA_FILE
     by: str = "USER"
+    #: the digest of the question that was shown, "" for the open one
+    digest: str = ""
     #: an SSH signature of it and of the question, where approvals have to be signed
     signature: str = ""
 

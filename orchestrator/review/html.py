@@ -29,12 +29,13 @@ def render_page(review: Review) -> str:
     script = (TEMPLATES / "review.js").read_text(encoding="utf-8")
     # no other script runs, whatever a ticket says
     sha256 = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page = _environment().get_template("review.html.j2")
-    return str(page.render(review=review, script=script, script_sha256=sha256))
+    page = html_environment().get_template("review.html.j2")
+    return str(page.render(review=review, how_to=True, script=script, script_sha256=sha256))
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def html_environment() -> Any:
+    """The environment of all HTML pages: what is put into a template is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

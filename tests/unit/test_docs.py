@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from orchestrator import plugins
 from orchestrator.config import Settings
@@ -119,6 +119,12 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]
             from orchestrator.agent_settings import AgentSettings
 
             yield from _keys(AgentSettings, "agents.NAME.")
+        elif (prefix, name) == ("web.", "users"):
+            from orchestrator.web_settings import WebUser
+
+            yield from _keys(WebUser, "web.users.NAME.")
+        elif isinstance(default, SecretStr):
+            yield f"{prefix}{name}", default.get_secret_value()
         elif isinstance(default, BaseModel):
             yield from _keys(type(default), f"{prefix}{name}.")
         else:

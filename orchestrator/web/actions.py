@@ -1,0 +1,200 @@
+"""What is done on the web board: answers bound to the digest that was shown, and moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from orchestrator.approvals.links import LinkError
+from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.domain.answer import Answer, AnswerVerb
+from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.web.guard import Visitor, drop_session, require_token, set_session
+from orchestrator.web.pages import family_page, page, site_of
+
+#: fields of a form, and characters of one
+_FIELDS, _LONGEST = 400, 100_000
+
+
+async def read_form(request: Request) -> FormData:
+    """The form of a change. Raises UsageError if it is too large."""
+    form = await request.form(max_files=0, max_fields=_FIELDS)
+    if any(len(str(value)) > _LONGEST for value in form.values()):
+        raise UsageError(f"a field has at most {_LONGEST:,} characters")
+    return form
+
+
+def approver(request: Request, form: FormData) -> Visitor:
+    """Whoever sent a form, if they may change something. Raises PermissionError."""
+    visitor = require_token(request.state.visitor, str(form.get("csrf", "")))
+    if not visitor.may_answer:
+        raise PermissionError(f"{visitor.name} may look, and not answer ([web.users] role)")
+    return visitor
+
+
+def answer_of(form: FormData, *, by: str, via: str) -> Answer:
+    """The answer that a form gives. Raises UsageError for one that is not bound to a question."""
+    digest = str(form.get("digest", ""))
+    try:
+        verb = AnswerVerb(str(form.get("verb", "")))
+    except ValueError as exc:
+        raise UsageError("an answer is approved, changes_requested or hold") from exc
+    if not digest:
+        raise UsageError("an answer names the question that was shown (digest)")
+    sent_back = verb is AnswerVerb.CHANGES_REQUESTED
+    return Answer(
+        verb,
+        # lines end as they do in tickets
+        "\n".join(str(form.get("words", "")).splitlines()).strip(),
+        tuple(map(str, form.getlist("accept"))),
+        accept_unproven=bool(form.get("accept_unproven")),
+        target=str(form.get("target", "")),
+        members=tuple(filter(None, map(str, form.getlist("member")))) if sent_back else (),
+        via=via,
+        by=by,
+        digest=digest,
+    )
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    from starlette.concurrency import run_in_threadpool
+
+    return await run_in_threadpool(call)
+
+
+async def answer(request: Request) -> Response:
+    """Answer a family's question; a refused answer is shown with the question as it is now."""
+    site, id = site_of(request), request.path_params["id"]
+    form = await read_form(request)
+    visitor = approver(request, form)
+    given = answer_of(form, by=visitor.name, via="web")
+    try:
+        outcome: RunOutcome = await _in_thread(lambda: site.act(lambda c: c.answer(id, given)))
+    except OrchestrateError as exc:
+        failed = exc
+        return await _in_thread(lambda: family_page(request, id, error=failed, status=409))  # type: ignore[no-any-return]
+    if given.verb is not AnswerVerb.HOLD and form.get("go_on", "1"):
+        site.go_on(outcome.ticket)
+    return RedirectResponse(f"/family/{outcome.ticket}", 303)
+
+
+async def answer_several(request: Request) -> Response:
+    """Approve several plain questions, each bound to its own digest."""
+    site = site_of(request)
+    form = await read_form(request)
+    visitor = approver(request, form)
+    refused: list[tuple[str, OrchestrateError]] = []
+    for item in form.getlist("question"):
+        family, _, digest = str(item).rpartition(":")
+        asked = site.live.view.question(family)
+        try:
+            # one that fails or runs something is read and answered by itself
+            if asked is not None and asked.digest == digest and not asked.is_plain:
+                raise UsageError(f"{family} is to be answered by itself: read its question")
+            given = Answer(AnswerVerb.APPROVED, via="web", by=visitor.name, digest=digest)
+            await _in_thread(partial(site.act, partial(Conductor.answer, id=family, answer=given)))
+            site.go_on(family)
+        except OrchestrateError as exc:
+            refused.append((family, exc))
+    if refused:
+        questions = site.live.view.questions
+        plain = [question for question in questions if question.is_plain]
+        return page(request, "decide", 409, questions=questions, plain=plain, refused=refused)
+    return RedirectResponse("/", 303)
+
+
+async def move(request: Request) -> Response:
+    """Hold, resume, shelve, archive or reopen; nothing that approves."""
+    site, id = site_of(request), request.path_params["id"]
+    form = await read_form(request)
+    approver(request, form)
+    action, reason = str(form.get("action", "")), str(form.get("reason", "")).strip()
+    acts: dict[str, Callable[[Conductor], RunOutcome]] = {
+        "hold": lambda c: c.hold(id, reason=reason or "held on the web board"),
+        "resume": lambda c: c.resume(id),
+        "shelve": lambda c: c.shelve(id),
+        "archive": lambda c: c.archive(id),
+        "reopen": lambda c: c.reopen(id),
+    }
+    if action not in acts:
+        raise UsageError(f"{action or 'nothing'} is no move", hint=", ".join(acts))
+    outcome: RunOutcome = await _in_thread(lambda: site.act(acts[action]))
+    if action in ("resume", "reopen"):
+        site.go_on(outcome.ticket)
+    back = str(form.get("back", ""))
+    # nowhere but to a page of this board
+    stays = back.startswith("/") and not back.startswith(("//", "/\\"))
+    return RedirectResponse(back if stays else f"/family/{id}", 303)
+
+
+async def go_on(request: Request) -> Response:
+    """Advance a family, as `orchestrate run` does."""
+    site = site_of(request)
+    form = await read_form(request)
+    approver(request, form)
+    id = await _in_thread(lambda: site.board.family(request.path_params["id"])[0].id)
+    site.go_on(id)
+    return RedirectResponse(f"/family/{id}", 303)
+
+
+async def login(request: Request) -> Response:
+    """Sign in with name and password."""
+    site = site_of(request)
+    if request.method != "POST":
+        return page(request, "login")
+    form = await read_form(request)
+    name, password = str(form.get("name", "")), str(form.get("password", ""))
+    cookie = await _in_thread(lambda: site.sessions.sign_in(name, password))
+    if cookie is None:
+        error = UsageError("name or password is wrong, or there were too many tries in a minute")
+        return page(request, "login", 401, error=error)
+    response = RedirectResponse("/", 303)
+    set_session(response, cookie, secure=request.url.scheme == "https")
+    return response
+
+
+async def logout(request: Request) -> Response:
+    """End the session."""
+    form = await read_form(request)
+    require_token(request.state.visitor, str(form.get("csrf", "")))
+    response = RedirectResponse("/login", 303)
+    drop_session(response)
+    return response
+
+
+async def by_link(request: Request) -> Response:
+    """Show or answer the one question of a link; it is the session."""
+    site = site_of(request)
+    token = request.path_params["token"]
+    link = await _in_thread(lambda: site.links.read(token))
+    asked = await _in_thread(lambda: site.live.refresh().question(link.family))
+    is_open = asked is not None and (asked.number, asked.digest) == (link.question, link.digest)
+    if not is_open:
+        raise LinkError("this question is answered, or is asked anew", hint="open the board")
+    csrf = site.sessions.csrf(f"link:{link.nonce}")
+    visitor = Visitor("USER", "approver", csrf)
+    error: OrchestrateError | None = None
+    if request.method == "POST":
+        form = await read_form(request)
+        require_token(visitor, str(form.get("csrf", "")))
+        given = answer_of(form, by="USER", via="link")
+        if given.digest != link.digest:
+            raise LinkError("this link answers another question")
+        try:
+            await _in_thread(lambda: site.act(lambda c: c.answer(link.family, given)))
+        except OrchestrateError as exc:
+            error = exc
+        else:
+            site.links.use(link)
+            if given.verb is not AnswerVerb.HOLD:
+                site.go_on(link.family)
+            return page(request, "answered", family=link.family, verb=given.verb.value)
+    request.state.visitor = visitor
+    review = await _in_thread(lambda: site.review(link.family))
+    values = {"question": asked, "review": review, "action": request.url.path}
+    return page(request, "link", 409 if error else 200, error=error, **values)

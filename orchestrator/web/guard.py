@@ -1,0 +1,261 @@
+"""Who may do what on the web board (DESIGN 12, 13.2).
+
+Every request passes `Guard` before it reaches a page: the Host it names, the Origin of a change,
+the size of its body, and the session. A request that changes something also needs the session's
+CSRF token, which is only in the pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.web_settings import Role, WebSettings
+
+#: bytes of a request's body, and seconds in which it has to arrive
+LARGEST_BODY, SLOWEST_BODY = 512_000, 10.0
+#: seconds for which a session is valid
+_SESSION = 12 * 3600
+_COOKIE = "orchestrate_session"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+#: where one may go without a session; a link's own signature is its session
+_OPEN = ("/login", "/static/", "/answer/")
+#: no page loads, runs or frames anything that is not this server's own
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+#: failed attempts to sign in within a minute before one has to wait
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who looks."""
+
+    name: str
+    role: Role
+    #: goes into every form of a page
+    csrf: str
+
+    @property
+    def may_answer(self) -> bool:
+        return self.role == "approver"
+
+
+@dataclass
+class Sessions:
+    """Makes and reads session cookies."""
+
+    settings: WebSettings
+    #: signs the cookies
+    secret: bytes
+    #: opens a session where no users are configured, "" if it does not
+    token: str
+    _failures: list[float] = field(default_factory=list)
+
+    @property
+    def _serializer(self) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(self.secret, salt="session")
+
+    def open_with_token(self, token: str) -> str | None:
+        """The cookie for who knows the token of this start, else None."""
+        known = bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
+        return self._new("USER") if known else None
+
+    def sign_in(self, name: str, password: str) -> str | None:
+        """The cookie for a configured user with this password, else None."""
+        from argon2 import PasswordHasher
+        from argon2.exceptions import InvalidHashError, VerificationError
+
+        now = time.monotonic()
+        self._failures = [at for at in self._failures if now - at < 60]
+        if len(self._failures) >= _ATTEMPTS:
+            return None
+        user = self.settings.users.get(name)
+        stored = user.password.get_secret_value() if user else ""
+        hasher = PasswordHasher()
+        try:
+            # whoever tries names learns nothing from the time that it takes
+            hasher.verify(stored or hasher.hash(secrets.token_hex()), password)
+        except (VerificationError, InvalidHashError):
+            self._failures.append(now)
+            return None
+        return self._new(name)
+
+    def _new(self, name: str) -> str:
+        return str(self._serializer.dumps([name, secrets.token_hex(8)]))
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Who made a request, None if that is not known."""
+        if header := self.settings.user_header:
+            name = request.headers.get(header, "")
+            peer = request.client.host if request.client else ""
+            if peer not in _LOOPBACK or name not in self.settings.users:
+                return None
+            return Visitor(name, self.settings.users[name].role, self.csrf(f"proxy:{name}"))
+        cookie = request.cookies.get(_COOKIE, "")
+        try:
+            name, _ = self._serializer.loads(cookie, max_age=_SESSION)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        if self.token and name == "USER":
+            return Visitor(name, "approver", self.csrf(cookie))
+        user = self.settings.users.get(name)
+        return Visitor(name, user.role, self.csrf(cookie)) if user else None
+
+    def csrf(self, session: str) -> str:
+        """The token that a change in this session has to bring."""
+        return hmac.new(self.secret, b"csrf\0" + session.encode(), sha256).hexdigest()
+
+
+def set_session(response: Response, cookie: str, *, secure: bool) -> None:
+    """Give the browser its session."""
+    response.set_cookie(
+        _COOKIE, cookie, max_age=_SESSION, httponly=True, samesite="strict", secure=secure
+    )
+
+
+def drop_session(response: Response) -> None:
+    """End the browser's session."""
+    response.delete_cookie(_COOKIE, httponly=True, samesite="strict")
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, why: str) -> None:
+        self.status, self.why = status, why
+
+
+@dataclass
+class Guard:
+    """ASGI middleware: refuses what does not come from a page of this board."""
+
+    app: ASGIApp
+    sessions: Sessions
+    #: names under which this server may be asked: `127.0.0.1:8642`
+    hosts: frozenset[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            self._check(request)
+            response = self._open_session(request)
+            if response is None:
+                body = _LimitedBody(receive, Headers(scope=scope))
+                await self.app(scope, body, _with_headers(send))
+                return
+        except _RefusedError as exc:
+            response = PlainTextResponse(f"{exc.why}\n", exc.status)
+        await response(scope, receive, _with_headers(send))
+
+    def _check(self, request: Request) -> None:
+        host = request.headers.get("host", "").lower()
+        if host not in self.hosts:
+            raise _RefusedError(421, "this board is not served under that name")
+        if request.method in ("GET", "HEAD"):
+            return
+        if request.method != "POST":
+            raise _RefusedError(405, "only GET and POST are understood here")
+        origin = request.headers.get("origin", "")
+        if urlsplit(origin).netloc.lower() != host:
+            raise _RefusedError(403, "a change has to come from a page of this board (Origin)")
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise _RefusedError(415, "a change has to be a form of this board")
+
+    def _open_session(self, request: Request) -> Response | None:
+        """The answer to a request that gets no page: a new session's redirect, or the way to one.
+
+        None where the request goes on, with its `visitor` in its state.
+        """
+        token = request.query_params.get("token", "")
+        if token and request.method == "GET":
+            cookie = self.sessions.open_with_token(token)
+            if cookie is None:
+                raise _RefusedError(403, "this address is of an earlier start; take the newest one")
+            # without the token, so that it stays in no history
+            response: Response = RedirectResponse(request.url.path, 303)
+            set_session(response, cookie, secure=request.url.scheme == "https")
+            return response
+        visitor = self.sessions.visitor(request)
+        request.state.visitor = visitor
+        if visitor is not None or request.url.path.startswith(_OPEN):
+            return None
+        if self.sessions.token or self.sessions.settings.user_header:
+            where = "open the address that `orchestrate serve` has printed"
+            why = "sign in first" if self.sessions.settings.user_header else where
+            raise _RefusedError(401, f"no session: {why}")
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/login", 303)
+        raise _RefusedError(401, "no session: sign in first")
+
+
+class _LimitedBody:
+    """Receives a body of limited size in limited time."""
+
+    def __init__(self, receive: Receive, headers: Mapping[str, str]) -> None:
+        self._receive, self._read = receive, 0
+        self._until: float | None = None
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST_BODY:
+            raise _RefusedError(413, f"a form has at most {LARGEST_BODY:,} bytes")
+
+    async def __call__(self) -> Message:
+        if self._until is None:
+            self._until = time.monotonic() + SLOWEST_BODY
+        if self._until == 0:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        self._read += len(message.get("body", b""))
+        if self._read > LARGEST_BODY:
+            return {"type": "http.disconnect"}
+        if not message.get("more_body", False):
+            # what follows is only the end of the connection, which may be long in coming
+            self._until = 0.0
+        return message
+
+
+def _with_headers(send: Send) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return wrapped
+
+
+def require_token(visitor: Visitor | None, given: str) -> Visitor:
+    """Whoever sent a form, if it has the CSRF token of a page of theirs. Raises PermissionError."""
+    if visitor is None or not hmac.compare_digest(given.encode(), visitor.csrf.encode()):
+        raise PermissionError("this form is not from a page of your session; reload the page")
+    return visitor

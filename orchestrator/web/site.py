@@ -1,0 +1,207 @@
+"""What the pages of the web board are made of, and what is done for who answers on them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.approvals.links import Links
+from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.config import Settings
+from orchestrator.domain.states import Event, FolderRole, Who, legal
+from orchestrator.errors import BusyError, OrchestrateError, StoppedError
+from orchestrator.review.model import Review, build_review
+from orchestrator.tickets.board import Board
+from orchestrator.views.cards import Card
+from orchestrator.views.search import Hit, Search
+from orchestrator.web.guard import Sessions
+from orchestrator.web.live import LiveBoard
+
+#: seconds for which what is slow to find out is shown again
+_KEPT = 15.0
+#: tries to go on with a family that something else has in hand, and seconds between two
+_TRIES, _RETRY = 20, 0.5
+
+
+@dataclass
+class Site:
+    """One board, its live view, and the families that are being advanced from here."""
+
+    board: Board
+    settings: Settings
+    live: LiveBoard
+    sessions: Sessions
+    links: Links
+    #: whether a daemon of this process advances what can go on
+    watching: bool = False
+    _running: dict[str, Conductor] = field(default_factory=dict)
+    #: family → why the last run from here ended in an error
+    failures: dict[str, str] = field(default_factory=dict)
+    _kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
+    _reviews: dict[tuple[str, bool], tuple[object, Review]] = field(default_factory=dict)
+    _search: Search = field(default_factory=Search)
+    #: the revision of the view whose tickets were read for it
+    _searched: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def conductor(self) -> Conductor:
+        """A conductor with the settings that are in the file now."""
+        from orchestrator.config import load_settings
+
+        return Conductor(self.board, settings=load_settings(self.board.root))
+
+    def act(self, act: Callable[[Conductor], RunOutcome]) -> RunOutcome:
+        """Do something to a family, and let everybody see it."""
+        try:
+            return act(self.conductor())
+        finally:
+            self.live.refresh()
+
+    # -- going on ----------------------------------------------------------------------------
+
+    def go_on(self, family: str) -> None:
+        """Advance a family in a thread of its own, unless that is done already."""
+        with self._lock:
+            if family in self._running or self.watching:
+                return
+            conductor = self._running[family] = self.conductor()
+            self.failures.pop(family, None)
+        name = f"run {family}"
+        threading.Thread(target=self._run, args=(family, conductor), name=name, daemon=True).start()
+
+    def _run(self, family: str, conductor: Conductor) -> None:
+        try:
+            for last in range(_TRIES, 0, -1):
+                try:
+                    conductor.run(family, create=False)
+                    break
+                except BusyError:
+                    if last == 1:
+                        raise
+                    time.sleep(_RETRY)
+        except StoppedError:
+            pass
+        except OrchestrateError as exc:
+            self.failures[family] = exc.in_a_line
+        finally:
+            with self._lock:
+                self._running.pop(family, None)
+            self.live.refresh()
+
+    def stop(self) -> None:
+        """End the agents that were started from here."""
+        with self._lock:
+            conductors = tuple(self._running.values())
+        for conductor in conductors:
+            conductor.stop()
+
+    # -- what is slow to find out ------------------------------------------------------------
+
+    def kept(self, name: str, find: Callable[[], Any]) -> Any:
+        """What `find` says, or said within the last seconds."""
+        at, found = self._kept.get(name, (-_KEPT, None))
+        if time.monotonic() - at > _KEPT:
+            found = find()
+            self._kept[name] = time.monotonic(), found
+        return found
+
+    def review(self, family: str, *, panels: bool = True) -> Review:
+        """The review of a family, made anew when its record has changed.
+
+        The panels may take seconds: some run SQL.
+        """
+        state = self.live.view.families.get(family)
+        flow = state.flow if state else None
+        known = self._reviews.get((family, panels))
+        if known is None or known[0] != flow or self._moved(known[1]):
+            reviewers = None if panels else ()
+            known = flow, build_review(self.board, self.settings, family, reviewers)
+            if len(self._reviews) > 20:
+                self._reviews.clear()
+            self._reviews[family, panels] = known
+        return known[1]
+
+    def _moved(self, review: Review) -> bool:
+        """Whether a file that a review shows is no longer what it was."""
+        from orchestrator.storage.atomic import sha256_file
+
+        for file in review.files:
+            try:
+                now = sha256_file(self.board.root / file.path)
+            except (OSError, OrchestrateError):
+                now = "absent"
+            if now != file.today:
+                return True
+        return False
+
+    def find(self, text: str, most: int = 100) -> list[Hit]:
+        """The tickets that have every word of a text, the best first."""
+        view = self.live.view
+        tickets = [card.ticket for card in view.cards]
+        with self._lock:
+            look = self._searched != view.revision
+            self._searched = view.revision
+        return self._search.find(text, tickets, most, look=look)
+
+    def health(self) -> Mapping[str, Any]:
+        """The doctor's problems, the agents, what was spent, and whether a daemon watches."""
+        return self.kept("health", lambda: dict(self._examine()))  # type: ignore[no-any-return]
+
+    def _examine(self) -> Iterator[tuple[str, Any]]:
+        from orchestrator.doctor.runner import examine
+        from orchestrator.family.spending import sum_of, turns_of_board
+        from orchestrator.storage.locks import is_locked
+
+        yield "problems", examine(self.board, self.settings).problems
+        turns = list(turns_of_board(self.board.path))
+        agents = sorted({*self.settings.agents, *(t.agent for t in turns)})
+        yield "agents", [(name, sum_of(t for t in turns if t.agent == name)) for name in agents]
+        today = datetime.now().astimezone().date().isoformat()
+        yield "today", sum_of(t for t in turns if t.day == today)
+        yield "spent", sum_of(turns)
+        yield "budget", self.settings.budget
+        state = self.board.root / ".orchestrate" / "state"
+        yield "daemon", self.watching or is_locked(state, "the board's daemon")
+
+
+def age_of(moment: str) -> str:
+    """How long ago that was: `3 min`, `5 h`, `2 days`."""
+    try:
+        then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return moment
+    seconds = max(0, int((datetime.now(UTC) - then).total_seconds()))
+    for size, name in ((86400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {name}{'s' * (name == 'day' and number > 1)}"
+    return "just now"
+
+
+#: action → the event that it is, and where the ticket goes; None: to where it came from
+_MOVES: Mapping[str, tuple[Event, FolderRole | None]] = {
+    "hold": (Event.HOLD, FolderRole.HOLD),
+    "resume": (Event.RESUME, None),
+    "shelve": (Event.SHELVE, FolderRole.BACKLOG),
+    "archive": (Event.ARCHIVE, FolderRole.ARCHIVE),
+    "reopen": (Event.REOPEN, FolderRole.TRIAGE),
+}
+
+
+def moves_of(card: Card) -> dict[str, FolderRole | None]:
+    """The moves that USER may make with a card: action → where it goes. None of them approves."""
+    role, family = card.ticket.role, card.family
+    if role is None or family is None or family.flow is None:
+        return {}
+    found = {}
+    for action, (event, target) in _MOVES.items():
+        resumes = action == "resume" and role in (FolderRole.HOLD, FolderRole.BACKLOG)
+        moves = target not in (None, role) and legal(Who.USER, event, role, target or role)
+        # the others are moves of the whole family
+        if (resumes or moves) and (card.ticket.id == family.id or action == "hold"):
+            found[action] = target
+    return found

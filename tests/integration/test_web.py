@@ -1,0 +1,392 @@
+"""The web board: pages, answers bound to what was shown, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from orchestrator import Board
+from orchestrator.config import Settings
+from orchestrator.errors import UsageError
+from orchestrator.storage.history import History
+from orchestrator.web.app import prepare
+from orchestrator.web.guard import LARGEST_BODY
+from orchestrator.web_settings import WebSettings, WebUser
+from tests.boards import TICKET, WORKFLOW, Workspace
+
+HOST = "127.0.0.1"
+
+
+class Browser:
+    """A browser before the board of a workspace."""
+
+    def __init__(self, work: Workspace, settings: Settings) -> None:
+        self.work = work
+        self.served = prepare(Board(work.root), settings, port=0)
+        self.site = self.served.site
+        self.site.conductor = work.conductor  # type: ignore[method-assign]
+        self.host = self.served.address.split("/")[2]
+        self.client = self.another()
+
+    def another(self) -> TestClient:
+        app = self.served.server.config.app
+        return TestClient(app, base_url=f"http://{self.host}")  # type: ignore[arg-type]
+
+    def sign_in(self) -> Browser:
+        assert self.client.get(self.served.address).status_code == 200
+        return self
+
+    def get(self, path: str) -> str:
+        answer = self.client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def form(self, path: str, page: str = "") -> dict[str, str]:
+        """The hidden fields of the form that a page sends to `path`."""
+        page = page or self.get("/")
+        (form,) = re.findall(rf'<form[^>]*action="{re.escape(path)}".*?</form>', page, re.DOTALL)
+        pairs = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
+        return {name: unescape(value) for name, value in pairs}
+
+    def post(self, path: str, data: dict[str, Any], **headers: str) -> httpx.Response:
+        sent = {"origin": f"http://{self.host}", **headers}
+        return self.client.post(path, data=data, headers=sent, follow_redirects=False)
+
+    def answer(self, **fields: Any) -> httpx.Response:
+        path = "/family/WO-512/answer"
+        return self.post(path, {**self.form(path), **fields})
+
+    def until(self, found: Callable[[], object]) -> None:
+        end = time.monotonic() + 20
+        while not found():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with an open question, made once."""
+    root = tmp_path_factory.mktemp("asked")
+    Workspace(root).conductor().run("WO-512")
+    return root
+
+
+@pytest.fixture
+def work(asked: Path, tmp_path: Path) -> Workspace:
+    """A workspace with an open question."""
+    found = Workspace(tmp_path / "new")
+    shutil.rmtree(found.root)
+    shutil.copytree(asked, found.root, symlinks=True)
+    found.conductor().run("WO-512", from_here=True)
+    return found
+
+
+Opener = Callable[..., Browser]
+
+
+@pytest.fixture
+def open_board(work: Workspace) -> Iterator[Opener]:
+    opened: list[Browser] = []
+
+    def opener(**web: Any) -> Browser:
+        opened.append(Browser(work, Settings(web=WebSettings(**web))))
+        return opened[-1]
+
+    yield opener
+    for each in opened:
+        each.served.socket.close()
+        each.served.token_file.unlink()
+
+
+@pytest.fixture
+def browser(open_board: Opener) -> Browser:
+    return open_board().sign_in()
+
+
+def last_answer(work: Workspace) -> dict[str, Any]:
+    record = History(work.root / "_WORK_ORDERS", "WO-512").latest("answer")
+    assert record is not None
+    return record
+
+
+def test_an_approval_on_the_page_is_recorded_and_the_work_goes_on(browser: Browser) -> None:
+    assert "WO-512" in browser.get("/")
+    answered = browser.answer(verb="approved", words="looks good\r\nto me")
+    assert (answered.status_code, answered.headers["location"]) == (303, "/family/WO-512")
+    record = last_answer(browser.work)
+    assert (record["via"], record["by"], record["words"]) == ("web", "USER", "looks good\nto me")
+    # by itself to the next checkpoint
+    browser.until(lambda: browser.work.places()["WO-512"] == "05_USER_REVIEW")
+    browser.until(lambda: browser.site.live.refresh().question("WO-512"))
+    assert "question 2" in browser.get("/")
+    assert browser.answer(verb="approved").status_code == 303
+    browser.until(lambda: set(browser.work.places().values()) == {"06_COMPLETE"})
+
+
+def test_an_answer_to_what_is_no_longer_asked_is_not_taken(browser: Browser) -> None:
+    form = browser.form("/family/WO-512/answer")
+    browser.work.conductor().approve("WO-512")
+    browser.work.conductor().run("WO-512")
+    browser.site.live.refresh()
+    late = browser.post("/family/WO-512/answer", {**form, "verb": "approved"})
+    assert late.status_code == 409
+    assert "no longer open" in late.text
+    # and shows what is asked now
+    assert "question 2" in late.text
+    assert browser.form("/family/WO-512/answer", late.text)["digest"] != form["digest"]
+
+
+def test_a_change_since_the_question_is_shown_instead_of_approved(browser: Browser) -> None:
+    form = browser.form("/family/WO-512/answer")
+    (browser.work.root / "out/first.txt").write_text("something else\n", encoding="utf-8")
+    refused = browser.post("/family/WO-512/answer", {**form, "verb": "approved"})
+    assert refused.status_code == 409
+    assert "out/first.txt" in refused.text
+    assert browser.work.builder.jobs == []
+
+
+def test_a_send_back_needs_words_and_gives_them_to_the_maker(browser: Browser) -> None:
+    assert browser.answer(verb="changes_requested").status_code == 409
+    words = "out/first.txt:1: other words"
+    assert browser.answer(verb="changes_requested", words=words).status_code == 303
+    browser.until(lambda: browser.work.soop.jobs)
+    assert browser.work.soop.jobs[0].words == words
+
+
+def test_several_plain_questions_are_approved_each_by_its_digest(browser: Browser) -> None:
+    root = browser.work.root
+    ticket = TICKET.replace("WO-512", "WO-513").replace("two-files", "more")
+    (root / "_WORK_ORDERS/00_INBOX/WO-513_More.md").write_text(ticket, encoding="utf-8")
+    workflow = WORKFLOW.replace("WO-512", "WO-513").replace("out/", "more/")
+    (root / "workflows/more.md").write_text(workflow, encoding="utf-8")
+    browser.work.soop.path = "more/first.txt"
+    browser.work.conductor().run("WO-513")
+    questions = browser.site.live.refresh().questions
+    assert all(question.is_plain for question in questions)
+    form = browser.form("/answer")
+    chosen = [f"{q.family}:{q.digest}" for q in questions]
+    wrong = browser.post("/answer", {**form, "question": [f"{chosen[0]}0"]})
+    assert (wrong.status_code, browser.work.builder.jobs) == (409, [])
+    assert browser.post("/answer", {**form, "question": chosen}).status_code == 303
+    browser.until(lambda: len(browser.work.builder.jobs) == 2)
+
+
+def test_moves_are_those_of_user_and_none_approves(browser: Browser) -> None:
+    page = browser.get("/family/WO-512")
+    csrf = browser.form("/family/WO-512/answer")["csrf"]
+    assert 'value="archive"' in page
+    path = "/family/WO-512/move"
+    for action in ("approve", "complete", ""):
+        assert browser.post(path, {"csrf": csrf, "action": action}).status_code == 409
+    held = browser.post(path, {"csrf": csrf, "action": "hold", "reason": "later", "back": "/board"})
+    assert (held.status_code, held.headers["location"]) == (303, "/board")
+    assert browser.work.places()["WO-512"] == "98_HOLD"
+    assert 'data-moves="resume:* shelve:BACKLOG archive:ARCHIVE ' in browser.get("/board")
+    assert browser.post(path, {"csrf": csrf, "action": "resume"}).status_code == 303
+    # it goes on, and is asked anew
+    browser.until(lambda: browser.work.places()["WO-512"] == "05_USER_REVIEW")
+
+
+def test_the_way_back_after_a_move_stays_on_the_board(browser: Browser) -> None:
+    csrf = browser.form("/family/WO-512/answer")["csrf"]
+    fields = {"csrf": csrf, "action": "hold", "reason": "x", "back": "https://evil.example/"}
+    assert browser.post("/family/WO-512/move", fields).headers["location"] == "/family/WO-512"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/board", "/board?q=two&waiting=1", "/family/WO-512a", "/family/WO-512/review",
+     "/search?q=out", "/health"],
+)  # fmt: skip
+def test_every_page_is_there_and_shows_what_a_ticket_says_as_text(
+    work: Workspace, open_board: Opener, path: str
+) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    file = work.file("WO-512")
+    text = file.read_text(encoding="utf-8").replace("title: ", f"labels: {evil}\ntitle: {evil} ", 1)
+    file.write_text(f"{text}\n{evil} out\n", encoding="utf-8")
+    work.edit("WO-512a", "owner: ", f"owner: {evil} ")
+    page = open_board().sign_in().get(path)
+    assert "<script>alert" not in page
+    assert "onerror=alert" not in page.replace("onerror=alert(2)&gt;", "")
+    assert "<h1>" in page
+
+
+def test_filters_and_search_find_by_words(browser: Browser) -> None:
+    assert "1 of 3 tickets" in browser.get("/board?owner=INSPECTOR")
+    assert "0 of 3 tickets" in browser.get("/board?q=nothing-like-that")
+    assert "WO-512" in browser.get("/search?q=512")
+    bad = browser.client.get("/board?state=NOWHERE")
+    assert (bad.status_code, "no place of the board" in bad.text) == (409, True)
+
+
+# -- who may do what -------------------------------------------------------------------------------
+
+
+def test_without_the_address_there_is_nothing(browser: Browser) -> None:
+    stranger = browser.another()
+    for path in ("/", "/board", "/family/WO-512", "/events", "/health"):
+        assert stranger.get(path, follow_redirects=False).status_code == 401
+    assert stranger.get("/?token=" + "a" * 32).status_code == 403
+    assert browser.served.token_file.stat().st_mode & 0o777 == 0o600
+    # the token stays in no address bar
+    opened = stranger.get(browser.served.address, follow_redirects=False)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/")
+    assert "samesite=strict" in opened.headers["set-cookie"].lower()
+    assert "httponly" in opened.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1"}, 421),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, 415),
+    ],
+)
+def test_a_change_from_elsewhere_is_refused(
+    browser: Browser, headers: dict[str, str], status: int
+) -> None:
+    form = {**browser.form("/family/WO-512/answer"), "verb": "approved"}
+    assert browser.post("/family/WO-512/answer", form, **headers).status_code == status
+    assert browser.work.builder.jobs == []
+
+
+def test_a_change_needs_the_token_of_the_page(browser: Browser) -> None:
+    form = {**browser.form("/family/WO-512/answer"), "verb": "approved"}
+    for wrong in ("", "0" * 64, form["csrf"][:-1]):
+        answer = browser.post("/family/WO-512/answer", {**form, "csrf": wrong})
+        assert answer.status_code == 403
+    assert browser.client.get("/family/WO-512/answer").status_code == 405
+    assert browser.client.put("/family/WO-512/answer").status_code == 405
+    assert browser.work.builder.jobs == []
+
+
+def test_an_answer_without_a_digest_is_none(browser: Browser) -> None:
+    form = {**browser.form("/family/WO-512/answer"), "verb": "approved", "digest": ""}
+    assert browser.post("/family/WO-512/answer", form).status_code == 409
+    assert browser.work.builder.jobs == []
+
+
+def test_large_bodies_are_not_read(browser: Browser) -> None:
+    sent = {"origin": f"http://{browser.host}", "content-type": "application/x-www-form-urlencoded"}
+    path = "/family/WO-512/answer"
+    assert (
+        browser.client.post(path, content=b"a" * (LARGEST_BODY + 1), headers=sent).status_code
+        == 413
+    )
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        while True:
+            read += 65536
+            yield b"a" * 65536
+            if read > 4 * LARGEST_BODY:
+                return
+
+    assert browser.client.post(path, content=endless(), headers=sent).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/..%2f..%2fconfig.py", "/static/review.html.j2", "/family/..%2f..%2fetc"]
+)
+def test_no_path_leads_out(browser: Browser, path: str) -> None:
+    assert browser.client.get(path).status_code == 404
+
+
+def test_every_answer_forbids_what_is_not_its_own(browser: Browser) -> None:
+    for path in ("/", "/static/board.js", "/nowhere"):
+        policy = browser.client.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_users_sign_in_and_readers_only_read(work: Workspace, open_board: Opener) -> None:
+    from argon2 import PasswordHasher
+
+    hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash("secret")
+    users = {
+        "ana": WebUser(password=hashed, role="approver"),
+        "rob": WebUser(password=hashed, role="reader"),
+    }
+    browser = open_board(users=users)
+    assert "token" not in browser.served.address
+    assert browser.client.get("/", headers={"accept": "text/html"}).url.path == "/login"
+    assert browser.post("/login", {"name": "rob", "password": "wrong"}).status_code == 401
+    assert browser.post("/login", {"name": "rob", "password": "secret"}).status_code == 303
+    assert "may look, and not answer" in browser.get("/")
+    csrf = re.search(r'name="csrf" value="(\w+)"', browser.get("/"))
+    assert csrf is not None
+    question = browser.site.live.view.questions[0]
+    form = {"csrf": csrf[1], "digest": question.digest, "verb": "approved"}
+    assert browser.post("/family/WO-512/answer", form).status_code == 403
+    browser.client.cookies.clear()
+    assert browser.post("/login", {"name": "ana", "password": "secret"}).status_code == 303
+    assert browser.answer(verb="approved").status_code == 303
+    assert last_answer(work)["by"] == "ana"
+
+
+def test_others_can_be_let_in_only_with_users(work: Workspace) -> None:
+    with pytest.raises(UsageError, match="nobody would have to sign in"):
+        prepare(Board(work.root), Settings(), host="0.0.0.0", port=0)
+
+
+# -- links ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(open_board: Opener) -> tuple[Browser, str]:
+    browser = open_board(url="https://board.example")
+    question = browser.site.live.view.questions[0]
+    address = browser.site.links.address(question.family, question.number, question.digest)
+    assert address.startswith("https://board.example/answer/")
+    browser.host = "board.example"
+    browser.client = browser.another()
+    return browser, address.removeprefix("https://board.example")
+
+
+def test_a_link_shows_its_question_and_answers_it_once(linked: tuple[Browser, str]) -> None:
+    browser, path = linked
+    page = browser.get(path)
+    form = {**browser.form(path, page), "verb": "approved"}
+    # it opens nothing else
+    assert browser.client.get("/board").status_code == 401
+    assert browser.post(path, {**form, "csrf": ""}).status_code == 403
+    assert browser.post(path, {**form, "digest": "0" * 64}).status_code == 409
+    assert browser.post(path, form).status_code == 200
+    assert last_answer(browser.work)["via"] == "link"
+    assert browser.post(path, form).status_code == 409
+    assert browser.client.get(path).status_code == 409
+
+
+@pytest.mark.parametrize("change", ["forged", "old", "of another board"])
+def test_a_link_that_is_not_genuine_or_too_old_opens_nothing(
+    linked: tuple[Browser, str], change: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    browser, path = linked
+    if change == "forged":
+        path = path[:-1] + ("a" if path[-1] != "a" else "b")
+    elif change == "old":
+        settings = WebSettings(url="https://board.example", link_hours=0.0001)
+        browser.site.links = replace(browser.site.links, settings=settings)
+        time.sleep(1.1)
+    else:
+        elsewhere = tmp_path_factory.mktemp("other")
+        browser.site.links = replace(browser.site.links, root=elsewhere)
+    assert browser.client.get(path).status_code == 409
+    assert browser.work.builder.jobs == []

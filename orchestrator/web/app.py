@@ -53,6 +53,7 @@ def make_app(site: Site, hosts: Iterable[str]) -> Starlette:
             Route("/", pages.decide),
             Route("/board", pages.board),
             Route("/search", pages.search),
+            Route("/figures", pages.figures),
             Route("/health", pages.health),
             Route("/events", pages.events),
             Route("/static/{name}", pages.static),

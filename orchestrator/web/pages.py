@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from markupsafe import Markup
 from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -17,7 +18,8 @@ from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
 from orchestrator.views.cards import FamilyState
-from orchestrator.views.filters import Filter
+from orchestrator.views.charts import draw
+from orchestrator.views.filters import Filter, moment
 from orchestrator.web.site import Site, age_of, moves_of
 
 #: cards of a column that are shown at first, and events of a log
@@ -204,6 +206,15 @@ def whole_review(request: Request) -> Response:
 def health(request: Request) -> Response:
     """What is wrong with the board, what the agents cost, and whether a daemon watches."""
     return page(request, "health", **site_of(request).health())
+
+
+def figures(request: Request) -> Response:
+    """Flow, time in each state, USER's waits, failures and costs, as charts."""
+    site = site_of(request)
+    since = request.query_params.get("since", "").strip()
+    found = site.figures(moment(since) if since else "")
+    charts = {name: Markup(svg) for name, svg in draw(found).items()}  # noqa: S704 - it escapes
+    return page(request, "figures", figures=found, charts=charts, since=since)
 
 
 def static(request: Request) -> Response:

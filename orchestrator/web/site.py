@@ -18,6 +18,7 @@ from orchestrator.review.model import Review, build_review
 from orchestrator.tickets.board import Board
 from orchestrator.views.cards import Card
 from orchestrator.views.search import Hit, Search
+from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
 from orchestrator.web.live import LiveBoard
 
@@ -46,6 +47,7 @@ class Site:
     _search: Search = field(default_factory=Search)
     #: the revision of the view whose tickets were read for it
     _searched: int = 0
+    _statistics: Statistics | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def conductor(self) -> Conductor:
@@ -146,6 +148,13 @@ class Site:
             look = self._searched != view.revision
             self._searched = view.revision
         return self._search.find(text, tickets, most, look=look)
+
+    def figures(self, since: str) -> Figures:
+        """The figures of the board; histories are read on from where they were read to."""
+        with self._lock:
+            if self._statistics is None:
+                self._statistics = Statistics.of(self.board.root, self.board.path)
+            return self._statistics.figures(since)
 
     def health(self) -> Mapping[str, Any]:
         """The doctor's problems, the agents, what was spent, and whether a daemon watches."""

@@ -206,7 +206,7 @@ def test_the_way_back_after_a_move_stays_on_the_board(browser: Browser) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/", "/board", "/board?q=two&waiting=1", "/family/WO-512a", "/family/WO-512/review",
-     "/search?q=out", "/health"],
+     "/search?q=out", "/figures", "/health"],
 )  # fmt: skip
 def test_every_page_is_there_and_shows_what_a_ticket_says_as_text(
     work: Workspace, open_board: Opener, path: str

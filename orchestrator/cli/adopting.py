@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.elapsed import stop_line
 from orchestrator.cli.text import (
     callable_commands,
     counted,
@@ -100,6 +101,7 @@ def _ask(families: str, as_json: bool) -> bool:
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("nothing is changed without your consent: add --yes", file=sys.stderr)
         return False
+    stop_line()
     return typer.confirm(f"Adopt {families}?", default=False)
 
 

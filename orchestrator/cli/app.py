@@ -34,6 +34,7 @@ from orchestrator.cli import (
     watching,
     workflows,
 )
+from orchestrator.cli.elapsed import start_line
 from orchestrator.cli.failures import (
     BROKEN_PIPE,
     Group,
@@ -81,6 +82,7 @@ def orchestrate(
 ) -> None:
     """Conduct teams that keep their work as markdown tickets."""
     context.obj = Workspace(directory)
+    start_line(context.invoked_subcommand)
 
 
 #: the commands by what people want, in the order in which a newcomer needs them

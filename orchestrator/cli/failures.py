@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.elapsed import stop_line
 from orchestrator.cli.text import callable_commands, clean, say_json
 from orchestrator.errors import OrchestrateError, UsageError
 
@@ -68,7 +69,10 @@ class Group(TyperGroup):
         """Run a command; whatever it raises becomes a message and an exit code."""
         as_json = ctx.meta["as_json"]
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                stop_line()
         except (typer.Exit, typer.Abort):
             raise
         except OrchestrateError as exc:

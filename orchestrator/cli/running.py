@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.elapsed import going_on
 from orchestrator.cli.family_text import say_next, say_question
 from orchestrator.cli.text import (
     callable_commands,
@@ -68,6 +69,8 @@ class ProgressPrinter:
         self._lock = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
+        if event.kind in ("stage", "agent", "effect"):
+            going_on(event.text)
         with self._lock:
             if event.kind in ("statement", "effect") and event.verdict == "failed":
                 self._failed.append(event)

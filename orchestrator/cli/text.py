@@ -9,8 +9,9 @@ import shlex
 import shutil
 import sys
 import textwrap
+import threading
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 #: the same, except for the colors that `paint` writes
 _CONTROL_BUT_COLORS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){_CONTROL.pattern}")
 _RESET = "\x1b[0m"
+#: held while something is printed
+OUTPUT = threading.RLock()
+_before: list[Callable[[], None]] = []
 #: verdict → mark and color
 MARKS = {
     "proven": ("✓", "green"),
@@ -58,14 +62,25 @@ def clean(text: str) -> str:
 
 def say(text: str = "") -> None:
     """Print one line (or several) in one write: parallel agents report from threads."""
-    sys.stdout.write(clean(text) + "\n")
-    sys.stdout.flush()
+    _write(clean(text) + "\n")
 
 
 def say_json(data: Any, *, indent: int | None = 2) -> None:
     """Print JSON; `indent=None` for one line."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=indent, default=str) + "\n")
-    sys.stdout.flush()
+    _write(json.dumps(data, ensure_ascii=False, indent=indent, default=str) + "\n")
+
+
+def _write(text: str) -> None:
+    with OUTPUT:
+        for act in _before:
+            act()
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def before_output(act: Callable[[], None] | None) -> None:
+    """Call this before anything is printed, with `OUTPUT` held; None: nothing any more."""
+    _before[:] = [act] if act else []
 
 
 def say_diff(lines: Iterable[str], indent: str = "") -> None:

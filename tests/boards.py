@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -147,3 +148,12 @@ class Workspace:
         conductor.run("WO-512")
         conductor.approve("WO-512")
         conductor.run("WO-512")
+
+
+def copy_of(asked: Path, root: Path) -> Workspace:
+    """A copy of a workspace with an open question, which goes on as its own."""
+    found = Workspace(root)
+    shutil.rmtree(root)
+    shutil.copytree(asked, root, symlinks=True)
+    found.conductor().run("WO-512", from_here=True)
+    return found

@@ -25,6 +25,8 @@ from orchestrator.views.filters import natural_key
 
 #: the columns from left to right
 COLUMNS = tuple(role for role in FolderRole)
+#: where USER puts tickets
+_MOVED_TO = frozenset({FolderRole.HOLD, FolderRole.BACKLOG, FolderRole.ARCHIVE})
 _Stamp = tuple[int, int, int]
 
 
@@ -146,8 +148,11 @@ class BoardView:
     revision: int = 0
 
     def columns(self, cards: Iterable[Card] | None = None) -> list[Column]:
-        """`cards` (all, if not given) by state; a state that the board does not use is left out."""
-        used = {card.ticket.role for card in self.cards}
+        """`cards` (all, if not given) by state.
+
+        A state that the board does not use is left out, unless USER moves tickets there.
+        """
+        used = {card.ticket.role for card in self.cards} | _MOVED_TO
         found: dict[FolderRole | None, list[Card]] = defaultdict(list)
         for card in self.cards if cards is None else cards:
             found[card.ticket.role].append(card)

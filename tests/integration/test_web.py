@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +21,7 @@ from orchestrator.storage.history import History
 from orchestrator.web.app import prepare
 from orchestrator.web.guard import LARGEST_BODY
 from orchestrator.web_settings import WebSettings, WebUser
-from tests.boards import TICKET, WORKFLOW, Workspace
+from tests.boards import TICKET, WORKFLOW, Workspace, copy_of
 
 HOST = "127.0.0.1"
 
@@ -84,11 +83,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def work(asked: Path, tmp_path: Path) -> Workspace:
     """A workspace with an open question."""
-    found = Workspace(tmp_path / "new")
-    shutil.rmtree(found.root)
-    shutil.copytree(asked, found.root, symlinks=True)
-    found.conductor().run("WO-512", from_here=True)
-    return found
+    return copy_of(asked, tmp_path / "new")
 
 
 Opener = Callable[..., Browser]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import queue
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from orchestrate_agents.sandbox.runs import (
     python_path,
 )
 from orchestrate_agents.sandbox.served import compare_served, try_sources
+from orchestrate_agents.sandbox.statement_watch import Said, StatementWatch, beyond_loading
+from orchestrate_agents.sandbox.traces import left_behind, listing, self_signed
 from orchestrate_agents.sql.scratch import Database, scratch
 from orchestrate_agents.tools.python import Python
 from orchestrate_backend.targets.embedded import scratch_folder
@@ -33,7 +36,6 @@ from orchestrator.agent_process.confinement import (
     Confinement,
     installations,
     program_places,
-    secrets_of,
 )
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
@@ -118,6 +120,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._server: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
+        self._forged: IO[bytes] | None = None
 
     def run(
         self,
@@ -137,6 +140,7 @@ class Sandbox:
         """
         from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 
+        password = secrets.token_hex(16)
         request = {
             "script": script,
             "cwd": str(cwd),
@@ -144,43 +148,81 @@ class Sandbox:
             "preload": [name for name in _SLOW if name in set(libraries)],
             "limit": limit,
             "source": source,
-            "hide": [] if cwd not in COPIED else secrets_of(COPIED[cwd]),
+            "certificate": "",
+            "project": "",
+            "password": password,
+            "database": None,
+        }
+        if database is not None:
+            # the server trusts its socket: the password is there to be kept
+            request["database"] = as_user(database.uri, OWNER, password)
+        if source == "forged":
+            request |= {"certificate": self._certificate(), "source": ""}
+        with (
+            tempfile.TemporaryDirectory(prefix="orchestrate-script-") as folder,
+            Confinement(
+                [cwd, Path(folder)], self._read(), workspace=COPIED.get(cwd), tidy=True
+            ) as walls,
+        ):
+            temporary, home = Path(folder).resolve() / "temporary", Path(folder).resolve() / "home"
+            temporary.mkdir()
+            home.mkdir()
+            request["temporary"] = str(temporary)
+            request["walls"] = {**walls.said, "cwd": str(cwd)}
             # the copy is thrown away: its second run may use what the first compiled
-            "env": {
+            request["env"] = {
                 **bare_environment(cwd),
                 **self._variables,
+                "HOME": str(home),
                 "PYTHONDONTWRITEBYTECODE": "",
                 "PYTHONPATH": python_path(cwd),
-            },
-            "database": None if database is None else as_user(database.uri, OWNER),
-        }
+            }
+            before = listing(cwd)
+            response = self._ask(request)
+            told = left_behind(before, cwd, home, temporary, response["keys"])
+            tried = tuple(dict.fromkeys((*response["tried"], *told)))
+        command = (*self._command, script, *arguments)
+        code = TRIED if tried else response["code"]
+        ended = Run(command, code, response["out"], response["err"], tried)
+        writes = tuple((table, rows) for table, rows in response["writes"])
+        return ScriptRun(ended, writes, tuple(response["served"]), response["counted"])
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
             server = self._server or self.start()
             assert server.stdin is not None
             assert server.stdout is not None
             try:
                 print(json.dumps(request), file=server.stdin, flush=True)
-                response = json.loads(server.stdout.readline())
+                response: dict[str, Any] = json.loads(server.stdout.readline())
             except (OSError, ValueError) as exc:
                 reason = self._last_error()
                 raise SandboxError(f"the sandbox for scripts stopped: {reason}") from exc
-        command = (*self._command, script, *arguments)
-        tried = tuple(response["tried"])
-        code = TRIED if tried else response["code"]
-        ended = Run(command, code, response["out"], response["err"], tried)
-        writes = tuple((table, rows) for table, rows in response["writes"])
-        return ScriptRun(ended, writes, tuple(response["served"]), response["counted"])
+        return response
+
+    def _certificate(self) -> str:
+        """The file of a certificate that nobody signed, with its key."""
+        if self._forged is None:
+            self._forged = tempfile.NamedTemporaryFile(suffix=".pem")  # noqa: SIM115
+            self._forged.write(self_signed())
+            self._forged.flush()
+        return self._forged.name
+
+    def _read(self) -> list[str]:
+        """What scripts need to read although it lies among hidden or temporary files."""
+        # the proving server may begin there after this process does
+        servers = scratch_folder().parent
+        servers.mkdir(parents=True, exist_ok=True)
+        return [*program_places(), *sys.path, *installations(self._command), str(servers)]
 
     def start(self) -> subprocess.Popen[str]:
         """Start the process, without waiting until it is ready."""
         # -P: a package of the current workspace must not take the place of ours
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         words = [sys.executable, "-P", "-W", "ignore", "-m", "orchestrate_agents.sandbox.server"]
-        # the proving server may begin there after this process does
-        servers = scratch_folder().parent
-        servers.mkdir(parents=True, exist_ok=True)
-        own = [*program_places(), *sys.path, *installations(self._command), str(servers)]
-        self._walls = Confinement((), own, leaves=True, layered=False, tap=True, apart=False)
+        self._walls = Confinement(
+            (), self._read(), leaves=True, layered=False, tap=True, apart=False, trusted=True
+        )
         self._server = subprocess.Popen(
             self._walls.words([*words, *self._command]),
             env=environment(),
@@ -205,6 +247,9 @@ class Sandbox:
         """Stop the process and everything that it started."""
         if self._server is None or self._errors is None:
             return
+        if self._forged is not None:
+            self._forged.close()
+            self._forged = None
         kill_group(self._server.pid)
         with self._server, self._errors:
             self._server = None
@@ -271,9 +316,12 @@ def run_idempotency_trial(
     ):
 
         def run_once(source: str = "") -> ScriptRun:
-            return sandbox.run(
+            watch.clear()
+            ended = sandbox.run(
                 script, cwd=copy, database=database, libraries=preloaded, source=source
             )
+            said.extend(watch.heard())
+            return ended
 
         def empty() -> None:
             with database.connect() as owner:
@@ -281,6 +329,7 @@ def run_idempotency_trial(
                     owner.execute(f"TRUNCATE {table} CASCADE")
 
         create_schema(database, schema)
+        watch, said = StatementWatch(database), list[Said]()
         before = read_contents(database)
         first = run_once()
         after_first = read_contents(database)
@@ -291,12 +340,14 @@ def run_idempotency_trial(
         if after_first != before:
             if first.served and first.run.ok and not differing:
                 differing = tuple(try_sources(database, first.served, run_once, empty))
+            own = [name for name, count in after_first.rows.items() if count]
+            differing = (*differing, *beyond_loading(said, own))
             empty()
             with database.connect() as owner:
                 owner.execute(
                     f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
                 )
-            refused = run_once()
+            refused = sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
         runs = [r and replace(r, served=()) for r in (first, second, refused)]
         assert runs[0] is not None
         assert runs[1] is not None

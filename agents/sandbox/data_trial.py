@@ -17,6 +17,7 @@ from typing import Any
 from orchestrate_agents.sandbox.client import create_schema, shared_sandboxes
 from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
+from orchestrate_agents.sandbox.statement_watch import Said, StatementWatch, beyond_loading
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.arrivals import (
     Arrival,
@@ -72,6 +73,8 @@ class DataTrial:
     nulled: tuple[str, ...]
     #: files of the workspace that it changed or removed
     rewritten: tuple[str, ...]
+    #: statements that do something else than to fill its tables
+    beyond: tuple[str, ...] = ()
 
 
 def run_data_trial(
@@ -108,16 +111,20 @@ def _run_trial(
     texts = (file.read_text(encoding="utf-8", errors="replace") for file in further)
     direct = ["--target", "postgres"] if any(map(named.search, texts)) else options
     with (
-        tree_copy(root) as copy,
+        tree_copy(root, board=True) as copy,
         scratch(services).database() as database,
         shared_sandboxes(services, python).acquire() as sandbox,
         _Observer(database) as seen,
     ):
 
         def run(arguments: Sequence[str] = options) -> Run:
-            return sandbox.run(script, cwd=copy, database=database, arguments=arguments).run
+            watch.clear()
+            ended = sandbox.run(script, cwd=copy, database=database, arguments=arguments).run
+            said.extend(watch.heard())
+            return ended
 
         create_schema(database, schema)
+        watch, said = StatementWatch(database), list[Said]()
         files, catalog = _digests(copy), snapshot(seen.admin)
         standing = {load.table: seen.rows(load) for load in loads}
         before = seen.contents()
@@ -150,6 +157,7 @@ def _run_trial(
             tuple(f"{table}.{column}" for table, column in nulls),
             tuple(f"{t}.{c}" for (t, c), n in nulls.items() if seen.nulls(t, c) > n),
             tuple(_rewritten(files, _digests(copy))),
+            tuple(beyond_loading(said, [load.table for load in loads])),
         )
 
 
@@ -235,6 +243,7 @@ class _Observer:
         bodies = self.query(
             "SELECT p.prosrc AS body FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"  # noqa: S608
             f" WHERE NOT t.tgisinternal AND t.tgrelid IN ({named})"
+            " AND p.pronamespace <> 'proof_watch'::regnamespace"
         )
         written = {word for row in bodies for word in re.findall(r"\w+", row["body"])}
         own = {table if "." in table else f"public.{table}" for table in loaded}

@@ -14,7 +14,6 @@ import importlib.util
 import json
 import os
 import runpy
-import shutil
 import signal
 import ssl
 import sys
@@ -22,6 +21,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -47,9 +47,7 @@ def redirect(url: object) -> str:
         return str(url)
     routes = json.loads(os.environ["SANDBOX_ROUTES"])
     base = routes.get(parts.hostname) or routes.get("")
-    if parts.path.startswith("/rest/v1"):
-        base = os.environ["SANDBOX_REST_URL"]
-    elif not base and os.environ.get("SANDBOX_SEEN"):
+    if not base and os.environ.get("SANDBOX_SEEN"):
         # the network sees whom it asks for, and has no way out
         return str(url)
     base = base or _NOWHERE
@@ -167,7 +165,7 @@ def preload(libraries: list[str], folders: list[Path]) -> None:
                 importlib.import_module(name)
 
 
-def enter_child(request: dict[str, Any], out: int, err: int) -> None:
+def enter_child(request: dict[str, Any], out: int, err: int, give_up: Callable[[], None]) -> None:
     """Give this forked process the script's session, streams, folder and environment."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -178,25 +176,35 @@ def enter_child(request: dict[str, Any], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.environ["TMPDIR"] = tempfile.tempdir = request["temporary"]
-    confine(request)
+    give_up()
     # new text streams: the old ones belong to the conversation with the sandbox
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         mode = "r" if number == 0 else "w"
         setattr(sys, name, open(number, mode, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115
 
 
-def confine(request: dict[str, Any]) -> None:
-    """Let this process write into its folders alone, and neither trace nor signal others."""
-    if not request["landlock"]:
-        return
-    spec = importlib.util.spec_from_file_location("_landlock", request["landlock"])
+def build_walls(request: dict[str, Any]) -> tuple[Callable[[], list[str]], Callable[[], None]]:
+    """Give this process a file system of its own; how what is written there is told, and how the
+    script's process gives up what it must not have.
+
+    Where that cannot be had, it writes into its folders alone, and neither traces nor signals.
+    """
+    before = set(sys.modules)
+    spec = importlib.util.spec_from_file_location("_confine", request["confine"])
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if module.landlock_version() >= 2:
-        own = [request["cwd"], request["temporary"], "/dev"]
-        module.landlock(own, request["hide"], [])
+    confine = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(confine)
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    libc, walls = confine.Libc(), request["walls"]
+    try:
+        tree = confine.behind_walls(libc, walls)
+    except OSError:
+        version, own = confine.landlock.landlock_version(libc), [*walls["write"], "/dev"]
+        keep = (own, walls["hide"], walls["keep"], libc)
+        return list, lambda: confine.landlock.landlock(*keep) if version >= 2 else None
+    return tree.written, lambda: confine.give_up(libc, walls, tree)
 
 
 def wait_for(pid: int, limit: float) -> int | None:
@@ -248,26 +256,39 @@ def fork_script(request: dict[str, Any]) -> dict[str, Any]:
     """Run one request in a forked child, which does not return from here."""
     cwd = Path(request["cwd"])
     preload(request["preload"], [cwd, (cwd / request["script"]).parent])
-    temporary = tempfile.mkdtemp(prefix="orchestrate-script-")
-    request = {**request, "temporary": temporary}
     # in a namespace of its own, all that begins meanwhile is the script's
     apart = "SANDBOX_SEEN" in request["env"]
     before = running() if apart else {}
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        tempfile.TemporaryFile() as said,
+    ):
         pid = os.fork()
         if pid == 0:
-            enter_child(request, out.fileno(), err.fileno())
-            exit_process(run_script(request["script"], request["arguments"]))
-        code = wait_for(pid, request["limit"])
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+            watch_script(request, out.fileno(), err.fileno(), said.fileno())
+        os.waitpid(pid, 0)
         texts = []
-        for stream in (out, err):
+        for stream in (out, err, said):
             stream.seek(0)
             texts.append(stream.read(4_000_000).decode("utf-8", "replace"))
     left = end_what_is_left(before) if apart else []
-    shutil.rmtree(temporary, ignore_errors=True)
-    return {"code": code, "out": texts[0], "err": texts[1], "left": left}
+    told: dict[str, Any] = json.loads(texts[2] or '{"code": null, "ended": ["whoever watched it"]}')
+    return {"out": texts[0], "err": texts[1], "left": left, **told}
+
+
+def watch_script(request: dict[str, Any], out: int, err: int, said: int) -> NoReturn:
+    """In a forked process: build the walls, run the script in another one, say what it wrote."""
+    written, give_up = build_walls(request)
+    pid = os.fork()
+    if pid == 0:
+        enter_child(request, out, err, give_up)
+        exit_process(run_script(request["script"], request["arguments"]))
+    code = wait_for(pid, request["limit"])
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    os.write(said, json.dumps({"code": code, "wrote": written()}).encode())
+    os._exit(0)
 
 
 def main() -> None:

@@ -131,10 +131,10 @@ def _board_of(root: Path) -> str:
 
 
 @contextlib.contextmanager
-def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
+def tree_copy(root: Path, *, built: bool = False, board: bool = False) -> Iterator[Path]:
     """A copy of the workspace without links, history, packages, tickets and state.
 
-    `built`: with what was built into `dist`. Raises RunError if the workspace is too large.
+    `built`: with `dist`; `board`: with tickets and receipts. Raises RunError if it is too large.
     """
     place = None
     with contextlib.suppress(OSError):
@@ -144,7 +144,7 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
         copy = Path(folder).resolve() / "tree"
         left = _MAX_TREE
         left_out = _LEFT_OUT - {"dist"} if built else _LEFT_OUT
-        for below, files in walk(str(root), "", left_out, _board_of(root)):
+        for below, files in walk(str(root), "", left_out, "" if board else _board_of(root)):
             (copy / below).mkdir()
             for entry in files:
                 stat = entry.stat()
@@ -164,7 +164,7 @@ def tree_copy(root: Path, *, built: bool = False) -> Iterator[Path]:
 
 
 class SharedTreeCopy:
-    """A copy of one workspace, shared by its users as long as neither of the two has changed."""
+    """A copy of one workspace and its board, shared as long as neither of the two has changed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -178,7 +178,7 @@ class SharedTreeCopy:
         with self._lock:
             if self._copy is None or self._stamps != (_stamp(root), _stamp(self._copy)):
                 before = _stamp(root)
-                self._copy = self._copies.enter_context(tree_copy(root))
+                self._copy = self._copies.enter_context(tree_copy(root, board=True))
                 self._stamps = (before, _stamp(self._copy))
             copy = self._copy
         yield copy

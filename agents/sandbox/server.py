@@ -16,15 +16,17 @@ import os
 import secrets
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrate_agents.sandbox import NOWHERE
 from orchestrate_agents.sandbox.simulators import serve_simulators
+from orchestrate_agents.sandbox.traces import Relay, gives_away
 from orchestrate_backend.fake_postgrest.server import RestStandIn
 from orchestrate_backend.targets.supabase_setup import AUTHENTICATOR, as_user
-from orchestrator.agent_process import landlock, own_network
+from orchestrator.agent_process import confine, own_network
 from orchestrator.agent_process.confinement import tell
 from orchestrator.agent_process.own_network import Packets
 
@@ -42,6 +44,10 @@ def run_request(
     with ExitStack() as stack:
         simulators: list[Any] = []
         routes, environment = stack.enter_context(serve_simulators(request["source"], simulators))
+        relays = [relayed(stack, base, request["certificate"]) for base in set(routes.values())]
+        for base, _relay, url in relays:
+            routes = {host: url if at == base else at for host, at in routes.items()}
+            environment = {n: value.replace(base, url) for n, value in environment.items()}
         if request["database"] is not None:
             login = as_user(request["database"], AUTHENTICATOR)
             store = stack.enter_context(
@@ -53,16 +59,16 @@ def run_request(
             )
             rest_url, key = store.start(), store.token("service_role")
             environment["DATABASE_URL"] = request["database"]
+            routes[request["project"]] = rest_url
         environment |= {
             "SANDBOX_ROUTES": json.dumps(routes),
-            "SANDBOX_REST_URL": rest_url,
-            "SUPABASE_URL": rest_url,
+            "SUPABASE_URL": rest_url if not request["project"] else f"https://{request['project']}",
             "SUPABASE_SERVICE_ROLE_KEY": key,
             "SUPABASE_KEY": key,
             "SUPABASE_SERVICE_KEY": key,
         }
         request = {**request, "env": {**request["env"], **environment}}
-        request["landlock"] = landlock.__file__
+        request["confine"] = confine.__file__
         if packets is not None:
             packets.seen()
             request["env"]["SANDBOX_SEEN"] = "1"
@@ -74,11 +80,22 @@ def run_request(
         tellers = [s for s in simulators if hasattr(s, "served")]
         served = [record for teller in tellers for record in teller.served()]
         counted = any(teller.counted for teller in tellers)
-    reached = packets.seen() if packets is not None else []
-    tried = list(tell({"reached": reached, "left": response.pop("left")}))
-    if request["database"] is not None and key in response["out"] + response["err"]:
+        reached = packets.seen() if packets is not None else []
+    tried = list(tell({"reached": reached, **response}))
+    keys = [key, request["password"]] if request["database"] is not None else []
+    if gives_away(response["out"] + response["err"], keys):
         tried.append("printed the key that it was given")
-    return {**response, "writes": writes, "tried": tried, "served": served, "counted": counted}
+    if any(gives_away(relay.heard.decode("latin-1"), keys) for _, relay, _ in relays):
+        tried.append("sent the key that it was given to another service")
+    told = {"tried": tried, "keys": keys, "served": served, "counted": counted}
+    return {**response, "writes": writes, **told}
+
+
+def relayed(stack: ExitStack, base: str, certificate: str) -> tuple[str, Relay, str]:
+    """A service's URL, who passes on what comes for it, and the URL of that."""
+    parts = urlsplit(base)
+    relay = stack.enter_context(closing(Relay(parts.port or 80, certificate)))
+    return base, relay, f"http{'s' * bool(certificate)}://127.0.0.1:{relay.port}{parts.path}"
 
 
 def main() -> None:

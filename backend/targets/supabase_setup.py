@@ -33,11 +33,11 @@ def set_up(connection: Any) -> None:
         connection.execute(setup_sql())
 
 
-def as_user(uri: str, user: str) -> str:
+def as_user(uri: str, user: str, password: str | None = None) -> str:
     """The same connection URI for another login; the embedded server trusts its socket."""
     from psycopg.conninfo import make_conninfo
 
-    return make_conninfo(uri, user=user)
+    return make_conninfo(uri, user=user, password=password)
 
 
 def rename_logins(uri: str) -> None:

@@ -9,26 +9,28 @@ this machine allows.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
 import signal
-import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from orchestrator.agent_process import landlock, own_network
+    from orchestrator.agent_process import landlock, own_files, own_network
 else:
     # the modules beside this one, which is started without the package
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import landlock
+    import own_files
     import own_network
 
     del sys.path[0]
 
 Libc = landlock.Libc
+Tree = own_files.Tree
 _NEW = {
     "user": 0x10000000,
     "net": 0x40000000,
@@ -37,17 +39,13 @@ _NEW = {
     "ipc": 0x8000000,
 }
 _APART = _NEW["net"] | _NEW["mount"] | _NEW["pid"] | _NEW["ipc"]
-_BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 _PARENT_DIED, _DROP_CAPABILITY = 1, 24
+_CAPABILITIES_3 = 0x20080522
 #: of root's: owner and mode of files, other users, signals, low ports; nothing of the machine
 _KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 10})
 _LARGEST_FILE = 4 * 1024**3
 #: seconds in which what a program started may end by itself
 _GRACE, _PAUSE = 1.0, 0.02
-#: what may change without anybody's asking
-_CACHES = frozenset({"__pycache__", "node_modules", ".venv", "venv", ".cache", ".pytest_cache"})
-_CACHES |= {".mypy_cache", ".ruff_cache", ".tox", ".nox"}
-_CACHE_PLACES = ("/var/cache/", "/var/log/", "/run/", "/sys/", "/proc/", "/dev/")
 _MOST = 20
 
 
@@ -59,17 +57,16 @@ def _can_unshare(libc: Libc) -> bool:
     if trial == 0:
         try:
             _unshare(libc)
-            libc.mount("none", "/", None, _RECURSIVE | _PRIVATE)
+            libc.mount("none", "/", None, own_files.RECURSIVE | own_files.PRIVATE)
         except OSError:
             os._exit(1)
         os._exit(0)
     return os.waitpid(trial, 0)[1] == 0
 
 
-def _unshare(libc: Libc, network: str = "own") -> None:
+def _unshare(libc: Libc, apart: int = _APART) -> None:
     """Namespaces of its own; as a plain user in a user namespace. Raises OSError without them."""
     uid, gid = os.getuid(), os.getgid()
-    apart = _APART if network != "host" else _APART & ~_NEW["net"]
     if libc.c.unshare(apart) == 0:
         return
     if libc.c.unshare(apart | _NEW["user"]) != 0:
@@ -83,166 +80,30 @@ def _unshare(libc: Libc, network: str = "own") -> None:
             file.write(text)
 
 
-# -- what the program finds on the disk ------------------------------------------------------------
-
-
-class Tree:
-    """The file system as the program has it."""
-
-    def __init__(self, libc: Libc, said: dict[str, Any]) -> None:
-        self.libc = libc
-        self.said = said
-        #: writable without consequence: (where it is looked at, path that it stands for)
-        self.layers: list[tuple[str, str]] = []
-        self.writable: list[str] = []
-        #: made here, as places to mount something on
-        self.made: set[str] = set()
-
-    def build(self) -> None:
-        """Replace the mounts of this process's namespace."""
-        self.libc.mount("none", "/", None, _RECURSIVE | _PRIVATE)
-        said, actions = self.said, []
-        kept = {os.path.realpath(path) for path in said.get("keep", ())}
-        for order, name in enumerate(("private", "hide", "layer", "keep", "write")):
-            for path in dict.fromkeys(said.get(name, ())):
-                with contextlib.suppress(OSError):
-                    fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
-                    # two paths to one place are one place
-                    real = os.path.realpath(path)
-                    if name == "hide" and real in kept:
-                        continue
-                    actions.append((real.count("/") * (real != "/"), order, real, name, fd))
-        others, scratch = self._mounts(), os.path.realpath(said.get("scratch") or "/")
-        above = os.path.dirname(scratch)
-        for _, _, path, name, fd in sorted(actions, key=lambda a: (a[2] != above, a)):
-            with contextlib.suppress(OSError):
-                if name == "layer" and not os.path.ismount(scratch):
-                    self._place(scratch, folder=True)
-                    self.libc.mount("tmpfs", scratch, "tmpfs", 0, "mode=0755")
-                getattr(self, f"_{name}")(path, fd)
-        # what was mounted below a layer is under it now
-        ours = [path for _, _, path, name, _ in actions if name != "layer"]
-        for path, fd in others:
-            under = any(path.startswith(f"{p}/") for _, p in self.layers)
-            if under and not any(f"{path}/".startswith(f"{p}/") for p in ours):
-                with contextlib.suppress(OSError):
-                    self._bind(path, fd)
-        with contextlib.suppress(OSError):
-            self.libc.read_only("/", on=True, tree=True)
-        for path in self.writable:
-            with contextlib.suppress(OSError):
-                self.libc.read_only(path, on=False, tree=path in said.get("write", ()))
-
-    def _mounts(self) -> list[tuple[str, int]]:
-        found = []
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                path = line.split()[4].replace("\\040", " ")
-                if not path.startswith(("/proc", "/sys", "/dev", "/run")) and path != "/":
-                    with contextlib.suppress(OSError):
-                        found.append((path, os.open(path, getattr(os, "O_PATH", 0))))
-        return found
-
-    def _place(self, path: str, folder: bool) -> None:
-        """Make what something is mounted on, where a parent was replaced by an empty folder."""
-        missing = []
-        at = path
-        while not os.path.lexists(at):
-            missing.append(at)
-            at = os.path.dirname(at)
-        for at in reversed(missing):
-            if at == path and not folder:
-                os.close(os.open(at, os.O_CREAT | os.O_WRONLY, 0o644))
-            else:
-                os.mkdir(at, 0o755)
-            self.made.add(at)
-
-    def _bind(self, path: str, fd: int) -> None:
-        self._place(path, stat.S_ISDIR(os.fstat(fd).st_mode))
-        self.libc.mount(f"/proc/self/fd/{fd}", path, None, _BIND | _RECURSIVE)
-
-    _keep = _bind
-
-    def _write(self, path: str, fd: int) -> None:
-        self._bind(path, fd)
-        self.writable.append(path)
-
-    def _private(self, path: str, _: int) -> None:
-        """An empty folder, for temporary files."""
-        self.libc.mount("tmpfs", path, "tmpfs", 0, "mode=1777")
-        self.writable.append(path)
-
-    def _hide(self, path: str, fd: int) -> None:
-        """Nothing to be read there."""
-        if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            self.libc.mount("/dev/null", path, None, _BIND)
-            return
-        self.libc.mount("tmpfs", path, "tmpfs", 0, "mode=0755")
-        self.layers.append((path, path))
-        self.writable.append(path)
-
-    def _layer(self, path: str, fd: int) -> None:
-        """As it is, but what is written goes into a layer over it."""
-        if not os.path.exists(path) or not os.path.samestat(os.stat(path), os.fstat(fd)):
-            self._bind(path, fd)
-        if set(path) & set(",:\\"):
-            return
-        scratch = f"{self.said['scratch']}/{fd}"
-        upper, work = f"{scratch}/upper", f"{scratch}/work"
-        for folder in (scratch, upper, work):
-            os.mkdir(folder)
-        given = os.fstat(fd)
-        os.chmod(upper, stat.S_IMODE(given.st_mode))
-        with contextlib.suppress(OSError):
-            os.chown(upper, given.st_uid, given.st_gid)
-        told = f"lowerdir={path},upperdir={upper},workdir={work}"
-        try:
-            self.libc.mount("overlay", path, "overlay", 0, f"{told},userxattr")
-        except OSError:
-            self.libc.mount("overlay", path, "overlay", 0, told)
-        self.layers.append((upper, path))
-        self.writable.append(path)
-
-    def written(self) -> list[str]:
-        """What was written outside of the program's folders, caches apart."""
-        found: list[str] = []
-        for place, path in self.layers:
-            for name in _files(place, self.made):
-                said = f"{path.rstrip('/')}{name}"
-                parts = said.split("/")
-                if not _CACHES & set(parts) and not said.startswith(_CACHE_PLACES):
-                    found.append(said)
-        # beside the program's folder, among temporary files
-        for place in sorted(self.made):
-            if os.path.isdir(place) and not os.path.ismount(place):
-                beside = [os.path.join(place, name) for name in os.listdir(place)]
-                found += [p for p in beside if p not in self.made and p not in found]
-        return sorted(set(found))[:_MOST]
-
-
-def _files(place: str, made: set[str]) -> list[str]:
-    """Files (and folders without any) below a folder, without what is mounted there."""
-    found: list[str] = []
-    device = os.lstat(place).st_dev
-    for folder, folders, files in os.walk(place):
-        for name in tuple(folders):
-            full = os.path.join(folder, name)
-            if os.lstat(full).st_dev != device:
-                folders.remove(name)
-        below = folder[len(place) :]
-        found += [f"{below}/{n}" for n in files if os.path.join(folder, n) not in made]
-        if not folders and not files and folder != place and folder not in made:
-            found.append(f"{below}/")
-        if len(found) > 1000:
-            break
-    return [f if f.startswith("/") else f"/{f}" for f in found]
-
-
 # -- the program, and who watches it ---------------------------------------------------------------
+
+
+def behind_walls(libc: Libc, said: dict[str, Any]) -> Tree:
+    """Give this process a file system of its own. Raises OSError where that cannot be had."""
+    _unshare(libc, _NEW["mount"])
+    tree = Tree(libc, said)
+    tree.build()
+    os.chdir(said["cwd"])
+    return tree
+
+
+def give_up(libc: Libc, said: dict[str, Any], tree: Tree) -> None:
+    """Give up, for a program that goes on in this process, what it must not have."""
+    _enter(libc, said, True, tree)
+    kept = sum(1 << bit for bit in _KEPT_CAPABILITIES)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
+    libc.c.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0))
 
 
 def _enter(libc: Libc, said: dict[str, Any], apart: bool, tree: Tree) -> None:
     """Give up what the program must not have."""
+    if said.get("trusted"):
+        return
     if apart:
         for capability in range(64):
             if capability not in _KEPT_CAPABILITIES:
@@ -300,7 +161,7 @@ def _first_process(
         libc.mount("proc", "/proc", "proc", 0)
         own_processes = True
         for name in ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"):
-            libc.mount(name, name, None, _BIND)
+            libc.mount(name, name, None, own_files.BIND)
             libc.read_only(name, on=True, tree=False)
     # the folder as it is now
     os.chdir(said["cwd"])
@@ -382,7 +243,7 @@ def main(words: list[str]) -> None:
     said["cwd"] = os.getcwd()
     link = own_network.begin_to_forward() if said.get("ports") else None
     if _can_unshare(libc):
-        _unshare(libc, said["network"])
+        _unshare(libc, _APART if said["network"] != "host" else _APART & ~_NEW["net"])
         _watch(libc, said, command, link)
     if (report := said.get("report", -1)) >= 0:
         os.write(report, b'{"apart": false}')

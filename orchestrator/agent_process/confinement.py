@@ -106,7 +106,8 @@ class Confinement:
     seems to succeed, and is told; else it is refused. `tap`: the program is handed the socket that
     sees its packets (`ORCHESTRATE_PACKETS`). `ports`: servers of this machine that it may use.
     `apart`: it has temporary folders of its own; else it shares the machine's, and database servers
-    that listen on sockets.
+    that listen on sockets. `tidy`: temporary files and caches that it leaves are told too.
+    `trusted`: it is our own, and builds walls around what it starts (`confine.behind_walls`).
     """
 
     def __init__(
@@ -121,6 +122,8 @@ class Confinement:
         tap: bool = False,
         ports: Sequence[int] = (),
         apart: bool = True,
+        tidy: bool = False,
+        trusted: bool = False,
     ) -> None:
         self._heard, self._report = os.pipe()
         self._holds = False
@@ -146,8 +149,15 @@ class Confinement:
             "leaves": leaves,
             "tap": tap,
             "ports": list(ports) if not network else [],
+            "tidy": tidy,
+            "trusted": trusted,
         }
         self._said["bubblewrap"] = _bubblewrap(self._said)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What `confine.py` is told."""
+        return self._said
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -205,6 +215,7 @@ def tell(said: Mapping[str, Any]) -> Iterator[str]:
         ("reached", "tried to reach {}"),
         ("wrote", "wrote to {}, outside of its folder"),
         ("left", "left `{}` running"),
+        ("ended", "ended {}"),
     ):
         for what in said.get(key, ()):
             yield words.format(what)

@@ -26,7 +26,8 @@ _NOBODYS = ("192.0.2.", "198.51.100.", "203.0.113.")
 _NO_NAME = ".invalid"
 _MOST = 200
 
-#: classic BPF: all but IPv4 to 127.0.0.0/8 and IPv6 to ::1, of these only UDP to port 53
+#: classic BPF: all but IPv4 to 127.0.0.0/8 and IPv6 to ::1, of these only UDP to port 53 and, of
+#: IPv4, what opens a connection
 _FILTER = (
     (0x28, 0, 0, 12),
     (0x15, 0, 7, _IPV4),
@@ -34,7 +35,7 @@ _FILTER = (
     (0x54, 0, 0, 0xFF000000),
     (0x15, 0, 10, 0x7F000000),
     (0x30, 0, 0, 23),
-    (0x15, 0, 9, _UDP),
+    (0x15, 0, 10, _UDP),
     (0x28, 0, 0, 36),
     (0x15, 6, 7, _NAMES),
     (0x15, 0, 6, _IPV6),
@@ -45,15 +46,25 @@ _FILTER = (
     (0x06, 0, 0, 0),
     (0x06, 0, 0, 512),
     (0x06, 0, 0, 0),
+    (0x15, 0, 3, _TCP),
+    (0x30, 0, 0, 47),
+    (0x54, 0, 0, 0x12),
+    (0x15, 1, 0, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 512),
 )
+#: programs take higher ports for servers of their own
+_OWN_PORTS = 32768
 
 
 class Packets:
     """An open packet socket, and what it has seen."""
 
-    def __init__(self, opened: socket.socket, own: list[str]) -> None:
+    def __init__(self, opened: socket.socket, own: list[str], strict: bool = False) -> None:
         self._socket = opened
         self._own = frozenset(own)
+        #: whether nobody's addresses count, and servers of this machine that nobody runs
+        self._strict = strict
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -61,13 +72,18 @@ class Packets:
     def seen(self) -> list[str]:
         """Whom programs tried to reach since this was last asked: names, `address:port`."""
         found: dict[str, None] = {}
+        served = _served() if self._strict else frozenset()
         for _ in range(100_000):
             try:
                 data = self._socket.recv(512, socket.MSG_DONTWAIT)
             except OSError:
                 break
             with contextlib.suppress(IndexError, struct.error, ValueError):
-                if who := _addressee(data, self._own):
+                who = _addressee(data, self._own)
+                port = int(who.rpartition(":")[2]) if who.startswith("127.") else 0
+                if port and (not self._strict or port in served or port >= _OWN_PORTS):
+                    continue
+                if who and (self._strict or not who.startswith(_NOBODYS)):
                     found.setdefault(who)
         return list(found)[:_MOST]
 
@@ -100,7 +116,19 @@ def record(own: list[str]) -> "Packets | None":
 
 def opened(fd: int) -> Packets:
     """The socket that a process was handed."""
-    return Packets(socket.socket(fileno=fd), [])
+    return Packets(socket.socket(fileno=fd), [], strict=True)
+
+
+def _served() -> "frozenset[int]":
+    """The ports on which somebody listens in this network."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as lines:
+            for line in lines:
+                words = line.split()
+                if words[3] == "0A":
+                    found.add(int(words[1].rpartition(":")[2], 16))
+    return frozenset(found)
 
 
 # -- ports that lead out ---------------------------------------------------------------------------
@@ -192,7 +220,7 @@ def _addressee(data: bytes, own: "frozenset[str]") -> str:
     # of a connection, what opens it: SYN without ACK
     if protocol == _TCP and data[at + 13] & 0x12 != 0x02:
         return ""
-    if address in own or address.startswith(_NOBODYS):
+    if address in own:
         return ""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 

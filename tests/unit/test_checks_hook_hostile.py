@@ -92,6 +92,7 @@ WRITES = "await supabase.from('trials').insert({ drug });"
         (first(IN_PRODUCTION), "failed", "in production"),
         (first(LOOKS), "unproven", "looks at `navigator`: what it gives may depend on that"),
         (kept, "failed", "keeps its answer: a second call asks nothing"),
+        (first("(Array.prototype as any).last = 1;"), "failed", "changes Array.prototype.last"),
         (after(WRITES), "failed", "asks for what nothing specifies: POST trials"),
     ],
 )

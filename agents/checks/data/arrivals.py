@@ -144,6 +144,7 @@ def _harms(trial: DataTrial) -> Iterator[str]:
     yield from (f"it changes the schema: {line}" for line in trial.catalog)
     yield from _counts("it also writes", trial.elsewhere)
     yield from _counts("it changes or deletes what it did not load:", trial.harmed)
+    yield from trial.beyond
 
 
 def find_misloads(ctx: Context, script: str) -> list[str]:
@@ -160,7 +161,7 @@ def find_misloads(ctx: Context, script: str) -> list[str]:
     python = python_of(ctx)
     trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
     wrong = list(_harms(trial))
-    wrong += [f"{run.ending}" for run in (trial.first, trial.among_others) if run.tried]
+    wrong += [run.ending for run in (trial.first, trial.second, trial.among_others) if run.tried]
     name = re.escape(script.rpartition("/")[2])
     said = re.compile(rf"{name}`?,?\s[^.\n]*\b(?:upserts?|loads?|imports?|copies)\b")
     texts = [*ticket_texts(ctx), *(spec.words for spec in specs(ctx) if spec.path == script)]

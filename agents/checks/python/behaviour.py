@@ -14,6 +14,7 @@ from orchestrate_agents.checks.code_subjects import (
     resolve,
 )
 from orchestrate_agents.checks.data.arrivals import find_misloads
+from orchestrate_agents.checks.python.data_as_code import code_of_data
 from orchestrate_agents.checks.python.exception_handlers import (
     Handling,
     OutsideCall,
@@ -349,7 +350,8 @@ def judge_idempotent(ctx: Context, path: str) -> Result:
     trial = run_trial(ctx, path)
     if not trial.added:
         return _judge_silent(ctx, path, trial.first.run, "nothing was written")
-    if differing := [*trial.differing, *find_misloads(ctx, path)]:
+    hidden = code_of_data(ctx.root.resolve(), ctx.path(path))
+    if differing := [*trial.differing, *find_misloads(ctx, path), *hidden]:
         return failed(f"{path}: {'; '.join(differing[:_MAX_LISTED])}", path, problems=differing)
     if trial.after_second != trial.after_first:
         then, now = dict(trial.after_first.rows), dict(trial.after_second.rows)

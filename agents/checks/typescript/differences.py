@@ -73,7 +73,8 @@ def compare_answers(answers: Answers, expected: Mapping[str, Expected]) -> Compa
         (faults if fault else alike).append(fault or f"{name}()")
         looked = {read for answer in scenarios.values() for read in answer.get("reads", ())}
         if beyond := sorted(looked - wanted.reads):
-            doubts.append(f"{name}() looks at {', '.join(beyond[:_MAX_LISTED])}")
+            looks = f"{name}() looks at {', '.join(beyond[:_MAX_LISTED])}"
+            doubts.append(f"{looks}: what it gives may depend on that")
     nothing = "" if alike or faults else "the specification's functions give no answer"
     return Comparison(tuple(faults), tuple(alike), tuple(left_out), nothing, tuple(doubts))
 

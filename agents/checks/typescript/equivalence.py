@@ -17,6 +17,7 @@ from typing import Any
 
 from orchestrate_agents.checks.code_subjects import specs, ticket_texts
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
+from orchestrate_agents.checks.typescript.client_probe import client_faults
 from orchestrate_agents.checks.typescript.differences import (
     Comparison,
     Expected,
@@ -74,7 +75,7 @@ def same_answers(ctx: Context, path: str) -> Result | None:
         return unproven(f"{path} is not compared with its specification: {why}", path)
     schema = tuple(schema_sql(ctx))
     specified = sha256_bytes(repr((module.code, module.queries, schema)).encode())
-    key = ("hook-same", 3, path, specified, *toolchain_digest(ctx.services, tools))
+    key = ("hook-same", 4, path, specified, *toolchain_digest(ctx.services, tools))
     seen = ctx.services.remember(
         key, Comparison, lambda: _compare(ctx, path, module, tools, schema)
     )
@@ -85,7 +86,7 @@ def same_answers(ctx: Context, path: str) -> Result | None:
         return failed(f"{path}: {'; '.join(seen.faults[:_MAX_LISTED])}", path)
     if seen.doubts:
         told = "; ".join(seen.doubts[:_MAX_LISTED])
-        return unproven(f"{path}: {told}: what it gives may depend on that", path)
+        return unproven(f"{path}: {told}", path)
     left = f" (not compared: {', '.join(seen.left_out)})" if seen.left_out else ""
     return proven(f"{', '.join(seen.alike)} give what the specification asks for{left}", path)
 
@@ -232,6 +233,12 @@ def _run(
             answers = call(delivered, list(functions))
             if isinstance(answers, str):
                 return Comparison(faults=(answers,))
+            settings = delivered[0].client_settings(*client)
+            given = {name: next(iter(rows.values()), []) for name, rows in arguments.items()}
+            other = server.token("service_role", other=True)
+            wrong, unknown = client_faults(*delivered, given, settings, other)
+            if wrong:
+                return Comparison(faults=tuple(wrong))
             as_given: Answers | str = {}
             if reference is not None:
                 as_given = call(reference, [n for n in functions if n not in queries])
@@ -249,7 +256,8 @@ def _run(
                         query.order_is_specified,
                         {("GET", query.table)},
                     )
-    return compare_answers(answers, right)
+    found = compare_answers(answers, right)
+    return replace(found, doubts=(*found.doubts, unknown)) if unknown else found
 
 
 def _given(seen: Observed, found: Mapping[str, Mapping[str, Any]]) -> Expected:

@@ -188,6 +188,24 @@ def call_functions(
     scenario's answer. A scenario with arguments of its own (`args`, by function) calls only those
     functions, and one with a `url` asks there.
     """
+    clients = [client_of(source_text(file)) for file in closure(tools.root, module)]
+    job = {
+        "imports": [used.module for used in clients if used and used.module],
+        "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
+        "scenarios": scenarios or {"real": {}},
+        "client": client,
+    }
+    asked = [client or {}, *(scenarios or {}).values()]
+    urls = [place["url"] for place in asked if place.get("url")]
+    return cast("Answers | str", run_probe(tools, _PROBE, module, job, urls))
+
+
+def run_probe(
+    tools: Toolchain, probe: Path, module: Path, job: Mapping[str, Any], urls: Sequence[str]
+) -> Any:
+    """What a script of `templates/checks` says of a module, compiled and named in its job; the
+    reason, as text, where it says nothing. It reaches the servers of `urls`.
+    """
     with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
         place = Path(folder).resolve()
         out = place / "out"
@@ -202,31 +220,20 @@ def call_functions(
             if "import.meta" in text:
                 text = text.replace("import.meta", "globalThis.importMeta")
                 file.write_text(text, encoding="utf-8")
-        clients = [client_of(source_text(file)) for file in closure(tools.root, module)]
-        job = {
-            "module": str(compiled),
-            "imports": [used.module for used in clients if used and used.module],
-            "functions": [{"name": n, "args": list(given)} for n, given in functions.items()],
-            "scenarios": scenarios or {"real": {}},
-            "client": client,
-        }
         file = place / "job.json"
-        file.write_text(json.dumps(job), encoding="utf-8")
+        file.write_text(json.dumps({**job, "module": str(compiled)}), encoding="utf-8")
         node = [str(tools.node), "--disallow-code-generation-from-strings"]
-        asked = [client or {}, *(scenarios or {}).values()]
-        ports = {port for place in asked if (port := urlsplit(place.get("url", "")).port)}
         ended = run(
-            [*node, str(_PROBE), str(file)],
+            [*node, str(probe), str(file)],
             cwd=place,
             limit=_LIMIT_SECONDS,
             apart_from=tools.root,
-            ports=sorted(ports),
+            ports=sorted({port for url in urls if (port := urlsplit(url).port)}),
         )
-        if ended.tried:
-            return ended.ending
-        try:
-            answers: Answers = json.loads(ended.out)
-        except ValueError:
-            thrown = [line for line in ended.err.splitlines() if re.match(r"\s*\w*Error\b", line)]
-            return thrown[0].strip()[:300] if thrown else ended.ending
-        return answers
+    if ended.tried:
+        return ended.ending
+    try:
+        return json.loads(ended.out)
+    except ValueError:
+        thrown = [line for line in ended.err.splitlines() if re.match(r"\s*\w*Error\b", line)]
+        return thrown[0].strip()[:300] if thrown else ended.ending

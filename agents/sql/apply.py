@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from orchestrate_agents.sql.branches import Marked, mark, that_ran
@@ -19,6 +20,7 @@ from orchestrate_agents.sql.scratch import Database
 PROJECT_DATABASE = "postgres"
 #: the longest that one run of a migration may take, whatever it sets itself
 _WATCHDOG_SECONDS = 20.0
+_NONE: Mapping[int, Collection[int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ def apply(
     migration: Migration,
     existing: Sequence[Relation] = (),
     own: Collection[str] = (),
+    forced: Mapping[int, Collection[int]] = _NONE,
 ) -> Applied:
     """Run every statement, in one transaction unless the file has its own.
 
-    `existing` are the tables whose locks are told, `own` the functions that may do anything.
+    `existing` are the tables whose locks are told, `own` the functions that may do anything. Of DO
+    blocks the conditions of `forced` branches are met, by the blocks' numbers.
     """
     import psycopg
 
@@ -71,7 +75,8 @@ def apply(
         try:
             for statement in migration.statements:
                 if statement.kind == "DoStmt":
-                    blocks.append(mark(statement, migration.source(statement), own))
+                    met = forced.get(len(blocks), ())
+                    blocks.append(mark(statement, migration.source(statement), own, met))
                     owner.execute(blocks[-1].text)
                 elif statement.kind != "CreateExtensionStmt":
                     owner.execute(_of_database(database, migration, statement))

@@ -49,6 +49,8 @@ class Branch:
     passes: bool = False
     #: runs because something before it failed
     handles: bool = False
+    #: of the first branch of an IF: where its condition stands in the body
+    asks: tuple[int, int] | None = None
 
 
 @dataclass
@@ -130,7 +132,8 @@ class _Reader:
         shown = " ".join(self.body[start:end].split())
         line = line_at(self.body, token.start)
         shown = shown if len(shown) < 80 else shown[:77] + "…"
-        frame.branch = Branch(token.end + 1, line, shown, handles=frame.kind == "BEGIN")
+        asks = (start, end) if frame.kind == "IF" and frame.branch is None else None
+        frame.branch = Branch(token.end + 1, line, shown, handles=frame.kind == "BEGIN", asks=asks)
         if frame.kind != "LOOP":
             self.found.append(frame.branch)
 
@@ -223,8 +226,10 @@ def body_of(node: Any) -> tuple[str, str]:
     return language.lower(), getattr(text, "sval", "")
 
 
-def mark(statement: Statement, source: str, own: Collection[str]) -> Marked:
-    """A DO block whose branches tell that they ran."""
+def mark(
+    statement: Statement, source: str, own: Collection[str], forced: Collection[int] = ()
+) -> Marked:
+    """A DO block whose branches tell that they ran; conditions of `forced` ones are met."""
     language, body = body_of(statement.node)
     at = next((t.start for t in tokens(source) if t.name == "SCONST"), 0)
     marked = Marked(source, line=statement.line + line_at(source, at) - 1, source=source)
@@ -240,6 +245,8 @@ def mark(statement: Statement, source: str, own: Collection[str]) -> Marked:
         call = f" ASSERT pg_catalog.pg_try_advisory_lock({key}, {number}); "
         call = f" ELSE{call}" if branch.passes else call
         text = text[: branch.start] + call + text[branch.start :]
+        if branch.asks and number in forced:
+            text = f"{text[: branch.asks[0]]} true {text[branch.asks[1] :]}"
     quote = f"$marked{key}$"
     # the body stays at its line
     lead = "\n" * (line_at(source, at) - 1)

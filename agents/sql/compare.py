@@ -30,7 +30,15 @@ def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
         out += _constraints(relation, other)
         out += _restrictions(relation, other)
         out += _indexes(relation, other)
+    out += unmet(wanted, real)
     return (*out, *_rows(wanted, real), *_triggers(wanted, real), *_access(wanted, real))
+
+
+def unmet(wanted: Proof, real: Proof) -> Iterator[str]:
+    """What branches would change that did not run here, and that the specification does not."""
+    for line in real.unmet:
+        if line not in wanted.unmet:
+            yield f"in a branch that did not run here, and that is not specified: {line}"
 
 
 def _rows(wanted: Proof, real: Proof) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrate_agents.sql.nested_statements import UNKNOWN, NestedStatement, nested_statements
+from orchestrate_agents.sql.openings import scheduled
 from orchestrate_agents.sql.parse import SqlError, parse_migration, relation_name, tokens, walk
 
 
@@ -178,12 +180,18 @@ def _kinds(statement: NestedStatement, own: _OwnObjects) -> Iterator[Destructive
             yield _KIND_BY_NODE[kind]
         elif kind == "AlterTableCmd" and node.subtype.name in _KIND_BY_COMMAND:
             yield _KIND_BY_COMMAND[node.subtype.name]
+        elif kind == "AlterEnumStmt" and node.oldVal:
+            yield DestructiveKind.RENAME
         elif kind == "AlterPublicationStmt" and node.action.name != "AP_AddObjects":
             yield DestructiveKind.DROP
         elif kind == "MergeWhenClause" and node.commandType.name == "CMD_DELETE":
             yield DestructiveKind.DELETE
         if runs:
             yield from _overwrites(node, own)
+    for job in scheduled(statement.node) if runs else ():
+        with contextlib.suppress(SqlError):
+            for later in nested_statements(job):
+                yield from _kinds(later, own)
 
 
 def _overwrites(node: Any, own: _OwnObjects) -> Iterator[DestructiveKind]:

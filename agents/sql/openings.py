@@ -109,7 +109,7 @@ def written_openings(text: str) -> Iterator[Opening]:
             and (name := ".".join(part.sval for part in node.funcname)) in WHO
         ):
             yield Opening("function of the service", name, "", "replaced")
-        for words in _scheduled(node):
+        for words in scheduled(node):
             for later in _parsed(words):
                 if _changes_access(later, type(later).__name__):
                     yield Opening("job that changes access", "cron", "", printed(later))
@@ -145,7 +145,7 @@ def _changes_access(node: Any, kind: str) -> bool:
     return kind in _LATER and getattr(node, "is_grant", True)
 
 
-def _scheduled(node: Any) -> Iterator[str]:
+def scheduled(node: Any) -> Iterator[str]:
     """What `cron.schedule` is handed as text."""
     for call in walk(node) if node is not None else ():
         if type(call).__name__ == "FuncCall" and call.funcname[0].sval == "cron":

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Access, Cell, plant
 from orchestrate_agents.sql.access_probe import access_of
-from orchestrate_agents.sql.apply import Applied, Failure, apply
+from orchestrate_agents.sql.apply import Failure, apply
 from orchestrate_agents.sql.catalog import (
     Relation,
     Snapshot,
@@ -33,7 +33,8 @@ from orchestrate_agents.sql.probe_rows import quoted
 from orchestrate_agents.sql.reach import RlsBypass, rls_bypasses
 from orchestrate_agents.sql.request_probes import ByRequest
 from orchestrate_agents.sql.scratch import Database, scratch
-from orchestrate_agents.sql.steady import Questions, unseen
+from orchestrate_agents.sql.steady import Questions
+from orchestrate_agents.sql.unmet import left_open, not_run, would_do
 from orchestrate_backend.targets.supabase_setup import API_ROLES
 from orchestrator.gates.checks import Services
 
@@ -86,6 +87,8 @@ class Proof:
     blocked: str = ""
     #: why it may do something else on a target, so that nothing good that was seen counts
     open: str = ""
+    #: how the catalog would differ if the conditions of branches were met that did not run here
+    unmet: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -204,6 +207,12 @@ def prove(text: str, services: Services, *, base: Mapping[str, str] | None = Non
             return Proof(_sha(text), "not run", first=failure, lint=lint(text))
         with scratch(services).database() as database:
             facts = _run(database, migration, before)
+        if branches := facts.pop("not_run", None):
+            with scratch(services).database() as database:
+                apply_base(database, before)
+                own = Questions(migration, before).acting
+                done = would_do(database, migration, facts["catalog"], branches, own)
+            facts["unmet"] = done
         seconds = time.monotonic() - began
         return Proof(sha256=_sha(text), lint=lint(text), seconds=seconds, **facts)
 
@@ -258,7 +267,10 @@ def _run(database: Database, migration: Migration, base: Mapping[str, str]) -> d
         facts |= {
             "second": second,
             "blocked": facts["blocked"] or _gap(second),
-            "open": _open(replace(asked, made=_made(existing.catalog, after)), first, again),
+            "open": _first_few(
+                [*left_open(replace(asked, made=_made(existing.catalog, after)), first, again)], 2
+            ),
+            "not_run": not_run(first, again),
             "diff": difference(after, snapshot(owner)),
             "rows_changed": tuple(row_changes(rows, now)),
             "taken": tuple(f"{harm} {name}" for harm, name in seen.fetchall()),
@@ -275,15 +287,6 @@ _MUTABLE = (
     "SELECT array_agg(DISTINCT proname::text) FROM pg_proc"
     " WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile <> 'i'"
 )
-
-
-def _open(asked: Questions, first: Applied, again: Applied) -> str:
-    """Why the migration may do something else on a target than it did here, or ""."""
-    found = list(asked.problems())
-    for number, (block, ran) in enumerate(first.blocks):
-        more = again.blocks[number][1] if number < len(again.blocks) else frozenset()
-        found += unseen(block, ran, more, asked.reads_rows(block.source))
-    return _first_few(found, 2)
 
 
 def _made(before: Snapshot, after: Snapshot) -> frozenset[str]:

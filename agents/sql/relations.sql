@@ -40,6 +40,8 @@ SELECT coalesce(json_agg(json_build_object(
                   FROM unnest(x.indkey::smallint[]) WITH ORDINALITY AS u (attnum, place)
                   LEFT JOIN pg_attribute a
                     ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum > 0
+                    -- under another collation it leads to no value of the column
+                    AND x.indcollation[u.place - 1] IN (0, a.attcollation)
                   WHERE u.place <= x.indnkeyatts)
     ) ORDER BY i.relname), '[]')
     FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam

@@ -256,6 +256,8 @@ def _is_false(node: Any) -> bool:
 
 
 def _relax(node: Any, role: str, functions: Functions, depth: int = 0) -> Relaxed:
+    if never(node, role, functions):
+        return Relaxed("false")
     if type(node).__name__ == "BoolExpr" and node.boolop.name != "NOT_EXPR":
         parts = [_relax(part, role, functions, depth) for part in node.args]
         word = " AND " if node.boolop.name == "AND_EXPR" else " OR "
@@ -264,8 +266,6 @@ def _relax(node: Any, role: str, functions: Functions, depth: int = 0) -> Relaxe
             whole = whole.and_(part, whole.text)
         return whole
     text = printed(node)
-    if never(node, role, functions):
-        return Relaxed("false")
     called = list(_own_calls(node, functions))
     bodies = [_body(n, functions, depth) for n in called]
     if type(node).__name__ == "FuncCall" and bodies and bodies[0] is not None and not node.args:

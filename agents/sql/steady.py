@@ -99,10 +99,10 @@ class Questions:
     #: the earlier migrations, by name, and the names of objects that were there before
     base: Mapping[str, str] = field(default_factory=dict)
     existing: Collection[str] = ()
-    #: … and of those that it made when it ran
-    made: Collection[str] = ()
     #: names of pg_catalog's functions that are not immutable
     mutable: Collection[str] = ()
+    #: names of what the migration made when it ran
+    made: Collection[str] = ()
 
     def problems(self) -> Iterator[str]:
         """Why it may do something else on a target, with lines; what is said once is not again."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.gates.checks import Result, Services
+from orchestrate_agents.checks.data.arrivals import loads_of, other_files
+from orchestrator.domain.workflow import Deliverable, Stage, Workflow
+from orchestrator.gates.checks import Context, Result, Services
 from tests.claims import check_of, judge, lay
 
 MIGRATION = """\
@@ -283,3 +285,14 @@ def test_what_cannot_be_told_is_unproven(tmp_path: Path, services: Services) -> 
     file.write_text(CSV.replace("2021-03-01,first", "03/01/2021,first"), encoding="utf-8")
     result = judged(tmp_path, services, LOADS)
     assert (result.verdict, "03/01/2021" in result.detail) == ("unproven", True)
+
+
+def test_another_file_than_the_workflows_is_told(tmp_path: Path, services: Services) -> None:
+    root = workspace(tmp_path, LOADER)
+    lay(root, {"data/few.csv": "".join(CSV.splitlines(keepends=True)[:2])})
+    stage = Stage(1, "X", "Data", 1, deliverables=(Deliverable("data/clinics.csv", "write", 1),))
+    ctx = Context(root=root, workflow=Workflow(root / "w.md", "", "", "", (stage,)))
+    for path, told in (("data/clinics.csv", 0), ("data/few.csv", 1)):
+        loads = loads_of(ctx, "scripts/load.py", path)
+        assert loads
+        assert len([*other_files(ctx, "scripts/load.py", loads)]) == told

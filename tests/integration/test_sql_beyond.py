@@ -155,6 +155,17 @@ def test_what_takes_rows_away_beyond_the_specification_is_a_departure(
         assert result.verdict is verdict, result.detail
 
 
+def test_what_a_branch_would_do_that_did_not_run_is_compared_with_the_specification(
+    tmp_path: Path, services: Services
+) -> None:
+    block = "DO $$ BEGIN IF now() > '2099-01-01' THEN {}; END IF; END $$;"
+    opens = "CREATE POLICY late ON public.pots TO anon USING (true)"
+    for does, verdict in ((opens, F), ("ALTER TABLE public.pots ADD n int", P)):
+        result = judge(tmp_path, POTS + block.format(does), ENABLED, services, POTS)
+        assert result.verdict is verdict, result.detail
+        assert ("policy public.pots.late" in result.detail) is (verdict is F)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

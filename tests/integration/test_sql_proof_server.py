@@ -108,6 +108,8 @@ def under(condition: str) -> str:
         f" {OPEN}; RETURN 1; END $f$; SELECT public.go() FROM auth.users;",
         JARS + "CREATE OR REPLACE FUNCTION public.go() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN"
         f" {OPEN}; RETURN 1; END $f$; SELECT public.go() WHERE current_database() = 'postgres';",
+        # neither a branch nor an error
+        JARS + block("EXECUTE convert_from(decode('53454c4543542031', 'hex'), 'utf8');"),
         # what fails here need not fail there
         JARS
         + block(f"ALTER TABLE auth.users DISABLE TRIGGER ALL; {OPEN};"

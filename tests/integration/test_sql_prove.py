@@ -270,7 +270,8 @@ def test_an_index_serves_a_column_only_where_the_planner_uses_it(services: Servi
         """CREATE TABLE t (a text, b text, c text[]);
         CREATE INDEX i ON t (a, b);
         CREATE INDEX g ON t USING gin (c);
-        CREATE INDEX p ON t (b) WHERE a = 'x';""",
+        CREATE INDEX p ON t (b) WHERE a = 'x';
+        CREATE INDEX q ON t (b COLLATE "POSIX");""",
         services,
     )
     served = {("public.t", "i", "a"), ("public.t", "i", "b"), ("public.t", "g", "c")}

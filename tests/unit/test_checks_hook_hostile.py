@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate_agents.checks.typescript import hook_probe
 from orchestrate_agents.checks.typescript.differences import Expected, compare_answers
 from orchestrate_agents.checks.typescript.hook_probe import Observed
 from orchestrate_agents.checks.typescript.modules import closure, exported_functions, literals
+from orchestrate_agents.sandbox.runs import Run
+from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Services
 from tests.claims import judge, lay
 from tests.unit.test_checks_hook_same import (
@@ -102,6 +105,14 @@ def test_what_only_sometimes_answers_rightly_is_not_proven(
     result = judged(tmp_path, change(BY_HAND))
     assert result.verdict == verdict, result.detail
     assert re.search(said, result.detail), result.detail
+
+
+@real
+def test_what_does_not_end_is_unproven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_probe, "run", lambda *_, **__: Run(("node",), None, "", ""))
+    # a check that raises it leaves its claim unproven
+    with pytest.raises(MissingToolError, match="did not end"):
+        judged(tmp_path, BY_HAND)
 
 
 PAGES = """const rows: Arm[] = [];

@@ -76,6 +76,13 @@ from orchestrate_agents.sql.destructive import DestructiveKind, destructive_chan
             1,
         ),
         ("DO $$ BEGIN\n UPDATE a SET b = 1; END $$;", DestructiveKind.UPDATE, 2),
+        ("ALTER TYPE m RENAME VALUE 'a' TO 'b';", DestructiveKind.RENAME, 1),
+        ("SELECT cron.schedule('a', '0 3 * * *', 'DELETE FROM a');", DestructiveKind.DELETE, 1),
+        (
+            "DO $$ BEGIN EXECUTE $x$SELECT cron.schedule('a', '@daily', 'TRUNCATE a')$x$; END $$;",
+            DestructiveKind.TRUNCATE,
+            1,
+        ),
         ("ALTER PUBLICATION p DROP TABLE a;", DestructiveKind.DROP, 1),
         ("ALTER PUBLICATION p SET TABLE a;", DestructiveKind.DROP, 1),
         ("DO $$ BEGIN ALTER TABLE a DISABLE TRIGGER ALL; END $$;", DestructiveKind.DISABLED, 1),

@@ -167,7 +167,18 @@ def find_misloads(ctx: Context, script: str) -> list[str]:
     texts = [*ticket_texts(ctx), *(spec.words for spec in specs(ctx) if spec.path == script)]
     if any(said.search(text) for text in texts):
         wrong += [f"{path}: {x}" for path, seen in trial.arrived.items() for x in seen.differing]
+        wrong += other_files(ctx, script, loads)
     return wrong
+
+
+def other_files(ctx: Context, script: str, loads: Sequence[Load]) -> Iterator[str]:
+    """Where a script loads another file into a table than the workflow's file for that."""
+    stages = ctx.workflow.stages if ctx.workflow is not None else ()
+    files = {d.path for stage in stages for d in stage.deliverables if d.path.endswith(".csv")}
+    wanted = {load.table: load.path for path in files for load in loads_of(ctx, script, path)}
+    for load in loads:
+        if load.path not in files and load.table in wanted:
+            yield f"{load.path} is loaded into {load.table}, specified is {wanted[load.table]}"
 
 
 def _find_arrival(trial: DataTrial) -> Findings:

@@ -12,7 +12,7 @@ from orchestrate_agents.checks.sql.subjects import (
     specification_of,
 )
 from orchestrate_agents.sql.access_matrix import VERBS
-from orchestrate_agents.sql.compare import unspecified
+from orchestrate_agents.sql.compare import unmet, unspecified
 from orchestrate_agents.sql.openings import beyond, written_openings
 from orchestrate_agents.sql.prove import Proof, prove
 from orchestrate_agents.sql.reach import RlsBypass
@@ -56,6 +56,8 @@ def beyond_claim(
             found.add(sure, str(lent))
     if wanted is not None:
         _add_cells(found, real, wanted, roles, verbs)
+        for line in unmet(wanted, real):
+            found.add(True, line)
         for policy, line in unspecified(wanted, real, roles, verbs):
             if policy.permissive:
                 found.add(True, line)

@@ -75,10 +75,13 @@ def same_answers(ctx: Context, path: str) -> Result | None:
         return unproven(f"{path} is not compared with its specification: {why}", path)
     schema = tuple(schema_sql(ctx))
     specified = sha256_bytes(repr((module.code, module.queries, schema)).encode())
-    key = ("hook-same", 4, path, specified, *toolchain_digest(ctx.services, tools))
-    seen = ctx.services.remember(
-        key, Comparison, lambda: _compare(ctx, path, module, tools, schema)
-    )
+    key = ("hook-same", 5, path, specified, *toolchain_digest(ctx.services, tools))
+    try:
+        seen = ctx.services.remember(
+            key, Comparison, lambda: _compare(ctx, path, module, tools, schema)
+        )
+    except (SandboxError, RunError) as exc:
+        seen = Comparison(hindered=str(exc))
     if seen.hindered:
         why = f"{path} cannot be compared with its specification: {seen.hindered}"
         return unproven(why, path)
@@ -114,31 +117,27 @@ def _compare(
     given = {name: s for name, s in functions.items() if name not in queries}
     expected = {name: _expected(q) for name, q in queries.items() if name in functions}
     delivered = ctx.path(path)
-    try:
-        with ExitStack() as stack:
-            reference: tuple[Toolchain, Path] | None = None
-            if given:
-                copy = stack.enter_context(tree_copy(ctx.root))
-                reference = replace(tools, root=copy), _write_given(ctx, copy, path, module)
-                seen = observe(ctx, *reference, given)
-                if isinstance(seen, str):
-                    return Comparison(hindered=seen)
-                expected |= seen
-            own = observe(ctx, tools, delivered, functions)
-            # of few rows an estimate can be right
-            estimates = [
-                f"{name}() gives an estimate (count: '{own[name].counts}'), "
-                "the specification's a count"
-                for name, wanted in expected.items()
-                if not isinstance(own, str)
-                and wanted.counts == "exact"
-                and own[name].counts in ("planned", "estimated")
-            ]
-            if estimates:
-                return Comparison(faults=tuple(estimates))
-            return _run(ctx, (tools, delivered), reference, functions, expected, queries, schema)
-    except (SandboxError, RunError) as exc:
-        return Comparison(hindered=str(exc))
+    with ExitStack() as stack:
+        reference: tuple[Toolchain, Path] | None = None
+        if given:
+            copy = stack.enter_context(tree_copy(ctx.root))
+            reference = replace(tools, root=copy), _write_given(ctx, copy, path, module)
+            seen = observe(ctx, *reference, given)
+            if isinstance(seen, str):
+                return Comparison(hindered=seen)
+            expected |= seen
+        own = observe(ctx, tools, delivered, functions)
+        # of few rows an estimate can be right
+        estimates = [
+            f"{name}() gives an estimate (count: '{own[name].counts}'), the specification's a count"
+            for name, wanted in expected.items()
+            if not isinstance(own, str)
+            and wanted.counts == "exact"
+            and own[name].counts in ("planned", "estimated")
+        ]
+        if estimates:
+            return Comparison(faults=tuple(estimates))
+        return _run(ctx, (tools, delivered), reference, functions, expected, queries, schema)
 
 
 def _expected(query: Query) -> Observed:

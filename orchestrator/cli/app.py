@@ -150,6 +150,7 @@ agents.command("try")(coding.try_agent)
 agents.command("schema")(pages.schema)
 app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
 app.command("serve", rich_help_panel=_SETTINGS)(serving.serve)
+app.command("board", rich_help_panel=_SETTINGS)(serving.board)
 app.command("mcp", rich_help_panel=_SETTINGS)(serving.mcp)
 app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)
 

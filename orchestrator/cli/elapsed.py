@@ -8,6 +8,7 @@ import time
 from typing import IO
 
 from orchestrator.cli import text
+from orchestrator.views.plain import fitted
 
 #: seconds before there is a line, and between two of its states
 _EVERY = 1.0
@@ -55,7 +56,7 @@ class ElapsedLine:
                 seconds = int(now - self._begun)
                 took = f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60} s"
                 width = text.terminal_width(len(took) + 6)
-                label = text.fitted(text.one_line(self._label), width)
+                label = fitted(text.one_line(self._label), width)
                 line = text.paint(text.clean(f"… {label} · {took}"), "dim")
                 self._stream.write(f"\r\x1b[2K{line}")
                 self._stream.flush()

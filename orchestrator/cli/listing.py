@@ -9,8 +9,6 @@ import typer
 
 from orchestrator.cli.text import (
     callable_commands,
-    columns,
-    fitted,
     one_line,
     paint,
     say,
@@ -21,6 +19,7 @@ from orchestrator.cli.text import (
 from orchestrator.cli.workspace import AsJson, Workspace, complete_from, workspace
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
+from orchestrator.views.plain import columns, fitted
 
 if TYPE_CHECKING:
     from orchestrator.tickets.ticket import Ticket

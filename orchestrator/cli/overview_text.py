@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.cli.text import (
     callable_commands,
-    columns,
     counted,
-    fitted,
     is_terminal,
     one_line,
     paint,
@@ -19,6 +17,7 @@ from orchestrator.cli.text import (
 )
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.views.overview import Line, Section, look_over
+from orchestrator.views.plain import columns, fitted
 
 _STYLES = {
     Section.BROKEN: "red",

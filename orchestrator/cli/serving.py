@@ -1,4 +1,4 @@
-"""`orchestrate serve`, the board in the browser, and `orchestrate mcp`, tools for models."""
+"""`orchestrate serve` and `board`, the board in browser and terminal; `mcp`, tools for models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from orchestrator.cli.text import paint, say
 from orchestrator.cli.workspace import Workspace, workspace
 from orchestrator.errors import MissingExtraError, UsageError
+from orchestrator.plugins import require_extra
 
 if TYPE_CHECKING:
     from orchestrator.daemon.daemon import Daemon
@@ -76,6 +77,22 @@ def serve(
     sys.stdout.flush()
     # a thread that is still proving something must not keep the process: it is safe to kill
     os._exit(0)
+
+
+def board(context: typer.Context) -> None:
+    """Show the board at this terminal: decide, see work as it happens, search.
+
+    With the keyboard alone, over ssh too; `?` names the keys. An answer covers what was shown.
+    """
+    # the board is looked for before the library, as it takes longer to load
+    here = workspace(context)
+    here.conductor()
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the board needs a terminal", hint="orchestrate status, or inbox")
+    require_extra("textual", "board", "`orchestrate board`")
+    from orchestrator.tui.board import BoardApp
+
+    BoardApp(here.conductor).run()
 
 
 def _start_daemon(here: Workspace) -> Daemon:

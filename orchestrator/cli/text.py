@@ -10,17 +10,16 @@ import shutil
 import sys
 import textwrap
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.views.plain import CONTROL, columns, fitted, printable
+
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-#: control and bidirectional-override characters
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 #: the same, except for the colors that `paint` writes
-_CONTROL_BUT_COLORS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){_CONTROL.pattern}")
+_CONTROL_BUT_COLORS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){CONTROL.pattern}")
 _RESET = "\x1b[0m"
 #: held while something is printed
 OUTPUT = threading.RLock()
@@ -54,7 +53,7 @@ def paint(text: str, style: str) -> str:
 def clean(text: str) -> str:
     """`text` without characters that could control a terminal; colors of a ticket are closed."""
     if not has_colors():
-        return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+        return printable(text)
     shown = _CONTROL_BUT_COLORS.sub("\N{REPLACEMENT CHARACTER}", text)
     closed = shown.rfind("\x1b") == shown.rfind(_RESET)
     return shown if closed else shown + _RESET
@@ -160,30 +159,6 @@ def some_of(names: Sequence[str], most: int = 8) -> str:
     """`a, b and 3 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes: CJK and emoji take two, accents none."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def _width(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def fitted(text: str, width: int) -> str:
-    """`text`, cut to so many columns of a terminal (0: not cut)."""
-    if not width or columns(text) <= width:
-        return text
-    used, kept = 1, 0
-    for char in text:
-        used += _width(char)
-        if used > width:
-            break
-        kept += 1
-    return text[:kept].rstrip() + "…"
 
 
 def table(rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:

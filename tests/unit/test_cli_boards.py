@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import text
 from orchestrator.cli.app import app
-from orchestrator.cli.text import columns, fitted, table
+from orchestrator.cli.text import table
+from orchestrator.views.plain import columns, fitted
 
 FLOW = """flow:
   state: {state}

@@ -1,0 +1,108 @@
+"""The screens that the terminal board opens: a family, its live log, the help."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Footer, RichLog, Static
+
+from orchestrator.tui.text import event_lines, lines, styled
+from orchestrator.views.events import new_lines
+
+#: seconds between two looks at the log
+_LOOK_EVERY = 0.3
+_HELP = """\
+←  →  tab   from column to column          enter   open
+↑  ↓        from card to card              /       search; escape shows all again
+a   approve the open question              l       live log of the agent, or the history
+s   send back, with words                  r       resume what is held
+h   put on hold, with a reason             q       quit
+
+The first column has the open questions, what needs you most first:
+✗ failed   ? unproven   » effects that approving runs   ⧗ tickets that wait behind
+
+An answer covers exactly what is shown: if it has changed meanwhile, it is refused and
+the question is asked anew. Approved work goes on with `orchestrate watch` or `run`.
+"""
+
+
+class Family(Screen[None]):
+    """A family or a ticket, with its open question."""
+
+    BINDINGS = [
+        ("escape", "dismiss", "Back"),
+        ("a", "app.answer('approve')", "Approve"),
+        ("s", "app.answer('send_back')", "Send back"),
+        ("h", "app.answer('hold')", "Hold"),
+        ("l", "app.show_log", "Log"),
+    ]
+
+    def __init__(self, id: str) -> None:
+        super().__init__()
+        #: the ticket that was opened
+        self.ticket = id
+
+    # so that the arrows scroll it
+    AUTO_FOCUS = "VerticalScroll"
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll():
+            yield Static(styled(f"reading {self.ticket} …"), id="text")
+        yield Footer()
+
+    def show(self, text: Content) -> None:
+        """Show what was read."""
+        self.query_one("#text", Static).update(text)
+
+
+class Log(Screen[None]):
+    """What a family's agents do, as it comes; below the last records of its history."""
+
+    BINDINGS = [("escape", "dismiss", "Back"), ("l", "dismiss", "Back")]
+
+    def __init__(self, family: str, folder: Path, history: list[Content]) -> None:
+        super().__init__()
+        self._family = family
+        self._folder = folder
+        self._history = history
+        self._offsets: dict[Path, int] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Static(styled(f"{self._family}: live log", "bold"))
+        yield RichLog(wrap=True, max_lines=5_000)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        for line in self._history:
+            self._write(line)
+        self._look()
+        self.set_interval(_LOOK_EVERY, self._look)
+        self.query_one(RichLog).focus()
+
+    def _look(self) -> None:
+        for file, line in new_lines(self._folder, self._offsets):
+            # what is no event is left out
+            with suppress(ValueError, TypeError, AttributeError):
+                event: dict[str, Any] = json.loads(line)
+                for each in event_lines(file, event):
+                    self._write(each)
+
+    def _write(self, line: Content) -> None:
+        self.query_one(RichLog).write(line)
+
+
+class Help(ModalScreen[None]):
+    """The keys."""
+
+    BINDINGS = [("escape,question_mark,q,enter", "dismiss", "Back")]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog"):
+            yield Static(lines([styled("Keys", "bold"), styled(_HELP)]))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 import threading
 
+from orchestrator.gates.once import once
+
 _ONE_AT_A_TIME = threading.Lock()
+#: modules of a program are asked for by many checks, and their trees are large
+_MOST_TREES = 128
 
 
 def parsed(text: str, path: str = "<unknown>") -> ast.Module:
@@ -17,3 +21,19 @@ def parsed(text: str, path: str = "<unknown>") -> ast.Module:
     """
     with _ONE_AT_A_TIME:
         return ast.parse(text, path)
+
+
+@once(_MOST_TREES)
+def nodes_of(text: str, path: str = "<unknown>") -> tuple[ast.AST, ...]:
+    """All nodes of a module's text, the module first, in the order of `ast.walk`.
+
+    Raises as `parsed`.
+    """
+    found: list[ast.AST] = [parsed(text, path)]
+    for node in found:  # which grows meanwhile; `ast.walk` takes several times as long
+        for value in vars(node).values():
+            if isinstance(value, ast.AST):
+                found.append(value)
+            elif isinstance(value, list):
+                found += [each for each in value if isinstance(each, ast.AST)]
+    return tuple(found)

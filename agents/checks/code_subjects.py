@@ -14,6 +14,7 @@ from orchestrate_agents.specification.files import (
 )
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import TYPES, Context, Result, failed, parameter_type
+from orchestrator.storage.atomic import sha256_bytes
 
 _NUMBERS = TYPES["int"][0]
 _QUANTIFIER = rf"(?:(?:both|all|the|each|every|new|of|{_NUMBERS})\s+)*"
@@ -95,7 +96,10 @@ def specs(ctx: Context) -> tuple[FileSpec, ...]:
     for stage in sorted(stages, key=lambda s: s != ctx.stage):
         for spec in stage_file_specs(stage):
             found.setdefault(spec.path, spec)
-    for section in ticket_file_specs("\n\n".join(ticket_texts(ctx))):
+    text = "\n\n".join(ticket_texts(ctx))
+    key = ("ticket-files", sha256_bytes(text.encode("utf-8", "surrogatepass")))
+    sections = ctx.services.remember(key, tuple[FileSpec, ...], lambda: ticket_file_specs(text))
+    for section in sections:
         known = found.get(section.path)
         found[section.path] = known.joined_with(section) if known else section
     return tuple(found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from orchestrate_agents.syntax import parsed
+from orchestrate_agents.syntax import nodes_of
 from orchestrator.errors import UnsafePathError
+from orchestrator.gates.checks import Context
 from orchestrator.storage.atomic import inside
 
 _FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
@@ -25,14 +27,24 @@ def closure(root: Path, script: str) -> tuple[str, ...]:
     """
     found: set[str] = set()
     folder = PurePosixPath(script).parent
+    # by name and, if it is relative, by whose module names it
+    known: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def files_of(path: str, module: str) -> tuple[str, ...]:
+        key = (module, path.rpartition("/")[0] if module.startswith(".") else "")
+        if key not in known:
+            known[key] = tuple(_module_files(root, folder, path, module))
+        return known[key]
+
     waiting = [script]
     while waiting:
         path = waiting.pop()
         file = _file(root, path)
         if file is None or file.suffix != ".py":
             continue
-        modules, names = _references(file.read_text(encoding="utf-8", errors="replace"))
-        taken = {f for module in modules for f in _module_files(root, folder, path, module)}
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        modules, names = _references(text, path)
+        taken = {f for module in modules for f in files_of(path, module)}
         here = PurePosixPath(path).parent
         for name in names:
             # relative to the root, to the module, or to the module's data
@@ -44,16 +56,26 @@ def closure(root: Path, script: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def closure_of(ctx: Context, script: str) -> tuple[str, ...]:
+    """The same, once in each pass of a gate, within which the tree is assumed not to change."""
+    services, root = ctx.services, ctx.root
+    if not services.epoch:
+        return closure(root, script)
+    key = ("closure", services.epoch, root, script)
+    found: tuple[str, ...] = services.share(key, lambda: closure(root, script))
+    return found
+
+
 @lru_cache(maxsize=512)
-def _references(text: str) -> tuple[frozenset[str], frozenset[str]]:
+def _references(text: str, path: str) -> tuple[frozenset[str], frozenset[str]]:
     """The modules that a Python text imports (`..a.b` if relative), and file names in strings."""
     try:
-        tree = parsed(text)
+        nodes = nodes_of(text, path)
     except (SyntaxError, ValueError):
         return frozenset(), frozenset()
     modules: set[str] = set()
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -108,6 +130,9 @@ def _installed_place(root: Path, name: str, path: tuple[str, ...]) -> PurePosixP
 
 
 def _file(root: Path, path: str) -> Path | None:
+    # most of what is asked for is not there, and following links takes many times as long
+    if not os.path.isfile(f"{root}/{path}"):  # noqa: PTH113
+        return None
     try:
         file = inside(root, path)
     except UnsafePathError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_backend.csv_rows import CsvError, csv_records, read_bytes
+from orchestrator.gates.once import once
 
 #: zero-width characters make a cell look filled that shows nothing
 _BLANKS = " \t\r\n\u00a0\u200b\u200c\u200d\u2060\ufeff"
@@ -62,6 +63,7 @@ def read_sheet(path: Path, name: str = "") -> Sheet:
     return parse_sheet(read_bytes(path), name or str(path))
 
 
+@once(64)
 def parse_sheet(data: bytes, name: str) -> Sheet:
     """`read_sheet` on bytes."""
     faults: list[Fault] = []

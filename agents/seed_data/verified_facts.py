@@ -25,6 +25,7 @@ from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, source_ki
 from orchestrate_agents.seed_data.table_schema import is_percent, words
 from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
+from orchestrator.gates.once import once
 from orchestrator.storage.atomic import inside
 
 WHOLE_ROW = "*"
@@ -108,9 +109,13 @@ class Facts:
     def row_like(self, row: SheetRow) -> SheetRow | None:
         """The verified row with the same name, or None."""
         key = self.sources.key_columns
-        if not key:
-            return None
-        return next((r for r in self.sheet.rows if all(r.get(k) == row.get(k) for k in key)), None)
+        return self._by_name.get(tuple(row.get(k) for k in key)) if key else None
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, ...], SheetRow]:
+        """The rows by the cells that name them, the first of each name."""
+        key = self.sources.key_columns
+        return {tuple(row.get(k) for k in key): row for row in reversed(self.sheet.rows)}
 
 
 def sources_path(csv_path: str) -> str:
@@ -126,6 +131,11 @@ def read_sources(path: Path, name: str = "") -> Sources:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as exc:
         raise FactsError(f"cannot be read: {exc}", path=path, hint="save it as UTF-8") from exc
+    return _read_lines(text, path, name or str(path))
+
+
+@once(64)
+def _read_lines(text: str, path: Path, name: str) -> Sources:
     entries = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -141,7 +151,7 @@ def read_sources(path: Path, name: str = "") -> Sources:
                 hint='write {"row": {…}, "column": …, "value": …, "source": …, "locator": …, '
                 '"printed": …}',
             ) from exc
-    return Sources(name or str(path), tuple(entries))
+    return Sources(name, tuple(entries))
 
 
 def _evidence(data: Any) -> Evidence:

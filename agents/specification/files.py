@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from orchestrator.domain.workflow import Block, Deliverable, Stage
 from orchestrator.errors import OrchestrateError
+from orchestrator.gates.once import once
 
 _PATH = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.[A-Za-z]\w*)`")
 _NAMES_A_FILE = re.compile(
@@ -74,7 +74,7 @@ def stage_file_specs(stage: Stage, ticket: str = "") -> tuple[FileSpec, ...]:
     return tuple(specs.values())
 
 
-@lru_cache(maxsize=32)
+@once(32)
 def ticket_file_specs(ticket: str) -> tuple[FileSpec, ...]:
     """The sections of a ticket whose heading names a file (`### Deliverable 1: \\`a/b.py\\``)."""
     from markdown_it import MarkdownIt

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.gates.once import once
 
 #: a specification larger than this is no migration
 MAX_CHARACTERS = 1_000_000
@@ -98,7 +98,7 @@ class Migration:
         return (s for s in self.statements if s.kind in kinds)
 
 
-@lru_cache(maxsize=64)
+@once(64)
 def parse_migration(text: str) -> Migration:
     """Parse a migration. Raises SqlError with the line of the first syntax error."""
     statements = tuple(_statements(text))

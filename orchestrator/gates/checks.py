@@ -25,8 +25,11 @@ from orchestrator.errors import UsageError
 from orchestrator.gates.expressions import TYPES as TYPES
 from orchestrator.gates.expressions import WORKSPACE_CHECKS, compile_pattern
 from orchestrator.gates.expressions import parameter_type as parameter_type
+from orchestrator.gates.once import once
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from orchestrator.gates.proof_cache import ProofCache
 
 T = TypeVar("T")
@@ -145,13 +148,13 @@ class Services:
         def look_up() -> T:
             if self.cache is None:
                 return make()
-            from pydantic import TypeAdapter, ValidationError
+            from pydantic import ValidationError
 
-            adapter = TypeAdapter(kind)
+            adapter = _adapter_of(kind)
             kept = self.cache.get(repr(key))
             if kept is not None:
                 with suppress(ValidationError):
-                    return adapter.validate_json(kept)
+                    return cast(T, adapter.validate_json(kept))
             made = make()
             self.cache.put(repr(key), adapter.dump_json(made))
             return made
@@ -169,6 +172,13 @@ class Services:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+@once(256)
+def _adapter_of(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True)

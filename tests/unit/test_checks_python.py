@@ -10,6 +10,7 @@ import pytest
 
 from orchestrate_agents.checks.python.exception_handlers import Handling, find_outside_calls
 from orchestrate_agents.sandbox.runs import RunError, run, tree_copy
+from orchestrator.gates.checks import Context
 from tests.builds import judge
 
 LOADER = '''\
@@ -162,7 +163,7 @@ def test_the_number_of_programs_is_counted(workspace: Path) -> None:
 
 def handling(tmp_path: Path, source: str) -> list[Handling]:
     put(tmp_path, "script.py", source)
-    return [call.handling for call in find_outside_calls(tmp_path, tmp_path / "script.py")]
+    return [call.handling for call in find_outside_calls(Context(tmp_path), "script.py")]
 
 
 GET = "requests.get('https://x.org')"

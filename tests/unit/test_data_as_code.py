@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.checks.python.data_as_code import code_of_data
+from orchestrator.gates.checks import Context
 
 BAD = (
     "eval(answer['x'])",
@@ -39,6 +40,6 @@ GOOD = (
 def test_code_of_data_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "own.py").write_text(text)
     (tmp_path / "s.py").write_text("import own\n")
-    found = list(code_of_data(tmp_path.resolve(), tmp_path.resolve() / "s.py"))
+    found = list(code_of_data(Context(tmp_path), "s.py"))
     assert bool(found) is (text in BAD), found
     assert all(line.startswith("own.py:") for line in found)

@@ -85,3 +85,9 @@ def test_a_seed_script_of_this_repository_covers_the_library_that_it_runs() -> N
     covered = closure(root, "backend/scripts/seed_benchmark_trials.py")
     assert "backend/trials/seeding.py" in covered
     assert "backend/targets/base.py" in covered
+
+
+def test_a_byte_order_mark_hides_no_import(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("X = 1\n", encoding="utf-8")
+    (tmp_path / "script.py").write_text("import helper\n", encoding="utf-8-sig")
+    assert closure(tmp_path, "script.py") == ("helper.py",)

@@ -13,7 +13,7 @@ from orchestrate_agents.checks.code_subjects import delivered, specs, ticket_tex
 from orchestrate_agents.checks.data.subjects import known_tables
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.data_trial import DataTrial, Load, run_data_trial
-from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.sandbox.runs import walk
 from orchestrate_agents.seed_data.table_schema import table_for
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
@@ -48,7 +48,7 @@ def loads_of(ctx: Context, script: str, file: str = "", table: str = "") -> tupl
     Raises CsvError for a file that cannot be read.
     """
     named = (file,) if file else tuple(
-        path for path in closure(ctx.root, script) if path.lower().endswith(".csv")
+        path for path in closure_of(ctx, script) if path.lower().endswith(".csv")
     )  # fmt: skip
     found = []
     for path in named:
@@ -117,7 +117,7 @@ def _judge(
     if not loads:
         return unproven(f"{script} names no CSV file whose table is known", script)
     python = python_of(ctx)
-    subjects = tuple(dict.fromkeys((script, *closure(ctx.root, script), *(x.path for x in loads))))
+    subjects = tuple(dict.fromkeys((script, *closure_of(ctx, script), *(x.path for x in loads))))
     trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
     if not trial.first.ok:
         raise_for_lack(ctx, python, trial.first.err)

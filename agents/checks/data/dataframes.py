@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from orchestrate_agents.checks.python.probes import module_name, run_probe
-from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
@@ -92,7 +92,7 @@ def data_passes_schemas(ctx: Context, data: str, schemas: str) -> Result:
     problems += [f"{name} has no schema" for name in found["unchecked"]]
     problems += [f"{name} is not generated" for name in found["unmade"]]
     problems += [f"{name} has no row" for name, rows in found["rows"].items() if not rows]
-    covered = {path for file in (data, schemas) for path in closure(ctx.root, file)}
+    covered = {path for file in (data, schemas) for path in closure_of(ctx, file)}
     subjects = sorted({data, schemas, *covered})
     if problems or not found["rows"]:
         said = "; ".join(problems[:_LISTED]) or "no table is generated"

@@ -19,7 +19,6 @@ from orchestrate_agents.seed_data.source_kinds import SourceKind, same_source, s
 from orchestrate_agents.seed_data.table_schema import (
     cell_faults,
     change_taken_for_endpoint,
-    kinds,
     vocabulary,
     words,
 )
@@ -73,7 +72,7 @@ def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
     """
 
     def conclude(file: SeedFile) -> Result:
-        typed = kinds(file.sheet, file.table)
+        typed = file.kinds
         figures = sum(len(file.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
         said = f"{file.path}: {figures} figures follow from what their sources print"
         missing = _missing_publications(ctx, file)
@@ -90,7 +89,7 @@ def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
 
 def _find_unvouched(file: SeedFile) -> Iterator[Fault]:
     """Figures for which nothing vouches but what this family wrote, or a place of no known kind."""
-    numeric = [c for c, kind in kinds(file.sheet, file.table).items() if kind.numeric]
+    numeric = [c for c, kind in file.kinds.items() if kind.numeric]
     ours = f"; {file.own_facts} is this work's own, and counts once USER approved it"
     for row in file.sheet.rows:
         verified = file.facts.row_like(row) if file.facts else None
@@ -164,7 +163,7 @@ def _find_borrowed_rows(file: SeedFile) -> Iterator[Fault]:
     """Rows that are a verified one again, or have its figures under another name."""
     if file.facts is None:
         return
-    numeric = [c for c, kind in kinds(file.sheet, file.table).items() if kind.numeric]
+    numeric = [c for c, kind in file.kinds.items() if kind.numeric]
     taken: dict[int, int] = {}
     for row in file.sheet.rows:
         verified = file.facts.row_like(row)
@@ -186,7 +185,7 @@ def _find_unsourced_cells(file: SeedFile, row: SheetRow) -> Iterator[Fault]:
     entries = {entry.column: entry for entry in file.sources.of_row(row)}
     known_dois = {doi for entry in entries.values() for doi in dois(entry.source)}
     verified = file.facts.row_like(row) if file.facts else None
-    typed = kinds(file.sheet, file.table)
+    typed = file.kinds
     for column, text in row.cells.items():
         if not text:
             continue

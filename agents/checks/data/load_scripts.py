@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from orchestrate_agents.checks.data.arrivals import loads_file, loads_of, second_run_is_nothing
-from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
@@ -59,7 +59,7 @@ def _judge_trial(
     found = [f"the first run: {ending}"] if code != 0 else problems(trial)
     if isinstance(found, Result):
         return found
-    subjects = (script, *closure(ctx.root, script))
+    subjects = (script, *closure_of(ctx, script))
     if bad := list(found):
         return failed(
             f"{script} with {python.label}: {'; '.join(bad[:_LISTED])}", *subjects, problems=bad

@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from orchestrate_agents.seed_data.csv_file import Fault, Sheet, read_sheet
 from orchestrate_agents.seed_data.source_kinds import DEFAULT_KINDS
-from orchestrate_agents.seed_data.table_schema import table_for, words, workflow_tables
+from orchestrate_agents.seed_data.table_schema import (
+    Kind,
+    kinds,
+    table_for,
+    words,
+    workflow_tables,
+)
 from orchestrate_agents.seed_data.verified_facts import (
     Facts,
     FactsError,
@@ -108,6 +115,11 @@ class SeedFile:
     @property
     def subjects(self) -> tuple[str, ...]:
         return (self.path, sources_path(self.path))
+
+    @cached_property
+    def kinds(self) -> Mapping[str, Kind]:
+        """The kind of every column."""
+        return kinds(self.sheet, self.table)
 
 
 # -- which files -----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from orchestrate_agents.checks.project.runners import (
 )
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
 from orchestrate_agents.checks.project.weakening import test_names
-from orchestrate_agents.sandbox.import_closure import closure
+from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.tools.lacks import find_lack
 from orchestrate_agents.tools.node import find_missing_node_package
 from orchestrate_agents.tools.python import python_of
@@ -271,7 +271,7 @@ def subjects_of(ctx: Context, choice: Choice, ran: Ran) -> list[str]:
     files = {case.file for case in ran.cases if case.file and ctx.path(case.file).is_file()}
     inside = [p for p in source_files(ctx) if p.endswith(".py")] if choice.paths else []
     files |= {p for p in inside if _is_below(p, choice.paths)}
-    covered = {p for file in files if file.endswith(".py") for p in closure(ctx.root, file)}
+    covered = {p for file in files if file.endswith(".py") for p in closure_of(ctx, file)}
     return sorted(files | covered)
 
 

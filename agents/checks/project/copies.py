@@ -17,11 +17,16 @@ FOREIGN = frozenset(
 )
 
 
-def is_of_board(ctx: Context, path: str) -> bool:
-    """Whether a path lies in the folder of the board."""
+def board_of(ctx: Context) -> str:
+    """How the paths of the board's files begin; what no path begins with if it is everywhere."""
     folder = BoardSettings.model_validate(ctx.settings.get("board", {})).folder
     folder = posixpath.normpath(folder)
-    return folder != "." and path.startswith(f"{folder}/")
+    return f"{folder}/" if folder != "." else "\0"
+
+
+def is_of_board(ctx: Context, path: str) -> bool:
+    """Whether a path lies in the folder of the board."""
+    return path.startswith(board_of(ctx))
 
 
 def source_files(ctx: Context) -> list[str]:

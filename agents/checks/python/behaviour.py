@@ -121,13 +121,12 @@ def judge_handling(ctx: Context, paths: Iterable[str]) -> Result:
     files = existing(ctx, wanted)
     if isinstance(files, Result):
         return files
-    root = ctx.root.resolve()
     sources = tree_digest(ctx.services, ctx.root, (".py",))
     calls: dict[OutsideCall, None] = {}
     for path, file in zip(wanted, files, strict=True):
         key = ("outside-calls", path, sources)
         try:
-            find = partial(find_outside_calls, root, file)
+            find = partial(find_outside_calls, ctx, path)
             found = ctx.services.remember(key, list[OutsideCall], find)
         except (SyntaxError, UnicodeDecodeError) as exc:
             return failed(f"{file.name} cannot be parsed: {exc}", *wanted)
@@ -182,7 +181,7 @@ def _require_packages(ctx: Context, run: Run) -> None:
 def _find_libraries(ctx: Context, path: str) -> set[str]:
     """Top-level packages that the script and the workspace's modules below it import."""
     try:
-        sources = read_program(ctx.root.resolve(), ctx.path(path))
+        sources = read_program(ctx, path)
     except (SyntaxError, UnicodeDecodeError):
         return set()
     return {name.partition(".")[0] for source in sources for name in source.origins}
@@ -205,7 +204,7 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
     files = existing(ctx, found)
     if isinstance(files, Result):
         return files
-    paths = [p for p, file in zip(found, files, strict=True) if _has_string(ctx, p, file, column)]
+    paths = [p for p in found if _has_string(ctx, p, column)]
     if not paths:
         return failed(f"no delivered Python program has a column {column}", *found)
     details = []
@@ -222,11 +221,14 @@ def deduplicates(ctx: Context, column: str, programs: tuple[Programs, ...] = ())
     return proven(said, *paths)
 
 
-def _has_string(ctx: Context, path: str, file: Path, text: str) -> bool:
+def _has_string(ctx: Context, path: str, text: str) -> bool:
     """Whether a program or a module that it imports has a string; comments do not count."""
     key = ("string", text, path, tree_digest(ctx.services, ctx.root, (".py",)))
-    sources = partial(read_program, ctx.root.resolve(), file)
-    return ctx.services.remember(key, bool, lambda: any(text in s.strings for s in sources()))
+
+    def look() -> bool:
+        return any(text in source.strings for source in read_program(ctx, path))
+
+    return ctx.services.remember(key, bool, look)
 
 
 def _judge_silent(ctx: Context, path: str, run: Run, what: str) -> Result:
@@ -350,7 +352,8 @@ def judge_idempotent(ctx: Context, path: str) -> Result:
     trial = run_trial(ctx, path)
     if not trial.added:
         return _judge_silent(ctx, path, trial.first.run, "nothing was written")
-    hidden = code_of_data(ctx.root.resolve(), ctx.path(path))
+    key = ("code-of-data", path, tree_digest(ctx.services, ctx.root, (".py",)))
+    hidden = ctx.services.remember(key, list[str], lambda: list(code_of_data(ctx, path)))
     if differing := [*trial.differing, *find_misloads(ctx, path), *hidden]:
         return failed(f"{path}: {'; '.join(differing[:_MAX_LISTED])}", path, problems=differing)
     if trial.after_second != trial.after_first:

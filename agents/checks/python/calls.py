@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 LIBRARIES = frozenset(
     (
@@ -56,10 +56,10 @@ def leaves_process(node: ast.Call, names: Mapping[str, str]) -> bool:
     return receiver in _CLIENTS or receiver.endswith(("_session", "_client", "_conn", "_cursor"))
 
 
-def imported_names(tree: ast.Module) -> dict[str, str]:
-    """Local name → dotted origin, from every import of the module."""
+def imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Local name → dotted origin, from every import among the nodes of a module."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.partition(".")[0]
@@ -71,11 +71,13 @@ def imported_names(tree: ast.Module) -> dict[str, str]:
 
 
 def clients_in(
-    scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef, names: Mapping[str, str]
+    scope: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef,
+    names: Mapping[str, str],
+    every: Iterable[ast.AST] = (),
 ) -> dict[str, str]:
     """Names of a function, or of the module itself, that hold clients: `s = requests.Session()`.
 
-    An attribute (`self.session`) counts for the whole module.
+    An attribute (`self.session`) counts for the whole module, of which `every` has all nodes.
     """
     nodes: list[ast.AST] = []
     waiting = list(ast.iter_child_nodes(scope))[::-1]
@@ -84,11 +86,10 @@ def clients_in(
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             nodes.append(node)
             waiting += list(ast.iter_child_nodes(node))[::-1]
-    if isinstance(scope, ast.Module):
-        for node in ast.walk(scope):
-            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
-            if any(isinstance(target, ast.Attribute) for target in targets):
-                nodes.append(node)
+    for node in every:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+        if any(isinstance(target, ast.Attribute) for target in targets):
+            nodes.append(node)
     found: dict[str, str] = {}
     for node in nodes:
         match node:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from orchestrate_agents.checks.python.calls import imported_names
 from orchestrate_agents.checks.python.scopes import read_program
+from orchestrator.gates.checks import Context
 
 _BUILT_IN = frozenset({"exec", "eval", "compile", "__import__", "__builtins__"})
 #: what makes code of a text or of bytes; a dot at the end: all of a module
@@ -24,18 +24,18 @@ _SAFE_LOADER = "Safe"
 _SHOWN = 80
 
 
-def code_of_data(root: Path, script: Path) -> Iterator[str]:
+def code_of_data(ctx: Context, path: str) -> Iterator[str]:
     """`file:line makes code of data: …`, for a script and the modules of its workspace."""
-    for source in read_program(root, script):
-        imported = imported_names(source.tree)
+    for source in read_program(ctx, path):
+        imported = imported_names(source.nodes)
         own = {
             node.name
-            for node in ast.walk(source.tree)
+            for node in source.nodes
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         }
         known = _BUILT_IN - own - imported.keys()
         called: set[int] = set()
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call):
                 called.add(id(node.func))
                 found = _is_maker(node, imported, known)

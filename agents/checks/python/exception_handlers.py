@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from orchestrate_agents.checks.python.calls import DATABASE_METHODS, last_name
 from orchestrate_agents.checks.python.scopes import Scope, Source, Tries, Use, read_program
+from orchestrator.gates.checks import Context
 
 #: handlers of these do not catch a failed call
 _UNRELATED = frozenset(
@@ -51,12 +51,12 @@ class OutsideCall:
         return f"{self.path}:{self.line} `{self.text}` is {self.handling}"
 
 
-def find_outside_calls(root: Path, script: Path) -> list[OutsideCall]:
+def find_outside_calls(ctx: Context, path: str) -> list[OutsideCall]:
     """Every call to the network or a database that the script can reach, judged.
 
     Raises SyntaxError for a module that does not parse.
     """
-    return _Program(read_program(root, script)).judge_calls()
+    return _Program(read_program(ctx, path)).judge_calls()
 
 
 class _Program:
@@ -67,9 +67,7 @@ class _Program:
         self.scopes = [scope for source in sources for scope in source.scopes]
         self.named: dict[str, list[Scope]] = defaultdict(list)
         self.uses: dict[str, list[Use]] = defaultdict(list)
-        self.classes = {
-            n.name for s in sources for n in ast.walk(s.tree) if isinstance(n, ast.ClassDef)
-        }
+        self.classes = {n.name for s in sources for n in s.nodes if isinstance(n, ast.ClassDef)}
         self.by_scope: dict[Scope, Handling] = {}
         for scope in self.scopes:
             self.named[_called_as(scope)].append(scope)

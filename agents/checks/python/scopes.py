@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 
 from orchestrate_agents.checks.python.calls import (
     clients_in,
@@ -14,8 +12,10 @@ from orchestrate_agents.checks.python.calls import (
     last_name,
     leaves_process,
 )
-from orchestrate_agents.sandbox.import_closure import closure
-from orchestrate_agents.syntax import parsed
+from orchestrate_agents.sandbox.import_closure import closure_of
+from orchestrate_agents.syntax import nodes_of
+from orchestrator.gates.checks import Context
+from orchestrator.gates.once import once
 
 #: innermost first
 Tries = tuple[ast.Try, ...]
@@ -64,7 +64,8 @@ class Source:
     """One module of the program."""
 
     path: str
-    tree: ast.Module
+    #: all of its nodes, the module itself first
+    nodes: tuple[ast.AST, ...]
     #: names that it imports, and the dotted names that they stand for
     imports: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
@@ -75,39 +76,39 @@ class Source:
     outside: set[ast.Call] = field(default_factory=set)
 
 
-def read_program(root: Path, script: Path) -> list[Source]:
+def read_program(ctx: Context, path: str) -> list[Source]:
     """The script, first, and the workspace's own modules that it imports, taken apart.
 
     Raises SyntaxError for a module that does not parse.
     """
-    path = script.relative_to(root).as_posix()
-    modules = [name for name in closure(root, path) if name.endswith(".py")]
-    texts = {name: (root / name).read_text(encoding="utf-8-sig") for name in (path, *modules)}
+    modules = [name for name in closure_of(ctx, path) if name.endswith(".py")]
+    texts = {name: (ctx.root / name).read_text(encoding="utf-8-sig") for name in (path, *modules)}
     return [_take_apart(name, text) for name, text in texts.items()]
 
 
-@lru_cache(maxsize=512)
+@once(512)
 def _take_apart(path: str, text: str) -> Source:
-    tree = parsed(text, path)
-    imports = imported_names(tree)
-    constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    nodes = nodes_of(text, path)
+    imports = imported_names(nodes)
+    constants = (n.value for n in nodes if isinstance(n, ast.Constant))
     strings = frozenset(value for value in constants if isinstance(value, str))
-    source = Source(path, tree, frozenset(imports), frozenset(imports.values()), strings)
-    _Collector(source).visit(tree)
+    source = Source(path, nodes, frozenset(imports), frozenset(imports.values()), strings)
+    _Collector(source, imports).visit(nodes[0])
     return source
 
 
 class _Collector(ast.NodeVisitor):
     """Walks one module."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, imported: dict[str, str]) -> None:
         self.source = source
         self.scope = Scope("", source)
         source.scopes.append(self.scope)
         self.owner = ""
         self.tries: Tries = ()
-        imported = imported_names(source.tree)
-        self.names = {**imported, **clients_in(source.tree, imported)}
+        module = source.nodes[0]
+        assert isinstance(module, ast.Module)
+        self.names = {**imported, **clients_in(module, imported, source.nodes)}
         self.receiver: tuple[str, int | str] = ("", 0)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from orchestrate_agents.checks.project.copies import is_of_board
+from orchestrate_agents.checks.project.copies import board_of
 from orchestrate_agents.checks.text.kinds import PROSE, Parts, parts_of
 from orchestrator.gates.checks import Context, Result, failed, parameter_type, unproven
 from orchestrator.git.command import GitError, run_git, split_names
@@ -127,14 +128,22 @@ def workspace_files(ctx: Context) -> list[str]:
         found = set(split_names(run_git(ctx.root, *asked)))
     except GitError:
         found = set(_walk(ctx.root))
+    passed = (board_of(ctx), "workflows/")
     return sorted(
         path
         for path in found
-        if not _FOREIGN & set(PurePosixPath(path).parts)
-        and not (is_of_board(ctx, path) or path.startswith("workflows/"))
-        and not (ctx.root / path).is_symlink()
-        and (ctx.root / path).is_file()
+        if _FOREIGN.isdisjoint(path.split("/"))
+        and not path.startswith(passed)
+        and _is_regular(f"{ctx.root}/{path}")
     )
+
+
+def _is_regular(place: str) -> bool:
+    """Whether there is a file that is no link."""
+    try:
+        return stat.S_ISREG(os.lstat(place).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _walk(root: Path) -> Iterator[str]:

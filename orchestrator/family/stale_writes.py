@@ -12,6 +12,7 @@ import contextlib
 import difflib
 import glob
 import re
+import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +42,11 @@ _MIN_LIKENESS = 0.5
 #: the keys of an answer
 _ANSWER = ("status", "accept", "target")
 _ANSWER_LINES = tuple(f"{key}:".encode() for key in _ANSWER)
+#: in the record of a text that saves were merged into: a word that tells it from all others, so
+#: that what somebody makes of it later is known to be made from it
+_MARK = re.compile(rb"^[ \t]+# saves merged: [0-9a-f]+\r?\n", re.MULTILINE)
+#: how lines begin that this program writes into tickets
+_PROGRAMS = (b"#", b"<!--", b"- [", b"owner:", b"failure_count:", b"hold_", b"held_", b"flow:")
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,20 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
     versions = versions_of(root, path.name)
 
     def rebase(lately: Sequence[bytes], saved: bytes, writing: bytes) -> Rebased:
-        base = _find_base([*lately, *versions.known()], saved)
+        base = None
+        if not _is_current(saved, lately[0]):
+            base = _find_base([*lately, *versions.known()], saved)
         if base is None or base == lately[0]:
             base, theirs = lately[0], saved
         else:
             theirs = _without_answer(saved, base)[0]
         return Rebased(base, theirs, newest=_have_one_record(base, writing))
 
+    def keep() -> Path:
+        return versions.slot(path.parent.name)
+
     yielding = b"status:" if take_status else b""
-    return ReplaceOptions(yielding=yielding, keep=versions.slot, rebase=rebase)
+    return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked)
 
 
 def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:
@@ -90,10 +101,10 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     """
     versions = versions_of(root, path.name)
     last = versions.last()
-    if last is None or last == saved:
+    if last is None or last == saved or _is_current(saved, last):
         return None
     base = _find_base(versions.known(), saved)
-    if base is None or base == last:
+    if base is None or base == last or _is_cut_down(saved, last, base):
         return None
     theirs, refused = _without_answer(saved, base)
     newest = _have_one_record(base, last)
@@ -102,6 +113,7 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     if not clean:
         aside = atomic.set_aside(path, last if newest else saved)
         notice += f"; lines that both changed are in {aside.relative_to(root)}"
+    merged = merged if merged == last else _marked(merged)
     return merged, notice + _explain_refusal(refused)
 
 
@@ -155,7 +167,11 @@ def merge_stale_files(board: Board, id: str) -> list[MergedSave]:
             atomic.move(path, strays / f"{name}.{time.time_ns()}{_PENDING}") for path in others
         ]
         left = [path for path in pending if path.name.startswith(f"{name}.")]
-        merged += [_merge_file(board, here[0], path, others) for path in [*left, *moved]]
+        merged += [_merge_file(board, here[0], path, ()) for path in left]
+        merged += [
+            _merge_file(board, here[0], path, [other])
+            for path, other in zip(moved, others, strict=True)
+        ]
     return merged
 
 
@@ -197,7 +213,10 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
     # an editor that still had it open has closed it by now
     theirs, now = atomic.read_saved(stray), atomic.read_saved(ticket.path)
     versions = versions_of(board.root, ticket.path.name)
-    base = _find_base(versions.known(), theirs, forked=True)
+    # what its path last held; a save there may never have had the lines of saves elsewhere
+    here = versions.seen_at(sources[0].parent.name) if sources else ()
+    base = next((seen for seen in here if _is_current(theirs, seen)), None)
+    base = base or _find_base(versions.known(), theirs, forked=True)
     # the ticket's own file may be a save of an older version itself
     caught = merge_stale_save(board.root, ticket.path, now)
     current = caught[0] if caught else now
@@ -211,6 +230,7 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
         notice = f"a save at an old path of {ticket.id} is merged into {ticket.source}"
         saved, refused = _without_answer(theirs, base)
         merged, clean = merge_lines(base, current, saved, b"status:")
+        merged = merged if merged == current else _marked(merged)
         if merged != now:
             options = replace_options(board.root, ticket.path)
             written = atomic.replace(ticket.path, merged, now, options)
@@ -222,7 +242,7 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
             notice += f"; lines that both changed are in {aside.relative_to(board.root)}"
         notice += _explain_refusal(refused)
     # the editor may still show it, and save it again with more
-    atomic.move(stray, versions.slot())
+    atomic.move(stray, versions.slot(sources[0].parent.name if sources else ""))
     return MergedSave(tuple(paths), notice)
 
 
@@ -230,24 +250,56 @@ def _merge_file(board: Board, ticket: Ticket, stray: Path, sources: Sequence[Pat
 
 
 def _find_base(versions: Sequence[bytes], theirs: bytes, forked: bool = False) -> bytes | None:
-    """The version that a save was most likely made from: the one with the fewest changes.
+    """The version that a save was made from, of `versions`, the newest first.
 
-    Nobody edits the record, so a version with the same record is preferred to all others. A file
-    that was `forked` (it lived on at an old path) may never have had the lines of other saves:
-    of the versions with its record, the one from which it takes the fewest lines away is its base.
+    Nobody edits the record, so it is the newest one with the same record: what the editor saved
+    last, or read. A file that was `forked` (it lived on at an old path) may never have had the
+    lines of other saves: of the versions with its record, the one from which it takes the fewest
+    lines away is its base. Where none has the record it is the one with the fewest changes.
     """
     flow = _flow_lines(theirs)
     same = list(dict.fromkeys(v for v in versions if flow and _flow_lines(v) == flow))
-    if len(same) == 1:
-        return same[0]
     if same and forked:
         return min(same, key=lambda v: (_taken_away(v, theirs), _distance(v, theirs)))
-    best = min(same or versions, key=lambda version: _distance(version, theirs), default=None)
-    if best is None or same:
+    if same:
+        return same[0]
+    best = min(versions, key=lambda version: _distance(version, theirs), default=None)
+    if best is None:
         return best
     lines = len(best.splitlines()) + len(theirs.splitlines())
     likeness = 1 - _distance(best, theirs) / lines if lines else 1.0
     return best if likeness >= _MIN_LIKENESS else None
+
+
+def _is_current(save: bytes, last: bytes) -> bool:
+    """Whether a save has the record of what its path last held: it was made from that.
+
+    Nobody edits the record, and each text that this program writes has another one.
+    """
+    flow = _flow_lines(save)
+    return bool(flow) and flow == _flow_lines(last)
+
+
+def _is_cut_down(save: bytes, last: bytes, base: bytes) -> bool:
+    """Whether a text without record only lacks lines of the last one that people wrote.
+
+    It then need not have been made from the version before them.
+    """
+    if _flow_lines(last) or Counter(save.splitlines()) - Counter(last.splitlines()):
+        return False
+    since = Counter(last.splitlines()) - Counter(base.splitlines())
+    return not any(line.startswith(_PROGRAMS) for line in since)
+
+
+def _marked(merged: bytes) -> bytes:
+    """A merged text whose record tells it from the text before."""
+    flow = _flow_lines(merged)
+    if not flow:
+        return merged
+    head, _, rest = _MARK.sub(b"", flow).partition(b"\n")
+    word = secrets.token_hex(4).encode()
+    line = b"  # saves merged: %s%s\n" % (word, b"\r" if head.endswith(b"\r") else b"")
+    return merged.replace(flow, head + b"\n" + line + rest, 1)
 
 
 def _flow_lines(data: bytes) -> bytes:
@@ -261,8 +313,8 @@ def _have_one_record(base: bytes, current: bytes) -> bool:
 
     Of two saves that changed the same line the newest is what the person wants to see.
     """
-    flow = _flow_lines(base)
-    return bool(flow) and flow == _flow_lines(current)
+    flow = _MARK.sub(b"", _flow_lines(base))
+    return bool(flow) and flow == _MARK.sub(b"", _flow_lines(current))
 
 
 def _distance(version: bytes, save: bytes) -> int:

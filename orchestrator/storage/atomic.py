@@ -182,6 +182,8 @@ class ReplaceOptions:
     #: (the file's latest contents, the newest first, what somebody saved over them, and what is
     #: being written) → how to merge the save
     rebase: Callable[[Sequence[bytes], bytes, bytes], Rebased] | None = None
+    #: what becomes of a merged text, so that it is told from the one before
+    mark: Callable[[bytes], bytes] = lambda merged: merged
 
 
 _DEFAULTS = ReplaceOptions()
@@ -217,6 +219,9 @@ def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOption
         if options.rebase is not None:
             how = options.rebase([last, *earlier], saved, result.data)
         data, clean = merge_lines(how.base, result.data, how.theirs, options.yielding, how.newest)
+        if displaced_files and data != result.data:
+            # what is on disk may have been opened by now
+            data = options.mark(data)
         if clean:
             return Replacement(data, merged=True, conflict=result.conflict)
         other = result.data if how.newest else saved

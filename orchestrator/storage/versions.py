@@ -26,9 +26,17 @@ class Versions:
 
     # -- those that were replaced ------------------------------------------------------------
 
-    def slot(self) -> Path:
-        """Where the next version that is replaced is kept."""
-        return self.folder / f"{time.time_ns():020d}"
+    def slot(self, at: str = "") -> Path:
+        """Where the next version that is replaced is kept; `at`: the folder where it lay."""
+        return self.folder / f"{time.time_ns():020d}.{at}"
+
+    def seen_at(self, at: str) -> Iterator[bytes]:
+        """Those that lay in a folder when they were replaced, the newest first."""
+        with contextlib.suppress(OSError):
+            for name in self._names():
+                if name.partition(".")[2] == at:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,11 @@ def edited(path: Path, line: str = "A line more.") -> bytes:
     return path.read_bytes().replace(LINE.encode(), f"{LINE}\n{line}".encode())
 
 
+def unmarked(text: bytes) -> bytes:
+    """A merged text without the mark that tells it from the one before."""
+    return re.sub(rb"^  # saves merged: \w+\n", b"", text, count=1, flags=re.MULTILINE)
+
+
 def told(work: Workspace) -> str:
     return "\n".join(e.text for e in work.events if e.kind == "notice")
 
@@ -46,11 +52,11 @@ def test_a_save_of_an_older_version_keeps_what_was_written_since(work: Workspace
     work.conductor().send_back("WO-512", note="another word")
     work.conductor().run("WO-512")
     path = work.file("WO-512")
-    before = path.read_text(encoding="utf-8")
+    before = path.read_bytes()
     path.write_bytes(held_open)
     work.conductor().run("WO-512")
-    text = work.file("WO-512").read_text(encoding="utf-8")
-    assert text == before.replace(LINE, f"{LINE}\nA line more.")
+    text = unmarked(work.file("WO-512").read_bytes())
+    assert text == before.replace(LINE.encode(), f"{LINE}\nA line more.".encode())
     assert "a save of an older version" in told(work)
 
 
@@ -90,6 +96,49 @@ def test_an_edit_of_the_newest_version_is_left_as_it_is(work: Workspace) -> None
     assert "older version" not in told(work)
 
 
+@pytest.fixture
+def merged(work: Workspace) -> Workspace:
+    """A family into whose parent a save of an older version was merged."""
+    held_open = edited(work.file("WO-512"))
+    work.conductor().send_back("WO-512", note="another word")
+    work.conductor().run("WO-512")
+    work.file("WO-512").write_bytes(held_open)
+    work.conductor().run("WO-512")
+    assert "A line more." in work.file("WO-512").read_text(encoding="utf-8")
+    work.events.clear()
+    return work
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("A line more.", ""), ("A line more.", "A line less."), (f"{LINE}\n", ""), ("# Two", "# No")],
+)
+def test_what_is_made_from_a_merged_text_is_current(merged: Workspace, old: str, new: str) -> None:
+    merged.edit("WO-512", old, new)
+    saved = merged.file("WO-512").read_bytes()
+    merged.conductor().run("WO-512")
+    assert merged.file("WO-512").read_bytes() == saved
+    merged.edit("WO-512", "status: 05_USER_REVIEW", "status: APPROVED")
+    merged.conductor().run("WO-512")
+    text = merged.file("WO-512").read_text(encoding="utf-8")
+    assert (old in text, new in text) == (False, True)
+    assert "is merged" not in told(merged)
+    assert "not taken" not in told(merged)
+
+
+def test_what_is_made_from_before_a_merge_is_merged_as_well(work: Workspace) -> None:
+    held_open = edited(work.file("WO-512"))
+    work.conductor().send_back("WO-512", note="another word")
+    work.conductor().run("WO-512")
+    reopened = work.file("WO-512").read_bytes() + b"And one more.\n"
+    work.file("WO-512").write_bytes(held_open)
+    work.conductor().run("WO-512")
+    work.file("WO-512").write_bytes(reopened)
+    work.conductor().run("WO-512")
+    text = work.file("WO-512").read_text(encoding="utf-8")
+    assert ("A line more." in text, "And one more." in text) == (True, True)
+
+
 # -- at a path that the ticket has left ------------------------------------------------------------
 
 
@@ -107,7 +156,7 @@ def test_a_save_at_the_old_path_is_merged_into_the_living_ticket(
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(held_open)
     work.conductor().run("WO-512")
-    text = work.file(member).read_bytes()
+    text = unmarked(work.file(member).read_bytes())
     assert b"A line more." in text
     assert text.replace(b"\nA line more.\n", b"") == before
     assert "is merged into" in told(work)

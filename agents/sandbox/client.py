@@ -90,7 +90,7 @@ class IdempotencyTrial:
 
     first: ScriptRun
     second: ScriptRun
-    #: a third run, on emptied tables that refuse every write; None if the first added nothing
+    #: on emptied tables that refuse each row, or (if it told that) all; None if nothing was added
     refused: ScriptRun | None
     #: before the first run, after it, and after the second
     before: TableContents
@@ -325,8 +325,8 @@ def run_idempotency_trial(
 
         def empty() -> None:
             with database.connect() as owner:
-                for table, _ in owner.execute(_TABLES).fetchall():
-                    owner.execute(f"TRUNCATE {table} CASCADE")
+                names = [table for table, _ in owner.execute(_TABLES).fetchall()]
+            _owner_does(database, [f"TRUNCATE {table} CASCADE" for table in names])
 
         create_schema(database, schema)
         watch, said = StatementWatch(database), list[Said]()
@@ -343,16 +343,26 @@ def run_idempotency_trial(
             own = [name for name, count in after_first.rows.items() if count]
             differing = (*differing, *beyond_loading(said, own))
             empty()
-            with database.connect() as owner:
-                owner.execute(
-                    f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'
-                )
+            none = "CONSTRAINT refuses_every_row"
+            _owner_does(database, [f"ALTER TABLE {name} ADD {none} CHECK (false)" for name in own])
             refused = sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
+            if not refused.run.ok:
+                _owner_does(database, [f"ALTER TABLE {name} DROP {none}" for name in own])
+                read_only = "SET default_transaction_read_only = on"
+                _owner_does(database, [f'ALTER DATABASE "{database.name}" {read_only}'])
+                refused = sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
         runs = [r and replace(r, served=()) for r in (first, second, refused)]
         assert runs[0] is not None
         assert runs[1] is not None
         contents = before, after_first, after_second
         return IdempotencyTrial(runs[0], runs[1], runs[2], *contents, differing)
+
+
+def _owner_does(database: Database, statements: Iterable[str]) -> None:
+    """Run statements as the database's owner."""
+    with database.connect() as owner:
+        for statement in statements:
+            owner.execute(statement.encode())
 
 
 def create_schema(database: Database, schema: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ AGENTS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/orchestrate/agents
 AGENT_PACKAGES := @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai \
 	@zed-industries/claude-code-acp @zed-industries/codex-acp
 
-.PHONY: run test agents check shape bench recall crashes edits docs clean help
+.PHONY: run test lowest agents check shape bench recall crashes edits hostile docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,11 @@ run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+lowest: $(VENV)/.made  ## run the unit tests with the oldest versions that are allowed (ARGS='-k board' for some)
+	@[ -d $(VENV)/lowest ] || $(BIN)/python -m venv $(VENV)/lowest
+	@$(VENV)/lowest/bin/python -m pip install --quiet --constraint constraints/lowest.txt --editable '.[dev]'
+	@$(VENV)/lowest/bin/python -m pytest -n auto --dist loadfile tests/unit $(ARGS)
 
 # each by itself: what cannot be installed is skipped by its tests, with that reason
 agents: $(VENV)/.dev node_modules/.done  ## let the real coding agents work for a scripted model (1.5 GB from npm, once)
@@ -60,7 +65,7 @@ shape: $(VENV)/.run  ## lines, names, long files, import cycles and layers of th
 	@$(BIN)/python benchmarks/shape.py $(ARGS)
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
-	@for file in $(filter-out %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/kills.py %/shape.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/shape.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
 recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (two hours)
@@ -77,6 +82,9 @@ crashes: $(VENV)/.dev  ## kill the conductor before every disk operation and com
 edits: $(VENV)/.dev  ## ten thousand edits against the daemon
 	@$(BIN)/python benchmarks/edits.py $(ARGS)
 
+hostile: $(VENV)/.dev  ## let agents, scripts, files and requests misbehave (half an hour)
+	@$(BIN)/python benchmarks/hostile.py $(ARGS)
+
 docs: $(VENV)/.run  ## write the generated parts of the documents anew
 	$(BIN)/python docs/generate.py
 
@@ -88,9 +96,11 @@ $(VENV)/.made:
 	@python=$$($(FIND_PYTHON)) && echo "make: Python is $$python" && "$$python" -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made pyproject.toml setup.py
+$(VENV)/.run: $(VENV)/.made pyproject.toml setup.py constraints/locked.txt
 	@echo "make: installing the Python packages …"
-	@$(BIN)/python -m pip install --quiet --editable '.[web]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints/locked.txt --editable '.[web]' \
+		|| { echo "make: not all of constraints/locked.txt is there for this Python; taking the ranges"; \
+		$(BIN)/python -m pip install --quiet --editable '.[web]'; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

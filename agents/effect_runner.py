@@ -19,9 +19,11 @@ from orchestrate_agents.sql.catalog import Snapshot
 from orchestrate_agents.sql.on_target import catalog_of
 from orchestrate_agents.tools.lacks import find_missing_package
 from orchestrate_agents.tools.python import find_python
-from orchestrator.agent_process.dispatcher import environment, kill
+from orchestrator.agent_process.bounded import attend, end_group, kept_words, start_failure
+from orchestrator.agent_process.dispatcher import environment
 from orchestrator.approvals.effects import Effect, EffectResult
 from orchestrator.errors import MissingToolError
+from orchestrator.told import hand_out, tell
 
 if TYPE_CHECKING:
     from orchestrate_backend.targets.choose import Target
@@ -138,7 +140,7 @@ class TargetRunner:
                 case _:
                     return self._run_script(effect, frozen)
         except (BackendError, MissingToolError) as exc:
-            return EffectResult(False, str(exc).replace("\n", " "))
+            return EffectResult(False, tell(str(exc).replace("\n", " ")))
         except OSError as exc:
             return EffectResult(False, f"{exc.filename or effect.title}: {exc.strerror}")
 
@@ -230,8 +232,9 @@ class TargetRunner:
             **added.environment,
         }
         self.describe()  # opens the target, so that its server runs
+        hand_out(*(os.environ.get(name, "") for name in VARIABLES[self.name]))
         process = subprocess.Popen(
-            [*python.command, str(frozen / effect.inputs[0]), *options],
+            kept_words([*python.command, str(frozen / effect.inputs[0]), *options]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -239,21 +242,19 @@ class TargetRunner:
             env=env,
             start_new_session=True,
         )
-        try:
-            out, err = process.communicate(timeout=_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            return EffectResult(False, f"stopped after {_TIMEOUT_SECONDS:g} s")
-        except BaseException:
-            kill(process)
-            raise
-        printed, warned = _lines(out), _lines(err)
+        ended = attend(process, lambda: end_group(process), limit=_TIMEOUT_SECONDS)
+        end_group(process)
+        if why := start_failure(ended):
+            return EffectResult(False, f"{python.command[0]}: {why}")
+        printed, warned = _lines(ended.out), _lines(ended.err)
         output = "\n".join([*printed, *warned])
-        if process.returncode:
+        if ended.stopped:
+            return EffectResult(False, ended.stopped, {}, output)
+        if ended.code:
             last = (warned or printed or ["no output"])[-1]
             detail, figures = (
-                f"exit code {process.returncode}: {last}",
-                {"exit": process.returncode},
+                f"exit code {ended.code}: {last}",
+                {"exit": ended.code},
             )
             lack = find_missing_package(self.root, python, output, effect.inputs)
             if lack is not None:
@@ -262,7 +263,7 @@ class TargetRunner:
             detail, figures = (printed or ["done"])[-1], {}
         if added.loads:
             detail = f"{detail} It loaded {added.loads}."
-        return EffectResult(not process.returncode, detail, figures, output)
+        return EffectResult(not ended.code, detail, figures, output)
 
     def _script_settings(self, effect: Effect, tree: Path) -> tuple[list[str], ScriptSettings]:
         """All options of a script, with `--target` and `--root` where it knows them; the rest."""
@@ -298,5 +299,5 @@ def _name_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _lines(output: bytes) -> list[str]:
-    text = output.decode("utf-8", "replace")
+    text = tell(output.decode("utf-8", "replace"))
     return [line.strip() for line in text.splitlines() if line.strip()]

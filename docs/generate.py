@@ -222,6 +222,16 @@ def state_words() -> str:
     return "\n".join(lines)
 
 
+def hostile_table() -> str:
+    """What was tried with children, files and requests that misbehave, and what went wrong."""
+    run = json.loads((ROOT / "benchmarks/hostile.json").read_text(encoding="utf-8"))
+    lines = ["| inputs | tried | wrong |", "|---|---|---|"]
+    for kind, tried in run["tried"].items():
+        names = ", ".join(run["wrong"].get(kind, ())) or "none"
+        lines.append(f"| {kind} | {tried} | {names} |")
+    return "\n".join(lines)
+
+
 def recall_table() -> str:
     """What the gates say of the defects that were written without a look at the checks."""
     tables = json.loads((ROOT / "benchmarks/gate_recall.json").read_text(encoding="utf-8"))
@@ -257,7 +267,7 @@ GENERATED = {
     "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
-    "docs/reliability.md": {"recall": recall_table},
+    "docs/reliability.md": {"hostile": hostile_table, "recall": recall_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }
 

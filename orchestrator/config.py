@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -373,8 +374,12 @@ def load_settings(root: Path) -> Settings:
     Raises UsageError with the file (and the line where TOML gives one) when it cannot be used.
     """
     file = root / FILE
-    if not file.exists():
+    if not os.path.lexists(file):
         return Settings()
+    if not file.is_file():
+        # a pipe would be waited for, and a device has no end
+        hint = "put the settings themselves here"
+        raise UsageError("is not a regular file", path=file, code="unreadable", hint=hint)
     if line := conflict_line(file.read_bytes()):
         raise UsageError(
             "the configuration has the marks of an unfinished merge",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.told import mask
+
 
 class OrchestrateError(Exception):
     """Something the user can act on.
@@ -23,11 +25,12 @@ class OrchestrateError(Exception):
         hint: str = "",
         code: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        # what others said is in it, and they say what they were given
+        self.message = message = mask(message)
         self.path = str(path) if path is not None else None
         self.line = line
-        self.hint = hint
+        super().__init__(message)
+        self.hint = mask(hint)
         if code is not None:
             self.code = code
 

@@ -40,6 +40,7 @@ from orchestrator.agent_process.confinement import (
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
+from orchestrator.told import mask
 
 #: slow to import; imported once where the script's program names them
 _SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
@@ -198,7 +199,7 @@ class Sandbox:
             except (OSError, ValueError) as exc:
                 reason = self._last_error()
                 raise SandboxError(f"the sandbox for scripts stopped: {reason}") from exc
-        return response
+        return {**response, "out": mask(response["out"]), "err": mask(response["err"])}
 
     def _certificate(self) -> str:
         """The file of a certificate that nobody signed, with its key."""

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import json
 import os
+import resource
 import runpy
 import signal
 import ssl
@@ -33,6 +34,8 @@ if sys.path and Path(sys.path[0]) == Path(__file__).parent:
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 #: seconds in which what a script started may end by itself
 _GRACE = 1.0
+#: bytes of the largest file that a script may write, what it prints among them
+_LARGEST_FILE = 1024**3
 #: nothing listens there: hosts without a simulator cannot be reached
 _NOWHERE = "http://127.0.0.1:9"
 
@@ -176,6 +179,8 @@ def enter_child(request: dict[str, Any], out: int, err: int, give_up: Callable[[
     os.environ.clear()
     os.environ.update(request["env"])
     os.environ["TMPDIR"] = tempfile.tempdir = request["temporary"]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     give_up()
     # new text streams: the old ones belong to the conversation with the sandbox
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):

@@ -11,14 +11,13 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote
 
 from orchestrate_agents.sandbox import NOWHERE
+from orchestrator.agent_process.bounded import Tail
 from orchestrator.agent_process.confinement import (
     Confinement,
     ability,
@@ -31,6 +30,7 @@ from orchestrator.domain.folders import DEFAULT_BOARD
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import Services
 from orchestrator.storage.atomic import sha256_file
+from orchestrator.told import mask
 
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(
@@ -44,8 +44,6 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "O
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only private folders are created in it
 #: characters of a program's output that a receipt keeps
 _TAIL = 2000
-#: bytes of it that are kept for who reads them, and at which it is stopped
-_KEPT_OUTPUT, _MOST_OUTPUT = 8 * 1024**2, 512 * 1024**2
 _COPIES = "orchestrate-run-"
 #: copies that there are → the workspaces that they are of
 COPIED: dict[Path, Path] = {}
@@ -288,16 +286,20 @@ def _run(
             marks.started()
             if walls is not None:
                 walls.started()
-            out, err = _Tail(process, process.stdout), _Tail(process, process.stderr)
+
+            def end() -> None:
+                kill_group(process.pid)
+
+            out, err = Tail(process.stdout, end), Tail(process.stderr, end)
             try:
                 process.wait(limit)
             except subprocess.TimeoutExpired:
                 out.stopped = True
             finally:
-                kill_group(process.pid)
+                end()
                 if walls is not None:
                     marks.kill_all()
-            texts = out.text(), err.text()
+            texts = mask(out.text()), mask(err.text())
             stopped = out.stopped or err.stopped
             code = None if stopped else process.wait()
     finally:
@@ -329,36 +331,6 @@ def linked_places(copy: Path) -> list[str]:
                 if (python := Path(real, "bin", "python")).exists():
                     found.append(str(python.resolve().parents[1]))
     return found
-
-
-class _Tail:
-    """The end of what a process writes to a pipe; one that writes without end is stopped."""
-
-    def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes] | None) -> None:
-        assert pipe is not None
-        self.stopped = False
-        self._chunks: deque[bytes] = deque()
-        self._thread = threading.Thread(target=self._read, args=(process, pipe), daemon=True)
-        self._thread.start()
-
-    def _read(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
-        kept = total = 0
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(pipe.fileno(), 1 << 16):
-                self._chunks.append(chunk)
-                total, kept = total + len(chunk), kept + len(chunk)
-                while kept > _KEPT_OUTPUT and len(self._chunks) > 1:
-                    kept -= len(self._chunks.popleft())
-                if total > _MOST_OUTPUT:
-                    self.stopped = True
-                    kill_group(process.pid)
-                    return
-
-    def text(self) -> str:
-        # a process that got away may hold the pipe open
-        self._thread.join(2)
-        said = b"".join(tuple(self._chunks)).decode("utf-8", "replace")
-        return said.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def python_path(tree: Path) -> str:

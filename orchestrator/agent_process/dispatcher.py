@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,13 +14,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestrator import plugins
-from orchestrator.agent_process.keeper import NOT_STARTED, SAID, end_descendants
+from orchestrator.agent_process.bounded import (
+    Ended,
+    attend,
+    end_group,
+    kept_words,
+    start_failure,
+)
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
 from orchestrator.storage.written import AGENT_OF
+from orchestrator.told import hand_out, tell
 
 #: what every agent may see of the environment; no keys and no database addresses
 NEUTRAL = [
@@ -46,10 +52,13 @@ NEUTRAL = [
     "PYTHONWARNINGS",
     "PYTHONPATH",
 ]
-_OUTPUT_LIMIT = 20_000_000
+_OUTPUT_LIMIT = 20 * 1024**2
+#: characters of a text in a report, which a person has to read
+_LONGEST_TEXT = 1_000_000
+#: bytes that an agent may print at all
+_MOST_PRINTED = 64 * 1024**2
 #: the database server, which built-in agents leave running for the next one
 _SERVER = "postgres"
-_KEEPER = Path(__file__).with_name("keeper.py")
 #: characters quoted of what is not a report
 _QUOTED = 60
 
@@ -105,7 +114,7 @@ class Dispatcher:
             self._stopped = True
             # a thread that waits for one removes it as soon as it is dead
             for process in tuple(self._running):
-                _kill_group(process)
+                end_group(process)
         # such a thread may have no time left to reap it
         for process in tuple(self._running):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -126,7 +135,7 @@ class Dispatcher:
     ) -> Report:
         program = argv[0]
         if settings.command or settings.adapter:
-            argv = [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()), *argv]
+            argv = kept_words(argv)
         own = {AGENT_OF: str(job.board_root), **marks.environment}
         with self._lock:
             self._require_running()
@@ -142,28 +151,28 @@ class Dispatcher:
             )
             self._running.add(process)
             marks.started()
+        hand_out(*(os.environ.get(name, "") for name in settings.env))
         try:
-            out, err = process.communicate(job.model_dump_json().encode(), timeout=settings.timeout)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            reason = f"stopped after {settings.timeout:g} s without a report"
-            return Report(outcome=Outcome.FAILED, reason=reason)
-        except BaseException:
-            kill(process)
-            raise
+            ended = attend(
+                process,
+                lambda: end_group(process),
+                limit=settings.timeout,
+                given=job.model_dump_json().encode(),
+                kept=_OUTPUT_LIMIT,
+                most=_MOST_PRINTED,
+            )
         finally:
             self._running.discard(process)
-        _kill_group(process)
+        end_group(process)
         # an agent that was killed here has not failed
         self._require_running()
-        said = err.decode("utf-8", "replace")
-        if process.returncode == NOT_STARTED and said.startswith(SAID):
+        if why := start_failure(ended):
             reason = (
-                f"{program} cannot be started: {said.removeprefix(SAID)}; it is "
+                f"{program} cannot be started: {why}; it is "
                 f"`command` of [agents.{job.agent}] in orchestrate.toml, and has to be executable"
             )
             return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
-        return _read_report(process.returncode, out, said)
+        return _read_report(ended)
 
 
 def _variables(settings: AgentSettings) -> tuple[str, ...]:
@@ -172,38 +181,48 @@ def _variables(settings: AgentSettings) -> tuple[str, ...]:
     return settings.env if entry is None else (*settings.env, *entry.load().variables())
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child and everything that it started, and wait for it."""
-    _kill_group(process)
-    process.communicate()
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None:
-        # while their keeper lives, also those are found that have left its group
-        end_descendants(process.pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _read_report(code: int, out: bytes, err: str) -> Report:
+def _read_report(ended: Ended) -> Report:
     """The report that a child wrote; one that failed, with the end of its log, if it cannot be."""
-    tail = "\n".join(err.strip().splitlines()[-8:])
-    if len(out) > _OUTPUT_LIMIT:
+    out, tail = (
+        ended.out,
+        "\n".join(tell(ended.err.decode("utf-8", "replace")).strip().splitlines()[-8:]),
+    )
+    if ended.stopped:
+        reason = f"{ended.stopped} without a report"
+    elif len(out) > _OUTPUT_LIMIT:
         reason = "the report is larger than 20 MB"
-    elif code != 0:
-        reason = f"the agent exited with {code}: {tail}"
+    elif ended.code != 0:
+        reason = f"the agent exited with {ended.code}: {tail}"
     elif not out.strip():
         reason = f"the agent wrote no report to its standard output. {tail}".strip()
     else:
         try:
-            return Report.model_validate_json(out)
+            return _as_shown(Report.model_validate_json(out))
         except ValidationError as exc:
             first = exc.errors()[0]
             key = ".".join(str(p) for p in first["loc"])
             problem = f"{key}: {first['msg']}"
             if not key:
-                begin = " ".join(out[:200].decode("utf-8", "replace").split())[:_QUOTED]
+                begin = " ".join(tell(out[: _QUOTED * 10].decode("utf-8", "replace")).split())[
+                    :_QUOTED
+                ]
                 problem = f"{first['msg']}; it begins “{begin}”"
             reason = f"the agent's report cannot be read: {problem}. {tail}".strip()
     return Report(outcome=Outcome.FAILED, reason=reason)
+
+
+def _as_shown(report: Report) -> Report:
+    """A report whose texts hold no keys and nothing that steers or hides."""
+    texts = [report.section, report.reason, *(t.text for t in report.tickets)]
+    if max(map(len, texts)) > _LONGEST_TEXT:
+        reason = "a text of the report is larger than 1 MB; the work itself belongs into files"
+        return Report(outcome=Outcome.FAILED, reason=reason)
+    return report.model_copy(
+        update={
+            "section": tell(report.section),
+            "reason": tell(report.reason),
+            "log": tuple(map(tell, report.log)),
+            "notices": tuple(n.model_copy(update={"text": tell(n.text)}) for n in report.notices),
+            "tickets": tuple(t.model_copy(update={"text": tell(t.text)}) for t in report.tickets),
+        }
+    )

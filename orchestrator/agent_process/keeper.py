@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ _SET_CHILD_SUBREAPER = 36
 NOT_STARTED, SAID = 125, "\0cannot be started\0"
 #: looks, as what is found may be starting something; seconds between them
 _LOOKS, _PAUSE = 400, 0.005
+#: bytes of the largest file that the command may write
+_LARGEST_FILE = 4 * 1024**3
 #: seconds between looks whether the conductor is there
 _WATCH = 0.1
 
@@ -35,6 +38,9 @@ def main(conductor: int, command: list[str]) -> int:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     try:
         # what was passed on to this process is the command's
         process = subprocess.Popen(command, close_fds=False)

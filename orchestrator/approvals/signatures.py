@@ -17,6 +17,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.session import Session
 from orchestrator.git.command import GitError, run_git
 from orchestrator.storage.history import canonical
+from orchestrator.told import without_keys
 
 NAMESPACE = "orchestrate"
 #: names the key that signs, besides git's `user.signingKey`
@@ -146,6 +147,7 @@ def _ssh_keygen(words: tuple[str, ...], message: bytes) -> subprocess.CompletedP
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,
+            env=without_keys(os.environ),
         )
     except FileNotFoundError as exc:
         raise UsageError("ssh-keygen is missing", hint="install OpenSSH 8.2 or newer") from exc

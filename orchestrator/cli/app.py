@@ -44,6 +44,7 @@ from orchestrator.cli.failures import (
     terminate,
 )
 from orchestrator.cli.workspace import Workspace
+from orchestrator.told import hide_environment
 
 app = typer.Typer(
     cls=Group,
@@ -159,6 +160,7 @@ def start() -> None:
     """Run the command line; characters that the terminal cannot show are replaced."""
     # a board is tens of thousands of small objects that live as long as the command
     gc.set_threshold(50_000)
+    hide_environment()
     on_termination(terminate)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]

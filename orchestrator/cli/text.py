@@ -15,11 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.views.plain import CONTROL, columns, fitted, printable
+from orchestrator.told import mask, mask_all, tell, visible, visible_json
+from orchestrator.views.plain import columns, fitted
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-#: the same, except for the colors that `paint` writes
-_CONTROL_BUT_COLORS = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_SGR.values())})m){CONTROL.pattern}")
+#: the colors that `paint` writes
+_COLORS = re.compile(rf"(\x1b\[(?:0|{'|'.join(_SGR.values())})m)")
 _RESET = "\x1b[0m"
 #: held while something is printed
 OUTPUT = threading.RLock()
@@ -51,10 +52,11 @@ def paint(text: str, style: str) -> str:
 
 
 def clean(text: str) -> str:
-    """`text` without characters that could control a terminal; colors of a ticket are closed."""
+    """`text` without keys and without what could steer a terminal; a ticket's colors are closed."""
     if not has_colors():
-        return printable(text)
-    shown = _CONTROL_BUT_COLORS.sub("\N{REPLACEMENT CHARACTER}", text)
+        return tell(text)
+    parts = _COLORS.split(mask(text))
+    shown = "".join(part if n % 2 else visible(part) for n, part in enumerate(parts))
     closed = shown.rfind("\x1b") == shown.rfind(_RESET)
     return shown if closed else shown + _RESET
 
@@ -66,7 +68,10 @@ def say(text: str = "") -> None:
 
 def say_json(data: Any, *, indent: int | None = 2) -> None:
     """Print JSON; `indent=None` for one line."""
-    _write(json.dumps(data, ensure_ascii=False, indent=indent, default=str) + "\n")
+    text = json.dumps(data, ensure_ascii=False, indent=indent, default=str)
+    if mask(text) != text:
+        text = json.dumps(mask_all(json.loads(text)), ensure_ascii=False, indent=indent)
+    _write(visible_json(text) + "\n")
 
 
 def _write(text: str) -> None:

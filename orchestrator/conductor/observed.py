@@ -25,6 +25,7 @@ from orchestrator.family.guarded import PutBack
 from orchestrator.family.kept_criteria import keep_files, keep_removed, read_each, read_files
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.git.command import GitError
+from orchestrator.git.hooked import hook_folder
 from orchestrator.git.listing import read_settings
 from orchestrator.git.unsafe_settings import is_unsafe_setting
 from orchestrator.markdown.frontmatter import Document
@@ -244,8 +245,10 @@ def _find_unsafe_settings(session: Session, seen: Seen) -> dict[str, list[str]]:
     The conductor's own commits would run what they name before anybody has seen it.
     """
     tree, found = session.changes.tree, dict[str, list[str]]()
+    hooks = _team_hooks(session.root)
     for path in seen.paths:
-        if path.startswith(".git/hooks/"):
+        is_named = bool(seen.worker.files) and seen.worker.may_change(path)
+        if path.startswith(".git/hooks/") or (path.startswith(hooks) and not is_named):
             found[path] = []
         elif path in _COMMON_SETTINGS and seen.before is not None:
             try:
@@ -259,6 +262,16 @@ def _find_unsafe_settings(session: Session, seen: Seen) -> dict[str, list[str]]:
             if keys := [key for key, _, value in changed if is_unsafe_setting(key, value)]:
                 found[path] = list(dict.fromkeys(keys))
     return found
+
+
+def _team_hooks(root: Path) -> tuple[str, ...]:
+    """Where the repository keeps hooks among its own files, with a slash."""
+    with contextlib.suppress(GitError, ValueError):
+        folder = root / hook_folder(root)
+        below = folder.resolve().relative_to(root.resolve()).as_posix()
+        # those of `.git` are looked at anyway, and all of the workspace is no folder of hooks
+        return () if below == "." else (f"{below}/",)
+    return ()
 
 
 def _find_false(session: Session, report: Report) -> str:

@@ -6,13 +6,13 @@ import contextlib
 import logging
 import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestrator.config import Settings
+from orchestrator.told import hand_out, tell
 
 #: addresses, separated by white space; they contain keys, which must not be in the repository
 VARIABLE = "ORCHESTRATE_NOTIFY_URLS"
@@ -23,8 +23,6 @@ _TIMEOUT = 4.0
 #: messages that wait while a service does not answer; more are dropped
 _QUEUE_SIZE = 100
 _LONGEST_TITLE, _LONGEST_BODY = 200, 4000
-#: all control and bidirectional characters but line ends and tabs
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 #: loggers that name the address they send to
 _LEAKING_LOGGERS = ("apprise", "urllib3.connectionpool", "requests_oauthlib.oauth1_session")
 
@@ -60,6 +58,7 @@ class Notifier:
         }
         for number, address in enumerate(os.environ.get(VARIABLE, "").split(), 1):
             self._addresses[f"address {number} of {VARIABLE}"] = address
+        hand_out(*self._addresses.values())
         self._events = frozenset(settings.notify.events)
         self._on_trouble = on_trouble
         #: (title, body)
@@ -156,8 +155,8 @@ class Notifier:
 
 
 def _sanitize(text: str, longest: int) -> str:
-    """The text without characters that could control a terminal, cut."""
-    clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """The text as it may be shown, cut."""
+    clean = tell(text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 

@@ -11,9 +11,11 @@ from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.answer import AnswerVerb, verb_of
 from orchestrator.domain.record import Flow, Place, State
 from orchestrator.domain.states import Event, FolderRole, requested_event
+from orchestrator.errors import UnsafePathError
 from orchestrator.family.intact import find_damage
 from orchestrator.family.workflow_discovery import referenced
 from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.storage.atomic import read
 from orchestrator.storage.history import FOLDER, History
 
 #: a history's first transition is within so many bytes
@@ -51,9 +53,8 @@ def find_damaged_histories(view: BoardView) -> Iterator[Diagnosis]:
 
 def _has_transition(history: Path) -> bool:
     try:
-        with history.open("rb") as file:
-            lines = file.read(_HEAD).splitlines()
-    except OSError:
+        lines = read(history)[:_HEAD].splitlines()
+    except (OSError, UnsafePathError):
         return False
     for line in lines:
         try:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError, TicketError
+from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.git.activity import branch_in_hand
 from orchestrator.git.repository import other_worktrees
-from orchestrator.storage.atomic import sha256_bytes
+from orchestrator.storage.atomic import read, sha256_bytes
 from orchestrator.storage.history import DEFERRED, History, Record, canonical
 from orchestrator.tickets.board import Board
 
@@ -166,6 +166,6 @@ def require_home(board: Board, family: str, from_here: bool) -> None:
 
 def _history_in(board: Path, family: str) -> bytes:
     """The history of a family on another board as bytes; empty if there is none."""
-    with contextlib.suppress(OSError):
-        return History(board, family).path.read_bytes()
+    with contextlib.suppress(OSError, UnsafePathError):
+        return read(History(board, family).path)
     return b""

@@ -27,7 +27,7 @@ from typing import Any
 
 from orchestrator.agent_process.confinement import Confinement, program_places
 from orchestrator.agent_process.dispatcher import environment
-from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError
 from orchestrator.gates.checks import (
     Check,
     Context,
@@ -39,6 +39,8 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.gates.expressions import compile_pattern, take_type
 from orchestrator.gates.judge_process import NOTE, receive, send
+from orchestrator.storage.atomic import read
+from orchestrator.told import tell
 
 #: of processes for workspaces, as many are kept
 _KEPT = 4
@@ -241,7 +243,14 @@ def load_workspace_checks(
     # what counts comes first: a changed file takes no name from it
     for file in sorted(files, key=lambda file: f"checks/{file.name}" in changed):
         label = f"checks/{file.name}"
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256(read(file)).hexdigest()
+        except UnsafePathError as exc:
+            # what a link leads to could change without anybody's having seen it
+            if label in changed:
+                continue
+            what = f"the check file {exc.message}"
+            raise UsageError(what, path=root / label, code=exc.code, hint=exc.hint) from exc
         others = tuple(o for o in files if o != file and f"checks/{o.name}" not in changed)
         try:
             found = _judges_of(root.resolve()).file(file, digest, others)
@@ -332,9 +341,9 @@ def _result(name: str, label: str, said: Mapping[str, Any]) -> Result:
 
 
 def _clean(text: object) -> str:
-    """Text without what a terminal would obey."""
+    """Text as it may be shown."""
     said = str(text)[:_LONGEST_DETAIL]
-    return "".join(c for c in said if c.isprintable() or c in "\n\t")
+    return tell(said)[:_LONGEST_DETAIL]
 
 
 def _read(shown: Path, file: _File, judge: _Judge) -> list[Check]:

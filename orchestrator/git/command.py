@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.told import mask, without_keys
 
 #: seconds for one call; reading a long history for the first time takes some
 _TIMEOUT = 120.0
+#: settings under which git runs no program of the repository's for what this program asks of it
+_SAFE = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.askPass": "",
+    "credential.helper": "",
+    "log.showSignature": "false",
+}
 #: variables by which a hook's git would be asked about another repository
 _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
@@ -30,7 +39,7 @@ class GitError(OrchestrateError):
             path=root,
             hint="see `git status` here; without git, used numbers and changes are unknown",
         )
-        self.reason = reason
+        self.reason = mask(reason)
         self.output = output
 
 
@@ -41,16 +50,18 @@ def run_git(
     timeout: float = _TIMEOUT,
     env: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
+    hooks: bool = False,
 ) -> bytes:
     """What git prints when run in `root`. Path arguments are literal. Raises GitError.
 
-    `settings` stand above those of the repository.
+    `settings` stand above those of the repository; no hook of it runs or is known but with `hooks`.
     """
+    safe = {name: value for name, value in _SAFE.items() if name != "core.hooksPath" or not hooks}
     try:
         done = subprocess.run(
             ["git", *args],
             cwd=root,
-            env=_environment() | _overriding(settings or {}) | dict(env or {}),
+            env=_environment() | _overriding({**safe, **(settings or {})}) | dict(env or {}),
             input=stdin,
             capture_output=True,
             timeout=timeout,
@@ -82,7 +93,7 @@ def read_objects(root: Path, names: Iterable[str], limit: int | None = None) -> 
         with subprocess.Popen(
             command,
             cwd=root,
-            env=_environment(),
+            env=_environment() | _overriding(_SAFE),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -104,9 +115,13 @@ def _next_object(out: IO[bytes], limit: int | None) -> bytes:
     return content
 
 
-def plain_environment() -> dict[str, str]:
-    """The environment without what would lead git to another repository."""
-    return {key: value for key, value in os.environ.items() if key not in _REDIRECTING}
+def plain_environment(*, keys: bool = False) -> dict[str, str]:
+    """The environment without what would lead git to another repository, and without keys.
+
+    `keys`: with them, for what signs in elsewhere.
+    """
+    found = os.environ if keys else without_keys(os.environ)
+    return {key: value for key, value in found.items() if key not in _REDIRECTING}
 
 
 def _environment() -> dict[str, str]:

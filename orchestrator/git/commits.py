@@ -15,6 +15,7 @@ from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
 from orchestrator.storage import atomic
+from orchestrator.told import tell
 
 T = TypeVar("T")
 
@@ -227,6 +228,7 @@ class _Pending:
 
 def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:
     """The message; git and scripts find the ticket and the stage by the trailers."""
+    subject = tell(subject)
     trailers = [f"Orchestrate-Ticket: {ticket}"] if ticket else []
     if ticket and stage is not None:
         trailers.append(f"Orchestrate-Stage: {stage}")

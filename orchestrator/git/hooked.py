@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.git.command import GitError, plain_environment
+from orchestrator.git.command import GitError, plain_environment, run_git
+from orchestrator.told import tell
 
 #: seconds for a command with its hooks, which may run a team's tests
 _TIMEOUT = 900.0
+#: bytes of what is printed that are read, from its end
+_KEPT = 1_000_000
 #: how much of what a hook prints is told (characters)
 _TOLD = 400
 
@@ -43,22 +46,34 @@ class HookedResult:
 
 
 def run_hooked(
-    root: Path, command: Sequence[str], environment: Mapping[str, str] | None = None
+    root: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    keys: bool = False,
 ) -> HookedResult:
     """Run a command in `root` with all that it starts, as a person's shell would.
+
+    It gets no keys of the environment, but with `keys`.
 
     Hooks get an ordinary environment: what steers the conductor's own calls of git would change
     what a hook's git does. Raises GitError if the command cannot be run or does not end.
     """
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
-        env = {**plain_environment(), **(environment or {}), "GIT_EDITOR": ":"}
+        env = {**plain_environment(keys=keys), **(environment or {}), "GIT_EDITOR": ":"}
         env["GIT_TRACE2_EVENT"] = str(trace)
         with tempfile.TemporaryFile() as printed:
             code = _run(root, command, env, printed.fileno())
-            printed.seek(0)
+            printed.seek(max(0, printed.seek(0, os.SEEK_END) - _KEPT))
             output = printed.read().decode("utf-8", "replace")
+            output = tell(output.replace("\r\n", "\n").replace("\r", "\n"))
         return HookedResult(code, output, _failed_hook(trace))
+
+
+def hook_folder(root: Path) -> str:
+    """Where the repository has its hooks, relative to `root`, or absolute. Raises GitError."""
+    return os.fsdecode(run_git(root, "rev-parse", "--git-path", "hooks", hooks=True)).rstrip("\n")
 
 
 def _run(root: Path, command: Sequence[str], env: Mapping[str, str], out: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.git.command import GitError, run_git, split_names
-from orchestrator.git.hooked import run_hooked
+from orchestrator.git.hooked import hook_folder, run_hooked
 
 _NONE = "0" * 40
 
@@ -116,8 +116,7 @@ class OwnBranch:
         """Run one of the repository's hooks, if it has it, on the commit that is being made."""
         if not self.hooks:
             return
-        folder = os.fsdecode(run_git(self.top, "rev-parse", "--git-path", "hooks")).rstrip("\n")
-        hook = self.top / folder / name
+        hook = self.top / hook_folder(self.top) / name
         if not os.access(hook, os.X_OK) or not hook.is_file():
             return
         env = {**index, **self.author}

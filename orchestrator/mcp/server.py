@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.errors import MissingExtraError, OrchestrateError
 from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS, read_arguments, served_by
 from orchestrator.plugins import require_extra
+from orchestrator.told import mask, mask_all, tell, visible_json
 
 #: seconds that a job may take for an answer (a proof may run a test suite), bytes of it
 _ANSWER_SECONDS, _ANSWER_BYTES = 1_800.0, 8_000_000
@@ -92,9 +93,12 @@ def _run(library: Any, answer: Callable[[str, Any], Any]) -> None:
 def say(answer: Callable[[str, Any], Any], name: str, given: Any) -> tuple[str, bool]:
     """An answer as text, and whether it is an error: nothing that is asked ends the server."""
     try:
-        return json.dumps(answer(name, given), ensure_ascii=False, default=str), False
+        text = json.dumps(answer(name, given), ensure_ascii=False, default=str)
+        if mask(text) != text:
+            text = json.dumps(mask_all(json.loads(text)), ensure_ascii=False)
+        return visible_json(text), False
     except OrchestrateError as exc:
-        return f"error[{exc.code}]: {exc.in_a_line}", True
+        return tell(f"error[{exc.code}]: {exc.in_a_line}"), True
     except Exception as exc:  # noqa: BLE001 - of whatever it may be, the caller is told
         return f"error[unexpected]: {type(exc).__name__}", True
 

@@ -15,6 +15,7 @@ from orchestrator.errors import MissingExtraError
 from orchestrator.review.model import Review, ReviewFile
 from orchestrator.review.panels import Chart, Grid, Source
 from orchestrator.templating import TEMPLATES
+from orchestrator.told import tell
 
 #: lines around a difference
 _CONTEXT_LINES = 3
@@ -30,7 +31,7 @@ def render_page(review: Review) -> str:
     # no other script runs, whatever a ticket says
     sha256 = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     page = html_environment().get_template("review.html.j2")
-    return str(page.render(review=review, how_to=True, script=script, script_sha256=sha256))
+    return tell(page.render(review=review, how_to=True, script=script, script_sha256=sha256))
 
 
 @lru_cache(maxsize=1)

@@ -18,9 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import GitAtWorkError, TicketError
+from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.storage import signing, written
 from orchestrator.storage.atomic import append_lines, begin_lines, read
+from orchestrator.told import mask, mask_all, visible_json
 
 FOLDER = ".receipts"
 
@@ -36,6 +37,13 @@ _SIGNED = frozenset({"transition", ALTERED})
 Record = dict[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+def _line(record: Record) -> str:
+    """A record as it is written: nothing in it steers the terminal of whoever reads the file."""
+    return visible_json(_encode(record))
+
+
 #: how the lines begin that git leaves in a file whose merge is not finished
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 #: histories that were read lately, with their bytes: mostly they have only grown since
@@ -69,6 +77,8 @@ class Damage:
             return f"the receipts of {self.path.stem} have the marks of an unfinished merge"
         if self.code == "history-altered":
             return f"the receipts of {self.path.stem} are not as they were written: {self.why}"
+        if self.why:
+            return f"the receipts of {self.path.stem} cannot be read: {self.why}"
         return f"a line in the receipts of {self.path.stem} is no record"
 
     @property
@@ -198,12 +208,14 @@ class History:
     def announce(self, kind: str, /, **fields: Any) -> Record:
         """As `append`, but the record need not be on disk before `wait` returns."""
         with self._in_turn:
+            if mask(said := _encode(fields)) != said:
+                fields = mask_all(json.loads(said))
             record = {"type": kind, "at": now(), **fields, "prev": self.tip}
             if kind in _SIGNED and (key := signing.own_key()):
                 record["key"] = key
                 data = _encode(record).encode("utf-8", "surrogateescape")
                 record["sig"] = signing.sign(data)
-            line = _encode(record)
+            line = _line(record)
             self._pending.append(line)
             self._tip = _link(self._tip, line.encode("utf-8", "surrogateescape"))
             if kind in _AWAITED:
@@ -244,9 +256,12 @@ class History:
         A merge that was not finished leaves its marks, an editor or a script half a record; what
         stood there, a receipt perhaps, would be missing unsaid.
         """
-        chain = _read(self.path)
+        try:
+            chain = _read(self.path)
+        except UnsafePathError as exc:
+            return Damage(self.path, 1, "bad-history", exc.message)
         if chain.unread:
-            lines = self.path.read_bytes().decode("utf-8", "replace").split("\n")
+            lines = read(self.path).decode("utf-8", "replace").split("\n")
             for number, line in enumerate(lines, 1):
                 if line.startswith(_MARKS):
                     return Damage(self.path, number, "merge-conflict")
@@ -292,7 +307,7 @@ class History:
         """
         with self._in_turn:
             held = len(self.records) - len(self._pending)
-            lines = [_encode(record) for record in self.records[count:held]]
+            lines = [_line(record) for record in self.records[count:held]]
             begun = before if not lines or not before or before.endswith(b"\n") else before + b"\n"
             data = begun + "".join(f"{x}\n" for x in lines).encode("utf-8", "surrogateescape")
             if not self.path.is_symlink() and self.path.is_file() and read(self.path) == data:
@@ -373,7 +388,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _read(path: Path) -> _Chain:
     """The records of a file; if it was read before, only what was appended is parsed."""
     try:
-        data = path.read_bytes()
+        data = read(path)
     except FileNotFoundError:
         return _Chain()
     before, chain = _cache.pop(path, (b"", _Chain()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.domain.keys import key_table
 from orchestrator.domain.states import FolderRole
-from orchestrator.errors import OrchestrateError, TicketError
+from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
 from orchestrator.git.ignoring import ignore_in_clone
 from orchestrator.storage import atomic
+from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.catalog import Catalog
 from orchestrator.tickets.criteria import Unread
 from orchestrator.tickets.criteria_headings import headings_of
@@ -37,6 +39,20 @@ UNREAD = ("not-a-ticket", "id-taken", "template")
 _FRESH = 64
 #: seconds between two searches for what killed processes left
 _SWEEP_EVERY = 600.0
+
+
+def _refuse_links(root: Path, board: Path) -> None:
+    """Raise UnsafePathError where what this program alone writes would be written elsewhere."""
+    state = root / ".orchestrate"
+    with contextlib.suppress(OSError):
+        for place in (board / FOLDER, state, *(state.iterdir() if state.is_dir() else ())):
+            if place.is_symlink() or (place in (board / FOLDER, state) and place.is_file()):
+                raise UnsafePathError(
+                    "is a link" if place.is_symlink() else "is not a folder",
+                    path=place,
+                    code="link",
+                    hint="put the folder itself here: what the conductor keeps lies in it",
+                )
 
 
 class Board:
@@ -67,6 +83,7 @@ class Board:
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder
         self.path = atomic.inside(root, place)
+        _refuse_links(root, self.path)
         self.folders = folders or Folders(subfolders(self.path), board=place)
         self.failure_limit = failure_limit or 2
         ignore_in_clone(root)

@@ -10,8 +10,9 @@ from textual.content import Content
 
 from orchestrator.approvals.request import IN_ORDER
 from orchestrator.templating import one_line
+from orchestrator.told import tell
 from orchestrator.views.cards import Card, OpenQuestion
-from orchestrator.views.plain import fitted, printable
+from orchestrator.views.plain import fitted
 
 #: sign and style of a verdict
 _SIGNS = {"proven": ("✓", "green"), "failed": ("✗", "red"), "accepted": ("~", "yellow")}
@@ -36,7 +37,7 @@ _TELLING = (
 
 def styled(text: str, style: str = "") -> Content:
     """A text of a ticket or agent: nothing in it is markup or controls the terminal."""
-    return Content.styled(printable(text), style) if style else Content(printable(text))
+    return Content.styled(tell(text), style) if style else Content(tell(text))
 
 
 def lines(parts: list[Content]) -> Content:

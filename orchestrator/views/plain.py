@@ -1,17 +1,8 @@
-"""Text that a terminal shows as it is: without control characters, as wide as there is room."""
+"""How wide text is on a terminal, and what of it fits."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
-
-#: control and bidirectional-override characters
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """`text` without characters that could control a terminal; lines and tabs stay."""
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def columns(text: str) -> int:

@@ -17,6 +17,7 @@ from orchestrator.domain.plan import Plan
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
+from orchestrator.told import mask, visible
 from orchestrator.views.cards import FamilyState
 from orchestrator.views.charts import draw
 from orchestrator.views.filters import Filter, moment
@@ -52,7 +53,9 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
         "age": age_of,
         "moves": moves_of,
     }
-    return HTMLResponse(template.render(**{**common, **values}), status)
+    # a form brings a signed token of its own
+    text = visible(mask(template.render(**{**common, **values}), forms=False))
+    return HTMLResponse(text, status)
 
 
 def error_page(request: Request, exc: OrchestrateError) -> Response:

@@ -375,10 +375,10 @@ def _open_pull_request(checkout: Checkout, landing: Landing) -> str:
     if not remotes:
         raise LandingError("there is no remote to push to (git remote add …)")
     remote = "origin" if "origin" in remotes else remotes[0]
-    _run(home, ["git", "push", "--quiet", remote, f"+{ref}:{ref}"])
+    _run(home, ["git", "push", "--quiet", remote, f"+{ref}:{ref}"], keys=True)
     values = {"branch": landing.branch, "target": landing.target, "remote": remote}
     command = [word.format_map(_Known(values)) for word in landing.pull_request]
-    said = _run(home, command)
+    said = _run(home, command, keys=True)
     return f"pushed to {remote}; {command[0]}: {said or 'done'}"
 
 
@@ -389,9 +389,9 @@ class _Known(dict[str, str]):
         return f"{{{key}}}"
 
 
-def _run(root: Path, command: Sequence[str]) -> str:
+def _run(root: Path, command: Sequence[str], *, keys: bool = False) -> str:
     """Run a command with the repository's hooks; raises LandingError with its last words."""
-    done = run_hooked(root, command)
+    done = run_hooked(root, command, keys=keys)
     if done.code:
         why = done.refusal_by(done.hook) if done.hook else done.last_words or f"code {done.code}"
         raise LandingError(f"{' '.join(command[:2])}: {why}")

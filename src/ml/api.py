@@ -28,6 +28,7 @@ from src.ml.agents import (
     open_source,
 )
 from src.ml.agents.names import UnknownNameError, check_brand, stored_metric_key
+from src.ml.limits import Limits
 
 #: makes the source that the application reads from while it runs
 OpenSource = Callable[[], Source]
@@ -79,6 +80,7 @@ def create_app(opened: OpenSource) -> FastAPI:
     for error in (RequestValidationError, UnknownNameError, BackendError):
         api.add_exception_handler(error, _failed)
     api.include_router(_router)
+    api.add_middleware(Limits)
     return api
 
 

@@ -71,9 +71,17 @@ def serve(
     import uvicorn
 
     from src.ml.api import create_app
+    from src.ml.limits import ImpatientProtocol
 
     source = _opened(target, root)
-    uvicorn.run(create_app(lambda: source), host=host, port=port, log_level="info")
+    uvicorn.run(
+        create_app(lambda: source),
+        host=host,
+        port=port,
+        log_level="info",
+        http=ImpatientProtocol,
+        limit_concurrency=200,
+    )
 
 
 @app.command()

@@ -39,7 +39,7 @@ def test_the_line_goes_before_anything_is_printed(capsys: pytest.CaptureFixture[
     finally:
         line.stop()
     told = stream.getvalue()
-    assert re.match(r"\r\x1b\[2K… reading\N{REPLACEMENT CHARACTER}\[2J the board · 0 s", told)
+    assert re.match(r"\r\x1b\[2K… reading⟨U\+001B⟩\[2J the board · 0 s", told)
     # it is taken back, and nothing of it stays
     assert told.endswith("\r\x1b[2K")
     assert capsys.readouterr().out == "done\n"

@@ -130,7 +130,7 @@ def test_control_characters_are_replaced_and_long_texts_cut(server: Server) -> N
     notifier.notify("board", "a\x1b[2Jb\u202e\udc80", "x" * 100_000)
     assert notifier.close()
     (post,) = server.posts
-    assert post["title"] == "a\ufffd[2Jb\ufffd\ufffd"
+    assert post["title"] == "a⟨U+001B⟩[2Jb⟨U+202E⟩⟨U+DC80⟩"
     assert len(post["message"]) == 4000
 
 

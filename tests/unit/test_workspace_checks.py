@@ -193,7 +193,7 @@ def test_a_check_finds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_detail_cannot_command_a_terminal(tmp_path: Path) -> None:
     lay(tmp_path, mine=body(r"return proven('\x1b[2Jhot\r\x07 ' + 'x' * 50_000)"))
     detail = prove(tmp_path).detail
-    assert detail.startswith("[2Jhot x")
+    assert detail.startswith("⟨U+001B⟩[2Jhot⟨U+000D⟩⟨U+0007⟩ x")
     assert len(detail) <= 20_000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.keys import ID_KEYS
 from orchestrator.errors import OrchestrateError
+from orchestrator.git.commits import Committer
 from orchestrator.git.ignoring import STATE, tracked_state
-from orchestrator.git.repository import TrackedFolder
+from orchestrator.git.repository import TrackedFolder, find_git_folder
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: how many removed files are read from git; the id of the others is taken from the name
 _READ = 500
+#: a git command is over after so many seconds, or was killed
+_LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,28 @@ def find_uncommitted_bases(view: BoardView) -> Iterator[Diagnosis]:
                 message = "the settings are not in git, and families are: clones and CI lack them"
             hint = f"git add -- {shlex.quote(name)}, and commit that"
             yield Diagnosis("not-in-git", message, 0, hint, name)
+
+
+def find_missed_commits(view: BoardView) -> Iterator[Diagnosis]:
+    """Families of which git lacks steps, and a lock that a killed git has left."""
+    committer = Committer.of(view.board.root, view.settings.git)
+    found = find_git_folder(view.board.root)
+    if committer is None or found is None:
+        return
+    lock = found[1] / "index.lock"
+    with contextlib.suppress(OSError):
+        if time.time() - lock.lstat().st_mtime > _LOCK_SECONDS:
+            message = "a killed git left its lock, so that nothing can be committed"
+            hint = f"if no git runs here: rm {shlex.quote(str(lock))}"
+            yield Diagnosis("not-committed", message, 0, hint, "")
+    for parent, _ in view.readable_families():
+        steps = committer.missing_steps(view.board.path / FOLDER / f"{parent.id}.jsonl")
+        if steps:
+            many = f"{len(steps)} steps" if len(steps) > 1 else "a step"
+            message = f"git lacks {many} of {parent.id}, as a process was killed or git refused"
+            yield Diagnosis(
+                "not-committed", message, 0, f"orchestrate run {parent.id}", parent.source
+            )
 
 
 def _is_gone(path: Path) -> bool:

@@ -92,6 +92,8 @@ _ALL = (
          "the command that takes them out of git is shown", find=git.find_tracked_state),
     Rule("not-in-git", "git has a family's receipts, but not its workflow or the settings",
          "the command that adds them is shown", find=git.find_uncommitted_bases),
+    Rule("not-committed", "git lacks steps of a family, or a killed git left its lock",
+         "the next run commits them; the command is shown", find=git.find_missed_commits),
     Rule("twin", "the same ticket is in two folders",
          "if they are the same, the older one goes to `.orchestrate/state/displaced/`",
          Fix(_UNSAFE, None), board.find_copies),

@@ -212,6 +212,21 @@ class Family:
             self.sync()
             self._commit_to_git([self.history.path], "receipts")
 
+    def make_up_commits(self) -> None:
+        """Commit what git lacks of this family, because a process or git itself was killed."""
+        if self.committer is None or not self.conducted:
+            return
+        reports = self.history.artifacts().items()
+        made = [
+            path
+            for path, item in ((self.board.root / name, item) for name, item in reports)
+            if path.is_file() and atomic.sha256_file(path) == item["sha256"]
+        ]
+        tickets = [t.path for member in self.flow.members for t in self.board.holders(member)]
+        names = {path.name for path in tickets}
+        self.committer.note_missing(self.history.path, names, [*tickets, *made])
+        self.committer.try_pending(self.parent)
+
     def create(self, tickets: Sequence[NewTicket], stage: Stage) -> list[Path]:
         """Create new children, never over an existing ticket; returns the new files."""
         created = []

@@ -111,8 +111,8 @@ class Opener:
             family = self._lock_family(parent, tickets, committer)
             if settle:
                 mend_checkout(family)
-            if settle and committer is not None:
-                committer.try_pending(parent)
+            if settle:
+                family.make_up_commits()
             read = self._read_workflow(family, workflow)
             plan = self._make_plan(read, parent)
             if not family.conducted:

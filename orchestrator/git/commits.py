@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +12,7 @@ from typing import TypeVar
 from orchestrator.config import AUTHOR, GitSettings
 from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.git.activity import own_commits
-from orchestrator.git.command import GitError, plain_environment, run_git, split_names
+from orchestrator.git.command import GitError, plain_environment, read_objects, run_git, split_names
 from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
@@ -105,6 +107,40 @@ class Committer:
         """Commit what an earlier commit of this ticket should have had, as `try_commit`."""
         if _Pending(self.root, ticket).names():
             self.try_commit((), f"{ticket}: what was not committed before", ticket=ticket)
+
+    def missing_steps(self, history: Path) -> set[int]:
+        """The revisions that a family's history has on disk and git has not."""
+        found = find_git_folder(self.root)
+        if found is None:
+            return set()
+        name = history.resolve().relative_to(found[0])
+        (held,) = read_objects(found[0], [f"{self._reference}:{name.as_posix()}"])
+        on_disk = history.read_bytes() if history.is_file() else b""
+        if held == on_disk or (not held and _is_ignored(found[0], name)):
+            return set()
+        return _steps_in(on_disk) - _steps_in(held)
+
+    def note_missing(self, history: Path, names: Collection[str], paths: Iterable[Path]) -> None:
+        """Have the ticket's next commit make up what lacks, if a kill left steps out of git.
+
+        `names`: of the family's files, which git may hold where they no longer are. `paths`: those
+        of the family as it is now.
+        """
+        found = find_git_folder(self.root)
+        if found is None or not self.missing_steps(history):
+            return
+        top, board = found[0], history.parent.parent
+        pending = _Pending(self.root, history.stem)
+        wanted = {str(path.resolve().relative_to(top)) for path in (history, *paths)}
+        with contextlib.suppress(GitError):
+            below = str(board.resolve().relative_to(top))
+            tree = run_git(top, "ls-tree", "-r", "-z", "--name-only", self._reference, "--", below)
+            wanted |= {name for name in split_names(tree) if Path(name).name in names}
+        pending.note(pending.names() | wanted)
+
+    @property
+    def _reference(self) -> str:
+        return f"refs/heads/{self.branch}" if self.branch else "HEAD"
 
     def raise_refused(self) -> None:
         """Raise, once, why the last commit was not made."""
@@ -224,6 +260,25 @@ class _Pending:
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _steps_in(history: bytes) -> set[int]:
+    """The revisions of a history's transitions."""
+    found = set()
+    for line in history.splitlines():
+        if b'"transition"' in line:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                if record["type"] == "transition":
+                    found.add(int(record["revision"]))
+    return found
+
+
+def _is_ignored(top: Path, name: Path) -> bool:
+    with contextlib.suppress(GitError):
+        run_git(top, "check-ignore", "--quiet", "--", str(name))
+        return True
+    return False
 
 
 def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:

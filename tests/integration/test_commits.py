@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from pathlib import Path
@@ -50,6 +51,38 @@ def test_one_commit_per_transition_and_a_clean_tree_behind_it(work: Workspace) -
     assert len(subjects) > 4
     left = git(work.root, "status", "--porcelain").splitlines()
     assert [line for line in left if ".orchestrate" not in line] == []
+
+
+def test_8_1_what_a_kill_left_out_of_git_is_told_and_made_up(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work.root / "orchestrate.toml").write_text("[git]\ncommit = true\n", encoding="utf-8")
+    conduct(work)
+    with monkeypatch.context() as killed:
+        killed.setattr(Committer, "try_commit", lambda *_, **__: None)
+        work.conductor().approve("WO-512")
+        conduct(work)
+    told = CliRunner().invoke(app, ["-C", str(work.root), "doctor"]).output
+    assert "not-committed" in told
+    conduct(work)
+    board = work.root / "_WORK_ORDERS"
+    here = sorted(p.relative_to(work.root).as_posix() for p in board.glob("*/WO-512*.md"))
+    tree = git(work.root, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    assert [name for name in tree if "/WO-512" in name and name.endswith(".md")] == here
+    assert {"out/first.txt", "out/second.txt", "out/third.txt"} <= set(tree)
+    left = git(work.root, "status", "--porcelain").splitlines()
+    assert [line for line in left if ".orchestrate" not in line] == ["?? orchestrate.toml"]
+    told = CliRunner().invoke(app, ["-C", str(work.root), "doctor"]).output
+    assert "not-committed" not in told
+
+
+def test_a_lock_that_a_killed_git_left_is_told(work: Workspace) -> None:
+    (work.root / "orchestrate.toml").write_text("[git]\ncommit = true\n", encoding="utf-8")
+    lock = work.root / ".git/index.lock"
+    lock.touch()
+    assert "not-committed" not in CliRunner().invoke(app, ["-C", str(work.root), "doctor"]).output
+    os.utime(lock, (1, 1))
+    assert "not-committed" in CliRunner().invoke(app, ["-C", str(work.root), "doctor"]).output
 
 
 def test_what_the_user_has_staged_or_changed_is_left_alone(work: Workspace) -> None:

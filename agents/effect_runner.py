@@ -113,6 +113,9 @@ class TargetRunner:
                 options, added = self._script_settings(effect, self.root)
                 given = [o for o in options if o != str(self.root)]
                 runs.append([given, dict(added.environment), added.loads, self._interpreter()])
+        session: dict[str, str] = getattr(self.target, "session", dict)() if effects else {}
+        if session:
+            runs.append(session)
         return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest() if runs else ""
 
     def _interpreter(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -144,6 +145,12 @@ class PostgresTarget:
             return f"{self.fingerprint} (not reached)"
         return f"{self.fingerprint} {row['cluster']}/{row['name']}"
 
+    def session(self) -> dict[str, str]:
+        """What decides how statements run: login, options, libpq's variables; no secrets."""
+        told = ("password", "passfile", "host", "hostaddr", "port", "dbname")
+        given = {n: str(v) for n, v in self._parameters.items() if n not in told}
+        return given | {n: v for n, v in os.environ.items() if n[:2] == "PG" and "PASS" not in n}
+
     def describe(self) -> str:
         return f"{self.name}: {self._place()}"
 
@@ -280,6 +287,7 @@ class EmbeddedTarget(PostgresTarget):
     def __init__(self, root: Path) -> None:
         self.data = root.resolve() / ".orchestrate" / "postgres"
         self._role = "service_role"
+        self._parameters = {}
         self._retry = DEFAULT_RETRY
         self._connection = None
         self._guard = threading.RLock()

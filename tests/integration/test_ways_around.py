@@ -5,6 +5,7 @@ Each is refused, or leads to a new question: what was not approved is never appl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -135,6 +136,21 @@ def test_nobody_answers_in_user_s_place(
     assert not any(map(has_table, databases))
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["'*'", "true", "all", "['*']", "['']", "shelf", "[limit]", "['The shelf is within its']",
+     "{unproven: true}", "['unproven']", "'The shelf is within its limit?'", "&a [*a]"],
+)  # fmt: skip
+def test_only_whole_statements_are_accepted(
+    shelf: Shelf, databases: tuple[str, str], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    (shelf.root / "limit.txt").write_text("11")
+    assert run(shelf) == "waiting"
+    status(f"status: APPROVED\ntarget: postgres\naccept: {words}")(shelf, monkeypatch)
+    assert run(shelf) not in {"complete", "archived"}
+    assert not has_table(databases[0])
+
+
 def edited(text: str = EVIL, path: str = MIGRATION) -> Way:
     return lambda shelf, _: lay(shelf.root, {path: text})
 
@@ -235,6 +251,37 @@ def code_on_the_path(variable: str) -> Way:
     return way
 
 
+def another_login(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = os.environ["DATABASE_URL"]
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS other")
+        connection.execute("CREATE ROLE other SUPERUSER LOGIN")
+    monkeypatch.setenv("DATABASE_URL", psycopg.conninfo.make_conninfo(uri, user="other"))
+
+
+def options_in_the_address(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = os.environ["DATABASE_URL"]
+    options = "-c search_path=evil -c session_replication_role=replica"
+    monkeypatch.setenv("DATABASE_URL", psycopg.conninfo.make_conninfo(uri, options=options))
+
+
+def held_and_resumed(shelf: Shelf, _: pytest.MonkeyPatch) -> None:
+    shelf.conductor().hold("WO-1", reason="wait")
+    (shelf.root / MIGRATION).write_text(EVIL)
+    shelf.conductor().resume("WO-1")
+
+
+def under_another_number(shelf: Shelf, _: pytest.MonkeyPatch) -> None:
+    """An approved ticket and its history, as those of another one."""
+    board = shelf.root / "_WORK_ORDERS"
+    for file in (shelf.ticket(), board / ".receipts/WO-1.jsonl"):
+        text = file.read_text().replace("WO-1", "WO-2")
+        file.with_name(file.name.replace("WO-1", "WO-2")).write_text(text)
+    (shelf.root / MIGRATION).write_text(EVIL)
+    with contextlib.suppress(OrchestrateError):
+        assert shelf.conductor().run("WO-2").outcome.value != "complete"
+
+
 #: what is changed after USER's approval
 CHANGED: dict[str, Way] = {
     "the file edited": edited(),
@@ -258,6 +305,11 @@ CHANGED: dict[str, Way] = {
     "a check edited": edited("from orchestrator.gates.checks import *\n", "checks/shelf.py"),
     "a word in the history": history(lambda ls: [x.replace("shelf", "sheaf") for x in ls]),
     "the approval twice": history(lambda lines: [*lines, lines[-1]]),
+    "another login": another_login,
+    "options in the address": options_in_the_address,
+    "options beside the address": lambda _, m: m.setenv("PGOPTIONS", "-c search_path=evil"),
+    "held, edited and resumed": held_and_resumed,
+    "under another number": under_another_number,
 }  # fmt: skip
 #: of these nothing that was shown has changed: the approval may stand
 _MAY_STAND = {"a module on the path", "a program on the path", "a module beside the script"}

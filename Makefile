@@ -37,7 +37,7 @@ run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-
 	else exit $$code; fi
 
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lowest: $(VENV)/.made  ## run the unit tests with the oldest versions that are allowed (ARGS='-k board' for some)
 	@[ -d $(VENV)/lowest ] || $(BIN)/python -m venv $(VENV)/lowest

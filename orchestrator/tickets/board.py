@@ -105,13 +105,18 @@ class Board:
         """Every ticket, by folder and name. One bad file never hides the others."""
         return [ticket for ticket in self._all() if not ticket.note]
 
+    def tickets_and_unread(self) -> tuple[list[Ticket], list[Ticket]]:
+        """As `tickets` and `unread`, at one look at the files."""
+        found = self._all()
+        return [t for t in found if not t.note], [t for t in found if _is_unread(t)]
+
     def notes(self) -> list[Ticket]:
         """The markdown files that are not tickets: templates, read-mes, notes."""
         return [ticket for ticket in self._all() if ticket.note]
 
     def unread(self) -> list[Ticket]:
         """The files with keys that are no tickets; their diagnoses say why."""
-        return [note for note in self.notes() if any(d.code in UNREAD for d in note.diagnoses)]
+        return [note for note in self.notes() if _is_unread(note)]
 
     def _all(self) -> list[Ticket]:
         self._catalog.refresh()
@@ -324,3 +329,7 @@ def _holds(path: Path, content: bytes) -> bool:
         return atomic.holds(path, content)
     except OrchestrateError:
         return False
+
+
+def _is_unread(ticket: Ticket) -> bool:
+    return ticket.note and any(d.code in UNREAD for d in ticket.diagnoses)

@@ -186,7 +186,8 @@ class BoardReader:
     def read(self) -> BoardView:
         """The board as it is now; the view of before if nothing differs."""
         with self._lock:
-            tickets = sorted(self.board.tickets(), key=lambda t: natural_key(t.id))
+            tickets, unread = self.board.tickets_and_unread()
+            tickets.sort(key=lambda t: natural_key(t.id))
             families = {t.id: self._family_state(t) for t in tickets if t.conducted}
             member_of = {
                 member: state
@@ -198,7 +199,7 @@ class BoardReader:
             questions = self._open_questions(tickets, families)
             last = self._last
             number = last.revision if last else 0
-            view = BoardView(cards, families, questions, len(self.board.unread()), number)
+            view = BoardView(cards, families, questions, len(unread), number)
             if last is not None and last == view:
                 return last
             self._last = BoardView(cards, families, questions, view.unread, number + 1)

@@ -1,0 +1,174 @@
+"""How fast the web board is with 5,000 tickets: pages, search, an event to the browser, idle cost.
+
+The rival, if npx has it: Backlog.md's browser on a board of as many tasks in its own format.
+
+    python benchmarks/web.py [--rival PATH/TO/backlog]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from _common import COMMAND, make_board, report, seconds
+
+SIZE, BROWSERS, EVENTS = 5000, 50, 15
+_PORT = 8699
+
+
+@contextlib.contextmanager
+def served(root: Path) -> Iterator[tuple[str, str, psutil.Process]]:
+    """A running `orchestrate serve`: its address without the token, its cookie and process."""
+    command = [*COMMAND, "-C", str(root), "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = re.search(r"http\S+", process.stdout.readline())
+        assert address is not None
+        first = _when_ready(address[0])
+        yield (
+            address[0].split("/?")[0],
+            first.headers["set-cookie"].split(";")[0],
+            psutil.Process(process.pid),
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+def _when_ready(address: str) -> httpx.Response:
+    for _ in range(400):
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(address)
+        time.sleep(0.05)
+    raise SystemExit(f"{address} does not answer")
+
+
+def events(client: httpx.Client, root: Path) -> list[float]:
+    """Seconds from a ticket's save to the page that shows it, as the board's script gets it."""
+    file = root / "_WORK_ORDERS/00_INBOX/WO-1000_Benchmark_Ticket.md"
+    arrived = threading.Event()
+
+    def listen() -> None:
+        # the end of the server ends it
+        with (
+            contextlib.suppress(httpx.TransportError),
+            client.stream("GET", "/events", timeout=None) as stream,
+        ):
+            for line in stream.iter_lines():
+                if line.startswith("data:"):
+                    arrived.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    arrived.wait(5)
+    found = []
+    for number in range(EVENTS):
+        time.sleep(0.3)
+        text = file.read_text(encoding="utf-8")
+        arrived.clear()
+        start = time.perf_counter()
+        file.write_text(re.sub(r"title: .*", f'title: "Saved {number}"', text, count=1), "utf-8")
+        while f"Saved {number}" not in client.get("/board?q=Saved").text:
+            arrived.wait(0.2)
+            if time.perf_counter() - start > 10:
+                raise SystemExit("a save is not seen")
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def idle(base: str, cookie: str, process: psutil.Process) -> float:
+    """The share of one core with 50 open browsers on which nothing happens."""
+    open_streams = []
+    for _ in range(BROWSERS):
+        client = httpx.Client(base_url=base, headers={"cookie": cookie}, timeout=None)
+        stream = client.send(client.build_request("GET", "/events"), stream=True)
+        open_streams.append((client, stream))
+    before, start = process.cpu_times(), time.perf_counter()
+    time.sleep(10)
+    after, took = process.cpu_times(), time.perf_counter() - start
+    for client, stream in open_streams:
+        stream.close()
+        client.close()
+    return (after.user + after.system - before.user - before.system) / took
+
+
+def rival(program: str, root: Path) -> dict[str, float]:
+    """Backlog.md's browser on as many tasks: its first page, and all its tasks as it loads them."""
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    answers = ["init", "Bench", "--defaults"]
+    subprocess.run([program, *answers], cwd=root, check=True, capture_output=True)
+    for number in range(SIZE):
+        file = root / "backlog/tasks" / f"task-{number} - Ticket-{number}.md"
+        file.write_text(
+            f"---\nid: task-{number}\ntitle: Ticket {number}\nstatus: To Do\nassignee: []\n"
+            f"created_date: '2026-02-20'\nlabels: []\ndependencies: []\n---\n\n## Description\n\n"
+            + "A line of an ordinary description, neither long nor short.\n"
+            * 30,
+            encoding="utf-8",
+        )
+    command = [program, "browser", "--no-open", "--port", str(_PORT)]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        base = f"http://127.0.0.1:{_PORT}"
+        _when_ready(base)
+        with httpx.Client(base_url=base, timeout=120) as client:
+            tasks = client.get("/api/tasks")
+            if len(tasks.json()) != SIZE:
+                raise SystemExit(f"backlog lists {len(tasks.json())} tasks")
+            return {
+                "backlog_tasks_s": seconds(lambda: client.get("/api/tasks"), 5),
+                "backlog_search_s": seconds(lambda: client.get("/api/search?query=ordinary"), 5),
+            }
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rival", metavar="PROGRAM", help="Backlog.md's `backlog`")
+    options = parser.parse_args()
+    figures: dict[str, Any] = {"tickets": SIZE, "browsers": BROWSERS}
+    with tempfile.TemporaryDirectory() as folder:
+        root = make_board(Path(folder), SIZE)
+        with served(root) as (base, cookie, process):
+            with httpx.Client(base_url=base, headers={"cookie": cookie}, timeout=60) as client:
+                for name, path in (
+                    ("decide_s", "/"),
+                    ("board_s", "/board"),
+                    ("filter_s", "/board?q=4711&state=BUILD"),
+                    ("search_s", "/search?q=ordinary+4711"),
+                ):
+                    client.get(path).raise_for_status()
+                    figures[name] = seconds(lambda p=path: client.get(p).raise_for_status(), 9)
+                took = events(client, root)
+            figures["event_s"] = round(statistics.median(took), 3)
+            figures["event_worst_s"] = round(max(took), 3)
+            figures["idle_core"] = round(idle(base, cookie, process), 3)
+            figures["memory_mb"] = round(process.memory_info().rss / 1e6)
+    if options.rival:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= rival(os.path.abspath(options.rival), Path(folder))  # noqa: PTH100
+    goals = {"decide_s": 0.15, "board_s": 0.15, "search_s": 0.05, "event_s": 0.2, "idle_core": 0.1}
+    report("web", figures, goals)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.failures import on_termination
 from orchestrator.cli.text import paint, say
 from orchestrator.cli.workspace import Workspace, workspace
 from orchestrator.errors import MissingExtraError, UsageError
@@ -69,6 +71,9 @@ def serve(
         "only who has this address can open it; Ctrl-C ends it" if "token" in served.address else ""
     )
     sys.stdout.flush()
+    # the server ends in good order at a signal, and raises it once more then
+    on_termination(lambda _: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         served.run()
     finally:

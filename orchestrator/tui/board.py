@@ -125,6 +125,12 @@ class BoardApp(App[None]):
         self._live.start()
         await self.show()
         self._follow()
+        self._read_texts()
+
+    @work(thread=True, group="reading")
+    def _read_texts(self) -> None:
+        """So that the first search need not read the whole board."""
+        self._search.update([card.ticket for card in self._live.view.cards])
 
     def on_unmount(self) -> None:
         self._live.stop()

@@ -138,48 +138,49 @@ def test_it_shows_what_happens_and_what_is_searched_for(asked: Workspace) -> Non
     play(asked, act)
 
 
+async def dialog(app: BoardApp, pilot: Pilot[None], key: str, kind: type) -> None:
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(app.screen, kind))
+
+
+def test_a_family_is_held_with_a_reason_and_taken_up_again(asked: Workspace) -> None:
+    async def act(app: BoardApp, pilot: Pilot[None]) -> None:
+        await dialog(app, pilot, "h", AskWords)
+        await pilot.press("enter")
+        assert "words are needed" in str(app.screen.query_one("#lacking", Label).content)
+        await pilot.press(*"why", "enter")
+        await until(pilot, lambda: "WO-512" in columns(app).get("hold", []))
+        for column in app.screen_stack[0].query(Column):
+            if column.title == "hold":
+                column.list.focus()
+        await pilot.press("r")
+        await until(pilot, lambda: columns(app).get("triage") == ["WO-512"])
+        assert not columns(app).get("hold")
+
+    play(asked, act)
+
+
 def test_an_answer_covers_what_the_dialog_showed(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     work.conductor().run("WO-512")
-    shown = tmp_path / "out" / "first.txt"
-    before = shown.read_bytes()
 
     async def act(app: BoardApp, pilot: Pilot[None]) -> None:
-        def told() -> str:
-            return "\n".join(n.message for n in app._notifications)
-
-        async def dialog(key: str, kind: type) -> None:
-            await pilot.press(key)
-            await until(pilot, lambda: isinstance(app.screen, kind))
-
-        # words are needed
-        await dialog("s", AskWords)
-        await pilot.press("enter")
-        assert "words are needed" in str(app.screen.query_one("#lacking", Label).content)
-        await pilot.press("escape")
         # what is covered changes while it is looked at
-        await dialog("a", Approve)
-        shown.write_text("another\n")
+        await dialog(app, pilot, "a", Approve)
+        (tmp_path / "out" / "first.txt").write_text("another\n")
         await pilot.press("enter")
-        await until(pilot, told)
-        assert "recorded" not in told()
-        shown.write_bytes(before)
-        work.conductor().run("WO-512")
-        # held, and taken up again
-        await until(pilot, lambda: columns(app).get("questions"))
-        await dialog("h", AskWords)
-        await pilot.press(*"why", "enter")
-        await until(pilot, lambda: "WO-512" in columns(app).get("hold", []))
-        await pilot.press("right", "right", "right", "right")
-        await until(pilot, lambda: titles_with_focus(app) == ["hold"])
-        await pilot.press("r")
-        await until(pilot, lambda: "hold" not in columns(app))
-        work.conductor().run("WO-512")
-        await until(pilot, lambda: columns(app).get("questions"))
-        await dialog("a", Approve)
+        await until(pilot, lambda: list(app._notifications))
+        (told,) = app._notifications
+        assert (told.severity, "the answer is not taken" in told.message) == ("error", True)
+        # the question that is asked instead can be answered
+        await until(pilot, lambda: [q.number for q in app._live.view.questions] == [2])
+        await app.show()
+        await until(pilot, lambda: app._chosen is not None)
+        await dialog(app, pilot, "a", Approve)
         await pilot.press("enter")
         await until(pilot, lambda: columns(app).get("questions") == [])
 
     play(work, act)
     found = answer_in(work)
+    assert found["question"] == 2
     assert (found["answer"], found["via"]) == (AnswerVerb.APPROVED, "terminal board")

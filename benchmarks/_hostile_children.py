@@ -28,6 +28,7 @@ from benchmarks._hostile_desk import (
     effect,
     end_left,
     probe,
+    python,
     script,
     with_git,
 )
@@ -200,10 +201,10 @@ for _name, _code in {
 
 @probe("limits", "an interpreter of the workspace hangs")
 def _interpreter(root: Path) -> str:
-    python = root / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\nsleep 300 &\nsleep 300\n")
-    python.chmod(0o755)
+    program = root / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nsleep 300 &\nsleep 300\n")
+    program.chmod(0o755)
     (root / ".venv/pyvenv.cfg").write_text("home = /usr/bin\n")
     body = (
         "import pathlib; from orchestrate_agents.tools.python import find_python\n"

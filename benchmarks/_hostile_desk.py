@@ -193,7 +193,7 @@ def script(code: str, judge: Callable[[Path, float, str], str]) -> Probe:
             "import pathlib, resource; from orchestrate_agents.sandbox.client import Sandbox\n"
             "s = Sandbox()\n"
             f"r = s.run('seed.py', cwd=pathlib.Path({str(root)!r}), limit={LIMIT})\n"
-            "print(r.run.code, len(r.run.out), r.run.err[-300:], r.run.tried, 'DONE')\n"
+            "s.close(); print(r.run.code, len(r.run.out), r.run.err[-300:], r.run.tried, 'DONE')\n"
         )
         return python(root, body, judge)
 

@@ -24,6 +24,7 @@ from orchestrate_agents.sql.arrivals import (
     Column,
     columns_of,
     compare_arrival,
+    keys_of,
     literal,
     place,
     rows_there,
@@ -73,6 +74,8 @@ class DataTrial:
     nulled: tuple[str, ...]
     #: files of the workspace that it changed or removed
     rewritten: tuple[str, ...]
+    #: rows that stood there with another value, and do so after the third run
+    uncorrected: tuple[str, ...] = ()
     #: statements that do something else than to fill its tables
     beyond: tuple[str, ...] = ()
 
@@ -141,6 +144,7 @@ def _run_trial(
         second = run()
         again = seen.contents()
         blanks = [pair for load in loads for pair in seen.fill_blanks(load)]
+        spoilt = [load for load in loads if seen.spoil(load)]
         others = seen.plant_others()
         nulls = {pair: seen.nulls(*pair) for pair in blanks}
         third = run(direct)
@@ -157,6 +161,13 @@ def _run_trial(
             tuple(f"{table}.{column}" for table, column in nulls),
             tuple(f"{t}.{c}" for (t, c), n in nulls.items() if seen.nulls(t, c) > n),
             tuple(_rewritten(files, _digests(copy))),
+            tuple(
+                f"{load.path}: {line}"
+                for load in spoilt
+                for line in compare_arrival(
+                    seen.query, seen.query, load.table, load.header, load.records
+                ).differing
+            ),
             tuple(beyond_loading(said, [load.table for load in loads])),
         )
 
@@ -221,6 +232,22 @@ class _Observer:
                     f" WHERE {name} IS NOT NULL LIMIT 1), {other}) WHERE {name} IS NULL".encode()
                 )
                 yield load.table, column.name
+
+    def spoil(self, load: Load) -> bool:
+        """Give a loaded row another row's value in a column of no key; False if none can be."""
+        import psycopg
+
+        keys = {name for key in keys_of(self.query, load.table) for name in key}
+        table = place(load.table)
+        for name in (place(c.name) for c in self._columns(load) if keys and c.name not in keys):
+            with contextlib.suppress(psycopg.Error):
+                if self.admin.execute(
+                    f"UPDATE {table} t SET {name} = o.{name} FROM {table} o"  # noqa: S608 - quoted
+                    f" WHERE o.{name} <> t.{name} AND t.ctid = (SELECT a.ctid FROM {table} a"
+                    f" JOIN {table} b ON a.{name} <> b.{name} LIMIT 1)".encode()
+                ).rowcount:
+                    return True
+        return False
 
     def nulls(self, table: str, column: str) -> int:
         """Rows without a value in a column."""

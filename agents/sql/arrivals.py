@@ -92,6 +92,11 @@ def columns_of(query: Query, table: str) -> tuple[Column, ...]:
     return tuple(Column(**row) for row in query(_COLUMNS.format(table=literal(place(table)))))
 
 
+def keys_of(query: Query, table: str) -> list[Sequence[str]]:
+    """The columns of each unique key, the primary one first."""
+    return [row["names"] for row in query(_KEYS.format(table=literal(place(table))))]
+
+
 @dataclass(frozen=True)
 class _Cell:
     """What a cell of the file may be in the table: as it says, and in doubt."""
@@ -138,7 +143,7 @@ def compare_arrival(
     rows.subtract(standing or Counter())
     left = Counter({row: n for row, n in rows.items() if n > 0})
     gone = sum(-n for n in rows.values() if n < 0)
-    keys = [row["names"] for row in there(_KEYS.format(table=literal(place(table))))]
+    keys = keys_of(there, table)
     found = _Comparison(table, columns, _usable_key(columns, keys), alone=standing is not None)
     found.compare(cells, left)
     if gone and standing:

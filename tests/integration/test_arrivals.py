@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.checks.data.arrivals import loads_of, other_files
+from orchestrate_agents.checks.sql.specified_schema import schema_sql
+from orchestrate_agents.sandbox.data_trial import run_data_trial
+from orchestrate_agents.tools.python import python_of
 from orchestrator.domain.workflow import Deliverable, Stage, Workflow
 from orchestrator.gates.checks import Context, Result, Services
 from tests.claims import check_of, judge, lay
@@ -296,3 +299,17 @@ def test_another_file_than_the_workflows_is_told(tmp_path: Path, services: Servi
         loads = loads_of(ctx, "scripts/load.py", path)
         assert loads
         assert len([*other_files(ctx, "scripts/load.py", loads)]) == told
+
+
+def test_a_row_that_stood_there_otherwise_is_corrected(tmp_path: Path, services: Services) -> None:
+    update = LOADER[
+        LOADER.index('" ON CONFLICT (code) DO UPDATE') : LOADER.index("\n)\nwith psycopg")
+    ]
+    never = LOADER.replace(update, '" ON CONFLICT (code) DO NOTHING"')
+    for name, loader, told in (("a", LOADER, False), ("b", never, True)):
+        root = workspace(tmp_path / name, loader)
+        ctx = Context(root=root, services=services)
+        loads, schema = loads_of(ctx, "scripts/load.py"), tuple(schema_sql(ctx))
+        trial = run_data_trial(services, root, "scripts/load.py", loads, schema, python_of(ctx))
+        assert trial.first.ok, trial.first.text
+        assert bool(trial.uncorrected) is told, trial.uncorrected

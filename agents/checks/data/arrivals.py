@@ -165,6 +165,8 @@ def find_misloads(ctx: Context, script: str) -> list[str]:
     name = re.escape(script.rpartition("/")[2])
     said = re.compile(rf"{name}`?,?\s[^.\n]*\b(?:upserts?|loads?|imports?|copies)\b")
     texts = [*ticket_texts(ctx), *(spec.words for spec in specs(ctx) if spec.path == script)]
+    if any(re.search(rf"{name}`?,?\s[^.\n]*\bupserts?\b", text) for text in texts):
+        wrong += [f"a row that stood there otherwise stays so: {x}" for x in trial.uncorrected]
     if any(said.search(text) for text in texts):
         wrong += [f"{path}: {x}" for path, seen in trial.arrived.items() for x in seen.differing]
         wrong += other_files(ctx, script, loads)

@@ -77,7 +77,9 @@ crashes: $(VENV)/.dev  ## kill the conductor before every disk operation and com
 	@for story in tickets no-ff ff squash beside; do \
 	  $(BIN)/python benchmarks/crashes.py --story $$story $(ARGS) || exit 1; \
 	done
-	@$(BIN)/python benchmarks/kills.py --story database
+	@for story in database commits; do \
+	  $(BIN)/python benchmarks/kills.py --story $$story || exit 1; \
+	done
 
 edits: $(VENV)/.dev  ## ten thousand edits against the daemon
 	@$(BIN)/python benchmarks/edits.py $(ARGS)

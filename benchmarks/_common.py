@@ -19,6 +19,17 @@ DATABASE_VARIABLES = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL
 _FOLDERS = ("00_INBOX", "01_TRIAGE", "03_BUILD", "04_QA", "05_USER_REVIEW", "06_COMPLETE")
 
 
+#: the last kept run of each harness, by its name; the documents show them
+RUNS = ROOT / "benchmarks" / "runs.json"
+
+
+def keep_run(name: str, line: dict[str, Any]) -> None:
+    """Keep what a harness has printed as its last run."""
+    runs = json.loads(RUNS.read_text(encoding="utf-8")) if RUNS.is_file() else {}
+    runs[name] = {key: value for key, value in line.items() if key != "kept"}
+    RUNS.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def orchestrate(workspace: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a workspace, without the databases of the environment."""
     env = {k: v for k, v in os.environ.items() if k not in DATABASE_VARIABLES}

@@ -29,6 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks._common import keep_run  # noqa: E402
 from orchestrator import Board, Conductor  # noqa: E402
 from orchestrator.config import Settings  # noqa: E402
 from orchestrator.daemon.daemon import Daemon, LogLine  # noqa: E402
@@ -263,6 +264,7 @@ def main() -> int:
     parser.add_argument("--families", type=int, default=24)
     parser.add_argument("--editors", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10, help="of approvals at the end")
+    parser.add_argument("--keep", action="store_true", help="for the documents")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="orchestrate-edits-"))
@@ -299,21 +301,20 @@ def main() -> int:
     good = all(figures[key] == value for key, value in goal.items()) and code == 0
     good = good and figures["tickets"] == figures["twins"] == given.families
     ways = sum((editor.ways for editor in editors), Counter())
-    print(
-        json.dumps(
-            {
-                "benchmark": "edits",
-                **figures,
-                "ways": dict(ways),
-                "transitions_meanwhile": moves,
-                "daemon_exit": code,
-                "seconds": round(seconds, 1),
-                "goal": goal,
-                "met": good,
-                **({} if good else {"kept": str(root)}),
-            }
-        )
-    )
+    line = {
+        "benchmark": "edits",
+        **figures,
+        "ways": dict(ways),
+        "transitions_meanwhile": moves,
+        "daemon_exit": code,
+        "seconds": round(seconds, 1),
+        "goal": goal,
+        "met": good,
+        **({} if good else {"kept": str(root)}),
+    }
+    print(json.dumps(line))
+    if given.keep:
+        keep_run("edits", line)
     if good:
         shutil.rmtree(root)
     return 0 if good else 1

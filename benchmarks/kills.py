@@ -2,7 +2,10 @@
 
 `--story database`: the first start of PostgreSQL, of the proving server and of a workspace's own,
 is killed at random moments: the process, its group, or the group by SIGTERM. The next start has to
-give a server that takes rows. One line of JSON at the end; exit 1 if a next run was not right.
+give a server that takes rows. `--story commits`: a family whose steps are committed to git is told
+to its end, and its group is killed once at a random moment; a lock that git left is removed. In the
+end the last commit has to hold each ticket once, where it lies, and all that was made. One line of
+JSON at the end; exit 1 if a next run was not right.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from benchmarks._common import keep_run  # noqa: E402
+from tests.boards import Workspace  # noqa: E402
 
 #: how a process is ended: whom the signal goes to, and which it is
 _ENDS: dict[str, tuple[Callable[[int, int], None], signal.Signals]] = {
@@ -96,13 +102,81 @@ def _wait_for_files(place: Path, process: subprocess.Popen[str]) -> float:
     return time.monotonic()
 
 
-_STORIES = {"database": database}
+def commits(base: Path, kills: int, dice: random.Random) -> tuple[Counter[str], list[str]]:
+    """Kills of a family's process group while its steps are committed."""
+    _begin(base / "timed")
+    started = time.monotonic()
+    _told(base / "timed").wait()
+    seconds = time.monotonic() - started
+    stopped: Counter[str] = Counter()
+    bad: list[str] = []
+    for number in range(kills):
+        root = base / f"{number}"
+        _begin(root)
+        first = _told(root)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            first.wait(dice.uniform(0, seconds))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
+            stopped["group killed"] += 1
+        first.wait()
+        (root / ".git/index.lock").unlink(missing_ok=True)
+        code = _told(root).wait()
+        board = (root / "_WORK_ORDERS").glob("*/WO-512*.md")
+        here = sorted(path.relative_to(root).as_posix() for path in board)
+        held = _git(root, "ls-tree", "-r", "--name-only", "HEAD").splitlines()
+        tickets = sorted(name for name in held if "/WO-512" in name and name.endswith(".md"))
+        lacking = {f"out/{name}.txt" for name in ("first", "second", "third")} - set(held)
+        dirty = _git(root, "status", "--porcelain", "--", "_WORK_ORDERS", "out")
+        if code or tickets != here or lacking or dirty:
+            bad.append(f"{number}: exit {code}, {tickets}, lacking {sorted(lacking)}, {dirty!r}")
+        else:
+            shutil.rmtree(root)
+    return stopped, bad
+
+
+_TELL = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from benchmarks import crashes
+from orchestrator.conductor.conductor import Conductor
+from orchestrator.config import GitSettings, Settings
+from tests.boards import Workspace
+plain = Workspace.conductor
+Workspace.conductor = lambda self, agents=None, settings=None: plain(
+    self, agents, Settings(git=GitSettings(commit=True)))
+crashes.tell(Path(sys.argv[1]))
+"""
+
+
+def _begin(root: Path) -> None:
+    Workspace(root)
+    _git(root, "init", "-q", "-b", "main")
+    _git(root, "add", "-A")
+    _git(root, "commit", "-qm", "begin")
+
+
+def _git(root: Path, *words: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    return subprocess.run(
+        ["git", *who, *words], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _told(root: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-W", "ignore", "-c", _TELL, str(root), str(ROOT)]
+    return subprocess.Popen(words, start_new_session=True)
+
+
+_STORIES = {"database": database, "commits": commits}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--story", choices=tuple(_STORIES), required=True)
     parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--keep", action="store_true", help="for the documents")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="orchestrate-kills-"))
@@ -121,6 +195,8 @@ def main() -> int:
         "met": not bad,
     }
     print(json.dumps(line))
+    if given.keep:
+        keep_run(f"kills: {given.story}", line)
     if not bad:
         shutil.rmtree(base)
     return 1 if bad else 0

@@ -18,6 +18,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import shape
+from benchmarks._common import RUNS
 from orchestrator.cli.app import app
 from orchestrator.doctor.rules import RULES
 from orchestrator.domain.agent import Job, Report, json_schema
@@ -232,6 +233,19 @@ def hostile_table() -> str:
     return "\n".join(lines)
 
 
+def runs_table() -> str:
+    """The last kept runs of the harnesses that kill and edit."""
+    runs = json.loads(RUNS.read_text(encoding="utf-8"))
+    lines = ["| run | done | wrong | seconds |", "|---|---|---|---|"]
+    for name, run in runs.items():
+        what = ("edits", "taken_out", "approvals", "transitions_meanwhile", "kills")
+        done = ", ".join(f"{run[key]:,} {key.replace('_', ' ')}" for key in what if key in run)
+        goals = run["goal"] if isinstance(run["goal"], dict) else ("wrong_ends",)
+        wrong = ", ".join(f"{run[key]} {key.replace('_', ' ')}" for key in goals)
+        lines.append(f"| {name} | {done} | {wrong} | {run['seconds']:g} |")
+    return "\n".join(lines)
+
+
 def recall_table() -> str:
     """What the gates say of the defects that were written without a look at the checks."""
     tables = json.loads((ROOT / "benchmarks/gate_recall.json").read_text(encoding="utf-8"))
@@ -267,7 +281,7 @@ GENERATED = {
     "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
-    "docs/reliability.md": {"hostile": hostile_table, "recall": recall_table},
+    "docs/reliability.md": {"runs": runs_table, "hostile": hostile_table, "recall": recall_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }
 

@@ -292,7 +292,7 @@ def _swap(path: Path, new: bytes, before: Callable[[], None]) -> Path:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.tmp")
+    return path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}.tmp")
 
 
 def _write_temporary(path: Path, data: bytes) -> Path:
@@ -377,14 +377,26 @@ def sweep(folder: Path, aside: Path, age: float = 3600.0) -> list[Path]:
     """Move temporary files of killed processes in `folder` to `aside`; returns the new paths.
 
     They may be what a person saved at that very moment, so they are kept. Files younger than `age`
-    seconds are skipped: they may be in use.
+    seconds are skipped unless the process that they name is gone: they may be in use.
     """
     kept = []
     for left in sorted(folder.glob(f"{_TEMPORARY}*.tmp")):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime >= age:
+            named = re.match(rf"{re.escape(_TEMPORARY)}(\d+)-", left.name)
+            dead = named is not None and not _is_alive(int(named[1]))
+            if dead or time.time() - left.stat().st_mtime >= age:
                 kept.append(move(left, aside / left.name.lstrip(".")))
     return kept
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OverflowError:
+        return False
+    except OSError as exc:
+        return exc.errno != errno.ESRCH
+    return True
 
 
 def append_lines(path: Path, lines: Sequence[str], durable: bool = True) -> None:

@@ -465,3 +465,12 @@ def test_lines_whose_sync_fails_in_the_background_are_taken_away_again(
     with pytest.raises(atomic.DiskError):
         wait()
     assert log.read_text(encoding="utf-8").endswith('{"n": 3}\n')
+
+
+def test_8_1_what_a_killed_process_was_writing_is_set_aside_at_once(tmp_path: Path) -> None:
+    living = tmp_path / f".orchestrate-{os.getpid()}-aa.tmp"
+    dead, older = tmp_path / ".orchestrate-4194305-bb.tmp", tmp_path / ".orchestrate-cc.tmp"
+    for file in (living, dead, older):
+        file.write_text("saved", encoding="utf-8")
+    assert atomic.sweep(tmp_path, tmp_path / "aside") == [tmp_path / "aside" / dead.name[1:]]
+    assert (living.exists(), dead.exists(), older.exists()) == (True, False, True)

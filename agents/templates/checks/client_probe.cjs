@@ -31,7 +31,9 @@ Object.defineProperty(process, 'env', { value: env, configurable: true });
 const send = globalThis.fetch;
 globalThis.fetch = (input, init) => {
   const headers = new Headers(init?.headers ?? input?.headers);
-  asked.push({ origin: name(input), key: headers.get('apikey') ?? '', bearer: headers.get('authorization') ?? '' });
+  // judged here: keys in what a program prints are masked
+  const known = headers.get('apikey') === job.key && headers.get('authorization') === `Bearer ${job.key}`;
+  asked.push({ origin: name(input), known });
   return send(input, init);
 };
 const told = (place) => void asked.push({ origin: name(place) });

@@ -25,7 +25,7 @@ from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
-from orchestrator.domain.agent import AgentInfo, Job, Outcome, Report, Usage
+from orchestrator.domain.agent import LIMIT, UNREACHABLE, AgentInfo, Job, Outcome, Report, Usage
 from orchestrator.mcp.tools import SOCKET
 
 #: what reads the last message: not needed before there is one
@@ -159,9 +159,13 @@ class CodingAgent:
             report = Report(
                 outcome=Outcome.LATER,
                 reason=f"{name}'s usage limit is reached: {said}",
-                ended="limit",
+                ended=LIMIT,
                 resumes_at=taken.resumes_at or time.time() + UNSAID,
             )
+        elif taken.fault is Fault.UNREACHABLE:
+            # the conductor knows how often it was tried, and when to try again
+            why = f"{name} does not reach its service: {_cut(said)}"
+            report = Report(outcome=Outcome.LATER, reason=why, ended=UNREACHABLE)
         elif taken.fault is Fault.SIGNED_OUT:
             report = self._needs(f"{name} is not signed in ({said}): {self.adapter.sign_in}")
         elif taken.broken or taken.fault is not Fault.NONE or taken.ended is not Ended.NOT:
@@ -189,7 +193,10 @@ class CodingAgent:
         elif taken.ended is Ended.BUDGET:
             # USER is asked to raise it, or to hold
             outcome = Outcome.CANNOT
-            reason = f"the budget is spent: {taken.spent}; the turn was ended"
+            reason = (
+                f"the budget is spent: {taken.spent}; the turn was ended: raise what is too low of "
+                "[budget] in orchestrate.toml and send the work back, or put it on hold"
+            )
         elif not taken.heard and taken.fault is Fault.NONE:
             known = f"it printed no event that {self.adapter.name}'s adapter knows"
             reason = _cut(f"{name} failed: {known}: {said}")

@@ -96,6 +96,8 @@ class ClaudeAdapter(JsonLines):
 
     def _retry(self, said: Mapping[str, Any]) -> Event:
         error = str(said.get("error") or said.get("error_status") or "")
+        if error in ("", "unknown") and said.get("error_status") is None:
+            error = "connection error"
         text = f"{error}, tried again ({said.get('attempt')} of {said.get('max_retries')})"
         if error in _SIGNED_OUT and int(said["attempt"]) >= _TRIES:
             return Event(Kind.ERROR, "the key or the sign-in is refused", fault=Fault.SIGNED_OUT)

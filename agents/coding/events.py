@@ -61,6 +61,8 @@ class Fault(StrEnum):
     SIGNED_OUT = "signed out"
     #: it no longer has the session
     NO_SESSION = "no session"
+    #: its service is not reached
+    UNREACHABLE = "unreachable"
     #: anything else that ended the turn
     OTHER = "other"
 

@@ -1,4 +1,4 @@
-"""When a usage limit ends, read from what a coding agent says."""
+"""When a usage limit ends, and that a service is not reached, from what a coding agent says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ _IS_LIMIT = re.compile(
     r"|exceeded your current quota|exhausted your (?:capacity|daily quota|quota)"
     r"|RESOURCE_EXHAUSTED|too many requests|(?:status|code|http|error)\W{0,4}429\b"
     r"|insufficient_quota|rate_limit",
+    re.IGNORECASE,
+)
+_IS_UNREACHABLE = re.compile(
+    r"\b(?:ECONN(?:REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|E(?:HOST|NET)UNREACH"
+    r"|EPIPE|UND_ERR_\w+|ConnectionRefused|FailedToOpenSocket|ERR_NETWORK)\b"
+    r"|\b(?:fetch|request|connection|socket|network) (?:error|failed|refused|reset|timed out)\b"
+    r"|(?:unable|failed|cannot|could not|couldn.t) (?:to )?(?:connect|reach|resolve)\b"
+    r"|error sending request|stream disconnected|dns error|name resolution|no internet"
+    r"|overloaded(?:_error)?\b|service unavailable|bad gateway|gateway time-?out"
+    r"|(?:status|code|http|error)\W{0,4}(?:502|503|504|529)\b",
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?:\||resets?[ _]?at\W{1,4}|reset\W{1,3})(\d{10})(?:\d{3})?\b", re.IGNORECASE)
@@ -44,6 +54,11 @@ _CLOCK = re.compile(
 def is_limit(text: str) -> bool:
     """Whether a message says that a usage limit or a quota is used up."""
     return _IS_LIMIT.search(text) is not None
+
+
+def is_unreachable(text: str) -> bool:
+    """Whether a message says that the service was not reached, or cannot answer anybody."""
+    return _IS_UNREACHABLE.search(text) is not None
 
 
 def reset_time(text: str, now: float) -> float | None:

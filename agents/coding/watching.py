@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orchestrate_agents.coding.events import ASSISTANT, Event, Fault, Kind, Log
-from orchestrate_agents.coding.limits import is_limit, reset_time
+from orchestrate_agents.coding.limits import is_limit, is_unreachable, reset_time
 from orchestrate_agents.coding.prices import priced
 from orchestrate_agents.coding.protocol import Running, Task
 from orchestrator.domain.agent import Allowance, Usage
@@ -63,6 +63,8 @@ class Taken:
     answered: bool = False
     #: any event came
     heard: bool = False
+    #: the last that it said is that it does not reach its service
+    unreached: bool = False
     fault: Fault = Fault.NONE
     resumes_at: float | None = None
     ended: Ended = Ended.NOT
@@ -89,6 +91,9 @@ class Taken:
             self.text = event.text or self.text
         elif event.kind is Kind.ERROR:
             self.said = event.text
+            self.unreached = is_unreachable(event.text)
+        if event.kind in ASSISTANT or event.kind is Kind.USAGE:
+            self.unreached = False
         if event.fault is not Fault.NONE:
             self.fault, self.resumes_at = event.fault, event.resumes_at
         if self.fault is Fault.LIMIT and self.resumes_at is None:
@@ -169,8 +174,8 @@ def _conclude(taken: Taken, running: Running, over: bool) -> None:
         taken.said = f"{taken.said}\n{running.tail}".strip()
         _look_closer(taken, taken.said)
     if taken.ended is not Ended.NOT or taken.fault is not Fault.NONE:
-        if taken.ended is Ended.STALL:
-            _look_closer(taken, f"{taken.said}\n{running.tail}", only_limit=True)
+        if taken.ended in (Ended.STALL, Ended.TIMEOUT):
+            _look_at_silence(taken, running.tail)
         return
     if over and running.code in (0, None):
         return
@@ -178,6 +183,16 @@ def _conclude(taken: Taken, running: Running, over: bool) -> None:
     text = "\n".join(part for part in (taken.said, running.tail) if part)
     taken.said = text or f"it exited with {running.code} without a word"
     _look_closer(taken, text)
+
+
+def _look_at_silence(taken: Taken, tail: str) -> None:
+    """Whether a program said nothing more because it waits: some try again without an end."""
+    if taken.ended is Ended.STALL:
+        _look_closer(taken, f"{taken.said}\n{tail}", only_limit=True)
+    if taken.fault is Fault.NONE and (
+        taken.unreached or (not taken.answered and is_unreachable(tail))
+    ):
+        taken.fault, taken.said = Fault.UNREACHABLE, taken.said or tail
 
 
 def _wait_for_end(running: Running) -> None:
@@ -189,10 +204,12 @@ def _wait_for_end(running: Running) -> None:
 
 
 def _look_closer(taken: Taken, text: str, *, only_limit: bool = False) -> None:
-    """Whether a message tells of a limit, or of nobody being signed in."""
+    """Whether a message tells of a limit, of no connection, or of nobody being signed in."""
     if is_limit(text):
         taken.fault = Fault.LIMIT
         taken.resumes_at = taken.resumes_at or reset_time(text, time.time())
+    elif not only_limit and is_unreachable(text):
+        taken.fault = Fault.UNREACHABLE
     elif not only_limit and any(words in text.lower() for words in _SIGNED_OUT):
         taken.fault = Fault.SIGNED_OUT
     elif "session not found" in text.lower() or "no rollout found" in text.lower():

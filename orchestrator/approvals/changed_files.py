@@ -233,14 +233,15 @@ def _in_words(file: ChangedFile) -> str:
 def shorten(diffs: Sequence[FileDiff]) -> Iterator[str]:
     """The first lines of each diff, as many as a ticket holds.
 
-    The beginning of a long new file says little: it is left to `review`.
+    The beginning of a long new file says little: it is left to `review`, like all that is cut.
     """
-    left = _SHORT_ALL
+    left, long = _SHORT_ALL, list[str]()
     for diff in diffs:
         name = Path(diff.file.path).name
         if not diff.lines or any(mark in name for mark in _PRIVATE):
             continue
         if diff.file.kind == "added" and len(diff.lines) > _SHORT:
+            long.append(f"{diff.file.path} ({len(diff.lines)} lines)")
             continue
         if left <= 2:
             yield "… (`orchestrate review` shows all)"
@@ -249,8 +250,11 @@ def shorten(diffs: Sequence[FileDiff]) -> Iterator[str]:
         count = min(_SHORT, left)
         yield from (printable(line) for line in diff.lines[:count])
         if len(diff.lines) > count:
-            yield f"… {len(diff.lines) - count} more lines"
+            yield f"… {len(diff.lines) - count} more lines (`orchestrate review` shows all)"
         left -= 2 + min(len(diff.lines), count)
+    if long:
+        named = ", ".join(long[:3]) + (f" and {len(long) - 3} more" if len(long) > 3 else "")
+        yield f"… new: {named} (`orchestrate review` shows all)"
 
 
 def printable(line: str) -> str:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.text import paint, say, say_json, say_wrapped
+from orchestrator.domain.record import State
+from orchestrator.storage.locks import is_locked
+from orchestrator.tickets.board import Board
 from orchestrator.views.events import new_lines
 
 #: seconds between two looks at the files
 _LOOK_EVERY = 0.2
+#: what a family does in which nothing more comes until somebody does something
+_AT_REST = (State.WAITING, State.NEEDS_PERSON, State.HELD, State.COMPLETE, State.ARCHIVED)
 #: kind → sign and color; the agent's own words have none
 _SIGNS = {
     "thought": ("·", "dim"),
@@ -26,25 +31,39 @@ _SIGNS = {
 _LINES, _COLUMNS = 4, 160
 
 
-def show_events(folder: Path, *, follow: bool, as_json: bool) -> bool:
-    """Print the events in a family's logs, with `follow` those that come too, until interrupted.
+def show_events(folder: Path, *, follow: Callable[[], str] | None, as_json: bool) -> bool:
+    """Print the events in a family's logs; whether there is anything to show.
 
-    Whether there were any.
+    `follow`: those that come too, until it says why nothing more does, or one interrupts.
     """
     printer = _Printer(as_json)
     offsets: dict[Path, int] = {}
     try:
         while True:
+            # asked before the last look, so that nothing is missed
+            why = follow() if follow is not None else ""
             for file, line in new_lines(folder, offsets):
                 with suppress(ValueError, KeyError, TypeError):
                     event = json.loads(line)
                     printer.show(file.stem, {**event, "kind": str(event["kind"])})
-            if not follow:
-                return bool(offsets)
+            if why and not as_json:
+                say(f"\n{why}")
+            if why or follow is None:
+                return bool(offsets) or bool(why)
             time.sleep(_LOOK_EVERY)
     except KeyboardInterrupt:
         # how one stops to follow
         return True
+
+
+def rest_of(board: Board, family: str) -> str:
+    """Why nothing more comes of a family, "" while something may."""
+    flow = board.family(family)[0].flow or {}
+    if flow.get("state") not in _AT_REST:
+        return ""
+    if is_locked(board.root / ".orchestrate" / "state", family):
+        return ""
+    return f"{family}: {flow['state']}" + (f" ({flow['reason']})" if flow.get("reason") else "")
 
 
 class _Printer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -133,18 +134,24 @@ def log(
         bool, typer.Option("--events", help="Show what its coding agents did, event by event.")
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="The same, and what comes, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--follow",
+            "-f",
+            help="The same, and what comes, until the family waits for you or has ended.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a family's history, oldest first, or the events of its coding agents."""
     here = workspace(context)
     if events or follow:
-        from orchestrator.cli.agent_log import show_events
+        from orchestrator.cli.agent_log import rest_of, show_events
 
         family = here.board.family(id)[0].id
         folder = here.root / ".orchestrate" / "logs" / family
-        if not show_events(folder, follow=follow, as_json=as_json):
+        ends = partial(rest_of, here.board, family) if follow else None
+        if not show_events(folder, follow=ends, as_json=as_json):
             say(f"no coding agent has worked on {family} yet")
         return
     records = here.conductor().log(id)

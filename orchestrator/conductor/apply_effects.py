@@ -238,7 +238,7 @@ def _ask_about_effect(
     effect, titles = request.effects[number - 1], [e.title for e in request.effects]
     where = f" on {request.target_words}" if effect.kind != LAND else ""
     why = (
-        f"The effect “{effect.title}”{where} {ended}\n\n"
+        f"The effect “{effect.title}”{where} {ended.rstrip('.')}.\n\n"
         f"Run before it: {'; '.join(titles[: number - 1]) or 'nothing'}. "
         f"Not run: {'; '.join(titles[number:]) or 'nothing'}.\n\n"
         "Approving runs it again, from the same approved bytes."

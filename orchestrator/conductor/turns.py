@@ -7,13 +7,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.conductor.observed import dispatch
 from orchestrator.conductor.rejoining import conflict_findings
-from orchestrator.domain.agent import Demand, Finding, Job, Outcome, Report, Usage
+from orchestrator.domain.agent import (
+    LIMIT,
+    UNREACHABLE,
+    Demand,
+    Finding,
+    Job,
+    Outcome,
+    Report,
+    Usage,
+)
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.family.attempt_files import Seen
@@ -22,6 +31,7 @@ from orchestrator.family.spending import (
     BEGUN,
     TURN,
     Purse,
+    Turn,
     describe,
     sum_of,
     turns_in,
@@ -32,6 +42,8 @@ from orchestrator.gates.receipts import Receipt
 
 #: `Report.ended` of what was not even begun
 UNPRICED, BUDGET, STALL = "unpriced", "budget", "stall"
+#: seconds until a service that is not reached is tried again; then USER is asked
+PAUSES = (60.0, 300.0, 900.0, 3_600.0)
 
 
 def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen | None]:
@@ -49,6 +61,8 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     job = _prepare(session, stage, job, settings)
     seen: Seen | None = None
     told: Report | None = None
+    # a turn in which nothing could be done is none of those that it has
+    waited = sum(t.ended in (LIMIT, UNREACHABLE) for t in _turns_of(session, job))
     for turn in count(job.turn):
         # what other families spent is read from all histories of the board: once for each turn
         purse = _purse(session, job)
@@ -59,7 +73,9 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
         said, seen = _take_turn(session, stage, job, settings)
         # what an earlier turn proposed and told is not lost with its report
         report = told = _joined(told, said)
-        if turn >= settings.turns:
+        if report.ended == UNREACHABLE:
+            report = _tried_again(session, job, report)
+        if turn - waited >= settings.turns:
             break
         if report.ended == STALL:
             # what it has done so far is there; it is spoken to again
@@ -89,11 +105,8 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
 def _prepare(session: Session, stage: Stage, job: Job, settings: AgentSettings) -> Job:
     """The job with what a coding agent has to know, and the session in which it goes on."""
     worker = session.worker_of(stage)
-    before = [
-        t
-        for t in turns_in(session.family.history.counted, session.plan.parent)
-        if t.stage == stage.number
-    ]
+    records = session.family.history.counted
+    before = [t for t in turns_in(records, session.plan.parent) if t.stage == stage.number]
     last = before[-1] if before else None
     same = last is not None and last.attempt == job.attempt
     logs = session.board.root / ".orchestrate" / "logs" / session.plan.parent
@@ -259,6 +272,22 @@ def _usage_in(log: Path, turn: int) -> tuple[list[Usage], float, str]:
     return list(usage.values()), seconds, named
 
 
+def _turns_of(session: Session, job: Job) -> list[Turn]:
+    """The turns of this attempt at the stage, those that were killed included."""
+    found = turns_in(session.family.history.records, session.plan.parent)
+    return [t for t in found if (t.stage, t.attempt) == (job.stage, job.attempt)]
+
+
+def _tried_again(session: Session, job: Job, report: Report) -> Report:
+    """When a service that is not reached is tried again; USER is asked if it was often enough."""
+    since = takewhile(lambda t: t.ended == UNREACHABLE, reversed(_turns_of(session, job)))
+    tries = len(list(since))
+    if tries <= len(PAUSES):
+        return report.model_copy(update={"resumes_at": time.time() + PAUSES[tries - 1]})
+    reason = f"{report.reason} ({tries} tries); once it is there, send the work back"
+    return report.model_copy(update={"outcome": Outcome.CANNOT, "reason": reason})
+
+
 # -- what keeps a turn from beginning --------------------------------------------------------
 
 
@@ -294,11 +323,7 @@ def _with_costs(session: Session, job: Job, report: Report) -> Report:
     """The report, whose section ends with what the attempt took."""
     if not report.section.strip():
         return report
-    turns = [
-        t
-        for t in turns_in(session.family.history.records, session.plan.parent)
-        if (t.stage, t.attempt) == (job.stage, job.attempt)
-    ]
+    turns = _turns_of(session, job)
     models = ", ".join(dict.fromkeys(u.model for t in turns for u in t.usage if u.model))
     line = f"{turns[-1].adapter}{f' ({models})' if models else ''} · {describe(sum_of(turns))}"
     return report.model_copy(update={"section": f"{report.section.rstrip()}\n\n*{line}*\n"})

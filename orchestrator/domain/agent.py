@@ -109,6 +109,10 @@ class Job(_Message):
         return Path(self.home or self.workspace)
 
 
+#: `Report.ended` of a turn that waits: for a usage limit to end, for a service to be reached
+LIMIT, UNREACHABLE = "limit", "unreachable"
+
+
 class Outcome(StrEnum):
     """How an agent's work ended."""
 
@@ -116,7 +120,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANNOT = "cannot"
     NEEDS_PERSON = "needs_person"
-    #: a usage limit was reached: the family goes on by itself at `Report.resumes_at`
+    #: a usage limit, or no connection: the family goes on by itself at `Report.resumes_at`
     LATER = "later"
 
 

@@ -236,7 +236,9 @@ class ChangeLog:
         if segments and segments[-1].after is None:
             last = segments[-1]
             last.after = self.tree.take(last.before, extra)
-            last.by = UNKNOWN if last.by == AGENT else last.by
+            if last.by == AGENT and self.tree.root == self.tree.home:
+                # in a checkout of its own nobody else works
+                last.by = UNKNOWN
 
     # -- what changed ------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
-from orchestrator.family.checkouts import mend_checkout
+from orchestrator.family.checkouts import mend_checkout, needs_checkout
 from orchestrator.family.family import Family
 from orchestrator.family.intact import ALTERED, find_damage
 from orchestrator.family.known_history import AWAY, KnownHistory, require_home
@@ -52,6 +52,7 @@ from orchestrator.storage.locks import family_lock
 from orchestrator.storage.written import is_agents
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
+from orchestrator.workspaces.checkout import begin_checkout
 
 #: what is wrong with keys so that one of them is not read at all
 _UNREAD_KEYS = ("yaml-tab", "no-colon", "keys-unread")
@@ -118,6 +119,9 @@ class Opener:
             if not family.conducted:
                 if not create:
                     _ = family.flow  # raises TicketError (code `not-conducted`)
+                if first is None and needs_checkout(self.settings, plan):
+                    # before the board moves, and this program makes a repository's first commit
+                    begin_checkout(self.board.root, parent)
                 self._begin(family, read, plan, first)
             elif settle:
                 self._settle(family, plan)

@@ -16,8 +16,9 @@ from orchestrator.storage.history import FOLDER
 
 #: types of records: a turn that has begun, and what it took
 BEGUN, TURN = "turn-begun", "turn"
-#: how the last line of a refusal says what to do
-_ADVICE = "raise it in orchestrate.toml and send the work back, or put the ticket on hold"
+#: how a refusal says what to do
+_ADVICE = "raise {} under [budget] in orchestrate.toml and send the work back, or put it on hold"
+_ANEW = "; sent back as it is, the next attempt may spend as much again"
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ class Purse:
         """Why no turn may begin, "" if one may."""
         for name, limits, spent in self._levels:
             if reached := spent.reaches(limits):
-                return f"the budget `{name}` is spent: {reached}; {_ADVICE}"
+                anew = _ANEW if name == "per_attempt" else ""
+                return f"the budget `{name}` is spent: {reached}; {_ADVICE.format(name)}{anew}"
         return ""
 
     def unpriced(self) -> str:

@@ -372,13 +372,14 @@ def begin_checkout(home: Path, family: str) -> Checkout:
     """
     found = find_git_folder(home)
     why = "there is no git repository"
-    hint = "git init && git add -A && git commit"
+    commit = "git add -A && git commit -m 'First commit'"
+    hint = f"git init && {commit}"
     if found is not None:
         why, hint = "no branch is checked out", "git switch <branch>"
         with contextlib.suppress(GitError):
             target = os.fsdecode(run_git(home, "symbolic-ref", "HEAD")).strip()
             target = target.removeprefix("refs/heads/")
-            why, hint = "the repository has no commit", "commit what there is"
+            why, hint = "the repository has no commit", commit
             base = os.fsdecode(run_git(home, "rev-parse", "--verify", "HEAD^{commit}")).strip()
             below = home.resolve().relative_to(found[0]).as_posix()
             return Checkout(family, home, base, target, "" if below == "." else below)

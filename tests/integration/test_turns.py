@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from orchestrator import Board, Conductor
 from orchestrator.agent_settings import AgentSettings, BudgetSettings, Limits
 from orchestrator.cli.app import app
+from orchestrator.conductor import turns
 from orchestrator.config import Settings, WorkspacesSettings
-from orchestrator.domain.agent import Job, Outcome, Report, Usage
+from orchestrator.domain.agent import UNREACHABLE, Job, Outcome, Report, Usage
 from orchestrator.storage.history import History
 from tests.repositories import TICKET, WORKFLOW
 
@@ -268,3 +269,28 @@ def test_one_that_only_stalls_has_failed(root: Path) -> None:
     coder = Coder(stalls)
     assert conductor(root, coder, turns=2).run("WO-1").outcome == "held"
     assert [(j.attempt, j.turn) for j in coder.jobs] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_a_service_that_is_not_reached_is_tried_again_and_then_asked_about(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PAUSES", (0.0, 0.0))
+    away = writes(outcome=Outcome.LATER, reason="no connection", ended=UNREACHABLE, section="")
+    coder = Coder(away)
+    make = conductor(root, coder, turns=2)
+    for _ in range(2):
+        outcome = make.run("WO-1")
+        assert outcome.outcome == "waiting"
+        assert outcome.resumes_at is not None
+    assert make.run("WO-1").resumes_at is None
+    question = make.status("WO-1")["question"]
+    assert question is not None
+    assert "no connection (3 tries); once it is there, send the work back" in question["why"]
+    assert records(root, "failure") == []
+    # what waited is none of the turns that an attempt has
+    make.send_back("WO-1", note="it is there")
+    coder.steps = [away, writes("colour.txt"), writes("shade.txt")]
+    make.run("WO-1")
+    assert make.run("WO-1").stage == 2
+    assert [job.turn for job in coder.jobs] == [1, 2, 3, 1, 2, 3]
+    assert records(root, "failure") == []

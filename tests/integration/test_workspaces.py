@@ -172,6 +172,7 @@ def test_without_a_branch_to_begin_from_it_says_what_to_do(repo: Repository, sta
         shutil.rmtree(repo.root / ".git")
     if state == "unborn":
         repo.git("init", "-q")
+    lay = sorted(p for p in repo.root.rglob("*") if ".git" not in p.parts)
     with pytest.raises(OrchestrateError, match="a checkout of its own") as caught:
         Conductor(
             Board(repo.root),
@@ -183,6 +184,12 @@ def test_without_a_branch_to_begin_from_it_says_what_to_do(repo: Repository, sta
     assert caught.value.code == "no-checkout"
     assert caught.value.hint
     assert repo.painter.jobs == []
+    # nothing has moved, and nothing is committed
+    now = sorted(p for p in repo.root.rglob("*") if not {".git", ".orchestrate"} & set(p.parts))
+    assert now == lay
+    assert not repo.records("transition")
+    if state == "unborn":
+        assert repo.git("rev-list", "--all", "--count") == "0"
 
 
 def test_what_a_failed_attempt_committed_is_taken_back_and_kept(repo: Repository) -> None:

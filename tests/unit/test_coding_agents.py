@@ -17,6 +17,7 @@ import pytest
 from orchestrate_agents.coding.agent import CodingAgent
 from orchestrate_agents.coding.claude import Claude
 from orchestrate_agents.coding.codex import Codex
+from orchestrate_agents.coding.limits import is_unreachable
 from orchestrate_agents.coding.opencode import Opencode
 from orchestrator.domain.agent import Allowance, Job, Outcome, Report
 from tests import coding
@@ -486,3 +487,23 @@ def test_tickets_that_are_none_fail_the_attempt(bench: Bench, block: str) -> Non
     report = bench.turn(bench.job("claude", **TRIAGE()), text_event("x") + end_event(said))
     assert report.outcome is Outcome.FAILED
     assert "tickets" in report.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "is_so"),
+    [
+        ("API Error: Connection error.", True),
+        ("API Error: Unable to connect to API (ECONNREFUSED)", True),
+        ("stream disconnected before completion: error sending request for url", True),
+        ("exception TypeError: fetch failed sending request", True),
+        ("getaddrinfo ENOTFOUND api.anthropic.com", True),
+        ("Unable to connect. Is the computer able to access the url?", True),
+        ('{"type":"overloaded_error","message":"Overloaded"}', True),
+        ("unexpected status 503 Service Unavailable", True),
+        ("SyntaxError: Unexpected token", False),
+        ("the test of the connection pool failed", False),
+        ("unknown option '--effort'", False),
+    ],
+)
+def test_what_says_that_a_service_is_not_reached(text: str, is_so: bool) -> None:
+    assert is_unreachable(text) is is_so

@@ -80,6 +80,8 @@ class GeminiAdapter(AcpAdapter):
         "GOOGLE_GENAI_USE_VERTEXAI",
     )
     state = (".gemini", ".cache/google-gemini-cli", ".config/google-gemini-cli")
+    #: it leaves out whatever is called as its own tool for a terminal
+    ask_as = "ask_person"
     #: it asks nobody whether the checkout may be trusted
     quiet: ClassVar[Mapping[str, str]] = {"GEMINI_CLI_TRUST_WORKSPACE": "true"}
 

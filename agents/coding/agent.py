@@ -26,7 +26,7 @@ from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import LIMIT, UNREACHABLE, AgentInfo, Job, Outcome, Report, Usage
-from orchestrator.mcp.tools import SOCKET
+from orchestrator.mcp.tools import ASK_AS, SOCKET
 
 #: what reads the last message: not needed before there is one
 _ANSWER = "orchestrate_agents.coding.answer"
@@ -83,8 +83,9 @@ class CodingAgent:
         log = Log(job.log, job.turn, environment)
         with JobServer(job, settings, log.masked) as server:
             environment.update(server.environment)
-            tools = _tools(environment)
-            prompt = render_prompt(job, settings, has_tools=tools is not None)
+            ask = self.adapter.ask_as
+            tools = _tools(environment, ask)
+            prompt = render_prompt(job, settings, ask if tools else "")
             asked.join()
             task = Task(
                 job=job,
@@ -99,7 +100,7 @@ class CodingAgent:
             turn = self._take(task, log, server)
             if turn.taken.fault is Fault.NO_SESSION and task.session:
                 anew = job.model_copy(update={"session": ""})
-                prompt = render_prompt(anew, settings, has_tools=tools is not None)
+                prompt = render_prompt(anew, settings, ask if tools else "")
                 turn = self._take(replace(task, session="", prompt=prompt), log, server)
             return server.complete(self._report(turn))
 
@@ -219,13 +220,13 @@ def _cut(text: str) -> str:
     return line if len(line) <= _REASON else f"{line[: _REASON - 1]}…"
 
 
-def _tools(environment: Mapping[str, str]) -> ToolServer | None:
+def _tools(environment: Mapping[str, str], ask_as: str) -> ToolServer | None:
     """The server of the job's own tools, where the conductor serves them."""
     if SOCKET not in environment:
         return None
     # -P: nothing of the checkout is imported in its place
     env = {name: environment[name] for name in (SOCKET, "PYTHONPATH") if name in environment}
-    return ToolServer(sys.executable, ("-P", "-m", "orchestrator", "mcp"), env)
+    return ToolServer(sys.executable, ("-P", "-m", "orchestrator.mcp"), {**env, ASK_AS: ask_as})
 
 
 def _unknown(taken: Taken) -> tuple[Usage, ...]:

@@ -34,7 +34,6 @@ from orchestrator.mcp.tools import (
     Question,
     TicketDraft,
     read_arguments,
-    served_by,
 )
 from orchestrator.templating import one_line
 
@@ -57,7 +56,7 @@ _ASKED = "USER is asked. End your turn now: the answer comes with your next turn
 class JobServer:
     """Answers for one turn of a job. A context manager; outside of it nobody is answered.
 
-    Where the extra `mcp` is not installed nothing is served. `mask` keeps keys out of a text.
+    `mask` keeps keys out of a text.
     """
 
     def __init__(self, job: Job, settings: AgentSettings, mask: Callable[[str], str]) -> None:
@@ -87,8 +86,6 @@ class JobServer:
     # -- its life ----------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if not served_by():
-            return self
         # the machine's own folder may have too long a path for a socket
         places = (None, "/tmp")  # noqa: S108 - a folder of its own, for its owner alone
         for place in places:

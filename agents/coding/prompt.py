@@ -30,14 +30,14 @@ _FRAMED, _LISTED, _LINE = 40_000, 36_000, 4_000
 _MOST_TICKETS = 20
 
 
-def render_prompt(job: Job, settings: AgentSettings, *, has_tools: bool) -> str:
+def render_prompt(job: Job, settings: AgentSettings, ask_tool: str = "") -> str:
     """What the agent is told in this turn.
 
     Raises UsageError for a template of the workspace that cannot be rendered.
     """
     name = f"{_NAMES.get(settings.part, 'maker')}.md.j2"
     home = Path(job.home or job.workspace)
-    values = _values(job, home, has_tools)
+    values = _values(job, home, ask_tool)
     try:
         text = render_from(home / FOLDER, name, TEMPLATES / "prompts", **values)
     except TemplateError as exc:
@@ -49,7 +49,7 @@ def render_prompt(job: Job, settings: AgentSettings, *, has_tools: bool) -> str:
     return text.strip() + "\n"
 
 
-def _values(job: Job, home: Path, has_tools: bool) -> dict[str, Any]:
+def _values(job: Job, home: Path, ask_tool: str) -> dict[str, Any]:
     mark = secrets.token_hex(8)
     stage = read_workflow_text(job.workflow_text, Path(job.workflow)).stage(job.stage)
     members = [m for m in job.family if m.id == job.ticket]
@@ -72,7 +72,8 @@ def _values(job: Job, home: Path, has_tools: bool) -> dict[str, Any]:
         "words": job.words,
         "files": "\n".join(job.files),
         "frozen": "\n".join(job.frozen),
-        "has_tools": has_tools,
+        "has_tools": bool(ask_tool),
+        "ask_tool": ask_tool,
         "children": [{"id": c.id, "agent": c.agent, "title": c.title} for c in stage.children],
     }
 

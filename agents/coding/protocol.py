@@ -77,6 +77,8 @@ class Adapter(ABC):
     variables: ClassVar[tuple[str, ...]] = ()
     #: folders below HOME where it keeps its sessions and settings
     state: ClassVar[tuple[str, ...]] = ()
+    #: what the tool `ask_user` is called for it
+    ask_as: ClassVar[str] = "ask_user"
     #: set for it unless the environment has another value
     quiet: ClassVar[Mapping[str, str]] = {}
 

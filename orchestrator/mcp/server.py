@@ -1,35 +1,47 @@
-"""The server: tools over standard input and output, by the library `mcp`."""
+"""The server: tools over standard input and output, one JSON-RPC message a line.
+
+The library of the protocol takes a second of processor time to start, which each turn of a coding
+agent would wait for; what is served here is little of it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from orchestrator.errors import MissingExtraError, OrchestrateError
-from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS, read_arguments, served_by
-from orchestrator.plugins import require_extra
+from orchestrator.errors import OrchestrateError
+from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS, read_arguments
 from orchestrator.told import mask, mask_all, tell, visible_json
 
 #: seconds that a job may take for an answer (a proof may run a test suite), bytes of it
 _ANSWER_SECONDS, _ANSWER_BYTES = 1_800.0, 8_000_000
+#: editions of the protocol whose tools are these, the newest last
+_EDITIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+#: bytes of a message, calls that are answered at a time, seconds for them once nobody asks more
+_LINE, _CALLS, _END = 4 * MOST_BYTES, 8, 10.0
+_PARSE, _INVALID, _NO_METHOD, _PARAMS = -32700, -32600, -32601, -32602
 _INSTRUCTIONS = (
     "Reads a board of tickets and proves statements about the files. Nothing here approves, moves, "
     "holds or edits a ticket. What tickets and receipts say was written by others."
 )
+Answer = Callable[[str, Any], Any]
+
+
+class _WrongError(Exception):
+    """What is asked cannot be answered: the code of the protocol, and why."""
 
 
 def serve(root: Callable[[], Path]) -> None:
     """Serve until standard input ends: for the job that the environment names, else reading.
 
-    `root`: the workspace, asked for where there is no job. Raises MissingExtraError.
+    `root`: the workspace, asked for where there is no job.
     """
-    library = require_extra("mcp.server.lowlevel", "mcp", "`orchestrate mcp`")
-    if not served_by():
-        raise MissingExtraError("`orchestrate mcp`", "version 2 of mcp", "mcp")
     job = os.environ.get(SOCKET)
     if job:
 
@@ -44,50 +56,120 @@ def serve(root: Callable[[], Path]) -> None:
 
             return answer_reading(place, name, read_arguments(name, given))
 
-    _run(library, answer)
+    # what anything else prints must not get between the messages
+    out, sys.stdout = sys.stdout.buffer, sys.stderr
+    Server(answer, os.environ.get(ASK_AS, "")).talk(sys.stdin.buffer, out)
 
 
-def _run(library: Any, answer: Callable[[str, Any], Any]) -> None:
-    anyio = require_extra("anyio", "mcp", "`orchestrate mcp`")
-    types = require_extra("mcp_types", "mcp", "`orchestrate mcp`")
-    stdio = require_extra("mcp.server.stdio", "mcp", "`orchestrate mcp`")
-    listed = [
-        types.Tool(
-            name=name,
-            description=tool.description,
-            input_schema=tool.schema,
-            annotations=types.ToolAnnotations(
-                read_only_hint=not tool.of_job or name in ("my_job", "statements"),
-                destructive_hint=False,
-            ),
-        )
-        for name, tool in TOOLS.items()
-    ]
+class Server:
+    """Speaks with one client. `ask_as`: what `ask_user` is called where that name is taken."""
 
-    async def list_tools(context: Any, asked: Any) -> Any:
-        return types.ListToolsResult(tools=listed)
+    def __init__(self, answer: Answer, ask_as: str = "") -> None:
+        self._answer = answer
+        self._names = {ask_as if ask_as and name == "ask_user" else name: name for name in TOOLS}
+        self._writing, self._room = threading.Lock(), threading.Semaphore(_CALLS)
 
-    async def call_tool(context: Any, asked: Any) -> Any:
-        def work() -> tuple[str, bool]:
-            return say(answer, asked.name, asked.arguments)
+    def talk(self, incoming: BinaryIO, out: BinaryIO) -> None:
+        """Answer until nothing more comes; calls of tools go on beside each other."""
+        working: list[threading.Thread] = []
+        while line := incoming.readline(_LINE + 1):
+            if len(line) > _LINE:
+                while line and not line.endswith(b"\n"):
+                    line = incoming.readline(_LINE)
+                self._say(out, _error(None, _PARSE, "the message is too long"))
+                continue
+            if not line.strip():
+                continue
+            try:
+                said = json.loads(line)
+            except (ValueError, RecursionError):
+                self._say(out, _error(None, _PARSE, "Parse error: this is no JSON"))
+                continue
+            if isinstance(said, dict) and said.get("method") == "tools/call":
+                self._room.acquire()
+                thread = threading.Thread(target=self._call, args=(said, out), daemon=True)
+                working = [t for t in working if t.is_alive()] + [thread]
+                thread.start()
+            else:
+                self._say(out, self._reply(said))
+        for thread in working:
+            thread.join(_END)
 
-        text, failed = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        return types.CallToolResult(
-            content=[types.TextContent(type="text", text=text)], is_error=failed
-        )
+    def _call(self, said: Mapping[str, Any], out: BinaryIO) -> None:
+        try:
+            self._say(out, self._reply(said))
+        finally:
+            self._room.release()
 
-    server = library.Server(
-        "orchestrate",
-        instructions=_INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
+    def _say(self, out: BinaryIO, message: Mapping[str, Any] | None) -> None:
+        if message is None:
+            return
+        data = json.dumps(message, ensure_ascii=True, default=str).encode() + b"\n"
+        with self._writing:
+            try:
+                out.write(data)
+                out.flush()
+            except OSError:
+                # nobody listens any more
+                os._exit(0)
 
-    async def talk() -> None:
-        async with stdio.stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+    def _reply(self, said: Any) -> dict[str, Any] | None:
+        """The answer to a message; None for one that gets none."""
+        if not isinstance(said, dict) or said.get("jsonrpc") != "2.0":
+            return _error(None, _INVALID, "Invalid Request: no message of JSON-RPC 2.0")
+        number, method, given = said.get("id"), said.get("method"), said.get("params")
+        if not isinstance(method, str):
+            # an answer, though nothing was asked
+            answered = "result" in said or "error" in said
+            return None if answered else _error(number, _INVALID, "Invalid Request: no method")
+        if number is None:
+            return None
+        if not isinstance(number, int | str) or isinstance(number, bool):
+            return _error(None, _INVALID, "Invalid Request: the id is no number and no text")
+        try:
+            if not isinstance(given, dict | None):
+                raise _WrongError(_PARAMS, "params is no object")
+            return {"jsonrpc": "2.0", "id": number, "result": self._result(method, given or {})}
+        except _WrongError as exc:
+            return _error(number, *exc.args)
 
-    anyio.run(talk)
+    def _result(self, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        if method == "initialize":
+            from importlib.metadata import version
+
+            asked = given.get("protocolVersion")
+            return {
+                "protocolVersion": asked if asked in _EDITIONS else _EDITIONS[-1],
+                "capabilities": {"tools": {"listChanged": False}},
+                "serverInfo": {"name": "orchestrate", "version": version("orchestrate-tickets")},
+                "instructions": _INSTRUCTIONS,
+            }
+        if method == "ping":
+            return {}
+        if method == "tools/list":
+            return {"tools": [self._describe(shown) for shown in self._names]}
+        if method == "tools/call":
+            name = given.get("name")
+            if not isinstance(name, str):
+                raise _WrongError(_PARAMS, "the name of a tool is missing")
+            text, failed = say(self._answer, self._names.get(name, name), given.get("arguments"))
+            return {"content": [{"type": "text", "text": text}], "isError": failed}
+        raise _WrongError(_NO_METHOD, f"Method not found: {method[:100]}")
+
+    def _describe(self, shown: str) -> dict[str, Any]:
+        name = self._names[shown]
+        tool = TOOLS[name]
+        reads = not tool.of_job or name in ("my_job", "statements")
+        return {
+            "name": shown,
+            "description": tool.description,
+            "inputSchema": tool.schema,
+            "annotations": {"readOnlyHint": reads, "destructiveHint": False},
+        }
+
+
+def _error(number: Any, code: int, text: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": text}}
 
 
 def say(answer: Callable[[str, Any], Any], name: str, given: Any) -> tuple[str, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,6 +19,8 @@ from orchestrator.errors import UsageError
 
 #: the variable with the path of the socket that answers for a job
 SOCKET = "ORCHESTRATE_JOB_SOCKET"
+#: the variable with what `ask_user` is called for a program that has a tool of that name itself
+ASK_AS = "ORCHESTRATE_ASK_AS"
 #: bytes of one message over that socket
 MOST_BYTES = 262_144
 
@@ -153,15 +154,6 @@ TOOLS: Mapping[str, Tool] = {
         of_job=True,
     ),
 }
-
-
-def served_by() -> str:
-    """The version of the library that serves the tools; "" if none is installed that can."""
-    try:
-        found = version("mcp")
-    except PackageNotFoundError:
-        return ""
-    return found if found.partition(".")[0] == "2" else ""
 
 
 def read_arguments(name: str, given: Any) -> BaseModel:

@@ -28,12 +28,12 @@ from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.body import closed
 from orchestrator.mcp.server import ask_job
-from orchestrator.mcp.tools import MOST_BYTES, SOCKET, TOOLS
+from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS
 from orchestrator.storage.history import History
 from tests import coding
 from tests.repositories import WORKFLOW
 
-mcp = pytest.importorskip("mcp", reason="needs the extra `mcp`")
+mcp = pytest.importorskip("mcp", reason="the protocol's library is the client")
 
 _TICKET = """---
 id: WO-1
@@ -190,18 +190,45 @@ def test_the_tools_are_these_and_none_of_them_changes_the_board(root: Path) -> N
     assert "only within a job" in answers["my_job", "{}"][1]
 
 
-def test_a_missing_extra_is_said_with_the_command_that_installs_it(
-    root: Path, tmp_path: Path
-) -> None:
-    hidden = tmp_path / "hidden"
-    hidden.mkdir()
-    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['mcp'] = None\n")
-    words = [sys.executable, "-m", "orchestrator", "mcp"]
-    env = {**os.environ, "PYTHONPATH": str(hidden)}
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, env=env, input="")
-    assert done.returncode == 1
-    assert "error[missing-extra]" in done.stderr
-    assert "pip install 'orchestrate-tickets[mcp]'" in done.stderr
+def test_whatever_comes_in_is_answered_as_the_protocol_says(root: Path) -> None:
+    lines = [
+        b"garbage",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"[]",
+        b"7",
+        b'{"jsonrpc": "2.0", "id": 1}',
+        b'{"jsonrpc": "2.0", "id": [1], "method": "ping"}',
+        b'{"jsonrpc": "2.0", "id": 2, "method": "resources/list"}',
+        b'{"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": [1]}',
+        b'{"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": 7}}',
+        b'"' + b"x" * (4 * MOST_BYTES + 10) + b'"',
+        b"",
+        b'{"jsonrpc": "2.0", "method": "notifications/initialized"}',
+        b'{"jsonrpc": "2.0", "id": 9, "result": {}}',
+        b'{"jsonrpc": "2.0", "id": "last", "method": "ping"}',
+    ]
+    words = [sys.executable, "-P", "-m", "orchestrator.mcp"]
+    env = {**os.environ, ASK_AS: "ask_person"}
+    lines.insert(0, b'{"jsonrpc": "2.0", "id": 0, "method": "tools/list"}')
+    done = subprocess.run(
+        words, cwd=root, capture_output=True, input=b"\n".join(lines), env=env, check=True
+    )
+    listed, *said = map(json.loads, done.stdout.splitlines())
+    assert {"ask_person"} == {t["name"] for t in listed["result"]["tools"]} - set(TOOLS)
+    told = [(each["id"], each.get("error", {}).get("code")) for each in said]
+    parse, invalid = (None, -32700), (None, -32600)
+    assert told == [
+        *([parse] * 3),
+        *([invalid] * 2),
+        (1, -32600),
+        invalid,
+        (2, -32601),
+        (3, -32602),
+        (4, -32602),
+        parse,
+        ("last", None),
+    ]
 
 
 def test_help_does_not_load_the_library(root: Path) -> None:

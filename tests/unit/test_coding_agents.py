@@ -408,12 +408,11 @@ def test_settings_are_handed_through(bench: Bench, name: str, words: list[str]) 
 
 
 def test_the_tools_of_the_job_are_offered(bench: Bench) -> None:
-    pytest.importorskip("mcp")
     for name in AGENTS:
         bench.recorded(f"{name}-done")
     claude, codex, opencode = bench.calls()
     config = json.loads(claude["argv"][claude["argv"].index("--mcp-config") + 1])
-    assert config["mcpServers"]["orchestrate"]["args"] == ["-P", "-m", "orchestrator", "mcp"]
+    assert config["mcpServers"]["orchestrate"]["args"] == ["-P", "-m", "orchestrator.mcp"]
     assert any("mcp_servers.orchestrate.command" in w for w in codex["argv"])
     (server,) = json.loads(opencode["env"]["OPENCODE_CONFIG_CONTENT"])["mcp"].values()
     socket = Path(server["environment"]["ORCHESTRATE_JOB_SOCKET"])

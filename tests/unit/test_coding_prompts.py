@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 30, 1, 30, tzinfo=UTC).timestamp()
 
 def told(job: Job, **how: Any) -> str:
     own = AgentSettings.model_validate(job.settings["agent"])
-    return render_prompt(job, own, has_tools=how.pop("has_tools", False))
+    return render_prompt(job, own, how.pop("ask_tool", ""))
 
 
 def outside(prompt: str) -> str:
@@ -108,7 +108,7 @@ def test_the_first_turn_says_what_is_demanded_and_how_it_is_proven(tmp_path: Pat
     assert "USER CHECKPOINT" not in prompt
     assert "QUESTION: …" in prompt
     assert "ask_user" not in prompt
-    assert "ask_user" in told(job, has_tools=True)
+    assert "`ask_person`" in told(job, ask_tool="ask_person")
 
 
 def test_a_further_turn_says_what_failed_word_for_word(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def about(adapter: type[Adapter], settings: AgentSettings, root: Path) -> AgentI
     signed_in = _is_signed_in(adapter, settings)
     if signed_in is False:
         notes.append(f"nobody seems to be signed in: {adapter.sign_in}")
-    places = ", ".join(["its checkout", *(f"~/{name}" for name in adapter.state), *settings.write])
+    state, _ = adapter.places(settings)
+    places = ", ".join(["its checkout", *(f"~/{name}" for name in state), *settings.write])
     notes.append(f"writes to {places}")
     version = version_of((found, *rest), os.environ)
     return AgentInfo(found=found, version=version, signed_in=signed_in, notes=tuple(notes))

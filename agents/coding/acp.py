@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from orchestrate_agents.coding.agent import CodingAgent
 from orchestrate_agents.coding.conversation import Conversation
 from orchestrate_agents.coding.events import Event
 from orchestrate_agents.coding.protocol import Adapter, Running, Task
+from orchestrator import plugins
 from orchestrator.agent_process.confinement import Confinement
+from orchestrator.agent_settings import AgentSettings
 
+#: where programs keep what is theirs, and words of a command that are no program's name
+_FOLDERS = (".", ".cache/", ".config/", ".local/share/", ".local/state/")
+_STARTERS = frozenset({"acp", "bun", "bunx", "deno", "node", "npx", "python", "python3", "uvx"})
+#: of a word: what is no part of a name
+_NAME = re.compile(r"^-.*|@.*|\.(?:c?js|mjs|py)$|^acp-|-acp$|[^\w.-]")
 #: ways to sign in by a variable, of agents that do not say which
 _BY_VARIABLE = {
     "codex-api-key": "CODEX_API_KEY",
@@ -25,16 +34,22 @@ class AcpAdapter(Adapter):
     program = ("acp",)
     install = "install the program that `command` names"
     sign_in = "sign in with the program itself, or name its key in `env`"
-    state: ClassVar[tuple[str, ...]] = (
-        ".cache",
-        ".claude",
-        ".claude.json",
-        ".codex",
-        ".config",
-        ".gemini",
-        ".local/share",
-        ".local/state",
-    )
+
+    @classmethod
+    def places(cls, settings: AgentSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those of the programs that the command names; else folders of its own name."""
+        if cls.state:
+            return cls.state, cls.rules
+        known = [e for e in plugins.registered("coding") if e.name != cls.name]
+        state, rules = list[str](), list[str]()
+        for name in dict.fromkeys(_NAME.sub("", Path(w).name) for w in settings.command):
+            found = [e.load().adapter for e in known if e.name in name.split("-")]
+            for adapter in found:
+                state += adapter.state
+                rules += adapter.rules
+            if not found and name and name not in _STARTERS:
+                state += [f"{folder}{name}" for folder in _FOLDERS]
+        return tuple(dict.fromkeys(state)), tuple(dict.fromkeys(rules))
 
     def arguments(self, task: Task) -> Sequence[str]:
         return task.settings.args
@@ -78,6 +93,16 @@ class GeminiAdapter(AcpAdapter):
         "GOOGLE_CLOUD_PROJECT",
         "GOOGLE_GEMINI_BASE_URL",
         "GOOGLE_GENAI_USE_VERTEXAI",
+    )
+    rules = (
+        ".gemini/GEMINI.md",
+        ".gemini/commands",
+        ".gemini/extensions",
+        ".gemini/hooks",
+        ".gemini/policies",
+        ".gemini/settings.json",
+        ".gemini/skills",
+        ".gemini/trustedFolders.json",
     )
     state = (".gemini", ".cache/google-gemini-cli", ".config/google-gemini-cli")
     #: it leaves out whatever is called as its own tool for a terminal

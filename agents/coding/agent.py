@@ -21,6 +21,7 @@ from orchestrate_agents.coding.job_server import JobServer
 from orchestrate_agents.coding.limits import UNSAID
 from orchestrate_agents.coding.prompt import render_prompt
 from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
+from orchestrate_agents.coding.rules import Guarded
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
@@ -119,6 +120,7 @@ class CodingAgent:
 
     def _take(self, task: Task, log: Log, server: JobServer) -> _Turn:
         started = time.monotonic()
+        guarded = Guarded(self._rules(task), Path(task.environment.get("HOME") or Path.home()))
         with contextlib.ExitStack() as stack:
             walls = stack.enter_context(self._walls(task)) if task.confined else None
             try:
@@ -126,6 +128,7 @@ class CodingAgent:
             except OSError as exc:
                 text = f"{task.program[0]} cannot be started: {exc.strerror}"
                 return _Turn(task, log, 0.0, Taken(fault=Fault.OTHER, said=text, broken=True))
+            stack.callback(self._tell_moved, guarded, task, server)
             stack.callback(running.stop)
             if walls is not None:
                 walls.started()
@@ -141,10 +144,20 @@ class CodingAgent:
             task.program[0],
             task.job.root,
             task.environment,
-            self.adapter.state,
+            self.adapter.places(task.settings)[0],
             task.settings.write,
             [socket] if socket else [],
+            [path for path in self._rules(task) if path.exists()],
         )
+
+    def _tell_moved(self, guarded: Guarded, task: Task, server: JobServer) -> None:
+        kept = task.job.board_root / ".orchestrate" / "kept" / task.job.parent
+        for text in guarded.put_right(kept / f"stage-{task.job.stage}-rules"):
+            server.notice(f"{task.job.agent} {text}")
+
+    def _rules(self, task: Task) -> list[Path]:
+        home = Path(task.environment.get("HOME") or Path.home())
+        return [home / name for name in self.adapter.places(task.settings)[1]]
 
     def _environment(self, job: Job) -> dict[str, str]:
         """What the program sees: what the conductor let through, and that it is to be quiet."""

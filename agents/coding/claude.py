@@ -38,6 +38,16 @@ class ClaudeAdapter(JsonLines):
         ".cache/claude",
         ".local/state/claude",
     )
+    rules = (
+        ".claude/CLAUDE.md",
+        ".claude/agents",
+        ".claude/commands",
+        ".claude/hooks",
+        ".claude/output-styles",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ".claude/skills",
+    )
     quiet: ClassVar[Mapping[str, str]] = {"DISABLE_AUTOUPDATER": "1"}
 
     def __init__(self) -> None:

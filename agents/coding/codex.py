@@ -24,6 +24,13 @@ class CodexAdapter(JsonLines):
     sign_in = "run `codex login`, or set CODEX_API_KEY"
     variables = ("CODEX_API_KEY", "CODEX_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL")
     state = (".codex",)
+    rules = (
+        ".codex/AGENTS.md",
+        ".codex/config.toml",
+        ".codex/hooks.json",
+        ".codex/prompts",
+        ".codex/rules",
+    )
     quiet: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self) -> None:

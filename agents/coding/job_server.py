@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrate_agents.coding.answer import AskedTicket, new_ticket
 from orchestrate_agents.coding.events import Event, plain
 from orchestrate_agents.coding.protocol import Running
 from orchestrator.agent_settings import AgentSettings
@@ -121,6 +120,11 @@ class JobServer:
     def environment(self) -> Mapping[str, str]:
         """What the agent's environment says of it."""
         return {SOCKET: self.path} if self.path else {}
+
+    def notice(self, text: str) -> None:
+        """Tell USER something about the turn."""
+        with self._lock:
+            self._notices.append(Notice(to="USER", text=text))
 
     def until_asked(self, running: Running) -> Running:
         """The turn, which ends a while after USER was asked if the agent does not end it."""
@@ -282,6 +286,8 @@ class JobServer:
         return {"asked": True, "then": _ASKED}
 
     def _propose_ticket(self, given: TicketDraft) -> Any:
+        from orchestrate_agents.coding.answer import AskedTicket, new_ticket
+
         title, text = (one_line(self._mask(plain(t))) for t in (given.title, given.text))
         if self._settings.part is Part.TRIAGER and given.id:
             asked = AskedTicket(

@@ -42,6 +42,14 @@ class OpencodeAdapter(JsonLines):
         ".local/share/opencode",
         ".local/state/opencode",
     )
+    rules = tuple(
+        f".config/opencode/{name}"
+        for name in (
+            *("AGENTS.md", "config.json", "opencode.json", "opencode.jsonc"),
+            *("agent", "agents", "command", "commands", "mode", "modes"),
+            *("plugin", "plugins", "skill", "skills", "tool", "tools"),
+        )
+    )
     quiet: ClassVar[Mapping[str, str]] = {"OPENCODE_DISABLE_AUTOUPDATE": "1"}
 
     def __init__(self) -> None:

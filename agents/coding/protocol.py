@@ -77,10 +77,17 @@ class Adapter(ABC):
     variables: ClassVar[tuple[str, ...]] = ()
     #: folders below HOME where it keeps its sessions and settings
     state: ClassVar[tuple[str, ...]] = ()
+    #: what of it decides what it runs and may, also when its owner starts it: hooks, servers, rules
+    rules: ClassVar[tuple[str, ...]] = ()
     #: what the tool `ask_user` is called for it
     ask_as: ClassVar[str] = "ask_user"
     #: set for it unless the environment has another value
     quiet: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def places(cls, settings: AgentSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Its state and its rules, as the settings have it: paths below HOME."""
+        return cls.state, cls.rules
 
     @abstractmethod
     def arguments(self, task: Task) -> Sequence[str]:

@@ -33,12 +33,13 @@ def build_walls(
     state: Sequence[str],
     write: Sequence[str],
     reach: Sequence[str],
+    fixed: Sequence[Path] = (),
 ) -> Confinement:
     """Let a program write below `root`, in its own state and in `write` (paths), nowhere else.
 
     `state` are folders (and files that end in `.json`) below HOME, made where they are missing:
     what is not there could not be written to. `reach` are sockets that it needs. It keeps the
-    network. What the program consists of is not writable wherever it lies in `state` or `write`.
+    network. `fixed` stays as it is, wherever it lies; so does what the program consists of.
     """
     home = Path(environment.get("HOME") or Path.home())
     own = [home / name for name in state]
@@ -51,9 +52,9 @@ def build_walls(
             place.mkdir(parents=True, exist_ok=True)
     further = [home / Path(path).expanduser() for path in write]
     installed = _installed(program, environment)
-    fixed = [Path(path).resolve() for path in installed]
+    parts = [Path(path).resolve() for path in installed]
     return Confinement(
-        [root, *(path for place in (*own, *further) for path in _around(place, fixed))],
+        [root, *(path for place in (*own, *further) for path in _around(place, parts))],
         [
             *_readable(environment, installed),
             *(str(Path(path).parent) for path in reach),
@@ -61,6 +62,7 @@ def build_walls(
         leaves=True,
         network=True,
         layered=False,
+        fixed=fixed,
     )
 
 

@@ -101,14 +101,15 @@ def ability() -> Ability:
 class Confinement:
     """The walls around one program, and what it tried.
 
-    `write`: where it may write. `read`: what it needs to read although it lies among temporary
-    files or hidden ones. `workspace`: its keys are hidden from it. `leaves`: what it leaves running
-    is ended, but is no fault. `network`: it has the machine's. `layered`: what it writes elsewhere
-    seems to succeed, and is told; else it is refused. `tap`: the program is handed the socket that
-    sees its packets (`ORCHESTRATE_PACKETS`). `ports`: servers of this machine that it may use.
-    `apart`: it has temporary folders of its own; else it shares the machine's, and database servers
-    that listen on sockets. `tidy`: temporary files and caches that it leaves are told too.
-    `trusted`: it is our own, and builds walls around what it starts (`confine.behind_walls`).
+    `write`: where it may write; `fixed`: what stays as it is though it lies there. `read`: what it
+    needs to read although it lies among temporary files or hidden ones. `workspace`: its keys are
+    hidden from it. `leaves`: what it leaves running is ended, but is no fault. `network`: it has
+    the machine's. `layered`: what it writes elsewhere seems to succeed, and is told; else it is
+    refused. `tap`: the program is handed the socket that sees its packets (`ORCHESTRATE_PACKETS`).
+    `ports`: servers of this machine that it may use. `apart`: it has temporary folders of its own;
+    else it shares the machine's, and database servers that listen on sockets.
+    `tidy`: temporary files and caches that it leaves are told too. `trusted`: it is our own, and
+    builds walls around what it starts (`confine.behind_walls`).
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Confinement:
         apart: bool = True,
         tidy: bool = False,
         trusted: bool = False,
+        fixed: Sequence[Path] = (),
     ) -> None:
         self._heard, self._report = os.pipe()
         self._holds = False
@@ -144,6 +146,7 @@ class Confinement:
             "layer": layers,
             "keep": [*keep, *_PROGRAMS],
             "write": writes,
+            "fixed": [str(path) for path in fixed],
             "scratch": self._scratch,
             "network": "host" if network else "own",
             "own": _own_addresses(),
@@ -238,6 +241,8 @@ def _bubblewrap(said: Mapping[str, Any]) -> list[str]:
         words += ["--ro-bind-try", path, path] if _is_below(path, covered) else []
     for path in said["write"]:
         words += ["--bind", path, path]
+    for path in said["fixed"]:
+        words += ["--ro-bind", path, path]
     return words
 
 

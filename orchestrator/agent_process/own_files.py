@@ -37,7 +37,7 @@ class Tree:
         self.libc.mount("none", "/", None, RECURSIVE | PRIVATE)
         said, actions = self.said, []
         kept = {os.path.realpath(path) for path in said.get("keep", ())}
-        for order, name in enumerate(("private", "hide", "layer", "keep", "write")):
+        for order, name in enumerate(("private", "hide", "layer", "keep", "write", "fixed")):
             for path in dict.fromkeys(said.get(name, ())):
                 with contextlib.suppress(OSError):
                     fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
@@ -66,6 +66,9 @@ class Tree:
         for path in self.writable:
             with contextlib.suppress(OSError):
                 self.libc.read_only(path, on=False, tree=path in said.get("write", ()))
+        for path in said.get("fixed", ()):
+            with contextlib.suppress(OSError):
+                self.libc.read_only(os.path.realpath(path), on=True, tree=True)
 
     def _mounts(self) -> list[tuple[str, int]]:
         found = []
@@ -95,7 +98,7 @@ class Tree:
         self._place(path, stat.S_ISDIR(os.fstat(fd).st_mode))
         self.libc.mount(f"/proc/self/fd/{fd}", path, None, BIND | RECURSIVE)
 
-    _keep = _bind
+    _keep = _fixed = _bind
 
     def _write(self, path: str, fd: int) -> None:
         self._bind(path, fd)

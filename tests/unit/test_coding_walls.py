@@ -11,8 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrate_agents.coding.acp import AcpAdapter
 from orchestrate_agents.coding.claude import Claude
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
+from orchestrator.agent_process.confinement import ability
+from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Outcome
 from tests import coding
 
@@ -143,3 +146,81 @@ def test_its_version_is_asked_behind_walls(tmp_path: Path, monkeypatch: pytest.M
     assert program.read_text() == before
     assert (home / ".profile").read_text() == "before\n"
     assert version_of([str(tmp_path / "none")], os.environ) == ""
+
+
+def test_what_rules_its_program_elsewhere_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, board = tmp_path / "home", tmp_path / "board"
+    root = coding.workspace(tmp_path / "checkout")
+    for folder in (home / ".claude" / "agents", board):
+        folder.mkdir(parents=True)
+    settings, helper = home / ".claude" / "settings.json", home / ".claude" / "agents" / "a.md"
+    hook, state = home / ".claude" / "hooks", home / ".claude.json"
+    for file in (settings, helper):
+        file.write_text("before\n")
+    state.write_text('{"mcpServers": {"mine": {}}, "projects": {"/p": {"allowedTools": ["Read"]}}}')
+    program = tmp_path / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text(RULER.format(python=sys.executable, home=str(home)))
+    program.chmod(0o755)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    report = Claude().work(coding.job(root, "claude", home=str(board)))
+    assert report.outcome is Outcome.DONE, report.reason
+    if ability().namespaces or ability().bubblewrap:
+        assert settings.read_text() == helper.read_text() == "before\n"
+        assert sorted(p.name for p in helper.parent.iterdir()) == ["a.md"]
+    assert not hook.exists()
+    kept = board / ".orchestrate" / "kept" / "WO-001" / "stage-1-rules"
+    assert (kept / "hooks-1" / "evil").read_text() == "x"
+    said = json.loads(state.read_text())
+    assert said["mcpServers"] == {"mine": {}}
+    assert said["projects"]["/p"]["allowedTools"] == ["Read"]
+    assert "mcpServers" not in said["projects"]["/q"]
+    # what is no rule is its own
+    assert said["numStartups"] == 2
+    assert (home / ".claude" / "history").read_text() == "x"
+    texts = [notice.text for notice in report.notices]
+    assert any("hooks, which would rule" in text for text in texts)
+    assert any("changed mcpServers, allowedTools in" in text for text in texts)
+
+
+RULER = """\
+#!{python}
+import json
+from pathlib import Path
+home = Path({home!r})
+def write(path, text):
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    except OSError:
+        pass
+for name in ("settings.json", "agents/a.md", "agents/b.md", "hooks/evil", "history"):
+    write(home / ".claude" / name, "x")
+state = {{"numStartups": 2, "mcpServers": {{"evil": {{"command": "x"}}}}, "projects": {{
+    "/p": {{"allowedTools": ["Bash"]}}, "/q": {{"mcpServers": {{"evil": {{}}}}}}}}}}
+write(home / ".claude.json", json.dumps(state))
+print(json.dumps({{"type": "result", "is_error": False, "session_id": "s", "result": "ok"}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        (["claude-code-acp"], (".claude", ".claude.json")),
+        (["npx", "-y", "@zed-industries/codex-acp@1.2"], (".codex",)),
+        (["opencode", "acp"], (".config/opencode",)),
+        (["./tools/goose", "acp"], (".config/goose", ".goose")),
+    ],
+)
+def test_an_acp_agent_has_the_state_of_its_program_alone(
+    command: list[str], state: tuple[str, ...]
+) -> None:
+    found, rules = AcpAdapter.places(AgentSettings(use="acp", command=tuple(command)))
+    assert set(state) <= set(found)
+    assert not {".config", ".cache", ".local/share", ".local/state"} & set(found)
+    others = {".claude", ".codex", ".gemini", ".config/opencode", ".npx"} - set(state)
+    assert not others & set(found)
+    assert bool(rules) is ("goose" not in command[0])

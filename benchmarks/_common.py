@@ -30,14 +30,19 @@ def keep_run(name: str, line: dict[str, Any]) -> None:
     RUNS.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment without its databases, and with Python's compiled files as installed."""
+    left_out = (*DATABASE_VARIABLES, "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if name not in left_out}
+
+
 def orchestrate(workspace: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a workspace, without the databases of the environment."""
-    env = {k: v for k, v in os.environ.items() if k not in DATABASE_VARIABLES}
     return subprocess.run(
         [*COMMAND, "-C", str(workspace), *args],
         capture_output=True,
         encoding="utf-8",
-        env=env,
+        env=bare_environment(),
         check=False,
     )
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -136,10 +136,10 @@ class Confinement:
         hide += [_SERVICES] if apart else _services_of_others()
         covered = (*(_TEMPORARY if apart else ()), *hide)
         writes += [] if apart else _TEMPORARY
-        keep = [path for path in map(str, read) if _is_below(path, covered)]
+        keep = list(_below(map(str, read), covered))
         layers = list(_tops()) if layered else []
-        if workspace is not None and _is_below(str(workspace), covered):
-            (layers if layered else keep).append(str(workspace))
+        if workspace is not None:
+            (layers if layered else keep).extend(_below([str(workspace)], covered))
         self._said: dict[str, Any] = {
             "private": _TEMPORARY if apart else [],
             "hide": hide,
@@ -237,8 +237,8 @@ def _bubblewrap(said: Mapping[str, Any]) -> list[str]:
     for path in covered:
         words += ["--tmpfs", path] if Path(path).is_dir() else []
         words += ["--ro-bind", "/dev/null", path] if Path(path).is_file() else []
-    for path in [*said["layer"], *said["keep"]]:
-        words += ["--ro-bind-try", path, path] if _is_below(path, covered) else []
+    for path in _below([*said["layer"], *said["keep"]], covered):
+        words += ["--ro-bind-try", path, path]
     for path in said["write"]:
         words += ["--bind", path, path]
     for path in said["fixed"]:
@@ -256,7 +256,8 @@ def secret_places() -> tuple[str, ...]:
     """
     dotted = [e for home in _homes() for e in _entries(home) if e.name[0] == "."]
     # what a link leads to may be a part of the system
-    found = [e.path for e in dotted if not e.is_symlink() or _is_below(e.path, _homes())]
+    found = [e.path for e in dotted if not e.is_symlink()]
+    found += _below([e.path for e in dotted if e.is_symlink()], _homes())
     if base := os.environ.get("XDG_CONFIG_HOME"):
         found.append(base)
     if key := os.environ.get("ORCHESTRATE_SIGNING_KEY"):
@@ -343,9 +344,13 @@ def _tops() -> Iterator[str]:
             yield entry.path
 
 
-def _is_below(path: str, places: Sequence[str]) -> bool:
-    real = os.path.realpath(path)
-    return any(real.startswith(f"{os.path.realpath(place)}/") or real == place for place in places)
+def _below(paths: Iterable[str], places: Sequence[str]) -> Iterator[str]:
+    """Those of the paths that lie in one of the places, or are one."""
+    folders = tuple(f"{os.path.realpath(place)}/" for place in places)
+    for path in dict.fromkeys(paths):
+        real = os.path.realpath(path)
+        if real.startswith(folders) or real in places:
+            yield path
 
 
 @lru_cache(maxsize=1)

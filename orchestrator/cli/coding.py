@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator import plugins
-from orchestrator.agent_process.confinement import ability
 from orchestrator.cli.text import mark, one_line, paint, say, say_json, say_wrapped
 from orchestrator.cli.workspace import AsJson, workspace
 from orchestrator.errors import UsageError
@@ -54,6 +52,8 @@ def list_agents(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    from orchestrator.agent_process.confinement import ability
+
     here = workspace(context)
     found = list(_describe_all(here))
     walls = ability().sentence
@@ -78,6 +78,7 @@ def _said_of(agent: dict[str, Any]) -> str:
 
 
 def _describe_all(here: Workspace) -> Any:
+    from orchestrator import plugins
     from orchestrator.config import registered_parts
     from orchestrator.family.spending import sum_of, turns_of_board
 
@@ -186,6 +187,8 @@ def _tell(event: Any) -> None:
 
 def require_adapter(root: Path, agent: str, is_new: bool) -> None:
     """Raise UsageError for a coding agent that nobody knows, or settings that name another."""
+    from orchestrator import plugins
+
     known = sorted(entry.name for entry in plugins.registered("coding"))
     if agent not in known or agent == "acp":
         named = ", ".join(name for name in known if name != "acp")

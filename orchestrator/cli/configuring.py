@@ -8,16 +8,18 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
-from pydantic import BaseModel, SecretStr
 
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.cli.text import paint, say, say_json, table
 from orchestrator.cli.workspace import AsJson, workspace
-from orchestrator.config import FILE, Settings, registered_parts
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from orchestrator.config import Settings
 
 _MASK = "****"
 _SECRET = re.compile(
@@ -52,6 +54,8 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
     Passwords, keys and the addresses of notifications are masked.
     """
+    from orchestrator.config import FILE
+
     here = workspace(context)
     lines = key_lines(here.root / FILE)
     settings = list(_settings(here.settings, lines))
@@ -80,6 +84,8 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _settings(settings: Settings, lines: Mapping[str, int]) -> Iterator[Setting]:
+    from orchestrator.config import FILE
+
     for key, value in _flat(settings, ""):
         source = next((f"{FILE}:{lines[k]}" for k in _upwards(key) if k in lines), "default")
         if key == "notify.urls" and os.environ.get("ORCHESTRATE_NOTIFY_URLS", "").split():
@@ -92,6 +98,11 @@ def _settings(settings: Settings, lines: Mapping[str, int]) -> Iterator[Setting]
 
 def _flat(model: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
     """Every key of the settings with its value, masked."""
+    from pydantic import BaseModel
+
+    from orchestrator.agent_settings import AgentSettings
+    from orchestrator.config import registered_parts
+
     for name in type(model).model_fields:
         value = getattr(model, name)
         if prefix == "" and name == "agents":
@@ -109,6 +120,8 @@ def _flat(model: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def masked(value: Any, name: str = "") -> Any:
     """A value as plain data, without what may be a key or a password."""
+    from pydantic import SecretStr
+
     if isinstance(value, SecretStr) or (_SECRET.search(name) and isinstance(value, str) and value):
         return _MASK
     if isinstance(value, Mapping):

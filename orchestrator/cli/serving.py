@@ -14,7 +14,6 @@ from orchestrator.cli.failures import on_termination
 from orchestrator.cli.text import paint, say
 from orchestrator.cli.workspace import Workspace, workspace
 from orchestrator.errors import MissingExtraError, UsageError
-from orchestrator.plugins import require_extra
 
 if TYPE_CHECKING:
     from orchestrator.daemon.daemon import Daemon
@@ -94,6 +93,8 @@ def board(context: typer.Context) -> None:
     here.conductor()
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the board needs a terminal", hint="orchestrate status, or inbox")
+    from orchestrator.plugins import require_extra
+
     require_extra("textual", "board", "`orchestrate board`")
     from orchestrator.tui.board import BoardApp
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrate_agents.checks.typescript.toolchain import toolchain
+from orchestrate_agents.checks.typescript.hook_probe import emitted_by
+from orchestrate_agents.checks.typescript.toolchain import Toolchain, toolchain
 from orchestrate_agents.codegen.hook import render_client, render_hook
+from orchestrate_agents.sandbox.runs import Run
 from orchestrate_agents.specification.query_module import Client
 from tests.builds import FIXTURES, TICKET, judge, site
 
@@ -54,6 +56,29 @@ def test_what_builder_renders_holds(workspace: Path) -> None:
     for statement in (COMPILES, TYPES, HANDLES, "All functions must handle null/undefined returns"):
         (result,) = judge(workspace, statement)
         assert result.verdict == "proven", result.detail
+
+
+def test_a_module_is_compiled_once_for_all_that_call_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    really = Toolchain.compile
+
+    def ask(tools: Toolchain, *arguments: str, cwd: Path) -> Run:
+        asked.append(arguments)
+        return really(tools, *arguments, cwd=cwd)
+
+    monkeypatch.setattr(Toolchain, "compile", ask)
+    root = workspace.resolve()
+    tools = toolchain(root)
+    first = emitted_by(tools, root / HOOK)
+    assert first == emitted_by(tools, root / HOOK)
+    assert HOOK.replace(".ts", ".js") in first
+    assert len([a for a in asked if "--showConfig" not in a]) == 1
+    # another text is compiled anew
+    change(root, "listHours", "listAllHours")
+    again = emitted_by(tools, root / HOOK)
+    assert "listAllHours" in again[HOOK.replace(".ts", ".js")]  # type: ignore[index]
 
 
 # --- the compiler -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from orchestrate_agents.checks.typescript.toolchain import (
     source_text,
     toolchain_digest,
 )
-from orchestrate_agents.sandbox.runs import run
+from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.specification.query_module import client_of
 from orchestrate_agents.specification.stage import workflow_tables
 from orchestrate_agents.specification.typescript import (
@@ -59,6 +59,7 @@ _COUNT = 7
 _COMMONJS = {
     "noEmit": False,
     "noEmitOnError": False,
+    "noCheck": True,
     "module": "CommonJS",
     "moduleResolution": "bundler",
     "verbatimModuleSyntax": False,
@@ -202,6 +203,38 @@ def call_functions(
     return cast("Answers | str", run_probe(tools, _PROBE, module, job, urls))
 
 
+def emitted_by(tools: Toolchain, module: Path) -> dict[str, str] | str:
+    """What the compiler makes of a module and what it imports, by path below the root; the reason,
+    as text, where it makes nothing. Types are for other checks: here it would take long.
+
+    Raises RunError if the compiler was stopped at the limit.
+    """
+
+    def make() -> dict[str, str] | str:
+        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+            place = Path(folder).resolve()
+            out = place / "out"
+            options = {**_COMMONJS, "outDir": str(out), "rootDir": str(tools.root)}
+            ended = tools.compile("-p", str(project(tools, place, [module], **options)), cwd=place)
+            if ended.code is None:
+                raise RunError(f"the compiler was stopped: {ended.ending}")
+            if not (out / module.relative_to(tools.root).with_suffix(".js")).is_file():
+                return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
+            made = (file for file in sorted(out.rglob("*")) if file.is_file())
+            texts = {f.relative_to(out).as_posix(): f.read_text(encoding="utf-8") for f in made}
+        # CommonJS has no `import.meta`: the probe gives the modules a stand-in
+        return {
+            name: text.replace("import.meta", "globalThis.importMeta")
+            if name.endswith(".js")
+            else text
+            for name, text in texts.items()
+        }
+
+    key = ("emitted", str(module), *toolchain_digest(tools.services, tools))
+    kind: Any = dict[str, str] | str
+    return cast("dict[str, str] | str", tools.services.remember(key, kind, make))
+
+
 def run_probe(
     tools: Toolchain, probe: Path, module: Path, job: Mapping[str, Any], urls: Sequence[str]
 ) -> Any:
@@ -210,18 +243,14 @@ def run_probe(
     """
     with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
         place = Path(folder).resolve()
-        out = place / "out"
-        options = {**_COMMONJS, "outDir": str(out), "rootDir": str(tools.root)}
-        ended = tools.compile("-p", str(project(tools, place, [module], **options)), cwd=place)
-        compiled = out / module.relative_to(tools.root).with_suffix(".js")
-        if not compiled.is_file():
-            return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
-        for file in out.rglob("*.js"):
-            # CommonJS has no `import.meta`: the probe gives the modules a stand-in
-            text = file.read_text(encoding="utf-8")
-            if "import.meta" in text:
-                text = text.replace("import.meta", "globalThis.importMeta")
-                file.write_text(text, encoding="utf-8")
+        emitted = emitted_by(tools, module)
+        if isinstance(emitted, str):
+            return emitted
+        for name, text in emitted.items():
+            file = place / "out" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        compiled = place / "out" / module.relative_to(tools.root).with_suffix(".js")
         file = place / "job.json"
         file.write_text(json.dumps({**job, "module": str(compiled)}), encoding="utf-8")
         node = [str(tools.node), "--disallow-code-generation-from-strings"]

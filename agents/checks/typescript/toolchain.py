@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Toolchain:
     root: Path
     node: str | None
     tsc: Path | None
+    #: keep what was compiled
+    services: Services = field(default_factory=Services, compare=False, repr=False)
 
     @property
     def missing(self) -> str:
@@ -80,7 +82,7 @@ def toolchain_of(ctx: Context) -> Toolchain:
     """The tools of a check's workspace. Raises MissingToolError if an agent changed them."""
     root = ctx.root.resolve()
     require_unchanged(ctx, root / "node_modules")
-    return toolchain(root)
+    return replace(toolchain(root), services=ctx.services)
 
 
 def toolchain(root: Path) -> Toolchain:

@@ -19,7 +19,7 @@ from orchestrator.approvals.signatures import SignatureError, require_signature
 from orchestrator.approvals.sources import SOURCES
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Outcome, Report
-from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, verb_of
+from orchestrator.domain.answer import VIA_FILE, Answer, AnswerVerb, Door, verb_of
 from orchestrator.domain.record import Flow, Question, QuestionKind, State
 from orchestrator.domain.states import Event, FolderRole, Part, requested_event
 from orchestrator.errors import IllegalMoveError, OrchestrateError
@@ -44,6 +44,7 @@ _RESTING = {
 }
 #: state → the command by which work begins again
 _BEGINS_AGAIN = {State.HELD: "resume", State.COMPLETE: "reopen", State.ARCHIVED: "reopen"}
+_FILE = Door(VIA_FILE)
 _DONE = {
     Event.ARCHIVE: "archived",
     Event.SHELVE: "shelved",
@@ -194,21 +195,23 @@ def hold_member(session: Session, member: str, reason: str, **fields: object) ->
     session.commit(after, f"held by USER: {member}", _carried_out(reason))
 
 
-def resume_family(session: Session) -> None:
+def resume_family(session: Session, door: Door = _FILE) -> None:
     """Let a held family continue. Raises IllegalMoveError if it is not held."""
     if session.flow.members[session.plan.parent].at is FolderRole.BACKLOG:
-        return apply_event(session, Event.UNSHELVE, FolderRole.TRIAGE)
+        return apply_event(session, Event.UNSHELVE, FolderRole.TRIAGE, door)
     after = machine.resume(session.flow, session.plan)
     # what was held while it rested goes back to its rest, not to work
     state = _RESTING.get(after.members[session.plan.parent].at)
     if state is not None:
         reason = "shelved by USER" if state is State.HELD else ""
         after = after.evolve(state=state, reason=reason)
-    record_answer(session, "resume")
+    record_answer(session, "resume", via=door.via, by=door.by)
     return session.commit(after, "resumed by USER", _carried_out())
 
 
-def apply_event(session: Session, event: Event, target: FolderRole | None = None) -> None:
+def apply_event(
+    session: Session, event: Event, target: FolderRole | None = None, door: Door = _FILE
+) -> None:
     """Archive, shelve, unshelve or reopen the family. Raises IllegalMoveError."""
     flow, plan = session.flow, session.plan
     match event:
@@ -221,7 +224,7 @@ def apply_event(session: Session, event: Event, target: FolderRole | None = None
         case _:
             begun_anew = session.family.history.is_begun_anew
             after = machine.reopen(machine.archive(flow, plan) if begun_anew else flow, plan)
-    record_answer(session, event.value)
+    record_answer(session, event.value, via=door.via, by=door.by)
     session.commit(after, f"{_DONE[event]} by USER", _carried_out(after.reason))
 
 

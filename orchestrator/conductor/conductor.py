@@ -25,7 +25,7 @@ from orchestrator.conductor.verify import Verified, verify
 from orchestrator.config import Settings, load_settings
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
-from orchestrator.domain.answer import Answer, AnswerVerb
+from orchestrator.domain.answer import Answer, AnswerVerb, Door
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow, QuestionKind, State
 from orchestrator.domain.states import Event
@@ -50,7 +50,7 @@ from orchestrator.workflow_reader.human_gates import unread_gates_in
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
-_CLI = "command line"
+_CLI = Door("command line")
 #: with a first record, a status that differs from the folder is drift, not a request (DESIGN 2.5)
 ADOPTED = Additions(over_requests=True)
 
@@ -264,7 +264,7 @@ class Conductor:
         covers what has changed, SignatureError if it cannot be signed.
         """
         accepted = tuple(accept)
-        answer = Answer(AnswerVerb.APPROVED, note, accepted, accept_unproven, target, via=_CLI)
+        answer = Answer(AnswerVerb.APPROVED, note, accepted, accept_unproven, target, via=_CLI.via)
         question = self.status(id)["question"] if self.settings.approval.signed else None
         if question is not None:
             parent = self.board.family(id)[0].id
@@ -276,38 +276,38 @@ class Conductor:
         """Record that USER wants changes, with the words, from a member or from the last makers."""
         members = (member,) if member else ()
         verb = AnswerVerb.CHANGES_REQUESTED
-        return self.answer(id, Answer(verb, note, members=members, via=_CLI))
+        return self.answer(id, Answer(verb, note, members=members, via=_CLI.via))
 
-    def hold(self, id: str, *, reason: str) -> RunOutcome:
+    def hold(self, id: str, *, reason: str, door: Door = _CLI) -> RunOutcome:
         """Put a family (or the named child) on HOLD. Raises UsageError without a reason."""
         if not reason.strip():
             raise UsageError("a hold needs a reason", hint='--reason "…"')
         with self.opener.open_session(id) as session:
             member = id if id in session.flow.members else session.plan.parent
-            answers.hold_member(session, member, reason, via=_CLI)
+            answers.hold_member(session, member, reason, via=door.via, by=door.by)
             return _outcome_of(session)
 
-    def resume(self, id: str) -> RunOutcome:
+    def resume(self, id: str, *, door: Door = _CLI) -> RunOutcome:
         """Let a held family go on from where it was, its failure counts at 0."""
         with self.opener.open_session(id) as session:
-            answers.resume_family(session)
+            answers.resume_family(session, door)
             return _outcome_of(session)
 
-    def archive(self, id: str) -> RunOutcome:
+    def archive(self, id: str, *, door: Door = _CLI) -> RunOutcome:
         """Put a family away for good; an open question closes unanswered."""
-        return self._apply_event(id, Event.ARCHIVE)
+        return self._apply_event(id, Event.ARCHIVE, door)
 
-    def shelve(self, id: str) -> RunOutcome:
+    def shelve(self, id: str, *, door: Door = _CLI) -> RunOutcome:
         """Put a family from TRIAGE or HOLD into the backlog; `resume` takes it out."""
-        return self._apply_event(id, Event.SHELVE)
+        return self._apply_event(id, Event.SHELVE, door)
 
-    def reopen(self, id: str) -> RunOutcome:
+    def reopen(self, id: str, *, door: Door = _CLI) -> RunOutcome:
         """Begin a new round of a family that has ended, or whose receipts were altered."""
-        return self._apply_event(id, Event.REOPEN)
+        return self._apply_event(id, Event.REOPEN, door)
 
-    def _apply_event(self, id: str, event: Event) -> RunOutcome:
+    def _apply_event(self, id: str, event: Event, door: Door) -> RunOutcome:
         with self.opener.open_session(id, anew=event is Event.REOPEN) as session:
-            answers.apply_event(session, event)
+            answers.apply_event(session, event, door=door)
             return _outcome_of(session)
 
     def undo(self, id: str) -> RunOutcome:
@@ -360,7 +360,7 @@ class Conductor:
 
     def try_statement(self, text: str, id: str = "") -> tuple[Receipt, tuple[Binding, ...]]:
         """Which checks a statement binds to and what they say now, without storing anything."""
-        statement = Statement(one_line(text), StatementKind.CHECKBOX, _CLI, 1)
+        statement = Statement(one_line(text), StatementKind.CHECKBOX, _CLI.via, 1)
         phases = (Phase.CONTENT, Phase.POSITION, Phase.ANSWER)
         if id:
             with self.opener.open_session(id, settle=False) as session:

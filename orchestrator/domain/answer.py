@@ -10,6 +10,14 @@ from enum import StrEnum
 VIA_FILE = "file"
 
 
+@dataclass(frozen=True)
+class Door:
+    """Through which door somebody acted, and who that was."""
+
+    via: str
+    by: str = "USER"
+
+
 class AnswerVerb(StrEnum):
     """What an answer asks for."""
 

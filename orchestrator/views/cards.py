@@ -18,6 +18,7 @@ from orchestrator.domain.record import Flow, State, from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Family
+from orchestrator.family.spending import BEGUN, TURN, describe, sum_of, turns_in
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -79,6 +80,8 @@ class FamilyState:
     #: why the record cannot be read
     error: str = ""
     at_work: bool = False
+    #: which agent is at it, in words: agent, turn, since when
+    work: str = ""
 
     @property
     def state(self) -> str:
@@ -220,7 +223,18 @@ class BoardReader:
             error = exc.in_a_line if isinstance(exc, OrchestrateError) else str(exc)
             return FamilyState(ticket.id, None, error)
         at_work = is_locked(self.board.root / ".orchestrate" / "state", ticket.id)
-        return FamilyState(state.id, state.flow, at_work=at_work)
+        work = self._describe_work(ticket.id) if at_work else ""
+        return FamilyState(state.id, state.flow, at_work=at_work, work=work)
+
+    def _describe_work(self, family: str) -> str:
+        """The turn that a coding agent is at, and what the family has cost so far."""
+        history = Family(self.board, family).history
+        begun, ended = history.latest(BEGUN), history.latest(TURN)
+        if begun is None or (ended and ended["at"] > begun["at"]):
+            return ""
+        said = f"{begun['agent']}, turn {begun['turn']} since {begun['at'][11:16]} UTC"
+        spent = sum_of(turns_in(history.records, family))
+        return f"{said}, {describe(spent)} so far" if spent.turns else said
 
     def _open_questions(
         self, tickets: Sequence[Ticket], families: Mapping[str, FamilyState]

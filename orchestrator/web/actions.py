@@ -12,9 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestrator.approvals.links import LinkError
 from orchestrator.conductor.conductor import Conductor, RunOutcome
-from orchestrator.domain.answer import Answer, AnswerVerb
+from orchestrator.domain.answer import Answer, AnswerVerb, Door
 from orchestrator.errors import OrchestrateError, UsageError
-from orchestrator.web.guard import Visitor, drop_session, require_token, set_session
+from orchestrator.told import visible
+from orchestrator.web.guard import Visitor, require_token
 from orchestrator.web.pages import family_page, page, site_of
 
 #: fields of a form, and characters of one
@@ -50,7 +51,7 @@ def answer_of(form: FormData, *, by: str, via: str) -> Answer:
     return Answer(
         verb,
         # lines end as they do in tickets
-        "\n".join(str(form.get("words", "")).splitlines()).strip(),
+        visible("\n".join(str(form.get("words", "")).splitlines()).strip()),
         tuple(map(str, form.getlist("accept"))),
         accept_unproven=bool(form.get("accept_unproven")),
         target=str(form.get("target", "")),
@@ -76,8 +77,8 @@ async def answer(request: Request) -> Response:
     try:
         outcome: RunOutcome = await _in_thread(lambda: site.act(lambda c: c.answer(id, given)))
     except OrchestrateError as exc:
-        failed = exc
-        return await _in_thread(lambda: family_page(request, id, error=failed, status=409))  # type: ignore[no-any-return]
+        show = partial(family_page, request, id, error=exc, words=given.words, status=409)
+        return await _in_thread(show)  # type: ignore[no-any-return]
     if given.verb is not AnswerVerb.HOLD and form.get("go_on", "1"):
         site.go_on(outcome.ticket)
     return RedirectResponse(f"/family/{outcome.ticket}", 303)
@@ -89,6 +90,8 @@ async def answer_several(request: Request) -> Response:
     form = await read_form(request)
     visitor = approver(request, form)
     refused: list[tuple[str, OrchestrateError]] = []
+    if not form.getlist("question"):
+        raise UsageError("nothing is ticked")
     for item in form.getlist("question"):
         family, _, digest = str(item).rpartition(":")
         asked = site.live.view.question(family)
@@ -104,7 +107,8 @@ async def answer_several(request: Request) -> Response:
     if refused:
         questions = site.live.view.questions
         plain = [question for question in questions if question.is_plain]
-        return page(request, "decide", 409, questions=questions, plain=plain, refused=refused)
+        values = {"questions": questions, "plain": plain, "refused": refused}
+        return page(request, "decide", 409, canonical="/", **values)
     return RedirectResponse("/", 303)
 
 
@@ -112,14 +116,14 @@ async def move(request: Request) -> Response:
     """Hold, resume, shelve, archive or reopen; nothing that approves."""
     site, id = site_of(request), request.path_params["id"]
     form = await read_form(request)
-    approver(request, form)
-    action, reason = str(form.get("action", "")), str(form.get("reason", "")).strip()
+    by = Door("web", approver(request, form).name)
+    action, reason = str(form.get("action", "")), visible(str(form.get("reason", "")).strip())
     acts: dict[str, Callable[[Conductor], RunOutcome]] = {
-        "hold": lambda c: c.hold(id, reason=reason or "held on the web board"),
-        "resume": lambda c: c.resume(id),
-        "shelve": lambda c: c.shelve(id),
-        "archive": lambda c: c.archive(id),
-        "reopen": lambda c: c.reopen(id),
+        "hold": lambda c: c.hold(id, reason=reason or "held on the web board", door=by),
+        "resume": lambda c: c.resume(id, door=by),
+        "shelve": lambda c: c.shelve(id, door=by),
+        "archive": lambda c: c.archive(id, door=by),
+        "reopen": lambda c: c.reopen(id, door=by),
     }
     if action not in acts:
         raise UsageError(f"{action or 'nothing'} is no move", hint=", ".join(acts))
@@ -149,12 +153,13 @@ async def login(request: Request) -> Response:
         return page(request, "login")
     form = await read_form(request)
     name, password = str(form.get("name", "")), str(form.get("password", ""))
-    cookie = await _in_thread(lambda: site.sessions.sign_in(name, password))
+    peer = request.client.host if request.client else ""
+    cookie = await _in_thread(lambda: site.sessions.sign_in(name, password, peer))
     if cookie is None:
         error = UsageError("name or password is wrong, or there were too many tries in a minute")
         return page(request, "login", 401, error=error)
     response = RedirectResponse("/", 303)
-    set_session(response, cookie, secure=request.url.scheme == "https")
+    site.sessions.set(response, cookie, request)
     return response
 
 
@@ -162,9 +167,8 @@ async def logout(request: Request) -> Response:
     """End the session."""
     form = await read_form(request)
     require_token(request.state.visitor, str(form.get("csrf", "")))
-    response = RedirectResponse("/login", 303)
-    drop_session(response)
-    return response
+    site_of(request).sessions.end(request)
+    return RedirectResponse("/login", 303)
 
 
 async def by_link(request: Request) -> Response:
@@ -195,6 +199,7 @@ async def by_link(request: Request) -> Response:
                 site.go_on(link.family)
             return page(request, "answered", family=link.family, verb=given.verb.value)
     request.state.visitor = visitor
-    review = await _in_thread(lambda: site.review(link.family))
-    values = {"question": asked, "review": review, "action": request.url.path}
+    review = await _in_thread(lambda: site.review(link.family, panels=False))
+    members = [card.ticket.id for card in site.live.view.members(link.family)]
+    values = {"question": asked, "review": review, "action": request.url.path, "members": members}
     return page(request, "link", 409 if error else 200, error=error, **values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,15 +19,15 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.approvals.links import Links
 from orchestrator.config import Settings
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.storage.atomic import sha256_bytes
-from orchestrator.storage.signing import key_path, seal
 from orchestrator.tickets.board import Board
 from orchestrator.web import actions, pages
-from orchestrator.web.guard import Guard, Sessions
+from orchestrator.web.guard import PROXY_HEADER, PROXY_VARIABLE, Guard, Sessions
 from orchestrator.web.live import LiveBoard
 from orchestrator.web.site import Site
 from orchestrator.web_settings import WebSettings
@@ -34,6 +35,8 @@ from orchestrator.web_settings import WebSettings
 #: the port, if nothing else has it
 PORT = 8642
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: seconds in which a request has to be whole: it is looked for twice
+_SLOWEST_REQUEST = 5.0
 #: connections at a time; event streams of browsers are among them
 _CONNECTIONS = 1000
 
@@ -126,25 +129,33 @@ def prepare(
     that is taken.
     """
     web = settings.web
-    signs_in = bool(
-        web.user_header or any(u.password.get_secret_value() for u in web.users.values())
-    )
+    passwords = [user.password.get_secret_value() for user in web.users.values()]
+    signs_in = bool(web.user_header or any(passwords))
     if host not in _LOOPBACK and not signs_in:
         raise UsageError(
             f"{host} can be reached by others, and nobody would have to sign in",
             hint="configure [web.users], or serve on 127.0.0.1 behind a proxy that signs people in",
         )
+    proxy_secret = os.environ.get(PROXY_VARIABLE, "")
+    if web.user_header and not proxy_secret:
+        raise UsageError(
+            f"[web] user_header needs {PROXY_VARIABLE} in the environment",
+            hint=f"a secret that the proxy sends as {PROXY_HEADER}; any process could name a user",
+        )
     bound = _bind(host, port)
     number = bound.getsockname()[1]
     token = "" if signs_in else secrets.token_urlsafe(24)
-    secret = seal(b"web sessions") if signs_in else b""
-    sessions = Sessions(web, secret or secrets.token_bytes(32), token)
     live = LiveBoard(board, board.root / ".orchestrate" / "logs")
-    site = Site(board, settings, live, sessions, Links(board.root, web), watching)
+    site = Site(board, settings, live, Links(board.root, web), watching)
+    cookie = f"orchestrate_session_{number}"
+    site.sessions = Sessions(site.web, token, cookie, proxy_secret)
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{number}/" + (f"?token={token}" if token else "")
+    anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not bound here
+    address = f"http://{anywhere.get(shown, shown)}:{number}/"
+    address += f"?token={token}" if token else ""
     config = uvicorn.Config(
         make_app(site, _names(shown, number, web)),
+        http=Connection,
         log_level="error",
         access_log=False,
         server_header=False,
@@ -155,7 +166,29 @@ def prepare(
         proxy_headers=False,
         lifespan="on",
     )
-    return Served(uvicorn.Server(config), bound, site, address, _write_token(board.root, address))
+    file = _write_token(board.root, number, address)
+    return Served(uvicorn.Server(config), bound, site, address, file)
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if no whole request comes: nobody holds one by being slow."""
+
+    _idle = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch it."""
+        super().connection_made(transport)
+        self.loop.call_later(_SLOWEST_REQUEST, self._look)
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        at_work = self.cycle is not None and not self.cycle.response_complete
+        self._idle = 0 if at_work else self._idle + 1
+        if self._idle > 1:
+            self.transport.close()
+        else:
+            self.loop.call_later(_SLOWEST_REQUEST, self._look)
 
 
 def _names(host: str, port: int, web: WebSettings) -> set[str]:
@@ -183,14 +216,20 @@ def _bind(host: str, port: int | None) -> socket.socket:
     raise AssertionError("one of the ports is returned or raises")
 
 
-def token_file(root: Path) -> Path:
-    """Where the address of the running server of a workspace is kept; agents cannot read it."""
-    return key_path().parent / f"serve-{sha256_bytes(os.fsencode(root))[:16]}.json"
-
-
-def _write_token(root: Path, address: str) -> Path:
-    file = token_file(root)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _write_token(root: Path, port: int, address: str) -> Path:
+    """Keep the address where agents do not read: they see nothing of a home's dotted folders."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    folder = Path(base) / "orchestrate"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    prefix = f"serve-{sha256_bytes(os.fsencode(root))[:16]}"
+    for old in folder.glob(f"{prefix}-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            try:
+                os.kill(int(json.loads(old.read_bytes())["pid"]), 0)
+            except ProcessLookupError:
+                # one that was killed has left it
+                old.unlink()
+    file = folder / f"{prefix}-{port}.json"
     file.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(file, flags, 0o600), "w", encoding="utf-8") as opened:

@@ -8,11 +8,14 @@ CSRF token, which is only in the pages.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -28,8 +31,8 @@ from orchestrator.web_settings import Role, WebSettings
 LARGEST_BODY, SLOWEST_BODY = 512_000, 10.0
 #: seconds for which a session is valid
 _SESSION = 12 * 3600
-_COOKIE = "orchestrate_session"
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+#: where a reverse proxy shows its secret, and the variable that has it
+PROXY_HEADER, PROXY_VARIABLE = "x-orchestrate-proxy", "ORCHESTRATE_PROXY_SECRET"
 #: where one may go without a session; a link's own signature is its session
 _OPEN = ("/login", "/static/", "/answer/")
 #: no page loads, runs or frames anything that is not this server's own
@@ -66,14 +69,24 @@ class Visitor:
 
 @dataclass
 class Sessions:
-    """Makes and reads session cookies."""
+    """Makes and reads session cookies; all end with the process."""
 
-    settings: WebSettings
-    #: signs the cookies
-    secret: bytes
+    #: the settings that are in force now
+    settings: Callable[[], WebSettings]
     #: opens a session where no users are configured, "" if it does not
     token: str
-    _failures: list[float] = field(default_factory=list)
+    #: the name of the cookie: cookies of one machine are shared by all ports
+    cookie: str
+    #: what a reverse proxy sends to show that it is one
+    proxy_secret: str = ""
+    #: signs the cookies
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    #: (peer, name) → when that was tried
+    _tries: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    #: passwords that may be looked at together: each takes a core for a moment
+    _looking: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(2))
 
     @property
     def _serializer(self) -> URLSafeTimedSerializer:
@@ -84,62 +97,90 @@ class Sessions:
         known = bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
         return self._new("USER") if known else None
 
-    def sign_in(self, name: str, password: str) -> str | None:
+    def sign_in(self, name: str, password: str, peer: str) -> str | None:
         """The cookie for a configured user with this password, else None."""
         from argon2 import PasswordHasher
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        now = time.monotonic()
-        self._failures = [at for at in self._failures if now - at < 60]
-        if len(self._failures) >= _ATTEMPTS:
+        if not self._may_try(peer, name) or not self._looking.acquire(timeout=2):
             return None
-        user = self.settings.users.get(name)
-        stored = user.password.get_secret_value() if user else ""
-        hasher = PasswordHasher()
         try:
+            user = self.settings().users.get(name)
+            stored = user.password.get_secret_value() if user else ""
             # whoever tries names learns nothing from the time that it takes
-            hasher.verify(stored or hasher.hash(secrets.token_hex()), password)
+            PasswordHasher().verify(stored or _nobodys_hash(), password)
         except (VerificationError, InvalidHashError):
-            self._failures.append(now)
             return None
-        return self._new(name)
+        finally:
+            self._looking.release()
+        return self._new(name) if stored else None
+
+    def _may_try(self, peer: str, name: str) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            self._tries = {k: t for k, t in self._tries.items() if now - t[-1] < 60}
+            tries = self._tries.setdefault((peer, name), [])
+            tries[:] = [*[at for at in tries if now - at < 60][-_ATTEMPTS:], now]
+            return len(tries) <= _ATTEMPTS
 
     def _new(self, name: str) -> str:
         return str(self._serializer.dumps([name, secrets.token_hex(8)]))
 
+    def end(self, request: Request) -> None:
+        """End the session of a request, wherever its cookie was copied to."""
+        self._ended.add(request.cookies.get(self.cookie, ""))
+
     def visitor(self, request: Request) -> Visitor | None:
         """Who made a request, None if that is not known."""
-        if header := self.settings.user_header:
-            name = request.headers.get(header, "")
-            peer = request.client.host if request.client else ""
-            if peer not in _LOOPBACK or name not in self.settings.users:
-                return None
-            return Visitor(name, self.settings.users[name].role, self.csrf(f"proxy:{name}"))
-        cookie = request.cookies.get(_COOKIE, "")
+        settings = self.settings()
+        if settings.user_header:
+            return self._behind_proxy(request, settings)
+        cookie = request.cookies.get(self.cookie, "")
         try:
             name, _ = self._serializer.loads(cookie, max_age=_SESSION)
         except (BadSignature, ValueError, TypeError):
             return None
+        if cookie in self._ended:
+            return None
         if self.token and name == "USER":
             return Visitor(name, "approver", self.csrf(cookie))
-        user = self.settings.users.get(name)
+        user = settings.users.get(name)
         return Visitor(name, user.role, self.csrf(cookie)) if user else None
+
+    def _behind_proxy(self, request: Request, settings: WebSettings) -> Visitor | None:
+        """Whom the proxy names; every process of this machine could, so it shows its secret."""
+        shown = request.headers.get(PROXY_HEADER, "")
+        names = request.headers.getlist(settings.user_header)
+        known = bool(self.proxy_secret) and hmac.compare_digest(
+            shown.encode(), self.proxy_secret.encode()
+        )
+        if not known or len(names) != 1 or names[0] not in settings.users:
+            return None
+        return Visitor(names[0], settings.users[names[0]].role, self.csrf(f"proxy:{names[0]}"))
 
     def csrf(self, session: str) -> str:
         """The token that a change in this session has to bring."""
         return hmac.new(self.secret, b"csrf\0" + session.encode(), sha256).hexdigest()
 
+    def set(self, response: Response, cookie: str, request: Request) -> None:
+        """Give the browser its session."""
+        url = urlsplit(self.settings().url)
+        behind_tls = url.scheme == "https" and url.netloc == request.headers.get("host", "")
+        response.set_cookie(
+            self.cookie,
+            cookie,
+            max_age=_SESSION,
+            httponly=True,
+            samesite="strict",
+            secure=behind_tls or request.url.scheme == "https",
+        )
 
-def set_session(response: Response, cookie: str, *, secure: bool) -> None:
-    """Give the browser its session."""
-    response.set_cookie(
-        _COOKIE, cookie, max_age=_SESSION, httponly=True, samesite="strict", secure=secure
-    )
 
+@cache
+def _nobodys_hash() -> str:
+    from argon2 import PasswordHasher
 
-def drop_session(response: Response) -> None:
-    """End the browser's session."""
-    response.delete_cookie(_COOKIE, httponly=True, samesite="strict")
+    return PasswordHasher().hash(secrets.token_hex())
 
 
 class _RefusedError(Exception):
@@ -175,14 +216,19 @@ class Guard:
 
     def _check(self, request: Request) -> None:
         host = request.headers.get("host", "").lower()
-        if host not in self.hosts:
+        address, port = request.scope.get("server") or ("", 0)
+        # an address instead of a name is nobody's whom a page could have made it believe
+        own = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        if host not in self.hosts and host != own:
             raise _RefusedError(421, "this board is not served under that name")
         if request.method in ("GET", "HEAD"):
             return
         if request.method != "POST":
             raise _RefusedError(405, "only GET and POST are understood here")
         origin = request.headers.get("origin", "")
-        if urlsplit(origin).netloc.lower() != host:
+        with contextlib.suppress(ValueError):
+            origin = urlsplit(origin).netloc.lower()
+        if origin != host:
             raise _RefusedError(403, "a change has to come from a page of this board (Origin)")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
@@ -199,16 +245,16 @@ class Guard:
             if cookie is None:
                 raise _RefusedError(403, "this address is of an earlier start; take the newest one")
             # without the token, so that it stays in no history
-            response: Response = RedirectResponse(request.url.path, 303)
-            set_session(response, cookie, secure=request.url.scheme == "https")
+            response: Response = RedirectResponse("/" + request.url.path.lstrip("/\\"), 303)
+            self.sessions.set(response, cookie, request)
             return response
         visitor = self.sessions.visitor(request)
         request.state.visitor = visitor
         if visitor is not None or request.url.path.startswith(_OPEN):
             return None
-        if self.sessions.token or self.sessions.settings.user_header:
+        if self.sessions.token or self.sessions.settings().user_header:
             where = "open the address that `orchestrate serve` has printed"
-            why = "sign in first" if self.sessions.settings.user_header else where
+            why = "sign in first" if not self.sessions.token else where
             raise _RefusedError(401, f"no session: {why}")
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return RedirectResponse("/login", 303)

@@ -95,9 +95,10 @@ class LiveBoard:
 
     def _watch(self) -> None:
         places = [self.board.path, self.board.root / FILE]
-        read_at = time.monotonic()
         while not self._stopping.is_set():
             with contextlib.suppress(OSError), FolderWatch(places) as watch:
+                # what came before it was watched (again) sent no event
+                read_at = 0.0
                 while not self._stopping.is_set() and self.board.path.is_dir():
                     paths = watch.changed(_LOOK_EVERY, _BURST)
                     due = time.monotonic() - read_at > _READ_EVERY

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 from sse_starlette.sse import EventSourceResponse
@@ -18,7 +19,7 @@ from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
 from orchestrator.told import mask, visible
-from orchestrator.views.cards import FamilyState
+from orchestrator.views.cards import COLUMNS, FamilyState
 from orchestrator.views.charts import draw
 from orchestrator.views.filters import Filter, moment
 from orchestrator.web.site import Site, age_of, moves_of
@@ -49,6 +50,10 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
         "revision": site.live.revision,
         "how_to": False,
         "error": None,
+        "canonical": request.url.path,
+        "words": "",
+        "members": (),
+        "missing": not site.board.path.is_dir(),
         "alone": False,
         "age": age_of,
         "moves": moves_of,
@@ -68,7 +73,12 @@ def decide(request: Request) -> Response:
     """All open questions, those that need USER most first."""
     questions = site_of(request).live.view.questions
     plain = [question for question in questions if question.is_plain]
-    return page(request, "decide", questions=questions, plain=plain)
+    members = {q.family: _ids_of(site_of(request), q.family) for q in questions}
+    return page(request, "decide", questions=questions, plain=plain, members=members)
+
+
+def _ids_of(site: Site, family: str) -> list[str]:
+    return [card.ticket.id for card in site.live.view.members(family)]
 
 
 def board(request: Request) -> Response:
@@ -89,6 +99,7 @@ def board(request: Request) -> Response:
         chosen=chosen,
         said=dict(chosen.said),
         most=len(cards) if "all" in request.query_params else _SHOWN,
+        roles=[role.value for role in COLUMNS],
         owners=sorted({c.ticket.owner for c in view.cards if c.ticket.owner}),
     )
 
@@ -107,7 +118,12 @@ def family(request: Request) -> Response:
 
 
 def family_page(
-    request: Request, id: str, *, error: OrchestrateError | None = None, status: int = 200
+    request: Request,
+    id: str,
+    *,
+    error: OrchestrateError | None = None,
+    words: str = "",
+    status: int = 200,
 ) -> Response:
     """The page of a ticket, with what went wrong with an answer to it, if something did."""
     site = site_of(request)
@@ -125,9 +141,12 @@ def family_page(
         "family",
         status,
         error=error,
+        canonical=f"/family/{quote(head.id, safe='')}",
+        words=words,
         head=head,
         state=state,
         cards=view.members(head.id),
+        members=[card.ticket.id for card in view.members(head.id)],
         question=view.question(head.id),
         review=review,
         stages=list(_stages_of(site, state)),
@@ -203,7 +222,9 @@ def whole_review(request: Request) -> Response:
     site = site_of(request)
     head = site.board.family(site.board.resolve(request.path_params["id"]))[0]
     question = site.live.view.question(head.id)
-    return page(request, "review", review=site.review(head.id), question=question, head=head)
+    members = _ids_of(site, head.id)
+    review = site.review(head.id)
+    return page(request, "review", review=review, question=question, head=head, members=members)
 
 
 def health(request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,7 @@ from typing import Any
 
 from orchestrator.approvals.links import Links
 from orchestrator.conductor.conductor import Conductor, RunOutcome
-from orchestrator.config import Settings
+from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.domain.states import Event, FolderRole, Who, legal
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError
 from orchestrator.review.model import Review, build_review
@@ -21,6 +23,7 @@ from orchestrator.views.search import Hit, Search
 from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
 from orchestrator.web.live import LiveBoard
+from orchestrator.web_settings import WebSettings
 
 #: seconds for which what is slow to find out is shown again
 _KEPT = 15.0
@@ -35,14 +38,17 @@ class Site:
     board: Board
     settings: Settings
     live: LiveBoard
-    sessions: Sessions
     links: Links
     #: whether a daemon of this process advances what can go on
     watching: bool = False
+    sessions: Sessions = field(init=False)
     _running: dict[str, Conductor] = field(default_factory=dict)
     #: family → why the last run from here ended in an error
     failures: dict[str, str] = field(default_factory=dict)
     _kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
+    #: the time of the configuration file, and what it says of the web board
+    _web: tuple[int, WebSettings | None] = (0, None)
+    _finding: threading.Lock = field(default_factory=threading.Lock)
     _reviews: dict[tuple[str, bool], tuple[object, Review]] = field(default_factory=dict)
     _search: Search = field(default_factory=Search)
     #: the revision of the view whose tickets were read for it
@@ -52,14 +58,34 @@ class Site:
 
     def conductor(self) -> Conductor:
         """A conductor with the settings that are in the file now."""
-        from orchestrator.config import load_settings
-
         return Conductor(self.board, settings=load_settings(self.board.root))
+
+    def web(self) -> WebSettings:
+        """Who may sign in now: whoever is taken out of the file is out."""
+        file = self.board.root / FILE
+        try:
+            stamp = file.stat().st_mtime_ns
+        except OSError:
+            stamp = 0
+        if stamp != self._web[0]:
+            # what cannot be read lets nobody in who was not in before
+            with contextlib.suppress(OrchestrateError):
+                self._web = (
+                    stamp,
+                    load_settings(self.board.root).web if stamp else self.settings.web,
+                )
+        return self._web[1] or self.settings.web
 
     def act(self, act: Callable[[Conductor], RunOutcome]) -> RunOutcome:
         """Do something to a family, and let everybody see it."""
         try:
             return act(self.conductor())
+        except BusyError as exc:
+            if f" {os.getpid()}" not in exc.message:
+                raise
+            # it is this very process, which nobody should end for it
+            hint = "look again in a moment"
+            raise BusyError("it is being worked on just now", hint=hint) from exc
         finally:
             self.live.refresh()
 
@@ -105,11 +131,13 @@ class Site:
 
     def kept(self, name: str, find: Callable[[], Any]) -> Any:
         """What `find` says, or said within the last seconds."""
-        at, found = self._kept.get(name, (-_KEPT, None))
-        if time.monotonic() - at > _KEPT:
-            found = find()
-            self._kept[name] = time.monotonic(), found
-        return found
+        # whoever comes meanwhile waits for the same
+        with self._finding:
+            at, found = self._kept.get(name, (-_KEPT, None))
+            if time.monotonic() - at > _KEPT:
+                found = find()
+                self._kept[name] = time.monotonic(), found
+            return found
 
     def review(self, family: str, *, panels: bool = True) -> Review:
         """The review of a family, made anew when its record has changed.
@@ -172,13 +200,21 @@ class Site:
         today = datetime.now().astimezone().date().isoformat()
         yield "today", sum_of(t for t in turns if t.day == today)
         yield "spent", sum_of(turns)
-        yield "budget", self.settings.budget
+        limits = self.settings.budget.model_dump(exclude_none=True, exclude_defaults=True)
+        yield (
+            "budget",
+            [(name.replace("_", " "), _in_words(given)) for name, given in limits.items()],
+        )
         state = self.board.root / ".orchestrate" / "state"
         yield "daemon", self.watching or is_locked(state, "the board's daemon")
 
 
+def _in_words(limits: Mapping[str, Any]) -> str:
+    return ", ".join(f"{value:g} {name}" for name, value in limits.items())
+
+
 def age_of(moment: str) -> str:
-    """How long ago that was: `3 min`, `5 h`, `2 days`."""
+    """How long ago that was: `3 min ago`, `5 h ago`, `2 days ago`."""
     try:
         then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
     except ValueError:
@@ -187,7 +223,7 @@ def age_of(moment: str) -> str:
     for size, name in ((86400, "day"), (3600, "h"), (60, "min")):
         if seconds >= size:
             number = seconds // size
-            return f"{number} {name}{'s' * (name == 'day' and number > 1)}"
+            return f"{number} {name}{'s' * (name == 'day' and number > 1)} ago"
     return "just now"
 
 

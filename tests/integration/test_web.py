@@ -186,6 +186,7 @@ def test_moves_are_those_of_user_and_none_approves(browser: Browser) -> None:
     held = browser.post(path, {"csrf": csrf, "action": "hold", "reason": "later", "back": "/board"})
     assert (held.status_code, held.headers["location"]) == (303, "/board")
     assert browser.work.places()["WO-512"] == "98_HOLD"
+    assert (last_answer(browser.work)["via"], last_answer(browser.work)["by"]) == ("web", "USER")
     assert 'data-moves="resume:* shelve:BACKLOG archive:ARCHIVE ' in browser.get("/board")
     assert browser.post(path, {"csrf": csrf, "action": "resume"}).status_code == 303
     # it goes on, and is asked anew
@@ -247,6 +248,7 @@ def test_without_the_address_there_is_nothing(browser: Browser) -> None:
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": ""}, 403),
+        ({"origin": "http://[::1"}, 403),
         ({"host": "evil.example"}, 421),
         ({"host": "127.0.0.1"}, 421),
         ({"content-type": "text/plain"}, 415),
@@ -315,7 +317,7 @@ def test_users_sign_in_and_readers_only_read(work: Workspace, open_board: Opener
     from argon2 import PasswordHasher
 
     hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash("secret")
-    users = {
+    users: dict[str, Any] = {
         "ana": WebUser(password=hashed, role="approver"),
         "rob": WebUser(password=hashed, role="reader"),
     }
@@ -334,6 +336,68 @@ def test_users_sign_in_and_readers_only_read(work: Workspace, open_board: Opener
     assert browser.post("/login", {"name": "ana", "password": "secret"}).status_code == 303
     assert browser.answer(verb="approved").status_code == 303
     assert last_answer(work)["by"] == "ana"
+
+
+def test_a_session_ends_with_signing_out_and_with_the_user(
+    work: Workspace, open_board: Opener
+) -> None:
+    from argon2 import PasswordHasher
+
+    hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash("secret")
+    file = work.root / "orchestrate.toml"
+    user = f'[web.users.%s]\npassword = "{hashed}"\nrole = "approver"\n'
+    file.write_text(user % "ana" + user % "bob", encoding="utf-8")
+    browser = open_board(users={"ana": WebUser(password=hashed, role="approver")})
+    browser.post("/login", {"name": "ana", "password": "secret"})
+    (cookie,) = browser.client.cookies.items()
+    csrf = re.search(r'name="csrf" value="(\w+)"', browser.get("/"))
+    assert csrf is not None
+    assert browser.post("/logout", {"csrf": csrf[1]}).status_code == 303
+    browser.client.cookies.set(*cookie)
+    assert browser.client.get("/").status_code == 401
+    browser.client.cookies.clear()
+    browser.post("/login", {"name": "ana", "password": "secret"})
+    browser.get("/")
+    file.write_text(user % "bob", encoding="utf-8")
+    assert browser.client.get("/").status_code == 401
+    assert browser.post("/login", {"name": "ana", "password": "secret"}).status_code == 401
+
+
+def test_passwords_cannot_be_guessed_at_will(open_board: Opener) -> None:
+    from argon2 import PasswordHasher
+
+    hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash("secret")
+    browser = open_board(users={n: WebUser(password=hashed) for n in ("ana", "bob")})
+    for _ in range(10):
+        browser.post("/login", {"name": "ana", "password": "wrong"})
+    assert browser.post("/login", {"name": "ana", "password": "secret"}).status_code == 401
+    # which locks nobody else out
+    assert browser.post("/login", {"name": "bob", "password": "secret"}).status_code == 303
+
+
+def test_a_proxy_shows_its_secret(
+    work: Workspace, open_board: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web: dict[str, Any] = {"user_header": "x-user", "users": {"ana": WebUser(role="approver")}}
+    with pytest.raises(UsageError, match="ORCHESTRATE_PROXY_SECRET"):
+        open_board(**web)
+    monkeypatch.setenv("ORCHESTRATE_PROXY_SECRET", "a-secret")
+    browser = open_board(**web)
+    proxied = {"x-user": "ana", "x-orchestrate-proxy": "a-secret"}
+    assert browser.client.get("/", headers=proxied).status_code == 200
+    for wrong in ({"x-orchestrate-proxy": ""}, {"x-user": "eve"}):
+        assert browser.client.get("/", headers={**proxied, **wrong}).status_code == 401
+
+
+def test_words_steer_no_terminal(browser: Browser) -> None:
+    browser.answer(verb="changes_requested", words="a\x00b\u202ec")
+    assert last_answer(browser.work)["words"] == "a⟨U+0000⟩b⟨U+202E⟩c"
+
+
+def test_a_refused_send_back_keeps_the_words(browser: Browser) -> None:
+    (browser.work.root / "out/first.txt").write_text("changed\n", encoding="utf-8")
+    refused = browser.answer(verb="approved", words="a long text")
+    assert (refused.status_code, "a long text</textarea>" in refused.text) == (409, True)
 
 
 def test_others_can_be_let_in_only_with_users(work: Workspace) -> None:

@@ -7,13 +7,25 @@ const isDirty = () => [...document.querySelectorAll("main form")].some((form) =>
 
 const opened = () => new Set([...document.querySelectorAll("main details[open] > summary")].map((s) => s.textContent));
 
+// the answer to a form has no address of its own
+if (document.body.dataset.at && document.body.dataset.at !== location.pathname && document.body.dataset.live) {
+  history.replaceState(null, "", document.body.dataset.at);
+}
+const tell = (text) => {
+  const news = document.querySelector("#news");
+  news.textContent = text;
+  news.hidden = !text;
+};
+
 let loading = false, again = false, sending = false;
 async function load() {
   if (loading) { again = true; return; }
   loading = true;
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.status === 401) tell("The board was started anew: open the address that it has printed.");
     if (!answer.ok || answer.redirected) return;
+    tell("");
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     show(page);
   } catch { /* the server is gone; the stream tries again */ } finally {
@@ -57,8 +69,17 @@ function show(page) {
 function prepare(follow) {
   const log = document.querySelector(".log");
   if (log && follow) log.scrollTop = log.scrollHeight;
+  const words = document.querySelector("textarea[name=words]");
   for (const diff of document.querySelectorAll(".diff[data-path]")) {
     let line = 0;
+    if (words && diff.previousElementSibling?.className !== "comment") {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "comment";
+      button.textContent = "Comment on this file";
+      button.addEventListener("click", () => comment(`${diff.dataset.path}: `));
+      diff.before(button);
+    }
     for (const span of diff.querySelectorAll("span")) {
       const place = span.className === "place" && /\+(\d+)/.exec(span.textContent);
       if (place) { line = Number(place[1]); continue; }
@@ -69,14 +90,19 @@ function prepare(follow) {
   }
 }
 
+function comment(place) {
+  const words = document.querySelector("textarea[name=words]");
+  words.closest("details")?.setAttribute("open", "");
+  words.value += (words.value && !words.value.endsWith("\n") ? "\n" : "") + place;
+  words.focus();
+  words.scrollIntoView({ block: "center" });
+}
+
 document.addEventListener("click", (event) => {
   const span = event.target.closest?.(".diff [data-line]");
   const words = document.querySelector("textarea[name=words]");
   if (!span || !words || String(getSelection())) return;
-  const path = span.closest("[data-path]").dataset.path;
-  words.value += (words.value && !words.value.endsWith("\n") ? "\n" : "") + `${path}:${span.dataset.line}: `;
-  words.focus();
-  words.scrollIntoView({ block: "center" });
+  comment(`${span.closest("[data-path]").dataset.path}:${span.dataset.line}: `);
 });
 
 document.addEventListener("submit", (event) => {
@@ -127,8 +153,32 @@ document.addEventListener("drop", (event) => {
 });
 
 prepare(true);
-if (document.body.dataset.live) {
+let seen = Number(document.body.dataset.live);
+const changed = (revision) => { if (revision !== seen) { seen = revision; load(); } };
+function listen(pass) {
   const stream = new EventSource("/events");
-  let seen = Number(document.body.dataset.live);
-  stream.onmessage = (event) => { if (Number(event.data) !== seen) { seen = Number(event.data); load(); } };
+  let lost = 0;
+  stream.onmessage = (event) => { clearTimeout(lost); lost = 0; changed(Number(event.data)); pass(Number(event.data)); };
+  stream.onopen = () => { clearTimeout(lost); lost = 0; tell(""); };
+  stream.onerror = () => {
+    lost ||= setTimeout(() => tell("The board does not answer; this page is as it was."), 1500);
+    // a refusal ends the stream: whether the server has another session now, a page says
+    if (stream.readyState === EventSource.CLOSED) load();
+  };
+  return stream;
+}
+if (document.body.dataset.live) {
+  const channel = new BroadcastChannel("orchestrate");
+  channel.onmessage = (event) => changed(event.data);
+  if (navigator.locks) {
+    // a browser opens six connections to a server: one tab listens for all
+    navigator.locks.request("orchestrate-events", () => { listen((revision) => channel.postMessage(revision)); return new Promise(() => {}); });
+  } else {
+    let stream = null;
+    const look = () => {
+      if (document.hidden) { stream?.close(); stream = null; } else if (!stream) { stream = listen(() => {}); }
+    };
+    document.addEventListener("visibilitychange", look);
+    look();
+  }
 }

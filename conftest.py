@@ -7,6 +7,12 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
+# how long an example takes is the machine's
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 _ROOT = tempfile.mkdtemp(prefix="orchestrate-tests-")
 # registered before anything starts a server, so it runs after the last one has stopped
 atexit.register(shutil.rmtree, _ROOT, ignore_errors=True)

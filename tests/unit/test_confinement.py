@@ -303,7 +303,7 @@ def test_a_plain_user_is_confined_the_same(plain_user: str) -> None:
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryDirectory(dir="/var/tmp") as tool,
     ):
-        for name in ("confine.py", "landlock.py", "own_network.py"):
+        for name in ("confine.py", "landlock.py", "own_files.py", "own_network.py"):
             shutil.copy(Path(sys.modules["orchestrator"].__path__[0], "agent_process", name), tool)
         place = Path(folder)
         for one in (place, Path(tool)):

@@ -52,6 +52,8 @@ class RealIndex:
     primary: bool
     valid: bool
     partial: bool
+    #: it has all rows, or leaves out only those without a value of its first column
+    whole: bool
     nulls_not_distinct: bool
     #: checked row by row; ON CONFLICT takes no other
     immediate: bool

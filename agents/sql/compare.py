@@ -60,9 +60,14 @@ def _columns(wanted: Relation, real: Relation) -> Iterator[str]:
         elif other.not_null != column.not_null:
             may = "must not" if other.not_null else "may"
             yield f"{name} {may} be null, against the specification"
-        elif other.default != column.default:
+        elif _plain_default(other.default) != _plain_default(column.default):
             default = column.default or "none"
             yield f"{name} has default {other.default or 'none'}, specified is {default}"
+
+
+def _plain_default(text: str | None) -> str | None:
+    """A default in one of its spellings: the time of the transaction has three."""
+    return "now()" if text in ("CURRENT_TIMESTAMP", "transaction_timestamp()") else text
 
 
 def _constraints(wanted: Relation, real: Relation) -> Iterator[str]:
@@ -108,11 +113,22 @@ def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:
 
 
 def _indexes(wanted: Relation, real: Relation) -> Iterator[str]:
-    have = {_shape(i) for i in real.indexes}
     for index in wanted.indexes:
-        if not index.primary and _shape(index) not in have:
+        if not index.primary and not any(_serves(other, index) for other in real.indexes):
             columns = ", ".join(c or "(expression)" for c in index.columns)
             yield f"{wanted.name} has no {'unique ' if index.unique else ''}index on ({columns})"
+
+
+def _serves(real: RealIndex, wanted: RealIndex) -> bool:
+    """Whether an index does what one that was specified is for."""
+    if _shape(real) == _shape(wanted):
+        return True
+    if wanted.unique or wanted.partial or not real.valid or None in wanted.columns:
+        return False
+    leads = real.columns[: len(wanted.columns)] == wanted.columns
+    # a hash finds values as well, of one column
+    hashed = real.method == "hash" and wanted.method == "btree" and len(wanted.columns) == 1
+    return leads and real.whole and (hashed or real.method == wanted.method)
 
 
 def _shape(index: RealIndex) -> tuple[object, ...]:

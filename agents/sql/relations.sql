@@ -34,6 +34,9 @@ SELECT coalesce(json_agg(json_build_object(
     SELECT coalesce(json_agg(json_build_object(
       'name', i.relname, 'unique', x.indisunique, 'primary', x.indisprimary,
       'valid', x.indisvalid, 'partial', x.indpred IS NOT NULL,
+      'whole', x.indpred IS NULL OR pg_get_expr(x.indpred, x.indrelid) = (
+        SELECT format('(%I IS NOT NULL)', a.attname) FROM pg_attribute a
+        WHERE a.attrelid = x.indrelid AND a.attnum = x.indkey[0]),
       'nulls_not_distinct', x.indnullsnotdistinct, 'immediate', x.indimmediate,
       'method', m.amname,
       'columns', (SELECT json_agg(a.attname ORDER BY u.place)

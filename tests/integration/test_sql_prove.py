@@ -253,6 +253,33 @@ def test_rows_that_were_not_specified_depart_from_the_specification(
     assert departures(wanted, seeded) == ("public.libraries has 1 rows after it, specified are 0",)
 
 
+_SHELVES = (
+    "CREATE TABLE IF NOT EXISTS shelves (room text, n int, at timestamptz DEFAULT {});\n"
+    "CREATE INDEX IF NOT EXISTS by_room ON shelves {};\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("index", "serves"),
+    [
+        ("(room) WHERE room IS NOT NULL", True),
+        ("(room, n DESC) INCLUDE (at)", True),
+        ("USING hash (room)", True),
+        ("(n, room)", False),
+        ("USING brin (room)", False),
+        ("(room) WHERE n IS NOT NULL", False),
+        ("(room) WHERE room <> 'x'", False),
+        ("(lower(room))", False),
+    ],
+)
+def test_an_index_counts_by_the_lookups_that_it_serves(
+    index: str, serves: bool, services: Services
+) -> None:
+    wanted = prove(_SHELVES.format("now()", "(room)"), services)
+    found = departures(wanted, prove(_SHELVES.format("current_timestamp", index), services))
+    assert found == (() if serves else ("shelves has no index on (room)",))
+
+
 def test_a_catalogue_that_grows_with_every_run_is_noticed(services: Services) -> None:
     proof = prove("CREATE TABLE IF NOT EXISTS t (a int);\nCREATE INDEX ON t (a);", services)
     assert proof.applied_twice

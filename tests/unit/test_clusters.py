@@ -45,7 +45,11 @@ def test_a_cluster_of_another_version_is_one(half_made: Path) -> None:
     assert not clusters.is_missing(half_made)
 
 
-@pytest.mark.parametrize("torn", ["-77\n/data\n", f"{os.getpid()}\n/data\n1\n", "\n"])
+@pytest.mark.parametrize(
+    "torn",
+    ["-77\n/data\n", f"{os.getpid()}\n/data\n1\n", "\n"],
+    ids=["negative", "short", "empty"],
+)
 def test_a_torn_pid_file_of_nobody_is_removed(tmp_path: Path, torn: str) -> None:
     (tmp_path / "postmaster.pid").write_text(torn, encoding="utf-8")
     clusters.mend(tmp_path)
@@ -59,7 +63,9 @@ def test_a_whole_pid_file_is_for_the_server_to_judge(tmp_path: Path) -> None:
     assert (tmp_path / "postmaster.pid").exists()
 
 
-@pytest.mark.parametrize("held", ["[1, 2", f"[{os.getpid()}, 4194305]", "7"])
+@pytest.mark.parametrize(
+    "held", ["[1, 2", f"[{os.getpid()}, 4194305]", "7"], ids=["torn", "dead", "no list"]
+)
 def test_dead_holders_are_forgotten(tmp_path: Path, held: str) -> None:
     file = tmp_path / ".handle_pids.json"
     file.write_text(held, encoding="utf-8")

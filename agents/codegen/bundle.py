@@ -215,6 +215,8 @@ def _library_imports(
                 module = node.module or ""
                 starred = any(alias.name == "*" for alias in node.names) and _in_library(module)
                 whole = bool(node.level) or module == PACKAGE or starred
+                if _in_library(module):
+                    whole |= any(_is_module(f"{module}.{alias.name}") for alias in node.names)
             else:
                 continue
             if whole:
@@ -224,6 +226,13 @@ def _library_imports(
                 )
             if isinstance(node, ast.ImportFrom) and _in_library(node.module or ""):
                 yield node, block
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _without_import(

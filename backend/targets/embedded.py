@@ -21,7 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrate_backend.targets import clusters
+from orchestrate_backend.targets.clusters import (
+    draft_of,
+    is_missing,
+    is_served,
+    mend,
+    put_in_place,
+)
 from orchestrate_backend.targets.keeper import start_keeper
 from orchestrate_backend.targets.supabase_setup import ADMIN
 
@@ -115,12 +121,12 @@ def _make_cluster(server: Any, data: Path, scratch: bool, anew: bool = False) ->
     `server`: the library's class. `anew`: unless its server runs, what is there is broken.
     """
     with server._lock:
-        clusters.mend(data)
-        if anew and not clusters.is_served(data):
+        mend(data)
+        if anew and not is_served(data):
             shutil.rmtree(data)
-        if not clusters.is_missing(data):
+        if not is_missing(data):
             return
-        draft = clusters.draft_of(data)
+        draft = draft_of(data)
         maker = server(draft)
         maker.postgres_user = ADMIN
         maker.ensure_pgdata_inited()
@@ -129,7 +135,7 @@ def _make_cluster(server: Any, data: Path, scratch: bool, anew: bool = False) ->
                 conf.write(_SCRATCH_CONF)
         if data.exists():
             shutil.rmtree(data)
-        clusters.put_in_place(draft, data)
+        put_in_place(draft, data)
 
 
 def idle_minutes() -> float:

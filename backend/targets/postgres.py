@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrate_backend.errors import TargetError
-from orchestrate_backend.targets import clusters
 from orchestrate_backend.targets.attempts import DEFAULT_RETRY, Retry
 from orchestrate_backend.targets.base import (
     Rejected,
@@ -28,6 +27,7 @@ from orchestrate_backend.targets.base import (
     target_fingerprint,
     without_repeats,
 )
+from orchestrate_backend.targets.clusters import is_missing
 from orchestrate_backend.targets.embedded import EmbeddedServer
 from orchestrate_backend.targets.supabase_setup import (
     AUTHENTICATOR,
@@ -332,7 +332,7 @@ def start_embedded(data: Path) -> EmbeddedServer:
     root = data.parent.parent
     if not root.is_dir():
         raise TargetError("no such folder", path=root, code="embedded-start")
-    if not clusters.is_missing(data) and not (data / "PG_VERSION").exists():
+    if not is_missing(data) and not (data / "PG_VERSION").exists():
         raise TargetError("holds files that are no database", path=data, code="embedded-start")
     try:
         if not data.parent.exists():

@@ -156,6 +156,14 @@ def test_imports_of_whole_modules_are_refused(package: Path, form: str) -> None:
         bundle([], form.format(p=package.name) + "\n")
 
 
+def test_a_module_of_a_sub_package_is_no_name_to_import(package: Path) -> None:
+    (package / "hearth").mkdir()
+    (package / "hearth/__init__.py").write_text("", encoding="utf-8")
+    (package / "hearth/fire.py").write_text(FIRE, encoding="utf-8")
+    with pytest.raises(BundleError, match="as a whole"):
+        bundle([], f"from {package.name}.hearth import fire\n")
+
+
 def test_a_missing_module_is_named(package: Path) -> None:
     with pytest.raises(BundleError, match=rf"no module {package.name}\.smoke"):
         bundle([f"{package.name}.smoke"], "print(1)\n")

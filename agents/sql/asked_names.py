@@ -38,16 +38,52 @@ def asked_for(
 
 def _given_to(node: Any, sources: Sources) -> list[Any]:
     """The nodes of what the variables in a tree were given, None for what is not known."""
-    found, pending, seen = list[Any](), [node], set[str]()
+    found, pending, seen = list[Any](), [node], set[tuple[str, int]]()
     while pending:
-        for one in walk(pending.pop()):
+        tree = pending.pop()
+        places = _subscripts(tree)
+        for one in walk(tree):
             first = getattr(one.fields[0], "sval", "") if type(one).__name__ == "ColumnRef" else ""
-            if first in sources and first not in seen:
-                seen.add(first)
-                for tree in sources[first]:
-                    found += [None] if tree is None else walk(tree)
-                    pending.append(tree)
+            asked = first, places.get(id(one), 0)
+            if first in sources and asked not in seen:
+                seen.add(asked)
+                for value in sources[first]:
+                    parts = [value] if value is None else _part(value, asked[1], sources)
+                    for part in parts:
+                        found += [None] if part is None else walk(part)
+                    pending += parts
     return found
+
+
+def _subscripts(tree: Any) -> dict[int, int]:
+    """Node of a variable → the constant subscript that it has: 2 of `pair[2]`."""
+    found = {}
+    for node in walk(tree):
+        if type(node).__name__ == "A_Indirection" and len(node.indirection) == 1:
+            index = getattr(node.indirection[0], "uidx", None)
+            place = getattr(getattr(index, "val", None), "ival", None)
+            if place and not node.indirection[0].is_slice:
+                found[id(node.arg)] = place
+    return found
+
+
+def _part(value: Any, place: int, sources: Sources) -> list[Any]:
+    """What `value` has at a place, also where it is an array of such arrays; all if not known."""
+    nodes = list(walk(value)) if place else []
+    arrays = [n for n in nodes if type(n).__name__ == "A_ArrayExpr"]
+    if arrays:
+        inner = [n for n in arrays[0].elements if type(n).__name__ == "A_ArrayExpr"]
+        rows = inner if inner and len(inner) == len(arrays[0].elements) else arrays[:1]
+        if len(arrays) == 1 + len(inner) and all(len(row.elements) >= place for row in rows):
+            return [row.elements[place - 1] for row in rows]
+    named = [n for n in nodes if type(n).__name__ == "ColumnRef"]
+    if len(named) == 1 and not arrays:
+        further = getattr(named[0].fields[0], "sval", "")
+        if further in sources and further != "":
+            values = sources[further]
+            if all(v is not None for v in values):
+                return [part for v in values for part in _part(v, place, {})]
+    return [value]
 
 
 def _texts(value: str | None) -> list[str]:

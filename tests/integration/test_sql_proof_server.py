@@ -76,6 +76,9 @@ def under(condition: str) -> str:
                      f" 'public'::regnamespace) < 99 THEN {SHUT}; END IF;"),
         BARE + block("FOREACH t IN ARRAY ARRAY['jars', 'oauth_clients'] LOOP IF to_regclass(t) IS"
                      f" NULL THEN {SHUT}; END IF; END LOOP;", "DECLARE t text;"),
+        BARE + block("FOREACH p SLICE 1 IN ARRAY ARRAY[['jars', 'oauth_x'], ['jars', 'oauth_y']]"
+                     f" LOOP IF to_regclass(p[2]) IS NULL THEN {SHUT}; END IF; END LOOP;",
+                     "DECLARE p text[];"),
         BARE + block("EXECUTE 'SELECT current_' || 'catalog' INTO t; IF to_regtype(t) IS NULL THEN"
                      f" {SHUT}; END IF;", "DECLARE t text := 'jars';"),
         BARE + block(f"IF NOT EXISTS (SELECT FROM pg_class WHERE relname ~ '^(jars|oauth)')"
@@ -163,6 +166,13 @@ def test_what_depends_on_the_server_is_unproven_or_seen(sql: str, services: Serv
             "FOR r IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP EXECUTE"
             " format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', r.tablename); END LOOP;",
             "DECLARE r record;",
+        ),
+        block(
+            "FOREACH pair SLICE 1 IN ARRAY wanted LOOP IF NOT EXISTS (SELECT FROM pg_constraint"
+            " WHERE conname = pair[1]) THEN EXECUTE format('ALTER TABLE public.jars ADD CONSTRAINT"
+            " %I %s', pair[1], pair[2]); END IF; END LOOP;",
+            "DECLARE pair text[]; wanted CONSTANT text[] := ARRAY[['label_short', 'CHECK"
+            " (length(label) < 99)'], ['label_there', 'CHECK (length(label) > 0)']];",
         ),
         block(
             "FOREACH w IN ARRAY ARRAY['anon', 'authenticated'] LOOP IF NOT EXISTS (SELECT FROM"

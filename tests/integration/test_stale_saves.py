@@ -289,6 +289,9 @@ def test_8_2_hundreds_of_edits_against_the_daemon_and_none_is_lost() -> None:
     )
     line = json.loads(done.stdout.splitlines()[-1])
     assert (line["lost"], line["only_set_aside"], line["doubled"]) == (0, 0, 0), done.stderr
-    assert line["edits"] == 400
+    assert (line["undone"], line["refused"], line["came_back"]) == (0, 0, 0), done.stderr
+    # lines that were added, and lines that were taken out or changed
+    assert line["edits"] > 300
+    assert line["taken_out"] > 20
     assert line["transitions_meanwhile"] > 40
     assert done.returncode == 0

@@ -78,7 +78,7 @@ def test_the_status_of_the_board_fits_the_screen(
         )
     monkeypatch.setattr("orchestrator.cli.overview_text.is_terminal", lambda: True)
     monkeypatch.setattr(text, "is_terminal", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     lines = orchestrate("status").stdout.splitlines()
     assert "On hold (51)" in lines
     assert any(re.fullmatch(r"  … and \d+ more", line) for line in lines)
@@ -110,7 +110,7 @@ def test_the_list_fits_the_terminal(
     orchestrate: Orchestrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "is_terminal", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((60, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((60, 24)))
     lines = orchestrate("list").stdout.splitlines()
     assert max(map(columns, lines)) <= 60
     assert "小屋 paint" in lines[1]

@@ -36,6 +36,9 @@ run: $(VENV)/.run $(WITH_TESTS) node_modules/.done  ## install, then conduct WO-
 		echo; echo "make: waiting for your answer (exit code 10 is expected); orchestrate is $(BIN)/orchestrate"; \
 	else exit $$code; fi
 
+# many tests wait, for a server or a process: half as many again as there are cores keep them busy
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
+
 test: $(VENV)/.dev node_modules/.done  ## install, then run all tests (ARGS='-k board' for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 

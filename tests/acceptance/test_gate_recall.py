@@ -34,6 +34,7 @@ def recall(*names: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(node_modules() is None, reason="npm install has not been run")
 def test_subtle_defects_are_caught_and_harmless_changes_are_not() -> None:

@@ -32,6 +32,8 @@ PARTS = (
     "tests/synthetic_data.py",
     "tests/fixtures/synthetic_schema_before_020.sql",
 )
+
+pytestmark = pytest.mark.long
 #: the whole story runs for minutes; these are its sizes here
 SMALLER = {
     f"python {LOADER}\n": f"python {LOADER} --small\n",

@@ -19,6 +19,8 @@ from orchestrator.domain.agent import Outcome, Report
 from orchestrator.errors import OrchestrateError
 from tests.boards import Workspace
 
+pytestmark = pytest.mark.long
+
 ID = "WO-512"
 
 COMMANDS: dict[str, Callable[[Conductor], object]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import pieces
-from orchestrator.workflow_reader.gate_words import gates_in
+from orchestrator.workflow_reader.gate_words import gates_in, refers_back
 from orchestrator.workflow_reader.human_gates import unread_gates
 from orchestrator.workflow_reader.outline import read_outline
 
@@ -97,7 +97,10 @@ def test_4_7_no_approval_is_lost_wherever_it_stands(
     for n, (before, gate, after) in enumerate(stages, 1):
         blocks += [heading.format(n), *before]
         if gate is not None:
-            asked.append((len(blocks), n == len(stages) and not after))
+            # "After the user approves" at its beginning is about the approval before it
+            last = stages[n - 2] if n > 1 else ([], None, [])
+            is_met = bool(last[1]) and not last[2] and not before and refers_back(gate[0])
+            asked.append((len(blocks), is_met or (n == len(stages) and not after)))
             blocks.append(gate[1].format(gate[0]))
         blocks += after
     text = "\n\n".join(blocks) + "\n"

@@ -72,6 +72,8 @@ class Review:
 
     id: str
     title: str
+    #: where its files are: a checkout of its own, or the workspace
+    root: Path
     #: the parent's file, relative to the workspace
     ticket: str
     state: str
@@ -101,6 +103,11 @@ class Review:
     changed: tuple[str, ...] = ()
     #: the question shown has been answered or withdrawn
     closed: bool = False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all files that it shows are still as they were when it was made."""
+        return all(_hash(self.root, file.path) == file.today for file in self.files)
 
     @property
     def groups(self) -> list[tuple[str, tuple[ReceiptSummary, ...]]]:
@@ -200,6 +207,7 @@ def build_review(
     return Review(
         id=parent,
         title=status["title"] or "",
+        root=root,
         ticket=str(family.ticket(parent).path.relative_to(board.root)),
         state=status["state"],
         reasons=tuple(status["reasons"]),

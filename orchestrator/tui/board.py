@@ -30,8 +30,8 @@ from orchestrator.tui.text import (
     styled,
 )
 from orchestrator.views.cards import BoardView
+from orchestrator.views.live import LiveBoard
 from orchestrator.views.search import Search
-from orchestrator.web.live import LiveBoard
 
 #: columns of the terminal that one of the board takes, and cards that it shows
 _WIDTH, _MOST = 26, 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,6 @@ class Card:
         role = self.ticket.role
         return role is None or role.at_rest
 
-    @property
-    def waits_for_user(self) -> bool:
-        return self.ticket.role in (FolderRole.USER_REVIEW, FolderRole.HOLD)
-
 
 @dataclass(frozen=True)
 class Column:
@@ -203,10 +199,9 @@ class BoardReader:
             last = self._last
             number = last.revision if last else 0
             view = BoardView(cards, families, questions, len(unread), number)
-            if last is not None and last == view:
-                return last
-            self._last = BoardView(cards, families, questions, view.unread, number + 1)
-            return self._last
+            if last is None or last != view:
+                last = self._last = replace(view, revision=number + 1)
+            return last
 
     def _family_state(self, ticket: Ticket) -> FamilyState:
         """What a parent's record says; the file is parsed again only if it has changed."""

@@ -16,7 +16,7 @@ from orchestrator.domain.answer import Answer, AnswerVerb, Door
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.told import visible
 from orchestrator.web.guard import Visitor, require_token
-from orchestrator.web.pages import family_page, page, site_of
+from orchestrator.web.pages import decide_page, family_page, page, site_of
 
 #: fields of a form, and characters of one
 _FIELDS, _LONGEST = 400, 100_000
@@ -79,7 +79,7 @@ async def answer(request: Request) -> Response:
     except OrchestrateError as exc:
         show = partial(family_page, request, id, error=exc, words=given.words, status=409)
         return await _in_thread(show)  # type: ignore[no-any-return]
-    if given.verb is not AnswerVerb.HOLD and form.get("go_on", "1"):
+    if given.verb is not AnswerVerb.HOLD:
         site.go_on(outcome.ticket)
     return RedirectResponse(f"/family/{outcome.ticket}", 303)
 
@@ -105,10 +105,7 @@ async def answer_several(request: Request) -> Response:
         except OrchestrateError as exc:
             refused.append((family, exc))
     if refused:
-        questions = site.live.view.questions
-        plain = [question for question in questions if question.is_plain]
-        values = {"questions": questions, "plain": plain, "refused": refused}
-        return page(request, "decide", 409, canonical="/", **values)
+        return decide_page(request, refused, 409)
     return RedirectResponse("/", 303)
 
 

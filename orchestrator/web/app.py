@@ -26,9 +26,9 @@ from orchestrator.config import Settings
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.tickets.board import Board
+from orchestrator.views.live import LiveBoard
 from orchestrator.web import actions, pages
 from orchestrator.web.guard import PROXY_HEADER, PROXY_VARIABLE, Guard, Sessions
-from orchestrator.web.live import LiveBoard
 from orchestrator.web.site import Site
 from orchestrator.web_settings import WebSettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,6 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from orchestrator.domain.plan import Plan
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
@@ -71,10 +70,18 @@ def error_page(request: Request, exc: OrchestrateError) -> Response:
 
 def decide(request: Request) -> Response:
     """All open questions, those that need USER most first."""
+    return decide_page(request)
+
+
+def decide_page(
+    request: Request, refused: Sequence[tuple[str, OrchestrateError]] = (), status: int = 200
+) -> Response:
+    """The open questions, with the answers to several that were just refused, and why."""
     questions = site_of(request).live.view.questions
     plain = [question for question in questions if question.is_plain]
     members = {q.family: _ids_of(site_of(request), q.family) for q in questions}
-    return page(request, "decide", questions=questions, plain=plain, members=members)
+    values = {"questions": questions, "plain": plain, "members": members, "refused": refused}
+    return page(request, "decide", status, canonical="/", **values)
 
 
 def _ids_of(site: Site, family: str) -> list[str]:
@@ -127,12 +134,12 @@ def family_page(
 ) -> Response:
     """The page of a ticket, with what went wrong with an answer to it, if something did."""
     site = site_of(request)
-    members = site.board.family(site.board.resolve(id))
-    head = members[0]
+    named = site.board.resolve(id)
+    head = site.board.family(named)[0]
     view = site.live.view
     state = view.families.get(head.id)
     if state is None or state.flow is None:
-        shown = site.board.find(site.board.resolve(id))
+        shown = site.board.find(named)
         text = "" if shown.path.is_symlink() else shown.body
         return page(request, "ticket", status, ticket=shown, text=text, state=state, error=error)
     review = site.review(head.id, panels=False)
@@ -146,7 +153,7 @@ def family_page(
         head=head,
         state=state,
         cards=view.members(head.id),
-        members=[card.ticket.id for card in view.members(head.id)],
+        members=_ids_of(site, head.id),
         question=view.question(head.id),
         review=review,
         stages=list(_stages_of(site, state)),
@@ -191,12 +198,7 @@ def _stages_of(site: Site, state: FamilyState) -> Iterator[Mapping[str, Any]]:
             "agent": "USER" if stage.is_checkpoint else stage.agent,
             "now": "done" if done else "here" if here and not flow.state.ended else "to do",
             "attempt": flow.attempt(stage.number),
-            "members": _members(plan, stage, state),
         }
-
-
-def _members(plan: Plan, stage: Any, state: FamilyState) -> tuple[str, ...]:
-    return plan.members(stage, state.flow) if state.flow and not stage.is_checkpoint else ()
 
 
 def read_events(site: Site, family: str) -> Iterator[Mapping[str, Any]]:
@@ -214,7 +216,7 @@ def read_events(site: Site, family: str) -> Iterator[Mapping[str, Any]]:
                     with suppress(ValueError):
                         event = json.loads(line)
                         if isinstance(event, dict) and event.get("kind") != "usage":
-                            yield {"log": file.stem, **event}
+                            yield event
 
 
 def whole_review(request: Request) -> Response:

@@ -17,12 +17,13 @@ from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.domain.states import Event, FolderRole, Who, legal
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError
 from orchestrator.review.model import Review, build_review
+from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.views.cards import Card
+from orchestrator.views.live import LiveBoard
 from orchestrator.views.search import Hit, Search
 from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
-from orchestrator.web.live import LiveBoard
 from orchestrator.web_settings import WebSettings
 
 #: seconds for which what is slow to find out is shown again
@@ -147,26 +148,13 @@ class Site:
         state = self.live.view.families.get(family)
         flow = state.flow if state else None
         known = self._reviews.get((family, panels))
-        if known is None or known[0] != flow or self._moved(known[1]):
+        if known is None or known[0] != flow or not known[1].is_current:
             reviewers = None if panels else ()
             known = flow, build_review(self.board, self.settings, family, reviewers)
             if len(self._reviews) > 20:
                 self._reviews.clear()
             self._reviews[family, panels] = known
         return known[1]
-
-    def _moved(self, review: Review) -> bool:
-        """Whether a file that a review shows is no longer what it was."""
-        from orchestrator.storage.atomic import sha256_file
-
-        for file in review.files:
-            try:
-                now = sha256_file(self.board.root / file.path)
-            except (OSError, OrchestrateError):
-                now = "absent"
-            if now != file.today:
-                return True
-        return False
 
     def find(self, text: str, most: int = 100) -> list[Hit]:
         """The tickets that have every word of a text, the best first."""
@@ -191,7 +179,6 @@ class Site:
     def _examine(self) -> Iterator[tuple[str, Any]]:
         from orchestrator.doctor.runner import examine
         from orchestrator.family.spending import sum_of, turns_of_board
-        from orchestrator.storage.locks import is_locked
 
         yield "problems", examine(self.board, self.settings).problems
         turns = list(turns_of_board(self.board.path))

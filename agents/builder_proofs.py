@@ -18,9 +18,9 @@ from orchestrate_agents.checks.typescript.toolchain import toolchain_of
 from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
-from orchestrator.config import load_settings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
+from orchestrator.settings.config import load_settings
 
 
 def prove_files(

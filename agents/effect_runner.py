@@ -23,7 +23,7 @@ from orchestrator.agent_process.bounded import attend, end_group, kept_words, st
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.approvals.effects import Effect, EffectResult
 from orchestrator.errors import MissingToolError
-from orchestrator.told import hand_out, tell
+from orchestrator.errors.masking import hand_out, tell
 
 if TYPE_CHECKING:
     from orchestrate_backend.targets.choose import Target

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from orchestrate_agents.render import render_markdown
 from orchestrator.domain.agent import Finding, Job, Outcome, Report
-from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.domain.id_grammar import id_from_name
 
 
 class Inspector:

@@ -31,9 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import keep_run  # noqa: E402
 from orchestrator import Board, Conductor  # noqa: E402
-from orchestrator.config import Settings  # noqa: E402
 from orchestrator.daemon.daemon import Daemon, LogLine  # noqa: E402
 from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
+from orchestrator.settings.config import Settings  # noqa: E402
 
 _WORKFLOW = """\
 # Edits

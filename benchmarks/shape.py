@@ -30,11 +30,10 @@ FOLDERS = {
 #: from the ground up; a sub-package imports only from those before it
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
-        "told", "errors", "markdown", "templating", "plugins", "domain", "agent_settings",
-        "web_settings", "config", "storage", "commands", "git", "workspaces", "changes",
-        "agent_process", "gates", "tickets", "workflow_reader", "family", "telemetry",
-        "workflow_lint", "approvals", "review", "conductor", "adoption", "doctor", "daemon",
-        "views", "mcp", "web", "tui", "cli",
+        "errors", "markdown", "templating", "plugins", "domain", "settings", "storage", "commands",
+        "git", "workspaces", "changes", "agent_process", "gates", "tickets", "workflow_reader",
+        "family", "workflow_lint", "approvals", "review", "conductor", "doctor", "daemon", "views",
+        "mcp", "web", "tui", "cli",
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",

@@ -34,8 +34,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from orchestrator import Board, Conductor  # noqa: E402
-from orchestrator.config import Settings  # noqa: E402
 from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
+from orchestrator.settings.config import Settings  # noqa: E402
 from orchestrator.storage import syscalls  # noqa: E402
 
 _WORKFLOW = """\

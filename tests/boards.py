@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Agent, Artifact, Job, Outcome, Report
 from orchestrator.family.session import Progress
+from orchestrator.settings.config import Settings
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.tickets.board import Board
 

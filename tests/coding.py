@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Demand, Job, MemberInfo
+from orchestrator.settings.agents import AgentSettings
 
 WORKFLOW = """\
 # Work order WO-001

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import Board, Conductor
-from orchestrator.agent_settings import AgentSettings
-from orchestrator.config import GitSettings, Settings, WorkspacesSettings
 from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.domain.states import Part
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import GitSettings, Settings, WorkspacesSettings
 from orchestrator.storage.history import History
 
 WORKFLOW = """# Colours

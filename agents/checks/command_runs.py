@@ -22,9 +22,9 @@ from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
 from orchestrator.commands.definitions import Definition, define, reader, simple_commands
-from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
+from orchestrator.settings.config import ChecksSettings
 
 #: how runners count the tests that passed
 _COUNTS = (

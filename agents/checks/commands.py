@@ -17,7 +17,6 @@ from orchestrate_agents.checks.typescript.compiler import compiles
 from orchestrate_agents.checks.typescript.toolchain import SUFFIXES
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrator.commands.definitions import define, reader
-from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     SEVERITY,
@@ -31,6 +30,7 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.gates.evidence import PROGRAMS
 from orchestrator.gates.trust import is_trusted
+from orchestrator.settings.config import FILE, ChecksSettings
 
 #: requests and SQL are no commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"

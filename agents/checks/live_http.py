@@ -18,7 +18,6 @@ from orchestrate_agents.sandbox.proof_tree import workspace_copy, workspace_dige
 from orchestrate_agents.sandbox.runs import RunError, run
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrator.commands.definitions import simple_commands
-from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -30,6 +29,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.gates.trust import is_trusted
+from orchestrator.settings.config import FILE, ChecksSettings
 
 _ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
 _HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from orchestrate_agents.checks.command_runs import Job, run_once
 from orchestrate_agents.checks.commands import prove_command
 from orchestrator.commands.definitions import define, reader
-from orchestrator.config import FILE
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, unproven
 from orchestrator.gates.taken import Trial, register_prover
 from orchestrator.gates.trust import is_trusted
+from orchestrator.settings.config import FILE
 
 
 class _Sandbox:

@@ -6,6 +6,7 @@ import re
 
 from orchestrate_agents.seed_data.table_schema import vocabulary
 from orchestrator.domain.agent import MemberInfo
+from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.keys import KEYS
 from orchestrator.domain.record import done_before
 from orchestrator.gates.checks import (
@@ -24,7 +25,6 @@ from orchestrator.gates.expressions import MEANING
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import normal_status
-from orchestrator.tickets.id_grammar import id_from_name
 
 #: a sentence's rest that cannot swallow the next claim
 _REST = r"(?!\.\s|;|\s(?:[—–-]|--|→|=>|->)\s|\s*[(\[][^)\]]*`|:\s*`)"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from orchestrate_agents.coding.protocol import Adapter
 from orchestrate_agents.coding.walls import version_of
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import AgentInfo
+from orchestrator.settings.agents import AgentSettings
 
 #: adapter → the files below HOME in which its program keeps who is signed in
 _CREDENTIALS: Mapping[str, tuple[str, ...]] = {

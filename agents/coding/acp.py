@@ -13,7 +13,7 @@ from orchestrate_agents.coding.events import Event
 from orchestrate_agents.coding.protocol import Adapter, Running, Task
 from orchestrator import plugins
 from orchestrator.agent_process.confinement import Confinement
-from orchestrator.agent_settings import AgentSettings
+from orchestrator.settings.agents import AgentSettings
 
 #: where programs keep what is theirs, and words of a command that are no program's name
 _FOLDERS = (".", ".cache/", ".config/", ".local/share/", ".local/state/")

@@ -25,9 +25,9 @@ from orchestrate_agents.coding.rules import Guarded
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import LIMIT, UNREACHABLE, AgentInfo, Job, Outcome, Report, Usage
 from orchestrator.mcp.tools import ASK_AS, SOCKET
+from orchestrator.settings.agents import AgentSettings
 
 #: what reads the last message: not needed before there is one
 _ANSWER = "orchestrate_agents.coding.answer"

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrate_agents.coding.events import Event, plain
 from orchestrate_agents.coding.protocol import Running
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job, NewCheck, NewTicket, Notice, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError, UsageError
@@ -34,6 +33,7 @@ from orchestrator.mcp.tools import (
     TicketDraft,
     read_arguments,
 )
+from orchestrator.settings.agents import AgentSettings
 from orchestrator.templating import one_line
 
 if TYPE_CHECKING:

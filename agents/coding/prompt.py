@@ -16,10 +16,10 @@ from jinja2 import TemplateError
 
 from orchestrate_agents.coding.events import plain
 from orchestrate_agents.render import TEMPLATES, render_from
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Demand, Finding, Job
 from orchestrator.domain.states import Part
 from orchestrator.errors import UsageError
+from orchestrator.settings.agents import AgentSettings
 from orchestrator.workflow_reader.parser import read_workflow_text
 
 #: folder of a workspace's own templates

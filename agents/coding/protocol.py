@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from orchestrate_agents.coding.events import Event
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job
+from orchestrator.settings.agents import AgentSettings
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ from orchestrator.agent_process.confinement import (
 )
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
+from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
-from orchestrator.told import mask
 
 #: slow to import; imported once where the script's program names them
 _SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")

@@ -25,12 +25,12 @@ from orchestrator.agent_process.confinement import (
     program_places,
 )
 from orchestrator.agent_process.leftovers import Marks
-from orchestrator.config import load_settings
 from orchestrator.domain.folders import DEFAULT_BOARD
 from orchestrator.errors import OrchestrateError
+from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
+from orchestrator.settings.config import load_settings
 from orchestrator.storage.atomic import sha256_file
-from orchestrator.told import mask
 
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(

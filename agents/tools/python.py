@@ -19,10 +19,10 @@ from typing import Any
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
-from orchestrator.config import FILE, ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 from orchestrator.git.repository import find_git_folder
+from orchestrator.settings.config import FILE, ChecksSettings
 
 _VENVS = (".venv", "venv")
 _SETTING = f"`[checks] python` in {FILE}"

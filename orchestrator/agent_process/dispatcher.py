@@ -23,11 +23,11 @@ from orchestrator.agent_process.bounded import (
 )
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
+from orchestrator.errors.masking import hand_out, tell
+from orchestrator.settings.agents import AgentSettings
 from orchestrator.storage.written import AGENT_OF
-from orchestrator.told import hand_out, tell
 
 #: what every agent may see of the environment; no keys and no database addresses
 NEUTRAL = [

@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator.changes.compare import Change, shown, unified_diff
 from orchestrator.changes.entries import Entry
-from orchestrator.config import FILE, Settings
 from orchestrator.family.attempt_files import AGENT, CHECK, COMMITTED, PERSON, UNKNOWN, pack
 from orchestrator.family.change_log import ChangeLog
+from orchestrator.settings.config import FILE, Settings
 from orchestrator.templating import longest_backticks
 
 #: lines of a diff in a ticket, for one file and for all

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import MissingExtraError, OrchestrateError
+from orchestrator.settings.web import WebSettings
 from orchestrator.storage.signing import seal
-from orchestrator.web_settings import WebSettings
 
 if TYPE_CHECKING:
     from itsdangerous import URLSafeTimedSerializer

@@ -11,13 +11,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from orchestrator.config import FILE
 from orchestrator.domain.answer import Answer, AnswerVerb
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.errors.masking import without_keys
 from orchestrator.family.session import Session
 from orchestrator.git.command import GitError, run_git
+from orchestrator.settings.config import FILE
 from orchestrator.storage.history import canonical
-from orchestrator.told import without_keys
 
 NAMESPACE = "orchestrate"
 #: names the key that signs, besides git's `user.signingKey`

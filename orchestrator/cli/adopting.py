@@ -26,7 +26,7 @@ from orchestrator.cli.workspace import AcceptDoubts, AsJson, WorkflowFile, works
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.adoption import Proposal, Refusal
+    from orchestrator.conductor.adoption import Proposal, Refusal
 
 
 def adopt(
@@ -55,7 +55,7 @@ def adopt(
     """
     if bool(ids) is every:
         raise UsageError("name tickets, or all of them", hint="orchestrate adopt ID, or --all")
-    from orchestrator import adoption
+    from orchestrator.conductor import adoption
 
     here = workspace(context)
     conductor = here.conductor(accept_doubts=accept_doubts or ())

@@ -44,7 +44,7 @@ from orchestrator.cli.failures import (
     terminate,
 )
 from orchestrator.cli.workspace import Workspace
-from orchestrator.told import hide_environment
+from orchestrator.errors.masking import hide_environment
 
 app = typer.Typer(
     cls=Group,

@@ -79,8 +79,8 @@ def _said_of(agent: dict[str, Any]) -> str:
 
 def _describe_all(here: Workspace) -> Any:
     from orchestrator import plugins
-    from orchestrator.config import registered_parts
     from orchestrator.family.spending import sum_of, turns_of_board
+    from orchestrator.settings.config import registered_parts
 
     settings = here.settings
     turns = list(turns_of_board(here.board.path))
@@ -119,9 +119,9 @@ def try_agent(
     It costs what such a turn costs. Exit codes: 0 everything was proven, 1 it was not.
     """
     from orchestrator import Board, Conductor
-    from orchestrator.config import Settings
     from orchestrator.family.spending import describe as describe_spent
     from orchestrator.family.spending import sum_of, turns_of_board
+    from orchestrator.settings.config import Settings
 
     here = workspace(context)
     settings = here.settings.agent(name)

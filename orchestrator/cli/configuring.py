@@ -19,7 +19,7 @@ from orchestrator.cli.workspace import AsJson, workspace
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from orchestrator.config import Settings
+    from orchestrator.settings.config import Settings
 
 _MASK = "****"
 _SECRET = re.compile(
@@ -54,7 +54,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
     Passwords, keys and the addresses of notifications are masked.
     """
-    from orchestrator.config import FILE
+    from orchestrator.settings.config import FILE
 
     here = workspace(context)
     lines = key_lines(here.root / FILE)
@@ -84,7 +84,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _settings(settings: Settings, lines: Mapping[str, int]) -> Iterator[Setting]:
-    from orchestrator.config import FILE
+    from orchestrator.settings.config import FILE
 
     for key, value in _flat(settings, ""):
         source = next((f"{FILE}:{lines[k]}" for k in _upwards(key) if k in lines), "default")
@@ -100,8 +100,8 @@ def _flat(model: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
     """Every key of the settings with its value, masked."""
     from pydantic import BaseModel
 
-    from orchestrator.agent_settings import AgentSettings
-    from orchestrator.config import registered_parts
+    from orchestrator.settings.agents import AgentSettings
+    from orchestrator.settings.config import registered_parts
 
     for name in type(model).model_fields:
         value = getattr(model, name)

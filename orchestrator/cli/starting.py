@@ -191,8 +191,8 @@ def init(
     workspace, which has its board already. With --profile the board that is there is read as it is,
     and only the settings and the workflow are added (`orchestrate docs boards`).
     """
-    from orchestrator.config import FILE
     from orchestrator.git.ignoring import ignore_in_repository
+    from orchestrator.settings.config import FILE
 
     root = (workspace(context).directory or Path.cwd()).resolve()
     _require_place(root, nested)
@@ -253,7 +253,7 @@ def _ask_about_commits(root: Path) -> bool:
 
 def _say_what_is_kept(here: Workspace, commit: bool | None) -> None:
     """What of a board and settings that are there already stays; `commit`: what was asked for."""
-    from orchestrator.config import FILE
+    from orchestrator.settings.config import FILE
 
     if not atomic.inside(here.root, here.settings.board.folder).is_dir():
         return
@@ -292,7 +292,7 @@ def _create_board(here: Workspace, with_folders: bool) -> None:
 def _say_next(here: Workspace, is_own_board: bool) -> None:
     """What can be done now; on an empty board with a first ticket to do it with."""
     from orchestrator.commands.proposals import propose_commands
-    from orchestrator.config import default_maker
+    from orchestrator.settings.config import default_maker
 
     if found := len(propose_commands(here.root)):
         said = f"{counted(found, 'command')} of this repository could prove criteria"
@@ -345,8 +345,8 @@ def _profile(root: Path, name: str) -> str:
 
 def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:
     """Tell of the files that no step of a family commits, and that every clone and CI needs."""
-    from orchestrator.config import FILE
     from orchestrator.git.repository import TrackedFolder
+    from orchestrator.settings.config import FILE
 
     if not here.settings.git.commit:
         return
@@ -371,7 +371,7 @@ def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:
 
 def _require_own_place(root: Path) -> None:
     """Raise UsageError in a subfolder of a workspace, unless it is a repository of its own."""
-    from orchestrator.config import FILE, find_root
+    from orchestrator.settings.config import FILE, find_root
 
     outer = find_root(root)
     own = any((root / name).exists() for name in (FILE, "_WORK_ORDERS", ".git"))

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.told import mask, mask_all, tell, visible, visible_json
+from orchestrator.errors.masking import mask, mask_all, tell, visible, visible_json
 from orchestrator.views.plain import columns, fitted
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}

@@ -14,7 +14,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.conductor.conductor import Conductor, Progress
-    from orchestrator.config import Settings
+    from orchestrator.settings.config import Settings
     from orchestrator.tickets.board import Board
 
 _Word = TypeVar("_Word", str, tuple[str, str])
@@ -90,7 +90,7 @@ class Workspace:
     @cached_property
     def root(self) -> Path:
         """The workspace. Raises UsageError if `-C` names no folder."""
-        from orchestrator.config import find_root
+        from orchestrator.settings.config import find_root
 
         start = self.directory or Path.cwd()
         if not start.is_dir():
@@ -99,7 +99,7 @@ class Workspace:
 
     @cached_property
     def settings(self) -> Settings:
-        from orchestrator.config import load_settings
+        from orchestrator.settings.config import load_settings
 
         return load_settings(self.root)
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.commands.definitions import Definition
-from orchestrator.config import FILE
 from orchestrator.errors import UsageError
+from orchestrator.settings.config import FILE
 
 ALLOWED, TAKEN = "allowed", "taken"
 _HEADER = re.compile(r"\s*\[")

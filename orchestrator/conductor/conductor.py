@@ -21,8 +21,8 @@ from orchestrator.approvals.signatures import message_of, sign
 from orchestrator.approvals.status import describe_family, describe_open_request
 from orchestrator.conductor import stages
 from orchestrator.conductor.apply_effects import apply_approval
+from orchestrator.conductor.telemetry import traced
 from orchestrator.conductor.verify import Verified, verify
-from orchestrator.config import Settings, load_settings
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
 from orchestrator.domain.answer import Answer, AnswerVerb, Door
@@ -42,8 +42,8 @@ from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import Context, Phase, Services
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
+from orchestrator.settings.config import Settings, load_settings
 from orchestrator.storage.locks import is_locked
-from orchestrator.telemetry import traced
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 from orchestrator.workflow_reader.human_gates import unread_gates_in

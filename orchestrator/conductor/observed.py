@@ -16,8 +16,8 @@ from orchestrator.agent_process.worker import own_agents
 from orchestrator.changes.compare import shown
 from orchestrator.changes.take_back import take_back, unstage
 from orchestrator.changes.tool_files import KIND, changed_tools, tool_files
-from orchestrator.config import FILE
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
+from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.workflow import Stage, Statement
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.family.attempt_files import AGENT, COMMITTED, UNKNOWN, Seen, Worker, pack
@@ -29,7 +29,7 @@ from orchestrator.git.hooked import hook_folder
 from orchestrator.git.listing import read_settings
 from orchestrator.git.unsafe_settings import is_unsafe_setting
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.tickets.id_grammar import id_from_name
+from orchestrator.settings.config import FILE
 
 #: paths that a message names
 _NAMED = 8

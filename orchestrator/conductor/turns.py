@@ -10,7 +10,6 @@ from datetime import datetime
 from itertools import count, takewhile
 from pathlib import Path
 
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.conductor.observed import dispatch
 from orchestrator.conductor.rejoining import conflict_findings
 from orchestrator.domain.agent import (
@@ -39,6 +38,7 @@ from orchestrator.family.spending import (
 )
 from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
+from orchestrator.settings.agents import AgentSettings
 
 #: `Report.ended` of what was not even begun
 UNPRICED, BUDGET, STALL = "unpriced", "budget", "stall"

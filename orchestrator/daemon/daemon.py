@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
-from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.daemon.presence import Presence, absence, identities
 from orchestrator.daemon.told import ToldBefore, describe_for_people
-from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
+from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.record import from_mapping
 from orchestrator.errors import (
     BusyError,
@@ -32,10 +31,11 @@ from orchestrator.errors import (
 from orchestrator.family import stale_writes
 from orchestrator.family.session import Progress, ProgressKind
 from orchestrator.family.workflow_discovery import referenced
+from orchestrator.settings.config import FILE, Settings, load_settings
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
+from orchestrator.storage.watcher import FolderWatch
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import id_from_name
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from orchestrator.config import Settings
-from orchestrator.told import hand_out, tell
+from orchestrator.errors.masking import hand_out, tell
+from orchestrator.settings.config import Settings
 
 #: addresses, separated by white space; they contain keys, which must not be in the repository
 VARIABLE = "ORCHESTRATE_NOTIFY_URLS"

@@ -9,9 +9,9 @@ from pathlib import Path
 from orchestrator.approvals.links import Links
 from orchestrator.domain.record import from_mapping
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.web import WebSettings
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.tickets.board import Board
-from orchestrator.web_settings import WebSettings
 
 _TITLES = {"question": "waits for you", "held": "is on hold", "board": "needs attention"}
 _NEXT = {

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.domain.graph import break_cycles
+from orchestrator.domain.id_grammar import begins_with, id_from_name, is_named_after
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
 from orchestrator.tickets.diagnosis import ids_said_otherwise
-from orchestrator.tickets.id_grammar import begins_with, id_from_name, is_named_after
 from orchestrator.tickets.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}.*\.md\Z", re.IGNORECASE)

@@ -13,7 +13,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
-    from orchestrator.config import Settings
+    from orchestrator.settings.config import Settings
     from orchestrator.tickets.board import Board
 
 

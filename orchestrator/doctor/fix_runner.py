@@ -12,7 +12,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.config import GitSettings
 from orchestrator.doctor import board_rules
 from orchestrator.doctor.board_view import tickets_by_id
 from orchestrator.doctor.fix_safety import FixedTicket, Fixer
@@ -23,6 +22,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import TrackedFolder
+from orchestrator.settings.config import GitSettings
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.ticket import Ticket

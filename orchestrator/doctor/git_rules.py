@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.board_view import BoardView
+from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.keys import ID_KEYS
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.commits import Committer
@@ -21,7 +22,6 @@ from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.storage import atomic
 from orchestrator.storage.history import FOLDER
-from orchestrator.tickets.id_grammar import id_from_name
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:

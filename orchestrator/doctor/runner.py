@@ -16,7 +16,7 @@ from orchestrator.doctor.rules import RULES, rule_for
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
-    from orchestrator.config import Settings
+    from orchestrator.settings.config import Settings
     from orchestrator.tickets.board import Board
 
 _SEVERITY = {code: position for position, code in enumerate(RULES)}

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.config import Settings
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import State
 from orchestrator.family.family import Family
 from orchestrator.git.command import GitError
+from orchestrator.settings.config import Settings
 from orchestrator.workspaces.checkout import Checkout
 
 #: types of the records: of the family's, of one that a stage has beside it, of its end

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from orchestrator.domain.id_grammar import id_from_name, without_child_suffix
 from orchestrator.errors import TicketError
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.storage.history import History
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import id_from_name, without_child_suffix
 from orchestrator.tickets.ticket import Ticket
 
 

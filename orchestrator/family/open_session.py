@@ -11,7 +11,6 @@ from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.agent_process.worker import agent_names
-from orchestrator.config import Settings
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
@@ -46,6 +45,7 @@ from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
+from orchestrator.settings.config import Settings
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock

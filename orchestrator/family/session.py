@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.config import FILE, Settings
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
@@ -32,6 +31,7 @@ from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
+from orchestrator.settings.config import FILE, Settings
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria

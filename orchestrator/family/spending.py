@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent_settings import BudgetSettings, Limits
 from orchestrator.domain.agent import Allowance, Usage
+from orchestrator.settings.agents import BudgetSettings, Limits
 from orchestrator.storage.history import FOLDER
 
 #: types of records: a turn that has begun, and what it took

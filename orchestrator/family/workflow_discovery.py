@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.config import Settings, default_maker, registered_parts
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import UnsafePathError, WorkflowError
+from orchestrator.settings.config import Settings, default_maker, registered_parts
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.parser import read_workflow

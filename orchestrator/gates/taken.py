@@ -12,10 +12,10 @@ from typing import Protocol
 
 from orchestrator import plugins
 from orchestrator.commands.allowed import TAKEN
-from orchestrator.config import FILE
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Check, Context, Phase, Result
 from orchestrator.gates.loading import register_finder
+from orchestrator.settings.config import FILE
 
 
 @dataclass(frozen=True)

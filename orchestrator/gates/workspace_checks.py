@@ -28,6 +28,7 @@ from typing import Any
 from orchestrator.agent_process.confinement import Confinement, program_places
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError
+from orchestrator.errors.masking import tell
 from orchestrator.gates.checks import (
     Check,
     Context,
@@ -40,7 +41,6 @@ from orchestrator.gates.checks import (
 from orchestrator.gates.expressions import compile_pattern, take_type
 from orchestrator.gates.judge_process import NOTE, receive, send
 from orchestrator.storage.atomic import read
-from orchestrator.told import tell
 
 #: of processes for workspaces, as many are kept
 _KEPT = 4

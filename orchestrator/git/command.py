@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.told import mask, without_keys
+from orchestrator.errors.masking import mask, without_keys
 
 #: seconds for one call; reading a long history for the first time takes some
 _TIMEOUT = 120.0

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.config import AUTHOR, GitSettings
 from orchestrator.errors import HookError, OrchestrateError
+from orchestrator.errors.masking import tell
 from orchestrator.git.activity import own_commits
 from orchestrator.git.command import GitError, plain_environment, read_objects, run_git, split_names
 from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
+from orchestrator.settings.config import AUTHOR, GitSettings
 from orchestrator.storage import atomic
-from orchestrator.told import tell
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errors.masking import tell
 from orchestrator.git.command import GitError, plain_environment, run_git
-from orchestrator.told import tell
 
 #: seconds for a command with its hooks, which may run a team's tests
 _TIMEOUT = 900.0

@@ -9,7 +9,6 @@ from typing import Any
 
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.conductor.verify import count_standings, verify
-from orchestrator.config import load_settings
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.session import Session
@@ -20,6 +19,7 @@ from orchestrator.gates.loading import load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.gates.receipts import Receipt
 from orchestrator.mcp.tools import TOOLS, CheckStatement, MaybeTicket, OneTicket, Some
+from orchestrator.settings.config import load_settings
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 

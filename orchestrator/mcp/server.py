@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.errors import OrchestrateError
+from orchestrator.errors.masking import mask, mask_all, tell, visible_json
 from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS, read_arguments
-from orchestrator.told import mask, mask_all, tell, visible_json
 
 #: seconds that a job may take for an answer (a proof may run a test suite), bytes of it
 _ANSWER_SECONDS, _ANSWER_BYTES = 1_800.0, 8_000_000

@@ -12,10 +12,10 @@ from typing import Any
 
 from orchestrator.approvals.changed_files import FileDiff, describe_file, printable
 from orchestrator.errors import MissingExtraError
+from orchestrator.errors.masking import tell
 from orchestrator.review.model import Review, ReviewFile
 from orchestrator.review.panels import Chart, Grid, Source
 from orchestrator.templating import TEMPLATES
-from orchestrator.told import tell
 
 #: lines around a difference
 _CONTEXT_LINES = 3

@@ -19,7 +19,6 @@ from orchestrator.approvals.changed_files import (
 )
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
 from orchestrator.approvals.status import describe_family
-from orchestrator.config import Settings
 from orchestrator.domain.record import QuestionKind
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.change_log import change_log_of
@@ -33,6 +32,7 @@ from orchestrator.gates.receipts import (
     summarize_by_text,
 )
 from orchestrator.review.panels import Chart, Panel, Reviewer, collect_panels, load_reviewers
+from orchestrator.settings.config import Settings
 from orchestrator.storage.atomic import inside, sha256_file
 from orchestrator.storage.history import History
 from orchestrator.tickets.board import Board

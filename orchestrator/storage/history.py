@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
+from orchestrator.errors.masking import mask, mask_all, visible_json
 from orchestrator.storage import signing, written
 from orchestrator.storage.atomic import append_lines, begin_lines, read
-from orchestrator.told import mask, mask_all, visible_json
 
 FOLDER = ".receipts"
 

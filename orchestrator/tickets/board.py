@@ -11,6 +11,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
+from orchestrator.domain.id_grammar import (
+    folded_id,
+    ids_in_field,
+    without_child_suffix,
+    without_prefix,
+)
 from orchestrator.domain.keys import key_table
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
@@ -20,12 +26,6 @@ from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.catalog import Catalog
 from orchestrator.tickets.criteria import Unread
 from orchestrator.tickets.criteria_headings import headings_of
-from orchestrator.tickets.id_grammar import (
-    folded_id,
-    ids_in_field,
-    without_child_suffix,
-    without_prefix,
-)
 from orchestrator.tickets.index import Index
 from orchestrator.tickets.reader import read_ticket
 from orchestrator.tickets.text_says import said_in_text
@@ -73,7 +73,7 @@ class Board:
     ) -> None:
         self.root = root = Path(os.path.abspath(root))  # noqa: PTH100 - links stay
         if folders is None and folder is None and (root / "orchestrate.toml").exists():
-            from orchestrator.config import load_settings
+            from orchestrator.settings.config import load_settings
 
             settings = load_settings(root)
             folders = settings.board.folders_in(root)

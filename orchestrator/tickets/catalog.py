@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.domain.folders import Folders
+from orchestrator.domain.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.tickets.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.tickets.index import Index, IndexRow, Listing, Stamp, is_settled
 from orchestrator.tickets.ticket import Ticket
 

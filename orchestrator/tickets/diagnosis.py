@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.domain.folders import Folders
-from orchestrator.domain.keys import KeyTable, key_table
-from orchestrator.domain.states import FolderRole
-from orchestrator.markdown.body import lines_outside_code, parse_heading
-from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
-from orchestrator.markdown.near_misses import folded, meant
-from orchestrator.tickets.criteria_headings import headings_of
-from orchestrator.tickets.id_grammar import (
+from orchestrator.domain.id_grammar import (
     agree,
     id_from_name,
     id_in_title,
@@ -24,6 +17,13 @@ from orchestrator.tickets.id_grammar import (
     is_range,
     prefix_of,
 )
+from orchestrator.domain.keys import KeyTable, key_table
+from orchestrator.domain.states import FolderRole
+from orchestrator.markdown.body import lines_outside_code, parse_heading
+from orchestrator.markdown.frontmatter import Document
+from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.near_misses import folded, meant
+from orchestrator.tickets.criteria_headings import headings_of
 from orchestrator.tickets.obligations import may_oblige
 from orchestrator.tickets.text_says import find_finished
 from orchestrator.tickets.ticket import Ticket

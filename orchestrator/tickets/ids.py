@@ -16,18 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchestrateError
-from orchestrator.git.repository import ID_HEAD, Repository
-from orchestrator.storage import atomic, syscalls
-from orchestrator.storage.locks import family_lock
-from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import (
+from orchestrator.domain.id_grammar import (
     can_have_lettered_children,
     has_letters,
     id_from_head,
     id_from_name,
     numbers_in,
 )
+from orchestrator.errors import OrchestrateError
+from orchestrator.git.repository import ID_HEAD, Repository
+from orchestrator.storage import atomic, syscalls
+from orchestrator.storage.locks import family_lock
+from orchestrator.tickets.board import Board
 
 #: the file of the board that names the clone which gives out plain numbers
 HOME = ".home"

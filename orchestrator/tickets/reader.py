@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain import id_grammar
 from orchestrator.domain.folders import Folders
+from orchestrator.domain.id_grammar import agree, begins_with, id_from_name, id_in_title
 from orchestrator.domain.keys import key_table
 from orchestrator.errors import UnsafePathError
 from orchestrator.markdown import body
@@ -17,9 +19,7 @@ from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.markdown.near_misses import folded
 from orchestrator.storage.atomic import read_saved
-from orchestrator.tickets import id_grammar
 from orchestrator.tickets.diagnosis import diagnose_ticket
-from orchestrator.tickets.id_grammar import agree, begins_with, id_from_name, id_in_title
 from orchestrator.tickets.ticket import Ticket
 
 _NOTHING = re.compile(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)

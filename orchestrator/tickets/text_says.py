@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.domain.folders import Folders
+from orchestrator.domain.id_grammar import is_field_id
 from orchestrator.domain.keys import KeyTable
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.body import (
@@ -21,7 +22,6 @@ from orchestrator.markdown.body import (
 )
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.criteria_headings import Headings, headings_of
-from orchestrator.tickets.id_grammar import is_field_id
 from orchestrator.tickets.ticket import Ticket
 
 _TOLD = ("status", "finished", "depends_on")

@@ -9,8 +9,8 @@ from typing import Any
 from textual.content import Content
 
 from orchestrator.approvals.request import IN_ORDER
+from orchestrator.errors.masking import tell
 from orchestrator.templating import one_line
-from orchestrator.told import tell
 from orchestrator.views.cards import Card, OpenQuestion
 from orchestrator.views.plain import fitted
 

@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from orchestrator.domain.id_grammar import folded_id
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
-from orchestrator.tickets.id_grammar import folded_id
 from orchestrator.tickets.ticket import Ticket
 
 if TYPE_CHECKING:
-    from orchestrator.agent_settings import AgentSettings
+    from orchestrator.settings.agents import AgentSettings
     from orchestrator.tickets.board import Board
 
 #: where a ticket waits for USER

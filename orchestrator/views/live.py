@@ -9,10 +9,10 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from orchestrator.config import FILE
-from orchestrator.daemon.watcher import FolderWatch
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.config import FILE
 from orchestrator.storage.locks import is_locked
+from orchestrator.storage.watcher import FolderWatch
 from orchestrator.tickets.board import Board
 from orchestrator.views.cards import BoardReader, BoardView
 

@@ -14,10 +14,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.domain.id_grammar import folded_id, without_prefix
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter_parser import lines_of, locate
 from orchestrator.storage.atomic import read
-from orchestrator.tickets.id_grammar import folded_id, without_prefix
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.views.filters import natural_key
 

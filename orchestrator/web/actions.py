@@ -14,7 +14,7 @@ from orchestrator.approvals.links import LinkError
 from orchestrator.conductor.conductor import Conductor, RunOutcome
 from orchestrator.domain.answer import Answer, AnswerVerb, Door
 from orchestrator.errors import OrchestrateError, UsageError
-from orchestrator.told import visible
+from orchestrator.errors.masking import visible
 from orchestrator.web.guard import Visitor, require_token
 from orchestrator.web.pages import decide_page, family_page, page, site_of
 

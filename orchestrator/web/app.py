@@ -22,15 +22,15 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.approvals.links import Links
-from orchestrator.config import Settings
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.settings.config import Settings
+from orchestrator.settings.web import WebSettings
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.tickets.board import Board
 from orchestrator.views.live import LiveBoard
 from orchestrator.web import actions, pages
 from orchestrator.web.guard import PROXY_HEADER, PROXY_VARIABLE, Guard, Sessions
 from orchestrator.web.site import Site
-from orchestrator.web_settings import WebSettings
 
 #: the port, if nothing else has it
 PORT = 8642

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.web_settings import Role, WebSettings
+from orchestrator.settings.web import Role, WebSettings
 
 #: bytes of a request's body, and seconds in which it has to arrive
 LARGEST_BODY, SLOWEST_BODY = 512_000, 10.0

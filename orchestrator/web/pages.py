@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from orchestrator.errors import OrchestrateError, TicketError
+from orchestrator.errors.masking import mask, visible
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
-from orchestrator.told import mask, visible
 from orchestrator.views.cards import COLUMNS, FamilyState
 from orchestrator.views.charts import draw
 from orchestrator.views.filters import Filter, moment

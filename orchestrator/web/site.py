@@ -13,10 +13,11 @@ from typing import Any
 
 from orchestrator.approvals.links import Links
 from orchestrator.conductor.conductor import Conductor, RunOutcome
-from orchestrator.config import FILE, Settings, load_settings
 from orchestrator.domain.states import Event, FolderRole, Who, legal
 from orchestrator.errors import BusyError, OrchestrateError, StoppedError
 from orchestrator.review.model import Review, build_review
+from orchestrator.settings.config import FILE, Settings, load_settings
+from orchestrator.settings.web import WebSettings
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.views.cards import Card
@@ -24,7 +25,6 @@ from orchestrator.views.live import LiveBoard
 from orchestrator.views.search import Hit, Search
 from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
-from orchestrator.web_settings import WebSettings
 
 #: seconds for which what is slow to find out is shown again
 _KEPT = 15.0

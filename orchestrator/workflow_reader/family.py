@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.domain.id_grammar import ids_in
 from orchestrator.domain.workflow import Workflow
-from orchestrator.tickets.id_grammar import ids_in
 from orchestrator.workflow_reader.stage import StageDraft
 from orchestrator.workflow_reader.ticket_mentions import NamedMove, Whom
 

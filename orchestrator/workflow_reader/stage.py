@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from orchestrator.domain.id_grammar import ids_in
 from orchestrator.domain.workflow import (
     Block,
     ChildSpec,
@@ -17,7 +18,6 @@ from orchestrator.domain.workflow import (
 )
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.markdown.prohibitions import prohibition_in_sentence
-from orchestrator.tickets.id_grammar import ids_in
 from orchestrator.workflow_reader import ticket_mentions as tickets
 from orchestrator.workflow_reader import vocabulary as words
 from orchestrator.workflow_reader.deliverables import file_headed, files_made

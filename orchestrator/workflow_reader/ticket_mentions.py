@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.domain.id_grammar import TICKET_ID, ids_in
 from orchestrator.domain.workflow import ChildSpec
-from orchestrator.tickets.id_grammar import TICKET_ID, ids_in
 from orchestrator.workflow_reader.vocabulary import (
     AGENT,
     FOLDER,

@@ -10,7 +10,7 @@ from enum import Flag, auto
 from importlib.resources import files
 from typing import Any
 
-from orchestrator.tickets.id_grammar import TICKET_ID
+from orchestrator.domain.id_grammar import TICKET_ID
 
 
 def read_data(file: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator import Board
-from orchestrator.config import Settings
+from orchestrator.settings.config import Settings
 from orchestrator.web.app import Served, prepare
 from tests.boards import Workspace, copy_of
 

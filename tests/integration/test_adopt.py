@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import adoption
 from orchestrator.cli import adopting
 from orchestrator.cli.app import app
+from orchestrator.conductor import adoption
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.tickets.board import Board
 

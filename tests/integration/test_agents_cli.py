@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
-from orchestrator.config import load_settings
+from orchestrator.settings.config import load_settings
 from tests.repositories import Repository
 
 #: prints what Claude Code prints for a turn that writes a file

@@ -13,9 +13,9 @@ from orchestrate_backend.targets.choose import EmbeddedTarget, PostgresTarget
 from orchestrator.approvals.answers import AnswerRefusedError
 from orchestrator.approvals.effects import Effect
 from orchestrator.conductor.conductor import Conductor, RunOutcome
-from orchestrator.config import DatabaseSettings, Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.config import DatabaseSettings, Settings
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.tickets.board import Board
 from tests.claims import lay

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from orchestrator.approvals.answers import AnswerRefusedError
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.family.untrusted_checks import checks_left_by_agents
 from orchestrator.review.html import render_page
 from orchestrator.review.model import build_review
+from orchestrator.settings.config import Settings
 from orchestrator.storage import syscalls
 from tests.boards import Workspace
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Job, Outcome
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.agents import AgentSettings
 from tests.boards import Workspace
 from tests.integration.test_changes import acts, by, changed, git, lay, question, write
 

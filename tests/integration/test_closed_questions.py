@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.config import Settings
 from orchestrator.errors import UsageError
 from orchestrator.family.additions import Additions
 from orchestrator.markdown.body import MARK
 from orchestrator.review.model import build_review
+from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.config import GitSettings, Settings
 from orchestrator.errors import BusyError, HookError, OrchestrateError, TicketError
 from orchestrator.git.commits import Committer
+from orchestrator.settings.config import GitSettings, Settings
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 

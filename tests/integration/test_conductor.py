@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.approvals.answers import AnswerRefusedError
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Artifact, Job, NewTicket, Outcome, Report
 from orchestrator.errors import BusyError, IllegalMoveError, TicketError, WorkflowError
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import Settings
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from tests.boards import TICKET, WORKFLOW, Workspace, Writer

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.config import Settings
-from orchestrator.daemon import watcher
 from orchestrator.daemon.daemon import Daemon, LogLine
 from orchestrator.errors import BusyError
+from orchestrator.settings.config import Settings
+from orchestrator.storage import watcher
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
@@ -286,7 +286,7 @@ def test_a_broken_family_costs_only_itself(work: Workspace) -> None:
 
 def test_without_events_the_poll_sees_it(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     work.conductor().run("WO-512")
-    monkeypatch.setattr("orchestrator.daemon.watcher.FolderWatch.on_any_event", lambda *_: None)
+    monkeypatch.setattr("orchestrator.storage.watcher.FolderWatch.on_any_event", lambda *_: None)
     with running(work, poll=0.3) as found:
         quiet(found, 0.5)
         work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")

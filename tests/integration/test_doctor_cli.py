@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.config import Settings
 from orchestrator.doctor.board_view import ConductedFamily
 from orchestrator.doctor.fix_runner import apply_fixes, plan_fixes
 from orchestrator.doctor.runner import examine
+from orchestrator.settings.config import Settings
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.config import GitSettings, Settings, load_settings
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import GitAtWorkError, OrchestrateError
+from orchestrator.settings.config import GitSettings, Settings, load_settings
 from tests.boards import Workspace
 from tests.integration.test_daemon import Running, quiet, running, until
 

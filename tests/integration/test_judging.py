@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from orchestrator.approvals.answers import AnswerRefusedError
 from orchestrator.conductor.conductor import Conductor, RunOutcome
-from orchestrator.config import Settings
 from orchestrator.doctor.runner import examine
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
 from orchestrator.domain.plan import make_plan
 from orchestrator.domain.record import Flow
 from orchestrator.errors import IllegalMoveError
+from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board
 from orchestrator.workflow_reader.parser import read_workflow_text
 

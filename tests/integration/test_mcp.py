@@ -20,15 +20,15 @@ from orchestrate_agents.coding import job_server
 from orchestrate_agents.coding.events import Event, Kind
 from orchestrate_agents.coding.job_server import JobServer
 from orchestrator import Board, Conductor
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.conductor.stages import _render_section
-from orchestrator.config import Settings, WorkspacesSettings
 from orchestrator.domain.agent import Allowance, Job, Notice, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.body import closed
 from orchestrator.mcp.server import ask_job
 from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import Settings, WorkspacesSettings
 from orchestrator.storage.history import History
 from tests import coding
 from tests.repositories import WORKFLOW

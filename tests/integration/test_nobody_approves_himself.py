@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent_process.dispatcher import Dispatcher
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.conductor import observed
 from orchestrator.conductor.conductor import RunOutcome
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import Settings
 from orchestrator.storage.written import AGENT_OF
 from tests.boards import Workspace
 from tests.integration.test_changes import acts, by, lay, question, records, write

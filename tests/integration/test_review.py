@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Settings
 from orchestrator.plugins import require_extra
 from orchestrator.review.html import render_page
 from orchestrator.review.model import Review, build_review
 from orchestrator.review.panels import Cell, Chart, Grid, Panel, Source, Tone
+from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board
 from tests.boards import TICKET, WORKFLOW, Workspace
 

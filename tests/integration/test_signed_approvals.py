@@ -15,8 +15,8 @@ from orchestrator.approvals.signatures import (
     message_of,
     signer_of,
 )
-from orchestrator.config import ApprovalSettings, Settings
 from orchestrator.domain.answer import Answer, AnswerVerb
+from orchestrator.settings.config import ApprovalSettings, Settings
 from orchestrator.storage.history import History
 from tests.boards import Workspace
 

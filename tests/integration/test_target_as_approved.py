@@ -15,9 +15,9 @@ from orchestrate_backend.targets.choose import EmbeddedTarget, PostgresTarget
 from orchestrate_backend.targets.supabase_setup import OWNER, as_user, set_up
 from orchestrator.approvals.effects import Effect
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.config import DatabaseSettings, Settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.gates.checks import Result, Services
+from orchestrator.settings.config import DatabaseSettings, Settings
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.tickets.board import Board
 from tests.claims import check_of, judge, lay

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import telemetry
-from orchestrator.config import TelemetrySettings
+from orchestrator.conductor import telemetry
 from orchestrator.domain.agent import Job, Report
+from orchestrator.settings.config import TelemetrySettings
 from tests.integration.test_turns import Coder, conductor, root, writes
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")

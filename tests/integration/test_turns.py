@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator import Board, Conductor
-from orchestrator.agent_settings import AgentSettings, BudgetSettings, Limits
 from orchestrator.cli.app import app
 from orchestrator.conductor import turns
-from orchestrator.config import Settings, WorkspacesSettings
 from orchestrator.domain.agent import UNREACHABLE, Job, Outcome, Report, Usage
+from orchestrator.settings.agents import AgentSettings, BudgetSettings, Limits
+from orchestrator.settings.config import Settings, WorkspacesSettings
 from orchestrator.storage.history import History
 from tests.repositories import TICKET, WORKFLOW
 

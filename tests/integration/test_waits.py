@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Settings, load_settings
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.errors import UsageError
 from orchestrator.family.blockers import covers
+from orchestrator.settings.config import Settings, load_settings
 from orchestrator.storage.atomic import sha256_file
 from tests.boards import TICKET, Workspace
 

@@ -15,12 +15,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from orchestrator import Board
-from orchestrator.config import Settings
 from orchestrator.errors import UsageError
+from orchestrator.settings.config import Settings
+from orchestrator.settings.web import WebSettings, WebUser
 from orchestrator.storage.history import History
 from orchestrator.web.app import prepare
 from orchestrator.web.guard import LARGEST_BODY
-from orchestrator.web_settings import WebSettings, WebUser
 from tests.boards import TICKET, WORKFLOW, Workspace, copy_of
 
 HOST = "127.0.0.1"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Board, Conductor
-from orchestrator.agent_settings import AgentSettings
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, Report, Usage
 from orchestrator.errors import OrchestrateError
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import Settings
 from tests.repositories import TICKET, Repository
 
 

@@ -18,9 +18,9 @@ from orchestrator.cli.app import app
 from orchestrator.commands.allowed import allow, revoke
 from orchestrator.commands.definitions import define, reader, simple_commands
 from orchestrator.commands.proposals import propose_commands
-from orchestrator.config import load_settings
 from orchestrator.errors import UsageError
 from orchestrator.gates.checks import Context
+from orchestrator.settings.config import load_settings
 from orchestrator.storage.atomic import sha256_file
 from tests.claims import lay
 

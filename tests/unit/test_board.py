@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Settings
 from orchestrator.doctor.runner import examine
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
+from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board, FolderRole, Folders, normal_status
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import text
 from orchestrator.cli.app import app
-from orchestrator.config import Settings, load_settings
 from orchestrator.errors import TicketError
+from orchestrator.settings.config import Settings, load_settings
 
 TICKET = """---
 id: WO-001

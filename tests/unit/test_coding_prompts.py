@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from orchestrate_agents.coding.events import plain
 from orchestrate_agents.coding.limits import is_limit, reset_time
 from orchestrate_agents.coding.prompt import render_prompt
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Demand, Finding, Job
 from orchestrator.errors import UsageError
+from orchestrator.settings.agents import AgentSettings
 from tests import coding
 
 NOW = datetime(2026, 11, 30, 1, 30, tzinfo=UTC).timestamp()

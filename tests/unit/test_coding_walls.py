@@ -15,8 +15,8 @@ from orchestrate_agents.coding.acp import AcpAdapter
 from orchestrate_agents.coding.claude import Claude
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrator.agent_process.confinement import ability
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.domain.agent import Outcome
+from orchestrator.settings.agents import AgentSettings
 from tests import coding
 
 pytestmark = pytest.mark.skipif(not can_confine(), reason="this machine can confine nothing")

@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator import plugins
-from orchestrator.agent_settings import AgentSettings
-from orchestrator.config import Settings, default_maker, load_settings
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
+from orchestrator.settings.agents import AgentSettings
+from orchestrator.settings.config import Settings, default_maker, load_settings
 
 
 class MirrorSettings(BaseModel):

@@ -18,11 +18,11 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from orchestrator import plugins
-from orchestrator.config import Settings
 from orchestrator.domain.agent import Job, MemberInfo, Outcome, Report
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import TYPES, Context, Verdict
 from orchestrator.gates.loading import load_checks
+from orchestrator.settings.config import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -116,11 +116,11 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if name == "agents":
-            from orchestrator.agent_settings import AgentSettings
+            from orchestrator.settings.agents import AgentSettings
 
             yield from _keys(AgentSettings, "agents.NAME.")
         elif (prefix, name) == ("web.", "users"):
-            from orchestrator.web_settings import WebUser
+            from orchestrator.settings.web import WebUser
 
             yield from _keys(WebUser, "web.users.NAME.")
         elif isinstance(default, SecretStr):

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import Settings
 from orchestrator.doctor.fix_runner import plan_fixes
 from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.rules import RULES
@@ -19,6 +18,7 @@ from orchestrator.doctor.runner import Checkup, Problem, examine, remember
 from orchestrator.domain.record import Flow, Place, Question, QuestionKind, State, to_lines
 from orchestrator.domain.states import FolderRole
 from orchestrator.git.repository import TrackedFolder
+from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)

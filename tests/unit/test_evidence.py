@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrate_agents.seed_data.source_kinds import SourceKind, same_source, source_kind
-from orchestrator.config import load_settings
+from orchestrator.settings.config import load_settings
 from tests.seed_family import (
     CSV,
     SOURCES,

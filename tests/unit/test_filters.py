@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agent_settings import AgentSettings
 from orchestrator.errors import UsageError
+from orchestrator.settings.agents import AgentSettings
 from orchestrator.tickets.board import Board
 from orchestrator.views.filters import Filter, moment, natural_key, priority_rank
 

@@ -19,16 +19,15 @@ import httpx
 import pytest
 
 from orchestrate_backend.targets import embedded
-from orchestrator import told
 from orchestrator.agent_process import bounded, dispatcher
 from orchestrator.agent_process.bounded import Ended, attend, end_group, kept_words
 from orchestrator.cli.text import say, say_json
 from orchestrator.conductor.observed import _team_hooks
-from orchestrator.config import load_settings
 from orchestrator.domain.agent import Outcome, Report
-from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError
+from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError, masking
 from orchestrator.gates.workspace_checks import load_workspace_checks
 from orchestrator.git.command import plain_environment, run_git
+from orchestrator.settings.config import load_settings
 from orchestrator.storage.history import History
 from orchestrator.tickets.board import Board
 from src.ml import limits
@@ -65,10 +64,10 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_keys_are_masked_in_every_form(form: str) -> None:
-    shown = told.mask(f"it said {form} and ended")
+    shown = masking.mask(f"it said {form} and ended")
     assert shown.startswith("it said ")
     assert shown.endswith(" and ended")
-    assert told.MASK in shown
+    assert masking.MASK in shown
     assert form.strip('"')[4:-4] not in shown
 
 
@@ -81,10 +80,10 @@ def test_words_places_and_numbers_are_no_keys(monkeypatch: pytest.MonkeyPatch) -
         "LOCAL_DATABASE": "postgresql://postgres:postgres@localhost/app",
     }.items():
         monkeypatch.setenv(name, value)
-    told.hand_out("production", "8000", "")
+    masking.hand_out("production", "8000", "")
     text = "false /tmp/agent.1 /home/ana/key.pem 1000000 postgres production 8000"
-    assert told.mask(text) == text
-    assert told.mask("to postgres:postgres@localhost") == "to ***@localhost"
+    assert masking.mask(text) == text
+    assert masking.mask("to postgres:postgres@localhost") == "to ***@localhost"
 
 
 @pytest.mark.usefixtures("_keys")
@@ -133,7 +132,7 @@ def test_every_child_is_given_its_environment() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_other_processes_do_not_see_the_environment() -> None:
     code = (
-        "import os, subprocess; from orchestrator.told import hide_environment\n"
+        "import os, subprocess; from orchestrator.errors.masking import hide_environment\n"
         "hide_environment(); place = f'/proc/{os.getpid()}/environ'\n"
         "print(b'secret-of-ana' in open(place, 'rb').read(), os.environ['A_KEY'])\n"
         "print(subprocess.run(['sh', '-c', 'echo $A_KEY'], capture_output=True).stdout)"
@@ -148,7 +147,7 @@ def test_other_processes_do_not_see_the_environment() -> None:
 
 @pytest.mark.parametrize("char", STEERING)
 def test_what_steers_or_hides_is_named(char: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told.visible(f"a{char}b") == f"a⟨U+{ord(char):04X}⟩b"
+    assert masking.visible(f"a{char}b") == f"a⟨U+{ord(char):04X}⟩b"
     say(f"a{char}b")
     say_json({"a": f"b{char}c"})
     said = capsys.readouterr().out
@@ -159,7 +158,7 @@ def test_what_steers_or_hides_is_named(char: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("text", ["é ñ 漢字", "👩\u200d💻 1️⃣", "می\u200cخواهم", "a\r\nb\tc\n"])
 def test_honest_text_stays(text: str) -> None:
-    assert told.visible(text) == text
+    assert masking.visible(text) == text
 
 
 def test_records_are_the_same_and_steer_no_terminal(tmp_path: Path) -> None:

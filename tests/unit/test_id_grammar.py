@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import (
+from orchestrator.domain.id_grammar import (
     TICKET_ID,
     agree,
     id_from_name,
@@ -19,6 +18,7 @@ from orchestrator.tickets.id_grammar import (
     is_named_after,
     without_child_suffix,
 )
+from orchestrator.tickets.board import Board
 
 words = st.from_regex(r"[A-Z][A-Z0-9]{1,6}", fullmatch=True)
 lower = st.from_regex(r"[a-z]{1,6}", fullmatch=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.id_grammar import TICKET_ID, id_from_name, ids_in_field, numbers_in
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.id_grammar import TICKET_ID, id_from_name, ids_in_field, numbers_in
 from orchestrator.tickets.ids import allocation
 
 

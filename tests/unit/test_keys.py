@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.config import load_settings
 from orchestrator.doctor.fix_runner import plan_fixes
 from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.runner import Checkup, examine
 from orchestrator.domain.keys import KEYS, key_table
 from orchestrator.errors import UsageError
+from orchestrator.settings.config import load_settings
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 

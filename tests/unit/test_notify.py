@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.config import Settings, load_settings
 from orchestrator.daemon.notifications import VARIABLE, Notifier
 from orchestrator.errors import UsageError
+from orchestrator.settings.config import Settings, load_settings
 
 SECRET = "k3y-that-nobody-sees"
 
@@ -201,7 +201,7 @@ def test_the_address_shows_neither_in_the_settings_nor_in_their_faults(tmp_path:
 def test_apprise_is_loaded_only_when_something_is_told() -> None:
     code = (
         "import sys\n"
-        "from orchestrator.config import Settings\n"
+        "from orchestrator.settings.config import Settings\n"
         "from orchestrator.daemon.notifications import Notifier\n"
         "Notifier(Settings()).notify('question', 'a', 'b'); print('apprise' in sys.modules)"
     )

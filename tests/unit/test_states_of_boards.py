@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.config import load_settings
 from orchestrator.domain.folders import EVERYDAY, Folders, normal_status
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
+from orchestrator.settings.config import load_settings
 from orchestrator.tickets.board import Board
 
 INBOX, BUILD, QA = FolderRole.INBOX, FolderRole.BUILD, FolderRole.QA

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.states import FolderRole
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.storage.atomic import read
 from orchestrator.tickets.board import Folders
 from orchestrator.tickets.diagnosis import count_rejections
-from orchestrator.tickets.id_grammar import id_from_name
 from orchestrator.tickets.reader import read_ticket
 from orchestrator.tickets.ticket import Ticket
 

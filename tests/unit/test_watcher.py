@@ -11,8 +11,8 @@ import pytest
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from orchestrator.daemon import watcher
-from orchestrator.daemon.watcher import FolderWatch
+from orchestrator.storage import watcher
+from orchestrator.storage.watcher import FolderWatch
 
 
 class Full(Observer):  # type: ignore[misc, valid-type]

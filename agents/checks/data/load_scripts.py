@@ -13,7 +13,6 @@ from orchestrate_agents.sandbox.import_closure import closure_of
 from orchestrate_agents.sandbox.load_trial import LoadTrial, run_load_trial
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
-from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import (
     TYPES,
     Context,
@@ -24,6 +23,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.settings.config import ChecksSettings
 
 _LISTED = 6
 

@@ -26,7 +26,6 @@ from orchestrate_agents.seed_data.verified_facts import (
     sources_path,
 )
 from orchestrate_agents.sql.parse import SqlError, Table, tables_of
-from orchestrator.config import FILE
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.checks import (
     TYPES,
@@ -38,6 +37,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.gates.trust import approved_files
+from orchestrator.settings.config import FILE
 from orchestrator.storage.atomic import sha256_file
 
 #: faults in a receipt's sentence; more of them are in its evidence

@@ -6,9 +6,9 @@ import os
 import posixpath
 from pathlib import Path
 
-from orchestrator.config import BoardSettings
 from orchestrator.gates.checks import Context
 from orchestrator.git.repository import TrackedFolder
+from orchestrator.settings.config import BoardSettings
 
 #: folders of tools and packages, which nobody wrote here
 FOREIGN = frozenset(

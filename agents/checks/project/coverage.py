@@ -22,7 +22,6 @@ from orchestrate_agents.tools.declared import declared_packages
 from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
-from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -33,6 +32,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.settings.config import ChecksSettings
 
 
 @dataclass(frozen=True)

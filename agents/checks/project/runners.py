@@ -25,9 +25,9 @@ from orchestrate_agents.tools.programs import resolve_command
 from orchestrate_agents.tools.python import find_python
 from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
-from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
+from orchestrator.settings.config import ChecksSettings
 
 #: characters kept of what is said of a test
 _TAIL = 2000

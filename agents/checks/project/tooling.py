@@ -22,7 +22,6 @@ from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
 from orchestrate_agents.tools.shadows import require_no_shadow
-from orchestrator.config import ChecksSettings
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -33,6 +32,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
+from orchestrator.settings.config import ChecksSettings
 
 #: files in which a formatter of Python is chosen without a table of its own
 _CHOICES = ("Makefile", "justfile", ".pre-commit-config.yaml", "tox.ini", "noxfile.py")

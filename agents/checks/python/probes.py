@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_copy
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
-from orchestrator.config import ChecksSettings
 from orchestrator.gates.checks import Context
+from orchestrator.settings.config import ChecksSettings
 
 
 def run_probe(

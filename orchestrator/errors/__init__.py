@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.told import mask
+from orchestrator.errors.masking import mask
 
 
 class OrchestrateError(Exception):

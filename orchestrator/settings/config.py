@@ -24,14 +24,14 @@ from pydantic import (
 )
 
 from orchestrator import plugins
-from orchestrator.agent_settings import AgentSettings, BudgetSettings
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
 from orchestrator.domain.keys import KEYS, key_table
 from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.near_misses import meant
-from orchestrator.web_settings import WebSettings
+from orchestrator.settings.agents import AgentSettings, BudgetSettings
+from orchestrator.settings.web import WebSettings
 
 FILE = "orchestrate.toml"
 

@@ -1,0 +1,1 @@
+"""What a workspace says in `orchestrate.toml`: its tables, and reading them."""

@@ -25,7 +25,7 @@ _LINE_LIMIT, _WAITING, _TAIL = 64_000_000, 1_000, 40
 #: seconds for its first answer, and for its end
 _HANDSHAKE, _END = 60.0, 2.0
 #: a message in parts is written down when so many characters or seconds of it have come
-_PART, _PAUSE = 2_000, 2.0
+_PART, _PAUSE = 2_000, 1.0
 #: modes in which it does not ask, the freest first; without walls those that only edit
 _FREE = ("bypassPermissions", "yolo", "full-access")
 _EDITS = ("acceptEdits", "autoEdit", "auto", "agent")
@@ -305,6 +305,9 @@ class _Listener:
         if kind is not self._kind:
             self._flush()
         self._kind = kind
+        if not self._parts:
+            # whoever watches has to know that it speaks, also if no more comes
+            asyncio.get_running_loop().call_later(_PAUSE, self._flush)
         self._parts.append(text)
         if kind is Kind.TEXT:
             self._message.append(text)

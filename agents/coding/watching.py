@@ -65,6 +65,9 @@ class Taken:
     heard: bool = False
     #: the last that it said is that it does not reach its service
     unreached: bool = False
+    #: whether it is the model's turn to speak, and since when (monotonic)
+    awaits_model: bool = True
+    since: float = field(default_factory=time.monotonic)
     fault: Fault = Fault.NONE
     resumes_at: float | None = None
     ended: Ended = Ended.NOT
@@ -94,6 +97,9 @@ class Taken:
             self.unreached = is_unreachable(event.text)
         if event.kind in ASSISTANT or event.kind is Kind.USAGE:
             self.unreached = False
+        if event.kind not in (Kind.USAGE, Kind.ERROR):
+            self.awaits_model = event.kind in (Kind.START, Kind.RESULT)
+            self.since = time.monotonic()
         if event.fault is not Fault.NONE:
             self.fault, self.resumes_at = event.fault, event.resumes_at
         if self.fault is Fault.LIMIT and self.resumes_at is None:
@@ -135,7 +141,7 @@ def watch(running: Running, task: Task, log: Log) -> Taken:
             taken.ended, taken.spent = (Ended.NOT if over else Ended.BUDGET), spent
             if not over:
                 break
-    _conclude(taken, running, over)
+    _conclude(taken, running, over, settings.stall)
     _log_end(taken, log)
     return taken
 
@@ -167,7 +173,7 @@ def _spent(usage: tuple[Usage, ...], allowance: Allowance) -> str:
     return ""
 
 
-def _conclude(taken: Taken, running: Running, over: bool) -> None:
+def _conclude(taken: Taken, running: Running, over: bool, stall: float) -> None:
     """Understand how a turn ended that does not say it by an event."""
     if taken.fault is Fault.OTHER:
         _wait_for_end(running)
@@ -175,7 +181,7 @@ def _conclude(taken: Taken, running: Running, over: bool) -> None:
         _look_closer(taken, taken.said)
     if taken.ended is not Ended.NOT or taken.fault is not Fault.NONE:
         if taken.ended in (Ended.STALL, Ended.TIMEOUT):
-            _look_at_silence(taken, running.tail)
+            _look_at_silence(taken, running.tail, stall)
         return
     if over and running.code in (0, None):
         return
@@ -185,7 +191,7 @@ def _conclude(taken: Taken, running: Running, over: bool) -> None:
     _look_closer(taken, text)
 
 
-def _look_at_silence(taken: Taken, tail: str) -> None:
+def _look_at_silence(taken: Taken, tail: str, stall: float) -> None:
     """Whether a program said nothing more because it waits: some try again without an end."""
     if taken.ended is Ended.STALL:
         _look_closer(taken, f"{taken.said}\n{tail}", only_limit=True)
@@ -193,6 +199,32 @@ def _look_at_silence(taken: Taken, tail: str) -> None:
         taken.unreached or (not taken.answered and is_unreachable(tail))
     ):
         taken.fault, taken.said = Fault.UNREACHABLE, taken.said or tail
+    # others say nothing of it
+    is_silent = taken.awaits_model and time.monotonic() - taken.since >= stall / 2
+    if taken.fault is Fault.NONE and is_silent and not _is_connected():
+        taken.fault, taken.said = Fault.UNREACHABLE, "it is connected to nobody, and says nothing"
+
+
+def _is_connected() -> bool:
+    """Whether what this process has started is connected to others, or may be.
+
+    A service that takes long to answer holds the connection open.
+    """
+    import psutil  # type: ignore[import-untyped]
+
+    mine, theirs = set[object](), set[object]()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            found = process.net_connections("inet")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.Error:
+            return True
+        mine.update(each.laddr for each in found)
+        # a datagram has no state
+        known = (psutil.CONN_ESTABLISHED, psutil.CONN_NONE)
+        theirs.update(each.raddr for each in found if each.raddr and each.status in known)
+    return bool(theirs - mine)
 
 
 def _wait_for_end(running: Running) -> None:

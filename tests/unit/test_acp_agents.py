@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from pathlib import Path
@@ -125,10 +126,22 @@ def test_a_program_that_speaks_something_else_has_failed(talk: Talk) -> None:
 
 
 def test_silence_ends_the_turn(talk: Talk) -> None:
-    report = talk.turn({"sleep": 30}, agent={"stall": 1.0})
+    report = talk.turn({"sleep": 30}, agent={"stall": 1.5})
     assert report.ended == "stall"
     assert report.session == "s-1"
     assert report.seconds < 8
+
+
+@pytest.mark.parametrize(("connected", "ended"), [(False, "unreachable"), (True, "stall")])
+def test_one_that_says_nothing_reaches_its_service_if_it_is_connected(
+    talk: Talk, connected: bool, ended: str
+) -> None:
+    """Some try again without a word; a model that thinks holds its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1] if connected else 0
+        report = talk.turn({"mute": port}, agent={"stall": 0.8})
+    assert report.ended == ended
+    assert report.outcome is (Outcome.FAILED if connected else Outcome.LATER)
 
 
 def test_a_missing_program_needs_a_person(talk: Talk) -> None:

@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.syntax import nodes_of
-from orchestrator.errors import UnsafePathError
 from orchestrator.gates.checks import Context
-from orchestrator.storage.atomic import inside
+from orchestrator.storage.atomic import place_inside
 
 _FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
 _FOREIGN = {"site-packages", "dist-packages"}
@@ -133,8 +132,4 @@ def _file(root: Path, path: str) -> Path | None:
     # most of what is asked for is not there, and following links takes many times as long
     if not os.path.isfile(f"{root}/{path}"):  # noqa: PTH113
         return None
-    try:
-        file = inside(root, path)
-    except UnsafePathError:
-        return None
-    return file if file.is_file() else None
+    return place_inside(root, path)

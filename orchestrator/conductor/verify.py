@@ -100,7 +100,9 @@ def verify(session: Session) -> list[Verified]:
     pairs = [(r.statement, contexts[r.stage]) for r in again.values()]
     proofs = {p.key: p for p in session.gate.prove_each(pairs, (Phase.CONTENT,), again)}
     in_order = sorted(stored.values(), key=lambda receipt: receipt.stage)
-    compared = [_compare(session, r, proofs.get(r.key)) for r in in_order]
+    # many receipts have the same files as their subjects
+    shas = {path: session.sha(path) for path in {p for r in in_order for p in r.subjects}}
+    compared = [_compare(session, r, proofs.get(r.key), shas) for r in in_order]
     return [*_find_damaged(session), *compared, *_judge_unjudged(session, stored)]
 
 
@@ -122,8 +124,10 @@ def _judge_unjudged(session: Session, stored: Container[str]) -> Iterator[Verifi
         )
 
 
-def _compare(session: Session, receipt: Receipt, proof: Receipt | None) -> Verified:
-    changed = tuple(p for p, sha in receipt.subjects.items() if session.sha(p) != sha)
+def _compare(
+    session: Session, receipt: Receipt, proof: Receipt | None, shas: Mapping[str, str]
+) -> Verified:
+    changed = tuple(p for p, sha in receipt.subjects.items() if shas[p] != sha)
     git = Committer(session.root)
     today = {c.claim: c for c in proof.claims} if proof else {}
     pairs = [(old, new) for old in receipt.claims if (new := today.get(old.claim))]

@@ -16,7 +16,7 @@ from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
-from orchestrator.errors import TicketError, UnsafePathError
+from orchestrator.errors import TicketError
 from orchestrator.family.additions import ACCEPTED, Additions
 from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
@@ -32,7 +32,7 @@ from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
 from orchestrator.settings.config import FILE, Settings
-from orchestrator.storage.atomic import inside, sha256_file
+from orchestrator.storage.atomic import inside, place_inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
 from orchestrator.workspaces.checkout import Checkout
@@ -402,13 +402,14 @@ class Session:
 
     def inside(self, path: str) -> Path:
         """A path of the workspace. Raises UnsafePathError if it leaves it."""
+        return inside(self._home_of(path), path)
+
+    def _home_of(self, path: str) -> Path:
         on_board = path.startswith(f"{self.settings.board.folder}/")
-        return inside(self.board.root if on_board else self.root, path)
+        return self.board.root if on_board else self.root
 
     def sha(self, path: str) -> str:
         """sha256 of a workspace file, "absent", or "outside" behind a link that leads out."""
-        try:
-            file = self.inside(path)
-        except UnsafePathError:
+        if (file := place_inside(self._home_of(path), path)) is None:
             return "outside"
         return sha256_file(file) if file.is_file() else "absent"

@@ -23,6 +23,8 @@ from orchestrator.storage import signing
 _PACKAGES = ("orchestrator", "orchestrate_agents", "orchestrate_backend")
 _SUFFIXES = (".py", ".sql", ".j2", ".cjs", ".ts")
 _MOST_FILES = 4_000
+#: results that are put between two looks at how many there are
+_LOOK_AT_EACH = 50
 #: bytes
 _LARGEST = 4 * 1024 * 1024
 #: bytes of the seal before a result
@@ -36,6 +38,7 @@ class ProofCache:
         self.folder = folder
         #: hits in this process
         self.found = 0
+        self._put = 0
 
     def get(self, key: str) -> bytes | None:
         """The bytes stored under a key, or None."""
@@ -62,11 +65,19 @@ class ProofCache:
             temporary = self.folder / f".{secrets.token_hex(8)}"
             temporary.write_bytes(seal + data)
             temporary.replace(file)
-            files = list(self.folder.iterdir())
-            if len(files) > _MOST_FILES:
-                files.sort(key=lambda file: file.stat().st_mtime)
-                for file in files[: len(files) // 2]:
-                    file.unlink(missing_ok=True)
+            # looking at all of them takes longer than most results are worth
+            if self._put % _LOOK_AT_EACH == 0:
+                self._remove_old()
+            self._put += 1
+
+    def _remove_old(self) -> None:
+        """If there are too many files, remove the older half."""
+        with os.scandir(self.folder) as entries:
+            files = list(entries)
+        if len(files) > _MOST_FILES:
+            files.sort(key=lambda file: file.stat().st_mtime)
+            for file in files[: len(files) // 2]:
+                Path(file).unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
         text = f"{product_digest()}\n{key}"

@@ -58,25 +58,29 @@ def inside(root: Path, relative: str | Path) -> Path:
     Raises UnsafePathError for an absolute path, a `..`, a NUL, or a link that leaves `root`.
     """
     text = os.fspath(relative)
-    unsafe = UnsafePathError(
-        f"the path {text!r} leaves the workspace",
-        hint="name a file in the workspace, without '..' and without links that lead out of it",
-    )
+    if (place := place_inside(root, text)) is None:
+        raise UnsafePathError(
+            f"the path {text!r} leaves the workspace",
+            hint="name a file in the workspace, without '..' and without links that lead out of it",
+        )
+    return place
+
+
+def place_inside(root: Path, text: str) -> Path | None:
+    """The same; None where `inside` raises."""
     if "\0" in text or text[:1] in ("~", "/") or ".." in text.split("/"):
-        raise unsafe
+        return None
     home = os.path.realpath(root)
     place = os.path.realpath(f"{home}/{text}")
     below = home.rstrip("/") + "/"
     if place != home and not place.startswith(below):
-        raise unsafe
+        return None
     try:
         # links that are left in it go in a circle
         circular = stat.S_ISLNK(os.lstat(place).st_mode)
     except OSError as exc:
         circular = exc.errno == errno.ELOOP
-    if circular:
-        raise unsafe
-    return root / place[len(below) :]
+    return None if circular else root / place[len(below) :]
 
 
 def sha256_bytes(data: bytes) -> str:

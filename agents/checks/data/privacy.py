@@ -56,10 +56,16 @@ _PERSONAL = re.compile(
     re.VERBOSE,
 )
 
+#: forms of a person's data: name, what it cannot be without (quicker to look for), what it is
 _FORMS = (
-    ("a mail address", re.compile(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}")),
+    (
+        "a mail address",
+        re.compile("@"),
+        re.compile(r"[\w.+-]+@(?!example\.)[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"),
+    ),
     (
         "a mail address in disguise",
+        re.compile(r"[\[({<]\s*at\s*[\])}>]| at [\w-]+ dot ", re.IGNORECASE),
         re.compile(
             r"[\w.+-]+\s*[\[({<]\s*at\s*[\])}>]\s*[\w-]+(?:\s*(?:\.|[\[({<]\s*dot\s*[\])}>])\s*[\w-]+)+"
             r"|\b[\w.+-]+ at [\w-]+ dot [a-z]{2,}\b",
@@ -68,10 +74,12 @@ _FORMS = (
     ),
     (
         "a social security number",
+        re.compile(r"\d-\d"),
         re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-\d{2}-\d{4}(?![\d-])"),
     ),
     (
         "a phone number",
+        re.compile(r"\d"),
         re.compile(
             r"(?<![\w./-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[.-])\d{3}[ .-]\d{4}(?![\w-])"
             r"|(?<![\w.])\+\d{1,3}(?:[ .-]?\(?\d{2,5}\)?){2,5}(?!\w)"
@@ -81,6 +89,7 @@ _FORMS = (
     ),
     (
         "a date of birth",
+        re.compile(r"\d"),
         re.compile(
             r"\b(?:dob|d\.o\.b\.?|born|birth ?date|date of birth)\b[^\d\n]{0,15}"
             r"(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}\.? \w{3,9} \d{4}|\w{3,9} \d{1,2},? \d{4})",
@@ -89,6 +98,7 @@ _FORMS = (
     ),
     (
         "a record number",
+        re.compile(r"\d{4}"),
         re.compile(
             r"\b(?:MRN|medical record|patient id|record (?:no|number))\b\W{0,4}\w{0,3}-?\d{4,}",
             re.IGNORECASE,
@@ -180,8 +190,9 @@ def is_personal(column: str) -> bool:
 def find_personal(text: str, *, names: bool = True) -> Iterator[str]:
     """What in a text has the form of a person's data, without repeating it whole."""
     bare = _PUBLIC.sub(" ", text)
-    for what, form in (*_FORMS, *([("a person's name", _NAMES)] if names else [])):
-        if found := form.search(bare):
+    forms = (*_FORMS, ("a person's name", _NAMES, _NAMES)) if names else _FORMS
+    for what, needed, form in forms:
+        if needed.search(bare) and (found := form.search(bare)):
             yield f"{what} ({found.group().strip()[:3]}…)"
 
 

@@ -39,7 +39,12 @@ def render_from(folder: Path, template: str, /, *others: Path, **values: Any) ->
 
     What the folder lacks is looked for in the others.
     """
-    return str(_environment((folder, *others)).get_template(template).render(**values))
+    return str(load_template(template, folder, *others).render(**values))
+
+
+def load_template(template: str, *folders: Path) -> Any:
+    """A template of the first folder that has it; what was read once is kept."""
+    return _environment(tuple(f for f in folders if f.is_dir())).get_template(template)
 
 
 def render_markdown(template: str, /, **values: Any) -> str:

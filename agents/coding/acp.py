@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,8 @@ _FOLDERS = (".", ".cache/", ".config/", ".local/share/", ".local/state/")
 _STARTERS = frozenset({"acp", "bun", "bunx", "deno", "node", "npx", "python", "python3", "uvx"})
 #: of a word: what is no part of a name
 _NAME = re.compile(r"^-.*|@.*|\.(?:c?js|mjs|py)$|^acp-|-acp$|[^\w.-]")
+#: as Gemini CLI writes it in names of files
+_MINUTE = "%Y-%m-%dT%H-%M"
 #: ways to sign in by a variable, of agents that do not say which
 _BY_VARIABLE = {
     "codex-api-key": "CODEX_API_KEY",
@@ -34,6 +38,7 @@ class AcpAdapter(Adapter):
     program = ("acp",)
     install = "install the program that `command` names"
     sign_in = "sign in with the program itself, or name its key in `env`"
+    modules = ("acp", "genai_prices")
 
     @classmethod
     def places(cls, settings: AgentSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -70,6 +75,7 @@ class Acp(CodingAgent):
 
     def start(self, adapter: Adapter, task: Task, walls: Confinement | None) -> Running:
         argv = [*task.program, *adapter.arguments(task)]
+        adapter.resume(task)
         return Conversation(
             walls.words(argv) if walls else argv,
             task,
@@ -113,6 +119,19 @@ class GeminiAdapter(AcpAdapter):
     def arguments(self, task: Task) -> Sequence[str]:
         model = ["--model", task.settings.model] if task.settings.model else []
         return ["--acp", *model, *task.settings.args]
+
+    def resume(self, task: Task) -> None:
+        # a file of a session is named by the minute: one that is loaded within it begins it anew
+        now = datetime.now(UTC)
+        home = Path(task.environment.get("HOME") or Path.home())
+        short = _NAME.sub("", task.session[:8])
+        for file in home.glob(f".gemini/tmp/*/chats/session-*-{short}.json*") if short else ():
+            for minute in (now, now + timedelta(minutes=1)):
+                before = f"{now - timedelta(days=1):{_MINUTE}}"
+                name = file.name.replace(f"{minute:{_MINUTE}}", before)
+                if name != file.name:
+                    with contextlib.suppress(OSError):
+                        file.rename(file.with_name(name))
 
 
 class Gemini(Acp):

@@ -19,14 +19,16 @@ from orchestrate_agents.coding.child import Child
 from orchestrate_agents.coding.events import Fault, Log
 from orchestrate_agents.coding.job_server import JobServer
 from orchestrate_agents.coding.limits import UNSAID
-from orchestrate_agents.coding.prompt import render_prompt
+from orchestrate_agents.coding.prices import priced
+from orchestrate_agents.coding.prompt import load_templates, render_prompt
 from orchestrate_agents.coding.protocol import Adapter, Running, Task, ToolServer
 from orchestrate_agents.coding.rules import Guarded
 from orchestrate_agents.coding.walls import build_walls, can_confine, version_of
 from orchestrate_agents.coding.watching import Ended, Taken, watch
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.domain.agent import LIMIT, UNREACHABLE, AgentInfo, Job, Outcome, Report, Usage
-from orchestrator.mcp.tools import ASK_AS, SOCKET
+from orchestrator.mcp.server import ASK_AS, SOCKET
+from orchestrator.mcp.tools import describe_tools
 from orchestrator.settings.agents import AgentSettings
 
 #: what reads the last message: not needed before there is one
@@ -67,6 +69,18 @@ class CodingAgent:
     def about(cls, settings: AgentSettings, root: Path) -> AgentInfo:
         """What can be said of the program without letting it work."""
         return about(cls.adapter, settings, root)
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Load what a turn needs, before there is one."""
+        for name in (_ANSWER, *cls.adapter.modules):
+            with contextlib.suppress(ModuleNotFoundError):
+                import_module(name)
+        load_templates()
+        describe_tools()
+        priced([Usage(model="any", input_tokens=1)])
+        if can_confine():
+            build_walls("any", Path("/"), os.environ, (), (), ()).close()
 
     def work(self, job: Job) -> Report:
         """Let the program work for one turn below `job.root`.

@@ -22,15 +22,15 @@ from orchestrate_agents.coding.protocol import Running
 from orchestrator.domain.agent import Job, NewCheck, NewTicket, Notice, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.mcp.server import DESCRIBE, MOST_BYTES, SOCKET
 from orchestrator.mcp.tools import (
-    MOST_BYTES,
-    SOCKET,
     TOOLS,
     CheckDraft,
     CheckStatement,
     MaybeTicket,
     Question,
     TicketDraft,
+    describe_tools,
     read_arguments,
 )
 from orchestrator.settings.agents import AgentSettings
@@ -190,6 +190,8 @@ class JobServer:
                 raise UsageError("this is no call of a tool", code="bad-arguments") from exc
             if not isinstance(name, str):
                 raise UsageError("this is no call of a tool", code="bad-arguments")
+            if name == DESCRIBE:
+                return {"result": describe_tools()}
             arguments = read_arguments(name, given)
             self._count(name)
             return {"result": self._answer_tool(name, arguments)}

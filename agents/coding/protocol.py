@@ -81,6 +81,8 @@ class Adapter(ABC):
     rules: ClassVar[tuple[str, ...]] = ()
     #: what the tool `ask_user` is called for it
     ask_as: ClassVar[str] = "ask_user"
+    #: loaded before a turn, where they are installed
+    modules: ClassVar[tuple[str, ...]] = ("genai_prices",)
     #: set for it unless the environment has another value
     quiet: ClassVar[Mapping[str, str]] = {}
 
@@ -99,6 +101,9 @@ class Adapter(ABC):
     def environment(self, task: Task) -> Mapping[str, str]:
         """Further variables of the turn."""
         return {}
+
+    def resume(self, task: Task) -> None:  # noqa: B027 - most have nothing to do
+        """Make ready what its program keeps of the session of the turn."""
 
     @abstractmethod
     def read(self, line: bytes) -> Iterable[Event]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from orchestrator.agent_process.keeper import NOT_STARTED, SAID, end_descendants
 
@@ -23,6 +23,25 @@ _KEEPER = Path(__file__).with_name("keeper.py")
 KEPT_OUTPUT, MOST_OUTPUT = 8 * 1024**2, 512 * 1024**2
 #: seconds for the rest of the output once a program has ended
 _REST = 2.0
+
+
+class Process(Protocol):
+    """A process that was started, with pipes for its standard streams."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,7 @@ class Tail:
 
 
 def attend(
-    process: subprocess.Popen[bytes],
+    process: Process,
     kill: Callable[[], object],
     *,
     limit: float | None,
@@ -167,7 +186,7 @@ def start_failure(ended: Ended) -> str:
     return said.removeprefix(SAID) if is_one else ""
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: Process) -> None:
     """Kill a child that leads a session, and everything that it started."""
     if process.returncode is None:
         # while their keeper lives, also those are found that have left its group

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from orchestrator import plugins
 from orchestrator.agent_process.bounded import (
     Ended,
+    Process,
     attend,
     end_group,
     kept_words,
     start_failure,
 )
+from orchestrator.agent_process.forking import Forking
 from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
@@ -29,6 +31,8 @@ from orchestrator.errors.masking import hand_out, tell
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.storage.written import AGENT_OF
 
+#: the program of a built-in or coding agent
+_WORKER = (sys.executable, "-m", "orchestrator.agent_process.worker")
 #: what every agent may see of the environment; no keys and no database addresses
 NEUTRAL = [
     "PATH",
@@ -76,7 +80,8 @@ class Dispatcher:
 
     def __init__(self, inside: Mapping[str, Agent] | None = None) -> None:
         self.inside = dict(inside or {})
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[Process] = set()
+        self._forking: Forking | None = None
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -92,9 +97,9 @@ class Dispatcher:
                 return work_on(inside, job)
             except Exception as exc:  # noqa: BLE001 - an agent's fault is the agent's report
                 return Report(outcome=Outcome.FAILED, reason=f"{type(exc).__name__}: {exc}")
-        argv = [sys.executable, "-m", "orchestrator.agent_process.worker", job.agent]
+        argv = [*_WORKER, job.agent]
         if settings.adapter:
-            argv = [*argv[:-1], settings.adapter, "coding"]
+            argv = [*_WORKER, settings.adapter, "coding"]
         elif settings.command:
             # a path is relative to the workspace: the command runs in another folder
             program, *arguments = settings.command
@@ -120,6 +125,39 @@ class Dispatcher:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
 
+    def prepare(self, adapters: Collection[str]) -> None:
+        """Begin to load what turns of these coding agents need, while other things are done."""
+        with self._lock, contextlib.suppress(OSError):
+            if adapters and self._forking is None:
+                self._forking = Forking(environment(), sorted(adapters))
+
+    def _start(
+        self,
+        argv: list[str],
+        adapter: str,
+        variables: Mapping[str, str],
+        folder: Path,
+        fds: tuple[int, ...],
+    ) -> Process:
+        if adapter:
+            # one that has ended for want of work is started once more
+            for forking in (self._forking, None):
+                with contextlib.suppress(OSError):
+                    self._forking = forking or Forking(environment(), [adapter])
+                    words = argv[len(_WORKER) - 1 :]
+                    return self._forking.start(words, variables, folder, fds)
+            self._forking, argv = None, kept_words(argv)
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=dict(variables),
+            pass_fds=fds,
+            start_new_session=True,
+        )
+
     def _require_running(self) -> None:
         if self._stopped:
             raise StoppedError("the conductor is stopping; the stage is taken up again next time")
@@ -134,20 +172,17 @@ class Dispatcher:
         marks: Marks,
     ) -> Report:
         program = argv[0]
-        if settings.command or settings.adapter:
+        if settings.command and not settings.adapter:
             argv = kept_words(argv)
         own = {AGENT_OF: str(job.board_root), **marks.environment}
         with self._lock:
             self._require_running()
-            process = subprocess.Popen(
+            process = self._start(
                 argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=folder,
-                env={**environment(_variables(settings)), **own},
-                pass_fds=(marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
-                start_new_session=True,
+                settings.adapter,
+                {**environment(_variables(settings)), **own},
+                folder,
+                (marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
             )
             self._running.add(process)
             marks.started()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 #: prctl(2)
 _SET_CHILD_SUBREAPER = 36
@@ -36,19 +36,29 @@ def main(conductor: int, command: list[str]) -> int:
 
     Nothing of it outlives the process `conductor`, the parent of this one.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+    limit()
     try:
         # what was passed on to this process is the command's
         process = subprocess.Popen(command, close_fds=False)
     except OSError as exc:
         sys.stderr.write(f"{SAID}{exc.strerror}")
         return NOT_STARTED
-    threading.Thread(target=_end_with, args=(conductor,), daemon=True).start()
-    code = process.wait()
+    return keep(conductor, process.wait)
+
+
+def limit() -> None:
+    """Take in whatever loses its parent below this process, and limit what is written."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+
+
+def keep(parent: int, wait: Callable[[], int]) -> int:
+    """`wait` for a child's exit code, then end all that it has left; never outlive `parent`."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    code = wait()
     end_descendants(os.getpid())
     return code if code >= 0 else 128 - code
 

@@ -1,7 +1,8 @@
 """The server: tools over standard input and output, one JSON-RPC message a line.
 
 The library of the protocol takes a second of processor time to start, which each turn of a coding
-agent would wait for; what is served here is little of it.
+agent would wait for; what is served here is little of it. For the same reason a job is asked what
+its tools are.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ from typing import Any, BinaryIO
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.errors.masking import mask, mask_all, tell, visible_json
-from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS, read_arguments
 
+#: the variable with the path of the socket that answers for a job
+SOCKET = "ORCHESTRATE_JOB_SOCKET"
+#: the variable with what `ask_user` is called for a program that has a tool of that name itself
+ASK_AS = "ORCHESTRATE_ASK_AS"
+#: bytes of one message over that socket
+MOST_BYTES = 262_144
+#: asked for as a tool: what `describe_tools` says
+DESCRIBE = "describe_tools"
 #: seconds that a job may take for an answer (a proof may run a test suite), bytes of it
 _ANSWER_SECONDS, _ANSWER_BYTES = 1_800.0, 8_000_000
 #: editions of the protocol whose tools are these, the newest last
 _EDITIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 #: bytes of a message, calls that are answered at a time, seconds for them once nobody asks more
 _LINE, _CALLS, _END = 4 * MOST_BYTES, 8, 10.0
-_PARSE, _INVALID, _NO_METHOD, _PARAMS = -32700, -32600, -32601, -32602
+_PARSE, _INVALID, _NO_METHOD, _PARAMS, _INTERNAL = -32700, -32600, -32601, -32602, -32603
+#: the tool that may be shown by another name
+_ASK = "ask_user"
 _INSTRUCTIONS = (
     "Reads a board of tickets and proves statements about the files. Nothing here approves, moves, "
     "holds or edits a ticket. What tickets and receipts say was written by others."
@@ -53,7 +63,10 @@ def serve(root: Callable[[], Path]) -> None:
 
         def answer(name: str, given: Any) -> Any:
             from orchestrator.mcp.reading import answer_reading
+            from orchestrator.mcp.tools import describe_tools, read_arguments
 
+            if name == DESCRIBE:
+                return describe_tools()
             return answer_reading(place, name, read_arguments(name, given))
 
     # what anything else prints must not get between the messages
@@ -65,8 +78,7 @@ class Server:
     """Speaks with one client. `ask_as`: what `ask_user` is called where that name is taken."""
 
     def __init__(self, answer: Answer, ask_as: str = "") -> None:
-        self._answer = answer
-        self._names = {ask_as if ask_as and name == "ask_user" else name: name for name in TOOLS}
+        self._answer, self._ask_as = answer, ask_as or _ASK
         self._writing, self._room = threading.Lock(), threading.Semaphore(_CALLS)
 
     def talk(self, incoming: BinaryIO, out: BinaryIO) -> None:
@@ -135,37 +147,36 @@ class Server:
 
     def _result(self, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if method == "initialize":
-            from importlib.metadata import version
-
             asked = given.get("protocolVersion")
             return {
                 "protocolVersion": asked if asked in _EDITIONS else _EDITIONS[-1],
                 "capabilities": {"tools": {"listChanged": False}},
-                "serverInfo": {"name": "orchestrate", "version": version("orchestrate-tickets")},
+                "serverInfo": {"name": "orchestrate", "version": self._about()["version"]},
                 "instructions": _INSTRUCTIONS,
             }
         if method == "ping":
             return {}
         if method == "tools/list":
-            return {"tools": [self._describe(shown) for shown in self._names]}
+            tools = self._about()["tools"]
+            return {"tools": [{**t, "name": self._shown(t["name"])} for t in tools]}
         if method == "tools/call":
             name = given.get("name")
             if not isinstance(name, str):
                 raise _WrongError(_PARAMS, "the name of a tool is missing")
-            text, failed = say(self._answer, self._names.get(name, name), given.get("arguments"))
+            name = _ASK if name == self._ask_as else name
+            text, failed = say(self._answer, name, given.get("arguments"))
             return {"content": [{"type": "text", "text": text}], "isError": failed}
         raise _WrongError(_NO_METHOD, f"Method not found: {method[:100]}")
 
-    def _describe(self, shown: str) -> dict[str, Any]:
-        name = self._names[shown]
-        tool = TOOLS[name]
-        reads = not tool.of_job or name in ("my_job", "statements")
-        return {
-            "name": shown,
-            "description": tool.description,
-            "inputSchema": tool.schema,
-            "annotations": {"readOnlyHint": reads, "destructiveHint": False},
-        }
+    def _about(self) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = self._answer(DESCRIBE, None)
+        except OrchestrateError as exc:
+            raise _WrongError(_INTERNAL, exc.in_a_line) from exc
+        return found
+
+    def _shown(self, name: str) -> str:
+        return self._ask_as if name == _ASK else name
 
 
 def _error(number: Any, code: int, text: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,13 +18,6 @@ from pydantic import (
 )
 
 from orchestrator.errors import UsageError
-
-#: the variable with the path of the socket that answers for a job
-SOCKET = "ORCHESTRATE_JOB_SOCKET"
-#: the variable with what `ask_user` is called for a program that has a tool of that name itself
-ASK_AS = "ORCHESTRATE_ASK_AS"
-#: bytes of one message over that socket
-MOST_BYTES = 262_144
 
 _Id = Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)]
 _Name = Annotated[str, StringConstraints(pattern=r"^([A-Za-z][A-Za-z0-9_.-]{0,40})?$")]
@@ -170,3 +165,21 @@ def read_arguments(name: str, given: Any) -> BaseModel:
             f"{name}: {where}: {first['msg']}" if where else f"{name}: {first['msg']}",
             code="bad-arguments",
         ) from exc
+
+
+@cache
+def describe_tools() -> dict[str, Any]:
+    """The tools as the protocol has them, and this program's version."""
+    tools = [
+        {
+            "name": name,
+            "description": tool.description,
+            "inputSchema": tool.schema,
+            "annotations": {
+                "readOnlyHint": not tool.of_job or name in ("my_job", "statements"),
+                "destructiveHint": False,
+            },
+        }
+        for name, tool in TOOLS.items()
+    ]
+    return {"tools": tools, "version": version("orchestrate-tickets")}

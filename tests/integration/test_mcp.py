@@ -25,8 +25,8 @@ from orchestrator.domain.agent import Allowance, Job, Notice, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.body import closed
-from orchestrator.mcp.server import ask_job
-from orchestrator.mcp.tools import ASK_AS, MOST_BYTES, SOCKET, TOOLS
+from orchestrator.mcp.server import ASK_AS, MOST_BYTES, SOCKET, ask_job
+from orchestrator.mcp.tools import TOOLS
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.settings.config import Settings, WorkspacesSettings
 from orchestrator.storage.history import History

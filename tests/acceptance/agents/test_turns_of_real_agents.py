@@ -30,9 +30,6 @@ def test_its_own_tools_write_and_the_session_goes_on(bench: Bench) -> None:
         assert (bench.root / "a.txt").read_text() == "hello\n"
         assert first.session
         assert "Made `a.txt`." in first.section
-        if bench.name == "gemini":
-            # its file of a session is named by the minute
-            time.sleep(61 - time.time() % 60)
         failed = Finding(statement="`b.txt` exists", verdict="failed", detail="no b.txt there")
         second = bench.turn(
             job.model_copy(update={"session": first.session, "turn": 2, "findings": (failed,)})

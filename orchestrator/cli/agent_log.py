@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,7 +12,7 @@ from orchestrator.cli.text import paint, say, say_json, say_wrapped
 from orchestrator.domain.record import State
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
-from orchestrator.views.events import new_lines
+from orchestrator.views.events import new_events
 
 #: seconds between two looks at the files
 _LOOK_EVERY = 0.2
@@ -42,10 +41,9 @@ def show_events(folder: Path, *, follow: Callable[[], str] | None, as_json: bool
         while True:
             # asked before the last look, so that nothing is missed
             why = follow() if follow is not None else ""
-            for file, line in new_lines(folder, offsets):
+            for file, event in new_events(folder, offsets):
                 with suppress(ValueError, KeyError, TypeError):
-                    event = json.loads(line)
-                    printer.show(file.stem, {**event, "kind": str(event["kind"])})
+                    printer.show(file.stem, event)
             if why and not as_json:
                 say(f"\n{why}")
             if why or follow is None:

@@ -50,6 +50,7 @@ def html_environment() -> Any:
         "highlight": highlight,
         "ticks": render_code_spans,
         "short": lambda sha: sha[:12],
+        "words": lambda name: "QA" if name == "QA" else name.replace("_", " ").capitalize(),
         "anchor": lambda heading: re.sub(r"\W+", "-", heading.lower()),
         "evidence": lambda found: json.dumps(found, ensure_ascii=False, indent=1, default=str),
     }

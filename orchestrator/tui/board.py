@@ -108,7 +108,7 @@ class BoardApp(App[None]):
         self._conductor = conductor
         first = conductor()
         self._root = first.board.root
-        self._live = LiveBoard(first.board, self._root / ".orchestrate" / "logs")
+        self._live = LiveBoard(first.board, first.settings.trust.keys)
         self._search = Search()
         self._query = ""
         self._showing = asyncio.Lock()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -14,7 +11,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, RichLog, Static
 
 from orchestrator.tui.text import event_lines, lines, styled
-from orchestrator.views.events import new_lines
+from orchestrator.views.events import new_events
 
 #: seconds between two looks at the log
 _LOOK_EVERY = 0.3
@@ -87,12 +84,9 @@ class Log(Screen[None]):
         self.query_one(RichLog).focus()
 
     def _look(self) -> None:
-        for file, line in new_lines(self._folder, self._offsets):
-            # what is no event is left out
-            with suppress(ValueError, TypeError, AttributeError):
-                event: dict[str, Any] = json.loads(line)
-                for each in event_lines(file, event):
-                    self._write(each)
+        for _, event in new_events(self._folder, self._offsets):
+            for each in event_lines(event):
+                self._write(each)
 
     def _write(self, line: Content) -> None:
         self.query_one(RichLog).write(line)

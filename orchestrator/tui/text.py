@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from textual.content import Content
@@ -63,7 +62,7 @@ def question_text(question: OpenQuestion, width: int) -> Content:
     """An open question in two lines: what is not in order, then what it is about."""
     counts: list[Content] = []
     request = question.request
-    if request is None:
+    if request is None or question.is_damaged:
         counts.append(Content.styled(" ✗ damaged", "red"))
     else:
         for number, sign, style in (
@@ -137,7 +136,7 @@ def describe_family(status: Mapping[str, Any], body: str) -> Content:
     return lines([*parts, Content(""), styled("─" * 20, "dim"), styled(body)])
 
 
-def event_lines(file: Path, event: Mapping[str, Any]) -> Iterator[Content]:
+def event_lines(event: Mapping[str, Any]) -> Iterator[Content]:
     """An event of a coding agent's log."""
     kind = str(event.get("kind", ""))
     text = str(event.get("text", ""))

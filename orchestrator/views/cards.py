@@ -5,9 +5,10 @@ Reading only. A `BoardReader` keeps what it has read, and reads again what has c
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,9 @@ from orchestrator.domain.record import Flow, State, from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.family.family import Family
+from orchestrator.family.intact import find_damage
 from orchestrator.family.spending import BEGUN, TURN, describe, sum_of, turns_in
+from orchestrator.storage.history import Damage, History
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -26,6 +29,7 @@ from orchestrator.views.filters import natural_key
 
 #: the columns from left to right
 COLUMNS = tuple(role for role in FolderRole)
+NO_STATE = "NO STATE"
 #: where USER puts tickets
 _MOVED_TO = frozenset({FolderRole.HOLD, FolderRole.BACKLOG, FolderRole.ARCHIVE})
 _Stamp = tuple[int, int, int]
@@ -43,31 +47,45 @@ class OpenQuestion:
     asked: str
     #: the ticket's file, relative to the workspace
     file: str
-    #: None if the history does not have it: the record is damaged
+    #: None if the history does not have it
     request: ApprovalRequest | None
+    #: what is wrong with the family's receipts: no answer to it is taken
+    damage: Damage | None = None
     #: tickets that cannot go on before this family has
     behind: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        return self.request.label if self.request else "a question whose record is damaged"
+        return self.request.label if self.request else "a question that the receipts do not have"
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether no answer to it can be taken before its receipts are put in order."""
+        return self.request is None or self.damage is not None
 
     @property
     def is_plain(self) -> bool:
         """Whether approving it accepts nothing and runs nothing on a database or a branch."""
         request = self.request
-        if request is None or request.failed or request.unproven:
+        if request is None or self.damage or request.failed or request.unproven:
             return False
         return not (request.effects or request.not_read or request.proposed or request.by_user)
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """What needs USER most comes first: failed, unproven, effects, who waits, age."""
+        """What needs USER most comes first: damaged, failed, unproven, effects, who waits, age."""
         request = self.request
-        failed, unproven = (len(request.failed), len(request.unproven)) if request else (1, 0)
+        failed, unproven = (len(request.failed), len(request.unproven)) if request else (0, 0)
         effects = len(request.effects) if request else 0
         elsewhere = bool(request and request.target not in ("", "embedded"))
-        weights = (bool(failed), bool(unproven), elsewhere, bool(effects), len(self.behind))
+        weights = (
+            self.is_damaged,
+            bool(failed),
+            bool(unproven),
+            elsewhere,
+            bool(effects),
+            len(self.behind),
+        )
         return (*(-weight for weight in weights), self.asked, natural_key(self.family))
 
 
@@ -131,7 +149,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        return self.role.value if self.role else "NO STATE"
+        return self.role.value if self.role else NO_STATE
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,10 @@ class BoardReader:
 
     board: Board
     _flows: dict[Path, tuple[_Stamp, FamilyState]] = field(default_factory=dict)
-    _questions: dict[tuple[str, str], OpenQuestion] = field(default_factory=dict)
+    #: (family, digest) → the question as it was last, and the stamp of the receipts that it is in
+    _questions: dict[tuple[str, str], tuple[_Stamp, OpenQuestion]] = field(default_factory=dict)
+    #: public keys whose signatures count besides the user's own (`[trust] keys`)
+    keys: Collection[str] = ()
     _last: BoardView | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -206,8 +227,7 @@ class BoardReader:
     def _family_state(self, ticket: Ticket) -> FamilyState:
         """What a parent's record says; the file is parsed again only if it has changed."""
         try:
-            stat = ticket.path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            stamp = _stamp(ticket.path)
             known = self._flows.get(ticket.path)
             if known is None or known[0] != stamp:
                 flow = from_mapping(self.board.read(ticket.path).flow or {}, path=ticket.source)
@@ -242,11 +262,16 @@ class BoardReader:
             if asked is None or state is None or state.flow is None:
                 continue
             key = ticket.id, asked.digest
-            request = self._questions[key].request if key in self._questions else None
-            if request is None:
-                request = ApprovalRequest.find(Family(self.board, ticket.id).history, asked.digest)
+            history = Family(self.board, ticket.id).history
+            stamp = _stamp(history.path)
+            known = self._questions.get(key)
+            if known is not None and known[0] == stamp:
+                request, damage = known[1].request, known[1].damage
+            else:
+                damage = find_damage(history, self.board.read(ticket.path).flow, self.keys)
+                request = _stored(history, asked.digest)
             waiting = dict.fromkeys(w for m in state.flow.members for w in behind.get(m, ()))
-            found[key] = OpenQuestion(
+            question = OpenQuestion(
                 family=ticket.id,
                 title=ticket.title,
                 number=asked.number,
@@ -254,10 +279,29 @@ class BoardReader:
                 asked=asked.asked,
                 file=ticket.source,
                 request=request,
+                damage=damage,
                 behind=tuple(waiting),
             )
+            found[key] = stamp, question
         self._questions = found
-        return tuple(sorted(found.values(), key=lambda q: q.rank))
+        return tuple(sorted((q for _, q in found.values()), key=lambda q: q.rank))
+
+
+def _stored(history: History, digest: str) -> ApprovalRequest | None:
+    """The request that was asked; None where the receipts do not have it as it was."""
+    with contextlib.suppress(OrchestrateError, KeyError, TypeError, ValueError):
+        request = ApprovalRequest.find(history, digest)
+        return request if request is not None and request.digest == digest else None
+    return None
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What tells whether a file is still the one that was read; zeros where there is none."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return (0, 0, 0)
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _who_waits(tickets: Sequence[Ticket]) -> Mapping[str, tuple[str, ...]]:

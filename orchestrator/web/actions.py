@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from orchestrator.approvals.answers import resolve_acceptances
 from orchestrator.approvals.links import LinkError
+from orchestrator.approvals.request import answer_commands
+from orchestrator.approvals.signatures import NAMESPACE, message_of
 from orchestrator.conductor.conductor import Conductor, RunOutcome
 from orchestrator.domain.answer import Answer, AnswerVerb, Door
 from orchestrator.errors import OrchestrateError, UsageError
@@ -59,6 +64,47 @@ def answer_of(form: FormData, *, by: str, via: str) -> Answer:
         via=via,
         by=by,
         digest=digest,
+        signature=pasted(str(form.get("signature", ""))),
+    )
+
+
+def pasted(signature: str) -> str:
+    """A signature as `ssh-keygen` writes it, however a page or a mail has broken its lines."""
+    lines = [line.strip() for line in signature.splitlines() if line.strip()]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def ask_signature(request: Request, family: str, given: Answer, back: str) -> Response | None:
+    """The page that shows what to sign, where an approval lacks its signature; else None.
+
+    Raises AnswerRefusedError for one that would not be taken with it either.
+    """
+    site = site_of(request)
+    approval = site.current().approval
+    asked = site.live.view.question(family)
+    if given.verb is not AnswerVerb.APPROVED or not approval.signed or given.signature:
+        return None
+    if asked is None or asked.request is None or asked.digest != given.digest:
+        # which the conductor says
+        return None
+    resolve_acceptances(asked.request, given)
+    text = message_of(family, given.digest, given).decode("utf-8").rstrip("\n")
+    key = f"ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519"
+    fields = [("verb", given.verb.value), ("digest", given.digest), ("words", given.words)]
+    fields += [("accept", name) for name in given.accept]
+    fields += [("accept_unproven", "1")] * given.accept_unproven + [("target", given.target)]
+    return page(
+        request,
+        "sign",
+        family=family,
+        back=back,
+        action=request.url.path,
+        fields=fields,
+        digest=given.digest,
+        signers=approval.signers,
+        signing=f"printf '%s\\n' {shlex.quote(text)} | {key}",
+        command=answer_commands(asked.request, family)[0],
+        canonical=back,
     )
 
 
@@ -75,6 +121,11 @@ async def answer(request: Request) -> Response:
     visitor = approver(request, form)
     given = answer_of(form, by=visitor.name, via="web")
     try:
+        family = await _in_thread(lambda: site.board.family(id)[0].id)
+        back = f"/family/{quote(family, safe='')}"
+        to_sign = await _in_thread(lambda: ask_signature(request, family, given, back))
+        if to_sign is not None:
+            return to_sign  # type: ignore[no-any-return]
         outcome: RunOutcome = await _in_thread(lambda: site.act(lambda c: c.answer(id, given)))
     except OrchestrateError as exc:
         show = partial(family_page, request, id, error=exc, words=given.words, status=409)
@@ -187,6 +238,11 @@ async def by_link(request: Request) -> Response:
         if given.digest != link.digest:
             raise LinkError("this link answers another question")
         try:
+            request.state.visitor = visitor
+            path = request.url.path
+            to_sign = await _in_thread(lambda: ask_signature(request, link.family, given, path))
+            if to_sign is not None:
+                return to_sign  # type: ignore[no-any-return]
             await _in_thread(lambda: site.act(lambda c: c.answer(link.family, given)))
         except OrchestrateError as exc:
             error = exc

@@ -145,7 +145,7 @@ def prepare(
     bound = _bind(host, port)
     number = bound.getsockname()[1]
     token = "" if signs_in else secrets.token_urlsafe(24)
-    live = LiveBoard(board, board.root / ".orchestrate" / "logs")
+    live = LiveBoard(board, settings.trust.keys)
     site = Site(board, settings, live, Links(board.root, web), watching)
     cookie = f"orchestrate_session_{number}"
     site.sessions = Sessions(site.web, token, cookie, proxy_secret)

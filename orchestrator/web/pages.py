@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -20,25 +20,32 @@ from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
 from orchestrator.views.cards import COLUMNS, FamilyState
 from orchestrator.views.charts import draw
+from orchestrator.views.events import new_events
 from orchestrator.views.filters import Filter, moment
-from orchestrator.web.site import Site, age_of, moves_of
+from orchestrator.web.parts import Parts
+from orchestrator.web.site import Site, age_of, moves_of, moves_text
 
 #: cards of a column that are shown at first, and events of a log
 _SHOWN, _EVENTS = 40, 300
 #: bytes of a log that are read, from its end
 _LOG_TAIL = 400_000
+#: what is shown of an event, and characters of each
+_SAID, _LONGEST = ("kind", "at", "tool", "path", "text"), 2000
 _STATIC = {"board.css": "text/css", "board.js": "text/javascript", "review.css": "text/css"}
 
 
 def site_of(request: Request) -> Site:
-    """The site that a request is for."""
+    """The site that a request is for, and what it knew when that was first asked."""
     site: Site = request.app.state.site
+    if not hasattr(request.state, "revision"):
+        request.state.revision = site.live.revision
     return site
 
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A page of the board."""
     site = site_of(request)
+    parts = Parts.of(request)
     template = html_environment().get_template(f"web/{name}.html.j2")
     common = {
         "visitor": getattr(request.state, "visitor", None),
@@ -46,7 +53,9 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
         "waiting": len(site.live.view.questions),
         "workspace": site.board.root.name,
         "watching": site.watching,
-        "revision": site.live.revision,
+        "revision": request.state.revision,
+        "part": parts,
+        "signed": site.current().approval.signed,
         "how_to": False,
         "error": None,
         "canonical": request.url.path,
@@ -56,10 +65,13 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
         "alone": False,
         "age": age_of,
         "moves": moves_of,
+        "moves_text": moves_text,
     }
     # a form brings a signed token of its own
-    text = visible(mask(template.render(**{**common, **values}), forms=False))
-    return HTMLResponse(text, status)
+    text = template.render(**{**common, **values})
+    if parts.topics is not None:
+        text = "".join(parts.found)
+    return HTMLResponse(visible(mask(text, forms=False)), status)
 
 
 def error_page(request: Request, exc: OrchestrateError) -> Response:
@@ -77,10 +89,19 @@ def decide_page(
     request: Request, refused: Sequence[tuple[str, OrchestrateError]] = (), status: int = 200
 ) -> Response:
     """The open questions, with the answers to several that were just refused, and why."""
-    questions = site_of(request).live.view.questions
+    site = site_of(request)
+    questions = site.live.view.questions
     plain = [question for question in questions if question.is_plain]
-    members = {q.family: _ids_of(site_of(request), q.family) for q in questions}
-    values = {"questions": questions, "plain": plain, "members": members, "refused": refused}
+    visitor = getattr(request.state, "visitor", None)
+    if len(plain) < 2 or site.current().approval.signed or not (visitor and visitor.may_answer):
+        plain = []
+    values = {
+        "questions": questions,
+        "urgent": [question for question in questions if question not in plain],
+        "plain": plain,
+        "members": {q.family: _ids_of(site, q.family) for q in questions},
+        "refused": refused,
+    }
     return page(request, "decide", status, canonical="/", **values)
 
 
@@ -142,7 +163,6 @@ def family_page(
         shown = site.board.find(named)
         text = "" if shown.path.is_symlink() else shown.body
         return page(request, "ticket", status, ticket=shown, text=text, state=state, error=error)
-    review = site.review(head.id, panels=False)
     return page(
         request,
         "family",
@@ -155,11 +175,12 @@ def family_page(
         cards=view.members(head.id),
         members=_ids_of(site, head.id),
         question=view.question(head.id),
-        review=review,
-        stages=list(_stages_of(site, state)),
+        # only what is asked for is found out
+        review_of=partial(site.review, head.id, panels=False),
+        stages_of=lambda: list(_stages_of(site, state)),
         failure=site.failures.get(head.id, ""),
-        events=list(read_events(site, head.id)),
-        history=[r for r in site.conductor().log(head.id) if r["type"] in _TOLD][-60:],
+        log=partial(_log_of, site, head.id, request.headers.get("orchestrate-log-after", "")),
+        history=lambda: [r for r in site.conductor().log(head.id) if r["type"] in _TOLD][-60:],
         summarize=_summarize,
     )
 
@@ -201,22 +222,20 @@ def _stages_of(site: Site, state: FamilyState) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def read_events(site: Site, family: str) -> Iterator[Mapping[str, Any]]:
-    """The newest events of a family's coding agents, oldest first."""
+def _log_of(site: Site, family: str, after: str) -> Mapping[str, Any]:
+    """The newest events of a family's agents, those after a place (`NAME:BYTES`) if it has one."""
     folder = site.board.root / ".orchestrate" / "logs" / family
-    with suppress(OSError):
-        files = sorted(folder.glob("stage-*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
-        for file in files[-1:]:
-            with file.open("rb") as opened:
-                size = file.stat().st_size
-                opened.seek(max(0, size - _LOG_TAIL))
-                if size > _LOG_TAIL:
-                    opened.readline()
-                for line in deque(opened, _EVENTS):
-                    with suppress(ValueError):
-                        event = json.loads(line)
-                        if isinstance(event, dict) and event.get("kind") != "usage":
-                            yield event
+    name, _, at = after.rpartition(":")
+    begun = {folder / name: int(at)} if name and at.isdecimal() else {}
+    offsets: dict[Path, int] = dict(begun)
+    found = [e for _, e in new_events(folder, offsets, _LOG_TAIL) if e["kind"] != "usage"]
+    # one log is read: the one that was begun, or a newer one
+    file = next((file for file in offsets if file not in begun), None) or next(iter(begun), None)
+    return {
+        "events": [{n: str(e.get(n, ""))[:_LONGEST] for n in _SAID} for e in found[-_EVENTS:]],
+        "after": f"{file.name}:{offsets[file]}" if file else "",
+        "more": file in begun,
+    }
 
 
 def whole_review(request: Request) -> Response:
@@ -225,8 +244,14 @@ def whole_review(request: Request) -> Response:
     head = site.board.family(site.board.resolve(request.path_params["id"]))[0]
     question = site.live.view.question(head.id)
     members = _ids_of(site, head.id)
-    review = site.review(head.id)
-    return page(request, "review", review=review, question=question, head=head, members=members)
+    review_of = partial(site.review, head.id)
+    values: dict[str, Any] = {
+        "review_of": review_of,
+        "question": question,
+        "head": head,
+        "members": members,
+    }
+    return page(request, "review", **values)
 
 
 def health(request: Request) -> Response:
@@ -254,11 +279,17 @@ def static(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """A stream that says when something has changed: `data` is the revision."""
+    """A stream that says what has changed: `data` names the revisions and the topics between."""
     live = site_of(request).live
+    # a browser says by itself what it had before it lost the stream
+    known = request.headers.get("last-event-id", request.query_params.get("since", ""))
+    since = int(known) if known.isdecimal() else live.revision
 
     async def stream() -> Any:
-        async for revision in live.changes():
-            yield {"data": str(revision)}
+        before = since
+        async for news in live.changes(since):
+            told = {"since": before, "revision": news.revision, "topics": sorted(news.topics)}
+            before = news.revision
+            yield {"id": str(news.revision), "data": json.dumps(told)}
 
     return EventSourceResponse(stream(), ping=15)

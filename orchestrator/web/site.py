@@ -47,12 +47,12 @@ class Site:
     #: family → why the last run from here ended in an error
     failures: dict[str, str] = field(default_factory=dict)
     _kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
-    #: the time of the configuration file, and what it says of the web board
-    _web: tuple[int, WebSettings | None] = (0, None)
+    #: the time of the configuration file, and what it says
+    _fresh: tuple[int, Settings | None] = (0, None)
     _finding: threading.Lock = field(default_factory=threading.Lock)
     _reviews: dict[tuple[str, bool], tuple[object, Review]] = field(default_factory=dict)
     _search: Search = field(default_factory=Search)
-    #: the revision of the view whose tickets were read for it
+    #: the revision at which the tickets were read for it
     _searched: int = 0
     _statistics: Statistics | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,21 +61,22 @@ class Site:
         """A conductor with the settings that are in the file now."""
         return Conductor(self.board, settings=load_settings(self.board.root))
 
-    def web(self) -> WebSettings:
-        """Who may sign in now: whoever is taken out of the file is out."""
+    def current(self) -> Settings:
+        """What the configuration file says now."""
         file = self.board.root / FILE
         try:
             stamp = file.stat().st_mtime_ns
         except OSError:
             stamp = 0
-        if stamp != self._web[0]:
-            # what cannot be read lets nobody in who was not in before
+        if stamp != self._fresh[0]:
+            # what cannot be read changes nothing
             with contextlib.suppress(OrchestrateError):
-                self._web = (
-                    stamp,
-                    load_settings(self.board.root).web if stamp else self.settings.web,
-                )
-        return self._web[1] or self.settings.web
+                self._fresh = stamp, load_settings(self.board.root) if stamp else self.settings
+        return self._fresh[1] or self.settings
+
+    def web(self) -> WebSettings:
+        """Who may sign in now: whoever is taken out of the file is out."""
+        return self.current().web
 
     def act(self, act: Callable[[Conductor], RunOutcome]) -> RunOutcome:
         """Do something to a family, and let everybody see it."""
@@ -120,6 +121,8 @@ class Site:
             with self._lock:
                 self._running.pop(family, None)
             self.live.refresh()
+            # a failure is in no ticket
+            self.live.tell(frozenset({f"family:{family}"}))
 
     def stop(self) -> None:
         """End the agents that were started from here."""
@@ -161,8 +164,8 @@ class Site:
         view = self.live.view
         tickets = [card.ticket for card in view.cards]
         with self._lock:
-            look = self._searched != view.revision
-            self._searched = view.revision
+            revision = self.live.revision
+            look, self._searched = self._searched != revision, revision
         return self._search.find(text, tickets, most, look=look)
 
     def figures(self, since: str) -> Figures:
@@ -237,3 +240,8 @@ def moves_of(card: Card) -> dict[str, FolderRole | None]:
         if (resumes or moves) and (card.ticket.id == family.id or action == "hold"):
             found[action] = target
     return found
+
+
+def moves_text(moves: Mapping[str, FolderRole | None]) -> str:
+    """Moves as the script reads them: `hold:HOLD resume:*`."""
+    return " ".join(f"{action}:{role.value if role else '*'}" for action, role in moves.items())

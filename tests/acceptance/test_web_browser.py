@@ -147,3 +147,64 @@ def test_dragging_holds_and_never_approves(chromium: Any, served: Served) -> Non
     page.locator('[data-role="HOLD"] [data-id="WO-512"]').wait_for()
     assert page.url.endswith("/board")
     page.context.close()
+
+
+def test_news_change_only_their_parts(chromium: Any, served: Served) -> None:
+    root = served.site.board.root
+    inbox = root / "_WORK_ORDERS/00_INBOX"
+    inbox.mkdir(exist_ok=True)
+    ticket = "---\nid: WO-9\ntitle: %s\n---\nText.\n"
+    (inbox / "WO-9_Nine.md").write_text(ticket % "Nine", encoding="utf-8")
+    served.site.live.refresh()
+    page = opened(chromium, served)
+    page.goto(served.address.split("/?")[0] + "/board")
+    page.locator(".filters summary").click()
+    page.get_by_label("Label").fill("half a wo")
+    page.evaluate("for (const each of document.querySelectorAll('.card, h1')) each.mine = true")
+    bodies: list[str] = []
+    page.on("response", lambda r: bodies.append(r.text()) if r.url.endswith("/board") else None)
+    (inbox / "WO-9_Nine.md").write_text(ticket % "Ten", encoding="utf-8")
+    page.get_by_role("link", name="WO-9 Ten").wait_for()
+    # the card and the count came, and nothing else
+    assert page.get_by_label("Label").input_value() == "half a wo"
+    assert page.get_by_label("Label").evaluate("e => document.activeElement === e")
+    assert page.evaluate("[...document.querySelectorAll('.card, h1')].every((each) => each.mine)")
+    assert bodies
+    assert all("WO-512" not in body and "<html" not in body for body in bodies)
+    # one that came from elsewhere takes its place, the others stay the nodes that they were
+    (inbox / "WO-10_More.md").write_text("---\nid: WO-10\ntitle: Came\n---\n", encoding="utf-8")
+    page.get_by_text("Came").wait_for()
+    assert page.evaluate("document.querySelectorAll('.card').length") == 5
+    assert (
+        page.evaluate("[...document.querySelectorAll('.card')].filter((c) => c.mine).length") == 4
+    )
+    page.context.close()
+
+
+def test_the_log_grows_and_lines_are_commented_on_by_keyboard(
+    chromium: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = opened(chromium, served)
+    folder = served.site.board.root / ".orchestrate/logs/WO-512"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "stage-2-attempt-1.jsonl"
+    event = '{"kind": "text", "at": "2026-01-01T10:00:00Z", "text": "line %d"}\n'
+    log.write_text("".join(event % n for n in range(80)), encoding="utf-8")
+    page.goto(served.address.split("/?")[0] + "/family/WO-512")
+    page.locator(".event").last.get_by_text("line 79").wait_for()
+    page.evaluate("document.querySelector('.event').mine = true")
+    with log.open("a", encoding="utf-8") as opened_log:
+        opened_log.write(event % 80)
+    served.site.live.tell(frozenset({"log:WO-512"}))
+    page.get_by_text("line 80").wait_for()
+    assert page.locator(".event").count() == 81
+    assert page.evaluate("document.querySelector('.event').mine")
+    line = page.locator('.diff [data-line="1"]')
+    line.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert page.get_by_label("Words, for the record").input_value() == "out/first.txt:1: "
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.context.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -130,3 +132,38 @@ def test_an_agent_that_lists_its_own_key_gains_nothing(
     work.conductor(settings=SIGNED).run("WO-512")
     with pytest.raises(SignatureError, match="was changed by this family"):
         work.conductor(settings=SIGNED).approve("WO-512")
+
+
+def test_the_web_board_shows_what_to_sign_and_takes_the_signature(work: Workspace) -> None:
+    from html import unescape
+
+    from tests.web import Browser
+
+    browser = Browser(work, SIGNED).sign_in()
+    browser.site.conductor = lambda: work.conductor(settings=SIGNED)  # type: ignore[method-assign]
+    assert "Approve and sign" in browser.get("/")
+    shown = browser.answer(verb="approved", words="well done")
+    commands = re.findall(r'class="command">(.*?)</code>', shown.text)
+    signing, other = map(unescape, commands)
+    assert other == "orchestrate approve WO-512"
+    # a shell gives it to ssh-keygen as it is shown
+    signing = signing.replace("~/.ssh/id_ed25519", os.environ[VARIABLE])
+    printed = subprocess.run(
+        ["sh", "-c", signing], check=True, capture_output=True, text=True
+    ).stdout
+    form = browser.form("/family/WO-512/answer", shown.text)
+    assert work.builder.jobs == []
+    # for another answer it does not count
+    wrong = browser.post(
+        "/family/WO-512/answer", {**form, "accept_unproven": "1", "signature": printed}
+    )
+    assert (wrong.status_code, "another question or answer" in wrong.text) == (409, True)
+    pasted = "  " + printed.replace("\n", "\r\n  ")
+    taken = browser.post("/family/WO-512/answer", {**form, "signature": pasted})
+    assert taken.status_code == 303
+    record = History(work.root / "_WORK_ORDERS", "WO-512").latest("answer")
+    assert record is not None
+    assert (record["by"], record["via"], record["words"]) == ("ana@example.com", "web", "well done")
+    browser.until(lambda: browser.site.live.refresh().question("WO-512"))
+    browser.until(lambda: not browser.site._running)
+    browser.close()

@@ -6,13 +6,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from orchestrator import Board
 from orchestrator.errors import UsageError
@@ -22,54 +19,7 @@ from orchestrator.storage.history import History
 from orchestrator.web.app import prepare
 from orchestrator.web.guard import LARGEST_BODY
 from tests.boards import TICKET, WORKFLOW, Workspace, copy_of
-
-HOST = "127.0.0.1"
-
-
-class Browser:
-    """A browser before the board of a workspace."""
-
-    def __init__(self, work: Workspace, settings: Settings) -> None:
-        self.work = work
-        self.served = prepare(Board(work.root), settings, port=0)
-        self.site = self.served.site
-        self.site.conductor = work.conductor  # type: ignore[method-assign]
-        self.host = self.served.address.split("/")[2]
-        self.client = self.another()
-
-    def another(self) -> TestClient:
-        app = self.served.server.config.app
-        return TestClient(app, base_url=f"http://{self.host}")  # type: ignore[arg-type]
-
-    def sign_in(self) -> Browser:
-        assert self.client.get(self.served.address).status_code == 200
-        return self
-
-    def get(self, path: str) -> str:
-        answer = self.client.get(path)
-        assert answer.status_code == 200, answer.text
-        return answer.text
-
-    def form(self, path: str, page: str = "") -> dict[str, str]:
-        """The hidden fields of the form that a page sends to `path`."""
-        page = page or self.get("/")
-        (form,) = re.findall(rf'<form[^>]*action="{re.escape(path)}".*?</form>', page, re.DOTALL)
-        pairs = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
-        return {name: unescape(value) for name, value in pairs}
-
-    def post(self, path: str, data: dict[str, Any], **headers: str) -> httpx.Response:
-        sent = {"origin": f"http://{self.host}", **headers}
-        return self.client.post(path, data=data, headers=sent, follow_redirects=False)
-
-    def answer(self, **fields: Any) -> httpx.Response:
-        path = "/family/WO-512/answer"
-        return self.post(path, {**self.form(path), **fields})
-
-    def until(self, found: Callable[[], object]) -> None:
-        end = time.monotonic() + 20
-        while not found():
-            assert time.monotonic() < end
-            time.sleep(0.02)
+from tests.web import Browser
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +49,7 @@ def open_board(work: Workspace) -> Iterator[Opener]:
 
     yield opener
     for each in opened:
-        each.served.socket.close()
-        each.served.token_file.unlink()
+        each.close()
 
 
 @pytest.fixture
@@ -176,6 +125,42 @@ def test_several_plain_questions_are_approved_each_by_its_digest(browser: Browse
     browser.until(lambda: len(browser.work.builder.jobs) == 2)
 
 
+def test_damaged_receipts_are_told_and_not_answered(browser: Browser) -> None:
+    path = "/family/WO-512/answer"
+    form = browser.form(path)
+    receipts = browser.work.root / "_WORK_ORDERS/.receipts/WO-512.jsonl"
+    whole = receipts.read_text(encoding="utf-8")
+    receipts.write_text(whole.replace("STAGE 2", "STAGE 3", 1), encoding="utf-8")
+    browser.site.live.refresh()
+    for page in map(browser.get, ("/", "/family/WO-512", "/family/WO-512/review")):
+        assert "No answer can be taken" in page
+        assert "orchestrate reopen WO-512" in page
+        assert 'value="approved"' not in page
+    refused = browser.post(path, {**form, "verb": "approved"})
+    assert (refused.status_code, browser.work.builder.jobs) == (409, [])
+    receipts.write_text(whole, encoding="utf-8")
+    browser.site.live.refresh()
+    assert 'value="approved"' in browser.get("/")
+
+
+def test_only_the_parts_that_a_topic_names_are_sent(browser: Browser) -> None:
+    def parts(path: str, topics: str) -> list[tuple[str, str]]:
+        sent = browser.client.get(path, headers={"orchestrate-changed": topics}).text
+        assert "<html" not in sent
+        return re.findall(r'id="([^"]*)" data-(on|same)', sent)
+
+    assert parts("/board", "ticket:WO-512b") == [(browser_card(browser, "WO-512b"), "on")]
+    assert parts("/board", "ticket:WO-404") == []
+    column = parts("/board", "state:BUILD")
+    assert column == [("column-BUILD", "on"), (browser_card(browser, "WO-512b"), "same")]
+    assert parts("/family/WO-512", "log:WO-512") == [("log", "on")]
+    assert ("column-QA", "on") in parts("/board", "*")
+
+
+def browser_card(browser: Browser, id: str) -> str:
+    return f"card-{browser.site.live.view.by_id[id].ticket.source}"
+
+
 def test_moves_are_those_of_user_and_none_approves(browser: Browser) -> None:
     page = browser.get("/family/WO-512")
     csrf = browser.form("/family/WO-512/answer")["csrf"]
@@ -187,7 +172,7 @@ def test_moves_are_those_of_user_and_none_approves(browser: Browser) -> None:
     assert (held.status_code, held.headers["location"]) == (303, "/board")
     assert browser.work.places()["WO-512"] == "98_HOLD"
     assert (last_answer(browser.work)["via"], last_answer(browser.work)["by"]) == ("web", "USER")
-    assert 'data-moves="resume:* shelve:BACKLOG archive:ARCHIVE ' in browser.get("/board")
+    assert 'data-moves="resume:* shelve:BACKLOG archive:ARCHIVE"' in browser.get("/board")
     assert browser.post(path, {"csrf": csrf, "action": "resume"}).status_code == 303
     # it goes on, and is asked anew
     browser.until(lambda: browser.work.places()["WO-512"] == "05_USER_REVIEW")

@@ -32,8 +32,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
         "errors", "markdown", "templating", "plugins", "domain", "settings", "storage", "commands",
         "git", "workspaces", "changes", "agent_process", "gates", "tickets", "workflow_reader",
-        "family", "workflow_lint", "approvals", "review", "conductor", "doctor", "daemon", "views",
-        "mcp", "web", "tui", "cli",
+        "workers", "family", "workflow_lint", "approvals", "review", "conductor", "doctor",
+        "daemon", "views", "mcp", "web", "tui", "cli",
     ),
     "orchestrate_agents": (
         "syntax", "render", "script_settings", "tools", "sql", "sandbox", "seed_data",

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -31,6 +32,8 @@ from orchestrator.errors.masking import hand_out, tell
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.storage.written import AGENT_OF
 
+#: takes what happens to a job on its way
+Tell = Callable[[str], object]
 #: the program of a built-in or coding agent
 _WORKER = (sys.executable, "-m", "orchestrator.agent_process.worker")
 #: what every agent may see of the environment; no keys and no database addresses
@@ -72,6 +75,34 @@ def environment(extra: Sequence[str] = ()) -> dict[str, str]:
     return {name: os.environ[name] for name in (*NEUTRAL, *extra) if name in os.environ}
 
 
+class Engine(Protocol):
+    """Who lets agents work: this machine (`Dispatcher`), or workers on others."""
+
+    #: agents that work in this process, by name
+    inside: dict[str, Agent]
+
+    def dispatch(
+        self, job: Job, settings: AgentSettings, lock_fd: int | None = None, tell: Tell = ...
+    ) -> Report:
+        """Let an agent work on a job; its report. `tell` hears what happens on the way.
+
+        Raises StoppedError if `stop` was called before it ended.
+        """
+        ...
+
+    def has(self, job: Job) -> bool:
+        """Whether a job goes on, or has ended, without the conductor that dispatched it."""
+        ...
+
+    def prepare(self, adapters: Collection[str]) -> None:
+        """Begin to load what turns of these coding agents need."""
+        ...
+
+    def stop(self) -> None:
+        """End the work of every agent, and start none from now on."""
+        ...
+
+
 class Dispatcher:
     """Starts agents, and can stop all that it has started.
 
@@ -85,7 +116,13 @@ class Dispatcher:
         self._stopped = False
         self._lock = threading.Lock()
 
-    def dispatch(self, job: Job, settings: AgentSettings, lock_fd: int | None = None) -> Report:
+    def dispatch(
+        self,
+        job: Job,
+        settings: AgentSettings,
+        lock_fd: int | None = None,
+        tell: Tell = lambda _: None,
+    ) -> Report:
         """Let an agent work on a job. A fault of the agent becomes its report.
 
         Raises StoppedError if `stop` was called before it ended.
@@ -112,6 +149,10 @@ class Dispatcher:
                 # whoever has reported, or was stopped, is done: nothing of it works on
                 marks.kill_all("" if settings.command or settings.adapter else _SERVER)
                 marks.close()
+
+    def has(self, job: Job) -> bool:
+        """Whether a job goes on without its conductor: here it never does."""
+        return False
 
     def stop(self) -> None:
         """Kill every agent that was started, and start none from now on."""

@@ -33,6 +33,7 @@ from orchestrator.cli import (
     stats,
     watching,
     workflows,
+    working,
 )
 from orchestrator.cli.elapsed import start_line
 from orchestrator.cli.failures import (
@@ -89,7 +90,7 @@ def orchestrate(
 #: the commands by what people want, in the order in which a newcomer needs them
 _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"init": starting.init, "new": starting.new, "adopt": adopting.adopt},
-    "Conduct": {"run": running.run, "watch": watching.watch},
+    "Conduct": {"run": running.run, "watch": watching.watch, "worker": working.worker},
     "Answer": {
         "inbox": reading.inbox,
         "review": reviewing.review,
@@ -111,6 +112,7 @@ _SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
         "doctor": doctoring.doctor,
         "costs": costs.costs,
         "stats": stats.stats,
+        "workers": working.workers,
     },
     "Prove": {"verify": proofs.verify},
 }

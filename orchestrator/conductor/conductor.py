@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.approvals import answers
 from orchestrator.approvals.lapsing import lapse_approval, list_changes_since_approval
 from orchestrator.approvals.request_builder import (
@@ -46,6 +45,7 @@ from orchestrator.settings.config import Settings, load_settings
 from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
+from orchestrator.workers.engine import make_engine
 from orchestrator.workflow_reader.human_gates import unread_gates_in
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
@@ -118,7 +118,7 @@ class Conductor:
         self.settings = settings or load_settings(board.root)
         listener = on_event or (lambda _: None)
         doubts = frozenset(accept_doubts)
-        dispatcher = Dispatcher(agents)
+        dispatcher = make_engine(board.root, self.settings.workers, agents)
         self.opener = Opener(board, self.settings, dispatcher, listener, accept_doubts=doubts)
         if seen is not None:
             self.opener.seen = seen

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from orchestrator.agent_process.confinement import ability
@@ -57,7 +58,8 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
         session.watch.enter(worker)
     try:
         try:
-            report = session.dispatcher.dispatch(job, settings, session.lock_fd)
+            tell = partial(_tell_of_work, session, job)
+            report = session.dispatcher.dispatch(job, settings, session.lock_fd, tell)
         finally:
             if free:
                 undone = session.watch.leave(worker, f"{_kept(worker)}/undone")
@@ -80,6 +82,15 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
     return report, seen
+
+
+def _tell_of_work(session: Session, job: Job, text: str) -> None:
+    """Write down what happens to a job on its way to a worker and back."""
+    about = {"stage": job.stage, "attempt": job.attempt, "turn": job.turn, "agent": job.agent}
+    session.family.history.append("worker", **about, text=text)
+    session.report_progress(
+        ProgressKind.NOTICE, f"{job.agent}: {text}", stage=job.stage, agent=job.agent
+    )
 
 
 def _refuse_checkout(session: Session) -> str:

@@ -56,7 +56,7 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     settings = session.settings.agent(stage.agent)
     if not settings.adapter:
         return dispatch(session, stage, job)
-    _count_killed_turns(session)
+    _count_killed_turns(session, stage, job)
     is_maker = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER)
     job = _prepare(session, stage, job, settings)
     seen: Seen | None = None
@@ -231,12 +231,23 @@ def _take_turn(
     return said, seen
 
 
-def _count_killed_turns(session: Session) -> None:
-    """Write down what a turn took that was stopped before it could report, from its events."""
+def _count_killed_turns(session: Session, stage: Stage, job: Job) -> None:
+    """Write down what a turn took that was stopped before it could report, from its events.
+
+    One that goes on with a worker has not ended.
+    """
     history = session.family.history
     keys = ("stage", "attempt", "turn")
     ended = {tuple(r[k] for k in keys) for r in history.of(TURN)}
-    for begun in [r for r in history.of(BEGUN) if tuple(r[k] for k in keys) not in ended]:
+    open_turns = {
+        of: r
+        for r in history.of(BEGUN)
+        if (of := tuple(r[k] for k in keys)) not in ended and r["stage"] == stage.number
+    }
+    for begun in open_turns.values():
+        same = {"attempt": begun["attempt"], "turn": begun["turn"]}
+        if session.dispatcher.has(job.model_copy(update=same)):
+            continue
         usage, seconds, named = _usage_in(Path(begun["log"]), begun["turn"])
         unknown = [Usage(model=begun["model"])]
         history.append(

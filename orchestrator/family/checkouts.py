@@ -19,12 +19,14 @@ CHECKOUT, BESIDE, TAKEN_IN = "checkout", "beside", "taken-in"
 
 def needs_checkout(settings: Settings, plan: Plan) -> bool:
     """Whether a family works in a checkout of its own: by configuration, or as an agent of it is a
-    coding agent.
+    coding agent or works elsewhere.
     """
     use = settings.workspaces.use
     working = [s for s in plan.stages if not s.is_checkpoint and not s.ready]
     coding = any(settings.agent(s.agent).adapter for s in working)
-    return use == "always" or (use == "auto" and coding)
+    # what goes to another machine goes by git
+    away = any(settings.workers.goes_out(s.agent) for s in working)
+    return use == "always" or (use == "auto" and (coding or away))
 
 
 def checkout_of(family: Family) -> Checkout | None:

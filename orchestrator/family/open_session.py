@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent_process.dispatcher import Dispatcher
+from orchestrator.agent_process.dispatcher import Engine
 from orchestrator.agent_process.worker import agent_names
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
@@ -66,7 +66,7 @@ class Opener:
 
     board: Board
     settings: Settings
-    dispatcher: Dispatcher
+    dispatcher: Engine
     listener: Listener
     #: path → hash of the bytes last read or written there; for a watcher
     seen: dict[Path, int] = field(default_factory=dict)

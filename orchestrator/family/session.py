@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agent_process.dispatcher import Dispatcher
+from orchestrator.agent_process.dispatcher import Dispatcher, Engine
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
@@ -102,7 +102,7 @@ class Session:
     plan: Plan
     binder: Binder
     services: Services
-    dispatcher: Dispatcher = field(default_factory=Dispatcher)
+    dispatcher: Engine = field(default_factory=Dispatcher)
     listener: Listener = lambda _: None
     lock_fd: int | None = None
     #: why the next question is asked again

@@ -1,8 +1,9 @@
-"""Settings of agents: who plays a part, and what it may cost."""
+"""Settings of agents: who plays a part, where it works, and what it may cost."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +11,8 @@ from orchestrator import plugins
 from orchestrator.domain.states import Part
 
 BUILTIN, COMMAND = "builtin", "command"
+#: what git takes for the address of a repository, without anything that it would run
+_REPOSITORY = re.compile(r"(?:(?:ssh|https|file)://|[\w.-]+@[\w.-]+:|/)[^\s\x00-\x1f]+")
 
 
 class AgentSettings(BaseModel):
@@ -83,3 +86,56 @@ class BudgetSettings(BaseModel):
     per_family: Limits = Limits()
     #: of all families of this board, by the local calendar day
     per_day: Limits = Limits()
+
+
+class WorkersSettings(BaseModel):
+    """`[workers]`: whether agents work on this machine, or for workers on any machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: `dbos`: by a queue in a PostgreSQL database, which `orchestrate worker` takes jobs from
+    engine: Literal["local", "dbos"] = "local"
+    #: the environment variable that holds the database's address
+    database_url_env: str = Field(default="ORCHESTRATE_WORKERS_URL", pattern=r"^[A-Za-z_]\w*$")
+    #: where families' branches go by git (ssh, https, file); "": the repository of the workspace
+    repository: str = ""
+    #: agents whose work goes to workers; none: that of all
+    agents: tuple[str, ...] = ()
+    #: agent → the label that its worker has to have, e.g. `BUILDER = "gpu"`
+    labels: dict[str, str] = Field(default_factory=dict)
+    #: agent → the most jobs of it at a time, on all machines together
+    at_once: dict[str, int] = Field(default_factory=dict)
+    #: seconds without a sign of life of a worker after which its job is given to another one
+    lease: float = Field(default=60.0, ge=1, le=3600)
+    #: seconds between two looks at a queue
+    poll: float = Field(default=0.1, ge=0.02, le=60)
+    #: whether a worker pushes what was made as a branch; else it goes through the database
+    push: bool = True
+
+    @field_validator("repository")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        if address and not _REPOSITORY.fullmatch(address):
+            raise ValueError(f"{address!r} is no address by ssh, https or file")
+        return address
+
+    @field_validator("labels")
+    @classmethod
+    def _are_words(cls, labels: dict[str, str]) -> dict[str, str]:
+        for label in labels.values():
+            if not re.fullmatch(r"[\w.-]{1,40}", label):
+                raise ValueError(f"{label!r} is no label: letters, digits, `.`, `_` and `-`")
+        return labels
+
+    def goes_out(self, agent: str) -> bool:
+        """Whether the agent's work goes to workers."""
+        return self.engine != "local" and (not self.agents or agent in self.agents)
+
+    def queue(self, agent: str) -> str:
+        """The name of the agent's queue."""
+        return queue_name(agent, self.labels.get(agent, ""))
+
+
+def queue_name(agent: str, label: str = "") -> str:
+    """The queue of an agent's jobs that ask for a label."""
+    return f"orchestrate-{agent}@{label}" if label else f"orchestrate-{agent}"

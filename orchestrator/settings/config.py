@@ -30,7 +30,7 @@ from orchestrator.domain.states import FolderRole, Part
 from orchestrator.errors import UsageError
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.near_misses import meant
-from orchestrator.settings.agents import AgentSettings, BudgetSettings
+from orchestrator.settings.agents import AgentSettings, BudgetSettings, WorkersSettings
 from orchestrator.settings.web import WebSettings
 
 FILE = "orchestrate.toml"
@@ -291,6 +291,7 @@ class Settings(_Table):
     notify: NotifySettings = NotifySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     web: WebSettings = WebSettings()
+    workers: WorkersSettings = WorkersSettings()
     failure_limit: int = Field(default=2, ge=1)
     #: the most tickets in BUILD at once, further ones wait; 0: no limit
     wip_limit: int = Field(default=0, ge=0)

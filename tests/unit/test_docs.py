@@ -115,7 +115,7 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]
     """Each key with its default as TOML would give it."""
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        if name == "agents":
+        if (prefix, name) == ("", "agents"):
             from orchestrator.settings.agents import AgentSettings
 
             yield from _keys(AgentSettings, "agents.NAME.")

@@ -12,7 +12,7 @@ import httpx
 from starlette.testclient import TestClient
 
 from orchestrator import Board
-from orchestrator.config import Settings
+from orchestrator.settings.config import Settings
 from orchestrator.web.app import prepare
 from tests.boards import Workspace
 

@@ -13,7 +13,7 @@ from orchestrator.views.plain import fitted
 #: seconds before there is a line, and between two of its states
 _EVERY = 1.0
 #: commands that show by themselves what goes on, or wait for a person
-_LIVE = frozenset({"watch", "mcp", "log", "board", "serve", "init", "new"})
+_LIVE = frozenset({"watch", "mcp", "log", "board", "init", "new"})
 
 
 class ElapsedLine:

@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.elapsed import going_on, stop_line
 from orchestrator.cli.failures import on_termination
-from orchestrator.cli.text import paint, say
+from orchestrator.cli.text import is_terminal, paint, say
 from orchestrator.cli.workspace import Workspace, workspace
 from orchestrator.errors import MissingExtraError, UsageError
 
@@ -60,10 +63,12 @@ def serve(
     except ModuleNotFoundError as exc:
         raise MissingExtraError("the web board", exc.name or "starlette", "web") from exc
     if add_user:
+        stop_line()
         _print_user(add_user)
         return
     here = workspace(context)
-    served = prepare(here.board, here.settings, host=host, port=port, watching=watch)
+    with _told_while("reading the board"):
+        served = prepare(here.board, here.settings, host=host, port=port, watching=watch)
     daemon = _start_daemon(here) if watch else None
     say(f"the board is at {paint(served.address, 'bold')}")
     say(
@@ -81,6 +86,20 @@ def serve(
     sys.stdout.flush()
     # a thread that is still proving something must not keep the process: it is safe to kill
     os._exit(0)
+
+
+@contextmanager
+def _told_while(what: str) -> Iterator[None]:
+    """Say what is going on, if it takes longer than a second; in a log that is one line."""
+    going_on(what)
+    timer = threading.Timer(1.0, lambda: print(f"{what} …", file=sys.stderr, flush=True))
+    if not (is_terminal() and sys.stderr.isatty()):
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        stop_line()
 
 
 def board(context: typer.Context) -> None:

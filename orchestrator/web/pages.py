@@ -256,7 +256,12 @@ def whole_review(request: Request) -> Response:
 
 def health(request: Request) -> Response:
     """What is wrong with the board, what the agents cost, and whether a daemon watches."""
-    return page(request, "health", **site_of(request).health())
+    found = site_of(request).health()
+    # by kind, the most severe first, each fix once
+    kinds: dict[str, list[Any]] = {}
+    for problem in found["problems"] or ():
+        kinds.setdefault(problem.code, []).append(problem)
+    return page(request, "health", found=found, kinds=kinds)
 
 
 def figures(request: Request) -> Response:

@@ -18,6 +18,7 @@ from orchestrator.errors import BusyError, OrchestrateError, StoppedError
 from orchestrator.review.model import Review, build_review
 from orchestrator.settings.config import FILE, Settings, load_settings
 from orchestrator.settings.web import WebSettings
+from orchestrator.storage.history import now
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.views.cards import Card
@@ -26,8 +27,8 @@ from orchestrator.views.search import Hit, Search
 from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
 
-#: seconds for which what is slow to find out is shown again
-_KEPT = 15.0
+#: seconds for which what is slow to find out is shown again, and that a page waits for it
+_KEPT, _PATIENCE = 15.0, 0.15
 #: tries to go on with a family that something else has in hand, and seconds between two
 _TRIES, _RETRY = 20, 0.5
 
@@ -46,10 +47,12 @@ class Site:
     _running: dict[str, Conductor] = field(default_factory=dict)
     #: family → why the last run from here ended in an error
     failures: dict[str, str] = field(default_factory=dict)
-    _kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
+    #: the health that was found last, when that was, and the thread that looks
+    _found: Mapping[str, Any] = field(default_factory=dict)
+    _found_at: float = -_KEPT
+    _looking: threading.Thread = field(default_factory=threading.Thread)
     #: the time of the configuration file, and what it says
     _fresh: tuple[int, Settings | None] = (0, None)
-    _finding: threading.Lock = field(default_factory=threading.Lock)
     _reviews: dict[tuple[str, bool], tuple[object, Review]] = field(default_factory=dict)
     _search: Search = field(default_factory=Search)
     #: the revision at which the tickets were read for it
@@ -133,16 +136,6 @@ class Site:
 
     # -- what is slow to find out ------------------------------------------------------------
 
-    def kept(self, name: str, find: Callable[[], Any]) -> Any:
-        """What `find` says, or said within the last seconds."""
-        # whoever comes meanwhile waits for the same
-        with self._finding:
-            at, found = self._kept.get(name, (-_KEPT, None))
-            if time.monotonic() - at > _KEPT:
-                found = find()
-                self._kept[name] = time.monotonic(), found
-            return found
-
     def review(self, family: str, *, panels: bool = True) -> Review:
         """The review of a family, made anew when its record has changed.
 
@@ -176,13 +169,37 @@ class Site:
             return self._statistics.figures(since)
 
     def health(self) -> Mapping[str, Any]:
-        """The doctor's problems, the agents, what was spent, and whether a daemon watches."""
-        return self.kept("health", lambda: dict(self._examine()))  # type: ignore[no-any-return]
+        """The doctor's problems, the agents, what was spent, and whether a daemon watches.
+
+        What was found last, with `at` (ISO 8601) and whether more is `looking`; whatever is older
+        than some seconds is found out anew in a thread, and told when that is known. `problems`
+        is None while nothing was found yet.
+        """
+        with self._lock:
+            old = time.monotonic() - self._found_at > _KEPT
+            if old and not self._looking.is_alive():
+                self._looking = threading.Thread(target=self._look, name="health", daemon=True)
+                self._looking.start()
+            looking = self._looking
+        # on most boards it takes no time
+        looking.join(_PATIENCE if looking.is_alive() else 0)
+        found = {"problems": None, "failed": "", **self._found}
+        return {**found, "looking": looking.is_alive()}
+
+    def _look(self) -> None:
+        try:
+            self._found = dict(self._examine())
+        except (OrchestrateError, OSError) as exc:
+            told = exc.in_a_line if isinstance(exc, OrchestrateError) else str(exc)
+            self._found = {**self._found, "failed": told}
+        self._found_at = time.monotonic()
+        self.live.tell(frozenset({"health"}))
 
     def _examine(self) -> Iterator[tuple[str, Any]]:
         from orchestrator.doctor.runner import examine
         from orchestrator.family.spending import sum_of, turns_of_board
 
+        yield "at", now()
         yield "problems", examine(self.board, self.settings).problems
         turns = list(turns_of_board(self.board.path))
         agents = sorted({*self.settings.agents, *(t.agent for t in turns)})

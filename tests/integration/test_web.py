@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -201,6 +203,24 @@ def test_every_page_is_there_and_shows_what_a_ticket_says_as_text(
     assert "<script>alert" not in page
     assert "onerror=alert" not in page.replace("onerror=alert(2)&gt;", "")
     assert "<h1>" in page
+
+
+def test_health_is_there_at_once_and_findings_come(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+
+    def examine(*_: Any) -> Any:
+        assert looked.wait(20)
+        return SimpleNamespace(problems=())
+
+    monkeypatch.setattr("orchestrator.doctor.runner.examine", examine)
+    assert "Looking at every ticket" in browser.get("/health")
+    revision = browser.site.live.revision
+    looked.set()
+    # and browsers are told
+    browser.until(lambda: browser.site.live.revision > revision)
+    assert "The doctor finds nothing" in browser.get("/health")
 
 
 def test_filters_and_search_find_by_words(browser: Browser) -> None:

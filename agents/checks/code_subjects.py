@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from orchestrate_agents.sandbox.served import Specified
 from orchestrate_agents.specification.files import (
     FileSpec,
     stage_file_specs,
@@ -103,6 +105,25 @@ def specs(ctx: Context) -> tuple[FileSpec, ...]:
         known = found.get(section.path)
         found[section.path] = known.joined_with(section) if known else section
     return tuple(found.values())
+
+
+def specified_by(ctx: Context, path: str) -> Specified:
+    """What the workflow and the tickets say of a script's source and its writes."""
+    spec = next((spec for spec in specs(ctx) if spec.path == path), FileSpec(path, 0))
+    lists: dict[str, tuple[str, ...]] = {}
+    keywords: dict[str, tuple[str, ...]] = {}
+    for name, value in spec.constants:
+        if _is_words(value):
+            lists[name] = tuple(value)
+        elif isinstance(value, dict) and value and all(map(_is_words, value.values())):
+            keywords |= {str(key): tuple(words) for key, words in value.items()}
+    texts = (spec.words, *(block.text for block in spec.code))
+    return Specified(lists, keywords, spec.batch, "\n".join(texts))
+
+
+def _is_words(value: Any) -> bool:
+    listed = isinstance(value, list | tuple | set) and bool(value)
+    return listed and all(isinstance(item, str) for item in value)
 
 
 def delivered(ctx: Context, suffixes: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ what it lacks is added here. Nothing is verified over the network.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -59,6 +61,8 @@ _ASSIGNED = re.compile(
 #: lines that the keyword detector is asked about
 _KEYWORD = re.compile(r"key|pass|pwd|secret|contrase", re.IGNORECASE)
 #: what stands for a secret in documentation and templates, or reads one
+#: what may be a text in base 64 or hexadecimal digits
+_ENCODED = re.compile(r"(?<![\w+/=-])[\w+/-]{24,}={0,2}(?![\w+/=-])", re.ASCII)
 _STAND_IN = re.compile(
     r"[$<{%]|environ|getenv|process\.env|import\.meta|your|example|placeholder|change_?me|dummy"
     r"|redacted|\*{3,}|x{6,}|\.{3}|^(?-i:[A-Z]+(?:_[A-Z0-9]+)*)$"
@@ -93,11 +97,24 @@ def secrets_in_text(text: str) -> Iterator[tuple[int, str]]:
     """The same for a text. Literals that are concatenated are read as one, too."""
     plain = dict(_find_secrets(text))
     yield from plain.items()
+    for found in _ENCODED.finditer(text):
+        for _, what in dict(_find_secrets(decoded(found.group()))).items():
+            yield _line(text, found.start()), f"{what}, encoded"
     joined = _SEAM.sub(lambda seam: "\n" * seam.group().count("\n"), text)
     known = set(plain.values())
     for line, what in dict(_find_secrets(joined)).items():
         if what not in known:
             yield line, f"{what}, in parts"
+
+
+def decoded(word: str) -> str:
+    """The text that a word is in base 64 or hexadecimal digits, "" if it is none."""
+    with contextlib.suppress(ValueError):
+        if re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", word):
+            return bytes.fromhex(word).decode("ascii")
+        bare = word.rstrip("=").translate(str.maketrans("-_", "+/"))
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("ascii")
+    return ""
 
 
 def _find_secrets(text: str) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
@@ -14,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +26,15 @@ from orchestrate_agents.sandbox.runs import (
     kill_group,
     python_path,
 )
-from orchestrate_agents.sandbox.served import compare_served, try_sources
+from orchestrate_agents.sandbox.scratch_tables import (
+    TableContents,
+    empty_tables,
+    read_contents,
+    refuse_all,
+    refuse_one,
+    untold,
+)
+from orchestrate_agents.sandbox.served import Specified, compare_served, differs, try_sources
 from orchestrate_agents.sandbox.statement_watch import Said, StatementWatch, beyond_loading
 from orchestrate_agents.sandbox.traces import left_behind, listing, self_signed
 from orchestrate_agents.sql.scratch import Database, scratch
@@ -45,19 +53,6 @@ from orchestrator.gates.checks import Services
 #: slow to import; imported once where the script's program names them
 _SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
 
-_TABLES = """
-SELECT c.oid::regclass::text,
-       array_agg(quote_ident(a.attname) ORDER BY a.attname)
-         FILTER (WHERE d.adbin IS NULL OR t.typcategory <> 'D'
-                    OR pg_get_expr(d.adbin, d.adrelid) !~ '\\(')
-  FROM pg_class c
-  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  JOIN pg_type t ON t.oid = a.atttypid
-  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
- WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
- GROUP BY c.oid ORDER BY 1
-"""
-
 
 class SandboxError(OrchestrateError):
     """The sandbox cannot be used."""
@@ -75,14 +70,9 @@ class ScriptRun:
     #: records that simulated sources served, and whether their number was asked for
     served: tuple[dict[str, Any], ...] = ()
     counted: bool = False
-
-
-@dataclass(frozen=True)
-class TableContents:
-    """What the tables hold: rows by table, and a digest of everything but the server's clock."""
-
-    rows: Mapping[str, int]
-    digest: str
+    #: the words of each request to simulated sources, and those that were not asked anything
+    asked: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +176,8 @@ class Sandbox:
         code = TRIED if tried else response["code"]
         ended = Run(command, code, response["out"], response["err"], tried)
         writes = tuple((table, rows) for table, rows in response["writes"])
-        return ScriptRun(ended, writes, tuple(response["served"]), response["counted"])
+        seen = {name: tuple(response[name]) for name in ("served", "asked", "silent")}
+        return ScriptRun(ended, writes, counted=response["counted"], **seen)
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -303,67 +294,61 @@ def run_idempotency_trial(
     schema: Sequence[str],
     libraries: Iterable[str],
     python: Python | None = None,
+    specified: Specified | None = None,
 ) -> IdempotencyTrial:
-    """Run the script on a scratch database with this schema: twice, and once where it may not
-    write.
+    """Run the script on a scratch database with this schema: twice, where the source or the
+    database fails, and once where it may not write.
 
     Raises SandboxError if the schema cannot be created.
     """
-    preloaded, pool = tuple(libraries), shared_sandboxes(services, python)
+    pool = shared_sandboxes(services, python)
+    specified = specified or Specified()
     with (
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,
         pool.acquire() as sandbox,
     ):
+        attempt = partial(
+            sandbox.run, script, cwd=copy, database=database, libraries=tuple(libraries)
+        )
 
         def run_once(source: str = "") -> ScriptRun:
             watch.clear()
-            ended = sandbox.run(
-                script, cwd=copy, database=database, libraries=preloaded, source=source
-            )
+            ended = attempt(source=source)
             said.extend(watch.heard())
             return ended
 
-        def empty() -> None:
-            with database.connect() as owner:
-                names = [table for table, _ in owner.execute(_TABLES).fetchall()]
-            _owner_does(database, [f"TRUNCATE {table} CASCADE" for table in names])
-
+        empty = partial(empty_tables, database)
         create_schema(database, schema)
         watch, said = StatementWatch(database), list[Said]()
         before = read_contents(database)
         first = run_once()
         after_first = read_contents(database)
-        differing = compare_served(database, first.served, first.run.text)
+        differing = compare_served(database, first.served, first.run.text, specified)
         second = run_once()
         after_second = read_contents(database)
         refused = None
         if after_first != before:
-            if first.served and first.run.ok and not differing:
-                differing = tuple(try_sources(database, first.served, run_once, empty))
             own = [name for name, count in after_first.rows.items() if count]
+            differing = (*differing, *differs(first, specified))
+            if first.run.ok and not differing:
+                sources = try_sources(database, first.served, run_once, empty, specified)
+                differing = tuple(sources) if first.served else ()
+                if len(first.writes) != 1:
+                    empty()
+                    ended = refuse_one(database, own, lambda: run_once().run)
+                    lost = after_first.total - read_contents(database).total
+                    differing = (*differing, *untold(ended, lost))
             differing = (*differing, *beyond_loading(said, own))
-            empty()
-            none = "CONSTRAINT refuses_every_row"
-            _owner_does(database, [f"ALTER TABLE {name} ADD {none} CHECK (false)" for name in own])
-            refused = sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
-            if not refused.run.ok:
-                _owner_does(database, [f"ALTER TABLE {name} DROP {none}" for name in own])
-                read_only = "SET default_transaction_read_only = on"
-                _owner_does(database, [f'ALTER DATABASE "{database.name}" {read_only}'])
-                refused = sandbox.run(script, cwd=copy, database=database, libraries=preloaded)
-        runs = [r and replace(r, served=()) for r in (first, second, refused)]
+            for _ in refuse_all(database, own, empty):
+                refused = attempt(source="few")
+                if refused.run.ok:
+                    break
+        runs = [r and replace(r, served=(), asked=()) for r in (first, second, refused)]
         assert runs[0] is not None
         assert runs[1] is not None
         contents = before, after_first, after_second
         return IdempotencyTrial(runs[0], runs[1], runs[2], *contents, differing)
-
-
-def _owner_does(database: Database, statements: Iterable[str]) -> None:
-    """Run statements as the database's owner."""
-    with database.connect() as owner:
-        for statement in statements:
-            owner.execute(statement.encode())
 
 
 def create_schema(database: Database, schema: Sequence[str]) -> None:
@@ -379,23 +364,3 @@ def create_schema(database: Database, schema: Sequence[str]) -> None:
                 raise SandboxError(
                     f"the tables that scripts fill cannot be created: {reason}"
                 ) from exc
-
-
-def read_contents(database: Database) -> TableContents:
-    """What the tables of schema `public` hold, generated ids included: a row that was deleted and
-    inserted again is another one. Times that the server sets are left out."""
-    from psycopg import sql
-
-    rows: dict[str, int] = {}
-    digest = hashlib.sha256()
-    with database.connect() as owner:
-        for table, columns in owner.execute(_TABLES).fetchall():
-            listed = sql.SQL("ROW({})").format(sql.SQL(", ".join(columns or ["NULL"])))
-            query = sql.SQL(
-                "SELECT count(*), md5(string_agg(r, '|' ORDER BY r))"
-                " FROM (SELECT {}::text AS r FROM {}) AS all_rows"
-            )
-            count, found = owner.execute(query.format(listed, sql.SQL(table))).fetchone()
-            rows[table] = count
-            digest.update(f"{table}:{count}:{found}\n".encode())
-    return TableContents({table: n for table, n in rows.items() if n}, digest.hexdigest())

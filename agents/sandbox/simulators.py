@@ -2,9 +2,11 @@
 
 Simulators are found by the entry points `orchestrate.simulators`: a class without arguments, of
 which each script run gets a new instance. One that serves records may tell them, so that a table
-can be compared with all of them: it has `source` ("" for an even source, "rough", "broken" and
-"short" for others), `counted` (whether it was asked for the number of records) and `served()`, a
-list of `{"key": …, "values": {pattern of a column's name: [what it may hold, …]}}`.
+can be compared with all of them: it has `source` ("" for an even source, "rough", "broken",
+"expired", "short" and "few" for others), `counted` (whether it was asked for the number of
+records), `asked` (the words of each request) and `served()`, a list of `{"key": …, "values":
+{pattern of a column's name: [what it may hold, …]}, "names": [what it was found by, …], "source":
+host, "optional": whether it may be left out in silence}`.
 """
 
 from __future__ import annotations

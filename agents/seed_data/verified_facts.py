@@ -22,13 +22,21 @@ from typing import Any
 
 from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, read_sheet
 from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, source_kind
-from orchestrate_agents.seed_data.table_schema import is_percent, words
+from orchestrate_agents.seed_data.table_schema import is_percent, vocabulary, words
 from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 from orchestrator.storage.atomic import inside
 
 WHOLE_ROW = "*"
+#: words that name no place in a source
+_NOWHERE = vocabulary(
+    "a an the of in on at see as per cf and or its it this that is are was whole entire main full"
+    " all any everywhere somewhere anywhere throughout passim various several there here above"
+    " below ibid elsewhere online web website page pages site link url text paper papers article"
+    " articles publication document report source sources study original reference cited citation"
+    " published unknown none na tbd todo"
+)
 _FIELDS = ("row", "column", "value", "source", "locator", "printed")
 
 
@@ -307,8 +315,9 @@ def evidence_problem(evidence: Evidence | None, column: str, value: str) -> str:
         return f"{value} has no source"
     if not is_published(evidence.source):
         return f"{evidence.source!r} is not a published source"
-    if not evidence.locator:
-        return f"{value} has no place in its source"
+    if not words(evidence.locator) - _NOWHERE:
+        said = f": {evidence.locator!r} is none" if evidence.locator else ""
+        return f"{value} has no place in its source{said}"
     if not same_value(evidence.value, value):
         return f"{value} is not the {evidence.value} that its source entry holds"
     if not yields(evidence.printed, value, column):

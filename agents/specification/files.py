@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from orchestrate_agents.syntax import parsed
 from orchestrator.domain.workflow import Block, Deliverable, Stage
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
@@ -14,6 +18,9 @@ _NAMES_A_FILE = re.compile(
     r"\b(?:deliverables?|outputs?|files?|create|write|build|implement)\b", re.IGNORECASE
 )
 _COLUMN = re.compile(r"[`\"]?([A-Za-z_]\w*)[`\"]?")
+_BATCH = re.compile(
+    r"\bbatch(?:es)?(?: size)?\W+(?:of\s+)?(?:at most\s+|up to\s+)?(\d+)", re.IGNORECASE
+)
 _COLUMNS_IN_PROSE = re.compile(
     r"\bcolumns?\b[^`:.]{0,40}[:`]\s*`?((?:\w+\s*,\s*)+\w+)", re.IGNORECASE
 )
@@ -59,10 +66,43 @@ class FileSpec:
         """All code given for the file, the workflow's first."""
         return (*((self.block,) if self.block else ()), *self.blocks)
 
+    @property
+    def constants(self) -> Iterator[tuple[str, Any]]:
+        """Name and literal value of the constants in the Python that is given for the file; the
+        value of other expressions is None."""
+        for node in (node for block in self.code for node in _nodes(block.text)):
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if isinstance(target, ast.Name):
+                    yield target.id, literal_value(node.value)
+
+    @property
+    def batch(self) -> int:
+        """How many rows are written at once, by its words or constants; 0 if that is not said."""
+        said = _BATCH.search(self.words)
+        named = (v for name, v in self.constants if "BATCH" in name.upper() and type(v) is int)
+        return int(said[1]) if said else next(named, 0)
+
     def joined_with(self, section: FileSpec) -> FileSpec:
         """With the notes and blocks of another section about the same file."""
         notes, blocks = (*self.notes, *section.notes), (*self.blocks, *section.blocks)
         return replace(self, notes=notes, blocks=blocks)
+
+
+def _nodes(text: str) -> Iterator[ast.AST]:
+    """The nodes of a Python text; none if it does not parse."""
+    try:
+        yield from ast.walk(parsed(text))
+    except (SyntaxError, ValueError):
+        return
+
+
+def literal_value(node: ast.AST | None) -> Any:
+    """The value of a literal, None for anything else."""
+    try:
+        return ast.literal_eval(node) if node is not None else None
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def stage_file_specs(stage: Stage, ticket: str = "") -> tuple[FileSpec, ...]:

@@ -18,7 +18,11 @@ from orchestrate_agents.codegen.generators import Generated
 from orchestrate_agents.codegen.render import script_place
 from orchestrate_agents.render import render_from
 from orchestrate_agents.seed_data.table_schema import required_columns, seed_columns, singulars
-from orchestrate_agents.specification.files import FileSpec, SpecificationError
+from orchestrate_agents.specification.files import (
+    FileSpec,
+    SpecificationError,
+    literal_value,
+)
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.sql.natural_key import natural_key
 from orchestrate_agents.sql.parse import Table
@@ -142,13 +146,7 @@ class _GivenCode:
                 self.nodes += ast.walk(parsed(block.text))
             except (SyntaxError, ValueError):
                 continue
-        #: name and literal value of each assignment; the value of other expressions is None
-        self.constants: list[tuple[str, Any]] = []
-        for node in self.nodes:
-            if isinstance(node, ast.Assign | ast.AnnAssign):
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                if isinstance(target, ast.Name):
-                    self.constants.append((target.id, _literal_value(node.value)))
+        self.constants = tuple(file.constants)
 
     def method_calls(self, *methods: str) -> Iterator[ast.Call]:
         for node in self.nodes:
@@ -161,13 +159,13 @@ class _GivenCode:
         for node in self.nodes:
             if isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
-                    yield _literal_value(key), value
+                    yield literal_value(key), value
 
     def conflict_columns(self, table: Table) -> tuple[str, ...]:
         """The columns of `on_conflict`, if the table has them."""
         for call in self.method_calls("upsert"):
             for keyword in call.keywords:
-                value = _literal_value(keyword.value)
+                value = literal_value(keyword.value)
                 if keyword.arg == "on_conflict" and isinstance(value, str):
                     columns = tuple(part.strip() for part in value.split(","))
                     if all(table.column(name) for name in columns):
@@ -185,7 +183,7 @@ class _GivenCode:
                 and isinstance(call.func, ast.Attribute)
                 and call.func.attr == "get"
                 and call.args
-                and isinstance(name := _literal_value(call.args[0]), str)
+                and isinstance(name := literal_value(call.args[0]), str)
             ]
             if isinstance(column, str) and names:
                 facts.setdefault(column, _fact_named(" ".join(names)))
@@ -193,20 +191,12 @@ class _GivenCode:
 
     def statuses(self) -> tuple[str, ...]:
         for key, value in self.dictionary_items():
-            text = _literal_value(value)
+            text = literal_value(value)
             if "status" in str(key).lower() and isinstance(text, str):
                 found = tuple(re.findall(r"\b[A-Z][A-Z_]{5,}\b", text))
                 if found:
                     return found
         return ()
-
-
-def _literal_value(node: ast.AST | None) -> Any:
-    """The value of a literal, None for anything else."""
-    try:
-        return ast.literal_eval(node) if node is not None else None
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
 
 
 def _is_words(value: Any) -> bool:
@@ -224,7 +214,7 @@ def _fact_named(text: str) -> str:
 
 def _find_table(file: FileSpec, stage: StageSpec, code: _GivenCode) -> Table:
     for call in code.method_calls("table", "from_"):
-        name = _literal_value(call.args[0]) if call.args else None
+        name = literal_value(call.args[0]) if call.args else None
         if isinstance(name, str) and name in stage.tables:
             return stage.tables[name]
     found = stage.table_in(file.words, file.stem, *(block.text for block in file.code))
@@ -271,13 +261,12 @@ def _collect_modalities(file: FileSpec, code: _GivenCode) -> dict[str, tuple[str
 
 
 def _find_batch(file: FileSpec, code: _GivenCode) -> int:
-    """The batch size that the words name, else the step of a `range` in the code."""
-    stated = re.search(r"batch(?:es)?(?: size)?\W+(?:of\s+)?(?:at most\s+)?(\d+)", file.words, re.I)
-    if stated and 0 < int(stated[1]) <= _LARGEST_BATCH:
-        return int(stated[1])
+    """The batch size that words or constants name, else the step of a `range` in the code."""
+    if 0 < file.batch <= _LARGEST_BATCH:
+        return file.batch
     for node in code.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 3:
-            step = _literal_value(node.args[2])
+            step = literal_value(node.args[2])
             if node.func.id == "range" and isinstance(step, int) and 0 < step <= _LARGEST_BATCH:
                 return step
     return _DEFAULT_BATCH

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 import threading
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-#: studies that the registry holds for any search
-STUDIES = 120
+#: studies that the registry holds for any search; each twentieth is in all searches
+STUDIES = 80
 #: new studies of a page; each later page repeats some of the first
-_PAGE_SERVED = 25
+_PAGE_SERVED = 16
 CONDITIONS = (
     "Major Depressive Disorder",
     "Post-Traumatic Stress Disorder",
@@ -22,6 +23,8 @@ CONDITIONS = (
     "Anxiety",
     "Alcohol Use Disorder",
 )
+#: what it holds where no status is asked for
+_STATUSES = ("COMPLETED", "TERMINATED", "COMPLETED", "RECRUITING")
 
 
 @dataclass
@@ -39,12 +42,16 @@ class RegistrySimulator:
     #: condition names that every study has
     conditions: Sequence[str] = CONDITIONS
     requests: int = 0
-    #: how it behaves: "" evenly; "rough": a page is throttled, another fails once; "broken": it
-    #: fails from the third page on; "short": it ends before all that it announced
+    #: how it behaves: "" evenly; "rough": a page is throttled, another fails once; "broken": the
+    #: first search fails from its third page on; "expired": later ones have a token refused once;
+    #: "short": each search ends before all that it announced; "few": it holds few studies
     source: str = ""
     #: whether it was asked how many there are
     counted: bool = False
+    #: the words of each request
+    asked: list[str] = field(default_factory=list, repr=False)
     records: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    _searches: list[str] = field(default_factory=list, repr=False)
     _asked: set[tuple[str, int]] = field(default_factory=set, repr=False)
     _server: ThreadingHTTPServer | None = field(default=None, repr=False)
 
@@ -68,32 +75,37 @@ class RegistrySimulator:
     def answer(self, query: dict[str, str]) -> tuple[int, object]:
         """Status and body of a search."""
         self.requests += 1
+        self.asked.append(" ".join(query.values()))
         if self.fault:
             return self.fault, "the registry is out of order"
         term = query.get("query.intr") or query.get("query.term") or query.get("query.cond") or ""
         token = query.get("pageToken", "")
         index = int(token.removeprefix("page-")) - 1 if token else 0
-        last = -(-STUDIES // _PAGE_SERVED) - 1
+        held, page = (5, 3) if self.source == "few" else (STUDIES, _PAGE_SERVED)
+        last = -(-held // page) - 1
         first_time = (term, index) not in self._asked
         self._asked.add((term, index))
         if self.source == "rough" and first_time and index in (1, 2):
             return (429, 503)[index - 1], "later"
-        if self.source == "broken" and index >= 2:
+        self._searches += [term] * (term not in self._searches)
+        if self.source == "broken" and term == self._searches[0] and index >= 2:
             return 503, "the registry is out of order"
+        if self.source == "expired" and first_time and term != self._searches[0] and index == 2:
+            return 400, "pageToken is no longer valid"
         self.counted |= "countTotal" in query
         if self.source == "short":
             last = 2
-        numbers = range(index * _PAGE_SERVED + 1, min((index + 1) * _PAGE_SERVED, STUDIES) + 1)
-        again = range(1, _PAGE_SERVED + 1, 7) if index else ()
-        statuses = re.findall(r"[A-Z_]+", query.get("filter.overallStatus", "")) or ["COMPLETED"]
-        found = [study(n, term, self.conditions, statuses) for n in (*again, *numbers)]
-        self.records += [facts_of(record) for record in found]
+        numbers = range(index * page + 1, min((index + 1) * page, held) + 1)
+        again = range(1, page + 1, 7) if index else ()
+        statuses = re.findall(r"[A-Z_]+", query.get("filter.overallStatus", ""))
+        found = [study(n, term, self.conditions, statuses or _STATUSES) for n in (*again, *numbers)]
+        self.records += [facts_of(record, bool(statuses)) for record in found]
         asked = query.get("fields", "")
         body: dict[str, Any] = {"studies": [_only(record, asked) for record in found]}
         if index < last:
             body["nextPageToken"] = f"page-{index + 2}"
         if query.get("countTotal") == "true" and index == 0:
-            body["totalCount"] = STUDIES
+            body["totalCount"] = held
         return 200, body
 
     def served(self) -> list[dict[str, Any]]:
@@ -107,13 +119,19 @@ def study(
     """One study record in the registry's version 2 shape; some are as awkward as real ones are:
     dates without a day, no phase, no place, no outcome, an estimated enrolment, a title of others.
     """
-    words = re.findall(r"[^\W_][\w-]*(?: [\w-]+)*", re.sub(r"\b(?:OR|AND|NOT)\b.*", "", term))
-    name = words[0] if words else "Placebo"
+    alternatives = re.split(r"\b(?:OR|AND|NOT)\b", re.sub(r"\b[A-Z]+\[\w*\]", "", term))
+    words = [word for part in alternatives if (word := part.strip(' "()'))] or ["Placebo"]
+    name = words[number % len(words)]
+    # each search has its own studies, and some that others have as well
+    base = zlib.crc32(term.casefold().encode()) % 9000 * 1000 if number % 20 else 0
     title = f"A study of {name}" if number % 10 == 9 else f"{name} study {number}"
     if number % 12 == 1:
         title += ": “O’Neill”, 50 % of a dose; adults & carers, " + "long-term follow-up, " * 12
     record: dict[str, Any] = {
-        "identificationModule": {"nctId": f"NCT{number:08d}", "briefTitle": title.strip(" ,")},
+        "identificationModule": {
+            "nctId": f"NCT{base + number:08d}",
+            "briefTitle": title.strip(" ,"),
+        },
         "statusModule": {
             "overallStatus": statuses[number % len(statuses)],
             "startDateStruct": {"date": "2019-05" if number % 6 == 5 else "2019-05-02"},
@@ -124,7 +142,7 @@ def study(
             "phases": ["PHASE2", "PHASE3"] if number % 9 == 4 else [_PHASES_SERVED[number % 5]],
             "enrollmentInfo": {"count": 40 + number % 7, "type": "ACTUAL"},
         },
-        "conditionsModule": {"conditions": list(conditions)},
+        "conditionsModule": {"conditions": [_FOREIGN] if number % 15 == 8 else list(conditions)},
         "armsInterventionsModule": {"interventions": [{"type": "DRUG", "name": name}]},
         "outcomesModule": {
             "primaryOutcomes": [{"measure": "Change in score"}]
@@ -148,11 +166,17 @@ def study(
     return {"protocolSection": record}
 
 
+#: the condition of studies that are about something else
+_FOREIGN = "Appendicitis"
 _PHASES_SERVED = ("PHASE2", "EARLY_PHASE1", "PHASE1", "NA", "PHASE4")
 
 
-def facts_of(record: dict[str, Any]) -> dict[str, Any]:
-    """What a table has to hold of a record: key, and values by patterns of column names."""
+def facts_of(record: dict[str, Any], filtered: bool = True) -> dict[str, Any]:
+    """What a table has to hold of a record: key, and values by patterns of column names.
+
+    `filtered`: its status was asked for. What was not, and what is about another condition, may be
+    left out.
+    """
     section = record["protocolSection"]
     design, when = section["designModule"], section["statusModule"]
     enrolment = design.get("enrollmentInfo", {})
@@ -181,7 +205,15 @@ def facts_of(record: dict[str, Any]) -> dict[str, Any]:
         r"(study_|trial_)?completion_date": day("completionDateStruct"),
         r"primary_outcome(_measure)?": [measures[0] if measures else None, measures or None],
     }
-    return {"key": section["identificationModule"]["nctId"], "values": values}
+    optional = conditions == [_FOREIGN] or not (filtered or when["overallStatus"] == "COMPLETED")
+    interventions = section["armsInterventionsModule"]["interventions"]
+    return {
+        "key": section["identificationModule"]["nctId"],
+        "values": values,
+        "names": [intervention["name"] for intervention in interventions],
+        "source": RegistrySimulator.hosts[0],
+        "optional": optional,
+    }
 
 
 #: entry of a record → the field by which it is asked for

@@ -88,7 +88,7 @@ def test_everything_is_built_and_proven(report: Report, root: Path) -> None:
         "web/db/supabase.ts",
         "etl/health.py",
     ]
-    assert "trial run: exit 0, 120 rows" in report.section
+    assert "trial run: exit 0, 156 rows" in report.section
     assert not (root / "data").exists(), "the CSV is another agent's"
 
 
@@ -140,8 +140,8 @@ def test_the_importer_fills_its_table_and_twice_changes_nothing(
     for _ in range(2):
         done = seed(root, "etl/load_heart_trials.py", database)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.strip().endswith("[STATUS: PASS] Seeded 120 heart trials.")
-        assert rows(database, "heart_trials") == 120
+        assert done.stdout.strip().endswith("[STATUS: PASS] Seeded 156 heart trials.")
+        assert rows(database, "heart_trials") == 156
 
 
 def test_the_importer_says_which_table_is_missing(report: Report, root: Path) -> None:

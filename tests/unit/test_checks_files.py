@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,9 @@ _JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJlMTIz"
         "password: 'correct1horse2battery'",
         "SERVICE_KEY=9f8e7d6c5b4a39281706",
         "ghp_" + "a1B2" * 9,
+        f'KEY = "{base64.b64encode(_JWT.encode()).decode()}"',
+        f'KEY = "{base64.urlsafe_b64encode(("?" + _JWT).encode()).decode().rstrip("=")}"',
+        f"KEY = bytes.fromhex('{_JWT.encode().hex()}')",
     ],
 )
 def test_a_secret_is_found_by_form_or_assignment(text: str) -> None:
@@ -149,6 +153,8 @@ def test_a_secret_is_found_by_form_or_assignment(text: str) -> None:
         "service_key: str",
         "on_conflict='nct_id'",
         'api_key = "YOUR_API_KEY_1"',
+        f'LOGO = "{base64.b64encode(b"<svg><path d=M0/></svg>" * 3).decode()}"',
+        "sha256:" + "a1b2" * 16,
     ],
 )
 def test_names_and_stand_ins_are_no_secrets(text: str) -> None:

@@ -257,7 +257,7 @@ DEDUPE = "The load scripts deduplicate on `registry_id` before upsert"
 
 
 def test_deduplication_is_seen_by_running(workspace: Path) -> None:
-    assert "120 rows, each registry_id once" in detail(workspace, DEDUPE)
+    assert "156 rows, each registry_id once" in detail(workspace, DEDUPE)
     doubled = LOADER.replace("return list(found.values())", "return list(found.values()) * 2")
     put(workspace, "etl/load_heart_trials.py", doubled)
     assert verdict(workspace, DEDUPE) == "failed"

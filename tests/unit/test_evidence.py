@@ -163,6 +163,23 @@ def test_a_place_that_the_facts_do_not_name_is_no_source(root: Path) -> None:
     assert "is not where the verified facts have it from: doi:10.1234/lens.2019.3" in result.detail
 
 
+@pytest.mark.parametrize("place", ["see paper", "the full text", "throughout", ""])
+def test_a_place_that_is_everywhere_is_none(root: Path, place: str) -> None:
+    def everywhere(known: list[dict[str, Any]]) -> None:
+        next(e for e in known if e["column"] == "endpoint_mean")["locator"] = place
+
+    edit(root, entries(everywhere), SOURCES)
+    [result] = say(context(root), VERIFIED)
+    assert (result.verdict, "has no place in its source" in result.detail) == ("failed", True)
+
+
+def test_a_listed_publication_whose_facts_are_there_has_a_row(root: Path) -> None:
+    edit(root, lambda t: "".join(x for x in t.splitlines(True) if "Brook" not in x))
+    [result] = say(context(root), VERIFIED)
+    assert result.verdict == "failed"
+    assert "the specification lists Brook et al., 2019, Optics" in result.detail
+
+
 def test_a_publication_that_the_specification_lists_and_no_row_has_is_told(root: Path) -> None:
     [result] = say(context(root), VERIFIED)
     assert result.verdict == "proven"

@@ -147,7 +147,7 @@ def _harms(trial: DataTrial) -> Iterator[str]:
     yield from trial.beyond
 
 
-def find_misloads(ctx: Context, script: str) -> list[str]:
+def find_misloads(ctx: Context, script: str) -> Findings:
     """What a script does to the files that it loads, and beside it; none for one without files.
 
     Cells that arrive otherwise count where a ticket or the workflow says that it loads its file.
@@ -155,12 +155,12 @@ def find_misloads(ctx: Context, script: str) -> list[str]:
     try:
         loads = loads_of(ctx, script)
     except CsvError:
-        return []
+        return [], []
     if not loads:
-        return []
+        return [], []
     python = python_of(ctx)
     trial = run_data_trial(ctx.services, ctx.root, script, loads, tuple(schema_sql(ctx)), python)
-    wrong = list(_harms(trial))
+    wrong, doubtful = list(_harms(trial)), list[str]()
     wrong += [run.ending for run in (trial.first, trial.second, trial.among_others) if run.tried]
     name = re.escape(script.rpartition("/")[2])
     said = re.compile(rf"{name}`?,?\s[^.\n]*\b(?:upserts?|loads?|imports?|copies)\b")
@@ -170,7 +170,8 @@ def find_misloads(ctx: Context, script: str) -> list[str]:
     if any(said.search(text) for text in texts):
         wrong += [f"{path}: {x}" for path, seen in trial.arrived.items() for x in seen.differing]
         wrong += other_files(ctx, script, loads)
-    return wrong
+        doubtful = [f"{path}: {x}" for path, seen in trial.arrived.items() for x in seen.doubtful]
+    return wrong, doubtful
 
 
 def other_files(ctx: Context, script: str, loads: Sequence[Load]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from orchestrate_agents.checks.data.citations import CITING, find_malformed_dois
@@ -75,16 +75,23 @@ def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
         typed = file.kinds
         figures = sum(len(file.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
         said = f"{file.path}: {figures} figures follow from what their sources print"
-        missing = _missing_publications(ctx, file)
+        missing = _missing_publications(ctx, file, file.sheet.rows)
         told = f"; the specification also lists {', '.join(missing)}" if missing else ""
         if doubts := list(_find_unvouched(file)):
             return replace(report_faults(file, f"{said}, but", doubts), verdict=Verdict.UNPROVEN)
         agrees = f", and agree with the {file.facts.origin}" if file.facts else ""
         return proven(said + agrees + told, *file.subjects, missing=missing)
 
-    return judge_files(
-        seed_files(ctx, path), "not supported by a source", _find_unsourced, conclude
-    )
+    def find(file: SeedFile) -> Iterator[Fault]:
+        yield from _find_unsourced(file)
+        if file.facts is not None:
+            unknown = _missing_publications(ctx, file, file.facts.sheet.rows)
+            for paper in _missing_publications(ctx, file, file.sheet.rows):
+                if paper not in unknown:
+                    said = f"the specification lists {paper}, the {file.facts.origin} hold it"
+                    yield Fault(1, "", f"{said}, and it has no row")
+
+    return judge_files(seed_files(ctx, path), "not supported by a source", find, conclude)
 
 
 def _find_unvouched(file: SeedFile) -> Iterator[Fault]:
@@ -111,11 +118,11 @@ def _find_unvouched(file: SeedFile) -> Iterator[Fault]:
                 yield Fault(row.line, column, said)
 
 
-def _missing_publications(ctx: Context, file: SeedFile) -> list[str]:
-    """What the tables of the file's stage list and no row names, in the order of the list."""
+def _missing_publications(ctx: Context, file: SeedFile, among: Sequence[SheetRow]) -> list[str]:
+    """What the tables of the file's stage list and none of the rows names, in the list's order."""
     stages = ctx.workflow.stages if ctx.workflow else ()
     texts = [s.text for s in stages if any(d.path == file.path for d in s.deliverables)]
-    rows = [" ".join(row.cells.values()).casefold() for row in file.sheet.rows]
+    rows = [" ".join(row.cells.values()).casefold() for row in among]
     missing = []
     for cell in (cell for text in texts for cell in _listed_publications(text, file.path)):
         named = re.search(

@@ -68,7 +68,7 @@ shape: $(VENV)/.run  ## lines, names, long files, import cycles and layers of th
 	@$(BIN)/python benchmarks/shape.py $(ARGS)
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
-	@for file in $(filter-out %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/shape.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/shape.py %/worker_kills.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
 recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (two hours)
@@ -83,6 +83,7 @@ crashes: $(VENV)/.dev  ## kill the conductor before every disk operation and com
 	@for story in database commits; do \
 	  $(BIN)/python benchmarks/kills.py --story $$story || exit 1; \
 	done
+	@$(BIN)/python benchmarks/worker_kills.py
 
 edits: $(VENV)/.dev  ## ten thousand edits against the daemon
 	@$(BIN)/python benchmarks/edits.py $(ARGS)

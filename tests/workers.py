@@ -69,6 +69,8 @@ class Team(Repository):
 
     def __init__(self, root: Path, machine: Machine | None, **settings: Any) -> None:
         super().__init__(root, **settings)
+        # two that begin within a second would be one repository
+        self.git("commit", "-q", "--amend", "-m", f"begin {root}")
         self.machine = machine
         self.agents: dict[str, Agent] = {}
 

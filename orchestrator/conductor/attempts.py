@@ -13,7 +13,7 @@ from orchestrator.conductor.observed import (
 )
 from orchestrator.conductor.rejoining import conflict_findings
 from orchestrator.conductor.trying import record_agent_checks
-from orchestrator.conductor.turns import work_in_turns
+from orchestrator.conductor.turns import count_killed_turns, goes_on, work_in_turns
 from orchestrator.domain.agent import Artifact, Finding, Job, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
@@ -55,7 +55,8 @@ def _report_of(session: Session, stage: Stage) -> Report:
         undo_again(session, stage, attempt)
     if stored is not None and stored["outcome"] not in (Outcome.NEEDS_PERSON, Outcome.LATER):
         return Report.model_validate(stored["report"])
-    if history.latest("dispatch", stage=stage.number, attempt=attempt) is not None:
+    began = history.latest("dispatch", stage=stage.number, attempt=attempt) is not None
+    if began and not goes_on(session, stage, make_job(session, stage)):
         seen = session.changes.settle(session.worker_of(stage), session.places_to_look_at())
         if _holds(session, stage):
             return _report_interrupted_work(session, stage, seen)
@@ -84,7 +85,9 @@ def _report_interrupted_work(session: Session, stage: Stage, seen: Seen) -> Repo
         log=("done before the last stop; only proven",),
     )
     report = judge_report(session, stage, report, seen)
-    record_report(session, stage, make_job(session, stage), report)
+    job = make_job(session, stage)
+    count_killed_turns(session, stage, job)
+    record_report(session, stage, job, report)
     if report.outcome is Outcome.FAILED:
         undo_attempt(session, seen)
     return report

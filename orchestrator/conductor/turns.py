@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
 
 from orchestrator.conductor.observed import dispatch
 from orchestrator.conductor.rejoining import conflict_findings
@@ -56,7 +57,7 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     settings = session.settings.agent(stage.agent)
     if not settings.adapter:
         return dispatch(session, stage, job)
-    _count_killed_turns(session, stage, job)
+    count_killed_turns(session, stage, job)
     is_maker = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER)
     job = _prepare(session, stage, job, settings)
     seen: Seen | None = None
@@ -231,20 +232,35 @@ def _take_turn(
     return said, seen
 
 
-def _count_killed_turns(session: Session, stage: Stage, job: Job) -> None:
+def goes_on(session: Session, stage: Stage, job: Job) -> bool:
+    """Whether a worker still has the job of a stage, or its result."""
+    asked = [job.model_copy(update={"turn": t["turn"]}) for t in _open_turns(session, stage, job)]
+    if not session.settings.agent(stage.agent).adapter:
+        asked = [job]
+    return any(map(session.dispatcher.has, asked))
+
+
+def _open_turns(session: Session, stage: Stage, job: Job | None = None) -> list[dict[str, Any]]:
+    """The turns of a stage (of the job's attempt) that have begun and not ended."""
+    history = session.family.history
+    keys = ("attempt", "turn")
+    ended = {tuple(r[k] for k in keys) for r in history.of(TURN) if r["stage"] == stage.number}
+    begun = {tuple(r[k] for k in keys): r for r in history.of(BEGUN) if r["stage"] == stage.number}
+    return [
+        record
+        for of, record in begun.items()
+        if of not in ended and (job is None or record["attempt"] == job.attempt)
+    ]
+
+
+def count_killed_turns(session: Session, stage: Stage, job: Job) -> None:
     """Write down what a turn took that was stopped before it could report, from its events.
 
     One that goes on with a worker has not ended.
     """
     history = session.family.history
     keys = ("stage", "attempt", "turn")
-    ended = {tuple(r[k] for k in keys) for r in history.of(TURN)}
-    open_turns = {
-        of: r
-        for r in history.of(BEGUN)
-        if (of := tuple(r[k] for k in keys)) not in ended and r["stage"] == stage.number
-    }
-    for begun in open_turns.values():
+    for begun in _open_turns(session, stage):
         same = {"attempt": begun["attempt"], "turn": begun["turn"]}
         if session.dispatcher.has(job.model_copy(update=same)):
             continue

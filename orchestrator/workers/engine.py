@@ -139,7 +139,7 @@ class QueuedDispatcher:
         with self._lock:
             if self._beaten and now - self._beaten < _HOME_BEAT:
                 return
-            place = digest(_first_commit(self._home), str(self._settings.repository))
+            place = place_of(self._home)
             here = f"{socket.gethostname()}:{self._home}"
             other = self.store.claim_home(place, self._token, here, self._settings.lease)
             self._beaten = now
@@ -452,10 +452,11 @@ class _EditedError(OrchestrateError):
     code = "edited-checkout"
 
 
-def _first_commit(home: Path) -> str:
-    """What clones of one repository have in common."""
+def place_of(home: Path) -> str:
+    """What a board's homes in clones of one repository have in common."""
     found = find_git_folder(home)
     with contextlib.suppress(GitError):
         if found is not None:
-            return git(found[1], "rev-list", "--max-parents=0", "HEAD").splitlines()[-1]
-    return str(home)
+            first = git(found[1], "rev-list", "--max-parents=0", "HEAD").splitlines()[-1]
+            return digest(first, home.resolve().relative_to(found[0]).as_posix())
+    return digest(str(home))

@@ -149,6 +149,7 @@ class Store:
             dbos_system_schema=QUEUES,
             application_name=APPLICATION,
             retry_connection_errors=False,
+            lazy=True,
         )
 
     def close(self) -> None:

@@ -1,0 +1,311 @@
+"""What holds between the conductor and its workers when one of them, or the line, fails."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from orchestrator.domain.agent import Job, Report
+from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.settings.agents import WorkersSettings
+from orchestrator.workers import delivery, engine, serve, store
+from orchestrator.workers.parcel import Carried, Parcel, Result
+from orchestrator.workers.store import AwayError, Store
+from tests.conformance.test_engines import Hand, writes
+from tests.repositories import BESIDE
+from tests.workers import Machine, Team, wait_until, workers_settings
+
+# a connection that is cut, or cannot be made, is not closed by anybody
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function BaseConnection:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class KilledError(BaseException):
+    """Stands for a conductor's end without a word."""
+
+
+def told(team: Team) -> str:
+    return " | ".join(str(r["text"]) for r in team.records("worker"))
+
+
+@contextlib.contextmanager
+def job_of(store: Store, name: str) -> Iterator[str]:
+    """A job that no worker listens for."""
+    id = f"{'0' * 32}/WO-9/WO-9/1/1/1/{name}"
+    store.submit(id, "0" * 32, "WO-9", "NOBODY", "{}", "tree")
+    yield id
+    store.stop(id, "test")
+
+
+# -- one worker at a time ------------------------------------------------------------------------
+
+
+def test_a_dead_workers_job_is_given_out_again_and_its_late_result_dropped(
+    machine: Machine,
+) -> None:
+    db = Store(store.database_url(workers_settings()), workers_settings(lease=1))
+    with job_of(db, "late") as id:
+        assert db.claim(id, 1, "first") == "{}"
+        assert db.claim(id, 1, "second") is None
+        assert db.beat(id, 1, "first", ["{}"]) == ""
+        db.reap()
+        assert db.find(id).delivery == 1  # type: ignore[union-attr]
+        wait_until(lambda: db.reap() or db.find(id).delivery == 2)  # type: ignore[union-attr]
+        assert db.beat(id, 1, "first") is None
+        assert not db.finish(id, 1, "first", "{}", None, "done")
+        assert db.claim(id, 1, "first") is None
+        assert db.claim(id, 2, "second") == "{}"
+        assert db.finish(id, 2, "second", '{"a": 1}', None, "done")
+        row, lines = db.look(id, 0)
+        assert row is not None
+        assert (row.state, row.result) == ("done", '{"a": 1}')
+        notes = [line.line for line in lines if line.kind == "note"]
+        assert "first showed no sign of life" in notes[0]
+        assert "late result of first" in notes[1]
+    db.close()
+
+
+def test_a_job_is_not_given_out_for_ever(machine: Machine) -> None:
+    db = machine.worker.store
+    with job_of(db, "again") as id:
+        for delivery_ in range(1, store.MOST_DELIVERIES + 1):
+            assert db.claim(id, delivery_, "w") is not None
+            db.hand_back(id, delivery_, "w", "no space left on device")
+        assert db.find(id).state == "stopped"  # type: ignore[union-attr]
+
+
+def test_slots_hold_over_all_agents(away: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    away.write("workflows/w.md", BESIDE)
+    away.commit("two makers")
+    busy, most = list[int](), list[int]()
+
+    def works(name: str) -> Any:
+        def act(root: Path) -> None:
+            busy.append(1)
+            most.append(len(busy))
+            time.sleep(0.3)
+            busy.pop()
+            writes(**{name: "x\n"})(root)
+
+        return act
+
+    assert away.machine is not None
+    monkeypatch.setattr(away.machine.worker.slots, "number", 1)
+    away.agents["BUILDER"] = Hand(works("colour"))
+    away.agents["TESTER"] = Hand(works("test"), name="TESTER")
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert most == [1, 1]
+
+
+# -- a conductor that dies -----------------------------------------------------------------------
+
+
+def run_and_die(team: Team, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Run until the conductor is about to do something, and end it there."""
+    owner: Any = engine.QueuedDispatcher if place == "_wait" else engine._Work
+    whole = getattr(owner, place)
+
+    def dies(self: Any, *args: Any) -> Any:
+        if place != "_wait":
+            whole(self, *args)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, dies)
+        with pytest.raises(KilledError):
+            team.conductor.run("WO-1")
+
+
+@pytest.mark.parametrize("place", ["_wait", "_bring", "take"])
+def test_the_next_conductor_takes_the_result(
+    away: Team, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    hand = away.agents["BUILDER"] = Hand(writes(colour="green\n", more="x\n"))
+    run_and_die(away, monkeypatch, place)
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert len(hand.jobs) == 1
+    assert [r["ended"] for r in away.records("turn")] == [""]
+    assert not away.records("failure")
+    assert (away.checkout / "more.txt").is_file()
+
+
+def test_a_result_for_other_files_is_dropped_and_told(
+    away: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    run_and_die(away, monkeypatch, "_wait")
+    wait_until(lambda: hand.jobs)
+    (away.checkout / "README.md").write_text("a person was here\n")
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert len(hand.jobs) == 2
+    assert "is dropped" in told(away)
+    assert (away.checkout / "README.md").read_text() == "a person was here\n"
+
+
+def test_what_a_person_edits_meanwhile_is_not_lost(away: Team) -> None:
+    def works(root: Path) -> None:
+        (away.checkout / "README.md").write_text("a person was here\n")
+        (root / "README.md").write_text("so was an agent\n")
+
+    away.agents["BUILDER"] = Hand(works)
+    away.conductor.run("WO-1")
+    assert (away.checkout / "README.md").read_text() == "a person was here\n"
+    report = away.records("report")[-1]["report"]
+    assert report["outcome"] == "needs_person"
+    assert "README.md was edited in the checkout" in report["reason"]
+
+
+# -- what does not work --------------------------------------------------------------------------
+
+
+def test_a_worker_that_cannot_gives_the_job_back_and_says_why(
+    away: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, failures = delivery.Delivery._lay_out, [OSError(28, "No space left on device")]
+
+    def fails_once(self: delivery.Delivery) -> None:
+        if failures:
+            raise failures.pop()
+        whole(self)
+
+    monkeypatch.setattr(delivery.Delivery, "_lay_out", fails_once)
+    monkeypatch.setattr(serve, "_REST", 0.05)
+    hand = away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert len(hand.jobs) == 1
+    assert "No space left on device" in told(away)
+    assert not away.records("failure")
+
+
+def test_a_worker_with_another_program_under_the_name_is_no_worker_for_it(
+    away: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_DELIVERIES", 2)
+    monkeypatch.setattr(serve, "_REST", 0.05)
+    conductor = away.conductor
+    assert away.machine is not None
+    away.machine.inside.clear()
+    conductor.run("WO-1")
+    assert "BUILDER is `builtin` here and `fake` at home" in told(away)
+    assert away.records("report")[-1]["outcome"] == "needs_person"
+    assert not away.records("failure")
+
+
+def test_connections_that_are_cut_lose_nothing(away: Team) -> None:
+    cut = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND application_name = 'orchestrate'"
+    )
+
+    def works(root: Path) -> None:
+        writes(colour="green\n")(root)
+        for _ in range(2):
+            away.store._all(cut)
+            time.sleep(0.2)
+
+    hand = away.agents["BUILDER"] = Hand(works)
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert len(hand.jobs) == 1
+
+
+def test_a_result_that_is_not_what_it_says_is_refused(
+    away: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, lies = delivery.Delivery._pack, [True]
+
+    def lies_once(self: delivery.Delivery, report: Report) -> tuple[Result, bytes | None]:
+        result, bundle = whole(self, report)
+        return (result.model_copy(update={"head": result.commit}), bundle) if lies.pop() else (
+            result,
+            bundle,
+        )  # fmt: skip
+
+    lies[:0] = [False]
+    monkeypatch.setattr(delivery.Delivery, "_pack", lies_once)
+    away.agents["BUILDER"] = Hand(writes(colour="red\n"), writes(colour="green\n"))
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    first = away.records("report")[0]["report"]
+    assert "not those that its result names" in first["reason"]
+    assert (away.checkout / "colour.txt").read_text() == "green\n"
+
+
+def test_commits_go_through_the_database_where_a_worker_may_not_push(
+    away: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery.Delivery, "_push", lambda *_: False)
+    away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    assert away.store._all("SELECT octet_length(bundle) AS n FROM @jobs WHERE bundle IS NOT NULL")
+
+
+def test_tables_of_another_version_are_refused(machine: Machine) -> None:
+    db = machine.worker.store
+    db._all("UPDATE @about SET version = 99 RETURNING version")
+    try:
+        with pytest.raises(UsageError, match="version 99, this program 1") as caught:
+            Store(store.database_url(workers_settings()), workers_settings())
+        assert caught.value.code == "workers-version"
+    finally:
+        db._all("UPDATE @about SET version = 1 RETURNING version")
+
+
+def test_a_database_that_is_away_at_the_start_is_told() -> None:
+    with pytest.raises(AwayError, match="cannot be reached"):
+        Store("postgresql://nobody@127.0.0.1:1/none", WorkersSettings())
+
+
+def test_a_board_has_one_home(away: Team) -> None:
+    away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    place = engine.place_of(away.root)
+    assert away.store.claim_home(place, "another", "carl:/elsewhere", 60) == ""
+    with pytest.raises(UsageError, match="carl:/elsewhere conducts this board") as caught:
+        away.conductor.run("WO-1")
+    assert caught.value.code == "two-conductors"
+    away.store._all("DELETE FROM @homes WHERE home = 'another' RETURNING home")
+    assert away.conductor.run("WO-1").outcome == "waiting"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository": "ext::sh -c id"},
+        {"repository": "--upload-pack=id"},
+        {"reference": "refs/heads/main"},
+        {"reference": "refs/heads/work/a b"},
+        {"branch": "main"},
+        {"head": "HEAD"},
+        {"below": "../.."},
+        {"board": "/etc"},
+        {"model": "x; id"},
+        {"files": [{"path": "../.bashrc", "data": ""}]},
+        {"files": [{"path": "/etc/passwd", "data": ""}]},
+    ],
+)
+def test_a_parcel_that_leads_elsewhere_is_not_read(change: dict[str, Any]) -> None:
+    job = Job(
+        ticket="WO-1", parent="WO-1", family=(), stage=1, agent="BUILDER", workspace="/x",
+        workflow="w.md", workflow_text="",
+    )  # fmt: skip
+    known: dict[str, Any] = {
+        "job": job, "use": "builtin", "repository": "file:///srv/shop.git",
+        "reference": "refs/heads/work/WO-1", "branch": "work/WO-1", "head": "0" * 40,
+        "commit": "1" * 40, "below": "", "board": "_WORK_ORDERS",
+        "files": [Carried(path="a/b", data="")],
+    }  # fmt: skip
+    Parcel.model_validate(known)
+    with pytest.raises(ValidationError):
+        Parcel.model_validate({**known, **change})
+
+
+def test_unknown_agents_are_refused_at_the_start() -> None:
+    from orchestrator.settings.config import Settings
+
+    with pytest.raises(OrchestrateError, match="there is no agent PAINTER here"):
+        serve.known_agents(Settings(), ["BUILDER", "PAINTER"])

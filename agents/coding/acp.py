@@ -101,13 +101,16 @@ class GeminiAdapter(AcpAdapter):
         "GOOGLE_GENAI_USE_VERTEXAI",
     )
     rules = (
+        ".gemini/.env",
         ".gemini/GEMINI.md",
+        ".gemini/agents",
         ".gemini/commands",
         ".gemini/extensions",
         ".gemini/hooks",
         ".gemini/policies",
         ".gemini/settings.json",
         ".gemini/skills",
+        ".gemini/system.md",
         ".gemini/trustedFolders.json",
     )
     state = (".gemini", ".cache/google-gemini-cli", ".config/google-gemini-cli")

@@ -162,6 +162,7 @@ class CodingAgent:
             task.settings.write,
             [socket] if socket else [],
             [path for path in self._rules(task) if path.exists()],
+            task.job.board_root,
         )
 
     def _tell_moved(self, guarded: Guarded, task: Task, server: JobServer) -> None:

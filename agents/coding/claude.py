@@ -43,10 +43,14 @@ class ClaudeAdapter(JsonLines):
         ".claude/agents",
         ".claude/commands",
         ".claude/hooks",
+        ".claude/local",
         ".claude/output-styles",
+        ".claude/plugins",
+        ".claude/rules",
         ".claude/settings.json",
         ".claude/settings.local.json",
         ".claude/skills",
+        ".claude/workflows",
     )
     quiet: ClassVar[Mapping[str, str]] = {"DISABLE_AUTOUPDATER": "1"}
 

@@ -24,12 +24,12 @@ class CodexAdapter(JsonLines):
     sign_in = "run `codex login`, or set CODEX_API_KEY"
     variables = ("CODEX_API_KEY", "CODEX_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL")
     state = (".codex",)
-    rules = (
-        ".codex/AGENTS.md",
-        ".codex/config.toml",
-        ".codex/hooks.json",
-        ".codex/prompts",
-        ".codex/rules",
+    rules = tuple(
+        f".codex/{name}"
+        for name in (
+            *(".env", "AGENTS.md", "AGENTS.override.md", "config.toml", "hooks.json"),
+            *("agents", "hooks", "plugins", "prompts", "rules"),
+        )
     )
     quiet: ClassVar[Mapping[str, str]] = {}
 

@@ -15,6 +15,7 @@ from orchestrator.agent_process.confinement import (
     ability,
     installations,
     program_places,
+    secrets_of,
 )
 
 #: seconds, and characters kept, of what a program says of its version
@@ -34,13 +35,21 @@ def build_walls(
     write: Sequence[str],
     reach: Sequence[str],
     fixed: Sequence[Path] = (),
+    home_of_board: Path | None = None,
 ) -> Confinement:
     """Let a program write below `root`, in its own state and in `write` (paths), nowhere else.
 
     `state` are folders (and files that end in `.json`) below HOME, made where they are missing:
     what is not there could not be written to. `reach` are sockets that it needs. It keeps the
-    network. `fixed` stays as it is, wherever it lies; so does what the program consists of.
+    network. `fixed` stays as it is, wherever it lies; so does what the program consists of. Of the
+    workspace with the board it reads no keys, and sees no `.orchestrate`: the server of its
+    database, which trusts whoever reaches it, may start there meanwhile.
     """
+    hidden: list[str] = []
+    if home_of_board is not None:
+        is_apart = home_of_board.resolve() != root.resolve()
+        hidden = secrets_of(home_of_board) if is_apart else []
+        hidden.append(str(home_of_board / ".orchestrate"))
     home = Path(environment.get("HOME") or Path.home())
     own = [home / name for name in state]
     for place in own:
@@ -63,6 +72,7 @@ def build_walls(
         network=True,
         layered=False,
         fixed=fixed,
+        hidden=hidden,
     )
 
 

@@ -108,6 +108,7 @@ class Confinement:
     refused. `tap`: the program is handed the socket that sees its packets (`ORCHESTRATE_PACKETS`).
     `ports`: servers of this machine that it may use. `apart`: it has temporary folders of its own;
     else it shares the machine's, and database servers that listen on sockets.
+    `hidden`: what else it does not see. It sees sockets only where it reads or writes.
     `tidy`: temporary files and caches that it leaves are told too. `trusted`: it is our own, and
     builds walls around what it starts (`confine.behind_walls`).
     """
@@ -127,13 +128,15 @@ class Confinement:
         tidy: bool = False,
         trusted: bool = False,
         fixed: Sequence[Path] = (),
+        hidden: Sequence[str] = (),
     ) -> None:
         self._heard, self._report = os.pipe()
         self._holds = False
         self._scratch = tempfile.mkdtemp(prefix="orchestrate-layer-", dir="/tmp") if layered else ""
         writes = [str(path) for path in write]
         hide = [*secret_places(), *(secrets_of(workspace) if workspace else ())]
-        hide += [_SERVICES] if apart else _services_of_others()
+        hide += [*([_SERVICES] if apart else _services_of_others()), *hidden]
+        hide += _sockets_of_others([*writes, *map(str, read), *hide]) if apart else []
         covered = (*(_TEMPORARY if apart else ()), *hide)
         writes += [] if apart else _TEMPORARY
         keep = list(_below(map(str, read), covered))
@@ -235,8 +238,9 @@ def _bubblewrap(said: Mapping[str, Any]) -> list[str]:
     words += ["--unshare-net"] if said["network"] != "host" else []
     covered = [*said["private"], *said["hide"]]
     for path in covered:
-        words += ["--tmpfs", path] if Path(path).is_dir() else []
-        words += ["--ro-bind", "/dev/null", path] if Path(path).is_file() else []
+        found = Path(path)
+        words += ["--tmpfs", path] if found.is_dir() else []
+        words += ["--ro-bind", "/dev/null", path] if found.exists() and not found.is_dir() else []
     for path in _below([*said["layer"], *said["keep"]], covered):
         words += ["--ro-bind-try", path, path]
     for path in said["write"]:
@@ -336,6 +340,21 @@ def _services_of_others() -> list[str]:
     users = [user.path for user in _entries(f"{_SERVICES}/user")]
     own = [entry for user in users for entry in _entries(user)]
     return [*found, *(e.path for e in own if "PostgresServer" not in e.name)]
+
+
+def _sockets_of_others(known: Sequence[str]) -> list[str]:
+    """Sockets anywhere on the disk on which somebody listens, but for those in known places.
+
+    A disk that is read-only keeps nobody from asking a server, which may trust whoever asks.
+    """
+    folders = (*(f"{os.path.realpath(place)}/" for place in known), "/run/", "/tmp/")  # noqa: S108
+    found = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines():
+            path = line.split(maxsplit=7)[-1]
+            if path.startswith("/") and not f"{os.path.realpath(path)}/".startswith(folders):
+                found.append(path)
+    return list(dict.fromkeys(found))
 
 
 def _tops() -> Iterator[str]:

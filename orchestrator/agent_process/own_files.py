@@ -17,6 +17,9 @@ _CACHES = frozenset({"__pycache__", "node_modules", ".venv", "venv", ".cache", "
 _CACHES |= {".mypy_cache", ".ruff_cache", ".tox", ".nox"}
 _CACHE_PLACES = ("/var/cache/", "/var/log/", "/run/", "/sys/", "/proc/", "/dev/")
 _MOST = 20
+#: devices that programs use, and that lead to nothing of others: no disks, terminals or memory
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "kvm", "dri", "kfd")
+_DEVICES_BEGIN = ("nvidia",)
 
 
 class Tree:
@@ -46,6 +49,9 @@ class Tree:
                     if name == "hide" and real in kept:
                         continue
                     actions.append((real.count("/") * (real != "/"), order, real, name, fd))
+        if not said.get("trusted"):
+            with contextlib.suppress(OSError):
+                self._devices()
         others, scratch = self._mounts(), os.path.realpath(said.get("scratch") or "/")
         above = os.path.dirname(scratch)
         for _, _, path, name, fd in sorted(actions, key=lambda a: (a[2] != above, a)):
@@ -69,6 +75,25 @@ class Tree:
         for path in said.get("fixed", ()):
             with contextlib.suppress(OSError):
                 self.libc.read_only(os.path.realpath(path), on=True, tree=True)
+
+    def _devices(self) -> None:
+        """Few devices, and terminals of its own: root could read disks, users their terminals."""
+        names = [n for n in os.listdir("/dev") if n in DEVICES or n.startswith(_DEVICES_BEGIN)]
+        names += [] if self.said.get("private") else ["shm"]
+        fds = [(f"/dev/{n}", os.open(f"/dev/{n}", getattr(os, "O_PATH", 0))) for n in names]
+        self.libc.mount("tmpfs", "/dev", "tmpfs", 0, "mode=0755")
+        for path, fd in fds:
+            self._bind(path, fd)
+            os.close(fd)
+        for name in ("pts", "shm"):
+            self._place(f"/dev/{name}", folder=True)
+        with contextlib.suppress(OSError):
+            own = "newinstance,ptmxmode=0666,mode=0620"
+            self.libc.mount("devpts", "/dev/pts", "devpts", 0, own)
+        os.symlink("pts/ptmx", "/dev/ptmx")
+        os.symlink("/proc/self/fd", "/dev/fd")
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")
 
     def _mounts(self) -> list[tuple[str, int]]:
         found = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -224,3 +227,53 @@ def test_an_acp_agent_has_the_state_of_its_program_alone(
     others = {".claude", ".codex", ".gemini", ".config/opencode", ".npx"} - set(state)
     assert not others & set(found)
     assert bool(rules) is ("goose" not in command[0])
+
+
+ASKING = """\
+#!{python}
+import json, os, socket
+said = {{}}
+for path in {sockets!r}:
+    try:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(path)
+        said[path] = True
+    except OSError:
+        said[path] = False
+said["key"] = os.path.exists({key!r}) and os.path.getsize({key!r}) > 0
+import pty
+pty.openpty()
+kinds = [os.stat("/dev/" + name).st_mode >> 12 for name in os.listdir("/dev") if name != "fd"]
+said["disks"], said["terminals"] = 6 in kinds, os.listdir("/dev/pts")
+print(json.dumps({{"type": "result", "session_id": "s", "result": json.dumps(said)}}), flush=True)
+"""
+
+
+@pytest.mark.skipif(not ability().namespaces, reason="Landlock keeps nobody from a socket")
+def test_it_reaches_no_database_no_key_and_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only disk keeps nobody from asking a server."""
+    with tempfile.TemporaryDirectory(dir=Path.home()) as folder, contextlib.ExitStack() as stack:
+        board, home = Path(folder) / "board", Path(folder) / "home"
+        root = coding.workspace(board / ".orchestrate" / "workspaces" / "WO-001")
+        (board / ".env").write_text("KEY=of-the-workspace\n")
+        places = [board / ".orchestrate" / "postgres" / "s", Path(folder) / "other"]
+        for place in places:
+            place.parent.mkdir(exist_ok=True)
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            server.bind(str(place))
+            server.listen()
+        program = tmp_path / "bin" / "claude"
+        program.parent.mkdir()
+        sockets = [str(place) for place in places]
+        text = ASKING.format(python=sys.executable, sockets=sockets, key=str(board / ".env"))
+        program.write_text(text)
+        program.chmod(0o755)
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+        report = Claude().work(coding.job(root, "claude", home=str(board)))
+        assert report.outcome is Outcome.DONE, report.reason
+        said = json.loads(report.section.splitlines()[2].removeprefix("> "))
+    assert sorted(said.pop("terminals")) == ["0", "ptmx"]
+    assert said == {**dict.fromkeys(sockets, False), "key": False, "disks": False}

@@ -16,7 +16,7 @@ from orchestrator.domain.workflow import Stage
 from orchestrator.family.change_log import change_log_of
 from orchestrator.family.checkouts import BESIDE, CHECKOUT, TAKEN_IN, beside_of
 from orchestrator.family.session import ProgressKind, Session
-from orchestrator.git.command import GitError, run_git
+from orchestrator.git.command import GitError
 from orchestrator.workspaces import joining, landing
 from orchestrator.workspaces.checkout import begin_checkout
 
@@ -106,7 +106,5 @@ def take_in(session: Session, stage: Stage) -> Session:
         ProgressKind.NOTICE, f"{stage.label}: joined with the family's work", stage=stage.number
     )
     with contextlib.suppress(GitError):
-        own.remove()
-        if not own.top.exists():
-            run_git(own.home, "update-ref", "-d", own.kept)
+        own.end()
     return main

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.domain.plan import Plan
@@ -77,6 +77,15 @@ def _besides(family: Family) -> dict[int, Mapping[str, Any]]:
     return found
 
 
+def _taken_in(family: Family) -> Iterator[Checkout]:
+    """The checkouts of stages whose work the family's has."""
+    for stage, record in _besides(family).items():
+        if record["type"] == TAKEN_IN:
+            began = (r for r in reversed(family.history.records) if r["type"] == BESIDE)
+            last = next(r for r in began if r["stage"] == stage)
+            yield Checkout.from_record(family.board.root, family.parent, last, stage)
+
+
 def mend_checkout(family: Family) -> None:
     """Put right what a killed run left, once the family is locked: nobody works in its checkout.
 
@@ -90,6 +99,12 @@ def mend_checkout(family: Family) -> None:
         if own is not None:
             own.mend(board, locks=True)
             own.sweep()
+    for own in _taken_in(family):
+        # the run was killed before it was done with it
+        own.mend(board, locks=True)
+        own.sweep()
+        with contextlib.suppress(GitError):
+            own.end()
     if family.flow.state is State.COMPLETE:
         with contextlib.suppress(GitError):
             checkout.remove()

@@ -342,6 +342,15 @@ class Checkout:
         shutil.rmtree(gone)
         release_ports(self.top.parent, self.name)
 
+    def end(self) -> None:
+        """Remove it and what the main repository keeps of it, once its work is elsewhere.
+
+        Raises GitError.
+        """
+        self.remove()
+        if not self.top.exists():
+            run_git(self.home, "update-ref", "-d", self.kept)
+
     def sweep(self) -> None:
         """Remove what a killed `create` or `remove` left."""
         for kind in ("new", "old"):

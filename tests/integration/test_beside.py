@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from orchestrator.domain.agent import Job, Outcome, Report
+from orchestrator.workspaces.checkout import Checkout
 from orchestrator.workspaces.ports import RANGES, claim_ports, release_ports
 from tests.repositories import BESIDE, Repository
 
@@ -83,6 +86,22 @@ def test_each_has_a_checkout_of_its_own_and_both_land(tmp_path: Path) -> None:
     pair.land()
     assert pair.repo.file_at("main", "test.txt") == "t"
     assert pair.repo.file_at("main", "both.txt") == "b"
+
+
+def test_checkouts_that_a_kill_left_are_removed_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Pair(tmp_path, [writes(colour="green\n", both="b\n")], [writes(test="t\n")])
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkout, "end", lambda self: None)
+        assert pair.conductor.run("WO-1").stage == 3
+    assert pair.places == ["WO-1", "WO-1+stage-1", "WO-1+stage-2"]
+    (pair.repo.checkout.parent / "WO-1+stage-1" / ".git" / "index.lock").touch()
+    assert pair.conductor.run("WO-1").outcome == "waiting"
+    assert pair.places == ["WO-1"]
+    assert pair.repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate") == (
+        "refs/orchestrate/work/WO-1"
+    )
 
 
 def test_a_conflict_is_a_finding_for_the_later_one(tmp_path: Path) -> None:

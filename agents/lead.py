@@ -138,15 +138,40 @@ def _architecture(
     criteria: Mapping[str, list[str]],
 ) -> str:
     nodes, edges = _data_flow(workflow)
+    # what the stage itself decides about scope, else all stages of the workflow
+    said = [
+        re.sub(r"^scope(?: decision)?\s*:\s*", "", _flat(part), flags=re.IGNORECASE)
+        for _, text in stage.items
+        for part in text.splitlines()
+        if re.search(r"\bscope\b", part, re.IGNORECASE)
+    ]
+    stages = ", ".join(f"{s.number} ({s.agent})" for s in workflow.stages)
+    rows = [
+        {
+            "id": c.id,
+            "agent": c.agent,
+            "makes": ", ".join(
+                f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables
+            )
+            or c.title,
+            "state": "adopted as it is" if c.id in present else "new",
+        }
+        for c in stage.children
+    ]
+    for other in workflow.stages:
+        if not rows and not other.is_checkpoint and other.number > stage.number:
+            rows.append(
+                {"id": job.parent, "agent": other.agent, "makes": other.title, "state": "waits"}
+            )
     return render_markdown(
         "lead/architecture.md.j2",
         tables=[f"`{t}`" for t in tables(workflow, job.root)],
         migrations=[_migration_line(job.root, p) for p in _migrations(workflow)],
         nodes=nodes,
         edges=edges,
-        scope=_scope(workflow, stage),
+        scope=[*said, f"stages of `{workflow.path.name}`: {stages}"],
         needs=[n for s in workflow.stages for n in s.needs],
-        routing=_routing(job, workflow, stage, present),
+        routing=rows,
         parent=job.parent,
         handed={child: len(texts) for child, texts in criteria.items() if child and texts},
         kept=criteria.get("", []),
@@ -176,41 +201,8 @@ def _tables_there(file: Path) -> list[str]:
         return []
 
 
-def _scope(workflow: Workflow, stage: Stage) -> list[str]:
-    """What the stage itself decides about scope, else all stages of the workflow."""
-    said = [
-        re.sub(r"^scope(?: decision)?\s*:\s*", "", _flat(part), flags=re.IGNORECASE)
-        for _, text in stage.items
-        for part in text.splitlines()
-        if re.search(r"\bscope\b", part, re.IGNORECASE)
-    ]
-    stages = ", ".join(f"{s.number} ({s.agent})" for s in workflow.stages)
-    return [*said, f"stages of `{workflow.path.name}`: {stages}"]
-
-
 def _flat(markdown: str) -> str:
     return re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", markdown).strip()
-
-
-def _routing(job: Job, workflow: Workflow, stage: Stage, present: set[str]) -> list[dict[str, str]]:
-    rows = [
-        {
-            "id": c.id,
-            "agent": c.agent,
-            "makes": ", ".join(
-                f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables
-            )
-            or c.title,
-            "state": "adopted as it is" if c.id in present else "new",
-        }
-        for c in stage.children
-    ]
-    for other in workflow.stages:
-        if not rows and not other.is_checkpoint and other.number > stage.number:
-            rows.append(
-                {"id": job.parent, "agent": other.agent, "makes": other.title, "state": "waits"}
-            )
-    return rows
 
 
 def _stages_of(workflow: Workflow, child: ChildSpec) -> list[Stage]:
@@ -237,7 +229,10 @@ def _data_flow(workflow: Workflow) -> tuple[list[dict[str, str]], list[tuple[str
     edges = list(dict.fromkeys(edges))
     labels = list(dict.fromkeys(n for e in edges for n in e))
     keys = {label: f"n{i}" for i, label in enumerate(labels, 1)}
-    nodes = [{"key": keys[x], "label": _label(x)} for x in labels]
+    nodes = [
+        {"key": keys[x], "label": json.dumps(x, ensure_ascii=False)[1:-1].replace('\\"', "'")}
+        for x in labels
+    ]
     return nodes, [(keys[a], keys[b]) for a, b in edges]
 
 
@@ -245,10 +240,6 @@ def _sources(words: str, data: set[str]) -> list[str]:
     files = [p for p in sorted(data) if p in words or PurePosixPath(p).name in words]
     hosts = re.findall(r"https?://([A-Za-z0-9.-]+)", words)
     return files + [h for h in dict.fromkeys(hosts) if h not in ("localhost",)]
-
-
-def _label(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', "'")
 
 
 # -- children --------------------------------------------------------------------------------

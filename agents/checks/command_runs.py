@@ -133,11 +133,31 @@ def run_once(job: Job, *, every: bool = False, whole: bool = False) -> Ended:
     started = [resolve_command(ctx, words) for words in simple_commands(job.command)]
     tree = workspace_digest(ctx.services, ctx.root)
     files = tuple(sorted(job.files.items()))
-    limit, installed = settings.timeout, _installed(ctx)
+    # changes with what is installed for the workspace
+    node = NodePackages.of(ctx.root)
+    try:
+        python = python_of(ctx).identity
+    except MissingToolError:
+        python = ""
+    limit, installed = settings.timeout, repr((python, node.missing() if node else []))
     key = ("command", definition.digest, repr(started), limit, installed, tree, every, whole, files)
 
     def on(breaks: Break | None, seconds: float = limit) -> tuple[Run, bool]:
-        return _run_on(job, started, seconds, breaks)
+        # the run on a copy, which is broken first; and whether there was anything to break
+        with workspace_copy(ctx.root) as copy:
+            for path, data in job.files.items():
+                (copy / path).parent.mkdir(parents=True, exist_ok=True)
+                (copy / path).write_bytes(data)
+            if breaks is not None and not breaks(copy, job.definition.files):
+                return Run((), 0, "", ""), False
+            for words, variables, _ in started:
+                ended = run(words, cwd=copy, env=variables, limit=seconds, apart_from=ctx.root)
+                if not ended.ok:
+                    break
+        place = f"{copy}/"
+        return replace(
+            ended, out=ended.out.replace(place, ""), err=ended.err.replace(place, "")
+        ), True
 
     def make() -> Ended:
         begun = time.monotonic()
@@ -175,38 +195,9 @@ def _is_same(one: Run, other: Run) -> bool:
     return one.code == other.code and said[0] == said[1]
 
 
-def _installed(ctx: Context) -> str:
-    """Changes with what is installed for the workspace."""
-    node = NodePackages.of(ctx.root)
-    try:
-        python = python_of(ctx).identity
-    except MissingToolError:
-        python = ""
-    return repr((python, node.missing() if node else []))
-
-
 def _versions(ctx: Context, started: Sequence[Started]) -> Iterator[str]:
     for words, variables, _ in started:
         if _VERSIONED.fullmatch(Path(words[0]).name):
             asked = run([words[0], "--version"], cwd=ctx.root, env=variables, limit=10)
             if asked.ok and asked.text:
                 yield f"{words[0]}: {asked.text.splitlines()[0][:100]}"
-
-
-def _run_on(
-    job: Job, started: Sequence[Started], limit: float, breaks: Break | None
-) -> tuple[Run, bool]:
-    """The run on a copy, which is broken first; and whether there was anything to break."""
-    ctx = job.ctx
-    with workspace_copy(ctx.root) as copy:
-        for path, data in job.files.items():
-            (copy / path).parent.mkdir(parents=True, exist_ok=True)
-            (copy / path).write_bytes(data)
-        if breaks is not None and not breaks(copy, job.definition.files):
-            return Run((), 0, "", ""), False
-        for words, variables, _ in started:
-            ended = run(words, cwd=copy, env=variables, limit=limit, apart_from=ctx.root)
-            if not ended.ok:
-                break
-    place = f"{copy}/"
-    return replace(ended, out=ended.out.replace(place, ""), err=ended.err.replace(place, "")), True

@@ -69,20 +69,16 @@ def workspace_copy(root: Path) -> Iterator[Path]:
         for name in (".venv", "venv"):
             if (root / name).is_dir():
                 (copy / name).symlink_to(root / name)
-        _link_within(root, copy)
+        # the workspace's links to other parts of it
+        top = root.resolve()
+        for below, _ in list(walk(str(copy), left_out=frozenset({"node_modules"}))):
+            for entry in os.scandir(root / below):
+                if entry.is_symlink() and not (copy / below / entry.name).is_symlink():
+                    target = Path(entry.path).resolve()
+                    if target.is_relative_to(top) and (copy / target.relative_to(top)).exists():
+                        inside = copy / target.relative_to(top)
+                        (copy / below / entry.name).symlink_to(inside)
         yield copy
-
-
-def _link_within(root: Path, copy: Path) -> None:
-    """The workspace's links to other parts of it."""
-    top = root.resolve()
-    for below, _ in list(walk(str(copy), left_out=frozenset({"node_modules"}))):
-        for entry in os.scandir(root / below):
-            if entry.is_symlink() and not (copy / below / entry.name).is_symlink():
-                target = Path(entry.path).resolve()
-                if target.is_relative_to(top) and (copy / target.relative_to(top)).exists():
-                    inside = copy / target.relative_to(top)
-                    (copy / below / entry.name).symlink_to(inside)
 
 
 def workspace_digest(services: Services, root: Path) -> str:

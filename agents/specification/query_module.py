@@ -19,7 +19,6 @@ from orchestrate_agents.specification.files import FileSpec, SpecificationError
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.specification.typescript import (
     Interface,
-    Parameter,
     Signature,
     exported,
     interface_name,
@@ -216,7 +215,10 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
     limit = ""
     for parameter in signature.parameters:
         limits = re.fullmatch(r"(?:limit|max|top|n|count|pageSize)", parameter.name)
-        if column := _column_named(parameter, table):
+        # the column of the parameter's name (`drugName` → `drug_name`), ""
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter.name).lower()
+        names = (parameter.name, snake, f"{snake}_id", f"{snake}_name")
+        if column := next((name for name in names if table.column(name)), ""):
             (optional if parameter.optional else filters)[parameter.name] = column
         elif limits and kind is QueryKind.LIST:
             limit = parameter.name
@@ -240,13 +242,6 @@ def _counted_table(signature: Signature, tables: Mapping[str, Table]) -> Table:
     if not best or not shares[best]:
         raise SpecificationError(f"nothing says which table {signature.name}() counts")
     return tables[best]
-
-
-def _column_named(parameter: Parameter, table: Table) -> str:
-    """The column of the parameter's name (`drugName` → `drug_name`), ""."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter.name).lower()
-    names = (parameter.name, snake, f"{snake}_id", f"{snake}_name")
-    return next((name for name in names if table.column(name)), "")
 
 
 def _order(signature: Signature, table: Table) -> tuple[str, bool, bool]:

@@ -160,11 +160,7 @@ def _requirements(root: Path) -> Iterator[str]:
     for file in (*root.glob("*requirements*.txt"), *root.glob("requirements/*.txt")):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             yield from file.read_text(encoding="utf-8").splitlines()
-    yield from _of_setup(root)
-
-
-def _of_setup(root: Path) -> Iterator[str]:
-    """What `setup.cfg` and `setup.py` require; the latter is read, not run."""
+    # what `setup.cfg` and `setup.py` require; the latter is read, not run
     setup = configparser.ConfigParser(interpolation=None)
     with contextlib.suppress(OSError, ValueError, configparser.Error):
         setup.read(root / "setup.cfg", encoding="utf-8")

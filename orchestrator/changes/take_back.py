@@ -90,7 +90,10 @@ def _restore(
             kept.unlink()
             return "it was edited since"
         return ""
-    _make_room(place)
+    # remove an empty folder where a file was
+    with contextlib.suppress(OSError):
+        if place.is_dir() and not place.is_symlink():
+            place.rmdir()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         syscalls.rename_new(kept, place)
@@ -118,13 +121,6 @@ def _move_away(tree: WorkTree, path: str, place: Path, kept: Path, left: Entry) 
                 break
             folder.rmdir()
     return ""
-
-
-def _make_room(place: Path) -> None:
-    """Remove an empty folder where a file was."""
-    with contextlib.suppress(OSError):
-        if place.is_dir() and not place.is_symlink():
-            place.rmdir()
 
 
 def _write(file: Path, data: bytes, entry: Entry, like: Path) -> None:

@@ -44,7 +44,19 @@ def review(
     here = workspace(context)
     found = build_review(here.board, here.settings, id, number=number)
     if html is not None:
-        _write_page(found, html)
+        # write the page; a file of another kind is not overwritten
+        from orchestrator.review.html import render_page
+        from orchestrator.storage.atomic import create, replace
+
+        if html.suffix.lower() not in (".html", ".htm"):
+            raise UsageError("not an .html file", path=html, hint="--html review.html")
+        if not html.parent.is_dir():
+            raise UsageError("no such folder", path=html.parent, hint="create it first")
+        data = render_page(found).encode("utf-8")
+        if html.exists():
+            replace(html, data)
+        else:
+            create(html, data)
         say(f"wrote {html}")
     elif as_json:
         say_json(found.to_dict())
@@ -52,58 +64,15 @@ def review(
         _say_review(found, full)
 
 
-def _write_page(review: Review, file: Path) -> None:
-    """Write the page; a file of another kind is not overwritten."""
-    from orchestrator.review.html import render_page
-    from orchestrator.storage.atomic import create, replace
-
-    if file.suffix.lower() not in (".html", ".htm"):
-        raise UsageError("not an .html file", path=file, hint="--html review.html")
-    if not file.parent.is_dir():
-        raise UsageError("no such folder", path=file.parent, hint="create it first")
-    data = render_page(review).encode("utf-8")
-    if file.exists():
-        replace(file, data)
-    else:
-        create(file, data)
-
-
 # -- the terminal ------------------------------------------------------------------------------
 
 
 def _say_review(review: Review, full: bool) -> None:
+    from orchestrator.approvals.changed_files import describe_file, printable
     from orchestrator.approvals.request import IN_ORDER
 
     _say_head(review)
-    _say_changes(review)
-    for head, statements in review.groups:
-        say()
-        say(paint(f"{head} ({len(statements)})", "bold"))
-        brief = head in IN_ORDER and not full
-        for shown in statements:
-            sign = mark("failed" if shown.forecast else shown.label)
-            _say_wrapped(f"{shown.shown}  [{shown.receipt}]", sign=sign)
-            if not brief and (detail := shown.forecast or shown.detail):
-                _say_wrapped(detail, indent=4, style="dim")
-    for panel in review.panels:
-        _say_panel(panel, full)
-    _say_sayings(review)
-    for file in review.files if full else ():
-        say()
-        say(paint(file.path, "bold"))
-        say(file.text if file.text is not None else "(not shown: missing, too large, or not text)")
-    if review.how and review.question is not None:
-        say()
-        say(paint("To answer", "bold"))
-        for line in review.how:
-            say(f"  {callable_commands(one_line(line))}")
-        say(f"  digest of all that is shown: {review.question.digest[:16]}")
-
-
-def _say_changes(review: Review) -> None:
-    """Every changed file and its diff."""
-    from orchestrator.approvals.changed_files import describe_file, printable
-
+    # every changed file and its diff
     if review.changes:
         say()
         say(paint(f"Changed files ({len(review.changes)})", "bold"))
@@ -118,10 +87,18 @@ def _say_changes(review: Review) -> None:
             say(paint(f"--- {diff.file.path}", "bold"))
         for line in diff.lines or ():
             say(paint(printable(line), styles.get(line[:1], "")))
-
-
-def _say_sayings(review: Review) -> None:
-    """What each agent said last; whoever wants its whole section has the ticket."""
+    for head, statements in review.groups:
+        say()
+        say(paint(f"{head} ({len(statements)})", "bold"))
+        brief = head in IN_ORDER and not full
+        for shown in statements:
+            sign = mark("failed" if shown.forecast else shown.label)
+            _say_wrapped(f"{shown.shown}  [{shown.receipt}]", sign=sign)
+            if not brief and (detail := shown.forecast or shown.detail):
+                _say_wrapped(detail, indent=4, style="dim")
+    for panel in review.panels:
+        _say_panel(panel, full)
+    # what each agent said last; whoever wants its whole section has the ticket
     if review.said:
         say()
         say(paint("What the agents said last", "bold"))
@@ -131,6 +108,16 @@ def _say_sayings(review: Review) -> None:
         for line in each.text.splitlines():
             if line.strip():
                 _say_wrapped(line, indent=4, style="dim")
+    for file in review.files if full else ():
+        say()
+        say(paint(file.path, "bold"))
+        say(file.text if file.text is not None else "(not shown: missing, too large, or not text)")
+    if review.how and review.question is not None:
+        say()
+        say(paint("To answer", "bold"))
+        for line in review.how:
+            say(f"  {callable_commands(one_line(line))}")
+        say(f"  digest of all that is shown: {review.question.digest[:16]}")
 
 
 def _say_head(review: Review) -> None:

@@ -53,16 +53,12 @@ def absence(root: Path, board: Path) -> str:
     """Why nothing may be done on the board now, "" if it may (DESIGN 8.3)."""
     if operation := operation_in_progress(root):
         return operation
-    if not holds_files(board):
+    # whether a board has any file: git leaves the folders that it empties, if it made none
+    if not any(file for _, _, file in os.walk(board)):
         branch = branch_in_hand(root)
         why = f" (the branch {branch} has none)" if branch else ""
         return f"the board {board.name} is not there{why}; it is not created again"
     return ""
-
-
-def holds_files(board: Path) -> bool:
-    """Whether a board has any file: git leaves the folders that it empties, if it made none."""
-    return any(file for _, _, file in os.walk(board))
 
 
 def is_being_written(root: Path) -> bool:

@@ -122,16 +122,13 @@ def _comments(lines: Sequence[str], start: int, end: int) -> Iterator[Hidden]:
     at = start
     while at < end:
         first = at
-        if _after_containers(lines[at]).startswith("<!--"):
+        line = lines[at]
+        found = _CONTAINERS.match(line)
+        if (line[found.end() :] if found else line).startswith("<!--"):
             while at < end and "-->" not in lines[at]:
                 at += 1
             yield Hidden(first, min(at + 1, end), is_code=False, closed=at < end)
         at += 1
-
-
-def _after_containers(line: str) -> str:
-    found = _CONTAINERS.match(line)
-    return line[found.end() :] if found else line
 
 
 def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -86,7 +86,8 @@ def read_workflow_text(
         hint = "decide between the two versions and delete the marks"
         raise WorkflowError(message, path=path, line=line, code="merge-conflict", hint=hint)
     sha256 = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-    text = normalise_lines(text)
+    # `text` without byte-order mark, its line ends as `\n`; line numbers stay
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if is_template(text):
         text = render_family_ids(text, variables or {}, path)
         _refuse_large(len(text), path)
@@ -122,11 +123,6 @@ def _read_drafts(text: str, source: str) -> tuple[Outline, tuple[StageDraft, ...
     """What the text says whatever family it is for; many families follow one workflow."""
     outline = read_outline(text, source)
     return outline, tuple(StageReader(s.head, source).read(s.body) for s in outline.stages)
-
-
-def normalise_lines(text: str) -> str:
-    """`text` without byte-order mark, its line ends as `\\n`; line numbers stay."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _make_stage(draft: StageDraft, routing: TicketRouting, text: str, owner: str) -> Stage:

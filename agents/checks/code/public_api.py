@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrate_agents.checks.code.declared import PYTHON, READ, Declared, Module, declarations
+from orchestrate_agents.checks.code.declared import PYTHON, READ, Module, declarations
 from orchestrate_agents.checks.code.reached import reached
 from orchestrate_agents.checks.code.symbols import Wanted
 from orchestrate_agents.checks.project.start import Start, find_start, text_now
@@ -170,18 +170,16 @@ def _of_javascript(path: str, text: str) -> Api:
     for told in module.found:
         if told.name.split(".")[0] not in shown or "#" in told.name:
             continue
-        api.names[told.name] = _signature(told)
+        taken = ", ".join(f"{p.name}: {p.type} = {p.default}" for p in told.parameters)
+        api.names[told.name] = (
+            f"{told.kind}({taken}{', …' if told.open else ''}) {told.returns} {told.default}"
+        )
         if told.kind in ("constant", "type") or told.name in module.defaults:
             end = next(n for n in starts if n > told.line)
             api.values[told.name] = " ".join("\n".join(lines[told.line - 1 : end - 1]).split())
     for said in re.findall(r"(?m)^[ \t]*export\s*(?:type\s*)?\{[^}]*\}\s*from\s*[^;\n]+", text):
         api.names[f"export {' '.join(said.split())}"] = "re-export"
     return api
-
-
-def _signature(told: Declared) -> str:
-    taken = ", ".join(f"{p.name}: {p.type} = {p.default}" for p in told.parameters)
-    return f"{told.kind}({taken}{', …' if told.open else ''}) {told.returns} {told.default}"
 
 
 # -- claims ----------------------------------------------------------------------------------------

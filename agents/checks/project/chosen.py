@@ -232,17 +232,6 @@ def _is_new(case: Case, start: Start, moved: set[str]) -> bool:
     return not any(base_name(case.name) == name or case.name.endswith(name) for name in known)
 
 
-def judge_no_test(ctx: Context, choice: Choice, ran: Ran, wanted: Amount | None) -> Result:
-    if any(report.code not in (0, 5) for report in ran.reports) or choice.paths:
-        said = f"the {choice} did not run to their end: {ran.ending}"
-        if all(report.code == 0 for report in ran.reports):
-            said = f"0 tests pass, wanted {wanted or Amount(1)}"
-        return failed(said, *subjects_of(ctx, choice, ran))
-    if wanted is not None:
-        return failed(f"no tests were found, wanted {wanted}")
-    return unproven(f"none of the {choice} were found by {ran.ending}")
-
-
 def find_not_passed(ctx: Context, choice: Choice, ran: Ran, files: Sequence[str]) -> Result | None:
     """Tests that fail, a run that does not end well, tests that are skipped."""
     named = f" of {', '.join(choice.paths)}" if choice.paths else ""
@@ -307,5 +296,12 @@ def run_some(
     if isinstance(ran, Result):
         return ran
     if not ran.cases:
-        return judge_no_test(ctx, choice, ran, wanted)
+        if any(report.code not in (0, 5) for report in ran.reports) or choice.paths:
+            said = f"the {choice} did not run to their end: {ran.ending}"
+            if all(report.code == 0 for report in ran.reports):
+                said = f"0 tests pass, wanted {wanted or Amount(1)}"
+            return failed(said, *subjects_of(ctx, choice, ran))
+        if wanted is not None:
+            return failed(f"no tests were found, wanted {wanted}")
+        return unproven(f"none of the {choice} were found by {ran.ending}")
     return ran, subjects_of(ctx, choice, ran)

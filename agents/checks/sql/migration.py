@@ -16,7 +16,6 @@ from orchestrate_agents.checks.sql.subjects import (
 )
 from orchestrate_agents.sql.compare import departures
 from orchestrate_agents.sql.destructive import (
-    DestructiveChange,
     DestructiveKind,
     Policy,
     destructive_changes,
@@ -166,7 +165,7 @@ def _harmful(
     for item in destructive_changes(subject.text, subject.proof.existing):
         anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
         if item.kind in harms and not anew:
-            yield _spelled(item)
+            yield f"{item.kind} at {item}"
     if DestructiveKind.DROP in harms:
         # the server quotes names with spaces
         known = {f"DROP policy {p.name} on {p.table}" for p in replaced}
@@ -177,10 +176,6 @@ def _harmful(
         yield from (f"when run again: {r}" for r in subject.proof.rows_changed if "became" in r)
     if DestructiveKind.TYPE_CHANGE in harms:
         yield from (m for m in subject.proof.misshapen if " is " in m)
-
-
-def _spelled(item: DestructiveChange) -> str:
-    return f"{item.kind} at {item}"
 
 
 @check(

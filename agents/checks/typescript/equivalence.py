@@ -121,7 +121,18 @@ def _compare(
         reference: tuple[Toolchain, Path] | None = None
         if given:
             copy = stack.enter_context(tree_copy(ctx.root))
-            reference = replace(tools, root=copy), _write_given(ctx, copy, path, module)
+            # the module as the specification gives it, in a copy of the workspace
+            packages, link = ctx.root.resolve() / "node_modules", copy / "node_modules"
+            if packages.is_dir() and not link.exists():
+                link.symlink_to(packages, target_is_directory=True)
+            client = module.client
+            code = module.code
+            if client_of(code) is None:
+                code = f"import {{ {client.name} }} from '{client.module}';\n{code}"
+            file = copy / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(code, encoding="utf-8")
+            reference = replace(tools, root=copy), file
             seen = observe(ctx, *reference, given)
             if isinstance(seen, str):
                 return Comparison(hindered=seen)
@@ -152,21 +163,6 @@ def _expected(query: Query) -> Observed:
         limited=bool(query.limit) or query.kind is QueryKind.BEST,
         counts="exact" if counts else "",
     )
-
-
-def _write_given(ctx: Context, copy: Path, path: str, module: QueryModule) -> Path:
-    """The module as the specification gives it, in a copy of the workspace."""
-    packages, link = ctx.root.resolve() / "node_modules", copy / "node_modules"
-    if packages.is_dir() and not link.exists():
-        link.symlink_to(packages, target_is_directory=True)
-    client = module.client
-    code = module.code
-    if client_of(code) is None:
-        code = f"import {{ {client.name} }} from '{client.module}';\n{code}"
-    file = copy / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(code, encoding="utf-8")
-    return file
 
 
 def _run(

@@ -81,10 +81,6 @@ def parse_period(text: str, anchor: date) -> Period:
         return Period(anchor.replace(day=1), anchor)
     if word == "CURRENT_QUARTER":
         return Period(quarter_of(anchor).start, anchor)
-    return _absolute(text)
-
-
-def _absolute(text: str) -> Period:
     try:
         if found := _QUARTER.fullmatch(text):
             number, year = found.group(1, 2) if found.group(1) else found.group(4, 3)

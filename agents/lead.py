@@ -41,7 +41,17 @@ class Lead:
         workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
         stage = workflow.stage(job.stage)
         board = _board(job)
-        clash = _clash(job.root, workflow)
+        clash = ""
+        for path in _migrations(workflow):
+            number, name = _number(path), PurePosixPath(path).name
+            holder = _in_use(job.root, path).get(int(number)) if number else None
+            if holder is not None and holder != name:
+                free = max(_in_use(job.root, path)) + 1
+                clash = (
+                    f"migration number {number} of {path} is taken by {holder}; "
+                    f"the next free one is {free:0{len(number)}d}: change the path in the workflow"
+                )
+                break
         if clash:
             return Report(outcome=Outcome.CANNOT, reason=clash)
         parent = board.find(job.ticket)
@@ -52,11 +62,15 @@ class Lead:
             for spec in stage.children
             if spec.id not in present
         ]
+        log = list[str]()
+        for child in stage.children:
+            done = "was there and is adopted unchanged" if child.id in present else "created"
+            log.append(f"{child.id} ({child.agent}) {done}")
         return Report(
             outcome=Outcome.DONE,
             section=_architecture(job, workflow, stage, present, criteria),
             tickets=tuple(new),
-            log=tuple(_log(stage, present)),
+            log=tuple(log),
         )
 
 
@@ -76,12 +90,6 @@ def _find(board: Board, id: str) -> Ticket | None:
         raise
 
 
-def _log(stage: Stage, present: set[str]) -> Iterable[str]:
-    for child in stage.children:
-        done = "was there and is adopted unchanged" if child.id in present else "created"
-        yield f"{child.id} ({child.agent}) {done}"
-
-
 # -- migration numbers -----------------------------------------------------------------------
 
 
@@ -99,19 +107,6 @@ def _in_use(root: Path, path: str) -> dict[int, str]:
     folder = inside(root, path).parent
     files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
     return {int(_number(f.name)): f.name for f in files if _number(f.name)}
-
-
-def _clash(root: Path, workflow: Workflow) -> str:
-    for path in _migrations(workflow):
-        number, name = _number(path), PurePosixPath(path).name
-        holder = _in_use(root, path).get(int(number)) if number else None
-        if holder is not None and holder != name:
-            free = max(_in_use(root, path)) + 1
-            return (
-                f"migration number {number} of {path} is taken by {holder}; "
-                f"the next free one is {free:0{len(number)}d}: change the path in the workflow"
-            )
-    return ""
 
 
 def _migration_line(root: Path, path: str) -> dict[str, str]:
@@ -318,23 +313,24 @@ def _distribute(
             ):
                 shared.append(statement)
     shared += [s for s in workflow.statements if s.kind is StatementKind.CHECKBOX]
-    found = distribute(_makers(workflow, stage), own, shared, _binder(job.board_root))
+    # the children with what they make, and under "" what stages without a child make
+    made = {c.id: _stages_of(workflow, c) for c in stage.children}
+    taken = [s for stages in made.values() for s in stages]
+    made[""] = [s for s in workflow.stages if s not in taken]
+    found = distribute(
+        [
+            Maker(id, tuple(d for s in stages for d in s.deliverables), frozenset(_tables(stages)))
+            for id, stages in made.items()
+        ],
+        own,
+        shared,
+        _binder(job.board_root),
+    )
     for id in present:
         said = {s.text for s in board.find(id).acceptance()}
         found[""] += [text for text in found[id] if text not in said]
         found[id] = [text for text in found[id] if text in said]
     return found
-
-
-def _makers(workflow: Workflow, stage: Stage) -> list[Maker]:
-    """The children with what they make, and under "" what stages without a child make."""
-    made = {c.id: _stages_of(workflow, c) for c in stage.children}
-    taken = [s for stages in made.values() for s in stages]
-    made[""] = [s for s in workflow.stages if s not in taken]
-    return [
-        Maker(id, tuple(d for s in stages for d in s.deliverables), frozenset(_tables(stages)))
-        for id, stages in made.items()
-    ]
 
 
 def _tables(stages: Iterable[Stage]) -> Iterable[str]:

@@ -105,10 +105,6 @@ def _subjects(copy: Path, kept: Collection[str], setup: bool = False) -> Iterato
                 yield Path(entry.path)
 
 
-def _spoil(copy: Path, kept: Collection[str]) -> bool:
-    return _write_rubbish(_subjects(copy, kept))
-
-
 def spoil_setup(copy: Path, kept: Collection[str]) -> bool:
     """Spoil also what says how commands are set up."""
     return _write_rubbish(_subjects(copy, kept, setup=True))
@@ -163,7 +159,7 @@ def _append_to_tests(copy: Path, texts: Mapping[re.Pattern[str], str]) -> bool:
 
 #: how a tree is broken, in the order in which it is tried
 BROKEN: dict[str, Break] = {
-    "all other files are spoilt": _spoil,
+    "all other files are spoilt": lambda copy, kept: _write_rubbish(_subjects(copy, kept)),
     "all other files are removed": _remove,
     "all other files are empty": _empty,
 }

@@ -200,7 +200,18 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
     parts = [part for part in result.split("|") if part not in ("null", "undefined")]
     row = re.sub(r"\[\]$|^(?:Readonly)?Array<|>$", "", parts[0]) if len(parts) == 1 else ""
     if result == "number":
-        kind, row, table = QueryKind.COUNT, "", _counted_table(signature, tables)
+        # the table whose name shares most words with the function's
+        words = {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", signature.name)}
+        shares = {}
+        for relation in tables.values():
+            pieces = {w.lower() for w in re.findall(r"[A-Z][a-z]+", interface_name(relation.name))}
+            shares[relation.name] = len(words & (pieces | set(relation.name.split("_")))) / (
+                len(pieces) or 1
+            )
+        best = max(shares, key=lambda name: shares[name], default="")
+        if not best or not shares[best]:
+            raise SpecificationError(f"nothing says which table {signature.name}() counts")
+        kind, row, table = QueryKind.COUNT, "", tables[best]
     elif row in rows:
         kind = QueryKind.BEST if "null" in result else QueryKind.LIST
         table = rows[row]
@@ -229,19 +240,6 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
             )
     order = _order(signature, table)
     return Query(signature, kind, table.name, row, filters, optional, *order, limit)
-
-
-def _counted_table(signature: Signature, tables: Mapping[str, Table]) -> Table:
-    """The table whose name shares most words with the function's."""
-    words = {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", signature.name)}
-    shares = {}
-    for table in tables.values():
-        parts = {w.lower() for w in re.findall(r"[A-Z][a-z]+", interface_name(table.name))}
-        shares[table.name] = len(words & (parts | set(table.name.split("_")))) / (len(parts) or 1)
-    best = max(shares, key=lambda name: shares[name], default="")
-    if not best or not shares[best]:
-        raise SpecificationError(f"nothing says which table {signature.name}() counts")
-    return tables[best]
 
 
 def _order(signature: Signature, table: Table) -> tuple[str, bool, bool]:

@@ -76,7 +76,23 @@ def _restore(
     if kept.is_symlink() or kept.exists():
         kept = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
     if not was.there:
-        return _move_away(tree, path, place, kept, left)
+        # move a file that was not there before; its empty folders go too
+        try:
+            syscalls.rename_new(place, kept)
+        except FileNotFoundError:
+            return ""
+        if tree.reader.entry("", place=kept) != left:
+            try:
+                syscalls.rename_new(kept, place)
+            except FileExistsError:
+                return f"it was edited since; a version is kept at {kept.relative_to(tree.home)}"
+            return "it was edited since"
+        with contextlib.suppress(OSError):
+            for folder in place.parents:
+                if folder == tree.root:
+                    break
+                folder.rmdir()
+        return ""
     data = tree.bytes_at(before, path)
     if data is None:
         return "what was there before it is not kept (it was too large)"
@@ -100,26 +116,6 @@ def _restore(
     except (FileExistsError, NotADirectoryError):
         kept.unlink(missing_ok=True)
         return "something else is there now"
-    return ""
-
-
-def _move_away(tree: WorkTree, path: str, place: Path, kept: Path, left: Entry) -> str:
-    """Move a file that was not there before; its empty folders go too."""
-    try:
-        syscalls.rename_new(place, kept)
-    except FileNotFoundError:
-        return ""
-    if tree.reader.entry("", place=kept) != left:
-        try:
-            syscalls.rename_new(kept, place)
-        except FileExistsError:
-            return f"it was edited since; a version is kept at {kept.relative_to(tree.home)}"
-        return "it was edited since"
-    with contextlib.suppress(OSError):
-        for folder in place.parents:
-            if folder == tree.root:
-                break
-            folder.rmdir()
     return ""
 
 

@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.review.model import Review
-    from orchestrator.review.panels import Grid, Panel, Source
+    from orchestrator.review.panels import Grid, Panel
 
 _WIDTH = 80
 _TONES = {"good": "green", "bad": "red", "doubt": "yellow", "quiet": "dim", "plain": ""}
@@ -166,6 +166,7 @@ def _say_wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") ->
 
 
 def _say_panel(panel: Panel, full: bool) -> None:
+    from orchestrator.review.html import diff_lines
     from orchestrator.review.panels import Chart, Grid
 
     say()
@@ -178,7 +179,15 @@ def _say_panel(panel: Panel, full: bool) -> None:
         if isinstance(block, Grid | Chart):
             _say_grid(block.grid if isinstance(block, Chart) else block)
         else:
-            _say_source(block, full)
+            lines = block.text.splitlines()
+            if full:
+                for number, row in enumerate(lines, start=1):
+                    say(f"{number:4} {row}")
+            kinds = [kind for kind, _ in diff_lines(block)]
+            counts = f"+{kinds.count('added')} −{kinds.count('removed')}"
+            compared = f"; compared with {block.against_name}: {counts}" if block.against else ""
+            more = "" if full else "; --full shows it"
+            _say_wrapped(f"{block.path}: {len(lines)} lines{compared}{more}", indent=2)
 
 
 def _say_grid(grid: Grid) -> None:
@@ -203,17 +212,3 @@ def _say_grid(grid: Grid) -> None:
         else:
             cells = (paint(pad(n, c.text), _TONES[c.tone.value]) for n, c in enumerate(row))
             say("  " + "  ".join(cells).rstrip())
-
-
-def _say_source(source: Source, full: bool) -> None:
-    from orchestrator.review.html import diff_lines
-
-    lines = source.text.splitlines()
-    if full:
-        for number, line in enumerate(lines, start=1):
-            say(f"{number:4} {line}")
-    kinds = [kind for kind, _ in diff_lines(source)]
-    counts = f"+{kinds.count('added')} −{kinds.count('removed')}"
-    compared = f"; compared with {source.against_name}: {counts}" if source.against else ""
-    more = "" if full else "; --full shows it"
-    _say_wrapped(f"{source.path}: {len(lines)} lines{compared}{more}", indent=2)

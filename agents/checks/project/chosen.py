@@ -143,7 +143,18 @@ def run_tests(ctx: Context, choice: Choice) -> Ran | Result:
         except NoReportError as exc:
             return unproven(str(exc))
     for report in reports:
-        _raise_for_lack(ctx, report)
+        # raise MissingToolError if all that did not pass did so for want of a package
+        told = [case.said for case in report.of("failed") if case.said]
+        told += [case.said for case in report.of("skipped") if "could not import" in case.said]
+        if not told and report.code != 0 and not report.cases:
+            told = [report.text]
+        if report.runner.startswith("pytest"):
+            python = python_of(ctx)
+            lacks = [find_lack(ctx, python, text) for text in told]
+        else:
+            lacks = [find_missing_node_package(ctx.root, text) for text in told]
+        if lacks and lacks[0] is not None and all(lacks):
+            raise lacks[0]
         if report.hides:
             said = "does not report a test that fails as failed, so its report proves nothing"
             return unproven(f"{report.runner} {said}: see the hooks in conftest.py and plug-ins")
@@ -166,21 +177,6 @@ def _suites(ctx: Context, choice: Choice) -> Iterable[Suite]:
 
 def _is_below(path: str, places: Sequence[str]) -> bool:
     return any(path == p or path.startswith(f"{p.rstrip('/')}/") for p in places)
-
-
-def _raise_for_lack(ctx: Context, report: Report) -> None:
-    """Raise MissingToolError if all that did not pass did so for want of a package."""
-    said = [case.said for case in report.of("failed") if case.said]
-    said += [case.said for case in report.of("skipped") if "could not import" in case.said]
-    if not said and report.code != 0 and not report.cases:
-        said = [report.text]
-    if report.runner.startswith("pytest"):
-        python = python_of(ctx)
-        lacks = [find_lack(ctx, python, text) for text in said]
-    else:
-        lacks = [find_missing_node_package(ctx.root, text) for text in said]
-    if lacks and lacks[0] is not None and all(lacks):
-        raise lacks[0]
 
 
 def _chooser(ctx: Context, choice: Choice) -> Callable[[Case], bool] | Result:

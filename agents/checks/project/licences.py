@@ -74,11 +74,11 @@ def family_of(text: str) -> str:
     return found[0].lastgroup or _OTHER if known else _OTHER
 
 
-def _read_list(text: str) -> tuple[str, ...]:
-    return tuple(family_of(name) for name in re.findall(_NAMES, text, re.IGNORECASE))
-
-
-parameter_type("licences", _LIST, _read_list)
+parameter_type(
+    "licences",
+    _LIST,
+    lambda text: tuple(family_of(name) for name in re.findall(_NAMES, text, re.IGNORECASE)),
+)
 
 
 def choices(expression: str) -> list[frozenset[str]]:

@@ -222,7 +222,19 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
-    problems = tuple(_invalid(ctx, subject))
+    found = list[str]()
+    problem = subject.proof.rerun_problem()
+    if problem and not subject.proof.only_published_again:
+        found.append(problem)
+    found += _number_problems(ctx, subject.path, subject.text)
+    found += subject.proof.errors
+    found += (str(item) for item in subject.proof.lint if item.level == "Error")
+    specification = specification_of(ctx, subject.path)
+    if specification is not None:
+        wanted = prove(specification, ctx.services, base=subject.base)
+        if wanted.applied:
+            found += departures(wanted, subject.proof)
+    problems = tuple(found)
     if problems:
         return subject.failed(f"{subject.path}: {_first_few(problems)}", problems=list(problems))
     proof = subject.proof
@@ -255,20 +267,6 @@ def as_specified(ctx: Context, which: Which | None = None) -> Result:
     if specification_of(ctx, subject.path) is None:
         return unproven(f"no workflow or ticket specifies SQL for {subject.path}", subject.path)
     return valid(ctx, which)
-
-
-def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:
-    problem = subject.proof.rerun_problem()
-    if problem and not subject.proof.only_published_again:
-        yield problem
-    yield from _number_problems(ctx, subject.path, subject.text)
-    yield from subject.proof.errors
-    yield from (str(item) for item in subject.proof.lint if item.level == "Error")
-    specification = specification_of(ctx, subject.path)
-    if specification is not None:
-        wanted = prove(specification, ctx.services, base=subject.base)
-        if wanted.applied:
-            yield from departures(wanted, subject.proof)
 
 
 def _number_problems(ctx: Context, path: str, text: str) -> Iterator[str]:

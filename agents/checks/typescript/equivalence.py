@@ -115,7 +115,20 @@ def _compare(
     functions = {n: s for n, s in module.functions.items() if s.returns.startswith("Promise")}
     queries = {q.signature.name: q for q in module.queries}
     given = {name: s for name, s in functions.items() if name not in queries}
-    expected = {name: _expected(q) for name, q in queries.items() if name in functions}
+    # what a function that asks this query would be seen to do
+    expected = {}
+    for name, q in queries.items():
+        if name in functions:
+            columns = {**q.filters, **q.optional}
+            parameters = enumerate(q.signature.parameters)
+            counts = q.kind is QueryKind.COUNT
+            expected[name] = Observed(
+                table=q.table,
+                filters={index: columns[p.name] for index, p in parameters if p.name in columns},
+                order=() if counts else (q.order,),
+                limited=bool(q.limit) or q.kind is QueryKind.BEST,
+                counts="exact" if counts else "",
+            )
     delivered = ctx.path(path)
     with ExitStack() as stack:
         reference: tuple[Toolchain, Path] | None = None
@@ -149,20 +162,6 @@ def _compare(
         if estimates:
             return Comparison(faults=tuple(estimates))
         return _run(ctx, (tools, delivered), reference, functions, expected, queries, schema)
-
-
-def _expected(query: Query) -> Observed:
-    """What a function that asks this query would be seen to do."""
-    columns = {**query.filters, **query.optional}
-    parameters = enumerate(query.signature.parameters)
-    counts = query.kind is QueryKind.COUNT
-    return Observed(
-        table=query.table,
-        filters={index: columns[p.name] for index, p in parameters if p.name in columns},
-        order=() if counts else (query.order,),
-        limited=bool(query.limit) or query.kind is QueryKind.BEST,
-        counts="exact" if counts else "",
-    )
 
 
 def _run(

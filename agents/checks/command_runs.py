@@ -143,21 +143,7 @@ def run_once(job: Job, *, every: bool = False, whole: bool = False) -> Ended:
     key = ("command", definition.digest, repr(started), limit, installed, tree, every, whole, files)
 
     def on(breaks: Break | None, seconds: float = limit) -> tuple[Run, bool]:
-        # the run on a copy, which is broken first; and whether there was anything to break
-        with workspace_copy(ctx.root) as copy:
-            for path, data in job.files.items():
-                (copy / path).parent.mkdir(parents=True, exist_ok=True)
-                (copy / path).write_bytes(data)
-            if breaks is not None and not breaks(copy, job.definition.files):
-                return Run((), 0, "", ""), False
-            for words, variables, _ in started:
-                ended = run(words, cwd=copy, env=variables, limit=seconds, apart_from=ctx.root)
-                if not ended.ok:
-                    break
-        place = f"{copy}/"
-        return replace(
-            ended, out=ended.out.replace(place, ""), err=ended.err.replace(place, "")
-        ), True
+        return _run_on(job, started, seconds, breaks)
 
     def make() -> Ended:
         begun = time.monotonic()
@@ -201,3 +187,22 @@ def _versions(ctx: Context, started: Sequence[Started]) -> Iterator[str]:
             asked = run([words[0], "--version"], cwd=ctx.root, env=variables, limit=10)
             if asked.ok and asked.text:
                 yield f"{words[0]}: {asked.text.splitlines()[0][:100]}"
+
+
+def _run_on(
+    job: Job, started: Sequence[Started], limit: float, breaks: Break | None
+) -> tuple[Run, bool]:
+    """The run on a copy, which is broken first; and whether there was anything to break."""
+    ctx = job.ctx
+    with workspace_copy(ctx.root) as copy:
+        for path, data in job.files.items():
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path).write_bytes(data)
+        if breaks is not None and not breaks(copy, job.definition.files):
+            return Run((), 0, "", ""), False
+        for words, variables, _ in started:
+            ended = run(words, cwd=copy, env=variables, limit=limit, apart_from=ctx.root)
+            if not ended.ok:
+                break
+    place = f"{copy}/"
+    return replace(ended, out=ended.out.replace(place, ""), err=ended.err.replace(place, "")), True

@@ -67,7 +67,27 @@ class DriftMonitor:
         warnings: list[str] = []
         results = await self._data_drift(request, warnings) if request.check_data_drift else []
         results += await self._model_drift(request, warnings)
-        return _report(results, warnings, start)
+        checked = [result for result in results if result.status == "checked"]
+        drifted = sorted({result.feature for result in checked if result.drift_detected})
+        score = drift_score([result.severity for result in checked])
+        now = datetime.now(UTC)
+        return DriftReport(
+            status="completed" if checked else "insufficient_data" if results else "no_data",
+            overall_drift_score=score,
+            features_checked=sum(result.drift_type is DriftType.DATA for result in checked),
+            features_with_drift=drifted,
+            results=list(results),
+            alerts=alerts(checked, now),
+            drift_summary=_summary(results, warnings, drifted, score),
+            recommended_actions=[
+                action
+                for kind, action in _ACTIONS.items()
+                if any(r.drift_detected and r.drift_type is kind for r in checked)
+            ],
+            detection_latency_ms=milliseconds(start, time.perf_counter()),
+            timestamp=now,
+            warnings=warnings,
+        )
 
     async def _data_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
         features = await self._features.get_features(request.features)
@@ -77,7 +97,25 @@ class DriftMonitor:
             return []
         windows = Windows(as_utc(request.as_of or end), request.days)
         pairs = await self._features.get_windows(features, windows, request.brand)
-        warnings += _value_doubts(request, features, pairs)
+        doubts = [
+            f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
+            for f in features
+            if pairs[f.id].unusable
+        ]
+        doubts += [
+            f"{f.name}: {pairs[f.id].now.rows} rows after {pairs[f.id].before.rows}"
+            for f in features
+            if is_thinner(pairs[f.id].before.rows, pairs[f.id].now.rows)
+        ]
+        doubts += [
+            f"{f.name}: every value is a category of its own, so nothing tells drift from none"
+            for f in features
+            if min(pairs[f.id].sizes) >= MIN_SAMPLES and not _is_comparable(f, pairs[f.id])
+        ]
+        others = [feature.name for feature in features if "brand" not in feature.entity_keys]
+        if request.brand and others:
+            doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
+        warnings += doubts
         return feature_results(features, pairs, windows, request)
 
     async def _model_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
@@ -172,54 +210,6 @@ def _losses(
         if grave is not Severity.NONE:
             found[f.id][f"{rows} rows after {was}"] = grave
     return found
-
-
-def _value_doubts(
-    request: DriftRequest, features: Sequence[Feature], pairs: Mapping[str, Pair]
-) -> list[str]:
-    doubts = [
-        f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
-        for f in features
-        if pairs[f.id].unusable
-    ]
-    doubts += [
-        f"{f.name}: {pairs[f.id].now.rows} rows after {pairs[f.id].before.rows}"
-        for f in features
-        if is_thinner(pairs[f.id].before.rows, pairs[f.id].now.rows)
-    ]
-    doubts += [
-        f"{f.name}: every value is a category of its own, so nothing tells drift from none"
-        for f in features
-        if min(pairs[f.id].sizes) >= MIN_SAMPLES and not _is_comparable(f, pairs[f.id])
-    ]
-    others = [feature.name for feature in features if "brand" not in feature.entity_keys]
-    if request.brand and others:
-        doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
-    return doubts
-
-
-def _report(results: Sequence[DriftResult], warnings: list[str], start: float) -> DriftReport:
-    checked = [result for result in results if result.status == "checked"]
-    drifted = sorted({result.feature for result in checked if result.drift_detected})
-    score = drift_score([result.severity for result in checked])
-    now = datetime.now(UTC)
-    return DriftReport(
-        status="completed" if checked else "insufficient_data" if results else "no_data",
-        overall_drift_score=score,
-        features_checked=sum(result.drift_type is DriftType.DATA for result in checked),
-        features_with_drift=drifted,
-        results=list(results),
-        alerts=alerts(checked, now),
-        drift_summary=_summary(results, warnings, drifted, score),
-        recommended_actions=[
-            action
-            for kind, action in _ACTIONS.items()
-            if any(r.drift_detected and r.drift_type is kind for r in checked)
-        ],
-        detection_latency_ms=milliseconds(start, time.perf_counter()),
-        timestamp=now,
-        warnings=warnings,
-    )
 
 
 def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:

@@ -39,10 +39,6 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _each_once(names: list[str]) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
 class GapRequest(_Model):
     """A question to the gap analyzer. Unknown names raise a validation error naming the known."""
 
@@ -53,7 +49,9 @@ class GapRequest(_Model):
     metrics: Annotated[list[str], Field(min_length=1)]
     query: Text | None = None
     #: each counts once
-    segments: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)] = ["region"]
+    segments: Annotated[
+        list[str], Field(min_length=1), AfterValidator(lambda names: list(dict.fromkeys(names)))
+    ] = ["region"]
     time_period: str | None = None
     gap_type: GapType | Literal["all"] = "all"
     #: percent

@@ -124,7 +124,10 @@ class PostgresSource:
         from psycopg import Error, OperationalError
 
         async def once() -> list[Record]:
-            cursor = await (await self._open()).execute(statement, _parameters(query))
+            values = [value for item in query.filters for value in _condition(item)[1]]
+            cursor = await (await self._open()).execute(
+                statement, values if query.limit is None else [*values, query.limit]
+            )
             return await cursor.fetchall()
 
         async with self._lock:
@@ -275,11 +278,6 @@ def _condition(item: Filter) -> tuple[Composable, list[Any]]:
         return SQL("{} @> %s").format(column), [Jsonb(item.value)]
     sign = {Op.EQ: SQL("="), Op.GT: SQL(">"), Op.GE: SQL(">="), Op.LE: SQL("<=")}[item.op]
     return SQL("{} {} %s").format(column, sign), [item.value]
-
-
-def _parameters(query: Query) -> list[Any]:
-    values = [value for item in query.filters for value in _condition(item)[1]]
-    return values if query.limit is None else [*values, query.limit]
 
 
 def _as_rest(item: Filter) -> str:

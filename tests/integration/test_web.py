@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -203,6 +206,64 @@ def test_every_page_is_there_and_shows_what_a_ticket_says_as_text(
     assert "<script>alert" not in page
     assert "onerror=alert" not in page.replace("onerror=alert(2)&gt;", "")
     assert "<h1>" in page
+
+
+class Tags(HTMLParser):
+    """The tags of a page as a browser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.scripts: set[str | None] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "script":
+            self.scripts.add(dict(attrs).get("src"))
+
+
+def test_no_field_of_anything_is_run(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    work = Workspace(
+        tmp_path,
+        WORKFLOW.replace("First look", evil).replace("First file", evil),
+        TICKET.replace("owner: LEAD", f'owner: LEAD\npriority: {evil}\nlabels: ["{evil[:8]}"]'),
+    )
+    # what an agent writes and says, in a file of such a name
+    work.soop.path = "out/first.txt"
+
+    def write(job: Any) -> Any:
+        hostile = job.root / "out" / f"{evil.replace('/', '')}.txt"
+        hostile.parent.mkdir(exist_ok=True)
+        hostile.write_text(f"{evil}\n", encoding="utf-8")
+        done = work.soop.write(job, f"{evil}\n")
+        return done.model_copy(update={"section": f"## {evil}\n", "log": (evil,)})
+
+    work.soop.act = write
+    work.conductor().run("WO-512")
+    inbox = tmp_path / "_WORK_ORDERS/00_INBOX"
+    inbox.mkdir(exist_ok=True)
+    named = inbox / f"WO-7_{evil.replace('/', '')}.md"
+    named.write_text(f'---\nid: WO-7\nhold_reason: {evil}\ndepends_on: ["{evil}"]\n---\n', "utf-8")
+    (inbox / "WO-8_x.md").write_text(f"---\nid: 'WO-8{evil[:8]}'\n---\n", encoding="utf-8")
+    logs = tmp_path / ".orchestrate/logs/WO-512"
+    logs.mkdir(parents=True, exist_ok=True)
+    event = dict.fromkeys(("kind", "at", "tool", "path", "text"), evil)
+    (logs / "stage-2-attempt-1.jsonl").write_text(f"{json.dumps(event)}\n", encoding="utf-8")
+    browser = Browser(work, Settings()).sign_in()
+    browser.site.failures["WO-512"] = evil
+    pages = ["/", "/board", "/family/WO-512", "/family/WO-7", "/figures"]
+    for path in [*pages, "/health", "/search?q=script", f"/search?q={quote(evil)}"]:
+        for headers in ({}, {"orchestrate-changed": "*"}):
+            tags = Tags()
+            tags.feed(browser.client.get(path, headers=headers).text)
+            assert "article" in tags.names or path != "/board"
+            assert tags.names.isdisjoint({"img"}), path
+            assert all(name[:2] != "on" for name in tags.attributes), path
+            assert tags.names.isdisjoint({"script"}) or tags.scripts == {"/static/board.js"}, path
+    browser.close()
 
 
 def test_health_is_there_at_once_and_findings_come(

@@ -26,6 +26,7 @@ class Browser:
         self.site = self.served.site
         self.site.conductor = work.conductor  # type: ignore[method-assign]
         self.host = self.served.address.split("/")[2]
+        self.scheme = "http"
         self.client = self.another()
 
     def another(self) -> TestClient:
@@ -49,7 +50,7 @@ class Browser:
         return {name: unescape(value) for name, value in pairs}
 
     def post(self, path: str, data: dict[str, Any], **headers: str) -> httpx.Response:
-        sent = {"origin": f"http://{self.host}", **headers}
+        sent = {"origin": f"{self.scheme}://{self.host}", **headers}
         return self.client.post(path, data=data, headers=sent, follow_redirects=False)
 
     def answer(self, **fields: Any) -> httpx.Response:

@@ -59,7 +59,7 @@ def serve(
     approved there goes on by itself. Ctrl-C ends it.
     """
     try:
-        from orchestrator.web.app import prepare
+        from orchestrator.web.app import LOOPBACK, prepare
     except ModuleNotFoundError as exc:
         raise MissingExtraError("the web board", exc.name or "starlette", "web") from exc
     if add_user:
@@ -74,6 +74,8 @@ def serve(
     say(
         "only who has this address can open it; Ctrl-C ends it" if "token" in served.address else ""
     )
+    if host not in LOOPBACK and not here.settings.web.url.startswith("https:"):
+        say("whoever is on the way can read along: put a proxy with TLS before it ([web] url)")
     sys.stdout.flush()
     # the server ends in good order at a signal, and raises it once more then
     on_termination(lambda _: None)

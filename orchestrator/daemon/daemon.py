@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
-from orchestrator.daemon.presence import Presence, absence, identities
+from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
 from orchestrator.daemon.told import ToldBefore, describe_for_people
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
@@ -164,7 +164,7 @@ class Daemon:
 
     def _lock_board(self) -> AbstractContextManager[object]:
         state = self.board.root / ".orchestrate" / "state"
-        return family_lock(state, "the board's daemon")
+        return family_lock(state, DAEMON)
 
     def _watch(self) -> None:
         """Watch the folders that are there now, until they are others or the board is away."""

@@ -15,6 +15,8 @@ from orchestrator.git.activity import (
     writes_files,
 )
 
+#: the lock that a daemon holds as long as it watches a board
+DAEMON = "the board's daemon"
 #: seconds after which it is told that git writes files
 _PATIENCE = 3.0
 #: seconds for which a reason has to last until it is one: a checkout changes its branch last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,8 +18,11 @@ from textual.widgets.option_list import Option
 
 from orchestrator.approvals.signatures import message_of, sign
 from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.conductor.going_on import GoingOn
+from orchestrator.daemon.presence import DAEMON
 from orchestrator.domain.answer import Answer, AnswerVerb
 from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.tui.dialogs import VIA, Approve, AskWords, Words
 from orchestrator.tui.screens import Family, Help, Log
@@ -36,6 +40,13 @@ from orchestrator.views.search import Search
 #: columns of the terminal that one of the board takes, and cards that it shows
 _WIDTH, _MOST = 26, 200
 _QUESTIONS = "questions"
+#: act → what is said when it is in the record
+_RECORDED = {
+    "approve": "approved",
+    "send_back": "sent back",
+    "hold": "on hold",
+    "resume": "resumed",
+}
 _CSS = f"""
 HorizontalScroll {{ height: 1fr; }}
 .column {{ width: {_WIDTH}; height: 100%; }}
@@ -64,6 +75,8 @@ class Column(Vertical):
         super().__init__(classes="column", id=f"column-{name}")
         self.title = name.replace("_", " ").lower()
         self.list = OptionList(markup=False)
+        #: what the list shows: ids and texts
+        self._shown: list[tuple[str | None, str]] = []
         self.head = Label("", markup=False)
 
     def compose(self) -> ComposeResult:
@@ -73,6 +86,11 @@ class Column(Vertical):
     def show(self, options: list[Option], count: int) -> None:
         """Put these in place of what was there; the same one stays highlighted."""
         self.head.update(styled(f" {self.title} {count}"))
+        shown = [(option.id, str(option.prompt)) for option in options]
+        # one that was just put there forgets what was highlighted
+        if shown == self._shown and (self.list.highlighted is not None or not shown):
+            return
+        self._shown = shown
         at = self.list.highlighted
         chosen = self.list.get_option_at_index(at).id if at is not None else None
         self.list.clear_options()
@@ -108,9 +126,11 @@ class BoardApp(App[None]):
         self._conductor = conductor
         first = conductor()
         self._root = first.board.root
+        self._going_on = GoingOn(conductor, self._came_to_rest)
         self._live = LiveBoard(first.board, first.settings.trust.keys)
         self._search = Search()
         self._query = ""
+        self._asked_to_quit = False
         self._showing = asyncio.Lock()
         #: what the options of the columns stand for: id → ticket
         self._tickets: dict[str, Ticket] = {}
@@ -134,6 +154,13 @@ class BoardApp(App[None]):
 
     def on_unmount(self) -> None:
         self._live.stop()
+        self._going_on.stop()
+
+    def _came_to_rest(self, family: str) -> None:
+        self._live.refresh()
+        if why := self._going_on.failures.get(family):
+            with suppress(RuntimeError):
+                self.call_from_thread(self.notify, why, severity="error", timeout=10, markup=False)
 
     @work(exclusive=True, group="follow")
     async def _follow(self) -> None:
@@ -305,8 +332,26 @@ class BoardApp(App[None]):
             return
         if isinstance(self.screen, Family):
             self.pop_screen()
-        self.notify(f"{outcome.ticket}: {what.replace('_', ' ')}: recorded", markup=False)
+        self.notify(f"{outcome.ticket}: {_RECORDED[what]}{self._go_on(what, outcome.ticket)}")
         await self._in_thread(lambda _: self._live.refresh())
+
+    def _go_on(self, what: str, family: str) -> str:
+        """Let a family go on, as the board in the browser does; what is said of it."""
+        if what == "hold":
+            return ""
+        if is_locked(self._root / ".orchestrate" / "state", DAEMON):
+            return "; the daemon takes it further"
+        self._going_on.begin(family)
+        return "; it goes on here, while this board is open"
+
+    async def action_quit(self) -> None:
+        """End the board; not at the first key while families go on in it."""
+        if (going := self._going_on.families) and not self._asked_to_quit:
+            self._asked_to_quit = True
+            text = f"{', '.join(going)} at work from here: q again stops that, `run` continues it"
+            self.notify(text, severity="warning", markup=False)
+            return
+        self.exit()
 
     async def _in_thread(self, act: Callable[[Conductor], Any]) -> Any:
         return await asyncio.to_thread(lambda: act(self._conductor()))

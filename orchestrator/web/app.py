@@ -34,7 +34,7 @@ from orchestrator.web.site import Site
 
 #: the port, if nothing else has it
 PORT = 8642
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: seconds in which a request has to be whole: it is looked for twice
 _SLOWEST_REQUEST = 5.0
 #: connections at a time; event streams of browsers are among them
@@ -92,7 +92,9 @@ def _refuse(_: Request, exc: Exception) -> Response:
 
 
 def _gone(_: Request, __: Exception) -> Response:
-    return PlainTextResponse("the form did not arrive whole, or was too large\n", 413)
+    # nobody waits for the rest of it
+    why = "the form did not arrive whole, or was too large\n"
+    return PlainTextResponse(why, 413, headers={"connection": "close"})
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def prepare(
     web = settings.web
     passwords = [user.password.get_secret_value() for user in web.users.values()]
     signs_in = bool(web.user_header or any(passwords))
-    if host not in _LOOPBACK and not signs_in:
+    if host not in LOOPBACK and not signs_in:
         raise UsageError(
             f"{host} can be reached by others, and nobody would have to sign in",
             hint="configure [web.users], or serve on 127.0.0.1 behind a proxy that signs people in",
@@ -193,7 +195,7 @@ class Connection(H11Protocol):
 
 def _names(host: str, port: int, web: WebSettings) -> set[str]:
     """The names under which the server may be asked."""
-    own = {host, *(("127.0.0.1", "localhost", "[::1]") if host.strip("[]") in _LOOPBACK else ())}
+    own = {host, *(("127.0.0.1", "localhost", "[::1]") if host.strip("[]") in LOOPBACK else ())}
     named = {urlsplit(web.url).netloc.lower()} if web.url else set()
     return {f"{name}:{port}" for name in own} | named
 

@@ -165,7 +165,8 @@ class Sessions:
     def set(self, response: Response, cookie: str, request: Request) -> None:
         """Give the browser its session."""
         url = urlsplit(self.settings().url)
-        behind_tls = url.scheme == "https" and url.netloc == request.headers.get("host", "")
+        named = (f"https://{request.headers.get('host', '')}", request.headers.get("origin", ""))
+        behind_tls = url.scheme == "https" and f"https://{url.netloc.lower()}" in named
         response.set_cookie(
             self.cookie,
             cookie,
@@ -211,7 +212,8 @@ class Guard:
                 await self.app(scope, body, _with_headers(send))
                 return
         except _RefusedError as exc:
-            response = PlainTextResponse(f"{exc.why}\n", exc.status)
+            ends = {"connection": "close"} if exc.status == 413 else None
+            response = PlainTextResponse(f"{exc.why}\n", exc.status, headers=ends)
         await response(scope, receive, _with_headers(send))
 
     def _check(self, request: Request) -> None:
@@ -220,19 +222,29 @@ class Guard:
         # an address instead of a name is nobody's whom a page could have made it believe
         own = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         if host not in self.hosts and host != own:
-            raise _RefusedError(421, "this board is not served under that name")
+            why = "this board is not served under that name; [web] url adds one"
+            raise _RefusedError(421, why)
         if request.method in ("GET", "HEAD"):
             return
         if request.method != "POST":
             raise _RefusedError(405, "only GET and POST are understood here")
-        origin = request.headers.get("origin", "")
-        with contextlib.suppress(ValueError):
-            origin = urlsplit(origin).netloc.lower()
-        if origin != host:
+        if not self._is_own(request.headers.get("origin", ""), host):
             raise _RefusedError(403, "a change has to come from a page of this board (Origin)")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise _RefusedError(415, "a change has to be a form of this board")
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether a page of this board sent a change; a proxy may have put another Host."""
+        url = urlsplit(self.sessions.settings().url)
+        with contextlib.suppress(ValueError):
+            sent = urlsplit(origin)
+            name = sent.netloc.lower()
+            if name and name == url.netloc.lower():
+                # not from a page of the same name that came without TLS
+                return sent.scheme == url.scheme
+            return name == host
+        return False
 
     def _open_session(self, request: Request) -> Response | None:
         """The answer to a request that gets no page: a new session's redirect, or the way to one.

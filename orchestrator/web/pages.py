@@ -178,7 +178,7 @@ def family_page(
         # only what is asked for is found out
         review_of=partial(site.review, head.id, panels=False),
         stages_of=lambda: list(_stages_of(site, state)),
-        failure=site.failures.get(head.id, ""),
+        failure=site.going_on.failures.get(head.id, ""),
         log=partial(_log_of, site, head.id, request.headers.get("orchestrate-log-after", "")),
         history=lambda: [r for r in site.conductor().log(head.id) if r["type"] in _TOLD][-60:],
         summarize=_summarize,

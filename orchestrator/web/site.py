@@ -13,8 +13,10 @@ from typing import Any
 
 from orchestrator.approvals.links import Links
 from orchestrator.conductor.conductor import Conductor, RunOutcome
+from orchestrator.conductor.going_on import GoingOn
+from orchestrator.daemon.presence import DAEMON
 from orchestrator.domain.states import Event, FolderRole, Who, legal
-from orchestrator.errors import BusyError, OrchestrateError, StoppedError
+from orchestrator.errors import BusyError, OrchestrateError
 from orchestrator.review.model import Review, build_review
 from orchestrator.settings.config import FILE, Settings, load_settings
 from orchestrator.settings.web import WebSettings
@@ -29,8 +31,6 @@ from orchestrator.web.guard import Sessions
 
 #: seconds for which what is slow to find out is shown again, and that a page waits for it
 _KEPT, _PATIENCE = 15.0, 0.15
-#: tries to go on with a family that something else has in hand, and seconds between two
-_TRIES, _RETRY = 20, 0.5
 
 
 @dataclass
@@ -44,9 +44,7 @@ class Site:
     #: whether a daemon of this process advances what can go on
     watching: bool = False
     sessions: Sessions = field(init=False)
-    _running: dict[str, Conductor] = field(default_factory=dict)
-    #: family → why the last run from here ended in an error
-    failures: dict[str, str] = field(default_factory=dict)
+    going_on: GoingOn = field(init=False)
     #: the health that was found last, when that was, and the thread that looks
     _found: Mapping[str, Any] = field(default_factory=dict)
     _found_at: float = -_KEPT
@@ -59,6 +57,9 @@ class Site:
     _searched: int = 0
     _statistics: Statistics | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.going_on = GoingOn(lambda: self.conductor(), self._came_to_rest)
 
     def conductor(self) -> Conductor:
         """A conductor with the settings that are in the file now."""
@@ -97,42 +98,18 @@ class Site:
     # -- going on ----------------------------------------------------------------------------
 
     def go_on(self, family: str) -> None:
-        """Advance a family in a thread of its own, unless that is done already."""
-        with self._lock:
-            if family in self._running or self.watching:
-                return
-            conductor = self._running[family] = self.conductor()
-            self.failures.pop(family, None)
-        name = f"run {family}"
-        threading.Thread(target=self._run, args=(family, conductor), name=name, daemon=True).start()
+        """Advance a family in this process, unless a daemon of it does that."""
+        if not self.watching:
+            self.going_on.begin(family)
 
-    def _run(self, family: str, conductor: Conductor) -> None:
-        try:
-            for last in range(_TRIES, 0, -1):
-                try:
-                    conductor.run(family, create=False)
-                    break
-                except BusyError:
-                    if last == 1:
-                        raise
-                    time.sleep(_RETRY)
-        except StoppedError:
-            pass
-        except OrchestrateError as exc:
-            self.failures[family] = exc.in_a_line
-        finally:
-            with self._lock:
-                self._running.pop(family, None)
-            self.live.refresh()
-            # a failure is in no ticket
-            self.live.tell(frozenset({f"family:{family}"}))
+    def _came_to_rest(self, family: str) -> None:
+        self.live.refresh()
+        # a failure is in no ticket
+        self.live.tell(frozenset({f"family:{family}"}))
 
     def stop(self) -> None:
         """End the agents that were started from here."""
-        with self._lock:
-            conductors = tuple(self._running.values())
-        for conductor in conductors:
-            conductor.stop()
+        self.going_on.stop()
 
     # -- what is slow to find out ------------------------------------------------------------
 
@@ -213,7 +190,7 @@ class Site:
             [(name.replace("_", " "), _in_words(given)) for name, given in limits.items()],
         )
         state = self.board.root / ".orchestrate" / "state"
-        yield "daemon", self.watching or is_locked(state, "the board's daemon")
+        yield "daemon", self.watching or is_locked(state, DAEMON)
 
 
 def _in_words(limits: Mapping[str, Any]) -> str:

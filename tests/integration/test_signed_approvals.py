@@ -165,5 +165,5 @@ def test_the_web_board_shows_what_to_sign_and_takes_the_signature(work: Workspac
     assert record is not None
     assert (record["by"], record["via"], record["words"]) == ("ana@example.com", "web", "well done")
     browser.until(lambda: browser.site.live.refresh().question("WO-512"))
-    browser.until(lambda: not browser.site._running)
+    browser.until(lambda: not browser.site.going_on.families)
     browser.close()

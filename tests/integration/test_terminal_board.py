@@ -154,7 +154,8 @@ def test_a_family_is_held_with_a_reason_and_taken_up_again(asked: Workspace) -> 
             if column.title == "hold":
                 column.list.focus()
         await pilot.press("r")
-        await until(pilot, lambda: columns(app).get("triage") == ["WO-512"])
+        # it goes on by itself, to its question
+        await until(pilot, lambda: columns(app).get("questions") == ["WO-512"])
         assert not columns(app).get("hold")
 
     play(asked, act)
@@ -178,7 +179,11 @@ def test_an_answer_covers_what_the_dialog_showed(tmp_path: Path) -> None:
         await until(pilot, lambda: app._chosen is not None)
         await dialog(app, pilot, "a", Approve)
         await pilot.press("enter")
-        await until(pilot, lambda: columns(app).get("questions") == [])
+        told = lambda: [n.message for n in app._notifications]  # noqa: E731
+        await until(pilot, lambda: any("it goes on here" in text for text in told()))
+        # and what follows from it is done here
+        await until(pilot, lambda: [q.number for q in app._live.view.questions] == [3])
+        await until(pilot, lambda: not app._going_on.families)
 
     play(work, act)
     found = answer_in(work)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +19,9 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from orchestrator import Board
 from orchestrator.errors import UsageError
@@ -253,7 +260,7 @@ def test_no_field_of_anything_is_run(tmp_path: Path) -> None:
     event = dict.fromkeys(("kind", "at", "tool", "path", "text"), evil)
     (logs / "stage-2-attempt-1.jsonl").write_text(f"{json.dumps(event)}\n", encoding="utf-8")
     browser = Browser(work, Settings()).sign_in()
-    browser.site.failures["WO-512"] = evil
+    browser.site.going_on.failures["WO-512"] = evil
     pages = ["/", "/board", "/family/WO-512", "/family/WO-7", "/figures"]
     for path in [*pages, "/health", "/search?q=script", f"/search?q={quote(evil)}"]:
         for headers in ({}, {"orchestrate-changed": "*"}):
@@ -455,6 +462,99 @@ def test_a_proxy_shows_its_secret(
         assert browser.client.get("/", headers={**proxied, **wrong}).status_code == 401
 
 
+@pytest.fixture
+def tls_proxy(tmp_path: Path) -> Iterator[Callable[[int, str], int]]:
+    """Starts a proxy with TLS before a port, which may put another Host; its own port."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key -out cert"
+    subprocess.run(["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    listeners = []
+
+    def start(port: int, host: str) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def pass_on() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+
+        def one(raw: socket.socket) -> None:
+            with (
+                contextlib.suppress(OSError),
+                context.wrap_socket(raw, server_side=True) as outside,
+                socket.create_connection(("127.0.0.1", port)) as inside,
+            ):
+                back = threading.Thread(target=pump, args=(inside, outside), daemon=True)
+                back.start()
+                while data := outside.recv(65536):
+                    if host:
+                        data = re.sub(rb"(?i)(\nhost: )[^\r]*", rb"\g<1>" + host.encode(), data)
+                    inside.sendall(data)
+
+        def pump(source: socket.socket, to: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    to.sendall(data)
+
+        threading.Thread(target=pass_on, daemon=True).start()
+        return int(listener.getsockname()[1])
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize("keeps_host", [True, False])
+def test_behind_a_proxy_with_tls(
+    work: Workspace, tls_proxy: Callable[[int, str], int], keeps_host: bool
+) -> None:
+    from argon2 import PasswordHasher
+
+    hashed = PasswordHasher(time_cost=1, memory_cost=1024).hash("secret")
+    bound = socket.create_server(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    bound.close()
+    outside = tls_proxy(port, "" if keeps_host else f"127.0.0.1:{port}")
+    url = f"https://localhost:{outside}"
+    users = {"ana": WebUser(password=SecretStr(hashed), role="approver")}
+    served = prepare(
+        Board(work.root), Settings(web=WebSettings(url=url, users=users)), port=port, watching=True
+    )
+    served.site.conductor = work.conductor  # type: ignore[method-assign]
+    thread = threading.Thread(target=served.run)
+    thread.start()
+    try:
+        with httpx.Client(base_url=url, verify=False, timeout=20) as client:
+            sent = {"origin": url}
+            form = {"name": "ana", "password": "secret"}
+            # not from a page of that name without TLS
+            plain = {"origin": url.replace("https", "http")}
+            assert client.post("/login", data=form, headers=plain).status_code == 403
+            signed_in = client.post("/login", data=form, headers=sent)
+            assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/")
+            assert "; secure" in signed_in.headers["set-cookie"].lower()
+            page = client.get("/").text
+            csrf = re.search(r'name="csrf" value="(\w+)"', page)
+            digest = re.search(r'name="digest" value="(\w+)"', page)
+            assert csrf
+            assert digest
+            with client.stream("GET", "/events") as stream:
+                answer = {"csrf": csrf[1], "digest": digest[1], "verb": "approved"}
+                taken = client.post("/family/WO-512/answer", data=answer, headers=sent)
+                assert taken.status_code == 303
+                # and what it did arrives through the proxy
+                assert any("WO-512" in line for line in stream.iter_lines())
+        assert last_answer(work)["by"] == "ana"
+    finally:
+        served.server.should_exit = True
+        thread.join()
+        served.socket.close()
+
+
 def test_words_steer_no_terminal(browser: Browser) -> None:
     browser.answer(verb="changes_requested", words="a\x00b\u202ec")
     assert last_answer(browser.work)["words"] == "a⟨U+0000⟩b⟨U+202E⟩c"
@@ -480,7 +580,7 @@ def linked(open_board: Opener) -> tuple[Browser, str]:
     question = browser.site.live.view.questions[0]
     address = browser.site.links.address(question.family, question.number, question.digest)
     assert address.startswith("https://board.example/answer/")
-    browser.host = "board.example"
+    browser.scheme, browser.host = "https", "board.example"
     browser.client = browser.another()
     return browser, address.removeprefix("https://board.example")
 

@@ -7,11 +7,17 @@ or reopen by its status. The daemon, in a process of its own, advances all famil
 the end every line has to stand in its ticket once, but for those that were taken out. At last each
 question that is open is approved in a save that also takes a line out, some rounds long: none may
 be refused, no line may come back.
+
+With `--minutes` the daemon is killed and started again once a minute, and two of its agents
+misbehave now and then: they raise, fail, dawdle, write where they may not, claim what is not there,
+or report a section without end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
 import random
@@ -23,15 +29,17 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import keep_run  # noqa: E402
 from orchestrator import Board, Conductor  # noqa: E402
-from orchestrator.daemon.daemon import Daemon, LogLine  # noqa: E402
+from orchestrator.daemon.daemon import Daemon  # noqa: E402
 from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
 from orchestrator.settings.config import Settings  # noqa: E402
 
@@ -58,6 +66,9 @@ _AGENTS = ("LEAD", "BUILDER", "INSPECTOR")
 _MARK = re.compile(r"^- edit \d+$", re.MULTILINE)
 
 
+_KILL_EVERY = 60
+
+
 class Noop:
     """Does nothing, and writes a section about it."""
 
@@ -67,6 +78,26 @@ class Noop:
     def work(self, job: Job) -> Report:
         section = f"## {self.name} at stage {job.stage}, attempt {job.attempt}\n\nDone.\n"
         return Report(outcome=Outcome.DONE, section=section)
+
+
+class Misbehaving(Noop):
+    """The same, but for now and then."""
+
+    def work(self, job: Job) -> Report:
+        deed = random.random()
+        if deed < 0.04:
+            raise RuntimeError("what an agent raises")
+        if deed < 0.08:
+            return Report(outcome=Outcome.FAILED, detail="no good")
+        if deed < 0.11:
+            time.sleep(5)
+        elif deed < 0.14:
+            Path(job.workspace, "orchestrate.toml").write_text("[board]\n", encoding="utf-8")
+        elif deed < 0.17:
+            Path(job.workspace, "stray.txt").write_text("a file\n", encoding="utf-8")
+        elif deed < 0.20:
+            return Report(outcome=Outcome.DONE, section="## Long\n\n```\n" + "x\n" * 500_000)
+        return super().work(job)
 
 
 def make_board(root: Path, families: int) -> None:
@@ -88,20 +119,58 @@ def conductor(board: Board, **options: object) -> Conductor:
     return Conductor(board, agents=agents, **options)  # type: ignore[arg-type]
 
 
-def daemon_of(root: Path, log: list[LogLine] | None = None) -> Daemon:
-    tell = log.append if log is not None else lambda _: None
-    return Daemon(Board(root), settings=Settings(), make=conductor, poll=1.0, log=tell)
+def misbehaving(board: Board, **options: object) -> Conductor:
+    agents = {"LEAD": Noop("LEAD"), **{name: Misbehaving(name) for name in _AGENTS[1:]}}
+    return Conductor(board, agents=agents, **options)  # type: ignore[arg-type]
+
+
+def daemon_of(root: Path, make: Callable[..., Conductor] = conductor) -> Daemon:
+    return Daemon(Board(root), settings=Settings(), make=make, poll=1.0, log=lambda _: None)
+
+
+def run_daemon(daemon: Daemon) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: daemon.stop())
+    daemon.run()
 
 
 def in_process(root: Path) -> int:
     """The daemon in a forked process; its pid."""
     pid = os.fork()
     if pid == 0:
-        daemon = daemon_of(root)
-        signal.signal(signal.SIGTERM, lambda *_: daemon.stop())
-        daemon.run()
+        run_daemon(daemon_of(root))
         os._exit(0)
     return pid
+
+
+class KilledDaemon(threading.Thread):
+    """The daemon in a process that is killed once a minute and started again."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self.ended = threading.Event()
+        self.kills = 0
+        self.most_memory = 0.0
+        #: of those that ended without having been killed
+        self.exits: list[int] = []
+
+    def run(self) -> None:
+        while True:
+            child = psutil.Popen([sys.executable, __file__, "--daemon-of", str(self.root)])
+            until = time.monotonic() + _KILL_EVERY
+            while time.monotonic() < until and child.poll() is None and not self.ended.wait(1):
+                with contextlib.suppress(psutil.Error):
+                    self.most_memory = max(self.most_memory, child.memory_info().rss / 2**20)
+            if self.ended.is_set() or child.poll() is not None:
+                with contextlib.suppress(psutil.Error):
+                    child.terminate()
+                self.exits.append(child.wait())
+            else:
+                child.kill()
+                child.wait()
+                self.kills += 1
+            if self.ended.is_set() and self.exits:
+                return
 
 
 # -- editors ---------------------------------------------------------------------------------------
@@ -111,9 +180,16 @@ class Editor(threading.Thread):
     """Edits the families that are its own, one after the other."""
 
     def __init__(
-        self, root: Path, names: list[str], marks: Iterator[int], seed: int, changes: float
+        self,
+        root: Path,
+        names: list[str],
+        marks: Iterator[int],
+        seed: int,
+        changes: float,
+        pause: float = 0.0,
     ) -> None:
         super().__init__()
+        self.pause = pause
         self.changes = changes
         self.board = root / "_WORK_ORDERS"
         self.names = names
@@ -127,6 +203,7 @@ class Editor(threading.Thread):
         for number in self.marks:
             while not self._edit(self.dice.choice(self.names), number):
                 time.sleep(0.001)
+            time.sleep(self.dice.random() * 2 * self.pause)
 
     def _edit(self, name: str, number: int) -> bool:
         found = sorted(self.board.glob(f"*/{name}"))
@@ -272,18 +349,31 @@ def main() -> int:
     parser.add_argument("--changes", type=float, default=0.15, help="share of changed lines")
     parser.add_argument("--keep", action="store_true", help="for the documents")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, help="of a daemon that is killed each minute")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds after each edit")
+    parser.add_argument("--daemon-of", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.daemon_of:
+        run_daemon(daemon_of(given.daemon_of, misbehaving))
+        return 0
     root = Path(tempfile.mkdtemp(prefix="orchestrate-edits-"))
     make_board(root, given.families)
     for n in range(given.families):
         conductor(Board(root), settings=Settings()).run(f"WO-{100 + n}")
-    pid = in_process(root)
+    watch = KilledDaemon(root) if given.minutes else None
+    if watch is not None:
+        watch.start()
+    pid = 0 if watch else in_process(root)
     time.sleep(0.5)
     names = [f"WO-{100 + n}_Edited.md" for n in range(given.families)]
-    marks = iter(range(given.edits))
     started = time.monotonic()
+    marks: Iterator[int] = iter(range(given.edits))
+    if given.minutes:
+        last = started + 60 * given.minutes
+        # threads share it: a generator could not be
+        marks = itertools.takewhile(lambda _: time.monotonic() < last, itertools.count())
     editors = [
-        Editor(root, names[n :: given.editors], marks, given.seed + n, given.changes)
+        Editor(root, names[n :: given.editors], marks, given.seed + n, given.changes, given.pause)
         for n in range(given.editors)
     ]
     for editor in editors:
@@ -292,8 +382,19 @@ def main() -> int:
         editor.join()
     seconds = time.monotonic() - started
     time.sleep(2)
-    os.kill(pid, signal.SIGTERM)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    extra: dict[str, object] = {}
+    if watch is not None:
+        watch.ended.set()
+        watch.join()
+        code = watch.exits[-1]
+        extra = {
+            "kills": watch.kills,
+            "ended_by_itself": len(watch.exits) - 1,
+            "most_memory_mb": round(watch.most_memory),
+        }
+    else:
+        os.kill(pid, signal.SIGTERM)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     settle(root)
     made = [mark for editor in editors for mark in editor.made]
     figures = count(root, made, set[str]().union(*(editor.gone for editor in editors)))
@@ -307,6 +408,7 @@ def main() -> int:
     goal = dict.fromkeys(zero, 0)
     good = all(figures[key] == value for key, value in goal.items()) and code == 0
     good = good and figures["tickets"] == figures["twins"] == given.families
+    good = good and not extra.get("ended_by_itself")
     ways = sum((editor.ways for editor in editors), Counter())
     line = {
         "benchmark": "edits",
@@ -314,6 +416,7 @@ def main() -> int:
         "ways": dict(ways),
         "transitions_meanwhile": moves,
         "daemon_exit": code,
+        **extra,
         "seconds": round(seconds, 1),
         "goal": goal,
         "met": good,
@@ -321,7 +424,7 @@ def main() -> int:
     }
     print(json.dumps(line))
     if given.keep:
-        keep_run("edits", line)
+        keep_run("watch" if given.minutes else "edits", line)
     if good:
         shutil.rmtree(root)
     return 0 if good else 1

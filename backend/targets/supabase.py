@@ -252,19 +252,18 @@ class SupabaseTarget:
     def _open(self) -> Client:
         if self._client is None:
             import httpx
-            from supabase import ClientOptions, create_client
-            from supabase.client import SupabaseException
+            from supabase import ClientOptions, SupabaseException, create_client
 
             http = httpx.Client(timeout=_TIMEOUT, follow_redirects=True)
             options = ClientOptions(httpx_client=http)
             try:
-                self._client = create_client(self._url, self._key, options)
+                client = create_client(self._url, self._key, options)
+                # the target retries, for every method alike
+                client.postgrest.retry_enabled = False
             except (SupabaseException, ValueError) as exc:
                 http.close()
                 raise TargetError(f"{self.describe()}: {exc}", code="supabase-key") from exc
-            # the target retries, for every method alike
-            self._client.postgrest.retry_enabled = False
-            self._http = http
+            self._client, self._http = client, http
         return self._client
 
     def _is_passing(self, error: BaseException) -> bool:

@@ -118,6 +118,7 @@ class Group:
                     del running[root]
                     if os.waitstatus_to_exitcode(status) not in (0, 3):
                         running[root] = forked(lambda at=root: conduct(at))  # type: ignore[misc]
+            self._keep_workers()
             if left and running:
                 left -= 1
                 self._strike(running)
@@ -126,6 +127,12 @@ class Group:
             os.waitpid(pid, 0)
         wrong = [f"{root.name}: stuck" for root in running]
         return wrong + [f"{root.name}: {why}" for root in roots if (why := judge(root))]
+
+    def _keep_workers(self) -> None:
+        """Start those again that ended as their database was cut off at the start."""
+        for number, pid in self.workers.items():
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self.workers[number] = self._worker(number)
 
     def _strike(self, running: dict[Path, int]) -> None:
         what = self.dice.choice(["worker", "conductor", "connections"])

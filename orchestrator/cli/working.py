@@ -81,21 +81,16 @@ def _log(text: str) -> None:
 
 def workers(context: typer.Context, as_json: AsJson = False) -> None:
     """List the workers: machine, agents, jobs, last sign of life; and what waits for one."""
-    from orchestrator.workers.store import Store, database_url
+    from orchestrator.workers.store import who_works
 
     settings = workspace(context).settings.workers
-    if settings.engine == "local":
-        if as_json:
-            say_json({"engine": "local", "workers": [], "waiting": {}})
-        else:
-            say('Agents work on this machine: [workers] engine is "local".')
-        return
-    store = Store(database_url(settings), settings)
-    found, waiting = store.workers(), store.waiting()
-    store.close()
+    found, waiting = who_works(settings)
     if as_json:
         rows = [worker.model_dump(mode="json") for worker in found]
         say_json({"engine": settings.engine, "workers": rows, "waiting": waiting})
+        return
+    if settings.engine == "local":
+        say('Agents work on this machine: [workers] engine is "local".')
         return
     for line in table(_row(each, settings.lease) for each in found):
         say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,26 @@ from orchestrator.tickets.obligations import unread_obligations
 def is_wide(data: bytes) -> bool:
     """Whether a file is UTF-16 or UTF-32: a line of UTF-8 in it would spoil it for its editor."""
     return data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]
+
+
+#: what a text says of urgency, most urgent first
+_URGENCY = (
+    ("critical", "blocker", "urgent", "highest", "immediate", "now"),
+    ("high", "major", "important"),
+    ("medium", "normal", "moderate", "default"),
+    ("low", "minor"),
+    ("lowest", "trivial", "someday"),
+)
+_RANKS = {word: rank for rank, words in enumerate(_URGENCY) for word in words}
+UNRANKED = 99
+
+
+def priority_rank(text: str) -> int:
+    """How urgent a priority is: 0 the most (`P0`, `critical`); what says nothing comes last."""
+    if found := re.match(r"\s*(?:p|prio(?:rity)?)?[-_ ]?(\d)(?!\d)", text, re.IGNORECASE):
+        return int(found[1])
+    ranks = (_RANKS.get(word, UNRANKED) for word in re.findall(r"[a-z]+", text.casefold()))
+    return min(ranks, default=UNRANKED)
 
 
 @dataclass(frozen=True)

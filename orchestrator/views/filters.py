@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from orchestrator.domain.id_grammar import folded_id
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
-from orchestrator.tickets.ticket import Ticket
+from orchestrator.tickets.ticket import UNRANKED, Ticket, priority_rank
 
 if TYPE_CHECKING:
     from orchestrator.settings.agents import AgentSettings
@@ -24,16 +24,6 @@ WAITING = frozenset({FolderRole.USER_REVIEW, FolderRole.HOLD})
 #: the owner that stands for whoever decides
 _USER = "user"
 _ORDER = {role: number for number, role in enumerate(FolderRole)}
-#: what a text says of urgency, most urgent first
-_URGENCY = (
-    ("critical", "blocker", "urgent", "highest", "immediate", "now"),
-    ("high", "major", "important"),
-    ("medium", "normal", "moderate", "default"),
-    ("low", "minor"),
-    ("lowest", "trivial", "someday"),
-)
-_RANKS = {word: rank for rank, words in enumerate(_URGENCY) for word in words}
-_UNRANKED = 99
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -44,14 +34,6 @@ def natural_key(id: str) -> tuple[Any, ...]:
     parts = re.split(r"(\d+)", folded_id(id))
     # a number counts by its length first: it may have more digits than `int` reads
     return tuple((len(p), p) if n % 2 else p for n, p in enumerate(parts)), id
-
-
-def priority_rank(text: str) -> int:
-    """How urgent a priority is: 0 the most (`P0`, `critical`); what says nothing comes last."""
-    if found := re.match(r"\s*(?:p|prio(?:rity)?)?[-_ ]?(\d)(?!\d)", text, re.IGNORECASE):
-        return int(found[1])
-    ranks = (_RANKS.get(word, _UNRANKED) for word in re.findall(r"[a-z]+", text.casefold()))
-    return min(ranks, default=_UNRANKED)
 
 
 def moment(text: str) -> str:
@@ -81,7 +63,7 @@ def changed_at(ticket: Ticket) -> str:
 
 #: what can be sorted by; `-` before it turns the order
 SORTS: Mapping[str, Callable[[Ticket], Any]] = {
-    "state": lambda t: (_ORDER.get(t.role, _UNRANKED) if t.role else _UNRANKED, t.folder),
+    "state": lambda t: (_ORDER.get(t.role, UNRANKED) if t.role else UNRANKED, t.folder),
     "id": lambda t: natural_key(t.id),
     "owner": lambda t: t.owner.casefold(),
     "priority": lambda t: (priority_rank(t.priority), t.priority.casefold()),

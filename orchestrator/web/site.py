@@ -28,6 +28,7 @@ from orchestrator.views.live import LiveBoard
 from orchestrator.views.search import Hit, Search
 from orchestrator.views.statistics import Figures, Statistics
 from orchestrator.web.guard import Sessions
+from orchestrator.workers.store import who_works
 
 #: seconds for which what is slow to find out is shown again, and that a page waits for it
 _KEPT, _PATIENCE = 15.0, 0.15
@@ -191,6 +192,13 @@ class Site:
         )
         state = self.board.root / ".orchestrate" / "state"
         yield "daemon", self.watching or is_locked(state, DAEMON)
+        try:
+            found, waiting = who_works(self.settings.workers)
+        except OrchestrateError as exc:
+            yield "failed", exc.in_a_line
+            found, waiting = [], {}
+        yield "workers", None if self.settings.workers.engine == "local" else found
+        yield "waiting", waiting
 
 
 def _in_words(limits: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ class Bench:
     folder: Path
     inside: Mapping[str, Agent]
     log: Callable[[str], object]
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Delivery:
@@ -84,7 +83,7 @@ class Delivery:
         finally:
             done.set()
             thread.join()
-            if not self.lost and not self.stopped:
+            if not self.lost and not self.stopped and self._new_lines()[0]:
                 with contextlib.suppress(AwayError):
                     self._send()
 
@@ -231,7 +230,11 @@ class Delivery:
         reference = f"{parcel.reference}+{digest(self.id, str(self.delivery))[:8]}"
         if self.bench.settings.workers.push and self._push(made, reference):
             return Result(head=head, commit=commit, reference=reference, **known), None
-        with self.bench.lock, tempfile.TemporaryDirectory(prefix="orchestrate-bundle-") as folder:
+        # other workers of this machine may share the folder
+        with (
+            family_lock(self._cache.parent, self._cache.name, wait=True),
+            tempfile.TemporaryDirectory(prefix="orchestrate-bundle-") as folder,
+        ):
             file = Path(folder) / "made.bundle"
             git(cache, "update-ref", parcels.MADE, commit)
             words = ("bundle", "create", "--quiet", str(file), parcels.MADE)

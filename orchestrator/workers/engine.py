@@ -23,7 +23,9 @@ from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import tell as shown
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
+from orchestrator.markdown.frontmatter import Document
 from orchestrator.settings.agents import BUILTIN, COMMAND, AgentSettings, WorkersSettings
+from orchestrator.tickets.ticket import UNRANKED, priority_rank
 from orchestrator.workers import parcel as parcels
 from orchestrator.workers.parcel import MOST_BUNDLE, Parcel, Result, digest, git
 from orchestrator.workers.store import (
@@ -310,7 +312,13 @@ class _Work:
                 yield program
 
     def _priority(self) -> int:
-        return 1
+        """The place in the queue, by the parent's `priority`; 1 is the first."""
+        paths = [m.path for m in self.job.family if m.id == self.job.parent]
+        with contextlib.suppress(OSError, OrchestrateError):
+            for path in paths:
+                document = Document.parse((self.job.board_root / path).read_bytes())
+                return 1 + priority_rank(document.text("priority") or "")
+        return 1 + UNRANKED
 
     def look(self) -> tuple[JobRow | None, list[Line]]:
         return self._store.look(self.id, self._seen)

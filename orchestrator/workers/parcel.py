@@ -88,8 +88,6 @@ class Parcel(_Message):
     below: str
     board: str
     files: tuple[Carried, ...] = Field(default=(), max_length=5000)
-    #: spans of OpenTelemetry go on under it
-    trace: str = Field(default="", pattern=r"^[0-9a-f-]{0,80}$")
 
     _paths = field_validator("below", "board")(_below)
 

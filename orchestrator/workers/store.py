@@ -139,6 +139,7 @@ class Store:
                 "keepalives_count": 3, "tcp_user_timeout": 10_000,
             },
         )  # fmt: skip
+        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = own.render_as_string(hide_password=False)
         self._queues = set[str]()
         with self._begin():
@@ -157,10 +158,15 @@ class Store:
         self.engine.dispose()
 
     @contextlib.contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
+    def _begin(self, *, alone: bool = False) -> Iterator[sa.Connection]:
+        """A transaction; `alone`: of one statement, in one way to the database and back."""
         try:
-            with self.engine.begin() as connection:
-                yield connection
+            if alone:
+                with self._single.connect() as connection:
+                    yield connection
+            else:
+                with self.engine.begin() as connection:
+                    yield connection
         except self._sa.exc.DBAPIError as exc:
             raise self._explain(exc) from exc
         except self._sa.exc.TimeoutError as exc:
@@ -177,15 +183,18 @@ class Store:
     def _prepare(self, dbos: Any) -> None:
         """Make the tables unless they are there. Raises UsageError for those of another version."""
         is_there = self._text("SELECT to_regclass('@about') IS NOT NULL")
-        with self._begin() as c:
-            there = c.execute(is_there).scalar()
-        if not there:
+        # nobody waits in a transaction: DBOS makes indices that wait for all others to end
+        free = self._text("SELECT pg_try_advisory_xact_lock(231017)")
+        while True:
             with self._begin() as c:
-                c.execute(self._text("SELECT pg_advisory_xact_lock(231017)"))
-                if not c.execute(is_there).scalar():
+                if c.execute(is_there).scalar():
+                    break
+                if c.execute(free).scalar():
                     self._migrate(dbos)
                     c.exec_driver_sql(_TABLES.read_text(encoding="utf-8"))
                     c.execute(self._text("INSERT INTO @about VALUES (:v)"), {"v": VERSION})
+                    break
+            time.sleep(_AGAIN)
         with self._begin() as c:
             version = c.execute(self._text("SELECT version FROM @about")).scalar()
         if version != VERSION:
@@ -203,7 +212,7 @@ class Store:
             raise self._explain(exc) from exc
 
     def _all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        with self._begin() as c:
+        with self._begin(alone=True) as c:
             return [dict(row._mapping) for row in c.execute(self._text(sql), values)]
 
     def _text(self, sql: str) -> Any:
@@ -474,6 +483,14 @@ def open_store(url: str, settings: WorkersSettings) -> Store:
                 atexit.register(close_stores)
             _opened[key] = Store(url, settings)
         return _opened[key]
+
+
+def who_works(settings: WorkersSettings) -> tuple[list[WorkerRow], dict[str, int]]:
+    """The workers, and queue → jobs that wait in it. Raises AwayError, UsageError."""
+    if settings.engine == "local":
+        return [], {}
+    store = open_store(database_url(settings), settings)
+    return store.workers(), store.waiting()
 
 
 def close_stores() -> None:

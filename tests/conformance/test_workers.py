@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from orchestrator import Board
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.settings.agents import WorkersSettings
@@ -309,3 +310,35 @@ def test_unknown_agents_are_refused_at_the_start() -> None:
 
     with pytest.raises(OrchestrateError, match="there is no agent PAINTER here"):
         serve.known_agents(Settings(), ["BUILDER", "PAINTER"])
+
+
+def test_workers_and_what_waits_are_listed(away: Team) -> None:
+    from typer.testing import CliRunner
+
+    from orchestrator.cli.app import app
+    from orchestrator.settings.config import load_settings
+    from orchestrator.web.site import Site
+
+    away.write("orchestrate.toml", '[workers]\nengine = "dbos"\n')
+    with job_of(away.store, "listed"):
+        said = CliRunner().invoke(app, ["-C", str(away.root), "workers"])
+        assert said.exit_code == 0, said.output
+        assert "BUILDER,TESTER" in said.output
+        assert "for NOBODY" in said.output
+        nothing: Any = None
+        site = Site(Board(away.root), load_settings(away.root), nothing, nothing)
+        found = dict(site._examine())
+        assert [w.agents for w in found["workers"]] == [("BUILDER", "TESTER")]
+        assert found["waiting"]["orchestrate-NOBODY"] >= 1
+
+
+def test_the_most_urgent_job_is_first(away: Team) -> None:
+    work = "(SELECT priority FROM @jobs WHERE family = 'WO-1' AND home = :home)"
+    text = (away.root / "_WORK_ORDERS/00_INBOX/WO-1_Colours.md").read_text()
+    away.write(
+        "_WORK_ORDERS/00_INBOX/WO-1_Colours.md", text.replace("title:", "priority: P1\ntitle:")
+    )
+    away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    away.conductor.run("WO-1")
+    home = (away.root / ".orchestrate" / "workers-home").read_text().strip()
+    assert away.store._all(f"SELECT {work} AS priority", home=home) == [{"priority": 2}]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from orchestrator.errors import UsageError
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.tickets.board import Board
-from orchestrator.views.filters import Filter, moment, natural_key, priority_rank
+from orchestrator.tickets.ticket import priority_rank
+from orchestrator.views.filters import Filter, moment, natural_key
 
 TICKETS = {
     "03_BUILD/WO-10000_Ten.md": 'owner: BUILDER\npriority: P1\nlabels: [api, "needs review"]',

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -34,6 +33,7 @@ from orchestrator.mcp.tools import (
     read_arguments,
 )
 from orchestrator.settings.agents import AgentSettings
+from orchestrator.storage.temporary import Temporary
 from orchestrator.templating import one_line
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class JobServer:
         self._notices: list[Notice] = []
         self._checks: list[NewCheck] = []
         self._listening: socket.socket | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Temporary | None = None
         self._links: set[socket.socket] = set()
         self._answers: Mapping[str, Callable[[Any], Any]] = {
             "my_job": lambda _: self._describe(),
@@ -88,7 +88,7 @@ class JobServer:
         # the machine's own folder may have too long a path for a socket
         places = (None, "/tmp")  # noqa: S108 - a folder of its own, for its owner alone
         for place in places:
-            self._folder = tempfile.TemporaryDirectory(prefix="orchestrate-job-", dir=place)
+            self._folder = Temporary("job", place)
             if len(self.path) <= _PATH:
                 break
             self._folder.cleanup()

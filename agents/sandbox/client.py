@@ -49,6 +49,7 @@ from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError
 from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
+from orchestrator.storage.temporary import Temporary
 
 #: slow to import; imported once where the script's program names them
 _SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
@@ -150,7 +151,7 @@ class Sandbox:
         if source == "forged":
             request |= {"certificate": self._certificate(), "source": ""}
         with (
-            tempfile.TemporaryDirectory(prefix="orchestrate-script-") as folder,
+            Temporary("script") as folder,
             Confinement(
                 [cwd, Path(folder)], self._read(), workspace=COPIED.get(cwd), tidy=True
             ) as walls,

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
 from orchestrator.settings.config import load_settings
 from orchestrator.storage.atomic import sha256_file
+from orchestrator.storage.temporary import PREFIX, Temporary
 
 #: never needed by a program that is proven, and large
 _LEFT_OUT = frozenset(
@@ -44,7 +44,7 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "O
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only private folders are created in it
 #: characters of a program's output that a receipt keeps
 _TAIL = 2000
-_COPIES = "orchestrate-run-"
+_COPIES = f"{PREFIX}run-"
 #: copies that there are → the workspaces that they are of
 COPIED: dict[Path, Path] = {}
 _SOCKET = re.compile(r"\bhost=(/[^&\s]+)")
@@ -138,7 +138,7 @@ def tree_copy(root: Path, *, built: bool = False, board: bool = False) -> Iterat
     with contextlib.suppress(OSError):
         roomy = shutil.disk_usage(_IN_MEMORY).free > 4 * _MAX_TREE
         place = _IN_MEMORY if roomy and os.access(_IN_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix=_COPIES, dir=place) as folder:
+    with Temporary("run", place) as folder:
         copy = Path(folder).resolve() / "tree"
         left = _MAX_TREE
         left_out = _LEFT_OUT - {"dist"} if built else _LEFT_OUT
@@ -243,9 +243,7 @@ def run(
     may reach.
     """
     with contextlib.ExitStack() as stack:
-        home = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="orchestrate-home-", ignore_cleanup_errors=True)
-        )
+        home = stack.enter_context(Temporary("home"))
         variables = {**bare_environment(cwd), "HOME": home, **(env or {})}
         if apart_from is None:
             return _run(command, cwd, variables, limit, None)

@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import plugins
+from orchestrator.storage.temporary import Temporary
 
 _CONFINE = Path(__file__).with_name("confine.py")
 #: places for temporary files: a program has its own
@@ -132,7 +132,7 @@ class Confinement:
     ) -> None:
         self._heard, self._report = os.pipe()
         self._holds = False
-        self._scratch = tempfile.mkdtemp(prefix="orchestrate-layer-", dir="/tmp") if layered else ""
+        self._scratch = Temporary("layer", _TEMPORARY[0]) if layered else None
         writes = [str(path) for path in write]
         hide = [*secret_places(), *(secrets_of(workspace) if workspace else ())]
         hide += [*([_SERVICES] if apart else _services_of_others()), *hidden]
@@ -150,7 +150,7 @@ class Confinement:
             "keep": [*keep, *_PROGRAMS],
             "write": writes,
             "fixed": [str(path) for path in fixed],
-            "scratch": self._scratch,
+            "scratch": self._scratch.name if self._scratch else "",
             "network": "host" if network else "own",
             "own": _own_addresses(),
             "leaves": leaves,
@@ -207,7 +207,7 @@ class Confinement:
         self.started()
         os.close(self._heard)
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.cleanup()
 
     def __enter__(self) -> Confinement:
         return self

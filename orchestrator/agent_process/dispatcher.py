@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
 from orchestrator.errors.masking import hand_out, tell
 from orchestrator.settings.agents import AgentSettings
+from orchestrator.storage.temporary import Temporary
 from orchestrator.storage.written import AGENT_OF
 
 #: takes what happens to a job on its way
@@ -141,7 +141,7 @@ class Dispatcher:
             # a path is relative to the workspace: the command runs in another folder
             program, *arguments = settings.command
             argv = [str(job.board_root / program) if "/" in program else program, *arguments]
-        with tempfile.TemporaryDirectory(prefix=f"orchestrate-{job.agent.lower()}-") as folder:
+        with Temporary(job.agent.lower()) as folder:
             marks = Marks()
             try:
                 return self._run_child(argv, job, settings, Path(folder), lock_fd, marks)

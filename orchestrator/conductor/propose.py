@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from orchestrator.approvals.answers import ask_again
@@ -22,6 +21,7 @@ from orchestrator.family.session import Session
 from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.gates.binding import Binder, nearest
 from orchestrator.gates.loading import load_checks
+from orchestrator.storage.temporary import Temporary
 
 _NOT_COPIED = (".git", ".orchestrate", "node_modules", ".venv", "venv", "__pycache__", ".env")
 _ASK = """\
@@ -119,7 +119,7 @@ def _ask_agent(session: Session, statement: str, path: str) -> str:
             code="no-agent",
         )
     name, settings = named[0]
-    with tempfile.TemporaryDirectory(prefix="orchestrate-propose-") as folder:
+    with Temporary("propose") as folder:
         copy = Path(folder) / "tree"
         shutil.copytree(
             session.root, copy, ignore=shutil.ignore_patterns(*_NOT_COPIED), symlinks=True

@@ -49,6 +49,7 @@ from orchestrator.settings.config import Settings
 from orchestrator.storage.atomic import replace as replace_file
 from orchestrator.storage.history import History
 from orchestrator.storage.locks import family_lock
+from orchestrator.storage.temporary import sweep
 from orchestrator.storage.written import is_agents
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -102,6 +103,7 @@ class Opener:
                     code="agent",
                     hint="run this from a session of your own",
                 )
+            sweep()
             require_quiet(self.board.root)
             require_home(self.board, parent, from_here)
         state = self.board.root / ".orchestrate" / "state"

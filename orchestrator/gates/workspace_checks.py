@@ -13,11 +13,9 @@ import contextlib
 import hashlib
 import json
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -41,6 +39,7 @@ from orchestrator.gates.checks import (
 from orchestrator.gates.expressions import compile_pattern, take_type
 from orchestrator.gates.judge_process import NOTE, receive, send
 from orchestrator.storage.atomic import read
+from orchestrator.storage.temporary import Temporary
 
 #: of processes for workspaces, as many are kept
 _KEPT = 4
@@ -60,7 +59,8 @@ class _Judges:
     """The process of one workspace, and of each of its files of checks."""
 
     def __init__(self, root: Path) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="orchestrate-checks-"))
+        self._folder = Temporary("checks")
+        self._home = Path(self._folder.name)
         self._walls = Confinement([self._home], [root, *program_places(), *sys.path], layered=False)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class _Judges:
         self._process.kill()
         self._process.wait()
         self._walls.close()
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._folder.cleanup()
 
 
 class _File:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from orchestrate_agents.specification.typescript import (
 from orchestrate_agents.sql.parse import Table
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
+from orchestrator.storage.temporary import Temporary
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
 _LIMIT_SECONDS = 30
@@ -211,7 +211,7 @@ def emitted_by(tools: Toolchain, module: Path) -> dict[str, str] | str:
     """
 
     def make() -> dict[str, str] | str:
-        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+        with Temporary("ts") as folder:
             place = Path(folder).resolve()
             out = place / "out"
             options = {**_COMMONJS, "outDir": str(out), "rootDir": str(tools.root)}
@@ -241,7 +241,7 @@ def run_probe(
     """What a script of `templates/checks` says of a module, compiled and named in its job; the
     reason, as text, where it says nothing. It reaches the servers of `urls`.
     """
-    with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+    with Temporary("ts") as folder:
         place = Path(folder).resolve()
         emitted = emitted_by(tools, module)
         if isinstance(emitted, str):

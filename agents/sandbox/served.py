@@ -212,6 +212,8 @@ def _beyond(forms: Sequence[Served], lists: Mapping[str, Sequence[str]]) -> str:
             for name, listed in lists.items()
             for pattern, given in record["values"].items()
             if given[0] and re.search(rf"(?:^|_)(?:{pattern})(?:s|es)?$", name.lower())
+            # what is named in many words may be one of those listed all the same
+            if record["optional"] or not isinstance(given[0], list)
         ]
         found = next((str(v[0]) for v, listed in values if not _overlap(v, listed)), "")
         if not found:

@@ -380,7 +380,7 @@ def _reached_by_index(owner: Any, tables: Sequence[Relation]) -> Iterator[tuple[
     for table in tables:
         for index in table.indexes:
             names = [c for c in index.columns if c is not None]
-            if not index.valid or index.partial or len(names) != len(index.columns):
+            if not index.valid or not index.whole or len(names) != len(index.columns):
                 continue
             operator = "=" if index.method in ("btree", "hash") else "@>"
             columns = ['"' + name.replace('"', '""') + '"' for name in names]

@@ -158,8 +158,11 @@ def test_own_orders_of_customers_of_an_earlier_migration_are_read(
 
 
 INDEXED = (
-    "CREATE TABLE orders (id serial PRIMARY KEY, customer_id uuid, day date, total int);\n"
-    "CREATE INDEX ON orders (customer_id, day);\nALTER TABLE orders ENABLE ROW LEVEL SECURITY;\n"
+    "CREATE TABLE orders (id serial PRIMARY KEY, customer_id uuid, day date, total int, "
+    "shop int, note text);\nCREATE INDEX ON orders (customer_id, day);\n"
+    "CREATE INDEX ON orders (shop) WHERE shop IS NOT NULL;\n"
+    "CREATE INDEX ON orders (note) WHERE note <> '';\n"
+    "ALTER TABLE orders ENABLE ROW LEVEL SECURITY;\n"
     "CREATE TABLE carts (id serial PRIMARY KEY, customer_id uuid);\n"
     "ALTER TABLE carts ENABLE ROW LEVEL SECURITY;\n"
 )
@@ -186,6 +189,9 @@ INDEXED = (
         ("orders.day is indexed", "failed"),
         ("orders.total is indexed", "failed"),
         ("orders.price is indexed", "failed"),
+        # all rows that are looked for by a value; not all of them
+        ("orders.shop is indexed", "proven"),
+        ("orders.note is indexed", "failed"),
         ("There is an index on shops.customer_id", "failed"),
         ("Indexes exist on columns (customer_id, day)", "proven"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.checks.python.exception_handlers import Handling, find_outside_calls
+from orchestrate_agents.checks.python.steadiness import tells_itself_apart
 from orchestrate_agents.sandbox.runs import RunError, run, tree_copy
 from orchestrator.gates.checks import Context
 from tests.builds import judge
@@ -412,3 +413,38 @@ def test_a_huge_workspace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_output_that_is_no_utf8_is_kept(tmp_path: Path) -> None:
     ended = run(["printf", r"\377x"], cwd=tmp_path)
     assert ended.out.endswith("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import socket\nif socket.gethostname() != 'build': load()", "socket.gethostname"),
+        ("from platform import node\nhost = node()\nwhile host == 'a': load()", "platform.node"),
+        ("import getpass as g\nx = 1 if g.getuser() == 'root' else 2", "getpass.getuser"),
+        ("import random\nrandom.random() < 0.1 and load()", "random.random"),
+        ("import datetime\nif datetime.date.today() > datetime.date(2031, 1, 1): load()",
+         "datetime.date.today"),
+        ("from datetime import datetime\nnow = datetime.now()\nif now.hour == 3: load()",
+         "datetime.datetime.now"),
+        ("import time\nif time.time() > 1_900_000_000: load()", "time.time"),
+        ("import time\nif time.strftime('%H') == '03': load()", "time.strftime"),
+        ("import os\nif 'SANDBOX_ROUTES' not in os.environ: load()", "'SANDBOX_ROUTES'"),
+        ("if '/orchestrate-run-' in __file__: load()", "'/orchestrate-run-'"),
+        ("from pathlib import Path\nif Path('/.dockerenv').exists(): load()", "'/.dockerenv'"),
+        ("import sys\nif 'runpy' in sys.modules: load()", "sys.modules"),
+        # what honest programs ask
+        ("import time\nstart = time.time()\nif time.time() - start > 30: load()", ""),
+        ("import datetime\nif year > datetime.date.today().year: load()", ""),
+        ("import os\nif os.environ.get('DATABASE_URL'): load()", ""),
+        ("import time, random\ntime.sleep(1 + random.random())", ""),
+        ("import uuid\nrow = {'id': str(uuid.uuid4())}\nif row: load()", ""),
+        ("import sys\nif sys.platform == 'win32': load()", ""),
+    ],
+)  # fmt: skip
+def test_a_program_that_tells_where_it_runs_is_doubted(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "load.py").write_text(text + "\n", encoding="utf-8")
+    found = list(tells_itself_apart(Context(tmp_path), "load.py"))
+    assert bool(found) == bool(told)
+    assert all(told in line for line in found)

@@ -22,6 +22,7 @@ from orchestrate_agents.checks.python.exception_handlers import (
     find_outside_calls,
 )
 from orchestrate_agents.checks.python.scopes import read_program
+from orchestrate_agents.checks.python.steadiness import tells_itself_apart
 from orchestrate_agents.checks.sql.specified_schema import schema_sql
 from orchestrate_agents.sandbox.client import (
     IdempotencyTrial,
@@ -363,6 +364,8 @@ def judge_idempotent(ctx: Context, path: str) -> Result:
     for ended in (trial.first.run, trial.second.run):
         if not ended.ok:
             return failed(f"{path}: {ended.ending}", path, **ended.to_dict())
+    key = ("tells-itself-apart", path, tree_digest(ctx.services, ctx.root, (".py",)))
+    doubtful += ctx.services.remember(key, list[str], lambda: list(tells_itself_apart(ctx, path)))
     if doubtful:
         return unproven(f"{path}: {'; '.join(doubtful[:_MAX_LISTED])}", path, problems=doubtful)
     said = f"{path} run twice {_label(ctx)}: the same rows, {trial.added}"

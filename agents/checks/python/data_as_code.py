@@ -51,7 +51,7 @@ def _is_maker(node: ast.Call, imported: Mapping[str, str], known: frozenset[str]
     fixed = bool(node.args) and isinstance(node.args[0], ast.Constant)
     if isinstance(node.func, ast.Name) and node.func.id in known:
         return not fixed
-    name = _origin(node.func, imported)
+    name = origin(node.func, imported)
     given = {word.arg: ast.unparse(word.value) for word in node.keywords}
     for start, argument in _ONLY_WITH.items():
         if name.startswith(start):
@@ -62,12 +62,12 @@ def _is_maker(node: ast.Call, imported: Mapping[str, str], known: frozenset[str]
     return made and not (fixed and name.startswith("os."))
 
 
-def _origin(node: ast.expr, imported: Mapping[str, str]) -> str:
+def origin(node: ast.expr, imported: Mapping[str, str]) -> str:
     """`pickle.load` for `p.load` after `import pickle as p`; "" for what is not imported."""
     if isinstance(node, ast.Name):
         return imported.get(node.id, "")
     if isinstance(node, ast.Attribute):
-        base = _origin(node.value, imported)
+        base = origin(node.value, imported)
         return f"{base}.{node.attr}" if base else ""
     return ""
 

@@ -240,7 +240,7 @@ def _indexed(ctx: Context, columns: tuple[str, ...], tables: Tables) -> Result:
 def _reached(proof: Proof, table: Relation, column: str, named: Sequence[str]) -> bool:
     """Whether an index serves the column with nothing but named columns before it."""
     for index in table.indexes:
-        if column not in index.columns or not index.valid or index.partial:
+        if column not in index.columns or not index.valid or not index.whole:
             continue
         before = index.columns[: index.columns.index(column)]
         if (table.qualified, index.name, column) in proof.indexed and set(before) <= set(named):

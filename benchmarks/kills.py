@@ -141,7 +141,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from benchmarks import crashes
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.settings.config import GitSettings, Settings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import GitSettings
 from tests.boards import Workspace
 plain = Workspace.conductor
 Workspace.conductor = lambda self, agents=None, settings=None: plain(

@@ -10,7 +10,8 @@ from orchestrator import Board, Conductor
 from orchestrator.domain.agent import Job, Outcome, Report
 from orchestrator.domain.states import Part
 from orchestrator.settings.agents import AgentSettings
-from orchestrator.settings.config import GitSettings, Settings, WorkspacesSettings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import GitSettings, WorkspacesSettings
 from orchestrator.storage.history import History
 
 WORKFLOW = """# Colours

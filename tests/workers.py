@@ -15,7 +15,8 @@ from typing import Any
 from orchestrator import Board, Conductor
 from orchestrator.domain.agent import Agent
 from orchestrator.settings.agents import AgentSettings, WorkersSettings
-from orchestrator.settings.config import GitSettings, Settings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import GitSettings
 from orchestrator.workers.serve import Slots, Worker
 from orchestrator.workers.store import Store
 from tests.repositories import Repository

@@ -24,7 +24,7 @@ from orchestrate_agents.tools.python import python_of
 from orchestrator.commands.definitions import Definition, define, reader, simple_commands
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 #: how runners count the tests that passed
 _COUNTS = (

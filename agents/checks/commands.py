@@ -29,7 +29,7 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.gates.evidence import PROGRAMS
 from orchestrator.gates.trust import is_trusted
-from orchestrator.settings.config import FILE, ChecksSettings
+from orchestrator.settings.tables import FILE, ChecksSettings
 
 #: requests and SQL are no commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"

@@ -29,7 +29,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.gates.trust import is_trusted
-from orchestrator.settings.config import FILE, ChecksSettings
+from orchestrator.settings.tables import FILE, ChecksSettings
 
 _ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
 _HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write

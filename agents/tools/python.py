@@ -22,7 +22,7 @@ from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 from orchestrator.git.repository import find_git_folder
-from orchestrator.settings.config import FILE, ChecksSettings
+from orchestrator.settings.tables import FILE, ChecksSettings
 
 _VENVS = (".venv", "venv")
 _SETTING = f"`[checks] python` in {FILE}"

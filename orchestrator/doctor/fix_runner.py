@@ -22,7 +22,7 @@ from orchestrator.errors import OrchestrateError
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.git.repository import TrackedFolder
-from orchestrator.settings.config import GitSettings
+from orchestrator.settings.tables import GitSettings
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.tickets.ticket import Ticket

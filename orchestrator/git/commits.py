@@ -16,7 +16,7 @@ from orchestrator.git.command import GitError, plain_environment, read_objects, 
 from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
 from orchestrator.git.repository import find_git_folder
-from orchestrator.settings.config import AUTHOR, GitSettings
+from orchestrator.settings.tables import AUTHOR, GitSettings
 from orchestrator.storage import atomic
 
 T = TypeVar("T")

@@ -14,7 +14,8 @@ from orchestrator.cli.app import app
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.errors import BusyError, HookError, OrchestrateError, TicketError
 from orchestrator.git.commits import Committer
-from orchestrator.settings.config import GitSettings, Settings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import GitSettings
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import GitAtWorkError, OrchestrateError
-from orchestrator.settings.config import GitSettings, Settings, load_settings
+from orchestrator.settings.config import Settings, load_settings
+from orchestrator.settings.tables import GitSettings
 from tests.boards import Workspace
 from tests.integration.test_daemon import Running, quiet, running, until
 

@@ -28,7 +28,8 @@ from orchestrator.markdown.body import closed
 from orchestrator.mcp.server import ASK_AS, MOST_BYTES, SOCKET, ask_job
 from orchestrator.mcp.tools import TOOLS
 from orchestrator.settings.agents import AgentSettings
-from orchestrator.settings.config import Settings, WorkspacesSettings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import WorkspacesSettings
 from orchestrator.storage.history import History
 from tests import coding
 from tests.repositories import WORKFLOW

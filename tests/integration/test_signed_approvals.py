@@ -18,7 +18,8 @@ from orchestrator.approvals.signatures import (
     signer_of,
 )
 from orchestrator.domain.answer import Answer, AnswerVerb
-from orchestrator.settings.config import ApprovalSettings, Settings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import ApprovalSettings
 from orchestrator.storage.history import History
 from tests.boards import Workspace
 

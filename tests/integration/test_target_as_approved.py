@@ -17,7 +17,8 @@ from orchestrator.approvals.effects import Effect
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.gates.checks import Result, Services
-from orchestrator.settings.config import DatabaseSettings, Settings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import DatabaseSettings
 from orchestrator.storage.atomic import sha256_file
 from orchestrator.tickets.board import Board
 from tests.claims import check_of, judge, lay

@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.conductor import telemetry
 from orchestrator.domain.agent import Job, Report
-from orchestrator.settings.config import TelemetrySettings
+from orchestrator.settings.tables import TelemetrySettings
 from tests.integration.test_turns import Coder, conductor, root, writes
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")

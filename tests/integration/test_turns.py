@@ -16,7 +16,8 @@ from orchestrator.cli.app import app
 from orchestrator.conductor import turns
 from orchestrator.domain.agent import UNREACHABLE, Job, Outcome, Report, Usage
 from orchestrator.settings.agents import AgentSettings, BudgetSettings, Limits
-from orchestrator.settings.config import Settings, WorkspacesSettings
+from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import WorkspacesSettings
 from orchestrator.storage.history import History
 from tests.repositories import TICKET, WORKFLOW
 

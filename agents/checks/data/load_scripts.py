@@ -23,7 +23,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 _LISTED = 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.gates.checks import Context
 from orchestrator.git.repository import TrackedFolder
-from orchestrator.settings.config import BoardSettings
+from orchestrator.settings.tables import BoardSettings
 
 #: folders of tools and packages, which nobody wrote here
 FOREIGN = frozenset(

@@ -32,7 +32,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 
 @dataclass(frozen=True)

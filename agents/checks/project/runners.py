@@ -27,7 +27,7 @@ from orchestrate_agents.tools.shadows import require_no_shadow
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 #: characters kept of what is said of a test
 _TAIL = 2000

@@ -32,7 +32,7 @@ from orchestrator.gates.checks import (
     proven,
     unproven,
 )
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 #: files in which a formatter of Python is chosen without a table of its own
 _CHOICES = ("Makefile", "justfile", ".pre-commit-config.yaml", "tox.ini", "noxfile.py")

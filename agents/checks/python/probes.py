@@ -9,7 +9,7 @@ from orchestrate_agents.sandbox.runs import Run, python_path, run, tree_copy
 from orchestrate_agents.tools.lacks import raise_for_lack
 from orchestrate_agents.tools.python import python_of
 from orchestrator.gates.checks import Context
-from orchestrator.settings.config import ChecksSettings
+from orchestrator.settings.tables import ChecksSettings
 
 
 def run_probe(

@@ -19,7 +19,7 @@ from orchestrator.errors.masking import mask, visible
 from orchestrator.review.html import html_environment
 from orchestrator.templating import TEMPLATES
 from orchestrator.views.cards import COLUMNS, FamilyState
-from orchestrator.views.charts import draw
+from orchestrator.views.charts import NARROW, describe, describe_seconds, draw, state_words
 from orchestrator.views.events import new_events
 from orchestrator.views.filters import Filter, moment
 from orchestrator.web.parts import Parts
@@ -269,8 +269,21 @@ def figures(request: Request) -> Response:
     site = site_of(request)
     since = request.query_params.get("since", "").strip()
     found = site.figures(moment(since) if since else "")
-    charts = {name: Markup(svg) for name, svg in draw(found).items()}  # noqa: S704 - it escapes
-    return page(request, "figures", figures=found, charts=charts, since=since)
+    # each for screens and for phones, on which text must not get smaller
+    drawn = zip(describe(found).items(), draw(found).values(), draw(found, NARROW).values())  # noqa: B905
+    charts = [
+        (name, heading, note, Markup(wide), Markup(narrow))  # noqa: S704 - they escape
+        for (name, (heading, note)), wide, narrow in drawn
+    ]
+    return page(
+        request,
+        "figures",
+        figures=found,
+        charts=charts,
+        since=since,
+        seconds=describe_seconds,
+        words=state_words,
+    )
 
 
 def static(request: Request) -> Response:

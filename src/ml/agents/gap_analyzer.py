@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from src.ml.agents.business_metrics import BusinessMetricRepository
 from src.ml.agents.gap_models import (
+    DataGap,
     Difficulty,
     Gap,
     GapAnalysis,
     GapRequest,
     Opportunity,
 )
-from src.ml.agents.gaps import find_gaps, segment_levels
+from src.ml.agents.gaps import Found, find_gaps, per_year
 from src.ml.agents.names import METRICS
 from src.ml.agents.periods import (
     Period,
@@ -26,10 +27,13 @@ from src.ml.agents.periods import (
 )
 from src.ml.agents.roi import RATES, TIME_TO_IMPACT, difficulty, estimate_roi
 from src.ml.agents.sources import Filter, Op, Query, Source
+from src.ml.synthetic.config import REGIONS
 
 #: at most so many quick wins, strategic bets and insights each
 _MOST = 5
 _BET_COST = 50_000.0
+#: days before the period from which noise and season are learnt
+_HISTORY = 1096
 _ACTIONS = {
     "trx": "Raise call frequency and samples for prescribers",
     "nrx": "Find and win new prescribers",
@@ -56,7 +60,8 @@ class GapAnalyzer:
         start = time.perf_counter()
         warnings: list[str] = []
         period = await self._period(request, warnings)
-        gaps = await self._gaps(request, period, warnings) if period else None
+        found = await self._found(request, period, warnings) if period else None
+        gaps, data_gaps = found or (None, [])
         detected = time.perf_counter()
         ranked = await self._ranked(gaps or [], warnings)
         done = time.perf_counter()
@@ -70,11 +75,12 @@ class GapAnalyzer:
             metrics_analyzed=request.metric_keys,
             segments_analyzed=request.segments,
             prioritized_opportunities=chosen,
+            data_gaps=data_gaps,
             quick_wins=quick_wins(ranked),
             strategic_bets=strategic_bets(ranked),
             total_addressable_value=addressable_value(ranked),
             total_gap_value=gap_totals(ranked),
-            executive_summary=_summary(request, period, gaps, ranked),
+            executive_summary=_summary(request, period, gaps, ranked, data_gaps),
             key_insights=_insights(ranked),
             detection_latency_ms=milliseconds(start, detected),
             roi_latency_ms=milliseconds(detected, done),
@@ -98,41 +104,60 @@ class GapAnalyzer:
             warnings.append(f"the data cover no whole quarter; {found} is analysed")
         return found
 
-    async def _gaps(
+    async def _found(
         self, request: GapRequest, period: Period, warnings: list[str]
-    ) -> list[Gap] | None:
-        """The gaps of every segment; None if the period has no rows."""
-        before = period.prior()
+    ) -> tuple[list[Gap], list[DataGap]] | None:
+        """The gaps of every segment beyond noise and threshold; None if the period has no rows."""
+        learnt = max(1, period.start.toordinal() - max(_HISTORY, period.days))
         rows = await self._metrics.get_many(
-            request.metric_keys, request.brand, before.start, period.end
+            request.metric_keys, request.brand, date.fromordinal(learnt), period.end
         )
         allowed = request.filter_values.items()
         kept = [row for row in rows if all(row[column] in given for column, given in allowed)]
-        current = [row for row in kept if row["metric_date"] >= period.start]
         if request.as_of:
-            current = [row for row in current if row["metric_date"] <= request.as_of]
+            kept = [row for row in kept if row["metric_date"] <= request.as_of]
+        current = [row for row in kept if row["metric_date"] >= period.start]
         if not current:
             warnings.append(f"business_metrics holds no rows of {request.brand} in {period}")
             return None
-        prior = [row for row in kept if row["metric_date"] < period.start]
+        before, prior = period.prior(), "temporal" in request.gap_types
         found_metrics = {row["metric_type"] for row in current}
         warnings += [
             f"no rows of {metric} in this period"
             for metric in request.metric_keys
             if metric not in found_metrics
         ]
-        if not prior and "temporal" in request.gap_types:
+        if prior and not any(before.start <= row["metric_date"] < period.start for row in kept):
             warnings.append("no rows in the prior period: there is no temporal gap")
-        found: list[Gap] = []
+        found, yearly = Found(), per_year(row["metric_date"] for row in kept)
         for segment in request.segments:
-            found += find_gaps(
-                segment,
-                segment_levels(current, segment),
-                segment_levels(prior, segment),
-                request.gap_types,
-                request.min_gap_threshold,
+            by_region = segment == "region"
+            places = request.filter_values.get("region", REGIONS) if by_region else ()
+            hcps = {place: await self._hcps(segment, place) for place in places}
+            part = find_gaps(segment, kept, period, request.gap_types, places, hcps)
+            found.gaps += part.gaps
+            found.data_gaps += part.data_gaps
+            found.seasonless |= part.seasonless
+        if found.seasonless:
+            warnings.append(
+                "without an earlier year a season cannot be told from a change, so there is no "
+                f"temporal gap of {', '.join(sorted(found.seasonless))}"
             )
-        return found
+        return self._beyond(request, found, yearly, warnings), found.data_gaps
+
+    def _beyond(
+        self, request: GapRequest, found: Found, yearly: float, warnings: list[str]
+    ) -> list[Gap]:
+        """The gaps of the size asked for that chance does not explain, and all surpluses."""
+        judged = [gap.model_copy(update={"per_year": yearly}) for gap in found.judged()]
+        wide = [gap for gap in judged if abs(gap.gap_percentage) >= request.min_gap_threshold]
+        noise = [gap for gap in wide if gap.gap_size > 0 and not gap.is_significant]
+        if noise:
+            warnings.append(
+                f"{len(noise)} shortfalls of {request.min_gap_threshold:g} % or more lie within "
+                "the noise of their series: no opportunity"
+            )
+        return [gap for gap in wide if gap.is_significant or gap.gap_size <= 0]
 
     async def _ranked(self, gaps: Sequence[Gap], warnings: list[str]) -> list[Opportunity]:
         """The shortfalls by expected ROI; a surplus is no opportunity."""
@@ -227,16 +252,20 @@ def _summary(
     period: Period | None,
     gaps: Sequence[Gap] | None,
     ranked: Sequence[Opportunity],
+    data_gaps: Sequence[DataGap],
 ) -> str:
     if gaps is None:
         return f"No data for {request.brand}: nothing can be said about gaps."
     where = f"{request.brand}, {period}"
+    lacking = [f"{d.segment_value}, {METRICS[d.metric]}: {d.message}." for d in data_gaps]
+    told = " ".join(["", *lacking[:_MOST]]) + (" …" if len(lacking) > _MOST else "")
     if not ranked:
-        return f"{where}: no shortfall of {request.min_gap_threshold:g} % or more."
+        return f"{where}: no shortfall of {request.min_gap_threshold:g} % beyond noise.{told}"
     best = ranked[0]
     return (
         f"{where}: {len(ranked)} shortfalls, {_dollars(addressable_value(ranked))} a year "
         f"addressable. First: {_named(best)}, expected ROI {best.roi_estimate.expected_roi:.1f}."
+        f"{told}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -25,6 +26,18 @@ class GapType(StrEnum):
     VS_BENCHMARK = "vs_benchmark"
     VS_POTENTIAL = "vs_potential"
     TEMPORAL = "temporal"
+
+
+class DataGapKind(StrEnum):
+    """What is lacking, so that nothing can be said, or less."""
+
+    SILENT = "silent"
+    STOPPED = "stopped"
+    INCOMPLETE = "incomplete"
+    NO_VALUE = "no_value"
+    NO_TARGET = "no_target"
+    ZERO_TARGET = "zero_target"
+    NOISE_UNKNOWN = "noise_unknown"
 
 
 class Difficulty(StrEnum):
@@ -109,8 +122,31 @@ class Gap(_Model):
     #: percent of the target
     gap_percentage: float
     gap_type: GapType
-    #: rows that the current value is the mean of
+    #: figures that the current value is the mean of
     observations: int
+    #: what those figures were drawn from, added up
+    sample_size: int = 0
+    #: 95 % interval of `gap_size`
+    interval_lower: float = -math.inf
+    interval_upper: float = math.inf
+    #: how likely chance leaves such a shortfall; adjusted by Benjamini-Hochberg over the question
+    p_value: float = 1.0
+    p_value_adjusted: float = 1.0
+    #: a gap counts if chance explains it too seldom
+    is_significant: bool = False
+    #: figures a year, by which a shortfall of counts is a yearly one
+    per_year: float = 1.0
+
+
+class DataGap(_Model):
+    """Where a figure or its target is lacking: an answer of its own."""
+
+    segment: str
+    segment_value: str
+    metric: str
+    kind: DataGapKind
+    message: str
+    last_reported: date | None = None
 
 
 class ConfidenceInterval(_Model):
@@ -167,6 +203,8 @@ class GapAnalysis(_Model):
     metrics_analyzed: list[str]
     segments_analyzed: list[str]
     prioritized_opportunities: list[Opportunity]
+    #: places that stopped reporting, figures or targets that are null or zero
+    data_gaps: list[DataGap] = []
     quick_wins: list[Opportunity]
     strategic_bets: list[Opportunity]
     #: dollars; each segment value and metric counts once, by its most valuable gap

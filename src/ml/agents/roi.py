@@ -15,11 +15,12 @@ from src.ml.agents.gap_models import (
     ROIEstimate,
 )
 
-#: dollars a year for each prescription or point of share
+#: dollars for each prescription, and a year for each point of share
 _PER_UNIT = 850.0
 #: dollars a year for each HCP and point of conversion or engagement
 _PER_HCP = 320.0
-_BY_UNIT = ("trx", "nrx", "market_share")
+_COUNTED = ("trx", "nrx")
+_BY_UNIT = (*_COUNTED, "market_share")
 #: stored as fractions; the formulas take percentage points
 RATES = ("market_share", "conversion_rate")
 _PER_DAY = 2_500.0
@@ -53,9 +54,12 @@ def points(gap: Gap) -> float:
 
 
 def yearly_value(gap: Gap, hcps: int) -> float:
-    """Dollars a year that closing the gap is worth; `hcps` are those of the segment."""
+    """Dollars a year that closing the gap is worth; `hcps` are those of the segment.
+
+    A shortfall of counts is lost anew with each figure of the year, one of a rate is not.
+    """
     if gap.metric in _BY_UNIT:
-        return _PER_UNIT * points(gap)
+        return _PER_UNIT * points(gap) * (gap.per_year if gap.metric in _COUNTED else 1.0)
     return _PER_HCP * points(gap) * hcps
 
 

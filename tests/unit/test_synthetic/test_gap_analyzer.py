@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from src.ml.agents.gap_analyzer import (
     strategic_bets,
 )
 from src.ml.agents.gap_models import Difficulty, Gap, GapType
-from src.ml.agents.gaps import find_gaps, segment_levels
+from src.ml.agents.gaps import find_gaps, per_year
 from src.ml.agents.names import METRICS, UnknownNameError, metric_key
 from src.ml.agents.periods import (
     Period,
@@ -44,6 +45,7 @@ from src.ml.agents.roi import (
     yearly_value,
 )
 from src.ml.agents.sources import Query, Record
+from src.ml.synthetic.config import REGIONS
 from tests.memory_source import MemorySource, hcp_rows, metric_row, metric_rows, months
 
 DAYS = st.dates(date(2000, 1, 1), date(2099, 12, 31))
@@ -190,54 +192,157 @@ def test_a_request_outside_the_rules_is_refused(wrong: dict[str, Any]) -> None:
 # -- gaps
 
 
-def levels(**values: float) -> Any:
+Q1 = quarter(2024, 1)
+
+
+def found_in(rows: Sequence[Record], *types: GapType, **more: Any) -> dict[str, Gap]:
+    """The gaps of the first quarter of 2024, by id."""
+    found = find_gaps("region", rows, Q1, types or tuple(GapType), **more)
+    return {gap.gap_id: gap for gap in found.judged()}
+
+
+def one_day(**values: float) -> list[Record]:
+    """A row per region whose stored interval is the value itself."""
     rows = [metric_row(date(2024, 1, 1), "trx", r, v, 100.0) for r, v in values.items()]
-    return segment_levels(rows, "region")
+    for row in rows:
+        row["confidence_interval_lower"], row["confidence_interval_upper"] = (
+            row["value"] - 1,
+            row["value"] + 1,
+        )
+    return rows
 
 
-def test_levels_are_means_over_the_period() -> None:
-    rows = [metric_row(date(2024, m, 1), "trx", "south", 10.0 * m, 50.0) for m in (1, 2, 3)]
-    assert segment_levels(rows, "region") == {("south", "trx"): (20.0, 50.0, 3)}
-    assert segment_levels([], "region") == {}
+def noisy(
+    seed: int,
+    spread: float,
+    *,
+    first: int = 2022,
+    season: float = 0.0,
+    metric: str = "trx",
+    sizes: Sequence[float] = (100.0, 250.0, 60.0, 180.0),
+    planted: float = 1.0,
+) -> list[Record]:
+    """Months up to the end of 2024 about the target; `planted` is midwest's last quarter's."""
+    draws, rows = np.random.default_rng(seed), []
+    for region, size in zip(REGIONS, sizes, strict=True):
+        for day in [date(y, m, 1) for y in range(first, 2025) for m in range(1, 13)]:
+            factor = 1 + spread * draws.normal() + season * math.sin(math.pi * day.month / 6)
+            hit = planted if (region, day >= date(2024, 10, 1)) == ("midwest", True) else 1.0
+            rows.append(metric_row(day, metric, region, size * factor * hit, size))
+    return rows
 
 
 def test_a_gap_is_target_less_current_in_percent_of_the_target() -> None:
-    [found] = find_gaps("region", levels(south=80.0), {}, [GapType.VS_TARGET], 5.0)
-    assert (found.gap_size, found.gap_percentage) == (20.0, 20.0)
-    assert found.gap_id == "region_south_trx_vs_target"
-
-
-def test_gaps_under_the_threshold_are_dropped_and_the_rest_sorted_by_percentage() -> None:
-    current = levels(south=80.0, west=94.9, midwest=95.1, northeast=130.0)
-    found = find_gaps("region", current, {}, [GapType.VS_TARGET], 5.0)
-    assert [g.segment_value for g in found] == ["northeast", "south", "west"]
+    rows = [metric_row(date(2024, m, 1), "trx", "south", 70.0 + 5 * m, 100.0) for m in (1, 2, 3)]
+    [gap_] = found_in(rows, GapType.VS_TARGET).values()
+    assert (gap_.current_value, gap_.observations, gap_.sample_size) == (80.0, 3, 3000)
+    assert (gap_.gap_size, gap_.gap_percentage) == pytest.approx((20.0, 20.0))
+    assert gap_.gap_id == "region_south_trx_vs_target"
+    assert gap_.interval_lower < 20.0 < gap_.interval_upper
 
 
 def test_the_benchmark_is_the_mean_of_the_other_regions() -> None:
-    found = find_gaps("region", levels(south=80.0, west=100.0, midwest=120.0), {}, GapType, 0)
-    benchmark = {g.segment_value: g.target_value for g in found if g.gap_type == "vs_benchmark"}
-    assert benchmark == {"south": 110.0, "west": 100.0, "midwest": 90.0}
+    found = found_in(one_day(south=80.0, west=100.0, midwest=120.0), GapType.VS_BENCHMARK)
+    values = {g.segment_value: g.target_value for g in found.values()}
+    assert values == {"south": 110.0, "west": 100.0, "midwest": 90.0}
 
 
 def test_the_potential_is_the_top_decile_of_the_regions() -> None:
-    found = find_gaps("region", levels(south=0.0, west=100.0), {}, [GapType.VS_POTENTIAL], 0)
-    assert {g.target_value for g in found} == {90.0}
+    found = found_in(one_day(south=10.0, west=100.0), GapType.VS_POTENTIAL)
+    assert {g.target_value for g in found.values()} == {91.0}
 
 
 def test_a_lone_region_has_no_peers_and_no_past() -> None:
-    found = find_gaps("region", levels(south=80.0), {}, GapType, 0)
-    assert [g.gap_type for g in found] == [GapType.VS_TARGET]
+    assert list(found_in(one_day(south=80.0))) == ["region_south_trx_vs_target"]
 
 
-def test_the_temporal_gap_compares_with_the_prior_period() -> None:
-    found = find_gaps("region", levels(south=80.0), levels(south=100.0), [GapType.TEMPORAL], 0)
-    assert [(g.target_value, g.gap_size) for g in found] == [(100.0, 20.0)]
+def test_regions_of_any_size_are_compared_by_their_targets_or_prescribers() -> None:
+    rows = one_day(south=90.0, west=900.0, midwest=450.0)
+    for row, target in zip(rows, (100.0, 1000.0, 500.0), strict=True):
+        row["target"] = target
+    peers = (GapType.VS_BENCHMARK, GapType.VS_POTENTIAL)
+    assert {round(g.gap_size) for g in found_in(rows, *peers).values()} == {0}
+    for row in rows:
+        row["target"] = None
+    hcps = {"south": 10, "west": 100, "midwest": 50}
+    assert {round(g.gap_size) for g in found_in(rows, *peers, hcps=hcps).values()} == {0}
+    assert found_in(rows, *peers) == {}
 
 
-def test_a_target_of_zero_gives_no_percentage() -> None:
-    rows = [metric_row(date(2024, 1, 1), "trx", "south", 1.0, 1.0) | {"target": 0.0}]
-    [found] = find_gaps("region", segment_levels(rows, "region"), {}, [GapType.VS_TARGET], 0)
-    assert found.gap_percentage == 0.0
+def test_the_temporal_gap_compares_with_the_prior_period_beside_the_season() -> None:
+    rows = noisy(1, 0.01, season=0.3, planted=0.8)
+    found = find_gaps("region", rows, quarter(2024, 4), [GapType.TEMPORAL])
+    by_place = {g.segment_value: g for g in found.judged()}
+    assert by_place["midwest"].gap_percentage == pytest.approx(20, abs=3)
+    assert [place for place, g in by_place.items() if g.is_significant] == ["midwest"]
+
+
+def test_without_an_earlier_year_no_season_is_taken_for_a_change() -> None:
+    rows = noisy(1, 0.01, first=2024, season=0.3)
+    answer = analyze(rows, gap_type="temporal")
+    assert answer.prioritized_opportunities == []
+    assert any("season cannot be told" in warning for warning in answer.warnings)
+
+
+def test_one_row_without_an_interval_says_nothing() -> None:
+    found = find_gaps("region", one_day(south=80.0)[:1], Q1, [GapType.VS_TARGET])
+    assert found.gaps
+    rows = [metric_row(date(2024, 1, 1), "trx", "south", 80.0, 100.0)]
+    found = find_gaps("region", rows, Q1, [GapType.VS_TARGET])
+    assert [(d.kind, d.segment_value) for d in found.data_gaps] == [("noise_unknown", "south")]
+    assert found.gaps == []
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.10])
+def test_noise_is_no_gap_and_a_planted_fifth_is_found_first(spread: float) -> None:
+    runs = 4
+    quiet = [analyze(noisy(seed, spread)) for seed in range(runs)]
+    assert sum(bool(a.prioritized_opportunities) for a in quiet) <= 1
+    loud = [analyze(noisy(seed, spread, planted=0.8)) for seed in range(runs)]
+    first = [a.prioritized_opportunities[:1] for a in loud]
+    assert sum(bool(f) and f[0].gap.segment_value == "midwest" for f in first) >= runs - 1
+    assert all(o.gap.is_significant for a in loud for o in a.prioritized_opportunities)
+
+
+def test_a_region_that_stops_and_targets_that_are_none_are_answers_of_their_own() -> None:
+    rows = [r for r in metric_rows(months(2024, 4, 9)) if r["region"] != "west"]
+    rows = [r for r in rows if r["region"] != "south" or r["metric_date"].month < 8]
+    rows += [metric_row(day, "trx", "west", 90.0, 100.0) for day in months(2024, 4, 6)]
+    for row in rows:
+        if row["metric_date"].month > 6:
+            row["target"] = {"northeast": None, "midwest": 0.0}.get(row["region"], 100.0)
+    answer = analyze(rows, gap_type="vs_target", time_period="Q3_2024")
+    assert {d.segment_value: d.kind for d in answer.data_gaps} == {
+        "northeast": "no_target",
+        "south": "stopped",
+        "midwest": "zero_target",
+        "west": "silent",
+    }
+    [west] = [d for d in answer.data_gaps if d.segment_value == "west"]
+    assert west.last_reported == date(2024, 6, 1)
+    assert "none since 2024-06-01" in answer.executive_summary
+
+
+def test_the_gap_of_a_brand_adds_up_the_counts_of_its_regions() -> None:
+    answer = analyze(metric_rows(months(2024, 7, 9)), segments=["brand"], gap_type="vs_target")
+    [only] = answer.prioritized_opportunities
+    assert only.gap.gap_size == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize(
+    ("days", "figures"),
+    [
+        (months(2024, 1, 12), 12.0),
+        ([date(2024, 1, 1)], 12.0),
+        ([date(2024, 1, 1), date(2024, 4, 1), date(2024, 7, 1)], 4.0),
+        ([date(2024, 1, 1) + timedelta(days=7 * n) for n in range(9)], 365.25 / 7),
+    ],
+)
+def test_money_a_year_counts_each_figure_of_a_year(days: list[date], figures: float) -> None:
+    assert per_year(days) == pytest.approx(figures)
+    assert yearly_value(gap("trx", 100.0, per_year=figures), 0) == pytest.approx(85_000 * figures)
+    share = gap("market_share", 0.02, per_year=figures)
+    assert yearly_value(share, 0) == pytest.approx(1_700)
 
 
 # -- what a gap is worth

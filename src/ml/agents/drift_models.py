@@ -26,8 +26,12 @@ class Severity(StrEnum):
 
 
 class DriftType(StrEnum):
-    """What has moved: features, a model's predictions, or how often it is right."""
+    """What has moved: features, a model's predictions, or how often it is right.
 
+    `missing` is of alerts: values, types or rows that a feature has lost.
+    """
+
+    MISSING = "missing"
     DATA = "data"
     MODEL = "model"
     CONCEPT = "concept"
@@ -104,6 +108,13 @@ class DriftResult(_Model):
     n_current: int
     #: what else than the distribution has moved: missing or mistyped values, rows
     reasons: list[str] = []
+    #: how grave the move of the distribution is, and the loss; `severity` is the graver one
+    shift_severity: Severity = Severity.NONE
+    loss_severity: Severity = Severity.NONE
+    #: share of the values that would have to move, 0 to 1
+    effect_size: float | None = None
+    #: how many values say as much as one independent value
+    design_effect: float = 1.0
 
 
 class DriftAlert(_Model):

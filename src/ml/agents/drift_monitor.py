@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
 
+import numpy as np
+
+from src.ml.agents.drift_dependence import design_effect
 from src.ml.agents.drift_models import (
     DriftAlert,
     DriftReport,
@@ -23,6 +26,8 @@ from src.ml.agents.drift_stats import (
     adjusted,
     drift_level,
     drift_score,
+    effect_size,
+    is_categorical,
     is_thinner,
     severity,
     shift,
@@ -45,10 +50,16 @@ _ALERTS: Mapping[Severity, Literal["critical", "warning"]] = {
     Severity.HIGH: "warning",
 }
 _ACTIONS = {
+    DriftType.MISSING: "Find out why values are missing or rows stop, before anything is retrained",
     DriftType.DATA: "Check the source of these features, then retrain the models that use them",
     DriftType.MODEL: "Compare the model's inputs of both windows before its scores are used",
     DriftType.CONCEPT: "Retrain the model on recent outcomes",
 }
+
+#: a feature is stale after so many times the longest pause between its rows
+_PAUSES = 3
+#: fewer values than this, as far as they are independent, say nothing
+_MIN_INDEPENDENT = 10
 
 
 class DriftMonitor:
@@ -82,7 +93,7 @@ class DriftMonitor:
             recommended_actions=[
                 action
                 for kind, action in _ACTIONS.items()
-                if any(r.drift_detected and r.drift_type is kind for r in checked)
+                if any(_severity_of(r, kind) is not Severity.NONE for r in checked)
             ],
             detection_latency_ms=milliseconds(start, time.perf_counter()),
             timestamp=now,
@@ -95,28 +106,14 @@ class DriftMonitor:
         if not features or end is None:
             warnings.append("the feature store holds no features" if not features else _NO_VALUES)
             return []
-        windows = Windows(as_utc(request.as_of or end), request.days)
+        now = as_utc(request.as_of or end)
+        last = await self._features.get_latest(features, request.brand)
+        # of its own, so that what comes of other features moves no window
+        ends = {f.id: now if request.as_of else last.get(f.id, now) for f in features}
+        windows = {id_: Windows(moment, request.days) for id_, moment in ends.items()}
         pairs = await self._features.get_windows(features, windows, request.brand)
-        doubts = [
-            f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
-            for f in features
-            if pairs[f.id].unusable
-        ]
-        doubts += [
-            f"{f.name}: {pairs[f.id].now.rows} rows after {pairs[f.id].before.rows}"
-            for f in features
-            if is_thinner(pairs[f.id].before.rows, pairs[f.id].now.rows)
-        ]
-        doubts += [
-            f"{f.name}: every value is a category of its own, so nothing tells drift from none"
-            for f in features
-            if min(pairs[f.id].sizes) >= MIN_SAMPLES and not _is_comparable(f, pairs[f.id])
-        ]
-        others = [feature.name for feature in features if "brand" not in feature.entity_keys]
-        if request.brand and others:
-            doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
-        warnings += doubts
-        return feature_results(features, pairs, windows, request)
+        warnings += _value_doubts(request, features, pairs)
+        return feature_results(features, pairs, windows, request, Ages(now, last))
 
     async def _model_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
         if not (request.check_model_drift or request.check_concept_drift):
@@ -144,37 +141,122 @@ class DriftMonitor:
 _NO_VALUES = "the feature store holds no values"
 
 
+class Ages(NamedTuple):
+    """When now is, and when each feature had its last row, by its id."""
+
+    now: datetime
+    last: Mapping[str, datetime]
+
+
 def feature_results(
     features: Sequence[Feature],
     pairs: Mapping[str, Pair],
-    windows: Windows,
+    windows: Mapping[str, Windows],
     request: DriftRequest,
+    ages: Ages | None = None,
 ) -> list[DriftResult]:
     """A result per feature, in the order given; too few values are a result too."""
     enough = [f for f in features if _is_comparable(f, pairs[f.id])]
-    shifts = [shift(f.value_type, pairs[f.id].baseline, pairs[f.id].current) for f in enough]
+    effects = {f.id: _dependence(f, pairs[f.id]) for f in enough}
+    enough = [f for f in enough if min(pairs[f.id].sizes) / effects[f.id] >= _MIN_INDEPENDENT]
+    shifts = [
+        shift(f.value_type, pairs[f.id].baseline, pairs[f.id].current, effects[f.id])
+        for f in enough
+    ]
     corrected = adjusted([found.p_value for found in shifts])
     checked = dict(zip((f.id for f in enough), zip(shifts, corrected, strict=True), strict=True))
     losses = _losses(features, pairs, request.significance_level)
     results = []
     for f in features:
+        pair = pairs[f.id]
+        if ages is not None:
+            losses[f.id] |= _staleness(ages.last.get(f.id), ages.now, pair, request.days)
         found, p_value = checked.get(f.id, (None, None))
-        graves = [Severity.NONE, *losses[f.id].values()]
-        if found and p_value is not None and p_value < request.significance_level:
-            threshold = request.psi_threshold or f.drift_threshold
-            graves.append(severity(found.psi, detected=True, threshold=threshold))
-        grave = max(graves, key=list(Severity).index)
-        sizes, reasons = pairs[f.id].sizes, tuple(losses[f.id])
-        results.append(
-            drift_result(f.name, DriftType.DATA, windows, sizes, found, grave, p_value, reasons)
+        moved, size = Severity.NONE, None
+        if found and p_value is not None:
+            size = effect_size(f.value_type, pair.baseline, pair.current)
+            is_found = p_value < request.significance_level
+            limit = request.psi_threshold or f.drift_threshold
+            moved = severity(found.psi, detected=is_found, threshold=limit, effect=size)
+        lost = _gravest(losses[f.id].values())
+        result = drift_result(
+            f.name,
+            DriftType.DATA,
+            windows[f.id],
+            pair.sizes,
+            found,
+            _gravest((moved, lost)),
+            p_value,
+            tuple(losses[f.id]),
         )
+        measured = {
+            "shift_severity": moved,
+            "loss_severity": lost,
+            "effect_size": size,
+            "design_effect": effects.get(f.id, 1.0),
+        }
+        results.append(result.model_copy(update=measured))
     return results
+
+
+def _gravest(found: Iterable[Severity]) -> Severity:
+    return max([Severity.NONE, *found], key=list(Severity).index)
 
 
 def _is_comparable(feature: Feature, pair: Pair) -> bool:
     """Whether both windows hold enough values, and not each of its own."""
     enough = min(pair.sizes) >= MIN_SAMPLES
     return enough and not tells_nothing(feature.value_type, pair.baseline, pair.current)
+
+
+def _dependence(feature: Feature, pair: Pair) -> float:
+    both = np.concatenate([pair.baseline, pair.current])
+    categorical = is_categorical(feature.value_type, both)
+    return design_effect(pair.baseline, pair.current, pair.entities, categorical=categorical)
+
+
+def _staleness(last: datetime | None, now: datetime, pair: Pair, days: int) -> dict[str, Severity]:
+    """That a feature has had no row for much longer than it ever paused."""
+    if last is None or pair.pause is None or pair.rows < MIN_SAMPLES:
+        return {}
+    age = now - last
+    if age <= _PAUSES * pair.pause:
+        return {}
+    whole = age >= timedelta(days=days)
+    told = f"no row for {age / timedelta(days=1):.1f} days"
+    rows = f"0 rows after {pair.now.rows or pair.before.rows}"
+    return {f"{told}, {rows}" if whole else told: Severity.CRITICAL if whole else Severity.HIGH}
+
+
+def _value_doubts(
+    request: DriftRequest, features: Sequence[Feature], pairs: Mapping[str, Pair]
+) -> list[str]:
+    doubts = [
+        f"{f.name}: {pairs[f.id].unusable} values are not of its type, and left out"
+        for f in features
+        if pairs[f.id].unusable
+    ]
+    doubts += [
+        f"{f.name}: {pairs[f.id].now.rows} rows after {pairs[f.id].before.rows}"
+        for f in features
+        if is_thinner(pairs[f.id].before.rows, pairs[f.id].now.rows)
+    ]
+    doubts += [
+        f"{f.name}: every value is a category of its own, so nothing tells drift from none"
+        for f in features
+        if min(pairs[f.id].sizes) >= MIN_SAMPLES and not _is_comparable(f, pairs[f.id])
+    ]
+    others = [feature.name for feature in features if "brand" not in feature.entity_keys]
+    if request.brand and others:
+        doubts.append(f"not kept by brand, so without values of one: {', '.join(others)}")
+    for f in features:
+        if _is_comparable(f, pairs[f.id]) and (effect := _dependence(f, pairs[f.id])) >= 2:
+            independent = min(pairs[f.id].sizes) / effect
+            doubts.append(
+                f"{f.name}: values depend on each other, a window says as much as "
+                f"{independent:.0f} independent ones"
+            )
+    return doubts
 
 
 def _losses(
@@ -217,9 +299,10 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
     found = []
     for grave, level in _ALERTS.items():
         for kind in DriftType:
-            of_kind = [r for r in results if r.severity is grave and r.drift_type is kind]
+            of_kind = [r for r in results if _severity_of(r, kind) is grave]
             names = [r.feature for r in of_kind]
-            told = [f"{r.feature}: {why}" for r in of_kind for why in r.reasons]
+            is_loss = kind is DriftType.MISSING
+            told = [f"{r.feature}: {why}" for r in of_kind for why in r.reasons if is_loss]
             if names:
                 found.append(
                     DriftAlert(
@@ -235,6 +318,14 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
                     )
                 )
     return found
+
+
+def _severity_of(result: DriftResult, kind: DriftType) -> Severity:
+    """How grave a result is as drift of this kind."""
+    if result.drift_type is not DriftType.DATA:
+        return result.severity if result.drift_type is kind else Severity.NONE
+    known = {DriftType.MISSING: result.loss_severity, DriftType.DATA: result.shift_severity}
+    return known.get(kind, Severity.NONE)
 
 
 def _summary(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from src.ml.agents.names import UnknownNameError
-from src.ml.agents.sources import Filter, Op, Query, Record, Source
-from src.ml.agents.windows import Windows
+from src.ml.agents.sources import Filter, Op, Query, Record, Source, latest
+from src.ml.agents.windows import Windows, as_utc
 
 Values = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,6 +50,11 @@ class Pair(NamedTuple):
     current: Values
     before: Rows = Rows()
     now: Rows = Rows()
+    #: the entity of each value, by window
+    entities: tuple[Values, ...] = ()
+    #: rows from the start of the baseline on, and the longest time between two of them
+    rows: int = 0
+    pause: timedelta | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -89,39 +97,91 @@ class FeatureRepository:
                 raise UnknownNameError("feature", name, sorted(known))
         return [feature for feature in features if feature.name in names]
 
-    async def get_windows(
-        self, features: Sequence[Feature], windows: Windows, brand: str | None = None
-    ) -> dict[str, Pair]:
-        """The values of both windows by the feature's id, also of a feature that has none."""
-        filters = [
-            Filter("feature_id", Op.IN, tuple(feature.id for feature in features)),
-            Filter("event_timestamp", Op.GT, windows.start),
-            Filter("event_timestamp", Op.LE, windows.end),
-        ]
-        filters += [Filter("entity_values", Op.CONTAINS, {"brand": brand})] if brand else []
-        columns = ("feature_id", "value", "event_timestamp")
-        order = ("event_timestamp", "id")
-        rows = await self._source.fetch(Query("feature_values", columns, tuple(filters), order))
-        by_feature: dict[str, list[Record]] = {feature.id: [] for feature in features}
-        for row in rows:
-            by_feature[str(row["feature_id"])].append(row)
-        pairs = {}
+    async def get_latest(
+        self, features: Sequence[Feature], brand: str | None = None
+    ) -> dict[str, datetime]:
+        """The time of each feature's last row, by its id; none of a feature without rows."""
+        of_brand = _of_brand(brand)
+        found = {}
         for feature in features:
-            numeric = feature.value_type in {"int64", "float64"}
-            values: tuple[list[Any], list[Any]] = ([], [])
-            counts = [[0, 0, 0], [0, 0, 0]]
-            for row in by_feature[feature.id]:
-                window = row["event_timestamp"] > windows.split
-                stored = row["value"].get("value") if isinstance(row["value"], dict) else None
-                counts[window][0] += 1
-                counts[window][1] += _is_missing(stored)
-                counts[window][2] += not (_is_missing(stored) or _is_of(feature, stored))
-                if (value := _value(row["value"], numeric=numeric)) is not None:
-                    values[window].append(value)
-            baseline, current = (np.array(v, dtype=float if numeric else str) for v in values)
-            before, now = (Rows(*count) for count in counts)
-            pairs[feature.id] = Pair(baseline, current, before, now)
+            filters = (Filter("feature_id", Op.EQ, feature.id), *of_brand)
+            moment = await latest(self._source, "feature_values", "event_timestamp", filters)
+            if moment is not None:
+                found[feature.id] = as_utc(moment)
+        return found
+
+    async def get_windows(
+        self,
+        features: Sequence[Feature],
+        windows: Windows | Mapping[str, Windows],
+        brand: str | None = None,
+    ) -> dict[str, Pair]:
+        """The values of both windows by the feature's id, also of a feature that has none.
+
+        Windows are one for all, or each feature's own by its id.
+        """
+        own = {f.id: windows if isinstance(windows, Windows) else windows[f.id] for f in features}
+        pairs: dict[str, Pair] = {}
+        for cut in dict.fromkeys(own.values()):
+            alike = [feature for feature in features if own[feature.id] == cut]
+            filters = [
+                Filter("feature_id", Op.IN, tuple(feature.id for feature in alike)),
+                Filter("event_timestamp", Op.GT, cut.start),
+                Filter("event_timestamp", Op.LE, cut.end),
+                *_of_brand(brand),
+            ]
+            columns = ("feature_id", "value", "event_timestamp", "entity_values")
+            order = ("event_timestamp", "id")
+            query = Query("feature_values", columns, tuple(filters), order)
+            by_feature: dict[str, list[Record]] = {feature.id: [] for feature in alike}
+            for row in await self._source.fetch(query):
+                by_feature[str(row["feature_id"])].append(row)
+            for feature in alike:
+                pairs[feature.id] = _pair(feature, by_feature[feature.id], cut)
         return pairs
+
+
+def _of_brand(brand: str | None) -> tuple[Filter, ...]:
+    return (Filter("entity_values", Op.CONTAINS, {"brand": brand}),) if brand else ()
+
+
+def _pair(feature: Feature, rows: Sequence[Record], windows: Windows) -> Pair:
+    """The rows in their windows; between the baseline and the current one they count as neither."""
+    numeric = feature.value_type in {"int64", "float64"}
+    of_window: tuple[list[Record], list[Record]] = ([], [])
+    baseline_end, split = windows.baseline_end, windows.split
+    for row in rows:
+        moment = row["event_timestamp"]
+        if moment <= baseline_end or moment > split:
+            of_window[moment > split].append(row)
+    values, counts, entities = [], [], []
+    for part in of_window:
+        stored = [_stored(row["value"]) for row in part]
+        missing = sum(map(_is_missing, stored))
+        mistyped = sum(not (_is_missing(v) or _is_of(feature, v)) for v in stored)
+        usable = [_value(value, numeric=numeric) for value in stored]
+        values.append(np.array([v for v in usable if v is not None], float if numeric else str))
+        entities.append(
+            np.array(
+                [
+                    repr(row["entity_values"])
+                    for row, value in zip(part, usable, strict=True)
+                    if value is not None
+                ],
+                dtype=str,
+            )
+        )
+        counts.append(Rows(len(part), missing, mistyped))
+    times = [row["event_timestamp"] for row in rows]
+    pause = max((b - a for a, b in pairwise(times)), default=None)
+    return Pair(
+        values[0], values[1], counts[0], counts[1], (entities[0], entities[1]), len(rows), pause
+    )
+
+
+def _stored(value: Any) -> Any:
+    """What lies inside of `{"value": v}`."""
+    return value.get("value") if isinstance(value, dict) else None
 
 
 def _is_missing(stored: Any) -> bool:
@@ -136,18 +196,17 @@ def _is_of(feature: Feature, stored: Any) -> bool:
     """Whether a value is of its feature's type, as JSON has it."""
     if feature.value_type in {"int64", "float64"}:
         number = isinstance(stored, int | float) and not isinstance(stored, bool)
-        return number and bool(np.isfinite(stored))
+        return number and isfinite(stored)
     wanted = {"string": str, "bool": bool}.get(feature.value_type)
     return wanted is None or isinstance(stored, wanted)
 
 
-def _value(stored: Any, *, numeric: bool) -> float | str | None:
-    """The value inside of `{"value": v}`; None if it is not of the feature's type."""
-    value = stored.get("value") if isinstance(stored, dict) else None
+def _value(value: Any, *, numeric: bool) -> float | str | None:
+    """The value; None if it is not of the feature's type."""
     if value is None or isinstance(value, dict | list):
         return None
     if not numeric:
         return str(value)
-    if isinstance(value, int | float) and np.isfinite(value):
+    if isinstance(value, int | float) and isfinite(value):
         return float(value)
     return None

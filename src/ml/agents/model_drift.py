@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from src.ml.agents.drift_dependence import design_effect
 from src.ml.agents.drift_models import DriftResult, DriftType, Severity
 from src.ml.agents.drift_stats import (
     MIN_SAMPLES,
     Shift,
     accuracy_drop,
     accuracy_severity,
-    categorical_shift,
-    numeric_shift,
+    effect_size,
     severity,
+    shift,
 )
 from src.ml.agents.sources import Filter, Op, Query, Source
 from src.ml.agents.windows import Windows
@@ -42,6 +43,8 @@ async def predictions(source: Source, model: str, windows: Windows) -> pd.DataFr
         await source.fetch(Query("ml_predictions", _COLUMNS, filters, order)),
         columns=list(_COLUMNS),
     )
+    times = frame["prediction_timestamp"]
+    frame = frame[[moment <= windows.baseline_end or moment > windows.split for moment in times]]
     return pd.DataFrame(
         {
             "score": frame["prediction_value"].astype(float),
@@ -62,18 +65,18 @@ def prediction_drift(
     sizes = (len(before), len(now))
     if min(sizes) < MIN_SAMPLES:
         return [drift_result(name, DriftType.MODEL, windows, sizes) for name in names]
-    shifts = (numeric_shift(before, now), categorical_shift(before >= _CUT, now >= _CUT))
-    return [
-        drift_result(
-            name,
-            DriftType.MODEL,
-            windows,
-            sizes,
-            found,
-            severity(found.psi, detected=found.p_value < alpha, threshold=threshold or _THRESHOLD),
-        )
-        for name, found in zip(names, shifts, strict=True)
-    ]
+    found_results = []
+    classes = (before >= _CUT, now >= _CUT)
+    for name, kind, pair in zip(names, ("float64", "bool"), ((before, now), classes), strict=True):
+        dependence = design_effect(*pair, categorical=kind == "bool")
+        found, size = shift(kind, *pair, dependence), effect_size(kind, *pair)
+        is_found = found.p_value < alpha
+        limit = threshold or _THRESHOLD
+        grave = severity(found.psi, detected=is_found, threshold=limit, effect=size)
+        result = drift_result(name, DriftType.MODEL, windows, sizes, found, grave)
+        measured = {"effect_size": size, "design_effect": dependence}
+        found_results.append(result.model_copy(update=measured))
+    return found_results
 
 
 def concept_drift(frame: pd.DataFrame, windows: Windows, alpha: float) -> DriftResult:

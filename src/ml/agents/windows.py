@@ -5,17 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+_WEEK = 7
+
 
 @dataclass(frozen=True)
 class Windows:
-    """Baseline (end − 2N days, end − N days] and current (end − N days, end]."""
+    """Current (end − N days, end], and the baseline of N days that ends where it starts.
+
+    Of less than a week the baseline is the same days of the week before: a Sunday is not compared
+    with a Saturday.
+    """
 
     end: datetime
     days: int
 
     @property
     def start(self) -> datetime:
-        return self.end - timedelta(days=2 * self.days)
+        return self.baseline_end - timedelta(days=self.days)
+
+    @property
+    def baseline_end(self) -> datetime:
+        return self.end - timedelta(days=max(self.days, _WEEK))
 
     @property
     def split(self) -> datetime:
@@ -23,7 +33,7 @@ class Windows:
 
     @property
     def baseline_period(self) -> str:
-        return f"{self.start.isoformat()}/{self.split.isoformat()}"
+        return f"{self.start.isoformat()}/{self.baseline_end.isoformat()}"
 
     @property
     def current_period(self) -> str:

@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
+from scipy.signal import lfilter
+from scipy.stats import anderson_ksamp
 
 from orchestrate_backend.errors import TargetError
 from src.ml.agents import DriftMonitor, DriftReport, DriftRequest
+from src.ml.agents.drift_dependence import design_effect
 from src.ml.agents.drift_models import DriftResult, Severity
 from src.ml.agents.drift_stats import (
+    _ad_level,
     accuracy_drop,
     accuracy_severity,
     adjusted,
@@ -25,6 +29,7 @@ from src.ml.agents.drift_stats import (
     corrected_psi,
     drift_level,
     drift_score,
+    effect_size,
     is_categorical,
     numeric_shift,
     severity,
@@ -35,7 +40,7 @@ from src.ml.agents.sources import Query, Record
 from src.ml.agents.windows import Windows, as_utc
 from src.ml.synthetic.generators import FeatureStoreSeeder, FeatureValueGenerator, GeneratorConfig
 from src.ml.synthetic.generators.feature_value_generator import PlantedDrift
-from tests.memory_source import END, MemorySource, feature_row, two_windows
+from tests.memory_source import END, MemorySource, feature_row, two_windows, value_rows
 
 SEEDS = 200
 FINITE = st.floats(-1e9, 1e9)
@@ -431,6 +436,132 @@ def test_few_lost_values_are_no_alarm(baseline: list[Any], current: list[Any]) -
     report = detect([feature_row("f")], two_windows(feature_row("f"), baseline, current))
     assert report.features_with_drift == []
     assert report.results[0].reasons == []
+
+
+# -- what one feature's rows say, and do not
+
+
+def test_rows_of_another_feature_move_no_window() -> None:
+    one, other = feature_row("one"), feature_row("other")
+    values = two_windows(one, normal(1, 200), normal(2, 200))
+    alone = detect([one], values).results[0]
+    later = value_rows(other, normal(3, 200), END + timedelta(days=2), 7)
+    beside = next(r for r in detect([one, other], [*values, *later]).results if r.feature == "one")
+    kept = ("n_baseline", "n_current", "current_period", "baseline_period", "p_value")
+    assert [getattr(alone, name) for name in kept] == [getattr(beside, name) for name in kept]
+    assert (alone.loss_severity, beside.loss_severity) == (Severity.NONE, Severity.HIGH)
+    assert beside.reasons == ["no row for 2.0 days"]
+
+
+def test_what_is_missing_has_an_alert_of_its_own() -> None:
+    gone, moved = feature_row("gone"), feature_row("moved")
+    values = two_windows(gone, normal(1, 50), [])
+    values += two_windows(moved, normal(3, 200), normal(4, 200, 2.0))
+    report = detect([gone, moved], values)
+    assert [(a.drift_type, a.affected_features) for a in report.alerts] == [
+        ("missing", ["gone"]),
+        ("data", ["moved"]),
+    ]
+    assert "no row for 7.0 days, 0 rows after 50" in report.alerts[0].message
+
+
+def test_a_window_of_days_is_compared_with_the_same_days_of_the_week_before() -> None:
+    feature = feature_row("visits")
+    draws = np.random.default_rng(4)
+    moments = [END - timedelta(hours=h / 4) for h in range(4 * 24 * 15)][::-1]
+    rows = value_rows(feature, moments, END, 15)
+    for row, moment in zip(rows, moments, strict=True):
+        row["event_timestamp"] = moment
+        row["value"] = {"value": draws.normal(10.0 if moment.weekday() < 5 else 2.0)}
+    sunday = datetime(2026, 11, 15, 23, 59, tzinfo=UTC)
+    [result] = detect([feature], rows, time_window="1d", as_of=sunday - timedelta(days=1)).results
+    assert (result.drift_detected, result.n_baseline) == (False, 96)
+    windows = Windows(END, 1)
+    assert windows.end - windows.baseline_end == timedelta(days=7)
+    assert windows.baseline_end - windows.start == timedelta(days=1)
+
+
+# -- values that depend on each other
+
+
+def autoregressive(seed: int, size: int, phi: float) -> Any:
+    noise = np.random.default_rng(seed).normal(size=size + 100) * (1 - phi**2) ** 0.5
+    return lfilter([1.0], [1.0, -phi], noise)[100:]
+
+
+def test_series_with_memory_seldom_raise_a_false_alarm() -> None:
+    flags = []
+    for seed in range(60):
+        series = autoregressive(seed, 400, 0.8)
+        effect = design_effect(series[:200], series[200:])
+        assert effect > 3
+        flags.append(numeric_shift(series[:200], series[200:], effect).p_value < 0.05)
+    assert np.mean(flags) <= 0.1
+    series = autoregressive(1, 400, 0.8)
+    assert numeric_shift(series[:200], series[200:] + 3, 9.0).p_value < 0.001
+
+
+@pytest.mark.parametrize("kind", ["numbers", "words"])
+def test_values_of_few_entities_count_as_few(kind: str) -> None:
+    draws, flags = np.random.default_rng(1), []
+    places = np.repeat(np.arange(20), 20)
+    for _ in range(40):
+        level = draws.normal(size=(2, 20))
+        before, now = level[0][places], level[1][places]
+        if kind == "words":
+            before, now = before > 0, now > 0
+        entities = (places.astype(str), (places + 20).astype(str))
+        effect = design_effect(before, now, entities, categorical=kind == "words")
+        assert effect > 10
+        flags.append(shift("bool" if kind == "words" else "", before, now, effect).p_value < 0.05)
+    assert np.mean(flags) <= 0.1
+    # the same entities in both windows take nothing from what the windows say
+    draws.shuffle(places)
+    level = draws.normal(size=20)[places]
+    same = (places.astype(str), places.astype(str))
+    assert design_effect(level, level, same) < 2
+
+
+def test_independent_values_lose_nothing() -> None:
+    effects = [design_effect(np.array(normal(s, 200)), np.array(normal(s + 1000, 200)))
+               for s in range(30)]  # fmt: skip
+    assert np.mean(np.array(effects) == 1.0) > 0.9
+
+
+# -- what only some tests see
+
+
+def test_another_spread_is_found() -> None:
+    found = [
+        numeric_shift(np.array(normal(s, 200)), 2 * np.array(normal(s + 10**6, 200))).p_value
+        for s in range(20)
+    ]
+    assert np.mean(np.array(found) < 0.05 / 15) >= 0.9
+
+
+def test_counts_with_many_ties_keep_their_level_and_are_found() -> None:
+    draws = np.random.default_rng(2)
+    calm = [numeric_shift(draws.poisson(1, 40), draws.poisson(1, 40)).p_value for _ in range(60)]
+    assert np.mean(np.array(calm) < 0.05) <= 0.1
+    assert numeric_shift(draws.poisson(1, 300), draws.poisson(2, 300)).p_value < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:Parameter `variant`", "ignore:p-value")
+def test_the_anderson_darling_level_agrees_with_scipy() -> None:
+    before, now = np.array(normal(1, 150)), np.array(normal(2, 150, 0.2))
+    theirs = float(anderson_ksamp([before, now]).pvalue)
+    assert 0.001 < theirs < 0.25
+    assert _ad_level(before, now, 1.0) == pytest.approx(theirs, rel=0.15)
+
+
+def test_a_critical_drift_needs_an_effect_size() -> None:
+    assert severity(0.3, detected=True, threshold=0.1, effect=0.03) is Severity.MEDIUM
+    assert severity(0.3, detected=True, threshold=0.1, effect=0.2) is Severity.CRITICAL
+    words = ["a"] * 500
+    assert effect_size(
+        "string", np.array(words), np.array(words[:400] + ["b"] * 100)
+    ) == pytest.approx(0.2)
+    assert effect_size("float64", np.arange(100.0), np.arange(100.0) + 25) == pytest.approx(0.25)
 
 
 def many(seed: int, size: int, first: int = 0, kinds: int = 500) -> list[str]:

@@ -8,11 +8,12 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 from orchestrate_agents.coding.about import about, program_of
 from orchestrate_agents.coding.child import Child
@@ -33,6 +34,8 @@ from orchestrator.settings.agents import AgentSettings
 
 #: what reads the last message: not needed before there is one
 _ANSWER = "orchestrate_agents.coding.answer"
+#: the variable with the address of a checkout's own database
+DATABASE = "DATABASE_URL"
 #: of this process, and of no use to the program
 _OWN = ("OLDPWD", "PYTHONWARNINGS", "ORCHESTRATE_SCRATCH")
 _QUIET = {"NO_COLOR": "1", "TERM": "dumb", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
@@ -96,8 +99,8 @@ class CodingAgent:
         asked = threading.Thread(target=can_confine, daemon=True)
         asked.start()
         log = Log(job.log, job.turn, environment)
-        with JobServer(job, settings, log.masked) as server:
-            environment.update(server.environment)
+        with JobServer(job, settings, log.masked) as server, _database(job) as database:
+            environment.update({**server.environment, **database})
             ask = self.adapter.ask_as
             tools = _tools(environment, ask)
             prompt = render_prompt(job, settings, ask if tools else "")
@@ -154,13 +157,16 @@ class CodingAgent:
 
     def _walls(self, task: Task) -> Confinement:
         socket = task.environment.get(SOCKET)
+        asked = task.job.settings.get("database")
+        folder = task.environment.get(DATABASE, "").partition("?host=")[2] if asked else ""
+        reach = [*filter(None, [socket]), *([f"{unquote(folder)}/socket"] if folder else [])]
         return build_walls(
             task.program[0],
             task.job.root,
             task.environment,
             self.adapter.places(task.settings)[0],
             task.settings.write,
-            [socket] if socket else [],
+            reach,
             [path for path in self._rules(task) if path.exists()],
             task.job.board_root,
         )
@@ -235,6 +241,20 @@ class CodingAgent:
 
     def _needs(self, reason: str) -> Report:
         return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
+
+
+@contextlib.contextmanager
+def _database(job: Job) -> Iterator[dict[str, str]]:
+    """The variable with the address of the checkout's own database, while the turn lasts."""
+    folder = str(job.settings.get("database") or "")
+    # on another machine there is no such place
+    if not folder or not Path(folder).is_relative_to(job.board_root):
+        yield {}
+        return
+    # of no use to most turns
+    serve = import_module("orchestrate_backend.targets.apart").serve_apart
+    with serve(Path(folder)) as address:
+        yield {DATABASE: address}
 
 
 def _called(task: Task) -> str:

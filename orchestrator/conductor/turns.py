@@ -40,6 +40,7 @@ from orchestrator.family.spending import (
 from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
 from orchestrator.settings.agents import AgentSettings
+from orchestrator.workspaces.ports import database_folder
 
 #: `Report.ended` of what was not even begun
 UNPRICED, BUDGET, STALL = "unpriced", "budget", "stall"
@@ -119,12 +120,24 @@ def _prepare(session: Session, stage: Stage, job: Job, settings: AgentSettings) 
             "frozen": session.settings.frozen,
             "environment": session.checkout.environment if session.checkout else {},
             "log": str(logs / f"stage-{stage.number}-attempt-{job.attempt}.jsonl"),
-            "settings": {**job.settings, "agent": settings.model_dump(mode="json")},
+            "settings": {
+                **job.settings,
+                "agent": settings.model_dump(mode="json"),
+                "database": _database(session),
+            },
             "turn": last.turn + 1 if last is not None and same else 1,
             # what a failed attempt remembers of the files was taken back
             "session": last.session if last is not None and _goes_on(session, job, same) else "",
         }
     )
+
+
+def _database(session: Session) -> str:
+    """The folder of the checkout's own database, "" if it has none."""
+    own = session.checkout
+    if own is None or not session.settings.workspaces.database:
+        return ""
+    return str(database_folder(own.home, own.name))
 
 
 def _goes_on(session: Session, job: Job, same: bool) -> bool:

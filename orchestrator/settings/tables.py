@@ -163,6 +163,8 @@ class WorkspacesSettings(Table):
     #: a command that opens a pull request once the branch is pushed, in place of a merge;
     #: it may name {branch}, {target} and {remote}
     pull_request: tuple[str, ...] = ()
+    #: whether a coding agent finds a database of its checkout's own, in `DATABASE_URL`
+    database: bool = False
 
 
 class DatabaseSettings(Table):

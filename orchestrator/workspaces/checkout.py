@@ -19,7 +19,7 @@ from typing import Any
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import GitError, run_git
 from orchestrator.git.repository import find_git_folder
-from orchestrator.workspaces.ports import claim_ports, release_ports
+from orchestrator.workspaces.ports import claim_ports, drop_database, release_ports
 
 FOLDER = "workspaces"
 #: what stands above the settings of a checkout, which whoever works in it may have written
@@ -341,12 +341,10 @@ class Checkout:
         self.top.rename(gone)
         shutil.rmtree(gone)
         release_ports(self.top.parent, self.name)
+        drop_database(self.home, self.name)
 
     def end(self) -> None:
-        """Remove it and what the main repository keeps of it, once its work is elsewhere.
-
-        Raises GitError.
-        """
+        """Remove it and the main repository's reference to its work, which is elsewhere by now."""
         self.remove()
         if not self.top.exists():
             run_git(self.home, "update-ref", "-d", self.kept)

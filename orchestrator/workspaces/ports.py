@@ -1,8 +1,9 @@
-"""Ports that a checkout has to itself: a link named after a range, to the checkout's name."""
+"""What a checkout has to itself: ports (a link named after a range, to its name), a database."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 #: where the ranges begin, how many there are, and how many ports each has; all of them lie below
@@ -37,6 +38,18 @@ def release_ports(folder: Path, name: str) -> None:
     for link in (folder / ".ports").glob("*"):
         if link.is_symlink() and link.readlink().name == name:
             link.unlink(missing_ok=True)
+
+
+def database_folder(home: Path, name: str) -> Path:
+    """Where the server of a checkout keeps its database, if it has one."""
+    return home / ".orchestrate" / "databases" / name
+
+
+def drop_database(home: Path, name: str) -> None:
+    """Remove the database of a checkout that is gone, with its password."""
+    folder = database_folder(home, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(f"{name}.password").unlink(missing_ok=True)
 
 
 def _range(number: int) -> range:

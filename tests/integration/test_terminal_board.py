@@ -26,14 +26,6 @@ from orchestrator.tui.screens import Family, Help, Log
 _LOOKS, _PAUSE = 1500, 0.02
 
 
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A family that waits for USER at its first checkpoint."""
-    work = Workspace(tmp_path_factory.mktemp("board"))
-    work.conductor().run("WO-512")
-    return work
-
-
 def play(work: Workspace, act: Callable[[BoardApp, Pilot[None]], Awaitable[None]]) -> None:
     async def run() -> None:
         app = BoardApp(work.conductor)

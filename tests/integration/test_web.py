@@ -34,18 +34,10 @@ from tests.boards import TICKET, WORKFLOW, Workspace, copy_of
 from tests.web import Browser
 
 
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with an open question, made once."""
-    root = tmp_path_factory.mktemp("asked")
-    Workspace(root).conductor().run("WO-512")
-    return root
-
-
 @pytest.fixture
-def work(asked: Path, tmp_path: Path) -> Workspace:
+def work(asked: Workspace, tmp_path: Path) -> Workspace:
     """A workspace with an open question."""
-    return copy_of(asked, tmp_path / "new")
+    return copy_of(asked.root, tmp_path / "new")
 
 
 Opener = Callable[..., Browser]

@@ -19,6 +19,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.git.command import GitError, run_git
 from orchestrator.settings.agents import BUILTIN, COMMAND, AgentSettings
 from orchestrator.settings.config import Settings
+from orchestrator.settings.tables import FILE
 from orchestrator.storage.locks import family_lock
 from orchestrator.workers import parcel as parcels
 from orchestrator.workers.parcel import MOST_BUNDLE, Parcel, Result, digest, git
@@ -171,6 +172,16 @@ class Delivery:
         self._clone()
         self._home.mkdir()
         parcels.lay_down(parcel.files, self._home)
+        parcels.lay_down(parcels.carry(self.bench.root, self._own_files()), self._home)
+
+    def _own_files(self) -> Iterator[Path]:
+        """What rules and runs here: this worker's, nothing that came from the database."""
+        root, command = self.bench.root, self.settings.command
+        yield root / FILE
+        for name in ("checks", "templates/prompts"):
+            yield from (root / name).rglob("*")
+        if command and "/" in command[0] and not Path(command[0]).is_absolute():
+            yield root / command[0]
 
     def _clone(self) -> None:
         parcel, top = self.parcel, self._top

@@ -298,18 +298,11 @@ class _Work:
         return "refs/orchestrate/sent"
 
     def _home_files(self) -> Iterator[Path]:
-        """What an agent may read beside its checkout: the family's tickets, history, settings."""
+        """What an agent may read beside its checkout: the family's tickets and history."""
         root = self.job.board_root
         for member in self.job.family:
             yield root / member.path
         yield root / self._board / ".receipts" / f"{self.job.parent}.jsonl"
-        yield root / "orchestrate.toml"
-        for name in ("checks", "templates/prompts"):
-            yield from (root / name).rglob("*")
-        if self._agent.command and "/" in self._agent.command[0]:
-            program = root / self._agent.command[0]
-            if program.resolve().is_relative_to(root.resolve()):
-                yield program
 
     def _priority(self) -> int:
         """The place in the queue, by the parent's `priority`; 1 is the first."""

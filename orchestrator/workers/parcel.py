@@ -15,7 +15,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import OrchestrateError
@@ -59,7 +66,7 @@ class _Message(BaseModel):
 
 
 class Carried(_Message):
-    """A file that is not in the commits: a ticket, the history, settings."""
+    """A file that is not in the commits: a ticket, the history."""
 
     path: str
     #: base64
@@ -90,6 +97,16 @@ class Parcel(_Message):
     files: tuple[Carried, ...] = Field(default=(), max_length=5000)
 
     _paths = field_validator("below", "board")(_below)
+
+    @model_validator(mode="after")
+    def _of_the_board(self) -> Parcel:
+        # settings, checks and programs are the worker's own
+        for file in self.files:
+            if not PurePosixPath(file.path).is_relative_to(PurePosixPath(self.board)):
+                raise ValueError(f"{file.path!r} is no file of the board")
+        if PurePosixPath(self.board) == PurePosixPath("."):
+            raise ValueError("the board is no folder of its own")
+        return self
 
     @field_validator("repository")
     @classmethod

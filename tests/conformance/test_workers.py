@@ -287,6 +287,9 @@ def test_a_board_has_one_home(away: Team) -> None:
         {"model": "x; id"},
         {"files": [{"path": "../.bashrc", "data": ""}]},
         {"files": [{"path": "/etc/passwd", "data": ""}]},
+        {"files": [{"path": "checks/run_me.py", "data": ""}]},
+        {"files": [{"path": "orchestrate.toml", "data": ""}]},
+        {"board": ".", "files": []},
     ],
 )
 def test_a_parcel_that_leads_elsewhere_is_not_read(change: dict[str, Any]) -> None:
@@ -298,7 +301,7 @@ def test_a_parcel_that_leads_elsewhere_is_not_read(change: dict[str, Any]) -> No
         "job": job, "use": "builtin", "repository": "file:///srv/shop.git",
         "reference": "refs/heads/work/WO-1", "branch": "work/WO-1", "head": "0" * 40,
         "commit": "1" * 40, "below": "", "board": "_WORK_ORDERS",
-        "files": [Carried(path="a/b", data="")],
+        "files": [Carried(path="_WORK_ORDERS/a/b", data="")],
     }  # fmt: skip
     Parcel.model_validate(known)
     with pytest.raises(ValidationError):

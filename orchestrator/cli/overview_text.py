@@ -16,7 +16,8 @@ from orchestrator.cli.text import (
     terminal_width,
 )
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.views.overview import Line, Section, look_over
+from orchestrator.views.cards import Section
+from orchestrator.views.overview import Line, look_over
 from orchestrator.views.plain import columns, fitted
 
 _STYLES = {

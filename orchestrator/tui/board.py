@@ -11,7 +11,7 @@ from typing import Any
 
 from textual import work
 from textual.app import App, ComposeResult
-from textual.containers import HorizontalScroll, Vertical
+from textual.containers import HorizontalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Label, OptionList
 from textual.widgets.option_list import Option
@@ -25,7 +25,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.tui.dialogs import VIA, Approve, AskWords, Words
-from orchestrator.tui.screens import Family, Help, Log
+from orchestrator.tui.screens import Column, Family, Help, Log
 from orchestrator.tui.text import (
     card_text,
     describe_family,
@@ -63,42 +63,6 @@ _Dialog, Help {{ align: center middle; }}
 .dialog Horizontal {{ height: auto; }}
 .dialog Checkbox, .dialog Button, .dialog Input {{ height: auto; }}
 """
-
-
-class Column(Vertical):
-    """One state of the board, or the open questions."""
-
-    # here, as what holds the columns would scroll by these keys
-    BINDINGS = [("left", "app.step(-1)", ""), ("right", "app.step(1)", "")]
-
-    def __init__(self, name: str) -> None:
-        super().__init__(classes="column", id=f"column-{name}")
-        self.title = name.replace("_", " ").lower()
-        self.list = OptionList(markup=False)
-        #: what the list shows: ids and texts
-        self._shown: list[tuple[str | None, str]] = []
-        self.head = Label("", markup=False)
-
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.list
-
-    def show(self, options: list[Option], count: int) -> None:
-        """Put these in place of what was there; the same one stays highlighted."""
-        self.head.update(styled(f" {self.title} {count}"))
-        shown = [(option.id, str(option.prompt)) for option in options]
-        # one that was just put there forgets what was highlighted
-        if shown == self._shown and (self.list.highlighted is not None or not shown):
-            return
-        self._shown = shown
-        at = self.list.highlighted
-        chosen = self.list.get_option_at_index(at).id if at is not None else None
-        self.list.clear_options()
-        self.list.add_options(options)
-        if options:
-            ids = [option.id for option in options]
-            same = ids.index(chosen) if chosen in ids else min(at or 0, len(options) - 1)
-            self.list.highlighted = same
 
 
 class BoardApp(App[None]):
@@ -204,6 +168,8 @@ class BoardApp(App[None]):
         options = [Option(question_text(q, _WIDTH - 2), id=f"?{q.family}") for q in asked]
         questions.show(options[:_MOST], len(asked))
         for shown, column in zip(states, columns, strict=True):
+            if shown.is_of(column):
+                continue
             options = [
                 Option(card_text(card, _WIDTH - 2), id=card.ticket.source)
                 for card in column.cards[:_MOST]

@@ -1,16 +1,19 @@
-"""The screens that the terminal board opens: a family, its live log, the help."""
+"""What the terminal board is made of: its columns, and a family, its live log, the help."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer, RichLog, Static
+from textual.widgets import Footer, Label, OptionList, RichLog, Static
+from textual.widgets.option_list import Option
 
 from orchestrator.tui.text import event_lines, lines, styled
+from orchestrator.views.cards import Card
+from orchestrator.views.cards import Column as StateColumn
 from orchestrator.views.events import new_events
 
 #: seconds between two looks at the log
@@ -28,6 +31,49 @@ The first column has the open questions, what needs you most first:
 An answer covers exactly what is shown: if it has changed meanwhile, it is refused and
 the question is asked anew. What you answer goes on by itself while this board is open.
 """
+
+
+class Column(Vertical):
+    """One state of the board, or the open questions."""
+
+    # here, as what holds the columns would scroll by these keys
+    BINDINGS = [("left", "app.step(-1)", ""), ("right", "app.step(1)", "")]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(classes="column", id=f"column-{name}")
+        self.title = name.replace("_", " ").lower()
+        self.list = OptionList(markup=False)
+        #: what the list shows: ids and texts
+        self._shown: list[tuple[str | None, str]] = []
+        self._cards: tuple[Card, ...] = ()
+        self.head = Label("", markup=False)
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.list
+
+    def is_of(self, column: StateColumn) -> bool:
+        """Whether it shows these cards already; keeps them for the next time."""
+        same = self._cards == column.cards and self.list.highlighted is not None
+        self._cards = column.cards
+        return same
+
+    def show(self, options: list[Option], count: int) -> None:
+        """Put these in place of what was there; the same one stays highlighted."""
+        self.head.update(styled(f" {self.title} {count}"))
+        shown = [(option.id, str(option.prompt)) for option in options]
+        # one that was just put there forgets what was highlighted
+        if shown == self._shown and (self.list.highlighted is not None or not shown):
+            return
+        self._shown = shown
+        at = self.list.highlighted
+        chosen = self.list.get_option_at_index(at).id if at is not None else None
+        self.list.clear_options()
+        self.list.add_options(options)
+        if options:
+            ids = [option.id for option in options]
+            same = ids.index(chosen) if chosen in ids else min(at or 0, len(options) - 1)
+            self.list.highlighted = same
 
 
 class Family(Screen[None]):

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,19 @@ class OpenQuestion:
         return (*(-weight for weight in weights), self.asked, natural_key(self.family))
 
 
+class Section(StrEnum):
+    """What a family is about, in the order in which people want to know."""
+
+    BROKEN = "Cannot be read"
+    ASKS = "Waits for USER"
+    NEEDS = "Needs a person"
+    STOPPED = "Stopped"
+    WORKS = "At work"
+    WAITS = "Waits"
+    HELD = "On hold"
+    FAILED = "Has failed"
+
+
 @dataclass(frozen=True)
 class FamilyState:
     """What the record of a conducted family says."""
@@ -100,6 +114,28 @@ class FamilyState:
     at_work: bool = False
     #: which agent is at it, in words: agent, turn, since when
     work: str = ""
+
+    @classmethod
+    def of(cls, board: Board, id: str, flow: Flow) -> FamilyState:
+        """The state of a family whose record was just read."""
+        at_work = is_locked(board.root / ".orchestrate" / "state", id)
+        return cls(id, flow, at_work=at_work)
+
+    @property
+    def section(self) -> Section | None:
+        """Where the record has it; None for work that nobody has in hand."""
+        if self.flow is None:
+            return Section.BROKEN
+        if self.flow.question is not None:
+            return Section.ASKS
+        match self.flow.state:
+            case State.HELD:
+                return Section.HELD
+            case State.NEEDS_PERSON:
+                return Section.NEEDS
+            case State.PAUSED | State.COMPLETE | State.ARCHIVED:
+                return Section.WAITS
+        return Section.WORKS if self.at_work else None
 
     @property
     def state(self) -> str:
@@ -237,9 +273,9 @@ class BoardReader:
         except (OrchestrateError, OSError) as exc:
             error = exc.in_a_line if isinstance(exc, OrchestrateError) else str(exc)
             return FamilyState(ticket.id, None, error)
-        at_work = is_locked(self.board.root / ".orchestrate" / "state", ticket.id)
-        work = self._describe_work(ticket.id) if at_work else ""
-        return FamilyState(state.id, state.flow, at_work=at_work, work=work)
+        assert state.flow is not None
+        found = FamilyState.of(self.board, ticket.id, state.flow)
+        return replace(found, work=self._describe_work(ticket.id)) if found.at_work else found
 
     def _describe_work(self, family: str) -> str:
         """The turn that a coding agent is at, and what the family has cost so far."""

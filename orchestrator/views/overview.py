@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from orchestrator.conductor.conductor import Conductor
-from orchestrator.domain.record import Flow, State, from_mapping
+from orchestrator.domain.record import from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
-from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.ticket import Ticket
+from orchestrator.views.cards import FamilyState, Section
 from orchestrator.views.filters import natural_key
 
-
-class Section(StrEnum):
-    """What a line of the overview is about, in the order in which people want to know."""
-
-    BROKEN = "Cannot be read"
-    ASKS = "Waits for USER"
-    NEEDS = "Needs a person"
-    STOPPED = "Stopped"
-    WORKS = "At work"
-    WAITS = "Waits"
-    HELD = "On hold"
-    FAILED = "Has failed"
+#: the command by which a family goes on
+_NEXT = {
+    Section.ASKS: "orchestrate review {}",
+    Section.HELD: "orchestrate resume {}",
+    Section.NEEDS: "orchestrate run {}",
+    Section.STOPPED: "orchestrate run {}",
+}
 
 
 @dataclass(frozen=True)
@@ -78,33 +72,21 @@ def _line(conductor: Conductor, ticket: Ticket) -> Line:
     """Where a family is. One whose record is broken does not hide the others."""
     try:
         flow = from_mapping(ticket.flow or {}, path=ticket.source)
-        section, reason, then = _position(conductor, ticket, flow)
+        state = FamilyState.of(conductor.board, ticket.id, flow)
+        section, reason = state.section, flow.reason
+        if section is None:
+            # nobody has it in hand: it waits for something, or was stopped
+            found = conductor.status(ticket.id)
+            section = Section.STOPPED if found["stopped"] else Section.WAITS
+            reason = flow.reason if found["stopped"] else "; ".join(found["reasons"])
     except OrchestrateError as exc:
         return Line(Section.BROKEN, ticket.id, ticket.title, exc.message, error=exc)
     stage = f"stage {flow.stage}" if flow.stage else ""
-    state = "stopped" if section is Section.STOPPED else flow.state.value
+    words = "stopped" if section is Section.STOPPED else state.state
     since = flow.question.asked if flow.question else ""
-    text = " · ".join(filter(None, (state, stage, reason)))
+    text = " · ".join(filter(None, (words, stage, reason)))
+    then = _NEXT.get(section, "").format(ticket.id)
     return Line(section, ticket.id, ticket.title, text, since, then)
-
-
-def _position(conductor: Conductor, ticket: Ticket, flow: Flow) -> tuple[Section, str, str]:
-    """The section of a family, why it is there, and the command that takes it further."""
-    id = ticket.id
-    if flow.question is not None:
-        return Section.ASKS, flow.reason, f"orchestrate review {id}"
-    if flow.state is State.HELD:
-        return Section.HELD, flow.reason, f"orchestrate resume {id}"
-    if flow.state is State.NEEDS_PERSON:
-        return Section.NEEDS, flow.reason, f"orchestrate run {id}"
-    if flow.state is State.PAUSED or flow.state.ended:
-        return Section.WAITS, flow.reason, ""
-    if is_locked(conductor.board.root / ".orchestrate" / "state", id):
-        return Section.WORKS, flow.reason, ""
-    found = conductor.status(id)
-    if found["stopped"]:
-        return Section.STOPPED, flow.reason, f"orchestrate run {id}"
-    return Section.WAITS, "; ".join(found["reasons"]), ""
 
 
 def _failed(tickets: Sequence[Ticket]) -> Iterator[Line]:

@@ -18,9 +18,9 @@ pytest.importorskip("textual")
 from textual.pilot import Pilot
 from textual.widgets import Label, RichLog, Static
 
-from orchestrator.tui.board import BoardApp, Column
+from orchestrator.tui.board import BoardApp
 from orchestrator.tui.dialogs import Approve, AskWords
-from orchestrator.tui.screens import Family, Help, Log
+from orchestrator.tui.screens import Column, Family, Help, Log
 
 #: looks at the screen before something counts as not having come, and seconds between two
 _LOOKS, _PAUSE = 1500, 0.02

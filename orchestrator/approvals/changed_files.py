@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from orchestrator.templating import longest_backticks
 _SHORT, _SHORT_ALL = 12, 40
 #: files whose content is not copied into a ticket: they tend to hold keys
 _PRIVATE = (".env", ".pem", ".key", ".p12", ".pfx", "id_rsa", "id_ed25519", ".netrc", ".npmrc")
+#: bytes from which on a file is pointed out
+_LARGE = 20_000_000
 
 
 _LOST = (
@@ -90,7 +93,7 @@ def list_changed_files(log: ChangeLog, settings: Settings) -> tuple[ChangedFile,
             (change.after.kind, change.after.sha256),
             shown(change.source),
             _describe_workers(change, touched),
-            _warning_about(change.path, settings),
+            _warning_about(change.path, settings) or _size_of(log.tree.root / change.path),
         )
         for change in log.family_changes()
     )
@@ -192,6 +195,15 @@ def _warning_about(path: str, settings: Settings) -> str:
         or any(path.startswith(f"{w}/") for w in settings.workflows)
     ):
         return "rules how work is done and judged"
+    return ""
+
+
+def _size_of(file: Path) -> str:
+    """How large a file is that git would have for good, or "" for a small one."""
+    with contextlib.suppress(OSError):
+        size = file.lstat().st_size
+        if size >= _LARGE:
+            return f"{size / 1e6:,.0f} MB, which the repository keeps for good"
     return ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.approvals import changed_files
 from orchestrator.workspaces.checkout import Checkout
 from orchestrator.workspaces.landing import LandingError
 from tests.repositories import Repository
@@ -209,6 +210,13 @@ def test_a_landing_that_is_already_there_is_not_made_again(tmp_path: Path) -> No
     assert repo.conductor.run("WO-1").outcome == "complete"
     assert repo.git("log", "--format=%b", "main").count(f"Orchestrate-Landed: {head}") == 1
     assert "holds it already" in repo.records("effect")[0]["detail"]
+
+
+def test_a_large_file_is_pointed_out(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changed_files, "_LARGE", 5)
+    repo.conductor.run("WO-1")
+    (file,) = repo.question()["changed_files"]
+    assert "MB, which the repository keeps for good" in file["text"]
 
 
 def test_submodules_are_named_as_missing(repo: Repository) -> None:

@@ -1,7 +1,7 @@
 """Finding gaps: the mean of each metric in each segment, against target, peers and the past.
 
-A row of `business_metrics` is one figure of one brand in one region for the time up to the next
-date (a month, where dates are firsts of months). Counts are what came in that time.
+A row of `business_metrics` is one figure of one brand in one region for the time its date stands
+for (a month, where dates are firsts of months). Counts are what came in that time.
 """
 
 from __future__ import annotations

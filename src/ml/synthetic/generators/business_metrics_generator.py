@@ -1,4 +1,9 @@
-"""Monthly figures of every brand and region, with targets and changes over time."""
+"""Figures of every brand and region, with targets and changes over time.
+
+A row is one figure of one brand in one region for the time its date stands for: the month, where
+dates are firsts of months, else as long as from date to date. Counts are what came in that region
+and time, so that a brand's month is the sum of its rows; rates hold for region and time.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +34,7 @@ _NOISE_SD, _NOISE_LIMIT = 0.13, 0.18
 #: largest growth over the whole range, so that long ranges keep to the level
 _MOST_GROWTH = 0.2
 _DAYS_A_YEAR = 365.25
+_DAYS_A_MONTH = _DAYS_A_YEAR / 12
 #: an odd factor, so that different numbers below 2**48 stay different
 _ID_FACTOR, _ID_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64((1 << 48) - 1)
 _YEAR_1 = day_number(date.min)
@@ -88,7 +94,13 @@ class BusinessMetricsGenerator(SeriesGenerator):
         """
         grid = with_burn_in(days, step)
         # level x region x trend, without noise
-        level = np.array([line.metric.levels[line.brand] for line in self._lines])
+        share = (step or _DAYS_A_MONTH) / _DAYS_A_MONTH / len(REGIONS)
+        level = np.array(
+            [
+                line.metric.levels[line.brand] * (share if line.metric.is_count else 1.0)
+                for line in self._lines
+            ]
+        )
         weight = np.array([line.metric.region_weight for line in self._lines])
         region = np.array([_REGION_FACTORS[line.region] for line in self._lines])
         growth = np.array([line.metric.growth for line in self._lines])

@@ -12,7 +12,7 @@ _COUNT, _RATE = 1.0, 0.5
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure; its level is the middle of its range."""
+    """One figure; its level is the middle of its range, of a count the brand's in a month."""
 
     key: str
     description: str
@@ -24,6 +24,11 @@ class Metric:
     growth: float = 0.03
     #: largest possible figure, which its interval keeps too
     ceiling: float = 1.0
+
+    @property
+    def is_count(self) -> bool:
+        """Whether figures are added up over regions and time."""
+        return self.ceiling == _INFINITE
 
 
 def _levels(remibrutinib: float, fabhalta: float, kisqali: float) -> dict[Brand, float]:

@@ -27,7 +27,7 @@ from src.ml.agents import (
     Source,
     open_source,
 )
-from src.ml.agents.names import UnknownNameError, check_brand, stored_metric_key
+from src.ml.agents.names import UnknownNameError, check_brand, metric_key
 from src.ml.limits import Limits
 
 #: makes the source that the application reads from while it runs
@@ -49,7 +49,7 @@ class TimeSeriesRequest(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
-        stored_metric_key(self.metric)
+        metric_key(self.metric)
         check_brand(self.brand)
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"end {self.end} is before start {self.start}")
@@ -119,7 +119,7 @@ async def analyze_gaps(request: GapRequest, source: _Source) -> GapAnalysis:
 async def time_series(asked: Annotated[TimeSeriesRequest, Query()], source: _Source) -> TimeSeries:
     """All rows of a brand's metric, ascending by date; bounds included."""
     repository = BusinessMetricRepository(source)
-    metric = stored_metric_key(asked.metric)
+    metric = metric_key(asked.metric)
     rows = await repository.get_time_series(metric, asked.brand, asked.start, asked.end)
     return TimeSeries(status="completed" if rows else "no_data", rows=list(rows))
 

@@ -157,7 +157,7 @@ def plot_series(
 ) -> None:
     """A metric over time with its target, a panel per brand and region."""
     from src.ml.agents import BusinessMetricRepository
-    from src.ml.agents.names import check_brand, stored_metric_key
+    from src.ml.agents.names import check_brand, metric_key
     from src.ml.synthetic.config import BRANDS, REGIONS
     from src.ml.synthetic.plots import save, time_series_figure
 
@@ -169,7 +169,7 @@ def plot_series(
         return {b: await repository.get_time_series(key, b, *bounds) for b in brands}
 
     try:
-        key = stored_metric_key(metric)
+        key = metric_key(metric)
         save(time_series_figure(_asked(target, root, rows), key, REGIONS), output, metric)
     except (ValueError, OSError) as exc:
         raise _stopped(str(exc)) from exc

@@ -20,8 +20,9 @@ def _by_folded(metrics: Mapping[str, str]) -> dict[str, str]:
     return {name.casefold(): key for key, label in metrics.items() for name in (key, label)}
 
 
-_ANALYSED = _by_folded(METRICS)
-_STORED = _ANALYSED | _by_folded(BRAND_METRICS)
+#: as the plan and its readers call them
+_SHORT = {"adherence": "adherence_rate", "os rate": "os_rate", "overall survival": "os_rate"}
+_METRICS = _by_folded(METRICS) | _by_folded(BRAND_METRICS) | _SHORT
 
 
 class UnknownNameError(ValueError):
@@ -35,19 +36,11 @@ class UnknownNameError(ValueError):
 
 
 def metric_key(name: str) -> str:
-    """The key of a metric given by key or description, in any case.
+    """The key of a metric given by key, description or common short name, in any case.
 
     Raises UnknownNameError naming the metrics.
     """
-    key = _ANALYSED.get(name.strip().casefold())
-    if key is None:
-        raise UnknownNameError("metric", name, METRICS)
-    return key
-
-
-def stored_metric_key(name: str) -> str:
-    """The same for any metric that may be stored, also those that one brand has alone."""
-    key = _STORED.get(name.strip().casefold())
+    key = _METRICS.get(name.strip().casefold())
     if key is None:
         raise UnknownNameError("metric", name, (*METRICS, *BRAND_METRICS))
     return key

@@ -17,14 +17,22 @@ from src.ml.agents.gap_models import (
 
 #: dollars for each prescription, and a year for each point of share
 _PER_UNIT = 850.0
-#: dollars a year for each HCP and point of conversion or engagement
+#: dollars a year for each HCP and point of conversion, engagement, adherence or survival
 _PER_HCP = 320.0
 _COUNTED = ("trx", "nrx")
 _BY_UNIT = (*_COUNTED, "market_share")
 #: stored as fractions; the formulas take percentage points
-RATES = ("market_share", "conversion_rate")
+RATES = ("market_share", "conversion_rate", "adherence_rate", "os_rate")
 _PER_DAY = 2_500.0
-_DAYS = {"trx": 5, "nrx": 5, "conversion_rate": 15, "hcp_engagement_score": 8, "market_share": 10}
+_DAYS = {
+    "trx": 5,
+    "nrx": 5,
+    "conversion_rate": 15,
+    "hcp_engagement_score": 8,
+    "market_share": 10,
+    "adherence_rate": 12,
+    "os_rate": 20,
+}
 #: largest gap that an effort multiplier is for
 _EFFORT = ((10, 0.5), (100, 1.0), (1000, 1.5), (math.inf, 2.0))
 _CHANGE_PER_UNIT = 200.0

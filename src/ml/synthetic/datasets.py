@@ -61,6 +61,8 @@ class Recipe:
     end_date: date | None = None
     #: latest feature timestamp, naive UTC; freshness is judged at it
     as_of: datetime | None = None
+    #: also what one brand has alone: adherence_rate and os_rate
+    brand_metrics: bool = False
 
 
 def generate(recipe: Recipe, announce: Announce = lambda _table: None) -> dict[str, pd.DataFrame]:
@@ -81,7 +83,9 @@ def generate(recipe: Recipe, announce: Announce = lambda _table: None) -> dict[s
     tables["treatment_events"] = TreatmentGenerator(config("treatment_events"), patients).generate()
     tables["ml_predictions"] = PredictionGenerator(config("ml_predictions"), patients).generate()
     tables["triggers"] = TriggerGenerator(config("triggers"), patients, hcps).generate()
-    tables["business_metrics"] = BusinessMetricsGenerator(config("business_metrics")).generate()
+    tables["business_metrics"] = BusinessMetricsGenerator(
+        config("business_metrics"), brand_metrics=recipe.brand_metrics
+    ).generate()
     groups, features = FeatureStoreSeeder(base).seed()
     tables["feature_groups"], tables["features"] = groups, features
     tables["feature_values"] = FeatureValueGenerator(

@@ -51,13 +51,17 @@ class LoadOptions:
     seed: int = 42
     end_date: date | None = None
     as_of: datetime | None = None
+    #: also what one brand has alone
+    brand_metrics: bool = False
     batch: int = 500
     retries: int = 3
 
     @property
     def recipe(self) -> Recipe:
         sizes = SMALL_SIZES if self.small else FULL_SIZES
-        return Recipe(sizes, DGPType(self.dgp), self.seed, self.end_date, self.as_of)
+        return Recipe(
+            sizes, DGPType(self.dgp), self.seed, self.end_date, self.as_of, self.brand_metrics
+        )
 
 
 def run_load(options: LoadOptions) -> int:

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,7 @@ from src.ml.agents.roi import (
 )
 from src.ml.agents.sources import Query, Record
 from src.ml.synthetic.config import REGIONS
+from src.ml.synthetic.datasets import SMALL_SIZES, Recipe, generate
 from tests.memory_source import MemorySource, hcp_rows, metric_row, metric_rows, months
 
 DAYS = st.dates(date(2000, 1, 1), date(2099, 12, 31))
@@ -569,6 +571,19 @@ def test_metrics_without_rows_are_named() -> None:
     answer = analyze(metric_rows(months(2024, 7, 9)), metrics=["trx", "Market Share Percentage"])
     assert answer.metrics_analyzed == ["trx", "market_share"]
     assert "no rows of market_share in this period" in answer.warnings
+
+
+@pytest.mark.parametrize("name", ["adherence", "Adherence_Rate", "Treatment Adherence Rate"])
+def test_what_one_brand_has_alone_is_generated_and_answered(name: str) -> None:
+    sizes = dict.fromkeys(SMALL_SIZES, 60) | {"business_metrics": 1_200}
+    metrics = generate(Recipe(sizes, brand_metrics=True))["business_metrics"]
+    rows = metrics.assign(metric_date=pd.to_datetime(metrics["metric_date"]).dt.date)
+    answer = analyze(rows.to_dict("records"), brand="Fabhalta", metrics=[name])
+    assert (answer.status, answer.metrics_analyzed) == ("completed", ["adherence_rate"])
+    assert answer.prioritized_opportunities
+    first = answer.prioritized_opportunities[0]
+    assert first.gap.metric == "adherence_rate"
+    assert 0 < first.gap.current_value < first.gap.target_value < 1
 
 
 def test_gaps_valued_by_hcp_need_hcps() -> None:

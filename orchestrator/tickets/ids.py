@@ -251,12 +251,12 @@ def allocation(board: Board) -> Iterator[Ids]:
         if repository is not None:
             ledger.read_new_commits(repository, _board_folder(board))
             # ids and names on the boards of the other worktrees, where nothing may be committed yet
-            found: set[str] = set()
+            known, found = taken | ledger.seen, set[str]()
             for tree in repository.worktrees:
                 directory = tree.path / repository.prefix / _board_folder(board)
                 if directory.is_dir() and not directory.samefile(board.path):
                     for parent, _, names in os.walk(directory):
-                        for name in set(names) - (taken | ledger.seen):
+                        for name in set(names) - known:
                             found |= {name, _id_in_file(Path(parent, name))}
             taken |= found
             letters = _own_letters(board, repository, folder, taken | ledger.seen, ledger.issued)

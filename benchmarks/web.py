@@ -194,9 +194,9 @@ def main() -> None:
                     ("search", "/search?q=ordinary+4711"),
                 )
                 figures |= on_screen(address, root, process)
+                figures["idle_core"] = round(idle(base, cookie, process), 3)
                 # after it, a thread looks at all tickets
                 pages(("health", "/health"))
-            figures["idle_core"] = round(idle(base, cookie, process), 3)
             figures["memory_mb"] = round(process.memory_info().rss / 1e6)
     if options.rival:
         with tempfile.TemporaryDirectory() as folder:

@@ -266,6 +266,8 @@ def test_a_board_has_one_home(away: Team) -> None:
     away.agents["BUILDER"] = Hand(writes(colour="green\n"))
     place = engine.place_of(away.root)
     assert away.store.claim_home(place, "another", "carl:/elsewhere", 60) == ""
+    # however slow this machine is, it was seen just now
+    away.store._all("UPDATE @homes SET seen = now() + interval '1 minute' RETURNING home")
     with pytest.raises(UsageError, match="carl:/elsewhere conducts this board") as caught:
         away.conductor.run("WO-1")
     assert caught.value.code == "two-conductors"

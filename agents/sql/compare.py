@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.catalog import RealIndex, RealPolicy, Relation
+from orchestrate_agents.sql.environment import HOSTED
 from orchestrate_agents.sql.prove import Proof
 from orchestrate_agents.sql.requests import holds_always, holds_never
 from orchestrate_backend.targets.supabase_setup import API_ROLES
@@ -96,12 +98,22 @@ def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
 
 
 def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:
-    """What changes or refuses rows of a specified table on their way in."""
-    specified = {name for kind, name, _ in wanted.catalog if kind == "trigger"}
+    """What changes, refuses or tells rows of a specified or hosted table on their way in."""
     tables = tuple(f"{relation.qualified}." for relation in wanted.tables)
-    for kind, name, _ in real.catalog:
-        if kind == "trigger" and name.startswith(tables) and name not in specified:
+    hosted = tuple(f"{schema}." for schema in HOSTED)
+    new = [entry for entry in real.catalog if entry not in set(wanted.catalog)]
+    functions = {name.partition("(")[0].rpartition(".")[2] for k, name, _ in new if k == "function"}
+    for kind, name, text in new:
+        if kind == "trigger" and name.startswith(tables + hosted):
             yield f"trigger {name} is not specified"
+        # what a column of each row is made by runs as a trigger does
+        called = functions & set(re.findall(r"(\w+)\(", text)) if kind in _COMPUTED else ()
+        for function in called:
+            yield f"{kind} {name} calls {function}(), which is not specified"
+
+
+#: entries of the catalog that can run functions for each row
+_COMPUTED = ("index", "column")
 
 
 def _indexes(wanted: Relation, real: Relation) -> Iterator[str]:

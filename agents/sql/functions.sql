@@ -3,7 +3,10 @@
 SELECT CASE p.prorettype WHEN 'trigger'::regtype THEN 'trigger' WHEN 'event_trigger'::regtype
          THEN 'trigger' ELSE 'function' END,
        n.nspname, p.proname, p.prosecdef, p.prorettype::regtype::text,
-       p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), ''),
+       CASE WHEN p.prokind = 'a' THEN
+         (SELECT concat_ws(' ', a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggmfinalfn)
+            FROM pg_aggregate a WHERE a.aggfnoid = p.oid)
+         ELSE p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), '') END,
        ARRAY(SELECT r.rolname::text FROM pg_roles r
              WHERE r.rolname = ANY (%s) AND has_schema_privilege(r.oid, n.oid, 'USAGE')
                AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))

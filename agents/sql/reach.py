@@ -27,6 +27,9 @@ _ANYTHING = frozenset(
 )
 
 
+_REFUSALS = frozenset(("raise", "assert", "strict"))
+
+
 @dataclass(frozen=True)
 class RlsBypass:
     """A function that runs with its owner's rights for whoever of a role calls it."""
@@ -117,7 +120,9 @@ def rls_bypasses(
         whole = [part for entry in entries for part in _reached(entry, codes)]
         does = _does(whole, names)
         if does == "reads" and code.returns in ("boolean", "void"):
-            does = "answers" if code.returns == "boolean" else ""
+            # one without a result can answer by its errors
+            can = code.returns == "boolean" or any(c.names & _REFUSALS for c in whole)
+            does = "answers" if can else ""
         if does:
             name = f"{code.schema}.{code.name}"
             found += [RlsBypass(role, name, does) for role in sorted(code.callers)]

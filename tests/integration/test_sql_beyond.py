@@ -112,6 +112,23 @@ def policy(condition: str, role: str = "anon", verb: str = "SELECT") -> str:
         ),
         (
             DEFINER.format(
+                "step(s text, x text) RETURNS text", "sql", "SELECT max(title) FROM public.pots"
+            )
+            + "REVOKE EXECUTE ON FUNCTION public.step FROM PUBLIC, anon, authenticated;\n"
+            "CREATE AGGREGATE public.titles(text) (SFUNC = public.step, STYPE = text);",
+            "titles()",
+        ),
+        (
+            DEFINER.format(
+                "ask(q text) RETURNS void",
+                "plpgsql",
+                "BEGIN IF EXISTS (SELECT FROM public.pots WHERE title LIKE q) THEN"
+                " RAISE EXCEPTION 'taken'; END IF; END",
+            ),
+            "ask()",
+        ),
+        (
+            DEFINER.format(
                 "later() RETURNS trigger",
                 "plpgsql",
                 "BEGIN EXECUTE 'ALTER TABLE public.pots DISABLE ROW LEVEL SECURITY';"
@@ -153,6 +170,28 @@ def test_what_takes_rows_away_beyond_the_specification_is_a_departure(
     for condition, verdict in (("length(title) < 9", F), ("true", P)):
         result = judge(tmp_path, POTS + less.format(condition), statement, services, POTS)
         assert result.verdict is verdict, result.detail
+
+
+def test_code_that_runs_with_each_row_or_user_is_a_departure(
+    tmp_path: Path, services: Services
+) -> None:
+    own = (
+        "CREATE OR REPLACE FUNCTION public.slug(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE"
+        " AS $$ BEGIN RETURN lower(t); END $$;\n"
+        "CREATE INDEX IF NOT EXISTS pots_slug ON public.pots (public.slug(title));\n"
+    )
+    promoted = (
+        "CREATE OR REPLACE FUNCTION public.welcome() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.role := 'service_role'; RETURN NEW; END $$;\n"
+        "CREATE OR REPLACE TRIGGER welcome BEFORE INSERT ON auth.users"
+        " FOR EACH ROW EXECUTE FUNCTION public.welcome();\n"
+    )
+    plain = "CREATE INDEX IF NOT EXISTS pots_lower ON public.pots (lower(title));\n"
+    statement = f"`{PATH}` matches the specification"
+    for sql, told in ((own, "calls slug()"), (promoted, "trigger auth.users.welcome"), (plain, "")):
+        result = judge(tmp_path, POTS + sql, statement, services, POTS)
+        assert result.verdict is (F if told else P), result.detail
+        assert told in result.detail
 
 
 def test_what_a_branch_would_do_that_did_not_run_is_compared_with_the_specification(

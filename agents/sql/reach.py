@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Cell
 from orchestrate_agents.sql.catalog import Relation, query_text
+from orchestrate_agents.sql.environment import HOSTED
 from orchestrate_agents.sql.parse import SqlError, tokens
 
 _WRITING = {"INSERT", "UPDATE", "DELETE_P", "TRUNCATE", "MERGE", "EXECUTE"}
@@ -27,6 +28,11 @@ _ANYTHING = frozenset(
 )
 
 
+_HOSTED_TABLES = """
+SELECT n.nspname::text, c.relname::text
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p', 'v')
+"""
 _REFUSALS = frozenset(("raise", "assert", "strict"))
 
 
@@ -111,6 +117,7 @@ def rls_bypasses(
     """
     codes = _codes(connection, roles)
     names = {table.name.lower() for table in tables}
+    hosted = connection.execute(_HOSTED_TABLES, [list(HOSTED)]).fetchall()
     found = []
     for code in codes:
         entries = [c for c in _reached(code, codes) if c.definer and c.kind != "view"]
@@ -118,7 +125,7 @@ def rls_bypasses(
             continue
         # what an invoker calls by itself it does with its own rights
         whole = [part for entry in entries for part in _reached(entry, codes)]
-        does = _does(whole, names)
+        does = _does(whole, names) or ("reads" if _names_any(whole, hosted) else "")
         if does == "reads" and code.returns in ("boolean", "void"):
             # one without a result can answer by its errors
             can = code.returns == "boolean" or any(c.names & _REFUSALS for c in whole)
@@ -127,6 +134,11 @@ def rls_bypasses(
             name = f"{code.schema}.{code.name}"
             found += [RlsBypass(role, name, does) for role in sorted(code.callers)]
     return tuple(sorted(found, key=lambda f: (f.role, f.function)))
+
+
+def _names_any(codes: Sequence[_Code], tables: Sequence[tuple[str, str]]) -> bool:
+    """Whether schema and name of one of the tables stand in a body."""
+    return any({schema, name} <= code.names for code in codes for schema, name in tables)
 
 
 def _does(codes: Sequence[_Code], tables: set[str]) -> str:

@@ -120,6 +120,14 @@ def policy(condition: str, role: str = "anon", verb: str = "SELECT") -> str:
         ),
         (
             DEFINER.format(
+                "who(mail text) RETURNS json",
+                "sql",
+                "SELECT to_json(u) FROM auth.users u WHERE u.email = mail",
+            ),
+            "who()",
+        ),
+        (
+            DEFINER.format(
                 "ask(q text) RETURNS void",
                 "plpgsql",
                 "BEGIN IF EXISTS (SELECT FROM public.pots WHERE title LIKE q) THEN"

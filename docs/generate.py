@@ -246,6 +246,17 @@ def runs_table() -> str:
     return "\n".join(lines)
 
 
+def truth_table() -> str:
+    """What the data agents find of what was planted."""
+    run = json.loads((ROOT / "benchmarks/agents_truth.json").read_text(encoding="utf-8"))
+    lines = ["| planted | found | questions without it that raise an alarm |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {row['power']:.0%} | {row['false']:.0%} |"
+        for name, row in run["table"].items()
+    ]
+    return "\n".join([*lines, "", f"{run['runs']} runs each; `python benchmarks/agents_truth.py`."])
+
+
 def recall_table() -> str:
     """What the gates say of the defects that were written without a look at the checks."""
     tables = json.loads((ROOT / "benchmarks/gate_recall.json").read_text(encoding="utf-8"))
@@ -282,6 +293,7 @@ GENERATED = {
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
     "docs/reliability.md": {"runs": runs_table, "hostile": hostile_table, "recall": recall_table},
+    "docs/synthetic-agents.md": {"truth": truth_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }
 

@@ -138,6 +138,9 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
                 members[child] = Place(at=birth, owner=agent)
             elif spot.at is _R.INBOX or (spot.at is _R.TRIAGE and birth is _R.BUILD):
                 members[child] = _move(spot, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
+            elif spot.at.awaits_build:
+                # one that was there, or is in a new round
+                members[child] = spot.model_copy(update={"owner": agent})
     elif part in (Part.MAKER, Part.INSPECTOR):
         for member in plan.members(stage, flow):
             place = members[member]

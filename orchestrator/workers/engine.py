@@ -74,6 +74,11 @@ class QueuedDispatcher:
     ) -> Report:
         """Let an agent work on a job; see `Engine`."""
         if not self._goes_out(job):
+            if self._settings.goes_out(job.agent) and job.agent not in self.inside:
+                tell(
+                    f"{job.agent} works here: the family began in the workspace itself, before "
+                    "[workers] was set; from its next round on the work goes to workers"
+                )
             return self._local.dispatch(job, settings, lock_fd)
         self._require_running()
         work = _Work(job, settings, self._home, self._settings, self.store, self._name(job))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -75,6 +77,18 @@ def test_3_2_triage_moves_the_parent_and_bears_children_in_build() -> None:
     assert flow.members["W-1"].at is R.TRIAGE
     assert (flow.members["W-1a"].at, flow.members["W-1a"].owner) == (R.BUILD, "SOOP")
     assert (flow.members["W-1b"].at, flow.members["W-1b"].owner) == (R.BUILD, "BUILDER")
+
+
+def test_3_2_in_a_new_round_a_member_that_waits_has_its_maker_again() -> None:
+    split = replace(stages()[1], moves=(Move(("W-1b",), "01_TRIAGE", "BUILDER", 2),))
+    p = replace(plan(), stages=(stages()[0], split, *stages()[2:]))
+    archived = machine.archive(until(p, 4), p)
+    flow = machine.reopen(archived, p)
+    assert flow.members["W-1b"].owner == "LEAD"
+    for stage in p.stages[:2]:
+        births = {c.id: c.agent for c in stage.children}
+        flow = machine.finish(flow, p, stage, births)
+    assert (flow.members["W-1b"].at, flow.members["W-1b"].owner) == (R.TRIAGE, "BUILDER")
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,6 @@ _AGENTS = ("LEAD", "BUILDER", "INSPECTOR")
 _MARK = re.compile(r"^- edit \d+$", re.MULTILINE)
 
 
-_KILL_EVERY = 60
-
-
 class Noop:
     """Does nothing, and writes a section about it."""
 
@@ -145,9 +142,9 @@ def in_process(root: Path) -> int:
 class KilledDaemon(threading.Thread):
     """The daemon in a process that is killed once a minute and started again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, every: float) -> None:
         super().__init__()
-        self.root = root
+        self.root, self.every = root, every
         self.ended = threading.Event()
         self.kills = 0
         self.most_memory = 0.0
@@ -157,8 +154,8 @@ class KilledDaemon(threading.Thread):
     def run(self) -> None:
         while True:
             child = psutil.Popen([sys.executable, __file__, "--daemon-of", str(self.root)])
-            until = time.monotonic() + _KILL_EVERY
-            while time.monotonic() < until and child.poll() is None and not self.ended.wait(1):
+            until = time.monotonic() + self.every
+            while time.monotonic() < until and child.poll() is None and not self.ended.wait(0.2):
                 with contextlib.suppress(psutil.Error):
                     self.most_memory = max(self.most_memory, child.memory_info().rss / 2**20)
             if self.ended.is_set() or child.poll() is not None:
@@ -327,6 +324,9 @@ def count(root: Path, made: list[str], gone: set[str]) -> dict[str, int]:
             beside |= set(marks)
         else:
             living.update(marks)
+    for path in (root / ".orchestrate/state").glob("[ds]*/*.*"):
+        if path.parent.name in ("displaced", "strays"):
+            beside |= set(_MARK.findall(path.read_text(encoding="utf-8", errors="replace")))
     missing = [mark for mark in made if mark not in living and mark not in gone]
     return {
         "edits": len(made),
@@ -350,6 +350,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="for the documents")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="of a daemon that is killed each minute")
+    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds, with --minutes")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds after each edit")
     parser.add_argument("--daemon-of", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -360,7 +361,7 @@ def main() -> int:
     make_board(root, given.families)
     for n in range(given.families):
         conductor(Board(root), settings=Settings()).run(f"WO-{100 + n}")
-    watch = KilledDaemon(root) if given.minutes else None
+    watch = KilledDaemon(root, given.kill_every) if given.minutes else None
     if watch is not None:
         watch.start()
     pid = 0 if watch else in_process(root)

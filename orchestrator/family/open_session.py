@@ -157,6 +157,7 @@ class Opener:
         self, parent: str, tickets: tuple[Ticket, ...], committer: Committer | None
     ) -> Family:
         """The family, now that its lock is held; saves at old paths are merged first."""
+        left = stale_writes.take_up_saves(self.board)
         merged = stale_writes.merge_stale_files(self.board, parent)
         if merged or not tickets:
             tickets = self.board.family(parent)
@@ -168,7 +169,7 @@ class Opener:
             Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
         )
         family.on_notice = self._report_notice
-        self._report_recovered(family, merged)
+        self._report_recovered(family, merged, left)
         return family
 
     def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
@@ -282,9 +283,11 @@ class Opener:
                 place = f"{ticket.source}:{problem.line}"
                 self._report_notice(f"{place}: {problem.message}; {problem.hint}")
 
-    def _report_recovered(self, family: Family, merged: Sequence[stale_writes.MergedSave]) -> None:
+    def _report_recovered(
+        self, family: Family, merged: Sequence[stale_writes.MergedSave], left: Sequence[Path]
+    ) -> None:
         """Report what a killed process left behind, and which saves at old paths were merged."""
-        for kept in self.board.sweep():
+        for kept in left:
             where = kept.relative_to(self.board.root)
             self._report_notice(
                 f"a process was killed while it wrote a ticket; its text is {where}"

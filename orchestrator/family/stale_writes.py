@@ -31,6 +31,7 @@ from orchestrator.storage.atomic import Rebased, ReplaceOptions
 from orchestrator.storage.history import History
 from orchestrator.storage.merge import merge_lines
 from orchestrator.storage.versions import Versions
+from orchestrator.storage.written import was_latest, was_written
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 
@@ -130,6 +131,28 @@ def head_of(board: Board, id: str) -> str | None:
     """The parent of the conducted family that a ticket with duplicates belongs to."""
     found = _find_parent(board, id)
     return found[0].id if found else None
+
+
+def take_up_saves(board: Board) -> list[Path]:
+    """Take up what people saved at the moment in which a process was killed; it is merged next.
+
+    Returns where the other texts of killed processes are now.
+    """
+    return [kept for kept in board.sweep() if not _take_up(board, kept)]
+
+
+def _take_up(board: Board, kept: Path) -> bool:
+    text = _read(kept)
+    named = re.search(rb"^id:[ \t]*[\"']?([\w.-]+)", text or b"", re.MULTILINE)
+    holders = board.holders(named[1].decode()) if named else []
+    if text is None or len(holders) != 1:
+        return False
+    ticket = holders[0].path
+    # the killed process had put its own text in the place of this one, and did not say so yet
+    if not was_latest(ticket, _read(ticket) or b"") or was_written(ticket, text, 0):
+        return False
+    atomic.move(kept, board.root / _STRAYS / f"{ticket.name}.{time.time_ns()}{_PENDING}")
+    return True
 
 
 def merge_stale_files(board: Board, id: str) -> list[MergedSave]:

@@ -44,16 +44,31 @@ def remember(path: Path, data: bytes) -> None:
 
 def was_written(path: Path, data: bytes, since: int) -> bool:
     """Whether this program, in any process, wrote `data` under that name after a moment (ns)."""
+    return any(
+        int.from_bytes(stamp, "big") >= since
+        and bool(seal)
+        and seal == _seal(stamp, path.name, data)
+        for stamp, seal in _entries(path)
+    )
+
+
+def was_latest(path: Path, data: bytes) -> bool:
+    """Whether `data` is what this program wrote, or was about to write, last under that name."""
+    entries = _entries(path)
+    return bool(entries) and was_written(path, data, int.from_bytes(entries[-1][0], "big"))
+
+
+def _entries(path: Path) -> list[tuple[bytes, bytes]]:
+    """(time, seal) of the last writes under a name, the latest at the end."""
     folder = _folder_for(path.parent)
     if folder is None:
-        return False
-    with contextlib.suppress(OSError):
+        return []
+    try:
         held = _place(folder, path.name).read_bytes()
-        for start in range(0, len(held), _ENTRY):
-            stamp, seal = held[start : start + 8], held[start + 8 : start + _ENTRY]
-            if int.from_bytes(stamp, "big") >= since and seal == _seal(stamp, path.name, data):
-                return bool(seal)
-    return False
+    except OSError:
+        return []
+    starts = range(0, len(held), _ENTRY)
+    return [(held[start : start + 8], held[start + 8 : start + _ENTRY]) for start in starts]
 
 
 def _seal(stamp: bytes, name: str, data: bytes) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import TicketError
 from orchestrator.family import stale_writes
-from orchestrator.storage import atomic
+from orchestrator.storage import atomic, written
 from orchestrator.storage.versions import KEPT, Versions
 from tests.boards import Workspace
 
@@ -41,6 +41,37 @@ def unmarked(text: bytes) -> bytes:
 
 def told(work: Workspace) -> str:
     return "\n".join(e.text for e in work.events if e.kind == "notice")
+
+
+# -- at the moment of a kill -----------------------------------------------------------------------
+
+
+def left_by_a_kill(path: Path, text: bytes) -> None:
+    """What a killed process had in its hands when it replaced a ticket."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path.with_name(f".orchestrate-{gone.pid}-00.tmp").write_bytes(text)
+
+
+def test_a_save_that_a_killed_process_had_displaced_is_merged(work: Workspace) -> None:
+    path = work.file("WO-512")
+    left_by_a_kill(path, edited(path))
+    work.conductor().run("WO-512")
+    assert b"A line more." in work.file("WO-512").read_bytes()
+    assert "is merged into" in told(work)
+
+
+def test_what_a_killed_process_was_about_to_write_is_not(work: Workspace) -> None:
+    path = work.file("WO-512")
+    before = path.read_bytes()
+    # it had not come to put it in its place: only a part of it is there
+    written.remember(path, edited(path) + b"and so on")
+    left_by_a_kill(path, edited(path))
+    work.conductor().run("WO-512")
+    assert work.file("WO-512").read_bytes() == before
+    (kept,) = (work.root / ".orchestrate/state/displaced").iterdir()
+    assert b"A line more." in kept.read_bytes()
+    assert str(kept.relative_to(work.root)) in told(work)
 
 
 # -- at the same path ------------------------------------------------------------------------------

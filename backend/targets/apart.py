@@ -17,7 +17,7 @@ from orchestrate_backend.targets.embedded import EmbeddedServer
 _NAME = "work"
 _LET_IN = f"local {_NAME} {_NAME} scram-sha-256\n"
 #: seconds until the server has to refuse everybody else
-_PATIENCE = 5.0
+_REFUSED_WITHIN = 5.0
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def _set_up(uri: str, note: Path) -> None:
         assert row is not None
         Path(row[0]).write_text(_LET_IN, encoding="utf-8")
         admin.execute("SELECT pg_reload_conf()")
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _REFUSED_WITHIN
     with contextlib.suppress(psycopg.OperationalError):
         while time.monotonic() < end:
             psycopg.connect(uri).close()

@@ -1,4 +1,4 @@
-"""One database and one worker for the whole suite."""
+"""One database and one worker for each file of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.workers.store import close_stores
 from tests.workers import VARIABLE, Machine, Team
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("dbos")
     server = start_embedded(tmp_path_factory.mktemp("queue") / ".orchestrate" / "postgres")
@@ -27,7 +27,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(tmp_path_factory.mktemp("machine") / "root").at_work() as one:
         yield one

@@ -139,8 +139,9 @@ def test_6_1_no_word_is_lost(text: str) -> None:
 
 
 def _words(text: str) -> list[str]:
-    """Words, without those that only join claims, and the marks of a list before the text."""
-    return [word for word in re.findall(r"\w+", normalize(text)) if word not in ("and", "but")]
+    """Words, without emphasis, those that only join claims, and the list's mark before the text."""
+    words = [word.strip("_") for word in re.findall(r"\w+", normalize(text))]
+    return [word for word in words if word not in ("", "and", "but")]
 
 
 @given(_STATEMENTS)

@@ -98,14 +98,9 @@ class Analyst:
         missing = [file.missing for file in files if file.missing]
         again = all(job.written.get(a.path) == a.sha256 for a in artifacts)
         if not missing and (job.words or job.findings) and again:
-            asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
-            origins = ", ".join(dict.fromkeys(file.facts.origin for file in files if file.facts))
-            reason = (
-                f"the verified facts ({origins or 'none'}) give the same files as before, so this "
-                f"stays open: {asked}. Add facts with their sources to {_facts_folder(job)}/, or "
-                "edit the CSV file"
+            return Report(
+                outcome=Outcome.CANNOT, reason=_nothing_new(job, files), artifacts=artifacts
             )
-            return Report(outcome=Outcome.CANNOT, reason=reason, artifacts=artifacts)
         log = []
         for file in files if not missing else []:
             if file.sheet is not None:
@@ -157,6 +152,16 @@ def _csv_drafts(workflow: Workflow, stage: Stage, job: Job) -> Iterator[CsvDraft
 
 def _facts_folder(job: Job) -> str:
     return str(job.settings.get("facts") or "facts")
+
+
+def _nothing_new(job: Job, files: Sequence[CsvDraft]) -> str:
+    asked = job.words or "; ".join(dict.fromkeys(f.statement for f in job.findings))
+    origins = ", ".join(dict.fromkeys(file.facts.origin for file in files if file.facts))
+    return (
+        f"the verified facts ({origins or 'none'}) give the same files as before, so this stays "
+        f"open: {asked}. Add facts with their sources to {_facts_folder(job)}/, or edit the CSV "
+        "file"
+    )
 
 
 # -- writing -------------------------------------------------------------------------------------

@@ -66,35 +66,18 @@ class Builder:
                 problems.append(f"{spec.path}: {exc.message}{hint}")
         files = tuple(built.values())
         artifacts = tuple(Artifact(path=f.path, sha256=f.sha256, state=f.state) for f in files)
-        # one notice per file that another agent provides and that is not there yet
         report = Report(
             outcome=Outcome.NEEDS_PERSON,
             reason="; ".join(problems),
             artifacts=artifacts,
-            notices=tuple(
-                Notice(
-                    to=need.provider,
-                    text=f"{need.path} is needed by {stage.stage.label}",
-                    path=need.path,
-                )
-                for need in stage.needs
-                if not stage.path(need.path).is_file()
-            ),
+            notices=_missing_inputs(stage),
         )
         if problems:
             return report
         if (job.findings or job.words) and all(
             job.written.get(f.path, f.sha256) == f.sha256 for f in files
         ):
-            # why another attempt changes nothing: what was asked for, and where the files come from
-            findings = dict.fromkeys(f"{f.statement}: {f.detail}" for f in job.findings)
-            asked = job.words.strip() or "; ".join(findings)
-            kept = [file.path for file in files if file.state == "kept"]
-            why = "the specification gives the same files again"
-            if kept:
-                verb = "is" if len(kept) == 1 else "are"
-                why += f", and {', '.join(kept)} {verb} not BUILDER's to change"
-            reason = f"{why}; asked for: {asked[:600]}. Change the specification or the files."
+            reason = _nothing_new(job, files)
             return report.model_copy(update={"outcome": Outcome.CANNOT, "reason": reason})
         return _proved(report, stage, files)
 
@@ -191,4 +174,29 @@ def _proved(report: Report, stage: StageSpec, built: Sequence[BuiltFile]) -> Rep
             "section": section.strip() + "\n",
             "log": tuple(f"{file.state} {file.path} {file.sha256[:12]}" for file in built),
         }
+    )
+
+
+def _nothing_new(job: Job, built: Sequence[BuiltFile]) -> str:
+    """Why another attempt changes nothing: what was asked for, and where the files come from."""
+    findings = dict.fromkeys(f"{f.statement}: {f.detail}" for f in job.findings)
+    asked = job.words.strip() or "; ".join(findings)
+    kept = [file.path for file in built if file.state == "kept"]
+    why = "the specification gives the same files again"
+    if kept:
+        verb = "is" if len(kept) == 1 else "are"
+        why += f", and {', '.join(kept)} {verb} not BUILDER's to change"
+    return f"{why}; asked for: {asked[:600]}. Change the specification or the files."
+
+
+def _missing_inputs(stage: StageSpec) -> tuple[Notice, ...]:
+    """One notice per file that another agent provides and that is not there yet."""
+    return tuple(
+        Notice(
+            to=need.provider,
+            text=f"{need.path} is needed by {stage.stage.label}",
+            path=need.path,
+        )
+        for need in stage.needs
+        if not stage.path(need.path).is_file()
     )

@@ -41,17 +41,7 @@ class Lead:
         workflow = read_workflow_text(job.workflow_text, Path(job.workflow))
         stage = workflow.stage(job.stage)
         board = _board(job)
-        clash = ""
-        for path in _migrations(workflow):
-            number, name = _number(path), PurePosixPath(path).name
-            holder = _in_use(job.root, path).get(int(number)) if number else None
-            if holder is not None and holder != name:
-                free = max(_in_use(job.root, path)) + 1
-                clash = (
-                    f"migration number {number} of {path} is taken by {holder}; "
-                    f"the next free one is {free:0{len(number)}d}: change the path in the workflow"
-                )
-                break
+        clash = _clash(job.root, workflow)
         if clash:
             return Report(outcome=Outcome.CANNOT, reason=clash)
         parent = board.find(job.ticket)
@@ -62,15 +52,11 @@ class Lead:
             for spec in stage.children
             if spec.id not in present
         ]
-        log = list[str]()
-        for child in stage.children:
-            done = "was there and is adopted unchanged" if child.id in present else "created"
-            log.append(f"{child.id} ({child.agent}) {done}")
         return Report(
             outcome=Outcome.DONE,
             section=_architecture(job, workflow, stage, present, criteria),
             tickets=tuple(new),
-            log=tuple(log),
+            log=tuple(_log(stage, present)),
         )
 
 
@@ -90,6 +76,12 @@ def _find(board: Board, id: str) -> Ticket | None:
         raise
 
 
+def _log(stage: Stage, present: set[str]) -> Iterable[str]:
+    for child in stage.children:
+        done = "was there and is adopted unchanged" if child.id in present else "created"
+        yield f"{child.id} ({child.agent}) {done}"
+
+
 # -- migration numbers -----------------------------------------------------------------------
 
 
@@ -107,6 +99,19 @@ def _in_use(root: Path, path: str) -> dict[int, str]:
     folder = inside(root, path).parent
     files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
     return {int(_number(f.name)): f.name for f in files if _number(f.name)}
+
+
+def _clash(root: Path, workflow: Workflow) -> str:
+    for path in _migrations(workflow):
+        number, name = _number(path), PurePosixPath(path).name
+        holder = _in_use(root, path).get(int(number)) if number else None
+        if holder is not None and holder != name:
+            free = max(_in_use(root, path)) + 1
+            return (
+                f"migration number {number} of {path} is taken by {holder}; "
+                f"the next free one is {free:0{len(number)}d}: change the path in the workflow"
+            )
+    return ""
 
 
 def _migration_line(root: Path, path: str) -> dict[str, str]:
@@ -133,40 +138,15 @@ def _architecture(
     criteria: Mapping[str, list[str]],
 ) -> str:
     nodes, edges = _data_flow(workflow)
-    # what the stage itself decides about scope, else all stages of the workflow
-    said = [
-        re.sub(r"^scope(?: decision)?\s*:\s*", "", _flat(part), flags=re.IGNORECASE)
-        for _, text in stage.items
-        for part in text.splitlines()
-        if re.search(r"\bscope\b", part, re.IGNORECASE)
-    ]
-    stages = ", ".join(f"{s.number} ({s.agent})" for s in workflow.stages)
-    rows = [
-        {
-            "id": c.id,
-            "agent": c.agent,
-            "makes": ", ".join(
-                f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables
-            )
-            or c.title,
-            "state": "adopted as it is" if c.id in present else "new",
-        }
-        for c in stage.children
-    ]
-    for other in workflow.stages:
-        if not rows and not other.is_checkpoint and other.number > stage.number:
-            rows.append(
-                {"id": job.parent, "agent": other.agent, "makes": other.title, "state": "waits"}
-            )
     return render_markdown(
         "lead/architecture.md.j2",
         tables=[f"`{t}`" for t in tables(workflow, job.root)],
         migrations=[_migration_line(job.root, p) for p in _migrations(workflow)],
         nodes=nodes,
         edges=edges,
-        scope=[*said, f"stages of `{workflow.path.name}`: {stages}"],
+        scope=_scope(workflow, stage),
         needs=[n for s in workflow.stages for n in s.needs],
-        routing=rows,
+        routing=_routing(job, workflow, stage, present),
         parent=job.parent,
         handed={child: len(texts) for child, texts in criteria.items() if child and texts},
         kept=criteria.get("", []),
@@ -196,8 +176,41 @@ def _tables_there(file: Path) -> list[str]:
         return []
 
 
+def _scope(workflow: Workflow, stage: Stage) -> list[str]:
+    """What the stage itself decides about scope, else all stages of the workflow."""
+    said = [
+        re.sub(r"^scope(?: decision)?\s*:\s*", "", _flat(part), flags=re.IGNORECASE)
+        for _, text in stage.items
+        for part in text.splitlines()
+        if re.search(r"\bscope\b", part, re.IGNORECASE)
+    ]
+    stages = ", ".join(f"{s.number} ({s.agent})" for s in workflow.stages)
+    return [*said, f"stages of `{workflow.path.name}`: {stages}"]
+
+
 def _flat(markdown: str) -> str:
     return re.sub(r"^\s*(?:[-*+]|\d+[.)])\s+", "", markdown).strip()
+
+
+def _routing(job: Job, workflow: Workflow, stage: Stage, present: set[str]) -> list[dict[str, str]]:
+    rows = [
+        {
+            "id": c.id,
+            "agent": c.agent,
+            "makes": ", ".join(
+                f"`{d.path}`" for s in _stages_of(workflow, c) for d in s.deliverables
+            )
+            or c.title,
+            "state": "adopted as it is" if c.id in present else "new",
+        }
+        for c in stage.children
+    ]
+    for other in workflow.stages:
+        if not rows and not other.is_checkpoint and other.number > stage.number:
+            rows.append(
+                {"id": job.parent, "agent": other.agent, "makes": other.title, "state": "waits"}
+            )
+    return rows
 
 
 def _stages_of(workflow: Workflow, child: ChildSpec) -> list[Stage]:
@@ -224,10 +237,7 @@ def _data_flow(workflow: Workflow) -> tuple[list[dict[str, str]], list[tuple[str
     edges = list(dict.fromkeys(edges))
     labels = list(dict.fromkeys(n for e in edges for n in e))
     keys = {label: f"n{i}" for i, label in enumerate(labels, 1)}
-    nodes = [
-        {"key": keys[x], "label": json.dumps(x, ensure_ascii=False)[1:-1].replace('\\"', "'")}
-        for x in labels
-    ]
+    nodes = [{"key": keys[x], "label": _label(x)} for x in labels]
     return nodes, [(keys[a], keys[b]) for a, b in edges]
 
 
@@ -235,6 +245,10 @@ def _sources(words: str, data: set[str]) -> list[str]:
     files = [p for p in sorted(data) if p in words or PurePosixPath(p).name in words]
     hosts = re.findall(r"https?://([A-Za-z0-9.-]+)", words)
     return files + [h for h in dict.fromkeys(hosts) if h not in ("localhost",)]
+
+
+def _label(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace('\\"', "'")
 
 
 # -- children --------------------------------------------------------------------------------
@@ -313,24 +327,23 @@ def _distribute(
             ):
                 shared.append(statement)
     shared += [s for s in workflow.statements if s.kind is StatementKind.CHECKBOX]
-    # the children with what they make, and under "" what stages without a child make
-    made = {c.id: _stages_of(workflow, c) for c in stage.children}
-    taken = [s for stages in made.values() for s in stages]
-    made[""] = [s for s in workflow.stages if s not in taken]
-    found = distribute(
-        [
-            Maker(id, tuple(d for s in stages for d in s.deliverables), frozenset(_tables(stages)))
-            for id, stages in made.items()
-        ],
-        own,
-        shared,
-        _binder(job.board_root),
-    )
+    found = distribute(_makers(workflow, stage), own, shared, _binder(job.board_root))
     for id in present:
         said = {s.text for s in board.find(id).acceptance()}
         found[""] += [text for text in found[id] if text not in said]
         found[id] = [text for text in found[id] if text in said]
     return found
+
+
+def _makers(workflow: Workflow, stage: Stage) -> list[Maker]:
+    """The children with what they make, and under "" what stages without a child make."""
+    made = {c.id: _stages_of(workflow, c) for c in stage.children}
+    taken = [s for stages in made.values() for s in stages]
+    made[""] = [s for s in workflow.stages if s not in taken]
+    return [
+        Maker(id, tuple(d for s in stages for d in s.deliverables), frozenset(_tables(stages)))
+        for id, stages in made.items()
+    ]
 
 
 def _tables(stages: Iterable[Stage]) -> Iterable[str]:

@@ -71,44 +71,28 @@ class Soop:
     def work(self, job: Job) -> Report:
         """Write the stage's migrations, or say why not."""
         try:
-            workflow = _workflow(job)
-            stage = workflow.stage(job.stage)
-            wanted = tuple(_specified(job, stage))
-            if not wanted:
-                reason = f"stage {stage.number} names no .sql file to write: name one, with its SQL"
-                raise _StopError(Outcome.NEEDS_PERSON, f"{job.workflow}:{stage.line}: {reason}")
+            wanted = _wanted(job)
             with Services() as services:
                 written = [_write(job, migration, services) for migration in wanted]
         except _StopError as stop:
             return stop.report
-        views = [
-            view(
-                path=one.migration.path,
-                sha256=one.artifact.sha256,
-                kept=one.artifact.state == "kept",
-                source=f"`{one.migration.source.removesuffix(':0')}`",
-                needs=str(needs_of(parse_migration(one.migration.sql))),
-                offset=one.migration.offset,
-                changes=one.changes,
-                proof=one.proof,
-                destructive=destructive_changes(one.text, one.proof.existing),
-            )
-            for one in written
-        ]
-        log = tuple(
-            f"{one.migration.path}: {_ran(one.proof)}, "
-            f"{len(one.changes)} changes against the specification"
-            for one in written
-        )
-        artifacts = tuple(one.artifact for one in written)
-        section = render_section(views)
-        return Report(outcome=Outcome.DONE, artifacts=artifacts, section=section, log=log)
+        return _report(job, written)
 
 
 def _workflow(job: Job) -> Workflow:
     from orchestrator.workflow_reader.parser import read_workflow_text
 
     return read_workflow_text(job.workflow_text, Path(job.workflow))
+
+
+def _wanted(job: Job) -> tuple[_Migration, ...]:
+    workflow = _workflow(job)
+    stage = workflow.stage(job.stage)
+    found = tuple(_specified(job, stage))
+    if not found:
+        reason = f"stage {stage.number} names no .sql file to write: name one, with its SQL"
+        raise _StopError(Outcome.NEEDS_PERSON, f"{job.workflow}:{stage.line}: {reason}")
+    return found
 
 
 def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
@@ -118,12 +102,7 @@ def _specified(job: Job, stage: Stage) -> Iterator[_Migration]:
     workflow_paths = {d.path for d in stage.deliverables}
     specs = [s for s in stage_file_specs(stage, ticket) if s.suffix == ".sql"]
     if not specs:
-        # a ticket that names one `.sql` file and holds one SQL block needs no more
-        names = tuple(dict.fromkeys(_NAMED.findall(ticket)))
-        blocks = list(_blocks(ticket))
-        if len(names) == 1 and len(blocks) == 1:
-            line, sql = blocks[0]
-            yield _Migration(names[0], sql, f"{ticket_path}:{line}")
+        yield from _in_ticket(ticket_path, ticket)
     for spec in specs:
         where = job.workflow if spec.path in workflow_paths else ticket_path
         yield _of_spec(job, spec, where, ticket_path, ticket)
@@ -161,6 +140,15 @@ def _ticket(job: Job) -> tuple[str, str]:
 _NAMED = re.compile(r"`([\w.@+-]+(?:/[\w.@+-]+)*\.sql)`")
 
 
+def _in_ticket(path: str, ticket: str) -> Iterator[_Migration]:
+    """A ticket that names one `.sql` file and holds one SQL block needs no more."""
+    names = tuple(dict.fromkeys(_NAMED.findall(ticket)))
+    blocks = list(_blocks(ticket))
+    if len(names) == 1 and len(blocks) == 1:
+        line, sql = blocks[0]
+        yield _Migration(names[0], sql, f"{path}:{line}")
+
+
 def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
     from markdown_it import MarkdownIt
 
@@ -172,37 +160,14 @@ def _blocks(markdown: str) -> Iterator[tuple[int, str]]:
 
 def _write(job: Job, migration: _Migration, services: Services) -> _Written:
     path = inside(job.root, migration.path)
-    others = clashes(path)
-    if others:
-        folder = Path(migration.path).parent
-        both = " and ".join([f"`{migration.path}`", *(f"`{folder / o.name}`" for o in others)])
-        raise _StopError(
-            Outcome.NEEDS_PERSON,
-            f"{both} have one number; the next free one is {next_free(path.parent):03}: "
-            "rename one of them, or change the number in the workflow",
-        )
+    _check_number(migration.path, path)
     before = path.read_bytes() if path.is_file() else None
     if before is not None and sha256_bytes(before) != job.written.get(migration.path):
-        # a file that SOOP did not write last: proven as it is, not overwritten
-        text = read_sql(inside(job.root, migration.path))
-        proof = prove(text, services, base=_base(job, migration))
-        problem = _problem(proof)
-        if problem:
-            reason = (
-                f"{migration.path} was changed by someone else and is not overwritten; {problem}"
-            )
-            raise _StopError(Outcome.CANNOT, reason)
-        artifact = Artifact(path=migration.path, sha256=sha256_bytes(before), state="kept")
-        return _Written(migration, artifact, text, (), proof)
+        return _keep(job, migration, before, services)
     made = _transform(job, migration)
     data = made.text.encode("utf-8")
     if before == data and (job.words or job.findings):
-        asked = job.words.strip() or "; ".join(dict.fromkeys(f.statement for f in job.findings))
-        raise _StopError(
-            Outcome.CANNOT,
-            f"the specification ({migration.source}) still gives the same {migration.path}; what "
-            f"was asked for is not in it: “{asked}”. Change the SQL there, or the file itself",
-        )
+        raise _StopError(Outcome.CANNOT, _same_again(job, migration))
     proof = prove(made.text, services, base=_base(job, migration))
     _demand_proof(migration, proof)
     if before is None:
@@ -213,8 +178,32 @@ def _write(job: Job, migration: _Migration, services: Services) -> _Written:
     return _Written(migration, artifact, made.text, made.changes, proof)
 
 
+def _keep(job: Job, migration: _Migration, data: bytes, services: Services) -> _Written:
+    """A file that SOOP did not write last: proven as it is, not overwritten."""
+    text = read_sql(inside(job.root, migration.path))
+    proof = prove(text, services, base=_base(job, migration))
+    problem = _problem(proof)
+    if problem:
+        reason = f"{migration.path} was changed by someone else and is not overwritten; {problem}"
+        raise _StopError(Outcome.CANNOT, reason)
+    artifact = Artifact(path=migration.path, sha256=sha256_bytes(data), state="kept")
+    return _Written(migration, artifact, text, (), proof)
+
+
 def _base(job: Job, migration: _Migration) -> dict[str, str]:
     return prerequisite_sql(job.root, migration.path, _workflow(job))
+
+
+def _check_number(name: str, path: Path) -> None:
+    others = clashes(path)
+    if others:
+        folder = Path(name).parent
+        both = " and ".join([f"`{name}`", *(f"`{folder / o.name}`" for o in others)])
+        raise _StopError(
+            Outcome.NEEDS_PERSON,
+            f"{both} have one number; the next free one is {next_free(path.parent):03}: "
+            "rename one of them, or change the number in the workflow",
+        )
 
 
 def _transform(job: Job, migration: _Migration) -> Rerunnable:
@@ -275,6 +264,39 @@ def _problem(proof: Proof) -> str:
     if proof.rows_changed:
         return "a second run changes rows: " + "; ".join(proof.rows_changed)
     return ""
+
+
+def _same_again(job: Job, migration: _Migration) -> str:
+    asked = job.words.strip() or "; ".join(dict.fromkeys(f.statement for f in job.findings))
+    return (
+        f"the specification ({migration.source}) still gives the same {migration.path}; what was "
+        f"asked for is not in it: “{asked}”. Change the SQL there, or the file itself"
+    )
+
+
+def _report(job: Job, written: list[_Written]) -> Report:
+    views = [
+        view(
+            path=one.migration.path,
+            sha256=one.artifact.sha256,
+            kept=one.artifact.state == "kept",
+            source=f"`{one.migration.source.removesuffix(':0')}`",
+            needs=str(needs_of(parse_migration(one.migration.sql))),
+            offset=one.migration.offset,
+            changes=one.changes,
+            proof=one.proof,
+            destructive=destructive_changes(one.text, one.proof.existing),
+        )
+        for one in written
+    ]
+    log = tuple(
+        f"{one.migration.path}: {_ran(one.proof)}, "
+        f"{len(one.changes)} changes against the specification"
+        for one in written
+    )
+    artifacts = tuple(one.artifact for one in written)
+    section = render_section(views)
+    return Report(outcome=Outcome.DONE, artifacts=artifacts, section=section, log=log)
 
 
 def _tables(number: int) -> str:

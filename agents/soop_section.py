@@ -93,16 +93,17 @@ def _taken(proof: Proof, destructive: Sequence[DestructiveChange]) -> str:
 
 
 def _matrix_row(proof: Proof, table: str) -> dict[str, str]:
-    abilities = {}
-    for role in API_ROLES:
-        words = []
-        for verb in VERBS:
-            cell = proof.cell(role, table, verb)
-            if cell is None or cell.access in (Access.UNKNOWN, Access.ERROR):
-                why = f" ({_cell(cell.told.partition(': ')[2])})" if cell is not None else ""
-                words.append(f"{_VERB_WORDS[verb]}?{why}")
-            elif cell.access.allowed:
-                own = " own rows" if cell.access is Access.OWN else ""
-                words.append(_VERB_WORDS[verb] + own)
-        abilities[role] = ", ".join(words) or "nothing"
-    return {"table": table} | abilities
+    return {"table": table} | {role: _abilities(proof, role, table) for role in API_ROLES}
+
+
+def _abilities(proof: Proof, role: str, table: str) -> str:
+    words = []
+    for verb in VERBS:
+        cell = proof.cell(role, table, verb)
+        if cell is None or cell.access in (Access.UNKNOWN, Access.ERROR):
+            why = f" ({_cell(cell.told.partition(': ')[2])})" if cell is not None else ""
+            words.append(f"{_VERB_WORDS[verb]}?{why}")
+        elif cell.access.allowed:
+            own = " own rows" if cell.access is Access.OWN else ""
+            words.append(_VERB_WORDS[verb] + own)
+    return ", ".join(words) or "nothing"

@@ -133,13 +133,7 @@ def run_once(job: Job, *, every: bool = False, whole: bool = False) -> Ended:
     started = [resolve_command(ctx, words) for words in simple_commands(job.command)]
     tree = workspace_digest(ctx.services, ctx.root)
     files = tuple(sorted(job.files.items()))
-    # changes with what is installed for the workspace
-    node = NodePackages.of(ctx.root)
-    try:
-        python = python_of(ctx).identity
-    except MissingToolError:
-        python = ""
-    limit, installed = settings.timeout, repr((python, node.missing() if node else []))
+    limit, installed = settings.timeout, _installed(ctx)
     key = ("command", definition.digest, repr(started), limit, installed, tree, every, whole, files)
 
     def on(breaks: Break | None, seconds: float = limit) -> tuple[Run, bool]:
@@ -179,6 +173,16 @@ def _is_same(one: Run, other: Run) -> bool:
     """Whether two runs ended with the same code and said the same, times and numbers apart."""
     said = [re.sub(r"\d+", "0", run.text) for run in (one, other)]
     return one.code == other.code and said[0] == said[1]
+
+
+def _installed(ctx: Context) -> str:
+    """Changes with what is installed for the workspace."""
+    node = NodePackages.of(ctx.root)
+    try:
+        python = python_of(ctx).identity
+    except MissingToolError:
+        python = ""
+    return repr((python, node.missing() if node else []))
 
 
 def _versions(ctx: Context, started: Sequence[Started]) -> Iterator[str]:

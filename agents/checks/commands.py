@@ -8,6 +8,7 @@ runs on a copy, without a shell, keys or network, with the workspace's own Pytho
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrate_agents.checks.code_subjects import delivered
@@ -161,16 +162,7 @@ def passes(
         return compiles(ctx, delivered(ctx, SUFFIXES))
     wanted = Wanted(flaws=flaws, count=count, silent=bool(silent))
     results = [_judge(ctx, command, wanted) for command in commands]
-    worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
-    if len(results) == 1:
-        return worst
-    alike = [result for result in results if result.verdict is worst.verdict]
-    return Result(
-        worst.verdict,
-        "; ".join(result.detail for result in alike),
-        tuple(sorted({path for result in results for path in result.subjects})),
-        {"runs": [dict(result.evidence) for result in results]},
-    )
+    return _worst(results)
 
 
 @check(
@@ -280,6 +272,19 @@ class Wanted:
 
 
 _ANY_END = Wanted()
+
+
+def _worst(results: Sequence[Result]) -> Result:
+    worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
+    if len(results) == 1:
+        return worst
+    alike = [result for result in results if result.verdict is worst.verdict]
+    return Result(
+        worst.verdict,
+        "; ".join(result.detail for result in alike),
+        tuple(sorted({path for result in results for path in result.subjects})),
+        {"runs": [dict(result.evidence) for result in results]},
+    )
 
 
 # -- leave -----------------------------------------------------------------------------------------

@@ -239,21 +239,24 @@ def ask_server(
     except MissingToolError as exc:
         return unproven(f"`{settings.serve}` cannot be started: {exc.message}", install=exc.command)
     if "status" not in answer and not answer.get("visited"):
-        subjects = delivered_files(ctx)
-        told = str(answer.get("said", ""))
-        last = told.strip().splitlines()[-1][:300] if told.strip() else "it says nothing"
-        if answer.get("taken"):
-            return unproven(f"port {settings.port} is taken by another program")
-        if lack := find_missing(ctx, answer.get("ended"), told):
-            return unproven(f"`{settings.serve}`: {lack.message}", install=lack.command)
-        if "broken" in answer:
-            return failed(f"`{settings.serve}`: {answer['broken']}: {last}", *subjects, said=told)
-        ended = answer.get("ended")
-        how = "does not listen" if ended is None else f"ended with {ended}"
-        return failed(
-            f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told
-        )
+        return _no_answer(ctx, settings, answer, delivered_files(ctx))
     return answer
+
+
+def _no_answer(
+    ctx: Context, settings: ChecksSettings, answer: dict[str, Any], subjects: list[str]
+) -> Result:
+    told = str(answer.get("said", ""))
+    last = told.strip().splitlines()[-1][:300] if told.strip() else "it says nothing"
+    if answer.get("taken"):
+        return unproven(f"port {settings.port} is taken by another program")
+    if lack := find_missing(ctx, answer.get("ended"), told):
+        return unproven(f"`{settings.serve}`: {lack.message}", install=lack.command)
+    if "broken" in answer:
+        return failed(f"`{settings.serve}`: {answer['broken']}: {last}", *subjects, said=told)
+    ended = answer.get("ended")
+    how = "does not listen" if ended is None else f"ended with {ended}"
+    return failed(f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told)
 
 
 def _ask(

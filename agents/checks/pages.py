@@ -296,19 +296,13 @@ def _visitor(
     if "picture" not in asked and not packages.has("axe-core"):
         raise packages.lack("axe-core")
     words, variables, _ = resolve_command(ctx, ["node"])
-    # where drivers find their browsers, though the program's home is empty
-    found: dict[str, str] = {}
-    for name, places in _KEPT.items():
-        folders = [os.environ.get(name, ""), *(str(Path.home() / place) for place in places)]
-        if folder := next((f for f in folders if f and Path(f).is_dir()), ""):
-            found[name] = folder
     said = {
         **asked,
         "packages": str(packages.folder),
         "driver": driver,
         "programs": [place for name in _PROGRAMS if (place := shutil.which(name))],
         "bundled": _BUNDLED if packages.has(_BUNDLED) else "",
-        "environment": found,
+        "environment": _kept_places(),
         "page": page.path,
         "limit": _LIMIT,
     }
@@ -322,6 +316,16 @@ def _pictures() -> Path:
     place = user_cache() / "pages"
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def _kept_places() -> dict[str, str]:
+    """Where drivers find their browsers, though the program's home is empty."""
+    found: dict[str, str] = {}
+    for name, places in _KEPT.items():
+        folders = [os.environ.get(name, ""), *(str(Path.home() / place) for place in places)]
+        if folder := next((f for f in folders if f and Path(f).is_dir()), ""):
+            found[name] = folder
+    return found
 
 
 def _run(ctx: Context, command: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import builtins
 import importlib.util
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,22 +80,7 @@ def bundle(modules: Sequence[str], main: str) -> str:
     Raises BundleError when a module is missing or when names clash.
     """
     script = _read("__main__", main, None)
-    # the modules with everything that they import, dependencies first
-    names = [*modules, *script.needs]
-    done: dict[str, _Module] = {}
-    seen: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name not in seen:
-            seen.add(name)
-            module = _load(name)
-            for need in module.needs:
-                visit(need)
-            done[name] = module
-
-    for name in names:
-        visit(name)
-    ordered = list(done.values())
+    ordered = _in_order([*modules, *script.needs])
     _refuse_clashes([*ordered, script])
     reached = _reachable(ordered, script)
     sections = []
@@ -115,6 +100,24 @@ def bundle(modules: Sequence[str], main: str) -> str:
     head = f'"""{script.docstring}"""\n\n' if script.docstring else ""
     heading = "\n".join(lines)
     return f"{head}from __future__ import annotations\n\n{heading}\n\n{body.strip()}\n"
+
+
+def _in_order(names: Iterable[str]) -> list[_Module]:
+    """The modules with everything that they import, dependencies first."""
+    done: dict[str, _Module] = {}
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in seen:
+            seen.add(name)
+            module = _load(name)
+            for need in module.needs:
+                visit(need)
+            done[name] = module
+
+    for name in names:
+        visit(name)
+    return list(done.values())
 
 
 @lru_cache(maxsize=64)
@@ -155,18 +158,7 @@ def _read(name: str, source: str, path: Path | None) -> _Module:
         for inner, siblings in _library_imports(node, name):
             needs[inner.module or ""] = None
             if inner is not node:
-                # the statement's text without an import inside it; what it renames is assigned
-                segment = re.escape(ast.get_source_segment(source, inner) or "")
-                renamed = "; ".join(f"{a.asname} = {a.name}" for a in inner.names if a.asname)
-                alone = all(
-                    isinstance(n, ast.ImportFrom) and _in_library(n.module or "") for n in siblings
-                )
-                if renamed or alone:
-                    text = re.sub(rf"{segment}(?!\w)", renamed or "pass", text, count=1)
-                else:
-                    text = re.sub(
-                        rf"^[ \t]*{segment}[ \t]*(?:#.*)?\n+", "", text, count=1, flags=re.MULTILINE
-                    )
+                text = _without_import(text, source, inner, siblings)
         if isinstance(node, ast.Import):
             imports += [_Import(a.name, "", a.asname or "") for a in node.names]
         elif isinstance(node, ast.ImportFrom) and _in_library(node.module or ""):
@@ -241,6 +233,18 @@ def _is_module(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
         return False
+
+
+def _without_import(
+    text: str, source: str, node: ast.ImportFrom, siblings: Sequence[ast.stmt]
+) -> str:
+    """The statement's text without an import inside it; what it renames is assigned."""
+    segment = re.escape(ast.get_source_segment(source, node) or "")
+    renamed = "; ".join(f"{a.asname} = {a.name}" for a in node.names if a.asname)
+    alone = all(isinstance(n, ast.ImportFrom) and _in_library(n.module or "") for n in siblings)
+    if renamed or alone:
+        return re.sub(rf"{segment}(?!\w)", renamed or "pass", text, count=1)
+    return re.sub(rf"^[ \t]*{segment}[ \t]*(?:#.*)?\n+", "", text, count=1, flags=re.MULTILINE)
 
 
 def _with_literals(

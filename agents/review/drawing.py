@@ -170,8 +170,11 @@ def _open_figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
         yield figure, result
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    # the `<svg>` of a document, with ids of its own and the page's colors
-    document = out.getvalue()
+    result.append(_extract_element(out.getvalue(), name))
+
+
+def _extract_element(document: bytes, name: str) -> str:
+    """The `<svg>` of a document, with ids of its own and the page's colors."""
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ElementTree.fromstring(document)  # noqa: S314 - matplotlib has just written it
@@ -188,4 +191,4 @@ def _open_figure(height: float, name: str) -> Iterator[tuple[Any, list[str]]]:
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("aria-hidden", "true")
-    result.append(ElementTree.tostring(root, encoding="unicode"))
+    return ElementTree.tostring(root, encoding="unicode")

@@ -7,7 +7,7 @@ from functools import partial
 
 from orchestrate_agents.review import drawing
 from orchestrate_agents.review.data import Dataset, read_datasets
-from orchestrate_agents.review.shapes import Forest, build_bars, build_forest
+from orchestrate_agents.review.shapes import Bars, Forest, build_bars, build_forest
 from orchestrator.gates.checks import Context
 from orchestrator.review.panels import Cell, Chart, Grid, Panel, Tone
 
@@ -34,26 +34,7 @@ def show_charts(context: Context, paths: Sequence[str]) -> Iterator[Panel]:
         if forest := build_forest(dataset.table, dataset.best.rows):
             yield _forest_panel(dataset, forest, source)
         elif bars := build_bars(dataset.table, dataset.best.rows):
-            name, category, date = map(_label, (dataset.table.name, bars.category, bars.date))
-            rows = tuple(
-                (Cell(category), *(Cell(str(n or "·")) for n in counts), Cell(str(sum(counts))))
-                for category, counts in zip(bars.categories, bars.counts, strict=True)
-            )
-            columns = (category, *bars.periods, "all")
-            grid = Grid(
-                columns, rows, f"Rows by {bars.category} and {bars.date}", frozenset(columns[1:])
-            )
-            total = sum(bars.totals)
-            most, leader = max(zip(bars.totals, bars.categories, strict=True))
-            alt = (
-                f"Stacked bars: {total} {name} by {category} and year of {date}; "
-                f"the most are {leader} with {most}."
-            )
-            words = [f"{total} rows by {category} and {date}.", source]
-            if bars.undated:
-                words.insert(1, f"{bars.undated} of them give no {date}.")
-            chart = Chart(alt, grid, partial(drawing.draw_bars, bars))
-            yield Panel(name.capitalize(), (" ".join(words),), (chart,))
+            yield _bars_panel(dataset, bars, source)
 
 
 def _read_once(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]:
@@ -65,6 +46,27 @@ def _read_once(context: Context, paths: Sequence[str]) -> tuple[Dataset, ...]:
 
 def _label(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _bars_panel(dataset: Dataset, bars: Bars, source: str) -> Panel:
+    name, category, date = map(_label, (dataset.table.name, bars.category, bars.date))
+    rows = tuple(
+        (Cell(category), *(Cell(str(n or "·")) for n in counts), Cell(str(sum(counts))))
+        for category, counts in zip(bars.categories, bars.counts, strict=True)
+    )
+    columns = (category, *bars.periods, "all")
+    grid = Grid(columns, rows, f"Rows by {bars.category} and {bars.date}", frozenset(columns[1:]))
+    total = sum(bars.totals)
+    most, leader = max(zip(bars.totals, bars.categories, strict=True))
+    alt = (
+        f"Stacked bars: {total} {name} by {category} and year of {date}; "
+        f"the most are {leader} with {most}."
+    )
+    words = [f"{total} rows by {category} and {date}.", source]
+    if bars.undated:
+        words.insert(1, f"{bars.undated} of them give no {date}.")
+    chart = Chart(alt, grid, partial(drawing.draw_bars, bars))
+    return Panel(name.capitalize(), (" ".join(words),), (chart,))
 
 
 def _forest_panel(dataset: Dataset, forest: Forest, source: str) -> Panel:

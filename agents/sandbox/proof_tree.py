@@ -69,16 +69,20 @@ def workspace_copy(root: Path) -> Iterator[Path]:
         for name in (".venv", "venv"):
             if (root / name).is_dir():
                 (copy / name).symlink_to(root / name)
-        # the workspace's links to other parts of it
-        top = root.resolve()
-        for below, _ in list(walk(str(copy), left_out=frozenset({"node_modules"}))):
-            for entry in os.scandir(root / below):
-                if entry.is_symlink() and not (copy / below / entry.name).is_symlink():
-                    target = Path(entry.path).resolve()
-                    if target.is_relative_to(top) and (copy / target.relative_to(top)).exists():
-                        inside = copy / target.relative_to(top)
-                        (copy / below / entry.name).symlink_to(inside)
+        _link_within(root, copy)
         yield copy
+
+
+def _link_within(root: Path, copy: Path) -> None:
+    """The workspace's links to other parts of it."""
+    top = root.resolve()
+    for below, _ in list(walk(str(copy), left_out=frozenset({"node_modules"}))):
+        for entry in os.scandir(root / below):
+            if entry.is_symlink() and not (copy / below / entry.name).is_symlink():
+                target = Path(entry.path).resolve()
+                if target.is_relative_to(top) and (copy / target.relative_to(top)).exists():
+                    inside = copy / target.relative_to(top)
+                    (copy / below / entry.name).symlink_to(inside)
 
 
 def workspace_digest(services: Services, root: Path) -> str:
@@ -103,6 +107,10 @@ def _subjects(copy: Path, kept: Collection[str], setup: bool = False) -> Iterato
             is_setup = not setup and _SETUP.fullmatch(entry.name)
             if f"{below}{entry.name}" not in kept and not is_setup:
                 yield Path(entry.path)
+
+
+def _spoil(copy: Path, kept: Collection[str]) -> bool:
+    return _write_rubbish(_subjects(copy, kept))
 
 
 def spoil_setup(copy: Path, kept: Collection[str]) -> bool:
@@ -159,7 +167,7 @@ def _append_to_tests(copy: Path, texts: Mapping[re.Pattern[str], str]) -> bool:
 
 #: how a tree is broken, in the order in which it is tried
 BROKEN: dict[str, Break] = {
-    "all other files are spoilt": lambda copy, kept: _write_rubbish(_subjects(copy, kept)),
+    "all other files are spoilt": _spoil,
     "all other files are removed": _remove,
     "all other files are empty": _empty,
 }

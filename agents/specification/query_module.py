@@ -19,6 +19,7 @@ from orchestrate_agents.specification.files import FileSpec, SpecificationError
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrate_agents.specification.typescript import (
     Interface,
+    Parameter,
     Signature,
     exported,
     interface_name,
@@ -200,18 +201,7 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
     parts = [part for part in result.split("|") if part not in ("null", "undefined")]
     row = re.sub(r"\[\]$|^(?:Readonly)?Array<|>$", "", parts[0]) if len(parts) == 1 else ""
     if result == "number":
-        # the table whose name shares most words with the function's
-        words = {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", signature.name)}
-        shares = {}
-        for relation in tables.values():
-            pieces = {w.lower() for w in re.findall(r"[A-Z][a-z]+", interface_name(relation.name))}
-            shares[relation.name] = len(words & (pieces | set(relation.name.split("_")))) / (
-                len(pieces) or 1
-            )
-        best = max(shares, key=lambda name: shares[name], default="")
-        if not best or not shares[best]:
-            raise SpecificationError(f"nothing says which table {signature.name}() counts")
-        kind, row, table = QueryKind.COUNT, "", tables[best]
+        kind, row, table = QueryKind.COUNT, "", _counted_table(signature, tables)
     elif row in rows:
         kind = QueryKind.BEST if "null" in result else QueryKind.LIST
         table = rows[row]
@@ -226,10 +216,7 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
     limit = ""
     for parameter in signature.parameters:
         limits = re.fullmatch(r"(?:limit|max|top|n|count|pageSize)", parameter.name)
-        # the column of the parameter's name (`drugName` → `drug_name`), ""
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter.name).lower()
-        names = (parameter.name, snake, f"{snake}_id", f"{snake}_name")
-        if column := next((name for name in names if table.column(name)), ""):
+        if column := _column_named(parameter, table):
             (optional if parameter.optional else filters)[parameter.name] = column
         elif limits and kind is QueryKind.LIST:
             limit = parameter.name
@@ -240,6 +227,26 @@ def _query(signature: Signature, tables: Mapping[str, Table], rows: Mapping[str,
             )
     order = _order(signature, table)
     return Query(signature, kind, table.name, row, filters, optional, *order, limit)
+
+
+def _counted_table(signature: Signature, tables: Mapping[str, Table]) -> Table:
+    """The table whose name shares most words with the function's."""
+    words = {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", signature.name)}
+    shares = {}
+    for table in tables.values():
+        parts = {w.lower() for w in re.findall(r"[A-Z][a-z]+", interface_name(table.name))}
+        shares[table.name] = len(words & (parts | set(table.name.split("_")))) / (len(parts) or 1)
+    best = max(shares, key=lambda name: shares[name], default="")
+    if not best or not shares[best]:
+        raise SpecificationError(f"nothing says which table {signature.name}() counts")
+    return tables[best]
+
+
+def _column_named(parameter: Parameter, table: Table) -> str:
+    """The column of the parameter's name (`drugName` → `drug_name`), ""."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", parameter.name).lower()
+    names = (parameter.name, snake, f"{snake}_id", f"{snake}_name")
+    return next((name for name in names if table.column(name)), "")
 
 
 def _order(signature: Signature, table: Table) -> tuple[str, bool, bool]:

@@ -112,18 +112,7 @@ def signatures(text: str) -> tuple[Signature, ...]:
         returns = _return_type(plain, close + 1) if close > 0 else ""
         if returns:
             listed = tuple(_parameters(text[head.end() : close]))
-            # the `//` or `/** */` comment that ends right above the offset
-            above = text[: head.start()].rstrip()
-            lines: list[str] = []
-            if above.endswith("*/"):
-                block = above[above.rfind("/*") :]
-                lines = [line.strip().strip("*/").strip() for line in block.splitlines()]
-            else:
-                for line in reversed(above.splitlines()):
-                    if not line.strip().startswith("//"):
-                        break
-                    lines.insert(0, line.strip().lstrip("/").strip())
-            comment = " ".join(line for line in lines if line)
+            comment = _comment_above(text, head.start())
             found.setdefault(name, Signature(name, listed, returns, comment))
     return tuple(found.values())
 
@@ -189,6 +178,21 @@ def _parameters(text: str) -> Iterator[Parameter]:
         if found:
             name, mark, kind, default = found.groups()
             yield Parameter(name, kind, bool(mark or default))
+
+
+def _comment_above(text: str, offset: int) -> str:
+    """The `//` or `/** */` comment that ends right above the offset."""
+    above = text[:offset].rstrip()
+    lines: list[str] = []
+    if above.endswith("*/"):
+        block = above[above.rfind("/*") :]
+        lines = [line.strip().strip("*/").strip() for line in block.splitlines()]
+    else:
+        for line in reversed(above.splitlines()):
+            if not line.strip().startswith("//"):
+                break
+            lines.insert(0, line.strip().lstrip("/").strip())
+    return " ".join(line for line in lines if line)
 
 
 # -- tables --------------------------------------------------------------------------------------

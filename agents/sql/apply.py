@@ -86,20 +86,7 @@ def apply(
             ran = tuple((block, that_ran(owner, block)) for block in blocks)
             owner.execute("COMMIT")
         except psycopg.Error as error:
-            position = getattr(error.diag, "statement_position", None)
-            source = migration.source(statement) if statement else ""
-            offset = line_at(source, int(position) - 1) - 1 if position else 0
-            message = error.diag.message_primary or str(error) or type(error).__name__
-            detail = error.diag.message_detail
-            code = error.diag.sqlstate or ""
-            if code == "57014":
-                message = "took too long and was stopped"
-            failure = Failure(
-                (statement.line if statement else 1) + offset,
-                f"{message}. {detail}" if detail else message,
-                code,
-                gap(message, code, left_out),
-            )
+            failure = _failure(error, statement, migration, left_out)
             return Applied(failure, (), tuple(left_out))
     return Applied(None, locks, tuple(left_out), ran)
 
@@ -131,6 +118,25 @@ def _extension(database: Database, statement: Statement) -> bool:
     node = statement.node
     schema = next((o.arg.sval for o in node.options or () if o.defname == "schema"), "")
     return database.make_extension(node.extname, schema, if_not_exists=bool(node.if_not_exists))
+
+
+def _failure(
+    error: Any, statement: Statement | None, migration: Migration, left_out: Collection[str]
+) -> Failure:
+    position = getattr(error.diag, "statement_position", None)
+    source = migration.source(statement) if statement else ""
+    offset = line_at(source, int(position) - 1) - 1 if position else 0
+    message = error.diag.message_primary or str(error) or type(error).__name__
+    detail = error.diag.message_detail
+    code = error.diag.sqlstate or ""
+    if code == "57014":
+        message = "took too long and was stopped"
+    return Failure(
+        (statement.line if statement else 1) + offset,
+        f"{message}. {detail}" if detail else message,
+        code,
+        gap(message, code, left_out),
+    )
 
 
 def _locks(owner: Any, existing: Sequence[Relation]) -> tuple[tuple[str, str], ...]:

@@ -138,16 +138,7 @@ def compare_arrival(
     ]
     if short:
         return Arrival(len(records), (), tuple(short))
-    # each cell with what it may be in the table
-    readers = []
-    for number, column in enumerate(columns):
-        wanted = {cells[number].strip() for _, cells in records}
-        spelled = {} if column.textual else _spell(here, column, wanted)
-        readers.append((column, spelled))
-    cells = [
-        (line, [_read_cell(*reader, cell) for reader, cell in zip(readers, cells, strict=True)])
-        for line, cells in records
-    ]
+    cells = _read_cells(here, columns, records)
     rows = rows_there(there, table, columns)
     rows.subtract(standing or Counter())
     left = Counter({row: n for row, n in rows.items() if n > 0})
@@ -177,6 +168,21 @@ def _usable_key(columns: Sequence[Column], keys: Sequence[Sequence[str]]) -> tup
         if all(name in names for name in key):
             return tuple(names.index(name) for name in key)
     return ()
+
+
+def _read_cells(
+    here: Query, columns: Sequence[Column], records: Sequence[Record]
+) -> list[tuple[int, list[_Cell]]]:
+    """Each cell with what it may be in the table."""
+    readers = []
+    for number, column in enumerate(columns):
+        wanted = {cells[number].strip() for _, cells in records}
+        spelled = {} if column.textual else _spell(here, column, wanted)
+        readers.append((column, spelled))
+    return [
+        (line, [_read_cell(*reader, cell) for reader, cell in zip(readers, cells, strict=True)])
+        for line, cells in records
+    ]
 
 
 def _spell(here: Query, column: Column, values: set[str]) -> dict[str, str]:

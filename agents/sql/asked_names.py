@@ -21,7 +21,23 @@ def asked_for(
     A pattern in a query that is looped over does not count if it fits a name in `made`: what is
     done for each was done for that one here.
     """
-    # the nodes of what the variables in a tree were given, None for what is not known
+    own, given = list(walk(node)), _given_to(node, sources)
+    fitting = {
+        id(constant)
+        for constant, like in map(_pattern, (*(own if loops else ()), *given))
+        if constant is not None and _fits_any(constant, like, made)
+    }
+    constants = [
+        text
+        for n in (*own, *given)
+        if type(n).__name__ == "A_Const" and id(n) not in fitting
+        for text in _texts(getattr(n.val, "sval", None))
+    ]
+    return constants, all(n is not None for n in given)
+
+
+def _given_to(node: Any, sources: Sources) -> list[Any]:
+    """The nodes of what the variables in a tree were given, None for what is not known."""
     found, pending, seen = list[Any](), [node], set[tuple[str, int]]()
     while pending:
         tree = pending.pop()
@@ -36,19 +52,7 @@ def asked_for(
                     for part in parts:
                         found += [None] if part is None else walk(part)
                     pending += parts
-    own, given = list(walk(node)), found
-    fitting = {
-        id(constant)
-        for constant, like in map(_pattern, (*(own if loops else ()), *given))
-        if constant is not None and _fits_any(constant, like, made)
-    }
-    constants = [
-        text
-        for n in (*own, *given)
-        if type(n).__name__ == "A_Const" and id(n) not in fitting
-        for text in _texts(getattr(n.val, "sval", None))
-    ]
-    return constants, all(n is not None for n in given)
+    return found
 
 
 def _subscripts(tree: Any) -> dict[int, int]:

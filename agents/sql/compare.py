@@ -29,15 +29,7 @@ def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
             out.append(f"{relation.qualified} is missing")
             continue
         out += _columns(relation, other)
-        have = {(c.type, c.definition) for c in other.constraints}
-        unique = {frozenset(key) for key in other.unique_keys}
-        for constraint in relation.constraints:
-            if (constraint.type, constraint.definition) in have:
-                continue
-            if constraint.type == "u" and frozenset(constraint.columns) in unique:
-                continue
-            kind = _LETTERS.get(constraint.type, "constraint")
-            out.append(f"{relation.name} lacks its {kind}: {constraint.definition}")
+        out += _constraints(relation, other)
         out += _restrictions(relation, other)
         out += _indexes(relation, other)
     out += unmet(wanted, real)
@@ -80,6 +72,18 @@ def _plain_default(text: str | None) -> str | None:
     return "now()" if text in ("CURRENT_TIMESTAMP", "transaction_timestamp()") else text
 
 
+def _constraints(wanted: Relation, real: Relation) -> Iterator[str]:
+    have = {(c.type, c.definition) for c in real.constraints}
+    unique = {frozenset(key) for key in real.unique_keys}
+    for constraint in wanted.constraints:
+        if (constraint.type, constraint.definition) in have:
+            continue
+        if constraint.type == "u" and frozenset(constraint.columns) in unique:
+            continue
+        kind = _LETTERS.get(constraint.type, "constraint")
+        yield f"{wanted.name} lacks its {kind}: {constraint.definition}"
+
+
 def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
     """What refuses or loses rows that the specification takes."""
     known = {(c.type, c.definition) for c in wanted.constraints}
@@ -88,13 +92,17 @@ def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
             yield f"{wanted.name} refuses rows, which is not specified: {constraint.definition}"
     for index in real.indexes:
         if index.unique and not index.primary and _shape(index) not in map(_shape, wanted.indexes):
-            # a key within another key refuses rows that the other one tells apart
-            columns = set(index.columns)
-            if any(columns < set(key) for key in real.unique_keys):
-                names = ", ".join(c or "(expression)" for c in index.columns)
-                yield f"{real.name} refuses rows, which is not specified: unique index on ({names})"
+            yield from _too_narrow(index, real)
     if real.unlogged and not wanted.unlogged:
         yield f"{wanted.name} is unlogged: a crash empties it"
+
+
+def _too_narrow(index: RealIndex, real: Relation) -> Iterator[str]:
+    """A key within another key refuses rows that the other one tells apart."""
+    columns = set(index.columns)
+    if any(columns < set(key) for key in real.unique_keys):
+        names = ", ".join(c or "(expression)" for c in index.columns)
+        yield f"{real.name} refuses rows, which is not specified: unique index on ({names})"
 
 
 def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:

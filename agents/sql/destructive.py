@@ -170,19 +170,7 @@ def _qualify(parts: Iterable[Any]) -> str:
 
 def _kinds(statement: NestedStatement, own: _OwnObjects) -> Iterator[DestructiveKind]:
     if statement.node is None:
-        # the kinds in SQL that does not parse by itself
-        try:
-            names = [t.name for t in tokens(statement.text)]
-        except SqlError:
-            names = [word.upper() for word in re.findall(r"\w+", statement.text)]
-        if "DROP" in names:
-            yield DestructiveKind.DROP
-        if "TRUNCATE" in names:
-            yield DestructiveKind.TRUNCATE
-        if "DELETE_P" in names:
-            yield DestructiveKind.DELETE
-        if {"ALTER", "TYPE_P", "TABLE"} <= set(names):
-            yield DestructiveKind.TYPE_CHANGE
+        yield from _kinds_by_tokens(statement.text)
         return
     # a function that nobody calls yet changes no row and no privilege
     runs = not statement.function or statement.function in own.called
@@ -245,6 +233,22 @@ def _column_changes(table: Any, command: Any, own: _OwnObjects) -> Iterator[Dest
     elif table.relname != UNKNOWN:
         # of a table that only the run knows, the proof compares columns before and after
         yield DestructiveKind.NOT_NULL if name == "AT_SetNotNull" else DestructiveKind.DEFAULT
+
+
+def _kinds_by_tokens(text: str) -> Iterator[DestructiveKind]:
+    """The kinds in SQL that does not parse by itself."""
+    try:
+        names = [t.name for t in tokens(text)]
+    except SqlError:
+        names = [word.upper() for word in re.findall(r"\w+", text)]
+    if "DROP" in names:
+        yield DestructiveKind.DROP
+    if "TRUNCATE" in names:
+        yield DestructiveKind.TRUNCATE
+    if "DELETE_P" in names:
+        yield DestructiveKind.DELETE
+    if {"ALTER", "TYPE_P", "TABLE"} <= set(names):
+        yield DestructiveKind.TYPE_CHANGE
 
 
 class Policy(NamedTuple):

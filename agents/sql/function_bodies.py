@@ -34,13 +34,7 @@ def _returned(language: str, body: str, definition: str) -> Any:
     try:
         if language == "sql" and body:
             (statement,) = parse_migration(body).statements
-            # a query that gives one value, as an expression
-            select = statement.node
-            if type(select).__name__ != "SelectStmt" or len(select.targetList or ()) != 1:
-                return None
-            if not select.fromClause and select.whereClause is None:
-                return select.targetList[0].val
-            return expression(f"({printed(select)})")
+            return _selected(statement.node)
         if language == "plpgsql":
             (tree,) = parse_plpgsql(definition)
             block = tree["PLpgSQL_function"]["action"]["PLpgSQL_stmt_block"]
@@ -50,3 +44,12 @@ def _returned(language: str, body: str, definition: str) -> Any:
     except (ParseError, SqlError, ValueError, KeyError, IndexError, TypeError):
         return None
     return None
+
+
+def _selected(select: Any) -> Any:
+    """A query that gives one value, as an expression."""
+    if type(select).__name__ != "SelectStmt" or len(select.targetList or ()) != 1:
+        return None
+    if not select.fromClause and select.whereClause is None:
+        return select.targetList[0].val
+    return expression(f"({printed(select)})")

@@ -30,8 +30,7 @@ class Lint:
 
 def lint(text: str) -> tuple[Lint, ...]:
     """squawk's findings in order; () where it is not installed or does not answer."""
-    beside = Path(sys.executable).with_name("squawk")
-    program = str(beside) if beside.exists() else shutil.which("squawk")
+    program = _program()
     if program is None:
         return ()
     command = [program, "--reporter", "json", "--pg-version", "15", "--assume-in-transaction"]
@@ -48,3 +47,8 @@ def lint(text: str) -> tuple[Lint, ...]:
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return ()
     return tuple(Lint(f["line"] + 1, f["level"], f["rule_name"], f["message"]) for f in found)
+
+
+def _program() -> str | None:
+    beside = Path(sys.executable).with_name("squawk")
+    return str(beside) if beside.exists() else shutil.which("squawk")

@@ -67,8 +67,6 @@ def own_rows(
 def _probe(
     database: Database, present: Sequence[Relation], wanted: Sequence[str]
 ) -> Iterator[OwnRows]:
-    import psycopg
-
     refused: dict[str, str] = {}
     worlds = {
         user: plant(database, present, refused=refused, force=True, user=user, first=first)
@@ -76,19 +74,7 @@ def _probe(
     }
     owned = owned_columns(present)
     with database.connect() as owner:
-        # drop what refuses a change of rows for another reason than whose they are
-        for table in (r for r in present if r.is_table):
-            drops = [
-                f"DROP CONSTRAINT {quote(c.name)}" for c in table.constraints if c.type in "cfpux"
-            ]
-            drops = [f"ALTER TABLE {quoted(table)} {drop} CASCADE" for drop in drops]
-            schema = quote(table.schema)
-            loose = (i for i in table.indexes if i.unique)
-            drops += [f"DROP INDEX IF EXISTS {schema}.{quote(i.name)}" for i in loose]
-            for drop in drops:
-                # Supabase's own tables keep theirs
-                with contextlib.suppress(psycopg.Error):
-                    owner.execute(drop, [])
+        _drop_constraints(owner, present)
     with database.connect_api() as api:
         names = claim_names(api)
         made = []
@@ -170,6 +156,22 @@ def _copy_for(
         values += [] if given is None else [given]
     query = f"INSERT INTO {quoted(table)} ({', '.join(columns)}) SELECT {', '.join(sources)}"
     return f"{query} FROM {quoted(table)} WHERE ctid = %s::tid", values
+
+
+def _drop_constraints(owner: Any, present: Sequence[Relation]) -> None:
+    """Drop what refuses a change of rows for another reason than whose they are."""
+    import psycopg
+
+    for table in (r for r in present if r.is_table):
+        drops = [f"DROP CONSTRAINT {quote(c.name)}" for c in table.constraints if c.type in "cfpux"]
+        drops = [f"ALTER TABLE {quoted(table)} {drop} CASCADE" for drop in drops]
+        schema = quote(table.schema)
+        loose = (i for i in table.indexes if i.unique)
+        drops += [f"DROP INDEX IF EXISTS {schema}.{quote(i.name)}" for i in loose]
+        for drop in drops:
+            # Supabase's own tables keep theirs
+            with contextlib.suppress(psycopg.Error):
+                owner.execute(drop, [])
 
 
 class _Table:

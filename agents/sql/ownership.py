@@ -68,14 +68,8 @@ def unplanted(
                 there = [row for name in names for row in rows.get(name, ())]
                 if not any(subject in row.get(column, "") for row in there):
                     return f"no row of the asking user could be planted for policy {policy}"
-            # functions of the workspace's own that are asked about a column
-            for node in walk(alternative):
-                if type(node).__name__ != "FuncCall" or not node.args:
-                    continue
-                *schema, name = (part.sval for part in node.funcname)
-                own = schema not in (["auth"], ["pg_catalog"]) and name not in OF_VALUES
-                if own and name not in _BUILT_IN and any(map(list, map(_columns, node.args))):
-                    return f"policy {policy} asks {name}(), for which no row could be planted"
+            for name in _foreign_functions(alternative):
+                return f"policy {policy} asks {name}(), for which no row could be planted"
     return ""
 
 
@@ -126,18 +120,7 @@ def _found_in(root: Any) -> Iterator[tuple[str, str, str]]:
 
 def _identity(side: Any) -> str:
     """ "id" or "email" if a side of a comparison is the asking user, else ""."""
-    # the nodes of a side; of a sub-select only what it returns
-    nodes = list[Any]()
-    pending = [side]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, tuple | list):
-            pending.extend(node)
-        elif type(node).__name__ == "SubLink":
-            pending.append(getattr(node.subselect, "targetList", None))
-        elif node is not None:
-            nodes.append(node)
-            pending.extend(children(node))
+    nodes = list(_outside_of_selects(side))
     called = {".".join(p.sval for p in n.funcname) for n in nodes if type(n).__name__ == "FuncCall"}
     texts = {getattr(n.val, "sval", "") for n in nodes if type(n).__name__ == "A_Const" and n.val}
     if "auth.uid" in called:
@@ -183,6 +166,20 @@ def claims_of(role: str, user: str, names: Iterable[str] = ()) -> dict[str, Any]
     return whole | {"role": role, "sub": user, "email": f"{user}@example.org"}
 
 
+def _outside_of_selects(side: Any) -> Iterator[Any]:
+    """The nodes of a side; of a sub-select only what it returns."""
+    pending = [side]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, tuple | list):
+            pending.extend(node)
+        elif type(node).__name__ == "SubLink":
+            pending.append(getattr(node.subselect, "targetList", None))
+        elif node is not None:
+            yield node
+            pending.extend(children(node))
+
+
 def _columns(side: Any) -> Iterator[list[str]]:
     """The names of the columns on a side, without those inside of a sub-select."""
     pending = [side]
@@ -202,6 +199,17 @@ def _columns_in_calls(side: Any) -> Iterator[list[str]]:
     for node in walk(side):
         if type(node).__name__ == "ColumnRef" and all(hasattr(p, "sval") for p in node.fields):
             yield [part.sval for part in node.fields]
+
+
+def _foreign_functions(alternative: Any) -> Iterator[str]:
+    """Functions of the workspace's own that are asked about a column."""
+    for node in walk(alternative):
+        if type(node).__name__ != "FuncCall" or not node.args:
+            continue
+        *schema, name = (part.sval for part in node.funcname)
+        own = schema not in (["auth"], ["pg_catalog"]) and name not in OF_VALUES
+        if own and name not in _BUILT_IN and any(map(list, map(_columns, node.args))):
+            yield name
 
 
 _BUILT_IN = frozenset(("coalesce", "current_setting", "set_config", "unnest", "count", "to_jsonb"))

@@ -114,6 +114,19 @@ def _statements(text: str) -> Iterator[Statement]:
     from pglast import parse_sql
     from pglast.parser import ParseError
 
+    _refuse_hostile(text)
+    try:
+        raw = parse_sql(text)
+    except ParseError as exc:
+        raise _syntax_error(text, exc) from exc
+    for item in raw or ():
+        start = item.stmt_location or 0
+        length = item.stmt_len or len(text) - start
+        body = text[start : start + length]
+        yield Statement(item.stmt, start, start + len(body.rstrip()), line_at(text, start))
+
+
+def _refuse_hostile(text: str) -> None:
     if "\x00" in text:
         raise SqlError("contains a NUL byte", code="sql-syntax")
     if len(text) > MAX_CHARACTERS:
@@ -125,15 +138,6 @@ def _statements(text: str) -> Iterator[Statement]:
         if depth > _MAX_NESTING or run > _MAX_RUN:
             line = line_at(text, token.start)
             raise SqlError("one expression is too long or too deep", line=line, code="sql-size")
-    try:
-        raw = parse_sql(text)
-    except ParseError as exc:
-        raise _syntax_error(text, exc) from exc
-    for item in raw or ():
-        start = item.stmt_location or 0
-        length = item.stmt_len or len(text) - start
-        body = text[start : start + length]
-        yield Statement(item.stmt, start, start + len(body.rstrip()), line_at(text, start))
 
 
 def tokens(text: str) -> tuple[Any, ...]:
@@ -209,11 +213,7 @@ def _tables(statements: Iterable[Statement]) -> tuple[Table, ...]:
             case "AlterTableStmt":
                 _apply_alter(statement.node, found)
             case "IndexStmt":
-                node = statement.node
-                key = relation_name(node.relation)
-                names = tuple(p.name for p in node.indexParams)
-                if key in found and node.unique and node.whereClause is None and all(names):
-                    found[key] = replace(found[key], uniques=(*found[key].uniques, names))
+                _apply_index(statement.node, found)
     return tuple(found.values())
 
 
@@ -231,22 +231,7 @@ def _table(statement: Statement) -> Table:
 
 
 def _with_column(table: Table, definition: Any) -> Table:
-    written = printed(definition.typeName)
-    by_kind = {c.contype.name: c for c in definition.constraints or ()}
-    default = by_kind.get("CONSTR_DEFAULT")
-    foreign = by_kind.get("CONSTR_FOREIGN")
-    serial = written in _SERIAL
-    primary = "CONSTR_PRIMARY" in by_kind
-    column = Column(
-        name=definition.colname,
-        type=_SERIAL.get(written, written),
-        not_null="CONSTR_NOTNULL" in by_kind or primary or serial,
-        default=printed(default.raw_expr) if default is not None else None,
-        primary_key=primary,
-        unique="CONSTR_UNIQUE" in by_kind,
-        references=".".join(relation_name(foreign.pktable)) if foreign is not None else "",
-        generated=serial or bool({"CONSTR_IDENTITY", "CONSTR_GENERATED"} & by_kind.keys()),
-    )
+    column = _column(definition)
     table = replace(table, columns=(*table.columns, column))
     if column.primary_key:
         return replace(table, primary_key=(column.name,))
@@ -260,6 +245,25 @@ _SERIAL = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint"
     "serial8": "bigint",
     "serial2": "smallint",
 }
+
+
+def _column(definition: Any) -> Column:
+    written = printed(definition.typeName)
+    by_kind = {c.contype.name: c for c in definition.constraints or ()}
+    default = by_kind.get("CONSTR_DEFAULT")
+    foreign = by_kind.get("CONSTR_FOREIGN")
+    serial = written in _SERIAL
+    primary = "CONSTR_PRIMARY" in by_kind
+    return Column(
+        name=definition.colname,
+        type=_SERIAL.get(written, written),
+        not_null="CONSTR_NOTNULL" in by_kind or primary or serial,
+        default=printed(default.raw_expr) if default is not None else None,
+        primary_key=primary,
+        unique="CONSTR_UNIQUE" in by_kind,
+        references=".".join(relation_name(foreign.pktable)) if foreign is not None else "",
+        generated=serial or bool({"CONSTR_IDENTITY", "CONSTR_GENERATED"} & by_kind.keys()),
+    )
 
 
 def _with_constraint(table: Table, constraint: Any) -> Table:
@@ -294,3 +298,10 @@ def _apply_alter(node: Any, found: dict[tuple[str, str], Table]) -> None:
                     found[key] = _with_column(found[key], command.def_)
             case "AT_AddConstraint":
                 found[key] = _with_constraint(found[key], command.def_)
+
+
+def _apply_index(node: Any, found: dict[tuple[str, str], Table]) -> None:
+    key = relation_name(node.relation)
+    names = tuple(p.name for p in node.indexParams)
+    if key in found and node.unique and node.whereClause is None and all(names):
+        found[key] = replace(found[key], uniques=(*found[key].uniques, names))

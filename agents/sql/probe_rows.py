@@ -80,19 +80,7 @@ def make_row(
     """
     hints = _hints(relation)
     values: dict[str, str] = {}
-    # the values of the columns that say whom the row belongs to
-    own = {}
-    for field in relation.columns:
-        what = (owned or {}).get(field.name)
-        if what is None or (serial % PLANTED and _is_unique(relation, field.name)):
-            continue
-        path = f"{user}/{user}/{field.name} {serial}"
-        given = {"id": user, "path": path}.get(what, f"{user}@example.org")
-        base = field.base.removesuffix("[]")
-        if base == "uuid" and what != "id":
-            continue
-        if base in ("uuid", "text", "citext") or base.startswith(("character", "varchar")):
-            own[field.name] = f"{{{given}}}" if field.base.endswith("[]") else given
+    own = _own_values(relation, serial, owned or {}, user)
     for column in relation.columns:
         # a value of ours would be in the way of the next one of a sequence
         numbered = (column.default or "").startswith("nextval(")
@@ -117,6 +105,25 @@ def _holds_user(column: RealColumn, relation: Relation) -> bool:
     """Whether a column of ids may say whom a row belongs to: nothing else fills it in."""
     filled = column.default is not None and "auth.uid()" not in column.default
     return not filled and not _is_unique(relation, column.name)
+
+
+def _own_values(
+    relation: Relation, serial: int, owned: Mapping[str, str], user: str
+) -> dict[str, str]:
+    """The values of the columns that say whom the row belongs to."""
+    found = {}
+    for column in relation.columns:
+        what = owned.get(column.name)
+        if what is None or (serial % PLANTED and _is_unique(relation, column.name)):
+            continue
+        path = f"{user}/{user}/{column.name} {serial}"
+        value = {"id": user, "path": path}.get(what, f"{user}@example.org")
+        base = column.base.removesuffix("[]")
+        if base == "uuid" and what != "id":
+            continue
+        if base in ("uuid", "text", "citext") or base.startswith(("character", "varchar")):
+            found[column.name] = f"{{{value}}}" if column.base.endswith("[]") else value
+    return found
 
 
 def _references(

@@ -64,18 +64,22 @@ def by_request(
                 told = {f.verb for f in found if (f.role, f.table) == (role, table.qualified)}
                 left = [v for v in verbs if v not in told and (role, table.qualified, v) in refused]
                 if role == "authenticated":
-                    # refused writes that show nothing: a policy lets some rows in, and none was
-                    # tried
-                    for verb in (v for v in left if v != "SELECT"):
-                        for policy, part in _of_verb(asked, verb):
-                            if part.text != "false":
-                                asks = "rows or requests that were not tried"
-                                found.append(
-                                    ByRequest(
-                                        role, table.qualified, verb, policy.name, asks, sure=False
-                                    )
-                                )
+                    found += _by_other_rows(table, role, left, asked)
     return tuple(found)
+
+
+def _by_other_rows(
+    table: Relation, role: str, verbs: Sequence[str], asked: _Asked
+) -> Iterator[ByRequest]:
+    """Refused writes that show nothing: a policy lets some rows in, and none was tried.
+
+    Which rows a user reads is looked at with those of two users.
+    """
+    for verb in (v for v in verbs if v != "SELECT"):
+        for policy, part in _of_verb(asked, verb):
+            if part.text != "false":
+                asks = "rows or requests that were not tried"
+                yield ByRequest(role, table.qualified, verb, policy.name, asks, sure=False)
 
 
 #: policy → what its USING and its WITH CHECK are relaxed to

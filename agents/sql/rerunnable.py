@@ -71,16 +71,7 @@ def _splices(
     statement: Statement, migration: Migration, keyed: dict[str, Table]
 ) -> Iterator[_Splice]:
     if _is_redundant_drop(statement, migration):
-        text = migration.text
-        end = _end_of_line(statement, text)
-        while text[end : end + 2] == "\n\n":
-            end += 1
-        change = SpecChange(
-            statement.line,
-            "a DROP … IF EXISTS is left out",
-            "the CREATE after it is guarded, so that nothing is dropped when it runs again",
-        )
-        yield _Splice(statement.start, min(end + 1, len(text)), "", (change,))
+        yield _removal(statement, migration.text)
         return
     source = migration.source(statement)
     editor = EDITORS.get(statement.kind)
@@ -121,6 +112,18 @@ def _is_redundant_drop(statement: Statement, migration: Migration) -> bool:
     return False
 
 
+def _removal(statement: Statement, text: str) -> _Splice:
+    end = _end_of_line(statement, text)
+    while text[end : end + 2] == "\n\n":
+        end += 1
+    change = SpecChange(
+        statement.line,
+        "a DROP … IF EXISTS is left out",
+        "the CREATE after it is guarded, so that nothing is dropped when it runs again",
+    )
+    return _Splice(statement.start, min(end + 1, len(text)), "", (change,))
+
+
 def _end_of_line(statement: Statement, text: str) -> int:
     """The offset after the statement's semicolon and a comment on the same line."""
     end = statement.end
@@ -148,14 +151,7 @@ def _guard_splice(statement: Statement, text: str, table: Table, keyed: Table | 
         if key:
             what = f"unique key on `{keyed.name}` ({', '.join(key)})"
             why = "its only key was the generated id: each run of a seed would add every row again"
-            loose = "\n  NULLS NOT DISTINCT" if needs_nulls_not_distinct(keyed, key) else ""
-            columns = ", ".join(sql_name(c) for c in key)
-            lines += [
-                "",
-                "-- Which thing a row is about: a seed that runs again updates the row.",
-                f"CREATE UNIQUE INDEX IF NOT EXISTS {sql_name(f'{keyed.name}_natural_key'[:63])}",
-                f"  ON {_qualified(keyed)} ({columns}){loose};",
-            ]
+            lines += _natural_key_index(keyed, key)
         else:
             what = f"`{keyed.name}` gets no natural key"
             why = "no column says which row it is"
@@ -163,6 +159,17 @@ def _guard_splice(statement: Statement, text: str, table: Table, keyed: Table | 
     at = _end_of_line(statement, text)
     closed = text[statement.end : at].lstrip().startswith(";")
     return _Splice(at, at, ("" if closed else ";") + "\n".join(lines), tuple(changes))
+
+
+def _natural_key_index(table: Table, key: tuple[str, ...]) -> list[str]:
+    loose = "\n  NULLS NOT DISTINCT" if needs_nulls_not_distinct(table, key) else ""
+    columns = ", ".join(sql_name(c) for c in key)
+    return [
+        "",
+        "-- Which thing a row is about: a seed that runs again updates the row.",
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {sql_name(f'{table.name}_natural_key'[:63])}",
+        f"  ON {_qualified(table)} ({columns}){loose};",
+    ]
 
 
 def _qualified(table: Table) -> str:

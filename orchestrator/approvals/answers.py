@@ -121,24 +121,7 @@ def _carry_out_status(session: Session, member: str, status: str) -> bool:
         role = place.held_from
     event = requested_event(place.at, role) if role is not None else None
     if role is FolderRole.QA and session.flow.state is State.NEEDS_PERSON:
-        # a person did what the agent could not, and hands over in its place
-        number = session.flow.stage
-        worked = session_at(session, session.plan.stage(number))
-        worker = worked.worker_of(session.plan.stage(number))
-        worked.changes.settle(worker, worked.places_to_look_at())
-        report = Report(outcome=Outcome.DONE, log=("done by a person",))
-        session.family.history.append(
-            "report",
-            stage=number,
-            attempt=session.flow.attempt(number),
-            agent="USER",
-            ticket=member,
-            outcome=report.outcome.value,
-            artifacts=[],
-            report=report.model_dump(mode="json"),
-        )
-        after = machine.person_did(session.flow, session.plan)
-        session.commit(after, f"{member} done by a person", _carried_out())
+        _hand_over_for_agent(session, member)
     elif event is Event.HOLD:
         reason = str(session.family.ticket(member).meta.get("hold_reason") or "held by USER")
         hold_member(session, member, reason, via=VIA_FILE)
@@ -149,6 +132,27 @@ def _carry_out_status(session: Session, member: str, status: str) -> bool:
     else:
         apply_event(session, event, role)
     return True
+
+
+def _hand_over_for_agent(session: Session, member: str) -> None:
+    """A person did what the agent could not, and hands over in its place."""
+    number = session.flow.stage
+    worked = session_at(session, session.plan.stage(number))
+    worker = worked.worker_of(session.plan.stage(number))
+    worked.changes.settle(worker, worked.places_to_look_at())
+    report = Report(outcome=Outcome.DONE, log=("done by a person",))
+    session.family.history.append(
+        "report",
+        stage=number,
+        attempt=session.flow.attempt(number),
+        agent="USER",
+        ticket=member,
+        outcome=report.outcome.value,
+        artifacts=[],
+        report=report.model_dump(mode="json"),
+    )
+    after = machine.person_did(session.flow, session.plan)
+    session.commit(after, f"{member} done by a person", _carried_out())
 
 
 def _explain_refusal(session: Session, member: str, status: str) -> str:

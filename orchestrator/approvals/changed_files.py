@@ -230,13 +230,17 @@ def describe_file(diff: FileDiff, *, code: bool = False) -> str:
     tick = "`" if code else ""
     by = f"by {file.by}" if file.by else ""
     sha256 = f"sha256 {file.after[1][:12]}" if file.after[1] else ""
+    parts = (f"{tick}{file.path}{tick}", _in_words(file), diff.counts, by, sha256)
+    return " · ".join(filter(None, parts)) + (f" — {file.warning}" if file.warning else "")
+
+
+def _in_words(file: ChangedFile) -> str:
     words = {
         "mode": "made executable" if file.after[0] == "executable" else "no longer executable",
         "link": "now a link" if file.after[0] == "link" else "no longer a link",
         "renamed": f"renamed from {file.source}",
     }
-    parts = (f"{tick}{file.path}{tick}", words.get(file.kind, file.kind), diff.counts, by, sha256)
-    return " · ".join(filter(None, parts)) + (f" — {file.warning}" if file.warning else "")
+    return words.get(file.kind, file.kind)
 
 
 def shorten(diffs: Sequence[FileDiff]) -> Iterator[str]:

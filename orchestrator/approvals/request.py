@@ -221,6 +221,22 @@ def describe_settings(asked: ApprovalRequest, identity: str, configuration: str)
 IN_ORDER = ("Proven", "Not applicable", BOOKKEEPING)
 
 
+def _groups_in_ticket(request: ApprovalRequest, ticket: str, body: str) -> list[dict[str, Any]]:
+    """The statements as the ticket shows them: what is in order and told above is only counted."""
+    groups = []
+    for head, found in group_statements(request.statements):
+        listed, note = found, ""
+        if head == BOOKKEEPING:
+            listed, note = (), f": `orchestrate review {ticket}` lists it"
+        elif head in IN_ORDER:
+            listed = tuple(s for s in found if not s.receipt or s.receipt not in body)
+            if len(listed) < len(found):
+                note = f", {len(found) - len(listed)} of them listed above with these receipts"
+        parts = {"head": head, "count": len(found), "listed": listed, "note": note}
+        groups.append({**parts, "detailed": head not in IN_ORDER})
+    return groups
+
+
 def describe_changed_files(
     asked: Sequence[ChangedFile], now: Sequence[ChangedFile], named: Container[str] = ()
 ) -> Iterator[str]:
@@ -247,23 +263,11 @@ def render_request(
     `body` is what the file says already, `changed_files` the section's block of that name.
     """
     flags, keys = _required_acceptances(request)
-    # the statements as the ticket shows them: what is in order and told above is only counted
-    groups = []
-    for head, found in group_statements(request.statements):
-        listed, note = found, ""
-        if head == BOOKKEEPING:
-            listed, note = (), f": `orchestrate review {ticket}` lists it"
-        elif head in IN_ORDER:
-            listed = tuple(s for s in found if not s.receipt or s.receipt not in body)
-            if len(listed) < len(found):
-                note = f", {len(found) - len(listed)} of them listed above with these receipts"
-        parts = {"head": head, "count": len(found), "listed": listed, "note": note}
-        groups.append({**parts, "detailed": head not in IN_ORDER})
     text = templating.render(
         "question.md.j2",
         request=request,
         id=ticket,
-        groups=groups,
+        groups=_groups_in_ticket(request, ticket, body),
         flags=flags,
         keys=keys,
         changed_files=changed_files,

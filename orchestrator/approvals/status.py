@@ -84,11 +84,6 @@ def describe_request(
             for s in statements
         ]
 
-    # the lines that were not read, with the numbers that they have in the files now
-    numbered: dict[str, str] = {}
-    for member in family.flow.members if request.not_read else ():
-        for unread in family.criteria(member).unread:
-            numbered[unread.describe(member)] = unread.describe(member, numbered=True)
     return {
         "number": question.number,
         "stage": question.stage,
@@ -101,7 +96,7 @@ def describe_request(
         "failed": brief(request.failed),
         "unproven": brief(request.unproven),
         "proven": brief(request.with_label(Verdict.PROVEN)),
-        "not_read": [numbered.get(line, line) for line in request.not_read],
+        "not_read": _number_lines(request, family),
         "proposed": [proposed.describe(family.parent) for proposed in request.proposed],
         "without_criteria": list(request.without_criteria),
         "groups": [
@@ -130,6 +125,15 @@ def _describe_changes(family: Family, request: ApprovalRequest) -> dict[str, Any
         "diff": list(shorten(diffs)),
         "notes": list(request.notes),
     }
+
+
+def _number_lines(request: ApprovalRequest, family: Family) -> list[str]:
+    """The lines that were not read, with the numbers that they have in the files now."""
+    numbered: dict[str, str] = {}
+    for member in family.flow.members if request.not_read else ():
+        for unread in family.criteria(member).unread:
+            numbered[unread.describe(member)] = unread.describe(member, numbered=True)
+    return [numbered.get(line, line) for line in request.not_read]
 
 
 def describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:

@@ -76,23 +76,7 @@ def _restore(
     if kept.is_symlink() or kept.exists():
         kept = kept.with_name(f"{kept.name}.{secrets.token_hex(4)}")
     if not was.there:
-        # move a file that was not there before; its empty folders go too
-        try:
-            syscalls.rename_new(place, kept)
-        except FileNotFoundError:
-            return ""
-        if tree.reader.entry("", place=kept) != left:
-            try:
-                syscalls.rename_new(kept, place)
-            except FileExistsError:
-                return f"it was edited since; a version is kept at {kept.relative_to(tree.home)}"
-            return "it was edited since"
-        with contextlib.suppress(OSError):
-            for folder in place.parents:
-                if folder == tree.root:
-                    break
-                folder.rmdir()
-        return ""
+        return _move_away(tree, path, place, kept, left)
     data = tree.bytes_at(before, path)
     if data is None:
         return "what was there before it is not kept (it was too large)"
@@ -106,10 +90,7 @@ def _restore(
             kept.unlink()
             return "it was edited since"
         return ""
-    # remove an empty folder where a file was
-    with contextlib.suppress(OSError):
-        if place.is_dir() and not place.is_symlink():
-            place.rmdir()
+    _make_room(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         syscalls.rename_new(kept, place)
@@ -117,6 +98,33 @@ def _restore(
         kept.unlink(missing_ok=True)
         return "something else is there now"
     return ""
+
+
+def _move_away(tree: WorkTree, path: str, place: Path, kept: Path, left: Entry) -> str:
+    """Move a file that was not there before; its empty folders go too."""
+    try:
+        syscalls.rename_new(place, kept)
+    except FileNotFoundError:
+        return ""
+    if tree.reader.entry("", place=kept) != left:
+        try:
+            syscalls.rename_new(kept, place)
+        except FileExistsError:
+            return f"it was edited since; a version is kept at {kept.relative_to(tree.home)}"
+        return "it was edited since"
+    with contextlib.suppress(OSError):
+        for folder in place.parents:
+            if folder == tree.root:
+                break
+            folder.rmdir()
+    return ""
+
+
+def _make_room(place: Path) -> None:
+    """Remove an empty folder where a file was."""
+    with contextlib.suppress(OSError):
+        if place.is_dir() and not place.is_symlink():
+            place.rmdir()
 
 
 def _write(file: Path, data: bytes, entry: Entry, like: Path) -> None:

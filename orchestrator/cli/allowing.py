@@ -44,15 +44,7 @@ def allow(
         say_json(shown)
         return
     for each in shown:
-        state = "" if each["allowed"] in ("no", "allowed") else f" ({each['allowed']})"
-        say(f"{_MARKS[each['allowed']]} {one_line(each['command'])}{state}")
-        told = [f"from {', '.join(each['sources'])}"] if each["sources"] else []
-        told += [f"named by {', '.join(each['named_by'])}"] if each["named_by"] else []
-        if each["allowed"] == "changed":
-            told += [f"ran: {one_line(each['ran'])}"]
-        told += [f"runs: {one_line(each['runs'])}"] if each["runs"] else []
-        for line in told:
-            say(f"    {clean(line)}")
+        _say(each)
     if wanted:
         said = f"{counted(len(shown), 'command')} allowed"
         say(callable_commands(f"{said}; take it back with: orchestrate checks revoke"))
@@ -81,6 +73,18 @@ def revoke(
         return
     for command in commands:
         say(f"not allowed any more: {one_line(command)}")
+
+
+def _say(each: dict[str, Any]) -> None:
+    state = "" if each["allowed"] in ("no", "allowed") else f" ({each['allowed']})"
+    say(f"{_MARKS[each['allowed']]} {one_line(each['command'])}{state}")
+    told = [f"from {', '.join(each['sources'])}"] if each["sources"] else []
+    told += [f"named by {', '.join(each['named_by'])}"] if each["named_by"] else []
+    if each["allowed"] == "changed":
+        told += [f"ran: {one_line(each['ran'])}"]
+    told += [f"runs: {one_line(each['runs'])}"] if each["runs"] else []
+    for line in told:
+        say(f"    {clean(line)}")
 
 
 def _list(here: Workspace) -> list[dict[str, Any]]:

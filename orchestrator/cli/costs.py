@@ -70,11 +70,15 @@ def _only(turn: Turn, model: str) -> Turn:
     return replace(turn, usage=own, seconds=turn.seconds if len(own) == len(turn.usage) else 0.0)
 
 
+def _models(turn: Turn) -> Iterable[str]:
+    return dict.fromkeys(u.model or "unnamed" for u in turn.usage)
+
+
 _KEYS: dict[By, Callable[[Turn], Iterable[str]]] = {
     By.TICKET: lambda turn: (turn.family,),
     By.AGENT: lambda turn: (f"{turn.agent} ({turn.adapter})",),
     By.DAY: lambda turn: (turn.day,),
-    By.MODEL: lambda turn: dict.fromkeys(u.model or "unnamed" for u in turn.usage),
+    By.MODEL: _models,
 }
 
 

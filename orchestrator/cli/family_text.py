@@ -42,18 +42,7 @@ def say_status(status: Mapping[str, Any]) -> None:
     for text in (*reasons, *status["notices"]):
         say_wrapped(text, f"  {paint('!', 'yellow')} ", "    ")
     if status["question"]:
-        # the open question in a few lines: what approving does, the counts, where to go on
-        question = status["question"]
-        say(f"  question {question['number']}: {question['title']}")
-        effects = counted(len(question["effects"]), "effect")
-        does = question["consequence"]
-        if question["effects"]:
-            does = f"runs {effects} on {question['target']}"
-        say_wrapped(f"approving {does}", "    ", "    ")
-        if counts := _count_groups(question["groups"], [g["heading"] for g in question["groups"]]):
-            say_wrapped(counts, "    ", "    ")
-        say(callable_commands(f"    look: orchestrate review {status['id']}"))
-        say(callable_commands(f"    answer: {question['how'][0]}"))
+        _say_short_question(status)
     else:
         say_next(status)
 
@@ -82,8 +71,6 @@ def say_next(status: Mapping[str, Any]) -> None:
 
 def say_question(status: Mapping[str, Any]) -> None:
     """The open question: what approving does, what is not in order, what to read, how to answer."""
-    from orchestrator.approvals.request import IN_ORDER
-
     question = status["question"]
     file = next(m["path"] for m in status["members"] if m["id"] == status["id"])
     review = f"orchestrate review {status['id']}"
@@ -99,8 +86,27 @@ def say_question(status: Mapping[str, Any]) -> None:
     else:
         say_wrapped(f"Approving {question['consequence']}.", "\n  ", "  ")
     _say_list("For you to do or look at; your answer attests it", question["by_user"])
-    # the statements that are not in order, worst first; the others in one line
-    groups = question["groups"]
+    _say_groups(question["groups"], review)
+    proposed = question["proposed"]
+    _say_list(f"Proposed checks ({len(proposed)}), which approving takes", proposed)
+    _say_list(f"Not read as criteria ({len(question['not_read'])})", question["not_read"])
+    if question["without_criteria"]:
+        say(f"\n  No criterion: {', '.join(question['without_criteria'])}")
+    _say_changes(question)
+    changed = {each["path"] for each in question["changed_files"]}
+    _say_list("To read", [file, *(path for path in question["read"] if path not in changed)])
+    say(callable_commands(f"    or all at once: {review} (--html review.html for a page)"))
+    say(f"\n  To answer, set `status:` in {file}")
+    say("  to APPROVED, CHANGES_REQUESTED or HOLD and save, or use the command line:")
+    for command in question["how"]:
+        say(f"    {callable_commands(command)}")
+    say(callable_commands(f"  Then: orchestrate run {status['id']}"))
+
+
+def _say_groups(groups: Sequence[Mapping[str, Any]], review: str) -> None:
+    """The statements that are not in order, worst first; the others in one line."""
+    from orchestrator.approvals.request import IN_ORDER
+
     for group in groups:
         if group["heading"] in IN_ORDER:
             continue
@@ -114,26 +120,6 @@ def say_question(status: Mapping[str, Any]) -> None:
             say_wrapped(each["text"] + detail, f"    {mark(verdict)} ", "      ")
     if counts := _count_groups(groups, IN_ORDER):
         say(callable_commands(f"\n  {counts} (`{review}` lists them)"))
-    proposed = question["proposed"]
-    _say_list(f"Proposed checks ({len(proposed)}), which approving takes", proposed)
-    _say_list(f"Not read as criteria ({len(question['not_read'])})", question["not_read"])
-    if question["without_criteria"]:
-        say(f"\n  No criterion: {', '.join(question['without_criteria'])}")
-    # every file that the family changed, and the beginning of the diffs
-    files = question["changed_files"]
-    _say_list(f"Changed files ({len(files)})", [file["text"] for file in files])
-    for line in question["diff"]:
-        style = {"+": "green", "-": "red", "@": "dim", "…": "dim"}.get(line[:1], "")
-        say("      " + paint(line, "bold" if line.startswith("--- ") else style))
-    _say_list("Besides", question["notes"])
-    changed = {each["path"] for each in question["changed_files"]}
-    _say_list("To read", [file, *(path for path in question["read"] if path not in changed)])
-    say(callable_commands(f"    or all at once: {review} (--html review.html for a page)"))
-    say(f"\n  To answer, set `status:` in {file}")
-    say("  to APPROVED, CHANGES_REQUESTED or HOLD and save, or use the command line:")
-    for command in question["how"]:
-        say(f"    {callable_commands(command)}")
-    say(callable_commands(f"  Then: orchestrate run {status['id']}"))
 
 
 def _already_failing(statements: Sequence[Mapping[str, Any]]) -> str:
@@ -149,6 +135,31 @@ def _count_groups(groups: Sequence[Mapping[str, Any]], names: Sequence[str]) -> 
         for g in groups
         if g["heading"] in names
     )
+
+
+def _say_short_question(status: Mapping[str, Any]) -> None:
+    """The open question in a few lines: what approving does, the counts, where to go on."""
+    question = status["question"]
+    say(f"  question {question['number']}: {question['title']}")
+    effects = counted(len(question["effects"]), "effect")
+    does = question["consequence"]
+    if question["effects"]:
+        does = f"runs {effects} on {question['target']}"
+    say_wrapped(f"approving {does}", "    ", "    ")
+    if counts := _count_groups(question["groups"], [g["heading"] for g in question["groups"]]):
+        say_wrapped(counts, "    ", "    ")
+    say(callable_commands(f"    look: orchestrate review {status['id']}"))
+    say(callable_commands(f"    answer: {question['how'][0]}"))
+
+
+def _say_changes(question: Mapping[str, Any]) -> None:
+    """Every file that the family changed, and the beginning of the diffs."""
+    files = question["changed_files"]
+    _say_list(f"Changed files ({len(files)})", [file["text"] for file in files])
+    for line in question["diff"]:
+        style = {"+": "green", "-": "red", "@": "dim", "…": "dim"}.get(line[:1], "")
+        say("      " + paint(line, "bold" if line.startswith("--- ") else style))
+    _say_list("Besides", question["notes"])
 
 
 def _say_list(heading: str, lines: Sequence[str]) -> None:

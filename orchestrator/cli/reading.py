@@ -164,12 +164,7 @@ def log(
     if as_json:
         say_json(records)
         return
-    # the ticket that a record is about, where it is about one
-    rows = []
-    for r in records:
-        statement = r.get("statement")
-        found = r.get("ticket") or (statement or {}).get("ticket")
-        rows.append((r["at"], str(found or ""), r["type"], _summarize(r)))
+    rows = [(r["at"], _member(r), r["type"], _summarize(r)) for r in records]
     if not everything:
         rows = [row for row in rows if row[2] not in _BOOKKEEPING and row[3]]
     if rows:
@@ -183,6 +178,13 @@ def log(
 def never_conducted(id: str) -> str:
     """What to say where a family has no history."""
     return callable_commands(f"{id} was never conducted: orchestrate run {id}")
+
+
+def _member(record: Mapping[str, Any]) -> str:
+    """The ticket that a record is about, where it is about one."""
+    statement = record.get("statement")
+    found = record.get("ticket") or (statement or {}).get("ticket")
+    return str(found or "")
 
 
 def _summarize(record: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.review.model import Review
-    from orchestrator.review.panels import Grid, Panel
+    from orchestrator.review.panels import Grid, Panel, Source
 
 _WIDTH = 80
 _TONES = {"good": "green", "bad": "red", "doubt": "yellow", "quiet": "dim", "plain": ""}
@@ -44,19 +44,7 @@ def review(
     here = workspace(context)
     found = build_review(here.board, here.settings, id, number=number)
     if html is not None:
-        # write the page; a file of another kind is not overwritten
-        from orchestrator.review.html import render_page
-        from orchestrator.storage.atomic import create, replace
-
-        if html.suffix.lower() not in (".html", ".htm"):
-            raise UsageError("not an .html file", path=html, hint="--html review.html")
-        if not html.parent.is_dir():
-            raise UsageError("no such folder", path=html.parent, hint="create it first")
-        data = render_page(found).encode("utf-8")
-        if html.exists():
-            replace(html, data)
-        else:
-            create(html, data)
+        _write_page(found, html)
         say(f"wrote {html}")
     elif as_json:
         say_json(found.to_dict())
@@ -64,15 +52,58 @@ def review(
         _say_review(found, full)
 
 
+def _write_page(review: Review, file: Path) -> None:
+    """Write the page; a file of another kind is not overwritten."""
+    from orchestrator.review.html import render_page
+    from orchestrator.storage.atomic import create, replace
+
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("not an .html file", path=file, hint="--html review.html")
+    if not file.parent.is_dir():
+        raise UsageError("no such folder", path=file.parent, hint="create it first")
+    data = render_page(review).encode("utf-8")
+    if file.exists():
+        replace(file, data)
+    else:
+        create(file, data)
+
+
 # -- the terminal ------------------------------------------------------------------------------
 
 
 def _say_review(review: Review, full: bool) -> None:
-    from orchestrator.approvals.changed_files import describe_file, printable
     from orchestrator.approvals.request import IN_ORDER
 
     _say_head(review)
-    # every changed file and its diff
+    _say_changes(review)
+    for head, statements in review.groups:
+        say()
+        say(paint(f"{head} ({len(statements)})", "bold"))
+        brief = head in IN_ORDER and not full
+        for shown in statements:
+            sign = mark("failed" if shown.forecast else shown.label)
+            _say_wrapped(f"{shown.shown}  [{shown.receipt}]", sign=sign)
+            if not brief and (detail := shown.forecast or shown.detail):
+                _say_wrapped(detail, indent=4, style="dim")
+    for panel in review.panels:
+        _say_panel(panel, full)
+    _say_sayings(review)
+    for file in review.files if full else ():
+        say()
+        say(paint(file.path, "bold"))
+        say(file.text if file.text is not None else "(not shown: missing, too large, or not text)")
+    if review.how and review.question is not None:
+        say()
+        say(paint("To answer", "bold"))
+        for line in review.how:
+            say(f"  {callable_commands(one_line(line))}")
+        say(f"  digest of all that is shown: {review.question.digest[:16]}")
+
+
+def _say_changes(review: Review) -> None:
+    """Every changed file and its diff."""
+    from orchestrator.approvals.changed_files import describe_file, printable
+
     if review.changes:
         say()
         say(paint(f"Changed files ({len(review.changes)})", "bold"))
@@ -87,18 +118,10 @@ def _say_review(review: Review, full: bool) -> None:
             say(paint(f"--- {diff.file.path}", "bold"))
         for line in diff.lines or ():
             say(paint(printable(line), styles.get(line[:1], "")))
-    for head, statements in review.groups:
-        say()
-        say(paint(f"{head} ({len(statements)})", "bold"))
-        brief = head in IN_ORDER and not full
-        for shown in statements:
-            sign = mark("failed" if shown.forecast else shown.label)
-            _say_wrapped(f"{shown.shown}  [{shown.receipt}]", sign=sign)
-            if not brief and (detail := shown.forecast or shown.detail):
-                _say_wrapped(detail, indent=4, style="dim")
-    for panel in review.panels:
-        _say_panel(panel, full)
-    # what each agent said last; whoever wants its whole section has the ticket
+
+
+def _say_sayings(review: Review) -> None:
+    """What each agent said last; whoever wants its whole section has the ticket."""
     if review.said:
         say()
         say(paint("What the agents said last", "bold"))
@@ -108,16 +131,6 @@ def _say_review(review: Review, full: bool) -> None:
         for line in each.text.splitlines():
             if line.strip():
                 _say_wrapped(line, indent=4, style="dim")
-    for file in review.files if full else ():
-        say()
-        say(paint(file.path, "bold"))
-        say(file.text if file.text is not None else "(not shown: missing, too large, or not text)")
-    if review.how and review.question is not None:
-        say()
-        say(paint("To answer", "bold"))
-        for line in review.how:
-            say(f"  {callable_commands(one_line(line))}")
-        say(f"  digest of all that is shown: {review.question.digest[:16]}")
 
 
 def _say_head(review: Review) -> None:
@@ -166,7 +179,6 @@ def _say_wrapped(text: str, indent: int = 0, style: str = "", sign: str = "") ->
 
 
 def _say_panel(panel: Panel, full: bool) -> None:
-    from orchestrator.review.html import diff_lines
     from orchestrator.review.panels import Chart, Grid
 
     say()
@@ -179,15 +191,7 @@ def _say_panel(panel: Panel, full: bool) -> None:
         if isinstance(block, Grid | Chart):
             _say_grid(block.grid if isinstance(block, Chart) else block)
         else:
-            lines = block.text.splitlines()
-            if full:
-                for number, row in enumerate(lines, start=1):
-                    say(f"{number:4} {row}")
-            kinds = [kind for kind, _ in diff_lines(block)]
-            counts = f"+{kinds.count('added')} −{kinds.count('removed')}"
-            compared = f"; compared with {block.against_name}: {counts}" if block.against else ""
-            more = "" if full else "; --full shows it"
-            _say_wrapped(f"{block.path}: {len(lines)} lines{compared}{more}", indent=2)
+            _say_source(block, full)
 
 
 def _say_grid(grid: Grid) -> None:
@@ -212,3 +216,17 @@ def _say_grid(grid: Grid) -> None:
         else:
             cells = (paint(pad(n, c.text), _TONES[c.tone.value]) for n, c in enumerate(row))
             say("  " + "  ".join(cells).rstrip())
+
+
+def _say_source(source: Source, full: bool) -> None:
+    from orchestrator.review.html import diff_lines
+
+    lines = source.text.splitlines()
+    if full:
+        for number, line in enumerate(lines, start=1):
+            say(f"{number:4} {line}")
+    kinds = [kind for kind, _ in diff_lines(source)]
+    counts = f"+{kinds.count('added')} −{kinds.count('removed')}"
+    compared = f"; compared with {source.against_name}: {counts}" if source.against else ""
+    more = "" if full else "; --full shows it"
+    _say_wrapped(f"{source.path}: {len(lines)} lines{compared}{more}", indent=2)

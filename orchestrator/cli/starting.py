@@ -129,14 +129,7 @@ def create_ticket(
         "files": (),
         **fields,
     }
-    # the words of a title for a file name: without accents, unless more than these would go
-    plain = unicodedata.normalize("NFKD", title)
-    ascii_title = plain.encode("ascii", "ignore").decode("ascii")
-    if sum(map(str.isalnum, ascii_title)) < sum(map(str.isalnum, plain)):
-        ascii_title = unicodedata.normalize("NFC", title)
-    words = "_".join(re.findall(r"[^\W_]+", ascii_title))[:60]
-    # a file name holds 255 bytes
-    slug = words.encode()[:180].decode(errors="ignore").rstrip("_") or "Ticket"
+    slug = _slug_of(title)
     created = date.today().isoformat()
     with allocation(board) as ids:
         id = ids.child(parent) if parent else ids.new()
@@ -147,6 +140,17 @@ def create_ticket(
         atomic.create(path, text.encode("utf-8"))
     kept = {key: values[key] for key in ("parent", "depends_on", "files")}
     return {"id": id, "path": path.relative_to(here.root).as_posix(), **kept}
+
+
+def _slug_of(title: str) -> str:
+    """The words of a title for a file name: without accents, unless more than these would go."""
+    plain = unicodedata.normalize("NFKD", title)
+    ascii_title = plain.encode("ascii", "ignore").decode("ascii")
+    if sum(map(str.isalnum, ascii_title)) < sum(map(str.isalnum, plain)):
+        ascii_title = unicodedata.normalize("NFC", title)
+    words = "_".join(re.findall(r"[^\W_]+", ascii_title))[:60]
+    # a file name holds 255 bytes
+    return words.encode()[:180].decode(errors="ignore").rstrip("_") or "Ticket"
 
 
 def init(

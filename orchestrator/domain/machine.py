@@ -122,25 +122,7 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
     members = dict(flow.members)
     part = plan.part(stage)
     if part is Part.TRIAGER:
-        # the members after triage: the parent is triaged, children are born or released
-        members = dict(flow.members)
-        parent = members[plan.parent]
-        if parent.at is _R.INBOX:
-            owner = _declared_owner(stage, plan.parent, stage.agent)
-            members[plan.parent] = _move(parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, owner)
-        elif parent.at.awaits_build or parent.at is _R.BUILD:
-            # triaged before it was conducted, or reopened
-            owner = _declared_owner(stage, plan.parent, parent.owner)
-            members[plan.parent] = parent.model_copy(update={"owner": owner})
-        for child, agent in (births or {}).items():
-            spot, birth = members.get(child), initial_role(stage, child)
-            if spot is None:
-                members[child] = Place(at=birth, owner=agent)
-            elif spot.at is _R.INBOX or (spot.at is _R.TRIAGE and birth is _R.BUILD):
-                members[child] = _move(spot, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
-            elif spot.at.awaits_build:
-                # one that was there, or is in a new round
-                members[child] = spot.model_copy(update={"owner": agent})
+        members = _triage(flow, plan, stage, births or {})
     elif part in (Part.MAKER, Part.INSPECTOR):
         for member in plan.members(stage, flow):
             place = members[member]
@@ -158,6 +140,29 @@ def finish(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str] | Non
                 members[member] = place.model_copy(update={"owner": "USER"})
     finished = tuple(sorted({*flow.finished, stage.number}))
     return _continue(flow, plan, members=members, finished=finished)
+
+
+def _triage(flow: Flow, plan: Plan, stage: Stage, births: Mapping[str, str]) -> dict[str, Place]:
+    """The members after triage: the parent is triaged, children are born or released."""
+    members = dict(flow.members)
+    parent = members[plan.parent]
+    if parent.at is _R.INBOX:
+        owner = _declared_owner(stage, plan.parent, stage.agent)
+        members[plan.parent] = _move(parent, Who.TRIAGER, Event.TRIAGE, _R.TRIAGE, owner)
+    elif parent.at.awaits_build or parent.at is _R.BUILD:
+        # triaged before it was conducted, or reopened
+        owner = _declared_owner(stage, plan.parent, parent.owner)
+        members[plan.parent] = parent.model_copy(update={"owner": owner})
+    for child, agent in births.items():
+        place, birth = members.get(child), initial_role(stage, child)
+        if place is None:
+            members[child] = Place(at=birth, owner=agent)
+        elif place.at is _R.INBOX or (place.at is _R.TRIAGE and birth is _R.BUILD):
+            members[child] = _move(place, Who.TRIAGER, Event.BIRTH, _R.BUILD, agent)
+        elif place.at.awaits_build:
+            # one that was there, or is in a new round
+            members[child] = place.model_copy(update={"owner": agent})
+    return members
 
 
 def initial_role(stage: Stage, child: str) -> FolderRole:

@@ -6,6 +6,8 @@ All that was shown stays in the history, under its digest; `review --question N`
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.domain.answer import VIA_FILE
 from orchestrator.domain.record import Question
@@ -56,12 +58,7 @@ def _describe_closing(
     since = history.records[history.records.index(asked) :]
     closing = next((r for r in reversed(since) if r["type"] in ("answer", "lapse")), asked)
     how, words = _explain(closing)
-    labels = Counter(
-        "accepted" if s.get("accepted") else str(s["verdict"]) for s in asked["sheet"]["statements"]
-    )
-    counts = ", ".join(
-        f"{labels[name]} {_WORDS.get(name, name)}" for name in _COUNTED if labels[name]
-    )
+    counts = _count(asked["sheet"]["statements"])
     receipts = f"../{history.path.parent.name}/{history.path.name}"
     parts = [
         how,
@@ -92,3 +89,10 @@ def _explain(closing: Record) -> tuple[str, str]:
     # words in the file stay where they were written; those of a send-back have their own section
     told = verb in ("approved", "hold") and closing.get("via") != VIA_FILE
     return said, str(closing.get("words", "")) if told else ""
+
+
+def _count(statements: list[Mapping[str, Any]]) -> str:
+    labels = Counter("accepted" if s.get("accepted") else str(s["verdict"]) for s in statements)
+    return ", ".join(
+        f"{labels[name]} {_WORDS.get(name, name)}" for name in _COUNTED if labels[name]
+    )

@@ -316,12 +316,7 @@ class Opener:
             )
         given = given or pinned
         # a template names its maker by the owner, and the owner changes under way
-        # who owned the parent when the family was first conducted
-        first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
-        ticket = replace(
-            ticket,
-            owner=str(first["members"].get(family.parent, {}).get("owner", "")) or ticket.owner,
-        )
+        ticket = replace(ticket, owner=_first_owner(family) or ticket.owner)
         kept = root / ".orchestrate" / "state" / "workflows" / flow.sha256
         try:
             read = find_workflow(root, self.settings, ticket, given)
@@ -404,3 +399,9 @@ class Opener:
 @lru_cache(maxsize=4)
 def _binder(checks: tuple[Check, ...], fresh: bool) -> Binder:
     return Binder(checks, None if fresh else user_proof_cache())
+
+
+def _first_owner(family: Family) -> str:
+    """Who owned the parent when the family was first conducted; "" if nothing says so."""
+    first: dict[str, Any] = next(iter(family.history.of("transition")), {"members": {}})
+    return str(first["members"].get(family.parent, {}).get("owner", ""))

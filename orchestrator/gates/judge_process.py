@@ -137,6 +137,25 @@ _CURRENT = threading.local()
 _SERVICES = checks.Services(_Cache())  # type: ignore[arg-type]
 
 
+def _context(asked: Asked, given: dict[str, Any]) -> checks.Context:
+    """The context with what the engine answers for."""
+    known = given.pop("known")
+    target, epoch = given.pop("target"), given.pop("epoch")
+    _SERVICES.epoch = epoch
+    asking: dict[str, Any] = {
+        "changed": lambda: asked.ask("changed"),
+        "at_start": lambda path: asked.ask("at_start", str(path)),
+        "by_person": lambda path: asked.ask("by_person", str(path)),
+    }
+    return checks.Context(
+        **given,
+        **{name: asking[name] for name in known},
+        history=_Records(asked),
+        services=_SERVICES,
+        target=None if target is None else _Target(asked, target),
+    )
+
+
 # -- one file of checks ----------------------------------------------------------------------------
 
 _TRIED: list[str] = []
@@ -191,6 +210,30 @@ def _import_file(file: Path, digest: str = "") -> dict[str, checks.Check]:
     return own
 
 
+def _listing(own: dict[str, checks.Check], new: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "checks": [
+            {
+                "name": c.name,
+                "patterns": list(c.patterns),
+                "phase": c.phase.value,
+                "version": c.version,
+                "summary": c.summary,
+                "examples": list(c.examples),
+                "slow": c.slow,
+                "evidence": c.evidence,
+                "line": c.function.__code__.co_firstlineno,
+            }
+            for c in own.values()
+        ],
+        "types": [
+            {"name": name, "pattern": expressions.TYPES[name][0], "line": line}
+            for name, (_, line) in new.items()
+        ],
+        "tried": _TRIED,
+    }
+
+
 def _told(exc: BaseException, file: Path) -> dict[str, Any]:
     """An error as plain data, with its place."""
     if isinstance(exc, OrchestrateError):
@@ -215,27 +258,7 @@ def serve(file: Path, digest: str, before: Sequence[Path], control: socket.socke
         known = dict(expressions._OWNERS)
         own = _import_file(file, digest)
         new = {n: o for n, o in expressions._OWNERS.items() if n not in known}
-        said = {
-            "checks": [
-                {
-                    "name": c.name,
-                    "patterns": list(c.patterns),
-                    "phase": c.phase.value,
-                    "version": c.version,
-                    "summary": c.summary,
-                    "examples": list(c.examples),
-                    "slow": c.slow,
-                    "evidence": c.evidence,
-                    "line": c.function.__code__.co_firstlineno,
-                }
-                for c in own.values()
-            ],
-            "types": [
-                {"name": name, "pattern": expressions.TYPES[name][0], "line": line}
-                for name, (_, line) in new.items()
-            ],
-            "tried": _TRIED,
-        }
+        said = _listing(own, new)
     except BaseException as exc:  # noqa: BLE001 - also SystemExit: it is the engine's to judge
         said = {"error": _told(exc, file), "tried": _TRIED}
     send(control, json.dumps(said).encode())
@@ -255,38 +278,8 @@ def _judge(own: dict[str, checks.Check], link: socket.socket) -> None:
         check = own[name]
         said: dict[str, Any]
         try:
-            # the context with what the engine answers for
-            known = given.pop("known")
-            target, epoch = given.pop("target"), given.pop("epoch")
-            _SERVICES.epoch = epoch
-            asking: dict[str, Any] = {
-                "changed": lambda: asked.ask("changed"),
-                "at_start": lambda path: asked.ask("at_start", str(path)),
-                "by_person": lambda path: asked.ask("by_person", str(path)),
-            }
-            context = checks.Context(
-                **given,
-                **{name: asking[name] for name in known},
-                history=_Records(asked),
-                services=_SERVICES,
-                target=None if target is None else _Target(asked, target),
-            )
-            # the arguments, those of the workspace's own types converted by them
-            kinds: dict[str, str] = {}
-            for pattern in check.patterns:
-                parameters = dict(expressions.compile_pattern(pattern).params)
-                if arguments.keys() <= parameters.keys():
-                    kinds = {**parameters, **kinds}
-            result: Any = check.function(
-                context,
-                **{
-                    name: expressions.TYPES[kind][1](value)
-                    if (kind := kinds.get(name, "")) in expressions._OWNERS
-                    and isinstance(value, str)
-                    else value
-                    for name, value in arguments.items()
-                },
-            )
+            context = _context(asked, given)
+            result: Any = check.function(context, **_convert(check, arguments))
             said = {**_plain(result), "reserved": list(map(str, context.reservations))}
         except MissingToolError as exc:
             said = {"raised": "tool", "message": exc.message, "command": exc.command}
@@ -296,6 +289,21 @@ def _judge(own: dict[str, checks.Check], link: socket.socket) -> None:
         except BaseException as exc:  # noqa: BLE001
             said = {"raised": "other", "message": f"{type(exc).__name__}: {exc}"}
         asked.answer({**said, "tried": _TRIED})
+
+
+def _convert(check: checks.Check, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, those of the workspace's own types converted by them."""
+    kinds: dict[str, str] = {}
+    for pattern in check.patterns:
+        parameters = dict(expressions.compile_pattern(pattern).params)
+        if arguments.keys() <= parameters.keys():
+            kinds = {**parameters, **kinds}
+    return {
+        name: expressions.TYPES[kind][1](value)
+        if (kind := kinds.get(name, "")) in expressions._OWNERS and isinstance(value, str)
+        else value
+        for name, value in arguments.items()
+    }
 
 
 def _plain(result: Any) -> dict[str, Any]:

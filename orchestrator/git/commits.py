@@ -70,12 +70,7 @@ class Committer:
         pending.note(names)
         with own_commits:
             try:
-                # the message; git and scripts find the ticket and the stage by the trailers
-                subject = tell(subject)
-                trailers = [f"Orchestrate-Ticket: {ticket}"] if ticket else []
-                if ticket and stage is not None:
-                    trailers.append(f"Orchestrate-Stage: {stage}")
-                message = "\n".join([subject, "", *trailers, ""]) if trailers else f"{subject}\n"
+                message = _with_trailers(subject, ticket, stage)
                 commit = self._commit(top, sorted(names), message)
             except HookError as exc:
                 again = f"`orchestrate run {ticket}`" if ticket else "the next commit"
@@ -284,6 +279,15 @@ def _is_ignored(top: Path, name: Path) -> bool:
         run_git(top, "check-ignore", "--quiet", "--", str(name))
         return True
     return False
+
+
+def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:
+    """The message; git and scripts find the ticket and the stage by the trailers."""
+    subject = tell(subject)
+    trailers = [f"Orchestrate-Ticket: {ticket}"] if ticket else []
+    if ticket and stage is not None:
+        trailers.append(f"Orchestrate-Stage: {stage}")
+    return "\n".join([subject, "", *trailers, ""]) if trailers else f"{subject}\n"
 
 
 def _staged(top: Path) -> set[str]:

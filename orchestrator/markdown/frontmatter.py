@@ -90,18 +90,7 @@ class Document:
         if marker := conflict_line(data, lines):
             message = "the file has an unfinished merge"
             found.append(Diagnosis("merge-conflict", message, marker, "finish the merge"))
-        # `**Status:** x` lines above the first rule or second heading
-        fields: dict[str, Any] = {}
-        for row in lines[start : start + _HEADER]:
-            # nearly all lines are prose, and every file of a board is read so
-            if row[:1] not in _MARKERS:
-                continue
-            text = bare(row)
-            if is_fence(text) or text.startswith(("##", "```", "~~~")):
-                break
-            if hits := _BOLD.match(text):
-                fields.setdefault(hits[1].strip().lower().replace(" ", "_"), hits[2].strip())
-        meta = {**fields, **meta}
+        meta = {**_bold_fields(lines, start), **meta}
         body = without_mark("".join(lines[start:]))
         return cls(data, lines, meta, body, start + 1, block, tuple(found))
 
@@ -132,6 +121,21 @@ class Document:
     def _entries(self) -> dict[str, Entry]:
         found = entries_in(self.lines, self.block) if self.block else ()
         return {entry.key: entry for entry in found}
+
+
+def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
+    """`**Status:** x` lines above the first rule or second heading."""
+    fields: dict[str, Any] = {}
+    for line in lines[start : start + _HEADER]:
+        # nearly all lines are prose, and every file of a board is read so
+        if line[:1] not in _MARKERS:
+            continue
+        text = bare(line)
+        if is_fence(text) or text.startswith(("##", "```", "~~~")):
+            break
+        if found := _BOLD.match(text):
+            fields.setdefault(found[1].strip().lower().replace(" ", "_"), found[2].strip())
+    return fields
 
 
 # -- edits: bytes in, bytes out, all but the named lines as they were ------------------------------

@@ -225,16 +225,7 @@ def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any
     for entry in found:
         meta[entry.key], fault = _read_entry(held[entry.start : entry.end], entry, block.first)
         faults += [fault] if fault else []
-    # lines at column 0 that are neither a key nor part of one: `owner BUILDER`
-    covered = {at for entry in found for at in range(entry.start, entry.end)}
-    for at, line in enumerate(held):
-        words = line.split(maxsplit=1)
-        if at in covered or not words or line[:1] in (" ", "\t", "#") or is_fence(line):
-            continue
-        named = words[0].rstrip("=") if words[0].rstrip("=").lower() in _TICKET_KEYS else ""
-        hint = f"{named}: {words[1].lstrip('= ')}" if named and len(words) > 1 else "key: value"
-        text = line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
-        faults.append(Diagnosis("no-colon", f"`{text}` has no colon", block.first + at + 1, hint))
+    faults += _lines_without_colon(held, found, block.first)
     if not faults:
         faults = [Diagnosis("yaml", problem or "the block is not a mapping", block.first + 1)]
     return meta, [*faults, *duplicates]
@@ -266,13 +257,24 @@ def _is_harmless(text: str) -> bool:
     return True
 
 
+def _lines_without_colon(held: list[str], found: list[Entry], offset: int) -> Iterator[Diagnosis]:
+    """Lines at column 0 that are neither a key nor part of one: `owner BUILDER`."""
+    covered = {at for entry in found for at in range(entry.start, entry.end)}
+    for at, line in enumerate(held):
+        words = line.split(maxsplit=1)
+        if at in covered or not words or line[:1] in (" ", "\t", "#") or is_fence(line):
+            continue
+        named = words[0].rstrip("=") if words[0].rstrip("=").lower() in _TICKET_KEYS else ""
+        hint = f"{named}: {words[1].lstrip('= ')}" if named and len(words) > 1 else "key: value"
+        text = line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+        yield Diagnosis("no-colon", f"`{text}` has no colon", offset + at + 1, hint)
+
+
 def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagnosis | None]:
     loaded, problem = load("\n".join(held) + "\n")
     if isinstance(loaded, dict) and len(loaded) == 1:
         return next(iter(loaded.values())), None
-    # the line (0-based) with a tab that YAML does not read: one that indents, else any
-    indents = (at for at, line in enumerate(held) if "\t" in line[: len(line) - len(line.lstrip())])
-    tab = next(indents, next((at for at, line in enumerate(held) if "\t" in line), None))
+    tab = _tab_in(held)
     if tab is not None:
         message = f"there is a tab in `{entry.key}`, or before the next key"
         fault = Diagnosis("yaml-tab", message, offset + entry.start + tab + 1, _NO_TABS)
@@ -285,6 +287,12 @@ def _read_entry(held: list[str], entry: Entry, offset: int) -> tuple[Any, Diagno
         return [unquoted(_item(line)) for line in held[1:] if line.strip()], fault
     texts = [unquoted(value), *(line.strip() for line in held[1:])]
     return " ".join(text for text in texts if text), fault
+
+
+def _tab_in(held: list[str]) -> int | None:
+    """The line (0-based) with a tab that YAML does not read: one that indents, else any."""
+    indents = (at for at, line in enumerate(held) if "\t" in line[: len(line) - len(line.lstrip())])
+    return next(indents, next((at for at, line in enumerate(held) if "\t" in line), None))
 
 
 def _item(line: str) -> str:

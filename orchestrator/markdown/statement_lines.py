@@ -25,10 +25,7 @@ def statement_lines(data: bytes) -> Iterator[tuple[int, str]]:
         if not line.strip() or body.parse_heading(line) or body.LABEL.match(line.strip()):
             at += 1
             continue
-        words = line.strip()
-        if found := _MARK.match(line):
-            words = line[found.end() :].strip()
-        first, parts = at, [(_BOX.sub("", words, count=1) if _BOX.match(words) else words)]
+        first, parts = at, [_without_marks(line)]
         at += 1
         while body.continues(wrapped := outside.get(at, "")) and wrapped[0].isspace():
             parts.append(bare(wrapped).strip())
@@ -36,3 +33,10 @@ def statement_lines(data: bytes) -> Iterator[tuple[int, str]]:
         text, at = with_evidence(" ".join(filter(None, parts)), outside, at, indent_of(line))
         if text:
             yield first + 1, text
+
+
+def _without_marks(line: str) -> str:
+    text = line.strip()
+    if found := _MARK.match(line):
+        text = line[found.end() :].strip()
+    return _BOX.sub("", text, count=1) if _BOX.match(text) else text

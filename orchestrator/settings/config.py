@@ -181,21 +181,7 @@ def _explain(error: ValidationError, file: Path, model: type[BaseModel]) -> Usag
     first = error.errors()[0]
     loc = [str(part) for part in first["loc"]]
     key = ".".join(loc)
-    # the line of a key in a TOML text, else that of the table that is nearest to it
-    text = file.read_text(encoding="utf-8")
-    table: list[str] = []
-    nearest: tuple[int, int] | None = None
-    for number, row in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\[\]]+?)\s*\]+", row):
-            table = [part.strip(" \"'") for part in header[1].split(".")]
-            here = table
-        elif named := re.match(r"\s*([\w.\"'-]+)\s*=", row):
-            here = [*table, *(part.strip("\"'") for part in named[1].split("."))]
-        else:
-            continue
-        if here and list(loc[: len(here)]) == here and (not nearest or len(here) > nearest[0]):
-            nearest = len(here), number
-    line = nearest[1] if nearest else None
+    line = _line_of(file.read_text(encoding="utf-8"), loc)
     if first["type"] != "extra_forbidden":
         said = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         hint = "orchestrate docs configuration"
@@ -219,6 +205,23 @@ def _keys_beside(model: Any, loc: Sequence[str]) -> list[str]:
 
 def _is_table(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, BaseModel)
+
+
+def _line_of(text: str, loc: Sequence[str]) -> int | None:
+    """The line of a key in a TOML text, else that of the table that is nearest to it."""
+    table: list[str] = []
+    nearest: tuple[int, int] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\[\]]+?)\s*\]+", line):
+            table = [part.strip(" \"'") for part in header[1].split(".")]
+            here = table
+        elif named := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = [*table, *(part.strip("\"'") for part in named[1].split("."))]
+        else:
+            continue
+        if here and list(loc[: len(here)]) == here and (not nearest or len(here) > nearest[0]):
+            nearest = len(here), number
+    return nearest[1] if nearest else None
 
 
 def find_root(start: Path) -> Path:

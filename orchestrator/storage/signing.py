@@ -101,19 +101,23 @@ def _private_key(path: str) -> Ed25519PrivateKey | None:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            # write a file whole, for its owner alone; of two at once the first one counts
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with open(fd, "wb") as opened:  # noqa: PTH123 - an open descriptor
-                opened.write(new)
-            try:
-                with contextlib.suppress(FileExistsError):
-                    os.link(temporary, file)
-            finally:
-                temporary.unlink(missing_ok=True)
+            _create(file, new)
     try:
         found = serialization.load_pem_private_key(file.read_bytes(), None)
     except (OSError, ValueError, TypeError):
         return None
     return found if isinstance(found, Ed25519PrivateKey) else None
+
+
+def _create(file: Path, data: bytes) -> None:
+    """Write a file whole, for its owner alone; of two at once the first one counts."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(fd, "wb") as opened:  # noqa: PTH123 - an open descriptor
+        opened.write(data)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -41,6 +41,20 @@ _FRESH = 64
 _SWEEP_EVERY = 600.0
 
 
+def _refuse_links(root: Path, board: Path) -> None:
+    """Raise UnsafePathError where what this program alone writes would be written elsewhere."""
+    state = root / ".orchestrate"
+    with contextlib.suppress(OSError):
+        for place in (board / FOLDER, state, *(state.iterdir() if state.is_dir() else ())):
+            if place.is_symlink() or (place in (board / FOLDER, state) and place.is_file()):
+                raise UnsafePathError(
+                    "is a link" if place.is_symlink() else "is not a folder",
+                    path=place,
+                    code="link",
+                    hint="put the folder itself here: what the conductor keeps lies in it",
+                )
+
+
 class Board:
     """The tickets of one workspace.
 
@@ -69,17 +83,7 @@ class Board:
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder
         self.path = atomic.inside(root, place)
-        # raise UnsafePathError where what this program alone writes would be written elsewhere
-        state = root / ".orchestrate"
-        with contextlib.suppress(OSError):
-            for spot in (self.path / FOLDER, state, *(state.iterdir() if state.is_dir() else ())):
-                if spot.is_symlink() or (spot in (self.path / FOLDER, state) and spot.is_file()):
-                    raise UnsafePathError(
-                        "is a link" if spot.is_symlink() else "is not a folder",
-                        path=spot,
-                        code="link",
-                        hint="put the folder itself here: what the conductor keeps lies in it",
-                    )
+        _refuse_links(root, self.path)
         self.folders = folders or Folders(subfolders(self.path), board=place)
         self.failure_limit = failure_limit or 2
         ignore_in_clone(root)

@@ -182,6 +182,18 @@ def _load_json(path: Path) -> dict[str, Any]:
     return held if isinstance(held, dict) else {}
 
 
+def _names_in_worktrees(repository: Repository, board: Board, known: set[str]) -> set[str]:
+    """Ids and names on the boards of the other worktrees, where nothing may be committed yet."""
+    found: set[str] = set()
+    for tree in repository.worktrees:
+        folder = tree.path / repository.prefix / _board_folder(board)
+        if folder.is_dir() and not folder.samefile(board.path):
+            for parent, _, names in os.walk(folder):
+                for name in set(names) - known:
+                    found |= {name, _id_in_file(Path(parent, name))}
+    return found
+
+
 def _id_in_file(path: Path) -> str:
     """The id that a file gives, "" if it cannot be read."""
     try:
@@ -250,15 +262,7 @@ def allocation(board: Board) -> Iterator[Ids]:
         letters = ""
         if repository is not None:
             ledger.read_new_commits(repository, _board_folder(board))
-            # ids and names on the boards of the other worktrees, where nothing may be committed yet
-            known, found = taken | ledger.seen, set[str]()
-            for tree in repository.worktrees:
-                directory = tree.path / repository.prefix / _board_folder(board)
-                if directory.is_dir() and not directory.samefile(board.path):
-                    for parent, _, names in os.walk(directory):
-                        for name in set(names) - known:
-                            found |= {name, _id_in_file(Path(parent, name))}
-            taken |= found
+            taken |= _names_in_worktrees(repository, board, taken | ledger.seen)
             letters = _own_letters(board, repository, folder, taken | ledger.seen, ledger.issued)
         taken |= ledger.seen | ledger.issued
         # ids, also in place of the file names that begin with them

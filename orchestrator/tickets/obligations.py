@@ -65,18 +65,7 @@ def _find(
     lines: Sequence[str], start: int, own_headings: tuple[str, ...], read: Container[int]
 ) -> list[tuple[int, str]]:
     headings, found = headings_of(own_headings), list[tuple[int, str]]()
-    # the lines (0-based) of sections that an agent or the conductor appended
-    heads = {at + start: parse_heading(s) for at, s in lines_outside_code(lines[start:])}
-    appended, level = set[int](), 0
-    for at in range(start, len(lines)):
-        head = heads.get(at)
-        if head and head[0] <= level:
-            level = 0
-        if lines[at].strip() == MARK:
-            above = heads.get(at - 1)
-            level = above[0] if above else LABEL_LEVEL
-        if level:
-            appended.add(at)
+    appended = _appended(lines, start)
     for line in placed_lines(lines, start):
         text = line.text.strip()
         is_told = line.at + 1 in read or line.at in appended or box_text(text)
@@ -90,4 +79,20 @@ def _find(
                 shown = sentence if len(sentence) <= _SHOWN else f"{sentence[: _SHOWN - 1]}…"
                 found.append((line.at + 1, shown))
                 break
+    return found
+
+
+def _appended(lines: Sequence[str], start: int) -> set[int]:
+    """The lines (0-based) of sections that an agent or the conductor appended."""
+    heads = {at + start: parse_heading(s) for at, s in lines_outside_code(lines[start:])}
+    found, level = set[int](), 0
+    for at in range(start, len(lines)):
+        head = heads.get(at)
+        if head and head[0] <= level:
+            level = 0
+        if lines[at].strip() == MARK:
+            above = heads.get(at - 1)
+            level = above[0] if above else LABEL_LEVEL
+        if level:
+            found.add(at)
     return found

@@ -167,22 +167,7 @@ def gates_in(pieces: Sequence[Piece]) -> Iterator[UnreadGate]:
         elif level or piece.kind is Kind.FENCE:
             continue
         elif piece.kind is Kind.TABLE:
-            # the rows that ask for an approval: in a column for it, or in so many words
-            head = [plain(cell) for cell in piece.rows[0].cells] if piece.rows else []
-            for row in piece.rows[1:]:
-                for title, cell in zip(head, map(plain, row.cells), strict=False):
-                    if _NONE.match(cell) or cell in ("❌", "✗", "x"):
-                        continue
-                    asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
-                    # a name in capitals is an agent's, whose verdict is no person's
-                    is_agent = _AGENT.fullmatch(cell) and not _says("people_cell", cell)
-                    asks = asks or (_says("approver_column", title) and not is_agent)
-                    if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
-                        terms = f"{title}: {cell}"
-                        yield UnreadGate(
-                            row.line, terms, False, True, row.line, cells=tuple(row.cells), at=at
-                        )
-                        break
+            yield from _in_table(piece, at)
         else:
             said_all = piece.markdown if piece.box is None else piece.said
             text = re.sub(r"^\[![A-Z]+\]\s*|[*_`]{1,3}", "", said_all)
@@ -261,3 +246,22 @@ def is_at_end(gate: UnreadGate, body: Sequence[Piece]) -> bool:
 
 def _asks(text: str) -> bool:
     return asks_person(text) != "" or names_gate(text, is_label=False)
+
+
+def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
+    """The rows that ask for an approval: in a column for it, or in so many words."""
+    head = [plain(cell) for cell in table.rows[0].cells] if table.rows else []
+    for row in table.rows[1:]:
+        for title, cell in zip(head, map(plain, row.cells), strict=False):
+            if _NONE.match(cell) or cell in ("❌", "✗", "x"):
+                continue
+            asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
+            # a name in capitals is an agent's, whose verdict is no person's
+            is_agent = _AGENT.fullmatch(cell) and not _says("people_cell", cell)
+            asks = asks or (_says("approver_column", title) and not is_agent)
+            if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):
+                words = f"{title}: {cell}"
+                yield UnreadGate(
+                    row.line, words, False, True, row.line, cells=tuple(row.cells), at=at
+                )
+                break

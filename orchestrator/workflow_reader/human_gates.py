@@ -25,7 +25,7 @@ from orchestrator.workflow_reader.gate_words import (
     refers_back,
 )
 from orchestrator.workflow_reader.headings import StageHead
-from orchestrator.workflow_reader.outline import Outline, read_outline
+from orchestrator.workflow_reader.outline import Outline, Section, read_outline
 from orchestrator.workflow_reader.stage_tables import title_key
 
 #: the code of the doubt, by which it is accepted
@@ -57,14 +57,7 @@ def unread_gates(outline: Outline) -> tuple[UnreadGate, ...]:
     asked = _asked_about(heads)
     found = dict[int, UnreadGate]()
     for gate in _find(outline):
-        # whether a table's row is about a stage after which USER is asked
-        named = {key for cell in gate.cells for key in (cell.strip(" *`"), title_key(cell))}
-        named |= {
-            n
-            for cell in gate.cells
-            for n in re.findall(r"(?i)\b(?:stage|phase|step)\s*([\d.]+)", cell)
-        }
-        if not named & asked - {""}:
+        if not _is_asked(gate, asked):
             found.setdefault(gate.line, gate)
     return tuple(found[line] for line in sorted(found))
 
@@ -75,6 +68,15 @@ def _asked_about(heads: Sequence[StageHead]) -> set[str]:
     asked += [head for head, after in pairwise(heads) if after.is_checkpoint]
     asked += heads[-1:]
     return {key for head in asked for key in (head.said or str(head.number), title_key(head.title))}
+
+
+def _is_asked(gate: UnreadGate, asked: set[str]) -> bool:
+    """Whether a table's row is about a stage after which USER is asked."""
+    named = {key for cell in gate.cells for key in (cell.strip(" *`"), title_key(cell))}
+    named |= {
+        n for cell in gate.cells for n in re.findall(r"(?i)\b(?:stage|phase|step)\s*([\d.]+)", cell)
+    }
+    return bool(named & asked - {""})
 
 
 def _find(outline: Outline) -> Iterator[UnreadGate]:
@@ -93,13 +95,7 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
         ):
             yield UnreadGate(head.line, f"{head.agent} — {head.title}".removeprefix(" — "))
             continue
-        # whether USER is asked directly before a stage and those beside it, and directly after
-        beside = {section.head.number, *section.head.beside}
-        others = [s.head for s in outline.stages if not beside & {s.head.number, *s.head.beside}]
-        earlier = [head for head in others if head.number < section.head.number]
-        later = [head for head in others if head.number > section.head.number]
-        before = bool(earlier) and earlier[-1].is_checkpoint
-        asked_before, asked_after = before, not later or later[0].is_checkpoint
+        asked_before, asked_after = _is_beside_checkpoints(section, outline.stages)
         for gate in _gates_among(section.body, names):
             # USER is asked after the stage: that covers what asks for it at its end; or was asked
             # before it: that covers first words such as "After USER approves:"
@@ -122,15 +118,7 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
             if count or gate.is_heading or gate.cells or not has_checkpoint:
                 yield gate
     if not has_checkpoint:
-        # a diagram that shows an approval, where no stage is one
-        for piece in outline.blocks:
-            for n, line in enumerate(piece.text.split("\n") if piece.language == "mermaid" else ()):
-                shown = re.findall(r"[\[{(]+\"?([^\]})\"]+)", line)
-                for words in (said.strip('*" ') for said in shown):
-                    personal = is_gate(words) and is_personal(words.replace("?", ""))
-                    if personal or may_ask(words, ()):
-                        yield UnreadGate(piece.line + 1 + n, words, is_explicit=True)
-                        break
+        yield from _in_diagrams(outline)
     yield from _unseen(outline, names, has_checkpoint=has_checkpoint)
 
 
@@ -168,3 +156,25 @@ def _unseen(
         named -= {"user", *_YES, *(name.casefold() for name in agents)}
         if is_gate_key(key, value) and (named or not has_checkpoint):
             yield UnreadGate(outline.meta_lines[key], f"{key}: {value}"[:90])
+
+
+def _in_diagrams(outline: Outline) -> Iterator[UnreadGate]:
+    """A diagram that shows an approval, where no stage is one."""
+    for piece in outline.blocks:
+        for n, line in enumerate(piece.text.split("\n") if piece.language == "mermaid" else ()):
+            shown = re.findall(r"[\[{(]+\"?([^\]})\"]+)", line)
+            for words in (said.strip('*" ') for said in shown):
+                personal = is_gate(words) and is_personal(words.replace("?", ""))
+                if personal or may_ask(words, ()):
+                    yield UnreadGate(piece.line + 1 + n, words, is_explicit=True)
+                    break
+
+
+def _is_beside_checkpoints(section: Section, stages: Sequence[Section]) -> tuple[bool, bool]:
+    """Whether USER is asked directly before a stage and those beside it, and directly after."""
+    beside = {section.head.number, *section.head.beside}
+    others = [s.head for s in stages if not beside & {s.head.number, *s.head.beside}]
+    earlier = [head for head in others if head.number < section.head.number]
+    later = [head for head in others if head.number > section.head.number]
+    before = bool(earlier) and earlier[-1].is_checkpoint
+    return before, not later or later[0].is_checkpoint

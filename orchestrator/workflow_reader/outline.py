@@ -210,6 +210,30 @@ def _hides_stage(line: str) -> bool:
     )
 
 
+def _smallest_edit(headings: Sequence[Piece]) -> str:
+    """Lines that turn what is there into stages, as a diff that works when it is applied."""
+    named = [p for p in headings if p.level > 1 and not is_prose(p.text)]
+    levels = [p.level for p in named]
+    level = next((n for n in sorted(set(levels)) if levels.count(n) > 1), 0)
+    chosen = [p for p in named if p.level == level]
+    if not chosen and (below := [p for p in headings if p.level > 1]):
+        chosen = [p for p in below if p.level == below[0].level]
+    edits = list[str]()
+    for n, p in enumerate(chosen, 1):
+        agent, title = agent_and_title(p)
+        who = "USER CHECKPOINT" if agent == "USER" else agent or "BUILDER"
+        edits.append(
+            f"  line {p.line}:  -{'#' * p.level} {p.text}\n"
+            f"  {' ' * len(f'line {p.line}:')}  +{'#' * p.level} STAGE {n}: {who} — {title}"
+        )
+    at = headings[0].end + 1 if headings else 1
+    edits = edits or [f"  line {at}:  +## STAGE 1: BUILDER — Do what this page says"]
+    return (
+        "name the stages and who does each (BUILDER, USER CHECKPOINT #1 for an approval, …):\n"
+        + "\n".join(edits)
+    )
+
+
 def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path: str) -> None:
     for piece in blocks:
         # an open fence would hide stages, and checkpoints among them
@@ -225,30 +249,12 @@ def _refuse_unreadable(stages: Sequence[Section], blocks: Sequence[Piece], path:
         headings = [p for p in blocks if p.kind is Kind.HEADING]
         names = "; ".join(f"“{p.text}” (line {p.line})" for p in headings[:20]) or "no heading"
         more = f"; and {len(headings) - 20} more" if len(headings) > 20 else ""
-        # lines that turn what is there into stages, as a diff that works when it is applied
-        named = [p for p in headings if p.level > 1 and not is_prose(p.text)]
-        levels = [p.level for p in named]
-        level = next((n for n in sorted(set(levels)) if levels.count(n) > 1), 0)
-        chosen = [p for p in named if p.level == level]
-        if not chosen and (below := [p for p in headings if p.level > 1]):
-            chosen = [p for p in below if p.level == below[0].level]
-        edits = list[str]()
-        for n, p in enumerate(chosen, 1):
-            agent, title = agent_and_title(p)
-            who = "USER CHECKPOINT" if agent == "USER" else agent or "BUILDER"
-            edits.append(
-                f"  line {p.line}:  -{'#' * p.level} {p.text}\n"
-                f"  {' ' * len(f'line {p.line}:')}  +{'#' * p.level} STAGE {n}: {who} — {title}"
-            )
-        at = headings[0].end + 1 if headings else 1
-        edits = edits or [f"  line {at}:  +## STAGE 1: BUILDER — Do what this page says"]
         raise WorkflowError(
             f"has no stage; it has {names}{more}",
             path=path,
             line=1,
             code="no-stage",
-            hint="name the stages and who does each (BUILDER, USER CHECKPOINT #1 for an approval, "
-            "…):\n" + "\n".join(edits),
+            hint=_smallest_edit(headings),
         )
     numbers = {section.head.number for section in stages}
     for head in (section.head for section in stages):

@@ -84,15 +84,7 @@ def read_series(blocks: Sequence[Piece]) -> dict[int, StageHead]:
     found, level = _outermost(blocks)
     if not found:
         return {}
-    # the headings of a level that ask for an approval, whether they are of the series or not
-    entries = {
-        **{
-            at: _Entry(words_of(piece), word="gate")
-            for at, piece in enumerate(blocks)
-            if piece.kind is Kind.HEADING and piece.level == level and is_gate(heading_words(piece))
-        },
-        **found,
-    }
+    entries = {**_gates_at(blocks, level), **found}
     owners = owners_in_tables(blocks)
     heads: dict[int, tuple[StageHead, _Entry]] = {}
     for at, end in pairwise([*sorted(entries), len(blocks)]):
@@ -143,15 +135,7 @@ def _outermost(blocks: Sequence[Piece]) -> tuple[dict[int, _Entry], int]:
     for form in (_WORDED, _NUMBERED, _WORD_ALONE, _NAMED, None):
         every += [(_series(blocks, form, level), level) for level in levels]
         if form is _WORDED:
-            # paragraphs that are bold lines such as **Step 1: Design**
-            texts = {
-                at: plain(piece.markdown)
-                for at, piece in enumerate(blocks)
-                if piece.kind is Kind.PARAGRAPH and piece.level == 0
-                if re.match(r"\W{0,3}(?:\*\*|__)", piece.markdown)
-            }
-            read = {at: _read(_WORDED, text) for at, text in texts.items()}
-            every.append(({at: entry for at, entry in read.items() if entry is not None}, _BOLD))
+            every.append((_bold_series(blocks), _BOLD))
             worded = [found for found, _ in every]
     every = [(found, level) for found, level in every if len(found) > 1]
     below = _below_holder(blocks)
@@ -236,6 +220,18 @@ def _series(blocks: Sequence[Piece], form: re.Pattern[str] | None, level: int) -
     return found if form is not _NUMBERED or _in_order(found.values()) else {}
 
 
+def _bold_series(blocks: Sequence[Piece]) -> dict[int, _Entry]:
+    """Paragraphs that are bold lines such as **Step 1: Design**."""
+    texts = {
+        at: plain(piece.markdown)
+        for at, piece in enumerate(blocks)
+        if piece.kind is Kind.PARAGRAPH and piece.level == 0
+        if re.match(r"\W{0,3}(?:\*\*|__)", piece.markdown)
+    }
+    read = {at: _read(_WORDED, text) for at, text in texts.items()}
+    return {at: entry for at, entry in read.items() if entry is not None}
+
+
 def _list(blocks: Sequence[Piece]) -> dict[int, _Entry]:
     """The numbered list that names agents, else the one below a heading such as “Steps”."""
     lists: list[tuple[dict[int, _Entry], bool]] = []
@@ -299,6 +295,15 @@ def _names_one(blocks: Sequence[Piece], at: int, entry: _Entry) -> bool:
 
 
 # -- gates next to the stages ----------------------------------------------------------------
+
+
+def _gates_at(blocks: Sequence[Piece], level: int) -> dict[int, _Entry]:
+    """The headings of a level that ask for an approval, whether they are of the series or not."""
+    return {
+        at: _Entry(words_of(piece), word="gate")
+        for at, piece in enumerate(blocks)
+        if piece.kind is Kind.HEADING and piece.level == level and is_gate(heading_words(piece))
+    }
 
 
 def _gates_at_ends(

@@ -143,18 +143,7 @@ def run_tests(ctx: Context, choice: Choice) -> Ran | Result:
         except NoReportError as exc:
             return unproven(str(exc))
     for report in reports:
-        # raise MissingToolError if all that did not pass did so for want of a package
-        told = [case.said for case in report.of("failed") if case.said]
-        told += [case.said for case in report.of("skipped") if "could not import" in case.said]
-        if not told and report.code != 0 and not report.cases:
-            told = [report.text]
-        if report.runner.startswith("pytest"):
-            python = python_of(ctx)
-            lacks = [find_lack(ctx, python, text) for text in told]
-        else:
-            lacks = [find_missing_node_package(ctx.root, text) for text in told]
-        if lacks and lacks[0] is not None and all(lacks):
-            raise lacks[0]
+        _raise_for_lack(ctx, report)
         if report.hides:
             said = "does not report a test that fails as failed, so its report proves nothing"
             return unproven(f"{report.runner} {said}: see the hooks in conftest.py and plug-ins")
@@ -177,6 +166,21 @@ def _suites(ctx: Context, choice: Choice) -> Iterable[Suite]:
 
 def _is_below(path: str, places: Sequence[str]) -> bool:
     return any(path == p or path.startswith(f"{p.rstrip('/')}/") for p in places)
+
+
+def _raise_for_lack(ctx: Context, report: Report) -> None:
+    """Raise MissingToolError if all that did not pass did so for want of a package."""
+    said = [case.said for case in report.of("failed") if case.said]
+    said += [case.said for case in report.of("skipped") if "could not import" in case.said]
+    if not said and report.code != 0 and not report.cases:
+        said = [report.text]
+    if report.runner.startswith("pytest"):
+        python = python_of(ctx)
+        lacks = [find_lack(ctx, python, text) for text in said]
+    else:
+        lacks = [find_missing_node_package(ctx.root, text) for text in said]
+    if lacks and lacks[0] is not None and all(lacks):
+        raise lacks[0]
 
 
 def _chooser(ctx: Context, choice: Choice) -> Callable[[Case], bool] | Result:
@@ -226,6 +230,17 @@ def _is_new(case: Case, start: Start, moved: set[str]) -> bool:
     before = start.text(case.file)
     known = moved if before is None else {*test_names(case.file, before), *moved}
     return not any(base_name(case.name) == name or case.name.endswith(name) for name in known)
+
+
+def judge_no_test(ctx: Context, choice: Choice, ran: Ran, wanted: Amount | None) -> Result:
+    if any(report.code not in (0, 5) for report in ran.reports) or choice.paths:
+        said = f"the {choice} did not run to their end: {ran.ending}"
+        if all(report.code == 0 for report in ran.reports):
+            said = f"0 tests pass, wanted {wanted or Amount(1)}"
+        return failed(said, *subjects_of(ctx, choice, ran))
+    if wanted is not None:
+        return failed(f"no tests were found, wanted {wanted}")
+    return unproven(f"none of the {choice} were found by {ran.ending}")
 
 
 def find_not_passed(ctx: Context, choice: Choice, ran: Ran, files: Sequence[str]) -> Result | None:
@@ -292,12 +307,5 @@ def run_some(
     if isinstance(ran, Result):
         return ran
     if not ran.cases:
-        if any(report.code not in (0, 5) for report in ran.reports) or choice.paths:
-            said = f"the {choice} did not run to their end: {ran.ending}"
-            if all(report.code == 0 for report in ran.reports):
-                said = f"0 tests pass, wanted {wanted or Amount(1)}"
-            return failed(said, *subjects_of(ctx, choice, ran))
-        if wanted is not None:
-            return failed(f"no tests were found, wanted {wanted}")
-        return unproven(f"none of the {choice} were found by {ran.ending}")
+        return judge_no_test(ctx, choice, ran, wanted)
     return ran, subjects_of(ctx, choice, ran)

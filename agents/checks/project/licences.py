@@ -18,7 +18,7 @@ from orchestrate_agents.checks.project.packages import (
     read_manifest,
 )
 from orchestrate_agents.checks.project.start import text_now
-from orchestrate_agents.tools.python import normalized, python_of
+from orchestrate_agents.tools.python import Python, normalized, python_of
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -74,11 +74,11 @@ def family_of(text: str) -> str:
     return found[0].lastgroup or _OTHER if known else _OTHER
 
 
-parameter_type(
-    "licences",
-    _LIST,
-    lambda text: tuple(family_of(name) for name in re.findall(_NAMES, text, re.IGNORECASE)),
-)
+def _read_list(text: str) -> tuple[str, ...]:
+    return tuple(family_of(name) for name in re.findall(_NAMES, text, re.IGNORECASE))
+
+
+parameter_type("licences", _LIST, _read_list)
 
 
 def choices(expression: str) -> list[frozenset[str]]:
@@ -183,19 +183,17 @@ def _of_node(ctx: Context, manifest: str, runtime: bool) -> Iterator[Licensed]:
         if place in seen:
             continue
         seen.add(place)
-        said = about.get("license") or about.get("licenses") or ""
-        several = said if isinstance(said, list) else [said]
-        names = [s.get("type", "") if isinstance(s, dict) else str(s) for s in several]
-        yield Licensed(name, tuple(filter(None, [" OR ".join(filter(None, names))])))
+        yield Licensed(name, tuple(filter(None, [_node_licence(about)])))
         wanted = about.get("dependencies") or {}
-        meta = about.get("peerDependenciesMeta") or {}
-        maybe = {
-            **(about.get("optionalDependencies") or {}),
-            **{n: v for n, v in meta.items() if isinstance(v, dict) and v.get("optional")},
-        }
+        maybe = {**(about.get("optionalDependencies") or {}), **_optional_peers(about)}
         queue += [(place, n, n in maybe) for n in {**wanted, **maybe}]
         peers = about.get("peerDependencies") or {}
         queue += [(place, n, True) for n in peers if n not in maybe]
+
+
+def _optional_peers(about: dict[str, Any]) -> dict[str, Any]:
+    meta = about.get("peerDependenciesMeta") or {}
+    return {n: v for n, v in meta.items() if isinstance(v, dict) and v.get("optional")}
 
 
 def _find_node(
@@ -214,6 +212,41 @@ def _find_node(
         if "license" in packages.get(place, {}):
             return place, packages[place]
     return "", None
+
+
+def _node_licence(about: dict[str, Any]) -> str:
+    said = about.get("license") or about.get("licenses") or ""
+    several = said if isinstance(said, list) else [said]
+    names = [s.get("type", "") if isinstance(s, dict) else str(s) for s in several]
+    return " OR ".join(filter(None, names))
+
+
+def _of_python(python: Python, wanted: list[str], skip: str) -> Iterator[Licensed]:
+    installed: dict[str, list[Path]] = {}
+    for pattern in ("lib/python*", "lib64/python*"):
+        for info in python.prefix.glob(f"{pattern}/site-packages/*.*-info"):
+            name = normalized(info.name.rpartition(".")[0].partition("-")[0])
+            installed.setdefault(name, []).append(info)
+    queue = [(name, False) for name in wanted]
+    seen: set[str] = {skip}
+    while queue:
+        name, optional = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        files = [f for i in installed.get(name, ()) for f in (i / "METADATA", i / "PKG-INFO")]
+        file = next((f for f in files if f.is_file()), None)
+        if file is None:
+            if optional:
+                continue
+            raise LacksError(f"{name} is not installed for {python.label}")
+        about = HeaderParser().parsestr(file.read_text(encoding="utf-8", errors="replace"))
+        yield Licensed(name, tuple(_python_licences(about.items())))
+        for line in about.get_all("Requires-Dist") or ():
+            needed = re.match(r"[A-Za-z0-9][\w.-]*", line.strip())
+            # what a marker rules out here is not installed, and what it lets in is
+            if needed:
+                queue.append((normalized(needed[0]), ";" in line))
 
 
 def _python_licences(headers: list[tuple[str, str]]) -> Iterator[str]:
@@ -330,30 +363,4 @@ def _installed(
     wanted = [d.plain for d in asked if not runtime or not d.dev]
     if wanted:
         own = re.search(r'(?m)^name\s*=\s*"([^"]+)"', text_now(ctx.root, "pyproject.toml") or "")
-        python = python_of(ctx)
-        skip = normalized(own[1]) if own else ""
-        installed: dict[str, list[Path]] = {}
-        for pattern in ("lib/python*", "lib64/python*"):
-            for info in python.prefix.glob(f"{pattern}/site-packages/*.*-info"):
-                name = normalized(info.name.rpartition(".")[0].partition("-")[0])
-                installed.setdefault(name, []).append(info)
-        queue = [(name, False) for name in wanted]
-        seen: set[str] = {skip}
-        while queue:
-            name, optional = queue.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            files = [f for i in installed.get(name, ()) for f in (i / "METADATA", i / "PKG-INFO")]
-            file = next((f for f in files if f.is_file()), None)
-            if file is None:
-                if optional:
-                    continue
-                raise LacksError(f"{name} is not installed for {python.label}")
-            about = HeaderParser().parsestr(file.read_text(encoding="utf-8", errors="replace"))
-            yield Licensed(name, tuple(_python_licences(about.items())))
-            for line in about.get_all("Requires-Dist") or ():
-                needed = re.match(r"[A-Za-z0-9][\w.-]*", line.strip())
-                # what a marker rules out here is not installed, and what it lets in is
-                if needed:
-                    queue.append((normalized(needed[0]), ";" in line))
+        yield from _of_python(python_of(ctx), wanted, normalized(own[1]) if own else "")

@@ -141,16 +141,7 @@ def _operation(
     ):
         yield f"{place}: its requestBody has no content"
     yield from _parameters(document, version, place, [*_listed(item), *_listed(operation)])
-    components = document.get("components") or {}
-    known = (
-        document.get("securityDefinitions")
-        if version == "2.0"
-        else components.get("securitySchemes")
-    )
-    for entry in operation.get("security", document.get("security")) or ():
-        for name in entry if isinstance(entry, dict) else ():
-            if name not in (known or {}):
-                yield f"{place}: the security scheme {name} is not defined"
+    yield from _security(document, version, place, operation)
 
 
 def _listed(node: Mapping[str, Any]) -> list[Any]:
@@ -181,6 +172,21 @@ def _parameters(
     for name in sorted(named ^ in_path):
         which = "is not declared" if name in named else "is not in the path"
         yield f"{place}: the path parameter {name} {which}"
+
+
+def _security(
+    document: Mapping[str, Any], version: str, place: str, operation: Mapping[str, Any]
+) -> Iterator[str]:
+    components = document.get("components") or {}
+    known = (
+        document.get("securityDefinitions")
+        if version == "2.0"
+        else components.get("securitySchemes")
+    )
+    for entry in operation.get("security", document.get("security")) or ():
+        for name in entry if isinstance(entry, dict) else ():
+            if name not in (known or {}):
+                yield f"{place}: the security scheme {name} is not defined"
 
 
 def _schemas(node: Any, place: str, *, within: bool) -> Iterator[str]:

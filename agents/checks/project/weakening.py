@@ -99,24 +99,23 @@ def weakened(ctx: Context, *names: str) -> tuple[str, ...]:
     for path in sorted(start.changed):
         before, now = start.text(path), text_now(ctx.root, path)
         for name in names:
-            topic = TOPICS[name]
-            own = re.search(topic.files, path) is not None
-            if own or _SHARED.search(path):
-                found += _settings(path, before, now, () if own else topic.tables)
-            if re.search(topic.sources, path) and now is not None:
-                more = [len(re.findall(topic.silencers, text or "")) for text in (before, now)]
-                if more[1] > more[0]:
-                    said = re.findall(topic.silencers, now)[0]
-                    found.append(f"{path} has {more[1] - more[0]} more of `{said}` and the like")
-        if "tests" in names and path.endswith(".py") and now is not None:
-            known = {a or b for a, b in _HOOKS.findall(before or "")}
-            new = [a or b for a, b in _HOOKS.findall(now) if (a or b) not in known]
-            if new or (known and before != now and _HOOKS.search(now)):
-                which = ", ".join(new or sorted(known))
-                found.append(f"{path} decides by {which} what a test's result is")
+            found += _of_topic(TOPICS[name], path, before, now)
+        if "tests" in names:
+            found += _hooks(path, before, now)
     if "tests" in names:
         found += _lost_tests(ctx, start)
     return tuple(dict.fromkeys(found))
+
+
+def _of_topic(topic: Topic, path: str, before: str | None, now: str | None) -> Iterator[str]:
+    own = re.search(topic.files, path) is not None
+    if own or _SHARED.search(path):
+        yield from _settings(path, before, now, () if own else topic.tables)
+    if re.search(topic.sources, path) and now is not None:
+        more = [len(re.findall(topic.silencers, text or "")) for text in (before, now)]
+        if more[1] > more[0]:
+            said = re.findall(topic.silencers, now)[0]
+            yield f"{path} has {more[1] - more[0]} more of `{said}` and the like"
 
 
 def _settings(
@@ -194,6 +193,14 @@ def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, frozenset(v if isinstance(v, str) else json.dumps(v) for v in value)
     else:
         yield prefix, value
+
+
+def _hooks(path: str, before: str | None, now: str | None) -> Iterator[str]:
+    if path.endswith(".py") and now is not None:
+        known = {a or b for a, b in _HOOKS.findall(before or "")}
+        new = [a or b for a, b in _HOOKS.findall(now) if (a or b) not in known]
+        if new or (known and before != now and _HOOKS.search(now)):
+            yield f"{path} decides by {', '.join(new or sorted(known))} what a test's result is"
 
 
 # -- tests that are gone ---------------------------------------------------------------------------

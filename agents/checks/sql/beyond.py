@@ -44,11 +44,7 @@ def beyond_claim(
     what no table needs counts.
     """
     found = Beyond()
-    # the proof of what is specified for the migration, where that can be run
-    text = specification_of(ctx, subject.path)
-    proof = prove(text, ctx.services, base=subject.base) if text is not None else None
-    real = subject.proof
-    wanted = proof if proof is not None and proof.first is None and not proof.blocked else None
+    real, wanted = subject.proof, _wanted(ctx, subject)
     opened = beyond(real.opened, wanted.opened if wanted else ())
     for opening in opened:
         if any(map(opening.concerns, roles)) and (wanted is not None or opening.of_tables):
@@ -59,21 +55,7 @@ def beyond_claim(
             sure = wanted is not None or (lent.does != "answers" and not lent.trigger)
             found.add(sure, str(lent))
     if wanted is not None:
-        # what the matrix shows beyond the specification's, and requests that get past it
-        invoked = {
-            n for k, n, text in real.catalog if k == "view" and "security_invoker=true" in text
-        }
-        for cell in real.matrix:
-            if cell.role not in roles or cell.verb not in verbs or cell.table in invoked:
-                continue
-            specified = wanted.cell(cell.role, cell.table, cell.verb)
-            if cell.access.opens and not (specified is not None and specified.access.opens):
-                found.add(True, f"{cell.role} can {cell.verb} {cell.table}, which is not specified")
-        known = {(b.role, b.table, b.verb, b.asks) for b in wanted.by_request}
-        for more in real.by_request:
-            new = (more.role, more.table, more.verb, more.asks) not in known
-            if more.role in roles and more.verb in verbs and new:
-                found.add(more.sure, str(more))
+        _add_cells(found, real, wanted, roles, verbs)
         for line in unmet(wanted, real):
             found.add(True, line)
         for policy, line in unspecified(wanted, real, roles, verbs):
@@ -85,6 +67,31 @@ def beyond_claim(
 def _new_bypasses(real: Proof, wanted: Proof | None) -> Iterator[RlsBypass]:
     known = set(wanted.rls_bypasses) if wanted else set()
     yield from (b for b in real.rls_bypasses if b not in known)
+
+
+def _add_cells(
+    found: Beyond, real: Proof, wanted: Proof, roles: Collection[str], verbs: Collection[str]
+) -> None:
+    """What the matrix shows beyond the specification's, and requests that get past it."""
+    invoked = {n for k, n, text in real.catalog if k == "view" and "security_invoker=true" in text}
+    for cell in real.matrix:
+        if cell.role not in roles or cell.verb not in verbs or cell.table in invoked:
+            continue
+        specified = wanted.cell(cell.role, cell.table, cell.verb)
+        if cell.access.opens and not (specified is not None and specified.access.opens):
+            found.add(True, f"{cell.role} can {cell.verb} {cell.table}, which is not specified")
+    known = {(b.role, b.table, b.verb, b.asks) for b in wanted.by_request}
+    for more in real.by_request:
+        new = (more.role, more.table, more.verb, more.asks) not in known
+        if more.role in roles and more.verb in verbs and new:
+            found.add(more.sure, str(more))
+
+
+def _wanted(ctx: Context, subject: Subject) -> Proof | None:
+    """The proof of what is specified for the migration, where that can be run."""
+    text = specification_of(ctx, subject.path)
+    proof = prove(text, ctx.services, base=subject.base) if text is not None else None
+    return proof if proof is not None and proof.first is None and not proof.blocked else None
 
 
 def opened_unjudged(ctx: Context, result: Result) -> Result:

@@ -95,21 +95,24 @@ def read_traits(text: str) -> Traits:
         for words, kind in _TRAITS:
             said = re.match(rf"(?:{words})(?=[\s,]|$)", rest, re.IGNORECASE)
             if said:
-                if kind == "type":
-                    found = replace(found, type=said[1])
-                elif kind == "default":
-                    found = replace(found, default=_literal(said[1]))
-                elif kind == "unique":
-                    found = replace(found, unique=True)
-                elif kind == "primary":
-                    found = replace(found, primary=True)
-                else:
-                    found = replace(found, nullable=kind == "nullable")
+                found = _with(found, kind, said)
                 break
         else:
             raise ValueError(f"no trait of a column: {rest}")
         rest = re.sub(rf"^{_GLUE}", "", rest[said.end() :], flags=re.IGNORECASE).strip()
     return found
+
+
+def _with(found: Traits, kind: str, said: re.Match[str]) -> Traits:
+    if kind == "type":
+        return replace(found, type=said[1])
+    if kind == "default":
+        return replace(found, default=_literal(said[1]))
+    if kind == "unique":
+        return replace(found, unique=True)
+    if kind == "primary":
+        return replace(found, primary=True)
+    return replace(found, nullable=kind == "nullable")
 
 
 def _literal(value: str) -> str:

@@ -16,6 +16,7 @@ from orchestrate_agents.checks.sql.subjects import (
 )
 from orchestrate_agents.sql.compare import departures
 from orchestrate_agents.sql.destructive import (
+    DestructiveChange,
     DestructiveKind,
     Policy,
     destructive_changes,
@@ -165,7 +166,7 @@ def _harmful(
     for item in destructive_changes(subject.text, subject.proof.existing):
         anew = item.line in lines and item.text.upper().startswith("DROP POLICY")
         if item.kind in harms and not anew:
-            yield f"{item.kind} at {item}"
+            yield _spelled(item)
     if DestructiveKind.DROP in harms:
         # the server quotes names with spaces
         known = {f"DROP policy {p.name} on {p.table}" for p in replaced}
@@ -176,6 +177,10 @@ def _harmful(
         yield from (f"when run again: {r}" for r in subject.proof.rows_changed if "became" in r)
     if DestructiveKind.TYPE_CHANGE in harms:
         yield from (m for m in subject.proof.misshapen if " is " in m)
+
+
+def _spelled(item: DestructiveChange) -> str:
+    return f"{item.kind} at {item}"
 
 
 @check(
@@ -222,19 +227,7 @@ def valid(ctx: Context, which: Which | None = None) -> Result:
     subject = subject_of(ctx, which)
     if isinstance(subject, Result):
         return subject
-    found = list[str]()
-    problem = subject.proof.rerun_problem()
-    if problem and not subject.proof.only_published_again:
-        found.append(problem)
-    found += _number_problems(ctx, subject.path, subject.text)
-    found += subject.proof.errors
-    found += (str(item) for item in subject.proof.lint if item.level == "Error")
-    specification = specification_of(ctx, subject.path)
-    if specification is not None:
-        wanted = prove(specification, ctx.services, base=subject.base)
-        if wanted.applied:
-            found += departures(wanted, subject.proof)
-    problems = tuple(found)
+    problems = tuple(_invalid(ctx, subject))
     if problems:
         return subject.failed(f"{subject.path}: {_first_few(problems)}", problems=list(problems))
     proof = subject.proof
@@ -267,6 +260,20 @@ def as_specified(ctx: Context, which: Which | None = None) -> Result:
     if specification_of(ctx, subject.path) is None:
         return unproven(f"no workflow or ticket specifies SQL for {subject.path}", subject.path)
     return valid(ctx, which)
+
+
+def _invalid(ctx: Context, subject: Subject) -> Iterator[str]:
+    problem = subject.proof.rerun_problem()
+    if problem and not subject.proof.only_published_again:
+        yield problem
+    yield from _number_problems(ctx, subject.path, subject.text)
+    yield from subject.proof.errors
+    yield from (str(item) for item in subject.proof.lint if item.level == "Error")
+    specification = specification_of(ctx, subject.path)
+    if specification is not None:
+        wanted = prove(specification, ctx.services, base=subject.base)
+        if wanted.applied:
+            yield from departures(wanted, subject.proof)
 
 
 def _number_problems(ctx: Context, path: str, text: str) -> Iterator[str]:

@@ -224,6 +224,13 @@ def _judge(
     )
 
 
+def _mine(verbs: Sequence[str], said: str) -> tuple[str, ...]:
+    """What users must be able to do with own rows: of "access" at least to see them."""
+    return (
+        ("SELECT",) if len(verbs) == len(VERBS) and "manage" not in said.lower() else tuple(verbs)
+    )
+
+
 @check(
     f"{_ENSURED} {_ONLY} {{verbs:verbs}} {_THEIR} {{what:ownthing}}",
     f"{_ENSURED} {_ONLY} {{verbs:verbs}} {{what:ownthing}} {_OF_THEIRS}",
@@ -250,10 +257,7 @@ def own_rows_only(
 ) -> Result:
     """Two users with rows of their own: each reaches these, and neither the other's; nor anon."""
     said = ctx.statement.text if ctx.statement is not None else ""
-    # what users must be able to do with own rows: of "access" at least to see them
-    all_but_managed = len(verbs) == len(VERBS) and "manage" not in said.lower()
-    mine = ("SELECT",) if all_but_managed else tuple(verbs)
-    return _judge(ctx, what, verbs, mine, team=team)
+    return _judge(ctx, what, verbs, _mine(verbs, said), team=team)
 
 
 @check(

@@ -11,6 +11,7 @@ from orchestrate_agents.sql.header import Header
 from orchestrate_agents.sql.migration_series import earlier, read_sql, series
 from orchestrate_agents.sql.parse import SqlError, parse_migration
 from orchestrate_agents.sql.rerunnable import make_rerunnable
+from orchestrator.domain.workflow import Workflow
 from orchestrator.gates.checks import Context
 
 
@@ -23,12 +24,16 @@ def schema_sql(ctx: Context) -> Iterator[str]:
     if texts:
         yield from texts.values()
     elif ctx.workflow is not None:
-        # the tables of workflow and tickets, with the keys that a seed needs, able to run again
-        for text in sql_texts(ctx.workflow, ctx.root, also="\n".join(ticket_texts(ctx))):
-            try:
-                tables = parse_migration(text).tables
-                names = [table.name for table in tables]
-                if tables:
-                    yield make_rerunnable(text, header=Header(""), seeded=names).text
-            except SqlError:
-                continue
+        yield from _specified(ctx, ctx.workflow)
+
+
+def _specified(ctx: Context, workflow: Workflow) -> Iterator[str]:
+    """The tables of workflow and tickets, with the keys that a seed needs, able to run again."""
+    for text in sql_texts(workflow, ctx.root, also="\n".join(ticket_texts(ctx))):
+        try:
+            tables = parse_migration(text).tables
+            names = [table.name for table in tables]
+            if tables:
+                yield make_rerunnable(text, header=Header(""), seeded=names).text
+        except SqlError:
+            continue

@@ -157,9 +157,7 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     ended = compile_strictly(ctx.services, tools, files, {})
     if not ended.ok:
         return failed(compiler_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
-    if untyped := list(
-        _found(ctx, reached, _UNTYPED, lambda file: blank_comments(source_text(file)))
-    ):
+    if untyped := list(_found(ctx, reached, _UNTYPED, _code)):
         told = "; ".join(untyped[:_MAX_LISTED])
         return unproven(
             f"the compiler finds no errors, but looks away where code says so: {told}", *wanted
@@ -179,6 +177,10 @@ def _found(
         for line, text in enumerate(read(file).splitlines(), start=1):
             if found := what.search(text):
                 yield f"{file.resolve().relative_to(root)}:{line} has {found[1].strip()}"
+
+
+def _code(file: Path) -> str:
+    return blank_comments(source_text(file))
 
 
 @check(

@@ -107,22 +107,7 @@ def _difference(answer: Mapping[str, Any], wanted: Any, expected: Expected) -> s
         return f"throws: {answer.get('threw', 'it is not there')}"
     value = read_value(answer["returned"])
     if isinstance(wanted, OneOf):
-        # why a value is none of the rows, "" if it is
-        rows = wanted.rows
-        if not rows:
-            return "" if value is None else f"gives {_shown(value)}, the specification's null"
-        if not isinstance(value, dict):
-            right = _cells(rows[0], [*rows[0]][:_MAX_LISTED])
-            return f"gives {_shown(value)}, the specification's {right}"
-        columns = _columns(list(rows))
-        lacking = _lacking_columns([value], [rows[0]])
-        if lacking or _texts([value], columns)[0] in _texts(list(rows), columns):
-            return lacking
-        nearest = min(rows, key=lambda row: len(_unlike(value, row)))
-        unlike = _unlike(value, nearest)
-        name = next((n for n in unlike if n != "id" or len(unlike) == 1), unlike[0])
-        given = f"gives a row with {name} {_shown(value.get(name))}"
-        return f"{given}, the specification's one with {_shown(nearest[name])}"
+        return _none_of(value, wanted.rows)
     if isinstance(value, list) and isinstance(wanted, list):
         return _rows_differ(value, wanted, expected.seen, expected.fixed)
     if isinstance(value, dict) and isinstance(wanted, dict):
@@ -143,6 +128,24 @@ def read_value(text: str) -> Any:
     if text == "undefined":
         return None
     return json.loads(text, parse_int=number, parse_float=number)
+
+
+def _none_of(value: Any, rows: Sequence[Any]) -> str:
+    """Why a value is none of the rows, "" if it is."""
+    if not rows:
+        return "" if value is None else f"gives {_shown(value)}, the specification's null"
+    if not isinstance(value, dict):
+        right = _cells(rows[0], [*rows[0]][:_MAX_LISTED])
+        return f"gives {_shown(value)}, the specification's {right}"
+    columns = _columns(list(rows))
+    lacking = _lacking_columns([value], [rows[0]])
+    if lacking or _texts([value], columns)[0] in _texts(list(rows), columns):
+        return lacking
+    nearest = min(rows, key=lambda row: len(_unlike(value, row)))
+    unlike = _unlike(value, nearest)
+    name = next((n for n in unlike if n != "id" or len(unlike) == 1), unlike[0])
+    given = f"gives a row with {name} {_shown(value.get(name))}"
+    return f"{given}, the specification's one with {_shown(nearest[name])}"
 
 
 def _rows_differ(rows: list[Any], wanted: list[Any], expected: Observed, fixed: bool) -> str:

@@ -115,37 +115,13 @@ def _compare(
     functions = {n: s for n, s in module.functions.items() if s.returns.startswith("Promise")}
     queries = {q.signature.name: q for q in module.queries}
     given = {name: s for name, s in functions.items() if name not in queries}
-    # what a function that asks this query would be seen to do
-    expected = {}
-    for name, q in queries.items():
-        if name in functions:
-            columns = {**q.filters, **q.optional}
-            parameters = enumerate(q.signature.parameters)
-            counts = q.kind is QueryKind.COUNT
-            expected[name] = Observed(
-                table=q.table,
-                filters={index: columns[p.name] for index, p in parameters if p.name in columns},
-                order=() if counts else (q.order,),
-                limited=bool(q.limit) or q.kind is QueryKind.BEST,
-                counts="exact" if counts else "",
-            )
+    expected = {name: _expected(q) for name, q in queries.items() if name in functions}
     delivered = ctx.path(path)
     with ExitStack() as stack:
         reference: tuple[Toolchain, Path] | None = None
         if given:
             copy = stack.enter_context(tree_copy(ctx.root))
-            # the module as the specification gives it, in a copy of the workspace
-            packages, link = ctx.root.resolve() / "node_modules", copy / "node_modules"
-            if packages.is_dir() and not link.exists():
-                link.symlink_to(packages, target_is_directory=True)
-            client = module.client
-            code = module.code
-            if client_of(code) is None:
-                code = f"import {{ {client.name} }} from '{client.module}';\n{code}"
-            file = copy / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(code, encoding="utf-8")
-            reference = replace(tools, root=copy), file
+            reference = replace(tools, root=copy), _write_given(ctx, copy, path, module)
             seen = observe(ctx, *reference, given)
             if isinstance(seen, str):
                 return Comparison(hindered=seen)
@@ -162,6 +138,35 @@ def _compare(
         if estimates:
             return Comparison(faults=tuple(estimates))
         return _run(ctx, (tools, delivered), reference, functions, expected, queries, schema)
+
+
+def _expected(query: Query) -> Observed:
+    """What a function that asks this query would be seen to do."""
+    columns = {**query.filters, **query.optional}
+    parameters = enumerate(query.signature.parameters)
+    counts = query.kind is QueryKind.COUNT
+    return Observed(
+        table=query.table,
+        filters={index: columns[p.name] for index, p in parameters if p.name in columns},
+        order=() if counts else (query.order,),
+        limited=bool(query.limit) or query.kind is QueryKind.BEST,
+        counts="exact" if counts else "",
+    )
+
+
+def _write_given(ctx: Context, copy: Path, path: str, module: QueryModule) -> Path:
+    """The module as the specification gives it, in a copy of the workspace."""
+    packages, link = ctx.root.resolve() / "node_modules", copy / "node_modules"
+    if packages.is_dir() and not link.exists():
+        link.symlink_to(packages, target_is_directory=True)
+    client = module.client
+    code = module.code
+    if client_of(code) is None:
+        code = f"import {{ {client.name} }} from '{client.module}';\n{code}"
+    file = copy / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(code, encoding="utf-8")
+    return file
 
 
 def _run(

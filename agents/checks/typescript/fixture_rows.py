@@ -82,10 +82,7 @@ def plant_distinct_rows(
                 others = {n: v for n, v in wanted.items() if n != column}
                 rows.append(_mixed(table, serial, planted) | others)
             needed = {*make_row(table, 0, {}).values, *filters, *ordered[table.name]}
-            # what else to filter by: odd words in every column of text
-            text = [name for name in wanted if _is_text(table.column(name))]
-            words = (*_ASKED, *(w for w in literals if not _is_number(w))) if text else ()
-            cases = [{**wanted, **dict.fromkeys(text, word)} for word in words]
+            cases = _cases(table, wanted, literals)
             rows += _drawn(table, cases, needed, planted, literals)
             for batch in _alike(table, rows):
                 if _insert_many(api, batch):
@@ -126,6 +123,15 @@ def _mixed(table: Relation, serial: int, planted: Mapping[str, Any]) -> dict[str
         if column.name in row.values:
             values[column.name] = row.values[column.name]
     return values
+
+
+def _cases(
+    table: Relation, wanted: Mapping[str, str], literals: Sequence[str]
+) -> list[Mapping[str, str]]:
+    """What else to filter by: odd words in every column of text."""
+    text = [name for name in wanted if _is_text(table.column(name))]
+    words = (*_ASKED, *(w for w in literals if not _is_number(w))) if text else ()
+    return [{**wanted, **dict.fromkeys(text, word)} for word in words]
 
 
 def _is_number(word: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrate_agents.checks.code_subjects import delivered
@@ -20,7 +20,7 @@ from orchestrate_agents.checks.typescript.hook_probe import (
 from orchestrate_agents.checks.typescript.modules import sources
 from orchestrate_agents.checks.typescript.toolchain import SUFFIXES, toolchain_of
 from orchestrate_agents.seed_data.table_schema import singulars
-from orchestrate_agents.specification.typescript import Signature, interfaces
+from orchestrate_agents.specification.typescript import Interface, Signature, interfaces
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -80,29 +80,7 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
         if isinstance(answers, str):
             return failed(f"{path}: {answers}", path)
         promised = {i.name: i for i in interfaces(sources(ctx.root, ctx.path(path)))}
-        faults = list[str]()
-        for name, signature in functions.items():
-            answer = answers.get(name, {}).get("real", {})
-            returned = answer.get("returned")
-            if "threw" in answer:
-                faults.append(f"{name}() throws: {answer['threw']}")
-                continue
-            if returned in _EMPTY:
-                faults.append(f"{name}() does not find a row that is there ({returned})")
-                continue
-            rows = json.loads(returned or '""')
-            row = rows[0] if isinstance(rows, list) else rows
-            item = promised.get(re.sub(r"\[\]|\||\bnull\b|\s", "", signature.result))
-            if item is None or not isinstance(row, dict):
-                continue
-            # a cast hides from the compiler that a row lacks fields of its interface
-            lacking = [
-                n for n, kind in item.fields.items() if n not in row and "undefined" not in kind
-            ]
-            if lacking:
-                faults.append(
-                    f"{name}() gives rows without {', '.join(lacking)}, which it promises"
-                )
+        faults = list(_faults(functions, promised, answers))
         if faults:
             return failed("; ".join(faults), path, answers=answers)
         called = ", ".join(f"{name}()" for name in functions)
@@ -114,6 +92,29 @@ def can_query(ctx: Context, page: str, what: str) -> Result:
             f"the hooks ask {asked}, not “{what}” ({', '.join(sorted(unknown))})", *hooks
         )
     return proven(f"{page}: {'; '.join(details)}", *hooks, subject.path)
+
+
+def _faults(
+    functions: Mapping[str, Signature], promised: Mapping[str, Interface], answers: Answers
+) -> Iterator[str]:
+    for name, signature in functions.items():
+        answer = answers.get(name, {}).get("real", {})
+        returned = answer.get("returned")
+        if "threw" in answer:
+            yield f"{name}() throws: {answer['threw']}"
+            continue
+        if returned in _EMPTY:
+            yield f"{name}() does not find a row that is there ({returned})"
+            continue
+        rows = json.loads(returned or '""')
+        row = rows[0] if isinstance(rows, list) else rows
+        item = promised.get(re.sub(r"\[\]|\||\bnull\b|\s", "", signature.result))
+        if item is None or not isinstance(row, dict):
+            continue
+        # a cast hides from the compiler that a row lacks fields of its interface
+        lacking = [n for n, kind in item.fields.items() if n not in row and "undefined" not in kind]
+        if lacking:
+            yield f"{name}() gives rows without {', '.join(lacking)}, which it promises"
 
 
 def _answers_signed_in(

@@ -77,18 +77,7 @@ def run_load(options: LoadOptions) -> int:
         return 130
     if results is None:
         return 1
-    errors = [error for result in results.values() for error in result.errors]
-    shown = errors if options.verbose else errors[:_SHOWN_ERRORS]
-    for error in shown:
-        print(f"failed: {error}", file=sys.stderr)
-    if len(shown) < len(errors):
-        print(f"… {len(errors) - len(shown)} more; --verbose lists them", file=sys.stderr)
-    Console(file=say, soft_wrap=True).print(_table(results, options))
-    if options.as_json:
-        print(json.dumps(as_json(results)))
-    total = sum(result.records_loaded for result in results.values())
-    verb = "would load" if options.dry_run else "loaded"
-    print(f"{total:,} rows {verb}, {len(errors):,} failed.", file=say)
+    _report(results, options, say)
     failed = sum(result.records_failed for result in results.values())
     return 0 if not failed and len(results) == len(LOADING_ORDER) else 1
 
@@ -209,6 +198,21 @@ def _progress() -> Iterator[Progress]:
         *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
     ) as progress:
         yield progress
+
+
+def _report(results: Mapping[str, LoadResult], options: LoadOptions, say: TextIO) -> None:
+    errors = [error for result in results.values() for error in result.errors]
+    shown = errors if options.verbose else errors[:_SHOWN_ERRORS]
+    for error in shown:
+        print(f"failed: {error}", file=sys.stderr)
+    if len(shown) < len(errors):
+        print(f"… {len(errors) - len(shown)} more; --verbose lists them", file=sys.stderr)
+    Console(file=say, soft_wrap=True).print(_table(results, options))
+    if options.as_json:
+        print(json.dumps(as_json(results)))
+    total = sum(result.records_loaded for result in results.values())
+    verb = "would load" if options.dry_run else "loaded"
+    print(f"{total:,} rows {verb}, {len(errors):,} failed.", file=say)
 
 
 def _table(results: Mapping[str, LoadResult], options: LoadOptions) -> Table:

@@ -54,14 +54,7 @@ def value_ids(feature: Words, entities: Words, times: Ints) -> Text:
         # the other half of both hashes goes in too, so that all 128 bits decide
         mixed = _mixed(mixed + entities[:, 1 - half] * _SECOND + feature[1 - half])
         words[:, half] = _mixed(mixed ^ (when + np.uint64(half)) * _GAMMA)
-    # the hex digits of two words a row, in groups of 8, 4, 4, 4 and 12
-    octets = words.astype(">u8").view(np.uint8).reshape(-1, 16)
-    letters = np.full((len(words), _UUID_LENGTH), ord("-"), dtype=np.uint8)
-    letters[:, _HIGH_DIGITS] = _HEX[octets >> 4]
-    letters[:, _LOW_DIGITS] = _HEX[octets & 15]
-    # one long text, cut with one slice a row
-    text = letters.tobytes().decode("ascii")
-    return objects([text[i : i + _UUID_LENGTH] for i in range(0, len(text), _UUID_LENGTH)])
+    return _as_uuids(words)
 
 
 def _mixed(words: Words) -> Words:
@@ -70,3 +63,14 @@ def _mixed(words: Words) -> Words:
     words = (words ^ (words >> np.uint64(30))) * _FIRST
     words = (words ^ (words >> np.uint64(27))) * _SECOND
     return words ^ (words >> np.uint64(31))
+
+
+def _as_uuids(words: Words) -> Text:
+    """The hex digits of two words a row, in groups of 8, 4, 4, 4 and 12."""
+    octets = words.astype(">u8").view(np.uint8).reshape(-1, 16)
+    letters = np.full((len(words), _UUID_LENGTH), ord("-"), dtype=np.uint8)
+    letters[:, _HIGH_DIGITS] = _HEX[octets >> 4]
+    letters[:, _LOW_DIGITS] = _HEX[octets & 15]
+    # one long text, cut with one slice a row
+    text = letters.tobytes().decode("ascii")
+    return objects([text[i : i + _UUID_LENGTH] for i in range(0, len(text), _UUID_LENGTH)])

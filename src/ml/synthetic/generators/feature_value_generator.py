@@ -101,15 +101,7 @@ class FeatureValueGenerator(SeriesGenerator):
         total = sum(s.times.size for s in series)
         for rows in np.array_split(np.arange(total), parts):
             first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
-            # the parts of the series within the rows first..last of all of them, one after another
-            found, offset = [], 0
-            for one in series:
-                size = one.times.size
-                low, high = max(first - offset, 0), min(last - offset, size)
-                if low < high:
-                    found.append(one.cut(slice(low, high)))
-                offset += size
-            yield self._rows(found)
+            yield self._rows(_overlapping(series, first, last))
 
     def _series(self) -> list[_Series]:
         """Raises ValueError where there are no features, or unknown ones."""
@@ -178,6 +170,18 @@ class FeatureValueGenerator(SeriesGenerator):
             "freshness_status": self._freshness(series),
         }
         return frame_of(columns)
+
+
+def _overlapping(series: list[_Series], first: int, last: int) -> list[_Series]:
+    """The parts of the series within the rows first..last of all of them, one after another."""
+    found, offset = [], 0
+    for one in series:
+        size = one.times.size
+        low, high = max(first - offset, 0), min(last - offset, size)
+        if low < high:
+            found.append(one.cut(slice(low, high)))
+        offset += size
+    return found
 
 
 def _joined(series: list[_Series], column: Callable[[_Series], Text]) -> Text:

@@ -23,11 +23,7 @@ def metric_days(start: date, end: date, count: int) -> tuple[Days, float]:
     has too few months evenly spaced days, where it has too few days each of them.
     """
     first, last = np.datetime64(start, "D"), np.datetime64(end, "D")
-    # the first month that begins on the day or later
-    month = np.datetime64(start, "M")
-    months = np.arange(
-        month if start.day == 1 else month + _MONTH, last.astype("datetime64[M]") + _MONTH
-    )
+    months = np.arange(_next_month(start), last.astype("datetime64[M]") + _MONTH)
     if len(months) >= count:
         return months[-count:].astype("datetime64[D]").astype(np.int64), MONTHLY
     span = int((last - first).astype(np.int64))
@@ -66,3 +62,9 @@ def shifted(days: Days, months: int) -> Days:
     length = (month + _MONTH).astype("datetime64[D]") - begin
     moved: Days = (begin + np.minimum(into, length - np.timedelta64(1, "D"))).astype(np.int64)
     return moved
+
+
+def _next_month(day: date) -> np.datetime64:
+    """The first month that begins on the day or later."""
+    month = np.datetime64(day, "M")
+    return month if day.day == 1 else month + _MONTH

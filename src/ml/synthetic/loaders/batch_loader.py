@@ -146,23 +146,7 @@ class BatchLoader:
                 held = zip(frame[table.surrogate], self._open().ids(table, frame), strict=True)
                 known = {given: there for given, there in held if there is not None}
                 self._ids.setdefault(name, {}).update(known)
-        refused = sorted(outcome.refused)
-        keys = _keys(frame.iloc[refused], table.key)
-        failures = [
-            RowFailure(table.name, tuple(str(part) for part in key), outcome.refused[position])
-            for position, key in zip(refused, keys, strict=True)
-        ]
-        result = LoadResult(
-            table.name,
-            len(frame) - len(refused),
-            len(refused),
-            -(-len(frame) // self.config.batch_size),
-            failed_batches=sorted({position // self.config.batch_size + 1 for position in refused}),
-            errors=[str(failure) for failure in failures],
-            failures=failures,
-            records_inserted=outcome.inserted,
-            records_updated=outcome.updated,
-        )
+        result = _result(table, frame, outcome, self.config.batch_size)
         result.duration_seconds = time.perf_counter() - start
         if self.config.verbose:
             for error in result.errors:
@@ -232,3 +216,23 @@ def _keys(frame: pd.DataFrame, key: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The natural key of each row, hashable; None for a column that is not there."""
     columns = frame.reindex(columns=list(key)).astype(object).map(canonical_json)
     return list(columns.itertuples(index=False, name=None))
+
+
+def _result(table: Table, frame: pd.DataFrame, outcome: Outcome, batch: int) -> LoadResult:
+    refused = sorted(outcome.refused)
+    keys = _keys(frame.iloc[refused], table.key)
+    failures = [
+        RowFailure(table.name, tuple(str(part) for part in key), outcome.refused[position])
+        for position, key in zip(refused, keys, strict=True)
+    ]
+    return LoadResult(
+        table.name,
+        len(frame) - len(refused),
+        len(refused),
+        -(-len(frame) // batch),
+        failed_batches=sorted({position // batch + 1 for position in refused}),
+        errors=[str(failure) for failure in failures],
+        failures=failures,
+        records_inserted=outcome.inserted,
+        records_updated=outcome.updated,
+    )

@@ -56,14 +56,7 @@ def canonical_json(value: Any) -> Any:
 
 def _coerced(series: pd.Series[Any], column: Column) -> Objects:
     """The values as the column takes them; a value that does not fit as it is."""
-    # the values as plain Python objects, with None for NaN, NaT, NA and the infinities
-    values = series.astype(object).to_numpy(copy=True)
-    empty = pd.isna(values)
-    if series.dtype.kind in "fO":
-        numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        empty = empty | np.isinf(numbers)
-    values[empty] = None
-    given = _objects([_clean(v) if isinstance(v, _COMPOUND) else v for v in values])
+    given = _plain(series)
     wanted: list[Any]
     match column.kind:
         case Kind.JSON:
@@ -79,6 +72,17 @@ def _coerced(series: pd.Series[Any], column: Column) -> Objects:
             wanted = [None if v is None else str(getattr(v, "value", v)) for v in given]
     fits = np.array([value is not None for value in wanted], dtype=bool)
     return np.where(fits, _objects(wanted), given)
+
+
+def _plain(series: pd.Series[Any]) -> Objects:
+    """The values as plain Python objects, with None for NaN, NaT, NA and the infinities."""
+    values = series.astype(object).to_numpy(copy=True)
+    empty = pd.isna(values)
+    if series.dtype.kind in "fO":
+        numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        empty = empty | np.isinf(numbers)
+    values[empty] = None
+    return _objects([_clean(v) if isinstance(v, _COMPOUND) else v for v in values])
 
 
 def _objects(values: list[Any]) -> Objects:

@@ -85,7 +85,7 @@ class Misbehaving(Noop):
         if deed < 0.04:
             raise RuntimeError("what an agent raises")
         if deed < 0.08:
-            return Report(outcome=Outcome.FAILED, detail="no good")
+            return Report(outcome=Outcome.FAILED, reason="no good")
         if deed < 0.11:
             time.sleep(5)
         elif deed < 0.14:
@@ -340,27 +340,8 @@ def count(root: Path, made: list[str], gone: set[str]) -> dict[str, int]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--edits", type=int, default=10_000)
-    parser.add_argument("--families", type=int, default=24)
-    parser.add_argument("--editors", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=10, help="of approvals at the end")
-    parser.add_argument("--changes", type=float, default=0.15, help="share of changed lines")
-    parser.add_argument("--keep", action="store_true", help="for the documents")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, help="of a daemon that is killed each minute")
-    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds, with --minutes")
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds after each edit")
-    parser.add_argument("--daemon-of", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.daemon_of:
-        run_daemon(daemon_of(given.daemon_of, misbehaving))
-        return 0
-    root = Path(tempfile.mkdtemp(prefix="orchestrate-edits-"))
-    make_board(root, given.families)
-    for n in range(given.families):
-        conductor(Board(root), settings=Settings()).run(f"WO-{100 + n}")
+def edit(root: Path, given: argparse.Namespace) -> tuple[list[Editor], float, dict[str, int]]:
+    """Let the editors edit while the daemon works: they, the seconds, how the daemon ended."""
     watch = KilledDaemon(root, given.kill_every) if given.minutes else None
     if watch is not None:
         watch.start()
@@ -383,19 +364,43 @@ def main() -> int:
         editor.join()
     seconds = time.monotonic() - started
     time.sleep(2)
-    extra: dict[str, object] = {}
-    if watch is not None:
-        watch.ended.set()
-        watch.join()
-        code = watch.exits[-1]
-        extra = {
-            "kills": watch.kills,
-            "ended_by_itself": len(watch.exits) - 1,
-            "most_memory_mb": round(watch.most_memory),
-        }
-    else:
+    if watch is None:
         os.kill(pid, signal.SIGTERM)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return editors, seconds, {"daemon_exit": code}
+    watch.ended.set()
+    watch.join()
+    ended = {
+        "daemon_exit": watch.exits[-1],
+        "kills": watch.kills,
+        "ended_by_itself": len(watch.exits) - 1,
+        "most_memory_mb": round(watch.most_memory),
+    }
+    return editors, seconds, ended
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edits", type=int, default=10_000)
+    parser.add_argument("--families", type=int, default=24)
+    parser.add_argument("--editors", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=10, help="of approvals at the end")
+    parser.add_argument("--changes", type=float, default=0.15, help="share of changed lines")
+    parser.add_argument("--keep", action="store_true", help="for the documents")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, help="of a daemon that is killed each minute")
+    parser.add_argument("--kill-every", type=float, default=60.0, help="seconds, with --minutes")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds after each edit")
+    parser.add_argument("--daemon-of", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.daemon_of:
+        run_daemon(daemon_of(given.daemon_of, misbehaving))
+        return 0
+    root = Path(tempfile.mkdtemp(prefix="orchestrate-edits-"))
+    make_board(root, given.families)
+    for n in range(given.families):
+        conductor(Board(root), settings=Settings()).run(f"WO-{100 + n}")
+    editors, seconds, ended = edit(root, given)
     settle(root)
     made = [mark for editor in editors for mark in editor.made]
     figures = count(root, made, set[str]().union(*(editor.gone for editor in editors)))
@@ -407,17 +412,16 @@ def main() -> int:
     figures |= approve_all(root, given.rounds)
     zero = ("lost", "undone", "only_set_aside", "doubled", "refused", "came_back")
     goal = dict.fromkeys(zero, 0)
-    good = all(figures[key] == value for key, value in goal.items()) and code == 0
+    good = all(figures[key] == value for key, value in goal.items()) and not ended["daemon_exit"]
     good = good and figures["tickets"] == figures["twins"] == given.families
-    good = good and not extra.get("ended_by_itself")
+    good = good and not ended.get("ended_by_itself")
     ways = sum((editor.ways for editor in editors), Counter())
     line = {
         "benchmark": "edits",
         **figures,
         "ways": dict(ways),
         "transitions_meanwhile": moves,
-        "daemon_exit": code,
-        **extra,
+        **ended,
         "seconds": round(seconds, 1),
         "goal": goal,
         "met": good,

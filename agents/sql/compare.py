@@ -109,7 +109,8 @@ def _triggers(wanted: Proof, real: Proof) -> Iterator[str]:
     """What changes, refuses or tells rows of a specified or hosted table on their way in."""
     tables = tuple(f"{relation.qualified}." for relation in wanted.tables)
     hosted = tuple(f"{schema}." for schema in HOSTED)
-    new = [entry for entry in real.catalog if entry not in set(wanted.catalog)]
+    specified = set(wanted.catalog)
+    new = [entry for entry in real.catalog if entry not in specified]
     functions = {name.partition("(")[0].rpartition(".")[2] for k, name, _ in new if k == "function"}
     for kind, name, text in new:
         if kind == "trigger" and name.startswith(tables + hosted):

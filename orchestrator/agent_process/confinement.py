@@ -348,13 +348,17 @@ def _sockets_of_others(known: Sequence[str]) -> list[str]:
     A disk that is read-only keeps nobody from asking a server, which may trust whoever asks.
     """
     folders = (*(f"{os.path.realpath(place)}/" for place in known), "/run/", "/tmp/")  # noqa: S108
-    found = []
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines():
-            path = line.split(maxsplit=7)[-1]
-            if path.startswith("/") and not f"{os.path.realpath(path)}/".startswith(folders):
-                found.append(path)
-    return list(dict.fromkeys(found))
+    try:
+        lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    # each connection to a socket is listed under its name
+    paths = dict.fromkeys(line.split(maxsplit=7)[-1] for line in lines)
+    return [
+        path
+        for path in paths
+        if path.startswith("/") and not f"{os.path.realpath(path)}/".startswith(folders)
+    ]
 
 
 def _tops() -> Iterator[str]:

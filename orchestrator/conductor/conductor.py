@@ -45,7 +45,7 @@ from orchestrator.settings.config import Settings, load_settings
 from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
-from orchestrator.workers.engine import make_engine
+from orchestrator.workers import make_engine
 from orchestrator.workflow_reader.human_gates import unread_gates_in
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]

@@ -22,6 +22,10 @@ _SAFE = {
     "credential.helper": "",
     "log.showSignature": "false",
 }
+#: settings for a repository that an agent can write: nothing of it runs, nor cleans up by itself
+QUIET = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
+#: git's mode of a commit of another repository
+INNER = "160000"
 #: variables by which a hook's git would be asked about another repository
 _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
@@ -79,6 +83,14 @@ def run_git(
 def split_names(output: bytes) -> list[str]:
     """The file names of an output made with `-z`."""
     return [name for name in os.fsdecode(output).split("\0") if name]
+
+
+def read_raw(output: str) -> dict[str, bool]:
+    """Path → whether it became a repository of its own, of a diff made with `--raw -z`."""
+    fields = output.split("\0")
+    modes = (entry.split(" ")[:2] for entry in fields[::2])
+    pairs = zip(fields[1::2], modes, strict=False)
+    return {path: mode[1:] == [INNER] and mode[0] != f":{INNER}" for path, mode in pairs}
 
 
 def read_objects(root: Path, names: Iterable[str], limit: int | None = None) -> Iterator[bytes]:

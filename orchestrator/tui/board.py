@@ -176,7 +176,7 @@ class BoardApp(App[None]):
             ]
             if (more := len(column.cards) - _MOST) > 0:
                 options.append(Option(styled(f"… and {more} more: /"), disabled=True))
-            shown.show(options, len(column.cards))
+            shown.show(options, len(column.cards), column.cards)
         at_work = sum(family.at_work for family in view.families.values())
         tickets_, asked_ = ("" if len(each) == 1 else "s" for each in (cards, asked))
         told = f"{len(cards)} ticket{tickets_} · {len(asked)} question{asked_} · {at_work} at work"

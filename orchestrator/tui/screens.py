@@ -53,13 +53,12 @@ class Column(Vertical):
         yield self.list
 
     def is_of(self, column: StateColumn) -> bool:
-        """Whether it shows these cards already; keeps them for the next time."""
-        same = self._cards == column.cards and self.list.highlighted is not None
-        self._cards = column.cards
-        return same
+        """Whether it shows these cards already."""
+        return self._cards == column.cards and self.list.highlighted is not None
 
-    def show(self, options: list[Option], count: int) -> None:
-        """Put these in place of what was there; the same one stays highlighted."""
+    def show(self, options: list[Option], count: int, cards: tuple[Card, ...] = ()) -> None:
+        """Put these, of `cards`, in place of what was there; the same one stays highlighted."""
+        self._cards = cards
         self.head.update(styled(f" {self.title} {count}"))
         shown = [(option.id, str(option.prompt)) for option in options]
         # one that was just put there forgets what was highlighted

@@ -24,11 +24,11 @@ from orchestrator.storage.locks import family_lock
 from orchestrator.workers import parcel as parcels
 from orchestrator.workers.parcel import MOST_BUNDLE, Parcel, Result, digest, git
 from orchestrator.workers.store import AwayError, Store
-from orchestrator.workspaces.ports import claim_ports
+from orchestrator.workspaces.checkout import link_tools
+from orchestrator.workspaces.ports import variables_of
 
 #: seconds between two signs of life of a job, at most
 _BEAT = 1.0
-_TOOLS = (".venv", "venv", "node_modules")
 #: characters of an event; bytes of events that are sent at a time
 _MOST_LINE, _MOST_SENT = 200_000, 1 << 22
 
@@ -134,6 +134,7 @@ class Delivery:
 
     def _job(self) -> Job:
         job, settings = self.parcel.job, dict(self.parcel.job.settings)
+        ports = variables_of(self._place.parent, self._place.name) if job.environment else {}
         if "agent" in settings:
             settings["agent"] = self.settings.model_dump(mode="json")
         return job.model_copy(
@@ -141,14 +142,10 @@ class Delivery:
                 "workspace": str(self._top / self.parcel.below),
                 "home": str(self._home),
                 "log": str(self._log) if job.log else "",
-                "environment": self._ports() if job.environment else {},
+                "environment": ports,
                 "settings": settings,
             }
         )
-
-    def _ports(self) -> dict[str, str]:
-        ports = claim_ports(self._place.parent, self._place.name)
-        return {"PORT": str(ports[0]), "ORCHESTRATE_PORTS": f"{ports[0]}-{ports[-1]}"}
 
     # -- its folder --------------------------------------------------------------------------
 
@@ -195,28 +192,13 @@ class Delivery:
         board = (Path(parcel.below) / parcel.board).as_posix()
         git(folder, "sparse-checkout", "set", "--no-cone", "/*", f"!/{board}/", **own)
         lfs = {"GIT_LFS_SKIP_SMUDGE": "1"}
-        git(
-            folder,
-            "checkout",
-            "-q",
-            "--no-track",
-            "-B",
-            parcel.branch,
-            parcel.commit,
-            env=lfs,
-            **own,
-        )
+        words = ("checkout", "-q", "--no-track", "-B", parcel.branch, parcel.commit)
+        git(folder, *words, env=lfs, **own)
         git(folder, "reset", "--quiet", "--mixed", parcel.head, **own)
-        linked = []
-        root = top / parcel.below
-        for name in _TOOLS:
-            tools = self.bench.root / name
-            if tools.is_dir() and root.is_dir() and not os.path.lexists(root / name):
-                (root / name).symlink_to(tools.resolve(), target_is_directory=True)
-                linked.append(f"/{f'{parcel.below}/' if parcel.below else ''}{name}\n")
+        hidden = link_tools(self.bench.root, top / parcel.below, parcel.below)
         (folder / "info").mkdir(exist_ok=True)
-        (folder / "info" / "exclude").write_text("".join(linked), encoding="utf-8")
-        (self._place / "exclude").write_text("".join(linked), encoding="utf-8")
+        for file in (folder / "info" / "exclude", self._place / "exclude"):
+            file.write_text(hidden, encoding="utf-8")
 
     def _pack(self, report: Report) -> tuple[Result, bytes | None]:
         """What the agent made, seen with git settings that it could not write."""

@@ -10,15 +10,15 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from orchestrator.agent_process.dispatcher import Dispatcher, Engine, Tell
-from orchestrator.domain.agent import Agent, Job, Outcome, Report, Usage
+from orchestrator.agent_process.dispatcher import Dispatcher, Tell
+from orchestrator.domain.agent import Job, Outcome, Report, Usage
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import tell as shown
 from orchestrator.git.command import GitError
@@ -47,14 +47,6 @@ _HOME_BEAT, _TOLD_AFTER = 5.0, 3.0
 _MOST_EVENTS = 64 * 1024**2
 
 
-def make_engine(
-    home: Path, settings: WorkersSettings, inside: Mapping[str, Agent] | None
-) -> Engine:
-    """The engine that `[workers]` asks for."""
-    local = Dispatcher(inside)
-    return local if settings.engine == "local" else QueuedDispatcher(home, settings, local)
-
-
 class QueuedDispatcher:
     """Gives jobs to workers. What is not theirs is done here."""
 
@@ -73,12 +65,13 @@ class QueuedDispatcher:
         tell: Tell = lambda _: None,
     ) -> Report:
         """Let an agent work on a job; see `Engine`."""
-        if not self._goes_out(job):
-            if self._settings.goes_out(job.agent) and job.agent not in self.inside:
-                tell(
-                    f"{job.agent} works here: the family began in the workspace itself, before "
-                    "[workers] was set; from its next round on the work goes to workers"
-                )
+        if not self._is_for_workers(job):
+            return self._local.dispatch(job, settings, lock_fd)
+        if not _is_apart(job):
+            tell(
+                f"{job.agent} works here: the family began in the workspace itself, before "
+                "[workers] was set; from its next round on the work goes to workers"
+            )
             return self._local.dispatch(job, settings, lock_fd)
         self._require_running()
         work = _Work(job, settings, self._home, self._settings, self.store, self._name(job))
@@ -91,7 +84,7 @@ class QueuedDispatcher:
 
     def has(self, job: Job) -> bool:
         """Whether the job is on its queue, with a worker, or done."""
-        if not self._goes_out(job):
+        if not (self._is_for_workers(job) and _is_apart(job)):
             return False
         row = self._patiently(lambda: self.store.find(self._name(job)), lambda _: None)
         return row is not None and row.state != "stopped"
@@ -109,9 +102,8 @@ class QueuedDispatcher:
         """The database. Raises AwayError, UsageError, MissingExtraError."""
         return open_store(database_url(self._settings), self._settings)
 
-    def _goes_out(self, job: Job) -> bool:
-        is_apart = job.root != job.board_root and bool(job.home)
-        return is_apart and job.agent not in self.inside and self._settings.goes_out(job.agent)
+    def _is_for_workers(self, job: Job) -> bool:
+        return job.agent not in self.inside and self._settings.goes_out(job.agent)
 
     def _require_running(self) -> None:
         if self._stopped.is_set():
@@ -196,6 +188,11 @@ class QueuedDispatcher:
             f"no worker is there for {work.job.agent}; it waits. "
             f"Start one: orchestrate worker --agents {work.job.agent}{asked}"
         )
+
+
+def _is_apart(job: Job) -> bool:
+    """Whether the work is done in a checkout: what is sent out goes by git."""
+    return job.root != job.board_root and bool(job.home)
 
 
 class _Work:
@@ -421,8 +418,7 @@ class _Work:
 
     def _is_here(self, commit: str) -> bool:
         with contextlib.suppress(GitError):
-            git(self._own, "rev-parse", "--verify", "--quiet", f"{self._came}^{{commit}}")
-            return git(self._own, "rev-parse", self._came) == commit
+            return git(self._own, "rev-parse", "--verify", "--quiet", self._came) == commit
         return False
 
     def _fetch(self, row: JobRow, result: Result) -> None:

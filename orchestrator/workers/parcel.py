@@ -26,7 +26,7 @@ from pydantic import (
 
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import OrchestrateError
-from orchestrator.git.command import GitError, plain_environment, run_git
+from orchestrator.git.command import QUIET, GitError, plain_environment, read_raw, run_git
 
 #: bytes of a parcel's files together, and of a bundle
 MOST_BYTES, MOST_BUNDLE = 32 * 1024**2, 64 * 1024**2
@@ -38,14 +38,11 @@ MADE = "refs/orchestrate/made"
 _NETWORK = 600.0
 #: the only ways by which git may fetch or push
 _PROTOCOLS = {"GIT_ALLOW_PROTOCOL": "file:https:ssh", "GIT_TERMINAL_PROMPT": "0"}
-_QUIET = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
 _NOBODY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "Orchestrate"), ("EMAIL", "orchestrate@localhost"))
 }
-#: git's mode of a commit of another repository
-_INNER = "160000"
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")]
 Reference = Annotated[
@@ -174,14 +171,14 @@ def git(
         own["GIT_WORK_TREE"] = str(tree)
     if index is not None:
         own["GIT_INDEX_FILE"] = str(index)
-    settings = {**_QUIET, **options.pop("settings", {})}
+    settings = {**QUIET, **options.pop("settings", {})}
     printed = run_git(tree or folder, *words, env=own, settings=settings, **options)
     return os.fsdecode(printed).rstrip("\n")
 
 
 def git_afar(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> None:
     """Let git fetch or push with the user's own keys. Raises GitError."""
-    known = {**_QUIET, "protocol.file.allow": "always", **(settings or {})}
+    known = {**QUIET, "protocol.file.allow": "always", **(settings or {})}
     options = [word for name, value in known.items() for word in ("-c", f"{name}={value}")]
     try:
         done = subprocess.run(
@@ -240,7 +237,4 @@ def is_ancestor(folder: Path, older: str, newer: str) -> bool:
 def changed(folder: Path, before: str, after: str) -> dict[str, bool]:
     """Path → whether it became a repository of its own, for what two commits differ in."""
     words = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "-z", before, after)
-    fields = git(folder, *words).split("\0")
-    modes = (entry.split(" ")[:2] for entry in fields[::2])
-    pairs = zip(fields[1::2], modes, strict=False)
-    return {path: mode[1:] == [_INNER] and mode[0] != f":{_INNER}" for path, mode in pairs}
+    return read_raw(git(folder, *words))

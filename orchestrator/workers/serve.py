@@ -24,6 +24,7 @@ from orchestrator.agent_process.worker import agent_names
 from orchestrator.domain.agent import Agent
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import mask
+from orchestrator.gates.proof_cache import user_cache
 from orchestrator.settings.agents import queue_name
 from orchestrator.settings.config import Settings
 from orchestrator.workers.delivery import Bench, Delivery
@@ -121,9 +122,8 @@ class Worker:
     def __post_init__(self) -> None:
         self.machine = socket.gethostname()
         self.id = f"{self.machine}/{os.getpid()}-{secrets.token_hex(3)}"
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         place = digest(str(self.root.resolve()))
-        self.folder = self.folder or cache / "orchestrate" / "worker" / place
+        self.folder = self.folder or user_cache() / "worker" / place
         self._ending = threading.Event()
         self._running: dict[str, Dispatcher] = {}
         self.store = Store(database_url(self.settings.workers), self.settings.workers)

@@ -17,17 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.git.command import GitError, run_git
+from orchestrator.git.command import INNER, QUIET, GitError, read_raw, run_git
 from orchestrator.git.repository import find_git_folder
-from orchestrator.workspaces.ports import claim_ports, drop_database, release_ports
+from orchestrator.workspaces.ports import drop_database, release_ports, variables_of
 
 FOLDER = "workspaces"
-#: what stands above the settings of a checkout, which whoever works in it may have written
-_SAFE = {"core.hooksPath": os.devnull, "core.fsmonitor": "false", "gc.auto": "0"}
 #: tools that git ignores, which a checkout shares with the main one
 _TOOLS = (".venv", "venv", "node_modules")
-#: git's mode of a commit of another repository
-_INNER = "160000"
 _RECORDED = ("base", "target", "below")
 _NOBODY = {"user.name": "Orchestrate", "user.email": "orchestrate@localhost"}
 
@@ -83,8 +79,7 @@ class Checkout:
     @property
     def environment(self) -> dict[str, str]:
         """The ports that belong to this checkout."""
-        ports = claim_ports(self.top.parent, self.name)
-        return {"PORT": str(ports[0]), "ORCHESTRATE_PORTS": f"{ports[0]}-{ports[-1]}"}
+        return variables_of(self.top.parent, self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """What the history holds of it: nothing that another machine would have elsewhere."""
@@ -104,7 +99,7 @@ class Checkout:
 
     def run(self, *words: str, **options: Any) -> bytes:
         """As `git`, in bytes. Whatever became of `.git`, it is never another repository's."""
-        settings = {**_SAFE, **options.pop("settings", {})}
+        settings = {**QUIET, **options.pop("settings", {})}
         own = {"GIT_DIR": str(self._git_folder), "GIT_WORK_TREE": str(self.top)}
         return run_git(self.top, *words, settings=settings, env=own, **options)
 
@@ -179,7 +174,7 @@ class Checkout:
         run_git(
             new,
             *("checkout", "--quiet", "--no-track", "-B", self.branch, start),
-            settings=_SAFE,
+            settings=QUIET,
             env={"GIT_LFS_SKIP_SMUDGE": "1"},
         )
         self._share_tools(new / self.below)
@@ -226,17 +221,12 @@ class Checkout:
 
     def _share_tools(self, root: Path) -> None:
         """Link the tools of the main checkout, and hide the links from git."""
-        linked = []
-        for name in _TOOLS:
-            tools = self.home / name
-            if tools.is_dir() and root.is_dir() and not (root / name).exists():
-                (root / name).symlink_to(tools.resolve(), target_is_directory=True)
-                linked.append(f"/{self.below + '/' if self.below else ''}{name}\n")
+        hidden = link_tools(self.home, root, self.below)
         found = find_git_folder(root)
         assert found is not None
         exclude = found[1] / "info" / "exclude"
         exclude.parent.mkdir(exist_ok=True)
-        exclude.write_text("".join(linked), encoding="utf-8")
+        exclude.write_text(hidden, encoding="utf-8")
 
     @property
     def head(self) -> str:
@@ -281,7 +271,7 @@ class Checkout:
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"),
             *("--no-recurse-submodules", "--upload-pack", "git-upload-pack"),
             *(str(self._git_folder), f"+refs/heads/{self.branch}:{reference or self.kept}"),
-            settings={**_SAFE, "protocol.file.allow": "always", "fetch.fsckObjects": "true"},
+            settings={**QUIET, "protocol.file.allow": "always", "fetch.fsckObjects": "true"},
         )
 
     @property
@@ -309,13 +299,8 @@ class Checkout:
         They are none any more: their git folders are kept elsewhere.
         """
         start = self._last_kept() or self.base
-        fields = self.git("diff", "--cached", "--raw", "--no-renames", "-z", start).split("\0")
-        modes = (entry.split(" ")[:2] for entry in fields[::2])
-        staged = [
-            path
-            for path, mode in zip(fields[1::2], modes, strict=False)
-            if mode[1:] == [_INNER] and mode[0] != f":{_INNER}"
-        ]
+        raw = self.git("diff", "--cached", "--raw", "--no-renames", "-z", start)
+        staged = [path for path, is_inner in read_raw(raw).items() if is_inner]
         if staged:
             self.git("rm", "--quiet", "--cached", "--", *staged)
         inner = {*staged, *(p.rstrip("/") for p in self.uncommitted if p.endswith("/"))}
@@ -329,7 +314,7 @@ class Checkout:
     def submodules(self) -> list[str]:
         """Folders of other repositories, which are empty in the checkout."""
         listed = self.git("ls-files", "--stage", "-z").split("\0")
-        return [entry.partition("\t")[2] for entry in listed if entry.startswith(_INNER)]
+        return [entry.partition("\t")[2] for entry in listed if entry.startswith(INNER)]
 
     def remove(self) -> None:
         """Remove it if nothing of it would be lost: all committed, and kept. Raises GitError."""
@@ -354,6 +339,20 @@ class Checkout:
         for kind in ("new", "old"):
             for left in self.top.parent.glob(f".{glob.escape(self.name)}.{kind}.*"):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def link_tools(source: Path, root: Path, below: str) -> str:
+    """Link the tools of a workspace into a checkout's; what hides the links from its git.
+
+    `below`: the workspace's path in its repository.
+    """
+    hidden = ""
+    for name in _TOOLS:
+        tools = source / name
+        if tools.is_dir() and root.is_dir() and not os.path.lexists(root / name):
+            (root / name).symlink_to(tools.resolve(), target_is_directory=True)
+            hidden += f"/{f'{below}/' if below else ''}{name}\n"
+    return hidden
 
 
 def _free_name(wanted: Path) -> Path:

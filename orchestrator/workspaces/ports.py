@@ -33,6 +33,12 @@ def claim_ports(folder: Path, name: str) -> range:
     return _range(begin % RANGES)
 
 
+def variables_of(folder: Path, name: str) -> dict[str, str]:
+    """The variables that tell a checkout's ports to who works in it."""
+    ports = claim_ports(folder, name)
+    return {"PORT": str(ports[0]), "ORCHESTRATE_PORTS": f"{ports[0]}-{ports[-1]}"}
+
+
 def release_ports(folder: Path, name: str) -> None:
     """Let others have the ports of a checkout that is gone."""
     for link in (folder / ".ports").glob("*"):

@@ -88,8 +88,10 @@ def _tellers(test: ast.expr, imported: Mapping[str, str], kept: Mapping[str, str
         name = origin(node, imported) if isinstance(node, ast.Name | ast.Attribute) else ""
         if any(name.startswith(t) if t.endswith(".") else name == t for t in _TELLERS):
             yield name
-        elif isinstance(node, ast.Name) and not _CLOCKS.fullmatch(kept.get(node.id, "-")):
-            yield from (kept[n] for n in (node.id,) if n in kept)
+            continue
+        held = kept.get(node.id, "") if isinstance(node, ast.Name) else ""
+        if held and not _CLOCKS.fullmatch(held):
+            yield held
 
 
 def _clocks(test: ast.expr, imported: Mapping[str, str], kept: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,8 +147,3 @@ def shortfall_p(size: float, error: float, df: float) -> float | None:
 def critical(df: float) -> float:
     """Half of a 95 % interval in standard errors; `df` may be infinite."""
     return float(stats.t.ppf(0.975, df))
-
-
-def corrected(levels: Sequence[float]) -> list[float]:
-    """Benjamini-Hochberg over all comparisons of one question."""
-    return [float(p) for p in stats.false_discovery_control(levels)] if levels else []

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from src.ml.agents.drift_stats import adjusted
 from src.ml.agents.gap_models import DataGap, DataGapKind, Gap, GapType
 from src.ml.agents.gap_noise import (
     Array,
     Panel,
-    corrected,
     critical,
     scatters,
     seasonal_change,
@@ -50,7 +50,7 @@ class Found:
 
     def judged(self) -> list[Gap]:
         """The gaps with p-values corrected over all of them."""
-        levels = corrected([gap.p_value for gap in self.gaps])
+        levels = adjusted([gap.p_value for gap in self.gaps])
         return [
             gap.model_copy(
                 update={"p_value_adjusted": level, "is_significant": level < SIGNIFICANCE}

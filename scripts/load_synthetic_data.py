@@ -124,11 +124,6 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         help="latest feature time, ISO, UTC (default: the start of today)",
     )
     parser.add_argument(
-        "--brand-metrics",
-        action="store_true",
-        help="also what one brand has alone: Fabhalta's adherence_rate, Kisqali's os_rate",
-    )
-    parser.add_argument(
         "--batch", type=whole_number(1), default=500, help="rows (default: %(default)s)"
     )
     parser.add_argument(

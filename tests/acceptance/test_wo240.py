@@ -43,8 +43,8 @@ SMALLER = {
     "exactly 75,000 treatment": "exactly 7,500 treatment",
     "exactly 20,000 ml_pred": "exactly 2,000 ml_pred",
     "exactly 12,000 triggers": "exactly 1,200 triggers",
-    "exactly 9,960 business": "exactly 960 business",
-    "exactly 49,995 feature": "exactly 4,995 feature",
+    "exactly 10,200 business": "exactly 1,020 business",
+    "exactly 50,000 feature": "exactly 5,000 feature",
     "At least 96 tests in `tests/unit/test_synthetic/`": "At least 30 tests in "
     "`tests/unit/test_synthetic/test_patient_generator_causal.py`",
     "All tests in `tests/unit/test_synthetic/` pass": "All tests in "
@@ -215,7 +215,7 @@ def test_5_every_success_criterion_has_its_receipts(desk: Desk) -> None:
     )
     assert {name: found[name] for name in CRITERIA} == CRITERIA
     details = "\n".join(r["detail"] for r in newest(desk))
-    for figure in ("feature_values holds 4,995 rows", "15 of 15 rows of features", "100.0 %"):
+    for figure in ("feature_values holds 5,000 rows", "15 of 15 rows of features", "100.0 %"):
         assert figure in details
 
 

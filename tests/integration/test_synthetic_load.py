@@ -59,10 +59,10 @@ ROWS = {
     "treatment_events": 7500,
     "ml_predictions": 2000,
     "triggers": 1200,
-    "business_metrics": 960,
+    "business_metrics": 1020,
     "feature_groups": 4,
     "features": 15,
-    "feature_values": 4995,
+    "feature_values": 5000,
 }
 TINY = {name: max(size // 25, 60) for name, size in SMALL_SIZES.items()}
 
@@ -213,7 +213,7 @@ def test_the_script_says_first_where_it_writes_and_then_what_it_did(
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("Dry run for embedded: the workspace's own server")
     assert "rolled back" in lines[0]
-    assert lines[-1] == "19,674 rows would load, 0 failed."
+    assert lines[-1] == "19,739 rows would load, 0 failed."
     assert counts(loaded) == ROWS
 
 
@@ -280,7 +280,7 @@ def test_anon_reads_nothing_and_a_signed_in_user_reads(loaded: EmbeddedTarget) -
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM business_metrics")
         connection.execute("SET ROLE authenticated")
-        assert connection.execute("SELECT count(*) FROM business_metrics").fetchone() == (960,)
+        assert connection.execute("SELECT count(*) FROM business_metrics").fetchone() == (1020,)
 
 
 # -- bad rows, faults

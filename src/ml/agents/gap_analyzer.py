@@ -17,7 +17,7 @@ from src.ml.agents.gap_models import (
     Opportunity,
 )
 from src.ml.agents.gaps import Found, find_gaps, per_year
-from src.ml.agents.names import BRAND_METRICS, METRICS
+from src.ml.agents.names import METRICS
 from src.ml.agents.periods import (
     Period,
     latest_complete_quarter,
@@ -40,10 +40,9 @@ _ACTIONS = {
     "market_share": "Answer the competitors' message with payers and prescribers",
     "conversion_rate": "Redesign the path from first contact to prescription",
     "hcp_engagement_score": "Tailor content and channels to HCPs' preferences",
-    "adherence_rate": "Remind and support patients to stay on therapy",
+    "adherence": "Remind and support patients to stay on therapy",
     "os_rate": "Show prescribers who gains from an earlier start",
 }
-_LABELS = {**METRICS, **BRAND_METRICS}
 #: metrics that cannot be added up over segments
 _MEANS = (*RATES, "hcp_engagement_score")
 
@@ -260,7 +259,7 @@ def _summary(
     if gaps is None:
         return f"No data for {request.brand}: nothing can be said about gaps."
     where = f"{request.brand}, {period}"
-    lacking = [f"{d.segment_value}, {_LABELS[d.metric]}: {d.message}." for d in data_gaps]
+    lacking = [f"{d.segment_value}, {METRICS[d.metric]}: {d.message}." for d in data_gaps]
     told = " ".join(["", *lacking[:_MOST]]) + (" …" if len(lacking) > _MOST else "")
     if not ranked:
         return f"{where}: no shortfall of {request.min_gap_threshold:g} % beyond noise.{told}"
@@ -295,7 +294,7 @@ def _insights(ranked: Sequence[Opportunity]) -> list[str]:
 
 def _named(o: Opportunity) -> str:
     gap, against = o.gap, o.gap.gap_type.replace("_", " ")
-    where = f"{_LABELS[gap.metric]} in {gap.segment_value}"
+    where = f"{METRICS[gap.metric]} in {gap.segment_value}"
     return f"{where}, {gap.gap_percentage:.1f} % short ({against})"
 
 

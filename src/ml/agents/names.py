@@ -8,21 +8,14 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from src.ml.synthetic.config import BRANDS, REGIONS
-from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC, COMMON
+from src.ml.synthetic.generators.metric_definitions import METRICS as _DEFINED
 
 #: key of a metric → its description
-METRICS: Mapping[str, str] = {metric.key: metric.description for metric in COMMON}
-#: what one brand has alone, where the data were generated with it: key → description
-BRAND_METRICS: Mapping[str, str] = {m.key: m.description for m in BRAND_SPECIFIC}
+METRICS: Mapping[str, str] = {metric.key: metric.description for metric in _DEFINED}
 
-
-def _by_folded(metrics: Mapping[str, str]) -> dict[str, str]:
-    return {name.casefold(): key for key, label in metrics.items() for name in (key, label)}
-
-
-#: as the plan and its readers call them
-_SHORT = {"adherence": "adherence_rate", "os rate": "os_rate", "overall survival": "os_rate"}
-_METRICS = _by_folded(METRICS) | _by_folded(BRAND_METRICS) | _SHORT
+_METRICS = {name.casefold(): key for key, label in METRICS.items() for name in (key, label)}
+#: as their readers call them too
+_METRICS |= {"adherence_rate": "adherence", "os rate": "os_rate", "overall survival": "os_rate"}
 
 
 class UnknownNameError(ValueError):
@@ -42,7 +35,7 @@ def metric_key(name: str) -> str:
     """
     key = _METRICS.get(name.strip().casefold())
     if key is None:
-        raise UnknownNameError("metric", name, (*METRICS, *BRAND_METRICS))
+        raise UnknownNameError("metric", name, METRICS)
     return key
 
 

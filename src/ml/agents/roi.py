@@ -22,7 +22,7 @@ _PER_HCP = 320.0
 _COUNTED = ("trx", "nrx")
 _BY_UNIT = (*_COUNTED, "market_share")
 #: stored as fractions; the formulas take percentage points
-RATES = ("market_share", "conversion_rate", "adherence_rate", "os_rate")
+RATES = ("market_share", "conversion_rate", "adherence", "os_rate")
 _PER_DAY = 2_500.0
 _DAYS = {
     "trx": 5,
@@ -30,7 +30,7 @@ _DAYS = {
     "conversion_rate": 15,
     "hcp_engagement_score": 8,
     "market_share": 10,
-    "adherence_rate": 12,
+    "adherence": 12,
     "os_rate": 20,
 }
 #: largest gap that an effort multiplier is for

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import NoReturn
 
 
-class Brand(StrEnum):
+class _Name(StrEnum):
+    """A value set; a name that is not in it is refused with those that are."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"{value!r} is no {cls.__name__}; known are {', '.join(cls)}")
+
+
+class Brand(_Name):
     """The brands, spelled as the database spells them."""
 
     REMIBRUTINIB = "Remibrutinib"
@@ -15,7 +24,7 @@ class Brand(StrEnum):
     KISQALI = "Kisqali"
 
 
-class DGPType(StrEnum):
+class DGPType(_Name):
     """Data-generating processes, by what makes their effect hard to estimate."""
 
     SIMPLE_LINEAR = "simple_linear"
@@ -25,7 +34,7 @@ class DGPType(StrEnum):
     SELECTION_BIAS = "selection_bias"
 
 
-class DataSplit(StrEnum):
+class DataSplit(_Name):
     """The parts of a data set, in the order of time."""
 
     TRAIN = "train"
@@ -34,7 +43,7 @@ class DataSplit(StrEnum):
     HOLDOUT = "holdout"
 
 
-class SpecialtyEnum(StrEnum):
+class SpecialtyEnum(_Name):
     """Specialties of health-care professionals (HCPs)."""
 
     DERMATOLOGY = "dermatology"
@@ -47,7 +56,7 @@ class SpecialtyEnum(StrEnum):
     ALLERGY_IMMUNOLOGY = "allergy_immunology"
 
 
-class PracticeTypeEnum(StrEnum):
+class PracticeTypeEnum(_Name):
     """Kinds of practice."""
 
     ACADEMIC = "academic"
@@ -55,7 +64,7 @@ class PracticeTypeEnum(StrEnum):
     PRIVATE = "private"
 
 
-class RegionEnum(StrEnum):
+class RegionEnum(_Name):
     """Sales regions."""
 
     NORTHEAST = "northeast"
@@ -64,7 +73,7 @@ class RegionEnum(StrEnum):
     WEST = "west"
 
 
-class InsuranceTypeEnum(StrEnum):
+class InsuranceTypeEnum(_Name):
     """Who pays."""
 
     COMMERCIAL = "commercial"
@@ -72,7 +81,7 @@ class InsuranceTypeEnum(StrEnum):
     MEDICAID = "medicaid"
 
 
-class EngagementTypeEnum(StrEnum):
+class EngagementTypeEnum(_Name):
     """How a representative reaches an HCP."""
 
     DETAIL_VISIT = "detail_visit"

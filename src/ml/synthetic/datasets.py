@@ -23,7 +23,8 @@ from src.ml.synthetic.generators import (
 )
 from src.ml.synthetic.loaders import renamed
 
-#: rows asked for; engagement_events and business_outcomes have no table and are not loaded
+#: rows, of business_metrics those of whole dates; engagement_events and business_outcomes have no
+#: table and are not loaded
 FULL_SIZES: Mapping[str, int] = MappingProxyType(
     {
         "hcp_profiles": 5_000,
@@ -31,7 +32,7 @@ FULL_SIZES: Mapping[str, int] = MappingProxyType(
         "treatment_events": 75_000,
         "ml_predictions": 20_000,
         "triggers": 12_000,
-        "business_metrics": 10_000,
+        "business_metrics": 10_200,
         "feature_values": 50_000,
         "engagement_events": 15_000,
         "business_outcomes": 10_000,
@@ -61,8 +62,6 @@ class Recipe:
     end_date: date | None = None
     #: latest feature timestamp, naive UTC; freshness is judged at it
     as_of: datetime | None = None
-    #: also what one brand has alone: adherence_rate and os_rate
-    brand_metrics: bool = False
 
 
 def generate(recipe: Recipe, announce: Announce = lambda _table: None) -> dict[str, pd.DataFrame]:
@@ -83,9 +82,7 @@ def generate(recipe: Recipe, announce: Announce = lambda _table: None) -> dict[s
     tables["treatment_events"] = TreatmentGenerator(config("treatment_events"), patients).generate()
     tables["ml_predictions"] = PredictionGenerator(config("ml_predictions"), patients).generate()
     tables["triggers"] = TriggerGenerator(config("triggers"), patients, hcps).generate()
-    tables["business_metrics"] = BusinessMetricsGenerator(
-        config("business_metrics"), brand_metrics=recipe.brand_metrics
-    ).generate()
+    tables["business_metrics"] = BusinessMetricsGenerator(config("business_metrics")).generate()
     groups, features = FeatureStoreSeeder(base).seed()
     tables["feature_groups"], tables["features"] = groups, features
     tables["feature_values"] = FeatureValueGenerator(

@@ -51,17 +51,13 @@ class LoadOptions:
     seed: int = 42
     end_date: date | None = None
     as_of: datetime | None = None
-    #: also what one brand has alone
-    brand_metrics: bool = False
     batch: int = 500
     retries: int = 3
 
     @property
     def recipe(self) -> Recipe:
         sizes = SMALL_SIZES if self.small else FULL_SIZES
-        return Recipe(
-            sizes, DGPType(self.dgp), self.seed, self.end_date, self.as_of, self.brand_metrics
-        )
+        return Recipe(sizes, DGPType(self.dgp), self.seed, self.end_date, self.as_of)
 
 
 def run_load(options: LoadOptions) -> int:
@@ -147,7 +143,10 @@ def _generated(options: LoadOptions) -> dict[str, pd.DataFrame]:
         def announce(table: str) -> None:
             progress.update(task, advance=1, description=f"generate {table}")
 
-        return generate(options.recipe, announce)
+        try:
+            return generate(options.recipe, announce)
+        except ValueError as exc:
+            raise BackendError(str(exc)) from exc
 
 
 def _valid(loader: BatchLoader, datasets: Mapping[str, pd.DataFrame], options: LoadOptions) -> bool:

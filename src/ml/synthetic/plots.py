@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.ml.agents.drift_models import DriftReport, Severity
-from src.ml.agents.names import BRAND_METRICS, METRICS
+from src.ml.agents.names import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def time_series_figure(
             axes.set_title(f"{brand}, {region}", fontsize=9)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle({**METRICS, **BRAND_METRICS}[metric])
+    figure.suptitle(METRICS[metric])
     return figure
 
 

@@ -20,12 +20,10 @@ from typer.testing import CliRunner
 
 from orchestrate_backend.errors import TargetError
 from src.ml.agents import DriftMonitor, DriftRequest, Source
-from src.ml.agents.names import BRAND_METRICS
 from src.ml.agents.sources import Query, Record
 from src.ml.api import create_app
 from src.ml.cli import app as command
 from src.ml.synthetic.config import REGIONS
-from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC
 from src.ml.synthetic.plots import drift_figure, save, time_series_figure
 from tests.memory_source import (
     MemorySource,
@@ -248,10 +246,6 @@ def test_a_metric_that_one_brand_has_alone_has_its_series() -> None:
     path = "/api/agents/gap_analyzer/time_series?metric=Overall+Survival+Rate&brand=Remibrutinib"
     found = post(path, None, MemorySource(business_metrics=rows)).json()
     assert {row["metric_type"] for row in found["rows"]} == {"os_rate"}
-
-
-def test_the_brand_specific_metrics_are_those_that_can_be_generated() -> None:
-    assert {m.key: m.description for m in BRAND_SPECIFIC} == dict(BRAND_METRICS)
 
 
 def test_a_segment_named_twice_counts_once() -> None:

@@ -42,6 +42,11 @@ NAMES = {
     "conversion_rate": "HCP Conversion Rate",
     "hcp_engagement_score": "HCP Engagement Score (0-10)",
 }
+#: what one brand has alone
+OWN = {
+    "adherence": ("Fabhalta", "Treatment Adherence Rate"),
+    "os_rate": ("Kisqali", "Overall Survival Rate"),
+}
 KEY = ["metric_date", "metric_type", "brand", "region"]
 SHORT = {"start_date": date(2024, 1, 5), "end_date": date(2024, 1, 20)}
 YEAR = {"start_date": date(2024, 1, 1), "end_date": date(2024, 12, 31)}
@@ -65,45 +70,48 @@ def test_columns_in_their_order(two_thousand: pd.DataFrame) -> None:
 
 def test_every_brand_and_region_has_every_metric(two_thousand: pd.DataFrame) -> None:
     found = set(two_thousand[["brand", "region", "metric_type"]].itertuples(index=False, name=None))
-    assert found == set(product(BRANDS, REGIONS, NAMES))
-    assert dict(zip(two_thousand["metric_type"], two_thousand["metric_name"], strict=True)) == NAMES
+    own = {(brand, region, key) for key, (brand, _) in OWN.items() for region in REGIONS}
+    assert found == set(product(BRANDS, REGIONS, NAMES)) | own
+    names = dict(zip(two_thousand["metric_type"], two_thousand["metric_name"], strict=True))
+    assert names == NAMES | {key: name for key, (_, name) in OWN.items()}
 
 
-@pytest.mark.parametrize(
-    ("asked", "rows"), [(0, 0), (1, 1), (59, 59), (60, 60), (500, 480), (1000, 960), (10_000, 9960)]
-)
-def test_rows_fill_whole_dates(asked: int, rows: int) -> None:
-    df = metrics(asked)
-    assert len(df) == rows
+@pytest.mark.parametrize("brand", [None, *Brand])
+@pytest.mark.parametrize("asked", [0, 1, 19, 20, 67, 68, 69, 100, 500, 1000, 10_000])
+def test_a_size_is_given_and_only_the_oldest_date_is_cut(asked: int, brand: Brand | None) -> None:
+    df = metrics(asked, brand=brand)
+    assert len(df) == asked
     assert list(df) == COLUMNS
+    width = {None: 68, Brand.REMIBRUTINIB: 20}.get(brand, 24)
+    a_date = df["metric_date"].value_counts().sort_index().tolist()
+    assert a_date[1:] == [width] * (len(a_date) - 1)
+    assert set(df["brand"]) <= ({brand.value} if brand else set(BRANDS))
+    parts = list(
+        BusinessMetricsGenerator(config(asked, brand=brand, batch_size=77)).generate_batched()
+    )
+    assert sum(len(part) for part in parts) == asked
 
 
-@pytest.mark.parametrize(("asked", "rows"), [(5, 5), (20, 20), (39, 20), (100, 100)])
-def test_one_brand_has_twenty_rows_a_date(asked: int, rows: int) -> None:
-    df = metrics(asked, brand=Brand.KISQALI)
-    assert len(df) == rows
-    assert set(df["brand"]) == {"Kisqali"}
+def test_a_size_that_the_range_cannot_hold_is_refused() -> None:
+    assert len(metrics(16 * 68, **SHORT)) == 16 * 68
+    with pytest.raises(ValueError, match="2024-01-05 to 2024-01-20 hold at most 1088, 68 a day"):
+        metrics(16 * 68 + 1, **SHORT)
 
 
 def test_dates_are_the_last_firsts_of_months() -> None:
     days = sorted(set(metrics(1000)["metric_date"]))
-    assert (days[0], days[-1], len(days)) == ("2023-09-01", "2024-12-01", 16)
+    assert (days[0], days[-1], len(days)) == ("2023-10-01", "2024-12-01", 15)
     assert all(day.endswith("-01") for day in days)
-    assert len({day[:7] for day in days}) == 16
+    assert len({day[:7] for day in days}) == 15
 
 
 def test_a_range_with_too_few_months_gets_evenly_spaced_days() -> None:
     df = metrics(1000, **YEAR)
     days = sorted(set(df["metric_date"]))
-    assert (len(df), len(days), days[0], days[-1]) == (960, 16, "2024-01-01", "2024-12-31")
+    assert (len(df), len(days), days[0], days[-1]) == (1000, 15, "2024-01-01", "2024-12-31")
     assert len({day[:7] for day in days}) >= 6
     gaps = np.diff(np.array(days, dtype="datetime64[D]").astype(int))
-    assert set(gaps) <= {24, 25}
-
-
-def test_a_range_with_too_few_days_gets_each_of_them() -> None:
-    df = metrics(3000, **SHORT)
-    assert (len(df), df["metric_date"].nunique()) == (16 * 60, 16)
+    assert set(gaps) == {26, 27}
 
 
 def test_one_date_in_a_range_without_a_first_of_a_month() -> None:
@@ -138,7 +146,7 @@ def test_the_nearest_earlier_date_is_found(points: set[int], months: int) -> Non
 
 @pytest.mark.parametrize("seed", [1, 42, 99])
 @pytest.mark.parametrize(
-    ("n", "period"), [(500, {}), (1000, {}), (10_000, {}), (1000, YEAR), (960, SHORT)]
+    ("n", "period"), [(500, {}), (1000, {}), (10_000, {}), (1000, YEAR), (1000, SHORT)]
 )
 def test_limits(seed: int, n: int, period: dict[str, date]) -> None:
     df = metrics(n, seed=seed, **period)
@@ -157,7 +165,7 @@ def test_limits(seed: int, n: int, period: dict[str, date]) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 42, 99])
-@pytest.mark.parametrize("rows", [960, 10_000])
+@pytest.mark.parametrize("rows", [1020, 10_200])
 def test_levels(seed: int, rows: int) -> None:
     df = metrics(rows, seed=seed)
     months = df["metric_date"].str[:7]
@@ -214,7 +222,7 @@ def test_changes_agree_with_the_series(
 
 
 def test_changes_between_days_agree_with_the_nearest_date() -> None:
-    df = metrics(60 * 53, **YEAR)
+    df = metrics(68 * 53, **YEAR)
     line = df[(df["metric_type"] == "trx") & (df["brand"] == "Kisqali") & (df["region"] == "west")]
     days = pd.to_datetime(line["metric_date"]).reset_index(drop=True)
     values = line["value"].reset_index(drop=True)
@@ -255,25 +263,12 @@ def test_splits(two_thousand: pd.DataFrame) -> None:
     assert shares["validation"] == pytest.approx(0.20, abs=0.10)
     assert shares["test"] == pytest.approx(0.15, abs=0.10)
     assert (two_thousand.groupby("metric_date")["data_split"].nunique() == 1).all()
-    assert set(metrics(100)["data_split"]) == {"holdout"}
-
-
-def test_a_brand_has_its_own_metrics_on_request() -> None:
-    df = BusinessMetricsGenerator(config(1000), brand_metrics=True).generate()
-    assert len(df) == 68 * (1000 // 68)
-    owners = df.groupby("metric_type")["brand"].unique()
-    assert list(owners["adherence_rate"]) == ["Fabhalta"]
-    assert list(owners["os_rate"]) == ["Kisqali"]
-    assert len(owners["trx"]) == 3
-    assert (
-        df.loc[df["metric_type"].isin(["adherence_rate", "os_rate"]), "value"].between(0, 1).all()
-    )
-    assert df["metric_id"].is_unique
+    assert set(metrics(68)["data_split"]) == {"holdout"}
 
 
 def test_a_million_rows_keep_their_keys_and_limits() -> None:
     df = metrics(1_000_000, start_date=date(1975, 1, 1))
-    assert len(df) == 999_960
+    assert len(df) == 1_000_000
     assert df["metric_id"].is_unique
     assert not df.duplicated(KEY).any()
     assert df["month_over_month_change"].between(-0.5, 0.5).all()

@@ -85,11 +85,13 @@ def test_linked_rows_are_as_many_as_asked_and_of_the_patients(
 
 
 @each_linked
-def test_nobody_eligible_gives_all_columns_and_no_row(
+def test_rows_of_nobody_are_refused_and_none_are_given_with_all_columns(
     kind: str, hcps: pd.DataFrame, patients: pd.DataFrame
 ) -> None:
     late = patients.assign(journey_start_date="2030-01-01")
-    df = linked(kind, hcps, late, 50)
+    with pytest.raises(ValueError, match=r"50 rows of .* no patient .* by 2024-12-31"):
+        linked(kind, hcps, late, 50)
+    df = linked(kind, hcps, late, 0)
     assert len(df) == 0
     assert list(df) == list(linked(kind, hcps, patients, 50))
 
@@ -101,7 +103,9 @@ def test_only_treated_patients_have_treatments_and_outcomes(
     treated = set(patients.loc[patients["treatment_initiated"] == 1, "patient_id"])
     assert set(linked(kind, hcps, patients)["patient_id"]) <= treated
     untreated = patients[patients["treatment_initiated"] == 0]
-    assert linked(kind, hcps, untreated).empty
+    with pytest.raises(ValueError, match="no patient begins treatment by 2024-12-31"):
+        linked(kind, hcps, untreated)
+    assert linked(kind, hcps, untreated, 0).empty
 
 
 def test_treatments_come_days_after_the_start(hcps: pd.DataFrame, patients: pd.DataFrame) -> None:
@@ -180,9 +184,9 @@ def test_an_unknown_practice_is_treated_as_a_community_one() -> None:
     assert (df["duration_minutes"] > 0).all()
 
 
-def test_engagements_without_any_hcp_are_none() -> None:
-    df = EngagementGenerator(config(10), pd.DataFrame({"hcp_id": []})).generate()
-    assert df.empty
+def test_engagements_without_any_hcp_are_refused() -> None:
+    with pytest.raises(ValueError, match="no HCP to engage"):
+        EngagementGenerator(config(10), pd.DataFrame({"hcp_id": []}))
 
 
 def test_outcomes() -> None:
@@ -292,7 +296,8 @@ def test_a_trigger_names_only_hcps_that_exist(patients: pd.DataFrame) -> None:
     few = pd.DataFrame({"hcp_id": ["hcp_00001", "hcp_00002"]})
     df = TriggerGenerator(config(300), patients, few).generate()
     assert set(df["hcp_id"]) == {"hcp_00001", "hcp_00002"}
-    assert TriggerGenerator(config(300), patients, few.iloc[:0]).generate().empty
+    with pytest.raises(ValueError, match="hcp_df holds no HCP"):
+        TriggerGenerator(config(300), patients, few.iloc[:0])
 
 
 def test_a_trigger_with_patients_alone_keeps_their_split(patients: pd.DataFrame) -> None:

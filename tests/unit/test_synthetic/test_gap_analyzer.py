@@ -576,13 +576,13 @@ def test_metrics_without_rows_are_named() -> None:
 @pytest.mark.parametrize("name", ["adherence", "Adherence_Rate", "Treatment Adherence Rate"])
 def test_what_one_brand_has_alone_is_generated_and_answered(name: str) -> None:
     sizes = dict.fromkeys(SMALL_SIZES, 60) | {"business_metrics": 1_200}
-    metrics = generate(Recipe(sizes, brand_metrics=True))["business_metrics"]
+    metrics = generate(Recipe(sizes))["business_metrics"]
     rows = metrics.assign(metric_date=pd.to_datetime(metrics["metric_date"]).dt.date)
     answer = analyze(rows.to_dict("records"), brand="Fabhalta", metrics=[name])
-    assert (answer.status, answer.metrics_analyzed) == ("completed", ["adherence_rate"])
+    assert (answer.status, answer.metrics_analyzed) == ("completed", ["adherence"])
     assert answer.prioritized_opportunities
     first = answer.prioritized_opportunities[0]
-    assert first.gap.metric == "adherence_rate"
+    assert first.gap.metric == "adherence"
     assert 0 < first.gap.current_value < first.gap.target_value < 1
 
 

@@ -58,8 +58,8 @@ def test_the_lists_hold_plain_strings() -> None:
     assert {type(text) for text in BRANDS + DGP_TYPES} == {str}
 
 
-def test_a_brand_in_lower_case_is_an_error() -> None:
-    with pytest.raises(ValueError, match="kisqali"):
+def test_a_wrong_name_is_an_error_that_says_the_right_ones() -> None:
+    with pytest.raises(ValueError, match="'kisqali' is no Brand; known are Remibrutinib, Fab"):
         Brand("kisqali")
 
 

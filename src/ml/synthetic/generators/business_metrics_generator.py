@@ -26,7 +26,7 @@ from src.ml.synthetic.generators.draws import (
     truncated_normal,
 )
 from src.ml.synthetic.generators.metric_dates import earlier_places, metric_days, with_burn_in
-from src.ml.synthetic.generators.metric_definitions import BRAND_SPECIFIC, COMMON, PLACES, Metric
+from src.ml.synthetic.generators.metric_definitions import METRICS, PLACES, Metric
 
 _REGION_FACTORS = (1.05, 1.15, 0.90, 0.95)
 #: relative noise, cut off where the change within a month could leave -50..+50 %
@@ -51,41 +51,51 @@ class _Line:
 
 
 class BusinessMetricsGenerator(SeriesGenerator):
-    """Rows of business_metrics: one for each date, brand, region and metric.
+    """Rows of business_metrics: one for each date, brand, region and metric that the brand has.
 
-    `brand_metrics` adds what only one brand has, Fabhalta's adherence_rate and Kisqali's os_rate.
+    Where n_records are no whole dates, the oldest date has the rows that are left, brand by brand.
     """
 
     entity_type = "business_metrics"
 
-    def __init__(
-        self, config: GeneratorConfig | None = None, *, brand_metrics: bool = False
-    ) -> None:
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
+        """Raises ValueError where the range has too few days for so many rows."""
         super().__init__(config)
         self._lines = [
             _Line(metric, brand, region)
             for brand in ([self._brand] if self._brand else Brand)
             for region in range(len(REGIONS))
-            for metric in (*COMMON, *(BRAND_SPECIFIC if brand_metrics else ()))
+            for metric in METRICS
             if brand in metric.levels
         ]
         self._decimals = np.array([line.metric.decimals for line in self._lines])
+        rows, most = (
+            self.config.n_records,
+            ((self.config.end_date - self.config.start_date).days + 1) * len(self._lines),
+        )
+        if rows > most:
+            raise ValueError(
+                f"{rows} rows do not fit: {self.config.start_date} to {self.config.end_date} hold "
+                f"at most {most}, {len(self._lines)} a day"
+            )
 
     def _slices(self, parts: int) -> Iterator[pd.DataFrame]:
-        dates = max(1, self.config.n_records // len(self._lines))
+        count, width = self.config.n_records, len(self._lines)
+        dates = max(1, -(-count // width))
         days, step = metric_days(self.config.start_date, self.config.end_date, dates)
         rng = np.random.default_rng(self._seed())
         figures = self._figures(rng, days, step)
-        count = min(self.config.n_records, days.size * len(self._lines))
         extras = {
             "roi": truncated_normal(rng, count, 2.3, 0.8, (0.6, 4.1)).round(2),
             "statistical_significance": rng.uniform(0.001, 0.10, count).round(3),
             "sample_size": rng.integers(500, 5000, count),
         }
         splits = splits_of(days)
+        oldest = np.arange(count - (dates - 1) * width)
+        places = np.concatenate([oldest, np.arange(width, dates * width)])
         for rows in np.array_split(np.arange(count), parts):
             part = {name: column[rows] for name, column in extras.items()}
-            yield self._rows(days, figures, splits, rows, part)
+            yield self._rows(days, figures, splits, places[rows], part)
 
     def _figures(self, rng: np.random.Generator, days: Days, step: float) -> dict[str, Floats]:
         """Columns of shape (dates, lines): value, target and changes.

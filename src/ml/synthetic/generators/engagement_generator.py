@@ -51,7 +51,7 @@ class EngagementGenerator(RowGenerator):
         hcp_df: pd.DataFrame | None = None,
         patient_df: pd.DataFrame | None = None,
     ) -> None:
-        """Raises ValueError where the frame that HCPs come from has no hcp_id."""
+        """Raises ValueError where the frame that HCPs come from has no hcp_id or no row."""
         super().__init__(config)
         if hcp_df is None and patient_df is not None and "hcp_id" in patient_df:
             # one row for each HCP, with its first patient's brand
@@ -65,6 +65,8 @@ class EngagementGenerator(RowGenerator):
             hcp_df = frame_of({"hcp_id": ids, "practice_type": practice})
             hcp_df["brand"] = picked(rng, size, BRANDS, None)
         required(hcp_df, "hcp_df", ("hcp_id",))
+        if hcp_df.empty:
+            raise ValueError("there is no HCP to engage: the frame that they come from has no row")
         self._ids = objects(hcp_df["hcp_id"].tolist())
         self._practices = objects([_OTHER] * len(hcp_df))
         if "practice_type" in hcp_df:
@@ -79,9 +81,8 @@ class EngagementGenerator(RowGenerator):
 
     def _frame(self, batch: Batch) -> pd.DataFrame:
         rng = batch.rng
-        size = batch.size if len(self._ids) else 0
-        days = batch.days[:size]
-        chosen = np.sort(rng.integers(max(1, len(self._ids)), size=size))
+        size, days = batch.size, batch.days
+        chosen = np.sort(rng.integers(len(self._ids), size=size))
         kind = picked_by_group(rng, self._practices[chosen], _TYPES)
         quality = truncated_normal(rng, size, 6.5, 1.8, (0, 10)).round(1)
         uniform = rng.random(size)

@@ -64,8 +64,9 @@ class _Series:
 
 
 class FeatureValueGenerator(SeriesGenerator):
-    """Rows of feature_values, n_records // 15 for each feature of `features_df` (default: all 15).
+    """Rows of feature_values, as many for each feature of `features_df` (default: all 15).
 
+    What is left of n_records after that is one row more for each of the first features.
     `as_of` is the latest possible timestamp and the time at which freshness is judged; without
     it the range's last midnight and the clock. Where `patient_df` is given, ids are taken from
     it, and so are the features that it has as columns.
@@ -108,7 +109,7 @@ class FeatureValueGenerator(SeriesGenerator):
         features = FeatureStoreSeeder().generate() if self._features is None else self._features
         if features.empty:
             raise ValueError("features_df is required to have a row; leave it out for all features")
-        count = self.config.n_records // len(features)
+        each, left = divmod(self.config.n_records, len(features))
         pools = Pools.of(self.config, self._patients)
         seeds = self._seed().spawn(len(features))
         start, end = microseconds(self.config.start_date), microseconds(self.config.end_date)
@@ -116,11 +117,11 @@ class FeatureValueGenerator(SeriesGenerator):
             end = min(end, microseconds(self._as_of))
         series = []
         columns = (features["id"], features["name"], features["entity_keys"])
-        for id_, name, keys, seed in zip(*columns, seeds, strict=True):
+        for place, (id_, name, keys, seed) in enumerate(zip(*columns, seeds, strict=True)):
             if name not in FEATURES:
                 raise ValueError(f"unknown feature {name!r}; known are {', '.join(FEATURES)}")
             feature, entities = FEATURES[name], pools.entities(tuple(keys))
-            rng = np.random.default_rng(seed)
+            rng, count = np.random.default_rng(seed), each + (place < left)
             times = event_times(rng, count, start, end)
             entity = rng.integers(len(entities), size=count)
             number = taken(feature, entities, entity)

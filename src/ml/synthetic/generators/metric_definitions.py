@@ -37,8 +37,8 @@ def _levels(remibrutinib: float, fabhalta: float, kisqali: float) -> dict[Brand,
 
 _INFINITE = float("inf")
 
-#: what every brand has
-COMMON: tuple[Metric, ...] = (
+#: what every brand has, then what one has alone
+METRICS: tuple[Metric, ...] = (
     Metric(
         "trx",
         "Total Prescriptions",
@@ -65,11 +65,8 @@ COMMON: tuple[Metric, ...] = (
         _levels(6.9, 6.4, 7.1),
         ceiling=10.0,
     ),
-)
-#: what one brand has alone, made on request
-BRAND_SPECIFIC: tuple[Metric, ...] = (
-    Metric("adherence_rate", "Treatment Adherence Rate", {Brand.FABHALTA: 0.74}, growth=0.01),
+    Metric("adherence", "Treatment Adherence Rate", {Brand.FABHALTA: 0.74}, growth=0.01),
     Metric("os_rate", "Overall Survival Rate", {Brand.KISQALI: 0.71}, growth=0.01),
 )
 #: numbers within ids; a metric keeps its place
-PLACES: dict[str, int] = {m.key: place for place, m in enumerate((*COMMON, *BRAND_SPECIFIC))}
+PLACES: dict[str, int] = {m.key: place for place, m in enumerate(METRICS)}

@@ -54,9 +54,14 @@ class PatientEventGenerator(RowGenerator):
             self._patients = invented_patients(size, self._brand, self._seed(1), first)
 
     def _rows(self, batch: Batch) -> Rows:
-        """A patient and a day for each row, no rows if nobody is eligible."""
-        size = batch.size if len(self._patients) else 0
-        chosen = batch.rng.integers(max(1, len(self._patients)), size=size)
+        """A patient and a day for each row. Raises ValueError if nobody is eligible."""
+        if batch.size and not len(self._patients):
+            needed = "begins treatment" if self.treated_only else "has a journey"
+            raise ValueError(
+                f"{batch.size} rows of {self.entity_type} are asked for, but no patient {needed} "
+                f"by {self.config.end_date}"
+            )
+        chosen = batch.rng.integers(max(1, len(self._patients)), size=batch.size)
         patients = self._patients.at(np.sort(chosen))
         if not self._linked:
             return Rows(patients, batch.days, splits_of(batch.days, batch.cutoffs))

@@ -97,16 +97,15 @@ class TriggerGenerator(PatientEventGenerator):
         patient_df: pd.DataFrame | None = None,
         hcp_df: pd.DataFrame | None = None,
     ) -> None:
-        """Raises ValueError where hcp_df has no hcp_id."""
+        """Raises ValueError where hcp_df has no hcp_id or no row."""
         super().__init__(config, patient_df)
         self._both = patient_df is not None and hcp_df is not None
         if hcp_df is None:
             return
         required(hcp_df, "hcp_df", ("hcp_id",))
+        if hcp_df.empty:
+            raise ValueError("hcp_df holds no HCP")
         hcps = objects(hcp_df["hcp_id"].tolist())
-        if not hcps.size:
-            self._patients = self._patients.at(np.empty(0, dtype=np.int64))
-            return
         # a patient whose HCP does not exist gets another
         known = np.isin(self._patients.hcp_id.astype(str), hcps.astype(str))
         others = hcps[np.arange(len(self._patients)) % hcps.size]

@@ -229,7 +229,7 @@ class TargetRunner:
         env |= {
             **python.variables,
             "ORCHESTRATE_ROOT": str(self.root),
-            # as in its proof: what else the path had is no part of what was approved
+            # as in its proof: what else the path had is not a part of what was approved
             "PYTHONPATH": python_path(frozen),
             "PYTHONDONTWRITEBYTECODE": "1",
             **added.environment,

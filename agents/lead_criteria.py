@@ -115,7 +115,7 @@ def owner_of(makers: Sequence[Maker], statement: Statement, binder: Binder) -> s
     if files:
         about = files
     elif checks:
-        # a check that judges no kind of file says nothing, and is no guess either
+        # a check that judges no kind of file says nothing, and is not a guess either
         about = [m for m in makers if judged & m.kinds]
     else:
         subject = _subject(text)

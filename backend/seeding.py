@@ -99,7 +99,7 @@ class CsvReport:
 def seed_csv(seed: CsvSeed, path: Path, target: Target, *, dry_run: bool = False) -> CsvReport:
     """Load the CSV into the table. Raises BackendError for a wrong file or a database's refusal.
 
-    A missing file is no error: somebody else provides it (`SKIP`). Rows that cannot be written
+    A missing file is not an error: somebody else provides it (`SKIP`). Rows that cannot be written
     are left out and listed. `PASS` is said only when the table was counted afterwards.
     """
     made = partial(CsvReport, table=seed.table, csv=seed.csv)

@@ -166,7 +166,7 @@ def figures(judged: Sequence[Judged], took: float) -> dict[str, Any]:
     bound: dict[str, set[str]] = defaultdict(set)
     every: dict[str, set[str]] = defaultdict(set)
     for found in judged:
-        # where it is sure that nothing can be bound, binding is no merit
+        # where it is sure that nothing can be bound, binding is not a merit
         if found.line.truth != "open" or found.line.style == "real":
             every[found.line.style].add(found.line.text)
             bound[found.line.style] |= {found.line.text} if found.bound else set()

@@ -36,7 +36,7 @@ def naive_utc(text: str) -> datetime:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """What reads a number that is no smaller; it raises ArgumentTypeError."""
+    """What reads a number that is not smaller; it raises ArgumentTypeError."""
 
     def read(text: str) -> int:
         try:

@@ -32,7 +32,7 @@ from orchestrator.gates.evidence import PROGRAMS
 from orchestrator.gates.trust import is_trusted
 from orchestrator.settings.tables import FILE, ChecksSettings
 
-#: requests and SQL are no commands
+#: requests and SQL are not commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"
 #: several words, or a script of the workspace
 _INVOCATION = rf"{_NO_COMMAND}[^`\s]+\s[^`]*|\./[\w./-]+"

@@ -196,7 +196,7 @@ def fits_schema(ctx: Context, path: str, schema: str) -> Result:
         kind.check_schema(rules)
         errors = [f"{e.json_path}: {e.message}" for e in kind(rules).iter_errors(document)]
     except library.exceptions.SchemaError as exc:
-        return failed(f"{schema} is no JSON Schema: {exc.message}", schema)
+        return failed(f"{schema} is not JSON Schema: {exc.message}", schema)
     except Exception as exc:  # noqa: BLE001 - a reference that cannot be resolved
         return unproven(f"{schema}: {type(exc).__name__}: {exc}", path, schema)
     if errors:

@@ -316,6 +316,6 @@ def user_answered(ctx: Context, act: str = "") -> Result:
     )
     said = re.match(r"[`*\"“'‘]+([^`*\"”'’]+)", act)
     if said and not re.match(_YES, said[1], re.IGNORECASE):
-        return unproven(f"USER answered: {answer.replace('_', ' ')}; “{said[1]}” is no answer")
+        return unproven(f"USER answered: {answer.replace('_', ' ')}; “{said[1]}” is not an answer")
     holds = answer == "approved" or takes_changes
     return (proven if holds else failed)(f"USER answered: {answer.replace('_', ' ')}")

@@ -17,10 +17,10 @@ from orchestrator import plugins
 from orchestrator.agent_process.confinement import Confinement
 from orchestrator.settings.agents import AgentSettings
 
-#: where programs keep what is theirs, and words of a command that are no program's name
+#: where programs keep what is theirs, and words of a command that are not the program's name
 _FOLDERS = (".", ".cache/", ".config/", ".local/share/", ".local/state/")
 _STARTERS = frozenset({"acp", "bun", "bunx", "deno", "node", "npx", "python", "python3", "uvx"})
-#: of a word: what is no part of a name
+#: of a word: what is not a part of a name
 _NAME = re.compile(r"^-.*|@.*|\.(?:c?js|mjs|py)$|^acp-|-acp$|[^\w.-]")
 #: as Gemini CLI writes it in names of files
 _MINUTE = "%Y-%m-%dT%H-%M"

@@ -62,7 +62,7 @@ class Child:
         assert stdin is not None
         assert stdout is not None
         assert stderr is not None
-        #: lines that were no event, the newest last
+        #: lines that were not events, the newest last
         self.noise: deque[str] = deque(maxlen=_TAIL)
         self._threads = [
             threading.Thread(target=each, args=words, daemon=True)
@@ -90,7 +90,7 @@ class Child:
 
     @property
     def tail(self) -> str:
-        """The last of what it wrote to its standard error, or else of what was no event."""
+        """The last of what it wrote to its standard error, or else of what was not an event."""
         return "\n".join(self._tail or self.noise)
 
     def stop(self) -> None:

@@ -187,9 +187,9 @@ class JobServer:
                 said = json.loads(line)
                 name, given = said["tool"], said["arguments"]
             except (ValueError, TypeError, KeyError, RecursionError) as exc:
-                raise UsageError("this is no call of a tool", code="bad-arguments") from exc
+                raise UsageError("this is not a call of a tool", code="bad-arguments") from exc
             if not isinstance(name, str):
-                raise UsageError("this is no call of a tool", code="bad-arguments")
+                raise UsageError("this is not a call of a tool", code="bad-arguments")
             if name == DESCRIBE:
                 return {"result": describe_tools()}
             arguments = read_arguments(name, given)

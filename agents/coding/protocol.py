@@ -107,7 +107,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def read(self, line: bytes) -> Iterable[Event]:
-        """The events of one line of output; none for what is no event."""
+        """The events of one line of output; none for what is not an event."""
 
     def complain(self, line: bytes) -> Iterable[Event]:
         """The events of one line of standard error; most programs tell none there."""

@@ -73,7 +73,7 @@ class Cell:
 
     @property
     def told(self) -> str:
-        """What was seen; with the reason where that is no plain yes or no."""
+        """What was seen; with the reason where that is not a plain yes or no."""
         if self.access in (Access.UNKNOWN, Access.ERROR, Access.REQUEST):
             return f"{self.access.value}: {self.detail}"
         return self.access.value

@@ -1,4 +1,4 @@
-"""Run a migration once, statement by statement, as the owner that is no superuser."""
+"""Run a migration once, statement by statement, as the owner that is not a superuser."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def compare_arrival(
     names = [cell.strip() for cell in header]
     strange = [name for name in names if name.lower() not in known]
     if strange:
-        why = f"{', '.join(strange)} of the file is no column of {table}, so it is not known where"
+        why = f"{', '.join(strange)} of the file is not a column of {table}, so it is not known where"
         return Arrival(len(records), (), (f"{why} it goes",))
     columns = [known[name.lower()] for name in names]
     short = [

@@ -19,7 +19,7 @@ _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check
 def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
     """What the specification makes and the migration does not, or what it opens beyond that.
 
-    More columns, keys and indexes than specified are no departure; more access is, and so are rows,
+    More columns, keys and indexes than specified are not a departure; more access is, and so are rows,
     and what refuses rows.
     """
     out: list[str] = []

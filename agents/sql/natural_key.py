@@ -5,7 +5,7 @@ The rule, in order:
 1. A key that the table has already, other than its surrogate one: the first UNIQUE key none of
    whose columns the server fills in; else a primary key that the server does not fill in.
 2. Else the *identity columns*: text, enumerations, dates, years and other codes, references and
-   whole numbers that are no quantities. Never the surrogate id, a column with a default, a
+   whole numbers that are not quantities. Never the surrogate id, a column with a default, a
    measure (numeric, real, double precision, a time of day, an interval, a whole number with a
    quantity's name), a Boolean, an array, JSON, nor free prose (notes, description, licence …).
    a. If one of them is NOT NULL and names the thing (`…_name`, `title`, `code`, `…_id`, a foreign

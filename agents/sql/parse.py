@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 
-#: a specification larger than this is no migration
+#: a specification larger than this is not a migration
 MAX_CHARACTERS = 1_000_000
 #: the parser's C stack ends where brackets or operators without a comma go on for too long
 _MAX_NESTING = 400

@@ -62,7 +62,7 @@ def resolve_command(ctx: Context, words: Sequence[str]) -> tuple[list[str], dict
     """The words to start, the variables to start them with, and the label of the Python in use.
 
     A Python is the workspace's, a program is looked for in the workspace's environments first.
-    The label is "" for programs that are no Python's. Raises MissingToolError for a program that
+    The label is "" for programs that are not Python's. Raises MissingToolError for a program that
     is not installed, with what installs it.
     """
     node_only = words[0] in PROGRAMS

@@ -97,7 +97,7 @@ class Target(Protocol):
         ...
 
     def natural_key(self, table: str) -> tuple[str, ...] | None:
-        """The columns of the unique key that is no surrogate; None if none can be seen."""
+        """The columns of the unique key that is not a surrogate; None if none can be seen."""
         ...
 
     def apply_sql(self, text: str, source: str = "") -> None:

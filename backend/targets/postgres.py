@@ -279,7 +279,7 @@ class PostgresTarget:
 class EmbeddedTarget(PostgresTarget):
     """The workspace's own server in `.orchestrate/postgres`, set up as Supabase sets one up.
 
-    Rows are written as `service_role`, DDL runs as the owner, who is no superuser.
+    Rows are written as `service_role`, DDL runs as the owner, who is not a superuser.
     """
 
     name = "embedded"
@@ -333,7 +333,7 @@ def start_embedded(data: Path) -> EmbeddedServer:
     if not root.is_dir():
         raise TargetError("no such folder", path=root, code="embedded-start")
     if not is_missing(data) and not (data / "PG_VERSION").exists():
-        raise TargetError("holds files that are no database", path=data, code="embedded-start")
+        raise TargetError("holds files that are not a database", path=data, code="embedded-start")
     try:
         if not data.parent.exists():
             # a script that is run by hand may be the first to need the folder, which git ignores

@@ -286,7 +286,7 @@ def essie_term(phrase: str) -> str:
 
 
 class Skip(StrEnum):
-    """Why a readable study is no row."""
+    """Why a readable study is not a row."""
 
     REPEATED = "repeated id"
     STATUS = "other status"

@@ -128,7 +128,7 @@ def quote_not_closed(site: Site) -> None:
 
 @defect("data.wrong-encoding")
 def wrong_encoding(site: Site) -> None:
-    """Bytes that are no UTF-8."""
+    """Bytes that are not UTF-8."""
     file = site.root / COHORTS
     file.write_bytes(file.read_bytes().replace(b"Mitchell", b"Mitch\xe9ll", 1))
 

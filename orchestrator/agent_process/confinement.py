@@ -33,7 +33,7 @@ _VIRTUAL = frozenset({"proc", "sys", "dev", "run", "tmp", "lost+found"})
 _SYSTEM_SECRETS = ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/etc/ssl/private")
 #: how the name of an example of a workspace's settings ends, which holds no keys
 _PUBLIC_ENDS = (".example", ".sample", ".template", ".dist", ".defaults")
-#: folders of programs; what lies in a home with keys beside programs, and what of it is no key
+#: folders of programs; what lies in a home with keys beside programs, and what of it is not a key
 _OF_PROGRAMS = ("bin", "shims")
 _WITH_KEYS = (".local", ".cargo", ".config")
 _PARTS = ("lib", "pipx", "share/pipx", "share/uv", "share/pnpm")
@@ -103,7 +103,7 @@ class Confinement:
 
     `write`: where it may write; `fixed`: what stays as it is though it lies there. `read`: what it
     needs to read although it lies among temporary files or hidden ones. `workspace`: its keys are
-    hidden from it. `leaves`: what it leaves running is ended, but is no fault. `network`: it has
+    hidden from it. `leaves`: what it leaves running is ended, but is not a fault. `network`: it has
     the machine's. `layered`: what it writes elsewhere seems to succeed, and is told; else it is
     refused. `tap`: the program is handed the socket that sees its packets (`ORCHESTRATE_PACKETS`).
     `ports`: servers of this machine that it may use. `apart`: it has temporary folders of its own;

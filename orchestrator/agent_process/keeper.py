@@ -92,7 +92,7 @@ def end_descendants(root: int) -> None:
 
 
 def _descendants(root: int) -> Iterator[int]:
-    """Those that are no zombies; none where the system has no `/proc`."""
+    """Those that are not zombies; none where the system has no `/proc`."""
     children: dict[int, list[tuple[int, bool]]] = {}
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):  # noqa: PTH208 - called often, and paths are slow

@@ -69,7 +69,7 @@ class Links:
         except SignatureExpired as exc:
             raise LinkError("this link is too old", hint="open the board instead") from exc
         except (BadSignature, ValueError, TypeError) as exc:
-            raise LinkError("this is no link of this board") from exc
+            raise LinkError("this is not a link of this board") from exc
         if nonce in self._used():
             raise LinkError("this link was used already", hint="open the board instead")
         return Link(str(family), int(number), str(digest), str(nonce))

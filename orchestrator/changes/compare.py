@@ -89,7 +89,7 @@ def shown(path: str) -> str:
 
 
 def unified_diff(before: bytes | None, after: bytes | None) -> list[str] | None:
-    """The lines of a unified diff without its head; None for what is no text, or too large."""
+    """The lines of a unified diff without its head; None for what is not text, or too large."""
     texts = []
     for data in (before, after):
         if data is not None and (b"\0" in data or len(data) > LARGEST_COMPARED):

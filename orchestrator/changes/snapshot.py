@@ -20,7 +20,7 @@ from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
 from orchestrator.storage.history import FOLDER as HISTORIES
 
-#: folders that tools fill by themselves; files in them are no changes unless git tracks them
+#: folders that tools fill by themselves; files in them are not changes unless git tracks them
 CACHES = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache"}
     | {".ruff_cache", ".npm", ".cache", ".tox", ".nox", ".hypothesis", ".gradle", ".DS_Store"}

@@ -67,7 +67,7 @@ def _restore(
     if now != left:
         return "it was edited since"
     if "special" in (was.kind, left.kind):
-        return "it is no plain file"
+        return "it is not a plain file"
     if tree.reader.is_behind_link(path) and not path.startswith(".git/"):
         return "a folder above it is a link"
     place, kept = tree.place(path), aside / path.replace("../", "outside/")

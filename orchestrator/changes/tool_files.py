@@ -33,7 +33,7 @@ def tool_files(tree: WorkTree) -> dict[str, str]:
 def changed_tools(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """File → sha256 that it had ("": it was not there), of those that are no longer the same.
 
-    A new program or package is no change of another; what Python reads at every start is.
+    A new program or package is not a change of another; what Python reads at every start is.
     """
     found = {path: sha256 for path, sha256 in before.items() if after.get(path) != sha256}
     new = (p for p in after.keys() - before.keys() if _is_read_always(p))

@@ -127,7 +127,7 @@ def try_agent(
     settings = here.settings.agent(name)
     if not settings.adapter:
         raise UsageError(
-            f"{name} is no coding agent", hint=f'[agents.{name}] use = "claude" makes it one'
+            f"{name} is not a coding agent", hint=f'[agents.{name}] use = "claude" makes it one'
         )
     root = Path(tempfile.mkdtemp(prefix="orchestrate-trial-"))
     try:
@@ -192,7 +192,7 @@ def require_adapter(root: Path, agent: str, is_new: bool) -> None:
     known = sorted(entry.name for entry in plugins.registered("coding"))
     if agent not in known or agent == "acp":
         named = ", ".join(name for name in known if name != "acp")
-        raise UsageError(f"{agent!r} is no coding agent", hint=f"known: {named}")
+        raise UsageError(f"{agent!r} is not a coding agent", hint=f"known: {named}")
     if not is_new:
         raise UsageError(
             "there are settings already, and --agents does not change them",

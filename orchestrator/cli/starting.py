@@ -76,7 +76,7 @@ def new(
     if priority not in _PRIORITIES:
         _warn(f"priority {one_line(priority)} is none of {', '.join(_PRIORITIES)}")
     if owner and owner not in (known := _known_owners(here)):
-        _warn(f"{one_line(owner)} is no agent; known: {', '.join(known)}, or a person's name")
+        _warn(f"{one_line(owner)} is not an agent; known: {', '.join(known)}, or a person's name")
     created = create_ticket(
         here,
         title=title,

@@ -396,7 +396,7 @@ class Conductor:
         """Where a family is and what it waits for, JSON-able."""
         tickets = self.board.family(id)
         found = describe_family(self.board, tickets[0].id)
-        # a wait is no state of the record: it ends by itself
+        # a wait is not a state of the record: it ends by itself
         may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
         if found["state"] == State.RUNNING and may_wait:
             found["reasons"] += self._find_waits(tickets[0].id)

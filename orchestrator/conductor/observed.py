@@ -280,7 +280,7 @@ def _team_hooks(root: Path) -> tuple[str, ...]:
     with contextlib.suppress(GitError, ValueError):
         folder = root / hook_folder(root)
         below = folder.resolve().relative_to(root.resolve()).as_posix()
-        # those of `.git` are looked at anyway, and all of the workspace is no folder of hooks
+        # those of `.git` are looked at anyway, and all of the workspace is not a folder of hooks
         return () if below == "." else (f"{below}/",)
     return ()
 

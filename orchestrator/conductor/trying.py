@@ -62,7 +62,7 @@ def try_check(session: Session, statement: str, code: str, command: str) -> Prop
         try:
             ast.parse(code)
         except (SyntaxError, ValueError) as exc:
-            raise UsageError(f"the program is no Python: {exc}") from exc
+            raise UsageError(f"the program is not Python: {exc}") from exc
     stage = session.plan.stage(session.flow.stage)
     context = session.context(None if stage.is_checkpoint else stage)
     read = reader(session.root)

@@ -437,10 +437,10 @@ class Daemon:
             return None
         except Exception as exc:  # noqa: BLE001 - one family must not end the daemon
             if self._stopping:
-                # what breaks when its agent is killed is no error
+                # what breaks when its agent is killed is not an error
                 return None
             if absence(self.board.root, self.board.path):
-                # what fails while the board is taken away is no fault of the family
+                # what fails while the board is taken away is not a fault of the family
                 self._away[family] = ""
                 return None
             text = _describe(exc)

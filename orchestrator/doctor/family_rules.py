@@ -40,7 +40,7 @@ def find_broken_records(view: BoardView) -> Iterator[Diagnosis]:
 
 
 def find_damaged_histories(view: BoardView) -> Iterator[Diagnosis]:
-    """Receipts with the marks of a merge, with lines that are no records, or altered ones."""
+    """Receipts with the marks of a merge, with lines that are not records, or altered ones."""
     records = {family.parent.id: family.parent.flow for family in view.families}
     histories = {path.stem for path in (view.board.path / FOLDER).glob("*.jsonl")}
     for parent in sorted(histories | set(records)):

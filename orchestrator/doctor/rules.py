@@ -117,7 +117,7 @@ _ALL = (
          "restore the last version from git", find=family.find_broken_records),
     Rule("history-altered", "a family's receipts are not as they were written",
          "restore the file from its last good commit, or reopen the family"),
-    Rule("bad-history", "a line in a family's receipts is no record",
+    Rule("bad-history", "a line in a family's receipts is not a record",
          "restore the file from its last good commit", find=family.find_damaged_histories),
     Rule("member-missing", "a member of a conducted family is not on the board",
          "restore its file", find=family.find_member_problems),

@@ -155,7 +155,7 @@ class Folders:
             if not found and "/" not in place and not self.by_status:
                 role = self.role_of_status(place)
                 found = (role,) if role else ()
-            # an archive may be sorted by year; elsewhere a sub-folder is no state by default
+            # an archive may be sorted by year; elsewhere a sub-folder is not a state by default
             if found and (place == folder or self._subfolders or found[0].at_rest):
                 return found
         return ()

@@ -214,7 +214,7 @@ def encode_segments(segments: Sequence[Segment]) -> bytes:
 
 
 def pack(path: str) -> str:
-    """A path as JSON lines can hold it: one that is no UTF-8 as NUL and its bytes in hex."""
+    """A path as JSON lines can hold it: one that is not UTF-8 as NUL and its bytes in hex."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -241,7 +241,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def encode(data: Any) -> bytes:
-    """JSON, in which names that are no UTF-8 are kept as they are."""
+    """JSON, in which names that are not UTF-8 are kept as they are."""
     return json.dumps(data).encode("ascii")
 
 

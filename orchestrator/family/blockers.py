@@ -1,6 +1,6 @@
 """What a family waits for before it builds: other tickets, a free place, files in other hands.
 
-Waiting is no failure and never times out as one (DESIGN 3.3, 3.4).
+Waiting is not a failure and never times out as one (DESIGN 3.3, 3.4).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def find_blockers(
 ) -> list[str]:
     """Why these stages cannot begin yet, one line per reason.
 
-    `find` gives a member's ticket. `wip_limit`: so many tickets may be in BUILD; 0 is no limit.
+    `find` gives a member's ticket. `wip_limit`: so many tickets may be in BUILD; 0 is not a limit.
     Raises TicketError (code `cycle`) naming a cycle of dependencies.
     """
     makers = [s for s in stages if plan.part(s) is Part.MAKER]

@@ -87,7 +87,7 @@ class Family:
         if self.locked and self._newest.get(path) != ticket.data:
             merged = stale_writes.merge_stale_save(self.board.root, path, ticket.data)
             if merged is not None:
-                # what git has put back is no save of a person
+                # what git has put back is not a save of a person
                 self.history.require_same()
                 text, notice = merged
                 options = stale_writes.replace_options(self.board.root, path)
@@ -470,7 +470,7 @@ class Family:
         if not status or self.board.folders.says(status, place.at):
             return None
         if place.was is not None and self.board.folders.says(status, place.was):
-            # the status of before the last move is no request, except on a ticket that this move
+            # the status of before the last move is not a request, except on a ticket that this move
             # paused: whoever set it back wants the ticket to go on
             return status if place.at.paused and "held_at" in _held_keys(ticket) else None
         return status

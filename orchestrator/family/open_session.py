@@ -203,7 +203,7 @@ class Opener:
             from_here = True
         if from_here and settle:
             known.forget()
-            # the older texts are no stale saves of the newer ones
+            # the older texts are not stale saves of the newer ones
             stale_writes.give_up_versions(self.board.root, known.family)
         if not from_here:
             known.require(history, tickets[0].flow if tickets else None)

@@ -113,7 +113,7 @@ def turns_in(records: Iterable[Mapping[str, Any]], family: str) -> Iterator[Turn
 
 
 def turns_of_board(board: Path) -> Iterator[Turn]:
-    """The turns of all families, by reading their histories. What is no record is left out."""
+    """The turns of all families, by reading their histories. What is not a record is left out."""
     mark = f'"{TURN}"'.encode()
     for file in sorted((board / FOLDER).glob("*.jsonl")):
         for line in file.read_bytes().splitlines():

@@ -104,7 +104,7 @@ def check(line: str, keys: Collection[str]) -> Checked:
         found = [(str(s.get("keyid", "")), str(s["sig"])) for s in signatures]
         data = _encode(str(kind), payload)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Checked("", "", {}, "", "this is no signed receipt")
+        return Checked("", "", {}, "", "this is not a signed receipt")
     text = str(about.get("statement", ""))
     for key in keys:
         if any(signing.is_signed(data, key, signature) for _, signature in found):

@@ -49,9 +49,9 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 
-#: a statement's number, mark or reference is no word of it: `#1`, `AC-2:`, `[P]`, ✅, `(#12)`
+#: a statement's number, mark or reference is not a word of it: `#1`, `AC-2:`, `[P]`, ✅, `(#12)`
 _KNOWN_ID = r"(?:AC|FR|NFR|REQ|SC|US|UC|TC|T|R)[-_ #]?\d+(?:\.\d+)*[a-z]?"
-#: UTF-8 and ISO-8601 are no references
+#: UTF-8 and ISO-8601 are not references
 _ID = rf"(?:{_KNOWN_ID}|(?!UTF|ISO|RFC|SHA|HTTP|TLS|ES|MD|IP|IPV)[A-Z]{{1,8}}-?\d+(?:\.\d+)*)"
 #: “should” and “optional” are left: they say that it need not hold
 _FORCE = r"(?:must(?: have)?|required|mandatory|blocker|critical|mvp|P\d?|p[0-4])"

@@ -29,7 +29,7 @@ MEANING = (
 )
 #: a text without them
 PLAIN = rf"(?:(?!{MEANING}).)+?"
-#: unquoted, these are no names
+#: unquoted, these are not names
 _GRAMMAR = (
     r"(?:an?|the|all|any|every|each|both|many|most|it|its|them|they|this|that|these|those|is|are|was|"
     r"were|be|has|have|of|in|on|at|to|by|for|with|from|and|but)\b"

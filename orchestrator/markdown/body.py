@@ -18,7 +18,7 @@ from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 _FENCE = re.compile(r"\s*(?:>\s?)*(?P<mark>`{3,}|~{3,})(?P<info>.*)\Z", re.DOTALL)
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?\Z")
 _ITEM = re.compile(r"(?P<head>\s*(?:[-*+]|\d{1,9}[.)])[ \t]+)(?P<rest>.*)\Z", re.DOTALL)
-#: also as people mistype it: `- []`, `-[ ]`, `[ ]`, `- [-]`; `[x](…)` and `[1]` are no boxes
+#: also as people mistype it: `- []`, `-[ ]`, `[ ]`, `- [-]`; `[x](…)` and `[1]` are not boxes
 _BOX = re.compile(
     r"(?P<head>\s*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]+(?=\S))[ \t]*)*"
     r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]*)?\[)(?P<mark>[ xX~-]?)\]"
@@ -304,7 +304,7 @@ def tick_box(data: bytes, text: str, suffix: str) -> bytes:
 
 
 def accept_box(data: bytes, text: str, suffix: str) -> bytes:
-    """As `tick_box`, for what USER accepted though it is not proven: the box is no tick, `[~]`."""
+    """As `tick_box`, for what USER accepted though it is not proven: the box is not a tick, `[~]`."""
     return _set_boxes(data, text, "~", f" · {_ACCEPTED}{suffix.strip(' ·')}")
 
 

@@ -97,7 +97,7 @@ def _board_list(conductor: Conductor, given: Some) -> Any:
     board = conductor.board
     role = board.folders.role_of_status(given.status) if given.status else None
     if given.status and role is None:
-        raise UsageError(f"{given.status} is no place of the board")
+        raise UsageError(f"{given.status} is not a place of the board")
     found = [
         ticket.to_dict()
         for ticket in board.tickets()

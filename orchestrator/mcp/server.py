@@ -95,7 +95,7 @@ class Server:
             try:
                 said = json.loads(line)
             except (ValueError, RecursionError):
-                self._say(out, _error(None, _PARSE, "Parse error: this is no JSON"))
+                self._say(out, _error(None, _PARSE, "Parse error: this is not JSON"))
                 continue
             if isinstance(said, dict) and said.get("method") == "tools/call":
                 self._room.acquire()
@@ -137,10 +137,10 @@ class Server:
         if number is None:
             return None
         if not isinstance(number, int | str) or isinstance(number, bool):
-            return _error(None, _INVALID, "Invalid Request: the id is no number and no text")
+            return _error(None, _INVALID, "Invalid Request: the id is neither a number nor text")
         try:
             if not isinstance(given, dict | None):
-                raise _WrongError(_PARAMS, "params is no object")
+                raise _WrongError(_PARAMS, "params is not an object")
             return {"jsonrpc": "2.0", "id": number, "result": self._result(method, given or {})}
         except _WrongError as exc:
             return _error(number, *exc.args)

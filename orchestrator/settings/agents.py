@@ -54,7 +54,7 @@ class AgentSettings(BaseModel):
     def _is_known(cls, use: str) -> str:
         known = sorted(entry.name for entry in plugins.registered("coding"))
         if use and use not in (BUILTIN, COMMAND, *known):
-            raise ValueError(f"{use!r} is no agent; known: {', '.join((BUILTIN, COMMAND, *known))}")
+            raise ValueError(f"{use!r} is not an agent; known: {', '.join((BUILTIN, COMMAND, *known))}")
         return use
 
     @model_validator(mode="after")
@@ -116,7 +116,7 @@ class WorkersSettings(BaseModel):
     @classmethod
     def _is_address(cls, address: str) -> str:
         if address and not _REPOSITORY.fullmatch(address):
-            raise ValueError(f"{address!r} is no address by ssh, https or file")
+            raise ValueError(f"{address!r} is not an address by ssh, https or file")
         return address
 
     @field_validator("labels")
@@ -124,7 +124,7 @@ class WorkersSettings(BaseModel):
     def _are_words(cls, labels: dict[str, str]) -> dict[str, str]:
         for label in labels.values():
             if not re.fullmatch(r"[\w.-]{1,40}", label):
-                raise ValueError(f"{label!r} is no label: letters, digits, `.`, `_` and `-`")
+                raise ValueError(f"{label!r} is not a label: letters, digits, `.`, `_` and `-`")
         return labels
 
     def goes_out(self, agent: str) -> bool:

@@ -75,7 +75,7 @@ class BoardSettings(Table):
     @field_validator("folder")
     @classmethod
     def _below_the_root(cls, folder: str) -> str:
-        # what agents change on the board is undone; all of the workspace is no board
+        # what agents change on the board is undone; all of the workspace is not a board
         if Path(folder) in (Path(), Path("/")):
             raise ValueError("the board needs a folder of its own below the workspace")
         return folder
@@ -85,7 +85,7 @@ class BoardSettings(Table):
     def _plain_words(cls, statuses: dict[str, str]) -> dict[str, str]:
         for word in statuses.values():
             if not re.fullmatch(r"\w(?:[\w .'/-]*\w)?", word):
-                raise ValueError(f"{word!r} is no word for a status")
+                raise ValueError(f"{word!r} is not a word for a status")
         return statuses
 
     @field_validator("keys")
@@ -251,7 +251,7 @@ class TelemetrySettings(Table):
     @classmethod
     def _is_address(cls, otlp: str) -> str:
         if otlp and not re.fullmatch(r"https?://[^\s/@]+(?:/\S*)?", otlp):
-            raise ValueError(f"{otlp!r} is no address such as http://127.0.0.1:4318")
+            raise ValueError(f"{otlp!r} is not an address such as http://127.0.0.1:4318")
         return otlp
 
 

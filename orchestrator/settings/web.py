@@ -48,12 +48,12 @@ class WebSettings(BaseModel):
     def _is_address(cls, url: str) -> str:
         parts = urlsplit(url)
         if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
-            raise ValueError(f"{url!r} is no address such as https://board.example")
+            raise ValueError(f"{url!r} is not an address such as https://board.example")
         return url.rstrip("/")
 
     @field_validator("user_header")
     @classmethod
     def _is_header(cls, name: str) -> str:
         if name and not re.fullmatch(r"[A-Za-z0-9-]+", name):
-            raise ValueError(f"{name!r} is no name of a header")
+            raise ValueError(f"{name!r} is not a name of a header")
         return name.lower()

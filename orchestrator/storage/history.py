@@ -63,7 +63,7 @@ def _format_time(seconds: int) -> str:
 
 @dataclass(frozen=True)
 class Damage:
-    """A line of a history that is no record, and that no crash has torn, or that was altered."""
+    """A line of a history that is not a record, and that no crash has torn, or that was altered."""
 
     path: Path
     line: int
@@ -79,7 +79,7 @@ class Damage:
             return f"the receipts of {self.path.stem} are not as they were written: {self.why}"
         if self.why:
             return f"the receipts of {self.path.stem} cannot be read: {self.why}"
-        return f"a line in the receipts of {self.path.stem} is no record"
+        return f"a line in the receipts of {self.path.stem} is not a record"
 
     @property
     def hint(self) -> str:
@@ -109,7 +109,7 @@ class _Chain:
     records: tuple[Record, ...] = ()
     #: digest of all records
     tip: str = ""
-    #: lines that were read, and those of them that are no records
+    #: lines that were read, and those of them that are not records
     lines: int = 0
     unread: int = 0
     #: those of the first editions have no link

@@ -115,7 +115,7 @@ class Board:
         return [ticket for ticket in self._all() if ticket.note]
 
     def unread(self) -> list[Ticket]:
-        """The files with keys that are no tickets; their diagnoses say why."""
+        """The files with keys that are not tickets; their diagnoses say why."""
         return [note for note in self.notes() if _is_unread(note)]
 
     def _all(self) -> list[Ticket]:

@@ -304,7 +304,7 @@ class Catalog:
         return any(self._rows[key].own_id for key in self._by_id.get(ticket.id, ()))
 
     def _as_side_note(self, ticket: Ticket) -> Ticket:
-        """Such a file, saying why it is no ticket if it has keys (DESIGN 4.7)."""
+        """Such a file, saying why it is not a ticket if it has keys (DESIGN 4.7)."""
         if any(d.code == "no-frontmatter" for d in ticket.diagnoses):
             return replace(ticket, note=True, diagnoses=())
         held = next(key for key in self._by_id[ticket.id] if self._rows[key].own_id)

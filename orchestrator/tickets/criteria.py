@@ -187,7 +187,7 @@ class _Reader:
         self.places.append(_Place(level, text, demands, any(p.kept for p in self.places)))
 
     def _enter_kept(self, at: int) -> None:
-        """What follows was appended by an agent or the conductor: it is no demand."""
+        """What follows was appended by an agent or the conductor: it is not a demand."""
         above = bare(self.lines[at - 1]) if at else ""
         if not self.places or body.parse_heading(above) is None:
             self.places.append(_Place(body.LABEL_LEVEL + 1, "", None))
@@ -386,7 +386,7 @@ def read_criteria(
 ) -> Criteria:
     """The criteria in a ticket's lines from `start` (0-based) on.
 
-    What stands in sections that the conductor keeps is no demand.
+    What stands in sections that the conductor keeps is not a demand.
     """
     return _read_cached(tuple(lines), start, source, ticket, own_headings)
 

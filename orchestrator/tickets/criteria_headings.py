@@ -123,7 +123,7 @@ def criteria_in_keys(
     """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
     headings = headings_of(own_headings)
     for key, value in meta.items():
-        # YAML has keys that are no text
+        # YAML has keys that are not text
         if any(headings.is_exactly(gap.sub(" ", str(key))) for gap in _KEY_GAPS):
             for text in _texts_in(value):
                 if not says_nothing(text):

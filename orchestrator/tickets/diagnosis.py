@@ -65,7 +65,7 @@ _MAY_FORBID = re.compile(
     r"\b(?:never|don['’]t|circumstances|leave|keep|no|must|shall|refrain)\b", re.IGNORECASE
 )
 _FAILED = re.compile(r"\[STATUS:\s*FAIL\]|\bINSPECTOR\b.*\bREJECT(?:ED|ION)\b")
-#: instructions, summaries and clearances are no verdicts of a QA
+#: instructions, summaries and clearances are not verdicts of a QA
 _NO_VERDICT = re.compile(
     r"\b(?:if|when|append|reserved|clearance|pre-?screen|priority)\b|PASS\s*[|/]\s*FAIL|\[STATUS:\s*PASS\]",
     re.IGNORECASE,
@@ -106,7 +106,7 @@ def diagnose_ticket(
 
 
 def _why_a_note(document: Document) -> Iterator[Diagnosis]:
-    """Why a file with keys is no ticket (DESIGN 4.7)."""
+    """Why a file with keys is not a ticket (DESIGN 4.7)."""
     wrong = [d for d in document.diagnoses if d.line]
     if document.block is not None and not any(d.code == "leading-rule" for d in wrong):
         message = "not read as a ticket: there is no `id:`, no `status:` and no `owner:`"
@@ -195,7 +195,7 @@ def _contradict(name: str, one: str, other: str, folders: Folders) -> bool:
         places = folders.role_of_status(one), folders.role_of_status(other)
         return places[1] is not None and places[0] is not places[1]
     if name == "owner":
-        # a person beside an agent is no second agent
+        # a person beside an agent is not a second agent
         return one != other and bool(_AGENT.fullmatch(one) and _AGENT.fullmatch(other))
     return one.casefold() != other.casefold() and is_id(one) and is_id(other)
 

@@ -156,7 +156,7 @@ class _Said:
 
     @property
     def status(self) -> str:
-        """The status; what is no text (`[APPROVED]`, `null`) as it is written, so it is told."""
+        """The status; what is not text (`[APPROVED]`, `null`) as it is written, so it is told."""
         if text := self.text("status"):
             return _clean(text)
         key = next(iter(self.keys.get("status", ())), "status")

@@ -48,7 +48,7 @@ def moment(text: str) -> str:
             found = datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         hint = "a date (2026-11-29), a time (2026-11-29T12:00) or an age (30m, 4h, 2d)"
-        raise UsageError(f"{text!r} is no time", hint=hint) from exc
+        raise UsageError(f"{text!r} is not a time", hint=hint) from exc
     return found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -121,13 +121,13 @@ class Filter:
 
         Several values may be given one by one or with commas. `agents`: those that are configured,
         so that `claude` finds whose work it does; `me`: the names of who looks. Raises UsageError
-        for what is no state, time, number or name, TicketError for a family that is not there.
+        for what is not a state, time, number or name, TicketError for a family that is not there.
         """
         said = tuple((name, value.strip()) for name, value in pairs if value.strip())
         given: dict[str, list[str]] = {name: [] for name in NAMES}
         for name, value in said:
             if name not in given:
-                raise UsageError(f"{name} is no filter", hint=", ".join(NAMES))
+                raise UsageError(f"{name} is not a filter", hint=", ".join(NAMES))
             single = name in _SINGLE
             given[name] += [value] if single else filter(None, map(str.strip, value.split(",")))
         last = {name: (given[name] or [""])[-1] for name in _SINGLE}
@@ -211,7 +211,7 @@ def _has_words(ticket: Ticket, text: str) -> bool:
 def _state(board: Board, text: str) -> FolderRole:
     role = board.folders.role_of_status(text) or board.folders.role_of(text)
     if role is None:
-        raise UsageError(f"{text} is no place of the board", hint=", ".join(FolderRole))
+        raise UsageError(f"{text} is not a place of the board", hint=", ".join(FolderRole))
     return role
 
 
@@ -228,5 +228,5 @@ def _sort(text: str) -> str:
 
 def _limit(text: str) -> int:
     if text and not re.fullmatch(r"[0-9]{1,9}", text):
-        raise UsageError(f"{text!r} is no number of tickets", hint="--limit 20")
+        raise UsageError(f"{text!r} is not a number of tickets", hint="--limit 20")
     return int(text or 0)

@@ -223,7 +223,7 @@ class Statistics:
 
 
 def _read_file(path: Path, known: _Facts) -> tuple[_Facts, bool]:
-    """What a history says, and whether it had anything new. What is no record is left out."""
+    """What a history says, and whether it had anything new. What is not a record is left out."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

@@ -174,7 +174,7 @@ async def move(request: Request) -> Response:
         "reopen": lambda c: c.reopen(id, door=by),
     }
     if action not in acts:
-        raise UsageError(f"{action or 'nothing'} is no move", hint=", ".join(acts))
+        raise UsageError(f"{action or 'nothing'} is not a move", hint=", ".join(acts))
     outcome: RunOutcome = await _in_thread(lambda: site.act(acts[action]))
     if action in ("resume", "reopen"):
         site.go_on(outcome.ticket)

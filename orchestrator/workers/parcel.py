@@ -100,16 +100,16 @@ class Parcel(_Message):
         # settings, checks and programs are the worker's own
         for file in self.files:
             if not PurePosixPath(file.path).is_relative_to(PurePosixPath(self.board)):
-                raise ValueError(f"{file.path!r} is no file of the board")
+                raise ValueError(f"{file.path!r} is not a file of the board")
         if PurePosixPath(self.board) == PurePosixPath("."):
-            raise ValueError("the board is no folder of its own")
+            raise ValueError("the board is not a folder of its own")
         return self
 
     @field_validator("repository")
     @classmethod
     def _no_option(cls, address: str) -> str:
         if not re.match(r"(?:(?:ssh|https|file)://|[\w.-]+@[\w.-]+:|/)", address):
-            raise ValueError(f"{address!r} is no address by ssh, https or file")
+            raise ValueError(f"{address!r} is not an address by ssh, https or file")
         return address
 
 

@@ -112,7 +112,7 @@ def database_url(settings: WorkersSettings) -> str:
         )
     if not re.match(r"postgres(?:ql)?://", url):
         raise UsageError(
-            f"{settings.database_url_env} is no address of a PostgreSQL database",
+            f"{settings.database_url_env} is not an address of a PostgreSQL database",
             code="no-database-url",
             hint="it begins with postgresql://",
         )

@@ -256,7 +256,7 @@ def _in_table(table: Piece, at: int) -> Iterator[UnreadGate]:
             if _NONE.match(cell) or cell in ("❌", "✗", "x"):
                 continue
             asks = _rule("gate_column").match(title) and _says("cell_says_yes", cell)
-            # a name in capitals is an agent's, whose verdict is no person's
+            # a name in capitals is an agent's, whose verdict is not a person's
             is_agent = _AGENT.fullmatch(cell) and not _says("people_cell", cell)
             asks = asks or (_says("approver_column", title) and not is_agent)
             if asks or (is_gate(cell) and is_personal(cell)) or _asks(cell):

@@ -1,4 +1,4 @@
-"""What reads like a person's approval and is no checkpoint (DESIGN 4.7).
+"""What reads like a person's approval and is not a checkpoint (DESIGN 4.7).
 
 A gate that a person wrote into a workflow is asked or doubted, never passed over: a workflow that
 has one which is not understood does not start until USER has said so.

@@ -265,7 +265,7 @@ class Checkout:
         self.git("reset", "--quiet", "--mixed", head)
 
     def keep(self, reference: str = "") -> None:
-        """Fetch the branch into the main repository, to a reference that is no branch."""
+        """Fetch the branch into the main repository, to a reference that is not a branch."""
         run_git(
             self.home,
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc"),

@@ -131,7 +131,7 @@ async def detect_drift(request: DriftRequest, source: _Source) -> DriftReport:
 
 
 async def _failed(_request: Request, error: Exception) -> JSONResponse:
-    """What is wrong and where, but not what was given: NaN and broken text are no JSON."""
+    """What is wrong and where, but not what was given: NaN and broken text are not JSON."""
     detail: Any = str(error)
     if isinstance(error, RequestValidationError):
         detail = [{name: e[name] for name in ("type", "loc", "msg")} for e in error.errors()]

@@ -76,7 +76,7 @@ def test_init_sets_a_coding_agent_up(root: Path) -> None:
 def test_init_knows_which_coding_agents_there_are(root: Path) -> None:
     said = run(root, "init", "--agents", "clod")
     assert said.exit_code == 2
-    assert "'clod' is no coding agent" in said.stderr
+    assert "'clod' is not a coding agent" in said.stderr
     assert "claude" in said.stderr
     assert not (root / "orchestrate.toml").exists()
 
@@ -141,7 +141,7 @@ def test_a_program_of_the_workspace_is_tried_too(root: Path) -> None:
 def test_a_builtin_agent_is_no_trial(root: Path) -> None:
     said = run(root, "agents", "try", "LEAD")
     assert said.exit_code == 2
-    assert "LEAD is no coding agent" in said.stderr
+    assert "LEAD is not a coding agent" in said.stderr
 
 
 @pytest.mark.parametrize(

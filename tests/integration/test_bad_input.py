@@ -168,7 +168,7 @@ def test_a_history_with_a_broken_line_hides_no_question(place: Place) -> None:
     place.workflow("BUILDER", "out/good.py")
     assert place.run()["stage"] == 2
     history = place.root / "_WORK_ORDERS/.receipts/WO-1.jsonl"
-    history.write_bytes(b"{ this is no JSON\n\xff\xfe\n" + history.read_bytes())
+    history.write_bytes(b"{ this is not JSON\n\xff\xfe\n" + history.read_bytes())
     refused = place.run()
     assert "bad-history" in str(refused)
     status = json.loads(place.orchestrate("status", "WO-1", "--json").stdout)

@@ -537,7 +537,7 @@ def test_a_strange_priority_or_owner_is_warned_of(work: Workspace) -> None:
     done = orchestrate(work.root, "new", "X", "--priority", "P9", "--owner", "WRITER")
     assert done.exit_code == 0
     assert "warning: priority P9 is none of P0, P1, P2, P3" in done.stderr
-    assert "warning: WRITER is no agent; known: ANALYST, " in done.stderr
+    assert "warning: WRITER is not an agent; known: ANALYST, " in done.stderr
     assert "warning" not in orchestrate(work.root, "new", "X", "--owner", "BUILDER").stderr
 
 

@@ -145,7 +145,7 @@ class Again(Workspace):
     def __init__(self, made: Path, root: Path) -> None:
         super().__init__(root.parent / "new")
         shutil.copytree(made, root)
-        # a copy is no second home of the board: this one stands for the first
+        # a copy is not a second home of the board: this one stands for the first
         shutil.rmtree(root / ".orchestrate" / "state" / "known", ignore_errors=True)
         self.root = root
 

@@ -1,4 +1,4 @@
-"""Receipts with the marks of a merge, or with lines that are no records, are never gone over."""
+"""Receipts with the marks of a merge, or with lines that are not records, are never gone over."""
 
 from __future__ import annotations
 

@@ -339,7 +339,7 @@ def test_6_5_verify_knows_what_was_never_judged(tmp_path: Path) -> None:
     shop.accept_all()
     shop.run()
     assert all(v.holds for v in shop.conductor.verify("WO-1"))
-    # what USER took is no problem of the board
+    # what USER took is not a problem of the board
     assert examine(shop.conductor.board, Settings()).problems == ()
     shop.add("\n## Checklist\n\n- [ ] `late.md` exists\n")
     problems = examine(shop.conductor.board, Settings()).problems

@@ -111,7 +111,7 @@ def run_command(work: Workspace) -> RunOutcome:
 
 
 def files(root: Path) -> dict[str, str]:
-    """Everything that rules, and is no history and not the family's own ticket."""
+    """Everything that rules, and is not a history and not the family's own ticket."""
     found = {}
     for file in sorted(root.rglob("*")):
         path = file.relative_to(root).as_posix()

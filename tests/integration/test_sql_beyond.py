@@ -161,7 +161,7 @@ def test_what_is_opened_beyond_the_specification_is_named(
         assert result.verdict is Verdict.FAILED, result.detail
     told = judge(tmp_path, POTS + sql, ENABLED, services, POTS)
     assert words in told.detail
-    # what is specified is no harm, as far as the migration can be judged here
+    # what is specified is not harm, as far as the migration can be judged here
     asked = judge(tmp_path, POTS + sql, ENABLED, services, POTS + sql)
     assert "not specified" not in asked.detail
     assert "publication" not in asked.detail

@@ -75,7 +75,7 @@ def test_an_error_of_a_policy_fails_with_its_words(
         result = judge(tmp_path, sql, statement, services)
         assert result.verdict is Verdict.FAILED, result.detail
         assert words in result.detail
-    # an error is no proof that the door is closed
+    # an error is not a proof that the door is closed
     closed = judge(tmp_path, sql, "`clubs` cannot be read by authenticated users", services)
     assert closed.verdict is Verdict.UNPROVEN
     assert words in closed.detail

@@ -320,7 +320,7 @@ def test_a_difference_is_put_to_user_before_the_end(tmp_path: Path, database: st
     as_owner(database, "DROP POLICY old ON public.shelf")
     conductor().approve("WO-1", accept=[STATEMENT])
     assert conductor().run("WO-1").outcome.value == "complete"
-    # what USER took without proof is no tick
+    # what USER took without proof is not a tick
     (ticket,) = tmp_path.glob("_WORK_ORDERS/06_COMPLETE/WO-1*.md")
     text = ticket.read_text(encoding="utf-8")
     assert re.search(r"^- \[x\] `migrations/001_shelf.sql` exists · receipt \w+$", text, re.M)

@@ -133,7 +133,7 @@ def test_versions_agree_and_rise_by_the_step_that_is_claimed(tmp_path: Path) -> 
     lay(tmp_path, {"package.json": json.dumps(PACKAGE | {"version": "1.1.0"}),
                    "pyproject.toml": PROJECT.replace("1.2.0", "1.1.0")})  # fmt: skip
     assert judge(tmp_path, "Version bumped").verdict == "failed"
-    # it was so before: that is no bump
+    # it was so before: that is not a bump
     lay(tmp_path, {"package.json": json.dumps(PACKAGE | {"version": "1.2.0"}),
                    "pyproject.toml": PROJECT})  # fmt: skip
     assert judge(tmp_path, "Version bumped to 1.2.0").verdict == "unproven"

@@ -181,7 +181,7 @@ def test_what_rules_its_program_elsewhere_stays_as_it_was(
     assert said["mcpServers"] == {"mine": {}}
     assert said["projects"]["/p"]["allowedTools"] == ["Read"]
     assert "mcpServers" not in said["projects"]["/q"]
-    # what is no rule is its own
+    # what is not a rule is its own
     assert said["numStartups"] == 2
     assert (home / ".claude" / "history").read_text() == "x"
     texts = [notice.text for notice in report.notices]

@@ -195,7 +195,7 @@ def test_kinds_of_sources_are_configured(root: Path) -> None:
     edit(root, lambda t: t.replace("doi:10.1234/lens.2019.3", place), SOURCES)
     [result] = say(context(root), VERIFIED)
     assert result.verdict == "unproven"
-    assert f"{place!r} is no kind of source that `facts.sources` allows" in result.detail
+    assert f"{place!r} is not a kind of source that `facts.sources` allows" in result.detail
     settings = {"facts": {"folder": "facts", "sources": ["doi", "harbour.org"]}}
     assert say(context(root, settings=settings), VERIFIED)[0].verdict == "proven"
 

@@ -83,12 +83,12 @@ def test_only_what_was_written_since_then(board: Board) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("state=LIMBO", "LIMBO is no place"),
+        ("state=LIMBO", "LIMBO is not a place"),
         ("sort=colour", "sorted by colour"),
         ("limit=-3", "no number"),
         ("since=soon", "no time"),
         ("since=999999w", "no time"),
-        ("colour=red", "colour is no filter"),
+        ("colour=red", "colour is not a filter"),
     ],
 )
 def test_what_is_no_filter_is_told(board: Board, query: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Obligations outside of the criteria are told with their lines, and are no statements."""
+"""Obligations outside of the criteria are told with their lines, and are not statements."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_matrix_is_shown_from_its_receipt_and_a_leak_is_named(recorded: Contex
 
 
 def test_a_matrix_of_another_text_is_not_shown(recorded: Context) -> None:
-    (recorded.root / "m.sql").write_text("this is no SQL\n", encoding="utf-8")
+    (recorded.root / "m.sql").write_text("this is not SQL\n", encoding="utf-8")
     assert list(show_access(recorded, ["m.sql"])) == []
 
 

@@ -40,7 +40,7 @@ def test_2_6_odd_tickets_are_read_and_diagnosed_as_expected(name: str, tmp_path:
     read_as = [text or None for text in (ticket.id, ticket.status, ticket.owner)]
     assert read_as == [expected["id"], expected["status"], expected["owner"]]
     codes = {d.code for d in ticket.diagnoses}
-    # boxes below "Tasks" and the like are no criteria, which is told
+    # boxes below "Tasks" and the like are not criteria, which is told
     told = name in ("02_preamble.md", "08_blank_before.md", "28_biggest.md")
     assert ("criteria-unread" in codes) == told
     assert codes - {"criteria-unread"} == (

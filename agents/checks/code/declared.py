@@ -75,7 +75,7 @@ def declarations(source: Source) -> Module | str:
         try:
             tree = parsed(source.text, source.path)
         except (SyntaxError, ValueError, RecursionError) as exc:
-            return f"{source.path} is no Python that can be parsed: {exc}"
+            return f"{source.path} is not Python that can be parsed: {exc}"
         dynamic = any(
             isinstance(n, ast.ImportFrom) and any(a.name == "*" for a in n.names) for n in tree.body
         )

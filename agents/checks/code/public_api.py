@@ -47,7 +47,7 @@ def api_of(read: Read, path: str) -> Api:
         try:
             return _of_python(read, path, text)
         except (SyntaxError, ValueError, RecursionError) as exc:
-            return Api(open=f"{path} is no Python that can be parsed: {exc}")
+            return Api(open=f"{path} is not Python that can be parsed: {exc}")
     return _of_javascript(path, text)
 
 
@@ -290,7 +290,7 @@ def _compare(ctx: Context, area: Area | None, *, additions: bool) -> Result:
         return unproven(start.lacks if start else "without git it is not known how it was")
     asked = area or Area("product")
     paths = _programs(ctx, start, asked)
-    # a private module is no part of it but for what public ones import by name
+    # a private module is not a part of it but for what public ones import by name
     paths = [p for p in paths if p in asked.paths or not _is_private(p)]
     before, after = _reads(ctx, start)
     sure, unsure = [], []

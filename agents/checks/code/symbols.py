@@ -94,7 +94,7 @@ parameter_type("kind", _KIND, _read_kind)
 
 
 def modules(ctx: Context, path: str) -> Iterator[tuple[Source, Module | str]] | Result:
-    """The file, or all programs that are no tests, with what they declare."""
+    """The file, or all programs that are not tests, with what they declare."""
     paths = files_of(ctx, Area("paths", (path,)) if path else Area("product"))
     if isinstance(paths, Result):
         return paths
@@ -314,7 +314,7 @@ def takes_parameter(
     names = names or more
     hits = find(ctx, path, wanted.name, kind or ("function", "method", "class"))
     if isinstance(hits, Result):
-        # the fields of a type are no parameters
+        # the fields of a type are not parameters
         typed = not kind and not isinstance(find(ctx, path, wanted.name, ("type",)), Result)
         return unproven(hits.detail, *hits.subjects) if typed else hits
     if len(hits) > 1:

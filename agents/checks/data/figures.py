@@ -38,7 +38,7 @@ from orchestrator.gates.checks import (
 
 #: longer texts are sentences
 _LONGEST_CATEGORY = 80
-#: so many equal figures are no coincidence
+#: so many equal figures are not a coincidence
 _FEWEST_ALIKE = 3
 #: heads of what a specification lists, and of what is the writer's own
 _LISTING = vocabulary("paper papers publication publications study studies article articles")
@@ -114,7 +114,7 @@ def _find_unvouched(file: SeedFile) -> Iterator[Fault]:
             if column in held and same_source(source, held[column]):
                 continue
             if source_kind(source, file.allowed) is not SourceKind.ALLOWED:
-                said = f"{source!r} is no kind of source that `facts.sources` allows"
+                said = f"{source!r} is not a kind of source that `facts.sources` allows"
                 yield Fault(row.line, column, said)
 
 

@@ -283,7 +283,7 @@ def find_left_out(ctx: Context, choice: Choice, ran: Ran) -> list[str]:
         seen.setdefault(case.file, set()).add(base_name(case.name))
     for file, names in sorted(seen.items()):
         if PYTHON_TEST.search(file) and (text := text_now(ctx.root, file)):
-            # a name in a string or a helper is no test
+            # a name in a string or a helper is not a test
             written = {n for n in test_names(file, text) if n.startswith("test_")}
             if missing := sorted(written - names):
                 found.append(f"{file} has tests that were not run: {', '.join(missing[:3])}")

@@ -152,7 +152,7 @@ def is_not_broken(ctx: Context, path: str = "") -> Result:
     place, start, before, after = found
     for when, document in ((start.moment, before), ("now", after)):
         if wrong := next(problems(document), ""):
-            return unproven(f"{place} is no valid OpenAPI document {when}: {wrong}", place)
+            return unproven(f"{place} is not a valid OpenAPI document {when}: {wrong}", place)
     changes = Changes(before, after).compare()
     if changes.breaks:
         return failed(f"{place}: {'; '.join(changes.breaks[:6])}", place, breaks=changes.breaks)

@@ -74,7 +74,7 @@ def problems(document: Any) -> Iterator[str]:
         return
     for key in document:
         if key not in _TOP[version[0]] and not str(key).startswith("x-"):
-            yield f"{key} is no field of OpenAPI {version}"
+            yield f"{key} is not a field of OpenAPI {version}"
     info = document.get("info")
     for name in ("title", "version"):
         if not isinstance(info, dict) or not isinstance(info.get(name), str):
@@ -93,7 +93,7 @@ def _paths(document: Mapping[str, Any], version: str) -> Iterator[str]:
     seen: dict[str, str] = {}
     paths = document.get("paths")
     if paths is not None and not isinstance(paths, dict):
-        yield "paths is no object"
+        yield "paths is not an object"
         return
     for path, item in (paths or {}).items():
         if str(path).startswith("x-"):
@@ -102,11 +102,11 @@ def _paths(document: Mapping[str, Any], version: str) -> Iterator[str]:
             yield f"the path {path} does not begin with /"
         item = resolve(document, item)
         if not isinstance(item, dict):
-            yield f"{path} is no object"
+            yield f"{path} is not an object"
             continue
         for key in item:
             if key not in _ITEM_KEYS and not str(key).startswith("x-"):
-                yield f"{path}: {key} is no method"
+                yield f"{path}: {key} is not a method"
         for method in METHODS:
             if method in item:
                 place = f"{method.upper()} {path}"
@@ -122,7 +122,7 @@ def _operation(
     document: Mapping[str, Any], version: str, place: str, item: Mapping[str, Any], operation: Any
 ) -> Iterator[str]:
     if not isinstance(operation, dict):
-        yield f"{place} is no object"
+        yield f"{place} is not an object"
         return
     responses = operation.get("responses")
     if responses is None and version != "3.1":
@@ -132,7 +132,7 @@ def _operation(
     for status, answer in (responses if isinstance(responses, dict) else {}).items():
         answer = resolve(document, answer)
         if not _STATUS.fullmatch(str(status)) and not str(status).startswith("x-"):
-            yield f"{place}: {status} is no status of a response"
+            yield f"{place}: {status} is not a status of a response"
         elif not isinstance(answer, dict) or not isinstance(answer.get("description"), str):
             yield f"{place}: the response {status} has no description"
     body = resolve(document, operation.get("requestBody"))
@@ -203,7 +203,7 @@ def _schemas(node: Any, place: str, *, within: bool) -> Iterator[str]:
                 yield f"{place}: there is no type {kind}"
         listed = node.get("required", [])
         if not isinstance(listed, list | bool):
-            yield f"{place}: required is no list"
+            yield f"{place}: required is not a list"
     for key, value in node.items():
         if key in ("example", "examples", "enum", "const") or (within and key == "default"):
             continue

@@ -255,7 +255,7 @@ def not_asked_for(ctx: Context, package: str, kind: str = "", where: str = "") -
 def _judge_presence(ctx: Context, package: str, kind: str, where: str, *, wanted: bool) -> Result:
     manifests = _manifests(ctx)
     if where and where not in manifests:
-        return unproven(f"{where} is no manifest that can be read here", where)
+        return unproven(f"{where} is not a manifest that can be read here", where)
     if not manifests:
         return unproven("no manifest (package.json, pyproject.toml, …) says what is asked for")
     try:

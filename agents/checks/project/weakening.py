@@ -121,7 +121,7 @@ def _of_topic(topic: Topic, path: str, before: str | None, now: str | None) -> I
 def _settings(
     path: str, before: str | None, now: str | None, tables: tuple[str, ...]
 ) -> Iterator[str]:
-    """The settings that let more pass; of a file that is no data, that it changed."""
+    """The settings that let more pass; of a file that is not data, that it changed."""
     if before is not None and now is None and not tables:
         yield f"{path} was removed"
         return

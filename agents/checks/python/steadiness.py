@@ -121,5 +121,5 @@ def _appointed(
 
 
 def _variables(node: ast.expr, imported: Mapping[str, str]) -> set[str]:
-    """Names in an expression that are no imports."""
+    """Names in an expression that are not imports."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id not in imported}

@@ -51,7 +51,7 @@ def _able(subject: Subject, role: str, table: Relation, verb: str) -> bool:
 
 
 def _refused(subject: Subject, role: str, table: Relation, verb: str) -> bool:
-    """Whether a role was seen not to be able to; a probe that shows nothing is no refusal."""
+    """Whether a role was seen not to be able to; a probe that shows nothing is not a refusal."""
     cell = subject.proof.cell(role, table.qualified, verb)
     return cell is None or not (cell.access.allowed or cell.access is Access.UNKNOWN)
 

@@ -198,7 +198,7 @@ def column_is(
         definition = said.definition(column, real.type)
         wanted = defined(ctx, definition)
         if wanted is None:
-            return unproven(f"`{definition}` is no column that PostgreSQL reads", subject.path)
+            return unproven(f"`{definition}` is not a column that PostgreSQL reads", subject.path)
         problems += column_problems(relation, *wanted)
         if said.nullable and real.not_null:
             problems.append(f"{table}.{column} may not be null")

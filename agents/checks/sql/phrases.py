@@ -64,7 +64,7 @@ def read_tables(text: str) -> Tables:
 
 parameter_type(
     "tables",
-    # the name of a test is no table
+    # the name of a test is not a table
     rf"(?!`?test_)(?:{_QUANTITY}|tables|(?:(?:the|both|all)\s+)?(?:tables?\s+)?{_NAME}(?:{_AND}{_NAME})*(?:\s+tables?)?"
     rf"|(?:the\s+)?table\s+{_ONE}|the\s+{_ONE}\s+table)",
     read_tables,

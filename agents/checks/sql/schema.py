@@ -67,7 +67,7 @@ def column(ctx: Context, definition: str, tables: Tables = _EVERY) -> Result:
     """Each table really has a column of this type, nullability, key and default."""
     wanted = defined(ctx, definition)
     if wanted is None:
-        return unproven(f"`{definition}` is no column definition that PostgreSQL reads")
+        return unproven(f"`{definition}` is not a column definition that PostgreSQL reads")
     found = tables_meant(ctx, tables)
     if isinstance(found, Result):
         return found
@@ -136,7 +136,7 @@ def uuid_keys(ctx: Context, tables: Tables = _EVERY) -> Result:
     for table in relations:
         key = [table.column(c) for c in table.primary_key]
         if len(key) != 1 or key[0] is None or key[0].type != "uuid" or key[0].default is None:
-            problems.append(f"the primary key of {table.name} is no uuid with a default")
+            problems.append(f"the primary key of {table.name} is not a uuid with a default")
     names = ", ".join(t.name for t in relations)
     return _result(subject, problems, f"one uuid primary key with a default in {names}")
 

@@ -84,7 +84,7 @@ class Subject:
 def migration_paths(ctx: Context) -> tuple[str, ...]:
     """The `.sql` files that the family delivers: this stage's, the workflow's, the tickets'.
 
-    Where none is named, the migrations among what the family changed. A way back is no migration.
+    Where none is named, the migrations among what the family changed. A way back is not a migration.
     """
     own = [d.path for d in ctx.stage.deliverables] if ctx.stage else []
     every = [d.path for _, d in ctx.workflow.deliverables] if ctx.workflow else []

@@ -133,7 +133,7 @@ def _closed(line: str) -> str:
 
 
 def _judged(text: str) -> bool | None:
-    """True for code, False for what may be prose, None for what is no code."""
+    """True for code, False for what may be prose, None for what is not code."""
     if not text.strip():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which parts of a file are code, comment or string: a word in a comment is no code."""
+"""Which parts of a file are code, comment or string: a word in a comment is not code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-#: (start, end, kind) of the parts that are no code, in order
+#: (start, end, kind) of the parts that are not code, in order
 Spans = list[tuple[int, int, Kind]]
 
 JAVASCRIPT = (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts")

@@ -137,7 +137,7 @@ def read_markers(text: str) -> tuple[Marker, ...]:
 
 
 def _narrowed(marker: Marker, noun: str | None) -> Marker:
-    """A comment is no statement, and what is in a string is neither."""
+    """A comment is not a statement, and what is in a string is neither."""
     if noun and noun.lower().startswith("comment") and Kind.COMMENT in marker.counts:
         return replace(
             marker,

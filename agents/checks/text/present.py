@@ -264,7 +264,7 @@ def has_section(ctx: Context, path: str, title: str) -> Result:
     if isinstance(source, Result):
         return source
     if not source.path.lower().endswith(PROSE[:3]):
-        return unproven(f"{source.path} is no Markdown, so its headings are not known", source.path)
+        return unproven(f"{source.path} is not Markdown, so its headings are not known", source.path)
     lines = source.text.splitlines()
     headings = [(at, parse_heading(line)) for at, line in lines_outside_code(lines)]
     found = [(at, h) for at, h in headings if h is not None]

@@ -139,7 +139,7 @@ def workspace_files(ctx: Context) -> list[str]:
 
 
 def _is_regular(place: str) -> bool:
-    """Whether there is a file that is no link."""
+    """Whether there is a file that is not a link."""
     try:
         return stat.S_ISREG(os.lstat(place).st_mode)
     except (OSError, ValueError):
@@ -212,7 +212,7 @@ def read_source(ctx: Context, path: str) -> Source | str:
     data = file.read_bytes()
     coding = next((c for mark, c in _MARKS.items() if data.startswith(mark)), "utf-8")
     if coding != "utf-16" and b"\0" in data[:8192]:
-        return f"{path} is no text"
+        return f"{path} is not text"
     text = data.decode(coding, errors="replace")
     return Source(path, text if text.isascii() else unicodedata.normalize("NFC", text))
 

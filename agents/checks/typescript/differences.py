@@ -175,7 +175,7 @@ def _rows_differ(rows: list[Any], wanted: list[Any], expected: Observed, fixed: 
 
 
 def _least(rows: list[Any], wanted: list[Any], expected: Observed) -> str:
-    """The row that is wrong in the fewest cells, as these cells; "" if rows are no objects."""
+    """The row that is wrong in the fewest cells, as these cells; "" if rows are not objects."""
     if not all(isinstance(row, dict) for row in (*rows, *wanted)):
         return ""
     columns = _columns(wanted) or _columns(rows)

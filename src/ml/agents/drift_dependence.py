@@ -73,7 +73,7 @@ def _of_neighbours(points: Array, cells: Array) -> float:
 
 
 def _within(points: Array, cells: Array) -> tuple[Array, Array]:
-    """The points less their cell's mean, of unit size: what a cell has in common is no memory."""
+    """The points less their cell's mean, of unit size: what a cell has in common is not memory."""
     _, places, sizes = np.unique(cells, return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(places, column) for column in points.T], axis=1)
     left = points - (sums / sizes[:, None])[places]

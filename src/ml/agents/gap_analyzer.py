@@ -162,7 +162,7 @@ class GapAnalyzer:
         return [gap for gap in wide if gap.is_significant or gap.gap_size <= 0]
 
     async def _ranked(self, gaps: Sequence[Gap], warnings: list[str]) -> list[Opportunity]:
-        """The shortfalls by expected ROI; a surplus is no opportunity."""
+        """The shortfalls by expected ROI; a surplus is not an opportunity."""
         shortfalls = [gap for gap in gaps if gap.gap_size > 0]
         if len(shortfalls) < len(gaps):
             more = len(gaps) - len(shortfalls)

@@ -48,7 +48,7 @@ class Panel(NamedTuple):
 def scatters(panel: Panel, count: int) -> list[Scatter]:
     """The scatter of each of `count` series about its level, a common trend and season.
 
-    Each stretch of each series has a level of its own, so that what is looked for is no noise.
+    Each stretch of each series has a level of its own, so that what is looked for is not noise.
     """
     if not len(panel.values):
         return [NO_SCATTER] * count

@@ -93,7 +93,7 @@ def _column_faults(
         fits = texts.str.fullmatch(_PATTERNS[kind])
         if kind is not Kind.UUID:
             fits &= pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").notna()
-        yield f"{name} is no {kind.name.lower()}", given & ~fits.to_numpy(dtype=bool)
+        yield f"{name} is not a valid {kind.name.lower()}", given & ~fits.to_numpy(dtype=bool)
         if column.past:
             # the coerced texts sort as their instants do
             limit = now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
@@ -119,7 +119,7 @@ def _number_faults(values: pd.Series[Any], column: Column) -> Iterator[tuple[str
     }[column.kind]
     low = -np.inf if column.low is None else column.low
     high = np.inf if column.high is None else column.high
-    yield f"{column.name} is no {column.kind.name.lower()}", ~is_number
+    yield f"{column.name} is not a valid {column.kind.name.lower()}", ~is_number
     yield f"{column.name} is too large", np.abs(numbers) >= limit
     outside = (numbers < low) | (numbers > high)
     yield f"{column.name} is not between {column.low} and {column.high}", outside

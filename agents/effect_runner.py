@@ -23,7 +23,7 @@ from orchestrator.agent_process.bounded import attend, end_group, kept_words, st
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.approvals.effects import Effect, EffectResult
 from orchestrator.errors import MissingToolError
-from orchestrator.errors.masking import hand_out, tell
+from orchestrator.errors.masking import hand_out, sanitize
 
 if TYPE_CHECKING:
     from orchestrate_backend.targets.choose import Target
@@ -143,7 +143,7 @@ class TargetRunner:
                 case _:
                     return self._run_script(effect, frozen)
         except (BackendError, MissingToolError) as exc:
-            return EffectResult(False, tell(str(exc).replace("\n", " ")))
+            return EffectResult(False, sanitize(str(exc).replace("\n", " ")))
         except OSError as exc:
             return EffectResult(False, f"{exc.filename or effect.title}: {exc.strerror}")
 
@@ -302,5 +302,5 @@ def _name_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _lines(output: bytes) -> list[str]:
-    text = tell(output.decode("utf-8", "replace"))
+    text = sanitize(output.decode("utf-8", "replace"))
     return [line.strip() for line in text.splitlines() if line.strip()]

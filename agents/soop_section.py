@@ -101,7 +101,7 @@ def _abilities(proof: Proof, role: str, table: str) -> str:
     for verb in VERBS:
         cell = proof.cell(role, table, verb)
         if cell is None or cell.access in (Access.UNKNOWN, Access.ERROR):
-            why = f" ({_cell(cell.told.partition(': ')[2])})" if cell is not None else ""
+            why = f" ({_cell(cell.summary.partition(': ')[2])})" if cell is not None else ""
             words.append(f"{_VERB_WORDS[verb]}?{why}")
         elif cell.access.allowed:
             own = " own rows" if cell.access is Access.OWN else ""

@@ -7,7 +7,7 @@ of them side by side, in a checkout each, whose work conflicts. Commands of git 
 too, and a killed git has left its locks in the checkout.
 
 A story is told once undisturbed. Then, for each operation, it is told until the process kills
-itself (SIGKILL) just before that operation, and told on by a new process; the same with a full disk
+itself (SIGKILL) just before that operation, and goes on in a new process; the same with a full disk
 and with rights taken away, from that operation on until the process ends. Every end has to be the
 undisturbed one, byte for byte but for the times: no ticket lost or doubled, no section, box or
 count twice, nothing landed twice.
@@ -246,7 +246,7 @@ def in_child(work: Callable[[], None], wait: float | None = None) -> int:
         except OrchestrateError as exc:
             code = 3
             print(f"{type(exc).__name__} {exc.code}: {exc}", file=sys.stderr)
-        except BaseException:  # noqa: BLE001 - the parent has to be told
+        except BaseException:  # noqa: BLE001 - the parent has to know
             traceback.print_exc()
         os._exit(code)
     if wait is not None:

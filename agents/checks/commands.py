@@ -138,7 +138,7 @@ _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.
     "[(the|our|all)] code (passes|satisfies) {commands:commands} [without errors]",
     f"{_RUN} {{commands:commands}}{_SO} [(report|reports|finds|find|gives|give|show|shows|prints)] "
     f"{_FREE_OF} {{flaws:flaws}}",
-    "[there are] no {flaws:flaws} (from|in|with|reported by|found by) {commands:commands}",
+    "[there are] no {flaws:flaws} (from|in|with|warning by|found by) {commands:commands}",
     "[the] exit (code|status) of {commands:commands} is (0|zero)",
     f"{_RUN} {{commands:commands}}{_SO} (prints|produces|outputs|gives|shows|says|reports) "
     "{silent:silent}",
@@ -263,8 +263,8 @@ class Wanted:
             return f"it says: {text[:200]}"
         if "warning" in self.flaws.lower():
             lines = (_NO_WARNING.sub("", line).strip() for line in text.splitlines())
-            if told := next((ln for ln in lines if re.search(r"\bwarn", ln, re.IGNORECASE)), ""):
-                return f"it warns: {told[:200]}"
+            if warning := next((ln for ln in lines if re.search(r"\bwarn", ln, re.IGNORECASE)), ""):
+                return f"it warns: {warning[:200]}"
         if self.count is not None and ended.passed != self.count:
             found = "no number of tests" if ended.passed is None else f"{ended.passed} tests passed"
             return f"it says {found}, not {self.count}"

@@ -246,17 +246,19 @@ def ask_server(
 def _no_answer(
     ctx: Context, settings: ChecksSettings, answer: dict[str, Any], subjects: list[str]
 ) -> Result:
-    told = str(answer.get("said", ""))
-    last = told.strip().splitlines()[-1][:300] if told.strip() else "it says nothing"
+    output = str(answer.get("said", ""))
+    last = output.strip().splitlines()[-1][:300] if output.strip() else "it says nothing"
     if answer.get("taken"):
         return unproven(f"port {settings.port} is taken by another program")
-    if lack := find_missing(ctx, answer.get("ended"), told):
+    if lack := find_missing(ctx, answer.get("ended"), output):
         return unproven(f"`{settings.serve}`: {lack.message}", install=lack.command)
     if "broken" in answer:
-        return failed(f"`{settings.serve}`: {answer['broken']}: {last}", *subjects, said=told)
+        return failed(f"`{settings.serve}`: {answer['broken']}: {last}", *subjects, said=output)
     ended = answer.get("ended")
     how = "does not listen" if ended is None else f"ended with {ended}"
-    return failed(f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=told)
+    return failed(
+        f"`{settings.serve}` {how} (port {settings.port}): {last}", *subjects, said=output
+    )
 
 
 def _ask(

@@ -171,20 +171,20 @@ def passes_axe(
         return [f for f in found if not f["impact"] or _IMPACTS.index(f["impact"]) >= reached]
 
     violations, undecided = grave(seen["violations"]), grave(seen["incomplete"])
-    told = f"axe {seen['version']}, {where}: "
+    summary = f"axe {seen['version']}, {where}: "
     if violations:
         listed = "; ".join(_fault(found) for found in violations[:4])
         more = f"; and {len(violations) - 4} more rules" if len(violations) > 4 else ""
-        return failed(f"{told}{listed}{more}", *subjects, **seen)
+        return failed(f"{summary}{listed}{more}", *subjects, **seen)
     if seen["frames"]:
-        return unproven(f"{told}frames are not looked into, and it has {seen['frames']}", **seen)
+        return unproven(f"{summary}frames are not looked into, and it has {seen['frames']}", **seen)
     listed = "; ".join(_fault(found) for found in undecided[:4])
     if undecided and (rule or not axe):
-        return unproven(f"{told}a person has to decide {listed}", **seen)
+        return unproven(f"{summary}a person has to decide {listed}", **seen)
     if not seen["passes"] and not undecided:
-        return unproven(f"{told}nothing there that {rule or 'its rules'} would judge", **seen)
+        return unproven(f"{summary}nothing there that {rule or 'its rules'} would judge", **seen)
     lesser = f" ({len(seen['violations'])} lesser)" if seen["violations"] else ""
-    said = f"{told}no {impact} violation{lesser}".replace("  ", " ")
+    said = f"{summary}no {impact} violation{lesser}".replace("  ", " ")
     said += f", rules that pass: {seen['passes']}"
     said += f"; axe leaves to a person {listed}" if undecided else ""
     return proven(f"{said}; nothing behind a click was looked at", *subjects, **seen)

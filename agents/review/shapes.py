@@ -15,7 +15,7 @@ from orchestrate_agents.sql.parse import Column, Table
 
 Row = Mapping[str, Any]
 
-#: categories and periods that can be told apart in a chart
+#: categories and periods that can be distinguished in a chart
 _MOST_CATEGORIES = 14
 _MOST_PERIODS = 8
 _MOST_POINTS = 60

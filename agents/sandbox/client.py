@@ -178,8 +178,8 @@ class Sandbox:
             }
             before = listing(cwd)
             response = self._ask(request)
-            told = left_behind(before, cwd, home, temporary, response["keys"])
-            tried = tuple(dict.fromkeys((*response["tried"], *told)))
+            remains = left_behind(before, cwd, home, temporary, response["keys"])
+            tried = tuple(dict.fromkeys((*response["tried"], *remains)))
         command = (*self._command, script, *arguments)
         code = TRIED if tried else response["code"]
         ended = Run(command, code, response["out"], response["err"], tried)

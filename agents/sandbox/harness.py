@@ -189,7 +189,7 @@ def enter_child(request: dict[str, Any], out: int, err: int, give_up: Callable[[
 
 
 def build_walls(request: dict[str, Any]) -> tuple[Callable[[], list[str]], Callable[[], None]]:
-    """Give this process a file system of its own; how what is written there is told, and how the
+    """Give this process a file system of its own; how its writes are reported, and how the
     script's process gives up what it must not have.
 
     Where that cannot be had, it writes into its folders alone, and neither traces nor signals.
@@ -278,8 +278,10 @@ def fork_script(request: dict[str, Any]) -> dict[str, Any]:
             stream.seek(0)
             texts.append(stream.read(4_000_000).decode("utf-8", "replace"))
     left = end_what_is_left(before) if apart else []
-    told: dict[str, Any] = json.loads(texts[2] or '{"code": null, "ended": ["whoever watched it"]}')
-    return {"out": texts[0], "err": texts[1], "left": left, **told}
+    ended: dict[str, Any] = json.loads(
+        texts[2] or '{"code": null, "ended": ["whoever watched it"]}'
+    )
+    return {"out": texts[0], "err": texts[1], "left": left, **ended}
 
 
 def watch_script(request: dict[str, Any], out: int, err: int, said: int) -> NoReturn:

@@ -145,8 +145,8 @@ def compare_served(
 ) -> tuple[str, ...]:
     """How the tables that have the served records differ from them, and from the specification.
 
-    `said` is what the script printed: what is not in the table has to be told there. A record that
-    was served in several forms may be there in any of them.
+    `said` is what the script printed: what is not in the table has to be reported there. A record
+    that was served in several forms may be there in any of them.
     """
     records: dict[str, list[Served]] = {}
     for record in served:

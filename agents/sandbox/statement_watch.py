@@ -1,7 +1,7 @@
 """Which statements a script runs on a scratch database besides those that fill its tables.
 
 What a statement does on the few rows of a trial says little of what it does elsewhere: a DELETE
-that finds nothing here, or an UPDATE in another schema, is told as it stands.
+that finds nothing here, or an UPDATE in another schema, is reported as it stands.
 """
 
 from __future__ import annotations
@@ -103,20 +103,20 @@ def beyond_loading(said: Iterable[Said], own: Collection[str]) -> Iterator[str]:
     """
     tables = {name if "." in name else f"public.{name}" for name in own}
     removed: dict[tuple[str, str], int] = defaultdict(int)
-    told: dict[str, None] = {}
+    reported: dict[str, None] = {}
     for one in said:
         text = " ".join(one.query.split())[:_SHOWN]
         strange = one.object not in tables
         if one.tag == "DELETE":
             removed[one.object, text] += one.rows
         elif one.tag == "TRUNCATE":
-            told.setdefault(f"it empties {one.object}: {text}")
+            reported.setdefault(f"it empties {one.object}: {text}")
         elif one.tag in ("INSERT", "UPDATE"):
             if one.object.partition(".")[0] in HOSTED or (strange and one.tag == "UPDATE"):
-                told.setdefault(f"it writes to {one.object}: {text}")
+                reported.setdefault(f"it writes to {one.object}: {text}")
         else:
-            told.setdefault(f"it changes the schema, {one.tag} {one.object}: {text}")
-    yield from told
+            reported.setdefault(f"it changes the schema, {one.tag} {one.object}: {text}")
+    yield from reported
     for (name, text), rows in removed.items():
         if not rows or name not in tables:
             what = f"{rows} rows of {name}" if rows else f"from {name} what the trial does not have"

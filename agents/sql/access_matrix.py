@@ -72,7 +72,7 @@ class Cell:
     detail: str = ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was seen; with the reason where that is not a plain yes or no."""
         if self.access in (Access.UNKNOWN, Access.ERROR, Access.REQUEST):
             return f"{self.access.value}: {self.detail}"

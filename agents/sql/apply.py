@@ -61,8 +61,8 @@ def apply(
 ) -> Applied:
     """Run every statement, in one transaction unless the file has its own.
 
-    `existing` are the tables whose locks are told, `own` the functions that may do anything. Of DO
-    blocks the conditions of `forced` branches are met, by the blocks' numbers.
+    `existing` are the tables whose locks are reported, `own` the functions that may do anything. Of
+    DO blocks the conditions of `forced` branches are met, by the blocks' numbers.
     """
     import psycopg
 

@@ -72,7 +72,7 @@ class Arrival:
 
     #: records of the file
     records: int
-    #: what differs, and what cannot be told
+    #: what differs, and what cannot be determined
     differing: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
 
@@ -128,8 +128,8 @@ def compare_arrival(
     names = [cell.strip() for cell in header]
     strange = [name for name in names if name.lower() not in known]
     if strange:
-        why = f"{', '.join(strange)} of the file is not a column of {table}, so it is not known where"
-        return Arrival(len(records), (), (f"{why} it goes",))
+        why = f"{', '.join(strange)} of the file is not a column of {table}, so it is not known"
+        return Arrival(len(records), (), (f"{why} where it goes",))
     columns = [known[name.lower()] for name in names]
     short = [
         f"line {line} has {len(cells)} cells"

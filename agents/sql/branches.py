@@ -1,4 +1,4 @@
-"""The branches of a PL/pgSQL body, and marks in it that tell which of them have run.
+"""The branches of a PL/pgSQL body, and marks in it that show which of them have run.
 
 A branch that did not run where a migration is proven may run on the target. Marks are assertions
 that take an advisory lock: they change neither FOUND nor a row, and outlive a rollback.

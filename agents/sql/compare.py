@@ -19,8 +19,8 @@ _LETTERS = {"p": "primary key", "u": "unique key", "f": "reference", "c": "check
 def departures(wanted: Proof, real: Proof) -> tuple[str, ...]:
     """What the specification makes and the migration does not, or what it opens beyond that.
 
-    More columns, keys and indexes than specified are not a departure; more access is, and so are rows,
-    and what refuses rows.
+    More columns, keys and indexes than specified are not a departure; more access is, and so are
+    rows, and what refuses rows.
     """
     out: list[str] = []
     for relation in wanted.relations:
@@ -98,7 +98,7 @@ def _restrictions(wanted: Relation, real: Relation) -> Iterator[str]:
 
 
 def _too_narrow(index: RealIndex, real: Relation) -> Iterator[str]:
-    """A key within another key refuses rows that the other one tells apart."""
+    """A key within another key refuses rows that the other one distinguishes."""
     columns = set(index.columns)
     if any(columns < set(key) for key in real.unique_keys):
         names = ", ".join(c or "(expression)" for c in index.columns)

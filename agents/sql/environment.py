@@ -9,7 +9,7 @@ from pathlib import Path
 
 _SCRIPTS = Path(__file__).with_name("stand_ins.sql")
 
-#: extensions that every project has from the start; what the set-up lacks of them is told by use
+#: extensions that every project has; what the set-up lacks of them is reported when used
 STANDING = frozenset(
     ("pgcrypto", "uuid-ossp", "plpgsql", "pg_stat_statements", "pg_graphql", "supabase_vault")
 )

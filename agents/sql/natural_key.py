@@ -10,7 +10,7 @@ The rule, in order:
    quantity's name), a Boolean, an array, JSON, nor free prose (notes, description, licence …).
    a. If one of them is NOT NULL and names the thing (`…_name`, `title`, `code`, `…_id`, a foreign
       key), a row has a name of its own: the key is every NOT NULL identity column.
-   b. Otherwise a row is a cell of an aggregate, told apart by its dimensions: the key is every
+   b. Otherwise a row is a cell of an aggregate, distinguished by its dimensions: the key is every
       identity column, the nullable ones too, with NULLS NOT DISTINCT.
 3. No NOT NULL identity column: no key can be derived, and none is invented.
 

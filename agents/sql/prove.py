@@ -149,7 +149,7 @@ class Proof:
         """Plain data for receipts and review pages."""
         grid: dict[str, dict[str, dict[str, str]]] = {}
         for cell in self.matrix:
-            grid.setdefault(cell.table, {}).setdefault(cell.role, {})[cell.verb] = cell.told
+            grid.setdefault(cell.table, {}).setdefault(cell.role, {})[cell.verb] = cell.summary
         described = {
             r.qualified: {
                 "kind": "table" if r.is_table else "view",

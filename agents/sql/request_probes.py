@@ -61,8 +61,10 @@ def by_request(
                 if verbs and any(r.asks for pair in asked.values() for r in pair if r):
                     client = _Client(role, claims, table, planted)
                     found += client.probed(owner, verbs, asked)
-                told = {f.verb for f in found if (f.role, f.table) == (role, table.qualified)}
-                left = [v for v in verbs if v not in told and (role, table.qualified, v) in refused]
+                reported = {f.verb for f in found if (f.role, f.table) == (role, table.qualified)}
+                left = [
+                    v for v in verbs if v not in reported and (role, table.qualified, v) in refused
+                ]
                 if role == "authenticated":
                     found += _by_other_rows(table, role, left, asked)
     return tuple(found)
@@ -155,10 +157,10 @@ def _of_verb(asked: _Asked, verb: str) -> Iterator[tuple[RealPolicy, Relaxed]]:
 
 def with_requests(matrix: Sequence[Cell], found: Sequence[ByRequest]) -> tuple[Cell, ...]:
     """The matrix in which a refusal that some request gets past is none."""
-    told = {(f.role, f.table, f.verb): f for f in found}
+    reported = {(f.role, f.table, f.verb): f for f in found}
     cells = []
     for cell in matrix:
-        more = told.get((cell.role, cell.table, cell.verb))
+        more = reported.get((cell.role, cell.table, cell.verb))
         if more is not None and cell.access in (Access.DENIED, Access.UNKNOWN):
             access = Access.REQUEST if more.sure else Access.UNKNOWN
             cell = replace(cell, access=access, detail=f"policy {more.policy} asks {more.asks}")

@@ -83,7 +83,7 @@ _ROWS = _words("SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CallStmt C
 #: first words of what changes rows and nothing else
 _ROW_WORDS = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _REGISTERED = re.compile(r"reg(?:class|type|proc|procedure|namespace|role)|to_reg\w+")
-#: errors that tell that something is there already
+#: errors that show that something is there already
 _OF_REPEATS = re.compile(r"WHEN duplicate_\w+(?: OR duplicate_\w+)*", re.IGNORECASE)
 _MOMENT = re.compile(r"\b(?:found|row_count|returning)\b", re.IGNORECASE)
 
@@ -106,7 +106,7 @@ class Questions:
 
     def problems(self) -> Iterator[str]:
         """Why it may do something else on a target, with lines; what is said once is not again."""
-        told: set[str] = set()
+        reported: set[str] = set()
         for statement in self.migration.statements:
             source = self.migration.source(statement)
             if statement.kind == "DoStmt":
@@ -116,8 +116,8 @@ class Questions:
             else:
                 continue
             for problem in found:
-                if problem not in told:
-                    told.add(problem)
+                if problem not in reported:
+                    reported.add(problem)
                     yield problem
         yield from self._problems_of_called()
 

@@ -147,8 +147,8 @@ class PostgresTarget:
 
     def session(self) -> dict[str, str]:
         """What decides how statements run: login, options, libpq's variables; no secrets."""
-        told = ("password", "passfile", "host", "hostaddr", "port", "dbname")
-        given = {n: str(v) for n, v in self._parameters.items() if n not in told}
+        named = ("password", "passfile", "host", "hostaddr", "port", "dbname")
+        given = {n: str(v) for n, v in self._parameters.items() if n not in named}
         return given | {n: v for n, v in os.environ.items() if n[:2] == "PG" and "PASS" not in n}
 
     def describe(self) -> str:

@@ -152,7 +152,7 @@ def _read(path: str) -> bytes:
 
 
 def _first_process(
-    libc: Libc, said: dict[str, Any], command: list[str], tree: Tree, told: int
+    libc: Libc, said: dict[str, Any], command: list[str], tree: Tree, answer_to: int
 ) -> NoReturn:
     """Process 1 of the namespace: starts the program, says what it leaves behind, ends with it."""
     libc.c.prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0)
@@ -182,7 +182,7 @@ def _first_process(
                 pass
         time.sleep(_PAUSE)
         left = _others()
-    os.write(told, json.dumps({"left": left[:_MOST], "status": status}).encode())
+    os.write(answer_to, json.dumps({"left": left[:_MOST], "status": status}).encode())
     os._exit(0)
 
 
@@ -195,7 +195,7 @@ def _watch(libc: Libc, said: dict[str, Any], command: list[str], link: Any) -> N
         own_network.forward(link, said["ports"])
     tree = Tree(libc, said)
     tree.build()
-    heard, told = os.pipe()
+    heard, answer_to = os.pipe()
     report: int = said.get("report", -1)
     if report >= 0:
         os.set_inheritable(report, False)
@@ -210,8 +210,8 @@ def _watch(libc: Libc, said: dict[str, Any], command: list[str], link: Any) -> N
     child = os.fork()
     if child == 0:
         os.close(heard)
-        _first_process(libc, said, command, tree, told)
-    os.close(told)
+        _first_process(libc, said, command, tree, answer_to)
+    os.close(answer_to)
     os.waitpid(child, 0)
     with open(heard, "rb") as pipe:
         text = pipe.read()

@@ -104,7 +104,7 @@ class Confinement:
     `write`: where it may write; `fixed`: what stays as it is though it lies there. `read`: what it
     needs to read although it lies among temporary files or hidden ones. `workspace`: its keys are
     hidden from it. `leaves`: what it leaves running is ended, but is not a fault. `network`: it has
-    the machine's. `layered`: what it writes elsewhere seems to succeed, and is told; else it is
+    the machine's. `layered`: what it writes elsewhere seems to succeed, and is reported; else it is
     refused. `tap`: the program is handed the socket that sees its packets (`ORCHESTRATE_PACKETS`).
     `ports`: servers of this machine that it may use. `apart`: it has temporary folders of its own;
     else it shares the machine's, and database servers that listen on sockets.
@@ -201,7 +201,7 @@ class Confinement:
             self._holds = said.get("apart", False) is True
         except ValueError:
             return () if killed else ("ended whoever watched it",)
-        return tuple(tell(said))
+        return tuple(describe_attempts(said))
 
     def close(self) -> None:
         self.started()
@@ -216,7 +216,7 @@ class Confinement:
         self.close()
 
 
-def tell(said: Mapping[str, Any]) -> Iterator[str]:
+def describe_attempts(said: Mapping[str, Any]) -> Iterator[str]:
     """For people and receipts: what a report of `confine.py` says was tried."""
     for key, words in (
         ("reached", "tried to reach {}"),

@@ -27,7 +27,7 @@ from orchestrator.agent_process.leftovers import Marks
 from orchestrator.agent_process.worker import work_on
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
-from orchestrator.errors.masking import hand_out, tell
+from orchestrator.errors.masking import hand_out, sanitize
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.storage.temporary import Temporary
 from orchestrator.storage.written import AGENT_OF
@@ -261,7 +261,7 @@ def _read_report(ended: Ended) -> Report:
     """The report that a child wrote; one that failed, with the end of its log, if it cannot be."""
     out, tail = (
         ended.out,
-        "\n".join(tell(ended.err.decode("utf-8", "replace")).strip().splitlines()[-8:]),
+        "\n".join(sanitize(ended.err.decode("utf-8", "replace")).strip().splitlines()[-8:]),
     )
     if ended.stopped:
         reason = f"{ended.stopped} without a report"
@@ -279,7 +279,7 @@ def _read_report(ended: Ended) -> Report:
             key = ".".join(str(p) for p in first["loc"])
             problem = f"{key}: {first['msg']}"
             if not key:
-                begin = " ".join(tell(out[: _QUOTED * 10].decode("utf-8", "replace")).split())[
+                begin = " ".join(sanitize(out[: _QUOTED * 10].decode("utf-8", "replace")).split())[
                     :_QUOTED
                 ]
                 problem = f"{first['msg']}; it begins “{begin}”"
@@ -295,10 +295,14 @@ def _as_shown(report: Report) -> Report:
         return Report(outcome=Outcome.FAILED, reason=reason)
     return report.model_copy(
         update={
-            "section": tell(report.section),
-            "reason": tell(report.reason),
-            "log": tuple(map(tell, report.log)),
-            "notices": tuple(n.model_copy(update={"text": tell(n.text)}) for n in report.notices),
-            "tickets": tuple(t.model_copy(update={"text": tell(t.text)}) for t in report.tickets),
+            "section": sanitize(report.section),
+            "reason": sanitize(report.reason),
+            "log": tuple(map(sanitize, report.log)),
+            "notices": tuple(
+                n.model_copy(update={"text": sanitize(n.text)}) for n in report.notices
+            ),
+            "tickets": tuple(
+                t.model_copy(update={"text": sanitize(t.text)}) for t in report.tickets
+            ),
         }
     )

@@ -102,20 +102,20 @@ class Forking:
     ) -> Forked:
         """A worker with these arguments. Raises OSError where there can be none."""
         pipes = [os.pipe() for _ in range(5)]
-        told, stdin, stdout, stderr, status = pipes
-        theirs = [told[0], stdin[0], stdout[1], stderr[1], status[1]]
+        request, stdin, stdout, stderr, status = pipes
+        theirs = [request[0], stdin[0], stdout[1], stderr[1], status[1]]
         ours = [stdin[1], stdout[0], stderr[0], status[0]]
         try:
             socket.send_fds(self._link, [b"1"], [*theirs, *fds])
         except OSError:
-            for fd in (*ours, told[1]):
+            for fd in (*ours, request[1]):
                 os.close(fd)
             raise
         finally:
             for fd in theirs:
                 os.close(fd)
         order = {"words": list(words), "environment": dict(environment), "cwd": str(cwd)}
-        with contextlib.suppress(OSError), os.fdopen(told[1], "wb") as file:
+        with contextlib.suppress(OSError), os.fdopen(request[1], "wb") as file:
             file.write(json.dumps(order).encode())
         try:
             return Forked(ours[:3], ours[3])
@@ -173,14 +173,14 @@ def _become(server: int, fds: Sequence[int]) -> NoReturn:
     """Be the keeper of a worker, which is forked once more."""
     code = 1
     try:
-        told, *streams = fds[:4]
+        request, *streams = fds[:4]
         status = fds[4]
         os.setsid()
         for number, fd in enumerate(streams):
             os.dup2(fd, number)
             os.close(fd)
         os.write(status, os.getpid().to_bytes(_NUMBER, "big"))
-        with os.fdopen(told, "rb") as file:
+        with os.fdopen(request, "rb") as file:
             order = json.loads(file.read())
         os.environ.clear()
         os.environ.update(order["environment"])

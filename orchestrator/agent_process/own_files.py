@@ -159,11 +159,11 @@ class Tree:
         os.chmod(upper, stat.S_IMODE(given.st_mode))
         with contextlib.suppress(OSError):
             os.chown(upper, given.st_uid, given.st_gid)
-        told = f"lowerdir={path},upperdir={upper},workdir={work}"
+        options = f"lowerdir={path},upperdir={upper},workdir={work}"
         try:
-            self.libc.mount("overlay", path, "overlay", 0, f"{told},userxattr")
+            self.libc.mount("overlay", path, "overlay", 0, f"{options},userxattr")
         except OSError:
-            self.libc.mount("overlay", path, "overlay", 0, told)
+            self.libc.mount("overlay", path, "overlay", 0, options)
         self.layers.append((upper, path))
         self.writable.append(path)
 

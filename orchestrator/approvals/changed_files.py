@@ -159,7 +159,7 @@ def _bytes_now(log: ChangeLog, path: str) -> bytes | None:
 def _describe_workers(
     change: Change, touched: Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]
 ) -> str:
-    """Who changed a path, as far as that can be told."""
+    """Who changed a path, as far as that can be determined."""
     found: list[str] = []
     together: list[str] = []
     for path in (change.path, change.source):
@@ -180,7 +180,7 @@ def _describe_workers(
                 found.append(text)
     if together:
         names = " or ".join(dict.fromkeys(together))
-        found.append(f"{names} (at work together, they cannot be told apart)")
+        found.append(f"{names} (at work together, they cannot be distinguished)")
     return ", ".join(dict.fromkeys(found))
 
 

@@ -222,7 +222,7 @@ IN_ORDER = ("Proven", "Not applicable", BOOKKEEPING)
 
 
 def _groups_in_ticket(request: ApprovalRequest, ticket: str, body: str) -> list[dict[str, Any]]:
-    """The statements as the ticket shows them: what is in order and told above is only counted."""
+    """The statements as the ticket shows them: what is in order and shown above is only counted."""
     groups = []
     for head, found in group_statements(request.statements):
         listed, note = found, ""

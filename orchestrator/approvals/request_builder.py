@@ -116,7 +116,7 @@ def _foresee_failures(
         return statements
     waiting = {s.key for s in statements if s.verdict == Verdict.PENDING}
     numbers = [s.number for s in session.plan.stages]
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for key, receipt in newest_receipts(session.family.history, numbers).items():
         if key not in waiting:
             continue
@@ -130,8 +130,8 @@ def _foresee_failures(
             )
         )
         if lacking and not enough:
-            told[key] = "; ".join(dict.fromkeys(result.detail for result in lacking))
-    return tuple(replace(s, forecast=told.get(s.key, "")) for s in statements)
+            reported[key] = "; ".join(dict.fromkeys(result.detail for result in lacking))
+    return tuple(replace(s, forecast=reported.get(s.key, "")) for s in statements)
 
 
 def build_exception_request(

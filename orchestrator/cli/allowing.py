@@ -78,12 +78,12 @@ def revoke(
 def _say(each: dict[str, Any]) -> None:
     state = "" if each["allowed"] in ("no", "allowed") else f" ({each['allowed']})"
     say(f"{_MARKS[each['allowed']]} {one_line(each['command'])}{state}")
-    told = [f"from {', '.join(each['sources'])}"] if each["sources"] else []
-    told += [f"named by {', '.join(each['named_by'])}"] if each["named_by"] else []
+    details = [f"from {', '.join(each['sources'])}"] if each["sources"] else []
+    details += [f"named by {', '.join(each['named_by'])}"] if each["named_by"] else []
     if each["allowed"] == "changed":
-        told += [f"ran: {one_line(each['ran'])}"]
-    told += [f"runs: {one_line(each['runs'])}"] if each["runs"] else []
-    for line in told:
+        details += [f"ran: {one_line(each['ran'])}"]
+    details += [f"runs: {one_line(each['runs'])}"] if each["runs"] else []
+    for line in details:
         say(f"    {clean(line)}")
 
 

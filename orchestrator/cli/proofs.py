@@ -149,12 +149,12 @@ def verify(
         )
         for v in (v for v in found if v.standing is standing):
             _say_verified(v)
-    told = [
+    reported = [
         f"{n} {s.value if n == 1 else s.value.replace('holds', 'hold')}"
         for s, n in counts.items()
         if n or s is Standing.BROKEN
     ]
-    say(f"{len(found)} statements: {', '.join(reversed(told))}")
+    say(f"{len(found)} statements: {', '.join(reversed(reported))}")
     raise typer.Exit(code)
 
 

@@ -46,9 +46,9 @@ OUTCOMES = {"complete": "green", "failed": "red"} | dict.fromkeys(
 )
 
 
-#: verdicts that are not told as they come: a pending claim is when it is judged, and the question
-#: lists what is unproven or was accepted
-_UNTOLD = ("pending", "unproven", "accepted")
+#: verdicts that are not reported as they come: a pending claim is when it is judged, and the
+#: question lists what is unproven or was accepted
+_UNREPORTED = ("pending", "unproven", "accepted")
 #: seconds that a script waits for git, and between two looks
 _WAIT, _LOOK_EVERY = 10.0, 0.3
 
@@ -56,7 +56,7 @@ _WAIT, _LOOK_EVERY = 10.0, 0.3
 class ProgressPrinter:
     """Prints events as they come, those of parallel stages too, under their stage's heading.
 
-    What the question after them lists is left to it, so that nothing is told twice.
+    What the question after them lists is left to it, so that nothing is reported twice.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class ProgressPrinter:
         self._said: set[str] = set()
         #: how many stages have begun
         self._begun = 0
-        #: what failed and is told now or by a question, whichever comes
+        #: what failed and is reported now or by a question, whichever comes
         self._failed: list[Progress] = []
         self._lock = threading.Lock()
 
@@ -76,7 +76,7 @@ class ProgressPrinter:
                 self._failed.append(event)
                 return
             if event.kind == "statement":
-                if event.verdict not in _UNTOLD:
+                if event.verdict not in _UNREPORTED:
                     self._say_statement(event)
                 return
             if event.kind == "question":
@@ -170,7 +170,7 @@ def _outlast(
     if wait is None:
         wait = float("inf") if sys.stdin.isatty() and sys.stdout.isatty() else _WAIT
     deadline = time.monotonic() + wait
-    told = ""
+    reported = ""
     while True:
         try:
             outcome = act(from_here=from_here)
@@ -183,8 +183,8 @@ def _outlast(
         except GitAtWorkError as exc:
             if time.monotonic() >= deadline:
                 raise
-            if told != exc.message:
-                told = exc.message
+            if reported != exc.message:
+                reported = exc.message
                 text = f"waiting: {exc.message}; {exc.hint}"
                 listener(Progress(ProgressKind.NOTICE, text))
         time.sleep(_LOOK_EVERY)

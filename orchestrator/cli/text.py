@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors.masking import mask, mask_all, tell, visible, visible_json
+from orchestrator.errors.masking import mask, mask_all, sanitize, visible, visible_json
 from orchestrator.views.plain import columns, fitted
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -54,7 +54,7 @@ def paint(text: str, style: str) -> str:
 def clean(text: str) -> str:
     """`text` without keys and without what could steer a terminal; a ticket's colors are closed."""
     if not has_colors():
-        return tell(text)
+        return sanitize(text)
     parts = _COLORS.split(mask(text))
     shown = "".join(part if n % 2 else visible(part) for n, part in enumerate(parts))
     closed = shown.rfind("\x1b") == shown.rfind(_RESET)

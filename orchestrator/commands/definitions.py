@@ -87,8 +87,8 @@ class Definition:
 
     @property
     def digest(self) -> str:
-        told = json.dumps([self.command, self.parts], ensure_ascii=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        identity = json.dumps([self.command, self.parts], ensure_ascii=True)
+        return hashlib.sha256(identity.encode()).hexdigest()
 
     @property
     def shown(self) -> str:
@@ -99,8 +99,8 @@ class Definition:
             else text
             for where, text in self.parts
         )
-        told = " · ".join(" ".join(line.split()) for line in lines if line.strip())
-        return told if len(told) <= _SHOWN else told[: _SHOWN - 1] + "…"
+        shown = " · ".join(" ".join(line.split()) for line in lines if line.strip())
+        return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
 def simple_commands(command: str) -> list[list[str]]:
@@ -275,15 +275,15 @@ class _Follower:
 
     def _add_pytest(self, words: list[str], folder: str) -> None:
         """What pytest is told to add to its command, and the plugins of the workspace."""
-        told = [" ".join(words)]
+        texts = [" ".join(words)]
         for name, part in _PYTEST.items():
             text = self._text(folder + name)
             if text is not None and (section := _section(text, part)):
                 self._add(folder + name, f"{folder}{name} [{part}]", section)
-                told.append(section.replace('"', " ").replace("'", " "))
+                texts.append(section.replace('"', " ").replace("'", " "))
         # a conftest itself is a part of the tests; what it loads is not
-        told.append(self._text(f"{folder}conftest.py") or "")
-        for text in told:
+        texts.append(self._text(f"{folder}conftest.py") or "")
+        for text in texts:
             for one, several in _PLUGIN.findall(text):
                 for module in re.findall(r"[\w.]+", one or several):
                     self._add_module(module, folder)

@@ -130,8 +130,8 @@ def make_job(session: Session, stage: Stage, findings: Sequence[Finding] = ()) -
         if session.plan.part(stage) is not Part.INSPECTOR:
             member = session.plan.members(stage, session.flow)[0]
             now = conflict_findings(session, member, stage)
-            told = {f.statement for f in now}
-            findings = [*(f for f in findings if f.statement not in told), *now]
+            reported = {f.statement for f in now}
+            findings = [*(f for f in findings if f.statement not in reported), *now]
     return Job(
         ticket=session.plan.members(stage, session.flow)[0],
         parent=session.plan.parent,

@@ -39,7 +39,7 @@ _NAMESPACE = "orchestrate"
 def traced(session: Session) -> Iterator[None]:
     """Send what happens to a family meanwhile, if a collector is configured.
 
-    A collector that does not answer, or a library that is not installed, is told once and no fault.
+    A collector that does not answer, or a library that is missing, is reported once, not an error.
     """
     address = session.settings.telemetry.otlp
     if not address:

@@ -43,9 +43,11 @@ def find_statement(session: Session, statement: str) -> str:
         if statement and statement.casefold() == text.casefold() and not hits:
             names = {b.check.name for b in session.binder.bind(text) if b.check}
             raise UsageError(f"“{text}” is judged by {', '.join(sorted(names))} already")
-    told = "; ".join(f"“{t}”" for t in hits or texts) or "there is none"
+    reported = "; ".join(f"“{t}”" for t in hits or texts) or "there is none"
     what = "several statements fit" if hits else "no statement without a check fits"
-    raise UsageError(f"{what}: {told}", hint='name one: --statement "…"', code="no-such-statement")
+    raise UsageError(
+        f"{what}: {reported}", hint='name one: --statement "…"', code="no-such-statement"
+    )
 
 
 def try_check(session: Session, statement: str, code: str, command: str) -> ProposedCheck:
@@ -87,7 +89,7 @@ def try_check(session: Session, statement: str, code: str, command: str) -> Prop
 def record_agent_checks(session: Session, stage: Stage, checks: Iterable[NewCheck]) -> None:
     """Take down what an agent proposes, as `checks propose` does, after a trial here.
 
-    What cannot be taken down is told as a notice. It takes the place of nobody's proposal.
+    What cannot be taken down is reported as a notice. It takes the place of nobody's proposal.
     """
     newest = {check.statement: check for check in checks}
     known = {proposed.statement for proposed in open_proposals(session.family.history)}
@@ -98,8 +100,10 @@ def record_agent_checks(session: Session, stage: Stage, checks: Iterable[NewChec
                 raise UsageError(f"another one is proposed for “{text}” already")
             proposed = try_check(session, text, check.code, check.command)
         except OrchestrateError as exc:
-            told = f"{stage.agent} proposes a check that is not taken down: {exc.in_a_line}"
+            reported = f"{stage.agent} proposes a check that is not taken down: {exc.in_a_line}"
         else:
             record_proposal(session.family.history, proposed, "" if check.command else check.code)
-            told = f"{stage.agent} proposes a check for “{text}”; the next question lists it"
-        session.report_progress(ProgressKind.NOTICE, told, stage=stage.number, agent=stage.agent)
+            reported = f"{stage.agent} proposes a check for “{text}”; the next question lists it"
+        session.report_progress(
+            ProgressKind.NOTICE, reported, stage=stage.number, agent=stage.agent
+        )

@@ -62,7 +62,7 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
     is_maker = session.plan.part(stage) in (Part.MAKER, Part.PROVIDER)
     job = _prepare(session, stage, job, settings)
     seen: Seen | None = None
-    told: Report | None = None
+    reported: Report | None = None
     # a turn in which nothing could be done is none of those that it has
     waited = sum(t.ended in (LIMIT, UNREACHABLE) for t in _turns_of(session, job))
     for turn in count(job.turn):
@@ -73,8 +73,8 @@ def work_in_turns(session: Session, stage: Stage, job: Job) -> tuple[Report, See
             return refused, seen
         job = job.model_copy(update={"turn": turn, "allowance": purse.allowance()})
         said, seen = _take_turn(session, stage, job, settings)
-        # what an earlier turn proposed and told is not lost with its report
-        report = told = _joined(told, said)
+        # what an earlier turn proposed and reported is not lost with its report
+        report = reported = _joined(reported, said)
         if report.ended == UNREACHABLE:
             report = _tried_again(session, job, report)
         if turn - waited >= settings.turns:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
+from orchestrator.daemon.notified import AlreadyNotified, describe_for_people
 from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
-from orchestrator.daemon.told import ToldBefore, describe_for_people
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
 from orchestrator.domain.id_grammar import id_from_name
@@ -117,7 +117,7 @@ class Daemon:
         #: families that wait for other families' work, with their last outcome
         self._waiting: dict[str, RunOutcome] = {}
         #: family → the last notification about it
-        self._notified = ToldBefore(board.root)
+        self._notified = AlreadyNotified(board.root)
         #: why changes are found by looking, "" where events come
         self._looks = ""
         #: what was wrong with the board when it was last examined
@@ -209,11 +209,11 @@ class Daemon:
 
     def _outlast_absence(self) -> None:
         """Wait until the board is there and at rest, then look at all of it."""
-        told, presence = "", Presence(self.board.root, self.board.path)
+        reported, presence = "", Presence(self.board.root, self.board.path)
         while not self._stopping:
-            if self._paused and self._paused != told:
-                told = self._paused
-                self.log(LogLine("", "board", f"waiting: {told}"))
+            if self._paused and self._paused != reported:
+                reported = self._paused
+                self.log(LogLine("", "board", f"waiting: {reported}"))
             reason = presence.look()
             if reason == "":
                 break
@@ -222,7 +222,7 @@ class Daemon:
         self._paused = ""
         if self._stopping:
             return
-        if told:
+        if reported:
             self.log(LogLine("", "board", "the board is back; going on"))
         self._reload_settings()
         try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from orchestrator.errors.masking import hand_out, tell
+from orchestrator.errors.masking import hand_out, sanitize
 from orchestrator.settings.config import Settings
 
 #: addresses, separated by white space; they contain keys, which must not be in the repository
@@ -156,7 +156,7 @@ class Notifier:
 
 def _sanitize(text: str, longest: int) -> str:
     """The text as it may be shown, cut."""
-    clean = tell(text)
+    clean = sanitize(text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 

@@ -79,21 +79,21 @@ def find_lost_tickets(view: BoardView) -> Iterator[Diagnosis]:
 
     removed = [n for n in git.removed() if may_be_ticket(n) and _is_gone(root / n)]
     contents = git.committed_texts(removed[:_READ])
-    told = set[str]()
+    reported = set[str]()
     for path in removed:
         own = ""
         if path in contents:
             own = Document.parse(contents[path]).text(*ID_KEYS)
         id = own or id_from_name(Path(path).name) or Path(path).stem
         if id not in ids:
-            told.add(id)
+            reported.add(id)
             message = f"{id} is gone; it is in the last commit"
             yield Diagnosis("lost", message, 0, f"git checkout HEAD -- {shlex.quote(path)}", path)
     seen = LastSeen.of(view.board).load()
     gone = sorted(
         path
         for path, id in seen.items()
-        if id not in ids | told
+        if id not in ids | reported
         and Path(path).name not in names
         and path not in removed
         and _is_gone(root / path)

@@ -209,7 +209,7 @@ class AgentInfo(_Message):
     #: where the program is, "" if it is not found
     found: str = ""
     version: str = ""
-    #: None: it cannot be told
+    #: None: it cannot be determined
     signed_in: bool | None = None
     #: what to do before it can work, and where it may write
     notes: tuple[str, ...] = ()

@@ -191,6 +191,6 @@ def visible_json(text: str) -> str:
     return _STEERING.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def tell(text: str) -> str:
+def sanitize(text: str) -> str:
     """What may be shown of a text: `mask` and `visible`."""
     return visible(mask(text))

@@ -87,8 +87,8 @@ def _explain(closing: Record) -> tuple[str, str]:
     if verb == "changes_requested":
         said += f" from {', '.join(closing.get('members', ()))}"
     # words in the file stay where they were written; those of a send-back have their own section
-    told = verb in ("approved", "hold") and closing.get("via") != VIA_FILE
-    return said, str(closing.get("words", "")) if told else ""
+    reported = verb in ("approved", "hold") and closing.get("via") != VIA_FILE
+    return said, str(closing.get("words", "")) if reported else ""
 
 
 def _count(statements: list[Mapping[str, Any]]) -> str:

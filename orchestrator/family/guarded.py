@@ -247,7 +247,7 @@ class Watch:
                 _, mine = self._at_work.pop(worker.name)
                 if not self._at_work:
                     os.close(self._held)
-            # who of several it was cannot be told
+            # who of several it was cannot be determined
             for _, theirs in self._at_work.values():
                 theirs += done
             return [*mine, *done]

@@ -1,7 +1,7 @@
 """What went from tickets while an agent worked: criteria hold until USER accepts them, and the
 former `files:` until USER answers.
 
-Agents report sections and never edit tickets; whether it was the agent or a person cannot be told.
+Agents report sections and never edit tickets; whether an agent or a person did it is not known.
 A person who removes a criterion at any other time has removed it.
 """
 

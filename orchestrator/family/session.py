@@ -110,7 +110,7 @@ class Session:
     changed: tuple[str, ...] = ()
     #: the family's own session, where this is one for a stage with a checkout of its own
     main: Session | None = None
-    #: statement → the revision at which its failure was told
+    #: statement → the revision at which its failure was reported
     _failed_at: dict[str, int] = field(default_factory=dict)
     #: statement → the attempt in which its newest receipt was made
     _attempts: dict[str, int] = field(default_factory=dict)

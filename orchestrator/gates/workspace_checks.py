@@ -26,7 +26,7 @@ from typing import Any
 from orchestrator.agent_process.confinement import Confinement, program_places
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import OrchestrateError, UnsafePathError, UsageError
-from orchestrator.errors.masking import tell
+from orchestrator.errors.masking import sanitize
 from orchestrator.gates.checks import (
     Check,
     Context,
@@ -343,7 +343,7 @@ def _result(name: str, label: str, said: Mapping[str, Any]) -> Result:
 def _clean(text: object) -> str:
     """Text as it may be shown."""
     said = str(text)[:_LONGEST_DETAIL]
-    return tell(said)[:_LONGEST_DETAIL]
+    return sanitize(said)[:_LONGEST_DETAIL]
 
 
 def _read(shown: Path, file: _File, judge: _Judge) -> list[Check]:

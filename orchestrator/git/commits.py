@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestrator.errors import HookError, OrchestrateError
-from orchestrator.errors.masking import tell
+from orchestrator.errors.masking import sanitize
 from orchestrator.git.activity import own_commits
 from orchestrator.git.command import GitError, plain_environment, read_objects, run_git, split_names
 from orchestrator.git.hooked import HookedResult, run_hooked
@@ -283,7 +283,7 @@ def _is_ignored(top: Path, name: Path) -> bool:
 
 def _with_trailers(subject: str, ticket: str, stage: int | None) -> str:
     """The message; git and scripts find the ticket and the stage by the trailers."""
-    subject = tell(subject)
+    subject = sanitize(subject)
     trailers = [f"Orchestrate-Ticket: {ticket}"] if ticket else []
     if ticket and stage is not None:
         trailers.append(f"Orchestrate-Stage: {stage}")

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors.masking import tell
+from orchestrator.errors.masking import sanitize
 from orchestrator.git.command import GitError, plain_environment, run_git
 
 #: seconds for a command with its hooks, which may run a team's tests
 _TIMEOUT = 900.0
 #: bytes of what is printed that are read, from its end
 _KEPT = 1_000_000
-#: how much of what a hook prints is told (characters)
+#: how much of what a hook prints is reported (characters)
 _TOLD = 400
 
 
@@ -67,7 +67,7 @@ def run_hooked(
             code = _run(root, command, env, printed.fileno())
             printed.seek(max(0, printed.seek(0, os.SEEK_END) - _KEPT))
             output = printed.read().decode("utf-8", "replace")
-            output = tell(output.replace("\r\n", "\n").replace("\r", "\n"))
+            output = sanitize(output.replace("\r\n", "\n").replace("\r", "\n"))
         return HookedResult(code, output, _failed_hook(trace))
 
 

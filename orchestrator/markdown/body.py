@@ -304,7 +304,7 @@ def tick_box(data: bytes, text: str, suffix: str) -> bytes:
 
 
 def accept_box(data: bytes, text: str, suffix: str) -> bytes:
-    """As `tick_box`, for what USER accepted though it is not proven: the box is not a tick, `[~]`."""
+    """As `tick_box`, for what USER accepted though it is not proven: the box becomes `[~]`."""
     return _set_boxes(data, text, "~", f" · {_ACCEPTED}{suffix.strip(' ·')}")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.errors.masking import mask, mask_all, tell, visible_json
+from orchestrator.errors.masking import mask, mask_all, sanitize, visible_json
 
 #: the variable with the path of the socket that answers for a job
 SOCKET = "ORCHESTRATE_JOB_SOCKET"
@@ -191,7 +191,7 @@ def say(answer: Callable[[str, Any], Any], name: str, given: Any) -> tuple[str, 
             text = json.dumps(mask_all(json.loads(text)), ensure_ascii=False)
         return visible_json(text), False
     except OrchestrateError as exc:
-        return tell(f"error[{exc.code}]: {exc.in_a_line}"), True
+        return sanitize(f"error[{exc.code}]: {exc.in_a_line}"), True
     except Exception as exc:  # noqa: BLE001 - of whatever it may be, the caller is told
         return f"error[unexpected]: {type(exc).__name__}", True
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.approvals.changed_files import FileDiff, describe_file, printable
 from orchestrator.errors import MissingExtraError
-from orchestrator.errors.masking import tell
+from orchestrator.errors.masking import sanitize
 from orchestrator.review.model import Review, ReviewFile
 from orchestrator.review.panels import Chart, Grid, Source
 from orchestrator.templating import TEMPLATES
@@ -31,7 +31,7 @@ def render_page(review: Review) -> str:
     # no other script runs, whatever a ticket says
     sha256 = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     page = html_environment().get_template("review.html.j2")
-    return tell(page.render(review=review, how_to=True, script=script, script_sha256=sha256))
+    return sanitize(page.render(review=review, how_to=True, script=script, script_sha256=sha256))
 
 
 @lru_cache(maxsize=1)

@@ -54,7 +54,8 @@ class AgentSettings(BaseModel):
     def _is_known(cls, use: str) -> str:
         known = sorted(entry.name for entry in plugins.registered("coding"))
         if use and use not in (BUILTIN, COMMAND, *known):
-            raise ValueError(f"{use!r} is not an agent; known: {', '.join((BUILTIN, COMMAND, *known))}")
+            words = ", ".join((BUILTIN, COMMAND, *known))
+            raise ValueError(f"{use!r} is not an agent; known: {words}")
         return use
 
     @model_validator(mode="after")

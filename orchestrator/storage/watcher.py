@@ -87,7 +87,7 @@ class FolderWatch(FileSystemEventHandler):
         self._observer.start()
 
     def _events_come(self) -> bool:
-        """Whether writing a hidden file is told; True where none can be written."""
+        """Whether writing a hidden file is reported; True where none can be written."""
         try:
             trial = self._folders[0] / self._trial
             trial.touch()

@@ -1,4 +1,4 @@
-"""What this program has lately written on a board, so that its own writes are told from others'.
+"""What this program has lately written on a board, to distinguish its own writes from others'.
 
 Each is sealed with the key of the user, which confined programs cannot read. Kept by the name of
 the file, as tickets move between folders.

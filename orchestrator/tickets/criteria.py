@@ -316,9 +316,9 @@ class _Reader:
             said, boxes = body.row_boxes(outside[end])
             # without a box, what the column says that is known to say it
             cells = body.cells_of(_after(_QUOTE, outside[end]))
-            told = "" if boxes else criterion_in_row(head, cells)
-            if self._place.demands and (told or (said and boxes)):
-                self._add(told or said, StatementKind.ACCEPTANCE, end, any(boxes))
+            criterion = "" if boxes else criterion_in_row(head, cells)
+            if self._place.demands and (criterion or (said and boxes)):
+                self._add(criterion or said, StatementKind.ACCEPTANCE, end, any(boxes))
             elif said and boxes:
                 self._leave("box", _UNKNOWN, end, said)
             elif not boxes and self._among_criteria and (row := outside[end].strip("| \t")):

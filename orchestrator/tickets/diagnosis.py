@@ -60,7 +60,7 @@ _SINGLE = ("id", "status", "owner", "parent")
 _VERDICT_LINE = re.compile(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
 _BOX = re.compile(r"\[[ xX~-]?\]")
-#: a word of what is told as a prohibition
+#: a word of what is reported as a prohibition
 _MAY_FORBID = re.compile(
     r"\b(?:never|don['’]t|circumstances|leave|keep|no|must|shall|refrain)\b", re.IGNORECASE
 )

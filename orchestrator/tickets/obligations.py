@@ -49,7 +49,7 @@ def unread_obligations(
 ) -> Unread | None:
     """The sentences from line `start` (0-based) on that oblige, and stand below no criteria.
 
-    `read` are the lines (1-based) that are read or told already. What is below headings such as
+    `read` are the lines (1-based) that are read or reported already. What is below headings such as
     Background or Notes is left out, as it does not have to hold.
     """
     found = list(_find(lines, start, own_headings, read))

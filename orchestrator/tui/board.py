@@ -179,10 +179,12 @@ class BoardApp(App[None]):
             shown.show(options, len(column.cards), column.cards)
         at_work = sum(family.at_work for family in view.families.values())
         tickets_, asked_ = ("" if len(each) == 1 else "s" for each in (cards, asked))
-        told = f"{len(cards)} ticket{tickets_} · {len(asked)} question{asked_} · {at_work} at work"
+        reported = (
+            f"{len(cards)} ticket{tickets_} · {len(asked)} question{asked_} · {at_work} at work"
+        )
         if self._query:
-            told += f" · found: {self._query}"
-        self._base.query_one("#head", Label).update(styled(f" {self._root.name}: {told}"))
+            reported += f" · found: {self._query}"
+        self._base.query_one("#head", Label).update(styled(f" {self._root.name}: {reported}"))
 
     async def _arrange(self, names: list[str]) -> None:
         """One column for each name; a board seldom gets or loses one."""

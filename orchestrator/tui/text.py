@@ -8,7 +8,7 @@ from typing import Any
 from textual.content import Content
 
 from orchestrator.approvals.request import IN_ORDER
-from orchestrator.errors.masking import tell
+from orchestrator.errors.masking import sanitize
 from orchestrator.templating import one_line
 from orchestrator.views.cards import Card, OpenQuestion
 from orchestrator.views.plain import fitted
@@ -36,7 +36,7 @@ _TELLING = (
 
 def styled(text: str, style: str = "") -> Content:
     """A text of a ticket or agent: nothing in it is markup or controls the terminal."""
-    return Content.styled(tell(text), style) if style else Content(tell(text))
+    return Content.styled(sanitize(text), style) if style else Content(sanitize(text))
 
 
 def lines(parts: list[Content]) -> Content:
@@ -151,9 +151,10 @@ def event_lines(event: Mapping[str, Any]) -> Iterator[Content]:
 def record_lines(records: list[dict[str, Any]]) -> Iterator[Content]:
     """The last records of a history."""
     for record in [r for r in records if r["type"] not in ("committed", "synced")][-_RECORDS:]:
-        told = " · ".join(str(record[key]) for key in _TELLING if record.get(key))
+        reported = " · ".join(str(record[key]) for key in _TELLING if record.get(key))
         at = str(record.get("at", ""))
-        if told:
+        if reported:
             yield Content.assemble(
-                styled(f"{at}  ", "dim"), styled(f"{record['type']}  {one_line(told)[:_LONGEST]}")
+                styled(f"{at}  ", "dim"),
+                styled(f"{record['type']}  {one_line(reported)[:_LONGEST]}"),
             )

@@ -332,7 +332,7 @@ def _stored(history: History, digest: str) -> ApprovalRequest | None:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What tells whether a file is still the one that was read; zeros where there is none."""
+    """What shows whether a file is still the one that was read; zeros where there is none."""
     try:
         stat = path.stat()
     except FileNotFoundError:

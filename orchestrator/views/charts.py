@@ -1,7 +1,7 @@
 """Charts of a board's figures as SVG elements, made of strings: no script, no style attribute.
 
 Text and axes take the page's color (`currentColor`); a page may set `.chart-1` … `.chart-8`. The
-colors here can be told from white and from black, and no chart is told by its color alone.
+colors here can be distinguished from white and from black, and no chart relies on color alone.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def _text(x: float, y: float, text: str, /, anchor: str = "", **more: object) ->
 
 
 def _svg(
-    name: str, title: str, told: str, frame: Frame, height: float, parts: Iterable[str]
+    name: str, title: str, summary: str, frame: Frame, height: float, parts: Iterable[str]
 ) -> str:
     """The whole chart; `told` is what it shows, for who cannot see it."""
     name = f"{name}-{frame.width}"
     head = _tag("title", escape(title), id=f"{name}-title")
-    head += _tag("desc", escape(told or "no figures yet"), id=f"{name}-desc")
+    head += _tag("desc", escape(summary or "no figures yet"), id=f"{name}-desc")
     return _tag(
         "svg",
         head + "".join(parts),
@@ -178,7 +178,9 @@ def stacked(
     frame: Frame = WIDE,
 ) -> str:
     """Areas upon each other, the first below; the legend has them in the same order."""
-    told = "; ".join(f"{label}: {row[-1]:g} on {days[-1]}" for label, row in series.items() if days)
+    summary = "; ".join(
+        f"{label}: {row[-1]:g} on {days[-1]}" for label, row in series.items() if days
+    )
     if not days or not series:
         return _nothing(name, title, frame)
     # one day is a line of no length
@@ -203,7 +205,7 @@ def stacked(
         labels.append((number, f"{label} {row[-1]:g}"))
         base = top
     legend, height = _legend(frame, labels[::-1])
-    return _svg(name, title, told, frame, height, [*parts, *_day_labels(frame, days), *legend])
+    return _svg(name, title, summary, frame, height, [*parts, *_day_labels(frame, days), *legend])
 
 
 def _legend(frame: Frame, labels: Sequence[tuple[int, str]]) -> tuple[list[str], float]:
@@ -223,7 +225,7 @@ def _legend(frame: Frame, labels: Sequence[tuple[int, str]]) -> tuple[list[str],
 
 def bars(name: str, title: str, rows: Sequence[tuple[str, float, str]], frame: Frame = WIDE) -> str:
     """Horizontal bars: (name, value, the value in words)."""
-    told = "; ".join(f"{label}: {words}" for label, _, words in rows)
+    summary = "; ".join(f"{label}: {words}" for label, _, words in rows)
     if not rows:
         return _nothing(name, title, frame)
     most = max(value for _, value, _ in rows) or 1
@@ -238,14 +240,14 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, float, str]], frame: F
             _tag("rect", x=left, y=y, width=max(wide, 1.0), height=_BAR, rx=2, **_color(0))
         )
         parts.append(_text(left + wide + 6, y + 12, words))
-    return _svg(name, title, told, frame, 4 + len(rows) * _ROW + 4, parts)
+    return _svg(name, title, summary, frame, 4 + len(rows) * _ROW + 4, parts)
 
 
 def columns(
     name: str, title: str, days: Sequence[str], values: Sequence[float], frame: Frame = WIDE
 ) -> str:
     """Upright bars, in US dollars by day."""
-    told = "; ".join(f"{day}: ${value:.2f}" for day, value in zip(days, values, strict=True))
+    summary = "; ".join(f"{day}: ${value:.2f}" for day, value in zip(days, values, strict=True))
     if not days:
         return _nothing(name, title, frame)
     ticks = _ticks(max(values))
@@ -261,7 +263,7 @@ def columns(
                 height=frame.height - frame.bottom - y, **_color(0),
             )
         )  # fmt: skip
-    return _svg(name, title, told, frame, frame.height, [*parts, *_day_labels(frame, days)])
+    return _svg(name, title, summary, frame, frame.height, [*parts, *_day_labels(frame, days)])
 
 
 # -- the board's ---------------------------------------------------------------------------------

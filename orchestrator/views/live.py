@@ -64,7 +64,7 @@ class LiveBoard:
     def stop(self) -> None:
         """End the thread and all event streams."""
         self._stopping.set()
-        self.tell(frozenset())
+        self.publish(frozenset())
 
     @property
     def view(self) -> BoardView:
@@ -78,7 +78,7 @@ class LiveBoard:
         topics = frozenset(_differences(before, view)) if view is not before else frozenset()
         # a ticket is equal to what it was if only its text differs
         if topics := topics.union(*(_topics_of(c) for c in view.cards if c.ticket.path in saved)):
-            self.tell(topics)
+            self.publish(topics)
         return view
 
     async def changes(self, since: int = 0) -> AsyncIterator[News]:
@@ -87,23 +87,23 @@ class LiveBoard:
         with self._lock:
             self._waiting.add(entry)
         try:
-            told = since
+            seen = since
             while not self._stopping.is_set():
-                if self.revision != told:
-                    news = self._since(told)
-                    told = news.revision
+                if self.revision != seen:
+                    news = self._since(seen)
+                    seen = news.revision
                     yield news
                 entry[1].clear()
-                if self.revision == told and not self._stopping.is_set():
+                if self.revision == seen and not self._stopping.is_set():
                     await entry[1].wait()
         finally:
             with self._lock:
                 self._waiting.discard(entry)
 
-    def _since(self, told: int) -> News:
+    def _since(self, seen: int) -> News:
         with self._lock:
-            newer = [news for news in self._news if news.revision > told]
-            if len(newer) != self.revision - told:
+            newer = [news for news in self._news if news.revision > seen]
+            if len(newer) != self.revision - seen:
                 return News(self.revision, EVERYTHING)
             topics = frozenset[str]().union(*(news.topics for news in newer))
             return News(self.revision, topics if len(topics) <= _TOPICS else EVERYTHING)
@@ -113,7 +113,7 @@ class LiveBoard:
         """How many browsers wait for changes."""
         return len(self._waiting)
 
-    def tell(self, topics: frozenset[str]) -> None:
+    def publish(self, topics: frozenset[str]) -> None:
         """Let all browsers know that something has changed."""
         with self._lock:
             self.revision += 1
@@ -140,7 +140,7 @@ class LiveBoard:
                             read_at = time.monotonic()
                             self.refresh(paths)
                         if self.listeners and (grown := self._grown_logs()):
-                            self.tell(grown)
+                            self.publish(grown)
             self._stopping.wait(_LOOK_EVERY)
 
     def _work_changed(self) -> bool:
@@ -189,7 +189,7 @@ def _differences(before: BoardView, after: BoardView) -> Iterator[str]:
 
 
 def _topics_of(card: Card) -> frozenset[str]:
-    """What a change to a ticket is told under, wherever it is."""
+    """What a change to a ticket is reported under, wherever it is."""
     return frozenset({"tickets", f"ticket:{card.ticket.id}", f"in:{_state_of(card)}"})
 
 

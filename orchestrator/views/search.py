@@ -43,7 +43,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A ticket's words, folded, and what tells whether its file has changed."""
+    """A ticket's words, folded, and what shows whether its file has changed."""
 
     stamp: tuple[int, int, int]
     #: all that follows, one after the other

@@ -306,8 +306,8 @@ async def events(request: Request) -> Response:
     async def stream() -> Any:
         before = since
         async for news in live.changes(since):
-            told = {"since": before, "revision": news.revision, "topics": sorted(news.topics)}
+            reported = {"since": before, "revision": news.revision, "topics": sorted(news.topics)}
             before = news.revision
-            yield {"id": str(news.revision), "data": json.dumps(told)}
+            yield {"id": str(news.revision), "data": json.dumps(reported)}
 
     return EventSourceResponse(stream(), ping=15)

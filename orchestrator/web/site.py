@@ -107,7 +107,7 @@ class Site:
     def _came_to_rest(self, family: str) -> None:
         self.live.refresh()
         # a failure is in no ticket
-        self.live.tell(frozenset({f"family:{family}"}))
+        self.live.publish(frozenset({f"family:{family}"}))
 
     def stop(self) -> None:
         """End the agents that were started from here."""
@@ -151,7 +151,7 @@ class Site:
         """The doctor's problems, the agents, what was spent, and whether a daemon watches.
 
         What was found last, with `at` (ISO 8601) and whether more is `looking`; whatever is older
-        than some seconds is found out anew in a thread, and told when that is known. `problems`
+        than some seconds is found out anew in a thread, and reported when that is known. `problems`
         is None while nothing was found yet.
         """
         with self._lock:
@@ -169,10 +169,10 @@ class Site:
         try:
             self._found = dict(self._examine())
         except (OrchestrateError, OSError) as exc:
-            told = exc.in_a_line if isinstance(exc, OrchestrateError) else str(exc)
-            self._found = {**self._found, "failed": told}
+            reported = exc.in_a_line if isinstance(exc, OrchestrateError) else str(exc)
+            self._found = {**self._found, "failed": reported}
         self._found_at = time.monotonic()
-        self.live.tell(frozenset({"health"}))
+        self.live.publish(frozenset({"health"}))
 
     def _examine(self) -> Iterator[tuple[str, Any]]:
         from orchestrator.doctor.runner import examine

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from orchestrator.agent_process.dispatcher import Dispatcher, Tell
 from orchestrator.domain.agent import Job, Outcome, Report, Usage
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
-from orchestrator.errors.masking import tell as shown
+from orchestrator.errors.masking import sanitize
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
 from orchestrator.markdown.frontmatter import Document
@@ -41,7 +41,7 @@ _Value = TypeVar("_Value")
 
 #: seconds between two looks at a job: at first, and when it takes long
 _FIRST_LOOK, _LOOK = 0.02, 0.5
-#: seconds between two signs of this home's life; after which missing workers are told
+#: seconds between two signs of this home's life; after which missing workers are reported
 _HOME_BEAT, _TOLD_AFTER = 5.0, 3.0
 #: bytes of events that are written down of one turn
 _MOST_EVENTS = 64 * 1024**2
@@ -111,7 +111,7 @@ class QueuedDispatcher:
 
     def _patiently(self, ask: Callable[[], _Value], tell: Tell) -> _Value:
         with self._lock:
-            # a database that is away at the start is told at once
+            # a database that is away at the start is reported at once
             _ = self.store
         return patiently(ask, self._stopped.is_set, tell)
 
@@ -324,7 +324,7 @@ class _Work:
         for line in lines:
             self._seen = line.number
             if line.kind == "note":
-                tell(shown(line.line))
+                tell(sanitize(line.line))
             else:
                 events.append(" ".join(line.line.splitlines()))
                 self._count(line)
@@ -371,7 +371,7 @@ class _Work:
         except ValidationError as exc:
             first = exc.errors()[0]
             why = f"a worker's result cannot be read: {first['loc']}: {first['msg']}"
-            return Report(outcome=Outcome.FAILED, reason=shown(why))
+            return Report(outcome=Outcome.FAILED, reason=sanitize(why))
         except (_RefusedError, _EditedError) as exc:
             is_refused = isinstance(exc, _RefusedError)
             outcome = Outcome.FAILED if is_refused else Outcome.NEEDS_PERSON
@@ -379,7 +379,7 @@ class _Work:
             report = Report(outcome=outcome, reason=exc.message, **cost)
             return self._with_lost(report, row.delivery)
         report = result.report
-        log = (*report.log, f"by {shown(result.worker)}")
+        log = (*report.log, f"by {sanitize(result.worker)}")
         return self._with_lost(report.model_copy(update={"log": log}), row.delivery)
 
     def _bring(self, row: JobRow, result: Result) -> None:
@@ -392,14 +392,16 @@ class _Work:
         found = parcels.changed(self._own, sent, result.commit)
         board = str(Path(self._below) / self._board)
         if over := [p for p in found if p == board or p.startswith(f"{board}/")]:
-            raise _RefusedError(f"{self.job.agent} made {shown(over[0])}: the board is home's")
+            raise _RefusedError(f"{self.job.agent} made {sanitize(over[0])}: the board is home's")
         if inner := [p for p, is_one in found.items() if is_one]:
-            raise _RefusedError(f"{self.job.agent} made {shown(inner[0])} a repository of its own")
+            raise _RefusedError(
+                f"{self.job.agent} made {sanitize(inner[0])} a repository of its own"
+            )
         if not self._is_being_taken(result.commit):
             now = parcels.changed(self._git, sent, self._snapshot())
             if both := sorted(now.keys() & found):
                 raise _EditedError(
-                    f"{', '.join(map(shown, both[:5]))} was edited in the checkout while "
+                    f"{', '.join(map(sanitize, both[:5]))} was edited in the checkout while "
                     f"{self.job.agent} worked elsewhere; what it made is kept as {self._came}: "
                     "put both together there, or send it back"
                 )

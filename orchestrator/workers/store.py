@@ -37,7 +37,7 @@ WORKFLOW, QUEUE_VERSION = "orchestrate_job", f"orchestrate-{VERSION}"
 MOST_DELIVERIES = 6
 #: days that a finished job is kept
 _KEPT = 7
-#: seconds for a connection; between tries; after which a database that is away is told
+#: seconds for a connection; between tries; after which a database that is away is reported
 _CONNECT, _AGAIN, _TOLD_AFTER = 5, 0.5, 3.0
 #: lines of events that are read at a time
 _MOST_LINES = 2_000

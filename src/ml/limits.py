@@ -90,8 +90,8 @@ def is_ours(host: str) -> bool:
 
 async def _read(headers: MutableMapping[bytes, bytes], receive: _Receive) -> bytes | None:
     """The body; None if it is too large."""
-    told = headers.get(b"content-length", b"0")
-    if not told.isdigit() or int(told) > MOST_BYTES:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > MOST_BYTES:
         return None
     body = bytearray()
     while True:

@@ -195,7 +195,7 @@ def test_the_log_grows_and_lines_are_commented_on_by_keyboard(
     page.evaluate("document.querySelector('.event').mine = true")
     with log.open("a", encoding="utf-8") as opened_log:
         opened_log.write(event % 80)
-    served.site.live.tell(frozenset({"log:WO-512"}))
+    served.site.live.publish(frozenset({"log:WO-512"}))
     page.get_by_text("line 80").wait_for()
     assert page.locator(".event").count() == 81
     assert page.evaluate("document.querySelector('.event').mine")

@@ -1,4 +1,4 @@
-"""Tickets as people break them: each is told by what is wrong, where, and what to do."""
+"""Tickets as people break them: each is reported with what is wrong, where, and what to do."""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ def test_two_stages_at_once_are_told_apart_or_it_is_said(tmp_path: Path, by: str
     assert "by BUILDER · " in told["out/second.txt"]
     assert "by ANALYST · " in told["out/third.txt"]
     # each is named once, though each of them has recorded it
-    assert told["common.txt"].count("cannot be told apart") == 1
+    assert told["common.txt"].count("cannot be distinguished") == 1
     assert told["common.txt"].count("BUILDER") == told["common.txt"].count("ANALYST") == 1
-    assert "cannot be told apart" in question(work)
+    assert "cannot be distinguished" in question(work)
 
 
 def test_one_that_fails_does_not_take_the_others_work_back(tmp_path: Path, by: str) -> None:

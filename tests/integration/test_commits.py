@@ -167,7 +167,7 @@ def test_a_hook_that_refuses_stops_the_run_and_its_commit_is_made_later(
 
 
 def test_a_refused_commit_swallows_neither_the_question_nor_the_answer(work: Workspace) -> None:
-    """What a move leads to is told though its commit is not made, and an answer is taken."""
+    """What a move leads to is reported though its commit is not made, and an answer is taken."""
     hook(work.root, "commit-msg", 'grep -q ": question" "$1" && exit 1; exit 0')
     with pytest.raises(HookError):
         committed_by(work)

@@ -94,7 +94,7 @@ def test_a_script_that_does_not_end_is_stopped(sandbox: Sandbox, tmp_path: Path)
     assert run(sandbox, tmp_path, "print(2)").run.out == "2\n"
 
 
-@pytest.mark.skipif(not ability().namespaces, reason="nothing is told here")
+@pytest.mark.skipif(not ability().namespaces, reason="nothing is reported here")
 @pytest.mark.parametrize(
     ("does", "told"),
     [

@@ -1,4 +1,4 @@
-"""What the server raises while roles are probed is told in its own words."""
+"""What the server raises while roles are probed is reported in its own words."""
 
 from __future__ import annotations
 

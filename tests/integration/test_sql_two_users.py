@@ -136,7 +136,7 @@ CASES = [
     ),
     (FILES + "(storage.foldername(name))[1] = (SELECT auth.uid())::text);", P, P, P),
     (FILES + "auth.uid() IS NOT NULL);", F, F, U),
-    # an error of the server is told, and proves nothing
+    # an error of the server is reported, and proves nothing
     (OWNED + policy("pans", "ALL", "EXISTS (SELECT FROM public.pans p)"), U, U, U),
 ]
 

@@ -284,7 +284,10 @@ def test_a_pid_file_of_another_program_does_not_hinder_and_ends_nobody(tmp_path:
 
 @pytest.mark.parametrize(
     ("file", "text", "said"),
-    [("PG_VERSION", "9\n", "version 9"), ("letters.txt", "x", "holds files that are not a database")],
+    [
+        ("PG_VERSION", "9\n", "version 9"),
+        ("letters.txt", "x", "holds files that are not a database"),
+    ],
 )
 def test_a_data_folder_that_is_none_is_named(
     tmp_path: Path, file: str, text: str, said: str

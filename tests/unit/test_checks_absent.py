@@ -1,4 +1,4 @@
-"""What must be nowhere: markers, words and references, told apart from comments and strings."""
+"""What must be nowhere: markers, words and references, distinguished from comments and strings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that are run for a proof: what they must not do, what is told, what they may do."""
+"""Programs that are run for a proof: what they must not do, what is reported, what they may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code that a program makes of data is told; what only looks like it is not."""
+"""Code that a program makes of data is reported; what only looks like it is not."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_8_2_of_two_saves_that_changed_one_line_the_newest_is_kept(
 
     monkeypatch.setattr(atomic, "_write_temporary", save_first)
     result = atomic.replace(file, new, base, replace_options(tmp_path, file))
-    # the text that was on disk in between is told from this one
+    # the text that was on disk in between is distinguished from this one
     unmarked = re.sub(rb"  # saves merged: \w+\n", b"", result.data)
     assert file.read_bytes() == result.data
     assert unmarked == new.replace(b"body", b"body 2")

@@ -1,4 +1,4 @@
-"""Obligations outside of the criteria are told with their lines, and are not statements."""
+"""Obligations outside of the criteria are reported with their lines, and are not statements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ owner: BUILDER
 ## Acceptance Criteria
 
 - [ ] `a.txt` exists, which
-  must not be told again
+  must not be reported again
 """
 
 

@@ -1,4 +1,4 @@
-"""The question at a terminal: what matters comes first, and nothing is told twice."""
+"""The question at a terminal: what matters comes first, and nothing is reported twice."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ PLACED = st.tuples(
 def test_4_7_no_approval_is_lost_wherever_it_stands(
     heading: str, stages: list[tuple[list[str], tuple[str, str] | None, list[str]]]
 ) -> None:
-    """Each one is a checkpoint, is followed by one, or is told; what asks nobody is none."""
+    """Each one is a checkpoint, is followed by one, or is reported; what asks nobody is none."""
     blocks, asked = ["# Flow"], []
     for n, (before, gate, after) in enumerate(stages, 1):
         blocks += [heading.format(n), *before]

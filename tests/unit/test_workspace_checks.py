@@ -74,7 +74,7 @@ def test_a_file_of_checks_writes_nothing_when_it_is_imported(tmp_path: Path, how
         said = receipt.detail if receipt.verdict == "failed" else ""
     except UsageError as exc:
         said = str(exc)
-    # what another program or a later moment tries comes to nothing, and need not be told
+    # what another program or a later moment tries comes to nothing, and need not be reported
     if how in ("{w}", "try:\n    {w}\nexcept Exception: pass"):
         assert "WO-1.md" in said
         assert "checks/mine.py" in said

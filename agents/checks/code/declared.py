@@ -173,8 +173,8 @@ def _nested(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Declared]:
     """The functions that are declared in a function."""
     for inner in ast.walk(node):
         if inner is not node and isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
-            (told, *_) = _python([inner], "")
-            yield replace(told, name=f"{node.name}.{told.name}")
+            (symbol, *_) = _python([inner], "")
+            yield replace(symbol, name=f"{node.name}.{symbol.name}")
 
 
 def _parameters(args: ast.arguments) -> Iterator[Parameter]:
@@ -235,7 +235,7 @@ def _javascript(source: Source) -> Module:
                 re.DOTALL,
             )
         )
-        told = Declared(
+        symbol = Declared(
             name,
             {"const": "constant"}.get(kind, kind),
             line,
@@ -246,11 +246,13 @@ def _javascript(source: Source) -> Module:
         start = _opening(code, head, kind)
         if start >= 0:
             listed, returns, spread = _signature(code, text, start)
-            told = replace(told, kind="function", parameters=listed, returns=returns, open=spread)
+            symbol = replace(
+                symbol, kind="function", parameters=listed, returns=returns, open=spread
+            )
         elif kind == "const" and re.match(r"[A-Za-z_$(]", code[head.end() : head.end() + 1]):
             # what a call gives may be a function, too
-            told = replace(told, open=not re.match(r"new\b", code[head.end() :][:4]))
-        found.append(told)
+            symbol = replace(symbol, open=not re.match(r"new\b", code[head.end() :][:4]))
+        found.append(symbol)
         if kind == "class":
             found += _methods(code, text, source, name, head.end())
     found = [_exported_below(code, d) for d in found]

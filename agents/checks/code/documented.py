@@ -103,10 +103,10 @@ def _unclear(module: Module, path: str, members: tuple[str, ...], trait: str) ->
     if "function" not in members or path.endswith((".py", ".pyi")):
         return []
     maybe = [d for d in module.found if d.kind == "constant" and d.open and d.exported]
-    told = [
+    missing = [
         f"{path}:{d.line} {d.name} may be a function" for d in maybe if not _has(d, trait, path)
     ]
-    return told + ([f"{path} exports an expression as default"] if "" in module.defaults else [])
+    return missing + ([f"{path} exports an expression as default"] if "" in module.defaults else [])
 
 
 def _reached(item: Declared, path: str, reach: str) -> bool:
@@ -143,9 +143,9 @@ def documented(
         for _, module in found:
             if isinstance(module, str) or not path.endswith(".py"):
                 return unproven(f"{path} has no docstring that is known here", path)
-            told = module.documented
-            return (proven if told else failed)(
-                f"{path} has {'a' if told else 'no'} docstring", path
+            documented = module.documented
+            return (proven if documented else failed)(
+                f"{path} has {'a' if documented else 'no'} docstring", path
             )
         return failed(f"{path} is missing", path)
     hits = find(ctx, path, wanted.name, kind)

@@ -167,16 +167,17 @@ def _of_javascript(path: str, text: str) -> Api:
     shown = {d.name for d in module.found if d.exported or d.default}
     lines = text.splitlines()
     starts = sorted({d.line for d in module.found if "." not in d.name} | {len(lines) + 1})
-    for told in module.found:
-        if told.name.split(".")[0] not in shown or "#" in told.name:
+    for symbol in module.found:
+        if symbol.name.split(".")[0] not in shown or "#" in symbol.name:
             continue
-        taken = ", ".join(f"{p.name}: {p.type} = {p.default}" for p in told.parameters)
-        api.names[told.name] = (
-            f"{told.kind}({taken}{', …' if told.open else ''}) {told.returns} {told.default}"
+        taken = ", ".join(f"{p.name}: {p.type} = {p.default}" for p in symbol.parameters)
+        api.names[symbol.name] = (
+            f"{symbol.kind}({taken}{', …' if symbol.open else ''}) "
+            f"{symbol.returns} {symbol.default}"
         )
-        if told.kind in ("constant", "type") or told.name in module.defaults:
-            end = next(n for n in starts if n > told.line)
-            api.values[told.name] = " ".join("\n".join(lines[told.line - 1 : end - 1]).split())
+        if symbol.kind in ("constant", "type") or symbol.name in module.defaults:
+            end = next(n for n in starts if n > symbol.line)
+            api.values[symbol.name] = " ".join("\n".join(lines[symbol.line - 1 : end - 1]).split())
     for said in re.findall(r"(?m)^[ \t]*export\s*(?:type\s*)?\{[^}]*\}\s*from\s*[^;\n]+", text):
         api.names[f"export {' '.join(said.split())}"] = "re-export"
     return api

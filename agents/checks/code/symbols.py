@@ -110,7 +110,7 @@ class Hit:
 
 
 def find(ctx: Context, path: str, name: str, kinds: Iterable[str]) -> list[Hit] | Result:
-    """Where a name is declared; a result where it is not, or where that cannot be told."""
+    """Where a name is declared; a result where it is not, or where that cannot be determined."""
     found = modules(ctx, path)
     if isinstance(found, Result):
         return found

@@ -44,8 +44,8 @@ def has_no_syntax_errors(
     """Each is read by its language: Python, `node --check`, `bash -n`, a parser of data."""
     results = [_judge(ctx, each, said) for each in paths or (path,)]
     worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
-    told = [r.detail for r in results if r.verdict is worst.verdict]
-    return Result(worst.verdict, "; ".join(told), paths or (path,))
+    details = [r.detail for r in results if r.verdict is worst.verdict]
+    return Result(worst.verdict, "; ".join(details), paths or (path,))
 
 
 def _judge(ctx: Context, path: str, said: str) -> Result:

@@ -107,7 +107,7 @@ def _is_among(name: str, paths: Mapping[str, str]) -> bool:
 
 
 def _compare(ctx: Context, approved: Approved, done: Records) -> tuple[list[str], list[str]]:
-    """What differs on a target that can be asked, and what cannot be told."""
+    """What differs on a target that can be asked, and what cannot be determined."""
     query: Query = ctx.target.query_readonly
     scripts = [r for r in done if r.get("kind") == EffectKind.SCRIPT]
     applied = [r for r in done if r not in scripts]

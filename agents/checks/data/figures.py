@@ -76,11 +76,11 @@ def every_figure_is_sourced(ctx: Context, path: str = "") -> Result:
         figures = sum(len(file.sheet.filled(c)) for c, kind in typed.items() if kind.numeric)
         said = f"{file.path}: {figures} figures follow from what their sources print"
         missing = _missing_publications(ctx, file, file.sheet.rows)
-        told = f"; the specification also lists {', '.join(missing)}" if missing else ""
+        extra = f"; the specification also lists {', '.join(missing)}" if missing else ""
         if doubts := list(_find_unvouched(file)):
             return replace(report_faults(file, f"{said}, but", doubts), verdict=Verdict.UNPROVEN)
         agrees = f", and agree with the {file.facts.origin}" if file.facts else ""
-        return proven(said + agrees + told, *file.subjects, missing=missing)
+        return proven(said + agrees + extra, *file.subjects, missing=missing)
 
     def find(file: SeedFile) -> Iterator[Fault]:
         yield from _find_unsourced(file)

@@ -184,7 +184,7 @@ def _raise_for_lack(ctx: Context, report: Report) -> None:
 
 
 def _chooser(ctx: Context, choice: Choice) -> Callable[[Case], bool] | Result:
-    """Which reported tests the kinds mean; an unproven result if that cannot be told."""
+    """Which reported tests the kinds mean; an unproven result if that cannot be determined."""
     kinds = [kind for kind in choice.kinds if kind in _KINDS]
     tests = [p for p in source_files(ctx) if PYTHON_TEST.search(p) or NODE_TEST.search(p)]
     filters: list[Callable[[Case], bool]] = []

@@ -329,7 +329,7 @@ def _judge(ctx: Context, allowed: frozenset[str], forbidden: str, kind: str) -> 
     elif kind in ("python", "pip"):
         node = []
     elif kind in ("dev", "development", "external", "third-party", "third party"):
-        return unproven(f"which dependencies are {kind} is not told apart")
+        return unproven(f"which dependencies are {kind} cannot be determined")
     if strange := [p for p in other if Path(p).name in ("Cargo.toml", "go.mod")]:
         return unproven(f"{strange[0]}: licences of its packages are not looked up here")
     if not node and not other:

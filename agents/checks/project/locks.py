@@ -61,8 +61,8 @@ def is_locked(ctx: Context, lock: str = "", kind: str = "", manifest: str = "") 
         return unproven("there is no lock file")
     results = [_judge(ctx, path, manifest if lock else "") for path in found]
     worst = min(results, key=lambda result: SEVERITY.index(result.verdict))
-    told = [r.detail for r in results if r.verdict is worst.verdict]
-    return Result(worst.verdict, "; ".join(told), tuple(found))
+    details = [r.detail for r in results if r.verdict is worst.verdict]
+    return Result(worst.verdict, "; ".join(details), tuple(found))
 
 
 def _judge(ctx: Context, lock: str, manifest: str) -> Result:

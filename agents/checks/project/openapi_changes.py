@@ -142,8 +142,8 @@ class Changes:
             else:
                 (self.doubts if request else self.breaks).append(f"{place}.{name} is gone")
         for name in sorted(needs - needed if request else (needed - needs) & set(now)):
-            told = "is now required" if request else "is no longer sure to be there"
-            self.breaks.append(f"{place}.{name} {told}")
+            change = "is now required" if request else "is no longer sure to be there"
+            self.breaks.append(f"{place}.{name} {change}")
         if "items" in old or "items" in new:
             self._schema(f"{place}[]", old.get("items", {}), new.get("items", {}), request=request)
         rest = {k for k in {*old, *new} if k not in _TOLD | _JUDGED and not k.startswith("x-")}

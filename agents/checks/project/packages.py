@@ -265,7 +265,7 @@ def _judge_presence(ctx: Context, package: str, kind: str, where: str, *, wanted
     if kind in ("dev", "development", "runtime", "production"):
         found = [d for d in found if d.dev == kind.startswith("dev")]
     elif kind:
-        return unproven(f"which dependencies are {kind} is not told apart")
+        return unproven(f"which dependencies are {kind} cannot be determined")
     listed = ", ".join(f"{d.manifest} asks for {d.name} {d.wanted}".strip() for d in found)
     said = listed or f"{where or ', '.join(manifests)} asks for no {package}"
     return (proven if bool(found) == wanted else failed)(said, *manifests)
@@ -321,7 +321,7 @@ def all_pinned(ctx: Context, kind: str = "") -> Result:
     if kind in ("dev", "development", "runtime", "production"):
         asked = [d for d in asked if d.dev == kind.startswith("dev")]
     elif kind:
-        return unproven(f"which dependencies are {kind} is not told apart")
+        return unproven(f"which dependencies are {kind} cannot be determined")
     if not asked:
         return unproven("no manifest (package.json, pyproject.toml, …) asks for a package")
     loose = [d for d in asked if not _asks_for(d, "", exact=True)]

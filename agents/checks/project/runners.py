@@ -174,9 +174,9 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
             command, cwd=home, env=env, limit=limit, apart_from=ctx.root, write=[Path(aside)]
         )
         cases = tuple(_junit_cases(report)) if report.is_file() else ()
-        told = _report(f"pytest with {python.label}", ended, cases)
-        if not told.of("passed") or told.of("failed"):
-            return told
+        first = _report(f"pytest with {python.label}", ended, cases)
+        if not first.of("passed") or first.of("failed"):
+            return first
         # a hook of the workspace may report every test as passed
         folders = sorted({home / Path(case.file).parent for case in cases if case.file})
         probes = [folder / f"test_fails_{n}.py" for n, folder in enumerate(folders[:_PROBED])]
@@ -186,7 +186,7 @@ def _run_pytest(ctx: Context, suite: Suite, chosen: Sequence[str], limit: float)
         asked += ["-o", "junit_family=xunit1", f"--junitxml={report}", *map(str, probes)]
         again = run(asked, cwd=home, env=env, limit=limit, apart_from=ctx.root, write=[Path(aside)])
         outcomes = {case.outcome for case in _junit_cases(report)} if report.is_file() else set()
-        return replace(told, hides=bool(probes) and (again.ok or bool(outcomes - {"failed"})))
+        return replace(first, hides=bool(probes) and (again.ok or bool(outcomes - {"failed"})))
 
 
 def _count_test_files(ctx: Context, suite: Suite, chosen: Sequence[str]) -> int:
@@ -235,9 +235,9 @@ def _json_cases(report: Path) -> Iterator[Case]:
 
 
 def _mocha_cases(report: Path) -> Iterator[Case]:
-    told = json.loads(report.read_text(encoding="utf-8"))
+    first = json.loads(report.read_text(encoding="utf-8"))
     for part, outcome in (("passes", "passed"), ("failures", "failed"), ("pending", "skipped")):
-        for found in told.get(part, ()):
+        for found in first.get(part, ()):
             said = str((found.get("err") or {}).get("message", ""))
             yield Case(str(found.get("file", "")), str(found.get("fullTitle")), outcome, said)
 

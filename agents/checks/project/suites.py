@@ -143,7 +143,7 @@ def none_skipped(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
 def none_lost(ctx: Context, kinds: tuple[str, ...] = ()) -> Result:
     """Compared with the start: no test is gone, skipped or left out by new settings."""
     if set(kinds) - {"existing", "previous", "current", "old"}:
-        return unproven(f"it is not told apart which of the lost tests are {', '.join(kinds)}")
+        return unproven(f"it cannot be determined which of the lost tests are {', '.join(kinds)}")
     start = find_start(ctx)
     if start is None or start.lacks:
         return unproven(why_no_start(start))

@@ -62,12 +62,12 @@ def _kept(source: Source, imported: Mapping[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for node in source.nodes:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
-            told = [*_tellers(node.value, imported, {}), *_clocks(node.value, imported, {})]
+            conditions = [*_tellers(node.value, imported, {}), *_clocks(node.value, imported, {})]
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             alone = not _variables(node.value, imported)
             for target in targets:
-                if told and alone and isinstance(target, ast.Name):
-                    kept[target.id] = told[0]
+                if conditions and alone and isinstance(target, ast.Name):
+                    kept[target.id] = conditions[0]
     return kept
 
 

@@ -111,7 +111,7 @@ def _meant(ctx: Context, tables: Tables) -> tuple[Subject, tuple[Relation, ...]]
     subject = subject_of(ctx)
     if isinstance(subject, Result) or subject.proof.tables or not tables.every:
         return found
-    # one that makes none, where none stands: what it opens can still be told
+    # one that makes none, where none stands: what it opens can still be reported
     return found if specification_of(ctx, subject.path) is not None else (subject, ())
 
 

@@ -282,8 +282,8 @@ def references(
     column = column or ("" if relation.qualified == ".".join(of) else of[1])
     keys = [c for c in relation.constraints if c.type == "f" and _leads(c, column, to)]
     if not keys:
-        told = [c.definition for c in relation.constraints if c.type == "f"]
-        listed = "; ".join(told) or "none"
+        definitions = [c.definition for c in relation.constraints if c.type == "f"]
+        listed = "; ".join(definitions) or "none"
         return subject.failed(f"{subject.path}: the foreign keys of {relation.name}: {listed}")
     wrong = [k.definition for k in keys if rule and not _does(k, rule)]
     loose = [k.definition for k in keys if "NOT VALID" in k.definition]
@@ -343,8 +343,10 @@ def constraint(
         good = set(relation.primary_key) == set(columns)
         said = f"the primary key of {table} is ({', '.join(relation.primary_key)})"
     elif checked:
-        told = [c.definition for c in relation.constraints if c.type == "c" and of[1] in c.columns]
-        good, said = bool(told), f"checks of {at}: {'; '.join(told) or 'none'}"
+        definitions = [
+            c.definition for c in relation.constraints if c.type == "c" and of[1] in c.columns
+        ]
+        good, said = bool(definitions), f"checks of {at}: {'; '.join(definitions) or 'none'}"
     else:
         good = (of[1],) in (*relation.unique_keys, relation.primary_key)
         said = f"{at} is {'' if good else 'not '}unique"

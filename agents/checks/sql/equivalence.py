@@ -57,8 +57,8 @@ def same_schema(ctx: Context, one: str, other: str, tables: Tables | None = None
     if not counts["column"]:
         nothing = f"neither {one} nor {other} makes {', '.join(names) or 'a table'}"
         return failed(nothing, one, other)
-    told = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
-    return proven(f"{one} and {other} end in the same catalog: {told}", one, other, **counts)
+    counted = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
+    return proven(f"{one} and {other} end in the same catalog: {counted}", one, other, **counts)
 
 
 @dataclass(frozen=True)

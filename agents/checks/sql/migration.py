@@ -44,8 +44,8 @@ def _rerun(subject: Subject) -> Result:
         return _lacking(subject)
     entries = len(subject.proof.catalog)
     return proven(
-        f"{subject.path} applied twice as an owner that is not a superuser; the catalogue ({entries} "
-        f"entries) and all rows were the same afterwards ({subject.proof.base})",
+        f"{subject.path} applied twice as an owner that is not a superuser; the catalogue "
+        f"({entries} entries) and all rows were the same afterwards ({subject.proof.base})",
         subject.path,
         runs=2,
         catalogue_entries=entries,

@@ -122,7 +122,7 @@ def _closed(probed: Sequence[OwnRows], verbs: Sequence[str]) -> Iterator[str]:
 def _blind(
     subject: Subject, probed: Sequence[OwnRows], verbs: Sequence[str], *, named: bool
 ) -> Iterator[str]:
-    """What could not be tried, and side doors that nothing tells apart."""
+    """What could not be tried, and side doors that nothing distinguishes."""
     for table in probed:
         for verb, words in table.unknown:
             if not verb or verb in verbs:

@@ -41,16 +41,16 @@ def reversible(ctx: Context, which: Which | None = None) -> Result:
         return failed(f"{name} has no down migration: no file beside it, no section in it", name)
     up, down, where = found
     subjects = tuple(dict.fromkeys((name, where.split(":")[0])))
-    told = reverse(up, down, ctx.services, prerequisite_sql(ctx.root, name, ctx.workflow))
-    if told.failure.startswith("the migration itself"):
-        return unproven(f"{name}: {told.failure}", *subjects)
-    if told.failure:
-        return failed(f"{where}: {told.failure}", *subjects)
-    if told.left:
-        listed = "; ".join(told.left[:_LISTED])
-        return failed(f"{where} does not lead back: {listed}", *subjects, left=list(told.left))
-    if told.rows:
-        return failed(f"{where} changes rows: {'; '.join(told.rows[:_LISTED])}", *subjects)
-    if told.again:
-        return failed(f"after {where}, {name} stops at {told.again}", *subjects)
+    reversal = reverse(up, down, ctx.services, prerequisite_sql(ctx.root, name, ctx.workflow))
+    if reversal.failure.startswith("the migration itself"):
+        return unproven(f"{name}: {reversal.failure}", *subjects)
+    if reversal.failure:
+        return failed(f"{where}: {reversal.failure}", *subjects)
+    if reversal.left:
+        listed = "; ".join(reversal.left[:_LISTED])
+        return failed(f"{where} does not lead back: {listed}", *subjects, left=list(reversal.left))
+    if reversal.rows:
+        return failed(f"{where} changes rows: {'; '.join(reversal.rows[:_LISTED])}", *subjects)
+    if reversal.again:
+        return failed(f"after {where}, {name} stops at {reversal.again}", *subjects)
     return proven(f"{name}, then {where}: catalogue and rows as before, and up again", *subjects)

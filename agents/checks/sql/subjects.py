@@ -77,14 +77,14 @@ class Subject:
     @property
     def evidence(self) -> dict[str, object]:
         """What goes into every receipt about the migration."""
-        told = self.proof.to_dict()
-        return {"base": self.proof.base, "matrix": told["matrix"], "locks": told["locks"]}
+        proof = self.proof.to_dict()
+        return {"base": self.proof.base, "matrix": proof["matrix"], "locks": proof["locks"]}
 
 
 def migration_paths(ctx: Context) -> tuple[str, ...]:
     """The `.sql` files that the family delivers: this stage's, the workflow's, the tickets'.
 
-    Where none is named, the migrations among what the family changed. A way back is not a migration.
+    Where none is named, the migrations among what the family changed; a way back is not one.
     """
     own = [d.path for d in ctx.stage.deliverables] if ctx.stage else []
     every = [d.path for _, d in ctx.workflow.deliverables] if ctx.workflow else []

@@ -183,7 +183,7 @@ _NEVER = f"({_NOT} [contain|include|have|use] [any]|is free of|are free of|{_HAS
     ),
 )
 def no_markers(ctx: Context, markers: tuple[Marker, ...], area: Area | None = None) -> Result:
-    """Comments, code and strings of every file there are told apart; unproven where that fails."""
+    """Comments, code and strings of every file are distinguished; unproven where that fails."""
     return judge_absent(ctx, area, markers)
 
 

@@ -63,7 +63,7 @@ def no_commented_code(ctx: Context, area: Area | None = None) -> Result:
             unclear += [source] if "no text" not in source else []
             continue
         if source.parts.rest is not Kind.CODE:
-            unclear += [f"{path}, whose comments cannot be told"] * (
+            unclear += [f"{path}, whose comments cannot be determined"] * (
                 source.parts.rest is Kind.UNKNOWN
             )
             continue
@@ -103,20 +103,20 @@ def _is_doc(comment: str) -> bool:
 
 
 def _braces(block: list[tuple[int, str]]) -> Iterator[tuple[bool, int]]:
-    told = [(n, t.strip()) for n, t in block if t.strip() and not _DIRECTIVE.match(t)]
-    sure = next((n for n, t in told if _SURE.match(t)), 0)
-    maybe = next((n for n, t in told if _MAYBE.match(t)), 0)
+    kept = [(n, t.strip()) for n, t in block if t.strip() and not _DIRECTIVE.match(t)]
+    sure = next((n for n, t in kept if _SURE.match(t)), 0)
+    maybe = next((n for n, t in kept if _MAYBE.match(t)), 0)
     if sure or maybe:
         yield bool(sure), sure or maybe
 
 
 def _python(block: list[tuple[int, str]]) -> Iterator[tuple[bool, int]]:
     """Code by Python's own parser: the whole block, else line by line."""
-    told = [(n, t) for n, t in block if not _DIRECTIVE.match(t)]
-    whole = _judged(textwrap.dedent("\n".join(t for _, t in told)))
-    found = [(n, _judged(_closed(t.strip()))) for n, t in told]
+    kept = [(n, t) for n, t in block if not _DIRECTIVE.match(t)]
+    whole = _judged(textwrap.dedent("\n".join(t for _, t in kept)))
+    found = [(n, _judged(_closed(t.strip()))) for n, t in kept]
     if whole is not None:
-        found = [(told[0][0], whole)]
+        found = [(kept[0][0], whole)]
     for verdict in (True, False):
         if lines := [n for n, each in found if each is verdict]:
             yield verdict, lines[0]

@@ -24,7 +24,7 @@ class Kind(StrEnum):
     STRING = "string"
     #: prose, data, or a language that is not known
     TEXT = "text"
-    #: it cannot be told
+    #: it cannot be determined
     UNKNOWN = "unknown"
 
 
@@ -37,7 +37,7 @@ PROSE = (".md", ".mdx", ".markdown", ".rst", ".txt", ".adoc")
 _MARKUP = (".js", ".jsx", ".tsx")
 #: files in which a word is a word, whatever stands around it
 _DATA = (".json", ".csv", ".tsv", ".svg", ".lock", ".log", ".ipynb", ".snap", ".map")
-#: larger files are not told apart
+#: larger files are not distinguished
 _LARGEST = 2_000_000
 _TOKEN = re.compile(
     r"//[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?|[`{}]"

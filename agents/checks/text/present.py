@@ -159,9 +159,9 @@ def mentions(
             return source
         sources = [source]
     looked = [s.path for s in sources]
-    told = {word: list(_places(sources, word)) for word in words}
-    places = {word: next((p for ok, p in told[word] if ok), "") for word in words}
-    if denied := [p for w in words if not places[w] for _, p in told[w][:1]]:
+    hits = {word: list(_places(sources, word)) for word in words}
+    places = {word: next((p for ok, p in hits[word] if ok), "") for word in words}
+    if denied := [p for w in words if not places[w] for _, p in hits[w][:1]]:
         return unproven(f"only said not to be there, or not to be described: {denied[0]}", *looked)
     lacking = [word for word, place in places.items() if not place]
     said = f"the {len(looked)} documents" if docs else looked[0]
@@ -264,7 +264,9 @@ def has_section(ctx: Context, path: str, title: str) -> Result:
     if isinstance(source, Result):
         return source
     if not source.path.lower().endswith(PROSE[:3]):
-        return unproven(f"{source.path} is not Markdown, so its headings are not known", source.path)
+        return unproven(
+            f"{source.path} is not Markdown, so its headings are not known", source.path
+        )
     lines = source.text.splitlines()
     headings = [(at, parse_heading(line)) for at, line in lines_outside_code(lines)]
     found = [(at, h) for at, h in headings if h is not None]

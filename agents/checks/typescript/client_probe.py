@@ -31,8 +31,8 @@ def client_faults(
     job = {**settings, "service": service, "functions": calls}
     said = run_probe(tools, _PROBE, module, job, [settings["url"]])
     if isinstance(said, str):
-        told = f"with its own client: {said}"
-        return ([told], "") if _REACHED in said else ([], told)
+        detail = f"with its own client: {said}"
+        return ([detail], "") if _REACHED in said else ([], detail)
     faults: dict[str, None] = {}
     for one in said["asked"]:
         if one["origin"] != settings["url"]:

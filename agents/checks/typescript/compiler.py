@@ -158,9 +158,9 @@ def compiles(ctx: Context, paths: Iterable[str]) -> Result:
     if not ended.ok:
         return failed(compiler_errors(ended.text, ctx.root), *wanted, **ended.to_dict())
     if untyped := list(_found(ctx, reached, _UNTYPED, _code)):
-        told = "; ".join(untyped[:_MAX_LISTED])
+        escapes = "; ".join(untyped[:_MAX_LISTED])
         return unproven(
-            f"the compiler finds no errors, but looks away where code says so: {told}", *wanted
+            f"the compiler finds no errors, but looks away where code says so: {escapes}", *wanted
         )
     installed = tools.package(CLIENT_LIBRARY)
     types = "installed" if installed else f"a shim, since {CLIENT_LIBRARY} is not installed"

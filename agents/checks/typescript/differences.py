@@ -150,8 +150,8 @@ def _none_of(value: Any, rows: Sequence[Any]) -> str:
 
 def _rows_differ(rows: list[Any], wanted: list[Any], expected: Observed, fixed: bool) -> str:
     if len(rows) != len(wanted):
-        told = f"gives {len(rows)} rows, the specification's {len(wanted)}"
-        return told + _least(rows, wanted, expected)
+        detail = f"gives {len(rows)} rows, the specification's {len(wanted)}"
+        return detail + _least(rows, wanted, expected)
     lacking = _lacking_columns(rows, wanted)
     if lacking or (expected.limited and not fixed):
         return lacking
@@ -161,8 +161,8 @@ def _rows_differ(rows: list[Any], wanted: list[Any], expected: Observed, fixed: 
     if not (expected.limited and by):
         surplus = Counter(_texts(rows, columns)) - Counter(_texts(wanted, columns))
         if surplus:
-            told = _least(rows, wanted, expected) or f": {next(iter(surplus))[:_MAX_SHOWN]}"
-            return f"gives rows that the specification's does not{told}"
+            detail = _least(rows, wanted, expected) or f": {next(iter(surplus))[:_MAX_SHOWN]}"
+            return f"gives rows that the specification's does not{detail}"
     if not (fixed and by) or _texts(rows, by) == _texts(wanted, by):
         return ""
     at = next(

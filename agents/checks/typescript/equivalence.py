@@ -88,8 +88,8 @@ def same_answers(ctx: Context, path: str) -> Result | None:
     if seen.faults:
         return failed(f"{path}: {'; '.join(seen.faults[:_MAX_LISTED])}", path)
     if seen.doubts:
-        told = "; ".join(seen.doubts[:_MAX_LISTED])
-        return unproven(f"{path}: {told}", path)
+        answers = "; ".join(seen.doubts[:_MAX_LISTED])
+        return unproven(f"{path}: {answers}", path)
     left = f" (not compared: {', '.join(seen.left_out)})" if seen.left_out else ""
     return proven(f"{', '.join(seen.alike)} give what the specification asks for{left}", path)
 
@@ -221,12 +221,12 @@ def _run(
                 tools, file = module
                 calls: dict[str, list[Any]] = {name: [] for name in names}
                 settings = tools.client_settings(*client)
-                told = call_functions(tools, file, calls, scenarios=scenarios, client=settings)
-                if isinstance(told, str):
-                    return told
+                answers = call_functions(tools, file, calls, scenarios=scenarios, client=settings)
+                if isinstance(answers, str):
+                    return answers
                 return {
                     name: {label.removesuffix("*").strip(): a for label, a in found.items()}
-                    for name, found in told.items()
+                    for name, found in answers.items()
                 }
 
             answers = call(delivered, list(functions))

@@ -46,7 +46,7 @@ _ODD: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _PER_CASE = 4
-#: of so many cases there are rows that only a key tells apart
+#: of so many cases there are rows that only a key distinguishes
 _TWINS = 2
 #: share of the cells that may be blank and are
 _BLANK = 0.25

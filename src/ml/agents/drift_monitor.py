@@ -223,9 +223,11 @@ def _staleness(last: datetime | None, now: datetime, pair: Pair, days: int) -> d
     if age <= _PAUSES * pair.pause:
         return {}
     whole = age >= timedelta(days=days)
-    told = f"no row for {age / timedelta(days=1):.1f} days"
+    reported = f"no row for {age / timedelta(days=1):.1f} days"
     rows = f"0 rows after {pair.now.rows or pair.before.rows}"
-    return {f"{told}, {rows}" if whole else told: Severity.CRITICAL if whole else Severity.HIGH}
+    return {
+        f"{reported}, {rows}" if whole else reported: Severity.CRITICAL if whole else Severity.HIGH
+    }
 
 
 def _value_doubts(
@@ -302,7 +304,7 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
             of_kind = [r for r in results if _severity_of(r, kind) is grave]
             names = [r.feature for r in of_kind]
             is_loss = kind is DriftType.MISSING
-            told = [f"{r.feature}: {why}" for r in of_kind for why in r.reasons if is_loss]
+            reported = [f"{r.feature}: {why}" for r in of_kind for why in r.reasons if is_loss]
             if names:
                 found.append(
                     DriftAlert(
@@ -311,7 +313,7 @@ def alerts(results: Sequence[DriftResult], now: datetime) -> list[DriftAlert]:
                         drift_type=kind,
                         affected_features=sorted(names),
                         message="; ".join(
-                            [f"{grave} {kind} drift: {', '.join(sorted(names))}", *sorted(told)]
+                            [f"{grave} {kind} drift: {', '.join(sorted(names))}", *sorted(reported)]
                         ),
                         recommended_action=_ACTIONS[kind],
                         timestamp=now,

@@ -226,7 +226,7 @@ def _merged(counts: _Counts) -> _Counts:
 
 
 def is_categorical(value_type: str, values: Sample) -> bool:
-    """Whether values are told apart but not measured: text, true or false, 0 or 1."""
+    """Whether values are distinguished but not measured: text, true or false, 0 or 1."""
     if value_type in {"string", "bool"} or values.dtype.kind not in "iuf":
         return True
     return bool(np.isin(values, (0, 1)).all())
@@ -319,7 +319,7 @@ def accuracy_severity(drop: Drop, alpha: float) -> Severity:
     return next((word for limit, word in steps if drop.drop >= limit), Severity.LOW)
 
 
-#: a window with this share of the rows before it, or less, is told, is high, is critical
+#: a window with this share of the rows before it, or less, is reported, is high, is critical
 _THINNER = (0.5, 0.2, 0.05)
 #: fewer rows come and go by chance
 _MIN_VOLUME = 100

@@ -142,8 +142,8 @@ class GapAnalyzer:
             found.seasonless |= part.seasonless
         if found.seasonless:
             warnings.append(
-                "without an earlier year a season cannot be told from a change, so there is no "
-                f"temporal gap of {', '.join(sorted(found.seasonless))}"
+                "without an earlier year a season cannot be distinguished from a change, so there "
+                f"is no temporal gap of {', '.join(sorted(found.seasonless))}"
             )
         return self._beyond(request, found, yearly, warnings), found.data_gaps
 
@@ -260,14 +260,14 @@ def _summary(
         return f"No data for {request.brand}: nothing can be said about gaps."
     where = f"{request.brand}, {period}"
     lacking = [f"{d.segment_value}, {METRICS[d.metric]}: {d.message}." for d in data_gaps]
-    told = " ".join(["", *lacking[:_MOST]]) + (" …" if len(lacking) > _MOST else "")
+    reported = " ".join(["", *lacking[:_MOST]]) + (" …" if len(lacking) > _MOST else "")
     if not ranked:
-        return f"{where}: no shortfall of {request.min_gap_threshold:g} % beyond noise.{told}"
+        return f"{where}: no shortfall of {request.min_gap_threshold:g} % beyond noise.{reported}"
     best = ranked[0]
     return (
         f"{where}: {len(ranked)} shortfalls, {_dollars(addressable_value(ranked))} a year "
         f"addressable. First: {_named(best)}, expected ROI {best.roi_estimate.expected_roi:.1f}."
-        f"{told}"
+        f"{reported}"
     )
 
 

@@ -218,7 +218,7 @@ def _silences(
     frame: pd.DataFrame, now: pd.DataFrame, expected: Sequence[str]
 ) -> list[tuple[str, DataGapKind, str, date | None]]:
     """Where figures or targets are lacking that others have."""
-    told: list[tuple[str, DataGapKind, str, date | None]] = []
+    reported: list[tuple[str, DataGapKind, str, date | None]] = []
     days = now["day"].nunique()
     for place in sorted({*frame["place"], *expected}):
         own, every = now[now["place"] == place], frame[frame["place"] == place]
@@ -226,7 +226,7 @@ def _silences(
         last = valued["day"].max().date() if len(valued) else None
         have = int(own["value"].notna().sum())
         targets = own["target"]
-        add = partial(lambda kind, text, p, d: told.append((p, kind, text, d)), p=place, d=last)
+        add = partial(lambda kind, text, p, d: reported.append((p, kind, text, d)), p=place, d=last)
         if own.empty:
             since = f"none since {last}" if last else "none ever"
             add(DataGapKind.SILENT, f"no rows in the period, {since}")
@@ -242,7 +242,7 @@ def _silences(
             )
         if len(own) and (targets == 0).any():
             add(DataGapKind.ZERO_TARGET, f"{int((targets == 0).sum())} of {len(own)} targets are 0")
-    return told
+    return reported
 
 
 def _panel(frame: pd.DataFrame, values: Array, *, split_prior: bool) -> Panel:

@@ -283,7 +283,7 @@ def test_without_an_earlier_year_no_season_is_taken_for_a_change() -> None:
     rows = noisy(1, 0.01, first=2024, season=0.3)
     answer = analyze(rows, gap_type="temporal")
     assert answer.prioritized_opportunities == []
-    assert any("season cannot be told" in warning for warning in answer.warnings)
+    assert any("season cannot be distinguished" in warning for warning in answer.warnings)
 
 
 def test_one_row_without_an_interval_says_nothing() -> None:

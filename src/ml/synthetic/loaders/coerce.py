@@ -93,7 +93,7 @@ def _objects(values: list[Any]) -> Objects:
 
 
 def _numbers(series: pd.Series[Any], column: Column) -> list[Any]:
-    """Numbers of the column's kind, None for others; text is read, true or false is not a number."""
+    """Numbers of the column's kind, None for others; text is read, a boolean is not a number."""
     if series.dtype == bool and column.kind is Kind.INTEGER:
         return list(series.astype(int).tolist())
     if series.dtype == object:

@@ -319,7 +319,7 @@ def validate_dataframe(df: pd.DataFrame, table_name: str, lazy: bool = True) -> 
     if table_name not in SCHEMA_REGISTRY:
         raise ValueError(f"no schema for {table_name}; known are {', '.join(SCHEMA_REGISTRY)}")
     try:
-        # failures are told by row number; labels may repeat
+        # failures are reported by row number; labels may repeat
         SCHEMA_REGISTRY[table_name].validate(df.reset_index(drop=True), lazy=lazy)
     except (SchemaErrors, SchemaError) as exc:
         return False, exc

@@ -21,26 +21,26 @@ _NEXT = {
 }
 
 
-class ToldBefore:
-    """Family → what was told of it last; a daemon that starts again does not tell it once more."""
+class AlreadyNotified:
+    """Family → digest of its last notification, which a restarted daemon does not repeat."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / ".orchestrate" / "state" / "told.json"
-        self._told: dict[str, str] = {}
+        self._path = root / ".orchestrate" / "state" / "notified.json"
+        self._notified: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self._path.read_bytes())
-            self._told = {str(k): str(v) for k, v in found.items()}
+            self._notified = {str(k): str(v) for k, v in found.items()}
 
     def is_news(self, family: str, text: str) -> bool:
-        """Whether this was not the last that was told of a family; from now on it was."""
+        """Whether this is not what the family was last notified of; from now on it is."""
         digest = sha256_bytes(text.encode("utf-8", "surrogatepass"))[:24]
-        if self._told.get(family) == digest:
+        if self._notified.get(family) == digest:
             return False
         # another worker may do the same: a whole new mapping is never half changed
-        self._told = {**self._told, family: digest}
+        self._notified = {**self._notified, family: digest}
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(self._told), encoding="utf-8")
+            self._path.write_text(json.dumps(self._notified), encoding="utf-8")
         return True
 
 

@@ -117,7 +117,7 @@ def good_workspace(folder: Path) -> Path:
 def judge(
     root: Path, before: Verdicts | None = None, touched: Collection[str] = ()
 ) -> dict[str, tuple[Verdict, str, frozenset[str]]]:
-    """The statements of the stages so far, proven anew.
+    """The statements of the stages so far, proven again.
 
     Where it is said what was `touched`, those about other kinds of files stay as they were before.
     """

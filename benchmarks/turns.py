@@ -1,7 +1,7 @@
 """What a turn of a coding agent costs beside its program: processor time and time, in milliseconds.
 
 The program says its three lines at once. A turn of a conductor that has had one is forked
-(`agent_process.forking`); beside it one whose process is started anew, and the program alone.
+(`agent_process.forking`); beside it one whose process is started again, and the program alone.
 """
 
 from __future__ import annotations

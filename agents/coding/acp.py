@@ -124,7 +124,7 @@ class GeminiAdapter(AcpAdapter):
         return ["--acp", *model, *task.settings.args]
 
     def resume(self, task: Task) -> None:
-        # a file of a session is named by the minute: one that is loaded within it begins it anew
+        # a file of a session is named by the minute: one that is loaded within it begins it again
         now = datetime.now(UTC)
         home = Path(task.environment.get("HOME") or Path.home())
         short = _NAME.sub("", task.session[:8])

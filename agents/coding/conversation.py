@@ -193,7 +193,7 @@ class Conversation:
                     session_id=task.session, **place
                 )
             if getattr(abilities, "load_session", False):
-                # what it tells of the session so far is not said anew
+                # what it tells of the session so far is not said again
                 return task.session, await connection.load_session(session_id=task.session, **place)
             why = "it cannot go on with a session"
         except self._acp.RequestError as exc:

@@ -1,7 +1,7 @@
 """The prompt of a turn, from templates that a workspace may replace.
 
 Whatever others wrote (ticket, workflow, receipts, USER's words) stands between fences whose marks
-are drawn anew for each prompt: nothing inside can close them, and nothing else may be taken for
+are drawn for each prompt: nothing inside can close them, and nothing else may be taken for
 the conductor's words.
 """
 

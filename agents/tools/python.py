@@ -223,7 +223,7 @@ def _executable(venv: Path, root: Path) -> Path:
     raise MissingToolError(
         f"the workspace's environment {again} is broken: {shown} {why}",
         f"python3 -m venv --clear {shlex.quote(again)}",
-        "make it anew with",
+        "make it again with",
     )
 
 

@@ -1,4 +1,4 @@
-"""Data folders of the embedded PostgreSQL server: made whole or not at all, mended after kills.
+"""Data folders of the embedded PostgreSQL server: made whole or not at all, repaired after kills.
 
 A folder with `PG_VERSION` in it need not be a cluster: `initdb` writes that file first. So a
 cluster is made in a folder beside, and gets its name when it is whole.
@@ -84,7 +84,7 @@ def _has_other_version(data: Path) -> bool:
     return False
 
 
-def mend(data: Path) -> None:
+def repair(data: Path) -> None:
     """Remove what killed processes left that would keep a server from starting there.
 
     Waits for a server that is starting or ending. To be called under the lock of all who start

@@ -25,8 +25,8 @@ from orchestrate_backend.targets.clusters import (
     draft_of,
     is_missing,
     is_served,
-    mend,
     put_in_place,
+    repair,
 )
 from orchestrate_backend.targets.keeper import start_keeper
 from orchestrate_backend.targets.supabase_setup import ADMIN
@@ -92,7 +92,7 @@ class EmbeddedServer:
         self._held = True
 
     def _start(self, scratch: bool) -> None:
-        """Start the server, or join it. A proving cluster that does not start is made anew."""
+        """Start the server, or join it. A proving cluster that does not start is made again."""
         try:
             self._server.start()
         except (AssertionError, ValueError, OSError, subprocess.SubprocessError):
@@ -121,7 +121,7 @@ def _make_cluster(server: Any, data: Path, scratch: bool, anew: bool = False) ->
     `server`: the library's class. `anew`: unless its server runs, what is there is broken.
     """
     with server._lock:
-        mend(data)
+        repair(data)
         if anew and not is_served(data):
             shutil.rmtree(data)
         if not is_missing(data):

@@ -76,7 +76,7 @@ class RegistryBusyError(RegistryError):
 
 
 class RegistryTokenError(RegistryError):
-    """The registry does not take the token of a further page: the search has to begin anew."""
+    """The registry does not take the token of a further page: the search has to begin again."""
 
     code = "registry-token"
 

@@ -66,11 +66,11 @@ def fetch_trials(
         try:
             found, seen = search()
         except RegistryTokenError as exc:
-            registry.notify(f"{name}: {exc.message}; the search begins anew")
+            registry.notify(f"{name}: {exc.message}; the search starts again")
             try:
                 found, seen = search()
             except RegistryTokenError as again:
-                again.message += ", twice: the search was begun anew once"
+                again.message += ", twice: the search was restarted once"
                 raise
         records += found
         announced = announced if seen.total is None else (announced or 0) + seen.total

@@ -176,7 +176,7 @@ class Reader:
         return self._cache
 
     def distrust(self) -> None:
-        """Write the hashes anew with the next `save`: an agent may have edited their file."""
+        """Write the hashes again with the next `save`: an agent may have edited their file."""
         with self._lock:
             self._is_changed = True
 

@@ -145,7 +145,7 @@ def _require_frozen(folder: Path, request: ApprovalRequest) -> None:
                 "the frozen copy of what was approved was changed",
                 path=folder / path,
                 code="not-approved",
-                hint="run again: it is copied anew",
+                hint="run again: it is copied afresh",
             )
 
 

@@ -97,7 +97,7 @@ def _refuse_checkout(session: Session) -> str:
     """What an agent did to the checkout so that nothing of it could land, or ""."""
     if session.checkout is None:
         return ""
-    if wrong := session.checkout.mend(session.settings.board.folder):
+    if wrong := session.checkout.repair(session.settings.board.folder):
         return f"took the checkout away from git: {wrong}; it was made again"
     if made := session.checkout.take_board(session.settings.board.folder):
         return f"made {_names(made)}: the board is the conductor's, and no part of its checkout"

@@ -422,7 +422,7 @@ def send_back(
         # stages that were not finished keep their attempt, unless no other is done again
         attempts=_next_attempts(flow, reopened & set(flow.finished) or reopened),
         finished=tuple(n for n in flow.finished if n not in reopened),
-        # what is made anew is put to USER again at the end, even if that was approved already
+        # what is made again is put to USER again at the end, even if that was approved already
         approvals=tuple(a for a in flow.approvals if a.stage != plan.last.number),
         question=None,
     )

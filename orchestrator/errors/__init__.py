@@ -124,7 +124,7 @@ class MissingExtraError(OrchestrateError):
 class MissingToolError(OrchestrateError):
     """A tool or package of the workspace is not installed, does not start, or had to be stopped.
 
-    A check that raises it leaves its claim unproven. `command` is what mends it, `what` the rest.
+    A check that raises it leaves its claim unproven. `command` is what fixes it, `what` the rest.
     """
 
     code = "missing-tool"

@@ -65,7 +65,7 @@ class Additions:
         return data
 
     def add_later(self, later: Additions) -> None:
-        """Take over what a later transition wrote. A section that it folded is not written anew."""
+        """Take over what a later transition wrote. A section it folded is not written again."""
         for member, folds in later.folds.items():
             for written, folded in folds:
                 own = self.sections.get(member, [])

@@ -97,11 +97,11 @@ def mend_checkout(family: Family) -> None:
     board = family.board.path.relative_to(family.board.root).as_posix()
     for own in (checkout, *(beside_of(family, stage) for stage in _besides(family))):
         if own is not None:
-            own.mend(board, locks=True)
+            own.repair(board, locks=True)
             own.sweep()
     for own in _taken_in(family):
         # the run was killed before it was done with it
-        own.mend(board, locks=True)
+        own.repair(board, locks=True)
         own.sweep()
         with contextlib.suppress(GitError):
             own.end()

@@ -217,7 +217,7 @@ class Opener:
     def _is_altered(
         self, history: History, tickets: Sequence[Ticket], settle: bool, anew: bool
     ) -> bool:
-        """Whether receipts were altered and one may go on: to say so, or to begin anew.
+        """Whether receipts were altered and one may go on: to say so, or to begin again.
 
         Raises TicketError for damaged ones.
         """

@@ -355,7 +355,7 @@ class Session:
         """Prove again what has a receipt of these stages, or one of these keys of statements.
 
         Only that whose subject or check has changed, unless `again`: then all of it, as a verdict
-        may depend on more than its subjects. A receipt that comes out the same is not stored anew.
+        may depend on more than its subjects. A receipt that comes out the same is not stored again.
         """
         editions = {c.name: c.edition for c in self.binder.checks}
         outdated: dict[int, list[Statement]] = {}

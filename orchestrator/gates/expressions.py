@@ -100,7 +100,7 @@ _OWNERS: dict[str, tuple[Path, int]] = {}
 def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
     """Register another parameter type for patterns.
 
-    A file that is loaded anew may change its own. Raises UsageError for a second pattern of a name.
+    A file that is loaded again may change its own. Raises UsageError for a name used twice.
     """
     caller = sys._getframe(1)
     own = str(caller.f_globals.get("__name__")).startswith(f"{WORKSPACE_CHECKS}.")

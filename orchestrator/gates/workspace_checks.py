@@ -138,7 +138,7 @@ class _File:
             control.settimeout(None)
         except (OSError, EOFError, ValueError) as exc:
             said = "ends its process" if isinstance(exc, EOFError) else f"cannot be read: {exc}"
-            error = {"message": f"the check file {said} when it is imported", "hint": "mend it"}
+            error = {"message": f"the check file {said} when it is imported", "hint": "fix it"}
             self.listing = {"error": error}
 
     @property

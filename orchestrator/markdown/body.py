@@ -77,7 +77,7 @@ class Hidden:
 
 
 def hidden_blocks(lines: Sequence[str]) -> tuple[Hidden, ...]:
-    """The fences and comments, in order. A section that the conductor keeps begins anew.
+    """The fences and comments, in order. A section that the conductor keeps begins again.
 
     Whatever is left open above such a section would otherwise hide that it is one.
     """
@@ -337,7 +337,7 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
 
 
 def _differs(now: str, mark: str, end: str) -> bool:
-    """Whether a box has to be written anew. One that a person left open in another way stays."""
+    """Whether a box has to be written again. One that a person left open in another way stays."""
     if mark == " ":
         accepted = _RECEIPT.search(end.rstrip())
         return now in ("x", "X") or bool(now == "~" and accepted and accepted["accepted"])

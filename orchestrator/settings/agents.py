@@ -37,7 +37,7 @@ class AgentSettings(BaseModel):
     timeout: float = Field(default=900.0, gt=0)
     #: seconds without an event of a coding agent before its turn is ended
     stall: float = Field(default=300.0, gt=0)
-    #: turns of a coding agent in one attempt: each but the first mends what was not proven
+    #: turns of a coding agent in one attempt: each but the first fixes what was not proven
     turns: int = Field(default=4, ge=1)
     #: further places that it may write to, besides its checkout and its program's own state
     write: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ FOLDER = ".receipts"
 _AWAITED = frozenset({"transition", "effect", "effect-begins"})
 #: lost without harm in a crash, as they also follow from the tickets
 DEFERRED = frozenset({"committed", "synced"})
-#: what USER begins anew with after the lines before were altered: they prove nothing any more
+#: what USER begins again with after the lines before were altered: they prove nothing any more
 ALTERED = "altered"
 _SIGNED = frozenset({"transition", ALTERED})
 
@@ -318,7 +318,7 @@ class History:
 
     @property
     def counted(self) -> list[Record]:
-        """The records since USER began anew because those before were altered; else all."""
+        """The records since USER began again because those before were altered; else all."""
         starts = [n for n, r in enumerate(self.records) if r["type"] == ALTERED]
         return self.records[starts[-1] :] if starts else self.records
 

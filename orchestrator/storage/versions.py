@@ -52,7 +52,7 @@ class Versions:
                     yield (self.folder / name).read_bytes()
 
     def give_up(self) -> None:
-        """Begin anew: what was kept goes to a folder beside, and no save is made from it."""
+        """Begin again: what was kept goes to a folder beside, and no save is made from it."""
         with contextlib.suppress(FileNotFoundError):
             self.folder.rename(f"{self._place}.given-up-{time.time_ns()}")
 

@@ -56,7 +56,7 @@ class Clone:
 def _load_clone(folder: Path, taken: Iterable[str]) -> Clone:
     """This clone's own key and letters, drawn at the first call.
 
-    They are bound to the very file that holds them: a copy of the git folder draws anew, and so
+    They are bound to the very file that holds them: a copy of the git folder draws again, and so
     does a clone whose letters others use (`taken`).
     """
     path, taken = folder / "clone", set(taken)

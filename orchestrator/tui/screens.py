@@ -29,7 +29,7 @@ The first column has the open questions, what needs you most first:
 ✗ failed   ? unproven   » effects that approving runs   ⧗ tickets that wait behind
 
 An answer covers exactly what is shown: if it has changed meanwhile, it is refused and
-the question is asked anew. What you answer goes on by itself while this board is open.
+the question is asked again. What you answer goes on by itself while this board is open.
 """
 
 

@@ -227,7 +227,7 @@ async def by_link(request: Request) -> Response:
     asked = await _in_thread(lambda: site.live.refresh().question(link.family))
     is_open = asked is not None and (asked.number, asked.digest) == (link.question, link.digest)
     if not is_open:
-        raise LinkError("this question is answered, or is asked anew", hint="open the board")
+        raise LinkError("this question is answered, or is asked again", hint="open the board")
     csrf = site.sessions.csrf(f"link:{link.nonce}")
     visitor = Visitor("USER", "approver", csrf)
     error: OrchestrateError | None = None

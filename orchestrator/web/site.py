@@ -116,7 +116,7 @@ class Site:
     # -- what is slow to find out ------------------------------------------------------------
 
     def review(self, family: str, *, panels: bool = True) -> Review:
-        """The review of a family, made anew when its record has changed.
+        """The review of a family, made again when its record has changed.
 
         The panels may take seconds: some run SQL.
         """
@@ -151,8 +151,8 @@ class Site:
         """The doctor's problems, the agents, what was spent, and whether a daemon watches.
 
         What was found last, with `at` (ISO 8601) and whether more is `looking`; whatever is older
-        than some seconds is found out anew in a thread, and reported when that is known. `problems`
-        is None while nothing was found yet.
+        than some seconds is found out again in a thread, and reported when that is known.
+        `problems` is None while nothing was found yet.
         """
         with self._lock:
             old = time.monotonic() - self._found_at > _KEPT

@@ -180,7 +180,7 @@ class Checkout:
         self._share_tools(new / self.below)
         return new
 
-    def mend(self, board: str, *, locks: bool = False) -> str:
+    def repair(self, board: str, *, locks: bool = False) -> str:
         """Put its git folder right; what was wrong with it, or "".
 
         `locks`: nobody works in it, so that locks are a killed git's. What was committed last is

@@ -88,7 +88,7 @@ ALTERATIONS: dict[str, Callable[[Lines], Lines]] = {
     "added": lambda lines: [*lines, b'{"type": "effect", "at": "", "state": "done"}\n'],
     "relinked": relinked,
     "without links": without_links,
-    "begun anew by another": lambda lines: [*edited(lines), b'{"type": "altered", "at": ""}\n'],
+    "begun again by another": lambda lines: [*edited(lines), b'{"type": "altered", "at": ""}\n'],
 }
 
 

@@ -193,7 +193,7 @@ HOSTILE = {
         " VALUES (gen_random_uuid(), 'x')\")"),
     "adds rows elsewhere each time": (
         TWICE, END, f"{EXECUTE}(\"INSERT INTO stats.runs (what) VALUES ('me')\")"),
-    "makes its rows anew each time": (
+    "makes its rows again each time": (
         TWICE, "    # loaded", f"{EXECUTE}(\"UPDATE clinics SET beds = beds + 1\")"),
     "puts null over values": (KEEPS, "coalesce(excluded.{c}, clinics.{c})", "excluded.{c}"),
     "fails and says it is well": (

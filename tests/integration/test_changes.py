@@ -330,7 +330,7 @@ def test_a_start_whose_commit_is_gone(tmp_path: Path) -> None:
     acts(work, write("src/app.py", "b = 2\n"))
     work.conductor().run("WO-512")
     git(tmp_path, "checkout", "-q", "--orphan", "fresh")
-    git(tmp_path, "commit", "-qm", "all anew")
+    git(tmp_path, "commit", "-qm", "all again")
     git(tmp_path, "branch", "-D", "main")
     git(tmp_path, "reflog", "expire", "--expire=now", "--all")
     git(tmp_path, "gc", "-q", "--prune=now")

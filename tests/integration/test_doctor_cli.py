@@ -161,11 +161,11 @@ def test_a_fix_is_one_commit_that_can_be_reverted_and_a_second_does_nothing(odd:
     assert git(odd, "rev-parse", "HEAD").startswith(told["commit"])
     applied = {f["path"] for f in told["findings"] if f["applied"]}
     assert set(git(odd, "show", "--name-only", "--format=").split()) == applied
-    mended = contents(odd)
+    fixed = contents(odd)
     again = as_json(odd, "--fix")
     assert (again["diff"], again["commit"]) == ("", None)
     assert [f for f in again["findings"] if f["repair"] == "certain"] == []
-    assert contents(odd) == mended
+    assert contents(odd) == fixed
     git(odd, "revert", "--no-edit", "HEAD")
     assert contents(odd) == before
 

@@ -178,7 +178,7 @@ def test_moves_are_those_of_user_and_none_approves(browser: Browser) -> None:
     assert (last_answer(browser.work)["via"], last_answer(browser.work)["by"]) == ("web", "USER")
     assert 'data-moves="resume:* shelve:BACKLOG archive:ARCHIVE"' in browser.get("/board")
     assert browser.post(path, {"csrf": csrf, "action": "resume"}).status_code == 303
-    # it goes on, and is asked anew
+    # it goes on, and is asked again
     browser.until(lambda: browser.work.places()["WO-512"] == "05_USER_REVIEW")
 
 

@@ -75,7 +75,7 @@ def test_a_module_is_compiled_once_for_all_that_call_it(
     assert first == emitted_by(tools, root / HOOK)
     assert HOOK.replace(".ts", ".js") in first
     assert len([a for a in asked if "--showConfig" not in a]) == 1
-    # another text is compiled anew
+    # another text is compiled again
     change(root, "listHours", "listAllHours")
     again = emitted_by(tools, root / HOOK)
     assert "listAllHours" in again[HOOK.replace(".ts", ".js")]  # type: ignore[index]

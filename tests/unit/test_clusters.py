@@ -52,14 +52,14 @@ def test_a_cluster_of_another_version_is_one(half_made: Path) -> None:
 )
 def test_a_torn_pid_file_of_nobody_is_removed(tmp_path: Path, torn: str) -> None:
     (tmp_path / "postmaster.pid").write_text(torn, encoding="utf-8")
-    clusters.mend(tmp_path)
+    clusters.repair(tmp_path)
     assert not (tmp_path / "postmaster.pid").exists()
 
 
 def test_a_whole_pid_file_is_for_the_server_to_judge(tmp_path: Path) -> None:
     lines = f"{os.getpid()}\n/data\n1\n5432\n/tmp\n\n 1 2\nready\n"
     (tmp_path / "postmaster.pid").write_text(lines, encoding="utf-8")
-    clusters.mend(tmp_path)
+    clusters.repair(tmp_path)
     assert (tmp_path / "postmaster.pid").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_whole_pid_file_is_for_the_server_to_judge(tmp_path: Path) -> None:
 def test_dead_holders_are_forgotten(tmp_path: Path, held: str) -> None:
     file = tmp_path / ".handle_pids.json"
     file.write_text(held, encoding="utf-8")
-    clusters.mend(tmp_path)
+    clusters.repair(tmp_path)
     assert json.loads(file.read_text()) in ([], [os.getpid()])
 
 

@@ -227,13 +227,13 @@ def test_an_expired_token_begins_the_search_anew_once(seed: Any, target: MemoryT
         replay.tamper = expiring(2)
         run = seed(replay=replay)
     assert run.last_line == "[STATUS: PASS] Seeded 300 benchmark trials."
-    assert "the search begins anew" in run.err
+    assert "the search starts again" in run.err
     target.rows.clear()
     with replaying([study(n) for n in range(1, 301)]) as replay:
         replay.tamper = expiring(2, 4)
         run = seed(replay=replay)
     assert run.code == 1
-    assert "twice: the search was begun anew once" in run.err
+    assert "twice: the search was restarted once" in run.err
     assert "has the API changed" not in run.err
     assert not target.rows
 

@@ -64,7 +64,7 @@ def points(gap: Gap) -> float:
 def yearly_value(gap: Gap, hcps: int) -> float:
     """Dollars a year that closing the gap is worth; `hcps` are those of the segment.
 
-    A shortfall of counts is lost anew with each figure of the year, one of a rate is not.
+    A shortfall of counts is lost again with each figure of the year, one of a rate is not.
     """
     if gap.metric in _BY_UNIT:
         return _PER_UNIT * points(gap) * (gap.per_year if gap.metric in _COUNTED else 1.0)

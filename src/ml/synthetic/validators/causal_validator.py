@@ -39,7 +39,7 @@ class CausalValidationResult:
     errors: list[str] = field(default_factory=list)
 
     def add_refutation(self, result: RefutationResult) -> None:
-        """Note an attempt and count the pass rate anew."""
+        """Note an attempt and count the pass rate again."""
         self.refutation_results.append(result)
         passed = sum(r.passed for r in self.refutation_results)
         self.refutation_pass_rate = passed / len(self.refutation_results)

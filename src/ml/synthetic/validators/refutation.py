@@ -71,7 +71,7 @@ def refute(question: Question, found: Estimate) -> list[RefutationResult]:
 
 
 def _placebo_treatment(question: Question) -> Estimate:
-    """Engagement dealt out anew among the patients, which has no effect."""
+    """Engagement dealt out again among the patients, which has no effect."""
     order = np.random.default_rng(_SEED).permutation(len(question.df))
     names = [c for c in (question.treatment, *LAG_COLUMNS) if c in question.df]
     dealt = {name: question.df[name].to_numpy()[order] for name in names}
@@ -79,7 +79,7 @@ def _placebo_treatment(question: Question) -> Estimate:
 
 
 def _dummy_outcome(question: Question) -> Estimate:
-    """Outcomes dealt out anew, which do not depend on engagement."""
+    """Outcomes dealt out again, which do not depend on engagement."""
     outcome = question.df[question.outcome].to_numpy()
     order = np.random.default_rng(_SEED + 1).permutation(len(outcome))
     return question.answer(question.df.assign(**{question.outcome: outcome[order]}))

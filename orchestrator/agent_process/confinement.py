@@ -70,13 +70,13 @@ class Ability:
         if self.bubblewrap:
             return (
                 "programs run in bubblewrap: without network, keys and other processes, with the "
-                "disk read-only; what they try is refused, but not told"
+                "disk read-only; what they try is refused, but not reported"
             )
         if self.landlock >= 2:
             return (
                 f"Landlock (version {self.landlock}) keeps programs from keys and from writing "
                 "outside of their folders; this system allows no namespaces, so the network is "
-                "open to them and what they try is not told (install bubblewrap, or allow "
+                "open to them and what they try is not reported (install bubblewrap, or allow "
                 "unprivileged user namespaces)"
             )
         return (

@@ -79,7 +79,7 @@ def test_each_has_a_checkout_of_its_own_and_both_land(tmp_path: Path) -> None:
     assert pair.places == ["WO-1"]
     texts = {f["path"]: f["text"] for f in pair.repo.question()["changed_files"]}
     assert sorted(texts) == ["both.txt", "colour.txt", "test.txt"]
-    assert not any("told apart" in text for text in texts.values())
+    assert not any("distinguished" in text for text in texts.values())
     assert pair.repo.git("for-each-ref", "--format=%(refname)", "refs/orchestrate") == (
         "refs/orchestrate/work/WO-1"
     )

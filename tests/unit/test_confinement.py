@@ -356,7 +356,7 @@ def test_landlock_alone_keeps_keys_and_files(tmp_path: Path) -> None:
     ("able", "words"),
     [
         (Ability(7, True, ""), "without network"),
-        (Ability(7, False, "/usr/bin/bwrap"), "not told"),
+        (Ability(7, False, "/usr/bin/bwrap"), "not reported"),
         (Ability(7, False, ""), "the network is open"),
         (Ability(0, False, ""), "nothing confines programs here"),
     ],

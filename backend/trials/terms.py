@@ -1,21 +1,23 @@
 """Classification of trial records by the words in them: substances, conditions, settings.
 
-Text is compared as whole words: case, accents of width, hyphens and brackets do not matter, so
-"S(+)-Ketamine" is the phrase `s ketamine`, and `ketamine` is not found in "esketamine". A phrase
-that ends in `*` stands for every word with that beginning. At each place the longest phrase wins,
-so "5-MeO-DMT" listed as another substance is never counted as "DMT".
+Substances are read by the rule of `substances`. Conditions and settings are compared as whole
+words: case, hyphens and brackets do not matter, a phrase that ends in `*` stands for every word
+with that beginning, and at each place the longest phrase wins.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-#: substances under the name by which the tables know them; the order is the order of precedence:
-#: a trial of several is filed under the first (ketamine last, as it is often the comparator)
+from orchestrate_backend.trials.substances import POSSESSIVE, SubstanceFinder
+
+#: substances under the name by which the tables know them, with the words by which the registry is
+#: searched; the order is the order of precedence: a trial of several is filed under the first
+#: (ketamine last, as it is often the comparator)
 SUBSTANCES: Mapping[str, tuple[str, ...]] = {
     "psilocybin": ("psilocybin", "psilocybine", "psilocin", "COMP360", "CYB003"),
     "lsd": ("LSD", "LSD-25", "lysergic acid diethylamide", "lysergic acid", "lysergide", "MM120"),
@@ -31,23 +33,29 @@ SUBSTANCES: Mapping[str, tuple[str, ...]] = {
     "ketamine": ("ketamine", "Ketalar"),
 }
 
-#: names that contain a phrase of another substance; they are nobody's unless a workflow lists them
-OTHER_SUBSTANCES = (
-    "5-MeO-DMT",
-    "5-methoxy-DMT",
-    "5-methoxy-N,N-dimethyltryptamine",
-    "5-methoxydimethyltryptamine",
-    "4-HO-DMT",
-    "4-AcO-DMT",
-    "R-ketamine",
-    "R(-)-ketamine",
-    "1P-LSD",
-)
-
 #: short forms that mean something else where one of these phrases stands in the record
 OTHER_MEANINGS: Mapping[str, tuple[str, ...]] = {
-    "dmt": ("disease modifying", "multiple sclerosis", "dance movement", "demyelinating"),
-    "lsd": ("limbal", "lysosomal", "least significant difference", "low sodium", "stem cell*"),
+    "dmt": (
+        "disease modif*",
+        "multiple sclerosis",
+        "relapsing*",
+        "RRMS",
+        "high efficacy",
+        "dance movement",
+        "demyelinating",
+        "divalent metal",
+    ),
+    "lsd": (
+        "limbal",
+        "lysosomal",
+        "lumpy skin",
+        "lysine specific*",
+        "demethylase*",
+        "least significant difference",
+        "low sodium",
+        "low salt",
+        "stem cell*",
+    ),
     "ocd": ("osteochond*",),
     "trd": ("retinal detachment*",),
     "mdd": ("meibomian*", "muscle dysmorphi*"),
@@ -157,14 +165,13 @@ FALSE_SETTINGS = ("sub anesthe*", "sub anaesthe*", "non anesthe*", "non anaesthe
 #: a trial on pain is therapeutic only if its title names a listed condition as well
 PAIN_SETTINGS = ("pain*", "analges*", "hyperalgesia", "neuralgi*", "migraine*", "headache*")
 
-_POSSESSIVE = re.compile(r"['’]s\b")
 _NO_WORD = re.compile(r"[\W_]+")
 
 
 def plain_words(text: str) -> str:
     """`text` as lower-case words with one space between: "S(+)-Ketamine's" → "s ketamine"."""
     text = unicodedata.normalize("NFKC", text).casefold()
-    return _NO_WORD.sub(" ", _POSSESSIVE.sub("", text)).strip()
+    return _NO_WORD.sub(" ", POSSESSIVE.sub("", text)).strip()
 
 
 def plain_phrase(phrase: str) -> str:
@@ -220,21 +227,27 @@ class Vocabulary:
     def _means_something_else(self, hit: str, name: str, record: Sequence[str]) -> bool:
         if hit not in OTHER_MEANINGS:
             return False
-        words = f" {' '.join(plain_words(text) for text in record)} "
-
-        def occurs(phrase: str) -> bool:
-            return bool(re.search(rf" (?:{_phrase_pattern(phrase)})(?!\S)", words))
-
         # the record also uses a phrase for `name` that cannot be mistaken
-        if any(occurs(p) for p in map(plain_phrase, self.names[name]) if p not in OTHER_MEANINGS):
-            return False
-        if any(occurs(plain_phrase(phrase)) for phrase in OTHER_MEANINGS[hit]):
-            return True
-        return any(spelled_otherwise(hit, text) for text in record)
+        plain = map(plain_phrase, self.names[name])
+        return not _occurs((p for p in plain if p not in OTHER_MEANINGS), record) and (
+            means_something_else(hit, record)
+        )
 
 
 def _phrase_pattern(phrase: str) -> str:
     return re.escape(phrase[:-1]) + r"\S*" if phrase.endswith("*") else re.escape(phrase)
+
+
+def _occurs(phrases: Iterable[str], record: Sequence[str]) -> bool:
+    words = f" {' '.join(plain_words(text) for text in record)} "
+    return any(re.search(rf" (?:{_phrase_pattern(phrase)})(?!\S)", words) for phrase in phrases)
+
+
+def means_something_else(short: str, record: Sequence[str]) -> bool:
+    """Whether the record has words that give one of `OTHER_MEANINGS` another meaning."""
+    return _occurs(map(plain_phrase, OTHER_MEANINGS[short]), record) or any(
+        spelled_otherwise(short, text) for text in record
+    )
 
 
 def spelled_otherwise(short: str, text: str) -> bool:
@@ -271,8 +284,8 @@ def precedence(names: Iterable[str]) -> tuple[str, ...]:
 class SubstanceClassifier:
     """Files a trial under one of the listed substances.
 
-    The names of the interventions decide, the title only where no intervention is given. Names of
-    placebos count only if no other name does ("LSD placebo" in a trial of MDMA).
+    The names of the interventions decide, read by the rule of `substances`, the title only where no
+    intervention is given.
     """
 
     substances: Mapping[str, Sequence[str]]
@@ -282,21 +295,38 @@ class SubstanceClassifier:
     ) -> str | None:
         """The substance's name, or None if it is none of the listed ones."""
         record = (*interventions, title, *conditions)
-        sham = {"placebo", "sham", "dummy"}
-        real = [name for name in interventions if sham.isdisjoint(plain_words(name).split())]
-        found: frozenset[str] = frozenset()
-        for texts in (real, interventions) if interventions else ([title],):
-            found = frozenset().union(*(self._vocabulary.find(t, record) for t in texts))
-            if found:
-                break
+        found = {name for text in interventions or [title] for name in self._named(text, record)}
         return next((name for name in precedence(self.substances) if name in found), None)
 
+    def _named(self, text: str, record: Sequence[str]) -> Iterator[str]:
+        """The listed names of the substances that the text names; `record` tells short forms."""
+        for hit in self._finder.find(text):
+            listed = self._listed.get(hit.substance, "")
+            sure = (h for t in record for h in self._finder.find(t) if h.name not in OTHER_MEANINGS)
+            if hit.name not in OTHER_MEANINGS or (
+                any(self._listed.get(h.substance) == listed for h in sure)
+                or not means_something_else(hit.name, record)
+            ):
+                yield listed
+
     @cached_property
-    def _vocabulary(self) -> Vocabulary:
-        listed = {name: (name, *phrases) for name, phrases in self.substances.items()}
-        named = {plain_phrase(p) for phrases in listed.values() for p in phrases}
-        others = [other for other in OTHER_SUBSTANCES if plain_phrase(other) not in named]
-        return Vocabulary(listed, others)
+    def _finder(self) -> SubstanceFinder:
+        """The known names, and those that the specification adds to them."""
+        finder = SubstanceFinder()
+        for name, phrases in self.substances.items():
+            for phrase in (name, *phrases):
+                if finder.whole(phrase) is None:
+                    finder.add(phrase, name)
+        return finder
+
+    @cached_property
+    def _listed(self) -> dict[str, str]:
+        """Known substance → the name under which the specification lists it."""
+        listed: dict[str, str] = {}
+        for name, phrases in self.substances.items():
+            own = (self._finder.whole(phrase) for phrase in (name, *phrases))
+            listed |= {known: name for known in own if known and known not in listed}
+        return listed
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ STUDY_FIELDS = (
     "BriefTitle",
     "OverallStatus",
     "StartDate",
+    "StartDateType",
     "CompletionDate",
+    "CompletionDateType",
     "Phase",
     "EnrollmentCount",
     "EnrollmentType",
@@ -66,17 +68,17 @@ class RegistryError(BackendError):
 
 
 class RegistryBusyError(RegistryError):
-    """A fault that may pass: throttled, a server error, a broken connection. It is retried."""
+    """A fault that may pass: throttled, a server error, a broken answer. It is retried."""
 
     code = "registry-busy"
 
-    def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, retry_after: float | None = None, **about: Any) -> None:
+        super().__init__(message, **about)
         self.retry_after = retry_after
 
 
-class RegistryTokenError(RegistryError):
-    """The registry does not take the token of a further page: the search has to begin again."""
+class RegistryBrokenOffError(RegistryError):
+    """The pages break off, by a refused token or an early end: the search has to begin again."""
 
     code = "registry-token"
 
@@ -161,9 +163,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.interval = interval
-        self._clock = clock
-        self._sleep = sleep
+        self.interval, self._clock, self._sleep = interval, clock, sleep
         self._last: float | None = None
 
     def wait(self) -> None:
@@ -265,7 +265,7 @@ class Registry:
             before_sleep=announce,
             reraise=True,
         )
-        return decode_answer(*retrying(self._send, parameters))
+        return retrying(lambda: decode_answer(*self._send(parameters)))
 
     def _send(self, parameters: Mapping[str, str]) -> tuple[bytes, str]:
         """Body and content type of one request. Raises RegistryError; a passing fault is Busy."""
@@ -301,7 +301,7 @@ class Registry:
         if status in (400, 410) and "pageToken" in parameters:
             # the first page was answered, and nothing but the token is new
             again = "nothing was written; run it again"
-            raise RegistryTokenError(f"{said} (to the token of a further page)", hint=again)
+            raise RegistryBrokenOffError(f"{said} (to the token of a further page)", hint=again)
         hint = "the request is not understood; has the API changed?" if status == 400 else ""
         raise RegistryError(said, hint=hint, code=f"registry-{status}")
 
@@ -349,12 +349,12 @@ def study_id(study: Any) -> str:
 
 
 def decode_answer(body: bytes, content_type: str) -> Any:
-    """The JSON value of an answer. Raises RegistryError for HTML, text and broken JSON."""
+    """The JSON value of an answer. Raises RegistryBusyError for HTML, text and cut off JSON."""
     try:
         return json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
         kind = content_type.split(";")[0].strip() or "something"
-        raise RegistryError(
+        raise RegistryBusyError(
             f"the answer is {_one_line(kind)}, not JSON: {_one_line(body)}",
             hint="is the address that of the API, or is a login page in between?",
             code="registry-answer",

@@ -23,6 +23,7 @@ CONDITIONS = (
     "Anxiety",
     "Alcohol Use Disorder",
 )
+_ENDED_STATUSES = ("COMPLETED", "TERMINATED", "WITHDRAWN")
 #: what it holds where no status is asked for
 _STATUSES = ("COMPLETED", "TERMINATED", "COMPLETED", "RECRUITING")
 
@@ -117,7 +118,8 @@ def study(
     number: int, term: str, conditions: Sequence[str], statuses: Sequence[str] = ("COMPLETED",)
 ) -> dict[str, Any]:
     """One study record in the registry's version 2 shape; some are as awkward as real ones are:
-    dates without a day, no phase, no place, no outcome, an estimated enrolment, a title of others.
+    dates without a day, planned ones, no phase, place or outcome, an estimated enrolment, a title
+    of others.
     """
     alternatives = re.split(r"\b(?:OR|AND|NOT)\b", re.sub(r"\b[A-Z]+\[\w*\]", "", term))
     words = [word for part in alternatives if (word := part.strip(' "()'))] or ["Placebo"]
@@ -133,9 +135,12 @@ def study(
             "briefTitle": title.strip(" ,"),
         },
         "statusModule": {
-            "overallStatus": statuses[number % len(statuses)],
+            "overallStatus": (status := statuses[number % len(statuses)]),
             "startDateStruct": {"date": "2019-05" if number % 6 == 5 else "2019-05-02"},
-            "completionDateStruct": {"date": "2021-03-18", "type": "ACTUAL"},
+            "completionDateStruct": {
+                "date": "2021-03-18",
+                "type": "ACTUAL" if status in _ENDED_STATUSES else "ESTIMATED",
+            },
         },
         "designModule": {
             "studyType": "INTERVENTIONAL",
@@ -187,8 +192,10 @@ def facts_of(record: dict[str, Any], filtered: bool = True) -> dict[str, Any]:
     conditions = section["conditionsModule"]["conditions"]
 
     def day(name: str) -> list[Any]:
-        text = when.get(name, {}).get("date")
-        return [text if text and text.count("-") == 2 else None, text]
+        date = when.get(name, {})
+        text = date.get("date")
+        plan = [None] if date.get("type") != "ACTUAL" else []
+        return [text if text and text.count("-") == 2 else None, text, *plan]
 
     phases = design.get("phases", [])
     values: dict[str, list[Any]] = {

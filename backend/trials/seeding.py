@@ -109,6 +109,8 @@ class TrialReport:
         chosen = self.selection
         if chosen.partial_dates:
             yield f"  {chosen.partial_dates} dates without a day are stored as NULL"
+        if chosen.estimated_dates:
+            yield f"  {chosen.estimated_dates} estimated dates are stored as NULL"
         if chosen.enrollment_unproven:
             yield f"  {chosen.enrollment_unproven} enrolments not marked actual are stored as NULL"
         if chosen.status_unknown:

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrate_backend.errors import BackendError
 from orchestrate_backend.trials.registry_client import (
     Registry,
-    RegistryTokenError,
+    RegistryBrokenOffError,
     StudyPage,
     StudySearch,
     study_id,
@@ -53,7 +53,10 @@ def fetch_trials(
     for name, expression in spec.searches().items():
 
         def search(what: str = name, query: str = expression) -> tuple[list[Any], StudyPage]:
-            """The studies of one search, and its first page with the token of its last."""
+            """The studies of one search, and its first page with the token of its last.
+
+            Raises RegistryBrokenOffError where its pages end before all that it announced.
+            """
             found: list[Any] = []
             first: StudyPage | None = None
             for page in registry.pages(StudySearch(query, spec.statuses), max_pages):
@@ -61,15 +64,21 @@ def fetch_trials(
                 first = replace(first or page, next_token=page.next_token)
                 step(what, len(found), first.total)
             assert first is not None
+            if first.next_token is None and len(found) < (first.total or 0):
+                raise RegistryBrokenOffError(
+                    f"the pages end after {len(found)} of {first.total} studies",
+                    hint="nothing was written; run it again",
+                    code="registry-short",
+                )
             return found, first
 
         try:
             found, seen = search()
-        except RegistryTokenError as exc:
+        except RegistryBrokenOffError as exc:
             registry.notify(f"{name}: {exc.message}; the search starts again")
             try:
                 found, seen = search()
-            except RegistryTokenError as again:
+            except RegistryBrokenOffError as again:
                 again.message += ", twice: the search was restarted once"
                 raise
         records += found

@@ -162,8 +162,18 @@ ANAESTHETIC_SETTINGS = (
 #: a dose below the anaesthetic one is the therapeutic one
 FALSE_SETTINGS = ("sub anesthe*", "sub anaesthe*", "non anesthe*", "non anaesthe*")
 
-#: a trial on pain is therapeutic only if its title names a listed condition as well
+#: a trial on pain is therapeutic only if its title names a listed condition as well, or if it lists
+#: one of `NO_PART_OF_PAIN`
 PAIN_SETTINGS = ("pain*", "analges*", "hyperalgesia", "neuralgi*", "migraine*", "headache*")
+
+#: conditions that pain does not bring along, as it does depression, anxiety or the use of opioids
+NO_PART_OF_PAIN = (
+    "demorali*",
+    "existential*",
+    *CONDITION_GROUPS["PTSD"],
+    *CONDITION_GROUPS["OCD"],
+    *CONDITION_GROUPS["Treatment Resistant Depression"],
+)
 
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -345,10 +355,11 @@ class ConditionClassifier:
         return any(_ANAESTHETIC.find(text) for text in (*conditions, title))
 
     def is_pain_only(self, conditions: Sequence[str], title: str) -> bool:
-        """Whether the record is about pain, and its title names no listed condition."""
+        """Whether the record is about pain, and about no listed condition in its own right."""
         if not any(_PAIN.find(text) for text in (*conditions, title)):
             return False
-        return not self._vocabulary.find(title, conditions)
+        own = [text for text in conditions if _NO_PART_OF_PAIN.find(text, (*conditions, title))]
+        return not any(self._vocabulary.find(text, conditions) for text in (title, *own))
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -357,6 +368,7 @@ class ConditionClassifier:
 
 _ANAESTHETIC = Vocabulary({"anaesthetic": ANAESTHETIC_SETTINGS}, FALSE_SETTINGS)
 _PAIN = Vocabulary({"pain": PAIN_SETTINGS})
+_NO_PART_OF_PAIN = Vocabulary({"own": NO_PART_OF_PAIN}, FALSE_CONDITIONS)
 
 
 def with_known_phrases(substances: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

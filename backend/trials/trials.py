@@ -5,6 +5,9 @@ How the registry's values are stored:
 * **Dates** are partial there ("2021", "2021-03", "2021-03-18") and a DATE column has no way to say
   so. Only a date with a day is stored. A partial one is stored as NULL, never padded to a day that
   nobody gave; how many were left out is counted and said.
+* **Estimated dates** are plans and stored as NULL, as estimated enrolment is. A date without a type
+  counts as estimated while the status says that its day has not come: the completion of a study
+  that has not ended, the start of one that has not begun.
 * **Phases** are a list: `PHASE2/PHASE3` for a study of both, `NA` where the registry says so.
 * **Enrolment** is stored only where the registry marks it ACTUAL; an estimate, or a number without
   a type, is NULL.
@@ -19,7 +22,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -36,6 +39,9 @@ from orchestrate_backend.trials.terms import (
 
 _NCT_ID = re.compile(r"NCT\d{8}")
 _PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+#: statuses of studies that have not begun, and of those that have ended
+_NOT_BEGUN = (None, "NOT_YET_RECRUITING", "WITHDRAWN")
+_ENDED = ("COMPLETED", "TERMINATED", "WITHDRAWN")
 _PHASES = ("NA", "EARLY_PHASE1", "PHASE1", "PHASE2", "PHASE3", "PHASE4")
 _LARGEST_INTEGER = 2**31 - 1
 _LONGEST_TITLE = 2000
@@ -60,6 +66,13 @@ class PartialDate:
 
     text: str
     day: dt.date | None
+    #: a plan, not what happened
+    estimated: bool = False
+
+    @property
+    def actual_day(self) -> dt.date | None:
+        """The day on which it happened, None if that is not known."""
+        return None if self.estimated else self.day
 
 
 @dataclass(frozen=True)
@@ -85,9 +98,9 @@ class Study:
     problems: tuple[str, ...] = ()
 
     @property
-    def partial_dates(self) -> int:
-        """How many dates name no day."""
-        return sum(1 for date in (self.start, self.completion) if date and date.day is None)
+    def dates(self) -> tuple[PartialDate, ...]:
+        """The dates that the record gives."""
+        return tuple(date for date in (self.start, self.completion) if date)
 
 
 def clean_text(value: Any, limit: int) -> str | None:
@@ -138,10 +151,13 @@ class _Reader:
         cleaned = (clean_text(value, limit) for value in values)
         return tuple(dict.fromkeys(text for text in cleaned if text))
 
-    def date(self, name: str) -> PartialDate | None:
+    def date(self, name: str, came: bool) -> PartialDate | None:
+        """A date; one without a type is estimated unless its day `came` by the study's status."""
         text = self.text(40, "statusModule", name, "date")
+        kind = self._value("statusModule", name, "type")
         try:
-            return parse_partial_date(text) if text else None
+            date = parse_partial_date(text) if text else None
+            return date and replace(date, estimated=not came if kind is None else kind != "ACTUAL")
         except ValueError as exc:
             self.problems.append(f"{name}: {exc}")
             return None
@@ -207,8 +223,8 @@ def parse_study(record: Any) -> Study:
         countries=reader.countries(),
         enrollment_actual=actual,
         enrollment_unproven=unproven,
-        start=reader.date("startDateStruct"),
-        completion=reader.date("completionDateStruct"),
+        start=reader.date("startDateStruct", status not in _NOT_BEGUN),
+        completion=reader.date("completionDateStruct", status in _ENDED),
         primary_outcome=clean_text(outcome, 5000),
         problems=tuple(reader.problems),
     )
@@ -224,8 +240,8 @@ TRIAL_FACTS: Mapping[str, Callable[[Study, str], Any]] = {
     "conditions": lambda study, modality: list(study.conditions) or None,
     "country": lambda study, modality: "; ".join(study.countries) or None,
     "enrollment_actual": lambda study, modality: study.enrollment_actual,
-    "start_date": lambda study, modality: study.start and study.start.day,
-    "completion_date": lambda study, modality: study.completion and study.completion.day,
+    "start_date": lambda study, modality: study.start and study.start.actual_day,
+    "completion_date": lambda study, modality: study.completion and study.completion.actual_day,
     "primary_outcome_measure": lambda study, modality: study.primary_outcome,
     "source": lambda study, modality: "clinicaltrials.gov",
 }
@@ -308,6 +324,7 @@ class Selection:
     #: values left out of rows that were kept: (key, what is wrong)
     problems: list[tuple[str, str]] = field(default_factory=list)
     partial_dates: int = 0
+    estimated_dates: int = 0
     enrollment_unproven: int = 0
     status_unknown: int = 0
     read: int = 0
@@ -346,7 +363,8 @@ class Selector:
             chosen.rows.append(self.spec.row(study, modality))
             chosen.modalities[modality] += 1
             chosen.problems += [(study.nct_id, problem) for problem in study.problems]
-            chosen.partial_dates += study.partial_dates
+            chosen.partial_dates += sum(date.day is None for date in study.dates)
+            chosen.estimated_dates += sum(date.estimated and bool(date.day) for date in study.dates)
             chosen.enrollment_unproven += study.enrollment_unproven
             chosen.status_unknown += study.status is None
         return chosen

@@ -177,14 +177,28 @@ def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | 
     assert retry_after_seconds(header, now=10.0) == seconds
 
 
-def test_html_is_reported_and_not_retried() -> None:
+CUT_OFF = Fault(200, b'{"studies": [{"protocolSection": {', "application/json")
+TEXT = Fault(200, b"upstream timed out")
+
+
+@pytest.mark.parametrize("fault", [HTML, CUT_OFF, TEXT, Fault(200, b"")])
+def test_an_answer_that_is_no_json_is_retried_like_a_server_error(fault: Fault) -> None:
+    said: list[str] = []
     with replaying(TEN) as replay:
-        replay.faults.append(HTML)
+        replay.faults += [fault, fault]
+        ids = fetched(registry(replay, said=said))
+    assert len(ids) == 10
+    assert "not JSON" in said[0]
+
+
+def test_html_is_reported_when_the_attempts_are_spent() -> None:
+    with replaying(TEN) as replay:
+        replay.faults += [HTML] * 4
         error = refusal(registry(replay))
     assert error.code == "registry-answer"
     assert "text/html, not JSON" in error.message
     assert "Maintenance" in error.message
-    assert len(replay.requests) == 1
+    assert len(replay.requests) == 4
 
 
 def test_an_answer_that_does_not_come_is_retried() -> None:

@@ -246,6 +246,9 @@ THERAPEUTIC = [
     (["Depression"], "Subanesthetic Dose of Ketamine"),
     (["Depression"], "A Sub-Anesthetic Dose of Ketamine"),
     (["Chronic Pain", "Depression"], "Neuropathic Pain and Depression"),
+    (["Demoralization", "Pain, Acute"], "Ketamine-assisted Therapy for Advanced GI Cancer"),
+    (["Demoralization"], "Psilocybin for the Pain of Loss"),
+    (["Chronic Pain", "PTSD"], "Ketamine Infusion"),
 ]
 NOT_THERAPEUTIC = [
     (["Anesthesia"], "Ketamine for Induction", Skip.CONDITION),

@@ -190,15 +190,28 @@ def test_a_part_of_the_pages_is_no_success(seed: Any, target: MemoryTarget) -> N
     assert len(target.rows) == 200
 
 
-def test_fewer_studies_than_announced_are_no_success(seed: Any) -> None:
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_pages_that_end_early_write_nothing(
+    options: tuple[str, ...], seed: Any, target: MemoryTarget
+) -> None:
+    with replaying(MANY) as replay:
+        replay.tamper = lambda answer, number: {**answer, "totalCount": 500}
+        run = seed("--json", *options, replay=replay)
+    assert run.code == 1
+    assert run.json["status"] == "FAIL"
+    assert run.json["code"] == "registry-short"
+    assert "the pages end after 120 of 500 studies, twice" in run.json["message"]
+    assert not target.rows
+
+
+def test_pages_that_end_early_once_are_fetched_again(seed: Any) -> None:
     with replaying(MANY) as replay:
         replay.tamper = lambda answer, number: (
             {**answer, "totalCount": 500} if number == 1 else answer
         )
-        run = seed("--json", replay=replay)
-    assert run.code == 1
-    assert run.json["status"] == "PARTIAL"
-    assert run.json["shortfalls"] == ["psilocybin: 120 of 500 studies came"]
+        run = seed(replay=replay)
+    assert run.last_line == "[STATUS: PASS] Seeded 120 benchmark trials."
+    assert "the search starts again" in run.err
 
 
 def test_a_dry_run_to_which_not_all_came_is_partial(seed: Any) -> None:

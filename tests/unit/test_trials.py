@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,37 @@ def test_dates_are_stored_whole_or_not_at_all() -> None:
     assert chosen.rows[0]["start_date"] is None
     assert chosen.rows[0]["completion_date"] == dt.date(2021, 3, 18)
     assert chosen.partial_dates == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "types", "stored"),
+    [
+        ("COMPLETED", ("ACTUAL", "ACTUAL"), (True, True)),
+        ("ACTIVE_NOT_RECRUITING", ("ACTUAL", "ESTIMATED"), (True, False)),
+        ("ACTIVE_NOT_RECRUITING", (None, None), (True, False)),
+        ("COMPLETED", (None, None), (True, True)),
+        ("NOT_YET_RECRUITING", (None, "ESTIMATED"), (False, False)),
+        (None, (None, None), (False, False)),
+        (None, ("ACTUAL", "ACTUAL"), (True, True)),
+        ("COMPLETED", ("ESTIMATED", "FORESEEN"), (False, False)),
+    ],
+)
+def test_estimated_dates_are_stored_as_null(
+    status: str | None, types: tuple[str | None, str | None], stored: tuple[bool, bool]
+) -> None:
+    names = ("startDateStruct", "completionDateStruct")
+    dates = {
+        name: {"date": "2027-03-18", **({"type": kind} if kind else {})}
+        for name, kind in zip(names, types, strict=True)
+    }
+    given = {"overallStatus": status} if status else {}
+    chosen = Selector(
+        replace(SPEC, statuses=("COMPLETED", "ACTIVE_NOT_RECRUITING", "NOT_YET_RECRUITING")),
+        keep_unknown_status=True,
+    ).select([study(1, statusModule={**given, **dates})])
+    row = chosen.rows[0]
+    assert (row["start_date"] is not None, row["completion_date"] is not None) == stored
+    assert chosen.estimated_dates == stored.count(False)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ LARGEST_KEPT = 32 * 1024 * 1024
 #: bytes that one process keeps at most
 MOST_KEPT = 2 * 1024**3
 #: a file that changed so lately (ns) may change again without its times showing it
-_RACY = 50_000_000
+RACY = 50_000_000
+#: hashes are written at most so often (s)
+_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,37 @@ class Entry:
 
 ABSENT = Entry()
 
+#: times, size and inode
+Stamp = list[int]
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    return [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
+
 
 class Contents:
     """The bytes that files had, by their sha256."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._at = os.fspath(folder)
 
     def place(self, sha256: str) -> Path:
-        return self.folder / sha256[:2] / sha256[2:]
+        return Path(self._path(sha256))
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._at}/{sha256[:2]}/{sha256[2:]}"
 
     def has(self, sha256: str) -> bool:
-        return self.place(sha256).is_file()
+        return self.stamp(sha256) is not None
+
+    def stamp(self, sha256: str) -> Stamp | None:
+        """What changes whenever the file does that keeps the bytes; None without one."""
+        try:
+            found = os.lstat(self._path(sha256))
+        except OSError:
+            return None
+        return stamp_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def read(self, sha256: str) -> bytes | None:
         """The bytes, None if they are not kept (any more) or damaged."""
@@ -92,13 +113,23 @@ class Contents:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def remove_all_but(self, wanted: set[str], age: float = 3600.0) -> None:
-        """Remove what nobody refers to, unless it was kept within `age` seconds."""
+    def remove_all_but(self, wanted: Callable[[], set[str]], age: float = 3600.0) -> None:
+        """Remove what nobody refers to, unless it was kept within `age` seconds.
+
+        At most once in that time, as it looks at everything.
+        """
+        looked, before = self.folder / "looked", time.time() - age
+        with contextlib.suppress(OSError):
+            if looked.stat().st_mtime > before:
+                return
+        refers = wanted()
         for file in self.folder.glob("??/*"):
             with contextlib.suppress(OSError):
-                known = f"{file.parent.name}{file.name}" in wanted
-                if not known and time.time() - file.stat().st_mtime > age:
+                known = f"{file.parent.name}{file.name}" in refers
+                if not known and file.stat().st_mtime < before:
                     file.unlink()
+        with contextlib.suppress(OSError):
+            looked.touch()
 
 
 class Reader:
@@ -108,20 +139,28 @@ class Reader:
 
     def __init__(self, root: Path, contents: Contents, cache: Path) -> None:
         self.root = root
+        self._at = os.fspath(root)
         self.contents = contents
         self._cache_file = cache
         self._cache: dict[str, list[Any]] | None = None
         self._is_changed = False
+        #: when the file was written last, and as what
+        self._saved, self._written = -_PAUSE, Stamp()
         self._kept = 0
         self._lock = threading.Lock()
 
-    def entry(self, path: str, *, keep: bool = False, place: Path | None = None) -> Entry:
-        """What lies at a path; with `keep` its bytes go into the store."""
-        file = place or self.root / path
+    def entry(
+        self, path: str, *, keep: bool = False, place: Path | None = None, walked: bool = False
+    ) -> Entry:
+        """What lies at a path; with `keep` its bytes go into the store.
+
+        `walked`: whoever found the path followed no link on the way.
+        """
+        file = os.fspath(place) if place is not None else f"{self._at}/{path}"
         try:
-            if place is None and self.is_behind_link(path):
+            if place is None and not walked and self.is_behind_link(path):
                 return ABSENT
-            found = file.lstat()
+            found = os.lstat(file)
             if stat.S_ISLNK(found.st_mode):
                 target = os.fsencode(os.readlink(file))  # noqa: PTH115 - a bytes-safe target
                 sha256 = self.contents.put(target) if keep else hashlib.sha256(target).hexdigest()
@@ -140,11 +179,11 @@ class Reader:
     def is_behind_link(self, path: str) -> bool:
         """Whether a folder on the way to a path is a link."""
         parts = path.split("/")[:-1]
-        places = (self.root.joinpath(*parts[: n + 1]) for n in range(len(parts)))
-        return any(place.is_symlink() for place in places)
+        places = ("/".join((self._at, *parts[: n + 1])) for n in range(len(parts)))
+        return any(os.path.islink(place) for place in places)  # noqa: PTH114 - called often
 
-    def _hash(self, path: str, file: Path, found: os.stat_result, keep: bool) -> str:
-        stamp = [found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
+    def _hash(self, path: str, file: str, found: os.stat_result, keep: bool) -> str:
+        stamp = stamp_of(found)
         with self._lock:
             known = self._loaded.get(path)
         if known is not None and known[:-1] == stamp:
@@ -159,7 +198,7 @@ class Reader:
                 self._kept += found.st_size
             else:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        if started - max(found.st_ctime_ns, found.st_mtime_ns) > _RACY:
+        if started - max(found.st_ctime_ns, found.st_mtime_ns) > RACY:
             with self._lock:
                 self._loaded[path] = [*stamp, sha256]
                 self._is_changed = True
@@ -176,18 +215,30 @@ class Reader:
         return self._cache
 
     def distrust(self) -> None:
-        """Write the hashes again with the next `save`: an agent may have edited their file."""
+        """Write the hashes again with the next `save` if an agent has edited their file."""
         with self._lock:
-            self._is_changed = True
+            if self._written != _stamp_at(self._cache_file):
+                self._is_changed, self._saved = True, -_PAUSE
 
     def save(self, known: Mapping[str, Entry] | None = None) -> None:
-        """Remember the hashes for later runs; of `known` alone, if it is given."""
+        """Remember the hashes for later runs; of `known` alone, if it is given.
+
+        They can be lost, so that a file that changes all the time is not written each time.
+        """
         with self._lock, contextlib.suppress(OSError):
-            if not self._is_changed:
+            if not self._is_changed or time.monotonic() - self._saved < _PAUSE:
                 return
             kept = {p: v for p, v in self._loaded.items() if known is None or p in known}
             self._cache_file.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._cache_file.with_name(f"{self._cache_file.name}.{os.getpid()}.tmp")
             temporary.write_text(json.dumps(kept), encoding="ascii")
             temporary.replace(self._cache_file)
-            self._is_changed = False
+            self._written = _stamp_at(self._cache_file)
+            self._is_changed, self._saved = False, time.monotonic()
+
+
+def _stamp_at(file: Path) -> Stamp:
+    try:
+        return stamp_of(file.stat())
+    except OSError:
+        return []

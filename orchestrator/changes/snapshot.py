@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,11 @@ class WorkTree:
         self.root = root
         self.home = home or root
         self.state = state = self.home / ".orchestrate"
-        self.contents = Contents(state / "changes" / "contents")
         hashes = state / "state" / "hashes.json"
-        self._home_reader = self.reader = Reader(self.home, self.contents, hashes)
+        self._home_reader = self.reader = _reader(self.home, state, hashes)
         if root != self.home:
-            hashes = hashes.with_name(f"hashes.{root.name}.json")
-            self.reader = Reader(root, self.contents, hashes)
+            self.reader = _reader(root, state, hashes.with_name(f"hashes.{root.name}.json"))
+        self.contents = self.reader.contents
         self.board = board.strip("/")
         self._outside = (f"{self.board}/", ".orchestrate/")
 
@@ -281,11 +280,13 @@ class WorkTree:
     def _tickets(self) -> dict[str, str]:
         """What lies on the board: tickets by their names, as they move, other files by path."""
         found = {}
+        walked = not self._home_reader.is_behind_link(f"{self.board}/")
         for path in self._walk(self.board, on_board=True):
             below = path.removeprefix(f"{self.board}/")
             folder, _, name = below.partition("/")
             is_ticket = name.endswith(".md") and "/" not in name and not folder.startswith(".")
-            found[name if is_ticket else below] = self._home_reader.entry(path, keep=True).sha256
+            entry = self._home_reader.entry(path, keep=True, walked=walked)
+            found[name if is_ticket else below] = entry.sha256
         return found
 
     def _settings(self) -> Iterator[str]:
@@ -309,10 +310,12 @@ class WorkTree:
             return
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            is_kept = not self.concerns(path)
+            if entry.name in CACHES or entry.name == ".git":
+                continue
             if on_board:
-                is_kept = entry.name == HISTORIES or entry.name.endswith(_MADE_BY_TOOLS)
-            if entry.name in CACHES or entry.name == ".git" or is_kept:
+                if entry.name == HISTORIES or entry.name.endswith(_MADE_BY_TOOLS):
+                    continue
+            elif not self.concerns(path):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(path, on_board)
@@ -377,6 +380,12 @@ class WorkTree:
             return place.read_bytes()
         except OSError:
             return None
+
+
+@lru_cache(maxsize=16)
+def _reader(root: Path, state: Path, hashes: Path) -> Reader:
+    """One for all that look at a workspace in this process: what is unchanged is read once."""
+    return Reader(root, Contents(state / "changes" / "contents"), hashes)
 
 
 def is_cache(path: str) -> bool:

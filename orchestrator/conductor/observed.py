@@ -256,7 +256,7 @@ def _find_unsafe_settings(session: Session, seen: Seen) -> dict[str, list[str]]:
     The conductor's own commits would run what they name before anybody has seen it.
     """
     tree, found = session.changes.tree, dict[str, list[str]]()
-    hooks = _team_hooks(session.root)
+    hooks = _team_hooks(session.root) if seen.paths else ()
     for path in seen.paths:
         is_named = bool(seen.worker.files) and seen.worker.may_change(path)
         if path.startswith(".git/hooks/") or (path.startswith(hooks) and not is_named):

@@ -67,7 +67,7 @@ def mask(text: str, *, forms: bool = True) -> str:
 
     `forms`: and without what has the form of a key, wherever it comes from.
     """
-    if pattern := _pattern(tuple(os.environb.items()), len(_handed_out)):
+    if pattern := _pattern(_environment(), len(_handed_out)):
         text = pattern.sub(MASK, text)
     return _KEY_FORMS.sub(MASK, text) if forms else text
 
@@ -97,6 +97,12 @@ def _is_key(name: str, value: str) -> bool:
 
 def _is_plain(value: str) -> bool:
     return len(value) < _SHORTEST or bool(_PLAIN.fullmatch(value))
+
+
+def _environment() -> tuple[tuple[bytes, bytes], ...]:
+    # asked for every line that is written; `environb` checks and copies each variable anew
+    held: Mapping[bytes, bytes] = getattr(os.environ, "_data", os.environb)
+    return tuple(held.items())
 
 
 @lru_cache(maxsize=4)

@@ -148,11 +148,12 @@ class AttemptFiles:
 
     def leave(self, worker: Worker) -> None:
         """No longer at work. Those who still are must know until when it was."""
-        self.enter(worker, time.time_ns())
-        files = list(self._at_work.glob("*.json"))
-        if not any(self._is_present(file) for file in files):
-            for file in files:
-                file.unlink(missing_ok=True)
+        own, files = f"{worker.name}.json", list(self._at_work.glob("*.json"))
+        if any(file.name != own and self._is_present(file) for file in files):
+            self.enter(worker, time.time_ns())
+            return
+        for file in files:
+            file.unlink(missing_ok=True)
 
     def others(self, worker: Worker, since: int) -> list[Other]:
         """Who else was at work in the same files after a moment (ns)."""

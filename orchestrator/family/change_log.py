@@ -400,7 +400,7 @@ class ChangeLog:
     def forget(self) -> None:
         """Remove what is kept of attempts once the family has ended, and bytes nobody needs."""
         self.files.forget()
-        self.tree.contents.remove_all_but(self.files.digests())
+        self.tree.contents.remove_all_but(self.files.digests)
 
 
 def change_log_of(family: Family, stage: int = 0) -> ChangeLog:

@@ -30,10 +30,10 @@ def describe(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]
 def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:
     """Tickets and other files of the board that somebody other than the conductor wrote."""
     found = []
-    for name in sorted({*before.board, *after.board}):
+    for name in sorted({name for name, _ in before.board.items() ^ after.board.items()}):
         was, now = before.board.get(name), after.board.get(name)
-        written = Versions(tree.home, name).last() if was != now else None
-        if was != now and (written is None or sha256_bytes(written) != now):
+        written = Versions(tree.home, name).last()
+        if written is None or sha256_bytes(written) != now:
             how = "removed" if now is None else "added" if was is None else "edited"
             found.append(f"{name} ({how}){_describe_edit(tree, was, now)}")
     if found:

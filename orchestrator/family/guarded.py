@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.changes.entries import RACY
 from orchestrator.changes.snapshot import CACHES
 from orchestrator.family.attempt_files import Worker
 from orchestrator.family.family import Family
@@ -50,6 +51,12 @@ class _Item:
     data: bytes | None
     #: inode, size and times, which tell whether it has to be read again
     stamp: tuple[int, ...] = field(compare=False, default=())
+    #: when it was read (ns)
+    read: int = field(compare=False, default=0)
+
+
+#: the board at hand as it was looked at last: what has not changed is not read again
+_lately: dict[Path, dict[str, _Item]] = {}
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,12 @@ class Guard:
 
     def _look(self, known: dict[str, _Item]) -> dict[str, _Item]:
         found: dict[str, _Item] = {}
+        root = f"{self._root}/"
         for place in self._places:
             top = self._root / place
             is_folder = top.is_dir() and not top.is_symlink()
-            for file in _walk(top) if is_folder else (top,):
-                path = file.relative_to(self._root).as_posix()
+            for file in _walk(f"{root}{place}") if is_folder else (f"{root}{place}",):
+                path = file.removeprefix(root)
                 item = _item(file, known.get(path))
                 if item is not None:
                     found[path] = item
@@ -219,8 +227,6 @@ class Watch:
         self._root = family.board.root
         self._guard: Guard | None = None
         self._held = -1
-        #: what need not be read again unless it has changed
-        self._known: dict[str, _Item] = {}
         self._at_work: dict[str, tuple[Worker, list[PutBack]]] = {}
         self._lock = threading.Lock()
 
@@ -228,8 +234,10 @@ class Watch:
         """An agent is about to begin."""
         with self._lock:
             if not self._at_work:
-                self._guard = Guard(self._family, self._places(), self._known)
-                self._known = self._guard.before
+                known = _lately.get(self._root, {})
+                self._guard = Guard(self._family, self._places(), known)
+                _lately.clear()
+                _lately[self._root] = self._guard.before
                 self._held = os.open(_lock_file(self._root), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
                 fcntl.flock(self._held, fcntl.LOCK_SH)
             self._at_work[worker.name] = (worker, [])
@@ -269,7 +277,7 @@ def _is_named(worker: Worker, path: str) -> bool:
     return "/" in path and worker.claims(path) and any(p.partition("/")[0] == top for p in named)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: str) -> Iterator[str]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -279,15 +287,15 @@ def _walk(folder: Path) -> Iterator[Path]:
         if entry.name in CACHES or entry.name.startswith(_OWN_TEMPORARY):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
+            yield from _walk(entry.path)
         elif not entry.name.endswith(_EDITORS):
-            yield Path(entry.path)
+            yield entry.path
 
 
-def _item(file: Path, known: _Item | None) -> _Item | None:
+def _item(file: str | Path, known: _Item | None) -> _Item | None:
     """What lies there, None if nothing does."""
     try:
-        found = file.lstat()
+        found = os.lstat(file)
         stamp = (
             stat.S_IMODE(found.st_mode),
             found.st_ino,
@@ -295,14 +303,16 @@ def _item(file: Path, known: _Item | None) -> _Item | None:
             found.st_mtime_ns,
             found.st_ctime_ns,
         )
-        if known is not None and known.stamp == stamp:
+        # what was written just before it was read could be written again in the same moment
+        if known is not None and known.stamp == stamp and known.read - found.st_ctime_ns > RACY:
             return known
+        started = time.time_ns()
         if stat.S_ISLNK(found.st_mode):
-            return _Item("link", os.fsencode(file.readlink()), stamp)
+            return _Item("link", os.fsencode(os.readlink(file)), stamp)  # noqa: PTH115
         if not stat.S_ISREG(found.st_mode):
             return _Item("folder" if stat.S_ISDIR(found.st_mode) else "special", None, stamp)
         if found.st_size > _LARGEST:
             return _Item(f"large file of {found.st_size} at {found.st_mtime_ns}", None, stamp)
-        return _Item("file", file.read_bytes(), stamp)
+        return _Item("file", Path(file).read_bytes(), stamp, started)
     except OSError:
         return None

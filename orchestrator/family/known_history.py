@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class KnownHistory:
     root: Path
     family: str
 
-    @property
+    @cached_property
     def path(self) -> Path:
         name = sha256_bytes(self.family.encode("utf-8", "surrogatepass"))[:24]
         return self.root / ".orchestrate" / "state" / "known" / f"{name}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -31,7 +32,8 @@ def operation_in_progress(root: Path) -> str:
     found = find_git_folder(root)
     if found is None:
         return ""
-    named = ((file, name) for file, name in _OPERATIONS.items() if (found[1] / file).exists())
+    folder = str(found[1])
+    named = (each for each in _OPERATIONS.items() if os.path.exists(f"{folder}/{each[0]}"))  # noqa: PTH110
     return next((f"a git {name} is in progress ({file})" for file, name in named), "")
 
 

@@ -37,19 +37,27 @@ class Worktree:
 
 def find_git_folder(root: Path) -> tuple[Path, Path] | None:
     """The top of the work tree around `root`, and that work tree's git folder; git is not run."""
-    place = root.resolve()
-    for top in (place, *place.parents):
-        folder = top / ".git"
-        if folder.is_dir():
-            return top, folder
-        try:
-            # a worktree or a submodule
-            folder = top / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        except (OSError, ValueError):
-            continue
-        if folder.is_dir():
-            return top, folder
-    return None
+    place = os.path.realpath(root)
+    while True:
+        # asked several times for every move: mostly there is nothing, which one call says
+        if os.path.lexists(f"{place}/.git") and (found := _git_folder_in(Path(place))):
+            return Path(place), found
+        above = os.path.dirname(place)  # noqa: PTH120
+        if above == place:
+            return None
+        place = above
+
+
+def _git_folder_in(top: Path) -> Path | None:
+    folder = top / ".git"
+    if folder.is_dir():
+        return folder
+    try:
+        # a worktree or a submodule
+        folder = top / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+    except (OSError, ValueError):
+        return None
+    return folder if folder.is_dir() else None
 
 
 def is_bare(root: Path) -> bool:

@@ -255,7 +255,7 @@ def closed(markdown: str) -> str:
 
     What follows it in the file would otherwise be taken for code, or not be shown.
     """
-    if not _leaves_open(markdown):
+    if not markdown.strip() or not _leaves_open(markdown):
         return markdown
     # lines that may close what is open, the last fence first
     fences = filter(None, map(_FENCE.match, reversed(markdown.splitlines())))
@@ -267,11 +267,9 @@ def closed(markdown: str) -> str:
 
 
 def _leaves_open(markdown: str) -> bool:
-    from markdown_it import MarkdownIt
-
     lines = [*markdown.splitlines(), "", _PROBE]
     read = [line for _, line in lines_outside_code(lines)]
-    last = MarkdownIt("commonmark").parse("\n".join(lines))[-1]
+    last = block_tokens("\n".join(lines))[-1]
     return last.type != "heading_close" or last.level != 0 or read[-1:] != [_PROBE]
 
 

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 def key_path() -> Path:
     """The file of the private key: `$ORCHESTRATE_SIGNING_KEY`, else in the user's configuration."""
-    if named := os.environ.get("ORCHESTRATE_SIGNING_KEY"):
+    variables = ("ORCHESTRATE_SIGNING_KEY", "XDG_CONFIG_HOME", "HOME")
+    return _key_path(*map(os.environ.get, variables))
+
+
+@lru_cache(maxsize=4)
+def _key_path(named: str | None, base: str | None, _home: str | None) -> Path:
+    if named:
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
     # without a home, as in some containers, this stays "~": no key can be made below it
     root = Path(base) if base else Path(os.path.expanduser("~")) / ".config"  # noqa: PTH111
     return root / "orchestrate" / "signing-key.pem"
@@ -45,9 +50,16 @@ def seal(data: bytes) -> bytes:
     with contextlib.suppress(OSError):
         if not file.exists():
             own_key()
-        secret = hashlib.sha256(b"orchestrate seal\0" + file.read_bytes()).digest()
+        found = file.stat()
+        secret = _secret(file, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return hmac.digest(secret, data, "sha256")
     return b""
+
+
+@lru_cache(maxsize=4)
+def _secret(file: Path, *_stamp: int) -> bytes:
+    """What seals are made with, of the key's file as it is by its inode and times."""
+    return hashlib.sha256(b"orchestrate seal\0" + file.read_bytes()).digest()
 
 
 def own_key() -> str:

@@ -36,10 +36,22 @@ def remember(path: Path, data: bytes) -> None:
     if not seal:
         return
     with contextlib.suppress(OSError):
-        place = _place(folder, path.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        held = place.read_bytes() if place.is_file() else b""
-        place.write_bytes((held + stamp + seal)[-_ENTRY * _KEPT :])
+        # written over in place: emptying a file first makes some file systems write it out at once
+        fd = _open(_place(folder, path.name))
+        try:
+            held = os.pread(fd, _ENTRY * _KEPT, 0)
+            os.pwrite(fd, (held + stamp + seal)[-_ENTRY * _KEPT :], 0)
+        finally:
+            os.close(fd)
+
+
+def _open(place: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(place, flags, 0o666)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(place, flags, 0o666)
 
 
 def was_written(path: Path, data: bytes, since: int) -> bool:
@@ -82,14 +94,14 @@ def _place(folder: Path, name: str) -> Path:
 def _folder_for(folder: Path) -> Path | None:
     # what is not there yet is looked for again
     with contextlib.suppress(LookupError):
-        return _state_above(folder) / "state" / "written"
+        return _written_above(folder)
     return None
 
 
 @lru_cache(maxsize=256)
-def _state_above(folder: Path) -> Path:
-    """The nearest `.orchestrate` at or above a folder. Raises LookupError if there is none."""
+def _written_above(folder: Path) -> Path:
+    """In the nearest `.orchestrate` at or above a folder. Raises LookupError if there is none."""
     for above in (folder, *folder.parents):
         if (above / ".orchestrate").is_dir():
-            return above / ".orchestrate"
+            return above / ".orchestrate" / "state" / "written"
     raise LookupError(folder)

@@ -217,6 +217,15 @@ class Ticket:
 
         `own_headings` are the workspace's words for "acceptance criteria".
         """
+        if own_headings not in self._criteria:
+            self._criteria[own_headings] = self._read_criteria(own_headings)
+        return self._criteria[own_headings]
+
+    @cached_property
+    def _criteria(self) -> dict[tuple[str, ...], Criteria]:
+        return {}
+
+    def _read_criteria(self, own_headings: tuple[str, ...]) -> Criteria:
         lines, start = self._lines_and_start
         found = read_criteria(
             lines, start, source=self.source, ticket=self.id, own_headings=own_headings

@@ -1,0 +1,86 @@
+"""What is unchanged is read once in a process; what somebody changes is seen all the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.changes.entries import Contents
+from orchestrator.changes.snapshot import WorkTree
+from orchestrator.family.held import Held
+from orchestrator.storage import written
+
+_OLD = 1_000_000_000
+
+
+@pytest.fixture
+def ticket(tmp_path: Path) -> Path:
+    file = tmp_path / "_WORK_ORDERS" / "03_BUILD" / "WO-1_a.md"
+    file.parent.mkdir(parents=True)
+    (tmp_path / ".orchestrate").mkdir()
+    file.write_text("one\n", encoding="utf-8")
+    return file
+
+
+def test_an_unchanged_ticket_is_read_once_for_all_looks_at_a_board(
+    ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bytes] = []
+    put = Contents.put
+    monkeypatch.setattr(Contents, "put", lambda self, data: looks.append(data) or put(self, data))
+    monkeypatch.setattr("orchestrator.changes.entries.RACY", 0)
+    first = WorkTree(tmp_path, "_WORK_ORDERS").take()
+    assert WorkTree(tmp_path, "_WORK_ORDERS").take().board == first.board
+    assert looks == [b"one\n"]
+    ticket.write_text("two\n", encoding="utf-8")
+    assert WorkTree(tmp_path, "_WORK_ORDERS").take().board != first.board
+
+
+def test_an_edit_of_the_same_size_in_the_same_moment_is_seen(ticket: Path, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path, "_WORK_ORDERS")
+    before = tree.take().board
+    times = ticket.stat()
+    ticket.write_text("two\n", encoding="utf-8")
+    os.utime(ticket, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert tree.take().board != before
+
+
+def test_a_board_behind_a_link_is_not_followed(ticket: Path, tmp_path: Path) -> None:
+    ticket.parents[1].rename(tmp_path / "elsewhere")
+    (tmp_path / "_WORK_ORDERS").symlink_to("elsewhere")
+    assert set(WorkTree(tmp_path, "_WORK_ORDERS").take().board.values()) == {""}
+
+
+def test_held_bytes_come_back_though_they_were_held_before(ticket: Path, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path, "_WORK_ORDERS")
+    taken = tree.take()
+    kept = tree.contents.place(taken.board[ticket.name])
+    for damaged in (b"bad\n", b""):
+        held = Held([], tree.contents, {})
+        held.keep([taken])
+        assert not held.put_back()
+        kept.write_bytes(damaged)
+        assert held.put_back()
+        assert kept.read_bytes() == b"one\n"
+
+
+def test_kept_bytes_are_looked_through_once_in_a_while(tmp_path: Path) -> None:
+    contents = Contents(tmp_path)
+    wanted, unwanted = contents.put(b"wanted"), contents.put(b"unwanted")
+    for sha256 in (wanted, unwanted):
+        os.utime(contents.place(sha256), (_OLD, _OLD))
+    contents.remove_all_but(lambda: {wanted})
+    assert contents.has(wanted)
+    assert not contents.has(unwanted)
+    contents.remove_all_but(lambda: pytest.fail("it has just looked"))
+
+
+def test_the_last_writes_of_a_name_are_known_and_no_others(ticket: Path) -> None:
+    texts = [f"{n}".encode() for n in range(20)]
+    for text in texts:
+        written.remember(ticket, text)
+    known = [written.was_written(ticket, text, 0) for text in texts]
+    assert known == [False] * 12 + [True] * 8
+    assert written.was_latest(ticket, texts[-1])

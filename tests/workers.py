@@ -32,14 +32,16 @@ def workers_settings(**more: Any) -> WorkersSettings:
 class Machine:
     """A worker with a folder of its own. Its agents are set by each test."""
 
-    def __init__(self, folder: Path, **more: Any) -> None:
+    def __init__(
+        self, folder: Path, agents: tuple[str, ...] = ("BUILDER", "TESTER"), **more: Any
+    ) -> None:
         folder.mkdir(parents=True)
         self.inside: dict[str, Agent] = {}
         self.said: list[str] = []
         self.worker = Worker(
             folder,
             Settings(workers=workers_settings(**more)),
-            ("BUILDER", "TESTER"),
+            agents,
             Slots(2),
             log=self.said.append,
             inside=self.inside,
@@ -74,6 +76,8 @@ class Team(Repository):
         self.git("commit", "-q", "--amend", "-m", f"begin {root}")
         self.machine = machine
         self.agents: dict[str, Agent] = {}
+        #: of [workers]
+        self.more: dict[str, Any] = {}
 
     @property
     def conductor(self) -> Conductor:
@@ -81,7 +85,7 @@ class Team(Repository):
         settings = Settings(
             agents={"BUILDER": fake, "TESTER": fake},
             git=GitSettings(commit=True),
-            workers=workers_settings() if self.machine else WorkersSettings(),
+            workers=workers_settings(**self.more) if self.machine else WorkersSettings(),
             **self.settings,
         )
         if self.machine is None:

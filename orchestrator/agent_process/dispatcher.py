@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -94,6 +94,10 @@ class Engine(Protocol):
         """Whether a job goes on, or has ended, without the conductor that dispatched it."""
         ...
 
+    def prover(self, between_turns: bool, tell: Tell) -> Any:
+        """Who makes slow proofs elsewhere (`gates.checks.Elsewhere`); None: nobody does."""
+        ...
+
     def prepare(self, adapters: Collection[str]) -> None:
         """Begin to load what turns of these coding agents need."""
         ...
@@ -153,6 +157,9 @@ class Dispatcher:
     def has(self, job: Job) -> bool:
         """Whether a job goes on without its conductor: here it never does."""
         return False
+
+    def prover(self, between_turns: bool, tell: Tell) -> None:
+        """Nobody: proofs are made here."""
 
     def stop(self) -> None:
         """Kill every agent that was started, and start none from now on."""

@@ -30,9 +30,9 @@ from orchestrator.approvals.request import (
 from orchestrator.domain import machine
 from orchestrator.domain.record import QuestionKind
 from orchestrator.domain.workflow import Stage
-from orchestrator.family.additions import Additions
+from orchestrator.family.additions import Additions, tick_boxes
 from orchestrator.family.beside import session_at
-from orchestrator.family.session import ProgressKind, Session, tick_boxes
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import ReceiptSummary, newest_receipts, summarize_by_text
 from orchestrator.storage.history import now

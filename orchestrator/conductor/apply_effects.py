@@ -28,8 +28,8 @@ from orchestrator.domain.record import QuestionKind, State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind
 from orchestrator.errors import OrchestrateError
-from orchestrator.family.additions import Additions
-from orchestrator.family.session import ProgressKind, Session, tick_boxes
+from orchestrator.family.additions import Additions, tick_boxes
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase, Verdict
 from orchestrator.gates.receipts import Receipt
 from orchestrator.git.command import GitError

@@ -17,7 +17,7 @@ from orchestrator.domain.record import State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import TicketError
-from orchestrator.family.additions import Additions
+from orchestrator.family.additions import Additions, tick_boxes
 from orchestrator.family.beside import (
     begin_beside,
     begin_family_checkout,
@@ -26,7 +26,7 @@ from orchestrator.family.beside import (
     take_in,
 )
 from orchestrator.family.checkouts import needs_checkout
-from orchestrator.family.session import ProgressKind, Session, tick_boxes
+from orchestrator.family.session import ProgressKind, Session
 from orchestrator.gates.checks import Phase
 from orchestrator.gates.receipts import Receipt
 from orchestrator.markdown.body import closed

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +19,16 @@ from orchestrator.domain.record import State
 from orchestrator.family.session import ProgressKind, Session
 from orchestrator.family.spending import BEGUN, TURN
 from orchestrator.storage.history import Record
+from orchestrator.telemetry import Sender, make_current, sender
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-#: seconds that a collector may take, also when a run has ended
-_TIMEOUT = 2.0
 #: how long a name may be, and what it is made of: agents choose those of their tools
 _NAME = re.compile(r"[^\w.:/-]+")
 _LONGEST = 64
 #: tools of a turn that get a span
 _MOST_TOOLS = 500
-_NAMESPACE = "orchestrate"
 
 
 @contextlib.contextmanager
@@ -46,95 +42,29 @@ def traced(session: Session) -> Iterator[None]:
         yield
         return
     try:
-        sender = _sender(address)
+        own = sender(address)
     except ImportError:
         hint = "pip install 'orchestrate-tickets[telemetry]'"
         text = f"[telemetry] otlp needs OpenTelemetry, which is not installed: {hint}"
         session.report_progress(ProgressKind.NOTICE, text)
         yield
         return
-    trace = _Trace(sender, session)
+    trace = _Trace(own, session)
     session.family.history.on_record = trace.record
     try:
         yield
     finally:
         session.family.history.on_record = None
         trace.close()
-        if trouble := sender.flush():
+        make_current(None)
+        if trouble := own.flush():
             session.report_progress(ProgressKind.NOTICE, trouble)
-
-
-class _Sender:
-    """The SDK's providers for one collector."""
-
-    def __init__(self, address: str) -> None:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.metrics import MeterProvider
-        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        # it is said once, in words of our own
-        logger = logging.getLogger("opentelemetry")
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
-        self._address = address
-        self._down = self._told = False
-        base = address.rstrip("/")
-        spans = OTLPSpanExporter(f"{base}/v1/traces", timeout=_TIMEOUT)
-        counts = OTLPMetricExporter(f"{base}/v1/metrics", timeout=_TIMEOUT)
-        for exporter in (spans, counts):
-            self._break_when_down(exporter)
-        resource = Resource.create({"service.name": _NAMESPACE})
-        self._spans = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._spans.add_span_processor(BatchSpanProcessor(spans))
-        reader = PeriodicExportingMetricReader(counts, export_timeout_millis=_TIMEOUT * 1000)
-        self._counts = MeterProvider([reader], resource, shutdown_on_exit=False)
-        self.tracer = self._spans.get_tracer(_NAMESPACE)
-        meter = self._counts.get_meter(_NAMESPACE)
-        self.tokens = meter.create_counter("orchestrate.tokens", "{token}", "tokens of agents")
-        self.cost = meter.create_counter("orchestrate.cost", "USD", "what agents cost, if known")
-        self.verdicts = meter.create_counter("orchestrate.verdicts", "{verdict}", "of statements")
-        self.waits = meter.create_counter("orchestrate.waits", "{wait}", "for USER, or a person")
-
-    def _break_when_down(self, exporter: Any) -> None:
-        """Try a collector no more once it has failed: nothing may wait for it again and again."""
-        export, failed = exporter.export, list[Any]()
-
-        def tried(batch: Any, *args: Any, **named: Any) -> Any:
-            if failed:
-                return failed[0]
-            result = export(batch, *args, **named)
-            if result.name != "SUCCESS":
-                failed.append(result)
-                self._down = True
-            return result
-
-        exporter.export = tried
-
-    def flush(self) -> str:
-        """Send what is left; what to tell if it cannot be sent, once."""
-        limit = int(_TIMEOUT * 1000)
-        with contextlib.suppress(Exception):
-            self._spans.force_flush(limit)
-            self._counts.force_flush(limit)
-        if not self._down or self._told:
-            return ""
-        self._told = True
-        return f"the collector of [telemetry] otlp does not answer ({self._address}); go on without"
-
-
-@lru_cache(maxsize=4)
-def _sender(address: str) -> _Sender:
-    return _Sender(address)
 
 
 class _Trace:
     """The spans of one run of a family; records come from several threads."""
 
-    def __init__(self, sender: _Sender, session: Session) -> None:
+    def __init__(self, sender: Sender, session: Session) -> None:
         self._sender = sender
         self._session = session
         self._lock = threading.Lock()
@@ -193,6 +123,8 @@ class _Trace:
         about = {k: record.get(k) for k in ("agent", "adapter", "model", "attempt", "turn")}
         span = self._span("turn", self._stage(record), **about)
         self._turns[record["stage"], record["attempt"]] = span, str(record.get("log", ""))
+        # records come from the thread that then gives the work out
+        make_current(span)
 
     def _end_turn(self, record: Record) -> None:
         span, log = self._turns.pop((record["stage"], record["attempt"]))
@@ -209,13 +141,18 @@ class _Trace:
         span.set_attribute("orchestrate.ended", record["ended"])
         for name, begun, ended in _tools(Path(log), record["turn"]) if log else ():
             self._span("tool", span, begun, tool=name).end(ended)
-        span.end()
+        self._end(span, record)
 
     def _end_work(self, record: Record) -> None:
         found = self._turns.pop((record["stage"], record["attempt"]), None)
         if found is not None:
             found[0].set_attribute("orchestrate.outcome", record["outcome"])
-            found[0].end()
+            self._end(found[0], record)
+
+    def _end(self, turn: Span, record: Record) -> None:
+        turn.end()
+        # proofs that go to workers are the stage's
+        make_current(self._stage(record))
 
     def _check(self, record: Record) -> None:
         stage = self._stage(record)

@@ -200,7 +200,8 @@ def _joined(before: Report | None, said: Report) -> Report:
 def _prove(session: Session, stage: Stage) -> Sequence[Receipt]:
     """The verdicts between two turns; the receipts that count are made when the work is over."""
     statements = [s for s in _demanded(session, stage) if s not in _left_to_others(session, stage)]
-    return session.gate.prove(statements, session.context(stage), (Phase.CONTENT,))
+    gate = session.far_gate(stage, between_turns=True)
+    return gate.prove(statements, session.context(stage), (Phase.CONTENT,))
 
 
 def to_finding(receipt: Receipt, member: str, *, accepted: bool = False) -> Finding:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain.workflow import StatementKind
+from orchestrator.gates.checks import Verdict
+from orchestrator.gates.receipts import Receipt
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.sections import fold_section, marked
 
@@ -98,3 +101,25 @@ class Additions:
             bool(data.get("over_wishes", False)),
             data.get("hold_reason", ""),
         )
+
+
+def tick_boxes(
+    additions: Additions,
+    receipts: Iterable[Receipt],
+    accepted: Container[str] = (),
+    taken: Container[str] = (),
+) -> None:
+    """A box is ticked only with a receipt, and loses its tick with it.
+
+    What USER accepted by name (`accepted`, as in the record), or took unproven (the texts `taken`),
+    is marked as that, and not ticked.
+    """
+    for r in receipts:
+        if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
+            proven = r.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
+            boxes = additions.boxes.setdefault(r.statement.ticket, {})
+            answered = r.verdict is Verdict.UNPROVEN and r.statement.text in taken
+            if answered or r.is_accepted(accepted):
+                boxes[r.statement.text] = f"{ACCEPTED} {r.id}"
+            else:
+                boxes[r.statement.text] = r.id if proven else ""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
 from orchestrator.errors import TicketError
-from orchestrator.family.additions import ACCEPTED, Additions
+from orchestrator.family.additions import Additions
 from orchestrator.family.attempt_files import PERSON, Worker, pack
 from orchestrator.family.change_log import ChangeLog, change_log_of
 from orchestrator.family.checkouts import checkout_of
@@ -67,28 +67,6 @@ class Progress:
     seconds: float = 0.0
 
 
-def tick_boxes(
-    additions: Additions,
-    receipts: Iterable[Receipt],
-    accepted: Container[str] = (),
-    taken: Container[str] = (),
-) -> None:
-    """A box is ticked only with a receipt, and loses its tick with it.
-
-    What USER accepted by name (`accepted`, as in the record), or took unproven (the texts `taken`),
-    is marked as that, and not ticked.
-    """
-    for r in receipts:
-        if r.statement.kind is StatementKind.ACCEPTANCE and r.statement.ticket:
-            proven = r.verdict in (Verdict.PROVEN, Verdict.NOT_APPLICABLE)
-            boxes = additions.boxes.setdefault(r.statement.ticket, {})
-            answered = r.verdict is Verdict.UNPROVEN and r.statement.text in taken
-            if answered or r.is_accepted(accepted):
-                boxes[r.statement.text] = f"{ACCEPTED} {r.id}"
-            else:
-                boxes[r.statement.text] = r.id if proven else ""
-
-
 Listener = Callable[[Progress], None]
 
 
@@ -132,6 +110,16 @@ class Session:
     @property
     def gate(self) -> Gate:
         return Gate(self.binder)
+
+    def far_gate(self, stage: Stage, *, between_turns: bool = False) -> Gate:
+        """A gate whose slow proofs workers may make, where `[workers] prove` lets them.
+
+        Not for a question or before effects, and not with checks that nobody approved.
+        """
+        if self.checkout is None or untrusted_checks(self.family, self.changes):
+            return self.gate
+        tell = partial(self.report_progress, ProgressKind.NOTICE, stage=stage.number)
+        return Gate(self.binder, elsewhere=self.dispatcher.prover(between_turns, tell))
 
     def report_progress(self, kind: ProgressKind, text: str, **fields: Any) -> None:
         self.listener(Progress(kind, text, **fields))
@@ -270,7 +258,7 @@ class Session:
         self, stage: Stage, phases: Iterable[Phase], *, target: Any = None, store: bool = True
     ) -> list[Receipt]:
         """Prove a stage's statements, store the receipts, and report what is found."""
-        return self._prove(stage, self.statements(stage), phases, target, store)
+        return self._prove(stage, self.statements(stage), phases, target, store, far=True)
 
     def judge(self, stage: Stage, phases: Iterable[Phase], *, target: Any = None) -> list[Receipt]:
         """The same for only those statements that have a claim of these phases."""
@@ -302,6 +290,7 @@ class Session:
         target: Any,
         store: bool,
         new_only: bool = False,
+        far: bool = False,
     ) -> list[Receipt]:
         if not statements:
             return []
@@ -334,7 +323,8 @@ class Session:
                 earlier[key] = replace(receipt, claims=lasting)
         context = self.context(stage, target)
         with watch_checks(self.changes, stage.number, self.places_to_look_at()):
-            receipts = self.gate.prove(statements, context, phases, earlier=earlier, done=report)
+            gate = self.far_gate(stage) if far else self.gate
+            receipts = gate.prove(statements, context, phases, earlier=earlier, done=report)
         for receipt in receipts:
             newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt

@@ -225,6 +225,17 @@ class Context:
         return inside(self.home if self.home and on_board else self.root, relative)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a check found on another machine: its result, and the sha256 of its subjects there."""
+
+    result: Result
+    subjects: Mapping[str, str]
+
+
+#: ask other machines; what they found, by the statement's key, the claim and the check's label
+Elsewhere = Callable[[Sequence[Statement], Context], Mapping[tuple[str, str, str], Found]]
+
 CheckFunction = Callable[..., Result]
 F = TypeVar("F", bound=CheckFunction)
 

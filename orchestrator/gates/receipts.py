@@ -14,6 +14,8 @@ from orchestrator.gates.binding import Binder, Binding
 from orchestrator.gates.checks import (
     SEVERITY,
     Context,
+    Elsewhere,
+    Found,
     Phase,
     Result,
     Verdict,
@@ -266,11 +268,14 @@ def summarize_by_text(
 
 
 class Gate:
-    """Proves statements in a context, several at a time."""
+    """Proves statements in a context, several at a time; slow ones maybe on other machines."""
 
-    def __init__(self, binder: Binder, workers: int = 8) -> None:
+    def __init__(
+        self, binder: Binder, workers: int = 8, elsewhere: Elsewhere | None = None
+    ) -> None:
         self.binder = binder
         self.workers = workers
+        self.elsewhere = elsewhere
 
     def prove(
         self,
@@ -298,25 +303,31 @@ class Gate:
         wanted, guard = frozenset(phases), threading.Lock()
         if not statements:
             return []
-
-        def prove_one(number: int) -> Receipt:
-            statement, context = statements[number]
-            before = (earlier or {}).get(statement.key)
-            receipt = self._prove_statement(statement, context, wanted, before)
-            with guard:
-                done(receipt)
-            return receipt
-
-        def is_fast(number: int) -> bool:
-            bound = self.binder.bind(statements[number][0].text)
-            return not any(b.check is not None and b.check.slow for b in bound)
-
         for services in {id(c.services): c.services for _, c in statements}.values():
             services.epoch += 1
-        order = sorted(range(len(statements)), key=is_fast)
+        slow = [s for s, _ in statements if self._is_slow(s)]
+        ask = self.elsewhere if slow else None
         with ThreadPoolExecutor(self.workers) as pool:
+            far = pool.submit(ask, slow, statements[0][1]) if ask is not None else None
+
+            def prove_one(number: int) -> Receipt:
+                statement, context = statements[number]
+                found = far.result() if far is not None and statement in slow else {}
+                before = (earlier or {}).get(statement.key)
+                receipt = self._prove_statement(statement, context, wanted, before, found)
+                with guard:
+                    done(receipt)
+                return receipt
+
+            # what waits for other machines keeps nothing else waiting
+            waits, each = far is not None, range(len(statements))
+            order = sorted(each, key=lambda number: (statements[number][0] in slow) is waits)
             proven = dict(zip(order, pool.map(prove_one, order), strict=True))
         return [proven[number] for number in range(len(statements))]
+
+    def _is_slow(self, statement: Statement) -> bool:
+        bound = self.binder.bind(statement.text)
+        return any(b.check is not None and b.check.slow for b in bound)
 
     def _prove_statement(
         self,
@@ -324,6 +335,7 @@ class Gate:
         context: Context,
         phases: frozenset[Phase],
         before: Receipt | None,
+        found: Mapping[tuple[str, str, str], Found],
     ) -> Receipt:
         context = replace(context, statement=statement, ticket=statement.ticket or context.ticket)
         kept = {c.claim: c.result for c in before.claims} if before else {}
@@ -335,8 +347,11 @@ class Gate:
                 result = unproven(short, stub=stub)
                 claims.append(ClaimProof(binding.claim, "", "", Phase.CONTENT, result))
                 continue
+            far = found.get((statement.key, binding.claim, f"{check.name}@{check.edition}"))
+            # what others found has to be about the files as they are here
+            fits = far and all(_hash_subject(context, p) == s for p, s in far.subjects.items())
             if check.phase in phases:
-                result = _run_check(binding, context)
+                result = far.result if far and fits else _run_check(binding, context)
             else:
                 pending = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")
                 result = kept.get(binding.claim, pending)

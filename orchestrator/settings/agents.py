@@ -11,6 +11,8 @@ from orchestrator import plugins
 from orchestrator.domain.states import Part
 
 BUILTIN, COMMAND = "builtin", "command"
+#: the name of the queue of proofs, which no agent has
+PROVE = "prove"
 #: what git takes for the address of a repository, without anything that it would run
 _REPOSITORY = re.compile(r"(?:(?:ssh|https|file)://|[\w.-]+@[\w.-]+:|/)[^\s\x00-\x1f]+")
 
@@ -108,10 +110,12 @@ class WorkersSettings(BaseModel):
     at_once: dict[str, int] = Field(default_factory=dict)
     #: seconds without a sign of life of a worker after which its job is given to another one
     lease: float = Field(default=60.0, ge=1, le=3600)
-    #: seconds between two looks at a queue
-    poll: float = Field(default=0.1, ge=0.02, le=60)
+    #: seconds between two looks at a queue that nobody has called
+    poll: float = Field(default=1.0, ge=0.02, le=60)
     #: whether a worker pushes what was made as a branch; else it goes through the database
     push: bool = True
+    #: whether slow proofs go to workers too (`orchestrate worker --agents prove`)
+    prove: bool = False
 
     @field_validator("repository")
     @classmethod

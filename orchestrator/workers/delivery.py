@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +18,7 @@ from orchestrator.agent_process.dispatcher import Dispatcher
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.git.command import GitError, run_git
-from orchestrator.settings.agents import BUILTIN, COMMAND, AgentSettings
+from orchestrator.settings.agents import BUILTIN, COMMAND, PROVE, AgentSettings
 from orchestrator.settings.config import Settings
 from orchestrator.settings.tables import FILE
 from orchestrator.storage.locks import family_lock
@@ -29,6 +30,8 @@ from orchestrator.workspaces.ports import variables_of
 
 #: seconds between two signs of life of a job, at most
 _BEAT = 1.0
+#: seconds for a proof, whose checks have limits of their own
+_PROOF_LIMIT = 6 * 3600.0
 #: characters of an event; bytes of events that are sent at a time
 _MOST_LINE, _MOST_SENT = 200_000, 1 << 22
 
@@ -60,6 +63,10 @@ class Delivery:
         home = id.partition("/")[0]
         self._place = bench.folder / "jobs" / digest(home, parcel.job.parent, parcel.branch)
         self._top, self._home = self._place / "tree", self._place / "home"
+        if parcel.job.agent == PROVE:
+            # a workspace's checks see what is below it, as at home
+            self._home = self._place / "proof"
+            self._top = self._home / ".orchestrate" / "workspaces" / "tree"
         self._log = self._place / "events.jsonl"
         self._read = 0
 
@@ -67,6 +74,9 @@ class Delivery:
         """The agent's settings: this worker's own, so that no program comes from the database."""
         parcel, name = self.parcel, self.parcel.job.agent
         own = self.bench.settings.agent(name)
+        if name == PROVE:
+            words = (sys.executable, "-m", "orchestrator.workers.proofs")
+            return own.model_copy(update={"command": words, "timeout": _PROOF_LIMIT})
         here = own.use or (COMMAND if own.command else BUILTIN)
         if here != parcel.use and name not in self.bench.inside:
             raise UsageError(f"{name} is `{here}` here and `{parcel.use}` at home")
@@ -130,6 +140,10 @@ class Delivery:
         with family_lock(self._place.parent, self._place.name, wait=True):
             self._lay_out()
             report = self.dispatcher.dispatch(self._job(), self.settings)
+            if self.parcel.job.agent == PROVE:
+                head, commit = self.parcel.head, self.parcel.commit
+                own = self.bench.worker
+                return Result(report=report, head=head, commit=commit, worker=own), None
             return self._pack(report)
 
     def _job(self) -> Job:
@@ -167,7 +181,7 @@ class Delivery:
             shutil.rmtree(old, ignore_errors=True)
         self._log.unlink(missing_ok=True)
         self._clone()
-        self._home.mkdir()
+        self._home.mkdir(exist_ok=True)
         parcels.lay_down(parcel.files, self._home)
         parcels.lay_down(parcels.carry(self.bench.root, self._own_files()), self._home)
 

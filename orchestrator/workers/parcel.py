@@ -92,6 +92,8 @@ class Parcel(_Message):
     below: str
     board: str
     files: tuple[Carried, ...] = Field(default=(), max_length=5000)
+    #: the span in which it was given out, as `traceparent`
+    trace: str = Field(default="", pattern=r"^(?:00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})?$")
 
     _paths = field_validator("below", "board")(_below)
 

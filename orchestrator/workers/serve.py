@@ -25,12 +25,15 @@ from orchestrator.domain.agent import Agent
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import mask
 from orchestrator.gates.proof_cache import user_cache
-from orchestrator.settings.agents import queue_name
+from orchestrator.settings.agents import PROVE, queue_name
 from orchestrator.settings.config import Settings
+from orchestrator.telemetry import continued, flush
 from orchestrator.workers.delivery import Bench, Delivery
 from orchestrator.workers.parcel import Parcel, digest
+from orchestrator.workers.steering import take_by, wake_by
 from orchestrator.workers.store import (
     APPLICATION,
+    GREET,
     QUEUE_VERSION,
     QUEUES,
     WORKFLOW,
@@ -41,8 +44,6 @@ from orchestrator.workers.store import (
     patiently,
 )
 
-#: seconds between two signs of life of a worker
-_GREET = 3.0
 #: seconds in which a job that was taken has to begin
 _BEGIN = 30.0
 #: seconds until a job that this worker cannot do may be taken again, and that it rests itself
@@ -54,7 +55,7 @@ _KEPT = 3
 def known_agents(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     """The agents of a list. Raises UsageError for one that this workspace does not know."""
     own = {n for n, a in settings.agents.items() if a.command or a.adapter}
-    known = {*agent_names(), *own}
+    known = {*agent_names(), *own, PROVE}
     for name in names:
         if name not in known:
             raise UsageError(
@@ -126,6 +127,7 @@ class Worker:
         self.folder = self.folder or user_cache() / "worker" / place
         self._ending = threading.Event()
         self._running: dict[str, Dispatcher] = {}
+        self._queues = frozenset[str]()
         self.store = Store(database_url(self.settings.workers), self.settings.workers)
         self._bench = Bench(
             self.id, self.root, self.settings, self.store, self.folder, self.inside, self.log
@@ -141,17 +143,19 @@ class Worker:
         self._sweep()
         self.log(f"{self.id} takes jobs of {', '.join(self.agents)}, {self.slots.number} at a time")
         try:
-            while not self._ending.wait(_GREET):
+            while not self._ending.wait(GREET):
                 self._live()
         finally:
             for dispatcher in tuple(self._running.values()):
                 dispatcher.stop()
             with contextlib.suppress(OrchestrateError):
                 self.store.leave(self.id)
-            deadline = time.monotonic() + _GREET
+            deadline = time.monotonic() + GREET
             while self._running and time.monotonic() < deadline:
                 time.sleep(0.05)
             dbos.destroy(workflow_completion_timeout_sec=0)
+            if trouble := flush(self.settings.telemetry.otlp):
+                self.log(trouble)
             self.store.close()
 
     def drain(self) -> None:
@@ -208,45 +212,25 @@ class Worker:
         for queue in queues:
             self.store.register(queue)
         dbos.listen_queues(queues)
+        self._queues = frozenset(queues)
+        wake_by(self.store.bell, self._queues)
         dbos.launch()
-        self._gate(dbos, frozenset(queues))
+        take_by(self.slots, self._queues)
         self.store.greet(self._row())
         return dbos
-
-    def _gate(self, dbos: Any, queues: frozenset[str]) -> None:
-        """Let DBOS take as many jobs as there are free slots, whichever queues they come from.
-
-        Its own limits are for each queue, and the same for every worker.
-        """
-        from dbos._dbos import _get_dbos_instance
-
-        database, slots = _get_dbos_instance()._sys_db, self.slots
-        start = database.start_queued_workflows
-
-        def gated(queue: Any, *args: Any, **named: Any) -> Any:
-            if queue.name not in queues:
-                return start(queue, *args, **named)
-            with slots.lock:
-                if (free := slots.free) <= 0:
-                    return [], "worker_concurrency"
-                # the fourth is how many of this queue run here
-                running = int(args[3]) if len(args) > 3 else 0
-                queue._worker_concurrency = running + free
-                found = start(queue, *args, **named)
-                slots.take(found[0])
-                return found
-
-        database.start_queued_workflows = gated  # type: ignore[method-assign]
 
     # -- jobs --------------------------------------------------------------------------------
 
     def _workflow(self, id: str, delivery: int) -> str:
-        with self.slots.busy(f"{id}/{delivery}"):
-            try:
+        try:
+            with self.slots.busy(f"{id}/{delivery}"):
                 return self._do(str(id), int(delivery))
-            except Exception as exc:  # noqa: BLE001 - DBOS would keep it as the job's outcome
-                self.log(f"error {mask(f'{type(exc).__name__}: {exc}')}")
-                return "error"
+        except Exception as exc:  # noqa: BLE001 - DBOS would keep it as the job's outcome
+            self.log(f"error {mask(f'{type(exc).__name__}: {exc}')}")
+            return "error"
+        finally:
+            # there is room again
+            self.store.bell.ring(*self._queues)
 
     def _do(self, id: str, delivery: int) -> str:
         # a worker that is ending leaves it to the next one
@@ -265,8 +249,12 @@ class Worker:
             return self._give_back(id, delivery, f"the job cannot be read: {why}")
         self.log(f"takes {parcel.job.agent} {parcel.job.ticket} (delivery {delivery})")
         self._running[f"{id}/{delivery}"] = work.dispatcher
+        about = {"agent": parcel.job.agent, "ticket": parcel.job.ticket, "delivery": delivery}
+        address = self.settings.telemetry.otlp
         try:
-            return self._attend(work)
+            with continued(address, parcel.trace, "job", machine=self.id, **about) as told:
+                told["outcome"] = self._attend(work)
+            return str(told["outcome"])
         finally:
             self._running.pop(f"{id}/{delivery}", None)
 

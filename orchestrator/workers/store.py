@@ -23,6 +23,7 @@ from orchestrator import plugins
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.errors.masking import hand_out
 from orchestrator.settings.agents import WorkersSettings
+from orchestrator.workers.bell import CHANNEL, Bell
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -35,6 +36,8 @@ SCHEMA, QUEUES, APPLICATION = "orchestrate_workers", "orchestrate_dbos", "orches
 WORKFLOW, QUEUE_VERSION = "orchestrate_job", f"orchestrate-{VERSION}"
 #: deliveries after which a person is asked
 MOST_DELIVERIES = 6
+#: seconds between two signs of life of a worker
+GREET = 3.0
 #: days that a finished job is kept
 _KEPT = 7
 #: seconds for a connection; between tries; after which a database that is away is reported
@@ -46,6 +49,7 @@ _TABLES = Path(__file__).with_name("tables.sql")
 #: what statements have in common
 _PARTS = {
     "@": f"{SCHEMA}.",
+    "$call": f"pg_notify('{CHANNEL}', :name)",
     "$job": "id, state, delivery, tree, worker, stop, result, octet_length(bundle) AS bundle",
     "$lease": "now() + make_interval(secs => :seconds)",
     "$mine": "id = :id AND delivery = :delivery AND worker = :worker AND state = 'running'",
@@ -127,18 +131,17 @@ class Store:
         self._sa = plugins.require_extra("sqlalchemy", "workers", "work on several machines")
         dbos = plugins.require_extra("dbos", "workers", "work on several machines")
         own = self._sa.engine.make_url(url).set(drivername="postgresql+psycopg")
+        # a pooler between may give each transaction another connection
+        options: Any = {
+            "connect_timeout": _CONNECT, "prepare_threshold": None,
+            "application_name": "orchestrate", "keepalives_idle": 5, "keepalives_interval": 2,
+            "keepalives_count": 3, "tcp_user_timeout": 10_000,
+        }  # fmt: skip
         self.engine: sa.Engine = self._sa.create_engine(
-            own,
-            pool_size=5,
-            max_overflow=20,
-            pool_pre_ping=True,
-            # a pooler between may give each transaction another connection
-            connect_args={
-                "connect_timeout": _CONNECT, "prepare_threshold": None,
-                "application_name": "orchestrate", "keepalives_idle": 5, "keepalives_interval": 2,
-                "keepalives_count": 3, "tcp_user_timeout": 10_000,
-            },
-        )  # fmt: skip
+            own, pool_size=5, max_overflow=20, pool_pre_ping=True, connect_args=options
+        )
+        plain = own.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.bell = Bell(plain, options)
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = own.render_as_string(hide_password=False)
         self._queues = set[str]()
@@ -154,6 +157,7 @@ class Store:
         )
 
     def close(self) -> None:
+        self.bell.close()
         self.client.destroy()
         self.engine.dispose()
 
@@ -295,6 +299,7 @@ class Store:
         if wait:
             options["delay_seconds"] = wait
         self.client.enqueue_in_transaction(c, options, id, delivery)
+        c.execute(self._text("SELECT $call"), {"name": queue})
 
     def _cancel(self, id: str, delivery: int) -> None:
         """Tell DBOS that a delivery counts no more."""
@@ -322,8 +327,8 @@ class Store:
         rows = self._all(
             "UPDATE @jobs SET stop = :why, state = CASE state WHEN 'queued' THEN 'stopped' "
             "ELSE state END WHERE id = :id AND state IN ('queued', 'running') "
-            "RETURNING delivery, state",
-            id=id, why=why,
+            "RETURNING delivery, state, $call",
+            id=id, why=why, name=id,
         )  # fmt: skip
         for row in rows:
             if row["state"] == "stopped":
@@ -360,8 +365,9 @@ class Store:
         """The parcel of a job that is this worker's now; None if it is not to be had any more."""
         rows = self._all(
             "UPDATE @jobs SET state = 'running', worker = :worker, begun = now(), "
-            "lease = $lease WHERE id = :id AND delivery = :delivery AND state = 'queued' "
-            "RETURNING parcel",
+            "lease = $lease WHERE id = :id AND delivery = :delivery AND (state = 'queued' "
+            # the answer to its first claim was lost
+            "OR (state = 'running' AND worker = :worker)) RETURNING parcel",
             id=id, delivery=delivery, worker=worker, seconds=self.settings.lease,
         )  # fmt: skip
         return str(rows[0]["parcel"]) if rows else None
@@ -392,9 +398,11 @@ class Store:
         """Hand in a result; whether it was taken, which that of a lost job is not."""
         sql = (
             "UPDATE @jobs SET state = :state, result = :result, bundle = :bundle, ended = now(), "
-            "lease = NULL WHERE $mine RETURNING id"
+            "lease = NULL WHERE id = :id AND delivery = :delivery AND worker = :worker "
+            # said once more when the answer was lost, it is taken as well
+            "AND state IN ('running', :state) RETURNING $call"
         )
-        own = {"id": id, "delivery": delivery, "worker": worker}
+        own = {"id": id, "delivery": delivery, "worker": worker, "name": id}
         rows = self._all(sql, **own, state=state, result=result or None, bundle=bundle)
         if not rows:
             text = f"a late result of {worker} for delivery {delivery} was dropped"

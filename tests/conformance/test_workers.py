@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator import Board
+from orchestrator import Board, telemetry
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.settings.agents import WorkersSettings
-from orchestrator.workers import delivery, engine, serve, store
+from orchestrator.settings.tables import TelemetrySettings
+from orchestrator.workers import delivery, engine, serve, store, work
 from orchestrator.workers.parcel import Carried, Parcel, Result
 from orchestrator.workers.store import AwayError, Store
 from tests.conformance.test_engines import Hand, writes
+from tests.integration.test_telemetry import Collector, collector
 from tests.repositories import BESIDE
 from tests.workers import Machine, Team, wait_until, workers_settings
 
@@ -26,6 +28,9 @@ from tests.workers import Machine, Team, wait_until, workers_settings
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <function BaseConnection:pytest.PytestUnraisableExceptionWarning"
 )
+
+
+__all__ = ["collector"]
 
 
 class KilledError(BaseException):
@@ -110,7 +115,7 @@ def test_slots_hold_over_all_agents(away: Team, monkeypatch: pytest.MonkeyPatch)
 
 def run_and_die(team: Team, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Run until the conductor is about to do something, and end it there."""
-    owner: Any = engine.QueuedDispatcher if place == "_wait" else engine._Work
+    owner: Any = engine.QueuedDispatcher if place == "_wait" else work.Work
     whole = getattr(owner, place)
 
     def dies(self: Any, *args: Any) -> Any:
@@ -347,3 +352,20 @@ def test_the_most_urgent_job_is_first(away: Team) -> None:
     away.conductor.run("WO-1")
     home = (away.root / ".orchestrate" / "workers-home").read_text().strip()
     assert away.store._all(f"SELECT {work} AS priority", home=home) == [{"priority": 2}]
+
+
+def test_spans_go_on_at_the_worker(
+    away: Team, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert away.machine is not None
+    away.settings["telemetry"] = seen = TelemetrySettings(otlp=collector.address)
+    worker = away.machine.worker
+    monkeypatch.setattr(worker, "settings", worker.settings.model_copy(update={"telemetry": seen}))
+    away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    wait_until(lambda: not worker._running)
+    telemetry.flush(collector.address)
+    by_id = {span.span_id: span for span in collector.spans()}
+    (job,) = [span for span in by_id.values() if span.name == "job"]
+    assert by_id[job.parent_span_id].name == "turn"
+    assert {"orchestrate.machine", "orchestrate.outcome"} <= {a.key for a in job.attributes}

@@ -140,7 +140,7 @@ def test_a_library_that_is_not_installed_is_told(
 ) -> None:
     told: list[str] = []
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    telemetry._sender.cache_clear()
+    telemetry.sender.cache_clear()
     work = conductor(root, Coder(writes("colour.txt", "shade.txt")))
     settings = TelemetrySettings(otlp="http://127.0.0.1:7")
     work.settings = work.settings.model_copy(update={"telemetry": settings})

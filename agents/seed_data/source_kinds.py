@@ -106,6 +106,7 @@ _REFUSED = frozenset(
     )
 )
 _NOWHERE = re.compile(r"(?:^|\.)(?:example\.\w+|example|localhost|invalid|test|local|internal)$")
+_STAGING = re.compile(r"(?:^|[.-])(?:staging|stage|dev|uat|preview|preprod|sandbox)(?:[.-]|$)")
 _SEARCH = re.compile(r"(?:^|/)(?:search|find|results|suche|scholar)(?:[/.]|$)", re.IGNORECASE)
 _ASKED = frozenset(("q", "query", "term", "search", "keyword", "keywords", "s"))
 
@@ -145,6 +146,12 @@ def source_kind(source: str, allowed: Iterable[str] = DEFAULT_KINDS) -> SourceKi
         return SourceKind.NONE
     groups = [GROUPS[kind] for kind in kinds if kind in GROUPS]
     return SourceKind.ALLOWED if any(_is_below(host, g) for g in groups) else SourceKind.OTHER
+
+
+def is_staging(source: str) -> bool:
+    """Whether an address is on a host for trying out pages, which may go or change unannounced."""
+    address = re.match(r"https?://([^/?#:]+)\.[^./?#:]+\.\w+(?:[/?#:]|$)", source.strip().lower())
+    return bool(address and _STAGING.search(address[1]))
 
 
 def _of(kinds: Iterable[str], kind: str) -> SourceKind:

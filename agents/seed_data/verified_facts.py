@@ -6,12 +6,16 @@ Next to `name.csv` is `name.sources.jsonl`, one JSON object a line::
      "source": "doi:10.…" or a URL, "locator": "table 2", "printed": "44.0 (6.01)", "note": ""}
 
 `row` names the row by some of its cells. Column `*` is the source of the row's words; a figure
-always has an entry of its own.
+always has an entry of its own. A figure that was worked out has a `derivation` as well, a formula
+over printed figures: `31.9 - 12.0`, `2.1 * sqrt(42)`.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import math
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, read_sheet
-from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, source_kind
+from orchestrate_agents.seed_data.source_kinds import DOI, SourceKind, is_staging, source_kind
 from orchestrate_agents.seed_data.table_schema import is_percent, vocabulary, words
 from orchestrator import plugins
 from orchestrator.errors import OrchestrateError
@@ -62,6 +66,8 @@ class Evidence:
     #: the figure as the source prints it
     printed: str
     note: str = ""
+    #: the formula over printed figures that gives the value, "" where it is printed itself
+    derivation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -168,7 +174,7 @@ def _evidence(data: Any) -> Evidence:
     row = data["row"]
     if not isinstance(row, dict) or not row:
         raise ValueError("names no row")
-    texts = {k: str(data.get(k) or "").strip() for k in (*_FIELDS[1:], "note")}
+    texts = {k: str(data.get(k) or "").strip() for k in (*_FIELDS[1:], "note", "derivation")}
     return Evidence({str(k): str(v).strip() for k, v in row.items()}, **texts)
 
 
@@ -299,6 +305,50 @@ def _figures(printed: str, column: str) -> Iterator[Decimal]:
             yield Decimal(figure) * _HOURS[named[0].lower()] // _HOURS[unit[0]]
 
 
+_OPERATIONS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def derived(formula: str) -> Decimal:
+    """The value of a formula of numbers, `+ - * /`, brackets and `sqrt`. Raises ValueError."""
+    try:
+        return Decimal(repr(round(_worked_out(ast.parse(formula, mode="eval").body), 9)))
+    except (SyntaxError, ArithmeticError, RecursionError, InvalidOperation) as exc:
+        raise ValueError(f"{formula!r} cannot be worked out") from exc
+
+
+def _worked_out(node: ast.expr) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_worked_out(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
+            return _OPERATIONS[type(op)](_worked_out(left), _worked_out(right))
+        case ast.Call(func=ast.Name(id="sqrt"), args=[operand], keywords=[]):
+            return math.sqrt(_worked_out(operand))
+    raise ValueError(f"{ast.unparse(node)!r} is no part of a formula of printed figures")
+
+
+def _derivation_problem(evidence: Evidence, value: str, column: str) -> str:
+    """Why a derivation does not give the value, or uses what is not printed."""
+    try:
+        result = derived(evidence.derivation)
+    except ValueError as exc:
+        return str(exc)
+    if not any(_rounds_to(result, wanted) for wanted in _figures(value, "")):
+        return f"{value} is not what {evidence.derivation} comes to"
+    parts = {Decimal(part) for part in re.findall(r"\d+(?:\.\d+)?", evidence.derivation)}
+    printed = {abs(figure) for figure in _figures(evidence.printed, "")}
+    if yields(evidence.printed, value, column) or parts - {Decimal(1)} <= printed:
+        return ""
+    return f"{value} is derived from figures that {evidence.printed!r} does not print"
+
+
 def same_value(left: str, right: str) -> bool:
     """Equal as numbers where both are, else as text, whatever its white space and case of true."""
     try:
@@ -320,6 +370,12 @@ def evidence_problem(evidence: Evidence | None, column: str, value: str) -> str:
         return f"{value} has no place in its source{said}"
     if not same_value(evidence.value, value):
         return f"{value} is not the {evidence.value} that its source entry holds"
+    if is_staging(evidence.source) and "staging" not in evidence.note.lower():
+        return (
+            f"{evidence.source} is on a staging host: name the public page, or note it as staging"
+        )
+    if evidence.derivation:
+        return _derivation_problem(evidence, value, column)
     if not yields(evidence.printed, value, column):
         return f"{value} does not follow from the printed {evidence.printed!r}"
     return ""

@@ -9,6 +9,7 @@ export interface BenchmarkCohort {
   modality: string;
   condition: string;
   setting: string | null;
+  /** People enrolled in the arm or sample that the figures are of. */
   n_participants: number;
   country: string | null;
   instrument: string;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from orchestrate_agents.seed_data.csv_file import parse_sheet
 from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
 from orchestrate_agents.seed_data.table_schema import cell_faults, change_taken_for_endpoint, kinds
 from orchestrate_agents.seed_data.verified_facts import (
+    Evidence,
     FactsError,
     evidence_problem,
     find_facts,
@@ -236,6 +238,80 @@ def test_packaged_facts_are_clean(name: str) -> None:
     assert list(change_taken_for_endpoint(facts.sheet)) == []
     assert list(find_in_sheet(facts.sheet)) == []
     assert len({tuple(row.cells.values()) for row in facts.sheet.rows}) == len(facts.sheet.rows)
+
+
+#: people enrolled in the arm or sample that the figures are of
+ENROLLED = {
+    "MAPP1": "46", "MAPP2": "53", "COMP360": "79", "Davis 2021": "13", "Nayak 2023": "2833",
+    "Carhart-Harris 2021": "30", "Carhart-Harris 2018": "20", "Bogenschutz": "49", "SYPRES": "694",
+    "Murrough": "47", "Feder": "41",
+}  # fmt: skip
+
+
+def test_packaged_cohorts_count_the_people_of_their_figures() -> None:
+    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
+    assert facts is not None
+    counts = {row.get("cohort_name"): row.get("n_participants") for row in facts.sheet.rows}
+    found = {part: n for part in ENROLLED for name, n in counts.items() if part in name}
+    assert found == ENROLLED
+    assert len(counts) == len(ENROLLED)
+
+
+def test_packaged_endpoints_are_printed_or_derived_as_noted() -> None:
+    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
+    assert facts is not None
+    rows = {row.get("cohort_name"): row for row in facts.sheet.rows}
+    derivations = {
+        (name, column): entry.derivation
+        for name, row in rows.items()
+        for column in ("endpoint_mean", "endpoint_sd")
+        if (entry := facts.sources.of(row, column)) and entry.derivation
+    }
+    assert sorted(derivations.values()) == ["2.1 * sqrt(42)", "31.9 - 12.0", "39.5 - 23.7"]
+    assert all(f"{column} is derived" in rows[name].get("notes") for name, column in derivations)
+    (carhart,) = (row for name, row in rows.items() if "Carhart-Harris 2021" in name)
+    assert (carhart.get("endpoint_mean"), carhart.get("response_rate_pct")) == ("", "70")
+
+
+def _entry(**about: str) -> Evidence:
+    given = {"source": "doi:10.1038/x1", "locator": "table 2", "value": "19.9", "printed": ""}
+    return Evidence(row={"n": "x"}, column="endpoint_mean", **{**given, **about})
+
+
+@pytest.mark.parametrize(
+    ("printed", "formula", "value", "problem"),
+    [
+        ("31.9 and -12.0", "31.9 - 12.0", "19.9", ""),
+        ("19.9", "31.9 - 12.0", "19.9", ""),
+        ("13.6096", "2.1 * sqrt(42)", "13.61", ""),
+        ("t(46) = -10.31", "46 + 1", "47", ""),
+        ("31.9", "31.9 - 12.0", "19.9", "does not print"),
+        ("31.9 and -12.0", "31.9 - 12.0", "19.8", "is not what"),
+        ("31.9 and -12.0", "__import__('os')", "19.9", "no part of a formula"),
+        ("31.9 and -12.0", "31.9 / 0", "19.9", "cannot be worked out"),
+        ("31.9 and -12.0", "31.9 -", "19.9", "cannot be worked out"),
+        ("-1", "sqrt(-1)", "1", "error"),
+    ],
+)
+def test_a_derivation_comes_to_the_value_from_printed_figures(
+    printed: str, formula: str, value: str, problem: str
+) -> None:
+    said = evidence_problem(
+        _entry(printed=printed, derivation=formula, value=value), "endpoint_mean", value
+    )
+    assert problem in said
+    assert bool(said) == bool(problem)
+
+
+def test_a_staging_host_is_noted_or_no_source() -> None:
+    for host in ("staging.physiciansweekly.com", "dev-data.icfng-sites.com", "preview.x.org"):
+        page = _entry(source=f"https://{host}/node/1", printed="19.9")
+        assert "staging host" in evidence_problem(page, "endpoint_mean", "19.9")
+        noted = replace(page, note="a staging copy; the public page was not found")
+        assert evidence_problem(noted, "endpoint_mean", "19.9") == ""
+    for page in ("www.devon.gov.uk/stages", "dev.to/x", "www.x.org/dev.html"):
+        public = _entry(source=f"https://{page}", printed="19.9")
+        assert evidence_problem(public, "endpoint_mean", "19.9") == ""
 
 
 def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:

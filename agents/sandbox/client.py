@@ -51,8 +51,17 @@ from orchestrator.errors.masking import mask
 from orchestrator.gates.checks import Services
 from orchestrator.storage.temporary import Temporary
 
-#: slow to import; imported once where the script's program names them
-_SLOW = ("requests", "httpx", "supabase", "psycopg", "pandas", "numpy")
+#: slow to import → with what they import when they are used; imported once where the script's
+#: program names them
+_SLOW = {
+    "requests": ("requests", "encodings.idna"),
+    "httpx": ("httpx", "httpcore"),
+    "supabase": ("supabase", "httpcore"),
+    "psycopg": ("psycopg",),
+    "tenacity": ("tenacity",),
+    "pandas": ("pandas",),
+    "numpy": ("numpy",),
+}
 
 
 #: a project's host name as the hosted ones have it
@@ -144,7 +153,9 @@ class Sandbox:
             "script": script,
             "cwd": str(cwd),
             "arguments": list(arguments),
-            "preload": [name for name in _SLOW if name in set(libraries)],
+            "preload": list(
+                dict.fromkeys(m for name in set(libraries) for m in _SLOW.get(name, ()))
+            ),
             "limit": limit,
             "source": source,
             "certificate": "",

@@ -163,8 +163,8 @@ def preload(libraries: list[str], folders: list[Path]) -> None:
         own = any(
             (folder / f"{name}.py").exists() or (folder / name).exists() for folder in folders
         )
-        if not own and importlib.util.find_spec(name) is not None:
-            with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):
+            if not own and importlib.util.find_spec(name) is not None:
                 importlib.import_module(name)
 
 

@@ -14,6 +14,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -100,9 +101,44 @@ def gives_away(text: str, keys: Sequence[str]) -> bool:
 def _has(letters: str, parts: Sequence[str]) -> bool:
     if any(part in letters for part in parts):
         return True
-    # with others put between them
+    if len(letters) >= _MOST_DECODED:
+        return False
+    # with others put between them; of two parts in a row, one is every third of all
+    places = _Places(letters)
+    if not any(places.may_hold(part) for part in parts[::3]):
+        return False
     longer = ("".join(pair) for pair in zip(parts, parts[3:], strict=False))
-    return len(letters) < _MOST_DECODED and any(_in_order(letters, part) for part in longer)
+    return any(_in_order(letters, part) for part in longer)
+
+
+class _Places:
+    """Where each letter stands in a text, as bits of a number: the first is the highest."""
+
+    def __init__(self, letters: str) -> None:
+        self._text = letters.encode("ascii", "replace")
+        self._bits: dict[str, int] = {}
+
+    def may_hold(self, part: str) -> bool:
+        """Whether the letters of a part follow each other, few others between them."""
+        left = -1
+        for letter in part:
+            bits = self._bits.get(letter)
+            if bits is None:
+                bits = self._bits[letter] = int(self._text.translate(_only(letter)) or b"0", 2)
+            # as `_BETWEEN` places after each
+            near = left >> 1
+            near |= near >> 1
+            near |= near >> 2
+            left = (near | near >> 2) & bits
+            if not left:
+                return False
+        return True
+
+
+@cache
+def _only(letter: str) -> bytes:
+    """A table that makes a letter 1 and all others 0."""
+    return bytes(ord("1" if byte == ord(letter) else "0") for byte in range(256))
 
 
 def _in_order(letters: str, part: str) -> bool:

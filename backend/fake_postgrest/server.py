@@ -7,10 +7,12 @@ security decides. It listens on the loopback interface only and is for proving a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +48,15 @@ SELECT a.attname FROM pg_index i
  ORDER BY k.place
 """
 
+#: for the transaction that is open: role, claims, whether it only reads
+_BEGIN = """
+SELECT set_config('role', %s, true), set_config('request.jwt.claims', %s, true),
+       set_config('transaction_read_only',
+                  coalesce(%s, current_setting('transaction_read_only')), true),
+       set_config('search_path', 'public, extensions', true),
+       set_config('statement_timeout', '10s', true)
+"""
+
 _DESCRIPTION = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid)
@@ -79,10 +90,7 @@ Heard = Callable[[str, list[dict[str, Any]]], None]
 
 
 class RestStandIn:
-    """The server. `dsn` is a login that may `SET ROLE` to the API's roles (the authenticator).
-
-    It holds no connection: each request opens its own.
-    """
+    """The server. `dsn` is a login that may `SET ROLE` to the API's roles (the authenticator)."""
 
     def __init__(
         self,
@@ -99,6 +107,8 @@ class RestStandIn:
         self._secret = jwt_secret
         self._port = port
         self._server: ThreadingHTTPServer | None = None
+        #: as many as requests were served at once
+        self._idle: deque[psycopg.Connection[Any]] = deque()
 
     def start(self) -> str:
         """Start to serve; the URL that a Supabase client takes."""
@@ -124,6 +134,8 @@ class RestStandIn:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+        while self._idle:
+            self._idle.pop().close()
 
     def answer(self, request: _Request) -> _Answer:
         """The answer; errors too are answers."""
@@ -145,16 +157,31 @@ class RestStandIn:
             return _database_error(exc, role)
 
     def _in_transaction(self, request: _Request, claims: Mapping[str, Any]) -> _Answer:
-        with psycopg.connect(self._dsn) as connection:
-            if request.method in {"GET", "HEAD"}:
-                connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(claims["role"])))
-            connection.execute(
-                "SELECT set_config('request.jwt.claims', %s, true)", (json.dumps(claims),)
-            )
-            connection.execute("SET LOCAL search_path = public, extensions")
-            connection.execute("SET LOCAL statement_timeout = '10s'")
-            return _route(connection, request, self._max_rows)
+        connection = self._begin(request, claims)
+        try:
+            answer = _route(connection, request, self._max_rows)
+            connection.commit()
+            return answer
+        finally:
+            if not connection.closed:
+                # what is committed stays
+                connection.rollback()
+                self._idle.append(connection)
+
+    def _begin(self, request: _Request, claims: Mapping[str, Any]) -> psycopg.Connection[Any]:
+        """A connection, kept or new, in a transaction as the request wants it."""
+        only_reads = "on" if request.method in {"GET", "HEAD"} else None
+        values = (claims["role"], json.dumps(claims), only_reads)
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                with contextlib.suppress(psycopg.OperationalError):
+                    connection.execute(_BEGIN, values)
+                    return connection
+                connection.close()
+        connection = psycopg.connect(self._dsn, prepare_threshold=None)
+        connection.execute(_BEGIN, values)
+        return connection
 
     def __enter__(self) -> RestStandIn:
         return self

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from orchestrate_backend.trials.substances import POSSESSIVE, SubstanceFinder
 
@@ -178,6 +178,7 @@ NO_PART_OF_PAIN = (
 _NO_WORD = re.compile(r"[\W_]+")
 
 
+@lru_cache(maxsize=4096)
 def plain_words(text: str) -> str:
     """`text` as lower-case words with one space between: "S(+)-Ketamine's" → "s ketamine"."""
     text = unicodedata.normalize("NFKC", text).casefold()

@@ -47,6 +47,8 @@ _LARGEST_INTEGER = 2**31 - 1
 _LONGEST_TITLE = 2000
 _LONGEST_NAME = 500
 _MOST_ITEMS = 500
+#: categories of characters that are nothing to read: control, format, surrogates
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
 
 
 class BadStudyError(BackendError):
@@ -107,8 +109,9 @@ def clean_text(value: Any, limit: int) -> str | None:
     """Foreign text without control, format and surrogate characters, white space folded, cut."""
     if not isinstance(value, str):
         return None
-    kept = (c if unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else " " for c in value)
-    return " ".join("".join(kept).split())[:limit].rstrip() or None
+    if not value.isprintable():
+        value = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in value)
+    return " ".join(value.split())[:limit].rstrip() or None
 
 
 def parse_partial_date(text: str) -> PartialDate:

@@ -339,6 +339,23 @@ def test_the_claims_of_the_request_reach_the_policies(project: Project) -> None:
     assert answer[1] == [{"id": me, "role": "authenticated"}]
 
 
+def test_requests_share_a_connection_that_errors_and_its_end_do_no_harm(project: Project) -> None:
+    project.database.apply_sql("CREATE OR REPLACE VIEW me AS SELECT pg_backend_pid() AS id")
+
+    def session() -> int:
+        (row,) = ask(project, "me")[1]
+        return int(row["id"])
+
+    own = session()
+    assert ask(project, "no_such_table")[0] == 404
+    assert session() == own
+    # after reading it writes again
+    assert ask(project, "stations", method="POST", body={"region": "kept"})[0] == 201
+    project.empty("stations")
+    project.database.apply_sql(f"SELECT pg_terminate_backend({own})")
+    assert session() != own
+
+
 def test_a_port_in_use_is_named_and_stopping_twice_is_nothing(project: Project) -> None:
     port = int(project.url.rsplit(":", 1)[1])
     with pytest.raises(BackendError, match=f"port {port} .* cannot be used"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import date
@@ -17,8 +16,6 @@ from typing import Any
 import numpy as np
 from _common import ROOT
 from scipy.signal import lfilter
-
-sys.path.insert(0, str(ROOT))
 
 from src.ml.agents import DriftMonitor, DriftRequest, GapAnalyzer, GapRequest
 from src.ml.synthetic.config import REGIONS

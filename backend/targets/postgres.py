@@ -41,6 +41,7 @@ from orchestrate_backend.targets.upsert import (
     Upserted,
     fault_text,
     is_transient,
+    stored_texts,
     table_identifier,
     upsert_rows,
 )
@@ -180,9 +181,20 @@ class PostgresTarget:
             done += Written(new, changed, same, tuple(rejected))
         return done
 
-    def upsert_tuples(self, upsert: Upsert, rows: Sequence[tuple[Any, ...]]) -> Upserted:
-        """Write rows whose keys are all different. Raises TargetError as `upsert` does."""
-        return self._run(lambda c: upsert_rows(c, upsert, rows), upsert.table)
+    def upsert_tuples(
+        self, upsert: Upsert, rows: Sequence[tuple[Any, ...]], *, fresh: bool = False
+    ) -> Upserted:
+        """Write rows whose keys are all different. Raises TargetError as `upsert` does.
+
+        `fresh` says that the table seems to hold none of them, which is faster if it is true.
+        """
+        return self._run(lambda c: upsert_rows(c, upsert, rows, fresh=fresh), upsert.table)
+
+    def stored_texts(
+        self, upsert: Upsert, columns: Sequence[str], most: int
+    ) -> set[tuple[str | None, ...]]:
+        """At most so many stored rows, as text. Raises TargetError."""
+        return self._run(lambda c: stored_texts(c, upsert.table, columns, most), upsert.table)
 
     def count(self, table: str) -> int:
         from psycopg.sql import SQL

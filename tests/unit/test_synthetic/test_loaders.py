@@ -31,7 +31,7 @@ from src.ml.synthetic.loaders import (
     renamed,
 )
 from src.ml.synthetic.loaders.checks import faults, repeated_keys
-from src.ml.synthetic.loaders.coerce import coerced
+from src.ml.synthetic.loaders.coerce import canonical_json, coerced, json_texts
 from src.ml.synthetic.loaders.postgres_store import upsert_of
 from src.ml.synthetic.loaders.stores import CheckingStore, Outcome, Progress
 from src.ml.synthetic.loaders.supabase_store import SupabaseStore
@@ -329,6 +329,17 @@ def test_repeated_keys_are_found_also_in_json_and_never_by_null() -> None:
     )
     assert list(repeated_keys(frame, ("a", "b"))) == [1]
     assert repeated_keys(frame, ("a", "missing")) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.text(max_size=3) | st.sampled_from(["\0", '", "', [], ["\0", "\0"]]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+)
+
+
+@given(st.lists(JSON, max_size=6))
+def test_json_is_written_together_as_one_by_one(values: list[Any]) -> None:
+    assert json_texts(values) == list(map(canonical_json, values))
 
 
 # -- bisecting

@@ -13,8 +13,8 @@ import pandas as pd
 
 from orchestrate_backend.errors import TargetError
 from orchestrate_backend.targets.attempts import Retry
-from src.ml.synthetic.loaders.checks import repeated_keys
-from src.ml.synthetic.loaders.coerce import canonical_json, coerced, renamed
+from src.ml.synthetic.loaders.checks import key_texts, repeated_keys
+from src.ml.synthetic.loaders.coerce import coerced, renamed
 from src.ml.synthetic.loaders.postgres_store import PostgresStore
 from src.ml.synthetic.loaders.results import (
     LoaderConfig,
@@ -161,7 +161,7 @@ class BatchLoader:
         rest = frame
         while len(rest):
             repeats = repeated_keys(rest, table.key)
-            turn = rest.drop(index=rest.index[list(repeats)])
+            turn = rest.drop(index=rest.index[list(repeats)]) if repeats else rest
             part = self._open().write(table, turn.reset_index(drop=True), progress)
             done.add(part, turn.index)
             refused = [turn.index[position] for position in part.refused]
@@ -214,8 +214,7 @@ def _store(config: LoaderConfig) -> Store:
 
 def _keys(frame: pd.DataFrame, key: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The natural key of each row, hashable; None for a column that is not there."""
-    columns = frame.reindex(columns=list(key)).astype(object).map(canonical_json)
-    return list(columns.itertuples(index=False, name=None))
+    return list(key_texts(frame, key).itertuples(index=False, name=None))
 
 
 def _result(table: Table, frame: pd.DataFrame, outcome: Outcome, batch: int) -> LoadResult:

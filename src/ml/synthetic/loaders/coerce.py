@@ -7,7 +7,7 @@ says why.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -17,7 +17,14 @@ import pandas as pd
 from src.ml.synthetic.loaders.tables import RENAMES, Column, Kind, Table
 
 #: values that JSON cannot take as they are
-_COMPOUND = (dict, list, tuple, np.ndarray, np.generic)
+_COMPOUND = (dict, list, tuple, np.ndarray, np.generic, float)
+#: types that need no look at their values
+_TEXTS = {str, type(None)}
+_WHOLE = _TEXTS | {int, bool}
+
+#: between values that are written as JSON together
+_MARK = "\0"
+_SHOWN_MARK = f", {json.dumps(_MARK)}, "
 
 #: no DECIMAL column holds more, and larger numbers cannot be rounded
 _LARGEST = 1e15
@@ -54,22 +61,48 @@ def canonical_json(value: Any) -> Any:
     return value
 
 
+def json_texts(values: Sequence[Any]) -> list[Any]:
+    """`canonical_json` of every value, all of them in one go where they can be told apart."""
+    compound = [at for at, value in enumerate(values) if isinstance(value, dict | list)]
+    marked = [item for at in compound for item in (values[at], _MARK)]
+    text = json.dumps(marked, sort_keys=True, ensure_ascii=False)
+    texts = text.removeprefix("[").removesuffix(f"{_SHOWN_MARK[:-2]}]").split(_SHOWN_MARK)
+    if len(texts) != len(compound):  # a value holds the mark
+        return list(map(canonical_json, values))
+    found = list(values)
+    for at, shown in zip(compound, texts, strict=True):
+        found[at] = shown
+    return found
+
+
 def _coerced(series: pd.Series[Any], column: Column) -> Objects:
     """The values as the column takes them; a value that does not fit as it is."""
     given = _plain(series)
+    types = set(map(type, given))
     wanted: list[Any]
     match column.kind:
         case Kind.JSON:
             return given
+        case Kind.TEXT | Kind.CHOICE | Kind.UUID if types <= _TEXTS:
+            return given
         case Kind.BOOLEAN:
             wanted = [_BOOLEANS.get(v) if isinstance(v, str | float | int) else None for v in given]
         case Kind.TIMESTAMP | Kind.DATE:
-            wanted = _dates(series, "us" if column.kind is Kind.TIMESTAMP else "D")
+            unit: Literal["us", "D"] = "us" if column.kind is Kind.TIMESTAMP else "D"
+            if types <= _TEXTS:
+                # there are few days: each is read once
+                codes, distinct = pd.factorize(given)
+                shown = _dates(pd.Series(distinct, dtype=object), unit)
+                wanted = [shown[code] if code >= 0 else None for code in codes.tolist()]
+            else:
+                wanted = _dates(series, unit)
         case Kind.INTEGER | Kind.DECIMAL | Kind.FLOAT:
             wanted = _numbers(series, column)
         case _:
             # also the members of an enum
             wanted = [None if v is None else str(getattr(v, "value", v)) for v in given]
+    if None not in wanted:
+        return _objects(wanted)
     fits = np.array([value is not None for value in wanted], dtype=bool)
     return np.where(fits, _objects(wanted), given)
 
@@ -77,12 +110,23 @@ def _coerced(series: pd.Series[Any], column: Column) -> Objects:
 def _plain(series: pd.Series[Any]) -> Objects:
     """The values as plain Python objects, with None for NaN, NaT, NA and the infinities."""
     values = series.astype(object).to_numpy(copy=True)
-    empty = pd.isna(values)
-    if series.dtype.kind in "fO":
-        numbers = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        empty = empty | np.isinf(numbers)
-    values[empty] = None
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
+        values[~np.isfinite(series.to_numpy())] = None
+        return values
+    types = set(map(type, values))
+    if types <= _WHOLE or (types <= {dict, list} and _is_json(values.tolist())):
+        return values
+    values[pd.isna(values)] = None
     return _objects([_clean(v) if isinstance(v, _COMPOUND) else v for v in values])
+
+
+def _is_json(values: list[Any]) -> bool:
+    """Whether JSON takes all values as they are."""
+    try:
+        json.dumps(values, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _objects(values: list[Any]) -> Objects:
@@ -94,7 +138,11 @@ def _objects(values: list[Any]) -> Objects:
 
 def _numbers(series: pd.Series[Any], column: Column) -> list[Any]:
     """Numbers of the column's kind, None for others; text is read, a boolean is not a number."""
-    if series.dtype == bool and column.kind is Kind.INTEGER:
+    if (
+        isinstance(series.dtype, np.dtype)
+        and series.dtype.kind in "biu"
+        and column.kind is Kind.INTEGER
+    ):
         return list(series.astype(int).tolist())
     if series.dtype == object:
         series = series.map(lambda v: None if isinstance(v, bool | np.bool_ | dict | list) else v)
@@ -107,7 +155,8 @@ def _numbers(series: pd.Series[Any], column: Column) -> list[Any]:
     elif column.kind is Kind.DECIMAL:
         fits &= np.abs(numbers) < _LARGEST
         numbers = np.round(np.where(fits, numbers, 0.0), column.scale)
-    return [n if ok else None for n, ok in zip(numbers.tolist(), fits.tolist(), strict=True)]
+    shown: list[Any] = numbers.tolist()
+    return shown if fits.all() else [n if ok else None for n, ok in zip(shown, fits, strict=True)]
 
 
 def _dates(series: pd.Series[Any], unit: Literal["us", "D"]) -> list[str | None]:

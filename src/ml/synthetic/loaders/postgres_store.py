@@ -10,9 +10,9 @@ import pandas as pd
 from orchestrate_backend.targets.attempts import Retry
 from orchestrate_backend.targets.postgres import COPY_ROWS, PostgresTarget
 from orchestrate_backend.targets.upsert import Upsert, table_identifier
-from src.ml.synthetic.loaders.coerce import canonical_json
+from src.ml.synthetic.loaders.coerce import canonical_json, json_texts
 from src.ml.synthetic.loaders.stores import Outcome, Progress
-from src.ml.synthetic.loaders.tables import Kind, Table
+from src.ml.synthetic.loaders.tables import Column, Kind, Table
 
 
 class PostgresStore(PostgresTarget):
@@ -30,16 +30,23 @@ class PostgresStore(PostgresTarget):
         self._dry_run = dry_run
 
     def write(self, table: Table, frame: pd.DataFrame, progress: Progress) -> Outcome:
-        done = Outcome()
         upsert = upsert_of(table, tuple(frame.columns))
-        columns = [
-            frame[name].map(canonical_json) if table.column(name).kind is Kind.JSON else frame[name]
-            for name in upsert.columns
-        ]
-        rows = list(zip(*(column.tolist() for column in columns), strict=True))
-        for start in range(0, len(rows), self._rows):
-            part = rows[start : start + self._rows]
-            done.add(Outcome(*self.upsert_tuples(upsert, part)), range(start, start + len(part)))
+        texts = {name: written(frame[name].tolist(), table.column(name)) for name in upsert.columns}
+        rows = list(zip(*texts.values(), strict=True))
+        # what is there, and says the same in every column but the surrogate, is not sent
+        shown = [name for name in upsert.columns if name != table.surrogate]
+        there = self.stored_texts(upsert, shown, 2 * len(rows) + 1)
+        says = zip(*(texts[name] for name in shown), strict=True)
+        changed = (
+            [at for at, row in enumerate(says) if row not in there] if there else range(len(rows))
+        )
+        done = Outcome(unchanged=len(rows) - len(changed))
+        if done.unchanged:
+            progress(done.unchanged)
+        for start in range(0, len(changed), self._rows):
+            places = changed[start : start + self._rows]
+            part = [rows[at] for at in places]
+            done.add(Outcome(*self.upsert_tuples(upsert, part, fresh=not there)), places)
             progress(len(part))
         return done
 
@@ -63,6 +70,34 @@ class PostgresStore(PostgresTarget):
             # every further transaction is a savepoint of this one, which nobody commits
             connection.execute("BEGIN")
         return connection
+
+
+def written(values: list[Any], column: Column) -> list[str | None]:
+    """Coerced values as PostgreSQL writes them; one that it would write otherwise is sent again."""
+    match column.kind:
+        case Kind.JSON:
+            values = json_texts(values)
+        case Kind.TIMESTAMP:
+            return [
+                f"{v[:10]} {v[11:26].rstrip('0').rstrip('.')}+00" if type(v) is str else _text(v)
+                for v in values
+            ]
+        case Kind.DECIMAL:
+            form = f"%.{column.scale}f"
+            # -0.0 is written as 0
+            return [form % (v + 0.0) if type(v) is float else _text(v) for v in values]
+        case Kind.FLOAT:
+            return [repr(v).removesuffix(".0") if type(v) is float else _text(v) for v in values]
+        case Kind.BOOLEAN:
+            return [str(v).lower() if type(v) is bool else _text(v) for v in values]
+        case Kind.INTEGER:
+            return [str(v) if type(v) is int else _text(v) for v in values]
+    return values if set(map(type, values)) <= {str, type(None)} else list(map(_text, values))
+
+
+def _text(value: Any) -> str | None:
+    """What fits no column of its kind, for the database to refuse with a reason."""
+    return None if value is None else str(canonical_json(value))
 
 
 def upsert_of(table: Table, columns: tuple[str, ...]) -> Upsert:

@@ -257,6 +257,22 @@ def truth_table() -> str:
     return "\n".join([*lines, "", f"{run['runs']} runs each; `python benchmarks/agents_truth.py`."])
 
 
+def effects_table() -> str:
+    """How near the estimates of small loads are to the built-in effect."""
+    kept = ROOT / "benchmarks/synthetic_effects.json"
+    lines = [
+        "| process | slope | mean estimate | scatter | standard error | within two of them |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {row['truth']:.2f} | {row['mean']:.3f} | {row['scatter']:.3f} | "
+        f"{row['standard_error']:.3f} | {row['within_two']} of {row['seeds']} |"
+        for name, row in json.loads(kept.read_text(encoding="utf-8")).items()
+    ]
+    told = "Loads of 2,500 patients, read from the database"
+    return "\n".join([*lines, "", f"{told}; `python benchmarks/synthetic_effects.py`."])
+
+
 def recall_table() -> str:
     """What the gates say of the defects that were written without a look at the checks."""
     tables = json.loads((ROOT / "benchmarks/gate_recall.json").read_text(encoding="utf-8"))
@@ -293,6 +309,7 @@ GENERATED = {
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
     "docs/reliability.md": {"runs": runs_table, "hostile": hostile_table, "recall": recall_table},
+    "docs/synthetic.md": {"effects": effects_table},
     "docs/synthetic-agents.md": {"truth": truth_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},
 }

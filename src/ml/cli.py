@@ -139,6 +139,40 @@ def drift(
     _print(report, _drift_lines, as_json)
 
 
+@app.command()
+def effect(
+    dgp: Annotated[
+        str, typer.Option(help="The process that the data were made by.")
+    ] = "confounded",
+    target: Target = None,
+    root: Root = None,
+) -> None:
+    """The effect of engagement on treatment as the loaded patients tell it, beside the true one.
+
+    Exit status 1 where it is more than two standard errors from the truth.
+    """
+    import pandas as pd
+
+    from src.ml.agents.sources import Query
+    from src.ml.synthetic.config import DGPType
+    from src.ml.synthetic.loaders import TABLE_COLUMNS
+    from src.ml.synthetic.validators import CausalValidator
+
+    query = Query("patient_journeys", tuple(TABLE_COLUMNS["patient_journeys"]))
+    try:
+        process = DGPType(dgp)
+    except ValueError as exc:
+        raise _stopped(str(exc)) from exc
+    if process is DGPType.TIME_SERIES:
+        raise _stopped("time_series acts by earlier engagement too, which no table holds")
+    rows = pd.DataFrame(_asked(target, root, lambda s: s.fetch(query)), columns=query.columns)
+    result = CausalValidator().validate_dgp(rows, process, run_refutations=False)
+    typer.echo(f"{len(rows):,} patients; {result}")
+    error = result.ate_error
+    within = error is not None and error <= 2 * (result.standard_error or 0)
+    raise typer.Exit(0 if within else 1)
+
+
 @plots.command("series")
 def plot_series(
     output: Annotated[Path, typer.Argument(help="A .png or .html file.")],

@@ -43,7 +43,7 @@ SMALLER = {
     "exactly 75,000 treatment": "exactly 7,500 treatment",
     "exactly 20,000 ml_pred": "exactly 2,000 ml_pred",
     "exactly 12,000 triggers": "exactly 1,200 triggers",
-    "exactly 10,200 business": "exactly 1,020 business",
+    "exactly 11,560 business": "exactly 1,156 business",
     "exactly 50,000 feature": "exactly 5,000 feature",
     "At least 96 tests in `tests/unit/test_synthetic/`": "At least 30 tests in "
     "`tests/unit/test_synthetic/test_patient_generator_causal.py`",

@@ -59,7 +59,7 @@ ROWS = {
     "treatment_events": 7500,
     "ml_predictions": 2000,
     "triggers": 1200,
-    "business_metrics": 1020,
+    "business_metrics": 1156,
     "feature_groups": 4,
     "features": 15,
     "feature_values": 5000,
@@ -85,7 +85,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTarget]
     root = tmp_path_factory.mktemp("workspace")
     first = script(root, "--small", "--as-of", DAY, "--json")
     assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout)["total"]["loaded"] == 19_674
+    assert json.loads(first.stdout)["total"]["loaded"] == 19_875
     target = EmbeddedTarget(root)
     yield target
     target.close()
@@ -192,7 +192,7 @@ def failed_keys(results: dict[str, LoadResult]) -> dict[str, list[str]]:
 
 def test_every_row_of_the_small_load_is_there(loaded: EmbeddedTarget) -> None:
     assert counts(loaded) == ROWS
-    assert sum(ROWS.values()) == 19_674
+    assert sum(ROWS.values()) == 19_875
 
 
 def test_a_second_run_changes_no_row(loaded: EmbeddedTarget) -> None:
@@ -201,7 +201,7 @@ def test_a_second_run_changes_no_row(loaded: EmbeddedTarget) -> None:
     again = script(root, "--small", "--as-of", DAY, "--json")
     assert again.returncode == 0, again.stderr
     total = json.loads(again.stdout)["total"]
-    assert (total["loaded"], total["inserted"], total["updated"]) == (19_674, 0, 0)
+    assert (total["loaded"], total["inserted"], total["updated"]) == (19_875, 0, 0)
     assert versions(loaded) == before
 
 
@@ -213,7 +213,7 @@ def test_the_script_says_first_where_it_writes_and_then_what_it_did(
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("Dry run for embedded: the workspace's own server")
     assert "rolled back" in lines[0]
-    assert lines[-1] == "19,739 rows would load, 0 failed."
+    assert lines[-1] == "19,875 rows would load, 0 failed."
     assert counts(loaded) == ROWS
 
 
@@ -280,7 +280,7 @@ def test_anon_reads_nothing_and_a_signed_in_user_reads(loaded: EmbeddedTarget) -
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM business_metrics")
         connection.execute("SET ROLE authenticated")
-        assert connection.execute("SELECT count(*) FROM business_metrics").fetchone() == (1020,)
+        assert connection.execute("SELECT count(*) FROM business_metrics").fetchone() == (1156,)
 
 
 # -- bad rows, faults
@@ -364,6 +364,39 @@ def test_a_bad_row_is_not_tried_again(
     data, _ = with_bad_rows(tiny)
     load(empty, data)
     assert slept == []
+
+
+def test_rows_that_are_there_are_not_sent_again(
+    loaded: EmbeddedTarget, small: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whatever the loader writes is written as the server writes it."""
+
+    def sent(*_: Any) -> None:
+        pytest.fail("rows were sent")
+
+    monkeypatch.setattr(upsert, "_merge", sent)
+    assert all(result.success_rate == 1.0 for result in load(loaded, small).values())
+
+
+def test_rows_that_were_said_to_be_new_and_are_not_are_updated(empty: EmbeddedTarget) -> None:
+    work = upsert.Upsert("hcp_profiles", ("hcp_id", "specialty"), ("hcp_id",))
+    with contextlib.closing(PostgresStore(empty.uri())) as store:
+        store.upsert_tuples(work, [("hcp_1", "oncology")], fresh=True)
+        rows = [("hcp_1", "neurology"), ("hcp_2", "oncology")]
+        assert store.upsert_tuples(work, rows, fresh=True) == (1, 1, 0, {})
+
+
+def test_a_role_that_policies_look_at_loads_every_row_too(
+    empty: EmbeddedTarget, tiny: Datasets
+) -> None:
+    """COPY refuses tables with row level security, unless the role passes by it."""
+    with psycopg.connect(empty._running().uri(), autocommit=True) as connection:
+        connection.execute("ALTER ROLE service_role NOBYPASSRLS")
+        try:
+            load(empty, tiny)
+        finally:
+            connection.execute("ALTER ROLE service_role BYPASSRLS")
+    assert counts(empty) == {name: len(tiny[name]) for name in LOADING_ORDER}
 
 
 def test_a_changed_value_is_written_and_no_other(empty: EmbeddedTarget, tiny: Datasets) -> None:
@@ -495,7 +528,7 @@ def test_the_time_series_of_each_brand_has_every_region(loaded: EmbeddedTarget, 
     assert {row["region"] for row in found} == set(REGIONS)
     dates = [row["metric_date"] for row in found]
     assert dates == sorted(dates)
-    assert len(found) == 16 * 4
+    assert len(found) == 17 * 4
     assert all(isinstance(row["value"], float) for row in found)
 
 
@@ -649,6 +682,8 @@ def test_the_command_line_asks_and_draws(loaded: EmbeddedTarget, tmp_path: Path)
 
     assert json.loads(run("gaps", "Kisqali", "--metric", "trx", "--json"))["status"] == "completed"
     assert "engagement_score" in run("drift", "--feature", "engagement_score")
+    # what the database tells of the effect, which has been written and read since
+    assert " for 0.250, standard error 0.0" in run("effect")
     run("plot", "series", str(tmp_path / "series.png"), "--brand", "Kisqali")
     run("plot", "drift", str(tmp_path / "drift.html"))
     assert (tmp_path / "series.png").stat().st_size > 10_000

@@ -32,7 +32,7 @@ FULL_SIZES: Mapping[str, int] = MappingProxyType(
         "treatment_events": 75_000,
         "ml_predictions": 20_000,
         "triggers": 12_000,
-        "business_metrics": 10_200,
+        "business_metrics": 11_560,
         "feature_values": 50_000,
         "engagement_events": 15_000,
         "business_outcomes": 10_000,

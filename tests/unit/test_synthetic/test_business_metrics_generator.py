@@ -165,7 +165,7 @@ def test_limits(seed: int, n: int, period: dict[str, date]) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 42, 99])
-@pytest.mark.parametrize("rows", [1020, 10_200])
+@pytest.mark.parametrize("rows", [1156, 11_560])
 def test_levels(seed: int, rows: int) -> None:
     df = metrics(rows, seed=seed)
     months = df["metric_date"].str[:7]

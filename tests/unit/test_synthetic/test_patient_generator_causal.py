@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import ndtr
 
 from src.ml.synthetic.config import DGP_CONFIGS, Brand, DGPType
 from src.ml.synthetic.generators import HCPGenerator, PatientGenerator
@@ -13,6 +14,7 @@ from src.ml.synthetic.generators.causal_structure import (
     LAG_COLUMNS,
     LAG_WEIGHTS,
     Patients,
+    draw_initiation,
     exposure,
     latent_mean,
     risk_difference,
@@ -141,13 +143,33 @@ def test_between_three_and_seven_of_ten_begin_treatment(dgp: DGPType, seed: int)
 
 
 @each_process
-def test_the_estimator_finds_the_stored_slope(dgp: DGPType) -> None:
-    df = patients(200_000, dgp)
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_small_load_tells_the_slope_within_a_standard_error(dgp: DGPType, seed: int) -> None:
+    df = patients(2500, dgp, seed)
     truth = DGP_CONFIGS[dgp]
     found = estimate_effect(df, dgp, confounders=truth.confounders)
-    assert found.slope == pytest.approx(truth.true_ate, abs=0.05)
-    assert found.risk_difference == pytest.approx(df.attrs["true_risk_difference"], rel=0.15)
+    assert abs(found.slope - truth.true_ate) < found.standard_error
+    low, high = found.interval
+    assert low < truth.true_ate < high
+    assert high - low == pytest.approx(2 * 1.96 * found.standard_error, rel=1e-3)
+    assert found.risk_difference == pytest.approx(df.attrs["true_risk_difference"], rel=0.3)
     assert df.attrs["true_ate"] == truth.true_ate
+
+
+def test_shared_out_chance_leaves_every_patients_probability_as_it_is() -> None:
+    size = 60
+    rng = np.random.default_rng(5)
+    severity, academic = rng.uniform(0, 10, size), (rng.random(size) < 0.3).astype(float)
+    days = np.zeros(size, dtype=np.int64)
+    people = Patients(severity, academic, rng.uniform(0, 10, (size, 1)), days)
+    chance = ndtr(latent_mean(DGPType.CONFOUNDED, people))
+    draws = [
+        draw_initiation(np.random.default_rng(n), DGPType.CONFOUNDED, people) for n in range(2000)
+    ]
+    assert set(np.unique(draws)) == {0, 1}
+    assert np.abs(np.mean(draws, axis=0) - chance).max() < 0.05
+    # in all of them together there is hardly any chance left
+    assert np.abs(np.sum(draws, axis=1) - chance.sum()).max() < 1.0
 
 
 @pytest.mark.parametrize("dgp", [DGPType.CONFOUNDED, DGPType.SELECTION_BIAS])

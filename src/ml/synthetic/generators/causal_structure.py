@@ -23,13 +23,15 @@ _LAG_MEMORY = 0.6
 _DAYS_A_YEAR = 365.25
 #: severity above which a segment begins
 _HIGH, _MEDIUM = 7.0, 4.0
+#: half points of severity, and levels of engagement, among which patients count as alike
+_STEPS, _LEVELS = 20, 256
 
 
 @dataclass(frozen=True)
 class Structure:
     """Coefficients of the latent outcome besides that of engagement."""
 
-    #: k, chosen so that about half of the patients begin treatment
+    #: k, chosen so that about half of the patients begin treatment, and not all of any segment
     intercept: float
     severity: float = 0.4
     academic: float = 0.6
@@ -40,7 +42,7 @@ class Structure:
 STRUCTURES: dict[DGPType, Structure] = {
     DGPType.SIMPLE_LINEAR: Structure(-2.0, severity=0.0, academic=0.0),
     DGPType.CONFOUNDED: Structure(-4.25),
-    DGPType.HETEROGENEOUS: Structure(-4.5),
+    DGPType.HETEROGENEOUS: Structure(-4.9),
     DGPType.TIME_SERIES: Structure(-4.7, season=0.3),
     # of the intercepts near the middle, the one at which the slope is estimated best
     DGPType.SELECTION_BIAS: Structure(-5.25, severity=0.5),
@@ -111,6 +113,26 @@ def latent_mean(dgp: DGPType, patients: Patients) -> Floats:
     mean = shape.intercept + slopes(dgp, patients.severity) * exposure(patients.engagement)
     mean += shape.severity * patients.severity + shape.academic * patients.academic
     return mean + shape.season * season(patients.days)
+
+
+def draw_initiation(rng: np.random.Generator, dgp: DGPType, patients: Patients) -> Ints:
+    """0 or 1 for every patient: 1 with probability Φ of the latent mean, as if u were drawn.
+
+    Chance is shared out among patients who are alike (systematic sampling along severity and
+    engagement), so that of 100 alike with probability .3 about 30 begin treatment. The effect can
+    be found in few patients; the usual standard errors, made for independent ones, are too wide.
+    """
+    chance = ndtr(latent_mean(dgp, patients))
+    half_points = np.minimum(patients.severity * 2, _STEPS - 1).astype(np.int64)
+    level = (exposure(patients.engagement) * (_LEVELS - 1) / 10).astype(np.int64)
+    # to and fro, so that neighbours on the way are alike everywhere
+    level = np.where(half_points % 2, _LEVELS - 1 - level, level)
+    way = (patients.academic.astype(np.int64) * _STEPS + half_points) * _LEVELS + level
+    order = np.argsort(way.astype(np.uint16), kind="stable")
+    passed = np.floor(np.cumsum(chance[order]) + rng.random())
+    initiated = np.empty(len(chance), dtype=np.int64)
+    initiated[order] = np.diff(passed, prepend=0.0) > 0
+    return initiated
 
 
 def risk_difference(dgp: DGPType, patients: Patients) -> float:

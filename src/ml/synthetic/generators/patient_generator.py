@@ -13,7 +13,7 @@ from src.ml.synthetic.generators.causal_structure import (
     LAG_COLUMNS,
     Patients,
     draw_engagement,
-    latent_mean,
+    draw_initiation,
     risk_difference,
 )
 from src.ml.synthetic.generators.dates import Text, iso_dates, splits_of
@@ -56,7 +56,7 @@ class PatientGenerator(RowGenerator):
         severity = np.clip(rng.normal(5, 2, size), 0, 10).round(2)
         engagement = draw_engagement(rng, self._dgp, severity, academic.astype(np.float64))
         patients = Patients(severity, academic.astype(np.float64), engagement, batch.days)
-        initiated = latent_mean(self._dgp, patients) + rng.standard_normal(size) > 0
+        initiated = draw_initiation(rng, self._dgp, patients)
         # fewer days with more engagement; null where no treatment began
         days = truncated_integers(rng, size, 75 - 4 * engagement[:, 0], 18, (7, 89))
         rows = range(batch.offset, batch.offset + size)
@@ -70,8 +70,8 @@ class PatientGenerator(RowGenerator):
             "disease_severity": severity,
             "academic_hcp": academic,
             "engagement_score": engagement[:, 0],
-            "treatment_initiated": initiated.astype(np.int64),
-            "days_to_treatment": pd.arrays.IntegerArray(days, ~initiated),
+            "treatment_initiated": initiated,
+            "days_to_treatment": pd.arrays.IntegerArray(days, initiated == 0),
             "geographic_region": picked(rng, size, REGIONS, None),
             "insurance_type": picked(
                 rng, size, [i.value for i in InsuranceTypeEnum], _INSURANCE_SHARES

@@ -37,12 +37,25 @@ class CausalValidationResult:
     confounder_balance: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    standard_error: float | None = None
+    #: 95 %, for patients who are independent of each other
+    confidence_interval: tuple[float, float] | None = None
 
     def add_refutation(self, result: RefutationResult) -> None:
         """Note an attempt and count the pass rate again."""
         self.refutation_results.append(result)
         passed = sum(r.passed for r in self.refutation_results)
         self.refutation_pass_rate = passed / len(self.refutation_results)
+
+    def __str__(self) -> str:
+        """The estimate with its standard error and interval, and the truth."""
+        if self.estimated_ate is None or self.confidence_interval is None:
+            return f"{self.dgp_type}: no estimate: {'; '.join(self.errors)}"
+        low, high = self.confidence_interval
+        return (
+            f"{self.dgp_type}: {self.estimated_ate:.3f} for {self.true_ate:.3f}, "
+            f"standard error {self.standard_error:.3f}, 95 % {low:.3f} to {high:.3f}"
+        )
 
     def meets_criteria(self) -> bool:
         """Whether the estimate is close enough and enough refutations were passed."""
@@ -101,7 +114,8 @@ class CausalValidator:
         except EstimationError as exc:
             result.errors.append(str(exc))
             return result
-        result.estimated_ate = found.slope
+        result.estimated_ate, result.standard_error = found.slope, found.standard_error
+        result.confidence_interval = found.interval
         result.ate_error = abs(found.slope - result.true_ate)
         result.ate_within_tolerance = result.ate_error <= self.ate_tolerance
         for refutation in refute(question, found) if run_refutations else ():

@@ -52,6 +52,12 @@ class Estimate:
     #: mean change of the outcome's probability with one point more
     risk_difference: float
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the slope."""
+        half = float(norm.ppf(0.975)) * self.standard_error
+        return self.slope - half, self.slope + half
+
 
 def design(
     df: pd.DataFrame, dgp: DGPType, treatment: str, confounders: Sequence[str], *extra: Floats

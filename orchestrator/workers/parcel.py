@@ -195,8 +195,10 @@ def git_afar(folder: Path, *words: str, settings: Mapping[str, str] | None = Non
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise GitError(folder, str(exc)) from exc
     if done.returncode:
+        # ssh and servers say why first; git ends with what may be wrong
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise GitError(folder, said[-1] if said else f"exit code {done.returncode}")
+        why = (line.strip("@ ") for line in said if not line.startswith("Warning:"))
+        raise GitError(folder, next(filter(None, why), f"exit code {done.returncode}"))
 
 
 def fetch(folder: Path, source: str, *references: str) -> None:

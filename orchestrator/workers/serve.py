@@ -46,7 +46,7 @@ from orchestrator.workers.store import (
 
 #: seconds in which a job that was taken has to begin
 _BEGIN = 30.0
-#: seconds until a job that this worker cannot do may be taken again, and that it rests itself
+#: seconds that a worker rests which cannot do a job, so that others take it
 _REST = 5.0
 #: days that a family's folder is kept for its next turn
 _KEPT = 3
@@ -290,11 +290,10 @@ class Worker:
 
     def _give_back(self, id: str, delivery: int, why: str, rest: bool = True) -> str:
         self.log(f"gives back {id.partition('/')[2]}: {why}")
-        wait = _REST if rest else 0.0
         if rest:
             self.slots.rest()
         with contextlib.suppress(AwayError):
-            self.store.hand_back(id, delivery, self.id, why, wait)
+            self.store.hand_back(id, delivery, self.id, why)
         return "given back"
 
     def _sweep(self) -> None:

@@ -286,9 +286,7 @@ class Store:
         self._cancel(id, delivery - 1)
         return int(delivery)
 
-    def _enqueue(
-        self, c: sa.Connection, id: str, delivery: int, queue: str, priority: int, wait: float = 0
-    ) -> None:
+    def _enqueue(self, c: sa.Connection, id: str, delivery: int, queue: str, priority: int) -> None:
         options: Any = {
             "workflow_name": WORKFLOW,
             "queue_name": queue,
@@ -296,8 +294,6 @@ class Store:
             "app_version": QUEUE_VERSION,
             "priority": priority,
         }
-        if wait:
-            options["delay_seconds"] = wait
         self.client.enqueue_in_transaction(c, options, id, delivery)
         c.execute(self._text("SELECT $call"), {"name": queue})
 
@@ -410,7 +406,7 @@ class Store:
                 self._add_lines(id, delivery, "note", [text])
         return bool(rows)
 
-    def hand_back(self, id: str, delivery: int, worker: str, why: str, wait: float = 0.0) -> None:
+    def hand_back(self, id: str, delivery: int, worker: str, why: str) -> None:
         """Give a job back that this worker cannot do."""
         with self._begin() as c:
             rows = c.execute(
@@ -418,7 +414,7 @@ class Store:
                 {"id": id, "delivery": delivery, "worker": worker},
             ).all()
             if rows:
-                self._give_again(c, id, f"{worker} gives it back: {why}", wait)
+                self._give_again(c, id, f"{worker} gives it back: {why}")
 
     def reap(self) -> None:
         """Give out again what workers had that have shown no sign of life."""
@@ -431,12 +427,12 @@ class Store:
                 )
             ).all()
             for id, delivery, worker in found:
-                self._give_again(c, id, f"{worker} showed no sign of life", 0.0)
+                self._give_again(c, id, f"{worker} showed no sign of life")
                 dead.append((id, delivery))
         for id, delivery in dead:
             self._cancel(id, delivery)
 
-    def _give_again(self, c: sa.Connection, id: str, why: str, wait: float) -> None:
+    def _give_again(self, c: sa.Connection, id: str, why: str) -> None:
         """Make the next delivery of a job, whose row is locked; the last one asks a person."""
         row = c.execute(
             self._text(
@@ -458,7 +454,7 @@ class Store:
             {"id": id, "d": row.delivery - 1, "line": text},
         )
         if row.state == "queued":
-            self._enqueue(c, id, row.delivery, row.queue, row.priority, wait)
+            self._enqueue(c, id, row.delivery, row.queue, row.priority)
 
     # -- looking -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from orchestrator import telemetry
 from orchestrator.agent_process.dispatcher import Tell
 from orchestrator.domain.agent import Job, Outcome, Report, Usage
-from orchestrator.errors import OrchestrateError, StoppedError
+from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import sanitize
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
@@ -112,8 +112,7 @@ class Work:
         prefix = parcels.BRANCHES if address else parcels.HIDDEN
         reference = f"{prefix}{self._top.name}"
         if address:
-            words = ("push", "--quiet", "--no-verify", "--force", "--", address)
-            parcels.git_afar(self._own, *words, f"{self._sent}:{reference}")
+            self._push(address, reference)
         else:
             git(self._own, "update-ref", reference, self._commit)
         packed = Parcel(
@@ -135,6 +134,20 @@ class Work:
         text = packed.model_dump_json()
         job = self.job
         self._store.submit(self.id, home, job.parent, job.agent, text, self._asked(), priority)
+
+    def _push(self, address: str, reference: str) -> None:
+        words = ("push", "--quiet", "--no-verify", "--force", "--", address)
+        try:
+            parcels.git_afar(self._own, *words, f"{self._sent}:{reference}")
+        except GitError as exc:
+            place = sanitize(address)
+            raise UsageError(
+                f"{place} is the repository of the workers, and git cannot push to it from here: "
+                f"{sanitize(exc.reason)}",
+                code="workers-repository",
+                hint=f"git ls-remote {place} has to work with your own keys, and you may push; "
+                "it is `repository` of [workers] in orchestrate.toml",
+            ) from exc
 
     def _keep_sent(self) -> str:
         git(self._git, "update-ref", "refs/orchestrate/sent", self._commit)

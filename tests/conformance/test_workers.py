@@ -251,6 +251,30 @@ def test_commits_go_through_the_database_where_a_worker_may_not_push(
     assert away.store._all("SELECT octet_length(bundle) AS n FROM @jobs WHERE bundle IS NOT NULL")
 
 
+def test_a_repository_that_cannot_be_pushed_to_is_named_with_what_git_says(away: Team) -> None:
+    away.more["repository"] = "file:///nowhere/shop.git"
+    with pytest.raises(UsageError, match=r"file:///nowhere/shop\.git .*does not") as caught:
+        away.conductor.run("WO-1")
+    assert caught.value.code == "workers-repository"
+
+
+def test_work_goes_by_ssh(away: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a program in the place of ssh that runs here what it is given."""
+    ssh = tmp_path / "ssh.sh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\necho "$@" >> "$0.log"\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"'{ssh}'")
+    monkeypatch.setenv("GIT_SSH_VARIANT", "ssh")
+    bare = tmp_path / "shop.git"
+    away.git("init", "-q", "--bare", str(bare))
+    away.more["repository"] = f"anna@git.example.org:{bare}"
+    away.agents["BUILDER"] = Hand(writes(colour="green\n"))
+    assert away.conductor.run("WO-1").outcome == "waiting"
+    used = (tmp_path / "ssh.sh.log").read_text()
+    assert used.count("anna@git.example.org git-receive-pack") == 2
+    assert "anna@git.example.org git-upload-pack" in used
+
+
 def test_tables_of_another_version_are_refused(machine: Machine) -> None:
     db = machine.worker.store
     db._all("UPDATE @about SET version = 99 RETURNING version")

@@ -22,6 +22,41 @@ function settings(): Environment {
   };
 }
 
+// Node.js has a WebSocket from version 22 on. Queries need none, but the client asks for the class.
+class NoWebSocket {
+  constructor() {
+    throw new Error('Realtime channels need a WebSocket: a browser, or Node.js 22 or later.');
+  }
+}
+
+// Row level security shows these tables to signed-in users only; anybody else gets no rows, and no error.
+const FOR_SIGNED_IN = /\/rest\/v1\/(benchmark_trials|benchmark_cohorts|population_baselines)$/;
+
+/** Whether a request comes from nobody in particular: its token is the project's public key. */
+function isSignedOut(headers: Headers): boolean {
+  const token = headers.get('authorization')?.replace(/^Bearer /, '') ?? '';
+  if (token.startsWith('sb_')) return token.startsWith('sb_publishable_');
+  try {
+    const claims = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');
+    return JSON.parse(atob(claims)).role === 'anon';
+  } catch {
+    return false;
+  }
+}
+
+/** Like `fetch`, but nothing found is an error where the visitor had to be signed in to find it. */
+async function ask(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const answer = await fetch(input, init);
+  const place = new URL(input instanceof Request ? input.url : input);
+  if (!answer.ok || !FOR_SIGNED_IN.test(place.pathname)) return answer;
+  if (!isSignedOut(new Headers(init?.headers))) return answer;
+  const range = answer.headers.get('content-range') ?? '';
+  const empty = range ? range.startsWith('*/') : (await answer.clone().text()) === '[]';
+  if (!empty) return answer;
+  const message = 'not signed in, and only signed-in users may see the rows';
+  return new Response(JSON.stringify({ code: '42501', message }), { status: 401 });
+}
+
 function connect(): SupabaseClient {
   const { url, key } = settings();
   const missing = [url ? '' : 'SUPABASE_URL', key ? '' : 'SUPABASE_ANON_KEY'].filter(Boolean);
@@ -31,7 +66,12 @@ function connect(): SupabaseClient {
         '(with the prefix VITE_ or NEXT_PUBLIC_ in a browser build).',
     );
   }
-  return createClient(url, key);
+  return createClient(url, key, {
+    global: { fetch: ask },
+    ...(typeof WebSocket === 'undefined' && {
+      realtime: { transport: NoWebSocket as unknown as typeof WebSocket },
+    }),
+  });
 }
 
 let client: SupabaseClient | undefined;

@@ -95,12 +95,13 @@ Call = Callable[..., Any]
 def call(compiled: Path, project: Project) -> Call:
     """Calls a function of the hook with a role's key: its value, or what it threw."""
 
-    def call(role: str | None, *name_and_values: object, **env: str) -> Any:
+    def call(
+        role: str | None, *name_and_values: object, switches: tuple[str, ...] = (), **env: str
+    ) -> Any:
         if role is not None:
             env = {"SUPABASE_URL": project.url, "SUPABASE_ANON_KEY": project.api.token(role), **env}
         done = subprocess.run(
-            # Node 20 has the WebSocket that the client asks for behind this switch, 22 by itself
-            [str(NODE), "--experimental-websocket", "driver.mjs", json.dumps(name_and_values)],
+            [str(NODE), *switches, "driver.mjs", json.dumps(name_and_values)],
             cwd=compiled,
             env={"PATH": os.environ["PATH"], **env},
             capture_output=True,
@@ -170,9 +171,37 @@ def test_nothing_found_is_empty_null_and_zero(call: Call) -> None:
     assert call("authenticated", "getBenchmarkTrialCount", "lsd") == {"value": 0}
 
 
-def test_row_level_security_shows_anonymous_visitors_nothing(call: Call) -> None:
-    assert call("anon", "getBenchmarkCohorts", *WHICH) == {"value": []}
-    assert call("anon", "getBenchmarkTrialCount") == {"value": 0}
+@pytest.mark.parametrize(
+    ("name", "arguments", "what"),
+    [
+        ("getBenchmarkCohorts", WHICH, "cohorts"),
+        ("getPrimaryBenchmark", WHICH, "cohorts"),
+        ("getBenchmarkTrialCount", (), "trials"),
+    ],
+)
+def test_visitors_who_are_signed_out_are_told_so(
+    call: Call, name: str, arguments: tuple[str, ...], what: str
+) -> None:
+    said = "not signed in, and only signed-in users may see the rows"
+    thrown = call("anon", name, *arguments)
+    assert thrown == {"error": f"Could not load benchmark {what}: {said}", "isError": True}
+
+
+def test_visitors_who_may_see_rows_get_them(call: Call, project: Project) -> None:
+    policy = "CREATE POLICY open ON benchmark_cohorts FOR SELECT TO anon USING (true)"
+    project.database.apply_sql(f"{policy}; GRANT SELECT ON benchmark_cohorts TO anon")
+    try:
+        rows = call("anon", "getBenchmarkCohorts", *WHICH)["value"]
+    finally:
+        project.database.apply_sql("DROP POLICY open ON benchmark_cohorts")
+    assert len(rows) == 2
+
+
+# Node 20 has a WebSocket behind this switch only, 22 by itself
+@pytest.mark.parametrize("switches", [(), ("--experimental-websocket",)], ids=["20", "22"])
+def test_the_hook_works_with_and_without_a_websocket(call: Call, switches: tuple[str, ...]) -> None:
+    counted = call("authenticated", "getBenchmarkTrialCount", switches=switches)
+    assert counted == {"value": 3}
 
 
 @pytest.mark.parametrize("name", ["getBenchmarkCohorts", "getPrimaryBenchmark"])

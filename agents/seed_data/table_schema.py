@@ -168,6 +168,12 @@ class Completeness:
             rule += f" and at least one outcome figure ({', '.join(self.outcomes)})"
         return rule
 
+    @property
+    def wanted(self) -> str:
+        """What a complete row has, in few words."""
+        one = " and at least one outcome figure" if self.outcomes else ""
+        return f"all {'required ' if self.table else ''}columns{one}"
+
     def lacking(self, row: SheetRow) -> str:
         """Why the row is not complete, "" if it is."""
         blank = [c for c in self.required if not row.get(c)]

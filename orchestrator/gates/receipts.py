@@ -78,6 +78,8 @@ class ReceiptSummary:
     bookkeeping: bool = False
     #: of a statement that is judged later: why it is known to fail already, else ""
     forecast: str = ""
+    #: counts of its checks (evidence `counted`), shown though it is proven
+    counted: str = ""
 
     @property
     def shown(self) -> str:
@@ -166,6 +168,7 @@ class Receipt:
             sha256_bytes(canonical(dict(self.subjects)))[:8],
             kind=self.statement.kind.value,
             bookkeeping=self.is_bookkeeping,
+            counted="; ".join(str(c.result.evidence.get("counted", "")) for c in self.claims),
         )
         is_accepted = self.verdict is Verdict.FAILED and summary.name in accepted
         return replace(summary, accepted=is_accepted)
@@ -363,10 +366,7 @@ class Gate:
 
 
 def _run_check(binding: Binding, context: Context) -> Result:
-    """A check that raises proves nothing: a user's error fails, anything else is unproven.
-
-    That holds for a tool that is not installed, too: nothing could be run.
-    """
+    """A check that raises proves nothing: a user's error fails, all else (no tool) is unproven."""
     assert binding.check is not None
     broke = f"the check {binding.check.name} broke"
     context = replace(context, reservations=[])

@@ -23,6 +23,7 @@ function settings(): Environment {
 }
 
 // Node.js has a WebSocket from version 22 on. Queries need none, but the client asks for the class.
+interface NoWebSocket extends WebSocket {}
 class NoWebSocket {
   constructor() {
     throw new Error('Realtime channels need a WebSocket: a browser, or Node.js 22 or later.');
@@ -68,9 +69,7 @@ function connect(): SupabaseClient {
   }
   return createClient(url, key, {
     global: { fetch: ask },
-    ...(typeof WebSocket === 'undefined' && {
-      realtime: { transport: NoWebSocket as unknown as typeof WebSocket },
-    }),
+    ...(typeof WebSocket === 'undefined' && { realtime: { transport: NoWebSocket } }),
   });
 }
 

@@ -274,6 +274,9 @@ def test_the_receipt_defines_a_complete_row(root: Path) -> None:
     [result] = say(context(root), COMPLETE)
     assert "2 of 3 rows are complete" in result.detail
     assert "lamp_name, source_citation, n_lamps" in result.detail
+    counts = "2 of 3 rows have all required columns and at least one outcome figure"
+    assert result.evidence["counted"].startswith(f"{counts}; ")
+    assert result.evidence["counted"] in result.detail
     assert CSV in result.subjects
 
 

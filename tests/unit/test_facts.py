@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from orchestrate_agents.checks.data.privacy import find_in_sheet
 from orchestrate_agents.seed_data.csv_file import parse_sheet
 from orchestrate_agents.seed_data.licenses import LicenseStatus, license_status
-from orchestrate_agents.seed_data.table_schema import cell_faults, change_taken_for_endpoint, kinds
+from orchestrate_agents.seed_data.table_schema import (
+    cell_faults,
+    change_taken_for_endpoint,
+    completeness,
+    kinds,
+)
 from orchestrate_agents.seed_data.verified_facts import (
     Evidence,
     FactsError,
@@ -27,6 +32,7 @@ from orchestrate_agents.seed_data.verified_facts import (
     sources_path,
     yields,
 )
+from orchestrate_agents.sql.parse import tables_of
 from orchestrator.errors import UnsafePathError
 from tests.seed_family import CSV, ROWS, evidence, write_csv, write_sources
 
@@ -271,6 +277,18 @@ def test_packaged_endpoints_are_printed_or_derived_as_noted() -> None:
     assert all(f"{column} is derived" in rows[name].get("notes") for name, column in derivations)
     (carhart,) = (row for name, row in rows.items() if "Carhart-Harris 2021" in name)
     assert (carhart.get("endpoint_mean"), carhart.get("response_rate_pct")) == ("", "70")
+
+
+def test_packaged_cohorts_are_counted_both_ways() -> None:
+    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
+    assert facts is not None
+    sql = Path(__file__).parents[1] / "fixtures/benchmark_tables.sql"
+    table = next(t for t in tables_of(sql.read_text()) if t.name == "benchmark_cohorts")
+    rule = completeness(table, facts.sheet.columns)
+    rows = facts.sheet.rows
+    assert sum(not rule.lacking(row) for row in rows) == 8
+    assert sum(all(map(row.get, rule.outcomes)) for row in rows) == 0
+    assert len(rows) == 11
 
 
 def _entry(**about: str) -> Evidence:

@@ -110,6 +110,13 @@ def test_7_1_the_question_begins_with_what_approving_does_and_ends_with_how_to_a
     assert len(filled) == len(set(filled))
 
 
+def test_counts_of_a_proven_statement_are_shown_beside_it() -> None:
+    counted = shown("2 complete rows", counted="2 of 3 rows are full; 0 of 3 have all")
+    text = render_request(replace(REQUEST, statements=(counted, shown("tea is hot"))), "WO-1")
+    assert "- 2 complete rows — 2 of 3 rows are full; 0 of 3 have all · receipt" in text
+    assert "- tea is hot · receipt" in text
+
+
 def test_a_question_that_is_asked_again_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     say_question(status_of(replace(REQUEST, changed=("`tea.txt`: sha256 11 is now 12",))))
     said = capsys.readouterr().out

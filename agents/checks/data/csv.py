@@ -60,12 +60,16 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
         rule = completeness(file.table, file.sheet.columns)
         lacking = {f"line {r.line}": why for r in rows if (why := rule.lacking(r))}
         complete = len(rows) - len(lacking)
+        full = sum(not rule.lacking(r) and all(map(r.get, rule.outcomes)) for r in rows)
+        counted = f"{complete} of {len(rows)} rows have {rule.wanted}"
+        if rule.outcomes:
+            counted += f"; {full} of {len(rows)} have every outcome figure"
         verdict = proven if wanted.holds(complete) else failed
         detail = (
             f"{file.path}: {complete} of {len(rows)} rows are complete, "
-            f"wanted {wanted}; {rule.definition}"
+            f"wanted {wanted}; {rule.definition}; {counted}"
         )
-        return verdict(detail, file.path, complete=complete, lacking=lacking)
+        return verdict(detail, file.path, complete=complete, lacking=lacking, counted=counted)
 
     return judge_files(seed_files(ctx, path), "rows that do not count", find_faults, conclude)
 

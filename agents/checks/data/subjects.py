@@ -296,5 +296,9 @@ def judge_files(
     if worst is not None:
         return worst
     subjects = dict.fromkeys(s for r in results for s in r.subjects)
-    evidence = {file.path: dict(r.evidence) for file, r in zip(found, results, strict=True)}
+    evidence: dict[str, object] = {
+        file.path: dict(r.evidence) for file, r in zip(found, results, strict=True)
+    }
+    if counted := [str(r.evidence["counted"]) for r in results if "counted" in r.evidence]:
+        evidence["counted"] = "; ".join(counted)
     return proven("; ".join(r.detail for r in results), *subjects, **evidence)

@@ -102,6 +102,14 @@ class Engine(Protocol):
         """Begin to load what turns of these coding agents need."""
         ...
 
+    def leave_to(self, attendant: Any) -> None:
+        """Wait for no worker: `dispatch` raises ElsewhereError, and the attendant waits."""
+        ...
+
+    def withdraw(self, family: str, why: str) -> None:
+        """End what is done for a family elsewhere, without its conductor."""
+        ...
+
     def stop(self) -> None:
         """End the work of every agent, and start none from now on."""
         ...
@@ -160,6 +168,12 @@ class Dispatcher:
 
     def prover(self, between_turns: bool, tell: Tell) -> None:
         """Nobody: proofs are made here."""
+
+    def leave_to(self, attendant: Any) -> None:
+        """Nothing: what is done here has to be waited for."""
+
+    def withdraw(self, family: str, why: str) -> None:
+        """Nothing: without a conductor nothing is done here."""
 
     def stop(self) -> None:
         """Kill every agent that was started, and start none from now on."""

@@ -127,6 +127,10 @@ class Conductor:
         """Kill the agents that are at work, from another thread: `run` raises StoppedError."""
         self.opener.dispatcher.stop()
 
+    def leave_to(self, attendant: Any) -> None:
+        """Wait for no worker: `run` raises ElsewhereError, and the attendant waits."""
+        self.opener.dispatcher.leave_to(attendant)
+
     # -- the loop ----------------------------------------------------------------------------
 
     def run(

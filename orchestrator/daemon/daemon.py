@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.daemon.notified import AlreadyNotified, describe_for_people
@@ -37,6 +37,9 @@ from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.storage.watcher import FolderWatch
 from orchestrator.tickets.board import Board
+
+if TYPE_CHECKING:
+    from orchestrator.workers.attending import Attendant
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
@@ -105,6 +108,8 @@ class Daemon:
         self._is_once = False
         #: those that are running
         self._conductors: set[Conductor] = set()
+        #: waits for the workers of families that nobody holds meanwhile
+        self._attendant: Attendant | None = None
         #: why nothing may be done on the board now, "" if it may
         self._paused = ""
         self._had_settings = (board.root / FILE).exists()
@@ -150,6 +155,10 @@ class Daemon:
     def run(self) -> None:
         """Watch until `stop`. Raises BusyError if another daemon watches the board."""
         with self._lock_board():
+            if self.settings.workers.engine != "local":
+                from orchestrator.workers.attending import Attendant
+
+                self._attendant = Attendant(lambda family: self._schedule([family]))
             self.log(LogLine("", "board", f"watching {self.board.path}"))
             workers = [
                 threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)
@@ -243,6 +252,8 @@ class Daemon:
         deadline = time.monotonic() + _GRACE
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
+        if self._attendant is not None:
+            self._attendant.close()
         # an agent that outlived the daemon would keep its family locked
         for conductor in tuple(self._conductors):
             conductor.stop()
@@ -420,6 +431,8 @@ class Daemon:
 
         conductor = self.make(self.board, settings=self.settings, on_event=listen, seen=self._seen)
         self._conductors.add(conductor)
+        if self._attendant is not None:
+            conductor.leave_to(self._attendant)
         try:
             outcome = conductor.run(family, create=False)
         except GitAtWorkError as exc:

@@ -102,6 +102,12 @@ class StoppedError(OrchestrateError):
     code = "stopped"
 
 
+class ElsewhereError(StoppedError):
+    """The work goes on at workers: the family goes on when there is something to take."""
+
+    code = "elsewhere"
+
+
 class UnsafePathError(OrchestrateError):
     """A path from a ticket, a workflow or an agent leaves the workspace (DESIGN 8.4)."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher, Engine
 from orchestrator.domain.plan import Plan
-from orchestrator.domain.record import Flow
+from orchestrator.domain.record import Flow, State
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Stage, Statement, StatementKind, Workflow
 from orchestrator.errors import TicketError
@@ -143,6 +143,8 @@ class Session:
             if fold is not None:
                 additions.fold(self.plan.parent, *fold)
         self.family.commit(flow, event, additions, stage.number if stage else None)
+        if flow.state is State.HELD or flow.state.ended:
+            self.dispatcher.withdraw(self.plan.parent, event)
 
     def require_committed(self) -> None:
         """Raise, once, why the last git commit was not made; what follows a move is done first."""

@@ -27,7 +27,7 @@ class Bell:
 
     @contextlib.contextmanager
     def heard(self, name: str) -> Iterator[threading.Event]:
-        """An event that is set each time when the name of a queue or a job is called."""
+        """An event that is set each time when the name of a queue or a job is called ("": any)."""
         event = threading.Event()
         with self._lock:
             self._waiting.setdefault(name, []).append(event)
@@ -45,7 +45,7 @@ class Bell:
     def ring(self, *names: str) -> None:
         """Wake who waits for these names; without one, everybody."""
         with self._lock:
-            for name in names or tuple(self._waiting):
+            for name in (*names, "") if names else tuple(self._waiting):
                 for event in self._waiting.get(name, ()):
                     event.set()
 

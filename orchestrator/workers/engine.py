@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.agent_process.dispatcher import Dispatcher, Tell
 from orchestrator.domain.agent import Job, Report
-from orchestrator.errors import OrchestrateError, StoppedError, UsageError
+from orchestrator.errors import ElsewhereError, OrchestrateError, StoppedError, UsageError
 from orchestrator.gates.checks import Elsewhere
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
 from orchestrator.settings.agents import PROVE, AgentSettings, WorkersSettings
+from orchestrator.workers.attending import Attendant
 from orchestrator.workers.parcel import digest, git
 from orchestrator.workers.store import (
     GREET,
@@ -46,6 +47,7 @@ class QueuedDispatcher:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._beaten = 0.0
+        self._attendant: Attendant | None = None
 
     def dispatch(
         self,
@@ -80,8 +82,12 @@ class QueuedDispatcher:
     def _send_out(self, job: Job, settings: AgentSettings, tell: Tell) -> Report:
         self._require_running()
         work = Work(job, settings, self._home, self._settings, self.store, self._name(job))
+        before = self._attendant.hand_back(work.id) if self._attendant is not None else None
         row = self._patiently(work.find, tell)
-        if row is None or not work.fits(row):
+        if row is not None and work.fits(row):
+            if before is not None:
+                work.go_on_from(before, tell)
+        else:
             if work.is_proof and (missing := self._missing(work)):
                 raise OrchestrateError(missing)
             if row is not None and row.state != "stopped":
@@ -98,6 +104,15 @@ class QueuedDispatcher:
 
     def prepare(self, adapters: Collection[str]) -> None:
         """Nothing: coding agents' turns are the workers'."""
+
+    def leave_to(self, attendant: Any) -> None:
+        """Wait for no worker, but for proofs; see `Engine`."""
+        self._attendant = attendant
+
+    def withdraw(self, family: str, why: str) -> None:
+        """End what workers do for a family, if the database can be reached."""
+        with contextlib.suppress(OrchestrateError):
+            self.store.stop(self._token, why, family)
 
     def stop(self) -> None:
         """End what workers do for this conductor."""
@@ -181,6 +196,10 @@ class QueuedDispatcher:
                     self.store.stop(work.id, "the conductor is stopping")
                 self._require_running()
             self._patiently(self._require_home, tell)
+            if self._attendant is not None and not work.is_proof:
+                self._attendant.take_over(work)
+                missing = self._missing(work) if row.state == "queued" else ""
+                raise ElsewhereError(missing or f"{work.job.agent} works elsewhere")
             if row.state == "queued" and time.monotonic() > ask_at:
                 missing, ask_at = self._missing(work), time.monotonic() + self._settings.lease
                 if missing and work.is_proof:

@@ -214,7 +214,8 @@ class Worker:
         dbos.listen_queues(queues)
         self._queues = frozenset(queues)
         wake_by(self.store.bell, self._queues)
-        dbos.launch()
+        with self.store.explaining():
+            dbos.launch()
         take_by(self.slots, self._queues)
         self.store.greet(self._row())
         return dbos
@@ -229,8 +230,9 @@ class Worker:
             self.log(f"error {mask(f'{type(exc).__name__}: {exc}')}")
             return "error"
         finally:
-            # there is room again
-            self.store.bell.ring(*self._queues)
+            # jobs are taken several at a time, which costs the database as much as one
+            if self.slots.free * 2 >= self.slots.number:
+                self.store.bell.ring(*self._queues)
 
     def _do(self, id: str, delivery: int) -> str:
         # a worker that is ending leaves it to the next one

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +67,7 @@ class Line(_Row):
     delivery: int
     kind: str
     line: str
+    job: str = ""
 
 
 class JobRow(_Row):
@@ -164,13 +165,15 @@ class Store:
     @contextlib.contextmanager
     def _begin(self, *, alone: bool = False) -> Iterator[sa.Connection]:
         """A transaction; `alone`: of one statement, in one way to the database and back."""
+        opened = self._single.connect if alone else self.engine.begin
+        with self.explaining(), opened() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise AwayError for what the database's driver raises."""
         try:
-            if alone:
-                with self._single.connect() as connection:
-                    yield connection
-            else:
-                with self.engine.begin() as connection:
-                    yield connection
+            yield
         except self._sa.exc.DBAPIError as exc:
             raise self._explain(exc) from exc
         except self._sa.exc.TimeoutError as exc:
@@ -194,7 +197,8 @@ class Store:
                 if c.execute(is_there).scalar():
                     break
                 if c.execute(free).scalar():
-                    self._migrate(dbos)
+                    with self.explaining():
+                        dbos.DBOS.migrate(self._url, schema=QUEUES)
                     c.exec_driver_sql(_TABLES.read_text(encoding="utf-8"))
                     c.execute(self._text("INSERT INTO @about VALUES (:v)"), {"v": VERSION})
                     break
@@ -208,12 +212,6 @@ class Store:
                 code="workers-version",
                 hint=f"{older} is older: bring conductor and workers to one version, drained first",
             )
-
-    def _migrate(self, dbos: Any) -> None:
-        try:
-            dbos.DBOS.migrate(self._url, schema=QUEUES)
-        except self._sa.exc.DBAPIError as exc:
-            raise self._explain(exc) from exc
 
     def _all(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         with self._begin(alone=True) as c:
@@ -230,15 +228,13 @@ class Store:
         """Make a queue known. Once in a process."""
         if queue in self._queues:
             return
-        try:
+        with self.explaining():
             self.client.register_queue(
                 queue,
                 global_concurrency=at_once,
                 polling_interval_sec=self.settings.poll,
                 on_conflict="always_update" if at_once is not None else "never_update",
             )
-        except self._sa.exc.DBAPIError as exc:
-            raise self._explain(exc) from exc
         self._queues.add(queue)
 
     def claim_home(self, place: str, home: str, machine: str, seconds: float) -> str:
@@ -312,23 +308,41 @@ class Store:
         )  # fmt: skip
         return self.find(id), [Line.model_validate(line) for line in lines]
 
+    def watch(self, seen: Mapping[str, int]) -> tuple[set[str], list[Line]]:
+        """Which of some jobs are queued or at work, and the lines about them after a number."""
+        ids = list(seen)
+        at_work = self._all(
+            "SELECT id FROM @jobs WHERE id = ANY(:ids) AND state IN ('queued', 'running')", ids=ids
+        )
+        lines = self._all(
+            "SELECT l.job, l.number, l.delivery, l.kind, l.line FROM "
+            "unnest(CAST(:ids AS text[]), CAST(:after AS bigint[])) AS w(job, after) "
+            "JOIN @lines l ON l.job = w.job AND l.number > w.after ORDER BY l.number LIMIT :most",
+            ids=ids, after=list(seen.values()), most=_MOST_LINES,
+        )  # fmt: skip
+        return {row["id"] for row in at_work}, [Line.model_validate(line) for line in lines]
+
     def bundle(self, id: str, delivery: int) -> bytes:
         """The bundle that came with a result."""
         sql = "SELECT bundle FROM @jobs WHERE id = :id AND delivery = :delivery"
         rows = self._all(sql, id=id, delivery=delivery)
         return bytes(rows[0]["bundle"] or b"") if rows else b""
 
-    def stop(self, id: str, why: str) -> None:
-        """Let the worker that has a job end it; one that nobody has is taken off its queue."""
+    def stop(self, id: str, why: str, family: str = "") -> None:
+        """Let the worker that has a job end it; one that nobody has is taken off its queue.
+
+        With a family, `id` is its home: all jobs of the family there.
+        """
         rows = self._all(
             "UPDATE @jobs SET stop = :why, state = CASE state WHEN 'queued' THEN 'stopped' "
-            "ELSE state END WHERE id = :id AND state IN ('queued', 'running') "
-            "RETURNING delivery, state, $call",
-            id=id, why=why, name=id,
+            "ELSE state END WHERE state IN ('queued', 'running') AND "
+            "(id = :id OR (home = :id AND family = :family)) "
+            "RETURNING id, delivery, state, $call",
+            id=id, family=family, why=why, name=id,
         )  # fmt: skip
         for row in rows:
             if row["state"] == "stopped":
-                self._cancel(id, row["delivery"])
+                self._cancel(row["id"], row["delivery"])
 
     def prune(self) -> None:
         """Forget what ended long ago."""

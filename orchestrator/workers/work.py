@@ -43,7 +43,7 @@ class Work:
         id: str,
     ) -> None:
         self.job, self.id = job, id
-        self._agent, self._home, self._workers, self._store = settings, home, workers, store
+        self._agent, self._home, self._workers, self.store = settings, home, workers, store
         found, own = find_git_folder(job.root), find_git_folder(home)
         assert found is not None
         assert own is not None
@@ -55,7 +55,9 @@ class Work:
         name = digest(id)
         self._sent, self._came = f"refs/orchestrate/sent/{name}", f"refs/orchestrate/came/{name}"
         self._taking = f"refs/orchestrate/taking/{name}"
-        self._seen, self._written = 0, 0
+        #: the last line that was read; what became of the job meanwhile
+        self.seen, self.notes = 0, list[str]()
+        self._written = 0
         #: usage of deliveries that came to nothing, by delivery and model
         self._used: dict[tuple[int, str], Usage] = {}
         self._head = git(self._git, "rev-parse", "HEAD")
@@ -83,7 +85,7 @@ class Work:
         return git(self._git, "rev-parse", f"{self._commit}^{{tree}}")
 
     def find(self) -> JobRow | None:
-        return self._store.find(self.id)
+        return self.store.find(self.id)
 
     def fits(self, row: JobRow) -> bool:
         """Whether a job that is there is about the files as they are, or its result is in them."""
@@ -133,7 +135,7 @@ class Work:
         priority = self._priority()
         text = packed.model_dump_json()
         job = self.job
-        self._store.submit(self.id, home, job.parent, job.agent, text, self._asked(), priority)
+        self.store.submit(self.id, home, job.parent, job.agent, text, self._asked(), priority)
 
     def _push(self, address: str, reference: str) -> None:
         words = ("push", "--quiet", "--no-verify", "--force", "--", address)
@@ -170,13 +172,19 @@ class Work:
         return 1 + UNRANKED
 
     def look(self) -> tuple[JobRow | None, list[Line]]:
-        return self._store.look(self.id, self._seen)
+        return self.store.look(self.id, self.seen)
+
+    def go_on_from(self, other: Work, tell: Tell) -> None:
+        """Know what was read about the job while nobody conducted its family."""
+        self.seen, self._written, self._used = other.seen, other._written, other._used
+        for note in other.notes:
+            tell(note)
 
     def take_lines(self, lines: list[Line], tell: Tell) -> None:
         """Write events into the log, and tell what became of the job."""
         events = list[str]()
         for line in lines:
-            self._seen = line.number
+            self.seen = line.number
             if line.kind == "note":
                 tell(sanitize(line.line))
             else:
@@ -288,7 +296,7 @@ class Work:
             if row.bundle is None or row.bundle > MOST_BUNDLE:
                 raise _RefusedError("a worker's commits did not come with its result")
             with tempfile.NamedTemporaryFile(suffix=".bundle") as file:
-                file.write(self._store.bundle(self.id, row.delivery))
+                file.write(self.store.bundle(self.id, row.delivery))
                 file.flush()
                 parcels.fetch(self._own, file.name, f"+{parcels.MADE}:{self._came}")
         except GitError as exc:

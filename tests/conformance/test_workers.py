@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator import Board, telemetry
+from orchestrator.daemon.daemon import Daemon
 from orchestrator.domain.agent import Job, Report
-from orchestrator.errors import OrchestrateError, UsageError
+from orchestrator.errors import ElsewhereError, OrchestrateError, UsageError
 from orchestrator.settings.agents import WorkersSettings
 from orchestrator.settings.tables import TelemetrySettings
 from orchestrator.workers import delivery, engine, serve, store, work
+from orchestrator.workers.attending import Attendant
 from orchestrator.workers.parcel import Carried, Parcel, Result
 from orchestrator.workers.store import AwayError, Store
 from tests.conformance.test_engines import Hand, writes
@@ -393,3 +396,55 @@ def test_spans_go_on_at_the_worker(
     (job,) = [span for span in by_id.values() if span.name == "job"]
     assert by_id[job.parent_span_id].name == "turn"
     assert {"orchestrate.machine", "orchestrate.outcome"} <= {a.key for a in job.attributes}
+
+
+# -- who waits for workers -----------------------------------------------------------------------
+
+
+class Watched:
+    """A daemon with one thread, and what it wrote to its log."""
+
+    def __init__(self, team: Team) -> None:
+        self.said: list[str] = []
+        settings = team.conductor.settings
+        self.daemon = Daemon(
+            team.conductor.board, settings=settings, workers=1,
+            log=lambda line: self.said.append(f"{line.family} {line.kind} {line.text}"),
+        )  # fmt: skip
+        self.thread = threading.Thread(target=self.daemon.run)
+
+    def __enter__(self) -> Watched:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.stop()
+        self.thread.join(30)
+
+    def says(self, text: str) -> bool:
+        return any(text in line for line in self.said)
+
+
+def test_watch_holds_nothing_while_workers_work(away: Team) -> None:
+    """Neither a thread nor the family's lock, and a hold reaches the worker."""
+    stopped = threading.Event()
+
+    def waits(root: Path) -> None:
+        assert away.machine is not None
+        (at_work,) = away.machine.worker._running.values()
+        wait_until(lambda: at_work._stopped)
+        stopped.set()
+
+    away.agents["BUILDER"] = Hand(waits, writes(colour="green\n"))
+    conductor = away.conductor
+    conductor.leave_to(Attendant(lambda _: None))
+    with pytest.raises(ElsewhereError):
+        conductor.run("WO-1")
+    with Watched(away) as watched:
+        wait_until(lambda: watched.says("BUILDER works elsewhere"))
+        away.conductor.hold("WO-1", reason="wrong colour")
+        wait_until(stopped.is_set, 5)
+        away.conductor.resume("WO-1")
+        wait_until(lambda: watched.says("WO-1 outcome waiting"))
+    assert away.records("turn")[-1]["outcome"] == "done"
+    assert not away.records("failure")

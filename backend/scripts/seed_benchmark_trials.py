@@ -61,6 +61,7 @@ SPEC = TrialSpec(
     modalities=with_known_phrases(MODALITIES),
     conditions=CONDITIONS,
     statuses=STATUSES,
+    expected=300,
 )
 
 

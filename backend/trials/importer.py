@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, cast
 
+from orchestrate_agents.checks.data.subjects import parse_amount
 from orchestrate_agents.codegen.bundle import bundle
 from orchestrate_agents.codegen.generators import Generated
 from orchestrate_agents.codegen.render import script_place
@@ -30,6 +31,8 @@ from orchestrate_agents.syntax import parsed
 from orchestrate_backend.trials.sources import SNAPSHOT_FILE, load_trials
 from orchestrate_backend.trials.terms import with_known_phrases
 from orchestrate_backend.trials.trials import Selector, TrialSpec
+from orchestrator.domain.workflow import Workflow
+from orchestrator.gates.checks import TYPES
 
 _REGISTRY = re.compile(r"clinicaltrials\.?\s?gov|\bctgov\b", re.IGNORECASE)
 _DEFAULT_STATUSES = ("COMPLETED", "ACTIVE_NOT_RECRUITING")
@@ -51,6 +54,7 @@ _COLUMN_NAMES = (
     ("modality", r"modality|substance|drug|intervention|compound|treatment|medicine|therapy"),
     ("source", r"^source|^registry$|origin"),
 )
+_COUNTED = re.compile(rf"({TYPES['amount'][0]})\s+`?([A-Za-z_]\w*)", re.IGNORECASE)
 _LISTED_WORDS = re.compile(
     r"(?:keywords?|terms?|interventions?|substances?|drugs?)[^:\n]*:\s*([^\n]+)", re.IGNORECASE
 )
@@ -69,6 +73,8 @@ class ImporterSpec:
     modalities: dict[str, tuple[str, ...]]
     conditions: tuple[str, ...]
     statuses: tuple[str, ...]
+    #: rows that the workflow wants at least, 0 if it does not say
+    expected: int = 0
 
 
 class RegistryImporter:
@@ -133,6 +139,7 @@ def read_importer_spec(file: FileSpec, stage: StageSpec) -> ImporterSpec:
         modalities,
         tuple(next(conditions, ())),
         code.statuses() or _DEFAULT_STATUSES,
+        _expected_rows(stage.workflow, table),
     )
 
 
@@ -258,6 +265,20 @@ def _collect_modalities(file: FileSpec, code: _GivenCode) -> dict[str, tuple[str
             if re.fullmatch(r"[\w][\w ,()-]{1,60}", word) and word.casefold() not in known:
                 found[word] = (word,)
     return found
+
+
+def _expected_rows(workflow: Workflow, table: Table) -> int:
+    """The most rows that a statement wants in the table: `300+ trials`, `its rows: at least 8`."""
+    wanted = [0]
+    listed = (*workflow.statements, *(s for stage in workflow.stages for s in stage.statements))
+    for text in dict.fromkeys(statement.text for statement in listed):
+        if re.search(rf"\b{re.escape(table.name)}`?\s+(?:rows?|records?|count)\b", text):
+            wanted += [parse_amount(m[0]).least for m in re.finditer(TYPES["amount"][0], text)]
+        for amount, noun in _COUNTED.findall(text):
+            # the last word of a table's name says what a row is
+            if singulars(noun) <= singulars(table.name.rpartition("_")[2]):
+                wanted.append(parse_amount(amount).least)
+    return max(wanted)
 
 
 def _find_batch(file: FileSpec, code: _GivenCode) -> int:

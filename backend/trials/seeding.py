@@ -35,9 +35,11 @@ _SHOWN = 20
 
 
 class SeedStatus(StrEnum):
-    """How a load ended. Only PASS (and a dry run to which all came) exits with 0."""
+    """How a load ended. PASS and LACKING (and a dry run to which all came) exit with 0."""
 
     PASS = "PASS"
+    #: the source is loaded whole, and the table holds fewer rows than are expected
+    LACKING = "LACKING"
     PARTIAL = "PARTIAL"
     FAIL = "FAIL"
     DRY_RUN = "DRY-RUN"
@@ -62,7 +64,16 @@ class TrialReport:
             return SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.DRY_RUN
         if not self.written.stored or self.in_table < self.written.stored:
             return SeedStatus.FAIL
-        return SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.PASS
+        if self.harvest.shortfalls:
+            return SeedStatus.PARTIAL
+        return SeedStatus.LACKING if self.lacking else SeedStatus.PASS
+
+    @property
+    def lacking(self) -> int:
+        """Rows that are expected and not there; of another registry than the real one none are."""
+        there = len(self.selection.rows) if self.in_table is None else self.in_table
+        other = self.harvest.source.startswith("http") and REGISTRY_URL not in self.harvest.source
+        return 0 if other else max(0, self.spec.expected - there)
 
     @property
     def last_line(self) -> str:
@@ -75,6 +86,8 @@ class TrialReport:
             said = f"Seeded {self.written.stored} {self.spec.label}."
         if self.status is SeedStatus.PARTIAL:
             said += f" Not all: {'; '.join(self.harvest.shortfalls)}."
+        if self.lacking and self.status is not SeedStatus.FAIL:
+            said += f" {self.lacking} are lacking of the {self.spec.expected} that are expected."
         return f"[STATUS: {self.status}] {said}"
 
     @property
@@ -131,6 +144,7 @@ class TrialReport:
             "selected": len(self.selection.rows),
             "modalities": dict(self.selection.modalities),
             "skipped": {str(reason): n for reason, n in self.selection.skipped.items()},
+            "lacking": self.lacking,
             "rejected": [{"key": key, "reason": why} for key, why in self.rejected],
             "notes": [note.strip() for note in self.notes()],
             "inserted": self.written.inserted,
@@ -349,4 +363,4 @@ def trials_main(
         print(json.dumps(report.as_json(), ensure_ascii=False, default=str))
     else:
         print(*report.lines(), report.last_line, sep="\n")
-    return 0 if report.status in {SeedStatus.PASS, SeedStatus.DRY_RUN} else 1
+    return 1 if report.status in {SeedStatus.PARTIAL, SeedStatus.FAIL} else 0

@@ -205,10 +205,10 @@ def parse_study(record: Any) -> Study:
         raise BadStudyError("", f"is not a JSON object but {type(record).__name__}")
     key = study_id(record).strip()
     if not _NCT_ID.fullmatch(key):
-        shown = clean_text(key, 40) or ""
-        raise BadStudyError(shown, "the id is not NCT and eight digits")
+        raise BadStudyError(clean_text(key, 40) or "", "the id is not NCT and eight digits")
     reader = _Reader(record)
     title = reader.text(_LONGEST_TITLE, "identificationModule", "briefTitle")
+    title = title or reader.text(_LONGEST_TITLE, "identificationModule", "officialTitle")
     if title is None:
         raise BadStudyError(key, "has no title")
     actual, unproven = reader.enrollment()
@@ -265,6 +265,8 @@ class TrialSpec:
     #: names of therapeutic conditions; known ones bring their synonyms
     conditions: tuple[str, ...] = tuple(CONDITION_GROUPS)
     statuses: tuple[str, ...] = ("COMPLETED", "ACTIVE_NOT_RECRUITING")
+    #: rows that the table is expected to hold at least
+    expected: int = 0
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.columns.values()) - set(TRIAL_FACTS))

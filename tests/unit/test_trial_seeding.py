@@ -16,10 +16,13 @@ from backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
 from orchestrate_backend.errors import BackendError, TargetError
 from orchestrate_backend.targets.base import Rejected, TableColumn, Written
 from orchestrate_backend.trials.seeding import trials_main
-from orchestrate_backend.trials.sources import find_snapshot, load_trials
+from orchestrate_backend.trials.sources import SNAPSHOT_FILE, find_snapshot, load_trials
 from tests.replay import HTML, SERVER_ERROR, BadRequestError, Replay, replaying, study
 
 ROOT = Path(__file__).resolve().parents[2]
+SNAPSHOT = [
+    json.loads(line) for line in (ROOT / SNAPSHOT_FILE).read_text(encoding="utf-8").splitlines()
+]
 SCRIPT = ROOT / "backend" / "scripts" / "seed_benchmark_trials.py"
 MANY = [study(n) for n in range(1, 121)]
 
@@ -427,7 +430,24 @@ def test_offline_says_what_the_snapshot_is_and_is_not(seed: Any, target: MemoryT
         None, "COMPLETED", "ACTIVE_NOT_RECRUITING",
     }  # fmt: skip
     assert len(target.rows) < 300
-    assert run.last_line == f"[STATUS: PASS] Seeded {len(target.rows)} benchmark trials."
+    assert len(target.rows) > 100
+    assert run.last_line == (
+        f"[STATUS: LACKING] Seeded {len(target.rows)} benchmark trials. "
+        f"{300 - len(target.rows)} are lacking of the 300 that are expected."
+    )
+
+
+def test_a_file_that_holds_as_many_as_are_expected_passes(seed: Any, tmp_path: Path) -> None:
+    file = write_json(tmp_path / "t.json", [study(n) for n in range(1, 301)])
+    assert seed("--from", str(file)).last_line == "[STATUS: PASS] Seeded 300 benchmark trials."
+    write_json(file, [study(n) for n in range(301, 311)])
+    assert seed("--from", str(file)).last_line == "[STATUS: PASS] Seeded 10 benchmark trials."
+    dry = seed("--from", str(file), "--dry-run")
+    assert (dry.code, dry.last_line) == (
+        0,
+        "[STATUS: DRY-RUN] Would seed 10 benchmark trials. "
+        "290 are lacking of the 300 that are expected.",
+    )
 
 
 def test_the_snapshot_is_honest_about_its_size() -> None:
@@ -441,11 +461,31 @@ def test_the_snapshot_is_honest_about_its_size() -> None:
     assert len({record["identificationModule"]["nctId"] for record in records}) == len(records)
 
 
-def test_the_snapshot_has_no_enrolment_that_could_be_taken_for_actual(
+def test_only_enrolments_that_the_snapshot_marks_actual_are_stored(
     seed: Any, target: MemoryTarget
 ) -> None:
-    seed("--offline", "--all-conditions")
-    assert {row["enrollment_actual"] for row in target.rows.values()} == {None}
+    run = seed("--offline", "--all-conditions")
+    counts = {
+        section["identificationModule"]["nctId"]: section.get("designModule", {}).get(
+            "enrollmentInfo", {}
+        )
+        for section in (record["protocolSection"] for record in SNAPSHOT[1:])
+    }
+    for key, row in target.rows.items():
+        given = counts[row["nct_id"]]
+        actual = given.get("count") if given.get("type") == "ACTUAL" else None
+        assert row["enrollment_actual"] == actual, key
+    assert len([row for row in target.rows.values() if row["enrollment_actual"]]) > 10
+    assert "enrolments not marked actual are stored as NULL" in run.out
+
+
+def test_the_snapshot_says_how_many_records_it_has_and_with_what() -> None:
+    head, *records = SNAPSHOT
+    sections = [record["protocolSection"] for record in records]
+    assert head["records"] == len(records) == 444
+    known = [s for s in sections if "overallStatus" in s.get("statusModule", {})]
+    assert head["with_status"] == len(known) == 225
+    assert len({s["identificationModule"]["nctId"] for s in sections}) == len(records)
 
 
 def test_a_missing_snapshot_is_explained(tmp_path: Path) -> None:

@@ -163,9 +163,7 @@ def test_shared_out_chance_leaves_every_patients_probability_as_it_is() -> None:
     days = np.zeros(size, dtype=np.int64)
     people = Patients(severity, academic, rng.uniform(0, 10, (size, 1)), days)
     chance = ndtr(latent_mean(DGPType.CONFOUNDED, people))
-    draws = [
-        draw_initiation(np.random.default_rng(n), DGPType.CONFOUNDED, people) for n in range(2000)
-    ]
+    draws = [draw_initiation(np.random.default_rng(n), chance, people) for n in range(2000)]
     assert set(np.unique(draws)) == {0, 1}
     assert np.abs(np.mean(draws, axis=0) - chance).max() < 0.05
     # in all of them together there is hardly any chance left

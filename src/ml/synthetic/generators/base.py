@@ -130,7 +130,11 @@ class RowGenerator(BaseGenerator):
         seeds = [seed.spawn(2) for seed in self._seed().spawn(len(sizes))]
         # the split rule looks at the days of all batches: they are drawn twice, and never kept
         drawn = (self._draw_days(dates, n) for (dates, _), n in zip(seeds, sizes, strict=True))
-        cutoffs = split_cutoffs(np.concatenate([*map(np.unique, drawn), np.empty(0, np.int64)]))
+        low = day_number(self.config.start_date)
+        seen = np.zeros(day_number(self.config.end_date) - low + 1, dtype=np.bool_)
+        for days in drawn:
+            seen[days - low] = True
+        cutoffs = split_cutoffs(np.flatnonzero(seen) + low)
         offset = 0
         for (dates, values), size in zip(seeds, sizes, strict=True):
             days = self._draw_days(dates, size)

@@ -112,34 +112,40 @@ def latent_mean(dgp: DGPType, patients: Patients) -> Floats:
     shape = STRUCTURES[dgp]
     mean = shape.intercept + slopes(dgp, patients.severity) * exposure(patients.engagement)
     mean += shape.severity * patients.severity + shape.academic * patients.academic
-    return mean + shape.season * season(patients.days)
+    return mean + shape.season * season(patients.days) if shape.season else mean
 
 
-def draw_initiation(rng: np.random.Generator, dgp: DGPType, patients: Patients) -> Ints:
-    """0 or 1 for every patient: 1 with probability Φ of the latent mean, as if u were drawn.
+def draw_initiation(rng: np.random.Generator, chance: Floats, patients: Patients) -> Ints:
+    """0 or 1 for every patient: 1 with the chance given, as if each were drawn.
 
     Chance is shared out among patients who are alike (systematic sampling along severity and
     engagement), so that of 100 alike with probability .3 about 30 begin treatment. The effect can
     be found in few patients; the usual standard errors, made for independent ones, are too wide.
     """
-    chance = ndtr(latent_mean(dgp, patients))
-    half_points = np.minimum(patients.severity * 2, _STEPS - 1).astype(np.int64)
-    level = (exposure(patients.engagement) * (_LEVELS - 1) / 10).astype(np.int64)
+    half_points = np.minimum(patients.severity * 2, _STEPS - 1).astype(np.uint16)
+    level = (exposure(patients.engagement) * ((_LEVELS - 1) / 10)).astype(np.uint16)
     # to and fro, so that neighbours on the way are alike everywhere
-    level = np.where(half_points % 2, _LEVELS - 1 - level, level)
-    way = (patients.academic.astype(np.int64) * _STEPS + half_points) * _LEVELS + level
-    order = np.argsort(way.astype(np.uint16), kind="stable")
+    level ^= (half_points & 1) * (_LEVELS - 1)
+    way = (patients.academic.astype(np.uint16) * _STEPS + half_points) * _LEVELS + level
+    order = np.argsort(way, kind="stable")
     passed = np.floor(np.cumsum(chance[order]) + rng.random())
     initiated = np.empty(len(chance), dtype=np.int64)
-    initiated[order] = np.diff(passed, prepend=0.0) > 0
+    initiated[order[0:1]] = passed[0:1] > 0
+    initiated[order[1:]] = passed[1:] > passed[:-1]
     return initiated
 
 
-def risk_difference(dgp: DGPType, patients: Patients) -> float:
+def risk_difference(
+    dgp: DGPType, patients: Patients, mean: Floats | None = None, chance: Floats | None = None
+) -> float:
     """How much likelier treatment is, on average, with one engagement point more for everybody.
 
     Both potential outcomes of every patient are known here; only u is averaged over.
     """
-    mean = latent_mean(dgp, patients)
+    mean = latent_mean(dgp, patients) if mean is None else mean
     raised = ndtr(mean + slopes(dgp, patients.severity))
-    return float(np.mean(raised - ndtr(mean))) if len(mean) else 0.0
+    return (
+        float(np.mean(raised) - np.mean(ndtr(mean) if chance is None else chance))
+        if len(mean)
+        else 0.0
+    )

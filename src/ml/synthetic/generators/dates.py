@@ -34,8 +34,7 @@ def iso_dates(days: Days) -> Text:
     first = int(days.min())
     span = np.arange(first, int(days.max()) + 1).astype("datetime64[D]")
     table: Text = np.datetime_as_string(span).astype(object)
-    text: Text = table[days - first]
-    return text
+    return table.take(days - first)
 
 
 def days_of(column: pd.Series) -> Days:
@@ -55,5 +54,4 @@ def split_cutoffs(days: Days) -> Cutoffs:
 def splits_of(days: Days, cutoffs: Cutoffs | None = None) -> Text:
     """The split of every day; all rows of a day share one, a single day is holdout."""
     limits = split_cutoffs(days) if cutoffs is None else cutoffs
-    splits: Text = _SPLITS[np.searchsorted(limits, days, side="right")]
-    return splits
+    return _SPLITS.take(np.searchsorted(limits, days, side="right"))

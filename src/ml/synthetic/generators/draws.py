@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,13 +37,17 @@ def objects(values: Sequence[Any]) -> Text:
     return array
 
 
+#: the last three digits of a number
+_ONES = objects([f"{number:03d}" for number in range(1000)])
+
+
 def picked(
     rng: np.random.Generator, size: int, values: Sequence[str], weights: Sequence[float] | None
 ) -> Text:
     """Values drawn with weights that sum to 1; equal ones if None."""
     if weights is None:
-        return objects(values)[rng.integers(len(values), size=size)]
-    return objects(values)[weighted_codes(rng.random(size), weights)]
+        return objects(values).take(rng.integers(len(values), size=size))
+    return objects(values).take(weighted_codes(rng.random(size), weights))
 
 
 def weighted_codes(uniform: Floats, weights: Sequence[float]) -> Ints:
@@ -103,16 +107,21 @@ def truncated_integers(
     return np.minimum(values.astype(np.int64), high)
 
 
-def numbered(prefix: str, numbers: Iterable[int], width: int = 5) -> Text:
-    """Ids like `hcp_00012`."""
-    return objects([f"{prefix}_{number:0{width}d}" for number in numbers])
+def numbered(prefix: str, numbers: range, width: int = 5) -> Text:
+    """Ids like `hcp_00012` of ascending numbers from 0 on."""
+    # joining the words of thousands and ones is cheaper than formatting each number
+    heads = range(numbers.start // 1000, (numbers.stop + 999) // 1000)
+    words = objects([f"{prefix}_{number:0{width - 3}d}" for number in heads])
+    texts: Text = np.add.outer(words, _ONES).ravel()
+    first = numbers.start - heads.start * 1000
+    return texts[first : first + len(numbers)]
 
 
 def frame_of(columns: Mapping[str, Any]) -> pd.DataFrame:
     """A frame whose texts, lists and dicts stay plain objects under every version of pandas."""
     return pd.DataFrame(
         {
-            name: pd.Series(values, dtype=object)
+            name: pd.Series(values, dtype=object, copy=False)
             if isinstance(values, np.ndarray) and values.dtype == object
             else values
             for name, values in columns.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from src.ml.synthetic.config import BRANDS, DGP_CONFIGS, REGIONS, DGPType, InsuranceTypeEnum
 from src.ml.synthetic.generators.base import Batch, GeneratorConfig, RowGenerator
@@ -14,6 +15,7 @@ from src.ml.synthetic.generators.causal_structure import (
     Patients,
     draw_engagement,
     draw_initiation,
+    latent_mean,
     risk_difference,
 )
 from src.ml.synthetic.generators.dates import Text, iso_dates, splits_of
@@ -56,9 +58,15 @@ class PatientGenerator(RowGenerator):
         severity = np.clip(rng.normal(5, 2, size), 0, 10).round(2)
         engagement = draw_engagement(rng, self._dgp, severity, academic.astype(np.float64))
         patients = Patients(severity, academic.astype(np.float64), engagement, batch.days)
-        initiated = draw_initiation(rng, self._dgp, patients)
+        mean = latent_mean(self._dgp, patients)
+        chance = ndtr(mean)
+        initiated = draw_initiation(rng, chance, patients)
         # fewer days with more engagement; null where no treatment began
-        days = truncated_integers(rng, size, 75 - 4 * engagement[:, 0], 18, (7, 89))
+        begun = np.flatnonzero(initiated)
+        days = np.zeros(size, dtype=np.int64)
+        days[begun] = truncated_integers(
+            rng, begun.size, 75 - 4 * engagement[begun, 0], 18, (7, 89)
+        )
         rows = range(batch.offset, batch.offset + size)
         columns: dict[str, Any] = {
             "patient_journey_id": numbered("patient", rows, 6),
@@ -84,7 +92,7 @@ class PatientGenerator(RowGenerator):
         df.attrs["true_ate"] = truth.true_ate
         df.attrs["dgp_type"] = self._dgp.value
         df.attrs["confounders"] = list(truth.confounders)
-        df.attrs["true_risk_difference"] = risk_difference(self._dgp, patients)
+        df.attrs["true_risk_difference"] = risk_difference(self._dgp, patients, mean, chance)
         return df
 
     def _assigned(self, rng: np.random.Generator, brand: Text, academic: Ints) -> tuple[Text, Ints]:
@@ -94,7 +102,7 @@ class PatientGenerator(RowGenerator):
         pool = numbered("hcp", range(max(100, self.config.n_records // 10)))
         flags = np.arange(len(pool)) % 10 < 10 * _ACADEMIC_SHARE
         chosen = _matching(rng, academic, [np.flatnonzero(~flags), np.flatnonzero(flags)])
-        return pool[chosen], academic
+        return pool.take(chosen), academic
 
 
 class _Hcps:
@@ -125,9 +133,8 @@ class _Hcps:
 
 def _matching(rng: np.random.Generator, flags: Ints, choices: list[Ints]) -> Ints:
     """For every flag 0 or 1 one of the choices for it."""
-    uniform = rng.random(len(flags))
     counts = np.array([len(c) for c in choices])
-    places = (uniform * counts[flags]).astype(np.int64)
-    chosen = [choice.take(places, mode="clip") for choice in choices]
-    both: Ints = np.where(flags == 1, chosen[1], chosen[0])
-    return both
+    places = (rng.random(len(flags)) * counts.take(flags)).astype(np.int64)
+    places += flags * counts[0]
+    chosen: Ints = np.concatenate(choices).take(places, mode="clip")
+    return chosen

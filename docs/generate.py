@@ -257,6 +257,17 @@ def truth_table() -> str:
     return "\n".join([*lines, "", f"{run['runs']} runs each; `python benchmarks/agents_truth.py`."])
 
 
+def plan_table() -> str:
+    """The command lines of the gap-fix plan, and whether their answers were right."""
+    run = json.loads((ROOT / "benchmarks/plan_lines.json").read_text(encoding="utf-8"))
+    parts = []
+    for name, each in run.items():
+        came = "right" if each["right"] else "wrong"
+        words = f"exit status {each['exit']}; the answer has `{each['wanted']}`"
+        parts.append(f"**{name}** — {came}: {words}\n\n```sh\n{each['line'].rstrip()}\n```")
+    return "\n\n".join(parts)
+
+
 def effects_table() -> str:
     """How near the estimates of small loads are to the built-in effect."""
     kept = ROOT / "benchmarks/synthetic_effects.json"
@@ -309,6 +320,7 @@ GENERATED = {
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
     "docs/reliability.md": {"runs": runs_table, "hostile": hostile_table, "recall": recall_table},
+    "docs/documents.md": {"plan": plan_table},
     "docs/synthetic.md": {"effects": effects_table},
     "docs/synthetic-agents.md": {"truth": truth_table},
     "docs/states.md": {"table": state_table, "diagram": state_diagram},

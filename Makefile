@@ -67,7 +67,7 @@ check: $(VENV)/.dev  ## lint, formatting and types
 shape: $(VENV)/.run  ## lines, names, long files, import cycles and layers of the source
 	@$(BIN)/python benchmarks/shape.py $(ARGS)
 
-bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines
+bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines, and what got slower (KEEP=1 keeps them)
 	@for file in $(filter-out %/agents_truth.py %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/shape.py %/worker_kills.py %/web_hostile.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 

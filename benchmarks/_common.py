@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ DATABASE_VARIABLES = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL
 _FOLDERS = ("00_INBOX", "01_TRIAGE", "03_BUILD", "04_QA", "05_USER_REVIEW", "06_COMPLETE")
 
 
+#: the last kept run of each benchmark of speed, by its name; and what is no news (times)
+SPEEDS = ROOT / "benchmarks" / "speeds.json"
+_NOISE = 1.25
 #: the last kept run of each harness, by its name; the documents show them
 RUNS = ROOT / "benchmarks" / "runs.json"
 
@@ -79,8 +84,16 @@ def _ticket(number: int, folder: str) -> str:
     )
 
 
-def report(benchmark: str, figures: dict[str, Any], targets: dict[str, float]) -> None:
-    """Print the figures as one JSON line, with the targets and whether each is met."""
+def report(
+    benchmark: str,
+    figures: dict[str, Any],
+    targets: dict[str, float],
+    to_peer: Mapping[str, float] | None = None,
+) -> None:
+    """Print the figures as one JSON line, with the targets and whether each is met.
+
+    `to_peer`: as in `tell`.
+    """
     line = {
         "benchmark": benchmark,
         **figures,
@@ -89,7 +102,70 @@ def report(benchmark: str, figures: dict[str, Any], targets: dict[str, float]) -
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
+    tell(line, to_peer or {})
+
+
+def tell(line: dict[str, Any], to_peer: Mapping[str, float]) -> None:
+    """Print a benchmark's line, and what has got slower since the run that was kept last.
+
+    `to_peer`: figures as multiples of what a peer took in the same run, as machines differ and are
+    busier now than then. Only these are compared. KEEP=1 in the environment keeps the run.
+    """
+    kept = json.loads(SPEEDS.read_text(encoding="utf-8")) if SPEEDS.is_file() else {}
+    before = kept.get(line["benchmark"], {}).get("to_peer", {})
+    line["to_peer"] = {name: round(ratio, 3) for name, ratio in to_peer.items()}
+    line["slower"] = [
+        f"{name}: {ratio:g} times its peer, {before[name]:g} before"
+        for name, ratio in line["to_peer"].items()
+        if ratio > before.get(name, ratio) * _NOISE
+    ]
     print(json.dumps(line))
+    for text in line["slower"]:
+        print(f"{line['benchmark']}: slower: {text}", file=sys.stderr)
+    if os.environ.get("KEEP"):
+        kept[line["benchmark"]] = {**line, "machine": machine()}
+        SPEEDS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """The processor, how many cores, how busy, and the version of Python."""
+    model = platform.machine()
+    with contextlib.suppress(OSError, IndexError):
+        model = Path("/proc/cpuinfo").read_text().split("model name\t: ")[1].partition("\n")[0]
+    busy = f"load {os.getloadavg()[0]:.0f}" if hasattr(os, "getloadavg") else "load unknown"
+    return f"{model}, {os.cpu_count()} cores, {busy}, Python {platform.python_version()}"
+
+
+def at_sizes(
+    measure: Callable[[int], dict[str, float]], sizes: Sequence[int]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The figures at the largest size, and how each grows from size to size.
+
+    `exponent`: 0 for what takes the same at any size, 1 for what grows with it, 2 with its square.
+    """
+    found = {size: measure(size) for size in sizes}
+    growth = {
+        name: {
+            "values": [found[size][name] for size in sizes],
+            "exponent": exponent(sizes, [found[size][name] for size in sizes]),
+        }
+        for name in found[sizes[-1]]
+    }
+    return found[sizes[-1]], {"sizes": list(sizes), "growth": growth}
+
+
+def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
+    """The slope of the line through the logarithms of sizes and values."""
+    points = [(math.log(s), math.log(v)) for s, v in zip(sizes, values, strict=True) if v > 0]
+    if len(points) < 2:
+        return 0.0
+    return round(statistics.linear_regression(*zip(*points, strict=True)).slope, 2)
+
+
+def plain_read(root: Path) -> float:
+    """Seconds that it takes to read all files of a board, and to do nothing with them."""
+    files = list((root / "_WORK_ORDERS").rglob("*.md"))
+    return max(seconds(lambda: [file.read_bytes() for file in files], 3), 0.001)
 
 
 def checked(result: subprocess.CompletedProcess[str], codes: Sequence[int] = (0,)) -> str:

@@ -12,7 +12,8 @@ and DBOS on SQLite:
     python -m venv rivals && rivals/bin/pip install -r benchmarks/rivals.txt
     python benchmarks/transitions.py --rivals rivals/bin/python
 
-The machine is noisy: all parts are run in turns, and the ratios count. One line of JSON.
+The machine is noisy: all parts are run in turns, and the ratios count. So that growth shows, ours
+is run on boards of three sizes, the last one with all families. One line of JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from _common import exponent, tell  # noqa: E402
 
 from orchestrator import Board, Conductor  # noqa: E402
 from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
@@ -65,6 +68,7 @@ Look.
 """
 _AGENTS = ("LEAD", "SOOP", "BUILDER", "ANALYST", "INSPECTOR")
 _TURNS = 5
+_MISSING = "not installed"
 
 
 class Noop:
@@ -218,11 +222,11 @@ def main() -> int:
     parser.add_argument("--families", type=int, default=500)
     parser.add_argument("--rivals", default=sys.executable, metavar="PYTHON")
     given = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="orchestrate-transitions-"))
-    try:
-        ours = measured(root, max(2, given.families))
-    finally:
-        shutil.rmtree(root)
+    # how long one transition takes should not depend on how many families the board has
+    whole = max(8, given.families)
+    sizes = [whole // 4, whole // 2, whole]
+    runs = [measured_apart(size) for size in sizes]
+    ours, each = runs[-1], [round(1000 / run["transitions_per_second"], 3) for run in runs]
     others = {
         name: compared(ours, found) if isinstance(found, dict) else found
         for name, found in rivals(given.rivals, given.families).items()
@@ -231,14 +235,28 @@ def main() -> int:
     line = {
         "benchmark": "transitions",
         **ours,
+        "sizes": sizes,
+        "growth": {"transition_ms": {"values": each, "exponent": exponent(sizes, each)}},
         "rivals": others,
         "goal": goal,
         "met": ours["ratio_to_bare"] >= goal["ratio_to_bare"],
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
-    print(json.dumps(line))
+    peers = {n: 1 / found["ours_in_writes"] for n, found in others.items() if found != _MISSING}
+    tell(
+        line,
+        {"bare": ours["bare_transitions_per_second"] / ours["transitions_per_second"], **peers},
+    )
     return 0
+
+
+def measured_apart(families: int) -> dict[str, Any]:
+    root = Path(tempfile.mkdtemp(prefix="orchestrate-transitions-"))
+    try:
+        return measured(root, families)
+    finally:
+        shutil.rmtree(root)
 
 
 if __name__ == "__main__":

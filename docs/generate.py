@@ -18,7 +18,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import shape
-from benchmarks._common import RUNS
+from benchmarks._common import RUNS, SPEEDS
 from orchestrator.cli.app import app
 from orchestrator.doctor.rules import RULES
 from orchestrator.domain.agent import Job, Report, json_schema
@@ -246,6 +246,21 @@ def runs_table() -> str:
     return "\n".join(lines)
 
 
+def speed_table() -> str:
+    """The last kept run of each benchmark: figures at three sizes, and multiples of peers."""
+    text = []
+    for name, run in json.loads(SPEEDS.read_text(encoding="utf-8")).items():
+        heads = [f"{size:,}" for size in run["sizes"]]
+        text += [f"### {name}", "", f"On {run['machine']}.", ""]
+        text += [f"| | {' | '.join(heads)} | exponent |", f"|---|{'---|' * (len(heads) + 1)}"]
+        for figure, grown in run["growth"].items():
+            values = " | ".join(f"{value:g}" for value in grown["values"])
+            text.append(f"| `{figure}` | {values} | {grown['exponent']:g} |")
+        peers = ", ".join(f"{peer} {ratio:g}" for peer, ratio in run["to_peer"].items())
+        text += ["", f"Multiples of the peer's time: {peers}.", ""]
+    return "\n".join(text).rstrip()
+
+
 def truth_table() -> str:
     """What the data agents find of what was planted."""
     run = json.loads((ROOT / "benchmarks/agents_truth.json").read_text(encoding="utf-8"))
@@ -319,6 +334,7 @@ GENERATED = {
     "docs/checks.md": {b: functools.partial(check_table, b) for b in checks_by_block()},
     "docs/commands.md": {"commands": command_reference},
     "docs/doctor.md": {"codes": code_table},
+    "docs/performance.md": {"speeds": speed_table},
     "docs/reliability.md": {"runs": runs_table, "hostile": hostile_table, "recall": recall_table},
     "docs/documents.md": {"plan": plan_table},
     "docs/synthetic.md": {"effects": effects_table},

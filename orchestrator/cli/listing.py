@@ -117,7 +117,8 @@ def list_tickets(
     }  # fmt: skip
     wanted = _filter(here, [(name, value) for name, values in given.items() for value in values])
     board = here.board
-    found = [ticket for ticket in board.tickets() if wanted.matches(ticket)]
+    tickets, unread = board.tickets_and_unread()
+    found = [ticket for ticket in tickets if wanted.matches(ticket)]
     shown = wanted.sorted(found)[: limit or None]
     if as_json:
         say_json([ticket.to_dict() for ticket in shown])
@@ -128,7 +129,7 @@ def list_tickets(
         say("no ticket is like that")
     if (left := len(found) - len(shown)) > 0:
         say(paint(f"… and {left} more", "dim"))
-    if not wanted.narrows and (count := len(board.unread())):
+    if not wanted.narrows and (count := len(unread)):
         text = "1 file is not read as a ticket: `orchestrate doctor` names it"
         if count > 1:
             text = f"{count} files are not read as tickets: `orchestrate doctor` names them"

@@ -168,14 +168,11 @@ def some_of(names: Sequence[str], most: int = 8) -> str:
 
 def table(rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
     """Rows as aligned columns, cut at `width` (0: not cut); the last column is not padded."""
-    cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
-    return [
-        fitted(
-            "  ".join(
-                cell + " " * (wide - columns(cell)) for cell, wide in zip(row, widths, strict=True)
-            ).rstrip(),
-            width,
-        )
-        for row in cells
-    ]
+    # by columns, of which most say the same few words again and again
+    padded = []
+    for column in zip(*rows, strict=True):
+        cells = {cell: one_line(cell) for cell in column}
+        wide = max(map(columns, cells.values()))
+        filled = {cell: said + " " * (wide - columns(said)) for cell, said in cells.items()}
+        padded.append([filled[cell] for cell in column])
+    return [fitted("  ".join(row).rstrip(), width) for row in zip(*padded, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from orchestrator.domain.states import FolderRole
@@ -58,6 +59,7 @@ def _canonical(text: str) -> str:
     return re.sub(r"[-\s]+", "_", name).upper()
 
 
+@lru_cache(maxsize=4096)
 def _folded(text: str) -> str:
     """A status or folder name without number, case, separators and signs: `✅ To-Do` is `todo`."""
     return re.sub(r"[\W_]+", "", re.sub(r"\A\W*\d+(?:\.\d+)?_", "", text.strip())).casefold()

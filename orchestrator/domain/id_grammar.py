@@ -59,6 +59,7 @@ _SERIAL = re.compile(
 _LETTERED = re.compile(r"[A-Z][A-Z0-9]*[-_][A-Z]")
 #: without a child's letter: its children get letters
 _PARENT = re.compile(r"[A-Z]+[-_][A-Z]{0,4}\d+")
+_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _ID_LINE = re.compile(
     rb"^(?:" + "|".join(ID_KEYS).encode() + rb""")[ \t]*:[ \t]*["']?([^\s"'#]{1,80})""",
     re.M | re.I,
@@ -70,10 +71,11 @@ def is_usable_id(text: str) -> bool:
     return _USABLE.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=65_536)
 def folded_id(text: str) -> str:
     """An id without what people leave out: case, `_` for `-`, zeros before the number."""
     plain = unicodedata.normalize("NFC", text.strip()).casefold().replace("_", "-")
-    return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
+    return _ZEROS.sub("", plain)
 
 
 def without_prefix(folded: str) -> str:

@@ -133,10 +133,14 @@ def _comments(lines: Sequence[str], start: int, end: int) -> Iterator[Hidden]:
 
 def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Index and text (no line end) of every line that is in neither a fence nor a comment."""
+    return iter(_outside_code(tuple(lines)))
+
+
+# a ticket's lines are gone through for its criteria, its boxes, what it says and what it lacks
+@lru_cache(maxsize=16)
+def _outside_code(lines: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     hidden = {at for block in hidden_blocks(lines) for at in range(block.start, block.end)}
-    for at, line in enumerate(lines):
-        if at not in hidden:
-            yield at, bare(line)
+    return tuple((at, bare(line)) for at, line in enumerate(lines) if at not in hidden)
 
 
 def parse_heading(line: str) -> tuple[int, str] | None:
@@ -164,19 +168,24 @@ class PlacedLine:
 
 def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[PlacedLine]:
     """The lines outside code from line `start` on; without the headings and labels."""
+    return iter(_placed(tuple(lines[start:]), start))
+
+
+@lru_cache(maxsize=16)
+def _placed(lines: tuple[str, ...], start: int) -> tuple[PlacedLine, ...]:
+    found: list[PlacedLine] = []
     above: list[tuple[int, str]] = []
-    for at, line in lines_outside_code(lines[start:]):
-        if found := parse_heading(line):
-            above = [*(h for h in above if h[0] < found[0]), found]
-        elif label := LABEL.match(line.strip()):
-            above = [
-                *(h for h in above if h[0] < LABEL_LEVEL),
-                (LABEL_LEVEL, label["label"].strip()),
-            ]
+    names: tuple[str, ...] = ()
+    for at, line in lines_outside_code(lines):
+        heading = parse_heading(line)
+        if heading is None and (label := LABEL.match(line.strip())):
+            heading = LABEL_LEVEL, label["label"].strip()
+        if heading is not None:
+            above = [*(h for h in above if h[0] < heading[0]), heading]
+            names = tuple(name for _, name in above)
         else:
-            yield PlacedLine(
-                at + start, line, above[-1][1] if above else "", tuple(h[1] for h in above)
-            )
+            found.append(PlacedLine(at + start, line, names[-1] if names else "", names))
+    return tuple(found)
 
 
 def parse_html_heading(line: str) -> tuple[int, str] | None:

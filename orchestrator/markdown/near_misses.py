@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 
 def distance(one: str, other: str) -> int:
@@ -20,6 +21,7 @@ def distance(one: str, other: str) -> int:
     return row[-1]
 
 
+@lru_cache(maxsize=16_384)
 def folded(word: str) -> str:
     """A word without case, hyphens, underscores and spaces: `dependsOn` is `depends_on`."""
     return re.sub(r"[\W_]+", "", word).casefold()

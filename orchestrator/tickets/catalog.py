@@ -6,12 +6,14 @@ every new, removed, moved or replaced file, but not when one is written in place
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,16 @@ _SAVE_EVERY = 2.0
 #: how often the folders are listed again while they change
 _RETRIES = 5
 _NO_ROW = IndexRow(Stamp(0, 0, 0, 0), "", "", False, True, "")
+
+
+#: files from which on several processes read them, and how many one gets at a time
+_MANY, _CHUNK = 1000, 100
+#: in such a process: what reads one
+_reads: list[Callable[[str], IndexRow | None]] = []
+
+
+def _read_apart(key: str) -> IndexRow | None:
+    return _reads[-1](key)
 
 
 class Catalog:
@@ -168,26 +180,51 @@ class Catalog:
 
     def _update(self, keys: Iterable[str], gone: set[str], before: dict[str, Listing]) -> None:
         """Read what changed of these files, and forget those that are gone."""
+        changed: list[str] = []
         for key in keys:
             try:
                 stamp = Stamp.of(os.lstat(f"{self._place}/{key}"))
-                known = self._rows.get(key)
-                if known is not None and known.stamp == stamp:
-                    continue
-                ticket = self._read(self._board / key).without_text()
             except FileNotFoundError:
                 gone = gone | {key}
                 continue
-            # one that is not settled is read again the next time
-            row = IndexRow.of(ticket, stamp if stamp.settled else _NO_ROW.stamp)
+            known = self._rows.get(key)
+            if known is None or known.stamp != stamp:
+                changed.append(key)
+        for key, row in zip(changed, self._read_rows(changed), strict=True):
+            if row is None:
+                gone = gone | {key}
+                continue
             self._put(key, row)
-            self._tickets[key] = ticket
-            self._unsaved[key] = row if stamp.settled else None
+            self._unsaved[key] = row if row.stamp != _NO_ROW.stamp else None
         for key in gone:
             self._drop(key)
             self._unsaved[key] = None
         now = self._listings
         self._unsaved_folders |= {f for f in {**before, **now} if before.get(f) != now.get(f)}
+
+    def _read_rows(self, keys: Sequence[str]) -> Iterable[IndexRow | None]:
+        """What these files say, None for one that is gone; many are read by several processes."""
+        # a forked child has none of its parent's threads, but the locks that they hold
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+        if len(keys) < _MANY or cores < 2 or threading.active_count() > 1:
+            return map(self._row_of, keys)
+        from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with contextlib.suppress(OSError, BrokenExecutor):
+            how = (cores, get_context("fork"), _reads.append, (self._row_of,))
+            with ProcessPoolExecutor(*how) as pool:
+                return list(pool.map(_read_apart, keys, chunksize=_CHUNK))
+        return map(self._row_of, keys)
+
+    def _row_of(self, key: str) -> IndexRow | None:
+        try:
+            stamp = Stamp.of(os.lstat(f"{self._place}/{key}"))
+            ticket = self._read(self._board / key)
+        except FileNotFoundError:
+            return None
+        # one that is not settled is read again the next time
+        return IndexRow.of(ticket, stamp if stamp.settled else _NO_ROW.stamp)
 
     def _save(self) -> None:
         """Write what has changed to the index. It may lag behind: files are checked against it."""
@@ -199,7 +236,8 @@ class Catalog:
         self._saved = time.monotonic()
 
     def _put(self, key: str, row: IndexRow) -> None:
-        self._drop(key)
+        if key in self._rows:
+            self._drop(key)
         self._rows[key] = row
         holders = self._by_id[row.id]
         holders.add(key)
@@ -286,6 +324,8 @@ class Catalog:
     def linked(self, ticket: Ticket) -> Ticket:
         """The ticket with its references in the spelling of the tickets that they mean."""
         refers = (ticket.parent, *ticket.children, *ticket.depends_on)
+        if not any(refers):
+            return ticket
         ids = {reference: self.known_id(reference) for reference in refers}
         if all(reference == id for reference, id in ids.items()):
             return ticket
@@ -317,7 +357,8 @@ class Catalog:
         known = self._tickets.get(key)
         if known is None and key in self._rows:
             folder = key.rpartition("/")[0]
-            path = self._board / key
+            # joined as text: paths are slow, and a board has many
+            path = Path(f"{self._place}/{key}")
             known = self._rows[key].ticket(path, folder, self._folders)
             if known is None:
                 # the row in the index is broken

@@ -501,7 +501,7 @@ def test_no_failure_shows_a_traceback(
     def broken(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("orchestrator.tickets.board.Board.tickets", broken)
+    monkeypatch.setattr("orchestrator.tickets.board.Board.tickets_and_unread", broken)
     result = orchestrate("list")
     assert result.exit_code == code
     assert "Traceback" not in result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from orchestrator.changes.entries import Contents
 from orchestrator.changes.snapshot import WorkTree
 from orchestrator.family.held import Held
 from orchestrator.storage import written
+from orchestrator.tickets.board import Board
 
 _OLD = 1_000_000_000
 
@@ -84,3 +86,23 @@ def test_the_last_writes_of_a_name_are_known_and_no_others(ticket: Path) -> None
     known = [written.was_written(ticket, text, 0) for text in texts]
     assert known == [False] * 12 + [True] * 8
     assert written.was_latest(ticket, texts[-1])
+
+
+def test_a_board_read_by_several_processes_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "_WORK_ORDERS" / "03_BUILD"
+    folder.mkdir(parents=True)
+    for n in range(12):
+        text = f"---\nid: WO-{n}\ntitle: T{n}\nstatus: BUILD\ndepends_on: WO-{n - 1}\n---\n# T\n"
+        (folder / f"WO-{n}_a.md").write_text(text, encoding="utf-8")
+    (folder / "WO-90_bad.md").write_bytes(b"\xff\xfe\0")
+    alone = Board(tmp_path).tickets()
+    shutil.rmtree(tmp_path / ".orchestrate")
+    monkeypatch.setattr("orchestrator.tickets.catalog._MANY", 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    readers: list[object] = []
+    read = Board.read
+    monkeypatch.setattr(Board, "read", lambda self, path: readers.append(path) or read(self, path))
+    assert Board(tmp_path).tickets() == alone
+    assert readers == []

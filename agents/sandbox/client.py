@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -326,6 +326,7 @@ def run_idempotency_trial(
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,
         pool.acquire() as sandbox,
+        ExitStack() as stack,
     ):
         attempt = partial(sandbox.run, script, cwd=copy, database=database, libraries=libraries)
 
@@ -337,7 +338,7 @@ def run_idempotency_trial(
 
         empty = partial(empty_tables, database)
         create_schema(database, schema)
-        watch, said = StatementWatch(database), list[Said]()
+        watch, said = stack.enter_context(closing(StatementWatch(database))), list[Said]()
         before = read_contents(database)
         # its client is known to find the way there
         first = run_once(project=_PROJECT if "supabase" in libraries else "")

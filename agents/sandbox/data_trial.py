@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrate_agents.sandbox.client import create_schema, shared_sandboxes
 from orchestrate_agents.sandbox.import_closure import closure
-from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest
+from orchestrate_agents.sandbox.runs import Run, tree_copy, tree_digest, walk
 from orchestrate_agents.sandbox.statement_watch import Said, StatementWatch, beyond_loading
 from orchestrate_agents.sql.access_matrix import plant
 from orchestrate_agents.sql.arrivals import (
@@ -118,6 +118,7 @@ def _run_trial(
         scratch(services).database() as database,
         shared_sandboxes(services, python).acquire() as sandbox,
         _Observer(database) as seen,
+        contextlib.ExitStack() as stack,
     ):
 
         def run(arguments: Sequence[str] = options) -> Run:
@@ -127,7 +128,8 @@ def _run_trial(
             return ended
 
         create_schema(database, schema)
-        watch, said = StatementWatch(database), list[Said]()
+        watch = stack.enter_context(contextlib.closing(StatementWatch(database)))
+        said = list[Said]()
         files, catalog = _digests(copy), snapshot(seen.admin)
         standing = {load.table: seen.rows(load) for load in loads}
         before = seen.contents()
@@ -292,8 +294,12 @@ def _changes(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> dict[str,
 
 
 def _digests(tree: Path) -> dict[str, str]:
-    files = (f for f in tree.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-    return {f.relative_to(tree).as_posix(): sha256_file(f) for f in files}
+    left_out = frozenset({"__pycache__"})
+    return {
+        f"{below}{entry.name}": sha256_file(Path(entry.path))
+        for below, files in walk(str(tree), left_out=left_out)
+        for entry in files
+    }
 
 
 def _rewritten(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

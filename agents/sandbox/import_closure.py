@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.syntax import nodes_of
 from orchestrator.gates.checks import Context
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import place_inside
 
 _FILE_NAME = re.compile(r"[\w./-]+\.(csv|jsonl?|sql|txt|toml)")
@@ -67,13 +69,26 @@ def closure_of(ctx: Context, script: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)
 def _references(text: str, path: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The modules that a Python text imports (`..a.b` if relative), and file names in strings."""
+    """The modules that a Python text imports (`..a.b` if relative), and file names in strings.
+
+    Kept for later commands: for most of the files it is all that they are parsed for.
+    """
+    cache, key = user_proof_cache(), repr(("references", path, text))
+    if kept := cache.get(key):
+        modules, names = json.loads(kept)
+        return frozenset(modules), frozenset(names)
+    modules, names = _find_references(text, path)
+    cache.put(key, json.dumps((sorted(modules), sorted(names))).encode())
+    return frozenset(modules), frozenset(names)
+
+
+def _find_references(text: str, path: str) -> tuple[set[str], set[str]]:
+    modules: set[str] = set()
+    names: set[str] = set()
     try:
         nodes = nodes_of(text, path)
     except (SyntaxError, ValueError):
-        return frozenset(), frozenset()
-    modules: set[str] = set()
-    names: set[str] = set()
+        return modules, names
     for node in nodes:
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
@@ -83,7 +98,7 @@ def _references(text: str, path: str) -> tuple[frozenset[str], frozenset[str]]:
             modules.update((base, *(f"{base}{separator}{alias.name}" for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             names.update(filter(_FILE_NAME.fullmatch, [node.value]))
-    return frozenset(modules), frozenset(names)
+    return modules, names
 
 
 def _module_files(root: Path, folder: PurePosixPath, path: str, name: str) -> Iterator[str]:

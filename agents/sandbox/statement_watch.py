@@ -76,8 +76,13 @@ class StatementWatch:
     """Hears the statements of a database from now on."""
 
     def __init__(self, database: Database) -> None:
-        self._uri = database.uri
+        import psycopg
+
+        self._admin = psycopg.connect(database.uri, autocommit=True)
         self._ask(_WATCH)
+
+    def close(self) -> None:
+        self._admin.close()
 
     def clear(self) -> None:
         """Forget what was heard: what follows is a script's."""
@@ -89,11 +94,8 @@ class StatementWatch:
         return [Said(tag, name, count or 0, query) for tag, name, count, query in rows]
 
     def _ask(self, sql: str) -> list[tuple[str, str, int | None, str]]:
-        import psycopg
-
-        with psycopg.connect(self._uri, autocommit=True) as admin:
-            cursor = admin.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+        cursor = self._admin.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def beyond_loading(said: Iterable[Said], own: Collection[str]) -> Iterator[str]:

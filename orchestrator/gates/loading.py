@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator import plugins
 from orchestrator.gates import checks
 from orchestrator.gates.checks import Check
-from orchestrator.gates.expressions import compile_pattern
+from orchestrator.gates.expressions import TYPES, compile_pattern
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.gates.workspace_checks import load_workspace_checks
 
 #: find what else a workspace has
@@ -33,10 +35,20 @@ def load_checks(
     """
     plugins.load("checks")
     # only now: a package's modules may use each other's parameter types in any order
-    for pattern in {p for known in checks.REGISTERED.values() for p in known.patterns}:
-        compile_pattern(pattern)
+    patterns = frozenset(p for known in checks.REGISTERED.values() for p in known.patterns)
+    _require_readable(patterns, frozenset((name, said) for name, (said, _) in TYPES.items()))
     own: Sequence[Check] = ()
     if root and any((root / "checks").glob("*.py")):
         own = load_workspace_checks(root, changed, checks.REGISTERED)
     further = [found for finder in _FINDERS for found in finder(root)] if root else []
     return (*checks.REGISTERED.values(), *own, *further)
+
+
+@lru_cache(maxsize=4)
+def _require_readable(patterns: frozenset[str], types: frozenset[tuple[str, str]]) -> None:
+    """Parse all patterns once for this user. Raises UsageError as `compile_pattern` does."""
+    cache, key = user_proof_cache(), repr(("patterns", sorted(patterns), sorted(types)))
+    if cache.get(key) is None:
+        for pattern in patterns:
+            compile_pattern(pattern)
+        cache.put(key, b"")

@@ -21,7 +21,7 @@ from pathlib import Path
 from orchestrator.storage import signing
 
 _PACKAGES = ("orchestrator", "orchestrate_agents", "orchestrate_backend")
-_SUFFIXES = (".py", ".sql", ".j2", ".cjs", ".ts")
+_SUFFIXES = (".py", ".sql", ".j2", ".cjs", ".ts", ".toml")
 _MOST_FILES = 4_000
 #: results that are put between two looks at how many there are
 _LOOK_AT_EACH = 50

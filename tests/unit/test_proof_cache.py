@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrate_agents.sandbox import import_closure
 from orchestrate_agents.sandbox.runs import tree_digest
+from orchestrator.family import workflow_discovery
 from orchestrator.gates import proof_cache
 from orchestrator.gates.checks import Services
 from orchestrator.gates.proof_cache import ProofCache
@@ -131,3 +133,36 @@ def test_a_tree_is_known_by_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a/b.txt").rename(tmp_path / "a/c.txt")
     assert digest() not in (first, second)
     assert digest(".py") == tree_digest(Services(), tmp_path / "a", (".py",))
+
+
+def test_a_later_command_reads_only_texts_that_are_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_SCRATCH", str(tmp_path / "cache"))
+    workflow, script = tmp_path / "w.md", tmp_path / "a.py"
+    workflow.write_text("# W\n\n## Stage 1: BUILDER\n\n- [ ] `a.py` exists\n", encoding="utf-8")
+    script.write_text("import b\nopen('c.csv')\n", encoding="utf-8")
+    for name in ("b.py", "c.csv", "d.py"):
+        (tmp_path / name).touch()
+
+    def look() -> tuple[object, tuple[str, ...]]:
+        workflow_discovery._read_kept.cache_clear()
+        import_closure._references.cache_clear()
+        given = (workflow.read_bytes(), workflow, workflow, tmp_path, tmp_path, ())
+        return workflow_discovery._read_kept(*given), import_closure.closure(tmp_path, "a.py")
+
+    first = look()
+    assert first[1] == ("b.py", "c.csv")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it was read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow_discovery, "read_workflow", refuse)
+        patch.setattr(import_closure, "nodes_of", refuse)
+        assert look() == first
+    workflow.write_text(workflow.read_text("utf-8").replace("a.py", "d.py"), encoding="utf-8")
+    script.write_text("import d\n", encoding="utf-8")
+    later = look()
+    assert later[1] == ("d.py",)
+    assert later[0] != first[0]

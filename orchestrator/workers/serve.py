@@ -230,9 +230,8 @@ class Worker:
             self.log(f"error {mask(f'{type(exc).__name__}: {exc}')}")
             return "error"
         finally:
-            # jobs are taken several at a time, which costs the database as much as one
-            if self.slots.free * 2 >= self.slots.number:
-                self.store.bell.ring(*self._queues)
+            # there is room again
+            self.store.bell.ring(*self._queues)
 
     def _do(self, id: str, delivery: int) -> str:
         # a worker that is ending leaves it to the next one

@@ -73,7 +73,7 @@ _BEFORE = re.compile(
 _AFTER = re.compile(
     r"[\s,(\[-]{0,3}(?:"
     rf"s(?=\s*-?\s*$|\s*[(+,);]|\s+\d|\s+[a-z]{{2}}|-{_ISOMER})(?:\s?\(?\+\)?)?"
-    rf"|r(?=\)?\s?-|\s?\(-\))|{_SIGN})"
+    rf"|r(?=\)?\s?-(?!\w)|\s?\(-\))|{_SIGN})"
 )
 _MARK = re.compile(
     r"rac|rs|sr|d\s?[,/]?\s?l|[rsdl]|±|\+\s*/|/\s*\+|[(\[]\s*\+\s*[-−–]|\+|[(\[]\s*[-−–]"

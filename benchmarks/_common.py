@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# the second pipeline is no part of what is installed
+# the second pipeline is not part of what is installed
 sys.path.insert(0, str(ROOT))
 COMMAND = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
 DATABASE_VARIABLES = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL")
 _FOLDERS = ("00_INBOX", "01_TRIAGE", "03_BUILD", "04_QA", "05_USER_REVIEW", "06_COMPLETE")
 
 
-#: the last kept run of each benchmark of speed, by its name; and what is no news (times)
+#: the last kept run of each benchmark of speed, by its name; and what is not news (times)
 SPEEDS = ROOT / "benchmarks" / "speeds.json"
 _NOISE = 1.25
 #: the last kept run of each harness, by its name; the documents show them

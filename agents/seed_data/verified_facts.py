@@ -331,7 +331,7 @@ def _worked_out(node: ast.expr) -> float:
             return _OPERATIONS[type(op)](_worked_out(left), _worked_out(right))
         case ast.Call(func=ast.Name(id="sqrt"), args=[operand], keywords=[]):
             return math.sqrt(_worked_out(operand))
-    raise ValueError(f"{ast.unparse(node)!r} is no part of a formula of printed figures")
+    raise ValueError(f"{ast.unparse(node)!r} is not part of a formula of printed figures")
 
 
 def _derivation_problem(evidence: Evidence, value: str, column: str) -> str:

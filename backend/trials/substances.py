@@ -4,7 +4,7 @@
    360`, `comp-360` and `COMP360®` are one name, and so are `methylenedioxy-methamphetamine` and
    `methylenedioxymethamphetamine`. A short name is not put together from two words ("y age").
 2. **Whole names.** A name begins and ends with a word: `esketamine` holds no ketamine. At each
-   place the longest name of `substance_names` wins, so `5-MeO-DMT` is no DMT; the names of
+   place the longest name of `substance_names` wins, so `5-MeO-DMT` is not DMT; the names of
    substances that nobody asks for stand in the table for that. Salts, doses, forms and routes
    beside a name do not matter.
 3. **Handedness.** Before or after ketamine and its brands, S, (+) or d- make esketamine, R, (-) or

@@ -71,7 +71,7 @@ TOLD = {
         "    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('8.8.8.8', 99))",
         "tried to reach 8.8.8.8:99",
     ),
-    "sends what is no question to a name server's port": (
+    "sends what is not a question to a name server's port": (
         "    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'secret', ('8.8.8.8', 53))",
         "tried to reach 8.8.8.8:53",
     ),

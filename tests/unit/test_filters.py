@@ -85,9 +85,9 @@ def test_only_what_was_written_since_then(board: Board) -> None:
     [
         ("state=LIMBO", "LIMBO is not a place"),
         ("sort=colour", "sorted by colour"),
-        ("limit=-3", "no number"),
-        ("since=soon", "no time"),
-        ("since=999999w", "no time"),
+        ("limit=-3", "is not a number"),
+        ("since=soon", "is not a time"),
+        ("since=999999w", "is not a time"),
         ("colour=red", "colour is not a filter"),
     ],
 )

@@ -13,7 +13,7 @@ class _Name(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
-        raise ValueError(f"{value!r} is no {cls.__name__}; known are {', '.join(cls)}")
+        raise ValueError(f"{value!r} is not a {cls.__name__}; known are {', '.join(cls)}")
 
 
 class Brand(_Name):

@@ -59,7 +59,7 @@ def test_the_lists_hold_plain_strings() -> None:
 
 
 def test_a_wrong_name_is_an_error_that_says_the_right_ones() -> None:
-    with pytest.raises(ValueError, match="'kisqali' is no Brand; known are Remibrutinib, Fab"):
+    with pytest.raises(ValueError, match="'kisqali' is not a Brand; known are Remibrutinib, Fab"):
         Brand("kisqali")
 
 

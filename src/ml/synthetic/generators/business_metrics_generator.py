@@ -53,7 +53,7 @@ class _Line:
 class BusinessMetricsGenerator(SeriesGenerator):
     """Rows of business_metrics: one for each date, brand, region and metric that the brand has.
 
-    Where n_records are no whole dates, the oldest date has the rows that are left, brand by brand.
+    Where n_records are not whole dates, the oldest date has the rows that are left, brand by brand.
     """
 
     entity_type = "business_metrics"

@@ -62,7 +62,7 @@ def canonical_json(value: Any) -> Any:
 
 
 def json_texts(values: Sequence[Any]) -> list[Any]:
-    """`canonical_json` of every value, all of them in one go where they can be told apart."""
+    """`canonical_json` of every value, all of them in one go where they can be distinguished."""
     compound = [at for at, value in enumerate(values) if isinstance(value, dict | list)]
     marked = [item for at in compound for item in (values[at], _MARK)]
     text = json.dumps(marked, sort_keys=True, ensure_ascii=False)

@@ -305,7 +305,7 @@ def _entry(**about: str) -> Evidence:
         ("t(46) = -10.31", "46 + 1", "47", ""),
         ("31.9", "31.9 - 12.0", "19.9", "does not print"),
         ("31.9 and -12.0", "31.9 - 12.0", "19.8", "is not what"),
-        ("31.9 and -12.0", "__import__('os')", "19.9", "no part of a formula"),
+        ("31.9 and -12.0", "__import__('os')", "19.9", "not part of a formula"),
         ("31.9 and -12.0", "31.9 / 0", "19.9", "cannot be worked out"),
         ("31.9 and -12.0", "31.9 -", "19.9", "cannot be worked out"),
         ("-1", "sqrt(-1)", "1", "error"),

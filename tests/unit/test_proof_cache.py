@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,3 +168,14 @@ def test_a_later_command_reads_only_texts_that_are_new(
     later = look()
     assert later[1] == ("d.py",)
     assert later[0] != first[0]
+
+
+@pytest.mark.parametrize("named", ["posix\nmkdir", "pathlib\nos.mkdir"])
+def test_what_is_kept_of_a_workflow_runs_no_code(tmp_path: Path, named: str) -> None:
+    harm = tmp_path / "harm"
+    forged = f"\x80\x04c{named}\n(V{harm}\ntR.".encode("latin-1")
+    with pytest.raises(pickle.UnpicklingError, match="not part of a workflow"):
+        workflow_discovery._Values(io.BytesIO(forged)).load()
+    assert not harm.exists()
+    pickle.loads(forged)
+    assert harm.exists(), "it would have run"

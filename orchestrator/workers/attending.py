@@ -52,7 +52,7 @@ class Attendant:
                 work.store.stop(work.id, "the conductor is stopping")
 
     def _run(self, store: Store) -> None:
-        with store.bell.heard("") as called:
+        with store.listener.subscribe("") as called:
             while not self._closed.wait(_PAUSE):
                 called.wait(_LOOK)
                 called.clear()

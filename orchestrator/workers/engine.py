@@ -35,7 +35,7 @@ _Value = TypeVar("_Value")
 #: seconds between two looks at a job: at first, and when it takes long
 _FIRST_LOOK, _LOOK = 0.02, 0.5
 #: seconds between two signs of this home's life; after which missing workers are reported
-_HOME_BEAT, _TOLD_AFTER = 5.0, 3.0
+_HOME_BEAT, _REPORT_AFTER = 5.0, 3.0
 
 
 class QueuedDispatcher:
@@ -119,7 +119,7 @@ class QueuedDispatcher:
         self._stopped.set()
         self._local.stop()
         if "store" in self.__dict__:
-            self.store.bell.ring()
+            self.store.listener.wake()
 
     @cached_property
     def store(self) -> Store:
@@ -175,11 +175,11 @@ class QueuedDispatcher:
             )
 
     def _wait(self, work: Work, tell: Tell) -> Report:
-        with self.store.bell.heard(work.id) as called:
+        with self.store.listener.subscribe(work.id) as called:
             return self._attend(work, tell, called)
 
     def _attend(self, work: Work, tell: Tell, called: threading.Event) -> Report:
-        pause, told, ask_at = _FIRST_LOOK, "", time.monotonic() + _TOLD_AFTER
+        pause, reported, ask_at = _FIRST_LOOK, "", time.monotonic() + _REPORT_AFTER
         while True:
             row, lines = self._patiently(work.look, tell)
             work.take_lines(lines, tell)
@@ -205,9 +205,9 @@ class QueuedDispatcher:
                 if missing and work.is_proof:
                     self.store.stop(work.id, "it is proven at home")
                     raise OrchestrateError(missing)
-                if missing and not told:
+                if missing and not reported:
                     tell(missing)
-                told = told or missing
+                reported = reported or missing
             if called.wait(pause):
                 called.clear()
             else:

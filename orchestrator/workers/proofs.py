@@ -87,7 +87,7 @@ class _Claim(BaseModel):
     subjects: dict[str, str] = Field(default_factory=dict, max_length=10_000)
 
 
-class _Told(BaseModel):
+class _Claims(BaseModel):
     claims: tuple[_Claim, ...]
 
 
@@ -104,7 +104,7 @@ def elsewhere(
     ) -> Mapping[tuple[str, str, str], Found]:
         try:
             report = send(_job(statements, context), tell)
-            told = _Told.model_validate_json(report.section or '{"claims": []}')
+            claims = _Claims.model_validate_json(report.section or '{"claims": []}')
         except StoppedError:
             raise
         except (OrchestrateError, ValidationError) as exc:
@@ -114,7 +114,7 @@ def elsewhere(
         if report.outcome is not Outcome.DONE:
             tell(f"proven here: {sanitize(report.reason)}")
         found = {}
-        for claim in told.claims:
+        for claim in claims.claims:
             with contextlib.suppress(TypeError, ValueError):
                 canonical(claim.evidence)
                 if claim.verdict in believed:
@@ -198,7 +198,7 @@ def prove(job: Job) -> Report:
         for receipt in receipts
         for proof in receipt.claims
     ]
-    return Report(outcome=Outcome.DONE, section=_Told(claims=tuple(claims)).model_dump_json())
+    return Report(outcome=Outcome.DONE, section=_Claims(claims=tuple(claims)).model_dump_json())
 
 
 def main() -> int:

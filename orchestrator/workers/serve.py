@@ -213,7 +213,7 @@ class Worker:
             self.store.register(queue)
         dbos.listen_queues(queues)
         self._queues = frozenset(queues)
-        wake_by(self.store.bell, self._queues)
+        wake_by(self.store.listener, self._queues)
         with self.store.explaining():
             dbos.launch()
         take_by(self.slots, self._queues)
@@ -231,7 +231,7 @@ class Worker:
             return "error"
         finally:
             # there is room again
-            self.store.bell.ring(*self._queues)
+            self.store.listener.wake(*self._queues)
 
     def _do(self, id: str, delivery: int) -> str:
         # a worker that is ending leaves it to the next one
@@ -253,9 +253,9 @@ class Worker:
         about = {"agent": parcel.job.agent, "ticket": parcel.job.ticket, "delivery": delivery}
         address = self.settings.telemetry.otlp
         try:
-            with continued(address, parcel.trace, "job", machine=self.id, **about) as told:
-                told["outcome"] = self._attend(work)
-            return str(told["outcome"])
+            with continued(address, parcel.trace, "job", machine=self.id, **about) as span:
+                span["outcome"] = self._attend(work)
+            return str(span["outcome"])
         finally:
             self._running.pop(f"{id}/{delivery}", None)
 

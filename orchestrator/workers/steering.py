@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from orchestrator.workers.bell import Bell
+from orchestrator.workers.listener import Listener
 
 #: seconds for which the settings of a queue are known
 _KNOWN = 5.0
@@ -43,7 +43,7 @@ class _Woken:
         return self._stopped.is_set()
 
 
-def wake_by(bell: Bell, queues: frozenset[str]) -> None:
+def wake_by(listener: Listener, queues: frozenset[str]) -> None:
     """Let DBOS look at these queues when they are called. Before it is launched."""
     from dbos import _queue
 
@@ -53,7 +53,7 @@ def wake_by(bell: Bell, queues: frozenset[str]) -> None:
         if queue.name not in queues:
             watch(stopped, dbos, queue)
             return
-        with bell.heard(queue.name) as called:
+        with listener.subscribe(queue.name) as called:
             watch(_Woken(stopped, called), dbos, queue)
 
     _queue.queue_worker_thread = woken  # type: ignore[assignment]

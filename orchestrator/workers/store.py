@@ -23,7 +23,7 @@ from orchestrator import plugins
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.errors.masking import hand_out
 from orchestrator.settings.agents import WorkersSettings
-from orchestrator.workers.bell import CHANNEL, Bell
+from orchestrator.workers.listener import CHANNEL, Listener
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -41,7 +41,7 @@ GREET = 3.0
 #: days that a finished job is kept
 _KEPT = 7
 #: seconds for a connection; between tries; after which a database that is away is reported
-_CONNECT, _AGAIN, _TOLD_AFTER = 5, 0.5, 3.0
+_CONNECT, _AGAIN, _REPORT_AFTER = 5, 0.5, 3.0
 #: lines of events that are read at a time
 _MOST_LINES = 2_000
 _Value = TypeVar("_Value")
@@ -142,7 +142,7 @@ class Store:
             own, pool_size=5, max_overflow=20, pool_pre_ping=True, connect_args=options
         )
         plain = own.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.bell = Bell(plain, options)
+        self.listener = Listener(plain, options)
         self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._url = own.render_as_string(hide_password=False)
         self._queues = set[str]()
@@ -158,7 +158,7 @@ class Store:
         )
 
     def close(self) -> None:
-        self.bell.close()
+        self.listener.close()
         self.client.destroy()
         self.engine.dispose()
 
@@ -523,14 +523,14 @@ def patiently(
     tell: Callable[[str], object] = lambda _: None,
 ) -> _Value:
     """What `ask` gives once the database can be reached; AwayError only if `stopped` meanwhile."""
-    since, told = time.monotonic(), False
+    since, reported = time.monotonic(), False
     while True:
         try:
             return ask()
         except AwayError as exc:
             if stopped():
                 raise
-            if not told and time.monotonic() - since > _TOLD_AFTER:
-                told = True
+            if not reported and time.monotonic() - since > _REPORT_AFTER:
+                reported = True
                 tell(f"{exc.message}; trying again")
             time.sleep(_AGAIN)

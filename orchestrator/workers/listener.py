@@ -15,7 +15,7 @@ CHANNEL = "orchestrate_workers"
 _TICK, _AGAIN = 1.0, 2.0
 
 
-class Bell:
+class Listener:
     """A connection that listens, from the first time that somebody waits."""
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
@@ -26,8 +26,8 @@ class Bell:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def heard(self, name: str) -> Iterator[threading.Event]:
-        """An event that is set each time when the name of a queue or a job is called ("": any)."""
+    def subscribe(self, name: str) -> Iterator[threading.Event]:
+        """An event that is set whenever a queue or a job of that name is notified ("": any)."""
         event = threading.Event()
         with self._lock:
             self._waiting.setdefault(name, []).append(event)
@@ -42,7 +42,7 @@ class Bell:
                 if not self._waiting[name]:
                     del self._waiting[name]
 
-    def ring(self, *names: str) -> None:
+    def wake(self, *names: str) -> None:
         """Wake who waits for these names; without one, everybody."""
         with self._lock:
             for name in (*names, "") if names else tuple(self._waiting):
@@ -64,8 +64,8 @@ class Bell:
             ):
                 connection.execute(f"LISTEN {CHANNEL}")
                 # something may have happened meanwhile
-                self.ring()
+                self.wake()
                 while not self._closed.is_set():
                     for note in connection.notifies(timeout=_TICK):
-                        self.ring(note.payload)
+                        self.wake(note.payload)
             self._closed.wait(_AGAIN)

@@ -133,7 +133,7 @@ def test_a_check_that_cannot_fail_is_refused(desk: Path) -> None:
 
 
 def test_what_cannot_be_proposed_is_said(desk: Path) -> None:
-    assert "no Python" in propose(desk, "def (:", exit_=2)["error"]["message"]
+    assert "not Python" in propose(desk, "def (:", exit_=2)["error"]["message"]
     none = propose(desk, GOOD, statement="no such words", exit_=2)["error"]
     assert none["code"] == "no-such-statement"
     assert STATEMENT in none["message"]

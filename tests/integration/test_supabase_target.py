@@ -340,10 +340,10 @@ def test_the_claims_of_the_request_reach_the_policies(project: Project) -> None:
 
 
 def test_requests_share_a_connection_that_errors_and_its_end_do_no_harm(project: Project) -> None:
-    project.database.apply_sql("CREATE OR REPLACE VIEW me AS SELECT pg_backend_pid() AS id")
+    project.database.apply_sql("CREATE OR REPLACE VIEW session AS SELECT pg_backend_pid() AS id")
 
     def session() -> int:
-        (row,) = ask(project, "me")[1]
+        (row,) = ask(project, "session")[1]
         return int(row["id"])
 
     own = session()

@@ -288,7 +288,7 @@ def test_filters_and_search_find_by_words(browser: Browser) -> None:
     assert "0 of 3 tickets" in browser.get("/board?q=nothing-like-that")
     assert "WO-512" in browser.get("/search?q=512")
     bad = browser.client.get("/board?state=NOWHERE")
-    assert (bad.status_code, "no place of the board" in bad.text) == (409, True)
+    assert (bad.status_code, "not a place of the board" in bad.text) == (409, True)
 
 
 # -- who may do what -------------------------------------------------------------------------------

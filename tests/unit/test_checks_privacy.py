@@ -135,6 +135,15 @@ def test_a_personal_value_in_a_cell_fails_and_is_not_repeated(root: Path, note: 
     assert note not in first.detail
 
 
+@pytest.mark.parametrize(
+    "note", ["Doses in Patient Controlled Analgesia", "A Patient Reported Outcome of Two Arms"]
+)
+def test_the_words_of_a_title_are_not_a_name(root: Path, note: str) -> None:
+    edit(root, lambda t: t.replace("No result is printed.", note))
+    [first, _] = say(context(root), STATEMENT)
+    assert first.verdict == "proven", first
+
+
 def test_a_personal_column_in_the_csv_fails(root: Path) -> None:
     edit(root, lambda t: t.replace("site", "patient_name", 1))
     assert verdicts(context(root), STATEMENT) == {"failed"}

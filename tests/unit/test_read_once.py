@@ -101,6 +101,7 @@ def test_a_board_read_by_several_processes_says_the_same(
     shutil.rmtree(tmp_path / ".orchestrate")
     monkeypatch.setattr("orchestrator.tickets.catalog._MANY", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
     readers: list[object] = []
     read = Board.read
     monkeypatch.setattr(Board, "read", lambda self, path: readers.append(path) or read(self, path))

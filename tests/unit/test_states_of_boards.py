@@ -185,7 +185,7 @@ def test_every_status_that_is_overwritten_is_shown_with_its_line(tmp_path: Path)
 
 def test_a_configured_word_must_be_one(tmp_path: Path) -> None:
     configure(tmp_path, '[board.statuses]\nBUILD = "a: b"\n')
-    with pytest.raises(UsageError, match="no word for a status"):
+    with pytest.raises(UsageError, match="not a word for a status"):
         load_settings(tmp_path)
 
 

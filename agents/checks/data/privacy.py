@@ -105,8 +105,14 @@ _FORMS = (
         ),
     ),
 )
+#: words of titles such as "Patient Controlled Analgesia"
+_OF_TITLES = (
+    r"[A-Z][a-z]{2,}(?:led|red|ted|ing|tion|ment|ence|ity)|"
+    "Care|Health|Safety|Outcomes?|Global|Rights"
+)
 _NAMES = re.compile(
-    r"\b(?:patient|participant|subject|client)(?: name)?:?\s+(?-i:[A-Z][a-z]+ [A-Z][a-z]+)\b"
+    r"\b(?:patient|participant|subject|client)(?: name)?:?\s+"
+    rf"(?-i:(?!(?:{_OF_TITLES})\b)[A-Z][a-z]+ [A-Z][a-z]+)\b"
     r"|\b(?-i:(?:Mr|Mrs|Ms|Miss)\.?\s+[A-Z][a-z]+)",
     re.IGNORECASE,
 )

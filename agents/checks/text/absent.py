@@ -10,6 +10,7 @@ from orchestrate_agents.checks.text.kinds import Kind
 from orchestrate_agents.checks.text.markers import EVERY_KIND, NO_KIND, ONE, OR, Marker
 from orchestrate_agents.checks.text.tree import (
     Area,
+    Binary,
     Source,
     changed_files,
     files_of,
@@ -93,7 +94,7 @@ def search(ctx: Context, paths: Iterable[str], markers: Sequence[Marker], named:
             continue
         source = read_source(ctx, path)
         if isinstance(source, str):
-            if "no text" not in source:
+            if not isinstance(source, Binary):
                 found.unclear.append(source)
             continue
         found.looked.append(path)

@@ -10,7 +10,14 @@ from itertools import groupby
 
 from orchestrate_agents.checks.text.absent import few
 from orchestrate_agents.checks.text.kinds import Kind
-from orchestrate_agents.checks.text.tree import Area, Source, files_of, is_prose, read_source
+from orchestrate_agents.checks.text.tree import (
+    Area,
+    Binary,
+    Source,
+    files_of,
+    is_prose,
+    read_source,
+)
 from orchestrate_agents.syntax import parsed
 from orchestrator.gates.checks import Context, Result, check, failed, proven, unproven
 
@@ -60,7 +67,7 @@ def no_commented_code(ctx: Context, area: Area | None = None) -> Result:
     for path in (p for p in paths if not is_prose(p)):
         source = read_source(ctx, path)
         if isinstance(source, str):
-            unclear += [source] if "no text" not in source else []
+            unclear += [] if isinstance(source, Binary) else [source]
             continue
         if source.parts.rest is not Kind.CODE:
             unclear += [f"{path}, whose comments cannot be determined"] * (

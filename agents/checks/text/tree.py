@@ -203,8 +203,12 @@ def resolve(ctx: Context, named: str) -> str:
     return named
 
 
+class Binary(str):
+    """Why there is no text: the file holds none."""
+
+
 def read_source(ctx: Context, path: str) -> Source | str:
-    """A file's text in composed form; or why there is none."""
+    """A file's text in composed form; or why there is none, `Binary` if it is not text."""
     file = ctx.path(path)
     size = file.stat().st_size
     if size > LARGEST:
@@ -212,7 +216,7 @@ def read_source(ctx: Context, path: str) -> Source | str:
     data = file.read_bytes()
     coding = next((c for mark, c in _MARKS.items() if data.startswith(mark)), "utf-8")
     if coding != "utf-16" and b"\0" in data[:8192]:
-        return f"{path} is not text"
+        return Binary(f"{path} is not text")
     text = data.decode(coding, errors="replace")
     return Source(path, text if text.isascii() else unicodedata.normalize("NFC", text))
 

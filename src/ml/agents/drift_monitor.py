@@ -280,7 +280,7 @@ def _losses(
         if not slight and min(now.rows, before.rows) >= MIN_SAMPLES:
             shares = (
                 (now.missing, before.missing, "missing"),
-                (now.mistyped, before.mistyped, f"no {f.value_type}"),
+                (now.mistyped, before.mistyped, f"not of type {f.value_type}"),
             )
             words = [
                 f"{part / now.rows:.0%} of its values are {what}, {was / before.rows:.0%} were"

@@ -343,8 +343,9 @@ def names(group: Any) -> Sequence[str]:
 
 
 def test_every_command_has_help() -> None:
-    assert set(names(command.registered_commands)) == {"load", "serve", "gaps", "drift"}
-    for words in (["load"], ["serve"], ["gaps"], ["drift"], ["plot", "series"], ["plot", "drift"]):
+    assert set(names(command.registered_commands)) == {"load", "serve", "gaps", "drift", "effect"}
+    alone = (["load"], ["serve"], ["gaps"], ["drift"], ["effect"])
+    for words in (*alone, ["plot", "series"], ["plot", "drift"]):
         found = run(*words, "--help")
         assert found.exit_code == 0
         assert len(found.output) > 200
@@ -425,7 +426,7 @@ def test_every_option_has_help() -> None:
     group = get_command(command)
     assert isinstance(group, TyperGroup)
     found = [*group.commands.values(), *group.commands["plot"].commands.values()]  # type: ignore[attr-defined]
-    assert len(found) == 7
+    assert len(found) == 8
     for item in found:
         assert item.help
         assert [p.name for p in item.params if not getattr(p, "help", None)] == []

@@ -400,7 +400,12 @@ def test_values_of_another_type_are_left_out_and_said() -> None:
             "80% of its values are mis",
         ),
         ("float64", normal(1, 200), [str(n) for n in normal(2, 200)], "100% of its values are no"),
-        ("string", ["1", "2"] * 100, [1, 2] * 100, "100% of its values are not a string, 0% were"),
+        (
+            "string",
+            ["1", "2"] * 100,
+            [1, 2] * 100,
+            "100% of its values are not of type string",
+        ),
         ("bool", [True, False] * 100, [True, False, *["yes"] * 60] * 3, "97% of its values are no"),
         ("float64", normal(1, 1000), normal(2, 40), "40 rows after 1000"),
         ("float64", normal(1, 200), [], "0 rows after 200"),

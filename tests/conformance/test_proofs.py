@@ -83,10 +83,10 @@ def test_what_a_worker_says_against_home_is_tried_at_home(
         result, bundle = whole(self)
         if self.parcel.job.agent != PROVE:
             return result, bundle
-        told = proofs._Told.model_validate_json(result.report.section)
-        (claim,) = told.claims
+        made = proofs._Claims.model_validate_json(result.report.section)
+        (claim,) = made.claims
         claims = [claim.model_copy(update=lie) for lie in lies]
-        said = proofs._Told(claims=tuple(claims)).model_dump_json()
+        said = proofs._Claims(claims=tuple(claims)).model_dump_json()
         report = result.report.model_copy(update={"section": said})
         return result.model_copy(update={"report": report}), bundle
 

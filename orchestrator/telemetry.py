@@ -34,7 +34,7 @@ class Sender:
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
         self._address = address
-        self._down = self._told = False
+        self._down = self._reported = False
         base = address.rstrip("/")
         spans = OTLPSpanExporter(f"{base}/v1/traces", timeout=_TIMEOUT)
         counts = OTLPMetricExporter(f"{base}/v1/metrics", timeout=_TIMEOUT)
@@ -73,9 +73,9 @@ class Sender:
         with contextlib.suppress(Exception):
             self._spans.force_flush(limit)
             self._counts.force_flush(limit)
-        if not self._down or self._told:
+        if not self._down or self._reported:
             return ""
-        self._told = True
+        self._reported = True
         return f"the collector of [telemetry] otlp does not answer ({self._address}); go on without"
 
 

@@ -308,14 +308,19 @@ class Gate:
             return []
         for services in {id(c.services): c.services for _, c in statements}.values():
             services.epoch += 1
-        slow = [s for s, _ in statements if self._is_slow(s)]
-        ask = self.elsewhere if slow else None
+        each = range(len(statements))
+        slow = frozenset(number for number in each if self._is_slow(statements[number][0]))
+        # others are told one context, so it has to be everybody's
+        shared = statements[0][1]
+        ask = self.elsewhere if slow and all(c is shared for _, c in statements) else None
         with ThreadPoolExecutor(self.workers) as pool:
-            far = pool.submit(ask, slow, statements[0][1]) if ask is not None else None
+            far = None
+            if ask is not None:
+                far = pool.submit(ask, [statements[number][0] for number in sorted(slow)], shared)
 
             def prove_one(number: int) -> Receipt:
                 statement, context = statements[number]
-                found = far.result() if far is not None and statement in slow else {}
+                found = far.result() if far is not None and number in slow else {}
                 before = (earlier or {}).get(statement.key)
                 receipt = self._prove_statement(statement, context, wanted, before, found)
                 with guard:
@@ -323,10 +328,9 @@ class Gate:
                 return receipt
 
             # what waits for other machines keeps nothing else waiting
-            waits, each = far is not None, range(len(statements))
-            order = sorted(each, key=lambda number: (statements[number][0] in slow) is waits)
+            order = sorted(each, key=lambda number: (number in slow) is (far is not None))
             proven = dict(zip(order, pool.map(prove_one, order), strict=True))
-        return [proven[number] for number in range(len(statements))]
+        return [proven[number] for number in each]
 
     def _is_slow(self, statement: Statement) -> bool:
         bound = self.binder.bind(statement.text)
@@ -350,10 +354,10 @@ class Gate:
                 result = unproven(short, stub=stub)
                 claims.append(ClaimProof(binding.claim, "", "", Phase.CONTENT, result))
                 continue
-            far = found.get((statement.key, binding.claim, f"{check.name}@{check.edition}"))
-            # what others found has to be about the files as they are here
-            fits = far and all(_hash_subject(context, p) == s for p, s in far.subjects.items())
             if check.phase in phases:
+                far = found.get((statement.key, binding.claim, f"{check.name}@{check.edition}"))
+                # what others found has to be about the files as they are here
+                fits = far and all(_hash_subject(context, p) == s for p, s in far.subjects.items())
                 result = far.result if far and fits else _run_check(binding, context)
             else:
                 pending = Result(Verdict.PENDING, f"judged {_WHEN[check.phase]}")

@@ -174,7 +174,7 @@ class Delivery:
         came = f"refs/came/{self._place.name}"
         parcels.fetch(self._cache, parcel.repository, f"+{parcel.reference}:{came}")
         if git(self._cache, "rev-parse", came) != parcel.commit:
-            raise OrchestrateError(f"{parcel.reference} has moved on: the job was asked anew")
+            raise OrchestrateError(f"{parcel.reference} has moved on: the job was asked again")
         if git(self._cache, "rev-parse", f"{parcel.commit}^") != parcel.head:
             raise OrchestrateError("the job's commits are not what it says")
         for old in (self._top, self._home):

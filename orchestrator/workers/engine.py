@@ -91,7 +91,9 @@ class QueuedDispatcher:
             if work.is_proof and (missing := self._missing(work)):
                 raise OrchestrateError(missing)
             if row is not None and row.state != "stopped":
-                tell(f"what a worker made of delivery {row.delivery} is dropped: it was asked anew")
+                tell(
+                    f"what a worker made of delivery {row.delivery} is dropped: it was asked again"
+                )
             self._patiently(lambda: work.submit(self._token), tell)
         return self._wait(work, tell)
 
@@ -184,7 +186,7 @@ class QueuedDispatcher:
             row, lines = self._patiently(work.look, tell)
             work.take_lines(lines, tell)
             if row is None:
-                raise StoppedError("the job was taken out of the database; it is given out anew")
+                raise StoppedError("the job was taken out of the database; it is given out again")
             if lines:
                 continue
             if row.state == "done":

@@ -259,7 +259,7 @@ class Store:
     def submit(
         self, id: str, home: str, family: str, agent: str, parcel: str, tree: str, priority: int = 1
     ) -> int:
-        """Put a job on its queue; the number of its delivery. One that is there is asked anew."""
+        """Put a job on its queue; the number of its delivery. One that is there is asked again."""
         queue = self.settings.queue(agent)
         self.register(queue, self.settings.at_once.get(agent))
         with self._begin() as c:

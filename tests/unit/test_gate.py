@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import UsageError
 from orchestrator.gates.binding import Binder
-from orchestrator.gates.checks import Check, Context, Phase, Result, Verdict, failed, proven
+from orchestrator.gates.checks import Check, Context, Found, Phase, Result, Verdict, failed, proven
 from orchestrator.gates.expressions import compile_pattern
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt
@@ -147,6 +148,29 @@ def test_8_4_a_path_out_of_the_workspace_fails(tmp_path: Path) -> None:
 
 def test_a_claim_whose_moment_has_not_come_is_pending(tmp_path: Path) -> None:
     assert prove(tmp_path, "WO-512 is in `04_QA`").verdict is Verdict.PENDING
+
+
+def test_others_prove_what_is_slow_and_only_in_the_context_that_they_know(tmp_path: Path) -> None:
+    binder = Binder((a_check("there", "{path:path} exists", slow=True), *CHECKS[1:]))
+    asked: list[Context] = []
+
+    def elsewhere(
+        statements: Sequence[Statement], context: Context
+    ) -> dict[tuple[str, str, str], Found]:
+        asked.append(context)
+        made = Found(proven("far"), {})
+        return {(s.key, binder.bind(s.text)[0].claim, "there@1"): made for s in statements}
+
+    gate = Gate(binder, elsewhere=elsewhere)
+    one, other = Context(root=tmp_path), Context(root=tmp_path, parent="WO-2")
+    slow, fast = statement("`a.txt` exists"), statement("it hoards")
+    details = [r.claims[0].result.detail for r in gate.prove([slow, fast], one)]
+    assert details[0] == "far"
+    assert details[1] != "far"
+    assert asked == [one]
+    receipts = gate.prove_each([(slow, one), (slow, other)])
+    assert [r.verdict for r in receipts] == [Verdict.FAILED, Verdict.FAILED]
+    assert asked == [one]
 
 
 def test_a_receipt_is_named_by_its_proof_and_reads_back(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ class QueuedDispatcher:
     def withdraw(self, family: str, why: str) -> None:
         """End what workers do for a family, if the database can be reached."""
         with contextlib.suppress(OrchestrateError):
-            self.store.stop(self._token, why, family)
+            self.store.stop_family(self._token, family, why)
 
     def stop(self) -> None:
         """End what workers do for this conductor."""

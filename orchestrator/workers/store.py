@@ -49,7 +49,8 @@ _TABLES = Path(__file__).with_name("tables.sql")
 #: what statements have in common
 _PARTS = {
     "@": f"{SCHEMA}.",
-    "$call": f"pg_notify('{CHANNEL}', :name)",
+    # wakes who waits for a job
+    "$call": f"pg_notify('{CHANNEL}', id)",
     "$job": "id, state, delivery, tree, worker, stop, result, octet_length(bundle) AS bundle",
     "$lease": "now() + make_interval(secs => :seconds)",
     "$mine": "id = :id AND delivery = :delivery AND worker = :worker AND state = 'running'",
@@ -291,7 +292,9 @@ class Store:
             "priority": priority,
         }
         self.client.enqueue_in_transaction(c, options, id, delivery)
-        c.execute(self._text("SELECT $call"), {"name": queue})
+        c.execute(
+            self._text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": queue}
+        )
 
     def _cancel(self, id: str, delivery: int) -> None:
         """Tell DBOS that a delivery counts no more."""
@@ -328,17 +331,21 @@ class Store:
         rows = self._all(sql, id=id, delivery=delivery)
         return bytes(rows[0]["bundle"] or b"") if rows else b""
 
-    def stop(self, id: str, why: str, family: str = "") -> None:
-        """Let the worker that has a job end it; one that nobody has is taken off its queue.
+    def stop(self, id: str, why: str) -> None:
+        """Let the worker that has a job end it; one that nobody has is taken off its queue."""
+        self._stop(why, id=id)
 
-        With a family, `id` is its home: all jobs of the family there.
-        """
+    def stop_family(self, home: str, family: str, why: str) -> None:
+        """The same for all jobs of a family at its home."""
+        self._stop(why, home=home, family=family)
+
+    def _stop(self, why: str, *, id: str = "", home: str = "", family: str = "") -> None:
         rows = self._all(
             "UPDATE @jobs SET stop = :why, state = CASE state WHEN 'queued' THEN 'stopped' "
             "ELSE state END WHERE state IN ('queued', 'running') AND "
-            "(id = :id OR (home = :id AND family = :family)) "
+            "(id = :id OR (home = :home AND family = :family)) "
             "RETURNING id, delivery, state, $call",
-            id=id, family=family, why=why, name=id,
+            why=why, id=id, home=home, family=family,
         )  # fmt: skip
         for row in rows:
             if row["state"] == "stopped":
@@ -412,7 +419,7 @@ class Store:
             # said once more when the answer was lost, it is taken as well
             "AND state IN ('running', :state) RETURNING $call"
         )
-        own = {"id": id, "delivery": delivery, "worker": worker, "name": id}
+        own = {"id": id, "delivery": delivery, "worker": worker}
         rows = self._all(sql, **own, state=state, result=result or None, bundle=bundle)
         if not rows:
             text = f"a late result of {worker} for delivery {delivery} was dropped"

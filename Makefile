@@ -68,7 +68,7 @@ shape: $(VENV)/.run  ## lines, names, long files, import cycles and layers of th
 	@$(BIN)/python benchmarks/shape.py $(ARGS)
 
 bench: $(VENV)/.dev node_modules/.done  ## print the speed figures as JSON lines, and what got slower (KEEP=1 keeps them)
-	@for file in $(filter-out %/agents_truth.py %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/shape.py %/worker_kills.py %/web_hostile.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/agents_truth.py %/gate_recall.py %/outsiders.py %/crashes.py %/edits.py %/hostile.py %/kills.py %/plan_lines.py %/shape.py %/synthetic_effects.py %/worker_kills.py %/web_hostile.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file || exit 1; done
 
 recall: $(VENV)/.dev node_modules/.done  ## judge other teams' lines, and break the good artifacts (two hours)

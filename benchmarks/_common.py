@@ -22,19 +22,24 @@ COMMAND = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
 DATABASE_VARIABLES = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL")
 _FOLDERS = ("00_INBOX", "01_TRIAGE", "03_BUILD", "04_QA", "05_USER_REVIEW", "06_COMPLETE")
 
-
-#: the last kept run of each benchmark of speed, by its name; and what is not news (times)
+#: the last kept run of each benchmark that has a peer, by its name; and what is not news (times)
 SPEEDS = ROOT / "benchmarks" / "speeds.json"
 _NOISE = 1.25
 #: the last kept run of each harness, by its name; the documents show them
 RUNS = ROOT / "benchmarks" / "runs.json"
 
 
-def keep_run(name: str, line: dict[str, Any]) -> None:
+def keep_run(name: str, line: dict[str, Any], file: Path = RUNS) -> None:
     """Keep what a harness has printed as its last run."""
-    runs = json.loads(RUNS.read_text(encoding="utf-8")) if RUNS.is_file() else {}
+    runs = kept_runs(file)
     runs[name] = {key: value for key, value in line.items() if key != "kept"}
-    RUNS.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def kept_runs(file: Path) -> dict[str, Any]:
+    """The last kept runs, by name."""
+    runs: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return runs
 
 
 def bare_environment() -> dict[str, str]:
@@ -109,10 +114,10 @@ def tell(line: dict[str, Any], to_peer: Mapping[str, float]) -> None:
     """Print a benchmark's line, and what has got slower since the run that was kept last.
 
     `to_peer`: figures as multiples of what a peer took in the same run, as machines differ and are
-    busier now than then. Only these are compared. KEEP=1 in the environment keeps the run.
+    busier now than then. Only these are compared, and KEEP=1 in the environment keeps the run only
+    where there are some.
     """
-    kept = json.loads(SPEEDS.read_text(encoding="utf-8")) if SPEEDS.is_file() else {}
-    before = kept.get(line["benchmark"], {}).get("to_peer", {})
+    before = kept_runs(SPEEDS).get(line["benchmark"], {}).get("to_peer", {})
     line["to_peer"] = {name: round(ratio, 3) for name, ratio in to_peer.items()}
     line["slower"] = [
         f"{name}: {ratio:g} times its peer, {before[name]:g} before"
@@ -122,9 +127,8 @@ def tell(line: dict[str, Any], to_peer: Mapping[str, float]) -> None:
     print(json.dumps(line))
     for text in line["slower"]:
         print(f"{line['benchmark']}: slower: {text}", file=sys.stderr)
-    if os.environ.get("KEEP"):
-        kept[line["benchmark"]] = {**line, "machine": machine()}
-        SPEEDS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if to_peer and os.environ.get("KEEP"):
+        keep_run(line["benchmark"], {**line, "machine": machine()}, SPEEDS)
 
 
 def machine() -> str:

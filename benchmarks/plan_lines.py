@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import DATABASE_VARIABLES, ROOT, report
+from _common import ROOT, bare_environment, report
 
 KEPT = ROOT / "benchmarks" / "plan_lines.json"
 _GENERATOR = """python -c "
@@ -92,7 +92,7 @@ def main() -> None:
     """Run, print and keep."""
     kept = {}
     with tempfile.TemporaryDirectory() as folder:
-        env = {n: v for n, v in os.environ.items() if n not in DATABASE_VARIABLES}
+        env = bare_environment()
         env["ORCHESTRATE_ROOT"] = folder
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
         server = None

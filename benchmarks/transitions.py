@@ -31,16 +31,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from _common import exponent, tell
+
+from orchestrator import Board, Conductor
+from orchestrator.domain.agent import Job, Outcome, Report
+from orchestrator.settings.config import Settings
+from orchestrator.storage import syscalls
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
-
-from _common import exponent, tell  # noqa: E402
-
-from orchestrator import Board, Conductor  # noqa: E402
-from orchestrator.domain.agent import Job, Outcome, Report  # noqa: E402
-from orchestrator.settings.config import Settings  # noqa: E402
-from orchestrator.storage import syscalls  # noqa: E402
-
 _WORKFLOW = """\
 # Eight stages
 
@@ -68,7 +66,6 @@ Look.
 """
 _AGENTS = ("LEAD", "SOOP", "BUILDER", "ANALYST", "INSPECTOR")
 _TURNS = 5
-_MISSING = "not installed"
 
 
 class Noop:
@@ -243,15 +240,18 @@ def main() -> int:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
-    peers = {n: 1 / found["ours_in_writes"] for n, found in others.items() if found != _MISSING}
-    tell(
-        line,
-        {"bare": ours["bare_transitions_per_second"] / ours["transitions_per_second"], **peers},
-    )
+    to_peer = {"bare": ours["bare_transitions_per_second"] / ours["transitions_per_second"]}
+    to_peer |= {
+        name: 1 / found["ours_in_writes"]
+        for name, found in others.items()
+        if isinstance(found, dict)
+    }
+    tell(line, to_peer)
     return 0
 
 
 def measured_apart(families: int) -> dict[str, Any]:
+    """The figures of a board of its own."""
     root = Path(tempfile.mkdtemp(prefix="orchestrate-transitions-"))
     try:
         return measured(root, families)

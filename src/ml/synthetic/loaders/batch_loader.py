@@ -13,7 +13,7 @@ import pandas as pd
 
 from orchestrate_backend.errors import TargetError
 from orchestrate_backend.targets.attempts import Retry
-from src.ml.synthetic.loaders.checks import key_texts, repeated_keys
+from src.ml.synthetic.loaders.checks import hashable_keys, repeated_keys
 from src.ml.synthetic.loaders.coerce import coerced, renamed
 from src.ml.synthetic.loaders.postgres_store import PostgresStore
 from src.ml.synthetic.loaders.results import (
@@ -214,7 +214,7 @@ def _store(config: LoaderConfig) -> Store:
 
 def _keys(frame: pd.DataFrame, key: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The natural key of each row, hashable; None for a column that is not there."""
-    return list(key_texts(frame, key).itertuples(index=False, name=None))
+    return list(hashable_keys(frame, key).itertuples(index=False, name=None))
 
 
 def _result(table: Table, frame: pd.DataFrame, outcome: Outcome, batch: int) -> LoadResult:

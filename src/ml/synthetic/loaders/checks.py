@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.ml.synthetic.generators.draws import objects
 from src.ml.synthetic.loaders.coerce import json_texts
 from src.ml.synthetic.loaders.tables import Column, Kind, Table
 
@@ -30,18 +29,18 @@ def repeated_keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> dict[int, st
     """
     if not set(columns) <= set(frame.columns) or frame.empty:
         return {}
-    keys = key_texts(frame, columns)
+    keys = hashable_keys(frame, columns)
     repeated = (keys.duplicated(keep="first") & keys.notna().all(axis=1)).to_numpy()
     reason = f"an earlier row has the same {', '.join(columns)}"
     return dict.fromkeys(np.flatnonzero(repeated).tolist(), reason)
 
 
-def key_texts(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
+def hashable_keys(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
     """The key of each row in values that can be hashed; None for a column that is not there."""
     keys = frame.reindex(columns=list(key)).astype(object)
     for name in key:
         if not {dict, list}.isdisjoint(map(type, keys[name])):
-            keys[name] = objects(json_texts(keys[name].tolist()))
+            keys[name] = pd.Series(json_texts(keys[name].tolist()), keys.index, dtype=object)
     return keys
 
 

@@ -78,24 +78,16 @@ def json_texts(values: Sequence[Any]) -> list[Any]:
 def _coerced(series: pd.Series[Any], column: Column) -> Objects:
     """The values as the column takes them; a value that does not fit as it is."""
     given = _plain(series)
-    types = set(map(type, given))
     wanted: list[Any]
     match column.kind:
         case Kind.JSON:
             return given
-        case Kind.TEXT | Kind.CHOICE | Kind.UUID if types <= _TEXTS:
+        case Kind.TEXT | Kind.CHOICE | Kind.UUID if set(map(type, given)) <= _TEXTS:
             return given
         case Kind.BOOLEAN:
             wanted = [_BOOLEANS.get(v) if isinstance(v, str | float | int) else None for v in given]
         case Kind.TIMESTAMP | Kind.DATE:
-            unit: Literal["us", "D"] = "us" if column.kind is Kind.TIMESTAMP else "D"
-            if types <= _TEXTS:
-                # there are few days: each is read once
-                codes, distinct = pd.factorize(given)
-                shown = _dates(pd.Series(distinct, dtype=object), unit)
-                wanted = [shown[code] if code >= 0 else None for code in codes.tolist()]
-            else:
-                wanted = _dates(series, unit)
+            wanted = _dates(series, "us" if column.kind is Kind.TIMESTAMP else "D")
         case Kind.INTEGER | Kind.DECIMAL | Kind.FLOAT:
             wanted = _numbers(series, column)
         case _:
@@ -161,17 +153,26 @@ def _numbers(series: pd.Series[Any], column: Column) -> list[Any]:
 
 def _dates(series: pd.Series[Any], unit: Literal["us", "D"]) -> list[str | None]:
     """Instants in UTC as ISO text, to the microsecond or the day; None for what is none."""
-    if series.dtype.kind != "M":
-        # a date or a text; a number is neither
-        texts = [v.isoformat() if isinstance(v, date) else v for v in series]
-        series = pd.Series([t if isinstance(t, str) else None for t in texts], dtype=object)
-    parsed = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-    moments = parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
+    if series.dtype.kind == "M":
+        return _iso_texts(series, unit)
+    # a date or a text; a number is neither
+    texts = [
+        v.isoformat() if isinstance(v, date) else v if isinstance(v, str) else None for v in series
+    ]
+    # there are few days: each is read once
+    codes, distinct = pd.factorize(_objects(texts))
+    shown = _iso_texts(pd.Series(distinct, dtype=object), unit)
+    return [shown[code] if code >= 0 else None for code in codes.tolist()]
+
+
+def _iso_texts(moments: pd.Series[Any], unit: Literal["us", "D"]) -> list[str | None]:
+    parsed = pd.to_datetime(moments, format="ISO8601", utc=True, errors="coerce")
+    instants = parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     zone = "+00:00" if unit == "us" else ""
-    shown = np.datetime_as_string(moments, unit=unit).tolist()
+    shown = np.datetime_as_string(instants, unit=unit).tolist()
     return [
         None if lost else text + zone
-        for text, lost in zip(shown, np.isnat(moments).tolist(), strict=True)
+        for text, lost in zip(shown, np.isnat(instants).tolist(), strict=True)
     ]
 
 

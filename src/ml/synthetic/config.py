@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 class _Name(StrEnum):
-    """A value set; a name that is not in it is refused with those that are."""
+    """A fixed set of names; the refusal of any other lists them."""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:

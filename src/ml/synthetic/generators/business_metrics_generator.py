@@ -69,10 +69,9 @@ class BusinessMetricsGenerator(SeriesGenerator):
             if brand in metric.levels
         ]
         self._decimals = np.array([line.metric.decimals for line in self._lines])
-        rows, most = (
-            self.config.n_records,
-            ((self.config.end_date - self.config.start_date).days + 1) * len(self._lines),
-        )
+        rows = self.config.n_records
+        days = (self.config.end_date - self.config.start_date).days + 1
+        most = days * len(self._lines)
         if rows > most:
             raise ValueError(
                 f"{rows} rows do not fit: {self.config.start_date} to {self.config.end_date} hold "

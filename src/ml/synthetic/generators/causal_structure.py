@@ -135,17 +135,13 @@ def draw_initiation(rng: np.random.Generator, chance: Floats, patients: Patients
     return initiated
 
 
-def risk_difference(
-    dgp: DGPType, patients: Patients, mean: Floats | None = None, chance: Floats | None = None
-) -> float:
+def risk_difference(dgp: DGPType, patients: Patients, mean: Floats, chance: Floats) -> float:
     """How much likelier treatment is, on average, with one engagement point more for everybody.
 
-    Both potential outcomes of every patient are known here; only u is averaged over.
+    `mean` is the patients' latent mean, `chance` their probability of treatment. Both potential
+    outcomes of every patient are known here; only u is averaged over.
     """
-    mean = latent_mean(dgp, patients) if mean is None else mean
+    if not len(mean):
+        return 0.0
     raised = ndtr(mean + slopes(dgp, patients.severity))
-    return (
-        float(np.mean(raised) - np.mean(ndtr(mean) if chance is None else chance))
-        if len(mean)
-        else 0.0
-    )
+    return float(np.mean(raised) - np.mean(chance))

@@ -17,6 +17,13 @@ from orchestrator.web.app import prepare
 from tests.boards import Workspace
 
 
+def until(found: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 class Browser:
     """A browser before the board of a workspace."""
 
@@ -58,10 +65,7 @@ class Browser:
         return self.post(path, {**self.form(path), **fields})
 
     def until(self, found: Callable[[], object]) -> None:
-        end = time.monotonic() + 20
-        while not found():
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(found)
 
     def close(self) -> None:
         self.served.socket.close()

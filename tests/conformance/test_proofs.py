@@ -38,7 +38,7 @@ def machine(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def proving(away: Team, monkeypatch: pytest.MonkeyPatch) -> Team:
+def proving(away: Team) -> Team:
     """A repository whose slow proofs are a worker's, by a check that both have."""
     assert away.machine is not None
     worker = away.machine.worker

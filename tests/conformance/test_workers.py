@@ -398,7 +398,7 @@ def test_spans_go_on_at_the_worker(
     assert {"orchestrate.machine", "orchestrate.outcome"} <= {a.key for a in job.attributes}
 
 
-# -- who waits for workers -----------------------------------------------------------------------
+# -- watch while workers work ----------------------------------------------------------------------
 
 
 class Watched:

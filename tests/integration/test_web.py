@@ -31,7 +31,7 @@ from orchestrator.storage.history import History
 from orchestrator.web.app import prepare
 from orchestrator.web.guard import LARGEST_BODY
 from tests.boards import TICKET, WORKFLOW, Workspace, copy_of
-from tests.web import Browser
+from tests.web import Browser, until
 
 
 @pytest.fixture
@@ -519,11 +519,9 @@ def test_behind_a_proxy_with_tls(
     served.site.conductor = work.conductor  # type: ignore[method-assign]
     thread = threading.Thread(target=served.run)
     thread.start()
-    # the proxy closes what it cannot pass on
-    deadline = time.monotonic() + 20
-    while not served.server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
     try:
+        # the proxy closes what it cannot pass on
+        until(lambda: served.server.started)
         with httpx.Client(base_url=url, verify=False, timeout=20) as client:
             sent = {"origin": url}
             form = {"name": "ana", "password": "secret"}

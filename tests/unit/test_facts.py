@@ -22,6 +22,7 @@ from orchestrate_agents.seed_data.table_schema import (
 )
 from orchestrate_agents.seed_data.verified_facts import (
     Evidence,
+    Facts,
     FactsError,
     evidence_problem,
     find_facts,
@@ -221,10 +222,15 @@ def test_any_bytes_are_read_as_a_sheet(data: bytes) -> None:
 # -- the facts that ship ---------------------------------------------------------------------------
 
 
+def packaged(table: str) -> Facts:
+    facts = find_facts(packaged_folders()[0], f"data/{table}.csv", table)
+    assert facts is not None
+    return facts
+
+
 @pytest.mark.parametrize("name", PACKAGED)
 def test_every_packaged_figure_follows_from_its_source(name: str) -> None:
-    facts = find_facts(packaged_folders()[0], f"data/{name}.csv", name)
-    assert facts is not None
+    facts = packaged(name)
     typed = kinds(facts.sheet, None)
     checked = 0
     for row in facts.sheet.rows:
@@ -238,8 +244,7 @@ def test_every_packaged_figure_follows_from_its_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_facts_are_clean(name: str) -> None:
-    facts = find_facts(packaged_folders()[0], f"data/{name}.csv", name)
-    assert facts is not None
+    facts = packaged(name)
     assert list(cell_faults(facts.sheet, None)) == []
     assert list(change_taken_for_endpoint(facts.sheet)) == []
     assert list(find_in_sheet(facts.sheet)) == []
@@ -255,8 +260,7 @@ ENROLLED = {
 
 
 def test_packaged_cohorts_count_the_people_of_their_figures() -> None:
-    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
-    assert facts is not None
+    facts = packaged("benchmark_cohorts")
     counts = {row.get("cohort_name"): row.get("n_participants") for row in facts.sheet.rows}
     found = {part: n for part in ENROLLED for name, n in counts.items() if part in name}
     assert found == ENROLLED
@@ -264,8 +268,7 @@ def test_packaged_cohorts_count_the_people_of_their_figures() -> None:
 
 
 def test_packaged_endpoints_are_printed_or_derived_as_noted() -> None:
-    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
-    assert facts is not None
+    facts = packaged("benchmark_cohorts")
     rows = {row.get("cohort_name"): row for row in facts.sheet.rows}
     derivations = {
         (name, column): entry.derivation
@@ -280,8 +283,7 @@ def test_packaged_endpoints_are_printed_or_derived_as_noted() -> None:
 
 
 def test_packaged_cohorts_are_counted_both_ways() -> None:
-    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
-    assert facts is not None
+    facts = packaged("benchmark_cohorts")
     sql = Path(__file__).parents[1] / "fixtures/benchmark_tables.sql"
     table = next(t for t in tables_of(sql.read_text()) if t.name == "benchmark_cohorts")
     rule = completeness(table, facts.sheet.columns)
@@ -333,8 +335,7 @@ def test_a_staging_host_is_noted_or_no_source() -> None:
 
 
 def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:
-    facts = find_facts(packaged_folders()[0], "x.csv", "benchmark_cohorts")
-    assert facts is not None
+    facts = packaged("benchmark_cohorts")
     free = [r for r in facts.sheet.rows if r.get("data_freely_usable") == "true"]
     assert free
     assert all(license_status(row.get("license")) is LicenseStatus.OPEN for row in free)

@@ -404,7 +404,7 @@ def test_values_of_another_type_are_left_out_and_said() -> None:
             "string",
             ["1", "2"] * 100,
             [1, 2] * 100,
-            "100% of its values are not of type string",
+            "100% of its values are not of type string, 0% were",
         ),
         ("bool", [True, False] * 100, [True, False, *["yes"] * 60] * 3, "97% of its values are no"),
         ("float64", normal(1, 1000), normal(2, 40), "40 rows after 1000"),

@@ -138,7 +138,7 @@ _NO_WARNING = re.compile(r"\b(?:0|no|zero)\s+warnings?\b|without warnings?", re.
     "[(the|our|all)] code (passes|satisfies) {commands:commands} [without errors]",
     f"{_RUN} {{commands:commands}}{_SO} [(report|reports|finds|find|gives|give|show|shows|prints)] "
     f"{_FREE_OF} {{flaws:flaws}}",
-    "[there are] no {flaws:flaws} (from|in|with|warning by|found by) {commands:commands}",
+    "[there are] no {flaws:flaws} (from|in|with|reported by|found by) {commands:commands}",
     "[the] exit (code|status) of {commands:commands} is (0|zero)",
     f"{_RUN} {{commands:commands}}{_SO} (prints|produces|outputs|gives|shows|says|reports) "
     "{silent:silent}",

@@ -233,6 +233,8 @@ def test_a_conftest_cannot_make_a_failing_test_pass(
         ("`python -m said` prints `said: two`", "failed"),
         ("`python -m said` reports no errors", "proven"),
         ("`python -m said` reports no warnings", "failed"),
+        ("No warnings reported by `python -m said`", "failed"),
+        ("No errors reported by `python -m said`", "proven"),
     ],
 )
 def test_what_is_said_of_the_output_has_to_hold(

@@ -145,9 +145,9 @@ def _measure_python(ctx: Context, limit: float) -> Measured:
         if not ended.ok:
             return Measured(ended, None, {})
         out = Path(aside) / "out.json"
-        ended = run([*words, "json", data, "-o", str(out)], cwd=copy, env=env, limit=limit)
+        export = run([*words, "json", data, "-o", str(out)], cwd=copy, env=env, limit=limit)
         if not out.is_file():
-            return Measured(ended, None, {})
+            return Measured(export, None, {})
         report = json.loads(out.read_text(encoding="utf-8"))
     files = {path: float(f["summary"]["percent_covered"]) for path, f in report["files"].items()}
     return Measured(ended, float(report["totals"]["percent_covered"]), files)

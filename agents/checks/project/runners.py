@@ -235,9 +235,9 @@ def _json_cases(report: Path) -> Iterator[Case]:
 
 
 def _mocha_cases(report: Path) -> Iterator[Case]:
-    first = json.loads(report.read_text(encoding="utf-8"))
+    results = json.loads(report.read_text(encoding="utf-8"))
     for part, outcome in (("passes", "passed"), ("failures", "failed"), ("pending", "skipped")):
-        for found in first.get(part, ()):
+        for found in results.get(part, ()):
             said = str((found.get("err") or {}).get("message", ""))
             yield Case(str(found.get("file", "")), str(found.get("fullTitle")), outcome, said)
 

@@ -88,8 +88,7 @@ def same_answers(ctx: Context, path: str) -> Result | None:
     if seen.faults:
         return failed(f"{path}: {'; '.join(seen.faults[:_MAX_LISTED])}", path)
     if seen.doubts:
-        answers = "; ".join(seen.doubts[:_MAX_LISTED])
-        return unproven(f"{path}: {answers}", path)
+        return unproven(f"{path}: {'; '.join(seen.doubts[:_MAX_LISTED])}", path)
     left = f" (not compared: {', '.join(seen.left_out)})" if seen.left_out else ""
     return proven(f"{', '.join(seen.alike)} give what the specification asks for{left}", path)
 

@@ -81,7 +81,7 @@ def upsert_rows(
     def attempt(low: int, high: int) -> tuple[int, int, int]:
         try:
             with connection.transaction():
-                inserted, updated = _merge(connection, upsert, rows[low:high], statement)
+                inserted, updated = _merge(connection, statement, upsert.columns, rows[low:high])
         except Exception as exc:
             if _is_row_fault(exc):
                 raise RowFaultError(fault_text(exc)) from exc
@@ -92,7 +92,8 @@ def upsert_rows(
         if fresh and _takes_copy(connection, upsert.table):
             try:
                 with connection.transaction():
-                    return Upserted(*_merge(connection, upsert, rows, None), 0, {})
+                    _copy(connection, table_identifier(upsert.table), upsert.columns, rows)
+                return Upserted(len(rows), 0, 0, {})
             except Exception as exc:
                 if not _is_row_fault(exc):
                     raise
@@ -104,27 +105,33 @@ def upsert_rows(
 
 def _merge(
     connection: Connection[Any],
-    upsert: Upsert,
+    statement: Composed,
+    columns: tuple[str, ...],
     rows: Sequence[tuple[Any, ...]],
-    statement: Composed | None,
 ) -> tuple[int, int]:
-    """Rows inserted and rows updated; without a statement they are copied into the table."""
+    """Rows inserted and rows updated."""
     from psycopg.sql import SQL, Identifier
 
     staging = Identifier("pg_temp", _STAGING)
-    place = staging if statement else table_identifier(upsert.table)
-    with connection.cursor() as cursor:
-        with cursor.copy(
-            SQL("COPY {} ({}) FROM STDIN").format(place, _name_list(upsert.columns))
-        ) as copy:
-            for row in rows:
-                copy.write_row(row)
-        if not statement:
-            return len(rows), 0
-        counts = cursor.execute(statement).fetchone()
-        cursor.execute(SQL("TRUNCATE {}").format(staging))
+    _copy(connection, staging, columns, rows)
+    counts = connection.execute(statement).fetchone()
+    connection.execute(SQL("TRUNCATE {}").format(staging))
     inserted, updated = counts or (0, 0)
     return inserted, updated
+
+
+def _copy(
+    connection: Connection[Any],
+    place: Identifier,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    from psycopg.sql import SQL
+
+    query = SQL("COPY {} ({}) FROM STDIN").format(place, _name_list(columns))
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def upsert_statement(upsert: Upsert) -> Composed:

@@ -340,16 +340,16 @@ def test_a_lost_connection_is_made_again_and_nothing_is_lost(
 def test_a_connection_that_is_cut_in_the_middle_of_a_table_costs_nothing(
     empty: EmbeddedTarget, tiny: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merge, cuts = upsert._merge, [3]
+    copy, cuts = upsert._copy, [3]
 
     def cut(connection: Any, *words: Any) -> Any:
         cuts[0] -= 1
         if cuts[0] == 0:
             with psycopg.connect(empty.uri("postgres"), autocommit=True) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        return merge(connection, *words)
+        return copy(connection, *words)
 
-    monkeypatch.setattr(upsert, "_merge", cut)
+    monkeypatch.setattr(upsert, "_copy", cut)
     results = load(empty, tiny, retry_delay_seconds=0.01)
     assert cuts[0] < 0
     assert all(result.success_rate == 1.0 for result in results.values())
@@ -374,7 +374,7 @@ def test_rows_that_are_there_are_not_sent_again(
     def sent(*_: Any) -> None:
         pytest.fail("rows were sent")
 
-    monkeypatch.setattr(upsert, "_merge", sent)
+    monkeypatch.setattr(upsert, "_copy", sent)
     assert all(result.success_rate == 1.0 for result in load(loaded, small).values())
 
 

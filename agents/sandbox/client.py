@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -148,14 +148,13 @@ class Sandbox:
         """
         from orchestrate_backend.targets.supabase_setup import OWNER, as_user
 
-        password = secrets.token_hex(16)
+        password, named = secrets.token_hex(16), set(libraries)
+        slow = (m for name, modules in _SLOW.items() if name in named for m in modules)
         request = {
             "script": script,
             "cwd": str(cwd),
             "arguments": list(arguments),
-            "preload": list(
-                dict.fromkeys(m for name in set(libraries) for m in _SLOW.get(name, ()))
-            ),
+            "preload": list(dict.fromkeys(slow)),
             "limit": limit,
             "source": source,
             "certificate": "",
@@ -320,13 +319,15 @@ def run_idempotency_trial(
 
     Raises SandboxError if the schema cannot be created.
     """
+    import psycopg
+
     pool = shared_sandboxes(services, python)
     specified = specified or Specified()
     with (
         pool.tree.copy_of(root) as copy,
         scratch(services).database() as database,
         pool.acquire() as sandbox,
-        ExitStack() as stack,
+        psycopg.connect(database.uri, autocommit=True) as admin,
     ):
         attempt = partial(sandbox.run, script, cwd=copy, database=database, libraries=libraries)
 
@@ -338,7 +339,7 @@ def run_idempotency_trial(
 
         empty = partial(empty_tables, database)
         create_schema(database, schema)
-        watch, said = stack.enter_context(closing(StatementWatch(database))), list[Said]()
+        watch, said = StatementWatch(admin), list[Said]()
         before = read_contents(database)
         # its client is known to find the way there
         first = run_once(project=_PROJECT if "supabase" in libraries else "")

@@ -118,7 +118,6 @@ def _run_trial(
         scratch(services).database() as database,
         shared_sandboxes(services, python).acquire() as sandbox,
         _Observer(database) as seen,
-        contextlib.ExitStack() as stack,
     ):
 
         def run(arguments: Sequence[str] = options) -> Run:
@@ -128,8 +127,7 @@ def _run_trial(
             return ended
 
         create_schema(database, schema)
-        watch = stack.enter_context(contextlib.closing(StatementWatch(database)))
-        said = list[Said]()
+        watch, said = StatementWatch(seen.admin), list[Said]()
         files, catalog = _digests(copy), snapshot(seen.admin)
         standing = {load.table: seen.rows(load) for load in loads}
         before = seen.contents()

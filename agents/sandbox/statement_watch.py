@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from orchestrate_agents.sql.environment import HOSTED
-from orchestrate_agents.sql.scratch import Database
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 _WATCH = """
 CREATE TABLE proof_watch.said
@@ -73,16 +76,11 @@ class Said:
 
 
 class StatementWatch:
-    """Hears the statements of a database from now on."""
+    """Hears the statements of a database from now on; `admin` is a superuser's connection."""
 
-    def __init__(self, database: Database) -> None:
-        import psycopg
-
-        self._admin = psycopg.connect(database.uri, autocommit=True)
+    def __init__(self, admin: Connection[Any]) -> None:
+        self._admin = admin
         self._ask(_WATCH)
-
-    def close(self) -> None:
-        self._admin.close()
 
     def clear(self) -> None:
         """Forget what was heard: what follows is a script's."""

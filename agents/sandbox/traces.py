@@ -125,11 +125,13 @@ class _Places:
             bits = self._bits.get(letter)
             if bits is None:
                 bits = self._bits[letter] = int(self._text.translate(_only(letter)) or b"0", 2)
-            # as `_BETWEEN` places after each
-            near = left >> 1
-            near |= near >> 1
-            near |= near >> 2
-            left = (near | near >> 2) & bits
+            # the `_BETWEEN` places after each
+            near, reach = left >> 1, 1
+            while reach < _BETWEEN:
+                further = min(reach, _BETWEEN - reach)
+                near |= near >> further
+                reach += further
+            left = near & bits
             if not left:
                 return False
         return True

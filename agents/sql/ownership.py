@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -107,9 +107,9 @@ def _found_in(root: Any) -> Iterator[tuple[str, str, str]]:
             continue
         for one, other in (sides, sides[::-1]):
             if what := _identity(one):
-                whole = list(_columns(other))
+                whole = list(_columns(_nodes(other, _outside_of_calls)))
                 if not whole or (type(node).__name__ == "A_Expr" and node.name[-1].sval == "~~"):
-                    whole, what = list(_columns_in_calls(other)), "path"
+                    whole, what = list(_columns(walk(other))), "path"
                 for names in whole:
                     yield (
                         aliases.get(names[-2], names[-2]) if len(names) > 1 else "",
@@ -120,7 +120,7 @@ def _found_in(root: Any) -> Iterator[tuple[str, str, str]]:
 
 def _identity(side: Any) -> str:
     """ "id" or "email" if a side of a comparison is the asking user, else ""."""
-    nodes = list(_outside_of_selects(side))
+    nodes = list(_nodes(side, _returned))
     called = {".".join(p.sval for p in n.funcname) for n in nodes if type(n).__name__ == "FuncCall"}
     texts = {getattr(n.val, "sval", "") for n in nodes if type(n).__name__ == "A_Const" and n.val}
     if "auth.uid" in called:
@@ -166,37 +166,33 @@ def claims_of(role: str, user: str, names: Iterable[str] = ()) -> dict[str, Any]
     return whole | {"role": role, "sub": user, "email": f"{user}@example.org"}
 
 
-def _outside_of_selects(side: Any) -> Iterator[Any]:
-    """The nodes of a side; of a sub-select only what it returns."""
+def _nodes(side: Any, below: Callable[[Any], Any]) -> Iterator[Any]:
+    """The nodes of a side: those on it, and what `below` gives of each."""
     pending = [side]
     while pending:
         node = pending.pop()
         if isinstance(node, tuple | list):
             pending.extend(node)
-        elif type(node).__name__ == "SubLink":
-            pending.append(getattr(node.subselect, "targetList", None))
         elif node is not None:
             yield node
-            pending.extend(children(node))
+            pending.append(below(node))
 
 
-def _columns(side: Any) -> Iterator[list[str]]:
-    """The names of the columns on a side, without those inside of a sub-select."""
-    pending = [side]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, tuple | list):
-            pending.extend(node)
-        elif type(node).__name__ == "ColumnRef":
-            if all(hasattr(part, "sval") for part in node.fields):
-                yield [part.sval for part in node.fields]
-        elif node is not None and type(node).__name__ not in ("SubLink", "FuncCall"):
-            pending.extend(children(node))
+def _returned(node: Any) -> Any:
+    """What is below a node; of a sub-select only what it returns."""
+    if type(node).__name__ == "SubLink":
+        return getattr(node.subselect, "targetList", None)
+    return children(node)
 
 
-def _columns_in_calls(side: Any) -> Iterator[list[str]]:
-    """The names of all columns on a side, also those that are handed to functions."""
-    for node in walk(side):
+def _outside_of_calls(node: Any) -> Any:
+    """What is below a node that is neither a sub-select nor a call of a function."""
+    return () if type(node).__name__ in ("SubLink", "FuncCall") else children(node)
+
+
+def _columns(nodes: Iterable[Any]) -> Iterator[list[str]]:
+    """The names of the columns among nodes, each in its parts."""
+    for node in nodes:
         if type(node).__name__ == "ColumnRef" and all(hasattr(p, "sval") for p in node.fields):
             yield [part.sval for part in node.fields]
 
@@ -208,7 +204,8 @@ def _foreign_functions(alternative: Any) -> Iterator[str]:
             continue
         *schema, name = (part.sval for part in node.funcname)
         own = schema not in (["auth"], ["pg_catalog"]) and name not in OF_VALUES
-        if own and name not in _BUILT_IN and any(map(list, map(_columns, node.args))):
+        columns = _columns(_nodes(node.args, _outside_of_calls))
+        if own and name not in _BUILT_IN and any(columns):
             yield name
 
 

@@ -317,7 +317,7 @@ def derived(formula: str) -> Decimal:
     """The value of a formula of numbers, `+ - * /`, brackets and `sqrt`. Raises ValueError."""
     try:
         return Decimal(repr(round(_worked_out(ast.parse(formula, mode="eval").body), 9)))
-    except (SyntaxError, ArithmeticError, RecursionError, InvalidOperation) as exc:
+    except (SyntaxError, ArithmeticError, RecursionError) as exc:
         raise ValueError(f"{formula!r} cannot be worked out") from exc
 
 

@@ -200,7 +200,9 @@ class SubstanceFinder:
                 not spaced or len(joined) >= _LONG or any(c.isdigit() for c in joined)
             )
             starred = (n for n in self._starred if joined.startswith(n[:-1]))
-            if found := joined if listed else next(starred, "") if not best[0] else "":
+            if listed:
+                best = (count, joined)
+            elif not best[0] and (found := next(starred, "")):
                 best = (count, found)
         return best
 

@@ -313,12 +313,15 @@ class SubstanceClassifier:
         """The listed names of the substances that the text names; `record` tells short forms."""
         for hit in self._finder.find(text):
             listed = self._listed.get(hit.substance, "")
-            sure = (h for t in record for h in self._finder.find(t) if h.name not in OTHER_MEANINGS)
-            if hit.name not in OTHER_MEANINGS or (
-                any(self._listed.get(h.substance) == listed for h in sure)
-                or not means_something_else(hit.name, record)
-            ):
+            if hit.name not in OTHER_MEANINGS or self._is_meant(hit.name, listed, record):
                 yield listed
+
+    def _is_meant(self, short: str, listed: str, record: Sequence[str]) -> bool:
+        """Whether a short form stands for the substance, which the record may also spell out."""
+        sure = (h for t in record for h in self._finder.find(t) if h.name not in OTHER_MEANINGS)
+        return any(self._listed.get(h.substance) == listed for h in sure) or (
+            not means_something_else(short, record)
+        )
 
     @cached_property
     def _finder(self) -> SubstanceFinder:

@@ -60,9 +60,10 @@ def has_complete_rows(ctx: Context, wanted: Amount, path: str = "") -> Result:
         rule = completeness(file.table, file.sheet.columns)
         lacking = {f"line {r.line}": why for r in rows if (why := rule.lacking(r))}
         complete = len(rows) - len(lacking)
-        full = sum(not rule.lacking(r) and all(map(r.get, rule.outcomes)) for r in rows)
         counted = f"{complete} of {len(rows)} rows have {rule.wanted}"
         if rule.outcomes:
+            whole = [r for r in rows if f"line {r.line}" not in lacking]
+            full = sum(all(map(r.get, rule.outcomes)) for r in whole)
             counted += f"; {full} of {len(rows)} have every outcome figure"
         verdict = proven if wanted.holds(complete) else failed
         detail = (

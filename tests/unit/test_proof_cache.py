@@ -170,10 +170,19 @@ def test_a_later_command_reads_only_texts_that_are_new(
     assert later[0] != first[0]
 
 
-@pytest.mark.parametrize("named", ["posix\nmkdir", "pathlib\nos.mkdir"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        "posix\nmkdir\n",
+        "pathlib\nos.mkdir\n",
+        "operator\nattrgetter\n(Vmkdir\ntR(cpathlib\nos\ntR",
+        # what a module of such a type imports is not such a type
+        "pathlib\nattrgetter\n(Vmkdir\ntR(cpathlib\nos\ntR",
+    ],
+)
 def test_what_is_kept_of_a_workflow_runs_no_code(tmp_path: Path, named: str) -> None:
     harm = tmp_path / "harm"
-    forged = f"\x80\x04c{named}\n(V{harm}\ntR.".encode("latin-1")
+    forged = f"\x80\x04c{named}(V{harm}\ntR.".encode("latin-1")
     with pytest.raises(pickle.UnpicklingError, match="not part of a workflow"):
         workflow_discovery._Values(io.BytesIO(forged)).load()
     assert not harm.exists()

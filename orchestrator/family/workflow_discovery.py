@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
@@ -18,7 +17,7 @@ from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.settings.config import Settings, default_maker, registered_parts
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.workflow_reader.parser import LARGEST, read_workflow
+from orchestrator.workflow_reader.parser import read_bytes, read_workflow_bytes
 
 #: the types that a workflow consists of, by module and name
 _VALUES = {
@@ -91,13 +90,7 @@ def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflo
         "owner": owner,
         "priority": str(ticket.priority or ""),
     }
-    try:
-        data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
-    except OSError:
-        # the reader says why
-        data = b""
-    if not data:
-        return read_workflow(path, root=root, variables=variables)
+    data = read_bytes(path)
     return _read_kept(data, path, path.resolve(), root, root.resolve(), tuple(variables.items()))
 
 
@@ -125,9 +118,8 @@ def _read_kept(
     if kept := cache.get(key):
         read: Workflow = _Values(BytesIO(kept)).load()
         return read
-    read = read_workflow(path, root=root, variables=dict(given))
-    if read.sha256 == hashlib.sha256(data).hexdigest():
-        cache.put(key, pickle.dumps(read))
+    read = read_workflow_bytes(data, path, root=root, variables=dict(given))
+    cache.put(key, pickle.dumps(read))
     return read
 
 

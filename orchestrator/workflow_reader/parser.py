@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +34,11 @@ def read_workflow(
 
     Raises WorkflowError, with the line where there is one, if it cannot be read or followed.
     """
+    return read_workflow_bytes(read_bytes(path), path, root=root, variables=variables)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a workflow file. Raises WorkflowError if it cannot be read, or is too large."""
     try:
         if not path.is_file():
             message = "there is no such workflow file" if not path.exists() else "is not a file"
@@ -46,6 +50,17 @@ def read_workflow(
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise WorkflowError(f"cannot be read: {reason}", path=str(path), code="unreadable") from exc
     _refuse_large(len(data), path)
+    return data
+
+
+def read_workflow_bytes(
+    data: bytes,
+    path: Path,
+    *,
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Workflow:
+    """The workflow in the bytes of a file. Raises as `read_workflow`."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -53,16 +68,7 @@ def read_workflow(
         raise WorkflowError(
             "is not UTF-8", path=path, line=line, code="not-utf8", hint="save it as UTF-8"
         ) from exc
-    workflow = _read_cached(text, path, root, tuple(sorted((variables or {}).items())))
-    return replace(workflow, sha256=hashlib.sha256(data).hexdigest())
-
-
-@lru_cache(maxsize=64)
-def _read_cached(
-    text: str, path: Path, root: Path | None, variables: tuple[tuple[str, str], ...]
-) -> Workflow:
-    """A long-lived process reads the same text for every step of a family."""
-    return read_workflow_text(text, path, root=root, variables=dict(variables))
+    return read_workflow_text(text, path, root=root, variables=variables)
 
 
 def _refuse_large(size: int, path: Path) -> None:

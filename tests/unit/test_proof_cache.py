@@ -160,7 +160,7 @@ def test_a_later_command_reads_only_texts_that_are_new(
         raise AssertionError("it was read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workflow_discovery, "read_workflow", refuse)
+        patch.setattr(workflow_discovery, "read_workflow_bytes", refuse)
         patch.setattr(import_closure, "nodes_of", refuse)
         assert look() == first
     workflow.write_text(workflow.read_text("utf-8").replace("a.py", "d.py"), encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import Any
 
 #: bytes; of a larger file only the digest is kept
 LARGEST_KEPT = 32 * 1024 * 1024
-#: bytes that one process keeps at most
+#: bytes that one reader keeps at most
 MOST_KEPT = 2 * 1024**3
 #: a file that changed so lately (ns) may change again without its times showing it
 RACY = 50_000_000
@@ -132,22 +132,79 @@ class Contents:
             looked.touch()
 
 
-class Reader:
-    """Reads entries below a folder, without following links; a file is hashed again only when
-    its times or size changed.
+class Hashes:
+    """What files were hashed to, kept for later runs: a file is hashed again only when its times
+    or size changed. Several readers of one folder share them.
     """
 
-    def __init__(self, root: Path, contents: Contents, cache: Path) -> None:
-        self.root = root
-        self._at = os.fspath(root)
-        self.contents = contents
-        self._cache_file = cache
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._cache: dict[str, list[Any]] | None = None
         self._is_changed = False
         #: when the file was written last, and as what
         self._saved, self._written = -_PAUSE, Stamp()
-        self._kept = 0
         self._lock = threading.Lock()
+
+    def get(self, path: str, stamp: Stamp) -> str | None:
+        """The sha256 of a file that still has this stamp, if it is known."""
+        with self._lock:
+            known = self._loaded.get(path)
+        return str(known[-1]) if known is not None and known[:-1] == stamp else None
+
+    def put(self, path: str, stamp: Stamp, sha256: str) -> None:
+        with self._lock:
+            self._loaded[path] = [*stamp, sha256]
+            self._is_changed = True
+
+    @property
+    def _loaded(self) -> dict[str, list[Any]]:
+        if self._cache is None:
+            try:
+                loaded = json.loads(self._file.read_bytes())
+            except (OSError, ValueError):
+                loaded = {}
+            self._cache = loaded if isinstance(loaded, dict) else {}
+        return self._cache
+
+    def distrust(self) -> None:
+        """Write them again with the next `save` if an agent has edited their file."""
+        with self._lock:
+            if self._written != _stamp_at(self._file):
+                self._is_changed, self._saved = True, -_PAUSE
+
+    def save(self, known: Mapping[str, Entry] | None = None) -> None:
+        """Keep them for later runs; of `known` alone, if it is given.
+
+        They can be lost, so that a file that changes all the time is not written each time.
+        """
+        with self._lock, contextlib.suppress(OSError):
+            if not self._is_changed or time.monotonic() - self._saved < _PAUSE:
+                return
+            kept = {p: v for p, v in self._loaded.items() if known is None or p in known}
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(kept), encoding="ascii")
+            temporary.replace(self._file)
+            self._written = _stamp_at(self._file)
+            self._is_changed, self._saved = False, time.monotonic()
+
+
+def _stamp_at(file: Path) -> Stamp:
+    try:
+        return stamp_of(file.stat())
+    except OSError:
+        return []
+
+
+class Reader:
+    """Reads entries below a folder, without following links."""
+
+    def __init__(self, root: Path, contents: Contents, hashes: Hashes) -> None:
+        self.root = root
+        self._at = os.fspath(root)
+        self.contents = contents
+        self.hashes = hashes
+        self._kept = 0
 
     def entry(
         self, path: str, *, keep: bool = False, place: Path | None = None, walked: bool = False
@@ -184,12 +241,11 @@ class Reader:
 
     def _hash(self, path: str, file: str, found: os.stat_result, keep: bool) -> str:
         stamp = stamp_of(found)
-        with self._lock:
-            known = self._loaded.get(path)
-        if known is not None and known[:-1] == stamp:
-            sha256 = str(known[-1])
-            if not keep or found.st_size > LARGEST_KEPT or self.contents.has(sha256):
-                return sha256
+        known = self.hashes.get(path, stamp)
+        if known is not None and (
+            not keep or found.st_size > LARGEST_KEPT or self.contents.has(known)
+        ):
+            return known
         started = time.time_ns()
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as opened:  # noqa: PTH123 - an open descriptor
@@ -199,46 +255,5 @@ class Reader:
             else:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         if started - max(found.st_ctime_ns, found.st_mtime_ns) > RACY:
-            with self._lock:
-                self._loaded[path] = [*stamp, sha256]
-                self._is_changed = True
+            self.hashes.put(path, stamp, sha256)
         return sha256
-
-    @property
-    def _loaded(self) -> dict[str, list[Any]]:
-        if self._cache is None:
-            try:
-                loaded = json.loads(self._cache_file.read_bytes())
-            except (OSError, ValueError):
-                loaded = {}
-            self._cache = loaded if isinstance(loaded, dict) else {}
-        return self._cache
-
-    def distrust(self) -> None:
-        """Write the hashes again with the next `save` if an agent has edited their file."""
-        with self._lock:
-            if self._written != _stamp_at(self._cache_file):
-                self._is_changed, self._saved = True, -_PAUSE
-
-    def save(self, known: Mapping[str, Entry] | None = None) -> None:
-        """Remember the hashes for later runs; of `known` alone, if it is given.
-
-        They can be lost, so that a file that changes all the time is not written each time.
-        """
-        with self._lock, contextlib.suppress(OSError):
-            if not self._is_changed or time.monotonic() - self._saved < _PAUSE:
-                return
-            kept = {p: v for p, v in self._loaded.items() if known is None or p in known}
-            self._cache_file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._cache_file.with_name(f"{self._cache_file.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(kept), encoding="ascii")
-            temporary.replace(self._cache_file)
-            self._written = _stamp_at(self._cache_file)
-            self._is_changed, self._saved = False, time.monotonic()
-
-
-def _stamp_at(file: Path) -> Stamp:
-    try:
-        return stamp_of(file.stat())
-    except OSError:
-        return []

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.changes.entries import ABSENT, Contents, Entry, Reader
+from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
@@ -99,11 +99,13 @@ class WorkTree:
         self.root = root
         self.home = home or root
         self.state = state = self.home / ".orchestrate"
-        hashes = state / "state" / "hashes.json"
-        self._home_reader = self.reader = _reader(self.home, state, hashes)
+        self.contents = Contents(state / "changes" / "contents")
+        file = state / "state" / "hashes.json"
+        self._home_reader = Reader(self.home, self.contents, _hashes(self.home, file))
+        self.reader = self._home_reader
         if root != self.home:
-            self.reader = _reader(root, state, hashes.with_name(f"hashes.{root.name}.json"))
-        self.contents = self.reader.contents
+            file = file.with_name(f"hashes.{root.name}.json")
+            self.reader = Reader(root, self.contents, _hashes(root, file))
         self.board = board.strip("/")
         self._outside = (f"{self.board}/", ".orchestrate/")
 
@@ -174,7 +176,7 @@ class WorkTree:
         named = {p for p in extra if not (self.root / p).is_dir()}
         paths = {p for p in (*self._walk(""), *named) if self.concerns(p)}
         found = Snapshot(dict(self._look(paths, keep)), taken=taken, board=self._tickets())
-        self.reader.save(found.entries)
+        self.reader.hashes.save(found.entries)
         return found
 
     def _take_by_git(self, since: Snapshot | None, extra: Iterable[str], keep: bool) -> Snapshot:
@@ -200,7 +202,7 @@ class WorkTree:
         if since is not None and self._rules_changed(since, entries):
             hidden = self._newly_ignored(since, seen.ignored)
             entries |= dict(self._look(hidden - entries.keys(), keep))
-        self.reader.save()
+        self.reader.hashes.save()
         return Snapshot(
             entries,
             True,
@@ -383,9 +385,9 @@ class WorkTree:
 
 
 @lru_cache(maxsize=16)
-def _reader(root: Path, state: Path, hashes: Path) -> Reader:
-    """One for all that look at a workspace in this process: what is unchanged is read once."""
-    return Reader(root, Contents(state / "changes" / "contents"), hashes)
+def _hashes(_root: Path, file: Path) -> Hashes:
+    """Those of all that look at a folder in this process: what is unchanged is read once."""
+    return Hashes(file)
 
 
 def is_cache(path: str) -> bool:

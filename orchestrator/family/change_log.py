@@ -171,7 +171,7 @@ class ChangeLog:
     def _release(self, worker: Worker) -> tuple[list[Segment], bool]:
         """The segments as they were when the agent began; whether their record was altered."""
         held = self._held.pop(worker.name, None)
-        self.tree.reader.distrust()
+        self.tree.reader.hashes.distrust()
         if held is None:
             return self._load(worker), False
         return held.segments, held.put_back()

@@ -40,6 +40,16 @@ def test_an_unchanged_ticket_is_read_once_for_all_looks_at_a_board(
     assert WorkTree(tmp_path, "_WORK_ORDERS").take().board != first.board
 
 
+def test_each_work_tree_keeps_as_much_as_the_first(
+    ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.changes.entries.MOST_KEPT", 1)
+    for text in ("two\n", "three\n"):
+        ticket.write_text(text, encoding="utf-8")
+        tree = WorkTree(tmp_path, "_WORK_ORDERS")
+        assert tree.contents.has(tree.take().board[ticket.name])
+
+
 def test_an_edit_of_the_same_size_in_the_same_moment_is_seen(ticket: Path, tmp_path: Path) -> None:
     tree = WorkTree(tmp_path, "_WORK_ORDERS")
     before = tree.take().board

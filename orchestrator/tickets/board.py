@@ -106,17 +106,13 @@ class Board:
         return [ticket for ticket in self._all() if not ticket.note]
 
     def tickets_and_unread(self) -> tuple[list[Ticket], list[Ticket]]:
-        """As `tickets` and `unread`, at one look at the files."""
+        """As `tickets`, and the files with keys that are not tickets; their diagnoses say why."""
         found = self._all()
         return [t for t in found if not t.note], [t for t in found if _is_unread(t)]
 
     def notes(self) -> list[Ticket]:
         """The markdown files that are not tickets: templates, read-mes, notes."""
         return [ticket for ticket in self._all() if ticket.note]
-
-    def unread(self) -> list[Ticket]:
-        """The files with keys that are not tickets; their diagnoses say why."""
-        return [note for note in self.notes() if _is_unread(note)]
 
     def _all(self) -> list[Ticket]:
         self._catalog.refresh()

@@ -29,8 +29,6 @@ _SAVE_EVERY = 2.0
 #: how often the folders are listed again while they change
 _RETRIES = 5
 _NO_ROW = IndexRow(Stamp(0, 0, 0, 0), "", "", False, True, "")
-
-
 #: files from which on several processes read them, and how many one gets at a time
 _MANY, _CHUNK = 1000, 100
 #: in such a process: what reads one
@@ -211,10 +209,13 @@ class Catalog:
         from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
         from multiprocessing import get_context
 
-        with contextlib.suppress(OSError, BrokenExecutor):
-            how = (cores, get_context("fork"), _reads.append, (self._row_of,))
-            with ProcessPoolExecutor(*how) as pool:
-                return list(pool.map(_read_apart, keys, chunksize=_CHUNK))
+        with (
+            contextlib.suppress(OSError, BrokenExecutor),
+            ProcessPoolExecutor(
+                cores, get_context("fork"), initializer=_reads.append, initargs=(self._row_of,)
+            ) as pool,
+        ):
+            return list(pool.map(_read_apart, keys, chunksize=_CHUNK))
         return map(self._row_of, keys)
 
     def _row_of(self, key: str) -> IndexRow | None:

@@ -100,7 +100,7 @@ def _is_plain(value: str) -> bool:
 
 
 def _environment() -> tuple[tuple[bytes, bytes], ...]:
-    # asked for every line that is written; `environb` checks and copies each variable anew
+    # asked for every line that is written; `environb` checks and copies each variable again
     held: Mapping[bytes, bytes] = getattr(os.environ, "_data", os.environb)
     return tuple(held.items())
 

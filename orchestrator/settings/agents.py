@@ -110,7 +110,7 @@ class WorkersSettings(BaseModel):
     at_once: dict[str, int] = Field(default_factory=dict)
     #: seconds without a sign of life of a worker after which its job is given to another one
     lease: float = Field(default=60.0, ge=1, le=3600)
-    #: seconds between two looks at a queue that nobody has called
+    #: seconds between two looks at a queue while no notification comes
     poll: float = Field(default=1.0, ge=0.02, le=60)
     #: whether a worker pushes what was made as a branch; else it goes through the database
     push: bool = True

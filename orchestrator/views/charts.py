@@ -85,7 +85,7 @@ def _text(x: float, y: float, text: str, /, anchor: str = "", **more: object) ->
 def _svg(
     name: str, title: str, summary: str, frame: Frame, height: float, parts: Iterable[str]
 ) -> str:
-    """The whole chart; `told` is what it shows, for who cannot see it."""
+    """The whole chart; `summary` is what it shows, for who cannot see it."""
     name = f"{name}-{frame.width}"
     head = _tag("title", escape(title), id=f"{name}-title")
     head += _tag("desc", escape(summary or "no figures yet"), id=f"{name}-desc")

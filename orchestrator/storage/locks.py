@@ -78,8 +78,7 @@ class _Holders:
     def of(cls, path: Path, fd: int) -> _Holders:
         """Who holds the lock of a file beside the descriptor `fd` of this process."""
         real, found = os.path.realpath(path), set[int]()
-        # none where the system has no `/proc`
-        for link in Path("/proc").glob("[0-9]*/fd/*"):
+        for link in _open_files():
             with contextlib.suppress(OSError):
                 if str(link.readlink()) == real and link.parts[2:] != (
                     str(os.getpid()),
@@ -100,6 +99,14 @@ class _Holders:
             except OSError:
                 pass
         return cls(first, is_there, everyone)
+
+
+def _open_files() -> Iterator[Path]:
+    """Links to what all processes have open; none where the system has no `/proc`."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        # a process may end in this moment
+        with contextlib.suppress(OSError):
+            yield from (folder / "fd").iterdir()
 
 
 def _ends(path: Path, fd: int) -> bool:

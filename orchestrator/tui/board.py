@@ -145,7 +145,12 @@ class BoardApp(App[None]):
     async def show(self) -> None:
         """Show the board as it is now, as far as it fits what is searched for."""
         async with self._showing:
-            await self._show(self._live.view)
+            try:
+                await self._show(self._live.view)
+            except Exception:
+                # when the program ends, its widgets go one by one
+                if self.is_running:
+                    raise
 
     async def _show(self, view: BoardView) -> None:
         cards = view.cards
@@ -160,11 +165,7 @@ class BoardApp(App[None]):
         self._tickets |= {f"?{q.family}": by_id[q.family].ticket for q in asked}
         columns = view.columns(cards)
         await self._arrange([_QUESTIONS, *(column.name.replace(" ", "_") for column in columns)])
-        shown_in = self._lists()
-        if not shown_in:
-            # the program is ending
-            return
-        questions, *states = shown_in
+        questions, *states = self._lists()
         options = [Option(question_text(q, _WIDTH - 2), id=f"?{q.family}") for q in asked]
         questions.show(options[:_MOST], len(asked))
         for shown, column in zip(states, columns, strict=True):
@@ -187,18 +188,24 @@ class BoardApp(App[None]):
         self._base.query_one("#head", Label).update(styled(f" {self._root.name}: {reported}"))
 
     async def _arrange(self, names: list[str]) -> None:
-        """One column for each name; a board seldom gets or loses one."""
-        before = self._lists()
-        if [column.id for column in before] == [f"column-{name}" for name in names]:
-            return
-        held = next((column.id for column in before if column.list.has_focus), None)
+        """One column for each name; those that stay keep what is highlighted, and the focus."""
         place = self._base.query_one("#columns")
-        await place.remove_children()
-        await place.mount_all([Column(name) for name in names])
-        if self._base.focused is None:
+        wanted = [f"column-{name}" for name in names]
+        before = self._lists()
+        if [column.id for column in before] == wanted:
+            return
+        await place.remove_children([column for column in before if column.id not in wanted])
+        for at, name in enumerate(names):
             now = self._lists()
-            for column in [each for each in now if each.id == held] or now[:1]:
-                column.list.focus()
+            found = next((column for column in now if column.id == wanted[at]), None)
+            if found is None:
+                await place.mount(Column(name), before=at if at < len(now) else None)
+            elif now[at] is not found:
+                place.move_child(found, before=at)
+        # a focus that is only asked for might come when its column has gone again
+        if self._base.focused is None:
+            for column in self._lists()[:1]:
+                self._base.set_focus(column.list)
 
     @property
     def _chosen(self) -> Ticket | None:
@@ -207,7 +214,7 @@ class BoardApp(App[None]):
         if opened:
             return next((t for t in self._tickets.values() if t.id == opened), None)
         lists = (column.list for column in self._base.query(Column))
-        focused = next((each for each in lists if each.has_focus), None)
+        focused = next((each for each in lists if each is self._base.focused), None)
         if focused is None or focused.highlighted is None:
             return None
         return self._tickets.get(str(focused.get_option_at_index(focused.highlighted).id))
@@ -217,8 +224,8 @@ class BoardApp(App[None]):
     def action_step(self, by: int) -> None:
         """Go to the column beside the one that has the focus."""
         columns = self._lists()
-        at = next((n for n, column in enumerate(columns) if column.list.has_focus), 0)
-        columns[max(0, min(len(columns) - 1, at + by))].list.focus()
+        at = next((n for n, column in enumerate(columns) if column.list is self._base.focused), 0)
+        self._base.set_focus(columns[max(0, min(len(columns) - 1, at + by))].list)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         ticket = self._tickets.get(str(event.option.id))

@@ -63,7 +63,8 @@ def answer_in(work: Workspace) -> dict[str, Any]:
 
 
 def titles_with_focus(app: BoardApp) -> list[str]:
-    return [column.title for column in app.screen_stack[0].query(Column) if column.list.has_focus]
+    base = app.screen_stack[0]
+    return [column.title for column in base.query(Column) if column.list is base.focused]
 
 
 def test_the_questions_come_first_and_the_keys_go_everywhere(asked: Workspace) -> None:
@@ -179,3 +180,26 @@ def test_an_answer_covers_what_the_dialog_showed(tmp_path: Path) -> None:
     found = answer_in(work)
     assert found["question"] == 2
     assert (found["answer"], found["via"]) == (AnswerVerb.APPROVED, "terminal board")
+
+
+def test_a_column_that_comes_or_goes_takes_the_focus_from_no_other(asked: Workspace) -> None:
+    async def act(app: BoardApp, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: titles_with_focus(app) == ["questions"])
+        await pilot.press("right", "right")
+        shown = [str(column.id).removeprefix("column-") for column in app._lists()]
+        assert titles_with_focus(app) == [app._lists()[2].title]
+        options = app._lists()[2].list
+        for names in (
+            [shown[0], "TRIAGE", *shown[1:]],
+            [shown[0], *shown[2:]],
+            [*shown[2:], shown[0]],
+        ):
+            await app._arrange(names)
+            assert [column.id for column in app._lists()] == [f"column-{name}" for name in names]
+            assert (app.focused, options.highlighted) == (options, 0)
+        # the one that has it goes, and comes again
+        for names in ([shown[0]], ["TRIAGE"], shown, ["BUILD"], shown):
+            await app._arrange(names)
+            assert app.focused in [column.list for column in app._lists()]
+
+    play(asked, act)

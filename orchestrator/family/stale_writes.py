@@ -92,7 +92,7 @@ def replace_options(root: Path, path: Path, take_status: bool = True) -> Replace
         return versions.slot(path.parent.name)
 
     yielding = b"status:" if take_status else b""
-    return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked)
+    return ReplaceOptions(yielding=yielding, keep=keep, rebase=rebase, mark=_marked, locked=True)
 
 
 def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -179,6 +180,8 @@ class ReplaceOptions:
     later: set[Path] | None = None
     #: where both sides changed a line that begins so, the other side's line is taken
     yielding: bytes = b""
+    #: the caller holds a lock that all who replace this file with a base take
+    locked: bool = False
     #: called before the new content takes its place
     before: Callable[[], None] = lambda: None
     #: returns where the next displaced content is kept
@@ -205,12 +208,26 @@ def replace(
     """
     with disk_errors(path):
         if base is not None:
-            return _replace_merging(path, new, base, options)
+            with contextlib.nullcontext() if options.locked else _folder_lock(path.parent):
+                return _replace_merging(path, new, base, options)
         syscalls.make_folder(path.parent)
         with _temporary(path, new) as temporary:
             syscalls.rename_over(temporary, path)
         syscalls.sync_folder(path.parent)
         return Replacement(new)
+
+
+@contextlib.contextmanager
+def _folder_lock(folder: Path) -> Iterator[None]:
+    """Let one at a time merge: what another one is about to merge would look deleted."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # some network file systems have no such locks
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOptions) -> Replacement:

@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
 )
@@ -86,6 +87,15 @@ class Settings(Table):
             else agent
             for name, agent in agents.items()
         }
+
+    @field_validator("workers")
+    @classmethod
+    def _have_checkouts(cls, workers: WorkersSettings, info: ValidationInfo) -> WorkersSettings:
+        """What goes to workers goes by git, from a checkout."""
+        found = info.data.get("workspaces")
+        if workers.engine != "local" and found is not None and found.use == "never":
+            raise ValueError('workers need checkouts, but [workspaces] use is "never"')
+        return workers
 
     @field_validator("facts", mode="before")
     @classmethod

@@ -94,3 +94,10 @@ def test_a_coding_agent_plays_the_part_of_the_agent_whose_place_it_takes() -> No
         "PAINTER": Part.MAKER,
     }
     assert settings.agent_playing(Part.TRIAGER) == "LEAD"
+
+
+def test_workers_and_no_checkouts_contradict_each_other(tmp_path: Path) -> None:
+    never = '[workspaces]\nuse = "never"\n'
+    with pytest.raises(UsageError, match="workers need checkouts"):
+        load_settings(_write(tmp_path, f'[workers]\nengine = "dbos"\n{never}'))
+    assert load_settings(_write(tmp_path, f"[workers]\npush = false\n{never}")).workspaces.use

@@ -59,9 +59,13 @@ class TrialReport:
 
     @property
     def status(self) -> SeedStatus:
-        """PASS only if every record of the source came, and the table holds each selected row."""
+        """PASS only if every record of the source came, and the table holds each selected row.
+
+        Nothing to store is a failure, of a dry run too.
+        """
         if self.in_table is None:
-            return SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.DRY_RUN
+            partial = SeedStatus.PARTIAL if self.harvest.shortfalls else SeedStatus.DRY_RUN
+            return partial if self.selection.rows else SeedStatus.FAIL
         if not self.written.stored or self.in_table < self.written.stored:
             return SeedStatus.FAIL
         if self.harvest.shortfalls:

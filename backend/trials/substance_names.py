@@ -51,7 +51,7 @@ SUBSTANCE_NAMES: Mapping[str, str] = {
         dimethyl tryptamine; 2-(1H-indol-3-yl)-N,N-dimethylethanamine; SPL026; SPL028; VLS-01;
         CYB004; диметилтриптамин; ДМТ; 二甲基色胺; ジメチルトリプタミン; 디메틸트립타민; 61-50-7""",
     "mdma": """
-        MDMA; 3,4-MDMA; midomafetamine; midomafetamin; midomafetamina; midomafétamine;
+        MDMA; 3,4-MDMA; N-methyl-MDA; midomafetamine; midomafetamin; midomafetamina; midomafétamine;
         midomafetaminum; 3,4-methylenedioxymethamphetamine; 3,4-methylenedioxymetamphetamine;
         methylenedioxymethamphetamine; methylenedioxymetamphetamine;
         methylenedioxymethamphetamin; methylendioxymethamphetamine; methylendioxymethamphetamin;
@@ -71,7 +71,8 @@ SUBSTANCE_NAMES: Mapping[str, str] = {
     "esketamine": """
         esketamine; esketamin; esketamina; eskétamine; esketaminum; esketamiini; eszketamin;
         escetamina; esketemine; dextroketamine; dextroketamin; dextrocetamina; dextroketamina;
-        dexketamine; spravato; keyzilen; eskesia; vesierra; esketiv; falkieri; ketanest-S;
+        dexketamine; dextrorotatory ketamine; spravato; keyzilen; eskesia; vesierra; esketiv;
+        falkieri; ketanest-S;
         JNJ-54135419; JNJ-54135419-AAC; CLE-100; HR071603; HR-071603; AM-101; AWKN-001;
         esketofol; эскетамин; эскетамина; справато; εσκεταμίνη; 艾司氯胺酮; 艾氯胺酮; 依他氯胺酮;
         右旋氯胺酮; 右氯胺酮; S氯胺酮; エスケタミン; 에스케타민; 스프라바토; إسكيتامين;
@@ -89,8 +90,8 @@ SUBSTANCE_NAMES: Mapping[str, str] = {
         كيتامين; كيتامين; קטמין; 6740-88-1; 1867-66-9""",
     # below: nobody's unless a workflow lists them
     "arketamine": """
-        arketamine; arketamin; arketamina; arcetamina; levoketamine; PCN-101; аркетамин;
-        左旋氯胺酮; アルケタミン""",
+        arketamine; arketamin; arketamina; arcetamina; levoketamine; levorotatory ketamine; PCN-101;
+        аркетамин; 左旋氯胺酮; アルケタミン""",
     "ketamine metabolite or analogue": """
         hydroxynorketamine; norketamine; dehydronorketamine; deschloroketamine; methoxetamine;
         去甲氯胺酮; 氟胺酮; ノルケタミン; tiletamine""",

@@ -10,9 +10,11 @@
 3. **Handedness.** Before or after ketamine and its brands, S, (+) or d- make esketamine, R, (-) or
    l- arketamine; both, (±) or rac- leave it racemic.
 4. **Other molecules.** A name with a group or a locant before it (`nor-ketamine`, `1P-LSD`) is
-   another molecule, and so is a short form with a number of its own (`LSD-1`, `DMT310`).
-5. **Not given.** A name that is negated (`ketamine-free`, `without ketamine`, `anti-LSD`) or only
-   a reference (`LSD-like`, `ketamine antagonist`, `MDMA assay`) names nothing that is given.
+   another molecule, and so is a short form with a number of its own (`LSD-1`, `DMT310`), and what
+   carries a tracer (`[11C]ketamine`).
+5. **Not given.** A name that is negated (`ketamine-free`, `without ketamine`, `anti-LSD`), only a
+   reference (`LSD-like`, `ketamine antagonist`, `MDMA assay`), or what another drug stands in for
+   (`midazolam (ketamine control)`) names nothing that is given.
 6. **Placebos and comparators.** Between one `+`, `or`, `vs`, `/` or comma and the next, a placebo
    takes the name with it: `placebo for ketamine` is none, `ketamine or placebo` is ketamine. An
    active placebo counts if it is what is named or if its dose is. Any other comparator is given.
@@ -36,6 +38,12 @@ _LONG = 8
 
 _TRADEMARK = re.compile(r"[®™℠©]|(?<=\w)\s?\((?:tm|sm)\)|(?<=\w\w\w)\(r\)", re.I)
 POSSESSIVE = re.compile(r"['’`]s\b")
+#: what languages that write compounds as one word join to a name: `Ketamininfusion`
+_TAIL = re.compile(
+    r"(?<=\w\w\w)(?:tm|infusion(?:en)?|injektion(?:en)?|behandlung|behandling|behandeling|therapie|terapi"
+    r"|gabe|dosis|narkose|anasthesie|(?:nasen)?spray|nasspray|neusspray|kapseln?|tabletten?"
+    r"|losung|tropfen|hydrochlorid|gruppe)$"
+)
 #: scripts that put no space between words: each sign is a word
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W\d_])+|\d+")
@@ -56,7 +64,10 @@ _GROUP = _either(r"""
     (?:hydroxy|dehydro|di|tri|de|des|n)?(?:nor|chloro|fluoro|bromo|iodo|methyl|ethyl|propyl|acetyl);
     hydroxy; methoxy; acetoxy; propionyl; allyl; benzyl; phenyl; iso; homo; aza; thio; deoxy; meo;
     aco; eto; ho; oh; br; cl""")
-_OTHER_MOLECULE = re.compile(rf"(?<![^\W_]){_GROUP}{_DASH}$")
+#: also one that carries a tracer, which is no treatment: `[11C]ketamine`
+_OTHER_MOLECULE = re.compile(
+    rf"(?<![^\W_]){_GROUP}{_DASH}$|[(\[](?:11c|14c|18f|12[35]i|131i)[)\]]{_DASH}?$"
+)
 _LOCANT = re.compile(rf"(?<![\w.])\d+(?!\d|\s?{_UNIT})[\w',]*{_DASH}(?:[a-z]{{1,5}}{_DASH})*$")
 _OWN_NUMBER = re.compile(rf"{_DASH}?\d+(?![\d.,]|[-\s]?{_UNIT})\b")
 
@@ -84,13 +95,19 @@ _NEGATION = _either(r"""
     other than; instead of; rather than; in place of; absence of; lack of; avoid\w*(?: of)?;
     alternatives? (?:to|for); substitutes? (?:for|of); replac\w+(?: of| for)?;
     antidotes? (?:to|for); reversal of; (?:controls?|comparators?) (?:for|to|of); omi\w+(?: of)?;
-    withh\w+(?: of)?; matching(?: to| with| for)?; matched (?:to|with|for); identical to;
+    withh\w+(?: of)?; matching(?: to| with| for)?; matched (?:to|with|for);
+    (?:same|equal|equivalent|identical|similar|comparable)(?: \w+){0,5} (?:as|to);
+    (?:controls?|comparators?) (?!group|arm|cohort)[^\W\d_]{4,} (?:for|to);
     resembl\w+; mimic\w*; (?:history|withdrawal|cessation) (?:of|from); sans; ohne; kein\w*; sin;
     sem; senza; без; zonder; utan""")
 _BETWEEN = _either(r"""
     any; the; added; adjunct\w*; additional; further; low; dose; iv; intravenous; oral; intranasal;
     nasal; concomitant; concurrent; perioperative; intraoperative; use; of; administration;
     receiving; classic\w*""")
+_STAND_IN = r"(?:controls?|comparators?)"
+_NO_DRUG = (
+    r"(?:group|arm|cohort|patient|treatment|therap|drug|active|inter|stand|infus|inject|solut)\w*"
+)
 _ZERO = r"(?<![\d.,])0(?:\.0+)?\s?(?:m?c?g|µg|μg|ug)(?![^\W_])"
 _NEGATED = re.compile(
     rf"{_ZERO}(?:/\w+)?\s*(?:of\s+)?$"
@@ -105,11 +122,18 @@ _REFERRED = _either(r"""
     avoidance; cessation; omi(?:ssion|tted); (?:drug |urine )?(?:screen\w*|detection); tests?\s*$;
     questionnaires?; users?; abuse\w*; addict\w*; misuse; use disorder\w*; dependen\w+; levels?;
     intoxicat\w+; overdos\w+; poison\w+; substitutes?; alternatives?; withheld;
-    (?:(?:induced|associated|related)\s+)?(?:cystitis|uropathy)""")
+    (?:(?:induced|associated|related)\s+)?(?:cystitis|uropathy|bladder(?! (?:instil|irrig)))""")
 _REFERENCE = re.compile(
     rf"[\s,:(-]*{_ZERO}"
     rf"|(?:[\s-]+(?:hydrochloride|hcl|tartrate|fumarate))?[)\]]*[\s‐-―−-]*{_REFERRED}\b"
 )
+
+#: what is in brackets behind another drug tells what that one stands in for: `(ketamine control)`
+_OF_ANOTHER = re.compile(
+    rf"(?<![^\W_])(?!(?:{_NO_DRUG}|{_STAND_IN})\b)[^\W\d_]{{3,}}[^([+,;]{{0,25}}"
+    r"[(\[]\s*(?:(?:as|an?|the|active)\s+)*$|\bas (?:an? |the )?(?:active )?$"
+)
+_ITS_STAND_IN = re.compile(rf"[\s-]*(?:active[\s-]+)?{_STAND_IN}\s*(?:[)\]]|$)")
 
 _PLACEBO = r"(?:pla[cz]ebo\w*|плацебо)"
 #: without accents, as texts are compared
@@ -195,7 +219,7 @@ class SubstanceFinder:
                 spaced |= any(c.isspace() for c in text[tokens[count - 2].end() : token.start()])
             joined += token.group()
             if joined not in self._names and len(joined) >= _LONG:
-                joined = joined.removesuffix("tm")
+                joined = _TAIL.sub("", joined)
             listed = joined in self._names and (
                 not spaced or len(joined) >= _LONG or any(c.isdigit() for c in joined)
             )
@@ -261,6 +285,9 @@ def _is_given(text: str, hit: NamedSubstance, cuts: list[tuple[int, int]]) -> bo
     if _NEGATED.search(text[max(0, hit.start - 120) : hit.start]):
         return False
     if _REFERENCE.match(text, hit.end):
+        return False
+    before = text[max(0, hit.start - 60) : hit.start]
+    if _ITS_STAND_IN.match(text, hit.end) and _OF_ANOTHER.search(before):
         return False
     first = max((end for _, end in cuts if end <= hit.start), default=0)
     last = min((start for start, _ in cuts if start >= hit.end), default=len(text))

@@ -1,8 +1,8 @@
 """Classification of trial records by the words in them: substances, conditions, settings.
 
 Substances are read by the rule of `substances`. Conditions and settings are compared as whole
-words: case, hyphens and brackets do not matter, a phrase that ends in `*` stands for every word
-with that beginning, and at each place the longest phrase wins.
+words: case, accents, hyphens and brackets do not matter, a phrase that ends in `*` stands for
+every word with that beginning, and at each place the longest phrase wins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from orchestrate_backend.trials.condition_terms import (
+    ANAESTHETIC_SETTINGS,
+    CONDITION_GROUPS,
+    FALSE_CONDITIONS,
+    FALSE_SETTINGS,
+    NO_PART_OF_PAIN,
+    PAIN_SETTINGS,
+)
 from orchestrate_backend.trials.substances import POSSESSIVE, SubstanceFinder
 
 #: substances under the name by which the tables know them, with the words by which the registry is
@@ -43,6 +51,7 @@ OTHER_MEANINGS: Mapping[str, tuple[str, ...]] = {
         "high efficacy",
         "dance movement",
         "demyelinating",
+        "dimethyl fumarate",
         "divalent metal",
     ),
     "lsd": (
@@ -62,126 +71,16 @@ OTHER_MEANINGS: Mapping[str, tuple[str, ...]] = {
     "aud": ("auditory",),
 }
 
-#: groups of condition names that mean the same; a workflow's list names any member of a group
-CONDITION_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "PTSD": ("PTSD", "post traumatic stress*", "posttraumatic stress*", "combat disorder*"),
-    "Major Depressive Disorder": ("MDD", "depress*", "antidepress*", "dysthymi*"),
-    "Treatment Resistant Depression": (
-        "TRD",
-        "treatment resistant depress*",
-        "therapy resistant depress*",
-        "treatment refractory depress*",
-        "depressive disorder treatment resistant",
-    ),
-    "Alcohol Use Disorder": ("AUD", "alcohol*", "drinking"),
-    "Anxiety": ("anxiety", "anxious", "panic disorder*", "phobi*"),
-    "OCD": ("OCD", "obsessive compulsive", "obsessive compulsive*"),
-    "End of Life": (
-        "end of life",
-        "life threatening",
-        "terminal ill*",
-        "terminally ill*",
-        "demorali*",
-        "existential*",
-    ),
-    "Substance Use": (
-        "substance use",
-        "substance abuse",
-        "substance dependence",
-        "substance related*",
-        "addict*",
-        "OUD",
-        "opioid use disorder*",
-        "opioid dependence",
-        "opioid related disorder*",
-        "opioid withdrawal",
-        "opiate dependence",
-        "opiate withdrawal*",
-        "cocaine use*",
-        "cocaine dependence",
-        "cocaine related*",
-        "cannabis use*",
-        "methamphetamine use*",
-        "methamphetamine dependence",
-        "stimulant use*",
-        "tobacco use*",
-        "nicotine dependence",
-        "smoking cessation",
-        "drug dependence",
-        "drug use disorder*",
-        "drug abuse",
-    ),
-}
-
-#: phrases that hold a condition's word and are not that condition
-FALSE_CONDITIONS = (
-    "respiratory depression",
-    "myocardial depression",
-    "cardiac depression",
-    "circulatory depression",
-    "bone marrow depression",
-    "st depression",
-    "spreading depression",
-    "spreading depolarization",
-    "cortical depression",
-    "long term depression",
-    "postoperative depression",
-    "preoperative anxiety",
-    "anxiety preoperative",
-    "dental anxiety",
-    "separation anxiety",
-    "alcoholic hepatitis",
-    "alcoholic liver*",
-    "non alcoholic*",
-    "alcohol ablation",
-    "drinking water",
-)
-
-#: a trial in one of these settings studies the substance as an anaesthetic
-ANAESTHETIC_SETTINGS = (
-    "anesthe*",
-    "anaesthe*",
-    "sedat*",
-    "analgosedation",
-    "premedicat*",
-    "intubat*",
-    "surg*",
-    "postsurgical",
-    "preoperative*",
-    "postoperative*",
-    "perioperative*",
-    "intraoperative*",
-    "pre operative*",
-    "post operative*",
-    "peri operative*",
-    "intra operative*",
-    "cesarean*",
-    "caesarean*",
-    "procedural",
-)
-#: a dose below the anaesthetic one is the therapeutic one
-FALSE_SETTINGS = ("sub anesthe*", "sub anaesthe*", "non anesthe*", "non anaesthe*")
-
-#: a trial on pain is therapeutic only if its title names a listed condition as well, or if it lists
-#: one of `NO_PART_OF_PAIN`
-PAIN_SETTINGS = ("pain*", "analges*", "hyperalgesia", "neuralgi*", "migraine*", "headache*")
-
-#: conditions that pain does not bring along, as it does depression, anxiety or the use of opioids
-NO_PART_OF_PAIN = (
-    "demorali*",
-    "existential*",
-    *CONDITION_GROUPS["PTSD"],
-    *CONDITION_GROUPS["OCD"],
-    *CONDITION_GROUPS["Treatment Resistant Depression"],
-)
-
 _NO_WORD = re.compile(r"[\W_]+")
+#: of what can be an inverted heading
+_MOST_PARTS, _MOST_WORDS = 3, 8
 
 
 @lru_cache(maxsize=4096)
 def plain_words(text: str) -> str:
     """`text` as lower-case words with one space between: "S(+)-Ketamine's" → "s ketamine"."""
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKD", text).casefold()
+    text = "".join(c for c in text if not unicodedata.combining(c))
     return _NO_WORD.sub(" ", POSSESSIVE.sub("", text)).strip()
 
 
@@ -203,13 +102,17 @@ class Vocabulary:
         `context` is the whole record: it tells when a short form means something else in it.
         """
         record = [text, *context]
-        hits = {m.group().strip() for m in self._pattern.finditer(f" {plain_words(text)} ")}
+        hits = self._hits(_uninverted(text)) or self._hits(text)
         return frozenset(
             name
             for hit in hits
             for name in self._names_of(hit)
             if not self._means_something_else(hit, name, record)
         )
+
+    def _hits(self, text: str) -> set[str]:
+        """The phrases in `text`, those of names and those of decoys."""
+        return {m.group().strip() for m in self._pattern.finditer(f" {plain_words(text)} ")}
 
     @cached_property
     def _phrases(self) -> dict[str, tuple[str, ...]]:
@@ -243,6 +146,16 @@ class Vocabulary:
         return not _occurs((p for p in plain if p not in OTHER_MEANINGS), record) and (
             means_something_else(hit, record)
         )
+
+
+def _uninverted(text: str) -> str:
+    """A heading of a thesaurus in the order of speech: "Anxiety, Dental" → "Dental Anxiety".
+
+    Longer texts are sentences or lists, and left as they are.
+    """
+    parts = text.split(",")
+    heading = 1 < len(parts) <= _MOST_PARTS and len(text.split()) <= _MOST_WORDS
+    return " ".join(reversed(parts)) if heading else text
 
 
 def _phrase_pattern(phrase: str) -> str:

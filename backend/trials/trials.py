@@ -6,8 +6,8 @@ How the registry's values are stored:
   so. Only a date with a day is stored. A partial one is stored as NULL, never padded to a day that
   nobody gave; how many were left out is counted and said.
 * **Estimated dates** are plans and stored as NULL, as estimated enrolment is. A date without a type
-  counts as estimated while the status says that its day has not come: the completion of a study
-  that has not ended, the start of one that has not begun.
+  counts as estimated while the status says that its day has not come (the completion of a study
+  that has not ended), and so does any day that lies ahead.
 * **Phases** are a list: `PHASE2/PHASE3` for a study of both, `NA` where the registry says so.
 * **Enrolment** is stored only where the registry marks it ACTUAL; an estimate, or a number without
   a type, is NULL.
@@ -28,9 +28,10 @@ from functools import cached_property
 from typing import Any
 
 from orchestrate_backend.errors import BackendError
+from orchestrate_backend.trials.condition_terms import CONDITION_GROUPS
+from orchestrate_backend.trials.partial_dates import PartialDate, parse_partial_date
 from orchestrate_backend.trials.registry_client import STUDY_STATUSES, study_id
 from orchestrate_backend.trials.terms import (
-    CONDITION_GROUPS,
     SUBSTANCES,
     ConditionClassifier,
     SubstanceClassifier,
@@ -38,7 +39,6 @@ from orchestrate_backend.trials.terms import (
 )
 
 _NCT_ID = re.compile(r"NCT\d{8}")
-_PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 #: statuses of studies that have not begun, and of those that have ended
 _NOT_BEGUN = (None, "NOT_YET_RECRUITING", "WITHDRAWN")
 _ENDED = ("COMPLETED", "TERMINATED", "WITHDRAWN")
@@ -63,25 +63,11 @@ class BadStudyError(BackendError):
 
 
 @dataclass(frozen=True)
-class PartialDate:
-    """A date as the registry gives it; `day` is None where it names no day."""
-
-    text: str
-    day: dt.date | None
-    #: a plan, not what happened
-    estimated: bool = False
-
-    @property
-    def actual_day(self) -> dt.date | None:
-        """The day on which it happened, None if that is not known."""
-        return None if self.estimated else self.day
-
-
-@dataclass(frozen=True)
 class Study:
     """One trial as read. A value that the record does not give, or gives unreadably, is empty."""
 
     nct_id: str
+    #: "" where the record has none
     title: str
     status: str | None = None
     phases: tuple[str, ...] = ()
@@ -112,16 +98,6 @@ def clean_text(value: Any, limit: int) -> str | None:
     if not value.isprintable():
         value = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in value)
     return " ".join(value.split())[:limit].rstrip() or None
-
-
-def parse_partial_date(text: str) -> PartialDate:
-    """'2021', '2021-03' or '2021-03-18'. Raises ValueError for anything else."""
-    found = _PARTIAL_DATE.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text[:40]!r} is not a date like 2021-03-18, 2021-03 or 2021")
-    year, month, day = (int(part or 1) for part in found.groups())
-    date = dt.date(year, month, day)
-    return PartialDate(text.strip(), date if found.group(3) else None)
 
 
 class _Reader:
@@ -155,12 +131,17 @@ class _Reader:
         return tuple(dict.fromkeys(text for text in cleaned if text))
 
     def date(self, name: str, came: bool) -> PartialDate | None:
-        """A date; one without a type is estimated unless its day `came` by the study's status."""
+        """A date; one without a type is estimated unless its day `came` by the study's status.
+
+        Whatever its type, a day that lies ahead has not happened.
+        """
         text = self.text(40, "statusModule", name, "date")
         kind = self._value("statusModule", name, "type")
         try:
             date = parse_partial_date(text) if text else None
-            return date and replace(date, estimated=not came if kind is None else kind != "ACTUAL")
+            ahead = bool(date and date.day and date.day > dt.datetime.now(dt.UTC).date())
+            planned = not came if kind is None else kind != "ACTUAL"
+            return date and replace(date, estimated=planned or ahead)
         except ValueError as exc:
             self.problems.append(f"{name}: {exc}")
             return None
@@ -198,7 +179,7 @@ class _Reader:
 
 
 def parse_study(record: Any) -> Study:
-    """A study out of the API's JSON. Raises BadStudyError where it has no id or no title."""
+    """A study out of the API's JSON. Raises BadStudyError where it has no id."""
     if isinstance(record, BadStudyError):
         raise record
     if not isinstance(record, Mapping):
@@ -209,8 +190,6 @@ def parse_study(record: Any) -> Study:
     reader = _Reader(record)
     title = reader.text(_LONGEST_TITLE, "identificationModule", "briefTitle")
     title = title or reader.text(_LONGEST_TITLE, "identificationModule", "officialTitle")
-    if title is None:
-        raise BadStudyError(key, "has no title")
     actual, unproven = reader.enrollment()
     status = reader.text(40, "statusModule", "overallStatus")
     phases = reader.texts(reader.items("designModule", "phases"))
@@ -218,7 +197,7 @@ def parse_study(record: Any) -> Study:
     outcome = first_outcome.get("measure") if isinstance(first_outcome, Mapping) else None
     return Study(
         nct_id=key,
-        title=title,
+        title=title or "",
         status=reader.known("status", status, STUDY_STATUSES),
         phases=tuple(p for p in phases if reader.known("phase", p, _PHASES)),
         conditions=reader.texts(reader.items("conditionsModule", "conditions")),
@@ -236,7 +215,7 @@ def parse_study(record: Any) -> Study:
 #: what a column of the table can hold: fact → its value for a study filed under a substance
 TRIAL_FACTS: Mapping[str, Callable[[Study, str], Any]] = {
     "nct_id": lambda study, modality: study.nct_id,
-    "title": lambda study, modality: study.title,
+    "title": lambda study, modality: study.title or None,
     "phase": lambda study, modality: "/".join(study.phases) or None,
     "status": lambda study, modality: study.status,
     "modality": lambda study, modality: modality,
@@ -364,6 +343,9 @@ class Selector:
             reason = self.reason_to_skip(study, modality)
             if reason is not None or modality is None:
                 chosen.skipped[reason or Skip.SUBSTANCE] += 1
+                continue
+            if not study.title and "title" in self.spec.columns.values():
+                chosen.rejected.append(BadStudyError(study.nct_id, "has no title"))
                 continue
             chosen.rows.append(self.spec.row(study, modality))
             chosen.modalities[modality] += 1

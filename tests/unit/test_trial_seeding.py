@@ -297,6 +297,12 @@ def test_a_bad_record_costs_one_record_and_is_named(seed: Any) -> None:
     assert run.json["rejected"] == [{"key": "NCT00000003", "reason": "has no title"}]
 
 
+def test_a_dry_run_of_nothing_fails_as_the_load_would(seed: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("[]")
+    run = seed("--from", str(tmp_path / "empty.json"), "--dry-run")
+    assert (run.code, run.last_line) == (1, "[STATUS: FAIL] Would seed 0 benchmark trials.")
+
+
 def test_a_lost_database_says_how_far_it_came(seed: Any, target: MemoryTarget) -> None:
     target.fails_at_batch = 2
     with replaying(MANY) as replay:

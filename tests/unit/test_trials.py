@@ -16,17 +16,15 @@ from hypothesis import strategies as st
 
 from orchestrate_backend.errors import BackendError
 from orchestrate_backend.scripts.seed_benchmark_trials import COLUMNS, SPEC
+from orchestrate_backend.trials.partial_dates import parse_partial_date
 from orchestrate_backend.trials.registry_client import STUDY_FIELDS
 from orchestrate_backend.trials.trials import (
-    BadStudyError,
     Selection,
     Selector,
     Skip,
     TrialSpec,
     clean_text,
     essie_term,
-    parse_partial_date,
-    parse_study,
 )
 from tests.replay import PIECES, study
 
@@ -88,7 +86,7 @@ def test_estimated_dates_are_stored_as_null(
 ) -> None:
     names = ("startDateStruct", "completionDateStruct")
     dates = {
-        name: {"date": "2027-03-18", **({"type": kind} if kind else {})}
+        name: {"date": "2021-03-18", **({"type": kind} if kind else {})}
         for name, kind in zip(names, types, strict=True)
     }
     given = {"overallStatus": status} if status else {}
@@ -325,8 +323,21 @@ def test_fault_13_what_is_none_of_the_substances_is_not_stored() -> None:
 
 
 def test_fault_17_a_record_without_title_costs_itself() -> None:
-    with pytest.raises(BadStudyError, match="has no title"):
-        parse_study(study(1, title=""))
+    chosen = selected(study(1, title=""), study(2, title="", conditions=["Asthma"]))
+    assert [str(error) for error in chosen.rejected] == ["NCT00000001: has no title"]
+    assert chosen.skipped == {Skip.CONDITION: 1}, "what is left out anyway lacks nothing"
+    columns = {name: fact for name, fact in COLUMNS.items() if fact != "title"}
+    assert len(selected(study(1, title=""), spec=replace(SPEC, columns=columns)).rows) == 1
+
+
+@pytest.mark.parametrize("kind", ["ACTUAL", None])
+def test_a_day_that_lies_ahead_has_not_happened(kind: str | None) -> None:
+    ahead = (dt.date.today() + dt.timedelta(days=400)).isoformat()
+    date = {"date": ahead} if kind is None else {"date": ahead, "type": kind}
+    record = study(1, statusModule={"overallStatus": "COMPLETED", "completionDateStruct": date})
+    chosen = selected(record)
+    assert chosen.rows[0]["completion_date"] is None
+    assert chosen.estimated_dates == 1
 
 
 # real files, where they are at hand

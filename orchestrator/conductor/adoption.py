@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family.family import Family
-from orchestrator.family.workflow_discovery import SHIPPED
+from orchestrator.family.workflow_discovery import SHIPPED, find_workflow
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -71,6 +72,8 @@ class Proposal:
     stage: int
     notes: tuple[Note, ...]
     changes: tuple[Change, ...]
+    #: digest of the files that it was made from
+    basis: str = field(default="", compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -158,7 +161,10 @@ def adopt(
         id = proposal.parent
         try:
             family = conductor.board.family(id)
-            if propose(conductor, family, workflow) != proposal:
+            read = find_workflow(conductor.board.root, conductor.settings, family[0], workflow)
+            # what it says is worked out again only where a file is another one
+            same = _basis_of(family, read) == proposal.basis
+            if not same and propose(conductor, family, workflow) != proposal:
                 raise TicketError(
                     "it has changed since it was shown; nothing was done",
                     path=family[0].path,
@@ -180,7 +186,7 @@ def propose(
 ) -> Proposal:
     """What `adopt` would do with a family, parent first. Raises OrchestrateError if it cannot."""
     _require_sound(tickets)
-    family, read, flow = conductor.foresee(tickets[0].id, workflow=workflow)
+    family, read, flow = conductor.foresee(tickets, workflow=workflow)
     changes = (_preview_change(family, ticket, flow) for ticket in tickets)
     return Proposal(
         tickets[0].id,
@@ -191,7 +197,15 @@ def propose(
         flow.stage,
         tuple(Note(t.id, d.code, d.message, d.line) for t in tickets for d in t.diagnoses),
         tuple(change for change in changes if change.diff),
+        _basis_of(tickets, read),
     )
+
+
+def _basis_of(tickets: Sequence[Ticket], read: Workflow) -> str:
+    digest = hashlib.sha256(f"{read.path}\n{read.sha256}\n".encode("utf-8", "surrogateescape"))
+    for ticket in tickets:
+        digest.update(f"{ticket.source}\n{len(ticket.data)}\n".encode() + ticket.data)
+    return digest.hexdigest()
 
 
 def _require_sound(tickets: Sequence[Ticket]) -> None:

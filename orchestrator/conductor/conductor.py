@@ -45,6 +45,7 @@ from orchestrator.settings.config import Settings, load_settings
 from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.ticket import Ticket
 from orchestrator.workers import make_engine
 from orchestrator.workflow_reader.human_gates import unread_gates_in
 
@@ -335,12 +336,14 @@ class Conductor:
             label = session.plan.stage(session.flow.stage).label
             return _outcome_of(session, [f"adopted at {label}"])
 
-    def foresee(self, id: str, *, workflow: Path | None = None) -> tuple[Family, Workflow, Flow]:
+    def foresee(
+        self, tickets: Sequence[Ticket], *, workflow: Path | None = None
+    ) -> tuple[Family, Workflow, Flow]:
         """The family, its workflow and the record that `adopt` would begin; nothing is written.
 
         Raises OrchestrateError where `adopt` would.
         """
-        family, read, _, flow = self.opener.preview(id, workflow)
+        family, read, _, flow = self.opener.preview(tickets[0].id, workflow, tickets)
         return family, read, flow
 
     def answer(self, id: str, answer: Answer) -> RunOutcome:

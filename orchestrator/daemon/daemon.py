@@ -21,6 +21,7 @@ from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
 from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.record import from_mapping
+from orchestrator.domain.states import FolderRole
 from orchestrator.errors import (
     BusyError,
     GitAtWorkError,
@@ -376,6 +377,11 @@ class Daemon:
         found = []
         for ticket in self.board.tickets():
             if not ticket.conducted:
+                continue
+            role = FolderRole.__members__.get(ticket.recorded)
+            if role is not None and not role.finished:
+                # so much is known without its file
+                found.append(ticket.id)
                 continue
             try:
                 flow = from_mapping(ticket.flow or {}, path=ticket.source)

@@ -172,21 +172,23 @@ class Opener:
         self._report_recovered(family, merged, left)
         return family
 
-    def preview(self, id: str, workflow: Path | None = None) -> tuple[Family, Workflow, Plan, Flow]:
+    def preview(
+        self, id: str, workflow: Path | None = None, read_now: Sequence[Ticket] = ()
+    ) -> tuple[Family, Workflow, Plan, Flow]:
         """A family without its lock, for reading: nothing is written.
 
-        One that is not conducted yet has the record with which it would begin. Raises
-        OrchestrateError where `open_session` would.
+        One that is not conducted yet has the record with which it would begin. `read_now`: its
+        tickets, if they were just read. Raises OrchestrateError where `open_session` would.
         """
-        tickets = self.board.family(id)
+        tickets = read_now or self.board.family(id)
         for ticket in tickets:
             self._require_readable(ticket)
         if not tickets[0].conducted:
             require_whole(self.board, tickets)
-        family = Family(self.board, tickets[0].id)
+        family = Family(self.board, tickets[0].id, paths={t.id: t.path for t in tickets})
         read = self._read_workflow(family, workflow)
         plan = self._make_plan(read, family.parent)
-        flow = family.flow if family.conducted else self._first_record(family, read, plan)
+        flow = family.flow if family.conducted else self._first_record(tickets, read, plan)
         return family, read, plan, flow
 
     def _require_openable(
@@ -235,7 +237,7 @@ class Opener:
         self, family: Family, workflow: Workflow, plan: Plan, first: Additions | None
     ) -> None:
         """Write a family's first record."""
-        flow = self._first_record(family, workflow, plan)
+        flow = self._first_record(self.board.family(family.parent), workflow, plan)
         if first is None or not first.over_requests:
             require_settled_statuses(family, flow)
         family.commit(flow, "conducted", first)
@@ -352,9 +354,8 @@ class Opener:
         inspector = self.settings.agent_playing(Part.INSPECTOR) or "USER"
         return make_plan(workflow, parent, parts, inspector, self.settings.failure_limit)
 
-    def _first_record(self, family: Family, workflow: Workflow, plan: Plan) -> Flow:
+    def _first_record(self, tickets: Sequence[Ticket], workflow: Workflow, plan: Plan) -> Flow:
         """The record with which a family begins, where its tickets are."""
-        tickets = self.board.family(family.parent)
         parent = tickets[0]
         places = find_places(self.board, tickets)
         if places[parent.id].at.at_rest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from io import BytesIO
@@ -31,6 +32,8 @@ _NOBODY = ("", "USER", "UNASSIGNED", "SYSTEM", "COMPLETE")
 SHIPPED = Path(__file__).parents[1] / "workflows"
 #: how a record names one of those, wherever the product is installed
 _SHIPPED = "shipped:"
+#: the texts that this process read last
+_TEXTS: deque[bytes] = deque(maxlen=16)
 
 
 def reference_to(root: Path, path: Path) -> str:
@@ -119,7 +122,10 @@ def _read_kept(
         read: Workflow = _Values(BytesIO(kept)).load()
         return read
     read = read_workflow_bytes(data, path, root=root, variables=dict(given))
-    cache.put(key, pickle.dumps(read))
+    # for the next of many families that follow it, most of it is known to this process
+    if data not in _TEXTS:
+        _TEXTS.append(data)
+        cache.put(key, pickle.dumps(read))
     return read
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from orchestrator import plugins
 from orchestrator.gates import checks
@@ -15,6 +15,8 @@ from orchestrator.gates.workspace_checks import load_workspace_checks
 
 #: find what else a workspace has
 _FINDERS: list[Callable[[Path], Sequence[Check]]] = []
+#: the checks and types whose patterns were read last
+_READ: list[tuple[tuple[Check, ...], tuple[Any, ...]]] = []
 
 
 def register_finder(find: Callable[[Path], Sequence[Check]]) -> None:
@@ -35,19 +37,23 @@ def load_checks(
     """
     plugins.load("checks")
     # only now: a package's modules may use each other's parameter types in any order
-    patterns = frozenset(p for known in checks.REGISTERED.values() for p in known.patterns)
-    _require_readable(patterns, frozenset((name, said) for name, (said, _) in TYPES.items()))
+    known = tuple(checks.REGISTERED.values())
+    types = tuple(TYPES.items())
+    if (known, types) not in _READ:
+        _require_readable(known)
+        _READ[:] = [(known, types)]
     own: Sequence[Check] = ()
     if root and any((root / "checks").glob("*.py")):
         own = load_workspace_checks(root, changed, checks.REGISTERED)
     further = [found for finder in _FINDERS for found in finder(root)] if root else []
-    return (*checks.REGISTERED.values(), *own, *further)
+    return (*known, *own, *further)
 
 
-@lru_cache(maxsize=4)
-def _require_readable(patterns: frozenset[str], types: frozenset[tuple[str, str]]) -> None:
+def _require_readable(known: Sequence[Check]) -> None:
     """Parse all patterns once for this user. Raises UsageError as `compile_pattern` does."""
-    cache, key = user_proof_cache(), repr(("patterns", sorted(patterns), sorted(types)))
+    patterns = {pattern for each in known for pattern in each.patterns}
+    types = sorted((name, said) for name, (said, _) in TYPES.items())
+    cache, key = user_proof_cache(), repr(("patterns", sorted(patterns), types))
     if cache.get(key) is None:
         for pattern in patterns:
             compile_pattern(pattern)

@@ -111,5 +111,10 @@ def user_cache() -> Path:
 
 
 def user_proof_cache() -> ProofCache:
-    """The cache of this user."""
-    return ProofCache(user_cache() / "proofs")
+    """The cache of this user; the same one for all of a process, so that it counts what it puts."""
+    return _cache_in(user_cache() / "proofs")
+
+
+@cache
+def _cache_in(folder: Path) -> ProofCache:
+    return ProofCache(folder)

@@ -27,6 +27,8 @@ from orchestrator.tickets.ticket import Ticket
 _TOLD = ("status", "finished", "depends_on")
 #: a look at the text first: all that is said in it has one of these
 _WORTH_A_LOOK = re.compile(r"[:|=#\d]|\*\*")
+#: a line without a label, a table's bar, and what may be an id says what its heading says
+_MAY_SAY = re.compile(r"[:=|\d_-]")
 _LEAD = re.compile(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
 _PAIR = re.compile(r"(?P<label>[^\W\d][^:=|]{0,40}?)\s*[:=]\s*(?P<value>\S.*)\Z")
 _NO = re.compile(
@@ -68,9 +70,21 @@ def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str
     if not _WORTH_A_LOOK.search(document.body):
         return
     head: list[str] = []
+    above: tuple[str, ...] | None = None
+    below = False
+    heading = ""
     for line in placed_lines(document.lines, document.body_line - 1):
+        if line.above is not above:
+            above = line.above
+            below = any(map(headings.means_criteria, above))
+            heading = keys.name_of(_plain(line.group))
         bare = line.text.strip()
-        if not bare or box_text(line.text) or any(map(headings.means_criteria, line.above)):
+        if below or not bare:
+            continue
+        if heading not in _TOLD and not _MAY_SAY.search(bare):
+            head = []
+            continue
+        if box_text(line.text):
             continue
         at, shown = line.at + 1, bare[:80]
         if bare.startswith("|"):
@@ -84,7 +98,7 @@ def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str
             names = [(keys.name_of(label), value) for label, value in pairs]
         else:
             head = []
-            names = [_labelled(_plain(_LEAD.sub("", bare, count=1)), keys, line.group)]
+            names = [_labelled(_plain(_LEAD.sub("", bare, count=1)), keys, heading)]
         yield from (Said(name, value, at, shown) for name, value in names if name in _TOLD)
 
 
@@ -93,15 +107,15 @@ def _plain(text: str) -> str:
 
 
 def _labelled(text: str, keys: KeyTable, heading: str) -> tuple[str, str]:
-    """(what a line says, the value); ("", "") if it has no label that is known."""
+    """(what a line says, the value): by its label, else as the heading above it says."""
     if (pair := _PAIR.match(text)) and (name := keys.name_of(pair["label"])) in _TOLD:
         return name, pair["value"]
-    words = text.split()
+    words = text.split(maxsplit=4)[:4]
     for count in (3, 2, 1):
         label, rest = " ".join(words[:count]), words[count : count + 1]
         if rest and keys.name_of(label) == "depends_on" and is_field_id(rest[0].strip(",.;")):
             return "depends_on", text
-    return keys.name_of(_plain(heading)), text
+    return heading, text
 
 
 def find_finished(

@@ -7,6 +7,7 @@ filters only: no loops, calls or attributes, so that it can neither run for long
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.errors import WorkflowError
@@ -17,6 +18,7 @@ _FILTERS = ("lower", "trim", "upper")
 _NODES = frozenset({"Template", "Output", "TemplateData", "Name", "Const", "Filter"})
 
 
+@lru_cache(maxsize=16)
 def is_template(text: str) -> bool:
     """Whether the frontmatter says `template: true`."""
     return Document.parse(_encode(text)).meta.get("template") is True

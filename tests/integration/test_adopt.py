@@ -32,6 +32,7 @@ Create `out.txt`.
 """
 
 Adopt = Callable[..., Result]
+PROPOSE = adoption.propose
 
 
 def lay(root: Path, place: str, text: str) -> Path:
@@ -191,6 +192,25 @@ def test_a_family_that_changed_since_it_was_shown_is_left(root: Path) -> None:
     adopted, late = adoption.adopt(conductor, found.proposals)
     assert (adopted, [(r.id, r.code) for r in late]) == ([], [("WO-5", "changed")])
     assert snapshot(root) == before
+
+
+def test_a_remark_written_meanwhile_does_not_prevent_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = Conductor(Board(root))
+    lay(root, "00_INBOX/WO-8_x.md", ticket("WO-8", "status: 00_INBOX"))
+    found = adoption.survey(conductor, ["WO-5", "WO-8"])
+    path = root / "_WORK_ORDERS/03_BUILD/WO-5a_A.md"
+    path.write_text(path.read_text() + "\nAnother line.\n", encoding="utf-8")
+    again = []
+
+    def propose(*given: Any) -> adoption.Proposal:
+        again.append(given[1][0].id)
+        return PROPOSE(*given)
+
+    monkeypatch.setattr(adoption, "propose", propose)
+    assert adoption.adopt(conductor, found.proposals) == (["WO-5", "WO-8"], [])
+    assert again == ["WO-5"], "what is as it was shown is not worked out again"
 
 
 def test_a_workflow_can_be_given(root: Path, adopt: Adopt) -> None:

@@ -261,7 +261,12 @@ def _request(kind: type[_Request], **values: Any) -> _Request:
     try:
         return kind.model_validate(values)
     except ValidationError as exc:
-        reasons = "; ".join(item["msg"].removeprefix("Value error, ") for item in exc.errors())
+        reasons = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ")
+            if item["type"] != "value_error"
+            else item["msg"].removeprefix("Value error, ")
+            for item in exc.errors()
+        )
         raise _stopped(reasons) from exc
 
 
@@ -326,10 +331,12 @@ def _gap_lines(answer: GapAnalysis) -> list[str]:
 def _drift_lines(report: DriftReport) -> list[str]:
     lines = [report.drift_summary]
     for r in report.results:
+        # what has lost its values is checked, and there is no shift to be measured
+        known = r.test_statistic is not None and r.p_value is not None
+        figures = f"PSI {r.test_statistic:.3f}  p {r.p_value:.3g}" if known else "too few values"
         found = (
-            "too few values"
-            if r.status == "insufficient_data"
-            else f"{r.severity:<9} PSI {r.test_statistic:.3f}  p {r.p_value:.3g}"
+            "too few values" if r.status == "insufficient_data" else f"{r.severity:<9} {figures}"
         )
         lines.append(f"  {r.feature:<24} {found}  ({r.n_baseline}, {r.n_current} values)")
+        lines += [f"    {reason}" for reason in r.reasons]
     return lines

@@ -107,13 +107,42 @@ class DriftMonitor:
             warnings.append("the feature store holds no features" if not features else _NO_VALUES)
             return []
         now = as_utc(request.as_of or end)
-        last = await self._features.get_latest(features, request.brand)
+        last = await self._features.get_latest(features, request.brand, request.as_of and now)
         # of its own, so that what comes of other features moves no window
         ends = {f.id: now if request.as_of else last.get(f.id, now) for f in features}
         windows = {id_: Windows(moment, request.days) for id_, moment in ends.items()}
         pairs = await self._features.get_windows(features, windows, request.brand)
+        ages = await self._ages(features, windows, pairs, last, now, request.brand)
         warnings += _value_doubts(request, features, pairs)
-        return feature_results(features, pairs, windows, request, Ages(now, last))
+        warnings += [
+            f"{f.name}: {ages[f.id]}, and nothing tells how often it has one"
+            for f in features
+            if f.id in ages and not ages[f.id].pause and ages[f.id].is_long
+        ]
+        return feature_results(features, pairs, windows, request, ages)
+
+    async def _ages(
+        self,
+        features: Sequence[Feature],
+        windows: Mapping[str, Windows],
+        pairs: Mapping[str, Pair],
+        last: Mapping[str, datetime],
+        now: datetime,
+        brand: str | None,
+    ) -> dict[str, Age]:
+        """For how long each feature has had no row, by its id."""
+        # where one ended long ago, its own last windows tell how often it had rows
+        gone = [f for f in features if f.id in last and not pairs[f.id].rows]
+        ended = {f.id: Windows(last[f.id], windows[f.id].days) for f in gone}
+        own = {**pairs, **await self._features.get_windows(gone, ended, brand)}
+        known = [f for f in features if f.id in last]
+        ages = {f.id: Age(now - last[f.id], own[f.id], own[f.id].pause) for f in known}
+        for f in (f for f in known if ages[f.id].is_long):
+            # it may have paused longer before, as between two batches
+            start = {**windows, **ended}[f.id].start
+            earlier = await self._features.get_latest([f], brand, start)
+            ages[f.id] = ages[f.id].since(earlier.get(f.id))
+        return ages
 
     async def _model_drift(self, request: DriftRequest, warnings: list[str]) -> list[DriftResult]:
         if not (request.check_model_drift or request.check_concept_drift):
@@ -141,11 +170,34 @@ class DriftMonitor:
 _NO_VALUES = "the feature store holds no values"
 
 
-class Ages(NamedTuple):
-    """When now is, and when each feature had its last row, by its id."""
+class Age(NamedTuple):
+    """For how long a feature has had no row, and how long it paused before."""
 
-    now: datetime
-    last: Mapping[str, datetime]
+    age: timedelta
+    #: the last rows that it had
+    pair: Pair
+    #: the longest pause; 0 if nothing tells
+    pause: timedelta
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is much longer than any pause before."""
+        return self.pair.rows >= MIN_SAMPLES and self.age > _PAUSES * self.pause
+
+    def since(self, earlier: datetime | None) -> Age:
+        """The same with the pause between an earlier row and the first of the pair's.
+
+        A first batch, all rows of a day with none before them, tells no pause.
+        """
+        if self.pair.ends is None:
+            return self
+        first, last = self.pair.ends
+        if earlier is not None:
+            return self._replace(pause=max(self.pause, first - earlier))
+        return self._replace(pause=timedelta(0)) if last - first < timedelta(days=1) else self
+
+    def __str__(self) -> str:
+        return f"no row for {self.age / timedelta(days=1):.1f} days"
 
 
 def feature_results(
@@ -153,7 +205,7 @@ def feature_results(
     pairs: Mapping[str, Pair],
     windows: Mapping[str, Windows],
     request: DriftRequest,
-    ages: Ages | None = None,
+    ages: Mapping[str, Age] | None = None,
 ) -> list[DriftResult]:
     """A result per feature, in the order given; too few values are a result too."""
     enough = [f for f in features if _is_comparable(f, pairs[f.id])]
@@ -169,8 +221,8 @@ def feature_results(
     results = []
     for f in features:
         pair = pairs[f.id]
-        if ages is not None:
-            losses[f.id] |= _staleness(ages.last.get(f.id), ages.now, pair, request.days)
+        if ages and f.id in ages:
+            losses[f.id] |= _staleness(ages[f.id], request.days)
         found, p_value = checked.get(f.id, (None, None))
         moved, size = Severity.NONE, None
         if found and p_value is not None:
@@ -215,19 +267,13 @@ def _dependence(feature: Feature, pair: Pair) -> float:
     return design_effect(pair.baseline, pair.current, pair.entities, categorical=categorical)
 
 
-def _staleness(last: datetime | None, now: datetime, pair: Pair, days: int) -> dict[str, Severity]:
+def _staleness(age: Age, days: int) -> dict[str, Severity]:
     """That a feature has had no row for much longer than it ever paused."""
-    if last is None or pair.pause is None or pair.rows < MIN_SAMPLES:
+    if not age.pause or not age.is_long:
         return {}
-    age = now - last
-    if age <= _PAUSES * pair.pause:
-        return {}
-    whole = age >= timedelta(days=days)
-    reported = f"no row for {age / timedelta(days=1):.1f} days"
-    rows = f"0 rows after {pair.now.rows or pair.before.rows}"
-    return {
-        f"{reported}, {rows}" if whole else reported: Severity.CRITICAL if whole else Severity.HIGH
-    }
+    if age.age < timedelta(days=days):
+        return {str(age): Severity.HIGH}
+    return {f"{age}, 0 rows after {age.pair.now.rows or age.pair.before.rows}": Severity.CRITICAL}
 
 
 def _value_doubts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -52,9 +53,10 @@ class Pair(NamedTuple):
     now: Rows = Rows()
     #: the entity of each value, by window
     entities: tuple[Values, ...] = ()
-    #: rows from the start of the baseline on, and the longest time between two of them
+    #: rows from the start of the baseline on, the longest time between two, the first and last
     rows: int = 0
-    pause: timedelta | None = None
+    pause: timedelta = timedelta(0)
+    ends: tuple[datetime, datetime] | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -98,10 +100,15 @@ class FeatureRepository:
         return [feature for feature in features if feature.name in names]
 
     async def get_latest(
-        self, features: Sequence[Feature], brand: str | None = None
+        self,
+        features: Sequence[Feature],
+        brand: str | None = None,
+        until: datetime | None = None,
     ) -> dict[str, datetime]:
         """The time of each feature's last row, by its id; none of a feature without rows."""
         of_brand = _of_brand(brand)
+        if until is not None:
+            of_brand += (Filter("event_timestamp", Op.LE, until),)
         found = {}
         for feature in features:
             filters = (Filter("feature_id", Op.EQ, feature.id), *of_brand)
@@ -173,9 +180,16 @@ def _pair(feature: Feature, rows: Sequence[Record], windows: Windows) -> Pair:
         )
         counts.append(Rows(len(part), missing, mistyped))
     times = [row["event_timestamp"] for row in rows]
-    pause = max((b - a for a, b in pairwise(times)), default=None)
+    pause = max((b - a for a, b in pairwise(times)), default=timedelta(0))
     return Pair(
-        values[0], values[1], counts[0], counts[1], (entities[0], entities[1]), len(rows), pause
+        values[0],
+        values[1],
+        counts[0],
+        counts[1],
+        (entities[0], entities[1]),
+        len(rows),
+        pause,
+        (times[0], times[-1]) if times else None,
     )
 
 
@@ -195,8 +209,7 @@ _NOTHING = frozenset(("", "nan", "null", "none", "n/a"))
 def _is_of(feature: Feature, stored: Any) -> bool:
     """Whether a value is of its feature's type, as JSON has it."""
     if feature.value_type in {"int64", "float64"}:
-        number = isinstance(stored, int | float) and not isinstance(stored, bool)
-        return number and isfinite(stored)
+        return not isinstance(stored, bool) and _value(stored, numeric=True) is not None
     wanted = {"string": str, "bool": bool}.get(feature.value_type)
     return wanted is None or isinstance(stored, wanted)
 
@@ -207,6 +220,7 @@ def _value(value: Any, *, numeric: bool) -> float | str | None:
         return None
     if not numeric:
         return str(value)
-    if isinstance(value, int | float) and isfinite(value):
-        return float(value)
+    with suppress(OverflowError):
+        if isinstance(value, int | float) and isfinite(value):
+            return float(value)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from src.ml.agents.drift_dependence import design_effect
@@ -44,14 +45,18 @@ async def predictions(source: Source, model: str, windows: Windows) -> pd.DataFr
         columns=list(_COLUMNS),
     )
     times = frame["prediction_timestamp"]
-    frame = frame[[moment <= windows.baseline_end or moment > windows.split for moment in times]]
-    return pd.DataFrame(
+    score = frame["prediction_value"].astype(float)
+    found = pd.DataFrame(
         {
-            "score": frame["prediction_value"].astype(float),
+            "score": score,
             "outcome": frame["actual_outcome"].astype(float),
-            "is_current": [moment > windows.split for moment in frame["prediction_timestamp"]],
+            "is_current": [moment > windows.split for moment in times],
         }
     )
+    in_baseline = np.array([moment <= windows.baseline_end for moment in times], dtype=bool)
+    in_window = in_baseline | found["is_current"].to_numpy(dtype=bool)
+    kept: pd.DataFrame = found[in_window & np.isfinite(score.to_numpy())]
+    return kept
 
 
 def prediction_drift(

@@ -80,7 +80,8 @@ def drift_figure(report: DriftReport) -> Figure:
     )
     for place, result in enumerate(results):
         sizes = f"{result.n_baseline}, {result.n_current}"
-        label = f"{result.severity}, p = {result.p_value or 0.0:.3g} ({sizes})"
+        tested = result.reasons or [f"p = {result.p_value or 0.0:.3g}"]
+        label = f"{result.severity}, {'; '.join(tested)} ({sizes})"
         if result.status == "insufficient_data":
             label = f"too few values ({sizes})"
         axes.annotate(

@@ -38,8 +38,10 @@ from src.ml.agents.drift_stats import (
 from src.ml.agents.names import UnknownNameError
 from src.ml.agents.sources import Query, Record
 from src.ml.agents.windows import Windows, as_utc
+from src.ml.cli import _drift_lines
 from src.ml.synthetic.generators import FeatureStoreSeeder, FeatureValueGenerator, GeneratorConfig
 from src.ml.synthetic.generators.feature_value_generator import PlantedDrift
+from src.ml.synthetic.plots import drift_figure
 from tests.memory_source import END, MemorySource, feature_row, two_windows, value_rows
 
 SEEDS = 200
@@ -470,6 +472,39 @@ def test_what_is_missing_has_an_alert_of_its_own() -> None:
     assert "no row for 7.0 days, 0 rows after 50" in report.alerts[0].message
 
 
+@pytest.mark.parametrize("window", ["1d", "7d", "30d"])
+def test_a_feature_that_ended_before_both_windows_alerts(window: str) -> None:
+    gone, kept = feature_row("gone"), feature_row("kept")
+    values = two_windows(kept, normal(1, 400), normal(2, 400))
+    values += value_rows(gone, normal(3, 400), END - timedelta(days=100), 14)
+    report = detect([gone, kept], values, as_of=END, time_window=window)
+    [alert] = report.alerts
+    assert (alert.severity, alert.affected_features) == ("critical", ["gone"])
+    assert "no row for 100.0 days" in alert.message
+
+
+@pytest.mark.parametrize(("batches", "minutes"), [(1, 0), (1, 90), (4, 0), (4, 90)])
+def test_batches_that_are_not_due_are_no_alarm(batches: int, minutes: int) -> None:
+    monthly, daily = feature_row("monthly"), feature_row("daily")
+    values = two_windows(daily, normal(1, 200), normal(2, 200))
+    for number in range(batches):
+        end = END - timedelta(days=10 + 30 * number)
+        values += value_rows(monthly, normal(number, 50), end, minutes / 1440)
+    report = detect([daily, monthly], values)
+    assert (report.alerts, report.features_with_drift) == ([], [])
+    told = "monthly: no row for 10.0 days, and nothing tells how often it has one"
+    assert (told in report.warnings) == (batches == 1)
+    late = detect([daily, monthly], values, as_of=END + timedelta(days=90)).results[1]
+    assert (late.loss_severity is Severity.CRITICAL) == (batches == 4)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_number_that_no_float_holds_is_not_of_its_type(value: int) -> None:
+    feature = feature_row("f", value_type="int64")
+    report = detect([feature], two_windows(feature, [1, 2, 3] * 20, [value] * 60))
+    assert "100% of its values are not of type int64" in report.alerts[0].message
+
+
 def test_a_window_of_days_is_compared_with_the_same_days_of_the_week_before() -> None:
     feature = feature_row("visits")
     draws = np.random.default_rng(4)
@@ -740,3 +775,24 @@ def test_a_model_without_predictions_is_said() -> None:
     report = detect([], [], check_data_drift=False, model_id="v9.9")
     assert report.status == "no_data"
     assert "ml_predictions holds no predictions of model 'v9.9'" in report.warnings
+
+
+@pytest.mark.parametrize("as_of", [END + timedelta(days=90), END - timedelta(days=90)])
+def test_windows_without_predictions_are_insufficient_data(as_of: datetime) -> None:
+    report = model_report([0.9, 0.1] * 50, [0.9, 0.1] * 50, as_of=as_of)
+    assert {result.status for result in report.results} == {"insufficient_data"}
+
+
+def test_scores_that_are_no_numbers_are_no_scores() -> None:
+    report = model_report([0.9, 0.1] * 50, [float("nan")] * 100)
+    assert [result.n_current for result in report.results] == [0, 0, 0]
+
+
+def test_what_has_lost_its_values_can_be_printed_and_drawn() -> None:
+    gone = feature_row("gone")
+    report = detect([gone], two_windows(gone, normal(1, 200), [None] * 200))
+    shown = "\n".join(_drift_lines(report))
+    assert "critical" in shown
+    assert "100% of its values are missing" in shown
+    labels = [text.get_text() for text in drift_figure(report).axes[0].texts]
+    assert labels == ["critical, 100% of its values are missing, 0% were (200, 0)"]

@@ -2,64 +2,31 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli import (
-    adopting,
-    allowing,
-    answering,
-    binding,
-    coding,
-    configuring,
-    costs,
-    doctoring,
-    listing,
-    pages,
-    proofs,
-    proposing,
-    reading,
-    receipts,
-    reviewing,
-    running,
-    serving,
-    starting,
-    stats,
-    watching,
-    workflows,
-    working,
-)
 from orchestrator.cli.elapsed import start_line
 from orchestrator.cli.failures import (
     BROKEN_PIPE,
     Group,
-    ShowGroup,
     discard_stdout,
     on_termination,
     terminate,
 )
+from orchestrator.cli.later import PLAIN, add
 from orchestrator.cli.workspace import Workspace
 from orchestrator.errors.masking import hide_environment
 
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    # plain help starts in a third of the time and pipes well
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    **PLAIN | {"add_completion": True},
 )
-workflow = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-receipt = typer.Typer(cls=ShowGroup, rich_markup_mode=None)
-checks = typer.Typer(rich_markup_mode=None)
-agents = typer.Typer(rich_markup_mode=None)
-config = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def _version(wanted: bool) -> None:
@@ -88,80 +55,55 @@ def orchestrate(
 
 
 #: the commands by what people want, in the order in which a newcomer needs them
-_SECTIONS: dict[str, dict[str, Callable[..., None]]] = {
-    "Start": {"init": starting.init, "new": starting.new, "adopt": adopting.adopt},
-    "Conduct": {"run": running.run, "watch": watching.watch, "worker": working.worker},
+_SECTIONS = {
+    "Start": {"init": "starting.init", "new": "starting.new", "adopt": "adopting.adopt"},
+    "Conduct": {"run": "running.run", "watch": "watching.watch", "worker": "working.worker"},
     "Answer": {
-        "inbox": reading.inbox,
-        "review": reviewing.review,
-        "approve": answering.approve,
-        "send-back": answering.send_back,
-        "hold": answering.hold,
-        "resume": answering.resume,
-        "shelve": answering.shelve,
-        "archive": answering.archive,
-        "reopen": answering.reopen,
-        "undo": answering.undo,
+        "inbox": "reading.inbox",
+        "review": "reviewing.review",
+        "approve": "answering.approve",
+        "send-back": "answering.send_back",
+        "hold": "answering.hold",
+        "resume": "answering.resume",
+        "shelve": "answering.shelve",
+        "archive": "answering.archive",
+        "reopen": "answering.reopen",
+        "undo": "answering.undo",
     },
     "Look": {
-        "status": reading.status,
-        "list": listing.list_tickets,
-        "search": listing.search,
-        "show": reading.show,
-        "log": reading.log,
-        "doctor": doctoring.doctor,
-        "costs": costs.costs,
-        "stats": stats.stats,
-        "workers": working.workers,
+        "status": "reading.status",
+        "list": "listing.list_tickets",
+        "search": "listing.search",
+        "show": "reading.show",
+        "log": "reading.log",
+        "doctor": "doctoring.doctor",
+        "costs": "costs.costs",
+        "stats": "stats.stats",
+        "workers": "working.workers",
     },
-    "Prove": {"verify": proofs.verify},
+    "Prove": {"verify": "proofs.verify"},
+    "Set up and read on": {
+        "effects": "proofs.list_effects",
+        "serve": "serving.serve",
+        "board": "serving.board",
+        "mcp": "serving.mcp",
+        "docs": "pages.docs",
+    },
+}
+_GROUPS = {
+    "Prove": ("receipts", "checks"),
+    "Set up and read on": ("workflow", "config", "agents"),
 }
 for _section, _commands in _SECTIONS.items():
-    for _name, _function in _commands.items():
-        app.command(_name, rich_help_panel=_section)(_function)
-app.add_typer(receipt, name="receipts", rich_help_panel="Prove")
-receipt.callback()(receipts.about)
-receipt.command("show")(receipts.show)
-receipt.command("export")(receipts.export)
-receipt.command("check")(receipts.check)
-receipt.command("key")(receipts.key)
-app.add_typer(checks, name="checks", rich_help_panel="Prove")
-checks.callback(invoke_without_command=True)(proofs.list_checks)
-checks.command("try")(proofs.try_statement)
-checks.command("bind")(binding.bind)
-checks.command("allow")(allowing.allow)
-checks.command("revoke")(allowing.revoke)
-checks.command("propose")(proposing.propose)
-_SETTINGS = "Set up and read on"
-app.add_typer(
-    workflow,
-    name="workflow",
-    help="Show a workflow as it is understood, and check it.",
-    rich_help_panel=_SETTINGS,
-)
-workflow.command("check")(workflows.check)
-workflow.command("show")(workflows.show)
-app.add_typer(config, name="config", help="The settings in force.", rich_help_panel=_SETTINGS)
-config.command("show")(configuring.show)
-app.add_typer(
-    agents,
-    name="agents",
-    rich_help_panel=_SETTINGS,
-)
-agents.callback(invoke_without_command=True)(coding.list_agents)
-agents.command("try")(coding.try_agent)
-agents.command("schema")(pages.schema)
-app.command("effects", rich_help_panel=_SETTINGS)(proofs.list_effects)
-app.command("serve", rich_help_panel=_SETTINGS)(serving.serve)
-app.command("board", rich_help_panel=_SETTINGS)(serving.board)
-app.command("mcp", rich_help_panel=_SETTINGS)(serving.mcp)
-app.command("docs", rich_help_panel=_SETTINGS)(pages.docs)
+    for _name, _place in _commands.items():
+        add(app, _name, _place, _section)
+for _section, _names in _GROUPS.items():
+    for _name in _names:
+        add(app, _name, f"groups.{_name}", _section)
 
 
 def start() -> None:
     """Run the command line; characters that the terminal cannot show are replaced."""
-    # a board is tens of thousands of small objects that live as long as the command
-    gc.set_threshold(50_000)
     hide_environment()
     on_termination(terminate)
     for stream in (sys.stdout, sys.stderr):

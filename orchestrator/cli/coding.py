@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,6 +117,8 @@ def try_agent(
 
     It costs what such a turn costs. Exit codes: 0 everything was proven, 1 it was not.
     """
+    import tempfile
+
     from orchestrator import Board, Conductor
     from orchestrator.family.spending import describe as describe_spent
     from orchestrator.family.spending import sum_of, turns_of_board

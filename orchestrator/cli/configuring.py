@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -173,6 +172,8 @@ def _upwards(key: str) -> Iterator[str]:
 
 def key_lines(file: Path) -> dict[str, int]:
     """The line of every key of a TOML file, by its dotted name; tables have no entry."""
+    import tomllib
+
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

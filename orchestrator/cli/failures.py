@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from orchestrator.cli.elapsed import stop_line
+from orchestrator.cli.later import LaterGroup
 from orchestrator.cli.text import callable_commands, clean, say_json
 from orchestrator.errors import OrchestrateError, UsageError
 
@@ -43,7 +43,7 @@ def terminate(number: int) -> None:
     raise Terminated(number)
 
 
-class Group(TyperGroup):
+class Group(LaterGroup):
     """The top of the command line: `-C DIR` anywhere, and every failure in one form."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -52,18 +52,6 @@ class Group(TyperGroup):
         options = args[: args.index("--")] if "--" in args else args
         at = options.index("-C") if "-C" in options else len(args)
         return list(super().parse_args(ctx, [*args[at : at + 2], *args[:at], *args[at + 2 :]]))
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands below what people want of them, not in one long list."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command = self.commands[name]
-            section = getattr(command, "rich_help_panel", None) or "Commands"
-            limit = formatter.width - 6 - max(map(len, self.commands))
-            sections.setdefault(section, []).append((name, command.get_short_help_str(limit)))
-        for section, rows in sections.items():
-            with formatter.section(section):
-                formatter.write_dl(rows, col_max=20)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; whatever it raises becomes a message and an exit code."""
@@ -99,7 +87,7 @@ class Group(TyperGroup):
             raise typer.Exit(error.exit_code) from exc
 
 
-class ShowGroup(TyperGroup):
+class ShowGroup(LaterGroup):
     """A group whose command `show` need not be named."""
 
     default = "show"

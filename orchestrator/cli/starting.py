@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import sys
-import tomllib
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
@@ -317,6 +316,8 @@ def _profile(root: Path, name: str) -> str:
 
     Raises UsageError for an unknown profile, and where there is no such board.
     """
+    import tomllib
+
     from orchestrator.domain.folders import subfolders
     from orchestrator.templating import TEMPLATES
 

@@ -75,7 +75,7 @@ def is_usable_id(text: str) -> bool:
 def folded_id(text: str) -> str:
     """An id without what people leave out: case, `_` for `-`, zeros before the number."""
     plain = unicodedata.normalize("NFC", text.strip()).casefold().replace("_", "-")
-    return _ZEROS.sub("", plain)
+    return _ZEROS.sub("", plain) if "0" in plain else plain
 
 
 def without_prefix(folded: str) -> str:

@@ -6,10 +6,8 @@ was handed to a child (`hand_out`).
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
-import html
 import json
 import os
 import re
@@ -38,6 +36,11 @@ _KEY_FORMS = re.compile(
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
+)
+#: a text that has none of these has no such key
+_KEY_BEGINS = (
+    *("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+    *("xox", "AKIA", "eyJ", "-----BEGIN "),
 )
 _DSN_PASSWORD = re.compile(r"\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']\S*)", re.IGNORECASE)
 _SHORTEST = 6
@@ -69,7 +72,8 @@ def mask(text: str, *, forms: bool = True) -> str:
     """
     if pattern := _pattern(_environment(), len(_handed_out)):
         text = pattern.sub(MASK, text)
-    return _KEY_FORMS.sub(MASK, text) if forms else text
+    may_hold = forms and any(begin in text for begin in _KEY_BEGINS)
+    return _KEY_FORMS.sub(MASK, text) if may_hold else text
 
 
 def mask_all(data: Any) -> Any:
@@ -148,6 +152,9 @@ def _passwords(address: str) -> tuple[str, ...]:
 
 def _forms(part: str) -> Iterator[str]:
     """How a key looks where it is encoded or quoted."""
+    import base64
+    import html
+
     data = part.encode("utf-8", "surrogateescape")
     yield part
     with contextlib.suppress(UnicodeError):
@@ -187,13 +194,22 @@ def hide_environment() -> None:
 # -- characters ------------------------------------------------------------------------------------
 
 
+def _is_plain_ascii(text: str) -> bool:
+    """A look at a text first, which may be that of a whole board: whether nothing in it steers."""
+    return text.isascii() and text.replace("\n", "").isprintable()
+
+
 def visible(text: str) -> str:
     """Text without colors, with characters named that steer, turn a direction or hide."""
+    if _is_plain_ascii(text):
+        return text
     return _STEERING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", _PAINT.sub("", text))
 
 
 def visible_json(text: str) -> str:
     """JSON that means the same, with such characters escaped."""
+    if _is_plain_ascii(text):
+        return text
     return _STEERING.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 

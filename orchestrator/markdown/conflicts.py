@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orchestrator.markdown.body import lines_outside_code
 from orchestrator.markdown.frontmatter_parser import bare, lines_of
 
 _BEGIN = re.compile(r"<{7}(?: |\Z)")
@@ -21,6 +20,8 @@ def conflict_line(data: bytes, lines: Sequence[str] | None = None) -> int:
     """
     if b"<<<<<<<" not in data and b">>>>>>>" not in data:
         return 0
+    from orchestrator.markdown.body import lines_outside_code
+
     lines = lines_of(data) if lines is None else lines
     for at, line in lines_outside_code(lines):
         if _BEGIN.match(line) or _END.match(line):

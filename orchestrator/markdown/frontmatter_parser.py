@@ -6,13 +6,11 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
-
-import yaml
 
 from orchestrator.markdown.other_keys import find_other_keys
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOM = "\ufeff"
 _FENCE = re.compile(r"---[ \t]*\Z")
 _KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \t]|\Z)""")
@@ -233,12 +231,22 @@ def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any
 
 def load(text: str) -> tuple[Any, str]:
     """Safely loaded YAML, or None and why not."""
+    # a board that is known from its index is listed without it
+    import yaml
+
     try:
         if not _is_harmless(text):
             return None, _REFUSED
-        return yaml.load(text, Loader=_LOADER), ""  # noqa: S506 - a safe loader
+        return yaml.load(text, Loader=_loader()), ""  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
         return None, str(exc).splitlines()[0]
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _is_harmless(text: str) -> bool:
@@ -249,7 +257,9 @@ def _is_harmless(text: str) -> bool:
     if len(marks) < _FEW and not any("&" in mark or "*" in mark for mark in marks):
         return True
     depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    import yaml
+
+    for event in yaml.parse(text, Loader=_loader()):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST or isinstance(event, yaml.AliasEvent):

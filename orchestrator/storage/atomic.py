@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +17,6 @@ from pathlib import Path
 
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.storage import syscalls, written
-from orchestrator.storage.merge import merge_lines
 
 #: how long a writer may keep the displaced file open before its bytes are taken as they are (s)
 _SETTLE_LIMIT = 2.0
@@ -86,11 +83,15 @@ def place_inside(root: Path, text: str) -> Path | None:
 
 def sha256_bytes(data: bytes) -> str:
     """Hexadecimal SHA-256."""
+    import hashlib
+
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -231,6 +232,8 @@ def _folder_lock(folder: Path) -> Iterator[None]:
 
 
 def _replace_merging(path: Path, new: bytes, base: bytes, options: ReplaceOptions) -> Replacement:
+    from orchestrator.storage.merge import merge_lines
+
     result, expected = Replacement(new), base
     displaced_files: list[Path] = []
     earlier = [base]
@@ -313,7 +316,7 @@ def _swap(path: Path, new: bytes, before: Callable[[], None]) -> Path:
 
 
 def _temporary_name(path: Path) -> Path:
-    return path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}.tmp")
+    return path.with_name(f"{_TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}.tmp")
 
 
 def _write_temporary(path: Path, data: bytes) -> Path:

@@ -13,10 +13,12 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _NOREPLACE, _EXCHANGE = 1, 2
 _AT_FDCWD = -100
@@ -149,6 +151,8 @@ def append(path: Path, data: bytes, durable: bool) -> None:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     """Threads that wait for the disk. A forked child has none of its parent's threads."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(4, thread_name_prefix="disk")
 
 

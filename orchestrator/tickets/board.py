@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
 from orchestrator.domain.id_grammar import (
@@ -24,12 +25,11 @@ from orchestrator.git.ignoring import ignore_in_clone
 from orchestrator.storage import atomic
 from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.catalog import Catalog
-from orchestrator.tickets.criteria import Unread
-from orchestrator.tickets.criteria_headings import headings_of
 from orchestrator.tickets.index import Index
-from orchestrator.tickets.reader import read_ticket
-from orchestrator.tickets.text_says import said_in_text
 from orchestrator.tickets.ticket import Ticket
+
+if TYPE_CHECKING:
+    from orchestrator.tickets.criteria import Unread
 
 __all__ = ["Board", "FolderRole", "Folders", "normal_status"]
 
@@ -120,6 +120,8 @@ class Board:
 
     def read(self, path: Path) -> Ticket:
         """The ticket in a file of the board. Raises FileNotFoundError."""
+        from orchestrator.tickets.reader import read_ticket
+
         return read_ticket(
             path,
             self.folders,
@@ -251,6 +253,10 @@ class Board:
 
     def unread_dependencies(self, ticket: Ticket) -> list[Unread]:
         """Lines of the text that name tickets of the board which no key says it waits for."""
+        from orchestrator.tickets.criteria import Unread
+        from orchestrator.tickets.criteria_headings import headings_of
+        from orchestrator.tickets.text_says import said_in_text
+
         keys, headings = key_table(self.keys), headings_of(self.criteria_headings)
         read = {ticket.id, ticket.parent, *ticket.children, *ticket.depends_on}
         found: list[Unread] = []

@@ -12,9 +12,10 @@ import re
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from orchestrator.domain.folders import Folders
@@ -28,7 +29,8 @@ _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
 _SAVE_EVERY = 2.0
 #: how often the folders are listed again while they change
 _RETRIES = 5
-_NO_ROW = IndexRow(Stamp(0, 0, 0, 0), "", "", False, True, "")
+_NO_STAMP = Stamp(0, 0, 0, 0)
+_NO_ROW = IndexRow(*_NO_STAMP, "", "", False, True, "")
 #: files from which on several processes read them, and how many one gets at a time
 _MANY, _CHUNK = 1000, 100
 #: in such a process: what reads one
@@ -37,6 +39,35 @@ _reads: list[Callable[[str], IndexRow | None]] = []
 
 def _read_apart(key: str) -> IndexRow | None:
     return _reads[-1](key)
+
+
+class _Keys:
+    """The keys of rows by what they say; gathered when somebody asks first."""
+
+    def __init__(self, rows: Mapping[str, IndexRow], said: Callable[[IndexRow], str]) -> None:
+        self._rows = rows
+        self._said = said
+        self._found: dict[str, list[str]] | None = None
+
+    @property
+    def all(self) -> dict[str, list[str]]:
+        """What is said → the keys of the rows that say it."""
+        if self._found is None:
+            self._found = {}
+            for key, row in self._rows.items():
+                self.add(key, row)
+        return self._found
+
+    def get(self, name: str) -> Sequence[str]:
+        return self.all.get(name, ())
+
+    def add(self, key: str, row: IndexRow) -> None:
+        if self._found is not None and (name := self._said(row)):
+            self._found.setdefault(name, []).append(key)
+
+    def drop(self, key: str, row: IndexRow) -> None:
+        if self._found is not None and key in (keys := self._found.get(self._said(row), [])):
+            keys.remove(key)
 
 
 class Catalog:
@@ -48,16 +79,16 @@ class Catalog:
         self._board = board
         self._place = os.fspath(board)
         self._folders = folders
+        self._role_at = lru_cache(maxsize=4096)(folders.role_at)
         self._index = index
         self._read = read
         self._listings: dict[str, Listing] = {}
         self._rows: dict[str, IndexRow] = {}
         self._tickets: dict[str, Ticket] = {}
-        self._by_id: dict[str, set[str]] = defaultdict(set)
-        self._duplicates: set[str] = set()
+        self._by_id = _Keys(self._rows, attrgetter("id"))
         #: by the folded id, as people do not spell alike what they refer to
-        self._by_parent: dict[str, set[str]] = defaultdict(set)
-        self._by_spelling: dict[str, set[str]] = defaultdict(set)
+        self._by_parent = _Keys(self._rows, lambda row: row.parent and folded_id(row.parent))
+        self._by_spelling = _Keys(self._rows, lambda row: folded_id(row.id))
         self._loaded = False
         #: what is not in the index yet: rows, None for those that are gone
         self._unsaved: dict[str, IndexRow | None] = {}
@@ -99,7 +130,7 @@ class Catalog:
             for key in new:
                 was = key if key in self._rows else moved.get(key.rpartition("/")[2], "")
                 if was in self._rows:
-                    self._put(key, self._rows[was]._replace(stamp=_NO_ROW.stamp))
+                    self._put(key, self._rows[was]._replace(**_NO_STAMP._asdict()))
                     self._unsaved[key] = None
                 else:
                     unknown.append(key)
@@ -123,8 +154,7 @@ class Catalog:
         if not self._loaded:
             self._loaded = True
             rows, self._listings = self._index.load()
-            for key, row in rows.items():
-                self._put(key, row)
+            self._rows.update(rows)
 
     def _list_until_stable(self, known: dict[str, Listing]) -> dict[str, Listing]:
         """All listings, taken again while they change.
@@ -183,17 +213,17 @@ class Catalog:
             try:
                 stamp = Stamp.of(os.lstat(f"{self._place}/{key}"))
             except FileNotFoundError:
-                gone = gone | {key}
+                gone.add(key)
                 continue
-            known = self._rows.get(key)
-            if known is None or known.stamp != stamp:
+            known = self._rows.get(key, _NO_ROW)
+            if known.stamp != stamp:
                 changed.append(key)
         for key, row in zip(changed, self._read_rows(changed), strict=True):
             if row is None:
-                gone = gone | {key}
+                gone.add(key)
                 continue
             self._put(key, row)
-            self._unsaved[key] = row if row.stamp != _NO_ROW.stamp else None
+            self._unsaved[key] = row if row.stamp != _NO_STAMP else None
         for key in gone:
             self._drop(key)
             self._unsaved[key] = None
@@ -225,7 +255,7 @@ class Catalog:
         except FileNotFoundError:
             return None
         # one that is not settled is read again the next time
-        return IndexRow.of(ticket, stamp if stamp.settled else _NO_ROW.stamp)
+        return IndexRow.of(ticket, stamp if stamp.settled else _NO_STAMP)
 
     def _save(self) -> None:
         """Write what has changed to the index. It may lag behind: files are checked against it."""
@@ -237,25 +267,16 @@ class Catalog:
         self._saved = time.monotonic()
 
     def _put(self, key: str, row: IndexRow) -> None:
-        if key in self._rows:
-            self._drop(key)
+        self._drop(key)
         self._rows[key] = row
-        holders = self._by_id[row.id]
-        holders.add(key)
-        if row.id and len(holders) > 1:
-            self._duplicates.add(row.id)
-        self._by_spelling[folded_id(row.id)].add(key)
-        if row.parent:
-            self._by_parent[folded_id(row.parent)].add(key)
+        for each in (self._by_id, self._by_spelling, self._by_parent):
+            each.add(key, row)
 
     def _drop(self, key: str) -> None:
-        row = self._rows.pop(key, _NO_ROW)
-        holders = self._by_id[row.id]
-        holders.discard(key)
-        if len(holders) < 2:
-            self._duplicates.discard(row.id)
-        self._by_spelling[folded_id(row.id)].discard(key)
-        self._by_parent[folded_id(row.parent)].discard(key)
+        row = self._rows.pop(key, None)
+        if row is not None:
+            for each in (self._by_id, self._by_spelling, self._by_parent):
+                each.drop(key, row)
         self._tickets.pop(key, None)
 
     # -- queries -----------------------------------------------------------------------------
@@ -274,15 +295,15 @@ class Catalog:
     def duplicate_ids(self) -> set[str]:
         """The ids that more than one file has."""
         with self._lock:
-            return set(self._duplicates)
+            return {id for id, keys in self._by_id.all.items() if len(keys) > 1}
 
     def holders(self, id: str) -> list[Ticket]:
         """The tickets with an id."""
-        return self._tickets_at(self._by_id.get(id, ()))
+        return self._tickets_at(self._by_id.get(id))
 
     def children(self, parent: str) -> list[Ticket]:
         """The tickets that name a parent, by id."""
-        found = self._tickets_at(self._by_parent.get(folded_id(parent), ()))
+        found = self._tickets_at(self._by_parent.get(folded_id(parent)))
         return sorted((t for t in found if t.parent == parent), key=lambda t: t.id)
 
     def ids(self) -> set[str]:
@@ -312,13 +333,13 @@ class Catalog:
             if self._by_id.get(reference) or not reference:
                 return reference
             spelt = folded_id(reference)
-            keys = self._by_spelling.get(spelt) or ()
+            keys = self._by_spelling.get(spelt)
             if not keys and spelt.isdigit():
                 # a bare number
-                fits = (s for s in self._by_spelling if without_prefix(s) == spelt)
-                keys = {key for each in fits for key in self._by_spelling[each]}
-            named = self._by_spelling.get(folded_id(id_from_name(reference))) or ()
-            keys = keys or {key for key in named if folded_id(key.rpartition("/")[2][:-3]) == spelt}
+                every = self._by_spelling.all.items()
+                keys = [key for s, held in every if without_prefix(s) == spelt for key in held]
+            named = self._by_spelling.get(folded_id(id_from_name(reference)))
+            keys = keys or [key for key in named if folded_id(key.rpartition("/")[2][:-3]) == spelt]
             ids = {self._rows[key].id for key in keys if not self._rows[key].note}
             return ids.pop() if len(ids) == 1 else reference
 
@@ -342,13 +363,13 @@ class Catalog:
         """Whether it has no id of its own and is only named like a ticket that has."""
         if ticket.own_id or ticket.note:
             return False
-        return any(self._rows[key].own_id for key in self._by_id.get(ticket.id, ()))
+        return any(self._rows[key].own_id for key in self._by_id.get(ticket.id))
 
     def _as_side_note(self, ticket: Ticket) -> Ticket:
         """Such a file, saying why it is not a ticket if it has keys (DESIGN 4.7)."""
         if any(d.code == "no-frontmatter" for d in ticket.diagnoses):
             return replace(ticket, note=True, diagnoses=())
-        held = next(key for key in self._by_id[ticket.id] if self._rows[key].own_id)
+        held = next(key for key in self._by_id.get(ticket.id) if self._rows[key].own_id)
         message = f"not read as a ticket: it has no id, and that of its name, {ticket.id}, is"
         hint = "give it an `id:` of its own if it is a ticket"
         found = Diagnosis("id-taken", f"{message} the id of {held}", 1, hint)
@@ -358,13 +379,12 @@ class Catalog:
         known = self._tickets.get(key)
         if known is None and key in self._rows:
             folder = key.rpartition("/")[0]
-            # joined as text: paths are slow, and a board has many
-            path = Path(f"{self._place}/{key}")
-            known = self._rows[key].ticket(path, folder, self._folders)
+            path = f"{self._place}/{key}"
+            known = self._rows[key].ticket(path, folder, self._role_at)
             if known is None:
                 # the row in the index is broken
                 try:
-                    known = self._read(path).without_text()
+                    known = self._read(Path(path)).without_text()
                 except FileNotFoundError:
                     return None
             self._tickets[key] = known

@@ -9,17 +9,17 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from os import stat_result
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.domain.folders import Folders
+from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.tickets.ticket import Ticket
 
-_VERSION = 6
+_VERSION = 7
 #: what changed so shortly before it was looked at may change again within one clock tick (ns)
 _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only
@@ -27,9 +27,19 @@ _COARSE_TICK = 2_000_000_000
 #: seconds to wait for another process that writes the index; without it work only gets slower
 _LOCK_TIMEOUT = 0.5
 #: known without the index, or kept in a column of its own
-_NOT_PACKED = {"path", "folder", "role", "diagnoses"}
-_PACKED = tuple(f.name for f in fields(Ticket) if f.compare and f.name not in _NOT_PACKED)
+_FIRST = ("id", "place", "folder", "role", "parent", "own_id", "note")
+_NOT_PACKED = {*_FIRST, "path", "diagnoses"}
+#: field → what it is where a ticket says nothing of it
+_PACKED: dict[str, Any] = {
+    f.name: {} if f.default is MISSING else f.default
+    for f in fields(Ticket)
+    if f.compare and f.name not in _NOT_PACKED
+}
 _TUPLES = {"children", "depends_on", "files", "labels"}
+_NAMES = {*_PACKED, "diagnoses"}
+RoleAt = Callable[[str, str, str], FolderRole | None]
+#: text → the value at its beginning, and where it ends
+_scan = json.JSONDecoder().raw_decode
 _TABLES = """
 CREATE TABLE IF NOT EXISTS signature (text TEXT);
 CREATE TABLE IF NOT EXISTS ticket (
@@ -68,9 +78,12 @@ def is_settled(changed: int) -> bool:
 
 
 class IndexRow(NamedTuple):
-    """A ticket in the index: what families are found by, and the rest packed."""
+    """A ticket in the index: its file's stamp, what families are found by, and the rest packed."""
 
-    stamp: Stamp
+    mtime: int
+    ctime: int
+    size: int
+    inode: int
     id: str
     parent: str
     own_id: bool
@@ -79,25 +92,43 @@ class IndexRow(NamedTuple):
 
     @classmethod
     def of(cls, ticket: Ticket, stamp: Stamp) -> IndexRow:
-        found = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
-        packed = [getattr(ticket, name) for name in _PACKED]
-        data = json.dumps([packed, found], separators=(",", ":"))
-        return cls(stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
+        said = ((name, getattr(ticket, name)) for name in _PACKED)
+        # most tickets say little: what is not packed, the class itself says
+        packed = {name: value for name, value in said if value != _PACKED[name]}
+        if ticket.diagnoses:
+            packed["diagnoses"] = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
+        data = json.dumps(packed, separators=(",", ":"))
+        return cls(*stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
 
-    def ticket(self, path: Path, folder: str, folders: Folders) -> Ticket | None:
-        """The ticket as it was read, or None if the row is broken."""
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        return self[:4]
+
+    def ticket(self, path: str, folder: str, role_at: RoleAt) -> Ticket | None:
+        """The ticket as it was read, or None if the row is broken. `role_at` as in `Folders`."""
         try:
-            packed, diagnoses = json.loads(self.data)
-            values = dict(zip(_PACKED, packed, strict=True))
-            values |= {name: tuple(values[name]) for name in _TUPLES}
-            found = tuple(Diagnosis(*each) for each in diagnoses)
-            role = folders.role_at(folder, values["status"], values["recorded"])
-            # what its constructor does, at a third of the time: a board has many
-            ticket = object.__new__(Ticket)
-            vars(ticket).update(values, path=path, folder=folder, role=role, diagnoses=found)
-            return ticket
-        except (TypeError, ValueError, KeyError, RecursionError):
+            said, end = _scan(self.data)
+            for name in _TUPLES & said.keys():
+                said[name] = tuple(said[name])
+            if "diagnoses" in said:
+                said["diagnoses"] = tuple(Diagnosis(*each) for each in said["diagnoses"])
+            if end != len(self.data) or not said.keys() <= _NAMES:
+                return None
+            role = role_at(folder, said.get("status", ""), said.get("recorded", ""))
+        except (AttributeError, TypeError, ValueError, RecursionError):
             return None
+        # what its constructor does, at a third of the time: a board has many
+        ticket = object.__new__(Ticket)
+        held = vars(ticket)
+        held.update(
+            zip(
+                _FIRST,
+                (self.id, path, folder, role, self.parent, bool(self.own_id), bool(self.note)),
+                strict=True,
+            )
+        )
+        held.update((("child_roles", {}), ("spelt", {}), *said.items()))
+        return ticket
 
 
 @dataclass
@@ -118,7 +149,7 @@ class Index:
 
     def __init__(self, path: Path, signature: str) -> None:
         self.path = path
-        self.signature = f"{_VERSION} {signature} {_PACKED}"
+        self.signature = f"{_VERSION} {signature} {tuple(_PACKED)}"
 
     def load(self) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
         """All rows by the file's place on the board, and all listings by the folder's."""
@@ -128,9 +159,7 @@ class Index:
             rows = db.execute("SELECT * FROM ticket").fetchall()
             for key, mtime, files, below in db.execute("SELECT * FROM folder"):
                 folders[key] = Listing(mtime, json.loads(files), json.loads(below))
-        return {
-            r[0]: IndexRow(Stamp(*r[1:5]), r[5], r[6], bool(r[7]), bool(r[8]), r[9]) for r in rows
-        }, folders
+        return {row[0]: IndexRow._make(row[1:]) for row in rows}, folders
 
     def store(
         self,
@@ -139,10 +168,7 @@ class Index:
         listings: Mapping[str, Listing | None],
     ) -> None:
         """Write what changed, in one transaction. Only settled listings are kept."""
-        rows = [
-            (key, *row.stamp, row.id, row.parent, row.own_id, row.note, row.data)
-            for key, row in changed.items()
-        ]
+        rows = [(key, *row) for key, row in changed.items()]
         folders = [
             (key, each.mtime, json.dumps(each.files), json.dumps(each.below))
             for key, each in listings.items()

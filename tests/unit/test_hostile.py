@@ -71,6 +71,23 @@ def test_keys_are_masked_in_every_form(form: str) -> None:
     assert form.strip('"')[4:-4] not in shown
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-abcdefghijklmnop",
+        f"AIza{'x' * 24}",
+        *(f"gh{kind}_0123456789abcdefghij0123" for kind in "pousr"),
+        f"github_pat_{'x' * 24}",
+        *(f"xox{kind}-0123456789" for kind in "abprs"),
+        f"AKIA{'X' * 16}",
+        f"eyJ{'x' * 12}.{'y' * 12}.z",
+        "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+def test_what_has_the_form_of_a_key_is_masked(key: str) -> None:
+    assert masking.mask(f"it said {key} and ended") == "it said *** and ended"
+
+
 def test_words_places_and_numbers_are_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "TOKENIZERS_PARALLELISM": "false",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -195,12 +196,19 @@ def test_structure_is_validated() -> None:
         ("patient_journeys", "days_to_treatment", "19", 19),
         ("patient_journeys", "academic_hcp", True, True),
         ("patient_journeys", "days_to_treatment", 19.5, 19.5),
-        ("patient_journeys", "days_to_treatment", "soon", "soon"),
+        ("patient_journeys", "days_to_treatment", "soon", "not a valid integer: 'soon'"),
         ("patient_journeys", "disease_severity", 5.126, 5.13),
         ("patient_journeys", "disease_severity", np.float64("inf"), None),
         ("business_metrics", "value", 0.07489, 0.0749),
         ("patient_journeys", "journey_start_date", pd.Timestamp("2024-01-05"), "2024-01-05"),
-        ("patient_journeys", "journey_start_date", "someday", "someday"),
+        ("patient_journeys", "journey_start_date", "someday", "not a valid date: 'someday'"),
+        ("patient_journeys", "journey_start_date", "today", "not a valid date: 'today'"),
+        ("patient_journeys", "journey_start_date", "2024", "not a valid date: '2024'"),
+        ("patient_journeys", "journey_start_date", "03/04/2024", "not a valid date: '03/04/2024'"),
+        ("patient_journeys", "journey_start_date", 20240203, "not a valid date: 20240203"),
+        ("patient_journeys", "disease_severity", "nan", "not a valid decimal: 'nan'"),
+        ("patient_journeys", "days_to_treatment", "1_0", "not a valid integer: '1_0'"),
+        ("triggers", "outcome_tracked", "yes", "not a valid boolean: 'yes'"),
         (
             "ml_predictions",
             "prediction_timestamp",
@@ -567,6 +575,30 @@ def test_a_missing_required_column_fails_every_row() -> None:
 def test_an_empty_frame_loads_nothing() -> None:
     result = BatchLoader(DRY).load_table("hcp_profiles", hcps(0))
     assert (result.records_loaded, result.records_failed, result.total_batches) == (0, 0, 0)
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    frame = hcps()
+    with pytest.raises(ValueError, match="hcp_profiles has the columns npi twice"):
+        BatchLoader(DRY).load_all({"hcp_profiles": pd.concat([frame, frame[["npi"]]], axis=1)})
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "reason"),
+    [
+        ("hcp_profiles", "specialty", "\ud800", "half of a surrogate pair"),
+        ("feature_values", "value", "x", "value is not JSON"),
+        ("feature_values", "value", {"value": "a\0b"}, "NUL character"),
+        ("feature_values", "value", {"value": "\ud800"}, "half of a surrogate pair"),
+    ],
+)
+def test_what_a_server_would_refuse_is_refused_without_one(
+    table: str, column: str, value: Any, reason: str
+) -> None:
+    frame = pd.DataFrame({column: pd.Series([value, None], dtype=object)})
+    listed = replace(TABLES[table], columns=(TABLES[table].column(column),))
+    found = faults(coerced(frame, listed), listed, {}, pd.Timestamp(2026, 1, 1))
+    assert reason in found[0]
 
 
 def test_an_unknown_table_is_refused_alone_and_passed_over_among_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,6 +88,16 @@ def _column_faults(
             yield reason, given & bad
         return
     if kind is Kind.JSON:
+        held = pd.Series(json_texts(values.tolist()), dtype=object).map(str)
+        sound = np.array(
+            [isinstance(v, dict | list) or _is_json(t) for v, t in zip(values, held, strict=True)],
+            dtype=bool,
+        )
+        yield f"{name} is not JSON", given & ~sound
+        nul = held.str.contains(r"(?<!\\)(?:\\\\)*\\u0000|[\ud800-\udfff]", regex=True).to_numpy(
+            dtype=bool
+        )
+        yield f"{name} holds a NUL character or half of a surrogate pair", given & nul
         if column.filled:
             full = np.array([isinstance(v, list) and len(v) > 0 for v in values], dtype=bool)
             yield f"{name} is not a list with an item", given & ~full
@@ -110,9 +121,19 @@ def _column_faults(
     else:
         nul = texts.str.contains("\0", regex=False).to_numpy(dtype=bool)
         yield f"{name} holds a NUL character", given & nul
+        half = texts.str.contains("[\ud800-\udfff]", regex=True).to_numpy(dtype=bool)
+        yield f"{name} holds half of a surrogate pair", given & half
         if column.width is not None:
             too_long = (texts.str.len() > column.width).to_numpy(dtype=bool)
             yield f"{name} is longer than {column.width} characters", given & too_long
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number_faults(values: pd.Series[Any], column: Column) -> Iterator[tuple[str, _Mask]]:

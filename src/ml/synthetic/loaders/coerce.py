@@ -1,12 +1,13 @@
 """Generated frames in the values that a database takes.
 
-A value that does not fit its column is left as it is, so that the database refuses that row and
-says why.
+A value that does not fit its column is left as it is, or as a text that says so where a server
+would read it, so that the database refuses that row and says why.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
@@ -26,11 +27,18 @@ _WHOLE = _TEXTS | {int, bool}
 _MARK = "\0"
 _SHOWN_MARK = f", {json.dumps(_MARK)}, "
 
+#: a whole day, with or without a time; no other text is one, whatever pandas makes of it
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+
 #: no DECIMAL column holds more, and larger numbers cannot be rounded
 _LARGEST = 1e15
 
 #: also 1 and 0, which are equal to them
 _BOOLEANS = {True: True, False: False, "true": True, "false": False}
+
+_DAYS = (Kind.DATE, Kind.TIMESTAMP)
 
 #: a one-dimensional array of Python objects
 Objects = np.ndarray[Any, np.dtype[np.object_]]
@@ -46,9 +54,14 @@ def renamed(datasets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def coerced(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     """The table's columns that `frame` has, as object columns of plain Python values or None.
 
+    Raises ValueError for a column that is there twice.
+
     Numbers are rounded to the DECIMAL scale, timestamps without a zone are taken as UTC; the index
     counts from 0.
     """
+    if not frame.columns.is_unique:
+        twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+        raise ValueError(f"{table.name} has the columns {', '.join(map(str, twice))} twice")
     sent = [column for column in table.columns if column.name in frame.columns]
     values = {column.name: _coerced(frame[column.name], column) for column in sent}
     return pd.DataFrame(values, index=pd.RangeIndex(len(frame)), dtype=object)
@@ -76,7 +89,7 @@ def json_texts(values: Sequence[Any]) -> list[Any]:
 
 
 def _coerced(series: pd.Series[Any], column: Column) -> Objects:
-    """The values as the column takes them; a value that does not fit as it is."""
+    """The values as the column takes them; a text that says so of one that does not fit."""
     given = _plain(series)
     wanted: list[Any]
     match column.kind:
@@ -95,8 +108,14 @@ def _coerced(series: pd.Series[Any], column: Column) -> Objects:
             wanted = [None if v is None else str(getattr(v, "value", v)) for v in given]
     if None not in wanted:
         return _objects(wanted)
-    fits = np.array([value is not None for value in wanted], dtype=bool)
-    return np.where(fits, _objects(wanted), given)
+    pairs = zip(wanted, given, strict=True)
+    return _objects([_unfit(was, column.kind) if value is None else value for value, was in pairs])
+
+
+def _unfit(value: Any, kind: Kind) -> Any:
+    """What no server takes for a value of the kind; it would read "today", 20240203 or "1_000"."""
+    could_be_read = isinstance(value, str) or (kind in _DAYS and value is not None)
+    return f"not a valid {kind.name.lower()}: {value!r}" if could_be_read else value
 
 
 def _plain(series: pd.Series[Any]) -> Objects:
@@ -161,7 +180,8 @@ def _dates(series: pd.Series[Any], unit: Literal["us", "D"]) -> list[str | None]
     ]
     # there are few days: each is read once
     codes, distinct = pd.factorize(_objects(texts))
-    shown = _iso_texts(pd.Series(distinct, dtype=object), unit)
+    whole = [text if _ISO.fullmatch(text) else None for text in distinct]
+    shown = _iso_texts(pd.Series(whole, dtype=object), unit)
     return [shown[code] if code >= 0 else None for code in codes.tolist()]
 
 

@@ -79,7 +79,9 @@ def written(values: list[Any], column: Column) -> list[str | None]:
             values = json_texts(values)
         case Kind.TIMESTAMP:
             return [
-                f"{v[:10]} {v[11:26].rstrip('0').rstrip('.')}+00" if type(v) is str else _text(v)
+                f"{v[:10]} {v[11:26].rstrip('0').rstrip('.')}+00"
+                if type(v) is str and v[4] == "-"
+                else _text(v)
                 for v in values
             ]
         case Kind.DECIMAL:

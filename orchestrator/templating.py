@@ -56,7 +56,7 @@ def code_span(text: str) -> str:
 
 def yaml_scalar(text: str) -> str:
     """Text as one line of YAML, quoted only if it has to be."""
-    from orchestrator.markdown.frontmatter_parser import is_plain
+    from orchestrator.markdown.yaml_text import is_plain
 
     flat = one_line(text)
     return flat if is_plain(flat) else json.dumps(flat, ensure_ascii=False)

@@ -25,12 +25,11 @@ from orchestrator.markdown.frontmatter_parser import (
     Line,
     bare,
     entries_in,
-    is_plain,
     lines_of,
-    load,
     locate,
     without_mark,
 )
+from orchestrator.markdown.yaml_text import is_plain, load
 from orchestrator.storage.history import now
 from orchestrator.tickets.diagnosis import count_rejections
 from orchestrator.tickets.ticket import Ticket

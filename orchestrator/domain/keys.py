@@ -24,11 +24,16 @@ class KeyTable:
     def __init__(self, own: Sequence[tuple[str, str]] = ()) -> None:
         known = {folded(key): name for name, keys in KEYS.items() for key in keys}
         self._names = known | {folded(key): name for key, name in own}
+        self._begins = {key[:end] for key in self._names for end in range(len(key) + 1)}
         self._rank = {key: rank for rank, key in enumerate(self._names)}
 
     def name_of(self, key: str) -> str:
         """What the key says (`depends_on` for `blockedBy`), "" if it is none of the known."""
         return self._names.get(folded(key), "")
+
+    def may_begin(self, word: str) -> bool:
+        """Whether a key may begin with this word."""
+        return folded(word) in self._begins
 
     def found_in(self, meta: Mapping[str, Any]) -> dict[str, list[str]]:
         """What is said → the keys that say it, as they are written, the one that counts first."""
@@ -37,7 +42,10 @@ class KeyTable:
             if isinstance(key, str) and (name := self.name_of(key)):
                 found.setdefault(name, []).append(key)
         # a key in the very spelling of the table comes before its likes
-        return {name: sorted(keys, key=partial(self._order, name)) for name, keys in found.items()}
+        for name, keys in found.items():
+            if len(keys) > 1:
+                keys.sort(key=partial(self._order, name))
+        return found
 
     def _order(self, name: str, key: str) -> tuple[bool, int]:
         return key != name, self._rank[folded(key)]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import TicketError
 from orchestrator.markdown.frontmatter import quoted
-from orchestrator.markdown.frontmatter_parser import is_plain
+from orchestrator.markdown.yaml_text import is_plain
 
 
 class State(StrEnum):

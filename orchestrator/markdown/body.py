@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from orchestrator.markdown.blocks import block_tokens
 from orchestrator.markdown.evidence_lines import indent_of, with_evidence
@@ -27,7 +28,7 @@ _BOX = re.compile(
 _RULE = re.compile(r"\s*(?:[-*_=][ \t]*){3,}\Z")
 #: what quotes and list items put before their content
 _CONTAINERS = re.compile(r"[ \t]*(?:(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])[ \t]*)*")
-_HIDES = re.compile(r"```|~~~|<!--")
+_HIDING = ("```", "~~~", "<!--")
 #: stands under the heading of a section that the conductor keeps; unseen where markdown is shown
 MARK = "<!-- kept by orchestrate -->"
 _HTML_HEADING = re.compile(
@@ -35,6 +36,7 @@ _HTML_HEADING = re.compile(
     r"(?:<(?:b|strong|h[1-6])>)?(?P<text>[^<]*)(?:</(?:b|strong|h[1-6])>)?</(?P=tag)>\s*",
     re.IGNORECASE,
 )
+_BOLD = ("**", "__")
 LABEL = re.compile(r"(?P<mark>\*\*|__)(?P<label>[^*_]+?):?(?P=mark):?\Z")
 #: a bold label is below every heading
 LABEL_LEVEL = 7
@@ -81,9 +83,10 @@ def hidden_blocks(lines: Sequence[str]) -> tuple[Hidden, ...]:
 
     Whatever is left open above such a section would otherwise hide that it is one.
     """
-    texts = tuple(map(bare, lines))
-    if not any("```" in text or "~~~" in text or "<!--" in text for text in texts):
+    whole = "\n".join(lines)
+    if not any(mark in whole for mark in _HIDING):
         return ()
+    texts = tuple(map(bare, lines))
     starts = [0]
     for at in range(len(texts)):
         if texts[at].rstrip() == MARK:
@@ -99,7 +102,7 @@ def hidden_blocks(lines: Sequence[str]) -> tuple[Hidden, ...]:
 
 @lru_cache(maxsize=64)
 def _hidden_in(text: str) -> tuple[Hidden, ...]:
-    if not _HIDES.search(text):
+    if not any(mark in text for mark in _HIDING):
         return ()
     lines = text.split("\n")
     marks = [at for at, line in enumerate(lines) if line.rstrip() == MARK]
@@ -140,11 +143,15 @@ def lines_outside_code(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 @lru_cache(maxsize=16)
 def _outside_code(lines: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     hidden = {at for block in hidden_blocks(lines) for at in range(block.start, block.end)}
-    return tuple((at, bare(line)) for at, line in enumerate(lines) if at not in hidden)
+    # as `bare` does it: a board has many lines
+    bares = [line.removeprefix("\ufeff").rstrip("\r\n") for line in lines]
+    return tuple((at, line) for at, line in enumerate(bares) if at not in hidden)
 
 
 def parse_heading(line: str) -> tuple[int, str] | None:
     """Level and text of an ATX heading."""
+    if "#" not in line[:4]:
+        return None
     found = _HEADING.match(line)
     if not found:
         return None
@@ -154,8 +161,7 @@ def parse_heading(line: str) -> tuple[int, str] | None:
     return len(found[1]), bald.rstrip() if bald != text and bald[-1:] in ("", " ", "\t") else text
 
 
-@dataclass(frozen=True)
-class PlacedLine:
+class PlacedLine(NamedTuple):
     """A line outside code with the headings above it."""
 
     at: int
@@ -178,7 +184,7 @@ def _placed(lines: tuple[str, ...], start: int) -> tuple[PlacedLine, ...]:
     names: tuple[str, ...] = ()
     for at, line in lines_outside_code(lines):
         heading = parse_heading(line)
-        if heading is None and (label := LABEL.match(line.strip())):
+        if heading is None and line.lstrip()[:2] in _BOLD and (label := LABEL.match(line.strip())):
             heading = LABEL_LEVEL, label["label"].strip()
         if heading is not None:
             above = [*(h for h in above if h[0] < heading[0]), heading]
@@ -190,7 +196,7 @@ def _placed(lines: tuple[str, ...], start: int) -> tuple[PlacedLine, ...]:
 
 def parse_html_heading(line: str) -> tuple[int, str] | None:
     """(level, text) of a line that is a heading in HTML, or the summary of a folded part."""
-    found = _HTML_HEADING.fullmatch(line)
+    found = _HTML_HEADING.fullmatch(line) if "<" in line else None
     return (int(found["level"] or LABEL_LEVEL), found["text"].strip()) if found else None
 
 
@@ -201,7 +207,7 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     found = list(placed_lines(lines, start))
     known = {line.at: line.text for line in found}
     for line in found:
-        if box := _BOX.match(line.text):
+        if "[" in line.text and (box := _BOX.match(line.text)):
             parts, end = [box["text"].strip()], line.at + 1
             while continues(wrapped := known.get(end, "")) and wrapped[0].isspace():
                 parts.append(wrapped.strip())
@@ -217,7 +223,7 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
 
 def box_text(line: str) -> str:
     """The words behind a box on this line; "" if there is none."""
-    found = _BOX.match(line)
+    found = _BOX.match(line) if "[" in line else None
     return found["text"].strip() if found else ""
 
 
@@ -239,8 +245,11 @@ def row_boxes(line: str) -> tuple[str, tuple[bool, ...]]:
 
 def continues(line: str) -> bool:
     """Whether a line goes on with the item or paragraph above it."""
+    text = line.lstrip()
+    if text[:1].isalpha():
+        return True
     begins = _ITEM.match(line) or _BOX.match(line) or _RULE.match(line)
-    return bool(line.strip()) and not begins and not line.lstrip().startswith(("|", ">"))
+    return bool(text) and not begins and not text.startswith(("|", ">"))
 
 
 def section(body: str, title: str) -> str | None:

@@ -24,13 +24,12 @@ from orchestrator.markdown.frontmatter_parser import (
     bare,
     entries_in,
     is_fence,
-    is_plain,
     lines_of,
-    load,
     locate,
     read_block,
     without_mark,
 )
+from orchestrator.markdown.yaml_text import is_plain, load
 
 __all__ = [
     "Diagnosis",

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.markdown.other_keys import find_other_keys
+from orchestrator.markdown.yaml_text import REFUSED, load
 
 _BOM = "\ufeff"
 _FENCE = re.compile(r"---[ \t]*\Z")
@@ -17,15 +17,11 @@ _KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \
 #: a scalar with nothing but a comment behind it
 _QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""")
 _GLUED = re.compile(r"(?<=[^\s-])---[ \t]*\Z")
-#: what may nest or refer: more than a few of these and the events are looked at first
-_STRUCTURE = re.compile(r"[\[{]|[-?] |\s[&*]\w|^[&*]\w", re.MULTILINE)
-_FEW, _DEEPEST, _LARGEST = 200, 50, 1 << 18
 #: the most lines of a block, and how far to look ahead for its end
 _LONGEST, _AHEAD = 2000, 200
 _NO_TABS = "replace the tab by spaces"
 #: how much of a line a message shows
 _SHOWN = 60
-_REFUSED = "too large, nested too deep, or with aliases"
 #: keys that distinguish a ticket's block from prose with a colon
 _TICKET_KEYS = {
     "id", "wo", "work_order_id", "status", "owner", "assigned_to", "title", "priority", "created",
@@ -66,8 +62,7 @@ class FrontmatterBlock:
     closing: Closing = Closing.FENCE
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A key at column 0 with its lines `start:end` (0-based, comments after it left out)."""
 
     key: str
@@ -79,16 +74,6 @@ def lines_of(data: bytes) -> list[str]:
     """Lines with their ends; bytes that are not UTF-8 become surrogates."""
     # str.splitlines would also split at U+2028 and form feeds, which are content
     return [line.decode("utf-8", "surrogateescape") for line in data.splitlines(keepends=True)]
-
-
-#: texts that every YAML reader takes for themselves
-_PLAIN = re.compile(r"[A-Za-z]\w*(?:[ /.-]\w+)*\Z", re.ASCII)
-_WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text may be in YAML without quotes; False for some that may."""
-    return _PLAIN.match(text) is not None and text.lower() not in _WORDS
 
 
 def without_mark(text: str) -> str:
@@ -229,44 +214,6 @@ def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any
     return meta, [*faults, *duplicates]
 
 
-def load(text: str) -> tuple[Any, str]:
-    """Safely loaded YAML, or None and why not."""
-    # a board that is known from its index is listed without it
-    import yaml
-
-    try:
-        if not _is_harmless(text):
-            return None, _REFUSED
-        return yaml.load(text, Loader=_loader()), ""  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as exc:
-        return None, str(exc).splitlines()[0]
-
-
-@cache
-def _loader() -> Any:
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _is_harmless(text: str) -> bool:
-    """Whether it may be loaded: deep nesting crashes the C loader, aliases grow without bound."""
-    if len(text) > _LARGEST:
-        return False
-    marks = _STRUCTURE.findall(text)
-    if len(marks) < _FEW and not any("&" in mark or "*" in mark for mark in marks):
-        return True
-    depth = 0
-    import yaml
-
-    for event in yaml.parse(text, Loader=_loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST or isinstance(event, yaml.AliasEvent):
-            return False
-    return True
-
-
 def _lines_without_colon(held: list[str], found: list[Entry], offset: int) -> Iterator[Diagnosis]:
     """Lines at column 0 that are neither a key nor part of one: `owner BUILDER`."""
     covered = {at for entry in found for at in range(entry.start, entry.end)}
@@ -314,7 +261,7 @@ def _item(line: str) -> str:
 
 def _yaml_fault(held: list[str], problem: str) -> tuple[str, str, int]:
     """Code, hint and line (0-based in `held`) of what makes an entry unreadable."""
-    if problem == _REFUSED:
+    if problem == REFUSED:
         return "yaml-refused", "quote texts that begin with & or *, and nest less", 0
     if _item(held[0])[:1] in ("'", '"'):
         return "yaml-after-quote", "put single quotes around the whole value", 0

@@ -34,6 +34,9 @@ def forbids_otherwise(text: str) -> bool:
 
 def prohibition_in_line(line: str) -> str:
     """What a line of a ticket forbids, without the reason after a dash; "" if nothing."""
+    begin = line.lstrip()[:2]
+    if begin[:1].isalpha() and begin.lower() != "do":
+        return ""
     found = _LINE.match(line)
     return _REASON.sub("", " ".join(found["text"].split())).replace("**", "") if found else ""
 

@@ -236,6 +236,8 @@ class Catalog:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
         if len(keys) < _MANY or cores < 2 or threading.active_count() > 1:
             return map(self._row_of, keys)
+        # what reading imports is shared by the children
+        first = self._row_of(keys[0])
         from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
         from multiprocessing import get_context
 
@@ -245,7 +247,7 @@ class Catalog:
                 cores, get_context("fork"), initializer=_reads.append, initargs=(self._row_of,)
             ) as pool,
         ):
-            return list(pool.map(_read_apart, keys, chunksize=_CHUNK))
+            return [first, *pool.map(_read_apart, keys[1:], chunksize=_CHUNK)]
         return map(self._row_of, keys)
 
     def _row_of(self, key: str) -> IndexRow | None:

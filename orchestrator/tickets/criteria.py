@@ -27,6 +27,7 @@ from orchestrator.tickets.criteria_headings import (
 
 _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 _MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
+_UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*\Z")
 _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 _RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
 _CELL = re.compile(r"(?<!\\)\|")
@@ -168,10 +169,11 @@ class _Reader:
         line = outside[at]
         if found := body.parse_heading(line) or body.parse_html_heading(line):
             return *found, at + 1
-        under = outside.get(at + 1, "")
-        below = re.match(r" {0,3}(=+|-{2,})[ \t]*\Z", under)
+        below = _UNDERLINE.match(outside.get(at + 1, ""))
+        if below is None:
+            return None
         plain = line.strip() and not _MARK.match(line) and not line.lstrip().startswith(("|", ">"))
-        if below and plain and not outside.get(at - 1, "").strip():
+        if plain and not outside.get(at - 1, "").strip():
             return (1 if below[1][0] == "=" else 2), line.strip(), at + 2
         return None
 
@@ -218,12 +220,13 @@ class _Reader:
         end = at + 1
         if self._place.kept:
             return end
-        if found := [m for m in _HTML_ITEM.finditer(line) if m["box"] or self._place.demands]:
+        items = _HTML_ITEM.finditer(line) if "<" in line else ()
+        if found := [m for m in items if m["box"] or self._place.demands]:
             for item in found:
                 what, text = "box" if item["box"] else "line", _TAG.sub("", line[item.end() :])
                 self._leave(what, "in HTML", at, text.strip())
             return end
-        if _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")) and "|" in line:
+        if "|" in line and _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")):
             return self._read_table(at, outside)
         while end in outside and body.continues(outside[end]) and not self._starts(end, outside):
             end += 1
@@ -249,13 +252,16 @@ class _Reader:
     def _starts(self, at: int, outside: dict[int, str]) -> bool:
         """Whether a line begins something of its own."""
         line = outside[at].strip()
+        if at in self.heads or prohibition_in_line(line):
+            return True
+        if "<" in line and _HTML_ITEM.search(line):
+            return True
+        if line[:1].isalpha():
+            return self.headings.after_keyword(line) is not None
         return (
-            at in self.heads
-            or body.LABEL.match(line) is not None
+            body.LABEL.match(line) is not None
             or self.headings.after_keyword(_after(_MARK, line)) is not None
-            or prohibition_in_line(line) != ""
             or _SIGN.match(line) is not None
-            or _HTML_ITEM.search(line) is not None
         )
 
     def _take_words(

@@ -77,13 +77,17 @@ class Headings:
 
     def after_keyword(self, text: str) -> str | None:
         """`x` of `Done when: x` or `**Done when:** x`; None if the text begins otherwise."""
-        found = self._line.match(text[:_LONGEST])
+        start = text[:_LONGEST]
+        said = ":" in start or "—" in start or "–" in start
+        found = self._line.match(start) if said else None
         return text[found.end() :].strip() if found else None
 
 
 def _plain(heading: str) -> str:
     """A heading without emphasis; what follows after 200 characters is not looked at."""
-    return " ".join(_EMPHASIS.sub("", heading[:_LONGEST]).split())
+    heading = heading[:_LONGEST]
+    is_plain = "*" not in heading and "_" not in heading and "`" not in heading
+    return " ".join((heading if is_plain else _EMPHASIS.sub("", heading)).split())
 
 
 @lru_cache(maxsize=16)
@@ -121,13 +125,18 @@ def criteria_in_keys(
     meta: Mapping[str, Any], own_headings: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, str]]:
     """(key, criterion) for each text under a key such as `acceptance_criteria:`."""
-    headings = headings_of(own_headings)
     for key, value in meta.items():
         # YAML has keys that are not text
-        if any(headings.is_exactly(gap.sub(" ", str(key))) for gap in _KEY_GAPS):
+        if _is_for_criteria(str(key), own_headings):
             for text in _texts_in(value):
                 if not says_nothing(text):
                     yield key, " ".join(text.split())
+
+
+@lru_cache(maxsize=4096)
+def _is_for_criteria(key: str, own_headings: tuple[str, ...]) -> bool:
+    headings = headings_of(own_headings)
+    return any(headings.is_exactly(gap.sub(" ", key)) for gap in _KEY_GAPS)
 
 
 def _texts_in(value: Any, *, is_item: bool = False) -> Iterator[str]:

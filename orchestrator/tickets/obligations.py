@@ -20,6 +20,8 @@ from orchestrator.tickets.criteria_headings import headings_of
 _OBLIGES = re.compile(
     r"(?i)\b(?:must|shall|should)(?:n['’]t)?\b|\b(?:has|have|needs?)\s+to\b|\b(?:is|are)\s+required\s+to\b"
 )
+#: all of it has one of these
+_OBLIGING = ("must", "shall", "should", "has", "have", "need", "required")
 #: what is asked, supposed or complained of, and what people do today
 _NO_OBLIGATION = re.compile(
     r"""\? | \b(?:I|we|one)\s+(?:\w+\s+)?(?:should|need\s+to)
@@ -40,7 +42,8 @@ _SHOWN = 90
 
 def may_oblige(text: str) -> bool:
     """A look at a text first: whether anything in it says must, shall, should or has to."""
-    return _OBLIGES.search(text) is not None
+    said = text.casefold()
+    return any(word in said for word in _OBLIGING) and _OBLIGES.search(text) is not None
 
 
 @lru_cache(maxsize=64)
@@ -65,11 +68,14 @@ def _find(
     lines: Sequence[str], start: int, own_headings: tuple[str, ...], read: Container[int]
 ) -> list[tuple[int, str]]:
     headings, found = headings_of(own_headings), list[tuple[int, str]]()
+    if not may_oblige("".join(lines[start:])):
+        return found
     appended = _appended(lines, start)
     for line in placed_lines(lines, start):
         text = line.text.strip()
-        is_told = line.at + 1 in read or line.at in appended or box_text(text)
-        if is_told or not may_oblige(text) or text[:1] in "|<":
+        if not may_oblige(text) or text[:1] in "|<":
+            continue
+        if line.at + 1 in read or line.at in appended or box_text(text):
             continue
         if any(headings.means_criteria(h) or headings.excludes(h) for h in line.above):
             continue

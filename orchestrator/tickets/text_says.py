@@ -29,6 +29,9 @@ _TOLD = ("status", "finished", "depends_on")
 _WORTH_A_LOOK = re.compile(r"[:|=#\d]|\*\*")
 #: a line without a label, a table's bar, and what may be an id says what its heading says
 _MAY_SAY = re.compile(r"[:=|\d_-]")
+#: a title is among the first lines
+_HEADER = 60
+_EMPHASIS = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
 _LEAD = re.compile(r"[\s>]*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
 _PAIR = re.compile(r"(?P<label>[^\W\d][^:=|]{0,40}?)\s*[:=]\s*(?P<value>\S.*)\Z")
 _NO = re.compile(
@@ -103,7 +106,8 @@ def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[*`]+|(?<!\w)_+|_+(?!\w)", "", text).strip()
+    is_plain = "*" not in text and "`" not in text and "_" not in text
+    return text.strip() if is_plain else _EMPHASIS.sub("", text).strip()
 
 
 def _labelled(text: str, keys: KeyTable, heading: str) -> tuple[str, str]:
@@ -111,7 +115,7 @@ def _labelled(text: str, keys: KeyTable, heading: str) -> tuple[str, str]:
     if (pair := _PAIR.match(text)) and (name := keys.name_of(pair["label"])) in _TOLD:
         return name, pair["value"]
     words = text.split(maxsplit=4)[:4]
-    for count in (3, 2, 1):
+    for count in (3, 2, 1) if words and keys.may_begin(words[0]) else ():
         label, rest = " ".join(words[:count]), words[count : count + 1]
         if rest and keys.name_of(label) == "depends_on" and is_field_id(rest[0].strip(",.;")):
             return "depends_on", text
@@ -173,7 +177,9 @@ def _titles(document: Document, held: dict[str, list[str]]) -> Iterator[tuple[in
     for key in held.get("title", ()):
         if (title := document.text(key)) and (line := document.line_of(key)):
             yield line, title
-    for at, text in lines_outside_code(document.body.splitlines()[:60]):
+    for at, text in lines_outside_code(document.lines[document.body_line - 1 :]):
+        if at >= _HEADER:
+            return
         if found := parse_heading(text):
             if found[0] == 1:
                 yield document.body_line + at, found[1]

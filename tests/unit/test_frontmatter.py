@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from orchestrator.markdown.frontmatter import (
     tick_box,
     untick_box,
 )
+from orchestrator.markdown.yaml_text import _load_simple
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 NAMES = sorted(json.loads((ODD / "expectations.json").read_text(encoding="utf-8")))
@@ -467,3 +469,25 @@ def test_a_row_with_two_boxes_is_not_ticked_and_loses_its_ticks() -> None:
     data = TABLE.format(" ").encode()
     assert tick_box(data, "both agree", "receipt ab12") == data
     assert untick_box(data, "both agree") == data.replace(b"[x]", b"[ ]")
+
+
+_VALUES = [
+    "a", "yes", "null", "~", "0", "00", "12", "1_0", "0x1F", "1e5", "1.5", "2026-02-30", "1:20",
+    "2026-02-20", "03_BUILD", "0_E5", "WO-1", "a_b", ".inf", "é", '"q:_r"', "&a", "[a,b]", "[]",
+    "[a,]", "[1]", "[yes]", r'"a\n"', "'q'", "|", "-", "a_#b", "a:_b", "[a_b,_c]",
+]  # fmt: skip
+_YAML = st.sampled_from(["", "\t", "\u2028", *(v.replace("_", " ") for v in _VALUES), *_VALUES])
+_KEYS = st.sampled_from(["id", "a_1", "on", "No", "a-b", "é"])
+
+
+@given(st.lists(st.tuples(_KEYS, _YAML | st.text())))
+def test_a_simple_block_is_read_as_yaml_reads_it(pairs: list[tuple[str, str]]) -> None:
+    text = "".join(f"{key}: {value}\n" for key, value in pairs)
+    simple = _load_simple(text)
+    if simple is not None:
+        assert repr(simple) == repr(yaml.safe_load(text))
+
+
+def test_what_most_blocks_hold_is_read_without_yaml() -> None:
+    text = 'id: WO-1\ntitle: "a: b"\nstatus: 03_BUILD\ncreated: 2026-02-20\nrank: 0\ntags: [a, b]\n'
+    assert _load_simple(text) == yaml.safe_load(text)

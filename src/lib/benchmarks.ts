@@ -34,7 +34,7 @@ export async function getBenchmarkCohorts(
   condition: string,
   instrument: string,
 ): Promise<BenchmarkCohort[]> {
-  const { data, error } = await supabase
+  const { data, error, status } = await supabase
     .from('benchmark_cohorts')
     .select('*')
     .eq('modality', modality)
@@ -42,7 +42,8 @@ export async function getBenchmarkCohorts(
     .eq('instrument', instrument)
     .order('n_participants', { ascending: false });
 
-  if (error) throw failure('benchmark cohorts', error);
+  if (error) throw failure('benchmark cohorts', error, status);
+  if (!Array.isArray(data ?? [])) throw failure('benchmark cohorts', { message: 'the answer is no list' });
   return (data ?? []) as BenchmarkCohort[];
 }
 
@@ -52,7 +53,7 @@ export async function getBenchmarkTrialCount(modality?: string): Promise<number>
   if (modality) query = query.eq('modality', modality);
 
   const { count, error, status } = await query;
-  if (error) throw failure('benchmark trials', error);
+  if (error) throw failure('benchmark trials', error, status);
   // A HEAD answer has no body: of a table that is not there the client reports 204 and no error.
   if (count == null && status === 204) {
     throw failure('benchmark trials', { message: 'the table was not found' });
@@ -70,7 +71,7 @@ export async function getPrimaryBenchmark(
   return largest ?? null;
 }
 
-function failure(what: string, error: { message?: string; code?: string }): Error {
-  const reason = error.message || error.code || 'no reason given';
+function failure(what: string, error: { message?: string; code?: string }, status = 0): Error {
+  const reason = error.message || error.code || (status ? `HTTP status ${status}` : 'no reason given');
   return new Error(`Could not load ${what}: ${reason}`, { cause: error });
 }

@@ -45,14 +45,21 @@ function isSignedOut(headers: Headers): boolean {
   }
 }
 
-/** Like `fetch`, but nothing found is an error where the visitor had to be signed in to find it. */
+/**
+ * Like `fetch`, but nothing found is an error where the visitor had to be signed in to find it, and so is
+ * an answer without the count that was asked for (of a login page, say), which the client takes for none.
+ */
 async function ask(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const answer = await fetch(input, init);
   const place = new URL(input instanceof Request ? input.url : input);
-  if (!answer.ok || !FOR_SIGNED_IN.test(place.pathname)) return answer;
-  if (!isSignedOut(new Headers(init?.headers))) return answer;
+  const headers = new Headers(init?.headers);
   const range = answer.headers.get('content-range') ?? '';
-  const empty = range ? range.startsWith('*/') : (await answer.clone().text()) === '[]';
+  if (!answer.ok || answer.status === 204) return answer;
+  if (headers.get('prefer')?.includes('count=') && !/\/\d+$/.test(range)) {
+    return new Response(JSON.stringify({ message: 'the answer has no count' }), { status: 502 });
+  }
+  if (!FOR_SIGNED_IN.test(place.pathname) || !isSignedOut(headers)) return answer;
+  const empty = range ? range.startsWith('*/') : /^\s*\[\s*\]\s*$/.test(await answer.clone().text());
   if (!empty) return answer;
   const message = 'not signed in, and only signed-in users may see the rows';
   return new Response(JSON.stringify({ code: '42501', message }), { status: 401 });

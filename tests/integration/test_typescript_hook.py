@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -163,6 +165,37 @@ def test_the_primary_benchmark_is_the_largest(call: Call) -> None:
 def test_trials_are_counted_by_modality_or_all(call: Call) -> None:
     assert call("authenticated", "getBenchmarkTrialCount", "psilocybin") == {"value": 2}
     assert call("service_role", "getBenchmarkTrialCount") == {"value": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "listed", "counted"),
+    [
+        (200, "<html>log in</html>", "<html>log in</html>", "the answer has no count"),
+        (200, "{}", "the answer is no list", "the answer has no count"),
+        (503, "", "HTTP status 503", "HTTP status 503"),
+    ],
+)
+def test_an_answer_of_something_else_is_no_empty_table(
+    call: Call, status: int, body: str, listed: str, counted: str
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode() if self.command == "GET" else b"")
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        rows = call("authenticated", "getBenchmarkCohorts", *WHICH, SUPABASE_URL=url)
+        number = call("authenticated", "getBenchmarkTrialCount", SUPABASE_URL=url)
+        server.shutdown()
+    assert rows["error"] == f"Could not load benchmark cohorts: {listed}"
+    assert number["error"] == f"Could not load benchmark trials: {counted}"
 
 
 def test_nothing_found_is_empty_null_and_zero(call: Call) -> None:

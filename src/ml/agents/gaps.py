@@ -240,8 +240,9 @@ def _silences(
             add(
                 DataGapKind.NO_TARGET, f"{int(targets.isna().sum())} of {len(own)} targets are null"
             )
-        if len(own) and (targets == 0).any():
-            add(DataGapKind.ZERO_TARGET, f"{int((targets == 0).sum())} of {len(own)} targets are 0")
+        if len(own) and (none := int((targets <= 0).sum())):
+            below = " or below" if (targets < 0).any() else ""
+            add(DataGapKind.ZERO_TARGET, f"{none} of {len(own)} targets are 0{below}")
     return reported
 
 
@@ -316,7 +317,8 @@ def _scales(metric: str, frame: pd.DataFrame, hcps: Mapping[str, int]) -> Array:
     if metric not in COUNTS:
         return np.ones(len(frame))
     now = frame[frame["stretch"] == _NOW]
-    if (now["target"] > 0).all():
+    # where one place lacks its target, it alone is not compared
+    if now[now["target"] > 0]["place"].nunique() > 1:
         return frame["target"].fillna(0.0).to_numpy()
     return frame["place"].map(hcps).fillna(0).to_numpy(dtype=float)
 

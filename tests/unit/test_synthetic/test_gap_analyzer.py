@@ -325,6 +325,27 @@ def test_a_region_that_stops_and_targets_that_are_none_are_answers_of_their_own(
     assert "none since 2024-06-01" in answer.executive_summary
 
 
+@pytest.mark.parametrize("target", [None, 0.0, -5.0])
+@pytest.mark.parametrize("lacking", [1, 3])
+def test_a_target_that_one_region_lacks_changes_nothing_for_the_others(
+    target: float | None, lacking: int
+) -> None:
+    sizes = {"northeast": 100.0, "south": 400.0, "midwest": 250.0, "west": 50.0}
+    draws = np.random.default_rng(5)
+    rows = [
+        metric_row(day, "trx", place, size * draws.normal(1, 0.02), size)
+        for day in [day for year in (2022, 2023, 2024) for day in months(year, 1, 12)]
+        for place, size in sizes.items()
+    ]
+    for row in [r for r in rows if r["region"] == "south"][-lacking:]:
+        row["target"] = target
+    answer = analyze(rows)
+    assert answer.prioritized_opportunities == []
+    [south] = answer.data_gaps
+    assert south.kind == ("no_target" if target is None else "zero_target")
+    assert (south.segment_value, south.message[:4]) == ("south", f"{lacking} of")
+
+
 def test_the_gap_of_a_brand_adds_up_the_counts_of_its_regions() -> None:
     answer = analyze(metric_rows(months(2024, 7, 9)), segments=["brand"], gap_type="vs_target")
     [only] = answer.prioritized_opportunities

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -218,11 +218,29 @@ def test_verbose_tells_what_was_made(capsys: pytest.CaptureFixture[str]) -> None
         {"batch_size": 0},
         {"start_date": date(2024, 1, 2), "end_date": date(2024, 1, 1)},
         {"brand": "kisqali"},
+        {"n_records": "100"},
+        {"n_records": 10.5},
+        {"n_records": True},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"seed": None},
+        {"start_date": "2024-01-01"},
+        {"end_date": datetime(2024, 1, 1, tzinfo=UTC)},
     ],
 )
 def test_settings_that_no_frame_can_meet_are_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"n_records|is before|kisqali"):
+    with pytest.raises(ValueError, match=r"is a whole number|is a day|is before|kisqali"):
         HCPGenerator(GeneratorConfig(**settings))  # type: ignore[arg-type]
+
+
+def test_frames_that_rows_cannot_be_linked_to_are_refused() -> None:
+    hcps = HCPGenerator(config(20)).generate()
+    for flag in (np.nan, 2):
+        odd = hcps.assign(academic_hcp=[flag] + [0] * 19)
+        with pytest.raises(ValueError, match="academic_hcp of hcp_df is 0 or 1"):
+            PatientGenerator(config(20), odd).generate()
+    with pytest.raises(ValueError, match="features_df lacks the columns id, name, entity_keys"):
+        FeatureValueGenerator(config(20), pd.DataFrame({"a": [1]})).generate()
 
 
 @pytest.mark.parametrize("kind", [*ROW_BY_ROW[1:], BusinessMetricsGenerator])

@@ -16,6 +16,9 @@ import pandas as pd
 from src.ml.synthetic.config import Brand, DGPType
 from src.ml.synthetic.generators.dates import Cutoffs, Days, day_number, split_cutoffs
 
+#: numbers of settings lie below
+_MOST = 2**63
+
 
 @dataclass
 class GeneratorConfig:
@@ -71,8 +74,15 @@ class BaseGenerator(ABC):
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         """Raises ValueError for settings that no frame can meet."""
         self.config = config if config is not None else GeneratorConfig()
-        if self.config.n_records < 0 or self.config.batch_size < 1:
-            raise ValueError("n_records must not be negative, batch_size at least 1")
+        for name, least in (("n_records", 0), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self.config, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or not least <= value < _MOST:
+                raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+        for name in ("start_date", "end_date"):
+            value = getattr(self.config, name)
+            if not isinstance(value, date) or getattr(value, "tzinfo", None) is not None:
+                raise ValueError(f"{name} is a day, such as date(2024, 1, 31), not {value!r}")
         if (end := self.config.end_date) < (start := self.config.start_date):
             raise ValueError(f"end_date {end} is before {start}")
         self._brand = None if self.config.brand is None else Brand(self.config.brand)

@@ -18,6 +18,7 @@ from src.ml.synthetic.generators.feature_entities import Entities, Pools
 from src.ml.synthetic.generators.feature_ids import text_hashes, value_ids
 from src.ml.synthetic.generators.feature_store_seeder import FeatureStoreSeeder
 from src.ml.synthetic.generators.feature_values import drawn, shifted, taken
+from src.ml.synthetic.generators.links import required
 
 _FRESHNESS = objects(["fresh", "stale", "expired"])
 
@@ -109,6 +110,7 @@ class FeatureValueGenerator(SeriesGenerator):
         features = FeatureStoreSeeder().generate() if self._features is None else self._features
         if features.empty:
             raise ValueError("features_df is required to have a row; leave it out for all features")
+        required(features, "features_df", ("id", "name", "entity_keys"))
         each, left = divmod(self.config.n_records, len(features))
         pools = Pools.of(self.config, self._patients)
         seeds = self._seed().spawn(len(features))

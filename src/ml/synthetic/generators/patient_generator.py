@@ -113,6 +113,8 @@ class _Hcps:
         if df.empty:
             raise ValueError("hcp_df holds no HCP")
         self.ids = objects(df["hcp_id"].tolist())
+        if not df["academic_hcp"].isin((0, 1)).all():
+            raise ValueError("academic_hcp of hcp_df is 0 or 1 in every row")
         self.flags = df["academic_hcp"].to_numpy(dtype=np.int64)
         self.brands = objects(df["brand"].tolist()) if "brand" in df else None
 

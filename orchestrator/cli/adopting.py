@@ -46,12 +46,12 @@ def adopt(
     accept_doubts: AcceptDoubts = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring existing tickets, or the whole board, under the conductor; nothing is run.
+    """Bring existing tickets, or a whole board, under the conductor.
 
-    Shows for each family what was understood and each line that would change, and changes it
-    only after you agree. Without a terminal it needs --yes; otherwise it changes nothing and exits
-    1. What cannot be adopted is listed with the reason. Exit code 1 also if a ticket that you
-    named was not adopted.
+    Nothing is run. Shows for each family what was understood and each line that would change, and
+    changes it only after you agree. Without a terminal it needs --yes; otherwise it changes nothing
+    and exits 1. What cannot be adopted is listed with the reason. Exit code 1 also if a ticket that
+    you named was not adopted.
     """
     if bool(ids) is every:
         raise UsageError("name tickets, or all of them", hint="orchestrate adopt ID, or --all")

@@ -121,7 +121,10 @@ def archive(context: typer.Context, id: TicketId, as_json: AsJson = False) -> No
 
 
 def shelve(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
-    """Move a family from triage or hold to the backlog, until `resume`."""
+    """Move a family from triage or hold to the backlog.
+
+    It stays there until `resume`.
+    """
     _act(context, as_json, lambda c: c.shelve(id), "in the backlog", "resume")
 
 

@@ -44,10 +44,10 @@ Do what WO-1 asks for.
 
 
 def list_agents(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the agents: who does their work, whether it is found and signed in, and what it cost.
+    """List the agents: who does their work, and whether it is found.
 
-    What is said of signing in is what the program's own files and variables tell; `agents try`
-    shows whether it works.
+    Also whether it is signed in, by the program's own files and variables (`agents try` shows
+    whether that works), and what it has cost.
     """
     if context.invoked_subcommand is not None:
         return
@@ -113,9 +113,10 @@ def try_agent(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An agent, e.g. BUILDER.")],
     keep: Annotated[bool, typer.Option("--keep", help="Keep the repository of the trial.")] = False,
 ) -> None:
-    """Let a coding agent do a harmless ticket in a temporary repository; say what came out.
+    """Let a coding agent do a harmless ticket, and say what came out.
 
-    It costs what such a turn costs. Exit codes: 0 everything was proven, 1 it was not.
+    It works in a temporary repository. It costs what such a turn costs. Exit codes: 0
+    everything was proven, 1 it was not.
     """
     import tempfile
 

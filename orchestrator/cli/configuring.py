@@ -49,9 +49,10 @@ class Setting:
 
 
 def show(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show the settings in force, each with its source: default, file and line, or environment.
+    """Show the settings in force, and where each comes from.
 
-    Passwords, keys and the addresses of notifications are masked.
+    A source is the default, a file and line, or the environment. Passwords, keys and the addresses
+    of notifications are masked.
     """
     from orchestrator.settings.tables import FILE
 

@@ -30,7 +30,7 @@ def costs(
     by: Annotated[By, typer.Option("--by", help="What to sum up by.")] = By.TICKET,
     as_json: AsJson = False,
 ) -> None:
-    """Show what coding agents have spent: turns, tokens, US dollars and time.
+    """Show what coding agents have spent: turns, tokens, US$, time.
 
     Tokens are input and output, without what the provider had cached. A cost that is not known is
     said, and is never counted as zero.

@@ -183,9 +183,10 @@ def search(
     ] = _HITS,
     as_json: AsJson = False,
 ) -> None:
-    """Find tickets by the words of their id, title, keys and text, the best first.
+    """Find tickets by words of their id, title, keys and text.
 
-    Every word has to be there; case does not matter. A hit names the line that has the first one.
+    The best come first. Every word has to be there; case does not matter. A hit names the line that
+    has the first one.
     """
     from orchestrator.views.search import Search, split_words
 

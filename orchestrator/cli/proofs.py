@@ -50,7 +50,7 @@ def list_checks(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def list_effects(context: typer.Context, as_json: AsJson = False) -> None:
-    """List what approving a checkpoint can do, and the wordings that bind to it.
+    """List what approving can do, and the wordings that bind to it.
 
     What binds to none of them is shown as yours to do. `orchestrate review ID` lists the effects
     of an open question.

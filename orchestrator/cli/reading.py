@@ -143,7 +143,7 @@ def log(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a family's history, oldest first, or the events of its coding agents."""
+    """Show a family's history, oldest first, or its agents' events."""
     here = workspace(context)
     if events or follow:
         from orchestrator.cli.agent_log import rest_of, show_events

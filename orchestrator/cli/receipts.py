@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def about() -> None:
-    """Show a family's receipts (`receipts ID`), or hand them to others, signed."""
+    """Show a family's receipts, or hand them to others, signed."""
 
 
 def export(
@@ -30,9 +30,10 @@ def export(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write them into a file.")
     ] = None,
 ) -> None:
-    """Print a family's receipts as signed in-toto attestations, one JSON line each (DSSE).
+    """Print a family's receipts as signed in-toto attestations.
 
-    Others verify them without this workspace: `orchestrate receipts check FILE --key KEY`.
+    One JSON line each (DSSE). Others verify them without this workspace: `orchestrate
+    receipts check FILE --key KEY`.
     """
     from orchestrator.gates.attestation import attest
     from orchestrator.storage import signing
@@ -56,7 +57,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify exported receipts: their signatures, and the files they are about.
+    """Verify the signatures of exported receipts, and their files.
 
     Without `--key`, your own key and those of `[trust] keys` count. Exit code 1 if a signature does
     not fit, or a file here is another than the one that was judged.
@@ -106,7 +107,10 @@ def _changed_subjects(root: Path, receipt: Checked) -> list[str]:
 
 
 def key() -> None:
-    """Print the public key with which your receipts are signed, for `[trust] keys` of others."""
+    """Print the public key with which your receipts are signed.
+
+    Others put it into their `[trust] keys`.
+    """
     from orchestrator.storage import signing
 
     if not signing.own_key():

@@ -35,7 +35,7 @@ def review(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the open question with its proofs, access matrix, data and files.
+    """Show the open question: proofs, access matrix, data, files.
 
     Read-only: nothing is moved or answered.
     """

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def mcp(context: typer.Context) -> None:
-    """Serve tools over the Model Context Protocol, on standard input and output.
+    """Serve tools over the Model Context Protocol.
 
-    They read the board, its receipts and states, and prove statements. None approves, moves, holds
-    or edits anything. An agent at work asks and proposes with them too. For a client:
-    `claude mcp add orchestrate -- orchestrate mcp`.
+    It speaks on standard input and output. The tools read the board, its receipts and states, and
+    prove statements. None approves, moves, holds or edits anything. An agent at work asks and
+    proposes with them too. For a client: `claude mcp add orchestrate -- orchestrate mcp`.
     """
     from orchestrator.mcp.server import serve
 
@@ -53,7 +53,7 @@ def serve(
         ),
     ] = "",
 ) -> None:
-    """Show the board in the browser: decide, see work as it happens, search.
+    """Show the board in the browser: decide, follow work, search.
 
     It listens on this machine only, and the printed address opens it for whoever has that. What is
     approved there goes on by itself. Ctrl-C ends it.
@@ -105,7 +105,7 @@ def _told_while(what: str) -> Iterator[None]:
 
 
 def board(context: typer.Context) -> None:
-    """Show the board at this terminal: decide, see work as it happens, search.
+    """Show the board at this terminal: decide, follow work, search.
 
     With the keyboard alone, over ssh too; `?` names the keys. An answer covers what was shown.
     """

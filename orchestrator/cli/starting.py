@@ -61,11 +61,12 @@ def new(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a ticket in the inbox, with an id that no other ticket has or had.
+    """Create a ticket in the inbox, with an id of its own.
 
-    The next number, WO-232; for a child the next letter, WO-231c. A clone of a repository with a
-    remote puts its own letters before its numbers, WO-KDRT7, unless it is the home that
-    `_WORK_ORDERS/.home` names: two clones that are offline never give out the same id.
+    No other ticket has or had it: the next number, WO-232; for a child the next letter, WO-231c. A
+    clone of a repository with a remote puts its own letters before its numbers, WO-KDRT7, unless it
+    is the home that `_WORK_ORDERS/.home` names: two clones that are offline never give out the same
+    id.
     """
     from orchestrator.family.workflow_discovery import named_workflow
 

@@ -28,9 +28,10 @@ def stats(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show figures of the board: flow, time in each state, USER's waits, failures, costs.
+    """Show figures of the board: flow, times, failures, costs.
 
-    They come from the histories of conducted families. Durations in JSON are seconds.
+    Times are those in each state, and USER's waits. They come from the histories of conducted
+    families. Durations in JSON are seconds.
     """
     from orchestrator.views.filters import moment
     from orchestrator.views.statistics import Statistics

@@ -36,7 +36,7 @@ def watch(
     ] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Advance every conducted family whenever a ticket or a workflow changes.
+    """Advance families whenever a ticket or a workflow changes.
 
     Answer by editing a ticket's status; the daemon takes it from there. It never touches a ticket
     that is not conducted (`run` or `adopt` starts that). One daemon per board; SIGTERM stops it.

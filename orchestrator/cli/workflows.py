@@ -27,9 +27,10 @@ def check(
     accept_doubts: AcceptDoubts = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the stages as understood and every doubt; exit 1 if there is one.
+    """Print the stages as understood and every doubt.
 
-    A doubt whose code --accept-doubts names is printed, and does not count.
+    Exit code 1 if there is a doubt. A doubt whose code --accept-doubts names is printed, and does
+    not count.
     """
     from orchestrator.agent_process.worker import agent_names
     from orchestrator.workflow_lint.linter import check_workflow
@@ -82,7 +83,10 @@ def check(
 
 
 def show(context: typer.Context, file: WorkflowPath, as_json: AsJson = False) -> None:
-    """Print all that is read from a workflow: members, deliverables, statements, moves."""
+    """Print all that is read from a workflow.
+
+    Members, deliverables, statements and moves of each stage.
+    """
     workflow = _read(workspace(context), file)
     if as_json:
         say_json(asdict(workflow))

@@ -31,10 +31,11 @@ def worker(
         str, typer.Option("--labels", metavar="WORDS", help="What this machine has, e.g. gpu.")
     ] = "",
 ) -> None:
-    """Do agents' work for a board on any machine, as [workers] in orchestrate.toml says.
+    """Do agents' work for a board on any machine.
 
-    Programs, keys and the sandbox are this machine's. The first Ctrl-C or SIGTERM lets what is at
-    work end and takes nothing new; the second ends it, and other workers get it.
+    `[workers]` in orchestrate.toml says where the jobs are. Programs, keys and the sandbox are this
+    machine's. The first Ctrl-C or SIGTERM lets what is at work end and takes nothing new; the
+    second ends it, and other workers get it.
     """
     from orchestrator.workers.serve import Slots, Worker, known_agents
 
@@ -80,7 +81,10 @@ def _log(text: str) -> None:
 
 
 def workers(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the workers: machine, agents, jobs, last sign of life; and what waits for one."""
+    """List the workers, their jobs, and what waits for one.
+
+    Of each: its machine, agents and jobs, and its last sign of life.
+    """
     from orchestrator.workers.store import who_works
 
     settings = workspace(context).settings.workers

@@ -473,6 +473,12 @@ def test_the_help_lists_every_command_once_below_what_it_is_for() -> None:
     assert "Commands:" not in text
 
 
+def test_what_a_command_is_for_fits_into_80_columns() -> None:
+    for group in ((), ("receipts",), ("checks",), ("workflow",), ("config",), ("agents",)):
+        text = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "80"}).stdout
+        assert not re.findall(r"^  [a-z][a-z-]+  .*\.\.\.$", text, re.MULTILINE), group
+
+
 def test_a_shell_completes_commands_and_the_ids_of_tickets(workspace: Path) -> None:
     def complete(words: str, at: int) -> list[str]:
         env = {"COMP_WORDS": words, "COMP_CWORD": str(at), "_ORCHESTRATE_COMPLETE": "complete_bash"}

@@ -30,7 +30,7 @@ def watch(
     poll: Annotated[
         float,
         typer.Option("--poll", metavar="SECONDS", min=0.1, help="Check every file this often."),
-    ] = 30.0,
+    ] = 60.0,
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", min=1, max=32, help="Families at a time.")
     ] = 2,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.daemon.notified import AlreadyNotified, describe_for_people
 from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
+from orchestrator.daemon.stamps import Stamp, differing, stamps_below
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
 from orchestrator.domain.id_grammar import id_from_name
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 #: events within so many seconds of each other are one (s)
 _BURST = 0.002
+#: without an event, what git does is looked at, and whether to stop, after so long (s)
+_IDLE = 0.4
 #: a family that another process has in hand is tried again after so long (s)
 _BUSY_RETRY = 0.5
 #: what an editor's late save brings about, and for how long it may (s)
@@ -91,7 +94,7 @@ class Daemon:
         make: Callable[..., Conductor] = Conductor,
         log: Callable[[LogLine], None] = lambda _: None,
         notifier: NotificationSink | None = None,
-        poll: float = 30.0,
+        poll: float = 60.0,
         workers: int = 2,
     ) -> None:
         self.board = board
@@ -129,6 +132,8 @@ class Daemon:
         #: what was wrong with the board when it was last examined
         self._problems: set[str] = set()
         self._examine_at = 0.0
+        #: the files of the board when all were looked at
+        self._stamps: dict[str, Stamp | None] = {}
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -166,6 +171,7 @@ class Daemon:
             ]
             for worker in workers:
                 worker.start()
+            self._stamps = stamps_below(self.board.path)
             self._schedule(self._unfinished_families())
             try:
                 while not self._stopping:
@@ -190,7 +196,7 @@ class Daemon:
             next_poll = time.monotonic() + self.poll
             next_look = 0.0
             while not self._stopping:
-                paths |= watch.changed(min(0.2, max(0.0, next_poll - time.monotonic())), _BURST)
+                paths |= watch.changed(min(_IDLE, max(0.0, next_poll - time.monotonic())), _BURST)
                 reason = presence.look()
                 if reason is None:
                     # a checkout comes with hundreds of files; what they say is seen when it is over
@@ -243,8 +249,9 @@ class Daemon:
 
     def _take_all(self) -> None:
         """Take what has changed in any ticket, whether or not the file system told."""
-        tickets = self.board.tickets()
-        self._take_changes([t.path for t in tickets if t.conducted or t.path in self._seen])
+        before, now = self._stamps, stamps_below(self.board.path)
+        self._take_changes(differing(before, now))
+        self._stamps = now
 
     def _shut_down(self, workers: list[threading.Thread]) -> None:
         with self._changed:
@@ -267,8 +274,8 @@ class Daemon:
         if time.monotonic() < self._examine_at:
             return
         self._examine_at = time.monotonic() + _EXAMINE_EVERY
-        found = runner.examine(self.board, self.settings).problems
-        problems = {f"{f.path}: {f.message}".lstrip(": ") for f in found if f.code in _SERIOUS}
+        found = runner.examine(self.board, self.settings, codes=_SERIOUS).problems
+        problems = {f"{f.path}: {f.message}".lstrip(": ") for f in found}
         new = sorted(problems - self._problems)
         self._problems = problems
         for text in new:
@@ -412,7 +419,7 @@ class Daemon:
                 taken = None if self._paused else self._queue.take(time.monotonic())
                 while taken is None and not self._stopping:
                     wait = 0.2 if self._paused else self._queue.next_at() - time.monotonic()
-                    self._changed.wait(min(max(wait, 0.0), 1.0))
+                    self._changed.wait(min(max(wait, 0.0), 60.0))
                     taken = None if self._paused else self._queue.take(time.monotonic())
                 if taken is None or self._stopping:
                     return

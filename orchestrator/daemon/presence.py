@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -56,11 +57,22 @@ def absence(root: Path, board: Path) -> str:
     if operation := operation_in_progress(root):
         return operation
     # whether a board has any file: git leaves the folders that it empties, if it made none
-    if not any(file for _, _, file in os.walk(board)):
+    if not _has_file(board):
         branch = branch_in_hand(root)
         why = f" (the branch {branch} has none)" if branch else ""
         return f"the board {board.name} is not there{why}; it is not created again"
     return ""
+
+
+def _has_file(folder: Path | str) -> bool:
+    """Whether there is a file at any depth; it ends at the first, as this is asked all the time."""
+    folders: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                return True
+            folders.append(entry.path)
+    return any(map(_has_file, folders))
 
 
 def is_being_written(root: Path) -> bool:

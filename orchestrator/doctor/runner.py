@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -80,8 +81,13 @@ class Checkup:
         return replace(self, problems=problems, tickets=tickets)
 
 
-def examine(board: Board, settings: Settings, now: datetime | None = None) -> Checkup:
-    """Find every problem on the board. Nothing is changed, nothing is raised.
+def examine(
+    board: Board,
+    settings: Settings,
+    now: datetime | None = None,
+    codes: Collection[str] = tuple(RULES),
+) -> Checkup:
+    """Find every problem on the board, or those of some codes. Nothing is changed or raised.
 
     Tickets that did not change since the board was last read are not read again.
     """
@@ -92,8 +98,10 @@ def examine(board: Board, settings: Settings, now: datetime | None = None) -> Ch
     tried: dict[str, dict[str, Applicability]] = {}
     doubted = frozenset(doubtful_ids(view))
     problems = []
-    for find in dict.fromkeys(rule.find for rule in RULES.values()):
+    for find in dict.fromkeys(RULES[code].find for code in RULES if code in codes):
         for found in find(view):
+            if found.code not in codes:
+                continue
             fix = Applicability.DISPLAY_ONLY
             ticket, rule = by_source.get(found.path), rule_for(found.code)
             if ticket is None or rule.fix is None:

@@ -123,6 +123,8 @@ def seed_csv(seed: CsvSeed, path: Path, target: Target, *, dry_run: bool = False
     bad += [BadRow(lines[hashable(r.key)].pop(), r.reason) for r in written.rejected]
     in_table = target.count(seed.table)
     status, detail = _verdict(seed, written, in_table)
+    if bad:
+        detail += f" {len(bad)} of the file's rows {'is' if len(bad) == 1 else 'are'} left out."
     return made(
         status,
         detail,

@@ -248,7 +248,11 @@ def is_published(source: str) -> bool:
 # -- whether a printed figure yields a value -------------------------------------------------------
 
 _FIGURE = re.compile(r"(?<![\w.])([-−–]?)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?", re.ASCII)
-_FRACTION = re.compile(r"(?<![\d.])(\d+)\s*/\s*(\d+)(?![\d.])", re.ASCII)
+_FRACTION = re.compile(
+    r"(?<![\d.])(\d+)\s*(?:/|\b(?:out\s+)?of\b)\s*(\d+)(?![\d.]*\d)", re.ASCII | re.IGNORECASE
+)
+#: the decimal point of some journals: `19·6`
+_RAISED_POINT = re.compile(r"(?<=\d)[·‧⋅](?=\d)")
 _SUM = re.compile(r"(?<![\d.+])\d+(?:\.\d+)?(?:\s*\+\s*\d+(?:\.\d+)?)+", re.ASCII)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(h|hours?|d|days?|w|wk|weeks?)\b", re.IGNORECASE | re.ASCII)
 _HOURS = {"h": 1, "d": 24, "w": 168}
@@ -262,8 +266,9 @@ _NUMBER_WORDS = (
 def yields(printed: str, value: str, column: str = "") -> bool:
     """Whether a figure as printed gives the value as entered.
 
-    Allowed is what loses or adds nothing: rounding to the places entered, `a/b` as a percentage in
-    a percent column, a written sum, a number word, and hours or days as whole weeks (or days).
+    Allowed is what loses or adds nothing: rounding to the places entered, `a/b` and “a of b” as a
+    percentage in a percent column, a written sum, a number word, and hours or days as whole weeks
+    (or days).
     """
     try:
         wanted = Decimal(value)
@@ -288,6 +293,7 @@ def _rounds_to(figure: Decimal, wanted: Decimal) -> bool:
 
 
 def _figures(printed: str, column: str) -> Iterator[Decimal]:
+    printed = _RAISED_POINT.sub(".", printed)
     for sign, whole, part in _FIGURE.findall(printed):
         yield Decimal(f"{'-' if sign else ''}{whole.replace(',', '')}{part}")
     for found in _SUM.findall(printed):
@@ -330,7 +336,9 @@ def _worked_out(node: ast.expr) -> float:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
             return _OPERATIONS[type(op)](_worked_out(left), _worked_out(right))
         case ast.Call(func=ast.Name(id="sqrt"), args=[operand], keywords=[]):
-            return math.sqrt(_worked_out(operand))
+            if (radicand := _worked_out(operand)) < 0:
+                raise ArithmeticError
+            return math.sqrt(radicand)
     raise ValueError(f"{ast.unparse(node)!r} is not part of a formula of printed figures")
 
 
@@ -344,7 +352,9 @@ def _derivation_problem(evidence: Evidence, value: str, column: str) -> str:
         return f"{value} is not what {evidence.derivation} comes to"
     parts = {Decimal(part) for part in re.findall(r"\d+(?:\.\d+)?", evidence.derivation)}
     printed = {abs(figure) for figure in _figures(evidence.printed, "")}
-    if yields(evidence.printed, value, column) or parts - {Decimal(1)} <= printed:
+    # of a rate, 100 is no figure of the source
+    free = {Decimal(1), Decimal(100)} if is_percent(column) else {Decimal(1)}
+    if yields(evidence.printed, value, column) or parts - free <= printed:
         return ""
     return f"{value} is derived from figures that {evidence.printed!r} does not print"
 

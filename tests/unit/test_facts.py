@@ -56,6 +56,9 @@ PACKAGED = ("benchmark_cohorts", "population_baselines")
         ("14 days", "2", "followup_weeks"),
         ("week-18", "18", "followup_weeks"),
         ("17 (71%)", "71", "response_rate_pct"),
+        ("13 of 24 people", "54.2", "response_rate_pct"),
+        ("13 out of 24.", "54.2", "response_rate_pct"),
+        ("19·6 (SD 13·61)", "13.61", "endpoint_sd"),
     ],
 )
 def test_a_printed_figure_yields_the_value(printed: str, value: str, column: str) -> None:
@@ -77,6 +80,9 @@ def test_a_printed_figure_yields_the_value(printed: str, value: str, column: str
         ("5/0", "100", "failure_rate_pct"),
         ("12", "nan", "n"),
         ("12", "1e999999", "n"),
+        ("13 of 24", "54.2", "endpoint_mean"),
+        ("13 of 24.5", "54.2", "response_rate_pct"),
+        ("19·6", "196", "endpoint_mean"),
     ],
 )
 def test_a_printed_figure_does_not_yield_another_value(
@@ -310,7 +316,7 @@ def _entry(**about: str) -> Evidence:
         ("31.9 and -12.0", "__import__('os')", "19.9", "not part of a formula"),
         ("31.9 and -12.0", "31.9 / 0", "19.9", "cannot be worked out"),
         ("31.9 and -12.0", "31.9 -", "19.9", "cannot be worked out"),
-        ("-1", "sqrt(-1)", "1", "error"),
+        ("-1", "sqrt(-1)", "1", "cannot be worked out"),
     ],
 )
 def test_a_derivation_comes_to_the_value_from_printed_figures(
@@ -340,3 +346,9 @@ def test_packaged_cohorts_claim_free_use_only_under_an_open_licence() -> None:
     assert free
     assert all(license_status(row.get("license")) is LicenseStatus.OPEN for row in free)
     assert all(facts.sources.of(row, "license") for row in facts.sheet.rows)
+
+
+def test_a_hundred_is_a_figure_of_no_source_where_a_rate_is_derived() -> None:
+    entry = _entry(printed="13 responders, 24 people", derivation="100 * 13 / 24", value="54.2")
+    assert evidence_problem(entry, "response_rate_pct", "54.2") == ""
+    assert "does not print" in evidence_problem(entry, "endpoint_mean", "54.2")

@@ -214,6 +214,12 @@ def test_numbers_keep_every_digit(number: Decimal) -> None:
     assert convert_cell(f"{number:f}", "numeric") == number
 
 
+def test_the_last_line_says_how_many_rows_are_left_out(write) -> None:
+    path = write(GOOD, "a,b", GOOD.replace("north", "south"), "c,d")
+    report = seed_csv(SEED, path, MemoryTarget())
+    assert report.last_line.endswith("surveys holds 2. 2 of the file's rows are left out.")
+
+
 def test_the_last_line_says_pass_only_for_what_was_counted(write) -> None:
     target = MemoryTarget()
     path = write(GOOD, GOOD.replace("north", "south"))

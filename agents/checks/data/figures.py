@@ -56,7 +56,7 @@ _PROSE = vocabulary("note notes comment comments remark remarks description")
     "no (synthetic|invented|fabricated|made-up) [(or|and) (synthetic|invented|fabricated|made-up)] "
     "(data|values|numbers|figures)",
     name="csv.sourced",
-    version=2,
+    version=3,
     examples=(
         "all values verified against source papers",
         "No synthetic or invented data — every number must cite a real published source",

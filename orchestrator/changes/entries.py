@@ -103,9 +103,10 @@ class Contents:
 
     def _write(self, sha256: str, data: bytes) -> None:
         place = self.place(sha256)
-        # what is kept may be secret
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.parent.mkdir(exist_ok=True)
+        if not place.parent.is_dir():
+            # what is kept may be secret
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.parent.mkdir(exist_ok=True)
         temporary = place.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
             temporary.write_bytes(data)
@@ -147,8 +148,7 @@ class Hashes:
 
     def get(self, path: str, stamp: Stamp) -> str | None:
         """The sha256 of a file that still has this stamp, if it is known."""
-        with self._lock:
-            known = self._loaded.get(path)
+        known = (self._loaded if self._cache is None else self._cache).get(path)
         return str(known[-1]) if known is not None and known[:-1] == stamp else None
 
     def put(self, path: str, stamp: Stamp, sha256: str) -> None:

@@ -306,7 +306,7 @@ class WorkTree:
         `on_board`: below the board, but for the histories, which the conductor guards itself.
         """
         try:
-            with os.scandir((self.home if on_board else self.root) / below) as found:
+            with os.scandir(f"{self.home if on_board else self.root}/{below}") as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -52,13 +53,15 @@ def still_changed(root: Path, record: Mapping[str, Any], below: Path) -> list[st
 
 
 def _find(root: Path) -> Iterator[str]:
-    top = root.resolve()
+    top = Path(os.path.realpath(root))
+    projects = [os.fspath(root)]
+    with contextlib.suppress(OSError), os.scandir(root) as found:
+        projects += [e.path for e in found if e.name[0] != "." and e.is_dir()]
     for folder, patterns in _ENTRIES.items():
-        for place in (root / folder, *root.glob(f"[!.]*/{folder}")):
-            if not place.is_dir() or place.is_symlink():
-                continue
+        places = (f"{project}/{folder}" for project in projects)
+        for place in (p for p in places if os.path.isdir(p) and not os.path.islink(p)):  # noqa: PTH112, PTH114
             for pattern in (*patterns, _PACKAGES[folder]):
-                for file in islice(place.glob(pattern), _MOST):
+                for file in islice(Path(place).glob(pattern), _MOST):
                     # a program of Node is a link to a file of its package
                     real = Path(os.path.realpath(file))
                     if real.is_relative_to(top) and real.is_file():

@@ -143,8 +143,8 @@ def done_before(history: Iterable[Mapping[str, Any]]) -> tuple[frozenset[int], f
     return frozenset(flows[0].get("finished", ())) - redone, frozenset(set.intersection(*stay))
 
 
-def to_lines(flow: Flow) -> list[str]:
-    """The YAML lines below `flow:`, made to be read by a person."""
+def to_mapping(flow: Flow) -> dict[str, Any]:
+    """What the `flow:` block says, in the order in which it says it."""
     data = flow.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     order = ["state", "reason", "stage", "workflow", "sha256", "revision", "history"]
     data = {
@@ -154,10 +154,12 @@ def to_lines(flow: Flow) -> list[str]:
         **data,
     }
     keys = [k for k in order if k in data] + [k for k in data if k not in order]
-    lines: list[str] = []
-    for key in keys:
-        lines += _entry(key, data[key])
-    return lines
+    return {key: data[key] for key in keys}
+
+
+def to_lines(data: Mapping[str, Any]) -> list[str]:
+    """The YAML lines below `flow:`, made to be read by a person."""
+    return [line for key, value in data.items() for line in _entry(key, value)]
 
 
 def _entry(key: str, value: Any) -> list[str]:

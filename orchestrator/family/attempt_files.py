@@ -118,9 +118,6 @@ class AttemptFiles:
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
-    def save(self, worker: Worker, segments: Sequence[Segment]) -> None:
-        write(self.file(worker), encode_segments(segments))
-
     def forget(self) -> None:
         """Remove what is kept of the family's attempts."""
         for file in self.folder.glob("attempt.*.json"):
@@ -210,10 +207,6 @@ def whose(path: str, worker: Worker, others: Sequence[Other]) -> tuple[bool, tup
     return True, tuple(shared)
 
 
-def encode_segments(segments: Sequence[Segment]) -> bytes:
-    return encode([s.to_dict() for s in segments])
-
-
 def pack(path: str) -> str:
     """A path as JSON lines can hold it: one that is not UTF-8 as NUL and its bytes in hex."""
     try:
@@ -248,7 +241,10 @@ def encode(data: Any) -> bytes:
 
 def write(file: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    temporary.write_bytes(data)
+    try:
+        temporary.write_bytes(data)
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
     temporary.replace(file)

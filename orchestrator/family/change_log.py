@@ -35,7 +35,6 @@ from orchestrator.family.attempt_files import (
     Segment,
     Worker,
     encode,
-    encode_segments,
     pack,
     unpack,
     whose,
@@ -227,9 +226,10 @@ class ChangeLog:
 
     def _save(self, worker: Worker, segments: Sequence[Segment]) -> None:
         # the digest first: a file without one is taken for altered
-        sha256 = hashlib.sha256(encode_segments(segments)).hexdigest()
+        data = encode([segment.to_dict() for segment in segments])
+        sha256 = hashlib.sha256(data).hexdigest()
         self.history.append("baseline", stage=worker.stage, attempt=worker.attempt, sha256=sha256)
-        self.files.save(worker, segments)
+        write(self.files.file(worker), data)
 
     def _end(self, segments: list[Segment], extra: Sequence[str]) -> None:
         """End the last segment, whoever it was that worked in it."""

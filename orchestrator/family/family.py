@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestrator.domain.agent import MemberInfo, NewTicket
 from orchestrator.domain.machine import initial_role
-from orchestrator.domain.record import Flow, Place, from_mapping, to_lines
+from orchestrator.domain.record import Flow, Place, from_mapping, to_lines, to_mapping
 from orchestrator.domain.workflow import Stage
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family import stale_writes
@@ -22,6 +22,7 @@ from orchestrator.family.kept_criteria import with_removed
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.markdown import frontmatter
+from orchestrator.markdown.frontmatter import Document
 from orchestrator.storage import atomic
 from orchestrator.storage.history import History, now
 from orchestrator.tickets.board import Board
@@ -256,7 +257,8 @@ class Family:
         ticket.require_utf8()
         base = ticket.data
         requested = self._requested(ticket, place) is not None and not additions.over_requests
-        data = self._render(ticket, folder, flow, additions)
+        document = self._render(ticket, folder, flow, additions)
+        data = document.data
         touched, path = set(), ticket.path
         self._written.pop(member, None)
         self._newest.pop(path, None)
@@ -292,7 +294,7 @@ class Family:
         if touched and not requested:
             folder = self.board.folders.folder_of(path, self.board.root)
             self._written[member] = ticket.rewritten(
-                data,
+                document,
                 path,
                 flow if member == self.parent else None,
                 folder=folder,
@@ -306,10 +308,11 @@ class Family:
             self.board.remember(self._written[member])
         return touched
 
-    def _render(self, ticket: Ticket, folder: str, flow: Flow, additions: Additions) -> bytes:
+    def _render(self, ticket: Ticket, folder: str, flow: Flow, additions: Additions) -> Document:
         """One ticket's file as the record says, with the additions."""
         place = flow.members[ticket.id]
-        data = self._edit_fields(ticket, folder, flow, additions)
+        document = self._edit_fields(ticket, folder, flow, additions)
+        data = document.data
         # why, since when and from where a ticket is paused; none of it on one that is not
         held = _held_keys(ticket)
         if not place.at.paused:
@@ -325,9 +328,12 @@ class Family:
         if ticket.id == self.parent:
             for key in additions.drop:
                 data = frontmatter.remove_field(data, key)
-        return additions.edit(ticket.id, data)
+        data = additions.edit(ticket.id, data)
+        return document if data == document.data else document.with_text(data)
 
-    def _edit_fields(self, ticket: Ticket, folder: str, flow: Flow, additions: Additions) -> bytes:
+    def _edit_fields(
+        self, ticket: Ticket, folder: str, flow: Flow, additions: Additions
+    ) -> Document:
         """The ticket's file with the fields that the record rules, and the record on the parent."""
         place = flow.members[ticket.id]
         fields: dict[str, str | int] = {}
@@ -343,20 +349,21 @@ class Family:
             fields["owner"] = place.owner
         if ticket.failure_count != place.failures:
             fields["failure_count"] = place.failures
-        blocks = {"flow": to_lines(flow)} if ticket.id == self.parent else {}
-        return frontmatter.edited(ticket.data, fields, blocks)
+        said = to_mapping(flow) if ticket.id == self.parent else None
+        blocks = {"flow": (to_lines(said), said)} if said is not None else {}
+        return frontmatter.edited(ticket.document, fields, blocks)
 
     def preview(self, member: str, flow: Flow, additions: Additions) -> bytes:
         """What `commit` of a first record would make of a member's file; nothing is written."""
         ticket = self.ticket(member)
-        return self._edit_fields(ticket, ticket.folder, flow, additions)
+        return self._edit_fields(ticket, ticket.folder, flow, additions).data
 
     def foresee(self, member: str, flow: Flow) -> tuple[Path, bytes]:
         """A member's file, relative to the workspace, and its text if `flow` were committed."""
         ticket, role = self.ticket(member), flow.members[member].at
         path = self.board.place_for(ticket.path, role).relative_to(self.board.root)
         folder = self.board.folders.place_for(ticket.folder, role)
-        return path, self._render(ticket, folder, flow, Additions(over_requests=True))
+        return path, self._render(ticket, folder, flow, Additions(over_requests=True)).data
 
     def sync(self) -> None:
         """Make durable what was written and moved since the last time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ class KnownHistory:
             "revision": last["revision"],
             "digest": _digest(last),
             "branch": branch_in_hand(self.root),
-            "place": str(self.root.resolve()),
+            "place": os.path.realpath(self.root),
         }
         if known != self.read():
             self.path.parent.mkdir(parents=True, exist_ok=True)

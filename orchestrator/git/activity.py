@@ -30,9 +30,10 @@ _PATIENCE, _LOOK_EVERY = 3.0, 0.02
 def operation_in_progress(root: Path) -> str:
     """The git operation that a person has begun and not finished, "" if there is none."""
     found = find_git_folder(root)
-    if found is None:
-        return ""
-    folder = str(found[1])
+    return "" if found is None else _operation_in(found[1])
+
+
+def _operation_in(folder: Path) -> str:
     named = (each for each in _OPERATIONS.items() if os.path.exists(f"{folder}/{each[0]}"))  # noqa: PTH110
     return next((f"a git {name} is in progress ({file})" for file, name in named), "")
 
@@ -58,7 +59,10 @@ def require_quiet(root: Path, patience: float = _PATIENCE) -> None:
 
     What only takes a moment (a checkout, a commit) is waited for, `patience` seconds.
     """
-    if operation := operation_in_progress(root):
+    found = find_git_folder(root)
+    if found is None:
+        return
+    if operation := _operation_in(found[1]):
         raise GitAtWorkError(
             operation, path=root, hint="finish or abort it, then run again; nothing was moved"
         )

@@ -93,6 +93,19 @@ class Document:
         body = without_mark("".join(lines[start:]))
         return cls(data, lines, meta, body, start + 1, block, tuple(found))
 
+    def with_text(self, data: bytes) -> Document:
+        """The document of other bytes; the block is not parsed again if it is the same in them."""
+        block, lines = self.block, lines_of(data)
+        end = block.body if block is not None and not self.diagnoses else 0
+        no_bold = self.meta.keys() == self.entries.keys() and not _bold_fields(lines, end)
+        if not end or lines[:end] != self.lines[:end] or not no_bold or conflict_line(data, lines):
+            return Document.parse(data)
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            return Document.parse(data)
+        return Document(data, lines, self.meta, "".join(lines[end:]), end + 1, block)
+
     def text(self, *keys: str) -> str:
         """The first of `keys` that has a value, as written in the file, without its quotes."""
         for key in keys:
@@ -106,18 +119,19 @@ class Document:
 
     def raw(self, key: str) -> str:
         """The value's own characters on the line of `key`, "" if it has none."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         if entry is None or self.block is None:
             return ""
         return Line.of(self.lines[entry.start], _is_glued(self.block, entry)).value
 
     def line_of(self, key: str) -> int:
         """1-based line of the entry that counts (the last one), 0 if there is none."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         return entry.start + 1 if entry else 0
 
     @cached_property
-    def _entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, Entry]:
+        """The block's keys with their lines; of one that is given twice, the last."""
         found = entries_in(self.lines, self.block) if self.block else ()
         return {entry.key: entry for entry in found}
 
@@ -168,26 +182,41 @@ def set_block(data: bytes, key: str, lines: Sequence[str]) -> bytes:
     return _set_entry(data, key, [f"{key}:", *lines], update, last=True)
 
 
-def edited(data: bytes, fields: Mapping[str, Value], blocks: Mapping[str, Sequence[str]]) -> bytes:
+def edited(
+    document: Document,
+    fields: Mapping[str, str | int],
+    blocks: Mapping[str, tuple[Sequence[str], Any]],
+) -> Document:
     """As `set_field` for each of `fields` and `set_block` for each of `blocks`, but faster.
 
-    The file is searched once if it has all the keys.
+    A block is given with what its lines mean. Where nothing is wrong with a document that has all
+    the keys, nothing is parsed: all else is as it was, and what is written is known.
     """
-    lines = lines_of(data)
-    block, _ = locate(lines)
-    plain = block is not None and block.closing is Closing.FENCE
-    found = {entry.key: entry for entry in entries_in(lines, block)} if block and plain else {}
-    if not {*fields, *blocks} <= found.keys():
+    block, found = document.block, document.entries
+    whole = block is not None and block.closing is Closing.FENCE and not document.diagnoses
+    if block is None or not whole or not {*fields, *blocks} <= found.keys():
+        data = document.data
         for key, value in fields.items():
             data = set_field(data, key, value)
-        for key, below in blocks.items():
+        for key, (below, _) in blocks.items():
             data = set_block(data, key, below)
-        return data
-    new = {found[key]: _with_value(lines, found[key], value) for key, value in fields.items()}
-    new |= {found[key]: _with_lines(lines, found[key], below) for key, below in blocks.items()}
-    for entry in sorted(new, key=lambda entry: entry.start, reverse=True):
-        lines[entry.start : entry.end] = new[entry]
-    return _bytes(lines)
+        return Document.parse(data)
+    old = document.lines
+    new = {key: _with_value(old, found[key], value) for key, value in fields.items()}
+    new |= {key: _with_lines(old, found[key], below) for key, (below, _) in blocks.items()}
+    lines, entries, at = list[str](), dict[str, Entry](), 0
+    for key, entry in found.items():
+        lines += old[at : entry.start]
+        start, at = len(lines), entry.end
+        lines += new.get(key, old[entry.start : at])
+        entries[key] = Entry(key, start, len(lines))
+    shift = len(lines) - at
+    lines += old[at:]
+    moved = FrontmatterBlock(block.first, block.last + shift, block.body + shift)
+    meta = {**document.meta, **fields, **{key: meaning for key, (_, meaning) in blocks.items()}}
+    after = Document(_bytes(lines), lines, meta, document.body, moved.body + 1, moved)
+    vars(after)["entries"] = entries
+    return after
 
 
 def remove_field(data: bytes, key: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -239,8 +240,9 @@ class History:
         or a pull puts another board in its place, and nothing may be written into that.
         """
         with self._in_turn:
-            held = self._held if self._records is not None else _identity(self.path)
-            if _identity(self.path) == held and self.path.parent.parent.is_dir():
+            here = _identity(self.path)
+            held = self._held if self._records is not None else here
+            if here == held and (here is not None or self.path.parent.parent.is_dir()):
                 return
         raise GitAtWorkError(
             f"the board was exchanged while {self.path.stem} was in hand; nothing is written to "
@@ -379,7 +381,7 @@ def _is_torn(line: str) -> bool:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - before and after every line that is written
     except OSError:
         return None
     return found.st_ino, found.st_size

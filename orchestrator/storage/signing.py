@@ -48,9 +48,11 @@ def seal(data: bytes) -> bytes:
     """
     file = key_path()
     with contextlib.suppress(OSError):
-        if not file.exists():
+        try:
+            found = os.stat(file)  # noqa: PTH116 - for every line that is written
+        except FileNotFoundError:
             own_key()
-        found = file.stat()
+            found = file.stat()
         secret = _secret(file, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return hmac.digest(secret, data, "sha256")
     return b""

@@ -29,7 +29,9 @@ def is_agents(root: Path) -> bool:
 def remember(path: Path, data: bytes) -> None:
     """Write down that this program is about to write `data` there; what cannot be is left out."""
     folder = _folder_for(path.parent)
-    if folder is None or ".orchestrate" in path.parts or is_agents(folder.parents[2]):
+    if folder is None or "/.orchestrate/" in os.fspath(path):
+        return
+    if AGENT_OF in os.environ and is_agents(folder.parents[2]):
         return
     stamp = time.time_ns().to_bytes(8, "big")
     seal = _seal(stamp, path.name, data)
@@ -45,12 +47,12 @@ def remember(path: Path, data: bytes) -> None:
             os.close(fd)
 
 
-def _open(place: Path) -> int:
+def _open(place: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(place, flags, 0o666)
     except FileNotFoundError:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
         return os.open(place, flags, 0o666)
 
 
@@ -76,7 +78,7 @@ def _entries(path: Path) -> list[tuple[bytes, bytes]]:
     if folder is None:
         return []
     try:
-        held = _place(folder, path.name).read_bytes()
+        held = Path(_place(folder, path.name)).read_bytes()
     except OSError:
         return []
     starts = range(0, len(held), _ENTRY)
@@ -87,8 +89,8 @@ def _seal(stamp: bytes, name: str, data: bytes) -> bytes:
     return signing.seal(b"written\0" + stamp + os.fsencode(name) + b"\0" + data)
 
 
-def _place(folder: Path, name: str) -> Path:
-    return folder / os.fsencode(name)[:120].hex()
+def _place(folder: Path, name: str) -> str:
+    return f"{folder}/{os.fsencode(name)[:120].hex()}"
 
 
 def _folder_for(folder: Path) -> Path | None:

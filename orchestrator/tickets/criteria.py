@@ -64,6 +64,10 @@ class Unread:
     heading: str
     why: str
 
+    def moved(self, by: int) -> Unread:
+        """The same where the file's lines stand so many lines further down."""
+        return replace(self, lines=tuple(line + by for line in self.lines))
+
     def describe(self, ticket: str, *, numbered: bool = False) -> str:
         """One line for a person; `numbered`: with the numbers of the lines as they are now."""
         under = f"under “{self.heading}”" if self.heading else "under no heading"
@@ -394,12 +398,14 @@ def read_criteria(
 
     What stands in sections that the conductor keeps is not a demand.
     """
-    return _read_cached(tuple(lines), start, source, ticket, own_headings)
+    found = _read_cached(tuple(lines[start:]), ticket, own_headings)
+    return Criteria(
+        tuple(replace(s, line=s.line + start, source=source) for s in found.statements),
+        tuple(unread.moved(start) for unread in found.unread),
+    )
 
 
-@lru_cache(maxsize=16)
-def _read_cached(
-    lines: tuple[str, ...], start: int, source: str, ticket: str, own_headings: tuple[str, ...]
-) -> Criteria:
-    """The tickets of a family are read at every step of it."""
-    return _Reader(list(lines), start, headings_of(own_headings), source, ticket).read()
+@lru_cache(maxsize=64)
+def _read_cached(lines: tuple[str, ...], ticket: str, own_headings: tuple[str, ...]) -> Criteria:
+    """The tickets of a family are read at every step of it, and mostly only their keys changed."""
+    return _Reader(list(lines), 0, headings_of(own_headings), "", ticket).read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 
 from orchestrator.markdown.body import (
@@ -46,16 +46,24 @@ def may_oblige(text: str) -> bool:
     return any(word in said for word in _OBLIGING) and _OBLIGES.search(text) is not None
 
 
-@lru_cache(maxsize=64)
 def unread_obligations(
-    lines: tuple[str, ...], start: int, own_headings: tuple[str, ...], read: frozenset[int]
+    lines: Sequence[str], start: int, own_headings: tuple[str, ...], read: Iterable[int]
 ) -> Unread | None:
     """The sentences from line `start` (0-based) on that oblige, and stand below no criteria.
 
     `read` are the lines (1-based) that are read or reported already. What is below headings such as
     Background or Notes is left out, as it does not have to hold.
     """
-    found = list(_find(lines, start, own_headings, read))
+    below = frozenset(line - start for line in read)
+    found = _unread(tuple(lines[start:]), own_headings, below)
+    return found.moved(start) if found else None
+
+
+@lru_cache(maxsize=64)
+def _unread(
+    lines: tuple[str, ...], own_headings: tuple[str, ...], read: frozenset[int]
+) -> Unread | None:
+    found = list(_find(lines, own_headings, read))
     if not found:
         return None
     count = f"{len(found)} sentence{'s' * (len(found) > 1)}"
@@ -65,13 +73,13 @@ def unread_obligations(
 
 
 def _find(
-    lines: Sequence[str], start: int, own_headings: tuple[str, ...], read: Container[int]
+    lines: Sequence[str], own_headings: tuple[str, ...], read: Container[int]
 ) -> list[tuple[int, str]]:
     headings, found = headings_of(own_headings), list[tuple[int, str]]()
-    if not may_oblige("".join(lines[start:])):
+    if not may_oblige("".join(lines)):
         return found
-    appended = _appended(lines, start)
-    for line in placed_lines(lines, start):
+    appended = _appended(lines)
+    for line in placed_lines(lines):
         text = line.text.strip()
         if not may_oblige(text) or text[:1] in "|<":
             continue
@@ -88,11 +96,11 @@ def _find(
     return found
 
 
-def _appended(lines: Sequence[str], start: int) -> set[int]:
+def _appended(lines: Sequence[str]) -> set[int]:
     """The lines (0-based) of sections that an agent or the conductor appended."""
-    heads = {at + start: parse_heading(s) for at, s in lines_outside_code(lines[start:])}
+    heads = {at: parse_heading(s) for at, s in lines_outside_code(lines)}
     found, level = set[int](), 0
-    for at in range(start, len(lines)):
+    for at in range(len(lines)):
         head = heads.get(at)
         if head and head[0] <= level:
             level = 0

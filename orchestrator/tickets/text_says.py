@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import is_field_id
@@ -70,13 +71,20 @@ def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str
 
     Boxes and what stands among criteria has to hold, and says nothing yet.
     """
-    if not _WORTH_A_LOOK.search(document.body):
-        return
+    if _WORTH_A_LOOK.search(document.body):
+        start = document.body_line - 1
+        for said in _said(tuple(document.lines[start:]), keys, headings, id):
+            yield replace(said, line=said.line + start)
+
+
+@lru_cache(maxsize=64)
+def _said(lines: tuple[str, ...], keys: KeyTable, headings: Headings, id: str) -> tuple[Said, ...]:
     head: list[str] = []
+    found: list[Said] = []
     above: tuple[str, ...] | None = None
     below = False
     heading = ""
-    for line in placed_lines(document.lines, document.body_line - 1):
+    for line in placed_lines(lines):
         if line.above is not above:
             above = line.above
             below = any(map(headings.means_criteria, above))
@@ -102,7 +110,8 @@ def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str
         else:
             head = []
             names = [_labelled(_plain(_LEAD.sub("", bare, count=1)), keys, heading)]
-        yield from (Said(name, value, at, shown) for name, value in names if name in _TOLD)
+        found += [Said(name, value, at, shown) for name, value in names if name in _TOLD]
+    return tuple(found)
 
 
 def _plain(text: str) -> str:

@@ -114,12 +114,12 @@ class Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""
         return replace(self, content=None, parsed=None)
 
-    def rewritten(self, data: bytes, path: Path, record: Any = None, **fields: Any) -> Ticket:
-        """The ticket after `data` was written to `path` with `record` and changed `fields`.
-
-        The text is not parsed until it is needed.
-        """
-        return replace(self, path=path, content=data, parsed=None, record=record, **fields)
+    def rewritten(
+        self, document: Document, path: Path, record: Any = None, **fields: Any
+    ) -> Ticket:
+        """The ticket after `document` was written to `path` with `record` and changed `fields`."""
+        data = document.data
+        return replace(self, path=path, content=data, parsed=document, record=record, **fields)
 
     def require_utf8(self) -> None:
         """Raise TicketError if fields may not be written into the file (`is_wide`)."""
@@ -258,7 +258,7 @@ class Ticket:
             if (line := self.line_of(key))
         )
         read = {s.line for s in found.statements} | {n for u in found.unread for n in u.lines}
-        said = unread_obligations(tuple(lines), start, own_headings, frozenset(read))
+        said = unread_obligations(lines, start, own_headings, read)
         return replace(
             found,
             statements=(*dict.fromkeys(in_keys), *found.statements),

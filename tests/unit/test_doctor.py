@@ -15,7 +15,15 @@ from orchestrator.doctor.fix_runner import plan_fixes
 from orchestrator.doctor.fixes import Applicability
 from orchestrator.doctor.rules import RULES
 from orchestrator.doctor.runner import Checkup, Problem, examine, remember
-from orchestrator.domain.record import Flow, Place, Question, QuestionKind, State, to_lines
+from orchestrator.domain.record import (
+    Flow,
+    Place,
+    Question,
+    QuestionKind,
+    State,
+    to_lines,
+    to_mapping,
+)
 from orchestrator.domain.states import FolderRole
 from orchestrator.git.repository import TrackedFolder
 from orchestrator.settings.config import Settings
@@ -267,7 +275,7 @@ def conducted(root: Path, status: str = "01_TRIAGE", **changes: Any) -> Path:
     flow = Flow(workflow="w.md", sha256="0" * 64, stage=2, members=members).evolve(**changes)
     (root / "w.md").write_text("# w\n", encoding="utf-8")
     lay(root, "03_BUILD/WO-5a_x.md", "parent: WO-5")
-    lines = (f"status: {status}", "flow:", *to_lines(flow))
+    lines = (f"status: {status}", "flow:", *to_lines(to_mapping(flow)))
     return lay(root, "01_TRIAGE/WO-5_x.md", *lines)
 
 

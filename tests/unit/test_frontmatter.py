@@ -13,10 +13,12 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from orchestrator.domain.record import to_lines
 from orchestrator.markdown.frontmatter import (
     Document,
     accept_box,
     append_section,
+    edited,
     remove_field,
     set_block,
     set_field,
@@ -306,6 +308,22 @@ def _tickets(draw: st.DrawFn) -> bytes:
 _VALUES = st.one_of(_WORDS, st.integers(0, 99), st.booleans(), st.lists(_WORDS, max_size=3))
 
 
+_WHOLE = [
+    b"---\nid: T-1\nstatus: 03_BUILD # now\nowner: 'LEAD'\ncount: 1\nflow:\n  a: 1\n---\n# A\n",
+    b'---\r\nid: T-1\r\nstatus: "03"\r\nflow: {a: 1}\r\nowner: LEAD\r\n# x\r\n---\r\n\r\nB\r\n',
+    b"\xef\xbb\xbf---\nflow:\n- a\nstatus: x\n\nid: [a,\n b]\nowner: a\ncount: 2\n---\n**X:** y\n",
+    b"---\nflow: a\nflow: b\nstatus: x\n---\n**Size:** 4\n",
+    b"---\nid: \xff\nstatus: x\nflow: 1\n---\n\xff\n",
+]
+_BELOW = [
+    b"",
+    b"\n## A section\n\nText.\n",
+    b"**Size:** 3\n",
+    b"<<<<<<< a\n=======\n>>>>>>> b\n",
+    b"\xff",
+]
+
+
 @given(_tickets(), _KEYS, _VALUES)
 def test_2_4_set_field_changes_only_the_named_entry(data: bytes, key: str, value: Any) -> None:
     after = set_field(data, key, value)
@@ -347,6 +365,30 @@ _PIECES = st.sampled_from(
      b"  x\n", b"- y\n", b"'", b'"', b"|", b": ", b"\xff", b"\xef\xbb\xbf", b"\x00", b"&a *a\n",
      b"```\n", b"- [ ] box\n", b"<<<<<<< x\n", b"**Status:** x\n", b"text\n", b"? \n", b"[", b"{"]
 )  # fmt: skip
+
+
+_EDITS = st.dictionaries(
+    st.sampled_from(["id", "status", "owner", "count"]),
+    st.one_of(
+        st.integers(0, 99),
+        st.sampled_from(["04_QA", "yes", "a: b", "a #b", "2025-01-02", "x---", "é"]),
+    ),
+)
+
+
+@given(st.one_of(_tickets(), st.sampled_from(_WHOLE)), _EDITS, st.sampled_from(_BELOW))
+def test_2_4_what_is_known_of_an_edited_document_is_what_is_read_of_its_bytes(
+    data: bytes, fields: dict[str, Any], below: bytes
+) -> None:
+    meaning = {"state": "waiting for USER", "members": {"T-1": {"at": "QA"}}, "accepted": ["a: b"]}
+    flow = to_lines(meaning)
+    after = edited(Document.parse(data), fields, {"flow": (flow, meaning)})
+    for known in (after, after.with_text(after.data + below), edited(after, fields, {})):
+        read = Document.parse(known.data)
+        assert known == read
+        assert known.entries == read.entries
+        assert known.lines == read.lines
+    assert {**after.meta, **fields, "flow": meaning} == after.meta
 
 
 @given(st.one_of(st.binary(max_size=200), st.lists(_PIECES, max_size=25).map(b"".join)))

@@ -12,7 +12,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orchestrator.domain import machine
 from orchestrator.domain.machine import Ask, RunEffects, Wait, Work
 from orchestrator.domain.plan import Plan, make_plan
-from orchestrator.domain.record import Flow, Place, QuestionKind, State, from_mapping, to_lines
+from orchestrator.domain.record import (
+    Flow,
+    Place,
+    QuestionKind,
+    State,
+    from_mapping,
+    to_lines,
+    to_mapping,
+)
 from orchestrator.domain.states import (
     TABLE,
     Event,
@@ -358,7 +366,7 @@ class Families(RuleBasedStateMachine):
     def crash_and_read_again(self) -> None:
         import yaml
 
-        text = "\n".join(["flow:", *to_lines(self.flow)])
+        text = "\n".join(["flow:", *to_lines(to_mapping(self.flow))])
         assert from_mapping(yaml.safe_load(text)["flow"]) == self.flow
 
     @invariant()

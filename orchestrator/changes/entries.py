@@ -114,15 +114,15 @@ class Contents:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def remove_all_but(self, wanted: Callable[[], set[str]], age: float = 3600.0) -> None:
+    def remove_all_but(self, wanted: Callable[[], set[str]], age: float = 3600.0) -> bool:
         """Remove what nobody refers to, unless it was kept within `age` seconds.
 
-        At most once in that time, as it looks at everything.
+        At most once in that time, as it looks at everything; whether it did.
         """
         looked, before = self.folder / "looked", time.time() - age
         with contextlib.suppress(OSError):
             if looked.stat().st_mtime > before:
-                return
+                return False
         refers = wanted()
         for file in self.folder.glob("??/*"):
             with contextlib.suppress(OSError):
@@ -131,6 +131,7 @@ class Contents:
                     file.unlink()
         with contextlib.suppress(OSError):
             looked.touch()
+        return True
 
 
 class Hashes:
@@ -142,6 +143,8 @@ class Hashes:
         self._file = file
         self._cache: dict[str, list[Any]] | None = None
         self._is_changed = False
+        #: file of the board → stamp, name and sha256, once its bytes were kept in this process
+        self.kept: dict[str, tuple[Stamp, str, str]] = {}
         #: when the file was written last, and as what
         self._saved, self._written = -_PAUSE, Stamp()
         self._lock = threading.Lock()

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader
+from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader, stamp_of
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
@@ -145,6 +146,11 @@ class WorkTree:
             and self.root.joinpath(*parts[:n], "orchestrate.toml").is_file()
             for n, part in enumerate(parts)
         )
+
+    def keep_only(self, wanted: Callable[[], set[str]]) -> None:
+        """Remove the kept bytes that nobody refers to, once in a while."""
+        if self.contents.remove_all_but(wanted):
+            self._home_reader.hashes.kept.clear()
 
     # -- taking one --------------------------------------------------------------------------
 
@@ -280,16 +286,46 @@ class WorkTree:
         return self.reader.entry(path, keep=keep, place=own)
 
     def _tickets(self) -> dict[str, str]:
-        """What lies on the board: tickets by their names, as they move, other files by path."""
-        found = {}
+        """What lies on the board: tickets by their names, as they move, other files by path.
+
+        Nearly all of it is as it was at the last look, which one look at each file's times says.
+        """
+        found: dict[str, str] = {}
+        known, top = self._home_reader.hashes.kept, f"{self.home}/{self.board}"
         walked = not self._home_reader.is_behind_link(f"{self.board}/")
-        for path in self._walk(self.board, on_board=True):
-            below = path.removeprefix(f"{self.board}/")
-            folder, _, name = below.partition("/")
-            is_ticket = name.endswith(".md") and "/" not in name and not folder.startswith(".")
-            entry = self._home_reader.entry(path, keep=True, walked=walked)
-            found[name if is_ticket else below] = entry.sha256
+        folders = [top]
+        while folders:
+            try:
+                with os.scandir(folders.pop(0)) as scan:
+                    entries = sorted(scan, key=attrgetter("name"))
+            except OSError:
+                continue
+            for file in entries:
+                held = known.get(file.path)
+                with contextlib.suppress(OSError):
+                    if held and held[0] == stamp_of(file.stat(follow_symlinks=False)):
+                        found[held[1]] = held[2]
+                        continue
+                if _is_looked_at(file.name):
+                    if file.is_dir(follow_symlinks=False):
+                        folders.append(file.path)
+                    else:
+                        name, sha256 = self._ticket(file, file.path[len(top) + 1 :], walked)
+                        found[name] = sha256
         return found
+
+    def _ticket(self, file: os.DirEntry[str], below: str, walked: bool) -> tuple[str, str]:
+        """The name of a file of the board, and its sha256; its bytes are kept."""
+        reader = self._home_reader
+        folder, _, name = below.partition("/")
+        is_ticket = name.endswith(".md") and "/" not in name and folder[:1] != "."
+        shown, path = name if is_ticket else below, f"{self.board}/{below}"
+        sha256 = reader.entry(path, keep=True, walked=walked).sha256
+        with contextlib.suppress(OSError):
+            stamp = stamp_of(os.lstat(file.path))
+            if reader.hashes.get(path, stamp) == sha256:
+                reader.hashes.kept[file.path] = stamp, shown, sha256
+        return shown, sha256
 
     def _settings(self) -> Iterator[str]:
         yield from SETTINGS
@@ -300,27 +336,19 @@ class WorkTree:
         except OSError:
             return
 
-    def _walk(self, below: str, on_board: bool = False) -> Iterator[str]:
-        """Every file below a folder but those of git, of this program and of caches.
-
-        `on_board`: below the board, but for the histories, which the conductor guards itself.
-        """
+    def _walk(self, below: str) -> Iterator[str]:
+        """Every file below a folder but those of the board, of git, of this program and caches."""
         try:
-            with os.scandir(f"{self.home if on_board else self.root}/{below}") as found:
+            with os.scandir(f"{self.root}/{below}") as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
             return
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if entry.name in CACHES or entry.name == ".git":
-                continue
-            if on_board:
-                if entry.name == HISTORIES or entry.name.endswith(_MADE_BY_TOOLS):
-                    continue
-            elif not self.concerns(path):
+            if entry.name in CACHES or entry.name == ".git" or not self.concerns(path):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(path, on_board)
+                yield from self._walk(path)
             else:
                 yield path
 
@@ -388,6 +416,13 @@ class WorkTree:
 def _hashes(_root: Path, file: Path) -> Hashes:
     """Those of all that look at a folder in this process: what is unchanged is read once."""
     return Hashes(file)
+
+
+def _is_looked_at(name: str) -> bool:
+    """Whether a file or folder of the board is: the conductor guards the histories itself."""
+    return (
+        name not in CACHES and name not in (".git", HISTORIES) and not name.endswith(_MADE_BY_TOOLS)
+    )
 
 
 def is_cache(path: str) -> bool:

@@ -44,7 +44,8 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     Raises StoppedError, and GitError where git fails in a repository.
     """
     log, worker, places = session.changes, session.worker_of(stage), session.places_to_look_at()
-    log.open(worker, places)
+    free = not _is_confined(session, stage.agent)
+    log.open(worker, places, free=free)
     session.family.history.append(
         "dispatch", stage=stage.number, attempt=job.attempt, agent=stage.agent
     )
@@ -53,7 +54,6 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     files = read_files(session.flow.members, session.written_files)
     tools = tool_files(log.tree)
     undone: list[PutBack] = []
-    free = not _is_confined(session, stage.agent)
     if free:
         session.watch.enter(worker)
     try:

@@ -136,10 +136,11 @@ class ChangeLog:
 
     # -- attempts ----------------------------------------------------------------------------
 
-    def open(self, worker: Worker, extra: Sequence[str] = ()) -> None:
-        """An agent is about to work. Raises GitError."""
+    def open(self, worker: Worker, extra: Sequence[str] = (), *, free: bool = True) -> None:
+        """An agent is about to work; `free`: it could write to the board. Raises GitError."""
         with self._lock:
             self._require_start()
+            is_first = self.start_record is None
             start = self.begin(extra)
             segments = self._load(worker)
             if segments:
@@ -149,7 +150,7 @@ class ChangeLog:
                 before = self.tree.take(last, extra, keep=True)
             else:
                 try:
-                    before = self.tree.take(start, extra, keep=True)
+                    before = start if is_first else self.tree.take(start, extra, keep=True)
                 except GitError:
                     # the commit of the start may be gone
                     before = self.tree.take(None, extra, keep=True, by_git=start.by_git)
@@ -157,14 +158,14 @@ class ChangeLog:
             segments = [*segments, Segment(AGENT, before)]
             self._save(worker, segments)
             self.files.enter(worker)
-            self._hold(worker, segments, start)
+            self._hold(worker, segments, start, free)
 
-    def _hold(self, worker: Worker, segments: list[Segment], start: Snapshot) -> None:
+    def _hold(self, worker: Worker, segments: list[Segment], start: Snapshot, free: bool) -> None:
         places = (self.files.file(worker), self.files.folder / "start.json")
         held = Held(
             segments, self.tree.contents, {p: p.read_bytes() for p in places if p.is_file()}
         )
-        held.keep([s.before for s in segments] + [start])
+        held.keep([s.before for s in segments] + [start], board=free)
         self._held[worker.name] = held
 
     def _release(self, worker: Worker) -> tuple[list[Segment], bool]:
@@ -400,7 +401,7 @@ class ChangeLog:
     def forget(self) -> None:
         """Remove what is kept of attempts once the family has ended, and bytes nobody needs."""
         self.files.forget()
-        self.tree.contents.remove_all_but(self.files.digests)
+        self.tree.keep_only(self.files.digests)
 
 
 def change_log_of(family: Family, stage: int = 0) -> ChangeLog:

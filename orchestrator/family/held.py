@@ -34,13 +34,14 @@ class Held:
     #: sha256 → bytes, and what their file was like when they were read
     _bytes: dict[str, tuple[Stamp, bytes]] = field(default_factory=dict)
 
-    def keep(self, snapshots: Iterable[Snapshot]) -> None:
-        """Hold the bytes to which snapshots refer, as far as there is room."""
+    def keep(self, snapshots: Iterable[Snapshot], board: bool) -> None:
+        """Hold the bytes to which snapshots refer, as far as there is room; `board`: the board's
+        too."""
         room = _MOST_HELD
         wanted = set[str]()
         for snapshot in snapshots:
             wanted |= {e.sha256 for e in snapshot.entries.values() if e.sha256}
-            wanted |= set(snapshot.board.values())
+            wanted |= set(snapshot.board.values() if board else ())
         lately = _lately.get(self.contents.folder, {})
         for sha256 in sorted(wanted):
             stamp = self.contents.stamp(sha256)

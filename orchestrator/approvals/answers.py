@@ -60,7 +60,7 @@ class AnswerRefusedError(OrchestrateError):
 
 
 def record_answer(session: Session, answer: str, **fields: object) -> None:
-    """Write what USER did into the history."""
+    """Put what USER did into the history, together with the transition that comes of it."""
     record: dict[str, object] = {
         "question": None,
         "stage": session.flow.stage,
@@ -69,7 +69,7 @@ def record_answer(session: Session, answer: str, **fields: object) -> None:
         "answer": answer,
         "by": "USER",
     }
-    session.family.history.append("answer", **{**record, **fields})
+    session.family.history.announce("answer", **{**record, **fields})
 
 
 def _carried_out(hold_reason: str = "") -> Additions:

@@ -200,7 +200,7 @@ def open_request(session: Session, stage: Stage, request: ApprovalRequest) -> No
     """Ask USER: the request goes into the history, its section into the parent's file."""
     history = session.family.history
     # "sheet": the history of 0.1.0 calls it so
-    history.append("question", digest=request.digest, sheet=request.to_dict())
+    history.announce("question", digest=request.digest, sheet=request.to_dict())
     for member, status in session.family.requested_statuses().items():
         # a status written while agents ran does not answer what was not asked yet (7.6)
         text = f"status `{status}` of {member} was written before the question; answer it again"

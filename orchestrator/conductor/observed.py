@@ -112,9 +112,9 @@ def _is_confined(session: Session, name: str) -> bool:
     Those of this program and in this process do not: their code is the conductor's, and what they
     run for a workspace is confined.
     """
-    settings, root = session.settings.agent(name), session.board.root.resolve()
     if name in session.dispatcher.inside:
         return True
+    settings, root = session.settings.agent(name), session.board.root.resolve()
     if not settings.adapter:
         return not settings.command and name in own_agents()
     if session.checkout is None or not ability().confines:

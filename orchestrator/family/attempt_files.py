@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -241,10 +242,13 @@ def encode(data: Any) -> bytes:
 
 def write(file: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary = f"{file.parent}/.{file.name}.{os.getpid()}.{threading.get_ident()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
-        temporary.write_bytes(data)
+        fd = os.open(temporary, flags, 0o666)
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-    temporary.replace(file)
+        fd = os.open(temporary, flags, 0o666)
+    with FileIO(fd, "wb") as opened:
+        opened.write(data)
+    os.replace(temporary, file)  # noqa: PTH105 - called often

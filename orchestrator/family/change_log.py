@@ -13,6 +13,7 @@ import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from orchestrator.changes.compare import (
@@ -92,9 +93,9 @@ class ChangeLog:
     @property
     def is_start_lost(self) -> bool:
         """Whether an agent began when it was no longer known what lay there at the start."""
-        begun, records = self.start_record, self.history.records
-        since = records[records.index(begun) :] if begun is not None else ()
-        return any(record["type"] == "start-lost" for record in since)
+        begun = self.start_record
+        since = takewhile(lambda record: record is not begun, reversed(self.history.records))
+        return begun is not None and any(record["type"] == "start-lost" for record in since)
 
     def _require_start(self) -> None:
         """Write down that what was kept of the start is gone or altered, if it is."""
@@ -125,7 +126,7 @@ class ChangeLog:
         found = self.tree.take(extra=extra, keep=True)
         data = encode(found.to_dict())
         write(self.files.folder / "start.json", data)
-        self.history.append(
+        self.history.announce(
             "start",
             by_git=found.by_git,
             head=found.head,
@@ -254,7 +255,8 @@ class ChangeLog:
         seen = replace(seen, notes=(*notes, *seen.notes))
         if altered:
             seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
-        self.history.append(
+        # with the report, or looked at again
+        self.history.announce(
             "changes",
             stage=worker.stage,
             attempt=worker.attempt,
@@ -354,9 +356,9 @@ class ChangeLog:
         begun = self.start_record
         if begun is None:
             return None
-        records = self.history.records
         found: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
-        for record in records[records.index(begun) :]:
+        since = [*takewhile(lambda record: record is not begun, reversed(self.history.records))]
+        for record in reversed(since):
             key = (record.get("stage", 0), record.get("attempt", 0))
             if record["type"] == "changes":
                 for attempts in found.values():

@@ -64,7 +64,7 @@ class KnownHistory:
 
     def expect(self, history: History) -> None:
         """Wait for a board with all that `history` holds: git took it away under our hands."""
-        written = [r for r in history.records if r["type"] not in DEFERRED]
+        written = [r for r in history.written if r["type"] not in DEFERRED]
         if written and (known := self.read()):
             known["awaited"] = _digest(written[-1])
             self.path.write_text(json.dumps(known), encoding="utf-8")

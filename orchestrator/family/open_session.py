@@ -127,7 +127,7 @@ class Opener:
                 self._begin(family, read, plan, first)
             elif settle:
                 self._settle(family, plan)
-            if settle:
+            if settle and not known.read():
                 known.remember(family.history)
             try:
                 yield Session(

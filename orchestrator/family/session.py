@@ -349,9 +349,9 @@ class Session:
         Only that whose subject or check has changed, unless `again`: then all of it, as a verdict
         may depend on more than its subjects. A receipt that comes out the same is not stored again.
         """
-        editions = {c.name: c.edition for c in self.binder.checks}
         outdated: dict[int, list[Statement]] = {}
         known = newest_receipts(self.family.history, [s.number for s in self.plan.stages])
+        editions = {c.name: c.edition for c in self.binder.checks} if known else {}
         for receipt in known.values():
             if receipt.stage not in stages and receipt.key not in keys:
                 continue

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, get_args
 
@@ -129,7 +129,7 @@ def registered_parts() -> Mapping[str, Part]:
     The package of an agent may list the parts of its agents in `PARTS`, so that they need not be
     imported for it; else the agent's class may have an attribute `part`. The default is maker.
     """
-    return _parts_of(plugins.registered("agents"))
+    return _parts(tuple(sys.path))
 
 
 def default_maker() -> str | None:
@@ -138,7 +138,9 @@ def default_maker() -> str | None:
 
 
 @cache
-def _parts_of(entries: tuple[EntryPoint, ...]) -> Mapping[str, Part]:
+def _parts(_path: tuple[str, ...]) -> Mapping[str, Part]:
+    """What is registered depends on where modules are looked for."""
+    entries = plugins.registered("agents")
     names = {entry.name for entry in entries}
     found: dict[str, Part] = {}
     for entry in entries:

@@ -203,11 +203,13 @@ class History:
         `committed` and `synced` are written with the next record.
         """
         record = self.announce(kind, **fields)
-        self.wait()
+        if kind not in DEFERRED:
+            self.flush()
         return record
 
     def announce(self, kind: str, /, **fields: Any) -> Record:
-        """As `append`, but the record need not be on disk before `wait` returns."""
+        """As `append`, but a transition need not be on disk before `wait` returns, and others are
+        written with the next record: what depends on them has to come with that."""
         with self._in_turn:
             if mask(said := _encode(fields)) != said:
                 fields = mask_all(json.loads(said))
@@ -226,8 +228,6 @@ class History:
                 self._wait = begin_lines(self.path, self._pending)
                 self._pending = []
                 self._held = _identity(self.path)
-            elif kind not in DEFERRED:
-                self.flush()
             self.records.append(record)
         if self.on_record is not None:
             self.on_record(record)
@@ -308,8 +308,7 @@ class History:
         them there.
         """
         with self._in_turn:
-            held = len(self.records) - len(self._pending)
-            lines = [_line(record) for record in self.records[count:held]]
+            lines = [_line(record) for record in self.written[count:]]
             begun = before if not lines or not before or before.endswith(b"\n") else before + b"\n"
             data = begun + "".join(f"{x}\n" for x in lines).encode("utf-8", "surrogateescape")
             if not self.path.is_symlink() and self.path.is_file() and read(self.path) == data:
@@ -317,6 +316,11 @@ class History:
             aside(data)
             self._held = _identity(self.path)
         return True
+
+    @property
+    def written(self) -> list[Record]:
+        """The records that the file has."""
+        return self.records[: len(self.records) - len(self._pending)]
 
     @property
     def counted(self) -> list[Record]:

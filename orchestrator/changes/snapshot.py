@@ -301,11 +301,13 @@ class WorkTree:
             except OSError:
                 continue
             for file in entries:
-                held = known.get(file.path)
-                with contextlib.suppress(OSError):
-                    if held and held[0] == stamp_of(file.stat(follow_symlinks=False)):
-                        found[held[1]] = held[2]
+                try:
+                    stamp, name, sha256 = known[file.path]
+                    if stamp == stamp_of(file.stat(follow_symlinks=False)):
+                        found[name] = sha256
                         continue
+                except (KeyError, OSError):
+                    pass
                 if _is_looked_at(file.name):
                     if file.is_dir(follow_symlinks=False):
                         folders.append(file.path)

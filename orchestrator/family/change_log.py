@@ -59,6 +59,8 @@ class ChangeLog:
         self.files = AttemptFiles(tree, family)
         self._lock = threading.Lock()
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
+        #: of so many records of the history, which only grows, what `touched` says
+        self._touched: tuple[int, dict[str, dict[tuple[int, int], Mapping[str, Any]]]] = (0, {})
         #: attempt → its record, while its agent works
         self._held: dict[str, Held] = {}
         #: whether what was kept of the start is gone or altered
@@ -353,9 +355,11 @@ class ChangeLog:
 
     def touched(self) -> dict[str, dict[tuple[int, int], Mapping[str, Any]]] | None:
         """Path → attempt → the record of its change; None before anything was looked at."""
-        begun = self.start_record
+        begun, count = self.start_record, len(self.history.records)
         if begun is None:
             return None
+        if self._touched[0] == count:
+            return self._touched[1]
         found: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
         since = [*takewhile(lambda record: record is not begun, reversed(self.history.records))]
         for record in reversed(since):
@@ -368,7 +372,9 @@ class ChangeLog:
             elif record["type"] == "taken-back":
                 for name in record["paths"]:
                     found.get(unpack(name), {}).pop(key, None)
-        return {path: attempts for path, attempts in found.items() if attempts}
+        touched = {path: attempts for path, attempts in found.items() if attempts}
+        self._touched = count, touched
+        return touched
 
     def family_changes(self) -> list[Change]:
         """What is not as it was when the family began, of all that its attempts changed."""

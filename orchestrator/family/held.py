@@ -34,7 +34,7 @@ class Held:
     #: sha256 → bytes, and what their file was like when they were read
     _bytes: dict[str, tuple[Stamp, bytes]] = field(default_factory=dict)
 
-    def keep(self, snapshots: Iterable[Snapshot], board: bool) -> None:
+    def keep(self, snapshots: Iterable[Snapshot], board: bool = True) -> None:
         """Hold the bytes to which snapshots refer, as far as there is room; `board`: the board's
         too."""
         room = _MOST_HELD

@@ -66,7 +66,12 @@ def _secret(file: Path, *_stamp: int) -> bytes:
 
 def own_key() -> str:
     """The public key of this user, "" where there is none."""
-    key = _private_key(str(key_path()))
+    return _own_key(str(key_path()))
+
+
+@lru_cache(maxsize=4)
+def _own_key(path: str) -> str:
+    key = _private_key(path)
     return _public(key) if key else ""
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from orchestrator.git.command import GitError, read_objects, run_git, split_names
@@ -37,15 +37,17 @@ class Worktree:
 
 def find_git_folder(root: Path) -> tuple[Path, Path] | None:
     """The top of the work tree around `root`, and that work tree's git folder; git is not run."""
-    place = os.path.realpath(root)
-    while True:
-        # asked several times for every move: mostly there is nothing, which one call says
+    # asked several times for every move: mostly there is nothing, which one call for each says
+    for place in _from(os.path.realpath(root)):
         if os.path.lexists(f"{place}/.git") and (found := _git_folder_in(Path(place))):
             return Path(place), found
-        above = os.path.dirname(place)  # noqa: PTH120
-        if above == place:
-            return None
-        place = above
+    return None
+
+
+@lru_cache(maxsize=64)
+def _from(place: str) -> tuple[str, ...]:
+    """A folder and all above it."""
+    return tuple(str(above) for above in (Path(place), *Path(place).parents))
 
 
 def _git_folder_in(top: Path) -> Path | None:

@@ -211,14 +211,16 @@ class History:
         """As `append`, but a transition need not be on disk before `wait` returns, and others are
         written with the next record: what depends on them has to come with that."""
         with self._in_turn:
-            if mask(said := _encode(fields)) != said:
-                fields = mask_all(json.loads(said))
             record = {"type": kind, "at": now(), **fields, "prev": self.tip}
+            if mask(text := _encode(record)) != text:
+                record |= mask_all(json.loads(_encode(fields)))
+                text = _encode(record)
             if kind in _SIGNED and (key := signing.own_key()):
                 record["key"] = key
-                data = _encode(record).encode("utf-8", "surrogateescape")
-                record["sig"] = signing.sign(data)
-            line = _line(record)
+                text = f'{text[:-1]}, "key": {_encode(key)}}}'
+                record["sig"] = signing.sign(text.encode("utf-8", "surrogateescape"))
+                text = f'{text[:-1]}, "sig": {_encode(record["sig"])}}}'
+            line = visible_json(text)
             self._pending.append(line)
             self._tip = _link(self._tip, line.encode("utf-8", "surrogateescape"))
             if kind in _AWAITED:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,22 +23,27 @@ if TYPE_CHECKING:
 
 def key_path() -> Path:
     """The file of the private key: `$ORCHESTRATE_SIGNING_KEY`, else in the user's configuration."""
-    variables = ("ORCHESTRATE_SIGNING_KEY", "XDG_CONFIG_HOME", "HOME")
-    return _key_path(*map(os.environ.get, variables))
+    return Path(_key_file())
+
+
+def _key_file() -> str:
+    # asked for every line that is written; `environb` checks and copies each variable again
+    held: Mapping[bytes, bytes] = getattr(os.environ, "_data", os.environb)
+    return _file_by(*map(held.get, (b"ORCHESTRATE_SIGNING_KEY", b"XDG_CONFIG_HOME", b"HOME")))
 
 
 @lru_cache(maxsize=4)
-def _key_path(named: str | None, base: str | None, _home: str | None) -> Path:
+def _file_by(named: bytes | None, base: bytes | None, _home: bytes | None) -> str:
     if named:
-        return Path(named)
+        return os.fsdecode(named)
     # without a home, as in some containers, this stays "~": no key can be made below it
-    root = Path(base) if base else Path(os.path.expanduser("~")) / ".config"  # noqa: PTH111
-    return root / "orchestrate" / "signing-key.pem"
+    root = os.fsdecode(base) if base else os.path.expanduser("~/.config")  # noqa: PTH111
+    return f"{root}/orchestrate/signing-key.pem"
 
 
 def sign(data: bytes) -> str:
     """The signature of this user, base64; "" where no key can be read or made."""
-    key = _private_key(str(key_path()))
+    key = _private_key(_key_file())
     return base64.b64encode(key.sign(data)).decode() if key else ""
 
 
@@ -46,27 +52,27 @@ def seal(data: bytes) -> bytes:
 
     Faster than a signature, for what only this user reads again.
     """
-    file = key_path()
+    file = _key_file()
     with contextlib.suppress(OSError):
         try:
             found = os.stat(file)  # noqa: PTH116 - for every line that is written
         except FileNotFoundError:
             own_key()
-            found = file.stat()
+            found = os.stat(file)  # noqa: PTH116
         secret = _secret(file, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return hmac.digest(secret, data, "sha256")
     return b""
 
 
 @lru_cache(maxsize=4)
-def _secret(file: Path, *_stamp: int) -> bytes:
+def _secret(file: str, *_stamp: int) -> bytes:
     """What seals are made with, of the key's file as it is by its inode and times."""
-    return hashlib.sha256(b"orchestrate seal\0" + file.read_bytes()).digest()
+    return hashlib.sha256(b"orchestrate seal\0" + Path(file).read_bytes()).digest()
 
 
 def own_key() -> str:
     """The public key of this user, "" where there is none."""
-    return _own_key(str(key_path()))
+    return _own_key(_key_file())
 
 
 @lru_cache(maxsize=4)

@@ -28,18 +28,20 @@ def is_agents(root: Path) -> bool:
 
 def remember(path: Path, data: bytes) -> None:
     """Write down that this program is about to write `data` there; what cannot be is left out."""
-    folder = _folder_for(path.parent)
-    if folder is None or "/.orchestrate/" in os.fspath(path):
+    file = os.fspath(path)
+    above, name = os.path.split(file)
+    folder = _folder_for(above)
+    if folder is None or "/.orchestrate/" in file:
         return
-    if AGENT_OF in os.environ and is_agents(folder.parents[2]):
+    if AGENT_OF in os.environ and is_agents(Path(folder).parents[2]):
         return
     stamp = time.time_ns().to_bytes(8, "big")
-    seal = _seal(stamp, path.name, data)
+    seal = _seal(stamp, name, data)
     if not seal:
         return
     with contextlib.suppress(OSError):
         # written over in place: emptying a file first makes some file systems write it out at once
-        fd = _open(_place(folder, path.name))
+        fd = _open(_place(folder, name))
         try:
             held = os.pread(fd, _ENTRY * _KEPT, 0)
             os.pwrite(fd, (held + stamp + seal)[-_ENTRY * _KEPT :], 0)
@@ -74,7 +76,7 @@ def was_latest(path: Path, data: bytes) -> bool:
 
 def _entries(path: Path) -> list[tuple[bytes, bytes]]:
     """(time, seal) of the last writes under a name, the latest at the end."""
-    folder = _folder_for(path.parent)
+    folder = _folder_for(os.fspath(path.parent))
     if folder is None:
         return []
     try:
@@ -89,21 +91,22 @@ def _seal(stamp: bytes, name: str, data: bytes) -> bytes:
     return signing.seal(b"written\0" + stamp + os.fsencode(name) + b"\0" + data)
 
 
-def _place(folder: Path, name: str) -> str:
+def _place(folder: str, name: str) -> str:
     return f"{folder}/{os.fsencode(name)[:120].hex()}"
 
 
-def _folder_for(folder: Path) -> Path | None:
-    # what is not there yet is looked for again
-    with contextlib.suppress(LookupError):
+def _folder_for(folder: str) -> str | None:
+    try:
         return _written_above(folder)
-    return None
+    except LookupError:
+        # what is not there yet is looked for again
+        return None
 
 
 @lru_cache(maxsize=256)
-def _written_above(folder: Path) -> Path:
+def _written_above(folder: str) -> str:
     """In the nearest `.orchestrate` at or above a folder. Raises LookupError if there is none."""
-    for above in (folder, *folder.parents):
+    for above in (Path(folder), *Path(folder).parents):
         if (above / ".orchestrate").is_dir():
-            return above / ".orchestrate" / "state" / "written"
+            return f"{above}/.orchestrate/state/written"
     raise LookupError(folder)

@@ -65,7 +65,9 @@ class Snapshot:
     #: ticket file → sha256, wherever it lies on the board; other files by their path below it
     board: Mapping[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, start: Snapshot | None = None) -> dict[str, Any]:
+        """JSON-able; of the board only what differs from a `start`, and what is gone since."""
+        known = start.board if start is not None else {}
         return {
             "by_git": self.by_git,
             "head": self.head,
@@ -73,13 +75,18 @@ class Snapshot:
             "index": dict(self.index),
             "ignored": sorted(self.ignored),
             "taken": self.taken,
-            "board": dict(self.board),
+            "board": {n: sha256 for n, sha256 in self.board.items() if known.get(n) != sha256},
+            "gone": None if start is None else sorted(known.keys() - self.board.keys()),
             "entries": {path: entry.to_list() for path, entry in self.entries.items()},
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Snapshot:
+    def from_dict(cls, data: Mapping[str, Any], start: Snapshot | None = None) -> Snapshot:
         fields = dict(data)
+        gone = fields.pop("gone", None)
+        if gone is not None and start is not None:
+            left = {n: sha256 for n, sha256 in start.board.items() if n not in gone}
+            fields["board"] = left | fields["board"]
         found = {path: Entry.from_list(value) for path, value in fields.pop("entries").items()}
         return cls(found, **{**fields, "ignored": frozenset(data["ignored"])})
 

@@ -62,14 +62,14 @@ class Segment:
     before: Snapshot
     after: Snapshot | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        after = self.after.to_dict() if self.after else None
-        return {"by": self.by, "before": self.before.to_dict(), "after": after}
+    def to_dict(self, start: Snapshot | None) -> dict[str, Any]:
+        after = self.after.to_dict(start) if self.after else None
+        return {"by": self.by, "before": self.before.to_dict(start), "after": after}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Segment:
-        after = Snapshot.from_dict(data["after"]) if data["after"] else None
-        return cls(data["by"], Snapshot.from_dict(data["before"]), after)
+    def from_dict(cls, data: Mapping[str, Any], start: Snapshot | None) -> Segment:
+        after = Snapshot.from_dict(data["after"], start) if data["after"] else None
+        return cls(data["by"], Snapshot.from_dict(data["before"], start), after)
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,19 @@ class AttemptFiles:
         self.folder = tree.state / "changes" / family
         self._at_work = tree.state / "changes" / "at-work"
 
-    def load(self, worker: Worker, digests: Collection[str] = ()) -> list[Segment]:
+    def load(
+        self, worker: Worker, digests: Collection[str] = (), start: Snapshot | None = None
+    ) -> list[Segment]:
         """The segments of an attempt, none if nothing is known of it.
 
-        `digests`: the sha256 that its file may have, if that is known.
+        `digests`: the sha256 that its file may have, if that is known; `start`: of its family,
+        without which of the board only what had changed since is known.
         """
         try:
             data = self.file(worker).read_bytes()
             if digests and hashlib.sha256(data).hexdigest() not in digests:
                 return []
-            return [Segment.from_dict(s) for s in json.loads(data)]
+            return [Segment.from_dict(s, start) for s in json.loads(data)]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 

@@ -128,13 +128,14 @@ class ChangeLog:
         found = self.tree.take(extra=extra, keep=True)
         data = encode(found.to_dict())
         write(self.files.folder / "start.json", data)
-        self.history.announce(
+        record = self.history.announce(
             "start",
             by_git=found.by_git,
             head=found.head,
             branch=found.branch,
             sha256=hashlib.sha256(data).hexdigest(),
         )
+        self._start = record, found
         return found
 
     # -- attempts ----------------------------------------------------------------------------
@@ -226,11 +227,12 @@ class ChangeLog:
         }
 
     def _load(self, worker: Worker) -> list[Segment]:
-        return self.files.load(worker, self._digests(worker))
+        return self.files.load(worker, self._digests(worker), self.start)
 
     def _save(self, worker: Worker, segments: Sequence[Segment]) -> None:
         # the digest first: a file without one is taken for altered
-        data = encode([segment.to_dict() for segment in segments])
+        start = self.start
+        data = encode([segment.to_dict(start) for segment in segments])
         sha256 = hashlib.sha256(data).hexdigest()
         self.history.append("baseline", stage=worker.stage, attempt=worker.attempt, sha256=sha256)
         write(self.files.file(worker), data)

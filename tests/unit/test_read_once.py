@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.changes.entries import Contents
-from orchestrator.changes.snapshot import WorkTree
+from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.family.held import Held
 from orchestrator.storage import written
 from orchestrator.tickets.board import Board
@@ -117,3 +118,18 @@ def test_a_board_read_by_several_processes_says_the_same(
     monkeypatch.setattr(Board, "read", lambda self, path: readers.append(path) or read(self, path))
     assert Board(tmp_path).tickets() == alone
     assert readers == []
+
+
+def test_a_snapshot_is_kept_as_what_differs_from_the_start(ticket: Path, tmp_path: Path) -> None:
+    tree = WorkTree(tmp_path, "_WORK_ORDERS")
+    (ticket.parent / "WO-2_b.md").write_text("two\n", encoding="utf-8")
+    (ticket.parent / "WO-3_c.md").write_text("three\n", encoding="utf-8")
+    start = tree.take()
+    (ticket.parent / "WO-2_b.md").unlink()
+    ticket.write_text("other\n", encoding="utf-8")
+    (ticket.parent / "WO-4_d.md").write_text("four\n", encoding="utf-8")
+    now = tree.take(start)
+    kept = json.loads(json.dumps(now.to_dict(start)))
+    assert set(kept["board"]) == {"WO-1_a.md", "WO-4_d.md"}
+    assert Snapshot.from_dict(kept, start) == now
+    assert Snapshot.from_dict(json.loads(json.dumps(now.to_dict())), start) == now

@@ -23,7 +23,7 @@ from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.storage import atomic
+from orchestrator.storage import atomic, written
 from orchestrator.storage.history import History, now
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
@@ -260,7 +260,9 @@ class Family:
         document = self._render(ticket, folder, flow, additions)
         data = document.data
         touched, path = set(), ticket.path
-        self._written.pop(member, None)
+        if self._written.pop(member, None) is None:
+            # what is found beside the ticket after a kill is then not taken for a later save
+            written.remember(path, base)
         self._newest.pop(path, None)
         if data != base:
             # a status that is set in this very moment counts, but not as an answer to a question
@@ -273,17 +275,17 @@ class Family:
             )
             # announced before it is done: a watcher may read the event before this goes on
             self.seen[path] = hash(data)
-            written = atomic.replace(path, data, base, options)
-            self.seen[path] = hash(written.data)
-            kept = None if written.merged else base
-            stale_writes.versions_of(self.board.root, path.name).remember(written.data, kept)
+            done = atomic.replace(path, data, base, options)
+            self.seen[path] = hash(done.data)
+            kept = None if done.merged else base
+            stale_writes.versions_of(self.board.root, path.name).remember(done.data, kept)
             self._replaced.add(path.name)
-            requested = requested or written.merged
+            requested = requested or done.merged
             touched.add(path)
-            if written.conflict is not None:
+            if done.conflict is not None:
                 self.on_notice(
                     f"{member} was edited at the same moment; the other version of the "
-                    f"conflicting lines is in {written.conflict.relative_to(self.board.root)}"
+                    f"conflicting lines is in {done.conflict.relative_to(self.board.root)}"
                 )
         if folder != ticket.folder:
             self.history.wait()

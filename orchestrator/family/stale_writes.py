@@ -107,6 +107,9 @@ def merge_stale_save(root: Path, path: Path, saved: bytes) -> tuple[bytes, str] 
     base = _find_base(versions.known(), saved)
     if base is None or base == last or _is_cut_down(saved, last, base):
         return None
+    if was_latest(path, saved):
+        # the process that wrote it was killed before it could keep it
+        return None
     theirs, refused = _without_answer(saved, base)
     newest = _have_one_record(base, last)
     merged, clean = merge_lines(base, last, theirs, b"status:", newest)

@@ -112,7 +112,7 @@ class Settings(Table):
 
     def agent(self, name: str) -> AgentSettings:
         """The settings of an agent; by default it plays the part that it is registered for."""
-        return self.agents.get(name) or AgentSettings(part=registered_parts().get(name, Part.MAKER))
+        return self.agents.get(name) or _playing(registered_parts().get(name, Part.MAKER))
 
     def agent_playing(self, part: Part) -> str | None:
         """The first agent, configured or else registered, that plays a part."""
@@ -121,6 +121,12 @@ class Settings(Table):
                 return name
         registered = registered_parts().items()
         return next((n for n, p in registered if p is part and n not in self.agents), None)
+
+
+@cache
+def _playing(part: Part) -> AgentSettings:
+    """The settings of an agent of which nothing is configured."""
+    return AgentSettings(part=part)
 
 
 def registered_parts() -> Mapping[str, Part]:

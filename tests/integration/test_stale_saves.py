@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,35 @@ def test_what_a_killed_process_was_about_to_write_is_not(work: Workspace) -> Non
     (kept,) = (work.root / ".orchestrate/state/displaced").iterdir()
     assert b"A line more." in kept.read_bytes()
     assert str(kept.relative_to(work.root)) in told(work)
+
+
+def test_nor_is_the_text_that_it_had_read(tmp_path: Path) -> None:
+    work = Workspace(tmp_path)
+    first = work.file("WO-512").read_bytes()
+    work.conductor().run("WO-512")
+    before = work.file("WO-512").read_bytes()
+    # it was killed before it could keep what it had replaced
+    shutil.rmtree(tmp_path / ".orchestrate/state/bases")
+    left_by_a_kill(work.file("WO-512"), first)
+    work.conductor().run("WO-512")
+    assert work.file("WO-512").read_bytes() == before
+    assert not list(work.root.rglob("*.conflict-*"))
+
+
+def test_what_it_had_put_in_its_place_is_no_save(tmp_path: Path) -> None:
+    """It is most like a version from before the section that it folded."""
+    (tmp_path / ".orchestrate").mkdir()
+    path = tmp_path / "WO-1_x.md"
+    texts = [
+        b"---\nid: WO-1\nflow:\n  revision: %d\n---\n# A\n" % n + b"q\n" * (20 if n == 2 else n)
+        for n in (1, 2, 3)
+    ]
+    versions = Versions(tmp_path, path.name)
+    versions.remember(texts[0])
+    versions.remember(texts[1])
+    assert stale_writes.merge_stale_save(tmp_path, path, texts[2]) is not None
+    written.remember(path, texts[2])
+    assert stale_writes.merge_stale_save(tmp_path, path, texts[2]) is None
 
 
 # -- at the same path ------------------------------------------------------------------------------

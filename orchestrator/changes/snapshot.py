@@ -11,35 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader, stamp_of
+from orchestrator.changes.board_files import CACHES, MADE_BY_TOOLS, is_cache, look_at_board
+from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
 from orchestrator.git.repository import find_git_folder
-from orchestrator.storage.history import FOLDER as HISTORIES
 
-#: folders that tools fill by themselves; files in them are not changes unless git tracks them
-CACHES = frozenset(
-    {"node_modules", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache"}
-    | {".ruff_cache", ".npm", ".cache", ".tox", ".nox", ".hypothesis", ".gradle", ".DS_Store"}
-)
 #: git's own settings, by which an agent could hide its changes or have code run
 SETTINGS = (".git/config", ".git/config.worktree", ".git/info/exclude", ".git/info/attributes")
 _HOOKS = ".git/hooks"
-#: names of ignored files that tools write by themselves
-_MADE_BY_TOOLS: tuple[str, ...] = (
-    ".log",
-    ".pyc",
-    ".pyo",
-    ".coverage",
-    ".tsbuildinfo",
-    ".eslintcache",
-    ".tmp",
-)
-_MADE_BY_TOOLS += (".swp", ".o", ".so", ".class", ".lock", ".pid", "~", "coverage.xml")
 #: ignored files that are looked at: how many, and bytes of each
 _MOST_IGNORED, _LARGEST_IGNORED = 200, 1_000_000
 #: files of one ignored folder whose times are looked at
@@ -188,7 +171,11 @@ class WorkTree:
         taken = time.time_ns()
         named = {p for p in extra if not (self.root / p).is_dir()}
         paths = {p for p in (*self._walk(""), *named) if self.concerns(p)}
-        found = Snapshot(dict(self._look(paths, keep)), taken=taken, board=self._tickets())
+        found = Snapshot(
+            dict(self._look(paths, keep)),
+            taken=taken,
+            board=self._on_board(),
+        )
         self.reader.hashes.save(found.entries)
         return found
 
@@ -224,14 +211,14 @@ class WorkTree:
             seen.index,
             seen.ignored,
             taken,
-            self._tickets(),
+            self._on_board(),
         )
 
     def _ignored_files(self, ignored: Iterable[str]) -> Iterator[str]:
         """Single files that git ignores and no tool makes, such as `.env`."""
         left = _MOST_IGNORED
         for name in sorted(ignored):
-            if name.endswith(("/", *_MADE_BY_TOOLS)) or is_cache(name) or name.startswith("../"):
+            if name.endswith(("/", *MADE_BY_TOOLS)) or is_cache(name) or name.startswith("../"):
                 continue
             try:
                 found = (self.root / name).lstat()
@@ -292,49 +279,8 @@ class WorkTree:
         own = place if path.startswith(".git/") else None
         return self.reader.entry(path, keep=keep, place=own)
 
-    def _tickets(self) -> dict[str, str]:
-        """What lies on the board: tickets by their names, as they move, other files by path.
-
-        Nearly all of it is as it was at the last look, which one look at each file's times says.
-        """
-        found: dict[str, str] = {}
-        known, top = self._home_reader.hashes.kept, f"{self.home}/{self.board}"
-        walked = not self._home_reader.is_behind_link(f"{self.board}/")
-        folders = [top]
-        while folders:
-            try:
-                with os.scandir(folders.pop(0)) as scan:
-                    entries = sorted(scan, key=attrgetter("name"))
-            except OSError:
-                continue
-            for file in entries:
-                try:
-                    stamp, name, sha256 = known[file.path]
-                    if stamp == stamp_of(file.stat(follow_symlinks=False)):
-                        found[name] = sha256
-                        continue
-                except (KeyError, OSError):
-                    pass
-                if _is_looked_at(file.name):
-                    if file.is_dir(follow_symlinks=False):
-                        folders.append(file.path)
-                    else:
-                        name, sha256 = self._ticket(file, file.path[len(top) + 1 :], walked)
-                        found[name] = sha256
-        return found
-
-    def _ticket(self, file: os.DirEntry[str], below: str, walked: bool) -> tuple[str, str]:
-        """The name of a file of the board, and its sha256; its bytes are kept."""
-        reader = self._home_reader
-        folder, _, name = below.partition("/")
-        is_ticket = name.endswith(".md") and "/" not in name and folder[:1] != "."
-        shown, path = name if is_ticket else below, f"{self.board}/{below}"
-        sha256 = reader.entry(path, keep=True, walked=walked).sha256
-        with contextlib.suppress(OSError):
-            stamp = stamp_of(os.lstat(file.path))
-            if reader.hashes.get(path, stamp) == sha256:
-                reader.hashes.kept[file.path] = stamp, shown, sha256
-        return shown, sha256
+    def _on_board(self) -> dict[str, str]:
+        return look_at_board(self.board, self._home_reader)
 
     def _settings(self) -> Iterator[str]:
         yield from SETTINGS
@@ -425,15 +371,3 @@ class WorkTree:
 def _hashes(_root: Path, file: Path) -> Hashes:
     """Those of all that look at a folder in this process: what is unchanged is read once."""
     return Hashes(file)
-
-
-def _is_looked_at(name: str) -> bool:
-    """Whether a file or folder of the board is: the conductor guards the histories itself."""
-    return (
-        name not in CACHES and name not in (".git", HISTORIES) and not name.endswith(_MADE_BY_TOOLS)
-    )
-
-
-def is_cache(path: str) -> bool:
-    """Whether a path lies in a folder that tools fill by themselves."""
-    return not CACHES.isdisjoint(path.split("/"))

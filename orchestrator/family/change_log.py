@@ -13,7 +13,6 @@ import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from typing import Any
 
 from orchestrator.changes.compare import (
@@ -59,8 +58,6 @@ class ChangeLog:
         self.files = AttemptFiles(tree, family)
         self._lock = threading.Lock()
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
-        #: of so many records of the history, which only grows, what `touched` says
-        self._touched: tuple[int, dict[str, dict[tuple[int, int], Mapping[str, Any]]]] = (0, {})
         #: attempt → its record, while its agent works
         self._held: dict[str, Held] = {}
         #: whether what was kept of the start is gone or altered
@@ -95,9 +92,9 @@ class ChangeLog:
     @property
     def is_start_lost(self) -> bool:
         """Whether an agent began when it was no longer known what lay there at the start."""
-        begun = self.start_record
-        since = takewhile(lambda record: record is not begun, reversed(self.history.records))
-        return begun is not None and any(record["type"] == "start-lost" for record in since)
+        begun, records = self.start_record, self.history.records
+        since = records[records.index(begun) :] if begun is not None else ()
+        return any(record["type"] == "start-lost" for record in since)
 
     def _require_start(self) -> None:
         """Write down that what was kept of the start is gone or altered, if it is."""
@@ -357,14 +354,11 @@ class ChangeLog:
 
     def touched(self) -> dict[str, dict[tuple[int, int], Mapping[str, Any]]] | None:
         """Path → attempt → the record of its change; None before anything was looked at."""
-        begun, count = self.start_record, len(self.history.records)
+        begun, records = self.start_record, self.history.records
         if begun is None:
             return None
-        if self._touched[0] == count:
-            return self._touched[1]
         found: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
-        since = [*takewhile(lambda record: record is not begun, reversed(self.history.records))]
-        for record in reversed(since):
+        for record in records[records.index(begun) :]:
             key = (record.get("stage", 0), record.get("attempt", 0))
             if record["type"] == "changes":
                 for attempts in found.values():
@@ -374,9 +368,7 @@ class ChangeLog:
             elif record["type"] == "taken-back":
                 for name in record["paths"]:
                     found.get(unpack(name), {}).pop(key, None)
-        touched = {path: attempts for path, attempts in found.items() if attempts}
-        self._touched = count, touched
-        return touched
+        return {path: attempts for path, attempts in found.items() if attempts}
 
     def family_changes(self) -> list[Change]:
         """What is not as it was when the family began, of all that its attempts changed."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.changes.board_files import is_cache
 from orchestrator.changes.compare import shown, unified_diff
-from orchestrator.changes.snapshot import Snapshot, WorkTree, is_cache
+from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.git.listing import new_commits
 from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.versions import Versions

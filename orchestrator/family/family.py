@@ -15,7 +15,7 @@ from orchestrator.domain.agent import MemberInfo, NewTicket
 from orchestrator.domain.machine import initial_role
 from orchestrator.domain.record import Flow, Place, from_mapping, to_lines, to_mapping
 from orchestrator.domain.workflow import Stage
-from orchestrator.errors import OrchestrateError, TicketError
+from orchestrator.errors import TicketError
 from orchestrator.family import stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.kept_criteria import with_removed
@@ -72,7 +72,7 @@ class Family:
         Under the lock, a save of an older version is first merged with what was written since.
         """
         written = self._written.get(member)
-        if written is not None and _is_unchanged(written):
+        if written is not None and written.is_unchanged():
             return written
         known = self._paths.get(member)
         ticket = self.board.still_at(member, known) if known is not None else None
@@ -316,7 +316,7 @@ class Family:
         document = self._edit_fields(ticket, folder, flow, additions)
         data = document.data
         # why, since when and from where a ticket is paused; none of it on one that is not
-        held = _held_keys(ticket)
+        held = ticket.held_keys
         if not place.at.paused:
             for key in sorted(held):
                 data = frontmatter.remove_field(data, key)
@@ -452,7 +452,7 @@ class Family:
             and ticket.status == folders.status_for(place.at, ticket.folder, ticket.status)
             and ticket.owner == (place.owner or ticket.owner)
             and ticket.failure_count == place.failures
-            and ("held_at" in _held_keys(ticket)) is place.at.paused
+            and ("held_at" in ticket.held_keys) is place.at.paused
             and (ticket.id != self.parent or ticket.record is not None or ticket.flow is not None)
         )
 
@@ -481,20 +481,5 @@ class Family:
         if place.was is not None and self.board.folders.says(status, place.was):
             # the status of before the last move is not a request, except on a ticket that this move
             # paused: whoever set it back wants the ticket to go on
-            return status if place.at.paused and "held_at" in _held_keys(ticket) else None
+            return status if place.at.paused and "held_at" in ticket.held_keys else None
         return status
-
-
-def _is_unchanged(ticket: Ticket) -> bool:
-    """Whether the ticket's file still holds what was last written to it."""
-    try:
-        return atomic.holds(ticket.path, ticket.data)
-    except (OSError, OrchestrateError):
-        return False
-
-
-def _held_keys(ticket: Ticket) -> set[str]:
-    """Which of the keys that a pause writes a ticket has."""
-    if b"hold_reason" not in ticket.data and b"held_" not in ticket.data:
-        return set()
-    return {"hold_reason", "held_at", "held_from"} & set(ticket.meta)

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.changes.board_files import CACHES
 from orchestrator.changes.entries import RACY
-from orchestrator.changes.snapshot import CACHES
 from orchestrator.family.attempt_files import Worker
 from orchestrator.family.family import Family
 from orchestrator.git.command import GitError, run_git

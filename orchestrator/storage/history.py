@@ -40,11 +40,6 @@ Record = dict[str, Any]
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
-def _line(record: Record) -> str:
-    """A record as it is written: nothing in it steers the terminal of whoever reads the file."""
-    return visible_json(_encode(record))
-
-
 #: how the lines begin that git leaves in a file whose merge is not finished
 _MARKS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 #: histories that were read lately, with their bytes: mostly they have only grown since
@@ -217,9 +212,9 @@ class History:
                 text = _encode(record)
             if kind in _SIGNED and (key := signing.own_key()):
                 record["key"] = key
-                text = f'{text[:-1]}, "key": {_encode(key)}}}'
-                record["sig"] = signing.sign(text.encode("utf-8", "surrogateescape"))
-                text = f'{text[:-1]}, "sig": {_encode(record["sig"])}}}'
+                record["sig"] = signing.sign(_encode(record).encode("utf-8", "surrogateescape"))
+                text = _encode(record)
+            # nothing in it steers the terminal of whoever reads the file
             line = visible_json(text)
             self._pending.append(line)
             self._tip = _link(self._tip, line.encode("utf-8", "surrogateescape"))
@@ -310,7 +305,7 @@ class History:
         them there.
         """
         with self._in_turn:
-            lines = [_line(record) for record in self.written[count:]]
+            lines = [visible_json(_encode(record)) for record in self.written[count:]]
             begun = before if not lines or not before or before.endswith(b"\n") else before + b"\n"
             data = begun + "".join(f"{x}\n" for x in lines).encode("utf-8", "surrogateescape")
             if not self.path.is_symlink() and self.path.is_file() and read(self.path) == data:

@@ -13,7 +13,7 @@ from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
-from orchestrator.storage.atomic import read
+from orchestrator.storage.atomic import holds, read
 
 # what a board that is known from its index is listed without
 if TYPE_CHECKING:
@@ -215,6 +215,20 @@ class Ticket:
             return next(filter(None, map(self.document.line_of, keys)), 0)
         except (OSError, OrchestrateError):
             return 0
+
+    def is_unchanged(self) -> bool:
+        """Whether the file still has the bytes that the ticket was read from or written to."""
+        try:
+            return holds(self.path, self.data)
+        except (OSError, OrchestrateError):
+            return False
+
+    @property
+    def held_keys(self) -> set[str]:
+        """Which of the keys that a pause writes it has."""
+        if b"hold_reason" not in self.data and b"held_" not in self.data:
+            return set()
+        return {"hold_reason", "held_at", "held_from"} & set(self.meta)
 
     def section(self, heading: str) -> str | None:
         """The text below a heading of the body."""

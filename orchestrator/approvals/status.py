@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.approvals.changed_files import describe_file, diff_files, shorten
@@ -136,7 +136,13 @@ def _number_lines(request: ApprovalRequest, family: Family) -> list[str]:
     return [numbered.get(line, line) for line in request.not_read]
 
 
-def describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:
+def list_open_requests(board: Board, tickets: Iterable[Ticket]) -> list[dict[str, Any]]:
+    """The open requests of these tickets, oldest first."""
+    found = [_describe_open_request(board, ticket) for ticket in tickets if ticket.flow]
+    return sorted((each for each in found if each), key=lambda each: each["asked"])
+
+
+def _describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:
     """A ticket's open request for the inbox, or None."""
     try:
         question = from_mapping(ticket.flow or {}, path=str(ticket.path)).question

@@ -194,7 +194,7 @@ def search(
     if not split_words(query):
         raise UsageError("nothing to search for", hint='orchestrate search "some words"')
     board = workspace(context).board
-    hits = Search().find(query, board.tickets())
+    hits = Search().find(query, board.tickets(), once=True)
     shown = hits[: limit or None]
     if as_json:
         say_json(

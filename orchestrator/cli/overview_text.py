@@ -15,7 +15,7 @@ from orchestrator.cli.text import (
     say_wrapped,
     terminal_width,
 )
-from orchestrator.conductor.conductor import Conductor
+from orchestrator.cli.workspace import Workspace
 from orchestrator.views.cards import Section
 from orchestrator.views.overview import Line, look_over
 from orchestrator.views.plain import columns, fitted
@@ -32,9 +32,9 @@ _STYLES = {
 _MOST, _HEADINGS = 40, 6
 
 
-def say_overview(conductor: Conductor) -> None:
+def say_overview(here: Workspace) -> None:
     """Print the counts of the states, then each section, no longer than the terminal."""
-    found = look_over(conductor)
+    found = look_over(here.board, lambda id: here.conductor().status(id))
     total = sum(found.counts.values())
     parts = [
         f"{n} {name.replace('_', ' ').lower() or 'in no state'}" for name, n in found.counts.items()

@@ -37,19 +37,20 @@ def status(
     USER, what is at work, stopped, held or failed. With --json, all conducted families.
     """
     here = workspace(context)
-    conductor = here.conductor()
     if id is not None:
-        found = conductor.status(id)
+        found = here.conductor().status(id)
         say_json(found) if as_json else say_status(found)
         return
     if not as_json:
         from orchestrator.cli.overview_text import say_overview
 
-        say_overview(conductor)
+        say_overview(here)
         return
     families = []
-    for ticket in here.board.tickets():
-        if ticket.conducted:
+    conducted = [ticket for ticket in here.board.tickets() if ticket.conducted]
+    if conducted:
+        conductor = here.conductor()
+        for ticket in conducted:
             # one whose record is broken must not hide the others
             try:
                 families.append(conductor.status(ticket.id))
@@ -60,7 +61,13 @@ def status(
 
 def inbox(context: typer.Context, as_json: AsJson = False) -> None:
     """List all open questions of the board, oldest first."""
-    found = workspace(context).conductor().inbox()
+    board = workspace(context).board
+    conducted = [ticket for ticket in board.tickets() if ticket.conducted]
+    found: list[dict[str, Any]] = []
+    if conducted:
+        from orchestrator.approvals.status import list_open_requests
+
+        found = list_open_requests(board, conducted)
     if as_json:
         say_json(found)
         return

@@ -17,7 +17,7 @@ from orchestrator.approvals.request_builder import (
     open_request,
 )
 from orchestrator.approvals.signatures import message_of, sign
-from orchestrator.approvals.status import describe_family, describe_open_request
+from orchestrator.approvals.status import describe_family, list_open_requests
 from orchestrator.conductor import stages
 from orchestrator.conductor.apply_effects import apply_approval
 from orchestrator.conductor.telemetry import traced
@@ -427,8 +427,7 @@ class Conductor:
 
     def inbox(self) -> list[dict[str, Any]]:
         """All open questions of the board, oldest first."""
-        found = [describe_open_request(self.board, t) for t in self.board.tickets() if t.flow]
-        return sorted((e for e in found if e), key=lambda e: e["asked"])
+        return list_open_requests(self.board, self.board.tickets())
 
     def log(self, id: str) -> list[dict[str, Any]]:
         """A family's history, oldest first."""

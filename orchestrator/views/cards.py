@@ -13,20 +13,19 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.record import Flow, State, from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
-from orchestrator.family.family import Family
-from orchestrator.family.intact import find_damage
-from orchestrator.family.spending import BEGUN, TURN, describe, sum_of, turns_in
 from orchestrator.storage.history import Damage, History
 from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.views.filters import natural_key
+
+if TYPE_CHECKING:
+    from orchestrator.approvals.request import ApprovalRequest
 
 #: the columns from left to right
 COLUMNS = tuple(role for role in FolderRole)
@@ -279,6 +278,9 @@ class BoardReader:
 
     def _describe_work(self, family: str) -> str:
         """The turn that a coding agent is at, and what the family has cost so far."""
+        from orchestrator.family.family import Family
+        from orchestrator.family.spending import BEGUN, TURN, describe, sum_of, turns_in
+
         history = Family(self.board, family).history
         begun, ended = history.latest(BEGUN), history.latest(TURN)
         if begun is None or (ended and ended["at"] > begun["at"]):
@@ -290,6 +292,9 @@ class BoardReader:
     def _open_questions(
         self, tickets: Sequence[Ticket], families: Mapping[str, FamilyState]
     ) -> tuple[OpenQuestion, ...]:
+        from orchestrator.family.family import Family
+        from orchestrator.family.intact import find_damage
+
         behind = _who_waits(tickets)
         found = {}
         for ticket in tickets:
@@ -325,6 +330,8 @@ class BoardReader:
 
 def _stored(history: History, digest: str) -> ApprovalRequest | None:
     """The request that was asked; None where the receipts do not have it as it was."""
+    from orchestrator.approvals.request import ApprovalRequest
+
     with contextlib.suppress(OrchestrateError, KeyError, TypeError, ValueError):
         request = ApprovalRequest.find(history, digest)
         return request if request is not None and request.digest == digest else None

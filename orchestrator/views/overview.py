@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.conductor.conductor import Conductor
 from orchestrator.domain.record import from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
+from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.views.cards import FamilyState, Section
 from orchestrator.views.filters import natural_key
@@ -54,29 +55,32 @@ class Overview:
         return [line for line in self.lines if line.section is section]
 
 
-def look_over(conductor: Conductor) -> Overview:
-    """The overview of a conductor's board. Of families that have ended only the tickets count."""
-    tickets = conductor.board.tickets()
+def look_over(board: Board, status: Callable[[str], Mapping[str, Any]]) -> Overview:
+    """The overview of a board. Of families that have ended only the tickets count.
+
+    `status` is asked about families whose record does not say what they wait for, by their id.
+    """
+    tickets = board.tickets()
     roles = Counter(ticket.role for ticket in tickets)
     counts = {role.value: roles[role] for role in FolderRole if roles[role]}
     if roles[None]:
         counts[""] = roles[None]
     conducted = [ticket for ticket in tickets if ticket.conducted]
-    lines = [_line(conductor, t) for t in conducted if not (t.role and t.role.finished)]
+    lines = [_line(board, t, status) for t in conducted if not (t.role and t.role.finished)]
     lines += _failed(tickets)
     lines.sort(key=lambda line: (line.since or "~", natural_key(line.id)))
     return Overview(counts, tuple(lines), len(conducted))
 
 
-def _line(conductor: Conductor, ticket: Ticket) -> Line:
+def _line(board: Board, ticket: Ticket, status: Callable[[str], Mapping[str, Any]]) -> Line:
     """Where a family is. One whose record is broken does not hide the others."""
     try:
         flow = from_mapping(ticket.flow or {}, path=ticket.source)
-        state = FamilyState.of(conductor.board, ticket.id, flow)
+        state = FamilyState.of(board, ticket.id, flow)
         section, reason = state.section, flow.reason
         if section is None:
             # nobody has it in hand: it waits for something, or was stopped
-            found = conductor.status(ticket.id)
+            found = status(ticket.id)
             section = Section.STOPPED if found["stopped"] else Section.WAITS
             reason = flow.reason if found["stopped"] else "; ".join(found["reasons"])
     except OrchestrateError as exc:

@@ -13,6 +13,7 @@ import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.domain.id_grammar import folded_id, without_prefix
 from orchestrator.errors import OrchestrateError
@@ -30,24 +31,11 @@ _ID, _ID_BEGINS, _TITLE_WORD, _TITLE, _KEY = 100, 60, 30, 20, 15
 _MOST_IN_TEXT = 5
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A ticket in which every word was found."""
-
-    ticket: Ticket
-    score: int
-    #: the line of the file that has the first word, 0 if none of its text has it
-    line: int = 0
-    excerpt: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class _Text:
     """A ticket's words, folded, and what shows whether its file has changed."""
 
     stamp: tuple[int, int, int]
-    #: all that follows, one after the other
-    all: str
     id: str
     title: str
     #: owner, priority and labels
@@ -57,6 +45,33 @@ class _Text:
     written: str
     start: int
 
+    def has(self, word: str) -> bool:
+        return word in self.body or word in self.title or word in self.id or word in self.keys
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A ticket in which every word was found."""
+
+    ticket: Ticket
+    score: int
+    _text: _Text
+    _words: Sequence[str]
+
+    @property
+    def line(self) -> int:
+        """The line of the file that has the first word, 0 if none of its text has it."""
+        return self._place[0]
+
+    @property
+    def excerpt(self) -> str:
+        """What of that line is shown."""
+        return self._place[1]
+
+    @cached_property
+    def _place(self) -> tuple[int, str]:
+        return _excerpt(self._text, self._words)
+
 
 class Search:
     """The texts of tickets as they were when last looked at. Safe to use from threads."""
@@ -65,41 +80,52 @@ class Search:
         self._texts: dict[str, _Text] = {}
         self._lock = threading.Lock()
 
-    def update(self, tickets: Iterable[Ticket]) -> None:
-        """Read the tickets whose files have changed since, and forget those that are gone."""
+    def update(self, tickets: Iterable[Ticket], words: Sequence[str] = ()) -> None:
+        """Read the tickets whose files have changed since, and forget those that are gone.
+
+        Of those that are read, only what has all `words` is kept.
+        """
         with self._lock:
             texts: dict[str, _Text] = {}
             for ticket in tickets:
                 known = self._texts.get(ticket.source)
                 stamp = _stamp(ticket)
-                current = known is not None and known.stamp == stamp
-                texts[ticket.source] = known if known and current else _read(ticket, stamp)
+                if known is None or known.stamp != stamp:
+                    known = _read(ticket, stamp, words)
+                if known is not None:
+                    texts[ticket.source] = known
             self._texts = texts
 
     def find(
-        self, query: str, tickets: Sequence[Ticket], limit: int = 0, *, look: bool = True
+        self,
+        query: str,
+        tickets: Sequence[Ticket],
+        limit: int = 0,
+        *,
+        look: bool = True,
+        once: bool = False,
     ) -> list[Hit]:
         """The tickets that have every word of `query`, the best first, at most `limit` (0: all).
 
         Words in quotes are looked for together. Case does not matter. `look`: at the files first,
-        as `update` does; who is told of every change need not.
+        as `update` does; who is told of every change need not. `once`: for nothing else after it.
         """
         words = split_words(query)
         if not words:
             return []
         if look:
-            self.update(tickets)
+            self.update(tickets, words if once else ())
         texts = self._texts
         scored: list[tuple[int, Ticket]] = []
         for ticket in tickets:
             text = texts.get(ticket.source)
-            if text is not None and all(word in text.all for word in words):
+            if text is not None and all(map(text.has, words)):
                 scored.append((sum(_score(text, word) for word in words), ticket))
         scored = [each for each in scored if each[0]]
         scored.sort(key=lambda each: natural_key(each[1].id))
         scored.sort(key=lambda each: -each[0])
         shown = scored[:limit] if limit else scored
-        return [Hit(t, score, *_excerpt(texts[t.source], words)) for score, t in shown]
+        return [Hit(t, score, texts[t.source], words) for score, t in shown]
 
 
 def split_words(query: str) -> list[str]:
@@ -124,17 +150,24 @@ def _stamp(ticket: Ticket) -> tuple[int, int, int]:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _read(ticket: Ticket, stamp: tuple[int, int, int]) -> _Text:
+def _read(ticket: Ticket, stamp: tuple[int, int, int], words: Sequence[str]) -> _Text | None:
+    """A ticket's text; None if it lacks one of `words`."""
     try:
-        lines = lines_of(read(ticket.path)[:_MOST])
+        data = read(ticket.path)[:_MOST]
     except (OSError, OrchestrateError):
-        lines = []
+        data = b""
+    keys = " ".join((ticket.owner, ticket.priority, *ticket.labels))
+    id, title, keys = map(_fold, (ticket.id, ticket.title, keys))
+    if words:
+        # a look at the whole file first: what it lacks, its text lacks too
+        whole = _fold(data.decode("utf-8", "surrogateescape"))
+        if not all(word in whole or word in title or word in id or word in keys for word in words):
+            return None
+    lines = lines_of(data)
     block, _ = locate(lines)
     start = block.body if block else 0
     written = "".join(lines[start:])
-    keys = " ".join((ticket.owner, ticket.priority, *ticket.labels))
-    id, title, keys, body = map(_fold, (ticket.id, ticket.title, keys, written))
-    return _Text(stamp, f"{id}\0{title}\0{keys}\0{body}", id, title, keys, body, written, start)
+    return _Text(stamp, id, title, keys, _fold(written), written, start)
 
 
 def _score(text: _Text, word: str) -> int:

@@ -1,4 +1,4 @@
-"""How long `doctor` takes: 10,000 tickets cold and warm, and 1,500 odd ones mended twice."""
+"""How long `doctor` takes: three sizes of a board cold and warm, 1,500 odd tickets mended twice."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import ROOT, checked, make_board, orchestrate, report, seconds
+from _common import ROOT, at_sizes, checked, make_board, orchestrate, plain_read, report, seconds
 
-SIZE, ODD = 10_000, 1_500
+SIZES, ODD = (1000, 3000, 10_000), 1_500
 FIXTURES = ROOT / "tests" / "fixtures" / "odd_tickets"
 _ID = re.compile(rb"\b(WO[-_])(B7|CALENDAR-EXPORT|\d{3})(?=\D|$)")
 
 
 def main() -> None:
     """Measure and print."""
+    figures, grown = at_sizes(measured, SIZES)
+    ratios = {name: figures[f"{name}_s"] / figures["plain_read_s"] for name in ("cold", "warm")}
     with tempfile.TemporaryDirectory() as folder:
-        plain = _committed(make_board(Path(folder) / "plain", SIZE))
-        figures = {"tickets": SIZE, "cold_s": seconds(lambda: _doctor(plain))}
-        # a file that was written just now is not believed by its times yet
-        time.sleep(0.1)
-        _doctor(plain)
-        figures["warm_s"] = seconds(lambda: _doctor(plain), 3)
         odd = _committed(make_odd(Path(folder) / "odd", ODD))
         figures |= {"odd_tickets": ODD, "odd_s": seconds(lambda: _doctor(odd))}
         figures["odd_fix_s"] = seconds(lambda: _doctor(odd, "--fix", "--json"))
@@ -32,7 +28,19 @@ def main() -> None:
         figures["second_fix_finds"] = sum(f["repair"] == "certain" for f in again["findings"])
         figures["second_fix_changes"] = len(again["diff"])
     targets = {"cold_s": 6.0, "warm_s": 1.5, "odd_fix_s": 60.0, "second_fix_finds": 1}
-    report("doctor", figures, targets)
+    report("doctor", {**figures, **grown}, targets, ratios)
+
+
+def measured(size: int) -> dict[str, float]:
+    """The figures of a board with that many tickets (s)."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = _committed(make_board(Path(folder), size))
+        cold = seconds(lambda: _doctor(plain))
+        # a file that was written just now is not believed by its times yet
+        time.sleep(0.1)
+        _doctor(plain)
+        warm = seconds(lambda: _doctor(plain), 3)
+        return {"plain_read_s": plain_read(plain), "cold_s": cold, "warm_s": warm}
 
 
 def _doctor(root: Path, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""How fast the web board is with 5,000 tickets: pages, search, an event to the browser, idle cost.
+"""How fast the web board is at three sizes: pages, search, an event to the browser, idle cost.
 
 The rival, if npx has it: Backlog.md's browser on a board of as many tasks in its own format.
 
@@ -25,9 +25,9 @@ from typing import Any
 
 import httpx
 import psutil
-from _common import COMMAND, make_board, report, seconds
+from _common import COMMAND, at_sizes, make_board, plain_read, report, seconds
 
-SIZE, BROWSERS, EVENTS = 5000, 50, 15
+SIZES, BROWSERS, EVENTS = (1000, 2500, 5000), 50, 15
 _PORT = 8699
 
 
@@ -140,7 +140,7 @@ def rival(program: str, root: Path) -> dict[str, float]:
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     answers = ["init", "Bench", "--defaults"]
     subprocess.run([program, *answers], cwd=root, check=True, capture_output=True)
-    for number in range(SIZE):
+    for number in range(SIZES[-1]):
         file = root / "backlog/tasks" / f"task-{number} - Ticket-{number}.md"
         file.write_text(
             f"---\nid: task-{number}\ntitle: Ticket {number}\nstatus: To Do\nassignee: []\n"
@@ -158,7 +158,7 @@ def rival(program: str, root: Path) -> dict[str, float]:
         _when_ready(base)
         with httpx.Client(base_url=base, timeout=120) as client:
             tasks = client.get("/api/tasks")
-            if len(tasks.json()) != SIZE:
+            if len(tasks.json()) != SIZES[-1]:
                 raise SystemExit(f"backlog lists {len(tasks.json())} tasks")
             return {
                 "backlog_tasks_s": seconds(lambda: client.get("/api/tasks"), 5),
@@ -174,9 +174,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rival", metavar="PROGRAM", help="Backlog.md's `backlog`")
     options = parser.parse_args()
-    figures: dict[str, Any] = {"tickets": SIZE, "browsers": BROWSERS}
+    figures, grown = at_sizes(measured, SIZES)
+    ratios = {n: figures[f"{n}_s"] / figures["plain_read_s"] for n in ("decide", "board", "search")}
+    if options.rival:
+        with tempfile.TemporaryDirectory() as folder:
+            figures |= rival(os.path.abspath(options.rival), Path(folder))  # noqa: PTH100
+    goals = {"decide_s": 0.15, "board_s": 0.15, "search_s": 0.05, "event_s": 0.2, "idle_core": 0.1}
+    met = {name: goal for name, goal in goals.items() if name in figures}
+    report("web", {"browsers": BROWSERS, **figures, **grown}, met, ratios)
+
+
+def measured(size: int) -> dict[str, float]:
+    """The figures of a board with that many tickets."""
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        root = make_board(Path(folder), SIZE)
+        root = make_board(Path(folder), size)
+        figures["plain_read_s"] = plain_read(root)
         with served(root) as (address, cookie, process):
             base = address.split("/?")[0]
             with httpx.Client(base_url=base, headers={"cookie": cookie}, timeout=60) as client:
@@ -198,11 +211,7 @@ def main() -> None:
                 # after it, a thread looks at all tickets
                 pages(("health", "/health"))
             figures["memory_mb"] = round(process.memory_info().rss / 1e6)
-    if options.rival:
-        with tempfile.TemporaryDirectory() as folder:
-            figures |= rival(os.path.abspath(options.rival), Path(folder))  # noqa: PTH100
-    goals = {"decide_s": 0.15, "board_s": 0.15, "search_s": 0.05, "event_s": 0.2, "idle_core": 0.1}
-    report("web", figures, {name: goal for name, goal in goals.items() if name in figures})
+    return figures
 
 
 if __name__ == "__main__":

@@ -153,12 +153,16 @@ def _say_tickets(tickets: list[Ticket], taken: set[str]) -> None:
     heads = ["ID", "PLACE", "OWNER", "PRIO"]
     starts, ends = [heads], [("TITLE", "")]
     for ticket in tickets:
-        codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
-        problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
-        place, owner = fitted(ticket.state, _CELL), fitted(ticket.owner or "-", _CELL)
-        starts.append([ticket.id, place, owner, ticket.priority or "-"])
+        problems = ""
+        if ticket.diagnoses or ticket.id in taken:
+            codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
+            problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
+        starts.append([ticket.id, ticket.state, ticket.owner or "-", ticket.priority or "-"])
         ends.append((one_line(ticket.title), problems))
-    longest = max(columns(problems) for _, problems in ends)
+    longest = max(columns(problems) for problems in {problems for _, problems in ends})
+    # the same few words again and again
+    cells = {cell: fitted(cell, _CELL) for start in starts for cell in start[1:3]}
+    starts = [[id, cells[place], cells[owner], priority] for id, place, owner, priority in starts]
     while True:
         # what closes a line keeps its spaces
         lines = [line[:-1] for line in table([(*start, "|") for start in starts])]
@@ -169,7 +173,8 @@ def _say_tickets(tickets: list[Ticket], taken: set[str]) -> None:
     shown = []
     for line, (title, problems) in zip(lines, ends, strict=True):
         most = max(_LEAST_TITLE, width - columns(problems)) if width else _TITLE
-        shown.append(line + fitted(title, most) + problems)
+        fits = title.isascii() and len(title) <= most
+        shown.append(line + (title if fits else fitted(title, most)) + problems)
     say("\n".join([paint(shown[0], "dim"), *shown[1:]]))
 
 

@@ -38,8 +38,8 @@ _PACKED: dict[str, Any] = {
 _TUPLES = {"children", "depends_on", "files", "labels"}
 _NAMES = {*_PACKED, "diagnoses"}
 RoleAt = Callable[[str, str, str], FolderRole | None]
-#: text → the value at its beginning, and where it ends
-_scan = json.JSONDecoder().raw_decode
+#: (text, 0) → the value at its beginning, and where it ends
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _TABLES = """
 CREATE TABLE IF NOT EXISTS signature (text TEXT);
 CREATE TABLE IF NOT EXISTS ticket (
@@ -107,7 +107,7 @@ class IndexRow(NamedTuple):
     def ticket(self, path: str, folder: str, role_at: RoleAt) -> Ticket | None:
         """The ticket as it was read, or None if the row is broken. `role_at` as in `Folders`."""
         try:
-            said, end = _scan(self.data)
+            said, end = _scan(self.data, 0)
             for name in _TUPLES & said.keys():
                 said[name] = tuple(said[name])
             if "diagnoses" in said:
@@ -115,18 +115,13 @@ class IndexRow(NamedTuple):
             if end != len(self.data) or not said.keys() <= _NAMES:
                 return None
             role = role_at(folder, said.get("status", ""), said.get("recorded", ""))
-        except (AttributeError, TypeError, ValueError, RecursionError):
+        except (AttributeError, TypeError, ValueError, RecursionError, StopIteration):
             return None
         # what its constructor does, at a third of the time: a board has many
         ticket = object.__new__(Ticket)
+        first = (self.id, path, folder, role, self.parent, bool(self.own_id), bool(self.note))
         held = vars(ticket)
-        held.update(
-            zip(
-                _FIRST,
-                (self.id, path, folder, role, self.parent, bool(self.own_id), bool(self.note)),
-                strict=True,
-            )
-        )
+        held.update(zip(_FIRST, first, strict=True))
         held.update((("child_roles", {}), ("spelt", {}), *said.items()))
         return ticket
 

@@ -18,7 +18,7 @@ def _width(char: str) -> int:
 
 def fitted(text: str, width: int) -> str:
     """`text`, cut to so many columns of a terminal (0: not cut)."""
-    if not width or columns(text) <= width:
+    if not width or (len(text) if text.isascii() else columns(text)) <= width:
         return text
     used, kept = 1, 0
     for char in text:

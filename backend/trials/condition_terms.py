@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: care at the end of life, of which that of pain is a part
+CARE_OF_THE_DYING = ("terminal care", "palliative*", "hospice*")
+
 #: groups of condition names that mean the same; a workflow's list names any member of a group
 CONDITION_GROUPS: Mapping[str, tuple[str, ...]] = {
     "PTSD": ("PTSD", "post traumatic stress*", "posttraumatic stress*", "combat disorder*"),
@@ -26,9 +29,7 @@ CONDITION_GROUPS: Mapping[str, tuple[str, ...]] = {
         "life threatening",
         "terminal ill*",
         "terminally ill*",
-        "terminal care",
-        "palliative care",
-        "hospice*",
+        *CARE_OF_THE_DYING,
         "death anxiety",
         "demorali*",
         "existential*",

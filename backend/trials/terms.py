@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 
 from orchestrate_backend.trials.condition_terms import (
     ANAESTHETIC_SETTINGS,
+    CARE_OF_THE_DYING,
     CONDITION_GROUPS,
     FALSE_CONDITIONS,
     FALSE_SETTINGS,
@@ -276,11 +277,20 @@ class ConditionClassifier:
         if not any(_PAIN.find(text) for text in (*conditions, title)):
             return False
         own = [text for text in conditions if _NO_PART_OF_PAIN.find(text, (*conditions, title))]
-        return not any(self._vocabulary.find(text, conditions) for text in (title, *own))
+        return not any(self._beside_pain.find(text, conditions) for text in (title, *own))
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return Vocabulary(self.conditions, FALSE_CONDITIONS)
+
+    @cached_property
+    def _beside_pain(self) -> Vocabulary:
+        """The conditions without the places where pain is treated."""
+        kept = {
+            name: [phrase for phrase in phrases if phrase not in CARE_OF_THE_DYING]
+            for name, phrases in self.conditions.items()
+        }
+        return Vocabulary(kept, FALSE_CONDITIONS)
 
 
 _ANAESTHETIC = Vocabulary({"anaesthetic": ANAESTHETIC_SETTINGS}, FALSE_SETTINGS)

@@ -277,6 +277,8 @@ THERAPEUTIC = [
     (["Heroin Dependence"], "A Study"),
     (["Amphetamine-Related Disorders"], "A Study"),
     (["Palliative Care"], "A Study"),
+    ([], "Psilocybin Therapy for Psychological Distress in Palliative Patients"),
+    (["Palliative Care", "Pain"], "Ketamine for Depression in a Hospice"),
 ]
 NOT_THERAPEUTIC = [
     (["Anesthesia"], "Ketamine for Induction", Skip.CONDITION),
@@ -301,6 +303,8 @@ NOT_THERAPEUTIC = [
     (["Neonatal Depression"], "Ketamine in Labour", Skip.CONDITION),
     (["Hand Hygiene, Alcohol-Based"], "Ketamine on a Ward", Skip.CONDITION),
     (["Emergence Delirium", "Anxiety"], "Ketamine in Children", Skip.ANAESTHETIC),
+    (["Cancer Pain"], "Ketamine in Palliative Care", Skip.PAIN),
+    ([], "Ketamine and Refractory Painful Care in a Palliative Unit", Skip.PAIN),
 ]
 
 

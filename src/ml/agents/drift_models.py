@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -12,6 +13,7 @@ from src.ml.agents.names import check_brand, storable
 from src.ml.agents.periods import check_anchor
 
 _LONGEST = 365
+_WINDOW = re.compile(r"^[0-9]{1,7}d$")
 _ModelId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 
 
@@ -49,7 +51,9 @@ class DriftRequest(_Model):
     #: names; null is every feature that is stored
     features: Annotated[list[str], Field(min_length=1)] | None = None
     #: `<N>d`, N days from 1 to 365: the length of the current window and of the baseline before it
-    time_window: Annotated[str, Field(pattern=r"^[0-9]+d$", max_length=8)] = "7d"
+    time_window: Annotated[
+        str, Field(json_schema_extra={"maxLength": 8, "pattern": _WINDOW.pattern})
+    ] = "7d"
     #: version of the model whose predictions are checked too
     model_id: _ModelId | None = None
     brand: str | None = None
@@ -65,8 +69,8 @@ class DriftRequest(_Model):
     @field_validator("time_window")
     @classmethod
     def _days_in_range(cls, text: str) -> str:
-        if not 1 <= int(text[:-1]) <= _LONGEST:
-            raise ValueError(f"time_window is 1d to {_LONGEST}d, not {text}")
+        if not _WINDOW.fullmatch(text) or not 1 <= int(text[:-1]) <= _LONGEST:
+            raise ValueError(f"time_window is 1d to {_LONGEST}d, not {text[:20]}")
         return text
 
     @field_validator("brand")

@@ -88,6 +88,8 @@ class GapRequest(_Model):
         for column, given in self.filters.items():
             if column not in FILTERS:
                 raise UnknownNameError("filter", column, FILTERS)
+            if not given:
+                raise ValueError(f"the filter {column} lets nothing through: give it a value")
             for value in [given] if isinstance(given, str) else given:
                 if value not in FILTERS[column]:
                     raise UnknownNameError(column, value, FILTERS[column])

@@ -65,7 +65,7 @@ def normal(seed: int, size: int, mean: float = 0.0) -> list[float]:
 
 @pytest.mark.parametrize("text", ["", "7", "d", "0d", "366d", "-1d", "7 d", "7d ", "7D", "1.5d"])
 def test_a_time_window_outside_1d_to_365d_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="time_window is 1d to 365d"):
         DriftRequest(features=None, time_window=text)
 
 

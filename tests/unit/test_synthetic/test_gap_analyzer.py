@@ -178,6 +178,7 @@ def test_an_unknown_metric_is_refused_with_the_known_ones() -> None:
         {"segments": ["planet"]},
         {"filters": {"colour": "red"}},
         {"filters": {"region": "north"}},
+        {"filters": {"region": []}},
         {"time_period": "whenever"},
         {"gap_type": "vs_nothing"},
         {"min_gap_threshold": 101},

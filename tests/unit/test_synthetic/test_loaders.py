@@ -601,12 +601,14 @@ def test_what_a_server_would_refuse_is_refused_without_one(
     assert reason in found[0]
 
 
-def test_an_unknown_table_is_refused_alone_and_passed_over_among_others() -> None:
+def test_an_unknown_table_is_refused_alone_and_passed_over_among_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with pytest.raises(ValueError, match="Unknown table: planets"):
         BatchLoader(DRY).load_table("planets", hcps())
-    assert list(BatchLoader(DRY).load_all({"planets": hcps(), "hcp_profiles": hcps()})) == [
-        "hcp_profiles"
-    ]
+    given = {"planets": hcps(), "business_outcomes": hcps(), "hcp_profiles": hcps()}
+    assert list(BatchLoader(DRY).load_all(given)) == ["hcp_profiles"]
+    assert caplog.messages == ["not loaded, there is no such table: planets"]
 
 
 def test_without_a_database_nothing_is_loaded() -> None:

@@ -50,6 +50,9 @@ TableCallback = Callable[[str, int, int], None]
 #: is told the table and the number of rows just done
 RowCallback = Callable[[str, int], None]
 
+#: what is generated for analyses, and loaded nowhere
+_WITHOUT_TABLE = {"engagement_events", "business_outcomes"}
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,11 +72,13 @@ class BatchLoader:
         progress_callback: TableCallback | None = None,
         row_callback: RowCallback | None = None,
     ) -> dict[str, LoadResult]:
-        """Load the known tables in `LOADING_ORDER`; what each did, by table.
+        """Load the known tables in `LOADING_ORDER`; what each did, by table. Others are warned of.
 
         Raises TargetError where nothing can be loaded: no database, no such table, no right.
         """
         known = [name for name in LOADING_ORDER if name in datasets]
+        if others := sorted(set(datasets) - set(known) - _WITHOUT_TABLE):
+            _LOG.warning("not loaded, there is no such table: %s", ", ".join(others))
         results: dict[str, LoadResult] = {}
         try:
             for number, name in enumerate(known, start=1):

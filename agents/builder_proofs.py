@@ -19,7 +19,16 @@ from orchestrate_agents.sandbox.client import SandboxError
 from orchestrate_agents.sandbox.runs import RunError
 from orchestrate_agents.specification.stage import StageSpec
 from orchestrator.errors import MissingToolError
-from orchestrator.gates.checks import Context, Result, Verdict, failed, proven, unproven
+from orchestrator.gates.checks import (
+    Context,
+    Result,
+    Services,
+    Verdict,
+    failed,
+    proven,
+    unproven,
+)
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.settings.config import load_settings
 
 
@@ -32,7 +41,15 @@ def prove_files(
     how that must behave is for the stage's statements to say.
     """
     settings = {"checks": load_settings(stage.root).checks.model_dump(mode="json")}
-    ctx = Context(root=stage.root, workflow=stage.workflow, stage=stage.stage, settings=settings)
+    # the stage's gate runs none of it again on the very same bytes
+    services = Services(user_proof_cache())
+    ctx = Context(
+        root=stage.root,
+        workflow=stage.workflow,
+        stage=stage.stage,
+        settings=settings,
+        services=services,
+    )
     found: list[tuple[str, Result]] = []
     with ctx.services:
         for path in paths:

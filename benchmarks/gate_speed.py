@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -25,18 +24,12 @@ from pathlib import Path
 
 from _common import COMMAND, bare_environment, checked, report
 from gate_recall import good_workspace
-from wo231 import TICKET
+from wo231 import TICKET, cpu_seconds
 
 _COHORTS = "backend/data/benchmark_cohorts_seed.csv"
 _REPEAT = 3
 #: name of a figure → what was measured, in seconds
 Times = dict[str, list[float]]
-
-
-def cpu_seconds() -> float:
-    """What ended children have used of the processor."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def verify(python: str, copy: Path, way: str, times: Times) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ the workflow expects) and by taking what is unproven; both are counted in the fi
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import tempfile
 import time
@@ -60,25 +61,34 @@ def answer(copy: Path) -> dict[str, Any]:
     return question
 
 
+def cpu_seconds() -> float:
+    """What ended children have used of the processor; the server's own is not among it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         copy = fresh_copy(Path(folder))
-        outcome, first = run(copy)
-        total, questions = first, []
+        outcome, took = run(copy)
+        runs, questions = [took], []
         while outcome == "waiting" and len(questions) < _MOST_QUESTIONS:
             questions.append(answer(copy))
             outcome, took = run(copy)
-            total += took
+            runs.append(took)
     figures = {
         "outcome": outcome,
-        "checkpoint_1_s": round(first, 3),
-        "total_s": round(total, 3),
+        "checkpoint_1_s": round(runs[0], 3),
+        "checkpoint_2_s": round(sum(runs[:2]), 3),
+        "total_s": round(sum(runs), 3),
+        "cpu_s": round(cpu_seconds(), 3),
         "questions": len(questions),
         "accepted": sum(len(q["failed"]) for q in questions),
         "unproven": sum(len(q["unproven"]) for q in questions),
     }
-    report("wo231", figures, {"checkpoint_1_s": 6.0, "total_s": 20.0})
+    targets = {"checkpoint_1_s": 3.0, "checkpoint_2_s": 10.0, "total_s": 14.0}
+    report("wo231", figures, targets)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrate_agents.builder import Builder
+from orchestrate_agents.builder_proofs import prove_files
+from orchestrate_agents.checks.python import behaviour
 from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, seeder_spec
 from orchestrate_agents.codegen.hook import render_client, render_hook
 from orchestrate_agents.render import literal
@@ -21,6 +23,8 @@ from orchestrate_agents.specification.typescript import (
 from orchestrate_backend.trials.importer import RegistryImporter, read_importer_spec
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
+from orchestrator.gates.checks import Context, Services, Verdict
+from orchestrator.gates.proof_cache import user_proof_cache
 from tests.builds import WORKFLOW, lay_out, site
 
 
@@ -350,3 +354,26 @@ def test_a_client_that_is_itself_a_deliverable_is_rendered_once(tmp_path: Path) 
     paths = [artifact.path for artifact in report.artifacts]
     assert paths.count("web/db/supabase.ts") == 1
     assert "createClient" in (tmp_path / "web/db/supabase.ts").read_text(encoding="utf-8")
+
+
+def test_the_gate_takes_over_what_builder_has_seen_of_the_very_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_SCRATCH", str(tmp_path / "cache"))
+    root, looks, find = tmp_path / "work", list[str](), behaviour.find_outside_calls
+
+    def look(ctx: Context, path: str) -> object:
+        looks.append(path)
+        return find(ctx, path)
+
+    monkeypatch.setattr(behaviour, "find_outside_calls", look)
+    path, text = "etl/health.py", "import requests\n\nrequests.get('http://a.test')\n"
+    script = root / path
+    script.parent.mkdir(parents=True)
+    script.write_text(text, encoding="utf-8")
+    prove_files(site(root), [path], kept=[path])
+    for written, looked in ((text, 1), (f"{text}#\n", 2)):
+        script.write_text(written, encoding="utf-8")
+        with Services(user_proof_cache()) as services:
+            judged = behaviour.judge_handling(Context(root=root, services=services), (path,))
+        assert (judged.verdict, len(looks)) == (Verdict.FAILED, looked)

@@ -117,7 +117,8 @@ def test_a_board_read_by_several_processes_says_the_same(
     read = Board.read
     monkeypatch.setattr(Board, "read", lambda self, path: readers.append(path) or read(self, path))
     assert Board(tmp_path).tickets() == alone
-    assert readers == []
+    # the first one, so that what reading imports is there for all
+    assert len(readers) == 1
 
 
 def test_a_snapshot_is_kept_as_what_differs_from_the_start(ticket: Path, tmp_path: Path) -> None:

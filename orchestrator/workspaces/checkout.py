@@ -390,7 +390,7 @@ def begin_checkout(home: Path, family: str) -> Checkout:
             below = home.resolve().relative_to(found[0]).as_posix()
             return Checkout(family, home, base, target, "" if below == "." else below)
     raise OrchestrateError(
-        f"coding agents and workers need a checkout of {family}'s own, and {why}",
+        f"coding agents and workers need a checkout of its own for {family}, and {why}",
         path=home,
         code="no-checkout",
         hint=f'{hint}; or have the work done in place: [workspaces] use = "never"',

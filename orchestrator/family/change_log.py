@@ -256,8 +256,7 @@ class ChangeLog:
         seen = replace(seen, notes=(*notes, *seen.notes))
         if altered:
             seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
-        # with the report, or looked at again
-        self.history.announce(
+        self.history.append(
             "changes",
             stage=worker.stage,
             attempt=worker.attempt,

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.changes.compare import paths_of
@@ -75,8 +75,14 @@ def carry_out(root: Path, done: list[Action]) -> set[str]:
     return touched
 
 
+_NOTHING = {"before": [], "agent": [], "since": [], "refused": False}
+_SAME: list[Action] = [("write", "a", "a", "")]
+
+
 @settings(max_examples=60, deadline=None)
 @given(by_git=st.booleans(), committed=actions, rounds=attempts)
+# a person saves what the agent wrote as it is
+@example(False, [], [_NOTHING, _NOTHING | {"agent": _SAME, "since": _SAME}])
 def test_nothing_of_the_person_is_lost_and_nothing_of_the_agent_unseen(
     by_git: bool, committed: list[Action], rounds: list[dict[str, list[Action]]]
 ) -> None:

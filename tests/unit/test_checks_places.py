@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.claims import BINDER, judge, lay
@@ -165,6 +165,9 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="`\0\r\n\v\f\x1c
 
 
 @given(_TEXT, _TEXT, st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True))
+@example("", "", "xxx")
+@example("", "", "todo")
+@example("", "", "console")
 def test_a_word_of_its_own_is_found_whatever_stands_around_it(
     tmp_path_factory: pytest.TempPathFactory, before: str, after: str, word: str
 ) -> None:
@@ -173,3 +176,13 @@ def test_a_word_of_its_own_is_found_whatever_stands_around_it(
     assert judge(root, f"`a.txt` contains `{word}`").verdict == "proven"
     assert judge(root, f"`a.txt` does not contain `{word}`").verdict == "failed"
     assert judge(root, f"`a.txt` mentions `{word}`").verdict == "proven"
+
+
+def test_a_quoted_word_is_meant_as_it_is_in_a_file_that_is_named(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.py": "# we log this\nx = 'todo'\n", "b.md": "We print the console.\n"})
+    for statement in ("`a.py` contains no `todo`", "`b.md` contains no `console`"):
+        assert judge(tmp_path, statement).verdict == "failed", statement
+    # of a folder, or without the quotes, it is the note or the call
+    for statement in ("`a.py` has no TODO comments", "No `console.log` in `b.md`", "No TODO left"):
+        assert judge(tmp_path, statement).verdict != "failed", statement
+    assert judge(tmp_path, "`a.py` contains no `print`").verdict == "proven"

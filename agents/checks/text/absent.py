@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from orchestrate_agents.checks.text.kinds import Kind
 from orchestrate_agents.checks.text.markers import EVERY_KIND, NO_KIND, ONE, OR, Marker
@@ -85,11 +85,32 @@ class Found:
     where: dict[str, None] = field(default_factory=dict)
 
 
-def search(ctx: Context, paths: Iterable[str], markers: Sequence[Marker], named: bool) -> Found:
-    """Look for markers in files. `named` says that the statement names the files."""
+def _sought(markers: Sequence[Marker], path: str, is_named: bool) -> list[Marker]:
+    """What of these a file can have; in one that the statement names, quoted words themselves."""
+    fitting = [m for m in markers if not m.suffixes or path.lower().endswith(m.suffixes)]
+    if not is_named:
+        return fitting
+    others = dict.fromkeys(m.quoted for m in markers).keys() - {m.quoted for m in fitting}
+    sought = [literal_marker(word) for word in sorted(others) if word]
+    for marker in fitting:
+        if marker.quoted and marker.clear == NO_KIND:
+            sure = f"{marker.sure}|{literal_marker(marker.quoted).sure}"
+            marker = replace(marker, sure=sure, counts=EVERY_KIND, prose=True)
+        sought.append(marker)
+    return sought
+
+
+def search(
+    ctx: Context,
+    paths: Iterable[str],
+    markers: Sequence[Marker],
+    named: bool,
+    files: Collection[str] = (),
+) -> Found:
+    """Look for markers in files. `named`: by names, of which `files` are those of single files."""
     found = Found()
     for path in paths:
-        wanted = [m for m in markers if not m.suffixes or path.lower().endswith(m.suffixes)]
+        wanted = _sought(markers, path, path in files)
         if not wanted:
             continue
         source = read_source(ctx, path)
@@ -135,7 +156,7 @@ def judge_absent(ctx: Context, area: Area | None, markers: Sequence[Marker]) -> 
     paths = files_of(ctx, asked)
     if isinstance(paths, Result):
         return paths
-    found = search(ctx, paths, markers, named=bool(asked.paths))
+    found = search(ctx, paths, markers, named=bool(asked.paths), files=asked.paths)
     labels = " or ".join(dict.fromkeys(m.label for m in markers))
     where = list(found.where)[:_MOST_SUBJECTS]
     if found.hits and area is None:
@@ -176,6 +197,7 @@ _NEVER = f"({_NOT} [contain|include|have|use] [any]|is free of|are free of|{_HAS
     "{area:area} no {markers:markers}",
     f"[all|every] {{markers:markers}} {_GONE} [from {{area:area}}]",
     name="text.no-markers",
+    version=2,
     examples=(
         "No TODO or FIXME comments in `src/`",
         "No console.log statements left",

@@ -30,6 +30,8 @@ class Marker:
     #: whether prose that the statement does not name has it too; else that is for a person to say
     prose: bool = False
     label: str = ""
+    #: the word, where a statement quotes it and nothing else: a file that it names must not have it
+    quoted: str = ""
 
     def __repr__(self) -> str:
         return self.label
@@ -130,9 +132,11 @@ def read_markers(text: str) -> tuple[Marker, ...]:
         fitting = [m for m in MARKERS if says(m.words)][:1]
         label = re.sub(rf"^(?:use|usages?|uses) of | {_NOUN}$|`", "", part, flags=re.IGNORECASE)
         method = re.search(r"console\.(\w+)", part)
+        alone = re.fullmatch(r"`(\w+)`", part)
         for marker in fitting or _PRINTS:
             sure = marker.sure.replace("{method}", method[1] if method else "")
-            found.append(_narrowed(replace(marker, sure=sure, label=label), noun and noun[1]))
+            read = replace(marker, sure=sure, label=label, quoted=alone[1] if alone else "")
+            found.append(_narrowed(read, noun and noun[1]))
     return tuple(found)
 
 

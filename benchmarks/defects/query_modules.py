@@ -10,12 +10,12 @@ HOOK = "src/lib/benchmarks.ts"
 CLIENT = "src/lib/supabaseClient.ts"
 _MODALITY = ".eq('modality', modality)\n    .eq"
 _RETURN = "return (data ?? []) as BenchmarkCohort[];"
-_THROW = "  if (error) throw failure('benchmark cohorts', error);\n"
+_THROW = "  if (error) throw failure('benchmark cohorts', error, status);\n"
 _LARGEST = "  return largest ?? null;"
 _COUNT = "  return count ?? 0;"
 _ORDER = "\n    .order('n_participants', { ascending: false })"
 _SELECT = ".select('id', { count: 'exact', head: true })"
-_ASKED = "  const { data, error } = await supabase\n    .from('benchmark_cohorts')"
+_ASKED = "  const { data, error, status } = await supabase\n    .from('benchmark_cohorts')"
 _ROWS = "const rows = (data ?? []) as BenchmarkCohort[];\n  "
 
 #: name → (what stands there, what stands there instead), in the query module
@@ -131,7 +131,7 @@ _REPLACED = {
     "time-out-is-no-data": (_THROW, "  if (error?.code === '57014') return [];\n" + _THROW),
     "missing-table-is-no-data": (_THROW, "  if (error?.code?.startsWith('PGRST')) return [];\n" + _THROW),
     "broken-line-is-no-data": (_THROW, "  if (error && /fetch/i.test(error.message)) return [];\n" + _THROW),
-    "count-nought-on-an-error": ("  if (error) throw failure('benchmark trials', error);\n", "  if (error) return 0;\n"),
+    "count-nought-on-an-error": ("  if (error) throw failure('benchmark trials', error, status);\n", "  if (error) return 0;\n"),
     "throws-nothing": (_THROW, "  if (error) throw undefined;\n"),
     "error-thrown-too-late": (_THROW, "  if (error) setTimeout(() => { throw error; });\n"),
     "primary-swallows": (
@@ -315,10 +315,10 @@ def pages(site: Site) -> None:
     site.edit(
         HOOK,
         lambda text: re.sub(
-            r"  const \{ data, error \} = await supabase\n    \.from\('benchmark_cohorts'\).*?return \(data \?\? \[\]\) as BenchmarkCohort\[\];",
+            r"  const \{ data, error, status \} = await supabase\n    \.from\('benchmark_cohorts'\).*?return \(data \?\? \[\]\) as BenchmarkCohort\[\];",
             """  const rows: BenchmarkCohort[] = [];
   for (;;) {
-    const { data, error } = await supabase
+    const { data, error, status } = await supabase
       .from('benchmark_cohorts')
       .select('*')
       .eq('modality', modality)
@@ -327,7 +327,7 @@ def pages(site: Site) -> None:
       .order('n_participants', { ascending: false })
       .order('id')
       .range(rows.length, rows.length + 499);
-    if (error) throw failure('benchmark cohorts', error);
+    if (error) throw failure('benchmark cohorts', error, status);
     rows.push(...((data ?? []) as BenchmarkCohort[]));
     if ((data ?? []).length < 500) return rows;
   }""",
@@ -372,7 +372,7 @@ def one_row(site: Site) -> None:
         HOOK,
         "  const [largest] = await getBenchmarkCohorts(modality, condition, instrument);\n"
         + _LARGEST,
-        """  const { data, error } = await supabase
+        """  const { data, error, status } = await supabase
     .from('benchmark_cohorts')
     .select('*')
     .eq('modality', modality)
@@ -381,7 +381,7 @@ def one_row(site: Site) -> None:
     .order('n_participants', { ascending: false })
     .limit(1)
     .maybeSingle();
-  if (error) throw failure('primary benchmark', error);
+  if (error) throw failure('primary benchmark', error, status);
   return data as BenchmarkCohort | null;""",
         1,
     )

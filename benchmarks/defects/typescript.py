@@ -68,21 +68,26 @@ _replaced(
 _replaced("returns-any", "): Promise<BenchmarkCohort | null> {", "): Promise<any> {")
 _replaced(
     "error-as-no-data",
-    "  if (error) throw failure('benchmark cohorts', error);",
+    "  if (error) throw failure('benchmark cohorts', error, status);",
     "  if (error) return [];",
     board=7,
 )
 _replaced(
-    "error-not-looked-at", "  if (error) throw failure('benchmark cohorts', error);\n", "", board=7
+    "error-not-looked-at",
+    "  if (error) throw failure('benchmark cohorts', error, status);\n",
+    "",
+    board=7,
 )
 _replaced(
     "error-only-logged",
-    "  if (error) throw failure('benchmark cohorts', error);",
+    "  if (error) throw failure('benchmark cohorts', error, status);",
     "  if (error) console.error(error);",
     board=7,
 )
 _replaced(
-    "error-of-the-count-ignored", "  if (error) throw failure('benchmark trials', error);\n", ""
+    "error-of-the-count-ignored",
+    "  if (error) throw failure('benchmark trials', error, status);\n",
+    "",
 )
 _replaced(
     "null-data-returned",
@@ -101,7 +106,7 @@ _replaced(
 )
 _replaced(
     "any-everywhere",
-    "const { data, error } = await supabase\n    .from('benchmark_cohorts')",
+    "const { data, error, status } = await supabase\n    .from('benchmark_cohorts')",
     "const { data, error } = await (supabase as any)\n    .from(1 as any)",
 )
 _replaced("another-table", ".from('benchmark_cohorts')", ".from('cohorts')", board=7)
@@ -116,8 +121,8 @@ _replaced("count-filter-ignored", "  if (modality) query = query.eq('modality', 
 _replaced("count-always-nought", "return count ?? 0;", "return 0;")
 _replaced(
     "made-up-data",
-    "  const { data, error } = await supabase",
-    "  if (modality) return [];\n  const { data, error } = await supabase",
+    "  const { data, error, status } = await supabase",
+    "  if (modality) return [];\n  const { data, error, status } = await supabase",
 )
 _replaced("smallest-first", "{ ascending: false }", "{ ascending: true }")
 _replaced("not-in-order", "\n    .order('n_participants', { ascending: false })", "")
@@ -156,8 +161,8 @@ def loosened(site: Site) -> None:
     )
     site.replace(
         HOOK,
-        "function failure(what: string, error: { message?: string; code?: string })",
-        "function failure(what, error)",
+        "function failure(what: string, error: { message?: string; code?: string }, status = 0)",
+        "function failure(what, error, status = 0)",
         1,
     )
 

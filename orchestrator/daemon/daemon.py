@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from orchestrator.conductor.conductor import Conductor, RunOutcome, RunState
 from orchestrator.daemon.notified import AlreadyNotified, describe_for_people
 from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
-from orchestrator.daemon.stamps import Stamp, differing, stamps_below
+from orchestrator.daemon.stamps import differing, stamps_below
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
 from orchestrator.domain.id_grammar import id_from_name
@@ -39,6 +39,7 @@ from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.storage.watcher import FolderWatch
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.index import Stamp
 
 if TYPE_CHECKING:
     from orchestrator.workers.attending import Attendant

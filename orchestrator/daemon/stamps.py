@@ -9,8 +9,6 @@ from pathlib import Path
 
 from orchestrator.tickets.index import Stamp
 
-__all__ = ["Stamp", "differing", "stamps_below"]
-
 
 def stamps_below(folder: Path) -> dict[str, Stamp | None]:
     """The markdown files below a folder; None for one that may change without its times showing."""

@@ -35,8 +35,10 @@ class Held:
     _bytes: dict[str, tuple[Stamp, bytes]] = field(default_factory=dict)
 
     def keep(self, snapshots: Iterable[Snapshot], board: bool = True) -> None:
-        """Hold the bytes to which snapshots refer, as far as there is room; `board`: the board's
-        too."""
+        """Hold the bytes to which snapshots refer, as far as there is room.
+
+        `board`: those of the board too.
+        """
         room = _MOST_HELD
         wanted = set[str]()
         for snapshot in snapshots:

@@ -215,7 +215,7 @@ class Catalog:
             except FileNotFoundError:
                 gone.add(key)
                 continue
-            if self._rows.get(key, _NO_ROW)[:4] != stamp:
+            if self._rows.get(key, _NO_ROW).stamp != stamp:
                 changed.append(key)
         for key, row in zip(changed, self._read_rows(changed), strict=True):
             if row is None:

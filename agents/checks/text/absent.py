@@ -90,7 +90,7 @@ def _sought(markers: Sequence[Marker], path: str, is_named: bool) -> list[Marker
     fitting = [m for m in markers if not m.suffixes or path.lower().endswith(m.suffixes)]
     if not is_named:
         return fitting
-    others = dict.fromkeys(m.quoted for m in markers).keys() - {m.quoted for m in fitting}
+    others = {m.quoted for m in markers} - {m.quoted for m in fitting}
     sought = [literal_marker(word) for word in sorted(others) if word]
     for marker in fitting:
         if marker.quoted and marker.clear == NO_KIND:

@@ -30,7 +30,8 @@ from orchestrator.gates.checks import (
 )
 from orchestrator.gates.evidence import PROGRAMS
 from orchestrator.gates.trust import is_trusted
-from orchestrator.settings.tables import FILE, ChecksSettings
+from orchestrator.settings.board import FILE
+from orchestrator.settings.tables import ChecksSettings
 
 #: requests and SQL are not commands
 _NO_COMMAND = r"(?!(?-i:[A-Z]+)\s|(?:curl|wget|https?|xh)\s)"

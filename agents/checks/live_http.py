@@ -29,7 +29,8 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.gates.trust import is_trusted
-from orchestrator.settings.tables import FILE, ChecksSettings
+from orchestrator.settings.board import FILE
+from orchestrator.settings.tables import ChecksSettings
 
 _ASK = Path(__file__).parent.parent / "sandbox" / "ask.py"
 _HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - what people write

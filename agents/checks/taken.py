@@ -11,7 +11,7 @@ from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Result, unproven
 from orchestrator.gates.taken import Trial, register_prover
 from orchestrator.gates.trust import is_trusted
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 
 
 class _Sandbox:

@@ -21,8 +21,9 @@ from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
-from orchestrator.git.repository import find_git_folder
-from orchestrator.settings.tables import FILE, ChecksSettings
+from orchestrator.git.folder import find_git_folder
+from orchestrator.settings.board import FILE
+from orchestrator.settings.tables import ChecksSettings
 
 _VENVS = (".venv", "venv")
 _SETTING = f"`[checks] python` in {FILE}"

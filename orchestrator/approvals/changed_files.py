@@ -12,8 +12,8 @@ from orchestrator.changes.compare import Change, shown, unified_diff
 from orchestrator.changes.entries import Entry
 from orchestrator.family.attempt_files import AGENT, CHECK, COMMITTED, PERSON, UNKNOWN, pack
 from orchestrator.family.change_log import ChangeLog
+from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings
-from orchestrator.settings.tables import FILE
 from orchestrator.templating import longest_backticks
 
 #: lines of a diff in a ticket, for one file and for all

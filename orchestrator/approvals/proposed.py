@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.commands.allowed import take
 from orchestrator.commands.definitions import define
 from orchestrator.errors import UsageError
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 from orchestrator.storage import atomic
 from orchestrator.storage.history import History
 

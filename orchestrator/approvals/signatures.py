@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.errors.masking import without_keys
 from orchestrator.family.session import Session
 from orchestrator.git.command import GitError, run_git
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 from orchestrator.storage.history import canonical
 
 NAMESPACE = "orchestrate"

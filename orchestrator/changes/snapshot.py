@@ -18,7 +18,7 @@ from orchestrator.changes.board_files import CACHES, MADE_BY_TOOLS, is_cache, lo
 from orchestrator.changes.entries import ABSENT, Contents, Entry, Hashes, Reader
 from orchestrator.git import listing
 from orchestrator.git.command import GitError
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 
 #: git's own settings, by which an agent could hide its changes or have code run
 SETTINGS = (".git/config", ".git/config.worktree", ".git/info/exclude", ".git/info/attributes")

@@ -149,7 +149,7 @@ def _allow(root: Path, text: str, command: str) -> str:
 
 def _change(root: Path, edit: Any, commands: list[str]) -> None:
     """Edit orchestrate.toml for each command: all of them or none."""
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
     from orchestrator.storage import atomic
 
     file = atomic.inside(root, FILE)

@@ -54,7 +54,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
     A source is the default, a file and line, or the environment. Passwords, keys and the addresses
     of notifications are masked.
     """
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
 
     here = workspace(context)
     lines = key_lines(here.root / FILE)
@@ -84,7 +84,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _settings(settings: Settings, lines: Mapping[str, int]) -> Iterator[Setting]:
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
 
     for key, value in _flat(settings, ""):
         source = next((f"{FILE}:{lines[k]}" for k in _upwards(key) if k in lines), "default")

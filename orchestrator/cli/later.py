@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from orchestrator.cli.plain_values import spare_coercion
+
 #: plain help starts in a third of the time and pipes well
 PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,
@@ -30,6 +32,13 @@ def add(app: typer.Typer, name: str, place: str, section: str = "") -> None:
     app.command(name, cls=_Later, rich_help_panel=section or None)(find)
 
 
+class _Command(TyperCommand):
+    """A command that takes plain values as they are."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return spare_coercion(super().get_params(ctx))
+
+
 class _Later(TyperCommand):
     """Stands for a command until somebody wants to know more than what it is for."""
 
@@ -45,7 +54,7 @@ class _Later(TyperCommand):
         app = self._found
         if not isinstance(app, typer.Typer):
             app = typer.Typer(**PLAIN)
-            app.command(self.name)(self._found)
+            app.command(self.name, cls=_Command)(self._found)
         command: Any = get_command(app)
         command.name, command.rich_help_panel = self.name, self.rich_help_panel
         return command
@@ -70,6 +79,9 @@ class LaterGroup(TyperGroup):
     def __init__(self, *, commands: Any = None, **rest: Any) -> None:
         super().__init__(commands=commands, **rest)
         self.commands = Commands(self.commands)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return spare_coercion(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)

@@ -145,7 +145,9 @@ def _filter(here: Workspace, pairs: list[tuple[str, str]]) -> Filter:
         me = [getpass.getuser()]
     except (OSError, KeyError):
         me = []
-    return Filter.parse(pairs, here.board, here.settings.agents, me)
+    # the models of all settings are imported for this only
+    agents = here.settings.agents if any(pair[0] == "agent" for pair in pairs) else None
+    return Filter.parse(pairs, here.board, agents, me)
 
 
 def _say_tickets(tickets: list[Ticket], taken: set[str]) -> None:

@@ -16,9 +16,9 @@ from orchestrator.cli.text import (
     terminal_width,
 )
 from orchestrator.cli.workspace import Workspace
-from orchestrator.views.cards import Section
 from orchestrator.views.overview import Line, look_over
 from orchestrator.views.plain import columns, fitted
+from orchestrator.views.sections import Section
 
 _STYLES = {
     Section.BROKEN: "red",

@@ -192,7 +192,7 @@ def init(
     and only the settings and the workflow are added (`orchestrate docs boards`).
     """
     from orchestrator.git.ignoring import ignore_in_repository
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
 
     root = (workspace(context).directory or Path.cwd()).resolve()
     _require_place(root, nested)
@@ -240,7 +240,7 @@ def _require_place(root: Path, nested: bool) -> None:
 
 
 def _ask_about_commits(root: Path) -> bool:
-    from orchestrator.git.repository import find_git_folder
+    from orchestrator.git.folder import find_git_folder
 
     if find_git_folder(root) is None:
         return False
@@ -253,7 +253,7 @@ def _ask_about_commits(root: Path) -> bool:
 
 def _say_what_is_kept(here: Workspace, commit: bool | None) -> None:
     """What of a board and settings that are there already stays; `commit`: what was asked for."""
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
 
     if not atomic.inside(here.root, here.settings.board.folder).is_dir():
         return
@@ -348,7 +348,7 @@ def _profile(root: Path, name: str) -> str:
 def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:
     """Tell of the files that no step of a family commits, and that every clone and CI needs."""
     from orchestrator.git.repository import TrackedFolder
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE
 
     if not here.settings.git.commit:
         return
@@ -373,8 +373,7 @@ def _say_what_to_commit(here: Workspace, ignored: Path | None) -> None:
 
 def _require_own_place(root: Path) -> None:
     """Raise UsageError in a subfolder of a workspace, unless it is a repository of its own."""
-    from orchestrator.settings.config import find_root
-    from orchestrator.settings.tables import FILE
+    from orchestrator.settings.board import FILE, find_root
 
     outer = find_root(root)
     own = any((root / name).exists() for name in (FILE, "_WORK_ORDERS", ".git"))

@@ -90,7 +90,7 @@ class Workspace:
     @cached_property
     def root(self) -> Path:
         """The workspace. Raises UsageError if `-C` names no folder."""
-        from orchestrator.settings.config import find_root
+        from orchestrator.settings.board import find_root
 
         start = self.directory or Path.cwd()
         if not start.is_dir():
@@ -106,12 +106,21 @@ class Workspace:
     @cached_property
     def board(self) -> Board:
         """The board. Raises UsageError (code `no-board`) where there is none."""
-        folder = self.root / self.settings.board.folder
+        from orchestrator.settings.board import read_board_part
+
+        part = read_board_part(self.root)
+        folder = self.root / part.folder
         if not folder.is_dir():
             raise UsageError("no board here", path=folder, code="no-board", hint="orchestrate init")
         from orchestrator.tickets.board import Board
 
-        return Board(self.root)
+        return Board(
+            self.root,
+            folders=part.folders_in(self.root),
+            failure_limit=part.failure_limit,
+            criteria_headings=part.criteria_headings,
+            keys=part.keys,
+        )
 
     def id(self, given: str) -> str:
         """The id of a ticket that is named by its id in any spelling, by its number or its file.

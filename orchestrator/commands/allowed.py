@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.commands.definitions import Definition
 from orchestrator.errors import UsageError
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 
 ALLOWED, TAKEN = "allowed", "taken"
 _HEADER = re.compile(r"\s*\[")

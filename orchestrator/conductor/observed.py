@@ -30,7 +30,7 @@ from orchestrator.git.hooked import hook_folder
 from orchestrator.git.listing import read_settings
 from orchestrator.git.unsafe_settings import is_unsafe_setting
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 
 #: paths that a message names
 _NAMED = 8

@@ -33,8 +33,8 @@ from orchestrator.errors import (
 from orchestrator.family import stale_writes
 from orchestrator.family.session import Progress, ProgressKind
 from orchestrator.family.workflow_discovery import referenced
+from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings, load_settings
-from orchestrator.settings.tables import FILE
 from orchestrator.storage import atomic
 from orchestrator.storage.locks import family_lock
 from orchestrator.storage.watcher import FolderWatch

@@ -15,7 +15,7 @@ from orchestrator.domain.id_grammar import begins_with, id_from_name, is_named_a
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage import atomic
 from orchestrator.tickets.diagnosis import ids_said_otherwise
 from orchestrator.tickets.ticket import Ticket

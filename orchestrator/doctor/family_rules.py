@@ -14,7 +14,7 @@ from orchestrator.domain.states import Event, FolderRole, requested_event
 from orchestrator.errors import UnsafePathError
 from orchestrator.family.intact import find_damage
 from orchestrator.family.workflow_discovery import referenced
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage.atomic import read
 from orchestrator.storage.history import FOLDER, History
 

@@ -19,7 +19,6 @@ from orchestrator.markdown import frontmatter
 from orchestrator.markdown.frontmatter import Value, quoted
 from orchestrator.markdown.frontmatter_parser import (
     Closing,
-    Diagnosis,
     Entry,
     FrontmatterBlock,
     Line,
@@ -29,6 +28,7 @@ from orchestrator.markdown.frontmatter_parser import (
     locate,
     without_mark,
 )
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.markdown.yaml_text import is_plain, load
 from orchestrator.storage.history import now
 from orchestrator.tickets.diagnosis import count_rejections

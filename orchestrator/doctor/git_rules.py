@@ -16,10 +16,11 @@ from orchestrator.domain.id_grammar import id_from_name
 from orchestrator.domain.keys import ID_KEYS
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.commits import Committer
+from orchestrator.git.folder import find_git_folder
 from orchestrator.git.ignoring import STATE, tracked_state
-from orchestrator.git.repository import TrackedFolder, find_git_folder
+from orchestrator.git.repository import TrackedFolder
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage import atomic
 from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.ticket import Ticket

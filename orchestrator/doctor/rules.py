@@ -12,7 +12,7 @@ from orchestrator.doctor import git_rules as git
 from orchestrator.doctor.board_view import BoardView
 from orchestrator.doctor.fixes import Applicability, Fix
 from orchestrator.domain.folders import Folders
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.tickets.ticket import Ticket
 
 _SAFE, _UNSAFE = Applicability.SAFE, Applicability.UNSAFE

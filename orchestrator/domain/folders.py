@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from orchestrator.domain.states import FolderRole
 
 DEFAULT_BOARD = "_WORK_ORDERS"
+#: the folder of a board with the histories of its families
+HISTORIES = ".receipts"
 DEFAULTS: Mapping[FolderRole, str] = {
     FolderRole.INBOX: "00_INBOX",
     FolderRole.TRIAGE: "01_TRIAGE",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from orchestrator.markdown.near_misses import folded
 
 #: what a ticket says → its keys, the one that counts most first
 KEYS: Mapping[str, Sequence[str]] = tomllib.loads(
-    files(__package__).joinpath("keys.toml").read_text(encoding="utf-8")
+    Path(__file__).with_name("keys.toml").read_text(encoding="utf-8")
 )
 #: the keys that hold an id and nothing else
 ID_KEYS = tuple(KEYS["id"])

@@ -31,8 +31,8 @@ from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Context, Phase, Services, Verdict
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts
+from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings
-from orchestrator.settings.tables import FILE
 from orchestrator.storage.atomic import inside, place_inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria

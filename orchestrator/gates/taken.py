@@ -15,7 +15,7 @@ from orchestrator.commands.allowed import TAKEN
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Check, Context, Phase, Result
 from orchestrator.gates.loading import register_finder
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 
 
 @dataclass(frozen=True)

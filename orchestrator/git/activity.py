@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from orchestrator.errors import GitAtWorkError
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 
 #: a file of the git folder → the operation that it belongs to
 _OPERATIONS = {

@@ -13,9 +13,9 @@ from orchestrator.errors import HookError, OrchestrateError
 from orchestrator.errors.masking import sanitize
 from orchestrator.git.activity import own_commits
 from orchestrator.git.command import GitError, plain_environment, read_objects, run_git, split_names
+from orchestrator.git.folder import find_git_folder
 from orchestrator.git.hooked import HookedResult, run_hooked
 from orchestrator.git.own_branch import OwnBranch
-from orchestrator.git.repository import find_git_folder
 from orchestrator.settings.tables import AUTHOR, GitSettings
 from orchestrator.storage import atomic
 

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.git.command import GitError, run_git, split_names
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 from orchestrator.storage import atomic
 
 STATE = ".orchestrate"
@@ -70,6 +69,8 @@ def ignore_in_repository(root: Path) -> Path | None:
 
 def tracked_state(root: Path) -> list[str]:
     """The files of `.orchestrate/` that are in git, relative to the workspace."""
+    from orchestrator.git.command import GitError, run_git, split_names
+
     try:
         return split_names(run_git(root, "ls-files", "-z", "--", STATE))
     except GitError:
@@ -93,6 +94,8 @@ def _has_line(file: Path) -> bool:
 
 def _ignoring_file(root: Path) -> str | None:
     """The file by which git ignores the folder, as git names it; None if it does not."""
+    from orchestrator.git.command import GitError, run_git
+
     try:
         # the command refuses literal paths, which every call asks for
         asked = run_git(

@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator.git.command import GitError, read_objects, run_git, split_names
+from orchestrator.git.folder import find_git_folder
 
 #: how much of a ticket is searched for its id (bytes)
 ID_HEAD = 8192
@@ -33,33 +34,6 @@ class Worktree:
 
     path: Path
     head: str
-
-
-def find_git_folder(root: Path) -> tuple[Path, Path] | None:
-    """The top of the work tree around `root`, and that work tree's git folder; git is not run."""
-    # asked several times for every move: mostly there is nothing, which one call for each says
-    for place in _from(os.path.realpath(root)):
-        if os.path.lexists(f"{place}/.git") and (found := _git_folder_in(Path(place))):
-            return Path(place), found
-    return None
-
-
-@lru_cache(maxsize=64)
-def _from(place: str) -> tuple[str, ...]:
-    """A folder and all above it."""
-    return tuple(str(above) for above in (Path(place), *Path(place).parents))
-
-
-def _git_folder_in(top: Path) -> Path | None:
-    folder = top / ".git"
-    if folder.is_dir():
-        return folder
-    try:
-        # a worktree or a submodule
-        folder = top / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-    except (OSError, ValueError):
-        return None
-    return folder if folder.is_dir() else None
 
 
 def is_bare(root: Path) -> bool:

@@ -17,7 +17,6 @@ from orchestrator.markdown.body import accept_box, append_section, tick_box, unt
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.frontmatter_parser import (
     Closing,
-    Diagnosis,
     Entry,
     FrontmatterBlock,
     Line,
@@ -29,6 +28,7 @@ from orchestrator.markdown.frontmatter_parser import (
     read_block,
     without_mark,
 )
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.markdown.yaml_text import is_plain, load
 
 __all__ = [

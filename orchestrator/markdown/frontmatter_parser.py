@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from orchestrator.markdown.other_keys import find_other_keys
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.markdown.yaml_text import REFUSED, load
 
 _BOM = "\ufeff"
@@ -27,19 +28,6 @@ _TICKET_KEYS = {
     "id", "wo", "work_order_id", "status", "owner", "assigned_to", "title", "priority", "created",
     "failure_count", "parent", "parent_ticket", "depends_on", "description", "name",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """One problem of a ticket. `line` is 1-based, 0 if no line is meant."""
-
-    code: str
-    message: str
-    line: int = 0
-    #: what would fix it, "" if only a person can tell
-    hint: str = ""
-    #: the file, relative to the workspace, if the diagnosis is one of a whole board
-    path: str = ""
 
 
 class Closing(StrEnum):

@@ -28,8 +28,8 @@ from orchestrator.errors import UsageError
 from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.markdown.near_misses import meant
 from orchestrator.settings.agents import AgentSettings, BudgetSettings, WorkersSettings
+from orchestrator.settings.board import FILE
 from orchestrator.settings.tables import (
-    FILE,
     ApprovalSettings,
     BoardSettings,
     ChecksSettings,
@@ -240,12 +240,3 @@ def _line_of(text: str, loc: Sequence[str]) -> int | None:
         if here and list(loc[: len(here)]) == here and (not nearest or len(here) > nearest[0]):
             nearest = len(here), number
     return nearest[1] if nearest else None
-
-
-def find_root(start: Path) -> Path:
-    """The workspace: the nearest folder upwards with a configuration or a board, else `start`."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / FILE).exists() or (folder / "_WORK_ORDERS").is_dir():
-            return folder
-    return start

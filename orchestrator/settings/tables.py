@@ -15,13 +15,10 @@ from pydantic import (
     field_validator,
 )
 
-from orchestrator.domain.folders import DEFAULT_BOARD, Folders, subfolders
+from orchestrator.domain.folders import DEFAULT_BOARD, Folders
 from orchestrator.domain.keys import KEYS, key_table
-from orchestrator.domain.states import FolderRole
-from orchestrator.errors import UsageError
 from orchestrator.markdown.near_misses import meant
-
-FILE = "orchestrate.toml"
+from orchestrator.settings.board import BoardPart
 
 #: `Name <mail>`
 AUTHOR = re.compile(r"\s*(?P<name>[^<>\n]*[^<>\s])\s*<(?P<mail>[^<>\s]+)>\s*")
@@ -103,26 +100,7 @@ class BoardSettings(Table):
 
     def folders_in(self, root: Path) -> Folders:
         """The board's folders in a workspace. Raises UsageError for an unknown role."""
-        try:
-            return Folders(
-                subfolders(root / self.folder),
-                self.folders,
-                self.aliases,
-                self.folder,
-                words=self.statuses,
-                by_status=self.truth == "status",
-                subfolders=self.subfolders,
-                every_file=self.every_file,
-                scoped=self.scoped,
-                share=self.share,
-                ignore=self.ignore,
-            )
-        except KeyError as exc:
-            raise UsageError(
-                f"[board] names an unknown role: {exc.args[0]}",
-                path=root / FILE,
-                hint=f"roles are {', '.join(FolderRole)}",
-            ) from exc
+        return BoardPart(vars(self)).folders_in(root)
 
 
 class GitSettings(Table):

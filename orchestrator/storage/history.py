@@ -19,12 +19,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain.folders import HISTORIES
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.errors.masking import mask, mask_all, visible_json
 from orchestrator.storage import signing, written
 from orchestrator.storage.atomic import append_lines, begin_lines, read
 
-FOLDER = ".receipts"
+FOLDER = HISTORIES
 
 #: on disk before what follows from them: a ticket's new state, an effect
 _AWAITED = frozenset({"transition", "effect", "effect-begins"})

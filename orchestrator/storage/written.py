@@ -12,8 +12,6 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from orchestrator.storage import signing
-
 #: set by whoever starts an agent: the board's workspace, for whatever runs in the agent's place
 AGENT_OF = "ORCHESTRATE_AGENT_OF"
 #: time (ns) and seal of one write; how many are kept of each name
@@ -88,6 +86,8 @@ def _entries(path: Path) -> list[tuple[bytes, bytes]]:
 
 
 def _seal(stamp: bytes, name: str, data: bytes) -> bytes:
+    from orchestrator.storage import signing
+
     return signing.seal(b"written\0" + stamp + os.fsencode(name) + b"\0" + data)
 
 

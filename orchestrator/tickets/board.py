@@ -11,7 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.domain.folders import DEFAULT_BOARD, Folders, normal_status, subfolders
+from orchestrator.domain.folders import DEFAULT_BOARD, HISTORIES, Folders, normal_status, subfolders
 from orchestrator.domain.id_grammar import (
     folded_id,
     ids_in_field,
@@ -22,8 +22,8 @@ from orchestrator.domain.keys import key_table
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
 from orchestrator.git.ignoring import ignore_in_clone
+from orchestrator.settings.board import read_board_part
 from orchestrator.storage import atomic
-from orchestrator.storage.history import FOLDER
 from orchestrator.tickets.catalog import Catalog
 from orchestrator.tickets.index import Index
 from orchestrator.tickets.ticket import Ticket
@@ -45,8 +45,8 @@ def _refuse_links(root: Path, board: Path) -> None:
     """Raise UnsafePathError where what this program alone writes would be written elsewhere."""
     state = root / ".orchestrate"
     with contextlib.suppress(OSError):
-        for place in (board / FOLDER, state, *(state.iterdir() if state.is_dir() else ())):
-            if place.is_symlink() or (place in (board / FOLDER, state) and place.is_file()):
+        for place in (board / HISTORIES, state, *(state.iterdir() if state.is_dir() else ())):
+            if place.is_symlink() or (place in (board / HISTORIES, state) and place.is_file()):
                 raise UnsafePathError(
                     "is a link" if place.is_symlink() else "is not a folder",
                     path=place,
@@ -73,13 +73,11 @@ class Board:
     ) -> None:
         self.root = root = Path(os.path.abspath(root))  # noqa: PTH100 - links stay
         if folders is None and folder is None and (root / "orchestrate.toml").exists():
-            from orchestrator.settings.config import load_settings
-
-            settings = load_settings(root)
-            folders = settings.board.folders_in(root)
-            failure_limit = failure_limit or settings.failure_limit
-            criteria_headings = criteria_headings or settings.board.criteria_headings
-            keys = keys or tuple(sorted(settings.board.keys.items()))
+            part = read_board_part(root)
+            folders = part.folders_in(root)
+            failure_limit = failure_limit or part.failure_limit
+            criteria_headings = criteria_headings or part.criteria_headings
+            keys = keys or part.keys
         place = folder or (folders.board if folders else DEFAULT_BOARD)
         #: the board's own folder
         self.path = atomic.inside(root, place)
@@ -282,7 +280,7 @@ class Board:
 
     def names(self) -> set[str]:
         """All ids, and other names of files and histories: each may take a number."""
-        history = self.path / ".receipts"
+        history = self.path / HISTORIES
         recorded = {path.name for path in history.glob("*")} if history.is_dir() else set()
         self._catalog.refresh()
         return recorded | self._catalog.names()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import folded_id, id_from_name, without_prefix
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.tickets.index import Index, IndexRow, Listing, Stamp, is_settled
 from orchestrator.tickets.ticket import Ticket
 

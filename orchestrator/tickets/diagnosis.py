@@ -21,8 +21,8 @@ from orchestrator.domain.keys import KeyTable, key_table
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.body import lines_outside_code, parse_heading
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.markdown.near_misses import folded, meant
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.tickets.criteria_headings import headings_of
 from orchestrator.tickets.obligations import may_oblige
 from orchestrator.tickets.text_says import find_finished

@@ -16,8 +16,8 @@ from orchestrator.domain.keys import key_table
 from orchestrator.errors import UnsafePathError
 from orchestrator.markdown import body
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
 from orchestrator.markdown.near_misses import folded
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage.atomic import read_saved
 from orchestrator.tickets.diagnosis import diagnose_ticket
 from orchestrator.tickets.ticket import Ticket

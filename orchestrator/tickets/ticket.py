@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.domain.folders import normal_status
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
-from orchestrator.markdown.conflicts import conflict_line
-from orchestrator.markdown.frontmatter_parser import Diagnosis, lines_of, locate
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage.atomic import holds, read
 
 # what a board that is known from its index is listed without
@@ -133,6 +132,8 @@ class Ticket:
 
     def require_merged(self) -> None:
         """Raise TicketError (code `merge-conflict`) if git's merge of the file is unfinished."""
+        from orchestrator.markdown.conflicts import conflict_line
+
         if line := conflict_line(self.data):
             raise TicketError(
                 f"{self.id} has the marks of an unfinished merge",
@@ -287,6 +288,8 @@ class Ticket:
     def _lines_and_start(self) -> tuple[list[str], int]:
         """All lines, and the first of the body (0-based); the keys are not parsed for them."""
         if self.parsed is None and self.content is not None:
+            from orchestrator.markdown.frontmatter_parser import lines_of, locate
+
             lines = lines_of(self.content)
             block, _ = locate(lines)
             return lines, block.body if block else 0

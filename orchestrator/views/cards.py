@@ -10,7 +10,6 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.views.filters import natural_key
+from orchestrator.views.sections import Section
 
 if TYPE_CHECKING:
     from orchestrator.approvals.request import ApprovalRequest
@@ -87,19 +87,6 @@ class OpenQuestion:
             len(self.behind),
         )
         return (*(-weight for weight in weights), self.asked, natural_key(self.family))
-
-
-class Section(StrEnum):
-    """What a family is about, in the order in which people want to know."""
-
-    BROKEN = "Cannot be read"
-    ASKS = "Waits for USER"
-    NEEDS = "Needs a person"
-    STOPPED = "Stopped"
-    WORKS = "At work"
-    WAITS = "Waits"
-    HELD = "On hold"
-    FAILED = "Has failed"
 
 
 @dataclass(frozen=True)

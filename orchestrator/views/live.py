@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import OrchestrateError
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 from orchestrator.storage.locks import is_locked
 from orchestrator.storage.watcher import FolderWatch
 from orchestrator.tickets.board import Board

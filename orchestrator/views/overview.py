@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.domain.record import from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.views.cards import FamilyState, Section
 from orchestrator.views.filters import natural_key
+from orchestrator.views.sections import Section
 
 #: the command by which a family goes on
 _NEXT = {
@@ -74,6 +73,9 @@ def look_over(board: Board, status: Callable[[str], Mapping[str, Any]]) -> Overv
 
 def _line(board: Board, ticket: Ticket, status: Callable[[str], Mapping[str, Any]]) -> Line:
     """Where a family is. One whose record is broken does not hide the others."""
+    from orchestrator.domain.record import from_mapping
+    from orchestrator.views.cards import FamilyState
+
     try:
         flow = from_mapping(ticket.flow or {}, path=ticket.source)
         state = FamilyState.of(board, ticket.id, flow)

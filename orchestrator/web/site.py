@@ -18,8 +18,8 @@ from orchestrator.daemon.presence import DAEMON
 from orchestrator.domain.states import Event, FolderRole, Who, legal
 from orchestrator.errors import BusyError, OrchestrateError
 from orchestrator.review.model import Review, build_review
+from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings, load_settings
-from orchestrator.settings.tables import FILE
 from orchestrator.settings.web import WebSettings
 from orchestrator.storage.history import now
 from orchestrator.storage.locks import is_locked

@@ -19,8 +19,8 @@ from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.git.command import GitError, run_git
 from orchestrator.settings.agents import BUILTIN, COMMAND, PROVE, AgentSettings
+from orchestrator.settings.board import FILE
 from orchestrator.settings.config import Settings
-from orchestrator.settings.tables import FILE
 from orchestrator.storage.locks import family_lock
 from orchestrator.workers import parcel as parcels
 from orchestrator.workers.parcel import MOST_BUNDLE, Parcel, Result, digest, git

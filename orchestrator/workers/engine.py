@@ -17,7 +17,7 @@ from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import ElsewhereError, OrchestrateError, StoppedError, UsageError
 from orchestrator.gates.checks import Elsewhere
 from orchestrator.git.command import GitError
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 from orchestrator.settings.agents import PROVE, AgentSettings, WorkersSettings
 from orchestrator.workers.attending import Attendant
 from orchestrator.workers.parcel import digest, git

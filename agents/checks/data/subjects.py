@@ -37,7 +37,7 @@ from orchestrator.gates.checks import (
     unproven,
 )
 from orchestrator.gates.trust import approved_files
-from orchestrator.settings.tables import FILE
+from orchestrator.settings.board import FILE
 from orchestrator.storage.atomic import sha256_file
 
 #: faults in a receipt's sentence; more of them are in its evidence

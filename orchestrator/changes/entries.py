@@ -96,23 +96,29 @@ class Contents:
         sha256 = hashlib.sha256(data).hexdigest()
         try:
             # its age says that it is needed
-            os.utime(self.place(sha256))
+            os.utime(self._path(sha256))
         except OSError:
             self._write(sha256, data)
         return sha256
 
     def _write(self, sha256: str, data: bytes) -> None:
         place = self.place(sha256)
-        if not place.parent.is_dir():
+        temporary = f"{self._at}/{sha256[:2]}/.{secrets.token_hex(8)}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            fd = os.open(temporary, flags, 0o666)
+        except FileNotFoundError:
             # what is kept may be secret
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.parent.mkdir(exist_ok=True)
-        temporary = place.with_name(f".{secrets.token_hex(8)}.tmp")
+            fd = os.open(temporary, flags, 0o666)
         try:
-            temporary.write_bytes(data)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+            with open(fd, "wb") as opened:  # noqa: PTH123 - an open descriptor
+                opened.write(data)
+            os.replace(temporary, place)  # noqa: PTH105 - called often
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
     def remove_all_but(self, wanted: Callable[[], set[str]], age: float = 3600.0) -> bool:
         """Remove what nobody refers to, unless it was kept within `age` seconds.

@@ -149,7 +149,7 @@ class AttemptFiles:
 
     def leave(self, worker: Worker) -> None:
         """No longer at work. Those who still are must know until when it was."""
-        own, files = f"{worker.name}.json", list(self._at_work.glob("*.json"))
+        own, files = f"{worker.name}.json", self._files_at_work()
         if any(file.name != own and self._is_present(file) for file in files):
             self.enter(worker, time.time_ns())
             return
@@ -159,7 +159,7 @@ class AttemptFiles:
     def others(self, worker: Worker, since: int) -> list[Other]:
         """Who else was at work in the same files after a moment (ns)."""
         found = []
-        for file in sorted(self._at_work.glob("*.json")):
+        for file in self._files_at_work():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 data = json.loads(file.read_bytes())
                 them = Worker(**{n: _tupled(v) for n, v in data["worker"].items()})
@@ -171,6 +171,12 @@ class AttemptFiles:
                 segments = self.load(them)
                 found.append(Other(self.tree, them, segments[-1] if segments else None))
         return found
+
+    def _files_at_work(self) -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            names = sorted(os.listdir(self._at_work))  # noqa: PTH208 - called often
+            return [self._at_work / name for name in names if name.endswith(".json")]
+        return []
 
     @staticmethod
     def _is_present(file: Path) -> bool:

@@ -47,6 +47,9 @@ from orchestrator.family.held import Held
 from orchestrator.git.command import GitError
 from orchestrator.storage.history import History
 
+#: path → (stage, attempt) → the record of its change
+_Touched = Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]
+
 
 class ChangeLog:
     """The changes of one family."""
@@ -57,6 +60,10 @@ class ChangeLog:
         self.family = family
         self.files = AttemptFiles(tree, family)
         self._lock = threading.Lock()
+        #: how many records were looked at for the start, and what it is
+        self._begun: tuple[int, dict[str, Any] | None] = 0, None
+        #: how many records there were, and what `touched` found in them
+        self._touched: tuple[int, _Touched | None] | None = None
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
         #: attempt → its record, while its agent works
         self._held: dict[str, Held] = {}
@@ -68,12 +75,14 @@ class ChangeLog:
     @property
     def start_record(self) -> dict[str, Any] | None:
         """The history's record of the start, of this round of the family."""
-        found = None
-        for record in reversed(self.history.records):
+        looked, found = self._begun
+        records = self.history.records
+        for record in records[looked:]:
             if record["type"] == "start":
-                found = record
-            if record["type"] == "answer" and record["answer"] == "reopen":
-                break
+                found = found or record
+            elif record["type"] == "answer" and record["answer"] == "reopen":
+                found = None
+        self._begun = len(records), found
         return found
 
     @property
@@ -351,8 +360,14 @@ class ChangeLog:
 
     # -- the family's change -----------------------------------------------------------------
 
-    def touched(self) -> dict[str, dict[tuple[int, int], Mapping[str, Any]]] | None:
+    def touched(self) -> _Touched | None:
         """Path → attempt → the record of its change; None before anything was looked at."""
+        count = len(self.history.records)
+        if self._touched is None or self._touched[0] != count:
+            self._touched = count, self._find_touched()
+        return self._touched[1]
+
+    def _find_touched(self) -> _Touched | None:
         begun, records = self.start_record, self.history.records
         if begun is None:
             return None

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
 
 from orchestrator.errors import OrchestrateError, UnsafePathError
@@ -101,8 +100,8 @@ def sha256_file(path: Path) -> str:
 
 def read(path: Path) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
-    with _open(path) as file:
-        return file.readall()
+    with _Opened(path) as (fd, size):
+        return _read_all(fd, size)
 
 
 def holds(path: Path, data: bytes) -> bool:
@@ -110,8 +109,8 @@ def holds(path: Path, data: bytes) -> bool:
 
     Where a system gives less than the whole at once, this may be False for the same bytes.
     """
-    with _open(path) as file:
-        return file.read(len(data) + 1) == data
+    with _Opened(path) as (fd, size):
+        return size == len(data) and os.read(fd, size + 1) == data
 
 
 def read_saved(path: Path) -> bytes:
@@ -125,13 +124,39 @@ def read_saved(path: Path) -> bytes:
 def _read_saved(path: Path) -> tuple[bytes, os.stat_result]:
     deadline = time.monotonic() + _SETTLE_LIMIT
     while True:
-        with _open(path) as file, syscalls.keep_writers_out(file.fileno()) as free:
+        with _Opened(path) as (fd, _), syscalls.keep_writers_out(fd) as free:
             if free or time.monotonic() > deadline:
-                return file.readall(), os.fstat(file.fileno())
+                found = os.fstat(fd)
+                return _read_all(fd, found.st_size), found
         time.sleep(0.005)
 
 
-def _open(path: Path) -> FileIO:
+class _Opened:
+    """A regular file's descriptor and size: `with` for short reads. Raises as `read`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tuple[int, int]:
+        self._fd, size = _open(self._path)
+        return self._fd, size
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    """All bytes from a descriptor's place on; `size`: about how many."""
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]
+    while data:
+        parts.append(data := os.read(fd, 1 << 20))
+    return b"".join(parts)
+
+
+def _open(path: Path) -> tuple[int, int]:
     try:
         # without O_NONBLOCK a pipe would not open before somebody writes into it
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -140,8 +165,9 @@ def _open(path: Path) -> FileIO:
             hint = "put the file itself here"
             raise UnsafePathError("is a link", path=path, hint=hint, code="link") from exc
         raise
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return FileIO(fd)
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode):
+        return fd, found.st_size
     os.close(fd)
     hint = "put the text itself here"
     raise UnsafePathError("not a regular file", path=path, hint=hint, code="unreadable")

@@ -148,6 +148,11 @@ def _link(tip: str, line: bytes) -> str:
     return hashlib.sha256(b"%s\n%s" % (tip.encode(), line.rstrip(b"\r"))).hexdigest()[:32]
 
 
+def _with_last(text: str, name: str, value: str) -> str:
+    """The JSON of a mapping with one field more: a long record is not written out again for it."""
+    return f'{text[:-1]}, "{name}": {_encode(value)}}}'
+
+
 def _is_own(record: Record) -> bool:
     """Whether a record is signed with the key of this user."""
     return bool(record.get("key")) and record["key"] == signing.own_key() and has_signature(record)
@@ -166,6 +171,9 @@ class History:
     def __init__(self, board: Path, family: str) -> None:
         self.path = board / FOLDER / f"{family}.jsonl"
         self._records: list[Record] | None = None
+        #: type → the records that count, oldest first; and where those begin
+        self._by_kind: dict[str, list[Record]] = {}
+        self._start = 0
         self._tip = ""
         self._pending: list[str] = []
         #: waits for the running sync
@@ -182,8 +190,19 @@ class History:
         if self._records is None:
             self._held = _identity(self.path)
             chain = _read(self.path)
-            self._records, self._tip = list(chain.records), chain.tip
+            self._records, self._tip = [], chain.tip
+            for record in chain.records:
+                self._add(record)
         return self._records
+
+    def _add(self, record: Record) -> None:
+        if self._records is None:
+            raise AssertionError("records are read before others are added")
+        if record["type"] == ALTERED:
+            self._start = len(self._records)
+            self._by_kind.clear()
+        self._records.append(record)
+        self._by_kind.setdefault(record["type"], []).append(record)
 
     @property
     def tip(self) -> str:
@@ -213,8 +232,9 @@ class History:
                 text = _encode(record)
             if kind in _SIGNED and (key := signing.own_key()):
                 record["key"] = key
-                record["sig"] = signing.sign(_encode(record).encode("utf-8", "surrogateescape"))
-                text = _encode(record)
+                text = _with_last(text, "key", key)
+                record["sig"] = signing.sign(text.encode("utf-8", "surrogateescape"))
+                text = _with_last(text, "sig", record["sig"])
             # nothing in it steers the terminal of whoever reads the file
             line = visible_json(text)
             self._pending.append(line)
@@ -226,7 +246,7 @@ class History:
                 self._wait = begin_lines(self.path, self._pending)
                 self._pending = []
                 self._held = _identity(self.path)
-            self.records.append(record)
+            self._add(record)
         if self.on_record is not None:
             self.on_record(record)
         return record
@@ -323,8 +343,8 @@ class History:
     @property
     def counted(self) -> list[Record]:
         """The records since USER began again because those before were altered; else all."""
-        starts = [n for n, r in enumerate(self.records) if r["type"] == ALTERED]
-        return self.records[starts[-1] :] if starts else self.records
+        records = self.records
+        return records[self._start :] if self._start else records
 
     @property
     def is_begun_anew(self) -> bool:
@@ -334,12 +354,16 @@ class History:
 
     def of(self, *kinds: str) -> Iterator[Record]:
         """The records of these types that count, oldest first."""
-        return (r for r in self.counted if r["type"] in kinds)
+        counted = self.counted
+        if len(kinds) == 1:
+            return iter(self._by_kind.get(kinds[0], ()))
+        return (r for r in counted if r["type"] in kinds)
 
     def latest(self, kind: str, /, **fields: object) -> Record | None:
         """The newest record of a type whose fields have these values."""
-        for record in reversed(self.counted):
-            if record["type"] == kind and all(record.get(k) == v for k, v in fields.items()):
+        _ = self.records
+        for record in reversed(self._by_kind.get(kind, ())):
+            if all(record.get(k) == v for k, v in fields.items()):
                 return record
         return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from orchestrator.domain.record import Flow, from_mapping
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.family.family import Family
-from orchestrator.family.workflow_discovery import SHIPPED, find_workflow
+from orchestrator.family.workflow_discovery import SHIPPED
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -24,6 +25,11 @@ _UNREADABLE = {
     "yaml", "yaml-tab", "no-colon", "keys-unread", "yaml-colon", "yaml-after-quote", "yaml-refused",
     "merge-conflict", "unreadable", "link", "empty",
 }  # fmt: skip
+
+#: lines around a change that is shown
+_CONTEXT = 1
+#: bytes of tickets that are kept until they are adopted, so as not to be parsed again
+_KEPT = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Proposal:
     changes: tuple[Change, ...]
     #: digest of the files that it was made from
     basis: str = field(default="", compare=False)
+    #: the tickets as they were read, if they are kept
+    tickets: tuple[Ticket, ...] = field(default=(), compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -121,6 +129,7 @@ def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None 
     refusals: list[Refusal] = []
     conducted: list[str] = []
     seen: set[str] = set()
+    room = _KEPT
     for id in ids or [ticket.id for ticket in board.tickets()]:
         if id in seen:
             continue
@@ -135,7 +144,9 @@ def survey(conductor: Conductor, ids: Sequence[str] = (), workflow: Path | None 
                 _ = Family(board, family[0].id).flow
                 conducted.append(family[0].id)
             else:
-                proposals.append(propose(conductor, family, workflow))
+                proposal = propose(conductor, family, workflow)
+                room -= sum(len(ticket.data) for ticket in family)
+                proposals.append(replace(proposal, tickets=family) if room >= 0 else proposal)
         except OrchestrateError as exc:
             refusals.append(_refusal(board, id, exc))
     return Survey(tuple(proposals), tuple(refusals), tuple(conducted))
@@ -157,25 +168,31 @@ def adopt(
     """
     adopted: list[str] = []
     refused: list[Refusal] = []
-    for proposal in proposals:
-        id = proposal.parent
-        try:
-            family = conductor.board.family(id)
-            read = find_workflow(conductor.board.root, conductor.settings, family[0], workflow)
-            # what it says is worked out again only where a file is another one
-            same = _basis_of(family, read) == proposal.basis
-            if not same and propose(conductor, family, workflow) != proposal:
-                raise TicketError(
-                    "it has changed since it was shown; nothing was done",
-                    path=family[0].path,
-                    code="changed",
-                    hint="survey it again",
-                )
-            conductor.adopt(id, workflow=workflow)
-            adopted.append(id)
-        except OrchestrateError as exc:
-            refused.append(_refusal(conductor.board, id, exc))
+    with conductor.board.hold():
+        for proposal in proposals:
+            try:
+                _adopt(conductor, proposal, workflow)
+                adopted.append(proposal.parent)
+            except OrchestrateError as exc:
+                refused.append(_refusal(conductor.board, proposal.parent, exc))
     return adopted, refused
+
+
+def _adopt(conductor: Conductor, shown: Proposal, workflow: Path | None) -> None:
+    def require_as_shown(family: Sequence[Ticket], read: Workflow) -> None:
+        # what it says is worked out again only where a file is another one
+        same = _basis_of(family, read) == shown.basis
+        if not same and propose(conductor, family, workflow) != shown:
+            raise TicketError(
+                "it has changed since it was shown; nothing was done",
+                path=family[0].path,
+                code="changed",
+                hint="survey it again",
+            )
+
+    for ticket in shown.tickets:
+        conductor.board.remember(ticket)
+    conductor.adopt(shown.parent, workflow=workflow, consent=require_as_shown)
 
 
 # -- one family ----------------------------------------------------------------------------------
@@ -268,10 +285,19 @@ def _preview_change(family: Family, ticket: Ticket, flow: Flow) -> Change:
             code="not-editable",
             hint="fix what `orchestrate show` reports about the file",
         )
-    old, new = (data.decode("utf-8", "replace").split("\n") for data in (ticket.data, after))
-    lines = difflib.unified_diff(old, new, ticket.source, ticket.source, n=1, lineterm="")
+    old, new = (data.decode("utf-8", "replace") for data in (ticket.data, after))
+    lines = _diff(old, new, ticket.source)
     status = ""
     if ticket.status and ticket.status != wanted:
         line, key = ticket.line_of("status"), ticket.key_of("status")
         status = f"{ticket.source}:{line}: {key}: {ticket.status} → {wanted}"
-    return Change(ticket.source, tuple(lines), status)
+    return Change(ticket.source, lines, status)
+
+
+def _diff(before: str, after: str, source: str) -> tuple[str, ...]:
+    """The lines of a unified diff; what stands below the last change is not compared."""
+    old, new = before.split("\n"), after.split("\n")
+    below = zip(reversed(old), reversed(new), strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], below))
+    old, new = (lines[: len(lines) - max(same - _CONTEXT, 0)] for lines in (old, new))
+    return tuple(difflib.unified_diff(old, new, source, source, n=_CONTEXT, lineterm=""))

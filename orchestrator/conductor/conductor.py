@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -327,12 +327,21 @@ class Conductor:
                 open_request(session, stage, build_checkpoint_request(session, stage))
             return _outcome_of(session)
 
-    def adopt(self, id: str, *, workflow: Path | None = None) -> RunOutcome:
+    def adopt(
+        self,
+        id: str,
+        *,
+        workflow: Path | None = None,
+        consent: Callable[[Sequence[Ticket], Workflow], None] | None = None,
+    ) -> RunOutcome:
         """Start the record of a family where its tickets are, without doing anything yet.
 
         A status that differs from the folder is drift, not a request, and is set to the folder.
+        `consent` gets the tickets and the workflow before anything is written, and may raise.
         """
-        with self.opener.open_session(id, workflow, create=True, first=ADOPTED) as session:
+        with self.opener.open_session(
+            id, workflow, create=True, first=ADOPTED, consent=consent
+        ) as session:
             label = session.plan.stage(session.flow.stage).label
             return _outcome_of(session, [f"adopted at {label}"])
 

@@ -161,6 +161,7 @@ def is_field_id(text: str, like: str = "") -> bool:
     return (_field(like).fullmatch(bare) or _ITEM.fullmatch(bare)) is not None
 
 
+@lru_cache(maxsize=256)
 def ids_in_field(text: str, like: str = "") -> tuple[str, ...]:
     """The ids in the text of a key that lists tickets, each once, in order.
 

@@ -185,6 +185,8 @@ class Workflow:
     statements: tuple[Statement, ...] = ()
     agents: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    #: whether it says the same of every ticket with this owner: no template, names none, moves none
+    for_any: bool = False
 
     def stage(self, number: int) -> Stage:
         """The stage with that number. Raises KeyError."""

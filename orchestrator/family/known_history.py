@@ -27,12 +27,20 @@ from orchestrator.tickets.board import Board
 AWAY = "board-away"
 
 
-@dataclass(frozen=True)
+@dataclass
 class KnownHistory:
-    """The last transition of one family that this workspace has seen."""
+    """The last transition of one family that this workspace has seen.
+
+    Its file is written under the family's lock only: whoever reads it before looks with another
+    object than who reads it then.
+    """
 
     root: Path
     family: str
+    #: what the file says, once it was read
+    _said: dict[str, Any] | None = None
+    #: the record that was remembered last
+    _last: Record | None = None
 
     @cached_property
     def path(self) -> Path:
@@ -41,17 +49,25 @@ class KnownHistory:
 
     def read(self) -> dict[str, Any]:
         """revision, digest, branch and place; empty if the family was never conducted here."""
-        try:
-            found = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) and "digest" in found else {}
+        if self._said is None:
+            try:
+                found = json.loads(self.path.read_bytes())
+            except (OSError, ValueError):
+                found = None
+            self._said = found if isinstance(found, dict) and "digest" in found else {}
+        return self._said
+
+    def _write(self, said: dict[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(said), encoding="utf-8")
+        self._said = said
 
     def remember(self, history: History) -> None:
         """Keep the family's last transition, if it is not kept already."""
         last = history.latest("transition")
-        if last is None:
+        if last is None or last is self._last:
             return
+        self._last, self._said = last, None
         known = {
             "revision": last["revision"],
             "digest": _digest(last),
@@ -59,15 +75,13 @@ class KnownHistory:
             "place": os.path.realpath(self.root),
         }
         if known != self.read():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(known), encoding="utf-8")
+            self._write(known)
 
     def expect(self, history: History) -> None:
         """Wait for a board with all that `history` holds: git took it away under our hands."""
         written = [r for r in history.written if r["type"] not in DEFERRED]
         if written and (known := self.read()):
-            known["awaited"] = _digest(written[-1])
-            self.path.write_text(json.dumps(known), encoding="utf-8")
+            self._write({**known, "awaited": _digest(written[-1])})
 
     def require(self, history: History, record: Mapping[str, Any] | None) -> None:
         """Raise GitAtWorkError if history and record (`flow:`) lack what was seen here."""
@@ -117,6 +131,7 @@ class KnownHistory:
         """From now on what the board holds counts, however old it is."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+        self._said = {}
 
     def _places(self, known: dict[str, Any]) -> str:
         """` on branch main; the branch in hand is old`, as far as git is used and they differ."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -86,10 +86,12 @@ class Opener:
         first: Additions | None = None,
         from_here: bool = False,
         anew: bool = False,
+        consent: Callable[[Sequence[Ticket], Workflow], None] | None = None,
     ) -> Iterator[Session]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
+        `consent` gets the tickets and the workflow before any of it is written, and may raise.
         `from_here`: the board counts even if a newer one was seen here. `anew`: so do receipts
         that were altered; those before prove nothing any more. Raises GitAtWorkError while git is
         at work, or has put an older board in the place of this one.
@@ -111,20 +113,24 @@ class Opener:
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
             self._require_openable(known, tickets, settle, from_here, anew)
-            family = self._lock_family(parent, tickets, committer)
+            family, tickets = self._lock_family(parent, tickets, committer)
             if settle:
                 mend_checkout(family)
             if settle:
                 family.make_up_commits()
             read = self._read_workflow(family, workflow)
             plan = self._make_plan(read, parent)
+            if consent is not None or not family.conducted:
+                tickets = self._look_again(family, tickets)
+            if consent is not None:
+                consent(tickets, read)
             if not family.conducted:
                 if not create:
                     _ = family.flow  # raises TicketError (code `not-conducted`)
                 if first is None and needs_checkout(self.settings, plan):
                     # before the board moves, and this program makes a repository's first commit
                     begin_checkout(self.board.root, parent)
-                self._begin(family, read, plan, first)
+                self._begin(family, tickets, read, plan, first)
             elif settle:
                 self._settle(family, plan)
             if settle and not known.read():
@@ -155,8 +161,11 @@ class Opener:
 
     def _lock_family(
         self, parent: str, tickets: tuple[Ticket, ...], committer: Committer | None
-    ) -> Family:
-        """The family, now that its lock is held; saves at old paths are merged first."""
+    ) -> tuple[Family, tuple[Ticket, ...]]:
+        """The family, now that its lock is held, and its tickets as they were found.
+
+        Saves at old paths are merged first.
+        """
         left = stale_writes.take_up_saves(self.board)
         merged = stale_writes.merge_stale_files(self.board, parent)
         if merged or not tickets:
@@ -170,7 +179,16 @@ class Opener:
         )
         family.on_notice = self._report_notice
         self._report_recovered(family, merged, left)
-        return family
+        return family, tickets
+
+    def _look_again(self, family: Family, tickets: Sequence[Ticket]) -> tuple[Ticket, ...]:
+        """The tickets of a family as they are now that its lock is held, parent first.
+
+        Whose ticket names another family is looked for on the board only where one has changed.
+        """
+        now = tuple(family.ticket(ticket.id) for ticket in tickets)
+        same = all(a.data == b.data for a, b in zip(now, tickets, strict=True))
+        return now if same else self.board.family(family.parent)
 
     def preview(
         self, id: str, workflow: Path | None = None, read_now: Sequence[Ticket] = ()
@@ -234,10 +252,15 @@ class Opener:
         return True
 
     def _begin(
-        self, family: Family, workflow: Workflow, plan: Plan, first: Additions | None
+        self,
+        family: Family,
+        tickets: Sequence[Ticket],
+        workflow: Workflow,
+        plan: Plan,
+        first: Additions | None,
     ) -> None:
         """Write a family's first record."""
-        flow = self._first_record(self.board.family(family.parent), workflow, plan)
+        flow = self._first_record(tickets, workflow, plan)
         if first is None or not first.over_requests:
             require_settled_statuses(family, flow)
         family.commit(flow, "conducted", first)

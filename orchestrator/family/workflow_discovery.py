@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from io import BytesIO
@@ -34,6 +34,9 @@ SHIPPED = Path(__file__).parents[1] / "workflows"
 _SHIPPED = "shipped:"
 #: the texts that this process read last
 _TEXTS: deque[bytes] = deque(maxlen=16)
+#: the workflows that it read last and that say the same of any ticket, by text, place and owner
+_for_any: OrderedDict[tuple[object, ...], Workflow] = OrderedDict()
+_MOST_FOR_ANY = 16
 
 
 def reference_to(root: Path, path: Path) -> str:
@@ -94,7 +97,15 @@ def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflo
         "priority": str(ticket.priority or ""),
     }
     data = read_bytes(path)
-    return _read_kept(data, path, path.resolve(), root, root.resolve(), tuple(variables.items()))
+    text = (data, path, path.resolve(), root, root.resolve())
+    if known := _for_any.get((*text, owner)):
+        return known
+    read = _read_kept(*text, tuple(variables.items()))
+    if read.for_any:
+        _for_any[*text, owner] = read
+        if len(_for_any) > _MOST_FOR_ANY:
+            _for_any.popitem(last=False)
+    return read
 
 
 class _Values(pickle.Unpickler):

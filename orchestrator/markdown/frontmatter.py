@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
@@ -135,6 +135,11 @@ class Document:
         found = entries_in(self.lines, self.block) if self.block else ()
         return {entry.key: entry for entry in found}
 
+    @cached_property
+    def findings(self) -> dict[Hashable, Any]:
+        """What somebody has worked out from it, and from nothing but what is in the key."""
+        return {}
+
 
 def _bold_fields(lines: list[str], start: int) -> dict[str, Any]:
     """`**Status:** x` lines above the first rule or second heading."""
@@ -190,11 +195,13 @@ def edited(
     """As `set_field` for each of `fields` and `set_block` for each of `blocks`, but faster.
 
     A block is given with what its lines mean. Where nothing is wrong with a document that has all
-    the keys, nothing is parsed: all else is as it was, and what is written is known.
+    the fields, nothing is parsed: all else is as it was, and what is written is known.
     """
     block, found = document.block, document.entries
     whole = block is not None and block.closing is Closing.FENCE and not document.diagnoses
-    if block is None or not whole or not {*fields, *blocks} <= found.keys():
+    added = [key for key in blocks if key not in found]
+    known = whole and fields.keys() <= found.keys() and (not added or _may_be_longer(document))
+    if block is None or not known:
         data = document.data
         for key, value in fields.items():
             data = set_field(data, key, value)
@@ -203,12 +210,17 @@ def edited(
         return Document.parse(data)
     old = document.lines
     new = {key: _with_value(old, found[key], value) for key, value in fields.items()}
-    new |= {key: _with_lines(old, found[key], below) for key, (below, _) in blocks.items()}
+    new |= {k: _with_lines(old, found[k], said) for k, (said, _) in blocks.items() if k in found}
     lines, entries, at = list[str](), dict[str, Entry](), 0
     for key, entry in found.items():
         lines += old[at : entry.start]
         start, at = len(lines), entry.end
         lines += new.get(key, old[entry.start : at])
+        entries[key] = Entry(key, start, len(lines))
+    for key in added:
+        _require_indented(blocks[key][0])
+        start, end = len(lines), _line_end(old)
+        lines += [line + end for line in (f"{key}:", *blocks[key][0])]
         entries[key] = Entry(key, start, len(lines))
     shift = len(lines) - at
     lines += old[at:]
@@ -217,6 +229,13 @@ def edited(
     after = Document(_bytes(lines), lines, meta, document.body, moved.body + 1, moved)
     vars(after)["entries"] = entries
     return after
+
+
+def _may_be_longer(document: Document) -> bool:
+    """Whether a key above the closing fence is one more, and changes none before it."""
+    block, found = document.block, document.entries
+    last = max((entry.end for entry in found.values()), default=0)
+    return block is not None and last == block.last and document.meta.keys() == found.keys()
 
 
 def remove_field(data: bytes, key: str) -> bytes:

@@ -8,6 +8,7 @@ import os
 import time
 import unicodedata
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,13 @@ class Board:
             headings=self.criteria_headings,
             keys=self.keys,
         )
+
+    def hold(self) -> AbstractContextManager[None]:
+        """For the families that are looked up within it the folders are looked at once, now.
+
+        Each ticket is still read afresh; one that has left its place is searched.
+        """
+        return self._catalog.hold()
 
     def remember(self, ticket: Ticket) -> None:
         """Spare a ticket that was just written from being parsed again."""

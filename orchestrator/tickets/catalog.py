@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -48,6 +48,7 @@ class _Keys:
         self._rows = rows
         self._said = said
         self._found: dict[str, list[str]] | None = None
+        self._repeated: set[str] = set()
 
     @property
     def all(self) -> dict[str, list[str]]:
@@ -58,16 +59,27 @@ class _Keys:
                 self.add(key, row)
         return self._found
 
+    @property
+    def repeated(self) -> set[str]:
+        """What more than one row says."""
+        return self._repeated if self.all else set()
+
     def get(self, name: str) -> Sequence[str]:
         return self.all.get(name, ())
 
     def add(self, key: str, row: IndexRow) -> None:
         if self._found is not None and (name := self._said(row)):
-            self._found.setdefault(name, []).append(key)
+            keys = self._found.setdefault(name, [])
+            keys.append(key)
+            if len(keys) > 1:
+                self._repeated.add(name)
 
     def drop(self, key: str, row: IndexRow) -> None:
-        if self._found is not None and key in (keys := self._found.get(self._said(row), [])):
+        name = self._said(row)
+        if self._found is not None and key in (keys := self._found.get(name, [])):
             keys.remove(key)
+            if len(keys) < 2:
+                self._repeated.discard(name)
 
 
 class Catalog:
@@ -90,6 +102,7 @@ class Catalog:
         self._by_parent = _Keys(self._rows, lambda row: row.parent and folded_id(row.parent))
         self._by_spelling = _Keys(self._rows, lambda row: folded_id(row.id))
         self._loaded = False
+        self._held = False
         #: what is not in the index yet: rows, None for those that are gone
         self._unsaved: dict[str, IndexRow | None] = {}
         self._unsaved_folders: set[str] = set()
@@ -115,15 +128,17 @@ class Catalog:
         with self._lock:
             if not self._loaded:
                 return self._trust_index()
+            if self._held:
+                return None
             before = self._listings
             self._listings = self._list_all(before)
             new, gone = list[str](), set[str]()
             for folder in {**before, **self._listings}:
                 old, now = before.get(folder), self._listings.get(folder)
-                if old is now or (old and now and old.files == now.files):
+                if old is now:
                     continue
                 had, has = old.files if old else {}, now.files if now else {}
-                new += [_key(folder, n) for n, inode in has.items() if had.get(n) != inode]
+                new += [_key(folder, name) for name in (now.new if now else ())]
                 gone |= {_key(folder, name) for name in had.keys() - has.keys()}
             moved = {key.rpartition("/")[2]: key for key in gone}
             unknown = []
@@ -138,6 +153,16 @@ class Catalog:
             if time.monotonic() - self._saved > _SAVE_EVERY:
                 self._save()
             return None
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let `refresh_folders` look no more: who has many families in hand has just looked."""
+        self.refresh_folders()
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
 
     def _trust_index(self) -> None:
         """Look at the folders for the first time; read those that changed since the index."""
@@ -202,6 +227,7 @@ class Catalog:
                         listing.below.append(_key(folder, name))
                     elif name[-3:].lower() == ".md" and not _CONFLICT.search(name):
                         listing.files[name] = inode
+                        listing.new.append(name)
         except OSError:
             return None
         return listing
@@ -296,7 +322,7 @@ class Catalog:
     def duplicate_ids(self) -> set[str]:
         """The ids that more than one file has."""
         with self._lock:
-            return {id for id, keys in self._by_id.all.items() if len(keys) > 1}
+            return set(self._by_id.repeated)
 
     def holders(self, id: str) -> list[Ticket]:
         """The tickets with an id."""

@@ -137,6 +137,8 @@ class Listing:
     below: list[str] = field(default_factory=list)
     #: whether a further change would show in the mtime
     settled: bool = True
+    #: the files that were not there, or were others, when it was listed before
+    new: list[str] = field(default_factory=list, compare=False)
 
 
 class Index:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import is_field_id
@@ -55,8 +55,7 @@ _TITLES = (
 _SIGNED = re.compile(r"\W*(?:~~.+~~\W*\Z|\[[xX]\]|[✅✔☑])|.*[✅✔☑]\ufe0f?\s*\Z", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """One thing that the text says: `name` as in `keys.toml`."""
 
     name: str
@@ -66,15 +65,21 @@ class Said:
     text: str
 
 
-def said_in_text(document: Document, keys: KeyTable, headings: Headings, id: str) -> Iterator[Said]:
+def said_in_text(
+    document: Document, keys: KeyTable, headings: Headings, id: str
+) -> tuple[Said, ...]:
     """`Status: done`, `| Depends on | T-1 |`, `Blocked by T-1`, items below `## Blocked by` …
 
     Boxes and what stands among criteria has to hold, and says nothing yet.
     """
-    if _WORTH_A_LOOK.search(document.body):
+    asked = said_in_text, keys, headings, id
+    if asked not in document.findings:
         start = document.body_line - 1
-        for said in _said(tuple(document.lines[start:]), keys, headings, id):
-            yield replace(said, line=said.line + start)
+        said = _WORTH_A_LOOK.search(document.body) is not None
+        found = _said(tuple(document.lines[start:]), keys, headings, id) if said else ()
+        document.findings[asked] = tuple(each._replace(line=each.line + start) for each in found)
+    known: tuple[Said, ...] = document.findings[asked]
+    return known
 
 
 @lru_cache(maxsize=64)

@@ -94,7 +94,7 @@ def read_workflow_text(
     sha256 = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     # `text` without byte-order mark, its line ends as `\n`; line numbers stay
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if is_template(text):
+    if filled_in := is_template(text):
         text = render_family_ids(text, variables or {}, path)
         _refuse_large(len(text), path)
     source = str(path)
@@ -121,6 +121,7 @@ def read_workflow_text(
         statements=(*loose_statements(outline.rest, source), *metric_statements(metrics, source)),
         agents=outline.agents,
         meta=dict(outline.meta),
+        for_any=not filled_in and not any(draft.worked_on or draft.moves for draft in drafts),
     )
 
 

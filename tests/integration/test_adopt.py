@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from orchestrator.cli import adopting
 from orchestrator.cli.app import app
 from orchestrator.conductor import adoption
 from orchestrator.conductor.conductor import Conductor
+from orchestrator.family import workflow_discovery
+from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.catalog import Catalog
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 WORKFLOW = """# Two
@@ -211,6 +215,69 @@ def test_a_remark_written_meanwhile_does_not_prevent_it(
     monkeypatch.setattr(adoption, "propose", propose)
     assert adoption.adopt(conductor, found.proposals) == (["WO-5", "WO-8"], [])
     assert again == ["WO-5"], "what is as it was shown is not worked out again"
+
+
+def test_a_family_that_is_conducted_meanwhile_is_left(root: Path) -> None:
+    conductor = Conductor(Board(root))
+    found = adoption.survey(conductor, ["WO-5"])
+    Conductor(Board(root)).adopt("WO-5")
+    before = snapshot(root)
+    adopted, late = adoption.adopt(conductor, found.proposals)
+    assert (adopted, [r.id for r in late]) == ([], ["WO-5"])
+    assert snapshot(root) == before
+
+
+def test_a_child_that_came_after_the_survey_is_seen(root: Path) -> None:
+    conductor = Conductor(Board(root))
+    found = adoption.survey(conductor, ["WO-5"])
+    lay(root, "00_INBOX/WO-5b_x.md", ticket("WO-5b", "parent: WO-5"))
+    adopted, late = adoption.adopt(conductor, found.proposals)
+    assert (adopted, [r.code for r in late]) == ([], ["changed"])
+
+
+def test_a_ticket_that_left_its_place_meanwhile_is_found(root: Path) -> None:
+    conductor = Conductor(Board(root))
+    lay(root, "00_INBOX/WO-8_x.md", ticket("WO-8", "status: 00_INBOX"))
+    found = adoption.survey(conductor, ["WO-5", "WO-8"])
+    before = root / "_WORK_ORDERS/00_INBOX/WO-8_x.md"
+
+    def leave(*_: Any) -> None:
+        if before.exists():
+            before.rename(root / "_WORK_ORDERS/01_TRIAGE/WO-8_x.md")
+
+    conductor.opener.listener = leave
+    conductor.board.remember = leave  # type: ignore[assignment,method-assign]
+    adopted, late = adoption.adopt(conductor, found.proposals)
+    assert (adopted, [(r.id, r.code) for r in late]) == (["WO-5"], [("WO-8", "changed")])
+
+
+def test_many_families_are_looked_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(100, 108):
+        text = ticket(f"WO-{n}", "status: 00_INBOX", "owner: LEAD")
+        lay(root, f"00_INBOX/WO-{n}_x.md", text.replace("owner", "pipeline_workflow: w.md\nowner"))
+    (root / "w.md").write_text("# W\n\n## STAGE 1: USER CHECKPOINT #1 — Look\n", "utf-8")
+    conductor = Conductor(Board(root))
+    ids = [f"WO-{n}" for n in range(100, 108)]
+    done: Counter[str] = Counter()
+
+    def count(of: Any, name: str) -> None:
+        real = getattr(of, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            done[name] += 1
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(of, name, counted)
+
+    count(workflow_discovery, "read_workflow_bytes")
+    count(workflow_discovery, "_Values")
+    found = adoption.survey(conductor, ids)
+    assert done["read_workflow_bytes"] + done["_Values"] == 1, "what names no ticket is read once"
+    count(Catalog, "_list_all")
+    count(Document, "parse")
+    assert adoption.adopt(conductor, found.proposals) == (ids, [])
+    assert done["_list_all"] == 1, "the folders"
+    assert done["parse"] == 0, "what the survey has read, and what is written, is known"
 
 
 def test_a_workflow_can_be_given(root: Path, adopt: Adopt) -> None:

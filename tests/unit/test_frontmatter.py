@@ -315,6 +315,32 @@ _WHOLE = [
     b"---\nflow: a\nflow: b\nstatus: x\n---\n**Size:** 4\n",
     b"---\nid: \xff\nstatus: x\nflow: 1\n---\n\xff\n",
 ]
+#: blocks without the key: at the end of some of them it would be no key of its own
+_WITHOUT = [
+    f"---\nid: T-1\nstatus: x\nowner: a\ncount: 1\n{end}---\n# A\n".encode()
+    for end in (
+        *("", "# why\n", "\n", "...\n", "?\n", "&a b: *a\n", "k: |\n  text\n\n", "k: >-\n text\n"),
+        *("k: [a,\n b]\n", "k: [a,\nb]\n", "k: 'a\n  b'\n", "k:\n- a\n", "\tk: a\n", "k: a\r\n"),
+        *(
+            "{a: 1}\n",
+            "- a\n",
+            "%x\n",
+            "text\n",
+            "k: a\n  b: c\n",
+            "<<: {flow: 1}\n",
+            '"flow": 1\n',
+        ),
+        *(
+            "- flow:\n",
+            "k: {\n}\n",
+            "k: a ---\n",
+            "'k\n",
+            "!!str k: a\n",
+            "k: !!set\n",
+            "flow : 1\n",
+        ),
+    )
+] + [b"---\n---\n", b"---\n{id: T-1, status: x}\n---\n", b"---\nid: T-1\n---\n**Flow:** y\n"]
 _BELOW = [
     b"",
     b"\n## A section\n\nText.\n",
@@ -376,7 +402,26 @@ _EDITS = st.dictionaries(
 )
 
 
-@given(st.one_of(_tickets(), st.sampled_from(_WHOLE)), _EDITS, st.sampled_from(_BELOW))
+@pytest.mark.parametrize("data", [*_WHOLE, *_WITHOUT])
+def test_2_4_a_known_edit_is_the_one_that_is_read(data: bytes) -> None:
+    after = edited(Document.parse(data), {}, {"flow": (["  a: 1"], {"a": 1})})
+    assert after.data == set_block(data, "flow", ["  a: 1"])
+    read = Document.parse(after.data)
+    assert after == read
+    assert after.entries == read.entries
+
+
+def test_a_key_that_is_written_first_needs_no_second_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = Document.parse(PLAIN)
+    _ = document.entries
+    monkeypatch.setattr(Document, "parse", lambda _: pytest.fail("it was read again"))
+    after = edited(document, {"status": "04_QA"}, {"flow": (["  a: 1"], {"a": 1})})
+    assert after.meta["flow"] == {"a": 1}
+
+
+@given(st.one_of(_tickets(), st.sampled_from(_WHOLE + _WITHOUT)), _EDITS, st.sampled_from(_BELOW))
 def test_2_4_what_is_known_of_an_edited_document_is_what_is_read_of_its_bytes(
     data: bytes, fields: dict[str, Any], below: bytes
 ) -> None:

@@ -11,9 +11,14 @@ import pytest
 
 from orchestrator.changes.entries import Contents
 from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.domain.workflow import Workflow
 from orchestrator.family.held import Held
+from orchestrator.family.workflow_discovery import find_workflow
+from orchestrator.settings.config import Settings
 from orchestrator.storage import written
 from orchestrator.tickets.board import Board
+from orchestrator.tickets.ticket import Ticket
+from orchestrator.workflow_reader.parser import read_workflow
 
 _OLD = 1_000_000_000
 
@@ -134,3 +139,33 @@ def test_a_snapshot_is_kept_as_what_differs_from_the_start(ticket: Path, tmp_pat
     assert set(kept["board"]) == {"WO-1_a.md", "WO-4_d.md"}
     assert Snapshot.from_dict(kept, start) == now
     assert Snapshot.from_dict(json.loads(json.dumps(now.to_dict())), start) == now
+
+
+@pytest.mark.parametrize(
+    ("body", "alike"),
+    [
+        ("Write it.", True),
+        ("Move the ticket to `04_QA`.", False),
+        ("Think of WO-7.", True),
+        ("Update ticket WO-7.", False),
+        ("Move WO-7 to `04_QA` with `owner: INSPECTOR`.", False),
+        ("**Split into:** **WO-7a** → SOOP", True),
+    ],
+)
+def test_4_4_a_workflow_is_read_once_for_tickets_of_which_it_says_the_same(
+    tmp_path: Path, body: str, alike: bool
+) -> None:
+    (tmp_path / "w.md").write_text(f"# W\n\n## STAGE 1: BUILDER — Write\n\n{body}\n", "utf-8")
+
+    def read(id: str, owner: str = "BUILDER") -> Workflow:
+        path = tmp_path / f"{id}.md"
+        ticket = Ticket(id, path, owner=owner, workflow="w.md", content=b"# T\n")
+        return find_workflow(tmp_path, Settings(), ticket, None)
+
+    first, second = read("WO-7"), read("WO-8")
+    assert (first is second) is alike
+    for id, found in (("WO-7", first), ("WO-8", second)):
+        variables = {"id": id, "owner": "BUILDER"}
+        assert found == read_workflow(tmp_path / "w.md", root=tmp_path, variables=variables)
+    (tmp_path / "w.md").write_text("# W\n\n## STAGE 1: SOOP — Other\n", "utf-8")
+    assert read("WO-7").stages[0].agent == "SOOP"

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from typing import Any
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.agent_process.bounded import ask
 from orchestrator.agent_process.dispatcher import environment
+from orchestrator.changes.entries import RACY
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
 from orchestrator.git.folder import find_git_folder
@@ -64,11 +66,18 @@ for folder in sys.path:
         continue
     names.update(n for n in found if n.endswith((".dist-info", ".egg-info", ".egg-link", ".pth")))
 modules = [n for n in ("pip", "pytest", "xdist") if find_spec(n) is not None]
+ran = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
 print(json.dumps({
     "executable": sys.executable, "prefix": sys.prefix, "names": sorted(names),
     "version": list(sys.version_info[:3]), "text": sys.version, "modules": modules,
+    "path": [*sys.path, getattr(sys.modules.get("site"), "USER_SITE", None) or ""],
+    "ran": sorted(filter(None, ran)),
 }))
 """
+#: what was asked → the answer, and the stamps of all that it came from (`_sources`)
+_ANSWERED: dict[Any, tuple[str, list[Any]]] = {}
+#: workspaces and interpreters that a long-lived process keeps answers of
+_MOST_ANSWERED = 64
 
 
 @dataclass(frozen=True)
@@ -246,9 +255,7 @@ def _words(root: Path, configured: str) -> list[str]:
 
 def _ask(root: Path, command: list[str], origin: str, *, own: bool = False) -> Python:
     """Start it once. Raises MissingToolError if it does not answer as a Python does."""
-    # what lies in the workspace may be an agent's work: it gets no home and no way out
-    apart = Path(command[0]).is_relative_to(root)
-    answer = _answer(root, [*command, "-c", _QUESTION], apart=apart)
+    answer = _said(root, command)
     try:
         seen = json.loads(answer)
         executable, version = Path(seen["executable"]), ".".join(map(str, seen["version"]))
@@ -275,6 +282,50 @@ def _ask(root: Path, command: list[str], origin: str, *, own: bool = False) -> P
         frozenset(normalized(name.partition("-")[0]) for name in names),
         hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest(),
     )
+
+
+def _said(root: Path, command: list[str]) -> str:
+    """What an interpreter says of itself; asked again only where what that came from changed."""
+    # what lies in the workspace may be an agent's work: it gets no home and no way out
+    apart = Path(command[0]).is_relative_to(root)
+    key = (root, *command, tuple(sorted(environment().items())))
+    known = _ANSWERED.get(key)
+    if known is not None and known[1] == _sources(command[0], known[0]):
+        return known[0]
+    began = time.time_ns()
+    answer = _answer(root, [*command, "-c", _QUESTION], apart=apart)
+    sources = _sources(command[0], answer) if len(command) == 1 else []
+    # what changed so lately may change again without its times showing it
+    if sources and began - max(stamp[0] for stamp in sources if stamp) > RACY:
+        if len(_ANSWERED) >= _MOST_ANSWERED:
+            _ANSWERED.clear()
+        _ANSWERED[key] = answer, sources
+    return answer
+
+
+def _sources(command: str, answer: str) -> list[list[int]]:
+    """The stamps of all that an answer came from, [] for what is not there; none at all where it
+    did not come from the program that was started: who knows what a script looks at."""
+    try:
+        seen = json.loads(answer)
+        executable, prefix, path = seen["executable"], seen["prefix"], seen["path"]
+        with open(executable, "rb") as program:  # noqa: PTH123 - looked at for each question
+            if not Path(command).samefile(executable) or program.read(2) == b"#!":
+                return []
+        links = [name for name in seen["names"] if name.endswith((".pth", ".egg-link"))]
+        places = [executable, f"{prefix}/pyvenv.cfg", *path, *seen["ran"]]
+        places += [f"{folder}/{name}" for folder in path for name in links]
+        return [_stamp(place) for place in places]
+    except (ValueError, TypeError, KeyError, OSError):
+        return []
+
+
+def _stamp(place: str) -> list[int]:
+    try:
+        found = os.stat(place)  # noqa: PTH116 - of many, for each question
+    except OSError:
+        return []
+    return [max(found.st_mtime_ns, found.st_ctime_ns), found.st_size, found.st_ino, found.st_dev]
 
 
 def _answer(root: Path, command: Sequence[str], *, apart: bool = False, set_aside: str = "") -> str:

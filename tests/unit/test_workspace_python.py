@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrate_agents.tools import python as asking
 from orchestrate_agents.tools.declared import declared_packages, package_of
 from orchestrate_agents.tools.python import find_python, normalized
+from orchestrator.agent_process.bounded import ask
 from orchestrator.domain.workflow import Statement, StatementKind
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.binding import Binder
@@ -91,6 +93,51 @@ def test_the_workspaces_environment_is_used_and_named(shop: Path, services: Serv
     receipt = prove(shop, "`shop/app.py` exports total", services)
     assert receipt.verdict == "proven", receipt.detail
     assert ".venv/bin/python (Python 3." in receipt.detail
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The programs that are asked what they are."""
+    seen: list[str] = []
+
+    def told(command: list[str], **options: object) -> object:
+        seen.append(command[0])
+        return ask(command, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asking, "ask", told)
+    monkeypatch.setattr(asking, "RACY", 0)
+    monkeypatch.setattr(asking, "_ANSWERED", {})
+    return seen
+
+
+def test_it_is_asked_once_until_something_that_it_said_may_have_changed(
+    shop: Path, started: list[str]
+) -> None:
+    first = find_python(shop, {})
+    assert find_python(shop, {}) == first
+    assert len(started) == 1
+    install(shop, "flask")
+    assert "flask" in find_python(shop, {}).packages
+    assert len(started) == 2
+    (site(shop) / "own.pth").write_text("import own_start\n")
+    (site(shop) / "own_start.py").write_text("import sys\n")
+    find_python(shop, {})
+    find_python(shop, {})
+    assert len(started) == 3
+    # not only what is installed: also what runs when it starts
+    (site(shop) / "own_start.py").write_text("import sys; sys.version = 'another one'\n")
+    assert find_python(shop, {}).identity != first.identity
+    assert len(started) == 4
+
+
+def test_a_script_in_its_place_is_asked_each_time(shop: Path, started: list[str]) -> None:
+    program = shop / ".venv/bin/python"
+    program.unlink()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    find_python(shop, {})
+    find_python(shop, {})
+    assert len(started) == 2
 
 
 def test_the_configured_one_comes_first_and_may_be_a_path_or_a_command(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from orchestrate_agents import preparing
 from orchestrate_agents.render import render_markdown
 from orchestrate_agents.seed_data.citations import claimed_rows, compare
 from orchestrate_agents.seed_data.csv_file import Sheet, SheetRow, parse_sheet
@@ -80,6 +81,11 @@ class Analyst:
     """The agent that provides seed data."""
 
     name = "ANALYST"
+
+    @staticmethod
+    def prepare() -> None:
+        """Load what the work needs, before there is any."""
+        preparing.load(*preparing.SQL)
 
     def work(self, job: Job) -> Report:
         """Write every CSV file of the stage; the same facts give the same files."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrate_agents import preparing
 from orchestrate_agents.builder_proofs import prove_files
 from orchestrate_agents.codegen.csv_seeder import is_csv_seeder, missing_seeders, render_csv_seeder
 from orchestrate_agents.codegen.generators import Generated, generator_for
@@ -43,6 +44,11 @@ class Builder:
     """Renders each deliverable from its specification, or keeps what somebody else put there."""
 
     name = "BUILDER"
+
+    @staticmethod
+    def prepare() -> None:
+        """Load what the work needs, before there is any."""
+        preparing.load(*preparing.SERVER, "orchestrate_backend.trials.importer", checks=True)
 
     def work(self, job: Job) -> Report:
         """Build, prove and report; ask a person about what the specification does not say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from orchestrate_agents.checks.python.behaviour import (
     find_syntax_error,
@@ -31,6 +32,9 @@ from orchestrator.gates.checks import (
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.settings.config import load_settings
 
+#: files that are proven side by side
+_AT_ONCE = 8
+
 
 def prove_files(
     stage: StageSpec, paths: Iterable[str], kept: Collection[str] = ()
@@ -50,19 +54,23 @@ def prove_files(
         settings=settings,
         services=services,
     )
-    found: list[tuple[str, Result]] = []
-    with ctx.services:
-        for path in paths:
-            try:
-                if path.endswith(".py"):
-                    found += [(path, r) for r in _prove_python(stage, ctx, path, path in kept)]
-                elif path.endswith((".ts", ".tsx")):
-                    found += [(path, r) for r in _prove_typescript(ctx, path)]
-                elif path.endswith(".json"):
-                    found.append((path, _prove_json(stage, path)))
-            except (RunError, SandboxError, MissingToolError) as exc:
-                found.append((path, unproven(str(exc), path)))
-    return found
+    named = tuple(paths)
+    # most of it is waiting for other processes
+    with ctx.services, ThreadPoolExecutor(_AT_ONCE) as pool:
+        results = pool.map(lambda path: tuple(_prove(stage, ctx, path, path in kept)), named)
+        return [(path, r) for path, each in zip(named, results, strict=True) for r in each]
+
+
+def _prove(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:
+    try:
+        if path.endswith(".py"):
+            yield from _prove_python(stage, ctx, path, kept)
+        elif path.endswith((".ts", ".tsx")):
+            yield from _prove_typescript(ctx, path)
+        elif path.endswith(".json"):
+            yield _prove_json(stage, path)
+    except (RunError, SandboxError, MissingToolError) as exc:
+        yield unproven(str(exc), path)
 
 
 def _prove_python(stage: StageSpec, ctx: Context, path: str, kept: bool) -> Iterator[Result]:

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 from pathlib import PurePosixPath
 
+from orchestrate_agents import preparing
 from orchestrate_agents.render import render_markdown
 from orchestrator.domain.agent import Finding, Job, Outcome, Report
 from orchestrator.domain.id_grammar import id_from_name
@@ -15,6 +16,11 @@ class Inspector:
     """Judges nothing by reading: every verdict in its report is the engine's, with its receipt."""
 
     name = "INSPECTOR"
+
+    @staticmethod
+    def prepare() -> None:
+        """Load what the work needs, before there is any."""
+        preparing.load()
 
     def work(self, job: Job) -> Report:
         """FAIL with the list if a statement failed; PASS if all are proven; else what is so."""

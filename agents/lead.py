@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path, PurePosixPath
 
+from orchestrate_agents import preparing
 from orchestrate_agents.lead_criteria import Maker, distribute
 from orchestrate_agents.render import render_markdown
 from orchestrator.domain.agent import Job, NewTicket, Outcome, Report
@@ -22,6 +23,7 @@ from orchestrator.domain.workflow import (
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.loading import load_checks
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -32,6 +34,11 @@ class Lead:
     """Works from the stage's and the workflow's own text; asks for children, moves nothing."""
 
     name = "LEAD"
+
+    @staticmethod
+    def prepare() -> None:
+        """Load what the work needs, before there is any."""
+        preparing.load(*preparing.SQL, "orchestrator.tickets.reader", checks=True)
 
     def work(self, job: Job) -> Report:
         """The architecture section, and a new ticket for every child that is not there yet.
@@ -357,6 +364,7 @@ def _tables(stages: Iterable[Stage]) -> Iterable[str]:
 def _binder(root: Path) -> Binder:
     """What the workspace's checks tell about a statement; nothing if they cannot be loaded."""
     try:
-        return Binder(load_checks(root))
+        # the gates of the makers' stages ask for the same
+        return Binder(load_checks(root), user_proof_cache())
     except OrchestrateError:
         return Binder(())

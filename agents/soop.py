@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrate_agents import preparing
 from orchestrate_agents.soop_section import render_section, view
 from orchestrate_agents.sql.destructive import destructive_changes
 from orchestrate_agents.sql.header import Header
@@ -20,6 +21,7 @@ from orchestrate_agents.sql.rerunnable import Rerunnable, SpecChange, make_rerun
 from orchestrator.domain.agent import Artifact, Job, Outcome, Report
 from orchestrator.domain.workflow import Stage, Workflow
 from orchestrator.gates.checks import Services
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import create, inside, replace, sha256_bytes
 
 if TYPE_CHECKING:
@@ -68,11 +70,17 @@ class Soop:
 
     name = "SOOP"
 
+    @staticmethod
+    def prepare() -> None:
+        """Load what the work needs, before there is any."""
+        preparing.load(*preparing.SERVER)
+
     def work(self, job: Job) -> Report:
         """Write the stage's migrations, or say why not."""
         try:
             wanted = _wanted(job)
-            with Services() as services:
+            # the stage's gate proves none of it again on the very same bytes
+            with Services(user_proof_cache()) as services:
                 written = [_write(job, migration, services) for migration in wanted]
         except _StopError as stop:
             return stop.report

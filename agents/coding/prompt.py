@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from orchestrate_agents.coding.events import plain
+from orchestrate_agents.preparing import read_workflow
 from orchestrate_agents.render import TEMPLATES, load_template, render_from
 from orchestrator.domain.agent import Demand, Finding, Job
 from orchestrator.domain.states import Part
@@ -28,20 +29,6 @@ _NAMES = {Part.TRIAGER: "triager", Part.INSPECTOR: "inspector"}
 #: characters of one framed text, of all demands or receipts, and of one line among them
 _FRAMED, _LISTED, _LINE = 40_000, 36_000, 4_000
 _MOST_TICKETS = 20
-#: of which all patterns are tried
-_ANY_WORKFLOW = """\
-# Any
-
-## STAGE 1: MAKER — Make
-
-1. Make `a.txt`. | Then ask.
-
-**Done when:** `a.txt` exists.
-
-## STAGE 2: USER CHECKPOINT #1 — Review
-
-**Done when:** USER approves.
-"""
 
 
 def render_prompt(job: Job, settings: AgentSettings, ask_tool: str = "") -> str:
@@ -67,7 +54,7 @@ def load_templates() -> None:
     """Load what renders prompts: templates, and the patterns by which workflows are read."""
     for name in ("maker", *_NAMES.values()):
         load_template(f"{name}.md.j2", TEMPLATES / "prompts")
-    read_workflow_text(_ANY_WORKFLOW, Path("any.md"))
+    read_workflow()
 
 
 def _values(job: Job, home: Path, ask_tool: str) -> dict[str, Any]:

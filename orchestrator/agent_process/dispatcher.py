@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from orchestrator.agent_process.bounded import (
 )
 from orchestrator.agent_process.forking import Forking
 from orchestrator.agent_process.leftovers import Marks
-from orchestrator.agent_process.worker import work_on
+from orchestrator.agent_process.worker import own_agents, work_on
 from orchestrator.domain.agent import Agent, Job, Outcome, Report
 from orchestrator.errors import StoppedError
 from orchestrator.errors.masking import hand_out, sanitize
@@ -98,8 +98,8 @@ class Engine(Protocol):
         """Who makes slow proofs elsewhere (`gates.checks.Elsewhere`); None: nobody does."""
         ...
 
-    def prepare(self, adapters: Collection[str]) -> None:
-        """Begin to load what turns of these coding agents need."""
+    def prepare(self, agents: Mapping[str, AgentSettings]) -> None:
+        """Begin to load what the work of these agents needs, by their names."""
         ...
 
     def leave_to(self, attendant: Any) -> None:
@@ -146,10 +146,8 @@ class Dispatcher:
                 return work_on(inside, job)
             except Exception as exc:  # noqa: BLE001 - an agent's fault is the agent's report
                 return Report(outcome=Outcome.FAILED, reason=f"{type(exc).__name__}: {exc}")
-        argv = [*_WORKER, job.agent]
-        if settings.adapter:
-            argv = [*_WORKER, settings.adapter, "coding"]
-        elif settings.command:
+        argv = [*_WORKER, *_words(job.agent, settings)]
+        if settings.command and not settings.adapter:
             # a path is relative to the workspace: the command runs in another folder
             program, *arguments = settings.command
             argv = [str(job.board_root / program) if "/" in program else program, *arguments]
@@ -187,28 +185,37 @@ class Dispatcher:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
 
-    def prepare(self, adapters: Collection[str]) -> None:
-        """Begin to load what turns of these coding agents need, while other things are done."""
+    def prepare(self, agents: Mapping[str, AgentSettings]) -> None:
+        """Begin to load what the work of these agents needs, while other things are done."""
+        forked = [
+            _words(name, settings)
+            for name, settings in agents.items()
+            if name not in self.inside and _is_forked(name, settings)
+        ]
         with self._lock, contextlib.suppress(OSError):
-            if adapters and self._forking is None:
-                self._forking = Forking(environment(), sorted(adapters))
+            if forked and self._forking is None:
+                self._forking = Forking(environment(), forked)
 
     def _start(
         self,
         argv: list[str],
-        adapter: str,
+        agent: str,
+        settings: AgentSettings,
         variables: Mapping[str, str],
         folder: Path,
         fds: tuple[int, ...],
     ) -> Process:
-        if adapter:
+        kept = bool(settings.adapter)
+        if _is_forked(agent, settings):
+            words = argv[len(_WORKER) - 1 :]
             # one that has ended for want of work is started once more
             for forking in (self._forking, None):
                 with contextlib.suppress(OSError):
-                    self._forking = forking or Forking(environment(), [adapter])
-                    words = argv[len(_WORKER) - 1 :]
-                    return self._forking.start(words, variables, folder, fds)
-            self._forking, argv = None, kept_words(argv)
+                    self._forking = forking or Forking(environment(), [words[1:]])
+                    return self._forking.start(words, variables, folder, fds, kept=kept)
+            self._forking = None
+        if kept:
+            argv = kept_words(argv)
         return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -241,7 +248,8 @@ class Dispatcher:
             self._require_running()
             process = self._start(
                 argv,
-                settings.adapter,
+                job.agent,
+                settings,
                 {**environment(_variables(settings)), **own},
                 folder,
                 (marks.fd,) if lock_fd is None else (lock_fd, marks.fd),
@@ -270,6 +278,16 @@ class Dispatcher:
             )
             return Report(outcome=Outcome.NEEDS_PERSON, reason=reason)
         return _read_report(ended)
+
+
+def _words(agent: str, settings: AgentSettings) -> list[str]:
+    """What the worker of an agent that is no other program is told."""
+    return [settings.adapter, "coding"] if settings.adapter else [agent]
+
+
+def _is_forked(agent: str, settings: AgentSettings) -> bool:
+    """Whether its worker begins in the process that is forked: a coding agent's, or our own's."""
+    return bool(settings.adapter) or (not settings.command and agent in own_agents())
 
 
 def _variables(settings: AgentSettings) -> tuple[str, ...]:

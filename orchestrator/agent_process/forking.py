@@ -3,7 +3,7 @@
 To load it takes longer than all else that a turn adds to its agent's program. The process has no
 keys and does nothing but fork; what a worker is told (environment, folder) it reads itself, from a
 pipe. It ends with its conductor, and when nobody has needed it for a while.
-python -P -m orchestrator.agent_process.forking SOCKET ADAPTER…
+python -P -m orchestrator.agent_process.forking SOCKET GROUP/NAME…
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -78,11 +78,13 @@ class Forked:
 
 
 class Forking:
-    """The process that is forked, from its conductor's side. `adapters` are what it loads."""
+    """The process that is forked, from its conductor's side. `agents` are what it loads: the words
+    of their workers (`orchestrator.agent_process.worker`)."""
 
-    def __init__(self, environment: Mapping[str, str], adapters: Sequence[str]) -> None:
+    def __init__(self, environment: Mapping[str, str], agents: Iterable[Sequence[str]]) -> None:
         here, there = socket.socketpair()
-        words = [sys.executable, "-P", "-m", __name__, str(there.fileno()), *adapters]
+        named = [f"{group}/{name}" for name, group in sorted(map(_pair, agents))]
+        words = [sys.executable, "-P", "-m", __name__, str(there.fileno()), *named]
         with there:
             self._process = subprocess.Popen(
                 words,
@@ -98,9 +100,18 @@ class Forking:
         self.close = weakref.finalize(self, _end, here, self._process)
 
     def start(
-        self, words: Sequence[str], environment: Mapping[str, str], cwd: Path, fds: Sequence[int]
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        fds: Sequence[int],
+        *,
+        kept: bool = True,
     ) -> Forked:
-        """A worker with these arguments. Raises OSError where there can be none."""
+        """A worker with these arguments. Raises OSError where there can be none.
+
+        `kept`: below a keeper, which ends all that it leaves running.
+        """
         pipes = [os.pipe() for _ in range(5)]
         request, stdin, stdout, stderr, status = pipes
         theirs = [request[0], stdin[0], stdout[1], stderr[1], status[1]]
@@ -114,7 +125,8 @@ class Forking:
         finally:
             for fd in theirs:
                 os.close(fd)
-        order = {"words": list(words), "environment": dict(environment), "cwd": str(cwd)}
+        variables = dict(environment)
+        order = {"words": list(words), "environment": variables, "cwd": str(cwd), "kept": kept}
         with contextlib.suppress(OSError), os.fdopen(request[1], "wb") as file:
             file.write(json.dumps(order).encode())
         try:
@@ -122,6 +134,11 @@ class Forking:
         except OSError:
             self.close()
             raise
+
+
+def _pair(words: Sequence[str]) -> tuple[str, str]:
+    name, *group = words
+    return name, group[0] if group else worker.GROUP
 
 
 def _end(link: socket.socket, process: subprocess.Popen[bytes]) -> None:
@@ -134,11 +151,11 @@ def _end(link: socket.socket, process: subprocess.Popen[bytes]) -> None:
 # -- the process itself ----------------------------------------------------------------------------
 
 
-def serve(link: socket.socket, adapters: Sequence[str]) -> None:
+def serve(link: socket.socket, agents: Iterable[str]) -> None:
     """Fork a worker for each message, until there is no conductor any more."""
-    for name in adapters:
+    for group, _, name in (each.partition("/") for each in agents):
         with contextlib.suppress(OrchestrateError):
-            prepare: Any = getattr(worker.load_agent(name, "coding"), "prepare", None)
+            prepare: Any = getattr(worker.load_agent(name, group), "prepare", None)
             if prepare is not None:
                 prepare()
     # what is here now is shared with the workers
@@ -170,7 +187,7 @@ def serve(link: socket.socket, adapters: Sequence[str]) -> None:
 
 
 def _become(server: int, fds: Sequence[int]) -> NoReturn:
-    """Be the keeper of a worker, which is forked once more."""
+    """Be whoever waits for a worker, which is forked once more."""
     code = 1
     try:
         request, *streams = fds[:4]
@@ -185,12 +202,17 @@ def _become(server: int, fds: Sequence[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["cwd"])
-        keeper.limit()
+        if order["kept"]:
+            keeper.limit()
         pid = os.fork()
         if pid == 0:
             os.close(status)
             _work(order["words"])
-        code = keeper.keep(server, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+        def wait() -> int:
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        code = keeper.keep(server, wait, all_left=order["kept"])
         os.write(status, code.to_bytes(_NUMBER, "big", signed=True))
     finally:
         os._exit(code)

@@ -55,11 +55,12 @@ def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
 
 
-def keep(parent: int, wait: Callable[[], int]) -> int:
-    """`wait` for a child's exit code, then end all that it has left; never outlive `parent`."""
+def keep(parent: int, wait: Callable[[], int], *, all_left: bool = True) -> int:
+    """`wait` for a child's exit code, then end `all_left` by it; never outlive `parent`."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     code = wait()
-    end_descendants(os.getpid())
+    if all_left:
+        end_descendants(os.getpid())
     return code if code >= 0 else 128 - code
 
 

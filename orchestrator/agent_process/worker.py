@@ -15,9 +15,11 @@ from orchestrator.errors import OrchestrateError, UsageError
 
 #: where this program's own agents are
 _OWN = "orchestrate_agents."
+#: what agents are registered under, but for the adapters of coding agents
+GROUP = "agents"
 
 
-def load_agent(name: str, group: str = "agents") -> Agent:
+def load_agent(name: str, group: str = GROUP) -> Agent:
     """The agent registered under `orchestrate.<group>`. Raises UsageError if there is none."""
     if entry := plugins.named(group, name):
         agent: Agent = entry.load()()
@@ -32,12 +34,12 @@ def load_agent(name: str, group: str = "agents") -> Agent:
 
 def agent_names() -> frozenset[str]:
     """The names of the registered agents."""
-    return frozenset(entry.name for entry in plugins.registered("agents"))
+    return frozenset(entry.name for entry in plugins.registered(GROUP))
 
 
 def own_agents() -> frozenset[str]:
     """The names of those that come with this program."""
-    found = plugins.registered("agents")
+    found = plugins.registered(GROUP)
     return frozenset(entry.name for entry in found if entry.module.startswith(_OWN))
 
 

@@ -169,10 +169,9 @@ class WorkTree:
 
     def _walk_all(self, extra: Iterable[str], keep: bool) -> Snapshot:
         taken = time.time_ns()
-        named = {p for p in extra if not (self.root / p).is_dir()}
-        paths = {p for p in (*self._walk(""), *named) if self.concerns(p)}
+        named = {p for p in extra if not (self.root / p).is_dir() and self.concerns(p)}
         found = Snapshot(
-            dict(self._look(paths, keep)),
+            dict(self._look(named, keep, walked=frozenset(self._walk("")))),
             taken=taken,
             board=self._on_board(),
         )
@@ -266,10 +265,18 @@ class WorkTree:
         return {p for p in found if self.concerns(p)}
 
     def _look(
-        self, paths: Iterable[str], keep: bool, absent: bool = False
+        self,
+        paths: Iterable[str],
+        keep: bool,
+        absent: bool = False,
+        walked: frozenset[str] = frozenset(),
     ) -> Iterator[tuple[str, Entry]]:
-        for path in sorted(paths):
-            entry = self.entry(path, keep=keep)
+        """What lies at paths; no link was followed on the way to those that were `walked`."""
+        for path in sorted(walked.union(paths)):
+            if path in walked:
+                entry = self.reader.entry(path, keep=keep, walked=True)
+            else:
+                entry = self.entry(path, keep=keep)
             if entry.there or absent:
                 yield path, entry
 

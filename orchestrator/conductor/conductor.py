@@ -153,7 +153,9 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
-        with self.opener.open_session(id, workflow, create=create, from_here=from_here) as session:
+        with self.opener.open_session(
+            id, workflow, create=create, from_here=from_here, work=True
+        ) as session:
             _require_stage(session.plan, until)
             with traced(session):
                 outcome = self._advance(session, until)

@@ -50,8 +50,8 @@ class Blocked:
 
 def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
-    agents = {session.settings.agent(s.agent).adapter for s in stages if s.agent}
-    session.dispatcher.prepare(agents - {""})
+    agents = {s.agent: session.settings.agent(s.agent) for s in stages if s.agent}
+    session.dispatcher.prepare(agents)
     if wants_checkout(session):
         begin_family_checkout(session)
         _tell_submodules(session)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,11 @@ class Opener:
         from_here: bool = False,
         anew: bool = False,
         consent: Callable[[Sequence[Ticket], Workflow], None] | None = None,
+        work: bool = False,
     ) -> Iterator[Session]:
         """The family under its lock, settled, with its workflow read and its checks loaded.
+
+        `work`: its agents begin to be loaded beside that, where it is for them to go on.
 
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         `consent` gets the tickets and the workflow before any of it is written, and may raise.
@@ -124,6 +128,8 @@ class Opener:
                 tickets = self._look_again(family, tickets)
             if consent is not None:
                 consent(tickets, read)
+            if work:
+                self._load_agents(family, plan)
             if not family.conducted:
                 if not create:
                     _ = family.flow  # raises TicketError (code `not-conducted`)
@@ -250,6 +256,17 @@ class Opener:
             raise found.error()
         history.begin_anew(found)
         return True
+
+    def _load_agents(self, family: Family, plan: Plan) -> None:
+        """Begin to load what those need that are about to work, up to the next checkpoint."""
+        left = plan.stages
+        if family.conducted:
+            if not isinstance(machine.decide(family.flow, plan), machine.Work):
+                return
+            left = tuple(s for s in left if s.number not in family.flow.finished)
+        stages = takewhile(lambda stage: not stage.is_checkpoint, left)
+        agents = {stage.agent for stage in stages if stage.agent}
+        self.dispatcher.prepare({name: self.settings.agent(name) for name in agents})
 
     def _begin(
         self,

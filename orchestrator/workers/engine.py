@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,8 +104,8 @@ class QueuedDispatcher:
         row = self._patiently(lambda: self.store.find(self._name(job)), lambda _: None)
         return row is not None and row.state != "stopped"
 
-    def prepare(self, adapters: Collection[str]) -> None:
-        """Nothing: coding agents' turns are the workers'."""
+    def prepare(self, agents: Mapping[str, AgentSettings]) -> None:
+        """Nothing: most of the work is the workers'."""
 
     def leave_to(self, attendant: Any) -> None:
         """Wait for no worker, but for proofs; see `Engine`."""

@@ -74,7 +74,7 @@ def test_each_turn_has_its_own_variables_and_the_process_is_made_anew(
     monkeypatch.setenv("FIRST", "one")
     monkeypatch.setenv("SECOND", "two")
     dispatcher = Dispatcher()
-    dispatcher.prepare({"claude"})
+    dispatcher.prepare({"claude": settings(root)})
     for env in (["FIRST"], ["SECOND"], []):
         report = dispatcher.dispatch(job(root, env=env), settings(root, env=env))
         assert report.outcome is Outcome.DONE, report.reason
@@ -127,3 +127,56 @@ def test_a_turn_ends_with_its_conductor(root: Path) -> None:
     psutil.wait_procs([psutil.Process(program)] if psutil.pid_exists(program) else [], 10)
     assert not psutil.pid_exists(program)
     assert json.loads(given)["workspace"] not in [place(p) for p in psutil.process_iter()]
+
+
+def built_in(root: Path, agent: str) -> Job:
+    """A job that the agent refuses."""
+    return Job(
+        ticket="WO-1",
+        parent="WO-1",
+        family=(),
+        stage=1,
+        agent=agent,
+        workspace=str(root),
+        workflow="workflows/any.md",
+        workflow_text="# Any\n\n## STAGE 1: INSPECTOR — Look\n\n**Done when:** `a.txt` exists.\n",
+    )
+
+
+def test_built_in_agents_begin_in_one_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    popen = subprocess.Popen
+
+    def start(words: list[str], *args: Any, **options: Any) -> Any:
+        started.append(words)
+        return popen(words, *args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    dispatcher, own = Dispatcher(), AgentSettings()
+    dispatcher.prepare({"INSPECTOR": own, "SOOP": own})
+    for agent in ("INSPECTOR", "ANALYST", "INSPECTOR"):
+        report = dispatcher.dispatch(built_in(root, agent), own)
+        assert report.outcome is Outcome.NEEDS_PERSON, report.reason
+    assert [words[-2:] for words in started] == [["agents/INSPECTOR", "agents/SOOP"]]
+
+
+def test_what_an_agent_in_this_process_or_a_command_needs_is_not_loaded(root: Path) -> None:
+    dispatcher = Dispatcher({"INSPECTOR": object()})  # type: ignore[dict-item]
+    dispatcher.prepare({"INSPECTOR": AgentSettings(), "SOOP": AgentSettings(command=("soop",))})
+    assert dispatcher._forking is None
+
+
+def test_what_built_in_agents_need_is_there_before_they_work(root: Path) -> None:
+    # a module that is loaded in the work is loaded by each of them
+    code = (
+        "import sys\n"
+        "from orchestrator.agent_process import worker\n"
+        "for name in ('LEAD', 'SOOP', 'BUILDER', 'ANALYST', 'INSPECTOR'):\n"
+        "    worker.load_agent(name).prepare()\n"
+        "print(*sys.modules)\n"
+    )
+    words = [sys.executable, "-c", code]
+    loaded = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    needed = {"jinja2", "yaml", "markdown_it", "pglast.stream", "psycopg", "pydantic.type_adapter"}
+    assert needed <= set(loaded)
+    assert not {"pandas", "numpy", "pandera"} & set(loaded)

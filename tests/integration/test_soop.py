@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrate_agents.soop import Soop
-from orchestrate_agents.sql.parse import tables_of
+from orchestrate_agents.sql import prove as proofs
+from orchestrate_agents.sql.parse import Migration, tables_of
 from orchestrate_agents.sql.prove import prove
+from orchestrate_agents.sql.scratch import Database
 from orchestrator.domain.agent import Finding, Job, MemberInfo, Outcome, Report
 from orchestrator.gates.checks import Services
+from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.storage.atomic import sha256_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -85,6 +89,24 @@ def test_the_migration_is_written_proven_and_explained(tmp_path: Path) -> None:
     with Services() as services:
         proof = prove(file.read_text(encoding="utf-8"), services)
     assert proof.catalog_equal
+
+
+def test_the_gate_takes_over_what_soop_has_proven_of_the_very_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Soop().work(job(tmp_path))
+    text, ran = (tmp_path / PATH).read_text(encoding="utf-8"), list[str]()
+    run = proofs._run
+
+    def told(database: Database, migration: Migration, base: Mapping[str, str]) -> dict[str, Any]:
+        ran.append(migration.text)
+        return run(database, migration, base)
+
+    monkeypatch.setattr(proofs, "_run", told)
+    for sql, runs in ((text, 0), (f"{text}\n-- another", 1)):
+        with Services(user_proof_cache()) as services:
+            assert proofs.prove(sql, services).catalog_equal
+        assert len(ran) == runs
 
 
 def test_a_seeded_table_gets_its_natural_key(tmp_path: Path) -> None:

@@ -142,3 +142,16 @@ def test_a_place_covers_itself_and_what_is_below_it() -> None:
     assert covers("src", "src/a.ts")
     assert covers("src/", "src")
     assert not covers("src", "src2/a.ts")
+
+
+def test_only_those_who_are_about_to_work_are_loaded(tmp_path: Path) -> None:
+    work = Workspace(tmp_path)
+    conductor, loaded = work.conductor(), list[set[str]]()
+    conductor.opener.dispatcher.prepare = lambda agents: loaded.append(set(agents))  # type: ignore[method-assign]
+    assert conductor.run("WO-512").stage == 3
+    first = loaded[0]
+    assert "INSPECTOR" not in first
+    loaded.clear()
+    # it waits for USER: nobody works
+    conductor.run("WO-512")
+    assert loaded == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from orchestrate_agents import builder_proofs
 from orchestrate_agents.builder import Builder
 from orchestrate_agents.builder_proofs import prove_files
 from orchestrate_agents.checks.python import behaviour
@@ -23,7 +25,7 @@ from orchestrate_agents.specification.typescript import (
 from orchestrate_backend.trials.importer import RegistryImporter, read_importer_spec
 from orchestrator.domain.agent import Finding, Outcome
 from orchestrator.domain.workflow import Block
-from orchestrator.gates.checks import Context, Services, Verdict
+from orchestrator.gates.checks import Context, Result, Services, Verdict, proven
 from orchestrator.gates.proof_cache import user_proof_cache
 from tests.builds import WORKFLOW, lay_out, site
 
@@ -377,3 +379,22 @@ def test_the_gate_takes_over_what_builder_has_seen_of_the_very_same_bytes(
         with Services(user_proof_cache()) as services:
             judged = behaviour.judge_handling(Context(root=root, services=services), (path,))
         assert (judged.verdict, len(looks)) == (Verdict.FAILED, looked)
+
+
+def test_files_are_proven_side_by_side_and_told_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"etl/{name}.py" for name in "abc"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(f"print('{path}')\n", encoding="utf-8")
+    # each waits until all have begun
+    together = threading.Barrier(len(paths))
+
+    def judge(ctx: Context, judged: tuple[str, ...]) -> Result:
+        together.wait(20)
+        return proven("handled", *judged)
+
+    monkeypatch.setattr(builder_proofs, "judge_handling", judge)
+    found = prove_files(site(tmp_path), paths, kept=paths)
+    assert [path for path, result in found if result.detail == "handled"] == paths

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.changes.entries import Contents
+from orchestrator.changes.entries import Contents, Reader
 from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.domain.workflow import Workflow
 from orchestrator.family.held import Held
@@ -169,3 +169,27 @@ def test_4_4_a_workflow_is_read_once_for_tickets_of_which_it_says_the_same(
         assert found == read_workflow(tmp_path / "w.md", root=tmp_path, variables=variables)
     (tmp_path / "w.md").write_text("# W\n\n## STAGE 1: SOOP — Other\n", "utf-8")
     assert read("WO-7").stages[0].agent == "SOOP"
+
+
+def test_what_a_walk_has_found_is_looked_at_without_looking_for_links_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.txt").write_text("one\n", encoding="utf-8")
+    (tmp_path / "elsewhere").symlink_to("/etc")
+    looked: list[str] = []
+    behind = Reader.is_behind_link
+
+    def look(self: Reader, path: str) -> bool:
+        looked.append(path)
+        return behind(self, path)
+
+    monkeypatch.setattr(Reader, "is_behind_link", look)
+    named = ("elsewhere/passwd", "a/b/c.txt")
+    found = WorkTree(tmp_path, "_WORK_ORDERS").take(extra=named, by_git=False)
+    assert {path: entry.kind for path, entry in found.entries.items()} == {
+        "a/b/c.txt": "file",
+        "elsewhere": "link",
+    }
+    assert "a/b/c.txt" not in looked
+    assert "elsewhere/passwd" in looked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,13 +11,14 @@ import typer
 from orchestrator.cli.text import (
     callable_commands,
     one_line,
+    padded,
     paint,
     say,
     say_json,
-    table,
     terminal_width,
 )
 from orchestrator.cli.workspace import AsJson, Workspace, complete_from, workspace
+from orchestrator.domain.folders import state_in_words
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import UsageError
 from orchestrator.views.plain import columns, fitted
@@ -152,32 +154,42 @@ def _filter(here: Workspace, pairs: list[tuple[str, str]]) -> Filter:
 
 def _say_tickets(tickets: list[Ticket], taken: set[str]) -> None:
     """A table as wide as the terminal: titles are cut first, then columns go, problems never."""
-    heads = ["ID", "PLACE", "OWNER", "PRIO"]
-    starts, ends = [heads], [("TITLE", "")]
-    for ticket in tickets:
-        problems = ""
-        if ticket.diagnoses or ticket.id in taken:
-            codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
-            problems = "".join(f"  [{code}]" for code in dict.fromkeys(codes))
-        starts.append([ticket.id, ticket.state, ticket.owner or "-", ticket.priority or "-"])
-        ends.append((one_line(ticket.title), problems))
-    longest = max(columns(problems) for problems in {problems for _, problems in ends})
-    # the same few words again and again
-    cells = {cell: fitted(cell, _CELL) for start in starts for cell in start[1:3]}
-    starts = [[id, cells[place], cells[owner], priority] for id, place, owner, priority in starts]
+    # the same few places and owners again and again
+    place, owner = cache(_place), cache(partial(fitted, width=_CELL))
+    starts = [
+        padded(["ID", *(t.id for t in tickets)]),
+        padded(["PLACE", *(place(t.role, t.folder, t.folder or t.status) for t in tickets)]),
+        padded(["OWNER", *(owner(t.owner or "-") for t in tickets)]),
+        padded(["PRIO", *(t.priority or "-" for t in tickets)]),
+    ]
+    problems = ["", *(_problems(t, taken) for t in tickets)]
+    longest = max(map(columns, set(problems)))
     while True:
-        # what closes a line keeps its spaces
-        lines = [line[:-1] for line in table([(*start, "|") for start in starts])]
+        lines = ["  ".join(cells) + "  " for cells in zip(*starts, strict=True)]
         width = terminal_width(columns(lines[0]))
-        if len(starts[0]) == 2 or not width or width - longest >= _LEAST_TITLE:
+        if len(starts) == 2 or not width or width - longest >= _LEAST_TITLE:
             break
-        starts = [start[:-1] for start in starts]
+        starts.pop()
+    titles = ["TITLE", *(one_line(t.title) for t in tickets)]
     shown = []
-    for line, (title, problems) in zip(lines, ends, strict=True):
-        most = max(_LEAST_TITLE, width - columns(problems)) if width else _TITLE
+    for line, title, found in zip(lines, titles, problems, strict=True):
+        most = max(_LEAST_TITLE, width - columns(found)) if width else _TITLE
         fits = title.isascii() and len(title) <= most
-        shown.append(line + (title if fits else fitted(title, most)) + problems)
-    say("\n".join([paint(shown[0], "dim"), *shown[1:]]))
+        shown.append(f"{line}{title if fits else fitted(title, most)}{found}")
+    shown[0] = paint(shown[0], "dim")
+    say("\n".join(shown))
+
+
+def _place(role: FolderRole | None, folder: str, status: str) -> str:
+    return fitted(state_in_words(role, folder, status), _CELL)
+
+
+def _problems(ticket: Ticket, taken: set[str]) -> str:
+    """The codes of what is wrong with a ticket, behind its title."""
+    if not ticket.diagnoses and ticket.id not in taken:
+        return ""
+    codes = [d.code for d in ticket.diagnoses] + ["duplicate-id"] * (ticket.id in taken)
+    return "".join(f"  [{code}]" for code in dict.fromkeys(codes))
 
 
 def search(

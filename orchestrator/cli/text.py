@@ -194,11 +194,17 @@ def some_of(names: Sequence[str], most: int = 8) -> str:
 
 def table(rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
     """Rows as aligned columns, cut at `width` (0: not cut); the last column is not padded."""
-    # by columns, of which most say the same few words again and again
-    padded = []
-    for column in zip(*rows, strict=True):
-        cells = {cell: one_line(cell) for cell in column}
-        wide = max(map(columns, cells.values()))
-        filled = {cell: said + " " * (wide - columns(said)) for cell, said in cells.items()}
-        padded.append([filled[cell] for cell in column])
-    return [fitted("  ".join(row).rstrip(), width) for row in zip(*padded, strict=True)]
+    filled = map(padded, zip(*rows, strict=True))
+    return [fitted("  ".join(row).rstrip(), width) for row in zip(*filled, strict=True)]
+
+
+def padded(cells: Sequence[str]) -> list[str]:
+    """The cells of one column in lines, as wide as the widest."""
+    # most columns say the same few words again and again
+    said = {cell: one_line(cell) for cell in set(cells)}
+    wide = max(map(columns, said.values()))
+    filled = {
+        cell: text.ljust(wide) if text.isascii() else text + " " * (wide - columns(text))
+        for cell, text in said.items()
+    }
+    return [filled[cell] for cell in cells]

@@ -77,6 +77,13 @@ def normal_status(text: str, aliases: Mapping[str, FolderRole] | None = None) ->
     return (aliases or {}).get(name) or _KNOWN.get(name)
 
 
+def state_in_words(role: FolderRole | None, folder: str, status: str) -> str:
+    """Where a ticket is, for people: its folder, and its state where that does not say it."""
+    if role is None or normal_status(folder.split("/")[0]) is role:
+        return folder or status or "no state"
+    return f"{folder} ({role})" if folder else role.value
+
+
 class Folders:
     """The folders of one board: configured names, names on disk, defaults.
 

@@ -96,7 +96,8 @@ class Board:
         self._next_sweep = 0.0
         #: tickets as they were last read, with their texts
         self._fresh: OrderedDict[Path, Ticket] = OrderedDict()
-        self._catalog = Catalog(self.path, self.folders, index, self.read)
+        source = self.path.relative_to(root).as_posix()
+        self._catalog = Catalog(self.path, source, self.folders, index, self.read)
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from orchestrator.domain.folders import Folders
 from orchestrator.domain.id_grammar import folded_id, id_from_name, without_prefix
 from orchestrator.markdown.problem import Diagnosis
-from orchestrator.tickets.index import Index, IndexRow, Listing, Stamp, is_settled
+from orchestrator.tickets.index import Home, Index, IndexRow, Listing, Stamp, is_settled
 from orchestrator.tickets.ticket import Ticket
 
 _CONFLICT = re.compile(r"\.conflict-\d{8}T\d{6}")
@@ -30,7 +30,6 @@ _SAVE_EVERY = 2.0
 #: how often the folders are listed again while they change
 _RETRIES = 5
 _NO_STAMP = Stamp(0, 0, 0, 0)
-_NO_ROW = IndexRow(*_NO_STAMP, "", "", False, True, "")
 #: files from which on several processes read them, and how many one gets at a time
 _MANY, _CHUNK = 1000, 100
 #: in such a process: what reads one
@@ -62,6 +61,11 @@ class _Keys:
     @property
     def repeated(self) -> set[str]:
         """What more than one row says."""
+        if self._found is None:
+            # mostly there is nothing, which takes no table of all
+            said = list(filter(None, map(self._said, self._rows.values())))
+            if len(set(said)) == len(said):
+                return set()
         return self._repeated if self.all else set()
 
     def get(self, name: str) -> Sequence[str]:
@@ -86,10 +90,16 @@ class Catalog:
     """All files of a board that may be tickets. Keys are paths relative to the board."""
 
     def __init__(
-        self, board: Path, folders: Folders, index: Index, read: Callable[[Path], Ticket]
+        self,
+        board: Path,
+        source: str,
+        folders: Folders,
+        index: Index,
+        read: Callable[[Path], Ticket],
     ) -> None:
         self._board = board
         self._place = os.fspath(board)
+        self._home = Home(self._place, source, read)
         self._folders = folders
         self._role_at = lru_cache(maxsize=4096)(folders.role_at)
         self._index = index
@@ -145,7 +155,7 @@ class Catalog:
             for key in new:
                 was = key if key in self._rows else moved.get(key.rpartition("/")[2], "")
                 if was in self._rows:
-                    self._put(key, self._rows[was]._replace(**_NO_STAMP._asdict()))
+                    self._put(key, self._rows[was]._replace(key=key, **_NO_STAMP._asdict()))
                     self._unsaved[key] = None
                 else:
                     unknown.append(key)
@@ -235,13 +245,15 @@ class Catalog:
     def _update(self, keys: Iterable[str], gone: set[str], before: dict[str, Listing]) -> None:
         """Read what changed of these files, and forget those that are gone."""
         changed: list[str] = []
+        place, rows, look, stamp_of = self._place, self._rows, os.lstat, Stamp.of
         for key in keys:
             try:
-                stamp = Stamp.of(os.lstat(f"{self._place}/{key}"))
+                found = look(f"{place}/{key}")
             except FileNotFoundError:
                 gone.add(key)
                 continue
-            if self._rows.get(key, _NO_ROW).stamp != stamp:
+            row = rows.get(key)
+            if row is None or row.mtime != found.st_mtime_ns or row.stamp != stamp_of(found):
                 changed.append(key)
         for key, row in zip(changed, self._read_rows(changed), strict=True):
             if row is None:
@@ -282,7 +294,7 @@ class Catalog:
         except FileNotFoundError:
             return None
         # one that is not settled is read again the next time
-        return IndexRow.of(ticket, stamp if stamp.settled else _NO_STAMP)
+        return IndexRow.of(ticket, stamp if stamp.settled else _NO_STAMP, key)
 
     def _save(self) -> None:
         """Write what has changed to the index. It may lag behind: files are checked against it."""
@@ -372,9 +384,9 @@ class Catalog:
 
     def linked(self, ticket: Ticket) -> Ticket:
         """The ticket with its references in the spelling of the tickets that they mean."""
-        refers = (ticket.parent, *ticket.children, *ticket.depends_on)
-        if not any(refers):
+        if not (ticket.parent or ticket.children or ticket.depends_on):
             return ticket
+        refers = (ticket.parent, *ticket.children, *ticket.depends_on)
         ids = {reference: self.known_id(reference) for reference in refers}
         if all(reference == id for reference, id in ids.items()):
             return ticket
@@ -404,14 +416,14 @@ class Catalog:
 
     def _ticket(self, key: str) -> Ticket | None:
         known = self._tickets.get(key)
-        if known is None and key in self._rows:
+        if known is None and (row := self._rows.get(key)) is not None:
             folder = key.rpartition("/")[0]
-            path = f"{self._place}/{key}"
-            known = self._rows[key].ticket(path, folder, self._role_at)
+            role = self._role_at(folder, row.status, row.recorded)
+            known = row.ticket(self._home, folder, role)
             if known is None:
                 # the row in the index is broken
                 try:
-                    known = self._read(Path(path)).without_text()
+                    known = self._read(self._board / key).without_text()
                 except FileNotFoundError:
                     return None
             self._tickets[key] = known

@@ -10,46 +10,34 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.domain.states import FolderRole
 from orchestrator.markdown.problem import Diagnosis
-from orchestrator.tickets.ticket import Ticket
+from orchestrator.tickets.ticket import Ticket, is_utf8, printable
 
-_VERSION = 7
+_VERSION = 8
 #: what changed so shortly before it was looked at may change again within one clock tick (ns)
 _TICK = 20_000_000
 #: the same where the file system keeps whole milliseconds or seconds only
 _COARSE_TICK = 2_000_000_000
 #: seconds to wait for another process that writes the index; without it work only gets slower
 _LOCK_TIMEOUT = 0.5
-#: known without the index, or kept in a column of its own
-_FIRST = ("id", "place", "folder", "role", "parent", "own_id", "note")
-_NOT_PACKED = {*_FIRST, "path", "diagnoses"}
-#: field → what it is where a ticket says nothing of it
-_PACKED: dict[str, Any] = {
-    f.name: {} if f.default is MISSING else f.default
-    for f in fields(Ticket)
-    if f.compare and f.name not in _NOT_PACKED
+#: what is packed: field → what it is where a ticket says nothing of it
+_LINKS: dict[str, Any] = {"children": (), "child_roles": {}, "depends_on": ()}
+_REST: dict[str, Any] = {
+    "depends_note": "",
+    "files": (),
+    "created": "",
+    "labels": (),
+    "workflow": "",
+    "spelt": {},
+    "scope": "",
 }
-_TUPLES = {"children", "depends_on", "files", "labels"}
-_NAMES = {*_PACKED, "diagnoses"}
-RoleAt = Callable[[str, str, str], FolderRole | None]
-#: (text, 0) → the value at its beginning, and where it ends
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-_TABLES = """
-CREATE TABLE IF NOT EXISTS signature (text TEXT);
-CREATE TABLE IF NOT EXISTS ticket (
-  key TEXT PRIMARY KEY, mtime INTEGER, ctime INTEGER, size INTEGER, inode INTEGER,
-  id TEXT, parent TEXT, own_id INTEGER, note INTEGER, data TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS folder (
-  key TEXT PRIMARY KEY, mtime INTEGER, files TEXT, below TEXT
-) WITHOUT ROWID;
-"""
+_NUMBERS = {"mtime", "ctime", "size", "inode", "own_id", "note", "failure_count", "conducted"}
 
 
 class Stamp(NamedTuple):
@@ -77,8 +65,22 @@ def is_settled(changed: int) -> bool:
     return time.time_ns() - changed > tick
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where the tickets of a board are, and what reads one."""
+
+    #: the board's folder
+    place: str
+    #: the same relative to the workspace
+    source: str
+    read: Callable[[Path], Ticket]
+
+
 class IndexRow(NamedTuple):
-    """A ticket in the index: its file's stamp, what families are found by, and the rest packed."""
+    """A ticket in the index: its file's stamp, what lists and families are made of, and the rest.
+
+    What lists show is not packed, so that a board is listed without parsing anything.
+    """
 
     mtime: int
     ctime: int
@@ -88,42 +90,107 @@ class IndexRow(NamedTuple):
     parent: str
     own_id: bool
     note: bool
-    data: str
+    title: str
+    status: str
+    owner: str
+    priority: str
+    failure_count: int
+    conducted: bool
+    recorded: str
+    #: packed as JSON, "" for nothing: `_LINKS`, the diagnoses, `_REST`
+    links: str
+    problems: str
+    rest: str
+    #: the file's place on the board
+    key: str
 
     @classmethod
-    def of(cls, ticket: Ticket, stamp: Stamp) -> IndexRow:
-        said = ((name, getattr(ticket, name)) for name in _PACKED)
-        # most tickets say little: what is not packed, the class itself says
-        packed = {name: value for name, value in said if value != _PACKED[name]}
-        if ticket.diagnoses:
-            packed["diagnoses"] = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
-        data = json.dumps(packed, separators=(",", ":"))
-        return cls(*stamp, ticket.id, ticket.parent, ticket.own_id, ticket.note, data)
+    def of(cls, ticket: Ticket, stamp: Stamp, key: str) -> IndexRow:
+        said = (getattr(ticket, name) for name in cls._fields[len(stamp) : -4])
+        problems = [[d.code, d.message, d.line, d.hint] for d in ticket.diagnoses]
+        packed = _pack(ticket, _LINKS), _encode(problems), _pack(ticket, _REST)
+        return cls._make((*stamp, *said, *packed, key))
 
     @property
     def stamp(self) -> tuple[int, ...]:
         return self[:4]
 
-    def ticket(self, path: str, folder: str, role_at: RoleAt) -> Ticket | None:
-        """The ticket as it was read, or None if the row is broken. `role_at` as in `Folders`."""
-        try:
-            said, end = _scan(self.data, 0)
-            for name in _TUPLES & said.keys():
-                said[name] = tuple(said[name])
-            if "diagnoses" in said:
-                said["diagnoses"] = tuple(Diagnosis(*each) for each in said["diagnoses"])
-            if end != len(self.data) or not said.keys() <= _NAMES:
-                return None
-            role = role_at(folder, said.get("status", ""), said.get("recorded", ""))
-        except (AttributeError, TypeError, ValueError, RecursionError, StopIteration):
-            return None
-        # what its constructor does, at a third of the time: a board has many
+    def ticket(self, home: Home, folder: str, role: FolderRole | None) -> Ticket | None:
+        """The ticket as it was read, or None if the row is broken."""
+        # what its constructor does, at a fifth of the time: a board has many
         ticket = object.__new__(Ticket)
-        first = (self.id, path, folder, role, self.parent, bool(self.own_id), bool(self.note))
         held = vars(ticket)
-        held.update(zip(_FIRST, first, strict=True))
-        held.update((("child_roles", {}), ("spelt", {}), *said.items()))
+        held["id"], held["folder"], held["role"] = self.id, folder, role
+        held["title"], held["status"], held["owner"] = self.title, self.status, self.owner
+        held["parent"], held["priority"] = self.parent, self.priority
+        held["own_id"], held["note"] = bool(self.own_id), bool(self.note)
+        # what most do not say the class itself has
+        if self.conducted:
+            held["conducted"] = True
+        if self.recorded:
+            held["recorded"] = self.recorded
+        try:
+            if self.failure_count:
+                held["failure_count"] = int(self.failure_count)
+            if self.links:
+                held.update(_unpack(self.links, _LINKS))
+            if self.problems:
+                held["diagnoses"] = tuple(Diagnosis(*each) for each in json.loads(self.problems))
+        except _BROKEN:
+            return None
+        held["row"], held["home"] = self, home
         return ticket
+
+    def say_late(self, home: Home, name: str) -> Mapping[str, Any]:
+        """What a ticket says in a field that it was made without, and in others perhaps."""
+        place = Path(f"{home.place}/{self.key}")
+        if name == "path":
+            return {name: place}
+        if name == "source":
+            return {name: printable(f"{home.source}/{self.key}")}
+        if name in _LINKS:
+            return {name: {}}
+        try:
+            return _unpack(self.rest, _REST)
+        except _BROKEN:
+            with contextlib.suppress(FileNotFoundError):
+                found = home.read(place)
+                return {name: getattr(found, name) for name in _REST}
+            return _REST
+
+
+_BROKEN = (AttributeError, TypeError, ValueError, RecursionError)
+_COLUMNS = ", ".join(IndexRow._fields)
+#: which rows hold texts where this program writes some; any other is read again
+_WHOLE = " AND ".join(
+    f"typeof({name}) = 'text'" for name in IndexRow._fields if name not in _NUMBERS
+)
+_TABLES = {
+    "signature": "(text TEXT)",
+    "ticket": f"({_COLUMNS}, PRIMARY KEY (key)) WITHOUT ROWID",
+    "folder": "(key TEXT PRIMARY KEY, mtime INTEGER, files TEXT, below TEXT) WITHOUT ROWID",
+}
+
+
+def _pack(ticket: Ticket, nothing: Mapping[str, Any]) -> str:
+    said = ((name, getattr(ticket, name)) for name in nothing)
+    return _encode({name: value for name, value in said if value != nothing[name]})
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) if value else ""
+
+
+def _unpack(text: str, nothing: Mapping[str, Any]) -> dict[str, Any]:
+    """What was packed. Raises one of `_BROKEN` for anything else."""
+    said: dict[str, Any] = {**nothing, **(json.loads(text) if text else {})}
+    if len(said) != len(nothing):
+        raise ValueError(text)
+    # JSON has no tuples; and nobody shares a mapping with another ticket
+    return {
+        name: tuple(said[name]) if value == () else {**said[name]} if value == {} else said[name]
+        for name, value in nothing.items()
+    }
 
 
 @dataclass
@@ -146,17 +213,18 @@ class Index:
 
     def __init__(self, path: Path, signature: str) -> None:
         self.path = path
-        self.signature = f"{_VERSION} {signature} {tuple(_PACKED)}"
+        self.signature = f"{_VERSION} {signature} {IndexRow._fields} {(*_LINKS, *_REST)}"
 
     def load(self) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
         """All rows by the file's place on the board, and all listings by the folder's."""
-        rows: list[Any] = []
+        rows: dict[str, IndexRow] = {}
         folders: dict[str, Listing] = {}
         with self._forgive(), self._open() as db:
-            rows = db.execute("SELECT * FROM ticket").fetchall()
+            found = db.execute(f"SELECT {_COLUMNS} FROM ticket WHERE {_WHOLE}")  # noqa: S608
+            rows = {row.key: row for row in map(IndexRow._make, found)}
             for key, mtime, files, below in db.execute("SELECT * FROM folder"):
                 folders[key] = Listing(mtime, json.loads(files), json.loads(below))
-        return {row[0]: IndexRow._make(row[1:]) for row in rows}, folders
+        return rows, folders
 
     def store(
         self,
@@ -165,18 +233,18 @@ class Index:
         listings: Mapping[str, Listing | None],
     ) -> None:
         """Write what changed, in one transaction. Only settled listings are kept."""
-        rows = [(key, *row) for key, row in changed.items()]
+        rows = [row for row in changed.values() if _is_storable(row)]
         folders = [
             (key, each.mtime, json.dumps(each.files), json.dumps(each.below))
             for key, each in listings.items()
-            if each is not None and each.settled
+            if each is not None and each.settled and is_utf8(key)
         ]
         with self._forgive(), self._open() as db:
-            db.executemany("DELETE FROM ticket WHERE key = ?", [(key,) for key in gone])
-            db.executemany("DELETE FROM folder WHERE key = ?", [(key,) for key in listings])
-            db.executemany(
-                "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-            )
+            for table, keys in (("ticket", gone), ("folder", listings)):
+                old = [(key,) for key in keys if is_utf8(key)]
+                db.executemany(f"DELETE FROM {table} WHERE key = ?", old)  # noqa: S608
+            marks = ", ".join("?" * len(IndexRow._fields))
+            db.executemany(f"INSERT OR REPLACE INTO ticket VALUES ({marks})", rows)  # noqa: S608
             db.executemany("INSERT INTO folder VALUES (?, ?, ?, ?)", folders)
 
     @contextlib.contextmanager
@@ -192,16 +260,31 @@ class Index:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on the index, emptied if another version or configuration made it."""
+        """A transaction on the index, made anew if another version or configuration made it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)) as db:
             # it may be lost with the machine, not with the process
             db.execute("PRAGMA synchronous = OFF")
-            db.executescript(_TABLES)
-            if db.execute("SELECT text FROM signature").fetchall() != [(self.signature,)]:
+            if not self._is_ours(db):
                 with db:
-                    for table in ("ticket", "folder", "signature"):
-                        db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+                    db.execute("BEGIN IMMEDIATE")
+                    for table, columns in _TABLES.items():
+                        db.execute(f"DROP TABLE IF EXISTS {table}")
+                        db.execute(f"CREATE TABLE {table} {columns}")
                     db.execute("INSERT INTO signature VALUES (?)", (self.signature,))
             with db:
                 yield db
+
+    def _is_ours(self, db: sqlite3.Connection) -> bool:
+        try:
+            found = db.execute("SELECT text FROM signature").fetchall()
+        except sqlite3.OperationalError as exc:
+            if "no such table" in str(exc):
+                return False
+            raise
+        return found == [(self.signature,)]
+
+
+def _is_storable(row: IndexRow) -> bool:
+    """Whether SQLite takes its texts: a file's name may be none, and a text hold half of a sign."""
+    return all(is_utf8(value) for value in row if isinstance(value, str))

@@ -20,7 +20,7 @@ from orchestrator.markdown.near_misses import folded
 from orchestrator.markdown.problem import Diagnosis
 from orchestrator.storage.atomic import read_saved
 from orchestrator.tickets.diagnosis import diagnose_ticket
-from orchestrator.tickets.ticket import Ticket
+from orchestrator.tickets.ticket import Ticket, printable
 
 _NOTHING = re.compile(r"(?:none|no|nothing|n/?a|n\.a\.|null|false|-+|—|–)(?:\W|\Z)", re.IGNORECASE)
 _CHAIN = re.compile(r"\s*(?:→|⇒|->|=>|,|;|/|\+|&|\|)\s*|\s+and\s+|\s*\(")
@@ -52,7 +52,7 @@ def read_ticket(
     """
     folder = folders.folder_of(path, root)
     source = path.relative_to(root).as_posix() if root else f"{folder}/{path.name}"
-    place: dict[str, Any] = {"path": path, "folder": folder, "source": _clean(source)}
+    place: dict[str, Any] = {"path": path, "folder": folder, "source": printable(source)}
     try:
         document = Document.parse(read_saved(path))
         return ticket_from_document(document, place, folders, limit, headings, keys)
@@ -110,8 +110,8 @@ def ticket_from_document(
         depends_note=note,
         files=_files(said),
         failure_count=_count(document.meta.get("failure_count")),
-        created=_clean(said.text("created")),
-        priority=_clean(said.text("priority")),
+        created=printable(said.text("created")),
+        priority=printable(said.text("priority")),
         labels=_labels(said),
         workflow=_workflow(document),
         conducted=isinstance(document.meta.get("flow"), dict),
@@ -158,7 +158,7 @@ class _Said:
     def status(self) -> str:
         """The status; what is not text (`[APPROVED]`, `null`) as it is written, so it is told."""
         if text := self.text("status"):
-            return _clean(text)
+            return printable(text)
         key = next(iter(self.keys.get("status", ())), "status")
         value = self.document.meta.get(key)
         return _one_line(self.document.raw(key) or ("" if value is None else str(value)))
@@ -186,16 +186,11 @@ def _identity(said: _Said, name: str) -> tuple[str, bool]:
         # a name that goes on in words may hold more of the id than its shape shows
         return titled, False
     stem = name.rpartition(".")[0] or name
-    return named or unicodedata.normalize("NFC", _clean(stem)), False
-
-
-def _clean(text: str) -> str:
-    """Without lone surrogates (bytes that were not UTF-8), so that it can be printed."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return named or unicodedata.normalize("NFC", printable(stem)), False
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_clean(text).split())
+    return " ".join(printable(text).split())
 
 
 def _is_note(said: _Said, own: bool, named: str) -> bool:
@@ -212,12 +207,12 @@ def _is_note(said: _Said, own: bool, named: str) -> bool:
 def _title(said: _Said, id: str, name: str) -> str:
     """`title:`, else the first heading of level 1 or with the id, else the file's name."""
     if title := said.text("title"):
-        return _clean(title)
+        return printable(title)
     for _, line in body.lines_outside_code(said.document.body.splitlines()[:_HEADER]):
         found = body.parse_heading(line)
         if found and (found[0] == 1 or (id and found[1].startswith(id))):
-            return _clean(found[1].removeprefix(id).lstrip(" :—–-") or found[1])
-    return _clean(re.sub(r"[_-]+", " ", name.removeprefix(id)).strip())
+            return printable(found[1].removeprefix(id).lstrip(" :—–-") or found[1])
+    return printable(re.sub(r"[_-]+", " ", name.removeprefix(id)).strip())
 
 
 def _count(value: Any) -> int:
@@ -277,7 +272,7 @@ def _files(said: _Said) -> tuple[str, ...]:
 
 
 def _parent(said: _Said, id: str) -> str:
-    text = _clean(said.text("parent"))
+    text = printable(said.text("parent"))
     if not text or _NOTHING.match(text):
         return ""
     if id_grammar.is_usable_id(text):
@@ -288,9 +283,9 @@ def _parent(said: _Said, id: str) -> str:
 
 def _workflow(document: Document) -> str:
     if named := document.text("pipeline_workflow"):
-        return _clean(named)
+        return printable(named)
     if "pipeline" in document.body.lower():
         for _, line in body.lines_outside_code(document.body.splitlines()):
             if found := _PIPELINE.search(line):
-                return _clean((found[1] or found[2]).strip())
+                return printable((found[1] or found[2]).strip())
     return ""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.domain.folders import normal_status
+from orchestrator.domain.folders import state_in_words
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import OrchestrateError, TicketError
 from orchestrator.markdown.problem import Diagnosis
@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 def is_wide(data: bytes) -> bool:
     """Whether a file is UTF-16 or UTF-32: a line of UTF-8 in it would spoil it for its editor."""
     return data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text is one: what was not UTF-8 in a file or its name is lone surrogates."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def printable(text: str) -> str:
+    """Without lone surrogates, so that it can be printed."""
+    return (
+        text if is_utf8(text) else text.encode("utf-8", "surrogateescape").decode(errors="replace")
+    )
 
 
 #: what a text says of urgency, most urgent first
@@ -45,6 +60,13 @@ def priority_rank(text: str) -> int:
         return int(found[1])
     ranks = (_RANKS.get(word, UNRANKED) for word in re.findall(r"[a-z]+", text.casefold()))
     return min(ranks, default=UNRANKED)
+
+
+#: what a ticket from the index says when it is asked; the class has no defaults of these
+LATE = frozenset(
+    {"path", "source", "child_roles", "depends_note", "files", "created", "labels", "workflow",
+     "spelt", "scope"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,27 +90,27 @@ class Ticket:
     child_roles: dict[str, str] = field(default_factory=dict, hash=False)
     depends_on: tuple[str, ...] = ()
     #: what the dependencies say besides ids
-    depends_note: str = ""
+    depends_note: str = field(default_factory=str)
     #: what it may change, relative to the workspace; empty if it does not say
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default_factory=tuple)
     failure_count: int = 0
-    created: str = ""
+    created: str = field(default_factory=str)
     priority: str = ""
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = field(default_factory=tuple)
     #: the workflow that the ticket names, as written
-    workflow: str = ""
+    workflow: str = field(default_factory=str)
     #: whether it carries a family's record (`flow:`)
     conducted: bool = False
     #: the state that this record has it in, "" if it carries none
     recorded: str = ""
     #: path relative to the workspace
-    source: str = ""
+    source: str = field(default_factory=str)
     #: the id is in the frontmatter, not only in the file's name
     own_id: bool = False
     #: what the file says → its keys that say it, as written there, where they are other ones
     spelt: dict[str, list[str]] = field(default_factory=dict, hash=False)
     #: the folder that precedes the file's own id, on a board where ids are unique in it only
-    scope: str = ""
+    scope: str = field(default_factory=str)
     #: a file on the board that is not a ticket: a template, a note, a read-me
     note: bool = False
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -102,12 +124,17 @@ class Ticket:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            # one from the index has its path as text: to make 10,000 of them takes a while
-            if name != "path":
+            # one from the index says at once what lists show: a board has many
+            held = vars(self)
+            if name not in LATE or "row" not in held:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            path = Path(self.place)
-            object.__setattr__(self, "path", path)
-            return path
+            held.update(held["row"].say_late(held["home"], name))
+            return held[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name in LATE:
+            getattr(self, name)
+        return {name: held for name, held in vars(self).items() if name not in ("row", "home")}
 
     def without_text(self) -> Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""
@@ -184,9 +211,7 @@ class Ticket:
     @property
     def state(self) -> str:
         """Where it is, for people: its folder, and its state where that does not say it."""
-        if self.role is None or normal_status(self.folder.split("/")[0]) is self.role:
-            return self.folder or self.status or "no state"
-        return f"{self.folder} ({self.role})" if self.folder else self.role.value
+        return state_in_words(self.role, self.folder, self.status)
 
     def to_dict(self) -> dict[str, Any]:
         """What a list says of it, JSON-able."""

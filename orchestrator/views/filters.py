@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -25,17 +24,20 @@ WAITING = frozenset({FolderRole.USER_REVIEW, FolderRole.HOLD})
 _USER = "user"
 _ORDER = {role: number for number, role in enumerate(FolderRole)}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_NUMBER = re.compile(r"(\d+)")
+_NUMBER = re.compile(r"\d+")
+#: an id with one number
+_USUAL = re.compile(r"([^\W\d]*-)(\d+)(\D*)\Z")
 _NO = frozenset({"0", "false", "no", "off"})
 
 
-@lru_cache(maxsize=65_536)
-def natural_key(id: str) -> tuple[Any, ...]:
+def natural_key(id: str) -> tuple[str, str]:
     """A key that sorts ids as people count: WO-1000 is before WO-10000, WO-231 before WO-231a."""
-    parts: list[Any] = _NUMBER.split(folded_id(id))
+    plain = folded_id(id)
+    if usual := _USUAL.match(plain):
+        before, number, after = usual.groups()
+        return f"{before}\0{chr(len(number))}{number}{after}", id
     # a number counts by its length first: it may have more digits than `int` reads
-    parts[1::2] = [(len(part), part) for part in parts[1::2]]
-    return tuple(parts), id
+    return _NUMBER.sub(lambda found: f"\0{chr(len(found[0]))}{found[0]}", plain), id
 
 
 def moment(text: str) -> str:

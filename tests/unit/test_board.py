@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
+import pickle
 import shutil
 import sqlite3
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from orchestrator.doctor.runner import examine
 from orchestrator.errors import OrchestrateError, TicketError, UnsafePathError
 from orchestrator.settings.config import Settings
 from orchestrator.tickets.board import Board, FolderRole, Folders, normal_status
+from orchestrator.tickets.ticket import Ticket
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 
@@ -310,6 +314,43 @@ def test_2_7_tickets_from_the_index_are_those_from_the_files(indexed: Board) -> 
     assert [t.acceptance() for t in warm] == [t.acceptance() for t in cold]
 
 
+def test_2_7_a_ticket_from_the_index_says_in_each_field_what_the_file_says(indexed: Board) -> None:
+    text = ticket(
+        "WO-955", "title: All", "status: 00_INBOX", "owner: LEAD -> SOOP", "parent: WO-901",
+        "children: [WO-955a (SOOP)]", "depends_on: WO-902 and some more", "files: [src/a.ts]",
+        "failure_count: 1", "created: 2026-02-20", "priority: P1", "tags: [one, two]",
+        "pipeline_workflow: w.md", "flow:", "  members:", "    WO-955:", "      at: INBOX",
+    )  # fmt: skip
+    path = lay(indexed.root, "00_INBOX/WO-955_all.md", text)
+    _settle(indexed.root)
+    indexed.tickets()
+    read = indexed.read(path).without_text()
+    said = {f.name: f for f in fields(Ticket) if f.compare and f.name != "scope"}
+    unsaid = {"note": False}
+    assert {name for name in said if not getattr(read, name)} == unsaid.keys()
+    for name in said:
+        (known,) = (t for t in Board(indexed.root).tickets() if t.id == "WO-955")
+        assert getattr(known, name) == getattr(read, name), name
+    (known,) = (t for t in Board(indexed.root).tickets() if t.id == "WO-955")
+    assert pickle.loads(pickle.dumps(known)) == copy.copy(known) == read
+    with pytest.raises(AttributeError, match="no_such"):
+        known.no_such  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_2_7_names_and_texts_that_are_not_utf8_keep_no_board_from_its_index(
+    indexed: Board,
+) -> None:
+    folder = os.fsencode(indexed.root / "_WORK_ORDERS") + b"/00_INBOX"
+    Path(os.fsdecode(folder + b"/WO-956_\xff.md")).write_text(ticket("WO-956"), encoding="utf-8")
+    odd = lay(indexed.root, "00_INBOX/WO-957.md")
+    odd.write_bytes(ticket("WO-957", "owner: B\udcff").encode("utf-8", "surrogateescape"))
+    _settle(indexed.root)
+    before = indexed.tickets()
+    assert "00_INBOX/WO-957.md" in _in_index(indexed)
+    assert len(_in_index(indexed)) == 29
+    assert Board(indexed.root).tickets() == before
+
+
 def test_2_7_with_a_warm_index_no_file_is_read(
     indexed: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,11 +371,33 @@ def test_2_7_a_broken_index_is_made_anew(indexed: Board, held: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", ["NULL", "'['", "'[[], []]'", "'[1, 2]'", "x'ff'", "7"])
-def test_2_7_rows_that_are_broken_are_read_again(indexed: Board, data: str) -> None:
+@pytest.mark.parametrize("column", ["links", "problems", "rest"])
+def test_2_7_rows_that_are_broken_are_read_again(indexed: Board, data: str, column: str) -> None:
+    _spoil(indexed, f"{column} = {data}")
+
+
+@pytest.mark.parametrize(
+    "data", ["title = NULL", "id = x'ff'", "status = 7", "failure_count = 'x'"]
+)
+def test_2_7_rows_of_another_kind_are_read_again(indexed: Board, data: str) -> None:
+    _spoil(indexed, data)
+
+
+def _spoil(indexed: Board, data: str) -> None:
+    before = indexed.tickets()
     with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
-        db.execute(f"UPDATE ticket SET data = {data}")
+        db.execute(f"UPDATE ticket SET {data}")
     assert Board(indexed.root).find("WO-901").status == "03_BUILD"
+    assert Board(indexed.root).tickets() == before
+
+
+def test_2_7_an_index_of_an_older_layout_is_made_anew(indexed: Board) -> None:
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
+        db.execute("DROP TABLE ticket")
+        db.execute("CREATE TABLE ticket (key TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID")
+        db.execute("UPDATE signature SET text = '7 and so on'")
     assert len(Board(indexed.root).tickets()) == 27
+    assert len(_in_index(indexed)) == 28
 
 
 def test_2_7_an_index_of_another_version_is_not_believed(indexed: Board) -> None:

@@ -207,13 +207,13 @@ def search(
     The best come first. Every word has to be there; case does not matter. A hit names the line that
     has the first one.
     """
-    from orchestrator.views.search import Search, split_words
+    from orchestrator.views.search import search_once, split_words
 
     query = " ".join(f'"{word}"' if " " in word else word for word in words)
     if not split_words(query):
         raise UsageError("nothing to search for", hint='orchestrate search "some words"')
     board = workspace(context).board
-    hits = Search().find(query, board.tickets(), once=True)
+    hits = search_once(query, board.tickets())
     shown = hits[: limit or None]
     if as_json:
         say_json(

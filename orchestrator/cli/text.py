@@ -200,11 +200,14 @@ def table(rows: Iterable[Sequence[str]], width: int = 0) -> list[str]:
 
 def padded(cells: Sequence[str]) -> list[str]:
     """The cells of one column in lines, as wide as the widest."""
+    several = set(cells)
+    if 2 * len(several) > len(cells):
+        return _filled([one_line(cell) for cell in cells])
     # most columns say the same few words again and again
-    said = {cell: one_line(cell) for cell in set(cells)}
-    wide = max(map(columns, said.values()))
-    filled = {
-        cell: text.ljust(wide) if text.isascii() else text + " " * (wide - columns(text))
-        for cell, text in said.items()
-    }
+    filled = dict(zip(several, _filled([one_line(cell) for cell in several]), strict=True))
     return [filled[cell] for cell in cells]
+
+
+def _filled(texts: Sequence[str]) -> list[str]:
+    wide = max(map(columns, texts))
+    return [t.ljust(wide) if t.isascii() else t + " " * (wide - columns(t)) for t in texts]

@@ -18,6 +18,9 @@ _KEY = re.compile(r"""(["']?)(?P<key>[^\W\d][\w.-]*(?: [\w.-]+)*)\1[ \t]*:(?=[ \
 #: a scalar with nothing but a comment behind it
 _QUOTED = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s*\Z|\s+#)""")
 _GLUED = re.compile(r"(?<=[^\s-])---[ \t]*\Z")
+#: the beginning of most files, and a blank line, which may change where the block ends
+_USUAL_HEAD = re.compile(rb"---\n[A-Za-z_]\w*:(?:[ \n]|\Z)")
+_BLANK = re.compile(rb"\n[\s\x1c-\x1f]*(?:\n|\Z)")
 #: the most lines of a block, and how far to look ahead for its end
 _LONGEST, _AHEAD = 2000, 200
 _NO_TABS = "replace the tab by spaces"
@@ -117,6 +120,20 @@ def locate(lines: list[str]) -> tuple[FrontmatterBlock | None, list[Diagnosis]]:
         return None, [Diagnosis("keys-unread", *unread)]
     message = "there is no block between --- lines"
     return None, [Diagnosis("no-frontmatter", message, 1, "insert a block")]
+
+
+def find_body(data: bytes) -> tuple[int, int]:
+    """Where the text below the block begins in a file, and how many lines are above it."""
+    end = data.find(b"\n---\n")
+    head = data[: max(end, 0)]
+    # most blocks need no closer look: keys between two fences, and nothing that could be one
+    usual = _USUAL_HEAD.match(head) is not None and head.isascii()
+    if usual and b"---" not in head[3:] and b"\r" not in head and not _BLANK.search(head):
+        return end + len(b"\n---\n"), head.count(b"\n") + 2
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    above = lines[: block.body] if block else []
+    return len("".join(above).encode("utf-8", "surrogateescape")), len(above)
 
 
 def _fenced(lines: list[str], fence: int) -> tuple[FrontmatterBlock | None, list[Diagnosis]]:

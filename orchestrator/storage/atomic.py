@@ -98,7 +98,7 @@ def sha256_file(path: Path) -> str:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> bytes:
+def read(path: Path | str) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
     with _Opened(path) as (fd, size):
         return _read_all(fd, size)
@@ -134,7 +134,7 @@ def _read_saved(path: Path) -> tuple[bytes, os.stat_result]:
 class _Opened:
     """A regular file's descriptor and size: `with` for short reads. Raises as `read`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self._path = path
 
     def __enter__(self) -> tuple[int, int]:
@@ -156,21 +156,21 @@ def _read_all(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _open(path: Path) -> tuple[int, int]:
+def _open(path: Path | str) -> tuple[int, int]:
     try:
         # without O_NONBLOCK a pipe would not open before somebody writes into it
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             hint = "put the file itself here"
-            raise UnsafePathError("is a link", path=path, hint=hint, code="link") from exc
+            raise UnsafePathError("is a link", path=Path(path), hint=hint, code="link") from exc
         raise
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode):
         return fd, found.st_size
     os.close(fd)
     hint = "put the text itself here"
-    raise UnsafePathError("not a regular file", path=path, hint=hint, code="unreadable")
+    raise UnsafePathError("not a regular file", path=Path(path), hint=hint, code="unreadable")
 
 
 # -- replacing -----------------------------------------------------------------------------------

@@ -143,9 +143,8 @@ class IndexRow(NamedTuple):
 
     def say_late(self, home: Home, name: str) -> Mapping[str, Any]:
         """What a ticket says in a field that it was made without, and in others perhaps."""
-        place = Path(f"{home.place}/{self.key}")
         if name == "path":
-            return {name: place}
+            return {name: Path(f"{home.place}/{self.key}")}
         if name == "source":
             return {name: printable(f"{home.source}/{self.key}")}
         if name in _LINKS:
@@ -154,7 +153,7 @@ class IndexRow(NamedTuple):
             return _unpack(self.rest, _REST)
         except _BROKEN:
             with contextlib.suppress(FileNotFoundError):
-                found = home.read(place)
+                found = home.read(Path(f"{home.place}/{self.key}"))
                 return {name: getattr(found, name) for name in _REST}
             return _REST
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -135,6 +136,14 @@ class Ticket:
         for name in LATE:
             getattr(self, name)
         return {name: held for name, held in vars(self).items() if name not in ("row", "home")}
+
+    @property
+    def file(self) -> str:
+        """The path as text: to make paths of a whole board takes a while."""
+        held = vars(self)
+        if "row" in held and "path" not in held:
+            return f"{held['home'].place}/{held['row'].key}"
+        return os.fspath(self.path)
 
     def without_text(self) -> Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def moment(text: str) -> str:
 def changed_at(ticket: Ticket) -> str:
     """When the ticket's file was last written, as histories write times; "" if it is gone."""
     try:
-        seconds = ticket.path.lstat().st_mtime
+        seconds = os.lstat(ticket.file).st_mtime
     except OSError:
         return ""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

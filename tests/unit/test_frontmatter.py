@@ -25,6 +25,7 @@ from orchestrator.markdown.frontmatter import (
     tick_box,
     untick_box,
 )
+from orchestrator.markdown.frontmatter_parser import find_body, lines_of, locate
 from orchestrator.markdown.yaml_text import _load_simple
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
@@ -578,3 +579,20 @@ def test_a_simple_block_is_read_as_yaml_reads_it(pairs: list[tuple[str, str]]) -
 def test_what_most_blocks_hold_is_read_without_yaml() -> None:
     text = 'id: WO-1\ntitle: "a: b"\nstatus: 03_BUILD\ncreated: 2026-02-20\nrank: 0\ntags: [a, b]\n'
     assert _load_simple(text) == yaml.safe_load(text)
+
+
+_PIECES = (
+    "---\n", "---", "id: WO-1\n", "status: x---\n", "\n", " \n", "  - a\n", "# c\n", "text here\n",
+    "\r\n", "\r", "--- \n", "k:v\n", "key:\n", '"q": 1\n', "\x1c\n", "é\n", "\udcff",
+    "\t\n", "a: |\n", "----\n", "...\n", "\x0c\n", "x: ---\n", "- item\n", "\ufeff", "\xa0\n",
+)  # fmt: skip
+
+
+@given(st.booleans(), st.lists(st.sampled_from(_PIECES), max_size=9))
+def test_the_body_is_found_where_the_block_ends(usual: bool, pieces: list[str]) -> None:
+    text = "---\nid: WO-1\n" * usual + "".join(pieces)
+    data = text.encode("utf-8", "surrogateescape")
+    lines = lines_of(data)
+    block, _ = locate(lines)
+    above = lines[: block.body] if block else []
+    assert find_body(data) == (len("".join(above).encode("utf-8", "surrogateescape")), len(above))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.tickets.board import Board
-from orchestrator.views.search import Search
+from orchestrator.views.search import Search, search_once
 
 TICKETS = {
     "00_INBOX/WO-7_Shed.md": ("title: Paint the shed", "Green, as in WO-70.\n\nThe SHED leaks.\n"),
@@ -72,3 +72,30 @@ def test_it_follows_what_changes_on_disk(board: Board) -> None:
     file.unlink()
     assert search.find("zebra", board.tickets()) == []
     assert [h.ticket.id for h in search.find("shed", board.tickets(), 1)] == ["WO-7"]
+
+
+@pytest.mark.parametrize(
+    "query", ["shed", "ÉTÉ köln", "fence", "labels", "wo-70 the", "zebra", " "]
+)
+def test_one_search_finds_what_a_board_finds_that_keeps_all_texts(board: Board, query: str) -> None:
+    odd = board.find("WO-70").path.with_name("WO-71_odd.md")
+    odd.write_bytes(
+        b"\xef\xbb\xbf\r\n---\r\nid: WO-71\r\nlabels: [shed]\r\n---\r\nThe \xff k\xc3\xb6ln\r\n"
+    )
+    tickets = board.tickets()
+    once, kept = search_once(query, tickets), Search().find(query, tickets)
+    assert [(h.ticket.id, h.score, h.line, h.excerpt) for h in once] == [
+        (h.ticket.id, h.score, h.line, h.excerpt) for h in kept
+    ]
+
+
+def test_one_search_reads_each_file_once_and_that_of_a_hit_shown_again(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    tickets = board.tickets()
+    monkeypatch.setattr("orchestrator.views.search.read", lambda f: read.append(f) or b"shed\n")
+    hits = search_once("shed", tickets)
+    assert sorted(read) == sorted(str(t.path) for t in tickets)
+    assert hits[0].line == 1
+    assert len(read) == len(tickets) + 1

@@ -172,13 +172,13 @@ class PlacedLine(NamedTuple):
     above: tuple[str, ...]
 
 
-def placed_lines(lines: Sequence[str], start: int = 0) -> Iterator[PlacedLine]:
-    """The lines outside code from line `start` on; without the headings and labels."""
-    return iter(_placed(tuple(lines[start:]), start))
+def placed_lines(lines: Sequence[str]) -> Iterator[PlacedLine]:
+    """The lines outside code, without the headings and labels."""
+    return iter(_placed(tuple(lines)))
 
 
 @lru_cache(maxsize=16)
-def _placed(lines: tuple[str, ...], start: int) -> tuple[PlacedLine, ...]:
+def _placed(lines: tuple[str, ...]) -> tuple[PlacedLine, ...]:
     found: list[PlacedLine] = []
     above: list[tuple[int, str]] = []
     names: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def _placed(lines: tuple[str, ...], start: int) -> tuple[PlacedLine, ...]:
             above = [*(h for h in above if h[0] < heading[0]), heading]
             names = tuple(name for _, name in above)
         else:
-            found.append(PlacedLine(at + start, line, names[-1] if names else "", names))
+            found.append(PlacedLine(at, line, names[-1] if names else "", names))
     return tuple(found)
 
 
@@ -204,9 +204,18 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     """The checklist items from line `start` on."""
     if not any("[" in line for line in lines[start:]):
         return
-    found = list(placed_lines(lines, start))
-    known = {line.at: line.text for line in found}
-    for line in found:
+    for box in _boxes(tuple(lines[start:])):
+        at, end, below = box.line + start, box.end + start, box.below + start
+        yield replace(box, line=at, end=end, below=below) if start else box
+
+
+# a ticket is asked for its boxes, and so are its criteria
+@lru_cache(maxsize=16)
+def _boxes(lines: tuple[str, ...]) -> tuple[Box, ...]:
+    placed = _placed(lines)
+    known = {line.at: line.text for line in placed}
+    found = []
+    for line in placed:
         if "[" in line.text and (box := _BOX.match(line.text)):
             parts, end = [box["text"].strip()], line.at + 1
             while continues(wrapped := known.get(end, "")) and wrapped[0].isspace():
@@ -218,7 +227,8 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
                 with_evidence(text, known, end, indent_of(line.text)) if text else ("", end)
             )
             ticked = box["mark"] in ("x", "X")
-            yield Box(line.at, end, text, ticked, line.group, line.above, below)
+            found.append(Box(line.at, end, text, ticked, line.group, line.above, below))
+    return tuple(found)
 
 
 def box_text(line: str) -> str:
@@ -332,8 +342,9 @@ def untick_box(data: bytes, text: str) -> bytes:
 def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
     lines = lines_of(data)
     block, _ = locate(lines)
+    start = block.body if block else 0
     wanted = " ".join(_RECEIPT.sub("", text.strip()).split())
-    for box in boxes(lines, block.body if block else 0):
+    for box in boxes(lines, start):
         if " ".join(box.text.split()) != wanted:
             continue
         line = lines[box.line]
@@ -344,11 +355,11 @@ def _set_boxes(data: bytes, text: str, mark: str, suffix: str) -> bytes:
         content = last.rstrip()
         lines[box.end - 1] = _RECEIPT.sub("", content) + suffix + last[len(content) :]
     if any("|" in line for line in lines):
-        for row in placed_lines(lines, block.body if block else 0):
+        for row in placed_lines(lines[start:]):
             said, ticked = row_boxes(row.text)
             if ticked and said == wanted and (mark == " " or len(ticked) == 1):
-                cells = _CELL.split(lines[row.at])
-                lines[row.at] = "|".join(_set_cell(cell, mark, suffix) for cell in cells)
+                cells = _CELL.split(lines[row.at + start])
+                lines[row.at + start] = "|".join(_set_cell(cell, mark, suffix) for cell in cells)
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 

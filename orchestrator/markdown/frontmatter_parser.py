@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from orchestrator.markdown.other_keys import find_other_keys
@@ -201,7 +202,7 @@ def _key_lines(lines: list[str], block: FrontmatterBlock) -> list[str]:
 def read_block(lines: list[str], block: FrontmatterBlock) -> tuple[dict[str, Any], list[Diagnosis]]:
     """The keys and values; entry by entry if the whole is not valid YAML."""
     held = _key_lines(lines, block)
-    found = list(_entries(held))
+    found = list(_entries_of(tuple(held)))
     duplicates = _duplicates(found, block.first)
     loaded, problem = load("\n".join(held) + "\n")
     if isinstance(loaded, dict) and all(isinstance(key, str) for key in loaded):
@@ -291,6 +292,12 @@ def _entries(held: list[str], known: Collection[str] | None = None) -> Iterator[
         yield Entry(key, start, end)
 
 
+# what a block says, and on which lines, is asked one after the other
+@lru_cache(maxsize=16)
+def _entries_of(held: tuple[str, ...]) -> tuple[Entry, ...]:
+    return tuple(_entries(list(held)))
+
+
 def _duplicates(found: list[Entry], offset: int) -> list[Diagnosis]:
     duplicates, seen = [], dict[str, Entry]()
     for entry in found:
@@ -313,10 +320,8 @@ def entries_in(lines: list[str], block: FrontmatterBlock) -> tuple[Entry, ...]:
         and line.count("{") == line.count("}")
         for line in held
     )
-    known = None if closed else read_block(lines, block)[0]
-    return tuple(
-        Entry(e.key, e.start + block.first, e.end + block.first) for e in _entries(held, known)
-    )
+    entries = _entries_of(tuple(held)) if closed else _entries(held, read_block(lines, block)[0])
+    return tuple(Entry(e.key, e.start + block.first, e.end + block.first) for e in entries)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from orchestrator.tickets.criteria_headings import (
 _QUOTE = re.compile(r"\s*(?:>[ \t]?)+")
 _MARK = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*\Z")
+_UNDERLINES = frozenset(" =-")
 _SIGN = re.compile(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 _RULE = re.compile(r"\s*(?:[-*_][ \t]*){3,}\Z")
 _CELL = re.compile(r"(?<!\\)\|")
@@ -123,6 +124,8 @@ class _Reader:
     places: list[_Place] = field(default_factory=list)
     #: line → level, text and the line after the heading
     heads: dict[int, tuple[int, str, int]] = field(default_factory=dict)
+    #: the lines that go on with a paragraph, whatever stands above them
+    prose: set[int] = field(default_factory=set)
 
     def read(self) -> Criteria:
         hidden = {
@@ -135,6 +138,7 @@ class _Reader:
         boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
         at = self.start
         self.heads = {n: h for n in outside if (h := self._heading(n, outside)) is not None}
+        self.prose = {n for n, line in outside.items() if _is_prose(line)} - self.heads.keys()
         title = self._title()
         while at < len(self.lines):
             if at in hidden:
@@ -170,10 +174,10 @@ class _Reader:
 
     def _heading(self, at: int, outside: dict[int, str]) -> tuple[int, str, int] | None:
         """Level, text and the line after a heading, if one is here."""
-        line = outside[at]
+        line, after = outside[at], outside.get(at + 1, "")
         if found := body.parse_heading(line) or body.parse_html_heading(line):
             return *found, at + 1
-        below = _UNDERLINE.match(outside.get(at + 1, ""))
+        below = _UNDERLINE.match(after) if after[:1] in _UNDERLINES else None
         if below is None:
             return None
         plain = line.strip() and not _MARK.match(line) and not line.lstrip().startswith(("|", ">"))
@@ -232,7 +236,9 @@ class _Reader:
             return end
         if "|" in line and _CELL.search(line) and _TABLE_RULE.match(outside.get(end, "")):
             return self._read_table(at, outside)
-        while end in outside and body.continues(outside[end]) and not self._starts(end, outside):
+        while end in self.prose or (
+            end in outside and body.continues(outside[end]) and not self._starts(end, outside)
+        ):
             end += 1
         raw = [_after(_QUOTE, line), *(outside[n].strip() for n in range(at + 1, end))]
         is_item = _MARK.match(raw[0]) is not None
@@ -384,6 +390,12 @@ def _scenarios(inside: list[str]) -> Iterator[tuple[int, str]]:
         text = " ".join(step.strip() for step in steps)
         if re.search(r"(?i)\bthen\b", text):
             yield start, text
+
+
+def _is_prose(line: str) -> bool:
+    """A look at a line first, as most are prose: whether it can begin nothing of its own."""
+    plain = line[:1].isalpha() and line[:2].lower() != "do" and ":" not in line
+    return plain and "<" not in line and "—" not in line and "–" not in line
 
 
 def read_criteria(

@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from orchestrator.domain.folders import Folders
 from orchestrator.domain.workflow import StatementKind
+from orchestrator.markdown import body
 from orchestrator.markdown.body import MARK
 from orchestrator.markdown.sections import marked
 from orchestrator.tickets.board import Board
-from orchestrator.tickets.criteria import Criteria, read_criteria
-from orchestrator.tickets.criteria_headings import criteria_in_keys
+from orchestrator.tickets.criteria import Criteria, _is_prose, _Reader, read_criteria
+from orchestrator.tickets.criteria_headings import criteria_in_keys, headings_of
+from orchestrator.tickets.reader import read_ticket
 
 
 def read(text: str, *own: str) -> Criteria:
@@ -376,3 +379,23 @@ def test_4_7_every_line_below_a_heading_of_criteria_is_read_or_told(blocks: list
     found = read(text)
     known = " ".join([*texts(found), *(t for u in found.unread for t in u.texts)])
     assert [word for word in re.findall(r"w\d+w", text) if word not in known] == []
+
+
+@given(st.text("aDdoOn Tt:—–-<>#*|[]=1.é\t", max_size=12))
+def test_a_line_that_is_taken_for_prose_begins_nothing(line: str) -> None:
+    if _is_prose(line):
+        reader = _Reader(["A paragraph", line], 0, headings_of(()), "", "WO-1")
+        assert body.continues(line)
+        assert not reader._starts(1, dict(enumerate(reader.lines)))
+
+
+def test_the_lines_of_a_ticket_are_placed_once_for_its_boxes_and_criteria(tmp_path: Path) -> None:
+    file = tmp_path / "03_BUILD" / "WO-1.md"
+    file.parent.mkdir()
+    file.write_text("---\nid: WO-1\n---\n# T\nStatus: built\n## Acceptance Criteria\n- [x] `a`\n")
+    body._placed.cache_clear()
+    body._boxes.cache_clear()
+    ticket = read_ticket(file, Folders())
+    assert [box.line for box in ticket.boxes()] == [6]
+    assert ticket.criteria().statements
+    assert body._placed.cache_info().misses == body._boxes.cache_info().misses == 1

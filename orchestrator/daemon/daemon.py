@@ -20,7 +20,7 @@ from orchestrator.daemon.presence import DAEMON, Presence, absence, identities
 from orchestrator.daemon.stamps import differing, stamps_below
 from orchestrator.daemon.work_queue import WorkQueue
 from orchestrator.doctor import runner
-from orchestrator.domain.id_grammar import id_from_name
+from orchestrator.domain.id_grammar import id_from_name, without_child_suffix
 from orchestrator.domain.record import from_mapping
 from orchestrator.domain.states import FolderRole
 from orchestrator.errors import (
@@ -45,9 +45,11 @@ if TYPE_CHECKING:
     from orchestrator.workers.attending import Attendant
 
 #: events within so many seconds of each other are one (s)
-_BURST = 0.002
+_BURST = 0.001
 #: without an event, what git does is looked at, and whether to stop, after so long (s)
 _IDLE = 0.4
+#: so long after what changed the board its folders are looked at, before somebody waits for it (s)
+_LOOK_BEHIND = 0.05
 #: a family that another process has in hand is tried again after so long (s)
 _BUSY_RETRY = 0.5
 #: what an editor's late save brings about, and for how long it may (s)
@@ -167,13 +169,15 @@ class Daemon:
 
                 self._attendant = Attendant(lambda family: self._schedule([family]))
             self.log(LogLine("", "board", f"watching {self.board.path}"))
+            self._stamps = stamps_below(self.board.path)
+            # as long as there is one thread, several processes read a large board
+            self._schedule(self._unfinished_families())
+            self.board.forget()
             workers = [
                 threading.Thread(target=self._work, daemon=True) for _ in range(self.workers)
             ]
             for worker in workers:
                 worker.start()
-            self._stamps = stamps_below(self.board.path)
-            self._schedule(self._unfinished_families())
             try:
                 while not self._stopping:
                     self._watch()
@@ -195,9 +199,12 @@ class Daemon:
                 self.log(LogLine("", "board", f"looking at all files each second: {watch.looks}"))
             paths: set[Path] = set()
             next_poll = time.monotonic() + self.poll
-            next_look = 0.0
+            next_look, unseen = 0.0, True
             while not self._stopping:
-                paths |= watch.changed(min(_IDLE, max(0.0, next_poll - time.monotonic())), _BURST)
+                wait = min(
+                    _LOOK_BEHIND if unseen else _IDLE, max(0.0, next_poll - time.monotonic())
+                )
+                paths |= watch.changed(wait, _BURST)
                 reason = presence.look()
                 if reason is None:
                     # a checkout comes with hundreds of files; what they say is seen when it is over
@@ -210,7 +217,10 @@ class Daemon:
                 try:
                     if paths:
                         self._take_changes(paths)
-                        paths = set()
+                        paths, unseen = set(), True
+                    elif unseen:
+                        self.board.look()
+                        unseen = False
                     if now >= next_look:
                         self._schedule(self._away)
                         next_look = now + _LOOK_AGAIN
@@ -327,7 +337,12 @@ class Daemon:
         try:
             return hash(atomic.read_saved(path)) != self._seen.get(path)
         except FileNotFoundError:
-            return path in self._seen
+            held = self._seen.get(path)
+            # what a conductor moves is known at its new place before it leaves the old one
+            return held is not None and not any(
+                known == held and other.name == path.name and other != path
+                for other, known in tuple(self._seen.items())
+            )
         except (OSError, OrchestrateError):
             return True
 
@@ -337,7 +352,14 @@ class Daemon:
             ticket = self.board.read(path)
         except FileNotFoundError:
             return self._family_of(id_from_name(path.name))
-        return "" if ticket.note else self._family_of(ticket.id)
+        if ticket.note:
+            return ""
+        self.board.remember(ticket)
+        heads = ticket.conducted and not ticket.parent
+        if heads and without_child_suffix(ticket.id) == ticket.id:
+            # others with its id are found when it is opened
+            return ticket.id
+        return self._family_of(ticket.id)
 
     def _family_of(self, id: str) -> str:
         """The conducted family of a ticket, "" if there is none."""

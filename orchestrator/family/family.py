@@ -289,8 +289,10 @@ class Family:
                 )
         if folder != ticket.folder:
             self.history.wait()
-            self.seen[self.board.place_for(path, place.at)] = self.seen.pop(path)
+            # a watcher may look at either place before this goes on
+            self.seen[self.board.place_for(path, place.at)] = self.seen[path]
             path = self._paths[member] = self.board.move(ticket.path, place.at, self._unsynced)
+            self.seen.pop(ticket.path, None)
             touched |= {ticket.path, path}
             self.on_move(member, ticket.folder, path.parent.name)
         if touched and not requested:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,10 @@ from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+#: what this process has signed, or found signed, last: digests of key, signature and bytes
+_signed: OrderedDict[bytes, None] = OrderedDict()
+_MOST_SIGNED = 1024
 
 
 def key_path() -> Path:
@@ -43,8 +48,13 @@ def _file_by(named: bytes | None, base: bytes | None, _home: bytes | None) -> st
 
 def sign(data: bytes) -> str:
     """The signature of this user, base64; "" where no key can be read or made."""
-    key = _private_key(_key_file())
-    return base64.b64encode(key.sign(data)).decode() if key else ""
+    file = _key_file()
+    key = _private_key(file)
+    if key is None:
+        return ""
+    signature = base64.b64encode(key.sign(data)).decode()
+    _remember(_digest(data, _own_key(file), signature))
+    return signature
 
 
 def seal(data: bytes) -> bytes:
@@ -95,6 +105,9 @@ def require_key() -> str:
 
 def is_signed(data: bytes, key: str, signature: str) -> bool:
     """Whether the holder of a public key signed these bytes."""
+    digest = _digest(data, key, signature)
+    if digest in _signed:
+        return True
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -103,7 +116,20 @@ def is_signed(data: bytes, key: str, signature: str) -> bool:
         public.verify(base64.b64decode(signature, validate=True), data)
     except (ValueError, InvalidSignature):
         return False
+    _remember(digest)
     return True
+
+
+def _digest(data: bytes, key: str, signature: str) -> bytes:
+    said = f"{len(key)} {len(signature)} {key}{signature}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(said + data).digest()
+
+
+def _remember(digest: bytes) -> None:
+    _signed[digest] = None
+    if len(_signed) > _MOST_SIGNED:
+        with contextlib.suppress(KeyError):
+            _signed.popitem(last=False)
 
 
 def _public(key: Ed25519PrivateKey) -> str:

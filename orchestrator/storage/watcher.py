@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
+from watchdog import events
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
@@ -19,6 +20,15 @@ from watchdog.observers.polling import PollingObserver
 
 #: not a change, or one that is reported again when the file is closed (on Linux only)
 _IGNORED = {"opened", "closed_no_write", *(["modified"] if sys.platform == "linux" else [])}
+#: what is asked for on Linux: of every file that is read, here too, there would be two more events
+_ASKED = (
+    *(events.FileCreatedEvent, events.FileDeletedEvent, events.FileMovedEvent),
+    *(events.DirCreatedEvent, events.DirDeletedEvent, events.DirMovedEvent),
+    events.FileClosedEvent,
+    # with what changes a file's permissions, an event of its own in newer ones
+    events.FileModifiedEvent,
+    *(getattr(events, name) for name in ("FileAttribEvent",) if hasattr(events, name)),
+)
 #: what delays events, under the names of watchdog 7 and of those before it
 _DELAYERS = (
     ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
@@ -80,10 +90,12 @@ class FolderWatch(FileSystemEventHandler):
         return self
 
     def _start(self) -> None:
+        asked = None if self.looks or sys.platform != "linux" else list(_ASKED)
         for folder in self._folders:
-            self._observer.schedule(self, str(folder), recursive=True)
+            self._observer.schedule(self, str(folder), recursive=True, event_filter=asked)
         for parent in {file.parent for file in self._files}:
-            self._observer.schedule(_FileFilter(self, self._files), str(parent), recursive=False)
+            own = _FileFilter(self, self._files)
+            self._observer.schedule(own, str(parent), recursive=False, event_filter=asked)
         self._observer.start()
 
     def _events_come(self) -> bool:

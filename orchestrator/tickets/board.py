@@ -131,6 +131,14 @@ class Board:
             keys=self.keys,
         )
 
+    def look(self) -> None:
+        """Look at the folders now, so that who asks for a ticket next need not wait for that."""
+        self._catalog.refresh_folders()
+
+    def forget(self) -> None:
+        """Free what was made for a list of the whole board; it is made again for who asks."""
+        self._catalog.forget()
+
     def hold(self) -> AbstractContextManager[None]:
         """For the families that are looked up within it the folders are looked at once, now.
 
@@ -139,8 +147,11 @@ class Board:
         return self._catalog.hold()
 
     def remember(self, ticket: Ticket) -> None:
-        """Spare a ticket that was just written from being parsed again."""
+        """Spare a ticket that was just read or written from being parsed again."""
         self._fresh[ticket.path] = ticket
+        self._fresh.move_to_end(ticket.path)
+        if len(self._fresh) > _FRESH:
+            self._fresh.popitem(last=False)
 
     def find(self, id: str) -> Ticket:
         """The ticket with that id, read afresh.
@@ -221,9 +232,7 @@ class Board:
                 known = self.read(path)
         except FileNotFoundError:
             return None
-        self._fresh[path] = known
-        if len(self._fresh) > _FRESH:
-            self._fresh.popitem(last=False)
+        self.remember(known)
         return self._catalog.linked(known) if known.id == id else None
 
     def family(self, id: str) -> tuple[Ticket, ...]:

@@ -164,6 +164,11 @@ class Catalog:
                 self._save()
             return None
 
+    def forget(self) -> None:
+        """Keep the rows only, and no tickets that were made of them."""
+        with self._lock:
+            self._tickets.clear()
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Let `refresh_folders` look no more: who has many families in hand has just looked."""

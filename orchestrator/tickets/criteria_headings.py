@@ -13,8 +13,11 @@ from unicodedata import normalize
 _WORDS: dict[str, Any] = tomllib.loads(
     files(__package__).joinpath("criteria.toml").read_text(encoding="utf-8")
 )
+#: how they begin: all else in a text is passed over
+_FIRST = re.escape("".join(sorted({word[0] for word in _WORDS["similar"]})))
 _SIMILAR = re.compile(
-    rf"(?<!\w)(?:{'|'.join(_WORDS['similar'])})|{'|'.join(_WORDS['similar_signs'])}", re.IGNORECASE
+    rf"(?<!\w)(?=[{_FIRST}])(?:{'|'.join(_WORDS['similar'])})|{'|'.join(_WORDS['similar_signs'])}",
+    re.IGNORECASE,
 )
 _SCENARIO = re.compile(
     r"(?i)[*_]*(?:scenario\b.{0,200}?)?given\b.{0,2000}?\bwhen\b.{0,2000}?\bthen\b", re.DOTALL

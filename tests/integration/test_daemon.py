@@ -20,8 +20,11 @@ import pytest
 from orchestrator.conductor.conductor import Conductor
 from orchestrator.daemon.daemon import Daemon, LogLine
 from orchestrator.errors import BusyError
+from orchestrator.family.family import Family
+from orchestrator.family.open_session import Opener
 from orchestrator.settings.config import Settings
 from orchestrator.storage import watcher
+from orchestrator.tickets import catalog
 from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
@@ -152,6 +155,67 @@ def test_its_own_writes_do_not_wake_it(work: Workspace) -> None:
         until(lambda: len(found.runs()) > 1)
         quiet(found, 0.6)
         assert found.runs() == ["WO-512", "WO-512"]
+
+
+def test_what_it_moves_itself_is_not_looked_up(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.conductor().run("WO-512")
+    looked_up: list[Path] = []
+    real = Daemon._family_at
+    monkeypatch.setattr(
+        Daemon, "_family_at", lambda daemon, path: looked_up.append(path) or real(daemon, path)
+    )
+    with running(work) as found:
+        quiet(found)
+        saved = work.file("WO-512")
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
+        until(lambda: work.places().get("WO-512") == "98_HOLD")
+        quiet(found, 0.6)
+    assert looked_up == [saved]
+
+
+def test_what_changed_is_listed_before_somebody_waits_for_it(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.conductor().run("WO-512")
+    done: list[str] = []
+
+    def tell(of: Any, name: str) -> None:
+        real = getattr(of, name)
+
+        def told(*args: Any, **kwargs: Any) -> Any:
+            done.append(name)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(of, name, told)
+
+    tell(catalog, "Listing")
+    tell(Opener, "open_session")
+    tell(Family, "commit")
+    with running(work) as found:
+        work.edit("WO-512", "status: 05_USER_REVIEW", "status: HOLD")
+        until(lambda: work.places().get("WO-512") == "98_HOLD")
+        quiet(found, 0.6)
+        done.clear()
+        back = work.file("WO-512").read_text(encoding="utf-8").split("held_from: ")[1].split()[0]
+        work.edit("WO-512", "status: 98_HOLD", f"status: {back}")
+        until(lambda: work.places().get("WO-512") != "98_HOLD")
+        assert done[: done.index("commit")] == ["open_session"], "no folder is read again for it"
+
+
+def test_the_board_is_read_before_there_are_threads(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(Daemon, "_work", lambda _: order.append("work"))
+    real = Daemon._unfinished_families
+    monkeypatch.setattr(
+        Daemon, "_unfinished_families", lambda daemon: order.append("read") or real(daemon)
+    )
+    with running(work):
+        until(lambda: "work" in order)
+    assert order[0] == "read", "a large board is read by processes, which threads prevent"
 
 
 def test_a_burst_of_saves_is_one(work: Workspace) -> None:

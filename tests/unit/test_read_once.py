@@ -15,7 +15,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.family.held import Held
 from orchestrator.family.workflow_discovery import find_workflow
 from orchestrator.settings.config import Settings
-from orchestrator.storage import written
+from orchestrator.storage import signing, written
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.parser import read_workflow
@@ -193,3 +193,17 @@ def test_what_a_walk_has_found_is_looked_at_without_looking_for_links_again(
     }
     assert "a/b/c.txt" not in looked
     assert "elsewhere/passwd" in looked
+
+
+def test_a_signature_is_worked_out_once_and_each_other_one_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signature, key = signing.sign(b"said"), signing.own_key()
+    other = ("A" if signature[0] != "A" else "B") + signature[1:]
+    with monkeypatch.context() as patch:
+        patch.setattr(signing.base64, "b64decode", lambda *_, **__: pytest.fail("again"))
+        assert signing.is_signed(b"said", key, signature)
+    for said, whose, how in ((b"Said", key, signature), (b"said", key, other)):
+        assert not signing.is_signed(said, whose, how)
+        assert not signing.is_signed(said, whose, how), "what does not fit is not remembered"
+    assert not signing.is_signed(signature.encode() + b"said", key, "")

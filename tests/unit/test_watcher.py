@@ -62,3 +62,19 @@ def test_where_events_come_nobody_looks(tmp_path: Path) -> None:
         assert watch.looks == ""
         assert change(watch, tmp_path / "WO-1.md") == {tmp_path / "WO-1.md"}
     assert [p.name for p in tmp_path.iterdir()] == ["WO-1.md"]
+
+
+def test_reading_a_file_is_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    real = FolderWatch.on_any_event
+    monkeypatch.setattr(
+        FolderWatch,
+        "on_any_event",
+        lambda watch, event: told.append(str(event.src_path)) or real(watch, event),
+    )
+    (tmp_path / "WO-1.md").write_text("x", encoding="utf-8")
+    with FolderWatch([tmp_path]) as watch:
+        for _ in range(20):
+            (tmp_path / "WO-1.md").read_bytes()
+        assert change(watch, tmp_path / "WO-2.md") == {tmp_path / "WO-2.md"}
+    assert not [path for path in told if path.endswith("WO-1.md")]

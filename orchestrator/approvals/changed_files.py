@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.approvals.changed_file import ChangedFile
 from orchestrator.changes.compare import Change, shown, unified_diff
 from orchestrator.changes.entries import Entry
 from orchestrator.family.attempt_files import AGENT, CHECK, COMMITTED, PERSON, UNKNOWN, pack
@@ -28,34 +29,6 @@ _LOST = (
     "what lay there when the work began is no longer known (.orchestrate/changes was removed or "
     "altered): this list may name what was there before, and without git it may be incomplete"
 )
-
-
-@dataclass(frozen=True)
-class ChangedFile:
-    """A path that is not as it was when the family began."""
-
-    #: as it is shown; one that cannot be printed is escaped
-    path: str
-    kind: str
-    #: kind and sha256, before and now
-    before: tuple[str, str]
-    after: tuple[str, str]
-    #: where a renamed file was
-    source: str = ""
-    #: whose work it is, in words
-    by: str = ""
-    #: what USER must not overlook
-    warning: str = ""
-
-    @property
-    def state(self) -> list[Any]:
-        """What the digest covers."""
-        return [self.path, self.kind, list(self.before), list(self.after), self.source]
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ChangedFile:
-        fields = dict(data)
-        return cls(**{**fields, "before": tuple(data["before"]), "after": tuple(data["after"])})
 
 
 @dataclass(frozen=True)

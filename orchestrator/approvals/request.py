@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator import templating
-from orchestrator.approvals.changed_files import ChangedFile
+from orchestrator.approvals.changed_file import ChangedFile
 from orchestrator.approvals.effects import Effect
 from orchestrator.approvals.proposed import ProposedCheck
 from orchestrator.domain.record import QuestionKind
@@ -158,7 +158,7 @@ class ApprovalRequest:
         fields = dict(data)
         fields["statements"] = tuple(ReceiptSummary(**s) for s in data["statements"])
         fields["effects"] = tuple(Effect.from_dict(e) for e in data["effects"])
-        fields["files"] = tuple(ChangedFile.from_dict(f) for f in data.get("files", ()))
+        fields["files"] = tuple(map(ChangedFile.from_dict, data.get("files", ())))
         fields["proposed"] = tuple(map(ProposedCheck.from_dict, data.get("proposed", ())))
         names = ("by_user", "remarks", "changed", "notes", "not_read", "without_criteria")
         for name in names:

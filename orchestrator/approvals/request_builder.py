@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.approvals.changed_file import ChangedFile
 from orchestrator.approvals.changed_files import (
-    ChangedFile,
     changed_files_block,
     diff_files,
     list_changed_files,

@@ -1,22 +1,44 @@
-"""A family's status and open request as data for people and scripts: `status` and `inbox`."""
+"""A family's status and open request as data for people and scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.approvals.changed_files import describe_file, diff_files, shorten
 from orchestrator.approvals.request import ApprovalRequest, answer_commands, group_statements
-from orchestrator.domain.record import Flow, Question, State, from_mapping
+from orchestrator.domain.record import Flow, Question, State
 from orchestrator.domain.states import FolderRole
-from orchestrator.errors import OrchestrateError
-from orchestrator.family.change_log import change_log_of
 from orchestrator.family.family import Family
 from orchestrator.family.intact import find_damage
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import ReceiptSummary
+from orchestrator.storage.locks import is_locked
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
+
+if TYPE_CHECKING:
+    from orchestrator.settings.config import Settings
+
+
+def family_status(
+    board: Board, id: str, settings: Settings, find_waits: Callable[[str], list[str]]
+) -> dict[str, Any]:
+    """Where a family is and what it waits for, JSON-able.
+
+    `find_waits` says, by its parent's id, why the next stages of a family cannot begin yet.
+    """
+    tickets = board.family(id)
+    parent = tickets[0].id
+    found = describe_family(board, parent)
+    # a wait is not a state of the record: it ends by itself
+    may_wait = settings.wip_limit or any(t.depends_on or t.files for t in tickets)
+    if found["state"] == State.RUNNING and may_wait:
+        found["reasons"] += find_waits(parent)
+    # a running family that nobody works on was stopped, or has not been run yet
+    found["at_work"] = is_locked(board.root / ".orchestrate" / "state", parent)
+    could_go_on = found["state"] == State.RUNNING and not found["reasons"]
+    found["stopped"] = could_go_on and not found["at_work"]
+    return found
 
 
 def describe_family(board: Board, parent: str) -> dict[str, Any]:
@@ -117,6 +139,9 @@ def describe_request(
 
 def _describe_changes(family: Family, request: ApprovalRequest) -> dict[str, Any]:
     """The changed files, each in a line, and the beginning of their diffs."""
+    from orchestrator.approvals.changed_files import describe_file, diff_files, shorten
+    from orchestrator.family.change_log import change_log_of
+
     diffs = diff_files(change_log_of(family, request.stage), request.files)
     return {
         "changed_files": [
@@ -134,31 +159,3 @@ def _number_lines(request: ApprovalRequest, family: Family) -> list[str]:
         for unread in family.criteria(member).unread:
             numbered[unread.describe(member)] = unread.describe(member, numbered=True)
     return [numbered.get(line, line) for line in request.not_read]
-
-
-def list_open_requests(board: Board, tickets: Iterable[Ticket]) -> list[dict[str, Any]]:
-    """The open requests of these tickets, oldest first."""
-    found = [_describe_open_request(board, ticket) for ticket in tickets if ticket.flow]
-    return sorted((each for each in found if each), key=lambda each: each["asked"])
-
-
-def _describe_open_request(board: Board, ticket: Ticket) -> dict[str, Any] | None:
-    """A ticket's open request for the inbox, or None."""
-    try:
-        question = from_mapping(ticket.flow or {}, path=str(ticket.path)).question
-    except OrchestrateError:
-        return None
-    if question is None:
-        return None
-    family = Family(board, ticket.id)
-    request = ApprovalRequest.find(family.history, question.digest)
-    return {
-        "id": ticket.id,
-        "title": ticket.title,
-        "question": question.number,
-        "stage": question.stage,
-        "label": request.label if request else family.flow.reason,
-        "asked": question.asked,
-        "file": str(ticket.path.relative_to(board.root)),
-        "how": answer_commands(request, ticket.id) if request else [],
-    }

@@ -38,7 +38,11 @@ def status(
     """
     here = workspace(context)
     if id is not None:
-        found = here.conductor().status(id)
+        from orchestrator.approvals.status import family_status
+
+        found = family_status(
+            here.board, id, here.settings, lambda parent: here.conductor().find_waits(parent)
+        )
         say_json(found) if as_json else say_status(found)
         return
     if not as_json:
@@ -65,7 +69,7 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
     conducted = [ticket for ticket in board.tickets() if ticket.conducted]
     found: list[dict[str, Any]] = []
     if conducted:
-        from orchestrator.approvals.status import list_open_requests
+        from orchestrator.approvals.open_requests import list_open_requests
 
         found = list_open_requests(board, conducted)
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.approvals import answers
 from orchestrator.approvals.lapsing import lapse_approval, list_changes_since_approval
+from orchestrator.approvals.open_requests import list_open_requests
 from orchestrator.approvals.request_builder import (
     build_checkpoint_request,
     build_exception_request,
@@ -17,7 +18,7 @@ from orchestrator.approvals.request_builder import (
     open_request,
 )
 from orchestrator.approvals.signatures import message_of, sign
-from orchestrator.approvals.status import describe_family, list_open_requests
+from orchestrator.approvals.status import family_status
 from orchestrator.conductor import stages
 from orchestrator.conductor.apply_effects import apply_approval
 from orchestrator.conductor.telemetry import traced
@@ -42,7 +43,6 @@ from orchestrator.gates.checks import Context, Phase, Services
 from orchestrator.gates.loading import load_checks
 from orchestrator.gates.receipts import Gate, Receipt, newest_receipts, newest_records
 from orchestrator.settings.config import Settings, load_settings
-from orchestrator.storage.locks import is_locked
 from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
@@ -412,20 +412,9 @@ class Conductor:
 
     def status(self, id: str) -> dict[str, Any]:
         """Where a family is and what it waits for, JSON-able."""
-        tickets = self.board.family(id)
-        found = describe_family(self.board, tickets[0].id)
-        # a wait is not a state of the record: it ends by itself
-        may_wait = self.settings.wip_limit or any(t.depends_on or t.files for t in tickets)
-        if found["state"] == State.RUNNING and may_wait:
-            found["reasons"] += self._find_waits(tickets[0].id)
-        state = self.board.root / ".orchestrate" / "state"
-        # a running family that nobody works on was stopped, or has not been run yet
-        found["at_work"] = is_locked(state, tickets[0].id)
-        could_go_on = found["state"] == State.RUNNING and not found["reasons"]
-        found["stopped"] = could_go_on and not found["at_work"]
-        return found
+        return family_status(self.board, id, self.settings, self.find_waits)
 
-    def _find_waits(self, id: str) -> list[str]:
+    def find_waits(self, id: str) -> list[str]:
         """Why the next stages of a family cannot begin yet; nothing is written."""
         try:
             family, _, plan, flow = self.opener.preview(id)

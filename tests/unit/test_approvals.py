@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 
 from orchestrator.approvals import answers, request, sources
 from orchestrator.approvals.answers import AnswerRefusedError
-from orchestrator.approvals.changed_files import ChangedFile, FileDiff, changed_files_block
+from orchestrator.approvals.changed_file import ChangedFile
+from orchestrator.approvals.changed_files import FileDiff, changed_files_block
 from orchestrator.approvals.effects import Effect
 from orchestrator.approvals.request import ApprovalRequest
 from orchestrator.domain.answer import Answer, AnswerVerb, verb_of

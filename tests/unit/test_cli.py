@@ -567,6 +567,22 @@ def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
     assert _loaded(needless, "-C", str(workspace), "list") == "[]"
 
 
+def test_questions_and_states_are_shown_without_the_conductor(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    assert orchestrate("run", "WO-001").exit_code == 10
+    conductor = "orchestrator.conductor.conductor orchestrate_agents.checks"
+    beside = "orchestrator.family.family orchestrator.approvals.changed_files"
+    for line, modules in (
+        ("inbox", f"{conductor} {beside}"),
+        ("status", f"{conductor} {beside}"),
+        ("status WO-001", conductor),
+        ("show WO-001", f"{conductor} {beside} pydantic"),
+    ):
+        _loaded(modules, "-C", str(workspace), *line.split())
+        assert _loaded(modules, "-C", str(workspace), *line.split()) == "[]", line
+
+
 def _loaded(modules: str, *args: str) -> str:
     """Which of these modules a command loads."""
     code = (

@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.approvals import status
 from orchestrator.approvals.answers import resolve_acceptances
-from orchestrator.approvals.changed_files import ChangedFile, FileDiff, shorten
+from orchestrator.approvals.changed_file import ChangedFile
+from orchestrator.approvals.changed_files import FileDiff, shorten
 from orchestrator.approvals.request import (
     ApprovalRequest,
     answer_commands,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +72,10 @@ class TargetRunner:
 
     def describe(self) -> str:
         return self.target.describe()
+
+    def hold(self) -> Callable[[], object] | None:
+        hold: Callable[[], Callable[[], object] | None] | None = getattr(self._target, "hold", None)
+        return None if hold is None else hold()
 
     def close(self) -> None:
         if self._target is not None:

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,13 @@ class EmbeddedServer:
     def uri(self, database: str = "postgres") -> str:
         """libpq connection URI (the superuser's, over a Unix socket)."""
         return str(self._server.get_postmaster_info().get_uri(user=ADMIN, database=database))
+
+    def hold(self) -> EmbeddedServer:
+        """Another holder of the running server."""
+        other = copy(self)
+        with _HOLDERS_LOCK:
+            _HOLDERS[self.data] += 1
+        return other
 
     def stop(self) -> None:
         """Let go of the server; the last holder stops it."""

@@ -320,6 +320,10 @@ class EmbeddedTarget(PostgresTarget):
         """Connection URI for one of the set-up's logins; starts the server if need be."""
         return as_user(self._running().uri(), user)
 
+    def hold(self) -> Callable[[], None] | None:
+        """Let the server run on, if it was started, until what is returned is called."""
+        return None if self._server is None else self._server.hold().stop
+
     def close(self) -> None:
         super().close()
         if self._server is not None:

@@ -41,10 +41,17 @@ def stored_request(session: Session, digest: str) -> ApprovalRequest | None:
 
 @contextmanager
 def opened_runner(session: Session, target: str) -> Iterator[Runner]:
-    """The runner of a target, closed afterwards. Raises UsageError as `open_runner` does."""
+    """The runner of a target, closed afterwards. Raises UsageError as `open_runner` does.
+
+    A server that it has started stays for whoever opens the target next in this session.
+    """
     settings = session.settings.model_dump(mode="json")
     with closing(open_runner(target, session.board.root, settings)) as runner:
-        yield runner
+        try:
+            yield runner
+        finally:
+            if (release := runner.hold()) is not None:
+                session.services.share(release, lambda: release, lambda end: end())
 
 
 @contextmanager

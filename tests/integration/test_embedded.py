@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import psycopg
@@ -21,6 +23,9 @@ import pytest
 from orchestrate_backend.errors import TargetError
 from orchestrate_backend.targets.embedded import EmbeddedServer
 from orchestrate_backend.targets.postgres import start_embedded
+from orchestrator.approvals.judging import opened_runner
+from orchestrator.gates.checks import Services
+from orchestrator.settings.config import Settings
 
 _HOLD = """
 import sys
@@ -30,6 +35,33 @@ with running(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
+
+
+def test_the_target_of_effects_is_started_once_for_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[Path] = []
+    start = EmbeddedServer._start
+
+    def told(self: EmbeddedServer, scratch: bool) -> None:
+        starts.append(self.data)
+        start(self, scratch)
+
+    monkeypatch.setattr(EmbeddedServer, "_start", told)
+    services = Services()
+    session: Any = SimpleNamespace(
+        settings=Settings(), board=SimpleNamespace(root=tmp_path), services=services
+    )
+    for database in ("made", None, "seen"):
+        with opened_runner(session, "embedded") as runner:
+            runner.describe()
+            if database is not None:
+                assert runner.target.query_readonly("SELECT 1 AS one") == [{"one": 1}]
+    data = tmp_path / ".orchestrate" / "postgres"
+    assert starts == [data]
+    assert (data / "postmaster.pid").exists()
+    services.close()
+    assert not (data / "postmaster.pid").exists()
 
 
 @contextmanager

@@ -100,10 +100,6 @@ class Runner(Protocol):
         """What checks of phase EFFECT get as `ctx.target`."""
         ...
 
-    def hold(self) -> Callable[[], object] | None:
-        """Let a server that was started here run on until what is returned is called."""
-        ...
-
     def close(self) -> None: ...
 
 

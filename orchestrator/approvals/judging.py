@@ -7,7 +7,7 @@ taken, or that is still to be judged keeps the family from COMPLETE.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +50,9 @@ def opened_runner(session: Session, target: str) -> Iterator[Runner]:
         try:
             yield runner
         finally:
-            if (release := runner.hold()) is not None:
+            # only some start a server
+            hold: Callable[[], Any] = getattr(runner, "hold", lambda: None)
+            if (release := hold()) is not None:
                 session.services.share(release, lambda: release, lambda end: end())
 
 

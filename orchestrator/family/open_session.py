@@ -265,7 +265,7 @@ class Opener:
                 return
             left = tuple(s for s in left if s.number not in family.flow.finished)
         stages = takewhile(lambda stage: not stage.is_checkpoint, left)
-        agents = {stage.agent for stage in stages if stage.agent}
+        agents = {stage.agent for stage in stages if stage.agent and not stage.ready}
         self.dispatcher.prepare({name: self.settings.agent(name) for name in agents})
 
     def _begin(

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from orchestrator.storage import signing
-from orchestrator.storage.history import Damage, History, has_signature
+from orchestrator.storage.history import Damage, History, Record, has_signature
 
 ALTERED = "history-altered"
 
 
 def find_damage(
-    history: History, record: Mapping[str, Any] | None, keys: Collection[str] = ()
+    history: History,
+    record: Mapping[str, Any] | None,
+    keys: Collection[str] = (),
+    is_signed: Callable[[Record], bool] = has_signature,
 ) -> Damage | None:
     """What is wrong with the receipts, None if nothing is.
 
     `record`: the ticket's `flow:` block, which names what the history held. `keys`: public keys
     whose signatures count besides the user's own; if there are any, a signature is required.
+    `is_signed`: whether a record bears the signature of the key that it names.
     """
     found = history.damage()
     if found is not None or not record:
         return found
-    why = _find_mismatch(history, record) or _find_forged_signature(history, keys)
+    why = _find_mismatch(history, record) or _find_forged_signature(history, keys, is_signed)
     return Damage(history.path, 0, ALTERED, why) if why else None
 
 
@@ -40,13 +44,15 @@ def _find_mismatch(history: History, record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _find_forged_signature(history: History, keys: Collection[str]) -> str:
+def _find_forged_signature(
+    history: History, keys: Collection[str], is_signed: Callable[[Record], bool]
+) -> str:
     """Why the newest transition is not signed as it has to be; it covers all lines before."""
     last = history.latest("transition")
     if last is None:
         return ""
     key = str(last.get("key", ""))
-    if key and not has_signature(last):
+    if key and not is_signed(last):
         return f"the signature of revision {last['revision']} does not fit"
     if keys and key not in {*keys, signing.own_key()}:
         whose = "is signed with a key that `[trust] keys` does not name" if key else "is not signed"

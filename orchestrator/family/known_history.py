@@ -19,8 +19,9 @@ from typing import Any
 from orchestrator.errors import GitAtWorkError, TicketError, UnsafePathError
 from orchestrator.git.activity import branch_in_hand
 from orchestrator.git.repository import other_worktrees
+from orchestrator.storage import signing
 from orchestrator.storage.atomic import read, sha256_bytes
-from orchestrator.storage.history import DEFERRED, History, Record, canonical
+from orchestrator.storage.history import DEFERRED, History, Record, canonical, has_signature
 from orchestrator.tickets.board import Board
 
 #: for scripts: the board is not the one that was worked on here
@@ -41,6 +42,8 @@ class KnownHistory:
     _said: dict[str, Any] | None = None
     #: the record that was remembered last
     _last: Record | None = None
+    #: the record that was looked at last, as `canonical` has it
+    _looked_at: tuple[Record, bytes] | None = None
 
     @cached_property
     def path(self) -> Path:
@@ -67,21 +70,42 @@ class KnownHistory:
         last = history.latest("transition")
         if last is None or last is self._last:
             return
+        signed = self.has_seen_signed(last) or has_signature(last)
         self._last, self._said = last, None
         known = {
             "revision": last["revision"],
-            "digest": _digest(last),
+            "digest": self._digest(last),
             "branch": branch_in_hand(self.root),
             "place": os.path.realpath(self.root),
+            "signed": self._seal(last) if signed else "",
         }
         if known != self.read():
             self._write(known)
+
+    def has_seen_signed(self, record: Record) -> bool:
+        """Whether this user has seen here that a transition bears its signature.
+
+        That is sealed, as to compare a seal takes a fraction of the time; nobody else can.
+        """
+        said = self.read().get("signed")
+        return isinstance(said, str) and said != "" and said == self._seal(record)
+
+    def _seal(self, record: Record) -> str:
+        return signing.seal(b"signed\0" + self._bytes_of(record)).hex()
+
+    def _digest(self, record: Record) -> str:
+        return sha256_bytes(self._bytes_of(record))[:24]
+
+    def _bytes_of(self, record: Record) -> bytes:
+        if self._looked_at is None or self._looked_at[0] is not record:
+            self._looked_at = record, canonical(record)
+        return self._looked_at[1]
 
     def expect(self, history: History) -> None:
         """Wait for a board with all that `history` holds: git took it away under our hands."""
         written = [r for r in history.written if r["type"] not in DEFERRED]
         if written and (known := self.read()):
-            self._write({**known, "awaited": _digest(written[-1])})
+            self._write({**known, "awaited": self._digest(written[-1])})
 
     def require(self, history: History, record: Mapping[str, Any] | None) -> None:
         """Raise GitAtWorkError if history and record (`flow:`) lack what was seen here."""
@@ -90,8 +114,8 @@ class KnownHistory:
             return
         same = [r for r in history.of("transition") if r["revision"] == known["revision"]]
         awaited = known.get("awaited")
-        is_back = not awaited or any(_digest(each) == awaited for each in history.records)
-        if is_back and any(_digest(each) == known["digest"] for each in same):
+        is_back = not awaited or any(self._digest(r) == awaited for r in history.records)
+        if is_back and any(self._digest(each) == known["digest"] for each in same):
             return
         revision = (record or {}).get("revision")
         if is_back and not same and isinstance(revision, int) and revision >= known["revision"]:
@@ -141,10 +165,6 @@ class KnownHistory:
         return f" on branch {then}, and {now or 'no branch'} is checked out"
 
 
-def _digest(record: Record) -> str:
-    return sha256_bytes(canonical(record))[:24]
-
-
 def require_home(board: Board, family: str, from_here: bool) -> None:
     """Raise TicketError if the main worktree conducts the family, or another one is ahead of here,
     or if this is a copy of the workspace that does.
@@ -152,7 +172,6 @@ def require_home(board: Board, family: str, from_here: bool) -> None:
     Both would go on from the same state, and the two histories could not be joined again.
     `from_here` gives up what a worktree other than the main one has done (DESIGN 8.5).
     """
-    here = _history_in(board.path, family)
     place = Path(KnownHistory(board.root, family).read().get("place") or board.root)
     # one that was moved is not there any more
     if place != board.root.resolve() and not from_here and KnownHistory(place, family).read():
@@ -164,6 +183,7 @@ def require_home(board: Board, family: str, from_here: bool) -> None:
             f"orchestrate run {family} --from-here",
         )
     for home, is_main in other_worktrees(board.root):
+        here = _history_in(board.path, family)
         there = home / board.path.relative_to(board.root)
         recorded = _history_in(there, family)
         if is_main:

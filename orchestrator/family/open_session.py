@@ -48,7 +48,7 @@ from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
 from orchestrator.settings.config import Settings
 from orchestrator.storage.atomic import replace as replace_file
-from orchestrator.storage.history import History
+from orchestrator.storage.history import History, Record, has_signature
 from orchestrator.storage.locks import family_lock
 from orchestrator.storage.temporary import sweep
 from orchestrator.storage.written import is_agents
@@ -225,7 +225,7 @@ class Opener:
     ) -> None:
         """Refuse a damaged history, an older board, and tickets that cannot be read as they are."""
         history = History(self.board.path, known.family)
-        if self._is_altered(history, tickets, settle, anew):
+        if self._is_altered(known, history, tickets, settle, anew):
             from_here = True
         if from_here and settle:
             known.forget()
@@ -241,14 +241,23 @@ class Opener:
                 self._require_readable(ticket)
 
     def _is_altered(
-        self, history: History, tickets: Sequence[Ticket], settle: bool, anew: bool
+        self,
+        known: KnownHistory,
+        history: History,
+        tickets: Sequence[Ticket],
+        settle: bool,
+        anew: bool,
     ) -> bool:
         """Whether receipts were altered and one may go on: to say so, or to begin again.
 
         Raises TicketError for damaged ones.
         """
         flow = tickets[0].flow if tickets else None
-        found = find_damage(history, flow, self.settings.trust.keys)
+
+        def is_signed(record: Record) -> bool:
+            return known.has_seen_signed(record) or has_signature(record)
+
+        found = find_damage(history, flow, self.settings.trust.keys, is_signed)
         if found is None or not settle:
             # `verify` names them itself
             return found is not None

@@ -4,6 +4,7 @@ nothing; exported ones are verified by others."""
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli.app import app
 from orchestrator.errors import TicketError
 from orchestrator.storage import history as histories
+from orchestrator.storage import signing
 from orchestrator.storage.history import History
 from tests.boards import Workspace
 
@@ -200,3 +202,40 @@ def test_exported_receipts_are_verified_with_the_public_key_alone(
     assert check("--key", key).exit_code == 1
     out.write_text("", encoding="utf-8")
     assert check("--key", key).exit_code == 1, "nothing was checked"
+
+
+def test_a_signature_that_was_found_to_fit_is_not_worked_out_again(
+    asked: Altered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing._signed.clear()
+    monkeypatch.setattr(signing, "is_signed", lambda *_: pytest.fail("it was worked out again"))
+    assert asked.work.conductor().run("WO-512").outcome == "waiting"
+
+
+@pytest.mark.parametrize("seal", ["", "00" * 32, None, 7, "as it was"])
+def test_who_has_no_key_cannot_say_that_a_signature_fits(asked: Altered, seal: object) -> None:
+    made: list[dict[str, object]] = []
+
+    def forged(lines: Lines) -> Lines:
+        """The last transition says something else, and the lines below it follow."""
+        records = [json.loads(line) for line in lines]
+        at = max(n for n, record in enumerate(records) if record["type"] == "transition")
+        records[at]["event"] = "USER said so"
+        made.append(records[at])
+        texts, tip = list[bytes](), ""
+        for n, (record, line) in enumerate(zip(records, lines, strict=True)):
+            record["prev"] = tip if n > at else record.get("prev")
+            text = line.rstrip(b"\n")
+            texts.append(json.dumps(record, ensure_ascii=False).encode() if n >= at else text)
+            tip = histories._link(tip, texts[-1])
+        return [text + b"\n" for text in texts]
+
+    [known] = (asked.work.root / ".orchestrate/state/known").glob("*.json")
+    said = json.loads(known.read_bytes())
+    asked.alter(forged)
+    digest = hashlib.sha256(histories.canonical(made[0])).hexdigest()[:24]
+    seal = said["signed"] if seal == "as it was" else seal
+    known.write_text(json.dumps({**said, "digest": digest, "signed": seal}), encoding="utf-8")
+    with pytest.raises(TicketError, match="signature of revision") as refused:
+        asked.work.conductor().run("WO-512")
+    assert refused.value.code == "history-altered"

@@ -162,21 +162,22 @@ def _say_tickets(tickets: list[Ticket], taken: set[str]) -> None:
         padded(["OWNER", *(owner(t.owner or "-") for t in tickets)]),
         padded(["PRIO", *(t.priority or "-" for t in tickets)]),
     ]
-    problems = ["", *(_problems(t, taken) for t in tickets)]
+    problems = [_problems(t, taken) for t in tickets]
     longest = max(map(columns, set(problems)))
     while True:
-        lines = ["  ".join(cells) + "  " for cells in zip(*starts, strict=True)]
-        width = terminal_width(columns(lines[0]))
+        head = "  ".join([*(column[0] for column in starts), ""])
+        width = terminal_width(columns(head))
         if len(starts) == 2 or not width or width - longest >= _LEAST_TITLE:
             break
         starts.pop()
-    titles = ["TITLE", *(one_line(t.title) for t in tickets)]
-    shown = []
-    for line, title, found in zip(lines, titles, problems, strict=True):
+    cells = zip(*starts, strict=True)
+    next(cells)
+    shown = [paint(head + fitted("TITLE", width or _TITLE), "dim")]
+    for start, ticket, found in zip(cells, tickets, problems, strict=True):
         most = max(_LEAST_TITLE, width - columns(found)) if width else _TITLE
+        title = one_line(ticket.title)
         fits = title.isascii() and len(title) <= most
-        shown.append(f"{line}{title if fits else fitted(title, most)}{found}")
-    shown[0] = paint(shown[0], "dim")
+        shown.append(f"{'  '.join(start)}  {title if fits else fitted(title, most)}{found}")
     say("\n".join(shown))
 
 

@@ -124,7 +124,7 @@ class Catalog:
     def refresh(self) -> None:
         """Look at every file; read those that changed."""
         with self._lock:
-            self._load()
+            self._load(with_files=False)
             before, self._listings = self._listings, self._list_until_stable({})
             keys = self._keys()
             self._update(keys, self._rows.keys() - set(keys), before)
@@ -190,10 +190,10 @@ class Catalog:
         self._update(doubtful, self._rows.keys() - set(keys), before)
         self._save()
 
-    def _load(self) -> None:
+    def _load(self, with_files: bool = True) -> None:
         if not self._loaded:
             self._loaded = True
-            rows, self._listings = self._index.load()
+            rows, self._listings = self._index.load(with_files)
             self._rows.update(rows)
 
     def _list_until_stable(self, known: dict[str, Listing]) -> dict[str, Listing]:
@@ -270,7 +270,8 @@ class Catalog:
             self._drop(key)
             self._unsaved[key] = None
         now = self._listings
-        self._unsaved_folders |= {f for f in {**before, **now} if before.get(f) != now.get(f)}
+        self._unsaved_folders |= before.keys() - now.keys()
+        self._unsaved_folders |= {f for f, each in now.items() if not each.is_same(before.get(f))}
 
     def _read_rows(self, keys: Sequence[str]) -> Iterable[IndexRow | None]:
         """What these files say, None for one that is gone; many are read by several processes."""

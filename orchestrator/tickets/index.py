@@ -206,6 +206,20 @@ class Listing:
     #: the files that were not there, or were others, when it was listed before
     new: list[str] = field(default_factory=list, compare=False)
 
+    #: files and subfolders as the index has them, where it was loaded without
+    packed: str = field(default="", compare=False)
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Files and subfolders as the index keeps them."""
+        return json.dumps(self.files), json.dumps(self.below)
+
+    def is_same(self, other: Listing | None) -> bool:
+        """Whether the index has nothing else to say."""
+        if other is None or other.packed == "":
+            return self == other
+        return self.mtime == other.mtime and self.settled and "".join(self.texts) == other.packed
+
 
 class Index:
     """The rows of one board on disk. Every fault of the file ends in an empty index."""
@@ -214,15 +228,21 @@ class Index:
         self.path = path
         self.signature = f"{_VERSION} {signature} {IndexRow._fields} {(*_LINKS, *_REST)}"
 
-    def load(self) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
-        """All rows by the file's place on the board, and all listings by the folder's."""
+    def load(self, with_files: bool = True) -> tuple[dict[str, IndexRow], dict[str, Listing]]:
+        """All rows by the file's place on the board, and all listings by the folder's.
+
+        Without their files where the folders are listed anew: a board has many.
+        """
         rows: dict[str, IndexRow] = {}
         folders: dict[str, Listing] = {}
         with self._forgive(), self._open() as db:
             found = db.execute(f"SELECT {_COLUMNS} FROM ticket WHERE {_WHOLE}")  # noqa: S608
             rows = {row.key: row for row in map(IndexRow._make, found)}
             for key, mtime, files, below in db.execute("SELECT * FROM folder"):
-                folders[key] = Listing(mtime, json.loads(files), json.loads(below))
+                if with_files:
+                    folders[key] = Listing(mtime, json.loads(files), json.loads(below))
+                else:
+                    folders[key] = Listing(mtime, packed=f"{files}{below}")
         return rows, folders
 
     def store(
@@ -234,7 +254,7 @@ class Index:
         """Write what changed, in one transaction. Only settled listings are kept."""
         rows = [row for row in changed.values() if _is_storable(row)]
         folders = [
-            (key, each.mtime, json.dumps(each.files), json.dumps(each.below))
+            (key, each.mtime, *each.texts)
             for key, each in listings.items()
             if each is not None and each.settled and is_utf8(key)
         ]

@@ -31,14 +31,14 @@ _USUAL = re.compile(r"([^\W\d]*-)(\d+)(\D*)\Z")
 _NO = frozenset({"0", "false", "no", "off"})
 
 
-def natural_key(id: str) -> tuple[str, str]:
+def natural_key(id: str) -> str:
     """A key that sorts ids as people count: WO-1000 is before WO-10000, WO-231 before WO-231a."""
     plain = folded_id(id)
     if usual := _USUAL.match(plain):
         before, number, after = usual.groups()
-        return f"{before}\0{chr(len(number))}{number}{after}", id
+        return f"{before}\0{chr(len(number))}{number}{after}\0\0{id}"
     # a number counts by its length first: it may have more digits than `int` reads
-    return _NUMBER.sub(lambda found: f"\0{chr(len(found[0]))}{found[0]}", plain), id
+    return _NUMBER.sub(lambda found: f"\0{chr(len(found[0]))}{found[0]}", plain) + f"\0\0{id}"
 
 
 def moment(text: str) -> str:
@@ -195,8 +195,8 @@ class Filter:
     def sorted(self, tickets: Iterable[Ticket]) -> list[Ticket]:
         """Tickets in the filter's order, by default that of the states; then by id."""
         found = sorted(tickets, key=lambda t: natural_key(t.id))
-        key = SORTS[self.sort.removeprefix("-") or "state"]
-        return sorted(found, key=key, reverse=self.sort.startswith("-"))
+        found.sort(key=SORTS[self.sort.removeprefix("-") or "state"], reverse=self.sort[:1] == "-")
+        return found
 
     def select(self, tickets: Iterable[Ticket]) -> list[Ticket]:
         """The tickets that pass, in order, no more than the limit."""

@@ -391,6 +391,23 @@ def _spoil(indexed: Board, data: str) -> None:
     assert Board(indexed.root).tickets() == before
 
 
+def test_2_7_a_look_at_every_file_mends_what_the_index_says_of_folders(indexed: Board) -> None:
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
+        before = db.execute("SELECT * FROM folder").fetchall()
+        db.execute("UPDATE folder SET files = '{}'")
+    Board(indexed.root).tickets()
+    with contextlib.closing(sqlite3.connect(_index(indexed))) as db:
+        assert db.execute("SELECT * FROM folder").fetchall() == before
+
+
+def test_2_7_a_look_that_finds_nothing_new_writes_nothing(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Board(indexed.root).tickets()
+    monkeypatch.setattr("orchestrator.tickets.index.Index.store", lambda *a: pytest.fail(str(a)))
+    assert len(Board(indexed.root).tickets()) == 27
+
+
 def test_2_7_an_index_of_an_older_layout_is_made_anew(indexed: Board) -> None:
     with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
         db.execute("DROP TABLE ticket")

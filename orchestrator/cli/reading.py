@@ -88,7 +88,7 @@ def inbox(context: typer.Context, as_json: AsJson = False) -> None:
 def show(context: typer.Context, id: TicketId, as_json: AsJson = False) -> None:
     """Show a ticket: what is read from it, and its text."""
     here = workspace(context)
-    ticket = here.board.find(id)
+    ticket = here.board.look_up(id)
     # of a file that cannot be read there is no text; its diagnosis says why
     unreadable = {"link", "unreadable"}.intersection(d.code for d in ticket.diagnoses)
     body = None if unreadable else ticket.body

@@ -176,6 +176,14 @@ class Board:
             f"there is no ticket {wanted}", code="no-such-ticket", hint=hint or "orchestrate list"
         )
 
+    def look_up(self, id: str) -> Ticket:
+        """As `find`, to be shown: a file that is as the index knows it is not read again."""
+        self._catalog.refresh_folders()
+        found = self.holders(unicodedata.normalize("NFC", id.strip()))
+        if len(found) == 1 and self._catalog.is_unchanged(found[0]):
+            return found[0]
+        return self.find(id)
+
     def resolve(self, text: str) -> str:
         """The id of the one ticket that a person means: `wo-008`, `WO_8` and `8` are WO-008.
 

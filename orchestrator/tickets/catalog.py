@@ -346,6 +346,14 @@ class Catalog:
         """The tickets with an id."""
         return self._tickets_at(self._by_id.get(id))
 
+    def is_unchanged(self, ticket: Ticket) -> bool:
+        """Whether a ticket's file has the times that it had when it was read."""
+        row = self._rows.get(ticket.file.removeprefix(f"{self._place}/"))
+        try:
+            return row is not None and row.stamp == Stamp.of(os.lstat(ticket.file))
+        except OSError:
+            return False
+
     def children(self, parent: str) -> list[Ticket]:
         """The tickets that name a parent, by id."""
         found = self._tickets_at(self._by_parent.get(folded_id(parent)))

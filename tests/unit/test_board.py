@@ -408,6 +408,22 @@ def test_2_7_a_look_that_finds_nothing_new_writes_nothing(
     assert len(Board(indexed.root).tickets()) == 27
 
 
+def test_2_7_a_ticket_is_looked_up_as_it_is_found(
+    indexed: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [t.id for t in indexed.tickets() if t.id not in indexed.duplicate_ids()]
+    wanted = [indexed.find(id).without_text() for id in ids]
+    path = wanted[0].path
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.tickets.board.Board.read", lambda _, path: pytest.fail(path))
+        assert [Board(indexed.root).look_up(id) for id in ids] == wanted
+    path.write_bytes(path.read_bytes().replace(b"\nowner: ", b"\nowner: X"))
+    assert indexed.look_up(ids[0]).owner == f"X{wanted[0].owner}"
+    assert Board(indexed.root).look_up(ids[0]) == indexed.find(ids[0]).without_text()
+    with pytest.raises(TicketError, match="no ticket"):
+        indexed.look_up("WO-1")
+
+
 def test_2_7_an_index_of_an_older_layout_is_made_anew(indexed: Board) -> None:
     with contextlib.closing(sqlite3.connect(_index(indexed))) as db, db:
         db.execute("DROP TABLE ticket")

@@ -562,6 +562,9 @@ def test_help_and_list_load_nothing_heavy(workspace: Path) -> None:
     assert _loaded(heavy, "-C", str(workspace), "list") == "[]"
     for line in ("list", "list --limit 3 --sort id", "search shed", "inbox", "status", "--help"):
         assert _loaded(needless, "-C", str(workspace), *line.split()) == "[]", line
+    assert (
+        _loaded("pydantic orchestrator.tickets.reader", "-C", str(workspace), "show", "1") == "[]"
+    )
     write(workspace, "orchestrate.toml", "[git]\ncommit = false\n")
     assert _loaded("pydantic", "-C", str(workspace), "list") == "['pydantic']"
     assert _loaded(needless, "-C", str(workspace), "list") == "[]"

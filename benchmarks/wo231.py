@@ -1,12 +1,15 @@
 """How long WO-231 takes in a fresh copy of this repository: to checkpoint 1, and all of it offline.
 
 USER's part is played by accepting by name what fails (the partial snapshot has fewer trials than
-the workflow expects) and by taking what is unproven; both are counted in the figures.
+the workflow expects) and by taking what is unproven; both are counted in the figures. It is done
+twice: first by a user who has proven nothing yet, then again (`again_…`) in another copy, where the
+proofs of the same bytes are known.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import tempfile
@@ -67,27 +70,37 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = fresh_copy(Path(folder))
+def story(copy: Path) -> dict[str, Any]:
+    """The figures of all of it, from the inbox to the end."""
+    used = cpu_seconds()
+    outcome, took = run(copy)
+    runs, questions = [took], []
+    while outcome == "waiting" and len(questions) < _MOST_QUESTIONS:
+        questions.append(answer(copy))
         outcome, took = run(copy)
-        runs, questions = [took], []
-        while outcome == "waiting" and len(questions) < _MOST_QUESTIONS:
-            questions.append(answer(copy))
-            outcome, took = run(copy)
-            runs.append(took)
-    figures = {
+        runs.append(took)
+    return {
         "outcome": outcome,
         "checkpoint_1_s": round(runs[0], 3),
         "checkpoint_2_s": round(sum(runs[:2]), 3),
         "total_s": round(sum(runs), 3),
-        "cpu_s": round(cpu_seconds(), 3),
+        "cpu_s": round(cpu_seconds() - used, 3),
         "questions": len(questions),
         "accepted": sum(len(q["failed"]) for q in questions),
         "unproven": sum(len(q["unproven"]) for q in questions),
     }
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        # what was proven before, here or in another copy, must not count the first time
+        os.environ["ORCHESTRATE_SCRATCH"] = str(Path(folder) / "cache")
+        first = story(fresh_copy(Path(folder) / "first"))
+        again = story(fresh_copy(Path(folder) / "again"))
+    figures = {**first, **{f"again_{name}": value for name, value in again.items()}}
     targets = {"checkpoint_1_s": 3.0, "checkpoint_2_s": 10.0, "total_s": 14.0}
+    targets |= {f"again_{name}": limit for name, limit in targets.items()}
     report("wo231", figures, targets)
 
 

@@ -353,8 +353,11 @@ class Family:
             fields["owner"] = place.owner
         if ticket.failure_count != place.failures:
             fields["failure_count"] = place.failures
-        said = to_mapping(flow) if ticket.id == self.parent else None
-        blocks = {"flow": (to_lines(said), said)} if said is not None else {}
+        blocks = {}
+        # the same record stays as it is written: what tells it from the text before a merge too
+        if ticket.id == self.parent and _record_in(ticket) != flow:
+            said = to_mapping(flow)
+            blocks["flow"] = (to_lines(said), said)
         return frontmatter.edited(ticket.document, fields, blocks)
 
     def preview(self, member: str, flow: Flow, additions: Additions) -> bytes:
@@ -485,3 +488,15 @@ class Family:
             # paused: whoever set it back wants the ticket to go on
             return status if place.at.paused and "held_at" in ticket.held_keys else None
         return status
+
+
+def _record_in(ticket: Ticket) -> Flow | None:
+    """The record that stands in a parent's file, None where none can be read."""
+    if isinstance(ticket.record, Flow):
+        return ticket.record
+    if ticket.flow is None:
+        return None
+    try:
+        return from_mapping(ticket.flow, path=str(ticket.path))
+    except TicketError:
+        return None

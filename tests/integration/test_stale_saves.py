@@ -15,8 +15,11 @@ import pytest
 from orchestrator.domain.agent import Job, Report
 from orchestrator.errors import TicketError
 from orchestrator.family import stale_writes
+from orchestrator.family.additions import Additions
+from orchestrator.family.family import Family
 from orchestrator.storage import atomic, written
 from orchestrator.storage.versions import KEPT, Versions
+from orchestrator.tickets.board import Board
 from tests.boards import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -372,3 +375,16 @@ def test_8_2_hundreds_of_edits_against_the_daemon_and_none_is_lost() -> None:
         if kept and line["undone"] <= line["taken_out"] / 5:
             return
     pytest.fail(f"edits were lost each time: {lines}")
+
+
+def test_a_record_that_stays_keeps_what_tells_it_from_the_text_before(work: Workspace) -> None:
+    work.conductor().run("WO-512")
+    file = work.file("WO-512")
+    text = file.read_text(encoding="utf-8")
+    file.write_text(
+        text.replace("flow:\n", "flow:\n  # saves merged: 0123abcd\n"), encoding="utf-8"
+    )
+    family = Family(Board(work.root), "WO-512")
+    assert b"# saves merged" in family.preview("WO-512", family.flow, Additions())
+    other = family.flow.evolve(revision=family.flow.revision + 1)
+    assert b"# saves merged" not in family.preview("WO-512", other, Additions())

@@ -93,7 +93,6 @@ class Opener:
         """The family under its lock, settled, with its workflow read and its checks loaded.
 
         `work`: its agents begin to be loaded beside that, where it is for them to go on.
-
         `fresh`: nothing is taken from earlier runs. `first`: what a new record writes besides.
         `consent` gets the tickets and the workflow before any of it is written, and may raise.
         `from_here`: the board counts even if a newer one was seen here. `anew`: so do receipts

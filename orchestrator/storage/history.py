@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -196,12 +196,11 @@ class History:
         return self._records
 
     def _add(self, record: Record) -> None:
-        if self._records is None:
-            raise AssertionError("records are read before others are added")
+        records = self.records
         if record["type"] == ALTERED:
-            self._start = len(self._records)
+            self._start = len(records)
             self._by_kind.clear()
-        self._records.append(record)
+        records.append(record)
         self._by_kind.setdefault(record["type"], []).append(record)
 
     @property
@@ -354,15 +353,17 @@ class History:
 
     def of(self, *kinds: str) -> Iterator[Record]:
         """The records of these types that count, oldest first."""
-        counted = self.counted
         if len(kinds) == 1:
-            return iter(self._by_kind.get(kinds[0], ()))
-        return (r for r in counted if r["type"] in kinds)
+            return iter(self._of(kinds[0]))
+        return (r for r in self.counted if r["type"] in kinds)
+
+    def _of(self, kind: str) -> Sequence[Record]:
+        # they have to be read to be known by their types
+        return self._by_kind.get(kind, ()) if self.records else ()
 
     def latest(self, kind: str, /, **fields: object) -> Record | None:
         """The newest record of a type whose fields have these values."""
-        _ = self.records
-        for record in reversed(self._by_kind.get(kind, ())):
+        for record in reversed(self._of(kind)):
             if all(record.get(k) == v for k, v in fields.items()):
                 return record
         return None

@@ -32,24 +32,22 @@ class Versions:
 
     def seen_at(self, at: str) -> Iterator[bytes]:
         """Those that lay in a folder when they were replaced, the newest first."""
+        return (text for _, text in self._earlier(at))
+
+    def _earlier(self, at: str | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """(stamp, text) of those that were replaced, the newest first; `at`: in this folder."""
         with contextlib.suppress(OSError):
             for name in self._names():
-                if name.partition(".")[2] == at:
+                stamp, _, folder = name.partition(".")
+                if at in (None, folder):
                     with contextlib.suppress(FileNotFoundError):
-                        yield (self.folder / name).read_bytes()
+                        yield stamp.encode(), (self.folder / name).read_bytes()
 
     def trim(self) -> None:
         """Remove the oldest versions beyond `KEPT`."""
         with contextlib.suppress(OSError):
             for old in self._names()[KEPT:]:
                 (self.folder / old).unlink()
-
-    def earlier(self) -> Iterator[bytes]:
-        """Those that were replaced, the newest first."""
-        with contextlib.suppress(OSError):
-            for name in self._names():
-                with contextlib.suppress(FileNotFoundError):
-                    yield (self.folder / name).read_bytes()
 
     def give_up(self) -> None:
         """Begin again: what was kept goes to a folder beside, and no save is made from it."""
@@ -58,7 +56,11 @@ class Versions:
 
     def known(self) -> list[bytes]:
         """What was written last, and the others, the newest first."""
-        return [*(text for _, text in self._last_files()), *self.earlier()]
+        written = self._last_files()
+        # between the last two that were written a person may have saved
+        others = [(stamp, text) for stamp, _, text in written[1:]] + list(self._earlier())
+        others.sort(key=lambda other: other[0], reverse=True)
+        return [text for _, _, text in written[:1]] + [text for _, text in others]
 
     def _names(self) -> list[str]:
         names = os.listdir(self._place)  # noqa: PTH208 - called often, and paths are slow
@@ -68,7 +70,7 @@ class Versions:
 
     def last(self) -> bytes | None:
         """What the conductor wrote last, if that is known."""
-        return next((text for _, text in self._last_files()), None)
+        return next((text for _, _, text in self._last_files()), None)
 
     def remember(self, data: bytes, replaced: bytes | None = None) -> None:
         """Keep what was written last. It may be lost: then saves are taken as they are.
@@ -80,14 +82,15 @@ class Versions:
         found = self._last_files()
         newest = found[0] if found else None
         with contextlib.suppress(OSError):
-            if newest is not None and newest[1] not in (replaced, data):
-                self._write(self.slot().name, newest[1])
-            name = _LAST[1] if newest is not None and newest[0] == _LAST[0] else _LAST[0]
+            if newest is not None and newest[2] not in (replaced, data):
+                # older than what replaced it, which may be kept already
+                self._write(f"{newest[0].decode()}.", newest[2])
+            name = _LAST[1] if newest is not None and newest[1] == _LAST[0] else _LAST[0]
             stamp = b"%020d" % time.time_ns()
             self._write(name, b"%s %08x\n%s" % (stamp, zlib.crc32(stamp + data), data))
 
-    def _last_files(self) -> list[tuple[str, bytes]]:
-        """(name, text) of the undamaged ones of the two, the newest first."""
+    def _last_files(self) -> list[tuple[bytes, str, bytes]]:
+        """(stamp, name, text) of the undamaged ones of the two, the newest first."""
         found = []
         for name in _LAST:
             with contextlib.suppress(OSError, ValueError):
@@ -96,7 +99,7 @@ class Versions:
                 stamp, text = held[:20], held[_HEAD:]
                 if int(held[21:_HEAD], 16) == zlib.crc32(stamp + text):
                     found.append((stamp, name, text))
-        return [(name, text) for _, name, text in sorted(found, reverse=True)]
+        return sorted(found, reverse=True)
 
     def _write(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

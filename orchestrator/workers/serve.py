@@ -48,6 +48,8 @@ from orchestrator.workers.store import (
 _BEGIN = 30.0
 #: seconds that a worker rests which cannot do a job, so that others take it
 _REST = 5.0
+#: seconds between two looks for what may be deleted
+_PRUNE = 3600.0
 #: days that a family's folder is kept for its next turn
 _KEPT = 3
 
@@ -128,6 +130,7 @@ class Worker:
         self._ending = threading.Event()
         self._running: dict[str, Dispatcher] = {}
         self._queues = frozenset[str]()
+        self._prunes_at = time.monotonic()
         self.store = Store(database_url(self.settings.workers), self.settings.workers)
         self._bench = Bench(
             self.id, self.root, self.settings, self.store, self.folder, self.inside, self.log
@@ -174,6 +177,9 @@ class Worker:
         try:
             self.store.greet(self._row())
             self.store.reap()
+            if time.monotonic() >= self._prunes_at:
+                self._prunes_at = time.monotonic() + _PRUNE
+                self.store.prune()
         except AwayError as exc:
             self.log(f"{exc.message}; trying again")
 

@@ -38,8 +38,8 @@ WORKFLOW, QUEUE_VERSION = "orchestrate_job", f"orchestrate-{VERSION}"
 MOST_DELIVERIES = 6
 #: seconds between two signs of life of a worker
 GREET = 3.0
-#: days that a finished job is kept
-_KEPT = 7
+#: days that a job is kept after its end
+KEPT_DAYS = 7
 #: seconds for a connection; between tries; after which a database that is away is reported
 _CONNECT, _AGAIN, _REPORT_AFTER = 5, 0.5, 3.0
 #: lines of events that are read at a time
@@ -342,7 +342,8 @@ class Store:
     def _stop(self, why: str, *, id: str = "", home: str = "", family: str = "") -> None:
         rows = self._all(
             "UPDATE @jobs SET stop = :why, state = CASE state WHEN 'queued' THEN 'stopped' "
-            "ELSE state END WHERE state IN ('queued', 'running') AND "
+            "ELSE state END, ended = CASE state WHEN 'queued' THEN now() END "
+            "WHERE state IN ('queued', 'running') AND "
             "(id = :id OR (home = :home AND family = :family)) "
             "RETURNING id, delivery, state, $call",
             why=why, id=id, home=home, family=family,
@@ -352,9 +353,9 @@ class Store:
                 self._cancel(row["id"], row["delivery"])
 
     def prune(self) -> None:
-        """Forget what ended long ago."""
+        """Delete jobs that ended `KEPT_DAYS` ago, and workers not seen for a day."""
         old = "DELETE FROM @jobs WHERE ended < now() - make_interval(days => :days)"
-        for row in self._all(f"{old} RETURNING id, delivery", days=_KEPT):
+        for row in self._all(f"{old} RETURNING id, delivery", days=KEPT_DAYS):
             with contextlib.suppress(Exception):
                 ids = [f"{row['id']}/{n + 1}" for n in range(row["delivery"])]
                 self.client.delete_workflows(ids)
@@ -459,7 +460,8 @@ class Store:
             self._text(
                 "UPDATE @jobs SET delivery = delivery + 1, worker = NULL, lease = NULL, "
                 "begun = NULL, state = CASE WHEN stop <> '' OR delivery >= :most THEN 'stopped' "
-                "ELSE 'queued' END WHERE id = :id RETURNING delivery, queue, priority, state, stop"
+                "ELSE 'queued' END, ended = CASE WHEN stop <> '' OR delivery >= :most THEN now() "
+                "END WHERE id = :id RETURNING delivery, queue, priority, state, stop"
             ),
             {"id": id, "most": MOST_DELIVERIES},
         ).one()

@@ -21,7 +21,7 @@ from orchestrator.settings.tables import TelemetrySettings
 from orchestrator.workers import delivery, engine, serve, store, work
 from orchestrator.workers.attending import Attendant
 from orchestrator.workers.parcel import Carried, Parcel, Result
-from orchestrator.workers.store import AwayError, Store
+from orchestrator.workers.store import QUEUES, AwayError, Store, WorkerRow
 from tests.conformance.test_engines import Hand, writes
 from tests.integration.test_telemetry import Collector, collector
 from tests.repositories import BESIDE
@@ -88,6 +88,44 @@ def test_a_job_is_not_given_out_for_ever(machine: Machine) -> None:
             assert db.claim(id, delivery_, "w") is not None
             db.hand_back(id, delivery_, "w", "no space left on device")
         assert db.find(id).state == "stopped"  # type: ignore[union-attr]
+
+
+def test_a_worker_deletes_jobs_that_ended_long_ago(machine: Machine) -> None:
+    db = machine.worker.store
+    ids = []
+    for name in ("done", "stopped", "never taken", "of late", "at work"):
+        with job_of(db, name) as id:
+            ids.append(id)
+            if name != "never taken":
+                assert db.claim(id, 1, "first")
+            if name == "stopped":
+                db.stop(id, "enough")
+                db.hand_back(id, 1, "first", "no such agent here")
+            elif name in ("done", "of late"):
+                assert db.finish(id, 1, "first", "{}", None, "done")
+    done, stopped, never, late, at_work = ids
+    long_ago = "ended = ended - make_interval(days => :days)"
+    db._all(
+        f"UPDATE @jobs SET {long_ago} WHERE id <> :late AND id = ANY(:ids) RETURNING id",
+        days=store.KEPT_DAYS,
+        late=late,
+        ids=ids,
+    )
+    gone = {"machine": "m", "agents": (), "labels": (), "slots": 1, "program": "1", "note": ""}
+    db.greet(WorkerRow(id="gone", age=0, **gone))
+    db._all("UPDATE @workers SET seen = seen - interval '2 days' WHERE id = 'gone' RETURNING id")
+    # it looks once an hour
+    machine.worker._prunes_at = 0.0
+    wait_until(lambda: not any(db.find(id) for id in (done, stopped, never)))
+    wait_until(lambda: "gone" not in [worker.id for worker in db.workers()])
+    assert db.find(late)
+    assert db.find(at_work)
+    kept = [
+        row["workflow_uuid"]
+        for row in db._all(f"SELECT workflow_uuid FROM {QUEUES}.workflow_status")
+    ]
+    assert f"{late}/1" in kept
+    assert not {f"{done}/1", f"{stopped}/1", f"{never}/1"} & set(kept)
 
 
 def test_slots_hold_over_all_agents(away: Team, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,9 @@ def load(*modules: str, checks: bool = False) -> None:
             import_module(name)
     read_workflow()
     if checks:
-        from orchestrator.gates.loading import load_checks
+        from orchestrator import plugins
 
-        load_checks()
+        plugins.load("checks")
 
 
 def read_workflow() -> None:

@@ -30,7 +30,7 @@ FOLDERS = {
 #: from the ground up; a sub-package imports only from those before it
 LAYERS: dict[str, tuple[str, ...]] = {
     "orchestrator": (
-        "errors", "markdown", "templating", "plugins", "domain", "settings", "telemetry",
+        "deferred", "errors", "markdown", "templating", "plugins", "domain", "settings", "telemetry",
         "storage", "commands", "git", "workspaces", "changes", "agent_process", "gates", "tickets",
         "workflow_reader", "workers", "family", "workflow_lint", "approvals", "review",
         "conductor", "doctor", "daemon", "views", "mcp", "web", "tui", "cli",

@@ -22,7 +22,9 @@ def named(group: str, name: str) -> EntryPoint | None:
 
 
 def load(group: str) -> None:
-    """Import every entry point of a group; what they contain registers itself."""
+    """Import every entry point of a group; what they contain registers itself then, or when the
+    `register()` that it has is called.
+    """
     _load(group, tuple(sys.path))
 
 
@@ -47,4 +49,6 @@ def _registered(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
 @cache
 def _load(group: str, path: tuple[str, ...]) -> None:
     for entry in registered(group):
-        entry.load()
+        register = getattr(entry.load(), "register", None)
+        if callable(register):
+            register()

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orchestrate_agents.checks  # noqa: F401 - registers the checks
 from orchestrate_agents.analyst import Analyst
 from orchestrator.domain.agent import Job, MemberInfo, Report
 from orchestrator.gates.binding import Binder

@@ -1,56 +1,66 @@
-"""The built-in checks: importing this package registers them."""
+"""The built-in checks. Each module registers those that it has when it is imported."""
 
-import orchestrate_agents.checks.changes
-import orchestrate_agents.checks.code.documented
-import orchestrate_agents.checks.code.flags
-import orchestrate_agents.checks.code.public_api
-import orchestrate_agents.checks.code.routes
-import orchestrate_agents.checks.code.symbols
-import orchestrate_agents.checks.code.syntax
-import orchestrate_agents.checks.commands
-import orchestrate_agents.checks.data.approved
-import orchestrate_agents.checks.data.arrivals
-import orchestrate_agents.checks.data.citations
-import orchestrate_agents.checks.data.csv
-import orchestrate_agents.checks.data.dataframes
-import orchestrate_agents.checks.data.figures
-import orchestrate_agents.checks.data.load_scripts
-import orchestrate_agents.checks.data.privacy
-import orchestrate_agents.checks.data.target_rows
-import orchestrate_agents.checks.documents
-import orchestrate_agents.checks.error_handling
-import orchestrate_agents.checks.files
-import orchestrate_agents.checks.http
-import orchestrate_agents.checks.live_http
-import orchestrate_agents.checks.pages
-import orchestrate_agents.checks.places
-import orchestrate_agents.checks.programs
-import orchestrate_agents.checks.project.coverage
-import orchestrate_agents.checks.project.gates
-import orchestrate_agents.checks.project.licences
-import orchestrate_agents.checks.project.locks
-import orchestrate_agents.checks.project.openapi
-import orchestrate_agents.checks.project.packages
-import orchestrate_agents.checks.project.releases
-import orchestrate_agents.checks.project.secret_scan
-import orchestrate_agents.checks.project.suites
-import orchestrate_agents.checks.project.tooling
-import orchestrate_agents.checks.python.behaviour
-import orchestrate_agents.checks.python.exports
-import orchestrate_agents.checks.response_times
-import orchestrate_agents.checks.sql.access
-import orchestrate_agents.checks.sql.columns
-import orchestrate_agents.checks.sql.equivalence
-import orchestrate_agents.checks.sql.migration
-import orchestrate_agents.checks.sql.objects
-import orchestrate_agents.checks.sql.own_rows
-import orchestrate_agents.checks.sql.reversible
-import orchestrate_agents.checks.sql.schema
-import orchestrate_agents.checks.taken
-import orchestrate_agents.checks.text.absent
-import orchestrate_agents.checks.text.commented
-import orchestrate_agents.checks.text.present
-import orchestrate_agents.checks.tickets
-import orchestrate_agents.checks.typescript.compiler
-import orchestrate_agents.checks.typescript.query
-import orchestrate_agents.checks.typescript.states
+from importlib import import_module
+
+_MODULES = (
+    "changes",
+    "code.documented",
+    "code.flags",
+    "code.public_api",
+    "code.routes",
+    "code.symbols",
+    "code.syntax",
+    "commands",
+    "data.approved",
+    "data.arrivals",
+    "data.citations",
+    "data.csv",
+    "data.dataframes",
+    "data.figures",
+    "data.load_scripts",
+    "data.privacy",
+    "data.target_rows",
+    "documents",
+    "error_handling",
+    "files",
+    "http",
+    "live_http",
+    "pages",
+    "places",
+    "programs",
+    "project.coverage",
+    "project.gates",
+    "project.licences",
+    "project.locks",
+    "project.openapi",
+    "project.packages",
+    "project.releases",
+    "project.secret_scan",
+    "project.suites",
+    "project.tooling",
+    "python.behaviour",
+    "python.exports",
+    "response_times",
+    "sql.access",
+    "sql.columns",
+    "sql.equivalence",
+    "sql.migration",
+    "sql.objects",
+    "sql.own_rows",
+    "sql.reversible",
+    "sql.schema",
+    "taken",
+    "text.absent",
+    "text.commented",
+    "text.present",
+    "tickets",
+    "typescript.compiler",
+    "typescript.query",
+    "typescript.states",
+)
+
+
+def register() -> None:
+    """Import all of them."""
+    for name in _MODULES:
+        import_module(f"{__name__}.{name}")

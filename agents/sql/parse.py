@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError
 from orchestrator.gates.once import once
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.allowed import take
 from orchestrator.commands.definitions import define
+from orchestrator.deferred import dataclass
 from orchestrator.errors import UsageError
 from orchestrator.settings.board import FILE
 from orchestrator.storage import atomic

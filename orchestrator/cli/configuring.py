@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +14,7 @@ import typer
 
 from orchestrator.cli.text import paint, say, say_json, table
 from orchestrator.cli.workspace import AsJson, workspace
+from orchestrator.deferred import dataclass, regex
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from orchestrator.settings.config import Settings
 
 _MASK = "****"
-_SECRET = re.compile(
+_SECRET = regex(
     r"(?:^|[_.-])(?:api_?key|key|token|secret|passw(?:or)?d|pwd|credentials?|auth)s?$",
     re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?P<name>-{0,2}[\w-]+)=(?P<value>.+)", re.DOTALL)
+_OPTION = regex(r"(?P<name>-{0,2}[\w-]+)=(?P<value>.+)", re.DOTALL)
 #: variables that the conductor reads; a value is shown only where it can hold no key
 _VARIABLES = {
     "DATABASE_URL": False,

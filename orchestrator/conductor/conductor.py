@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from orchestrator.conductor import stages
 from orchestrator.conductor.apply_effects import apply_approval
 from orchestrator.conductor.telemetry import traced
 from orchestrator.conductor.verify import Verified, verify
+from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
 from orchestrator.domain.answer import Answer, AnswerVerb, Door

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from orchestrator import plugins
 from orchestrator.approvals.judging import applied_target
 from orchestrator.conductor.attempts import collect_reports, make_job, record_report
 from orchestrator.conductor.observed import undo_attempt
 from orchestrator.conductor.rejoining import conflict_findings, rejoin
 from orchestrator.conductor.turns import to_finding, work_in_turns
+from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Finding, Outcome, Report
 from orchestrator.domain.record import State
@@ -52,6 +53,8 @@ def advance_stages(session: Session, stages: Sequence[Stage]) -> Blocked | None:
     """Do and prove parallel stages. Returns what stops the family, if anything."""
     agents = {s.agent: session.settings.agent(s.agent) for s in stages if s.agent}
     session.dispatcher.prepare(agents)
+    # their code too is read before an agent could change it (DESIGN 6.4)
+    plugins.load("checks")
     if wants_checkout(session):
         begin_family_checkout(session)
         _tell_submodules(session)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from orchestrator.deferred import dataclass
 from orchestrator.doctor import board_rules as board
 from orchestrator.doctor import family_rules as family
 from orchestrator.doctor import fixes

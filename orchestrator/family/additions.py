@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.deferred import dataclass
 from orchestrator.domain.workflow import StatementKind
 from orchestrator.gates.checks import Verdict
 from orchestrator.gates.receipts import Receipt

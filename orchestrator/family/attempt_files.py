@@ -10,13 +10,14 @@ import re
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from orchestrator.changes.compare import Change, paths_of
 from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.deferred import dataclass
 from orchestrator.family.blockers import covers
 
 AGENT, PERSON, CHECK, UNKNOWN = "agent", "person", "check", "unknown"

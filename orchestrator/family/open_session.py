@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import field, replace
+from functools import lru_cache, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Engine
 from orchestrator.agent_process.worker import agent_names
+from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.plan import Plan, make_plan
 from orchestrator.domain.record import Flow
@@ -42,7 +43,7 @@ from orchestrator.family.untrusted_checks import untrusted_checks
 from orchestrator.family.workflow_discovery import find_workflow, reference_to, referenced
 from orchestrator.gates.binding import Binder
 from orchestrator.gates.checks import Check, Services
-from orchestrator.gates.loading import load_checks
+from orchestrator.gates.loading import has_own_checks, load_checks
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.git.activity import require_quiet
 from orchestrator.git.commits import Committer
@@ -140,19 +141,23 @@ class Opener:
                 self._settle(family, plan)
             if settle and not known.read():
                 known.remember(family.history)
+            session = Session(
+                self.board,
+                self.settings,
+                family,
+                read,
+                plan,
+                partial(self._load_binder, family, fresh),
+                services,
+                self.dispatcher,
+                self.listener,
+                lock.fd,
+            )
             try:
-                yield Session(
-                    self.board,
-                    self.settings,
-                    family,
-                    read,
-                    plan,
-                    _binder(load_checks(self.board.root, untrusted_checks(family)), fresh),
-                    services,
-                    self.dispatcher,
-                    self.listener,
-                    lock.fd,
-                )
+                if has_own_checks(self.board.root):
+                    # before an agent of this session could change them
+                    _ = session.binder
+                yield session
                 if committer is not None:
                     committer.raise_refused()
             except GitAtWorkError as exc:
@@ -163,6 +168,9 @@ class Opener:
                 family.sync()
                 if settle:
                     known.remember(family.history)
+
+    def _load_binder(self, family: Family, fresh: bool) -> Binder:
+        return _binder(load_checks(self.board.root, untrusted_checks(family)), fresh)
 
     def _lock_family(
         self, parent: str, tickets: tuple[Ticket, ...], committer: Committer | None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher, Engine
+from orchestrator.deferred import dataclass
 from orchestrator.domain.plan import Plan
 from orchestrator.domain.record import Flow, State
 from orchestrator.domain.states import Part
@@ -79,7 +80,7 @@ class Session:
     family: Family
     workflow: Workflow
     plan: Plan
-    binder: Binder
+    load_binder: Callable[[], Binder]
     services: Services
     dispatcher: Engine = field(default_factory=Dispatcher)
     listener: Listener = lambda _: None
@@ -106,6 +107,11 @@ class Session:
     @property
     def flow(self) -> Flow:
         return self.family.flow
+
+    @cached_property
+    def binder(self) -> Binder:
+        """What binds statements to checks."""
+        return self.load_binder()
 
     @property
     def gate(self) -> Gate:

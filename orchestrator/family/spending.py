@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.deferred import dataclass
 from orchestrator.domain.agent import Allowance, Usage
 from orchestrator.settings.agents import BudgetSettings, Limits
 from orchestrator.storage.history import FOLDER

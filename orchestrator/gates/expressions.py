@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import UsageError
 
 #: words that change what the words next to them say
@@ -93,6 +94,8 @@ TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 #: package in whose name a workspace's own check files are imported
 WORKSPACE_CHECKS = "orchestrate_workspace_checks"
+#: parameter type → the module of a package that registered it
+MODULES: dict[str, str] = {}
 #: parameter type → the workspace's file and line that registered it
 _OWNERS: dict[str, tuple[Path, int]] = {}
 
@@ -103,8 +106,24 @@ def parameter_type(name: str, pattern: str, convert: Callable[[str], Any] = str)
     A file that is loaded again may change its own. Raises UsageError for a name used twice.
     """
     caller = sys._getframe(1)
-    own = str(caller.f_globals.get("__name__")).startswith(f"{WORKSPACE_CHECKS}.")
+    module = str(caller.f_globals.get("__name__"))
+    own = module.startswith(f"{WORKSPACE_CHECKS}.")
     take_type(name, pattern, convert, Path(caller.f_code.co_filename), caller.f_lineno, own=own)
+    if not own:
+        MODULES[name] = module
+
+
+def list_type(name: str, pattern: str, module: str) -> None:
+    """Take a type whose module is imported when the first text is converted."""
+
+    def convert(text: str) -> Any:
+        import_module(module)
+        return TYPES[name][1](text)
+
+    if name not in TYPES:
+        TYPES[name] = (pattern, convert)
+        MODULES[name] = module
+        compile_pattern.cache_clear()
 
 
 def take_type(
@@ -133,7 +152,7 @@ def take_type(
 class _Parser:
     """Translates a check pattern into a regular expression (recursive descent)."""
 
-    _WORD = re.compile(r"[^\s{}\[\]()|\\]+")
+    _WORD = regex(r"[^\s{}\[\]()|\\]+")
     _MARK = r"[`*_\"]{0,3}"
 
     def __init__(self, source: str) -> None:

@@ -84,6 +84,11 @@ class ProofCache:
         return self.folder / hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_product(module: str) -> bool:
+    """Whether a module is part of what `product_digest` covers."""
+    return module.partition(".")[0] in _PACKAGES
+
+
 @cache
 def product_digest() -> str:
     """A digest of this product's code and of the versions of what it runs on."""

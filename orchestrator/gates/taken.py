@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from orchestrator import plugins
 from orchestrator.commands.allowed import TAKEN
+from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Check, Context, Phase, Result
-from orchestrator.gates.loading import register_finder
 from orchestrator.settings.board import FILE
 
 
@@ -101,6 +100,3 @@ def _check(statement: str, command: str, sha256: str) -> Check:
         slow=True,
         digest=sha256[:12],
     )
-
-
-register_finder(taken_checks)

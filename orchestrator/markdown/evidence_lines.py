@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_EVIDENCE = re.compile(
+from orchestrator.deferred import regex
+
+_EVIDENCE = regex(
     r"(?P<indent>[ \t]*)(?:[-*+•][ \t]+)?(?:\*\*|__)?"
     r"(?:check|verify|verification|proof|prove|test|evidence|validation|command|run|"
     r"how to (?:verify|test|check)|(?:verified|prove[nd]|checked|tested|validated)[ ](?:by|with))"

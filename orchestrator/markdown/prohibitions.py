@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 
-_REASON = re.compile(r"\s+(?:[—–-]|--)\s+.*", re.DOTALL)
+from orchestrator.deferred import regex
+
+_REASON = regex(r"\s+(?:[—–-]|--)\s+.*", re.DOTALL)
 #: a ticket's line, behind its list marker
-_LINE = re.compile(
+_LINE = regex(
     r"\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)?(?P<text>(?:\*\*|__)?do(?:es)? not\b.*)", re.IGNORECASE
 )
-_SENTENCE = re.compile(
+_SENTENCE = regex(
     r"[*_]*(?:(?:do|must|may)\s+not|don't|never)\b"
     r"|[*_]*[A-Z][A-Z_]+[*_]*\s+(?:must|may|shall)\s+(?:not|never)\b",
     re.IGNORECASE,
 )
 
 #: other words at the beginning of a line that forbid something
-_OTHER_WORDS = re.compile(
+_OTHER_WORDS = regex(
     r"(?:never|don['’]t|under no circumstances|in no case|at no (?:time|point)|on no account"
     r"|no ?(?:one|body) (?:may|must|should)|refrain from"
     r"|(?:leave|keep)\s.{1,80}\s(?:alone|as (?:it|they) (?:is|are)|untouched|unchanged|intact)"

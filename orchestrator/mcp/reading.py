@@ -46,8 +46,15 @@ def reading_session(conductor: Conductor, id: str) -> Iterator[Session]:
     _ = family.flow
     cache = user_proof_cache()
     with Services(cache) as services:
-        binder = Binder(load_checks(board.root, untrusted_checks(family)), cache)
-        yield Session(board, conductor.settings, family, workflow, plan, binder, services)
+        yield Session(
+            board,
+            conductor.settings,
+            family,
+            workflow,
+            plan,
+            lambda: Binder(load_checks(board.root, untrusted_checks(family)), cache),
+            services,
+        )
 
 
 def prove_texts(session: Session, context: Context, texts: Iterable[str]) -> list[dict[str, Any]]:

@@ -586,6 +586,37 @@ def test_questions_and_states_are_shown_without_the_conductor(
         assert _loaded(modules, "-C", str(workspace), *line.split()) == "[]", line
 
 
+def test_an_answer_loads_only_the_checks_of_what_was_shown(
+    orchestrate: Orchestrate, workspace: Path
+) -> None:
+    write(workspace, "workflows/ask.md", _ASK)
+    for number in ("001", "002"):
+        ticket = workspace / f"_WORK_ORDERS/01_TRIAGE/WO-9{number}_Asks.md"
+        ticket.parent.mkdir(exist_ok=True)
+        ticket.write_text(
+            f"---\nid: WO-9{number}\nstatus: 01_TRIAGE\nowner: LEAD\n"
+            "pipeline_workflow: workflows/ask.md\n---\n# Asks\n",
+            encoding="utf-8",
+        )
+        assert orchestrate("run", f"WO-9{number}").exit_code == 10
+    # what was listed by `run`, in this process or by an earlier one
+    _loaded("", "-C", str(workspace), "verify", "WO-9001")
+    used = "orchestrate_agents.checks.places"
+    others = "orchestrate_agents.checks.text.present orchestrate_agents.checks.sql.schema"
+    loaded = _loaded(f"{used} {others}", "-C", str(workspace), "approve", "WO-9002")
+    assert loaded == f"['{used}']"
+
+
+#: its one statement is proven again before the answer counts
+_ASK = """\
+# Ask
+
+## STAGE 1: USER CHECKPOINT #1 — Look at it
+
+**Done when:** `orchestrate.toml` exists.
+"""
+
+
 def _loaded(modules: str, *args: str) -> str:
     """Which of these modules a command loads."""
     code = (

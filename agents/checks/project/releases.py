@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrate_agents.checks.project.copies import source_files
 from orchestrate_agents.checks.project.start import find_start, text_now
+from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -21,11 +22,9 @@ from orchestrator.gates.checks import (
     unproven,
 )
 
-_VERSIONED = re.compile(
-    r"(?:^|/)(?:package\.json|pyproject\.toml|Cargo\.toml|__init__\.py|VERSION)$"
-)
-_CHANGELOG = re.compile(r"^(?:docs/)?(?:CHANGELOG|CHANGES|HISTORY|NEWS)(?:\.\w+)?$", re.IGNORECASE)
-_NUMBER = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_VERSIONED = regex(r"(?:^|/)(?:package\.json|pyproject\.toml|Cargo\.toml|__init__\.py|VERSION)$")
+_CHANGELOG = regex(r"^(?:docs/)?(?:CHANGELOG|CHANGES|HISTORY|NEWS)(?:\.\w+)?$", re.IGNORECASE)
+_NUMBER = regex(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def _version(path: str, text: str | None) -> str:

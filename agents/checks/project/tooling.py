@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrate_agents.checks.project.copies import source_files
@@ -22,6 +21,7 @@ from orchestrate_agents.tools.node import NodePackages
 from orchestrate_agents.tools.programs import find_missing, resolve_command
 from orchestrate_agents.tools.python import python_of
 from orchestrate_agents.tools.shadows import require_no_shadow
+from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import (
     Context,
@@ -36,7 +36,8 @@ from orchestrator.settings.tables import ChecksSettings
 
 #: files in which a formatter of Python is chosen without a table of its own
 _CHOICES = ("Makefile", "justfile", ".pre-commit-config.yaml", "tox.ini", "noxfile.py")
-_NAMES = "|".join(sorted({tool.program for tool in TOOLS} - {"go", "cargo"}, key=len, reverse=True))
+_PROGRAMS = sorted({tool.program for tool in TOOLS} - {"go", "cargo"})
+_NAMES = "|".join(sorted(_PROGRAMS, key=len, reverse=True))
 _SHOWN = {"lint": "linter", "format": "formatter", "types": "type checker", "build": "build"}
 parameter_type("lintool", rf"(?:{_NAMES})", str.lower)
 _SEVERITY = r"(?:errors?|warnings?|issues?|problems?|violations?|findings?)"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from orchestrate_agents.checks.sql.subjects import Subject, subject_of
 from orchestrate_agents.sql.access_matrix import VERBS, Access
 from orchestrate_agents.sql.own_rows import OwnRows, own_rows
+from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -145,7 +146,7 @@ def _blind(
 _TEAMS = (
     r"(?:teams?(?!\s+(?:member|mate)s?\b)|organi[sz]ations?|tenants?|compan(?:y|ies)|accounts?)"
 )
-_GROUP_SAID = re.compile(
+_GROUP_SAID = regex(
     rf"\b(?:cross|per|multi|by|another|other|different|each|every|no|their|its|own)[\s-]+{_TEAMS}\b"
     rf"|^\W*(?:an?\s+|all\s+|the\s+)?{_TEAMS}\b|\b{_TEAMS}(?:['’]s?)?\s+(?:data\s+|level\s+)?"
     r"(?:isolation|separation)",

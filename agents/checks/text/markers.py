@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrate_agents.checks.text.kinds import JAVASCRIPT, Kind
+from orchestrator.deferred import dataclass
 from orchestrator.gates.checks import parameter_type
 
 EVERY_KIND = frozenset(Kind)

@@ -20,6 +20,7 @@ from orchestrate_agents.checks.text.tree import (
     read_source,
     resolve,
 )
+from orchestrator.deferred import regex
 from orchestrator.gates.checks import (
     Context,
     Result,
@@ -179,7 +180,7 @@ def mentions(
 
 
 #: a sentence that says of something that it is not there, or not described
-_DENIED = re.compile(
+_DENIED = regex(
     r"(?:\b(?:not|never|no longer|cannot|nowhere|neither)\b|n't\b)[^.!?]{0,60}?"
     r"\b(?:mention|document|describ|cover|list|support|exist|availab|implement|explain)\w*"
     r"|\b(?:undocumented|unsupported|unimplemented|coming soon|to be (?:done|documented|written)"
@@ -222,7 +223,7 @@ def links(ctx: Context, path: str, target: str) -> Result:
         return source
     goal = resolve(ctx, target)
     shown = source.parts.only(Kind.TEXT, Kind.CODE, Kind.STRING)
-    found = re.findall(_LINK, shown)
+    found = _LINK.findall(shown)
     above = PurePosixPath(source.path).parent
     places = [normpath(above / "".join(f).partition("#")[0]) for f in found]
     if normpath(goal) not in places:
@@ -232,7 +233,7 @@ def links(ctx: Context, path: str, target: str) -> Result:
     return proven(f"{source.path} links to {goal}", source.path)
 
 
-_LINK = re.compile(r"\]\(<?([^)>\s]+)|\bhref=[\"']([^\"']+)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
+_LINK = regex(r"\]\(<?([^)>\s]+)|\bhref=[\"']([^\"']+)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 
 # -- sections --------------------------------------------------------------------------------------
 

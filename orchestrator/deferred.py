@@ -26,7 +26,7 @@ else:
         _Made(cls, options)
         return cls
 
-    def regex(pattern: str, flags: int = 0):
+    def regex(pattern, flags=0):
         """`re.compile`, done at the first use."""
         return _Regex(pattern, flags)
 
@@ -127,7 +127,7 @@ def _guards(cls: Any) -> tuple[Any, Any]:
 class _Regex:
     """Stands for a compiled pattern, whose attributes it takes one by one."""
 
-    def __init__(self, pattern: str, flags: int) -> None:
+    def __init__(self, pattern: Any, flags: int) -> None:
         self._given = pattern, flags
         self.pattern = pattern
 

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, reduce
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from orchestrator.errors import MissingExtraError
+
+_GROUPS = "orchestrate."
+
+
+class EntryPoint(NamedTuple):
+    """What an installed package registers under a name: a module, or something in it."""
+
+    group: str
+    name: str
+    value: str
+
+    @property
+    def module(self) -> str:
+        return self._place[0]
+
+    def load(self) -> Any:
+        """Import it."""
+        module, attributes = self._place
+        return reduce(getattr, filter(None, attributes.split(".")), import_module(module))
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        module, _, attributes = self.value.partition("[")[0].partition(":")
+        return module.strip(), attributes.strip()
 
 
 def registered(group: str) -> tuple[EntryPoint, ...]:
@@ -43,7 +70,55 @@ def require_extra(module: str, extra: str, purpose: str) -> Any:
 
 @cache
 def _registered(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=f"orchestrate.{group}"))
+    return tuple(entry for entry in _all(path) if entry.group == f"{_GROUPS}{group}")
+
+
+@cache
+def _all(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """As `importlib.metadata.entry_points`, but only what is registered with this package.
+
+    That reads and parses what every package registers, with a parser of mails.
+    """
+    finders = (f for f in sys.meta_path if f is not PathFinder)
+    if any(map(os.path.isfile, path)) or any(hasattr(f, "find_distributions") for f in finders):
+        # packages in archives, or that are found in a way of their own
+        from importlib.metadata import entry_points
+
+        groups = [group for group in entry_points().groups if group.startswith(_GROUPS)]
+        every = [each for group in groups for each in entry_points(group=group)]
+        return tuple(EntryPoint(each.group, each.name, each.value) for each in every)
+    texts: dict[str, str] = {}
+    for folder in path:
+        for package, text in _registrations(folder or "."):
+            # the first one on the path is the one that is imported
+            texts.setdefault(package, text)
+    return tuple(entry for text in texts.values() for entry in _read(text))
+
+
+def _registrations(folder: str) -> Iterator[tuple[str, str]]:
+    """The packages that are installed in a folder, each with its `entry_points.txt`."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - for each folder of the path
+    except OSError:
+        return
+    for name in names:
+        if not name.endswith((".dist-info", ".egg-info")):
+            continue
+        package = name.rpartition(".")[0].partition("-")[0].lower().replace(".", "_")
+        try:
+            yield package, Path(folder, name, "entry_points.txt").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            yield package, ""
+
+
+def _read(text: str) -> Iterator[EntryPoint]:
+    group = ""
+    for line in map(str.strip, text.splitlines() if f"[{_GROUPS}" in text else ()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1].strip()
+        elif group.startswith(_GROUPS) and "=" in line and line[0] not in "#;":
+            name, _, value = line.partition("=")
+            yield EntryPoint(group, name.strip(), value.strip())
 
 
 @cache

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.approvals import answers
-from orchestrator.approvals.lapsing import lapse_approval, list_changes_since_approval
 from orchestrator.approvals.open_requests import list_open_requests
 from orchestrator.approvals.request_builder import (
     build_checkpoint_request,
@@ -19,10 +18,6 @@ from orchestrator.approvals.request_builder import (
 )
 from orchestrator.approvals.signatures import message_of, sign
 from orchestrator.approvals.status import family_status
-from orchestrator.conductor import stages
-from orchestrator.conductor.apply_effects import apply_approval
-from orchestrator.conductor.telemetry import traced
-from orchestrator.conductor.verify import Verified, verify
 from orchestrator.deferred import dataclass
 from orchestrator.domain import machine
 from orchestrator.domain.agent import Agent
@@ -33,7 +28,6 @@ from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Statement, StatementKind, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.additions import Additions
-from orchestrator.family.blockers import find_blockers
 from orchestrator.family.family import Family
 from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
@@ -48,7 +42,10 @@ from orchestrator.templating import one_line
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workers import make_engine
-from orchestrator.workflow_reader.human_gates import unread_gates_in
+
+if TYPE_CHECKING:
+    from orchestrator.conductor.stages import Blocked
+    from orchestrator.conductor.verify import Verified
 
 __all__ = ["Conductor", "Progress", "RunOutcome"]
 
@@ -154,6 +151,8 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
+        from orchestrator.conductor.telemetry import traced
+
         with self.opener.open_session(
             id, workflow, create=create, from_here=from_here, work=True
         ) as session:
@@ -164,6 +163,10 @@ class Conductor:
             return outcome
 
     def _advance(self, session: Session, until: int | None) -> RunOutcome:
+        from orchestrator.conductor import stages
+        from orchestrator.conductor.apply_effects import apply_approval
+        from orchestrator.family.blockers import find_blockers
+
         blocked = stages.judge_interrupted(session)
         if blocked is not None:
             self._handle_block(session, blocked)
@@ -202,7 +205,7 @@ class Conductor:
                     apply_approval(session, stage)
 
     @staticmethod
-    def _handle_block(session: Session, blocked: stages.Blocked) -> bool:
+    def _handle_block(session: Session, blocked: Blocked) -> bool:
         """Ask USER about a stage that did not pass; True if a person has to do something first."""
         if blocked.until is not None:
             after = machine.pause(session.flow, session.plan, blocked.reason)
@@ -226,6 +229,8 @@ class Conductor:
             return False
         if flow.question is not None and flow.question.kind is QuestionKind.WORKFLOW:
             return False
+        from orchestrator.workflow_reader.human_gates import unread_gates_in
+
         why = (
             f"The workflow `{flow.workflow}` has changed since this family was pinned to it; "
             f"`orchestrate review {session.plan.parent}` shows the difference. "
@@ -248,6 +253,8 @@ class Conductor:
         """Withdraw approvals of what has changed since; their checkpoints are asked again."""
         if session.flow.question is not None or session.flow.state in (State.COMPLETE, State.HELD):
             return
+        from orchestrator.approvals.lapsing import lapse_approval, list_changes_since_approval
+
         for approval in session.flow.approvals:
             if approval.effects_done:
                 continue
@@ -374,6 +381,8 @@ class Conductor:
 
         What ran on the very same bytes before is not run again, unless `fresh`.
         """
+        from orchestrator.conductor.verify import verify
+
         with self.opener.open_session(id, settle=False, fresh=fresh) as session:
             return verify(session)
 
@@ -417,6 +426,8 @@ class Conductor:
 
     def find_waits(self, id: str) -> list[str]:
         """Why the next stages of a family cannot begin yet; nothing is written."""
+        from orchestrator.family.blockers import find_blockers
+
         try:
             family, _, plan, flow = self.opener.preview(id)
             action = machine.decide(flow, plan)

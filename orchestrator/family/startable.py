@@ -14,7 +14,6 @@ from orchestrator.errors import TicketError, WorkflowError
 from orchestrator.family.family import Family
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates_in
 
 #: the code of what calls a ticket finished beside its status
 _FINISHED = "says-finished"
@@ -140,6 +139,8 @@ def require_clear_beginning(board: Board, plan: Plan, flow: Flow, ticket: Ticket
 
 def require_read_gates(workflow: Workflow, accepted: Container[str]) -> None:
     """Refuse a workflow that asks for an approval which no checkpoint stands for."""
+    from orchestrator.workflow_reader.human_gates import UNREAD_GATE, unread_gates_in
+
     if UNREAD_GATE in accepted:
         return
     gates = unread_gates_in(workflow.text, str(workflow.path))

@@ -18,7 +18,7 @@ from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.settings.config import Settings, default_maker, registered_parts
 from orchestrator.storage.atomic import inside
 from orchestrator.tickets.ticket import Ticket
-from orchestrator.workflow_reader.parser import read_bytes, read_workflow_bytes
+from orchestrator.workflow_reader.source import read_bytes
 
 #: the types that a workflow consists of, by module and name
 _VALUES = {
@@ -127,16 +127,20 @@ def _read_kept(
 
     To read one takes a tenth of a second, most of it for the patterns of what people write.
     """
-    cache = user_proof_cache()
-    key = repr(("workflow", data, *map(str, (path, place, root, top)), given))
-    if kept := cache.get(key):
+    cache, owner = user_proof_cache(), dict(given).get("owner", "")
+    # of any ticket, and of this one
+    text = ("workflow", data, *map(str, (path, place, root, top)))
+    keys = [repr((*text, owner)), repr((*text, given))]
+    if kept := next(filter(None, map(cache.get, keys)), None):
         read: Workflow = _Values(BytesIO(kept)).load()
         return read
+    from orchestrator.workflow_reader.parser import read_workflow_bytes
+
     read = read_workflow_bytes(data, path, root=root, variables=dict(given))
     # for the next of many families that follow it, most of it is known to this process
     if data not in _TEXTS:
         _TEXTS.append(data)
-        cache.put(key, pickle.dumps(read))
+        cache.put(keys[not read.for_any], pickle.dumps(read))
     return read
 
 

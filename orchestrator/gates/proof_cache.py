@@ -14,6 +14,7 @@ import os
 import platform
 import secrets
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,11 +96,8 @@ def product_digest() -> str:
     digest = hashlib.sha256(platform.python_version().encode())
     for package in _PACKAGES:
         spec = find_spec(package)
-        root = Path(spec.origin).parent if spec is not None and spec.origin else None
-        for file in sorted(root.rglob("*")) if root else ():
-            if file.suffix in _SUFFIXES:
-                stat = file.stat()
-                line = f"{file}:{stat.st_size}:{stat.st_mtime_ns}\n"
+        if spec is not None and spec.origin:
+            for line in sorted(_stamps(os.path.dirname(spec.origin))):  # noqa: PTH120
                 digest.update(line.encode("utf-8", "surrogateescape"))
     for folder in sys.path:
         # a package's metadata folder is named by its version; reading them all takes long
@@ -107,6 +105,17 @@ def product_digest() -> str:
             names = sorted(n for n in os.listdir(folder) if n.endswith((".dist-info", ".egg-info")))  # noqa: PTH208
             digest.update("\n".join(names).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _stamps(folder: str) -> Iterator[str]:
+    """Each source below a folder with its size and time."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _stamps(entry.path) if entry.name != "__pycache__" else ()
+            elif entry.name.endswith(_SUFFIXES):
+                stat = entry.stat()
+                yield f"{entry.path}:{stat.st_size}:{stat.st_mtime_ns}\n"
 
 
 def user_cache() -> Path:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.deferred import regex
 from orchestrator.errors import OrchestrateError
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 #: what this process has signed, or found signed, last: digests of key, signature and bytes
 _signed: OrderedDict[bytes, None] = OrderedDict()
 _MOST_SIGNED = 1024
+#: a key's file, and what is before the 32 bytes of an Ed25519 key in it (RFC 8410)
+_OWN_FORM = regex(
+    rb"-----BEGIN PRIVATE KEY-----\n(?P<der>[A-Za-z0-9+/]{64})\n-----END PRIVATE KEY-----\n"
+)
+_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 
 
 def key_path() -> Path:
@@ -139,12 +145,19 @@ def _public(key: Ed25519PrivateKey) -> str:
 @lru_cache(maxsize=4)
 def _private_key(path: str) -> Ed25519PrivateKey | None:
     """The key of a file, made on first use; None where that cannot be."""
-    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     file = Path(path)
     if not file.is_absolute():
         return None
+    with contextlib.suppress(OSError):
+        if written := _OWN_FORM.fullmatch(file.read_bytes()):
+            # as it is made below; to read any other form, that of every kind of key is imported
+            der = base64.b64decode(written["der"])
+            if len(der) == len(_ED25519) + 32 and der.startswith(_ED25519):
+                return Ed25519PrivateKey.from_private_bytes(der[len(_ED25519) :])
+    from cryptography.hazmat.primitives import serialization
+
     with contextlib.suppress(OSError):
         if not file.exists():
             new = Ed25519PrivateKey.generate().private_bytes(

@@ -18,13 +18,11 @@ from orchestrator.markdown.conflicts import conflict_line
 from orchestrator.workflow_reader.family import TicketRouting
 from orchestrator.workflow_reader.metrics import loose_statements, metric_statements, read_metrics
 from orchestrator.workflow_reader.outline import Outline, read_outline
+from orchestrator.workflow_reader.source import read_bytes, refuse_large
 from orchestrator.workflow_reader.stage import StageDraft, StageReader
 from orchestrator.workflow_reader.template import is_template, render_family_ids
 
 __all__ = ["read_workflow", "read_workflow_text", "render_family_ids"]
-
-#: a workflow is a page that people read; more than this is something else
-LARGEST = 1_000_000
 
 
 def read_workflow(
@@ -35,22 +33,6 @@ def read_workflow(
     Raises WorkflowError, with the line where there is one, if it cannot be read or followed.
     """
     return read_workflow_bytes(read_bytes(path), path, root=root, variables=variables)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a workflow file. Raises WorkflowError if it cannot be read, or is too large."""
-    try:
-        if not path.is_file():
-            message = "there is no such workflow file" if not path.exists() else "is not a file"
-            hint = "check the path"
-            raise WorkflowError(message, path=path, code="no-such-workflow", hint=hint)
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise WorkflowError(f"cannot be read: {reason}", path=str(path), code="unreadable") from exc
-    _refuse_large(len(data), path)
-    return data
 
 
 def read_workflow_bytes(
@@ -71,13 +53,6 @@ def read_workflow_bytes(
     return read_workflow_text(text, path, root=root, variables=variables)
 
 
-def _refuse_large(size: int, path: Path) -> None:
-    if size > LARGEST:
-        message = f"is larger than {LARGEST:,} bytes"
-        hint = "a workflow is a page of markdown; check that this is the right file"
-        raise WorkflowError(message, path=path, code="too-large", hint=hint)
-
-
 def read_workflow_text(
     text: str,
     path: Path,
@@ -86,7 +61,7 @@ def read_workflow_text(
     variables: Mapping[str, str] | None = None,
 ) -> Workflow:
     """The workflow in `text`; `path` is for messages and sources. Raises as `read_workflow`."""
-    _refuse_large(len(text), path)
+    refuse_large(len(text), path)
     if line := conflict_line(text.encode("utf-8", "replace")):
         message = "the workflow has the marks of an unfinished merge"
         hint = "decide between the two versions and delete the marks"
@@ -96,7 +71,7 @@ def read_workflow_text(
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if filled_in := is_template(text):
         text = render_family_ids(text, variables or {}, path)
-        _refuse_large(len(text), path)
+        refuse_large(len(text), path)
     source = str(path)
     if root is not None:
         with contextlib.suppress(ValueError, OSError):

@@ -602,7 +602,10 @@ def test_an_answer_loads_only_the_checks_of_what_was_shown(
     # what was listed by `run`, in this process or by an earlier one
     _loaded("", "-C", str(workspace), "verify", "WO-9001")
     used = "orchestrate_agents.checks.places"
-    others = "orchestrate_agents.checks.text.present orchestrate_agents.checks.sql.schema"
+    others = "orchestrate_agents.checks.text.present orchestrate_agents.checks.sql.schema "
+    # nor what agents do, or reads workflows and every kind of key
+    others += "orchestrator.conductor.stages orchestrator.workflow_reader.outline markdown_it "
+    others += "orchestrate_agents.lead cryptography.hazmat.primitives.serialization"
     loaded = _loaded(f"{used} {others}", "-C", str(workspace), "approve", "WO-9002")
     assert loaded == f"['{used}']"
 

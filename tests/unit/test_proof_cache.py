@@ -15,6 +15,7 @@ from orchestrator.family import workflow_discovery
 from orchestrator.gates import proof_cache
 from orchestrator.gates.checks import Services
 from orchestrator.gates.proof_cache import ProofCache
+from orchestrator.workflow_reader import parser
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def test_a_later_command_reads_only_texts_that_are_new(
         raise AssertionError("it was read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workflow_discovery, "read_workflow_bytes", refuse)
+        patch.setattr(parser, "read_workflow_bytes", refuse)
         patch.setattr(import_closure, "nodes_of", refuse)
         assert look() == first
     workflow.write_text(workflow.read_text("utf-8").replace("a.py", "d.py"), encoding="utf-8")
@@ -168,6 +169,37 @@ def test_a_later_command_reads_only_texts_that_are_new(
     later = look()
     assert later[1] == ("d.py",)
     assert later[0] != first[0]
+
+
+def test_a_workflow_that_says_the_same_of_any_ticket_is_read_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_SCRATCH", str(tmp_path / "cache"))
+    workflow = tmp_path / "w.md"
+    read: list[object] = []
+    real = parser.read_workflow_bytes
+    monkeypatch.setattr(
+        parser, "read_workflow_bytes", lambda *a, **k: read.append(k["variables"]) or real(*a, **k)
+    )
+
+    def look(id: str, owner: str) -> object:
+        workflow_discovery._read_kept.cache_clear()
+        workflow_discovery._TEXTS.clear()
+        given = (("id", id), ("owner", owner))
+        place = (workflow.read_bytes(), workflow, workflow, tmp_path, tmp_path)
+        return workflow_discovery._read_kept(*place, given)
+
+    workflow.write_text("# W\n\n## Stage 1: BUILDER\n\n- [ ] `a.py` exists\n", encoding="utf-8")
+    assert look("WO-1", "EVE") == look("WO-2", "EVE")
+    assert len(read) == 1
+    look("WO-2", "BOB")
+    assert len(read) == 2
+    # what names its ticket is read for each
+    text = "---\ntemplate: true\n---\n# W\n\n## Stage 1: BUILDER\n\n- [ ] `{{ id }}.py` exists\n"
+    workflow.write_text(text, encoding="utf-8")
+    assert look("WO-1", "EVE") != look("WO-2", "EVE")
+    assert look("WO-1", "EVE") == look("WO-1", "EVE")
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(

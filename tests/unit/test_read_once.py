@@ -207,3 +207,21 @@ def test_a_signature_is_worked_out_once_and_each_other_one_again(
         assert not signing.is_signed(said, whose, how)
         assert not signing.is_signed(said, whose, how), "what does not fit is not remembered"
     assert not signing.is_signed(signature.encode() + b"said", key, "")
+
+
+def test_a_key_of_another_form_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "key.pem"
+    monkeypatch.setenv("ORCHESTRATE_SIGNING_KEY", str(file))
+    key = signing.own_key()
+    made = file.read_bytes()
+    assert signing._OWN_FORM.fullmatch(made)
+    for form in (b"a line before\n" + made, made.replace(b"\n", b"\r\n")):
+        signing._private_key.cache_clear()
+        signing._own_key.cache_clear()
+        file.write_bytes(form)
+        assert signing.own_key() == key
+    for form in (made[:-30], b""):
+        signing._private_key.cache_clear()
+        signing._own_key.cache_clear()
+        file.write_bytes(form)
+        assert signing.own_key() == ""

@@ -100,8 +100,11 @@ def sha256_file(path: Path) -> str:
 
 def read(path: Path | str) -> bytes:
     """A regular file's bytes; a link is refused. Raises UnsafePathError, FileNotFoundError."""
-    with _Opened(path) as (fd, size):
+    fd, size = _open(path)
+    try:
         return _read_all(fd, size)
+    finally:
+        os.close(fd)
 
 
 def holds(path: Path, data: bytes) -> bool:

@@ -47,13 +47,13 @@ class Headings:
         few, number = r"(?:[\w-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
         flags = re.IGNORECASE | re.DOTALL
         end = r"\W*(?:[(\[:—–].*)?\Z"
-        self._known = re.compile(
+        self._known = regex(
             rf"{lead}(?:{few}(?:(?:{long})\b|(?:{short}){number}{remark})|(?:{alone}){end})", flags
         )
         said = rf"(?:{long}|{short}|{alone})"
-        self._whole = re.compile(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
-        self._other = re.compile(rf"{lead}(?:{other}){remark}", flags)
-        self._line = re.compile(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
+        self._whole = regex(rf"{lead}(?:{long}|{short}){number}\W*(?:\(.*\)\W*)?\Z", flags)
+        self._other = regex(rf"{lead}(?:{other}){remark}", flags)
+        self._line = regex(rf"[*_]*{said}{number}[*_]*\s*[:—–][*_]*", flags)
 
     def means_criteria(self, heading: str) -> bool:
         return self._known.match(_plain(heading)) is not None

@@ -146,6 +146,16 @@ class Ticket:
             return f"{held['home'].place}/{held['row'].key}"
         return os.fspath(self.path)
 
+    def may_have_label(self, word: str) -> bool:
+        """Whether a word in lower case may be in a label; to know it for certain takes longer."""
+        held = vars(self)
+        if "row" not in held or "labels" in held:
+            return True
+        packed: str = held["row"].rest
+        # what is packed as JSON without an escape stands there as it is
+        plain = word.isascii() and '"' not in word and "\\" not in packed
+        return not plain or word in packed.lower()
+
     def without_text(self) -> Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""
         return replace(self, content=None, parsed=None)

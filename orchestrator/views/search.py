@@ -186,8 +186,12 @@ def _data(ticket: Ticket) -> bytes:
         return b""
 
 
-def _words_of(ticket: Ticket, body: str) -> _Words:
-    keys = " ".join((ticket.owner, ticket.priority, *ticket.labels))
+def _words_of(ticket: Ticket, body: str, words: Sequence[str] | None = None) -> _Words:
+    """What a ticket says; `words`: labels that have none of them may be left out."""
+    keys = f"{ticket.owner} {ticket.priority}"
+    # a word of several may begin in one key and end in the next
+    if words is None or any(" " in word or ticket.may_have_label(word) for word in words):
+        keys = " ".join((keys, *ticket.labels))
     return _Words(_fold(ticket.id), _fold(ticket.title), _fold(keys), body)
 
 
@@ -201,16 +205,17 @@ def _read(ticket: Ticket, stamp: tuple[int, int, int]) -> _Text:
 def _score(ticket: Ticket, words: Sequence[str]) -> int:
     """How well a ticket fits all words; 0 if it lacks one of them."""
     data = _data(ticket)
-    # a look at the whole file first: what it lacks, its text lacks too
     whole = _fold(data.decode("utf-8", "surrogateescape"))
-    said = _words_of(ticket, whole)
-    if not all(map(said.has, words)):
+    # a look at the whole file first: what it lacks, its text lacks too
+    if not all(word in whole for word in words) and not all(
+        map(_words_of(ticket, whole, words).has, words)
+    ):
         return 0
     begin, _ = find_body(data)
     # only what is ASCII has as many signs as bytes
     plain = len(whole) == len(data) and data.isascii()
     body = whole[begin:] if plain else _fold(data[begin:].decode("utf-8", "surrogateescape"))
-    said = said._replace(body=body)
+    said = _words_of(ticket, body, words)
     return sum(map(said.score, words)) if all(map(said.has, words)) else 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.tickets import index
 from orchestrator.tickets.board import Board
 from orchestrator.views.search import Search, search_once
 
@@ -99,3 +100,53 @@ def test_one_search_reads_each_file_once_and_that_of_a_hit_shown_again(
     assert sorted(read) == sorted(str(t.path) for t in tickets)
     assert hits[0].line == 1
     assert len(read) == len(tickets) + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("harbour", "WO-8 WO-7"),
+        ("HARBOUR", "WO-8 WO-7"),
+        ("quo", "WO-8"),
+        ("zürich", "WO-8"),
+        ("zurich", ""),
+        ("strasse", "WO-8"),
+        # an owner, and the label that comes next
+        ('"eve p1 harbour"', "WO-8"),
+        ('"lake side"', "WO-8"),
+        ("created", ""),
+    ],
+)
+def test_labels_are_found_though_they_are_packed(tmp_path: Path, query: str, found: str) -> None:
+    folder = tmp_path / "_WORK_ORDERS" / "00_INBOX"
+    folder.mkdir(parents=True)
+    # none of these words is written as it is said
+    labels = r'["h\u0061rbour", "quo\"te", "z\u00fcrich", "stra\u00dfe", "l\u0061ke side"]'
+    keys = f"id: WO-8\nowner: EVE\npriority: P1\nlabels: {labels}"
+    (folder / "WO-8_a.md").write_text(f"---\n{keys}\n---\nText.\n", encoding="utf-8")
+    (folder / "WO-7_a.md").write_text("---\nid: WO-7\n---\nA harbour.\n", encoding="utf-8")
+    tickets = Board(tmp_path).tickets()
+    assert [h.ticket.id for h in search_once(query, tickets)] == found.split()
+    assert [h.ticket.id for h in Search().find(query, tickets)] == found.split()
+
+
+def test_one_search_unpacks_only_what_may_be_a_hit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "_WORK_ORDERS" / "00_INBOX"
+    folder.mkdir(parents=True)
+    for number, label in enumerate(("plain", "shed", "other")):
+        text = f"---\nid: WO-{number}\nlabels: [{label}]\n---\nOf a shed.\n"
+        (folder / f"WO-{number}_a.md").write_text(text, encoding="utf-8")
+    tickets = Board(tmp_path).tickets()
+    unpacked: list[str] = []
+    real = index.IndexRow.say_late
+
+    def say_late(row: index.IndexRow, home: index.Home, name: str) -> object:
+        if name == "labels":
+            unpacked.append(row.id)
+        return real(row, home, name)
+
+    monkeypatch.setattr(index.IndexRow, "say_late", say_late)
+    assert [h.ticket.id for h in search_once("shed", tickets)] == ["WO-1", "WO-0", "WO-2"]
+    assert unpacked == ["WO-1"]

@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrate_agents.sandbox.row_changes import RowWatch
-from orchestrate_agents.sandbox.runs import python_path
 from orchestrate_agents.script_settings import ScriptRun, ScriptSettings, settings_for
-from orchestrate_agents.sql.catalog import Snapshot
-from orchestrate_agents.sql.on_target import catalog_of
-from orchestrate_agents.tools.lacks import find_missing_package
-from orchestrate_agents.tools.python import find_python
 from orchestrator.agent_process.bounded import attend, end_group, kept_words, start_failure
 from orchestrator.agent_process.dispatcher import environment
 from orchestrator.approvals.effects import Effect, EffectResult
 from orchestrator.errors import MissingToolError
 from orchestrator.errors.masking import hand_out, sanitize
 
+# what runs or proves something is imported where it does: a question is only shown and answered
 if TYPE_CHECKING:
+    from orchestrate_agents.sql.catalog import Snapshot
     from orchestrate_backend.targets.choose import Target
 
 #: what a script needs to reach each target, besides the neutral environment
@@ -124,6 +121,8 @@ class TargetRunner:
 
     def _interpreter(self) -> str:
         """The workspace's own Python, or what is wrong with it; "" where it has none."""
+        from orchestrate_agents.tools.python import find_python
+
         try:
             python = find_python(self.root, self._settings)
         except MissingToolError as exc:
@@ -165,6 +164,8 @@ class TargetRunner:
 
     def _catalog(self) -> Snapshot:
         """What the target consists of, as far as it can be asked."""
+        from orchestrate_agents.sql.on_target import catalog_of
+
         return () if self.name == "supabase" else catalog_of(self.target.query_readonly)
 
     def _require(self, effect: Effect, frozen: Path) -> EffectResult:
@@ -227,6 +228,10 @@ class TargetRunner:
         return result
 
     def _run_program(self, effect: Effect, frozen: Path) -> EffectResult:
+        from orchestrate_agents.sandbox.runs import python_path
+        from orchestrate_agents.tools.lacks import find_missing_package
+        from orchestrate_agents.tools.python import find_python
+
         options, added = self._script_settings(effect, frozen)
         python = find_python(self.root, self._settings)
         env = environment(VARIABLES[self.name])

@@ -15,9 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrate_agents.effect_runner import EffectKind, TargetRunner
-from orchestrate_agents.sandbox.import_closure import closure
 from orchestrate_agents.script_settings import known_flags
-from orchestrate_agents.sql.prerequisites import prerequisites
 from orchestrator.approvals.effects import (
     Bound,
     Effect,
@@ -170,6 +168,8 @@ def _bind_applications(text: str, line: int, delivered: Sequence[str], root: Pat
         paths = only if len(only) == 1 else []
     if any(path not in delivered for path in paths):
         return []
+    from orchestrate_agents.sql.prerequisites import prerequisites
+
     effects = []
     for path in paths:
         for base in prerequisites(root, path, without=delivered):
@@ -238,6 +238,8 @@ def _bind_command(line: str, number: int, delivered: Sequence[str], root: Path) 
         return None
     if not {*options} <= {*_FLAGS, *known_flags()}:
         return None
+    from orchestrate_agents.sandbox.import_closure import closure
+
     title = " ".join(["run", f"`{path}`", *options])
     inputs = (path, *closure(root, path))
     return Effect(EffectKind.SCRIPT, title, inputs, {"options": options}, line=number)

@@ -105,6 +105,20 @@ _WITHHELD = {
     r"(?:must be owner of|permission denied for schema) (?:\w+ )?(?:auth|storage|realtime)\b|"
     r"Supabase's own tables": "whether a project's owner may change Supabase's own tables differs",
 }
+#: what depends on how a server was built or on its machine, by SQLSTATE
+_LACKS = {
+    "0A000": {
+        r"^(\w+) is not supported (?:in|by) this build": r"\1",
+        r"^compression method (\w+) not supported": r"compression by \1",
+    },
+    "42704": {
+        r'^tablespace "([^"]+)" does not exist': r"tablespace \1",
+        # one that a migration makes is in a schema of its own
+        r'^collation "(?:pg_catalog\.)?([^".]+)" (?:for encoding "\w+" )?does not exist': (
+            r"collation \1"
+        ),
+    },
+}
 
 
 def gap(message: str, code: str, left_out: Collection[str] = ()) -> str:
@@ -113,9 +127,12 @@ def gap(message: str, code: str, left_out: Collection[str] = ()) -> str:
     `message` and `code` are the server's, `left_out` the extensions that it was asked for and does
     not have. "" if the migration is at fault.
     """
+    for words, lacks in _LACKS.get(code, {}).items():
+        if found := re.search(words, message):
+            return f"the proving server has no {found.expand(lacks)}"
     if code in ("42501", "P0001"):
-        found = (why for words, why in _WITHHELD.items() if re.search(words, message))
-        return next(found, "")
+        withheld = (why for words, why in _WITHHELD.items() if re.search(words, message))
+        return next(withheld, "")
     kinds = _RELATION if code == "42P01" else _KINDS
     if code not in _UNDEFINED or not kinds.match(message):
         return ""

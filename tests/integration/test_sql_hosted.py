@@ -108,6 +108,14 @@ def test_what_every_project_has_is_there(sql: str, services: Services) -> None:
         ("ALTER TABLE public.jars ADD COLUMN m citext;", "citext"),
         ("CREATE INDEX ON public.jars USING gin (size);", "btree_gin"),
         ("ALTER TABLE public.jars ADD EXCLUDE USING gist (size WITH =, during WITH &&);", "btree_"),
+        (
+            "CREATE COLLATION public.loose (provider = icu, locale = 'und-u-ks-level2',"
+            " deterministic = false);",
+            "ICU",
+        ),
+        ('ALTER TABLE public.jars ADD COLUMN n text COLLATE "de-x-icu";', "collation de-x-icu"),
+        ("CREATE TABLE public.lids (id int) TABLESPACE fast;", "tablespace fast"),
+        ("ALTER TABLE public.jars ADD COLUMN z text COMPRESSION lz4;", "compression by lz4"),
         ("SELECT cron.schedule('0 3 * * *', 'SELECT 1');", "pg_cron"),
         ("SELECT net.http_post('http://example.org');", "pg_net"),
         ("SELECT pgsodium.create_key();", "pgsodium"),
@@ -152,6 +160,7 @@ def test_what_the_server_lacks_is_named_and_is_no_failure(
         "ALTER TABLE public.jars ADD COLUMN x nosuchtype;",
         "CREATE EXTENSION pg_trgm; ALTER TABLE missing ADD COLUMN x int;",
         "CREATE EXTENSION pg_trgm; SELECT nope('a');",
+        "ALTER TABLE public.jars ADD COLUMN n text COLLATE public.loose;",
     ],
 )
 def test_a_fault_of_the_migration_stays_one(sql: str, tmp_path: Path, services: Services) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import field
 from typing import Any
 
 from orchestrate_agents.sql.access_matrix import Cell
@@ -47,6 +48,13 @@ class RlsBypass:
     does: str
     #: what makes it run, such as "INSERT public.notes"; "" if it is called
     trigger: str = ""
+    #: the names in its body and in those of what it calls, in small letters; none if it may
+    #: touch anything
+    names: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def may_touch(self, tables: Collection[str]) -> bool:
+        """Whether it may read or write one of the tables, named without their schemas."""
+        return not self.names or not self.names.isdisjoint(tables)
 
     def __str__(self) -> str:
         how = f", which {self.does} with its owner's rights"
@@ -132,8 +140,16 @@ def rls_bypasses(
             does = "answers" if can else ""
         if does:
             name = f"{code.schema}.{code.name}"
-            found += [RlsBypass(role, name, does) for role in sorted(code.callers)]
+            named = _names_of(whole)
+            found += [RlsBypass(role, name, does, "", named) for role in sorted(code.callers)]
     return tuple(sorted(found, key=lambda f: (f.role, f.function)))
+
+
+def _names_of(codes: Sequence[_Code]) -> frozenset[str]:
+    """What their bodies name; nothing if one runs text, or cannot be read."""
+    if any(c.dark or "EXECUTE" in c.kinds or c.names & _ANYTHING for c in codes):
+        return frozenset()
+    return frozenset().union(*(c.names for c in codes))
 
 
 def _names_any(codes: Sequence[_Code], tables: Sequence[tuple[str, str]]) -> bool:

@@ -237,9 +237,34 @@ def test_views_and_functions_beside_the_policies_are_told(
         " SECURITY DEFINER AS $$ SELECT * FROM public.pans $$;\n"
     )
     for more, word in ((view, "all_pans"), (lent, "pans_of_all")):
-        result = judge(tmp_path, OWNED + policy("pans", "ALL", MINE) + more, SEE, services)
-        assert result.verdict is U
-        assert word in result.detail
+        for statement in (SEE, f"{SEE} in `pans`", "Users can only see their own pans"):
+            sql = OWNED + policy("pans", "ALL", MINE) + more
+            result = judge(tmp_path, sql, statement, services)
+            assert result.verdict is U, statement
+            assert word in result.detail
+
+
+def test_a_view_of_other_rows_is_no_door_to_those_that_are_named(
+    tmp_path: Path, services: Services
+) -> None:
+    sql = (
+        OWNED
+        + policy("pans", "ALL", MINE)
+        + (
+            "CREATE TABLE public.kinds (id serial PRIMARY KEY, label text);\n"
+            "ALTER TABLE public.kinds ENABLE ROW LEVEL SECURITY;\n"
+            "CREATE VIEW public.all_kinds AS SELECT * FROM public.kinds;\n"
+            "CREATE FUNCTION public.kinds_of_all() RETURNS SETOF public.kinds LANGUAGE sql"
+            " SECURITY DEFINER AS $$ SELECT * FROM public.kinds $$;\n"
+        )
+    )
+    assert judge(tmp_path, sql, f"{SEE} in `pans`", services).verdict is P
+
+
+@pytest.mark.parametrize("words", ["pan", "Pans", "pan rows"])
+def test_a_table_is_known_in_either_number(words: str, tmp_path: Path, services: Services) -> None:
+    sql = OWNED + policy("pans", "ALL", MINE)
+    assert judge(tmp_path, sql, f"Users can only see their own {words}", services).verdict is P
 
 
 @pytest.mark.parametrize(

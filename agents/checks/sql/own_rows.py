@@ -91,8 +91,10 @@ def _subject(ctx: Context, what: str) -> tuple[Subject, tuple[OwnRows, ...]] | R
     probed = own_rows(subject.text, subject.proof, ctx.services, subject.base)
     if not what:
         return (subject, probed) if probed else unproven(f"{subject.path} makes no table")
-    for name in (what, f"{what}s", f"public.{what}"):
-        found = tuple(p for p in probed if name in (p.table, p.table.rpartition(".")[2]))
+    for names in ((what, f"public.{what}"), _either_number(what)):
+        found = tuple(
+            p for p in probed if {p.table, p.table.rpartition(".")[2]}.intersection(names)
+        )
         if found:
             return subject, found
     files = tuple(p for p in probed if p.table == "storage.objects")
@@ -101,6 +103,19 @@ def _subject(ctx: Context, what: str) -> tuple[Subject, tuple[OwnRows, ...]] | R
     return unproven(
         f"{subject.path} makes no table {what}, so it is not clear whose rows are meant"
     )
+
+
+def _either_number(what: str) -> set[str]:
+    """A table's name as prose may have it: `Notes` of the table note, `category` of categories."""
+    said = what.lower()
+    plural = {f"{said}s", f"{said}es", re.sub(r"y$", "ies", said)}
+    return {
+        said,
+        *plural,
+        re.sub(r"s$", "", said),
+        re.sub(r"es$", "", said),
+        re.sub(r"ies$", "y", said),
+    }
 
 
 def _leaks(probed: Sequence[OwnRows], verbs: Sequence[str]) -> Iterator[str]:
@@ -123,23 +138,36 @@ def _closed(probed: Sequence[OwnRows], verbs: Sequence[str]) -> Iterator[str]:
 def _blind(
     subject: Subject, probed: Sequence[OwnRows], verbs: Sequence[str], *, named: bool
 ) -> Iterator[str]:
-    """What could not be tried, and side doors that nothing distinguishes."""
+    """What could not be tried, and side doors to the rows that nothing distinguishes."""
     for table in probed:
         for verb, words in table.unknown:
             if not verb or verb in verbs:
                 yield f"{' '.join(filter(None, (verb, table.table)))}: {words}"
-    if named:
-        return
+    tables = {table.table.rpartition(".")[2].lower() for table in probed}
     for cell in subject.proof.matrix:
         relation = subject.proof.relation(cell.table)
         view = relation is not None and not relation.is_table
         opens = cell.access in (Access.ALLOWED, Access.SOME)
         if view and opens and cell.role == "authenticated" and cell.verb in verbs:
-            yield f"every signed-in user can {cell.verb} the view {cell.table}"
+            if not named or not tables.isdisjoint(_names_in_view(cell.table, subject)):
+                yield f"every signed-in user can {cell.verb} the view {cell.table}"
     for lent in subject.proof.rls_bypasses:
+        if named and not lent.may_touch(tables):
+            continue
         does = lent.does == ("reads" if "SELECT" in verbs else "writes") or len(verbs) == len(VERBS)
         if does and lent.does != "answers" and not lent.trigger:
             yield str(lent)
+
+
+def _names_in_view(view: str, subject: Subject) -> set[str]:
+    """The names in a view's text and in those of the views that it reads, without schemas."""
+    texts = {n: text for kind, n, text in subject.proof.catalog if kind == "view definition"}
+    named, waiting = set[str](), [view]
+    while waiting:
+        words = set(re.findall(r"\w+", texts.pop(waiting.pop(), "").lower()))
+        named |= words
+        waiting += [n for n in texts if n.rpartition(".")[2].lower() in words]
+    return named
 
 
 #: with these words, what is kept from others is kept from other teams
@@ -246,7 +274,7 @@ def _mine(verbs: Sequence[str], said: str) -> tuple[str, ...]:
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} only by {_OWNER}",
     f"{_EACH} {{what:ownthing}} (can|may) be {{verbs:verbs}} by {_OWNER} only",
     name="sql.own-rows-only",
-    version=3,
+    version=4,
     examples=(
         "Users can only see their own rows",
         "Users can only access their own data",
@@ -269,7 +297,7 @@ def own_rows_only(
     f"{_RLS} (prevents|prevent|stops|stop|blocks|block) {_USERS} from {{verbs:verbs}} "
     f"({_ELSE} {{what:ownthing}}|{{which:ownthing}} {_OF_ELSE})",
     name="sql.others-rows",
-    version=3,
+    version=4,
     examples=("A user cannot read another user's rows",),
 )
 def others_rows(ctx: Context, verbs: tuple[str, ...], what: str = "", which: str = "") -> Result:
@@ -299,7 +327,7 @@ _PREVENT = "(prevent|prevents|block|blocks|deny|denies|stop|stops|forbid|forbids
     f"{_EACH} {{what:ownthing}} (is|are) (private|visible only|accessible only|only visible|"
     f"only accessible|restricted|limited) to {_OWNER} [only]",
     name="sql.rows-apart",
-    version=3,
+    version=4,
     examples=("RLS policies prevent cross-tenant access", "Rows are private to their owner"),
 )
 def rows_apart(ctx: Context, what: str = "", team: bool = False) -> Result:

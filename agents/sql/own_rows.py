@@ -43,6 +43,8 @@ class OwnRows:
     #: verbs that were done to rows of somebody in the same team, and what of that was not tried
     mates: tuple[str, ...] = ()
     mates_unknown: tuple[tuple[str, str], ...] = ()
+    #: verbs that users could do to rows whose owner is null
+    ownerless: tuple[str, ...] = ()
 
 
 def own_rows(
@@ -213,6 +215,7 @@ class _Table:
                 for row in world[self.table.qualified]
                 for name, value in row.items()
             ),
+            ownerless=tuple(v for v in VERBS if v in self._of_nobody(one)),
         )
 
     def reached_by_mate(self) -> set[str]:
@@ -223,10 +226,7 @@ class _Table:
         mine = claims_of("authenticated", me, own)
         for part in ("app_metadata", "user_metadata"):
             mine[part] = claims[part] | mine[part]
-        with self.api.transaction(force_rollback=True):
-            self.api.execute("SET LOCAL ROLE authenticated")
-            given = json.dumps(claims | mine)
-            self.api.execute("SELECT set_config('request.jwt.claims', %s, true)", [given])
+        with self._asking("authenticated", claims | mine):
             return {
                 verb
                 for verb in VERBS
@@ -235,12 +235,10 @@ class _Table:
 
     def _as(self, me: str, them: str, role: str) -> tuple[set[str], set[str]]:
         """The verbs that a client does to own rows, and to those of the other user."""
-        claims = json.dumps(claims_of(role, me, self.names))
+        claims = claims_of(role, me, self.names)
         own: set[str] = set()
         foreign: set[str] = set()
-        with self.api.transaction(force_rollback=True):
-            self.api.execute(f"SET LOCAL ROLE {role}")
-            self.api.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
+        with self._asking(role, claims):
             for verb in VERBS:
                 tries = self._insert if verb == "INSERT" else self._reach
                 for user in filter(None, (me, them)):
@@ -248,7 +246,44 @@ class _Table:
                         (own if user == me else foreign).add(verb)
             if me and self._hands_over(them, role):
                 foreign.add("UPDATE")
+        if self.names and me:
+            # users write their own user_metadata: whatever it says, they can make it say
+            said = claims_of(role, them, self.names)["user_metadata"]
+            with self._asking(role, claims | {"user_metadata": said}):
+                foreign |= {v for v in VERBS if v != "INSERT" and self._reach(v, them, me)}
         return own, foreign
+
+    @contextlib.contextmanager
+    def _asking(self, role: str, claims: Mapping[str, Any]) -> Iterator[None]:
+        """What is done inside is done by a client, and rolled back."""
+        with self.api.transaction(force_rollback=True):
+            self.api.execute(f"SET LOCAL ROLE {role}")
+            given = [json.dumps(claims)]
+            self.api.execute("SELECT set_config('request.jwt.claims', %s, true)", given)
+            yield
+
+    def _of_nobody(self, me: str) -> set[str]:
+        """The verbs that a user does to rows whose columns for an owner are all null."""
+        columns = [self.table.column(name) for name in self.owned]
+        if not columns or any(c is None or c.not_null or c.made for c in columns):
+            return set()
+        import psycopg
+
+        empty = ", ".join(f"{quote(name)} = NULL" for name in self.owned)
+        mine = self.places
+        with self.api.transaction(force_rollback=True):
+            self.api.execute("SET LOCAL ROLE service_role")
+            try:
+                self.api.execute(f"UPDATE {quoted(self.table)} SET {empty}")  # noqa: S608 - quoted
+            except psycopg.Error:
+                return set()
+            there = self.api.execute(f"SELECT ctid::text FROM {quoted(self.table)}").fetchall()  # noqa: S608
+            self.places = {me: {place for (place,) in there}}
+            try:
+                with self._asking("authenticated", claims_of("authenticated", me, self.names)):
+                    return {v for v in VERBS if v != "INSERT" and self._reach(v, me, me)}
+            finally:
+                self.places = mine
 
     def _try(self, verb: str, query: str, parameters: Sequence[Any], after: str = "") -> Any:
         """What `after` (run past all policies) finds once the query ran; None if it was refused."""
@@ -292,11 +327,21 @@ class _Table:
             queries = [self._update(c.name, c.type) for c in columns]
             names = [quote(column.name) for column in columns]
             queries += [(f"UPDATE {name} SET {c} = {c}", []) for c in names]  # noqa: S608
+            if me and user != me:
+                queries += list(self._takeovers(me))
         for query, parameters in queries:
             left = self._try(verb, query, parameters, there)
             if left is not None and (not places <= {p for (p,) in left}):
                 return True
         return False
+
+    def _takeovers(self, me: str) -> Iterator[tuple[str, list[Any]]]:
+        """Changes that make rows, whosever they are, a user's own."""
+        for column, what in self.owned.items():
+            found = self.table.column(column)
+            if what == "id" and found is not None and not found.base.endswith("[]"):
+                changed = f"SET {quote(column)} = %s::{found.type}"
+                yield f"UPDATE {quoted(self.table)} {changed}", [me]
 
     def _update(self, column: str, kind: str) -> tuple[str, list[Any]]:
         # a constant, without WHERE: then no policy for reading is asked too

@@ -80,7 +80,30 @@ CASES = [
     (SEEN + policy("pans", "INSERT", "", "true"), P, F, F),
     (SEEN + policy("pans", "UPDATE", "true"), P, F, F),
     (SEEN + policy("pans", "UPDATE", MINE, "true"), P, F, F),
+    # without WHERE, a change asks no policy for reading: it makes all rows one's own
+    (SEEN + policy("pans", "UPDATE", "true", MINE), P, F, F),
     (SEEN + policy("pans", "DELETE", "true"), P, F, F),
+    # users write their own user_metadata
+    (
+        OWNED + policy("pans", "ALL", "owner = (auth.jwt() -> 'user_metadata' ->> 'uid')::uuid"),
+        F,
+        F,
+        U,
+    ),
+    (
+        OWNED + policy("pans", "ALL", "owner = (auth.jwt() -> 'app_metadata' ->> 'uid')::uuid"),
+        P,
+        P,
+        P,
+    ),
+    # a row without an owner is nobody's own
+    (
+        PANS.format(column="owner uuid") + policy("pans", "ALL", f"{MINE} OR owner IS NULL"),
+        U,
+        U,
+        P,
+    ),
+    (PANS.format(column="owner uuid") + policy("pans", "ALL", MINE), P, P, P),
     (OWNED + policy("pans", "ALL", "true"), F, F, U),
     (OWNED + policy("pans", "ALL", f"{MINE} OR shared"), F, F, U),
     (OWNED, F, F, F),

@@ -148,9 +148,9 @@ def _blind(
         relation = subject.proof.relation(cell.table)
         view = relation is not None and not relation.is_table
         opens = cell.access in (Access.ALLOWED, Access.SOME)
-        if view and opens and cell.role == "authenticated" and cell.verb in verbs:
-            if not named or not tables.isdisjoint(_names_in_view(cell.table, subject)):
-                yield f"every signed-in user can {cell.verb} the view {cell.table}"
+        is_meant = not named or not tables.isdisjoint(_names_in_view(cell.table, subject))
+        if view and is_meant and opens and cell.role == "authenticated" and cell.verb in verbs:
+            yield f"every signed-in user can {cell.verb} the view {cell.table}"
     for lent in subject.proof.rls_bypasses:
         if named and not lent.may_touch(tables):
             continue
@@ -235,6 +235,9 @@ def _judge(
         blind.append("; ".join(leaks) + ": say “only” if that must not be")
     for table in shared:
         blind.append(f"{_of_a_team(table, verbs)}: say “their team's” if that is meant")
+    for table in (p for p in theirs if others and set(p.ownerless) & set(verbs)):
+        done = ", ".join(v for v in VERBS if v in verbs and v in table.ownerless)
+        blind.append(f"a signed-in user can {done} rows of {table.table} that have no owner (null)")
     for table in (p for p in theirs if alone):
         blind += [f"{v} {table.table}: {w}" for v, w in table.mates_unknown if v in verbs]
     if not theirs and not blind:

@@ -120,6 +120,15 @@ def walk(
             yield from walk(root, f"{below}{entry.name}/", left_out, board)
 
 
+def links(root: Path) -> list[tuple[str, str]]:
+    """The links of a workspace, which no copy contains, and what they lead to."""
+    found = []
+    for below, _ in walk(str(root), board=_board_of(root)):
+        with os.scandir(root / below) as entries:
+            found += [(f"{below}{e.name}", os.readlink(e.path)) for e in entries if e.is_symlink()]  # noqa: PTH115
+    return sorted(found)
+
+
 def _board_of(root: Path) -> str:
     """The folder of the board, which no program that is proven needs."""
     with contextlib.suppress(OrchestrateError, OSError):

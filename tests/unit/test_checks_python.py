@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrate_agents.checks.python.exception_handlers import Handling, find_outside_calls
 from orchestrate_agents.checks.python.steadiness import tells_itself_apart
+from orchestrate_agents.sandbox.client import Sandbox, ScriptRun
 from orchestrate_agents.sandbox.runs import RunError, run, tree_copy
-from orchestrator.gates.checks import Context
+from orchestrator.gates.checks import Context, Services
+from orchestrator.gates.proof_cache import ProofCache
 from tests.builds import judge
 
 LOADER = '''\
@@ -282,6 +285,30 @@ def test_batches_are_counted_by_running(workspace: Path) -> None:
 
 
 MISSING = "`etl/load_clinic_hours.py` handles missing CSV gracefully"
+
+
+def test_a_script_is_run_without_its_csv_once_for_the_same_bytes(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    really = Sandbox.run
+
+    def run_script(sandbox: Sandbox, script: str, **given: Any) -> ScriptRun:
+        ran.append(script)
+        return really(sandbox, script, **given)
+
+    monkeypatch.setattr(Sandbox, "run", run_script)
+    cache, script = tmp_path_factory.mktemp("cache"), workspace / "etl/load_clinic_hours.py"
+
+    def look() -> str:
+        return str(judge(workspace, MISSING, Services(ProofCache(cache)))[0].verdict)
+
+    assert [look(), look()] == ["proven", "proven"]
+    assert len(ran) == 1
+    text = script.read_text(encoding="utf-8")
+    script.write_text(f"{text}# and another line\n", encoding="utf-8")
+    assert look() == "proven"
+    assert len(ran) == 2
 
 
 def test_a_missing_csv_is_a_warning(workspace: Path) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrate_agents.checks.typescript.hook_probe import emitted_by
-from orchestrate_agents.checks.typescript.toolchain import Toolchain, toolchain
+from orchestrate_agents.checks.typescript.toolchain import (
+    Toolchain,
+    compile_strictly,
+    toolchain,
+)
 from orchestrate_agents.codegen.hook import render_client, render_hook
 from orchestrate_agents.sandbox.runs import Run
 from orchestrate_agents.specification.query_module import Client
+from orchestrator.gates.checks import Services
+from orchestrator.gates.proof_cache import ProofCache
 from tests.builds import FIXTURES, TICKET, judge, site
 
 MISSING = toolchain(Path(__file__).parents[2]).missing
@@ -79,6 +87,70 @@ def test_a_module_is_compiled_once_for_all_that_call_it(
     change(root, "listHours", "listAllHours")
     again = emitted_by(tools, root / HOOK)
     assert "listAllHours" in again[HOOK.replace(".ts", ".js")]  # type: ignore[index]
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where the compiler was asked."""
+    asked: list[Path] = []
+    really = Toolchain.compile
+
+    def ask(tools: Toolchain, *arguments: str, cwd: Path) -> Run:
+        if "--showConfig" not in arguments:
+            asked.append(tools.root)
+        return really(tools, *arguments, cwd=cwd)
+
+    monkeypatch.setattr(Toolchain, "compile", ask)
+    return asked
+
+
+def compile_in(root: Path, cache: Path, module: str = HOOK) -> bool:
+    """Compile a module, with what is known from other workspaces; whether it holds."""
+    with Services(ProofCache(cache)) as services:
+        tools = replace(toolchain(root), services=services)
+        emitted_by(tools, root / module)
+        return compile_strictly(services, tools, [root / module], {}).ok
+
+
+def test_the_same_bytes_are_compiled_once_wherever_they_lie(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, compiled: list[Path]
+) -> None:
+    other, cache = tmp_path_factory.mktemp("other") / "copy", tmp_path_factory.mktemp("cache")
+    shutil.copytree(workspace, other)
+    assert compile_in(workspace.resolve(), cache)
+    assert len(compiled) == 2
+    assert compile_in(other.resolve(), cache)
+    assert len(compiled) == 2
+    # what is not among its files counts too: settings elsewhere, a link, a package around it
+    put(other, "tsconfig.json", '{"extends": "../settings.json", "include": []}')
+    put(other.parent, "settings.json", "{}")
+    assert compile_in(other.resolve(), cache)
+    assert len(compiled) == 4
+    third = tmp_path_factory.mktemp("third") / "copy"
+    shutil.copytree(other, third)
+    put(third.parent, "settings.json", '{"compilerOptions": {"target": "ES2015"}}')
+    compile_in(third.resolve(), cache)
+    assert compiled[4:] == [third.resolve()] * 2
+    (other / "tsconfig.json").unlink()
+    (other / "web/more.ts").symlink_to(other / HOOK)
+    assert compile_in(other.resolve(), cache)
+    assert len(compiled) == 8
+
+
+def test_what_was_read_outside_a_workspace_has_to_be_the_same(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, compiled: list[Path]
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    put(
+        workspace, "web/total.ts", "import { one } from '../../one';\nexport const n: number = one;"
+    )
+    roots = [tmp_path_factory.mktemp("place") / "copy" for _ in range(3)]
+    for root, one in zip(roots, ("1", "1", "'1'"), strict=True):
+        shutil.copytree(workspace, root)
+        put(root.parent, "one.ts", f"export const one = {one};")
+    held = [compile_in(root.resolve(), cache, "web/total.ts") for root in roots]
+    assert held == [True, True, False]
+    assert roots[1].resolve() not in compiled
 
 
 # --- the compiler -------------------------------------------------------------------------------

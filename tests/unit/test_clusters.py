@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrate_backend.targets import clusters
+from orchestrate_backend.targets import clusters, embedded
 
 
 @pytest.fixture
@@ -79,3 +80,15 @@ def test_what_a_killed_maker_left_beside_is_removed(tmp_path: Path) -> None:
     other = clusters.draft_of(tmp_path / "data")
     assert other.is_dir()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("disposable", [False, True])
+def test_the_files_of_a_new_cluster_are_not_synced_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, disposable: bool
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(embedded._MAKING, "disposable", disposable, raising=False)
+    for name in ("initdb", "pg_ctl"):
+        embedded._start_program(lambda *words: asked.append(words[1]), name, ("-D", "data"))
+    synced = ("--sync-method=syncfs",) if sys.platform == "linux" else ()
+    assert asked == [("-D", "data", *(("--no-sync",) if disposable else synced)), ("-D", "data")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -290,27 +291,42 @@ def handles_missing_input(ctx: Context, path: str) -> Result:
     return judge_missing_input(ctx, path)
 
 
+@dataclass(frozen=True)
+class _WithoutData:
+    """How a script ended where there is no CSV, and whether it wrote all the same."""
+
+    run: Run
+    wrote: bool
+
+
 def judge_missing_input(ctx: Context, path: str) -> Result:
-    """How the script ends when its CSV is missing."""
-    with (
-        tree_copy(ctx.root) as copy,
-        scratch(ctx.services).database() as database,
-        shared_sandboxes(ctx.services, python_of(ctx)).acquire() as sandbox,
-    ):
-        for data in copy.rglob("*.csv"):
-            data.unlink()
-        create_schema(database, tuple(schema_sql(ctx)))
-        before = read_contents(database)
-        libraries = _find_libraries(ctx, path)
-        ended = sandbox.run(path, cwd=copy, database=database, libraries=libraries)
-        after = read_contents(database)
-    run = ended.run
+    """How the script ends when its CSV is missing; run once for the bytes of the workspace."""
+    python, schema = python_of(ctx), tuple(schema_sql(ctx))
+    tree = tree_digest(ctx.services, ctx.root)
+    key = ("missing-input", path, tree, "\0".join(schema), python.identity)
+
+    def look() -> _WithoutData:
+        with (
+            tree_copy(ctx.root) as copy,
+            scratch(ctx.services).database() as database,
+            shared_sandboxes(ctx.services, python).acquire() as sandbox,
+        ):
+            for data in copy.rglob("*.csv"):
+                data.unlink()
+            create_schema(database, schema)
+            before = read_contents(database)
+            libraries = _find_libraries(ctx, path)
+            ended = sandbox.run(path, cwd=copy, database=database, libraries=libraries)
+            return _WithoutData(ended.run, bool(ended.writes) or read_contents(database) != before)
+
+    seen = ctx.services.remember(key, _WithoutData, look)
+    run = seen.run
     _require_packages(ctx, run)
     said = run.text.lower()
     missing = ("missing", "not found", "no such", "does not exist", "not there", "absent")
     if run.code != 0 or "Traceback" in run.err:
         return failed(f"{path} without its CSV: {run.ending}", path, **run.to_dict())
-    if ended.writes or after != before:
+    if seen.wrote:
         return failed(f"{path} wrote rows without its CSV", path, **run.to_dict())
     if ".csv" not in said or not any(word in said for word in missing):
         return failed(f"{path} does not mention the missing CSV", path, **run.to_dict())

@@ -34,6 +34,7 @@ from orchestrate_agents.checks.typescript.hook_probe import (
     Answers,
     Observed,
     call_functions,
+    emitted_digest,
     observe,
 )
 from orchestrate_agents.checks.typescript.modules import literals
@@ -75,8 +76,9 @@ def same_answers(ctx: Context, path: str) -> Result | None:
         return unproven(f"{path} is not compared with its specification: {why}", path)
     schema = tuple(schema_sql(ctx))
     specified = sha256_bytes(repr((module.code, module.queries, schema)).encode())
-    key = ("hook-same", 5, path, specified, *toolchain_digest(ctx.services, tools))
     try:
+        emitted = emitted_digest(tools, ctx.path(path))
+        key = ("hook-same", 6, path, specified, emitted, *toolchain_digest(ctx.services, tools))
         seen = ctx.services.remember(
             key, Comparison, lambda: _compare(ctx, path, module, tools, schema)
         )

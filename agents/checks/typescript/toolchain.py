@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +164,10 @@ def toolchain_digest(services: Services, tools: Toolchain) -> tuple[str, ...]:
         parts.append(f"{stat.st_size}:{stat.st_mtime_ns}" if stat else "")
     # within one pass of a gate nothing around it is assumed to change, as in `tree_digest`
     key = ("around", services.epoch, tools.root)
-    look = partial(list, _around(tools.root))
-    return (*parts, *(services.share(key, look) if services.epoch else look()))
+    if services.epoch:
+        around: tuple[str, ...] = services.share(key, lambda: tuple(_around(tools.root)))
+        return (*parts, *around)
+    return (*parts, *_around(tools.root))
 
 
 def _around(root: Path) -> Iterator[str]:

@@ -256,7 +256,7 @@ class Folders:
         """A file's folder relative to the board, "" on the board itself."""
         if root is None:
             return path.parent.name
-        return path.parent.relative_to(root / self.board).as_posix().removeprefix(".")
+        return _below(path.parent, root / self.board)
 
     def __contains__(self, folder: object) -> bool:
         return isinstance(folder, str) and self.role_of(folder) is not None
@@ -266,6 +266,11 @@ class Folders:
         """Equal for boards that map names to roles alike."""
         kept = {k: v for k, v in vars(self).items() if k not in ("_existing", "_roles")}
         return repr(sorted(kept.items()))
+
+
+@lru_cache(maxsize=256)
+def _below(folder: Path, board: Path) -> str:
+    return folder.relative_to(board).as_posix().removeprefix(".")
 
 
 def subfolders(board: Path) -> list[str]:

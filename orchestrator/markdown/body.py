@@ -67,6 +67,11 @@ class Box:
     #: the line after its evidence
     below: int = 0
 
+    def moved(self, by: int) -> Box:
+        """The same where the file's lines stand so many lines further down."""
+        at, end, below = self.line + by, self.end + by, self.below + by
+        return Box(at, end, self.text, self.ticked, self.group, self.above, below)
+
 
 @dataclass(frozen=True)
 class Hidden:
@@ -183,10 +188,12 @@ def _placed(lines: tuple[str, ...]) -> tuple[PlacedLine, ...]:
     found: list[PlacedLine] = []
     above: list[tuple[int, str]] = []
     names: tuple[str, ...] = ()
-    for at, line in lines_outside_code(lines):
-        heading = parse_heading(line)
-        if heading is None and line.lstrip()[:2] in _BOLD and (label := LABEL.match(line.strip())):
-            heading = LABEL_LEVEL, label["label"].strip()
+    for at, line in _outside_code(lines):
+        # a look at the line first, as most are prose
+        heading = parse_heading(line) if "#" in line else None
+        if heading is None and ("**" in line or "__" in line) and line.lstrip()[:2] in _BOLD:
+            label = LABEL.match(line.strip())
+            heading = (LABEL_LEVEL, label["label"].strip()) if label else None
         if heading is not None:
             above = [*(h for h in above if h[0] < heading[0]), heading]
             names = tuple(name for _, name in above)
@@ -206,8 +213,7 @@ def boxes(lines: Sequence[str], start: int = 0) -> Iterator[Box]:
     if not any("[" in line for line in lines[start:]):
         return
     for box in _boxes(tuple(lines[start:])):
-        at, end, below = box.line + start, box.end + start, box.below + start
-        yield replace(box, line=at, end=end, below=below) if start else box
+        yield box.moved(start) if start else box
 
 
 # a ticket is asked for its boxes, and so are its criteria

@@ -138,7 +138,14 @@ class _Reader:
         outside = dict(self._outside())
         boxes = {box.line: box for box in body.boxes(self.lines, self.start)}
         at = self.start
-        self.heads = {n: h for n in outside if (h := self._heading(n, outside)) is not None}
+        after = (*outside.values(), "")[1:]
+        # a look at a line first, as most are prose
+        looks = [
+            n
+            for (n, line), below in zip(outside.items(), after, strict=False)
+            if "#" in line or "<" in line or below[:1] in _UNDERLINES
+        ]
+        self.heads = {n: h for n in looks if (h := self._heading(n, outside)) is not None}
         self.prose = {n for n, line in outside.items() if _is_prose(line)} - self.heads.keys()
         title = self._title()
         while at < len(self.lines):

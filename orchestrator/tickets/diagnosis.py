@@ -90,12 +90,12 @@ def diagnose_ticket(
     keys = key_table(own_keys)
     if ticket.note:
         return [*(d for d in found if d.code != "no-frontmatter"), *_why_a_note(document)]
+    held = keys.found_in(document.meta)
     if document.block is not None:
-        held = keys.found_in(document.meta)
         found += _identity(ticket, document, held)
         found += _contradictions(document, held, folders)
         found += _misspelt_keys(document, keys, held)
-    found += _finished(ticket, document, keys, folders, headings)
+    found += _finished(ticket, document, keys, held, folders, headings)
     found += _position(ticket, document, folders)
     found += [*_strikes(ticket, document, limit), *_values(document)]
     found += [*_end(ticket, document), *_criteria(ticket, document, headings)]
@@ -269,13 +269,18 @@ def _position(ticket: Ticket, document: Document, folders: Folders) -> Iterator[
 
 
 def _finished(
-    ticket: Ticket, document: Document, keys: KeyTable, folders: Folders, headings: tuple[str, ...]
+    ticket: Ticket,
+    document: Document,
+    keys: KeyTable,
+    held: dict[str, list[str]],
+    folders: Folders,
+    headings: tuple[str, ...],
 ) -> Iterator[Diagnosis]:
     """What calls it finished, where neither its place nor its status does."""
     place = folders.role_of_status(ticket.status)
     if any(role is not None and role.at_rest for role in (ticket.role, place)) or ticket.conducted:
         return
-    signs = list(find_finished(ticket, document, keys, folders, headings))
+    signs = list(find_finished(ticket, document, keys, held, folders, headings))
     if signs:
         line, text = signs[0]
         more = f", and line {', '.join(str(n) for n, _ in signs[1:4])}" if len(signs) > 1 else ""

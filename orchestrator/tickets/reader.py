@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def read_ticket(
     criteria", `keys` its own keys with what they say. Raises FileNotFoundError.
     """
     folder = folders.folder_of(path, root)
-    source = path.relative_to(root).as_posix() if root else f"{folder}/{path.name}"
+    source = f"{folder}/{path.name}" if root is None else f"{_below(path.parent, root)}{path.name}"
     place: dict[str, Any] = {"path": path, "folder": folder, "source": printable(source)}
     try:
         document = Document.parse(read_saved(path))
@@ -66,6 +66,13 @@ def read_ticket(
     named = id_from_name(path.name)
     role = folders.role_of(folder)
     return Ticket(named, role=role, note=not named, diagnoses=(found,), **place)
+
+
+@lru_cache(maxsize=256)
+def _below(folder: Path, root: Path) -> str:
+    """A folder's path relative to the workspace, with a slash behind it; "" for the root."""
+    below = folder.relative_to(root).as_posix()
+    return "" if below == "." else f"{below}/"
 
 
 def ticket_from_document(
@@ -128,7 +135,7 @@ def ticket_from_document(
     diagnoses = diagnose_ticket(ticket, document, limit, folders, headings, keys)
     if every:
         diagnoses = [d for d in diagnoses if d.code not in ("no-frontmatter", "no-id")]
-    return replace(ticket, diagnoses=tuple(diagnoses))
+    return ticket.told(diagnoses)
 
 
 def _recorded(flow: Any, id: str) -> str:

@@ -141,12 +141,15 @@ def find_finished(
     ticket: Ticket,
     document: Document,
     keys: KeyTable,
+    held: dict[str, list[str]],
     folders: Folders,
     own_headings: tuple[str, ...],
 ) -> Iterator[tuple[int, str]]:
-    """(line, text) of whatever says that a ticket is finished where its place does not."""
+    """(line, text) of whatever says that a ticket is finished where its place does not.
+
+    `held`: what is said → the document's keys that say it.
+    """
     headings = headings_of(own_headings)
-    held = keys.found_in(document.meta)
     # made, and yet to be inspected: then it is no wonder that somebody says when
     places = (ticket.role, folders.role_of_status(ticket.status))
     is_made = FolderRole.QA in places or FolderRole.USER_REVIEW in places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
@@ -155,6 +156,12 @@ class Ticket:
         # what is packed as JSON without an escape stands there as it is
         plain = word.isascii() and '"' not in word and "\\" not in packed
         return not plain or word in packed.lower()
+
+    def told(self, diagnoses: Iterable[Diagnosis]) -> Ticket:
+        """The ticket with what is wrong with it; it was just read, and a board has many."""
+        found = object.__new__(Ticket)
+        vars(found).update(vars(self), diagnoses=tuple(diagnoses))
+        return found
 
     def without_text(self) -> Ticket:
         """The ticket without its file's bytes in memory; they are read again when needed."""

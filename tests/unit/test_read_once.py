@@ -11,9 +11,11 @@ import pytest
 
 from orchestrator.changes.entries import Contents, Reader
 from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.domain.keys import KeyTable
 from orchestrator.domain.workflow import Workflow
 from orchestrator.family.held import Held
 from orchestrator.family.workflow_discovery import find_workflow
+from orchestrator.markdown import body
 from orchestrator.settings.config import Settings
 from orchestrator.storage import signing, written
 from orchestrator.tickets.board import Board
@@ -225,3 +227,23 @@ def test_a_key_of_another_form_is_read_too(tmp_path: Path, monkeypatch: pytest.M
         signing._own_key.cache_clear()
         file.write_bytes(form)
         assert signing.own_key() == ""
+
+
+def test_prose_of_a_ticket_is_not_tried_as_headings(
+    ticket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "---\nid: WO-1\nstatus: 03_BUILD\n---\n# WO-1\n\n" + "A line of prose.\n" * 200
+    ticket.write_text(f"{text}\n## Acceptance criteria\n\n- [ ] `a` exists\n", encoding="utf-8")
+    tried: list[str] = []
+    real = body.parse_heading
+    monkeypatch.setattr(body, "parse_heading", lambda line: tried.append(line) or real(line))
+    asked: list[object] = []
+    found_in = KeyTable.found_in
+    monkeypatch.setattr(
+        KeyTable, "found_in", lambda keys, meta: asked.append(meta) or found_in(keys, meta)
+    )
+    read = Board(ticket.parents[2]).read(ticket)
+    assert [box.line for box in read.boxes()] == [209]
+    assert read.criteria().demanded[0].line == 210
+    assert len(tried) < 20
+    assert len(asked) == 2

@@ -33,7 +33,9 @@ def collect_reports(session: Session, makers: Sequence[Stage]) -> list[Report]:
     own = [session_at(session, stage) for stage in makers]
     with ThreadPoolExecutor(len(makers)) as pool:
         try:
-            found = [pool.submit(_report_of, *each) for each in zip(own, makers, strict=True)]
+            found = [
+                pool.submit(_report_beside_others, *each) for each in zip(own, makers, strict=True)
+            ]
             # a signal that arrives just as the wait begins is handled at the next wake-up
             while wait(found, timeout=_WAKE_UP).not_done:
                 pass
@@ -42,6 +44,13 @@ def collect_reports(session: Session, makers: Sequence[Stage]) -> list[Report]:
             # leaving the pool would wait for the others
             session.dispatcher.stop()
             raise
+
+
+def _report_beside_others(session: Session, stage: Stage) -> Report:
+    report = _report_of(session, stage)
+    # the others may be at work for hours
+    session.family.history.flush()
+    return report
 
 
 def _report_of(session: Session, stage: Stage) -> Report:
@@ -174,9 +183,13 @@ def _require_change(session: Session, job: Job, report: Report) -> Report:
 
 
 def record_report(session: Session, stage: Stage, job: Job, report: Report) -> None:
-    """Write a report, its notices and the checks that it proposes into the history."""
+    """Write a report, its notices and the checks that it proposes into the history.
+
+    That of work that is done is written with what follows: a transition, or before a proof.
+    """
     history = session.family.history
-    history.append(
+    note = history.announce if report.outcome is Outcome.DONE else history.append
+    note(
         "report",
         stage=stage.number,
         attempt=job.attempt,

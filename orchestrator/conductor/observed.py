@@ -75,10 +75,12 @@ def dispatch(session: Session, stage: Stage, job: Job) -> tuple[Report, Seen]:
     notes = [f"undone: {each.path} was {each.how}{_where(each)}" for each in undone]
     if free and settings.adapter:
         notes.append(f"it was not confined to its checkout: {ability().sentence}")
-    seen = log.close(worker, places, notes)
+    seen = log.close(worker, places, notes, keep=bool(settings.adapter))
     if refused:
         report = _refused(report, f"{stage.agent} {refused}")
     report = judge_report(session, stage, report, seen, undone)
+    if report.outcome is not Outcome.DONE:
+        log.keep_end(worker)
     if report.outcome is Outcome.NEEDS_PERSON:
         log.hand_to_person(worker)
     return report, seen

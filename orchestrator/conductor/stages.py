@@ -128,6 +128,9 @@ def _judge_positions(session: Session, stage: Stage) -> Blocked | None:
 def _conclude(session: Session, stage: Stage, report: Report | None) -> Blocked | None:
     """Prove the gate of a stage, with its maker's report or, without one, by inspection."""
     session = session_at(session, stage)
+    if session.checkout is not None:
+        # what git does from here on follows from the report
+        session.family.history.flush()
     if report is None:
         session.report_progress(
             ProgressKind.STAGE, stage.label, stage=stage.number, agent=stage.agent

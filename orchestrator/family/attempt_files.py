@@ -150,12 +150,16 @@ class AttemptFiles:
 
     def leave(self, worker: Worker) -> None:
         """No longer at work. Those who still are must know until when it was."""
-        own, files = f"{worker.name}.json", self._files_at_work()
-        if any(file.name != own and self._is_present(file) for file in files):
+        if self.is_beside(worker):
             self.enter(worker, time.time_ns())
             return
-        for file in files:
+        for file in self._files_at_work():
             file.unlink(missing_ok=True)
+
+    def is_beside(self, worker: Worker) -> bool:
+        """Whether others are at work too."""
+        own = f"{worker.name}.json"
+        return any(f.name != own and self._is_present(f) for f in self._files_at_work())
 
     def others(self, worker: Worker, since: int) -> list[Other]:
         """Who else was at work in the same files after a moment (ns)."""

@@ -67,6 +67,8 @@ class ChangeLog:
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
         #: attempt → its record, while its agent works
         self._held: dict[str, Held] = {}
+        #: attempt → its record with its end, which the files do not have
+        self._ended: dict[str, list[Segment]] = {}
         #: whether what was kept of the start is gone or altered
         self._is_start_lost = False
 
@@ -204,21 +206,44 @@ class ChangeLog:
                 segments = [Segment(UNKNOWN, start)]
             self._end(segments, extra)
             self._save(worker, segments)
-            return self.record(worker, segments, lost)
+            seen = self.record(worker, segments, lost)
+        self.history.flush()
+        return seen
 
-    def close(self, worker: Worker, extra: Sequence[str] = (), notes: Sequence[str] = ()) -> Seen:
-        """The agent has reported: record what changed, and what else is known. Raises GitError."""
+    def close(
+        self,
+        worker: Worker,
+        extra: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        *,
+        keep: bool = True,
+    ) -> Seen:
+        """The agent has reported: record what changed, and what else is known. Raises GitError.
+
+        `keep`: what there is now is kept, for another turn. Else it is while others are at work,
+        or with `keep_end`.
+        """
         segments, altered = self._release(worker)
         if segments:
             segments[-1].after = self.tree.take(segments[-1].before, extra)
-            self._save(worker, segments)
+            if keep or self.files.is_beside(worker):
+                self._save(worker, segments)
+            else:
+                self._ended[worker.name] = segments
         with self._lock:
             seen = self.record(worker, segments, altered, notes)
         self.files.leave(worker)
         return seen
 
+    def keep_end(self, worker: Worker) -> None:
+        """Keep what there was when the agent reported: the attempt is not over, or taken back."""
+        segments = self._ended.pop(worker.name, None)
+        if segments is not None:
+            self._save(worker, segments)
+
     def hand_to_person(self, worker: Worker) -> None:
         """The agent cannot do it: what changes from now on in this attempt is a person's work."""
+        self.keep_end(worker)
         segments = self._load(worker)
         if segments and (last := segments[-1].after) is not None:
             self._save(worker, [*segments, Segment(PERSON, last)])
@@ -236,11 +261,14 @@ class ChangeLog:
         return self.files.load(worker, self._digests(worker), self.start)
 
     def _save(self, worker: Worker, segments: Sequence[Segment]) -> None:
-        # the digest first: a file without one is taken for altered
         start = self.start
         data = encode([segment.to_dict(start) for segment in segments])
         sha256 = hashlib.sha256(data).hexdigest()
-        self.history.append("baseline", stage=worker.stage, attempt=worker.attempt, sha256=sha256)
+        is_first = not self._digests(worker)
+        self.history.announce("baseline", stage=worker.stage, attempt=worker.attempt, sha256=sha256)
+        if not is_first:
+            # the digest first: beside others, a file without one is taken for altered
+            self.history.flush()
         write(self.files.file(worker), data)
 
     def _end(self, segments: list[Segment], extra: Sequence[str]) -> None:
@@ -265,7 +293,7 @@ class ChangeLog:
         seen = replace(seen, notes=(*notes, *seen.notes))
         if altered:
             seen = replace(seen, is_record_altered=True, notes=(ALTERED, *seen.notes))
-        self.history.append(
+        self.history.announce(
             "changes",
             stage=worker.stage,
             attempt=worker.attempt,

@@ -232,6 +232,9 @@ class Family:
         """Create new children, never over an existing ticket; returns the new files."""
         created = []
         self.history.require_same()
+        if tickets:
+            # they follow from what is written with them
+            self.history.flush()
         for new in tickets:
             try:
                 self.ticket(new.id)

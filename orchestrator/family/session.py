@@ -302,6 +302,8 @@ class Session:
     ) -> list[Receipt]:
         if not statements:
             return []
+        # a proof may take long, and is made again after a crash; what was done before is not
+        self.family.history.flush()
         if changed := untrusted_checks(self.family, self.changes):
             # also those that came while this session was open
             self.binder = Binder(load_checks(self.root, changed))
@@ -337,7 +339,7 @@ class Session:
             newest[receipt.key] = receipt
             self._attempts[receipt.key] = attempt
             if store and known.get(receipt.key) != receipt.id:
-                self.family.history.append(
+                self.family.history.announce(
                     "receipt",
                     stage=stage.number,
                     attempt=attempt,
@@ -345,6 +347,7 @@ class Session:
                     settings=self._settings_digest,
                     **receipt.to_dict(),
                 )
+        self.family.history.flush()
         return receipts
 
     def refresh(

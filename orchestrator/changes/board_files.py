@@ -7,7 +7,9 @@ import os
 from operator import attrgetter
 
 from orchestrator.changes.entries import Reader, stamp_of
+from orchestrator.storage.atomic import sha256_bytes
 from orchestrator.storage.history import FOLDER as HISTORIES
+from orchestrator.storage.versions import Versions
 
 #: folders that tools fill by themselves; files in them are not changes unless git tracks them
 CACHES = frozenset(
@@ -39,14 +41,15 @@ def look_at_board(board: str, reader: Reader) -> dict[str, str]:
     known, walked = reader.hashes.kept, not reader.is_behind_link(f"{board}/")
     while folders:
         folder = folders.pop(0)
-        with contextlib.ExitStack() as stack:
-            try:
-                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                stack.callback(os.close, fd)
-                # below an open folder, the way to a file is short
-                entries = sorted(stack.enter_context(os.scandir(fd)), key=attrgetter("name"))
-            except OSError:
-                continue
+        try:
+            # below an open folder, the way to a file is short
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            entries = []
+            with contextlib.suppress(OSError), os.scandir(fd) as listed:
+                entries = sorted(listed, key=attrgetter("name"))
             for file in entries:
                 place = f"{folder}/{file.name}"
                 try:
@@ -63,15 +66,22 @@ def look_at_board(board: str, reader: Reader) -> dict[str, str]:
                 else:
                     name, sha256 = _read(reader, board, place[len(top) + 1 :], walked)
                     found[name] = sha256
+        finally:
+            os.close(fd)
     return found
 
 
 def _read(reader: Reader, board: str, below: str, walked: bool) -> tuple[str, str]:
-    """The name of a file of the board, and its sha256; its bytes are kept."""
+    """The name of a file of the board, and its sha256; its bytes are kept.
+
+    Those of a ticket as the conductor wrote it are among its versions.
+    """
     folder, _, name = below.partition("/")
     is_ticket = name.endswith(".md") and "/" not in name and folder[:1] != "."
     shown, path = name if is_ticket else below, f"{board}/{below}"
-    sha256 = reader.entry(path, keep=True, walked=walked).sha256
+    sha256 = reader.entry(path, walked=walked).sha256 if is_ticket else ""
+    if not sha256 or not _is_version(reader, name, sha256):
+        sha256 = reader.entry(path, keep=True, walked=walked).sha256
     place = f"{reader.root}/{path}"
     with contextlib.suppress(OSError):
         stamp = stamp_of(os.lstat(place))
@@ -79,6 +89,11 @@ def _read(reader: Reader, board: str, below: str, walked: bool) -> tuple[str, st
         if reader.hashes.get(path, stamp) == sha256:
             reader.hashes.kept[place] = stamp, shown, sha256
     return shown, sha256
+
+
+def _is_version(reader: Reader, name: str, sha256: str) -> bool:
+    last = Versions(reader.root, name).last()
+    return last is not None and sha256_bytes(last) == sha256
 
 
 def _is_looked_at(name: str) -> bool:

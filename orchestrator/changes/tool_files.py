@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.changes.snapshot import WorkTree
 from orchestrator.storage.atomic import sha256_file
+from orchestrator.storage.real_paths import real_folder
 
 #: what is run, or read first, of an environment of Python and of one of Node
 _ENTRIES = {
@@ -53,13 +54,13 @@ def still_changed(root: Path, record: Mapping[str, Any], below: Path) -> list[st
 
 
 def _find(root: Path) -> Iterator[str]:
-    top = Path(os.path.realpath(root))
     projects = [os.fspath(root)]
     with contextlib.suppress(OSError), os.scandir(root) as found:
         projects += [e.path for e in found if e.name[0] != "." and e.is_dir()]
     for folder, patterns in _ENTRIES.items():
         places = (f"{project}/{folder}" for project in projects)
         for place in (p for p in places if os.path.isdir(p) and not os.path.islink(p)):  # noqa: PTH112, PTH114
+            top = Path(real_folder(root))
             for pattern in (*patterns, _PACKAGES[folder]):
                 for file in islice(Path(place).glob(pattern), _MOST):
                     # a program of Node is a link to a file of its package

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -256,7 +257,12 @@ class Folders:
         """A file's folder relative to the board, "" on the board itself."""
         if root is None:
             return path.parent.name
-        return _below(path.parent, root / self.board)
+        above, board = os.path.split(path)[0], f"{os.fspath(root)}/{self.board}"
+        if above == board:
+            return ""
+        if not above.startswith(f"{board}/"):
+            raise ValueError(f"{above} is not on the board {board}")
+        return above[len(board) + 1 :]
 
     def __contains__(self, folder: object) -> bool:
         return isinstance(folder, str) and self.role_of(folder) is not None
@@ -266,11 +272,6 @@ class Folders:
         """Equal for boards that map names to roles alike."""
         kept = {k: v for k, v in vars(self).items() if k not in ("_existing", "_roles")}
         return repr(sorted(kept.items()))
-
-
-@lru_cache(maxsize=256)
-def _below(folder: Path, board: Path) -> str:
-    return folder.relative_to(board).as_posix().removeprefix(".")
 
 
 def subfolders(board: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -164,21 +165,27 @@ def to_lines(data: Mapping[str, Any]) -> list[str]:
 
 def _entry(key: str, value: Any) -> list[str]:
     if key in ("members", "question") and isinstance(value, dict):
-        return [f"  {key}:", *(f"    {_inline(k)}: {_inline(v)}" for k, v in value.items())]
+        return [f"  {key}:", *[f"    {_inline(k)}: {_inline(v)}" for k, v in value.items()]]
     if key in ("approvals", "accepted"):
-        return [f"  {key}:", *(f"    - {_inline(v)}" for v in value)]
+        return [f"  {key}:", *[f"    - {_inline(v)}" for v in value]]
     return [f"  {key}: {_inline(value)}"]
 
 
 def _inline(value: Any) -> str:
     """A value as YAML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_inline(k)}: {_inline(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
     if isinstance(value, str):
-        return value if is_plain(value) else quoted(value)
+        return _scalar(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join([f"{_inline(k)}: {_inline(v)}" for k, v in value.items()]) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join([_inline(each) for each in value]) + "]"
     return str(value) if type(value) is int else json.dumps(value)
+
+
+@lru_cache(maxsize=1024)
+def _scalar(text: str) -> str:
+    """Most words of a record are those of the one before."""
+    return text if is_plain(text) else quoted(text)
 
 
 def from_mapping(data: Mapping[str, Any], *, path: str = "") -> Flow:

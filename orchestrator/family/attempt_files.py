@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import field
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from orchestrator.changes.snapshot import Snapshot, WorkTree
 from orchestrator.deferred import dataclass
 from orchestrator.family.blockers import covers
 
+#: the name of what is kept of an attempt: its stage and number
+_ATTEMPT = re.compile(r"attempt\.(\d+)\.(\d+)\.json", re.ASCII)
 AGENT, PERSON, CHECK, UNKNOWN = "agent", "person", "check", "unknown"
 #: beside one of them: it came with a commit, a checkout or a pull, by whomever
 COMMITTED = "committed"
@@ -104,8 +107,10 @@ class AttemptFiles:
 
     def __init__(self, tree: WorkTree, family: str) -> None:
         self.tree = tree
-        self.folder = tree.state / "changes" / family
-        self._at_work = tree.state / "changes" / "at-work"
+        self.folder = Path(f"{tree.state}/changes/{family}")
+        self._at_work = Path(f"{tree.state}/changes/at-work")
+        #: what said that a worker of the family is at work, while none is
+        self._parked = self.folder / ".at-work"
 
     def load(
         self, worker: Worker, digests: Collection[str] = (), start: Snapshot | None = None
@@ -125,8 +130,17 @@ class AttemptFiles:
 
     def forget(self) -> None:
         """Remove what is kept of the family's attempts."""
-        for file in self.folder.glob("attempt.*.json"):
+        for file in (*self.folder.glob("attempt.*.json"), self._parked):
             file.unlink(missing_ok=True)
+
+    def kept(self) -> dict[tuple[int, int], Path]:
+        """(stage, attempt) → the file that is kept of it."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.folder):  # noqa: PTH208 - called often
+                if named := _ATTEMPT.fullmatch(name):
+                    found[int(named[1]), int(named[2])] = self.folder / name
+        return found
 
     def digests(self) -> set[str]:
         """The sha256 of everything that a start or an attempt on this board refers to."""
@@ -138,15 +152,15 @@ class AttemptFiles:
 
     def file(self, worker: Worker) -> Path:
         name = f"attempt.{worker.stage}.{worker.attempt}.json"
-        return self.folder.parent / worker.family / name
+        return Path(f"{self.tree.state}/changes/{worker.family}/{name}")
 
     # -- who is at work ----------------------------------------------------------------------
 
     def enter(self, worker: Worker, ended: int | None = None) -> None:
         """Say that a worker is at work, or until when it was (ns)."""
-        about = {"worker": asdict(worker), "pid": os.getpid(), "ended": ended}
+        about = {"worker": vars(worker), "pid": os.getpid(), "ended": ended}
         about["root"] = str(self.tree.root)
-        write(self._at_work / f"{worker.name}.json", encode(about))
+        write(self._at_work / f"{worker.name}.json", encode(about), self._parked)
 
     def leave(self, worker: Worker) -> None:
         """No longer at work. Those who still are must know until when it was."""
@@ -154,7 +168,11 @@ class AttemptFiles:
             self.enter(worker, time.time_ns())
             return
         for file in self._files_at_work():
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if file.stem == worker.name:
+                    file.replace(self._parked)
+                else:
+                    file.unlink()
 
     def is_beside(self, worker: Worker) -> bool:
         """Whether others are at work too."""
@@ -254,15 +272,37 @@ def encode(data: Any) -> bytes:
     return json.dumps(data).encode("ascii")
 
 
-def write(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+def write(file: Path, data: bytes, spare: Path | None = None) -> None:
+    """Write a file whole or not at all.
+
+    `spare`: one that nobody needs, if it is there, is written over and renamed: to create a file
+    costs a file system many times as much.
+    """
     temporary = f"{file.parent}/.{file.name}.{os.getpid()}.{threading.get_ident()}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    try:
-        fd = os.open(temporary, flags, 0o666)
-    except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(temporary, flags, 0o666)
+    fd = _reopened(spare, temporary) if spare is not None else None
+    if fd is None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        temporary = f"{temporary}.new"
+        try:
+            fd = os.open(temporary, flags, 0o666)
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(temporary, flags, 0o666)
     with FileIO(fd, "wb") as opened:
         opened.write(data)
+        opened.truncate()
     os.replace(temporary, file)  # noqa: PTH105 - called often
+
+
+def _reopened(spare: Path, name: str) -> int | None:
+    """A file under another name, open to be written over; None for one that is not ours alone."""
+    try:
+        os.replace(spare, name)  # noqa: PTH105 - called often
+        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return fd
+    os.close(fd)
+    return None

@@ -12,7 +12,8 @@ import hashlib
 import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from orchestrator.changes.compare import (
@@ -25,6 +26,7 @@ from orchestrator.changes.compare import (
 )
 from orchestrator.changes.entries import Entry
 from orchestrator.changes.snapshot import Snapshot, WorkTree
+from orchestrator.domain.agent import Outcome
 from orchestrator.family.attempt_files import (
     AGENT,
     COMMITTED,
@@ -51,6 +53,36 @@ from orchestrator.storage.history import History
 _Touched = Mapping[str, Mapping[tuple[int, int], Mapping[str, Any]]]
 
 
+@dataclass
+class _Round:
+    """What the records say of the changes in this round of a family, one after another."""
+
+    looked: int = 0
+    start: dict[str, Any] | None = None
+    is_start_lost: bool = False
+    #: as `ChangeLog.touched`
+    touched: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = field(default_factory=dict)
+
+    def add(self, record: dict[str, Any]) -> None:
+        kind = record["type"]
+        if kind == "answer" and record["answer"] == "reopen":
+            self.start, self.is_start_lost = None, False
+        elif kind == "start" and self.start is None:
+            self.start, self.is_start_lost, self.touched = record, False, {}
+        elif kind == "start-lost":
+            self.is_start_lost = self.start is not None
+        elif kind in ("changes", "taken-back"):
+            key = (record.get("stage", 0), record.get("attempt", 0))
+            names = [unpack(name) for name in record["paths"]]
+            # what was taken back, or is told anew, is not as it was told before
+            for path in names if kind == "taken-back" else list(self.touched):
+                attempts = self.touched.get(path, {})
+                if attempts.pop(key, None) is not None and not attempts:
+                    del self.touched[path]
+            for path in names if kind == "changes" else ():
+                self.touched.setdefault(path, {})[key] = record
+
+
 class ChangeLog:
     """The changes of one family."""
 
@@ -60,10 +92,9 @@ class ChangeLog:
         self.family = family
         self.files = AttemptFiles(tree, family)
         self._lock = threading.Lock()
-        #: how many records were looked at for the start, and what it is
-        self._begun: tuple[int, dict[str, Any] | None] = 0, None
-        #: how many records there were, and what `touched` found in them
-        self._touched: tuple[int, _Touched | None] | None = None
+        #: what the records say of this round, as far as they were looked at
+        self._round = _Round()
+        self._looking = threading.Lock()
         self._start: tuple[dict[str, Any], Snapshot | None] | None = None
         #: attempt → its record, while its agent works
         self._held: dict[str, Held] = {}
@@ -77,15 +108,16 @@ class ChangeLog:
     @property
     def start_record(self) -> dict[str, Any] | None:
         """The history's record of the start, of this round of the family."""
-        looked, found = self._begun
-        records = self.history.records
-        for record in records[looked:]:
-            if record["type"] == "start":
-                found = found or record
-            elif record["type"] == "answer" and record["answer"] == "reopen":
-                found = None
-        self._begun = len(records), found
-        return found
+        return self._look().start
+
+    def _look(self) -> _Round:
+        """This round of the family, with the records that are new."""
+        with self._looking:
+            records = self.history.records
+            for record in records[self._round.looked :]:
+                self._round.add(record)
+            self._round.looked = len(records)
+        return self._round
 
     @property
     def start(self) -> Snapshot | None:
@@ -103,9 +135,7 @@ class ChangeLog:
     @property
     def is_start_lost(self) -> bool:
         """Whether an agent began when it was no longer known what lay there at the start."""
-        begun, records = self.start_record, self.history.records
-        since = records[records.index(begun) :] if begun is not None else ()
-        return any(record["type"] == "start-lost" for record in since)
+        return self._look().is_start_lost
 
     def _require_start(self) -> None:
         """Write down that what was kept of the start is gone or altered, if it is."""
@@ -149,7 +179,10 @@ class ChangeLog:
     # -- attempts ----------------------------------------------------------------------------
 
     def open(self, worker: Worker, extra: Sequence[str] = (), *, free: bool = True) -> None:
-        """An agent is about to work; `free`: it could write to the board. Raises GitError."""
+        """An agent is about to work; `free`: it could write to the board. Raises GitError.
+
+        It may begin once the history is flushed.
+        """
         with self._lock:
             self._require_start()
             is_first = self.start_record is None
@@ -220,8 +253,8 @@ class ChangeLog:
     ) -> Seen:
         """The agent has reported: record what changed, and what else is known. Raises GitError.
 
-        `keep`: what there is now is kept, for another turn. Else it is while others are at work,
-        or with `keep_end`.
+        It is in the history with the next record. `keep`: what there is now is kept, for another
+        turn. Else it is while others are at work, or with `keep_end`.
         """
         segments, altered = self._release(worker)
         if segments:
@@ -269,7 +302,19 @@ class ChangeLog:
         if not is_first:
             # the digest first: beside others, a file without one is taken for altered
             self.history.flush()
-        write(self.files.file(worker), data)
+        write(self.files.file(worker), data, self._spare(worker) if is_first else None)
+
+    def _spare(self, worker: Worker) -> Path | None:
+        """The file of an attempt whose report of work done is in the history: it is over."""
+        if self.files.is_beside(worker):
+            return None
+        for (stage, attempt), file in self.files.kept().items():
+            report = self.history.latest("report", stage=stage, attempt=attempt)
+            if report is None or report["outcome"] != Outcome.DONE:
+                continue
+            if (stage, attempt) != (worker.stage, worker.attempt) and self.history.holds(report):
+                return file
+        return None
 
     def _end(self, segments: list[Segment], extra: Sequence[str]) -> None:
         """End the last segment, whoever it was that worked in it."""
@@ -390,27 +435,11 @@ class ChangeLog:
 
     def touched(self) -> _Touched | None:
         """Path → attempt → the record of its change; None before anything was looked at."""
-        count = len(self.history.records)
-        if self._touched is None or self._touched[0] != count:
-            self._touched = count, self._find_touched()
-        return self._touched[1]
-
-    def _find_touched(self) -> _Touched | None:
-        begun, records = self.start_record, self.history.records
-        if begun is None:
+        found = self._look()
+        if found.start is None:
             return None
-        found: dict[str, dict[tuple[int, int], Mapping[str, Any]]] = {}
-        for record in records[records.index(begun) :]:
-            key = (record.get("stage", 0), record.get("attempt", 0))
-            if record["type"] == "changes":
-                for attempts in found.values():
-                    attempts.pop(key, None)
-                for name in record["paths"]:
-                    found.setdefault(unpack(name), {})[key] = record
-            elif record["type"] == "taken-back":
-                for name in record["paths"]:
-                    found.get(unpack(name), {}).pop(key, None)
-        return {path: attempts for path, attempts in found.items() if attempts}
+        with self._looking:
+            return {path: dict(attempts) for path, attempts in found.touched.items()}
 
     def family_changes(self) -> list[Change]:
         """What is not as it was when the family began, of all that its attempts changed."""

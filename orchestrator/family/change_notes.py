@@ -36,14 +36,14 @@ def _describe_tickets(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iter
         written = Versions(tree.home, name).last()
         if written is None or sha256_bytes(written) != now:
             how = "removed" if now is None else "added" if was is None else "edited"
-            found.append(f"{name} ({how}){_describe_edit(tree, was, now)}")
+            found.append(f"{name} ({how}){_describe_edit(tree, name, was, now)}")
     if found:
         yield f"on the board, by the agent or by a person: {', '.join(found)}"
 
 
-def _describe_edit(tree: WorkTree, was: str | None, now: str | None) -> str:
+def _describe_edit(tree: WorkTree, name: str, was: str | None, now: str | None) -> str:
     """The lines of an edit: “-…” and “+…”."""
-    before, after = (tree.contents.read(sha256) if sha256 else None for sha256 in (was, now))
+    before, after = (_bytes_of(tree, name, each) if each else None for each in (was, now))
     if before is None or after is None:
         return ""
     lines = [x for x in unified_diff(before, after) or () if x[:1] in "+-" and x[1:].strip()]
@@ -51,6 +51,15 @@ def _describe_edit(tree: WorkTree, was: str | None, now: str | None) -> str:
     quoted = (line[:_WIDTH].replace("`", "'") for line in lines[:_SHOWN])
     shown = " ".join(f"“{line}”" for line in quoted)
     return f" {shown}{more}" if lines else ""
+
+
+def _bytes_of(tree: WorkTree, name: str, sha256: str) -> bytes | None:
+    """What a file of the board held, None if that is not kept (any more)."""
+    held = tree.contents.read(sha256)
+    if held is None:
+        versions = Versions(tree.home, name).known()
+        held = next((each for each in versions if sha256_bytes(each) == sha256), None)
+    return held
 
 
 def _describe_ignored(tree: WorkTree, before: Snapshot, after: Snapshot) -> Iterator[str]:

@@ -40,10 +40,11 @@ class Family:
         committer: Committer | None = None,
         paths: Mapping[str, Path] | None = None,
         seen: dict[Path, int] | None = None,
+        history: History | None = None,
     ) -> None:
         self.board = board
         self.parent = parent
-        self.history = History(board.path, parent)
+        self.history = history or History(board.path, parent)
         self.committer = committer
         self._flow: Flow | None = None
         #: where members were last seen, so that a large board need not be searched each time
@@ -306,7 +307,7 @@ class Family:
                 flow if member == self.parent else None,
                 folder=folder,
                 role=place.at,
-                source=path.relative_to(self.board.root).as_posix(),
+                source=self.board.source_of(path),
                 status=self.board.folders.status_for(place.at, folder, ticket.status),
                 owner=place.owner or ticket.owner,
                 failure_count=place.failures,

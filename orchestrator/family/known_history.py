@@ -22,6 +22,7 @@ from orchestrator.git.repository import other_worktrees
 from orchestrator.storage import signing
 from orchestrator.storage.atomic import read, sha256_bytes
 from orchestrator.storage.history import DEFERRED, History, Record, canonical, has_signature
+from orchestrator.storage.real_paths import real_folder
 from orchestrator.tickets.board import Board
 
 #: for scripts: the board is not the one that was worked on here
@@ -48,7 +49,7 @@ class KnownHistory:
     @cached_property
     def path(self) -> Path:
         name = sha256_bytes(self.family.encode("utf-8", "surrogatepass"))[:24]
-        return self.root / ".orchestrate" / "state" / "known" / f"{name}.json"
+        return Path(f"{self.root}/.orchestrate/state/known/{name}.json")
 
     def read(self) -> dict[str, Any]:
         """revision, digest, branch and place; empty if the family was never conducted here."""
@@ -61,8 +62,18 @@ class KnownHistory:
         return self._said
 
     def _write(self, said: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(said), encoding="utf-8")
+        data = json.dumps(said).encode("utf-8")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(self.path, flags, 0o666)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path, flags, 0o666)
+        try:
+            # at once, over what it held: a process that is killed leaves the one or the other
+            os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
+        finally:
+            os.close(fd)
         self._said = said
 
     def remember(self, history: History) -> None:
@@ -76,7 +87,7 @@ class KnownHistory:
             "revision": last["revision"],
             "digest": self._digest(last),
             "branch": branch_in_hand(self.root),
-            "place": os.path.realpath(self.root),
+            "place": real_folder(self.root),
             "signed": self._seal(last) if signed else "",
         }
         if known != self.read():
@@ -172,9 +183,10 @@ def require_home(board: Board, family: str, from_here: bool) -> None:
     Both would go on from the same state, and the two histories could not be joined again.
     `from_here` gives up what a worktree other than the main one has done (DESIGN 8.5).
     """
-    place = Path(KnownHistory(board.root, family).read().get("place") or board.root)
+    here = real_folder(board.root)
+    place = KnownHistory(board.root, family).read().get("place") or here
     # one that was moved is not there any more
-    if place != board.root.resolve() and not from_here and KnownHistory(place, family).read():
+    if place != here and not from_here and KnownHistory(Path(place), family).read():
         raise TicketError(
             f"{family} is conducted in {place}, of which this is a copy",
             path=board.path,
@@ -183,14 +195,14 @@ def require_home(board: Board, family: str, from_here: bool) -> None:
             f"orchestrate run {family} --from-here",
         )
     for home, is_main in other_worktrees(board.root):
-        here = _history_in(board.path, family)
+        held = _history_in(board.path, family)
         there = home / board.path.relative_to(board.root)
         recorded = _history_in(there, family)
         if is_main:
-            conducts = not here.startswith(recorded) or bool(KnownHistory(home, family).read())
+            conducts = not held.startswith(recorded) or bool(KnownHistory(home, family).read())
             where, hint = "the main worktree", f"run the command in {home}"
         else:
-            conducts = recorded.startswith(here) and len(recorded) > len(here) and not from_here
+            conducts = recorded.startswith(held) and len(recorded) > len(held) and not from_here
             where, hint = (
                 f"the worktree {home}",
                 f"run the command in {home}, or merge its branch; to give up what was done there: "

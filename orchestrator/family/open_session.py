@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ from orchestrator.workspaces.checkout import begin_checkout
 _UNREAD_KEYS = ("yaml-tab", "no-colon", "keys-unread")
 #: what is wrong with a workflow so that its last good version must not stand in for it
 _REFUSED = ("no-such-workflow", "merge-conflict")
+_binders: deque[tuple[tuple[Check, ...], bool, Binder]] = deque(maxlen=4)
 
 
 @dataclass
@@ -116,8 +118,9 @@ class Opener:
         cache = None if fresh else user_proof_cache()
         known = KnownHistory(self.board.root, parent)
         with family_lock(state, parent) as lock, Services(cache) as services:
-            self._require_openable(known, tickets, settle, from_here, anew)
-            family, tickets = self._lock_family(parent, tickets, committer)
+            history = History(self.board.path, parent)
+            self._require_openable(known, history, tickets, settle, from_here, anew)
+            family, tickets = self._lock_family(history, tickets, committer)
             if settle:
                 mend_checkout(family)
             if settle:
@@ -173,19 +176,20 @@ class Opener:
         return _binder(load_checks(self.board.root, untrusted_checks(family)), fresh)
 
     def _lock_family(
-        self, parent: str, tickets: tuple[Ticket, ...], committer: Committer | None
+        self, history: History, tickets: tuple[Ticket, ...], committer: Committer | None
     ) -> tuple[Family, tuple[Ticket, ...]]:
         """The family, now that its lock is held, and its tickets as they were found.
 
         Saves at old paths are merged first.
         """
+        parent = history.family
         left = stale_writes.take_up_saves(self.board)
         merged = stale_writes.merge_stale_files(self.board, parent)
         if merged or not tickets:
             tickets = self.board.family(parent)
         # where they were before the lock was taken: each is looked at again
         paths = {t.id: t.path for t in tickets}
-        family = Family(self.board, parent, committer, paths, self.seen)
+        family = Family(self.board, parent, committer, paths, self.seen, history)
         family.locked = True
         family.on_move = lambda m, a, b: self.listener(
             Progress(ProgressKind.MOVE, f"{m}: {a} → {b}")
@@ -225,13 +229,13 @@ class Opener:
     def _require_openable(
         self,
         known: KnownHistory,
+        history: History,
         tickets: Sequence[Ticket],
         settle: bool,
         from_here: bool,
         anew: bool,
     ) -> None:
         """Refuse a damaged history, an older board, and tickets that cannot be read as they are."""
-        history = History(self.board.path, known.family)
         if self._is_altered(known, history, tickets, settle, anew):
             from_here = True
         if from_here and settle:
@@ -453,9 +457,14 @@ class Opener:
         return flow
 
 
-@lru_cache(maxsize=4)
 def _binder(checks: tuple[Check, ...], fresh: bool) -> Binder:
-    return Binder(checks, None if fresh else user_proof_cache())
+    """That of the last session with the very same checks, of which there are many."""
+    for known, was_fresh, binder in _binders:
+        if was_fresh is fresh and known == checks:
+            return binder
+    binder = Binder(checks, None if fresh else user_proof_cache())
+    _binders.appendleft((checks, fresh, binder))
+    return binder
 
 
 def _first_owner(family: Family) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import OrderedDict, deque
 from datetime import date, datetime, timedelta, timezone
@@ -17,6 +18,7 @@ from orchestrator.errors import UnsafePathError, WorkflowError
 from orchestrator.gates.proof_cache import user_proof_cache
 from orchestrator.settings.config import Settings, default_maker, registered_parts
 from orchestrator.storage.atomic import inside
+from orchestrator.storage.real_paths import below_folder, real_folder
 from orchestrator.tickets.ticket import Ticket
 from orchestrator.workflow_reader.source import read_bytes
 
@@ -97,7 +99,12 @@ def _read(path: Path, root: Path, settings: Settings, ticket: Ticket) -> Workflo
         "priority": str(ticket.priority or ""),
     }
     data = read_bytes(path)
-    text = (data, path, path.resolve(), root, root.resolve())
+    top = real_folder(root)
+    # mostly it lies in the workspace
+    named, above = os.fspath(path), f"{os.fspath(root)}/"
+    is_below = named.startswith(above) and "/../" not in named
+    place = below_folder(top, named[len(above) :]) if is_below else os.path.realpath(named)
+    text = (data, path, place, root, top)
     if known := _for_any.get((*text, owner)):
         return known
     read = _read_kept(*text, tuple(variables.items()))
@@ -121,7 +128,7 @@ class _Values(pickle.Unpickler):
 
 @lru_cache(maxsize=64)
 def _read_kept(
-    data: bytes, path: Path, place: Path, root: Path, top: Path, given: tuple[tuple[str, str], ...]
+    data: bytes, path: Path, place: str, root: Path, top: str, given: tuple[tuple[str, str], ...]
 ) -> Workflow:
     """What was read of the same text before, here or by an earlier command.
 

@@ -260,10 +260,6 @@ class Check:
     #: file and line of a workspace's check, whose function stands for it here
     origin: str = ""
 
-    def __hash__(self) -> int:
-        # all of them are looked up together whenever a family is opened
-        return hash((self.name, self.version))
-
     @property
     def edition(self) -> str:
         """What approvals and receipts cover: the version, and the text of a workspace's check."""

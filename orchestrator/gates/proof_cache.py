@@ -126,9 +126,10 @@ def user_cache() -> Path:
 
 def user_proof_cache() -> ProofCache:
     """The cache of this user; the same one for all of a process, so that it counts what it puts."""
-    return _cache_in(user_cache() / "proofs")
+    named = (os.environ.get(name) for name in ("ORCHESTRATE_SCRATCH", "XDG_CACHE_HOME", "HOME"))
+    return _cache_of(*named)
 
 
 @cache
-def _cache_in(folder: Path) -> ProofCache:
-    return ProofCache(folder)
+def _cache_of(*_environment: str | None) -> ProofCache:
+    return ProofCache(user_cache() / "proofs")

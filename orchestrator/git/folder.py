@@ -6,11 +6,13 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from orchestrator.storage.real_paths import real_folder
+
 
 def find_git_folder(root: Path) -> tuple[Path, Path] | None:
     """The top of the work tree around `root`, and that work tree's git folder; git is not run."""
     # asked several times for every move: mostly there is nothing, which one call for each says
-    for place in _from(os.path.realpath(root)):
+    for place in _from(real_folder(root)):
         if os.path.lexists(f"{place}/.git") and (found := _git_folder_in(Path(place))):
             return Path(place), found
     return None

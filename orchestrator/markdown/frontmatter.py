@@ -105,7 +105,9 @@ class Document:
             data.decode("utf-8")
         except UnicodeDecodeError:
             return Document.parse(data)
-        return Document(data, lines, self.meta, "".join(lines[end:]), end + 1, block)
+        after = Document(data, lines, self.meta, "".join(lines[end:]), end + 1, block)
+        vars(after)["entries"] = self.entries
+        return after
 
     def text(self, *keys: str) -> str:
         """The first of `keys` that has a value, as written in the file, without its quotes."""
@@ -298,7 +300,9 @@ def _with_value(lines: list[str], entry: Entry, value: Value, glued: bool = Fals
 
 
 def _require_indented(lines: Sequence[str]) -> None:
-    if not lines or any(not line.startswith(" ") or len(line.splitlines()) != 1 for line in lines):
+    text = "\n".join(lines)
+    is_indented = text[:1] == " " and text.count("\n ") == len(lines) - 1
+    if not is_indented or text.splitlines() != list(lines):
         raise ValueError("the lines of a block must be indented and contain no line end")
 
 

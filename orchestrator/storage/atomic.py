@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.deferred import dataclass
 from orchestrator.errors import OrchestrateError, UnsafePathError
 from orchestrator.storage import syscalls, written
+from orchestrator.storage.real_paths import below_folder, real_folder
 
 #: how long a writer may keep the displaced file open before its bytes are taken as they are (s)
 _SETTLE_LIMIT = 2.0
@@ -63,12 +64,24 @@ def inside(root: Path, relative: str | Path) -> Path:
     return place
 
 
+def require_inside(root: Path, relative: str) -> None:
+    """Raise as `inside`."""
+    if _real_place(root, relative) is None:
+        inside(root, relative)
+
+
 def place_inside(root: Path, text: str) -> Path | None:
-    """The same; None where `inside` raises."""
+    """As `inside`; None where that raises."""
+    place = _real_place(root, text)
+    return root / place if place is not None else None
+
+
+def _real_place(root: Path, text: str) -> str | None:
+    """Where it is below `root`, with links followed; None where `inside` raises."""
     if "\0" in text or text[:1] in ("~", "/") or ".." in text.split("/"):
         return None
-    home = os.path.realpath(root)
-    place = os.path.realpath(f"{home}/{text}")
+    home = real_folder(root)
+    place = below_folder(home, text)
     below = home.rstrip("/") + "/"
     if place != home and not place.startswith(below):
         return None
@@ -77,7 +90,7 @@ def place_inside(root: Path, text: str) -> Path | None:
         circular = stat.S_ISLNK(os.lstat(place).st_mode)
     except OSError as exc:
         circular = exc.errno == errno.ELOOP
-    return None if circular else root / place[len(below) :]
+    return None if circular else place[len(below) :]
 
 
 def sha256_bytes(data: bytes) -> str:

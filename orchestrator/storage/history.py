@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,20 @@ class _Chain:
     #: line of the first record that does not follow, 0: none
     broken: int = 0
 
+    @cached_property
+    def start(self) -> int:
+        """Where the records that count begin."""
+        found = (n for n, record in enumerate(self.records) if record["type"] == ALTERED)
+        return max(found, default=0)
+
+    @cached_property
+    def by_kind(self) -> dict[str, list[Record]]:
+        """Type → the records that count, oldest first."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records[self.start :]:
+            found.setdefault(record["type"], []).append(record)
+        return found
+
     def extended(self, data: bytes) -> _Chain:
         """The chain with further lines; the last one may not be whole yet."""
         records, tip, linked, broken = list(self.records), self.tip, self.linked, self.broken
@@ -169,7 +183,8 @@ class History:
     """The records of one family, oldest first. A line that a crash has torn is skipped."""
 
     def __init__(self, board: Path, family: str) -> None:
-        self.path = board / FOLDER / f"{family}.jsonl"
+        self.family = family
+        self.path = Path(f"{board}/{FOLDER}/{family}.jsonl")
         self._records: list[Record] | None = None
         #: type → the records that count, oldest first; and where those begin
         self._by_kind: dict[str, list[Record]] = {}
@@ -188,12 +203,16 @@ class History:
     @property
     def records(self) -> list[Record]:
         if self._records is None:
-            self._held = _identity(self.path)
-            chain = _read(self.path)
-            self._records, self._tip = [], chain.tip
-            for record in chain.records:
-                self._add(record)
+            self._take(_identity(self.path), _read(self.path))
+        assert self._records is not None
         return self._records
+
+    def _take(self, held: tuple[int, int] | None, chain: _Chain) -> None:
+        """Go on from what was read."""
+        self._held = held
+        self._records, self._tip = list(chain.records), chain.tip
+        self._start = chain.start
+        self._by_kind = {kind: list(found) for kind, found in chain.by_kind.items()}
 
     def _add(self, record: Record) -> None:
         records = self.records
@@ -275,10 +294,13 @@ class History:
         A merge that was not finished leaves its marks, an editor or a script half a record; what
         stood there, a receipt perhaps, would be missing unsaid.
         """
+        held = _identity(self.path)
         try:
             chain = _read(self.path)
         except UnsafePathError as exc:
             return Damage(self.path, 1, "bad-history", exc.message)
+        if self._records is None:
+            self._take(held, chain)
         if chain.unread:
             lines = read(self.path).decode("utf-8", "replace").split("\n")
             for number, line in enumerate(lines, 1):
@@ -333,6 +355,12 @@ class History:
             aside(data)
             self._held = _identity(self.path)
         return True
+
+    def holds(self, record: Record) -> bool:
+        """Whether the file has a record, which is none of those that are still to be written."""
+        with self._in_turn:
+            pending = self.records[len(self.records) - len(self._pending) :]
+        return not any(each is record for each in pending)
 
     @property
     def written(self) -> list[Record]:

@@ -28,7 +28,7 @@ class Versions:
 
     def slot(self, at: str = "") -> Path:
         """Where the next version that is replaced is kept; `at`: the folder where it lay."""
-        return self.folder / f"{time.time_ns():020d}.{at}"
+        return Path(f"{self._place}/{time.time_ns():020d}.{at}")
 
     def seen_at(self, at: str) -> Iterator[bytes]:
         """Those that lay in a folder when they were replaced, the newest first."""

@@ -320,7 +320,7 @@ class Board:
         there.
         """
         target = self.place_for(path, role)
-        atomic.inside(self.root, target.relative_to(self.root))
+        atomic.require_inside(self.root, self.source_of(target))
         try:
             return atomic.move(path, target, later)
         except FileExistsError as exc:
@@ -334,7 +334,11 @@ class Board:
     def place_for(self, path: Path, role: FolderRole) -> Path:
         """The path of a ticket's file in the folder of a role."""
         folder = self.folders.place_for(self.folders.folder_of(path, self.root), role)
-        return self.path / folder / path.name
+        return Path(f"{self.path}/{folder}/{path.name}")
+
+    def source_of(self, path: Path) -> str:
+        """A file of the workspace as messages name it."""
+        return os.fspath(path).removeprefix(f"{self.root}/")
 
     def sweep(self) -> list[Path]:
         """Set aside what killed processes left among the tickets; returns the new paths.

@@ -114,11 +114,13 @@ def _play(
         log = ChangeLog(WorkTree(root, "_WORK_ORDERS"), History(board, "WO-1"), "WO-1")
         worker = Worker("WO-1", 1, number, "BUILDER", "WO-1")
         log.open(worker, places)
+        log.history.append("dispatch")
         before = read_tree(root)
         start = before if start is None else start
         carry_out(root, each["agent"])
         left = read_tree(root)
         seen = log.close(worker, places)
+        log.history.append("report")
         changed = {p for p in {*before, *left} if before.get(p) != left.get(p)}
         # what a person had in hand, and is again as the attempt before left it, counts too
         again = {path for path, text in stayed.items() if left.get(path) == text}

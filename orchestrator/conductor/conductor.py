@@ -28,6 +28,7 @@ from orchestrator.domain.states import Event
 from orchestrator.domain.workflow import Statement, StatementKind, Workflow
 from orchestrator.errors import OrchestrateError, UsageError
 from orchestrator.family.additions import Additions
+from orchestrator.family.at_rest import rest_of
 from orchestrator.family.family import Family
 from orchestrator.family.intact import find_damage
 from orchestrator.family.open_session import Opener
@@ -95,6 +96,11 @@ class RunOutcome:
             "reasons": list(self.reasons),
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunOutcome:
+        reasons = tuple(map(str, data["reasons"]))
+        return cls(data["ticket"], RunState(data["outcome"]), data["stage"], reasons)
+
 
 class Conductor:
     """Runs families of a board. `agents` run in this process, in place of child processes."""
@@ -151,6 +157,11 @@ class Conductor:
         """
         if dry_run:
             return self._preview(id, workflow, until)
+        if not create and not from_here and workflow is None and until is None:
+            # of those that a daemon has in hand, nearly all wait as they did when it looked last
+            rested = self.opener.outcome_at_rest(id)
+            if rested is not None:
+                return RunOutcome.from_dict(rested)
         from orchestrator.conductor.telemetry import traced
 
         with self.opener.open_session(
@@ -160,6 +171,8 @@ class Conductor:
             with traced(session):
                 outcome = self._advance(session, until)
             session.family.commit_history()
+            if outcome.outcome is RunState.WAITING and outcome.resumes_at is None:
+                session.rest = rest_of(session, outcome.to_dict())
             return outcome
 
     def _advance(self, session: Session, until: int | None) -> RunOutcome:

@@ -474,6 +474,16 @@ class Family:
                 united.add_later(Additions.from_dict(record["additions"]))
         return united
 
+    def tickets_at_rest(self) -> list[Ticket] | None:
+        """All tickets, if they are as the record says and request nothing; else None."""
+        found = []
+        for member, place in self.flow.members.items():
+            ticket = self.ticket(member)
+            if self._requested(ticket, place) is not None or not self._agrees(ticket, place):
+                return None
+            found.append(ticket)
+        return found
+
     def requested_statuses(self) -> dict[str, str]:
         """Member → the status that a person wrote into it and that the record does not have."""
         found = {

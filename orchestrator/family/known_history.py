@@ -90,8 +90,14 @@ class KnownHistory:
             "place": real_folder(self.root),
             "signed": self._seal(last) if signed else "",
         }
-        if known != self.read():
+        if known != {key: value for key, value in self.read().items() if key in known}:
             self._write(known)
+
+    def set_aside(self, key: str, value: Any) -> None:
+        """Keep something else with it, until the next transition; None: nothing."""
+        said = self.read()
+        if said and said.get(key) != value:
+            self._write({**said, key: value})
 
     def has_seen_signed(self, record: Record) -> bool:
         """Whether this user has seen here that a transition bears its signature.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from itertools import takewhile
@@ -20,7 +20,7 @@ from orchestrator.domain.record import Flow
 from orchestrator.domain.states import Part
 from orchestrator.domain.workflow import Workflow
 from orchestrator.errors import GitAtWorkError, TicketError, UsageError, WorkflowError
-from orchestrator.family import stale_writes
+from orchestrator.family import at_rest, stale_writes
 from orchestrator.family.additions import Additions
 from orchestrator.family.checkouts import mend_checkout, needs_checkout
 from orchestrator.family.family import Family
@@ -171,6 +171,15 @@ class Opener:
                 family.sync()
                 if settle:
                     known.remember(family.history)
+            if settle and session.rest is not None:
+                at_rest.keep(session.rest, known, self.board, self.settings)
+
+    def outcome_at_rest(self, family: str) -> Mapping[str, Any] | None:
+        """How the last run of a family ended, where opening it would come to nothing new.
+
+        Raises GitAtWorkError.
+        """
+        return at_rest.outcome_at_rest(self.board, self.settings, family, self.seen)
 
     def _load_binder(self, family: Family, fresh: bool) -> Binder:
         return _binder(load_checks(self.board.root, untrusted_checks(family)), fresh)

@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent_process.dispatcher import Dispatcher, Engine
 from orchestrator.deferred import dataclass
@@ -38,6 +38,9 @@ from orchestrator.storage.atomic import inside, place_inside, sha256_file
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.criteria import Criteria
 from orchestrator.workspaces.checkout import Checkout
+
+if TYPE_CHECKING:
+    from orchestrator.family.at_rest import Rest
 
 #: what rules a family's work, besides its workflow and whose signatures count
 RULING = (FILE, "checks", "templates/prompts")
@@ -89,6 +92,8 @@ class Session:
     changed: tuple[str, ...] = ()
     #: the family's own session, where this is one for a stage with a checkout of its own
     main: Session | None = None
+    #: how the run of a family ended that waits, and on what it rests
+    rest: Rest | None = None
     #: statement → the revision at which its failure was reported
     _failed_at: dict[str, int] = field(default_factory=dict)
     #: statement → the attempt in which its newest receipt was made

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import glob
+import os
 import re
 import secrets
 import time
@@ -156,6 +157,15 @@ def _take_up(board: Board, kept: Path) -> bool:
         return False
     atomic.move(kept, board.root / _STRAYS / f"{ticket.name}.{time.time_ns()}{_PENDING}")
     return True
+
+
+def are_pending(board: Board) -> bool:
+    """Whether a process was killed between moving saves away and merging them."""
+    try:
+        names = os.listdir(board.root / _STRAYS)  # noqa: PTH208 - called often
+    except OSError:
+        return False
+    return any(name.endswith(_PENDING) for name in names)
 
 
 def merge_stale_files(board: Board, id: str) -> list[MergedSave]:

@@ -109,6 +109,10 @@ class Committer:
         if _Pending(self.root, ticket).names():
             self.try_commit((), f"{ticket}: what was not committed before", ticket=ticket)
 
+    def has_pending(self, ticket: str) -> bool:
+        """Whether an earlier commit of this ticket lacks something."""
+        return bool(_Pending(self.root, ticket).names())
+
     def missing_steps(self, history: Path) -> set[int]:
         """The revisions that a family's history has on disk and git has not."""
         found = find_git_folder(self.root)

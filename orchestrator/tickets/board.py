@@ -8,6 +8,7 @@ import os
 import time
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -228,6 +229,11 @@ class Board:
         """All tickets with that id, as they were when the board was last read."""
         return self._catalog.holders(id)
 
+    def children_of(self, members: Iterable[str], listed: Iterable[str]) -> tuple[str, ...]:
+        """The ids that name one of these as their parent, or are `listed` and there."""
+        named = {child.id for member in members for child in self._catalog.children(member)}
+        return tuple(sorted(named.union(id for id in listed if self.holders(id))))
+
     def duplicate_ids(self) -> set[str]:
         """The ids that more than one file had when the board was last read."""
         return self._catalog.duplicate_ids()
@@ -340,13 +346,18 @@ class Board:
         """A file of the workspace as messages name it."""
         return os.fspath(path).removeprefix(f"{self.root}/")
 
+    @property
+    def is_to_be_swept(self) -> bool:
+        """Whether `sweep` would look at the folders now."""
+        return time.monotonic() >= self._next_sweep
+
     def sweep(self) -> list[Path]:
         """Set aside what killed processes left among the tickets; returns the new paths.
 
         It may be what a person saved at that moment, so it is kept. Because the folders are read
         whole, this is done only once in a while.
         """
-        if time.monotonic() < self._next_sweep:
+        if not self.is_to_be_swept:
             return []
         self._next_sweep = time.monotonic() + _SWEEP_EVERY
         aside = self.root / ".orchestrate" / "state" / "displaced"

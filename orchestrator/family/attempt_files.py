@@ -164,10 +164,11 @@ class AttemptFiles:
 
     def leave(self, worker: Worker) -> None:
         """No longer at work. Those who still are must know until when it was."""
-        if self.is_beside(worker):
+        files = self._files_at_work()
+        if self._has_others(worker, files):
             self.enter(worker, time.time_ns())
             return
-        for file in self._files_at_work():
+        for file in files:
             with contextlib.suppress(OSError):
                 if file.stem == worker.name:
                     file.replace(self._parked)
@@ -176,8 +177,11 @@ class AttemptFiles:
 
     def is_beside(self, worker: Worker) -> bool:
         """Whether others are at work too."""
+        return self._has_others(worker, self._files_at_work())
+
+    def _has_others(self, worker: Worker, files: Sequence[Path]) -> bool:
         own = f"{worker.name}.json"
-        return any(f.name != own and self._is_present(f) for f in self._files_at_work())
+        return any(file.name != own and self._is_present(file) for file in files)
 
     def others(self, worker: Worker, since: int) -> list[Other]:
         """Who else was at work in the same files after a moment (ns)."""

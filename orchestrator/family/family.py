@@ -53,6 +53,8 @@ class Family:
         self.seen: dict[Path, int] = {} if seen is None else seen
         #: members as they were last written, so that they need not be parsed again
         self._written: dict[str, Ticket] = {}
+        #: members as they were last read
+        self._looked_at: dict[str, Ticket] = {}
         #: path → bytes known not to be a save of an older version
         self._newest: dict[Path, bytes] = {}
         #: this process holds the family's lock, and may correct what it reads
@@ -72,9 +74,9 @@ class Family:
 
         Under the lock, a save of an older version is first merged with what was written since.
         """
-        written = self._written.get(member)
-        if written is not None and written.is_unchanged():
-            return written
+        lately = self._written.get(member) or self._looked_at.get(member)
+        if lately is not None and lately.is_unchanged():
+            return lately
         known = self._paths.get(member)
         ticket = self.board.still_at(member, known) if known is not None else None
         if ticket is None:
@@ -100,6 +102,7 @@ class Family:
                 return self.ticket(member)
             self._newest[path] = ticket.data
         self.seen[path] = hash(ticket.data)
+        self._looked_at[member] = ticket
         return ticket
 
     @property
@@ -251,6 +254,8 @@ class Family:
                 raise TicketError(f"a new ticket's file name has a folder: {new.filename}")
             atomic.create(path, new.text.encode("utf-8"))
             created.append(path)
+            # who names it meant nobody before
+            self._looked_at.clear()
         return created
 
     def _write(self, member: str, flow: Flow, additions: Additions) -> set[Path]:

@@ -7,6 +7,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 #: how many earlier versions of a ticket are kept to merge with
@@ -21,14 +22,18 @@ class Versions:
     """The versions of the ticket file with one name. What cannot be kept is skipped."""
 
     def __init__(self, root: Path, name: str) -> None:
-        self.folder = root / ".orchestrate" / "state" / "bases" / f"{name}.versions"
-        self._place = os.fspath(self.folder)
+        self._place = f"{root}/.orchestrate/state/bases/{name}.versions"
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where they are."""
+        return Path(self._place)
 
     # -- those that were replaced ------------------------------------------------------------
 
     def slot(self, at: str = "") -> Path:
         """Where the next version that is replaced is kept; `at`: the folder where it lay."""
-        return Path(f"{self._place}/{time.time_ns():020d}.{at}")
+        return self.folder / f"{time.time_ns():020d}.{at}"
 
     def seen_at(self, at: str) -> Iterator[bytes]:
         """Those that lay in a folder when they were replaced, the newest first."""

@@ -185,10 +185,12 @@ def _require_change(session: Session, job: Job, report: Report) -> Report:
 def record_report(session: Session, stage: Stage, job: Job, report: Report) -> None:
     """Write a report, its notices and the checks that it proposes into the history.
 
-    That of work that is done is written with what follows: a transition, or before a proof.
+    That of work that is done is written with what follows: a transition, or before a proof. What a
+    coding agent has done is not risked for that.
     """
     history = session.family.history
-    note = history.announce if report.outcome is Outcome.DONE else history.append
+    follows = report.outcome is Outcome.DONE and not session.settings.agent(stage.agent).adapter
+    note = history.announce if follows else history.append
     note(
         "report",
         stage=stage.number,

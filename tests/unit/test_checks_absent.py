@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tests.claims import BINDER, judge, lay
 JS = "src/a.js"
 TS = "src/a.ts"
 PY = "src/a.py"
+# before 3.12 Python does not say what is in an f-string
+IN_F_STRING = "failed" if sys.version_info >= (3, 12) else "unproven"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ PY = "src/a.py"
         ("No print statements in `src/`", PY, "self.print(1)\n", "proven"),
         ("No print statements in `src/`", PY, '"""print(1)"""\n', "proven"),
         ("No print statements in `src/`", PY, "log = print\n", "unproven"),
-        ("No print statements in `src/`", PY, 'f"{print(1)}"\n', "unproven"),
+        ("No print statements in `src/`", PY, 'f"{print(1)}"\n', IN_F_STRING),
         ("No `any` types in `src/`", TS, "let a: any\n", "failed"),
         ("No `any` types in `src/`", TS, "let a: string // any\n", "unproven"),
         ("No `any` types in `src/`", TS, "expect.any(String)\n", "proven"),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from orchestrator.deferred import dataclass, regex
 from orchestrator.markdown.blocks import Kind, Piece, label_of
@@ -114,6 +114,28 @@ def is_gate_key(key: str, value: object) -> bool:
     said = str(value).strip(" []{}'\"").casefold()
     is_off = said in ("", "false", "0", "off", "never") or _NONE.match(said)
     return not is_off and _says("gate_key", key.strip())
+
+
+def asks_in_diagram(line: str) -> str:
+    """The words of a node or an arrow of a diagram that ask for an approval; "" if none do."""
+    texts = re.findall(r"[\[{(]+\"?([^\]})\"\[{(]+)|\"([^\"]+)\"|:\s+(.+)$", line)
+    names = re.findall(r"\b[a-z]*(?:[A-Z][a-z]+){2,}\b|\b[a-z]+(?:_[a-z]+)+\b", line)
+    parts = [re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name) for name in names]
+    for words in [*(said.strip('*" ') for found in texts for said in found if said), *parts]:
+        personal = is_gate(words) and is_personal(words.replace("?", ""))
+        if personal or asks_person(words) or may_ask(words, ()):
+            return words
+    return ""
+
+
+def gate_in_data(line: str, below: Sequence[str]) -> str:
+    """`key: value` of a line of YAML, JSON or TOML, if the key asks for an approval; else ""."""
+    found = re.fullmatch(r"\W*([A-Za-z][\w -]*?)[\"']?\s*[:=]\s*(.*?)[,;]?\s*", line)
+    if found is None:
+        return ""
+    items = takewhile(lambda each: re.match(r"\s*-\s+\S", each), below)
+    value = found[2] or ", ".join(item.strip(" -") for item in items)
+    return f"{found[1]}: {value}" if is_gate_key(found[1], value) else ""
 
 
 def names_gate(text: str, *, is_label: bool) -> bool:

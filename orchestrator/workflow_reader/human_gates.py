@@ -14,9 +14,10 @@ from itertools import groupby, pairwise
 from orchestrator.markdown.blocks import Kind, Piece
 from orchestrator.workflow_reader.gate_words import (
     UnreadGate,
+    asks_in_diagram,
+    gate_in_data,
     gates_in,
     is_at_end,
-    is_gate,
     is_gate_key,
     is_loud,
     is_personal,
@@ -43,6 +44,11 @@ _YES = {
     "mandatory",
     "stage",
 }
+#: languages of fences
+_PLAIN = ("", "text", "txt", "plain", "plaintext", "ascii")
+_DIAGRAMS = ("mermaid", "dot", "graphviz", "plantuml", "puml", "d2")
+_SETTINGS = (*_PLAIN, "yaml", "yml", "json", "jsonc", "json5", "toml", "ini")
+_ARROW = re.compile(r"[-=]>|→|⇒|➜")
 
 
 @lru_cache(maxsize=16)
@@ -80,6 +86,8 @@ def _is_asked(gate: UnreadGate, asked: set[str]) -> bool:
 
 
 def _find(outline: Outline) -> Iterator[UnreadGate]:
+    if not any(section.head.is_checkpoint for section in outline.stages):
+        yield from _in_diagrams(outline)
     agents = {section.head.agent for section in outline.stages} | set(outline.agents)
     names = sorted(agents - {"USER", ""})
     by_line = sorted(outline.stages, key=lambda s: s.head.line)
@@ -117,8 +125,6 @@ def _find(outline: Outline) -> Iterator[UnreadGate]:
             # its checkpoints
             if count or gate.is_heading or gate.cells or not has_checkpoint:
                 yield gate
-    if not has_checkpoint:
-        yield from _in_diagrams(outline)
     yield from _unseen(outline, names, has_checkpoint=has_checkpoint)
 
 
@@ -131,6 +137,7 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
         lines = [(piece.line, piece.markdown or piece.text)]
         if piece.kind is Kind.FENCE:
             lines = [(n, line) for n, line in enumerate(piece.text.split("\n"), piece.line + 1)]
+            yield from _in_fence(piece, at, is_file=at > 0 and _names_file(pieces[at - 1]))
         elif piece.kind is Kind.TABLE:
             lines = [(row.line, cell) for row in piece.rows[1:] for cell in row.cells]
         for n, line in lines:
@@ -141,6 +148,26 @@ def _gates_among(pieces: Sequence[Piece], agents: Sequence[str]) -> Iterator[Unr
             if said and n not in read:
                 cells = (line,) if piece.kind is Kind.TABLE else ()
                 yield UnreadGate(n, said[:90], last=piece.end, cells=cells, at=at)
+
+
+def _names_file(piece: Piece) -> bool:
+    """Whether the block below is a file's content: "Write `a.yaml` with:"."""
+    return re.search(r"`[^`]+\.\w+`[^`]*:\s*$", piece.markdown) is not None
+
+
+def _in_fence(piece: Piece, at: int, *, is_file: bool) -> Iterator[UnreadGate]:
+    """What a diagram or settings in a block of code ask for; a file's content asks nobody."""
+    if is_file:
+        return
+    lines = piece.text.split("\n")
+    for n, line in enumerate(lines):
+        said = ""
+        if piece.language in _DIAGRAMS or (piece.language in _PLAIN and _ARROW.search(line)):
+            said = asks_in_diagram(line)
+        elif piece.language in _SETTINGS:
+            said = gate_in_data(line, lines[n + 1 :])
+        if said:
+            yield UnreadGate(piece.line + 1 + n, said[:90], last=piece.end, at=at)
 
 
 def _unseen(
@@ -162,12 +189,8 @@ def _in_diagrams(outline: Outline) -> Iterator[UnreadGate]:
     """A diagram that shows an approval, where no stage is one."""
     for piece in outline.blocks:
         for n, line in enumerate(piece.text.split("\n") if piece.language == "mermaid" else ()):
-            shown = re.findall(r"[\[{(]+\"?([^\]})\"]+)", line)
-            for words in (said.strip('*" ') for said in shown):
-                personal = is_gate(words) and is_personal(words.replace("?", ""))
-                if personal or may_ask(words, ()):
-                    yield UnreadGate(piece.line + 1 + n, words, is_explicit=True)
-                    break
+            if words := asks_in_diagram(line):
+                yield UnreadGate(piece.line + 1 + n, words, is_explicit=True)
 
 
 def _is_beside_checkpoints(section: Section, stages: Sequence[Section]) -> tuple[bool, bool]:

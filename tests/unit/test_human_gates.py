@@ -58,6 +58,10 @@ SENTENCES = (
     "Do not start the next stage\nwithout the approval of a person.",
     "⚠️ **Hold** for a person's decision",
     "<div>⛔ STOP: wait for human approval</div>",
+    "Wait for `APPROVED` in the ticket.",
+    "`[HUMAN]` Look over the SQL.",
+    "- [ ] **Human:** check the migration on staging",
+    "Human-in-loop: yes",
 )
 HARMLESS = (
     "Stop the server before the migration runs.",
@@ -68,6 +72,7 @@ HARMLESS = (
     "INSPECTOR confirms the counts.",
     "The page asks people to accept cookies.",
     "Do not start the server.",
+    "Agents continue without asking anybody.",
 )
 
 
@@ -313,6 +318,39 @@ def test_other_stages_are_not(title: str) -> None:
 def test_a_loud_line_in_a_fence_or_a_comment_is_found(line: str, block: str) -> None:
     assert found(block.format(line)) == [11]
     assert found(inside=block.format(line) + "\n\nWrite `c`.") == [9]
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        ("```mermaid\nflowchart TD\n A[Schema] --> B{Approved by owner?}\n```", 3),
+        ("```mermaid\nflowchart TD\n A[Schema] --> B[Owner approves]\n```", 3),
+        ("```mermaid\nstateDiagram-v2\n Schema --> AwaitingApproval\n```", 3),
+        ('~~~dot\ndigraph { schema -> "approved by owner?" -> data }\n~~~', 2),
+        ("```\nschema -> (human approval) -> data\n```", 2),
+        ("```yaml\ngate:\n  type: manual\n  approvers: [maria]\n```", 4),
+        ("```yaml\napprovers:\n  - maria\n```", 2),
+        ('```json\n{"requires_approval": true}\n```', 2),
+        ('```toml\napproval = "maria"\n```', 2),
+    ],
+)
+def test_diagrams_and_settings_in_a_stage_are_looked_at(block: str, line: int) -> None:
+    assert found(block) == [9 + line]
+    assert found(inside=f"{block}\n\nWrite `c`.") == [7 + line]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "```mermaid\nflowchart TD\n A[Schema] --> B{Tests pass?}\n B -->|yes| C[Data]\n```",
+        "```yaml\napproval: none\nreviewers: []\n```",
+        "```ts\ntype Order = { approval: string };\n```",
+        "Write `config/gate.yaml` with:\n\n```yaml\napprovers: [maria]\n```",
+        "```\nbuild -> test -> deploy\n```",
+    ],
+)
+def test_other_diagrams_and_settings_are_not(block: str) -> None:
+    assert found(block) == found(inside=block) == []
 
 
 @pytest.mark.parametrize("line", ["CHECKPOINT;", "STOP = 1", "kill -STOP 12", "gate: human", "GO"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from orchestrator.approvals.judging import stored_request
 from orchestrator.approvals.proposed import take_proposals
@@ -92,6 +93,8 @@ def apply_requested_statuses(session: Session) -> list[str]:
     Returns why something was not taken.
     """
     try:
+        if doubled := [*_statuses_twice(session)]:
+            return doubled
         for source in SOURCES:
             answer = source.read_answer(session)
             if answer is not None:
@@ -110,6 +113,19 @@ def apply_requested_statuses(session: Session) -> list[str]:
     except (AnswerRefusedError, SignatureError) as exc:
         session.report_progress(ProgressKind.NOTICE, exc.in_a_line, stage=session.flow.stage)
         return [exc.message, *([exc.hint] if exc.hint else [])]
+
+
+def _statuses_twice(session: Session) -> Iterator[str]:
+    """Why nothing is taken of a ticket that gives two statuses: either may be what is meant."""
+    for member in session.family.requested_statuses():
+        ticket = session.family.ticket(member)
+        where = ticket.path.relative_to(session.board.root)
+        for key in ticket.spelt.get("status", ["status"]):
+            for line, text in ticket.document.said_otherwise(key):
+                yield (
+                    f"{where}:{line}: `{key}: {text}` and `{key}: {ticket.document.text(key)}` of "
+                    f"{member} contradict each other, and neither is taken: remove one"
+                )
 
 
 def _carry_out_status(session: Session, member: str, status: str) -> bool:

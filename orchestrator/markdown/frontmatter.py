@@ -27,6 +27,7 @@ from orchestrator.markdown.frontmatter_parser import (
     lines_of,
     locate,
     read_block,
+    unquoted,
     without_mark,
 )
 from orchestrator.markdown.problem import Diagnosis
@@ -131,6 +132,15 @@ class Document:
         """1-based line of the entry that counts (the last one), 0 if there is none."""
         entry = self.entries.get(key)
         return entry.start + 1 if entry else 0
+
+    def said_otherwise(self, key: str) -> list[tuple[int, str]]:
+        """(line, value) of each entry of `key` that says something else than the one that counts."""
+        last = self.entries.get(key)
+        if last is None or self.block is None:
+            return []
+        earlier = (e for e in entries_in(self.lines, self.block) if e.key == key and e != last)
+        said = [(e.start + 1, unquoted(Line.of(self.lines[e.start]).value)) for e in earlier]
+        return [(line, text) for line, text in said if text.casefold() != self.text(key).casefold()]
 
     @cached_property
     def entries(self) -> dict[str, Entry]:

@@ -176,6 +176,10 @@ def _contradictions(
     """Several keys for one thing that say different things; never a silent choice."""
     for name in _SINGLE:
         keys = [*held.get(name, ()), *(held.get("id_or_words", ()) if name == "id" else ())]
+        for key in keys if any(d.code == "duplicate-key" for d in document.diagnoses) else ():
+            for line, text in document.said_otherwise(key):
+                message = f"`{key}: {text}` and `{key}: {document.text(key)}` contradict each other"
+                yield Diagnosis("key-contradiction", message, line, "remove the line that is wrong")
         said = [(k, text) for k in keys if document.line_of(k) and (text := document.text(k))]
         for key, text in said[1:]:
             first, read = said[0]

@@ -232,7 +232,10 @@ def _texts(said: _Said, name: str) -> Iterator[str]:
     """Every text under the keys for it: a list's items, a text's comma-separated ids."""
     for key in said.keys.get(name, ()):
         value = said.document.meta[key]
-        for item in value if isinstance(value, list) else [said.document.text(key)]:
+        items = value if isinstance(value, list) else [said.document.text(key)]
+        if isinstance(value, dict):
+            items = [f"{name} {'' if more is None else more}" for name, more in value.items()]
+        for item in items:
             text = _one_line(str(item)) if item is not None else ""
             parts = re.split(r"\s*[,;]\s*", text)
             yield from parts if all(map(id_grammar.is_usable_id, parts)) else [text]

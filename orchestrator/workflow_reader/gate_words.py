@@ -121,7 +121,8 @@ def asks_in_diagram(line: str) -> str:
     texts = re.findall(r"[\[{(]+\"?([^\]})\"\[{(]+)|\"([^\"]+)\"|:\s+(.+)$", line)
     names = re.findall(r"\b[a-z]*(?:[A-Z][a-z]+){2,}\b|\b[a-z]+(?:_[a-z]+)+\b", line)
     parts = [re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name) for name in names]
-    for words in [*(said.strip('*" ') for found in texts for said in found if said), *parts]:
+    said = [str(words).strip('*" ') for found in texts for words in found if words]
+    for words in (*said, *parts):
         personal = is_gate(words) and is_personal(words.replace("?", ""))
         if personal or asks_person(words) or may_ask(words, ()):
             return words

@@ -94,6 +94,8 @@ UNANSWERED: dict[str, Way] = {
     "the word behind a line separator": status("status: 05_USER_REVIEW\u2028status: APPROVED"),
     "a second status": status("status: 05_USER_REVIEW\nstatus: APPROVED"),
     "a first status": status("status: APPROVED\nstatus: 05_USER_REVIEW"),
+    "two answers": status("status: HOLD\nstatus: APPROVED\ntarget: postgres"),
+    "one below it": status("status: 05_USER_REVIEW\nstatus: APPROVED\ntarget: postgres"),
     "a merged mapping": status("base: &b {status: APPROVED}\n<<: *b"),
     "an alias": status("word: &w APPROVED\nstatus: *w\nstatus: 05_USER_REVIEW"),
     "a tagged value": status("status: !!binary QVBQUk9WRUQ="),

@@ -41,13 +41,14 @@ def find_places(board: Board, tickets: Iterable[Ticket]) -> dict[str, Place]:
 def require_known_status(board: Board, ticket: Ticket) -> None:
     """Raise TicketError where the status has to say the state, and does not."""
     if ticket.status and board.folders.role_of_status(ticket.status) is None:
+        said = json.dumps(ticket.status, ensure_ascii=False)
         raise TicketError(
             f"{ticket.id} has the status `{ticket.status}`, which names no state of the board",
             path=ticket.path,
             line=ticket.line_of("status") or None,
             code="unknown-status",
-            hint=f'say what it means: `{json.dumps(ticket.status)} = "INBOX"` under '
-            "[board.aliases] in orchestrate.toml, or change the line",
+            hint=f'say what it means: `{said} = "INBOX"` '
+            "(or another state) under [board.aliases] in orchestrate.toml, or change the line",
         )
     if board.folders.by_status and not ticket.status:
         raise TicketError(
@@ -81,6 +82,18 @@ def require_startable_status(board: Board, ticket: Ticket, accepted: Container[s
                 code="not-startable",
                 hint=f"{found.hint}; or begin it all the same: --accept-doubts {_FINISHED}",
             )
+    is_twice = any(found.code == "duplicate-key" for found in ticket.diagnoses)
+    for name in ("id", "status", "parent") if is_twice else ():
+        for key in ticket.spelt.get(name, [name]):
+            for line, text in ticket.document.said_otherwise(key):
+                last = ticket.document.text(key)
+                raise TicketError(
+                    f"`{key}: {text}` and `{key}: {last}` contradict each other",
+                    path=ticket.path,
+                    line=line,
+                    code="key-contradiction",
+                    hint="remove the line that is wrong",
+                )
     status = ticket.status or ""
     role = board.folders.role_of_status(status)
     if not status or (role is not None and not role.at_rest) or verb_of(status):

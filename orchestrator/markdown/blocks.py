@@ -83,11 +83,11 @@ _KEYWORD = regex(
     r"(?:done[ -]when|(?:if|on|when)\s+(?:it\s+)?(?:pass|fail)\w*)\b.*[:—–]", re.IGNORECASE
 )
 #: also as people mistype it, without the space or the list: `- []`, `-[ ]`, `[ ]`
-_BOX = regex(r"\[([ xX~-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
+_BOX = regex(r"\[([ xX~/>!?-]?)\](?![(\[:])\s*(.*)", re.DOTALL)
 _COMMENT, _TAG = regex(r"<!--.*?(?:-->|\Z)", re.DOTALL), regex(r"<[^<>]*>")
 #: after a line such as `// turbo`, markdown takes a number that is not 1 for words
 _NOTE, _LOOSE_NUMBER = regex(r"//\s*\w"), regex(r"(\d{1,3})[.)]\s+(?=\S)")
-_LOOSE_BOX = regex(r"(?:[-*+][ \t]*)?(?=\[[ xX~-]?\](?![(\[:])\s*\S)")
+_LOOSE_BOX = regex(r"(?:[-*+][ \t]*)?(?=\[[ xX~/>!?-]?\](?![(\[:])\s*\S)")
 
 
 def label_of(text: str) -> tuple[str, str]:

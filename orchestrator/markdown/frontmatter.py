@@ -134,7 +134,7 @@ class Document:
         return entry.start + 1 if entry else 0
 
     def said_otherwise(self, key: str) -> list[tuple[int, str]]:
-        """(line, value) of each entry of `key` that says something else than the one that counts."""
+        """(line, value) of each entry of `key` that says something else than the last."""
         last = self.entries.get(key)
         if last is None or self.block is None:
             return []

@@ -10,7 +10,7 @@ from orchestrator.markdown.evidence_lines import indent_of, with_evidence
 from orchestrator.markdown.frontmatter_parser import bare, lines_of, locate
 
 _MARK = regex(r"\s*(?:>[ \t]?)*(?:[-*+•]|\d{1,9}[.)])[ \t]+")
-_BOX = regex(r"\[[ xX~-]?\][ \t]*|[☐☑☒✓✔✅]\ufe0f?[ \t]*")
+_BOX = regex(r"\[[ xX~/>!?-]?\][ \t]*|[☐☑☒✓✔✅]\ufe0f?[ \t]*")
 
 
 def statement_lines(data: bytes) -> Iterator[tuple[int, str]]:

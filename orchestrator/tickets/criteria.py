@@ -27,7 +27,9 @@ from orchestrator.tickets.criteria_headings import (
 )
 
 _QUOTE = regex(r"\s*(?:>[ \t]?)+")
-_MARK = regex(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
+#: also as Jira nests items: `** x`
+_MARK = regex(r"\s*(?:[-+]|\*{1,4}|\d{1,9}[.)])[ \t]+")
+_JIRA_HEADING = regex(r"h(?P<level>[1-6])\.\s+(?P<text>\S.*)\Z")
 _UNDERLINE = regex(r" {0,3}(=+|-{2,})[ \t]*\Z")
 _UNDERLINES = frozenset(" =-")
 _SIGN = regex(r"[☐☑☒✓✔✅]\ufe0f?[ \t]*")
@@ -108,6 +110,8 @@ class _Place:
     #: whether something was read below it, and whether that has ended
     fed: bool = False
     ended: bool = False
+    #: a label that is a list item
+    of_item: bool = False
 
 
 @dataclass
@@ -143,7 +147,7 @@ class _Reader:
         looks = [
             n
             for (n, line), below in zip(outside.items(), after, strict=False)
-            if "#" in line or "<" in line or below[:1] in _UNDERLINES
+            if "#" in line or "<" in line or below[:1] in _UNDERLINES or line[2:3] == "."
         ]
         self.heads = {n: h for n in looks if (h := self._heading(n, outside)) is not None}
         self.prose = {n for n, line in outside.items() if _is_prose(line)} - self.heads.keys()
@@ -183,6 +187,10 @@ class _Reader:
     def _heading(self, at: int, outside: dict[int, str]) -> tuple[int, str, int] | None:
         """Level, text and the line after a heading, if one is here."""
         line, after = outside[at], outside.get(at + 1, "")
+        if line[:1] == ">":
+            line = _after(_QUOTE, line)
+        if jira := _JIRA_HEADING.match(line.rstrip()) if line[:1] == "h" else None:
+            return int(jira["level"]), jira["text"].strip(), at + 1
         if found := body.parse_heading(line) or body.parse_html_heading(line):
             return *found, at + 1
         below = _UNDERLINE.match(after) if after[:1] in _UNDERLINES else None
@@ -233,6 +241,13 @@ class _Reader:
         if label := body.LABEL.match(line.strip()):
             self._enter(body.LABEL_LEVEL, label["label"].strip())
             return at + 1
+        inner = _after(_MARK, line) if "*" in line or "_" in line else line
+        if inner != line and (label := body.LABEL.match(inner.strip())):
+            said = label["label"].strip()
+            if self._place.of_item or self.headings.means_criteria(said):
+                self._enter(body.LABEL_LEVEL, said)
+                self._place.of_item = True
+                return at + 1
         end = at + 1
         if self._place.kept:
             return end
@@ -280,6 +295,7 @@ class _Reader:
             body.LABEL.match(line) is not None
             or self.headings.after_keyword(_after(_MARK, line)) is not None
             or _SIGN.match(line) is not None
+            or _MARK.match(line) is not None
         )
 
     def _take_words(

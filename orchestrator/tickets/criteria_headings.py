@@ -44,7 +44,7 @@ class Headings:
         short, other = "|".join(_WORDS["short_headings"]), "|".join(_WORDS["not_criteria"])
         alone = "|".join(_WORDS["whole_headings"])
         lead, remark = r"[\W\d_]*", r"\W*(?:[(\[:—–/&,].*|(?:for|of|to|in|and)\b.*)?\Z"
-        few, number = r"(?:[\w-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
+        few, number = r"(?:[\w'’-]+\s+){0,3}", r"(?:[ #-]?\d+(?:\.\d+)*)?"
         flags = re.IGNORECASE | re.DOTALL
         end = r"\W*(?:[(\[:—–].*)?\Z"
         self._known = regex(

@@ -60,7 +60,7 @@ _SINGLE = ("id", "status", "owner", "parent")
 #: a line that gives a verdict: heading, bold, or bare `INSPECTOR VERDICT: …`
 _VERDICT_LINE = regex(r"#{1,4}\s|\*\*|[^\w\s]*\s*INSPECTOR\b[\w #]*:")
 #: anything that may be a box
-_BOX = regex(r"\[[ xX~-]?\]")
+_BOX = regex(r"\[[ xX~/>!?-]?\]")
 #: a word of what is reported as a prohibition
 _MAY_FORBID = regex(
     r"\b(?:never|don['’]t|circumstances|leave|keep|no|must|shall|refrain)\b", re.IGNORECASE
@@ -176,10 +176,6 @@ def _contradictions(
     """Several keys for one thing that say different things; never a silent choice."""
     for name in _SINGLE:
         keys = [*held.get(name, ()), *(held.get("id_or_words", ()) if name == "id" else ())]
-        for key in keys if any(d.code == "duplicate-key" for d in document.diagnoses) else ():
-            for line, text in document.said_otherwise(key):
-                message = f"`{key}: {text}` and `{key}: {document.text(key)}` contradict each other"
-                yield Diagnosis("key-contradiction", message, line, "remove the line that is wrong")
         said = [(k, text) for k in keys if document.line_of(k) and (text := document.text(k))]
         for key, text in said[1:]:
             first, read = said[0]
@@ -240,7 +236,8 @@ def _misspelt_keys(
 def _position(ticket: Ticket, document: Document, folders: Folders) -> Iterator[Diagnosis]:
     line = document.line_of(ticket.key_of("status"))
     place, role = folders.role_of_status(ticket.status), ticket.role
-    alias = f'`{json.dumps(ticket.status)} = "INBOX"` (or another state) under [board.aliases]'
+    said = json.dumps(ticket.status, ensure_ascii=False)
+    alias = f'`{said} = "INBOX"` (or another state) under [board.aliases]'
     if folders.by_status:
         if role is None and ticket.status:
             message = f"the status {ticket.status} names no state of the board"

@@ -23,6 +23,7 @@ from orchestrator.markdown.body import (
     placed_lines,
 )
 from orchestrator.markdown.frontmatter import Document
+from orchestrator.markdown.near_misses import folded
 from orchestrator.tickets.criteria_headings import Headings, headings_of
 from orchestrator.tickets.ticket import Ticket
 
@@ -54,6 +55,15 @@ _TITLES = (
     regex(r".*\s[—–|-]\s*(?P<word>[A-Z]{2,})\W*\Z"),
 )
 _SIGNED = regex(r"\W*(?:~~.+~~\W*\Z|\[[xX]\]|[✅✔☑])|.*[✅✔☑]\ufe0f?\s*\Z", re.DOTALL)
+
+
+#: keys of the place that another tool gives a ticket, of which a word for the end says that it is
+#: finished; any other value is that tool's own
+_PLACES = frozenset(
+    ("boardcolumn", "bucket", "column", "kanban", "kanbancolumn", "kanbanstatus", "list", "phase",
+     "progress", "stage", "swimlane", "workflowstate", "workflowstatus")
+)  # fmt: skip
+_WHOLE = regex(r"100\s*%?")
 
 
 class Said(NamedTuple):
@@ -160,6 +170,11 @@ def find_finished(
         texts = [str(value) for value in values if not isinstance(value, list | dict)]
         says = any(_is_finished(t, folders) if is_label else not _NO.match(t) for t in texts)
         if says and (line := document.line_of(key)):
+            yield line, document.lines[line - 1].strip()
+    for key in () if is_made else document.meta:
+        text = document.text(key) if folded(key) in _PLACES else ""
+        if text and (_is_finished(text, folders) or _WHOLE.fullmatch(text)):
+            line = document.line_of(key)
             yield line, document.lines[line - 1].strip()
     for line, title in _titles(document, held):
         if _SIGNED.match(title) or any(

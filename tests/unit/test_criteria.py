@@ -51,6 +51,8 @@ MEAN_CRITERIA = [
     "### Scenario 2: no login", "## Checks", "## What does “done” look like?",
     "##### 🎯 Success metrics",
     "###### Post-conditions", "## Validation steps", "__Acceptance criteria__",
+    "> ## Acceptance Criteria", "h3. Acceptance Criteria", "- **Acceptance Criteria**",
+    "* __Definition of Done:__", "## It's done when", "## It’s done when",
 ]  # fmt: skip
 
 
@@ -60,6 +62,23 @@ def test_a_heading_that_means_criteria(heading: str, item: str) -> None:
     found = read(f"# T\n\nWords.\n\n{heading}\n\n{item}\n\n## Other\n\n- y\n\nz\n")
     assert texts(found) == ["x holds"]
     assert found.unread == ()
+
+
+def test_criteria_of_a_list_end_at_its_next_bold_item() -> None:
+    text = "- **Goal**\n  - a\n- **Acceptance criteria**\n  - `b` exists\n- **Notes**\n  - c\n"
+    assert texts(read(f"# T\n\n{text}")) == ["`b` exists"]
+
+
+def test_items_and_headings_of_jira_are_read() -> None:
+    text = "h2. Story\n\n* a\n\nh2. Acceptance Criteria\n\n* b\n** c\n\nh2. Notes\n\n* d\n"
+    assert texts(read(text)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("mark", "/>!?~-")
+def test_boxes_with_the_marks_of_other_tools_are_open_boxes(mark: str) -> None:
+    (found,) = read(f"## Acceptance Criteria\n\n- [{mark}] one\n").statements
+    assert (found.text, found.ticked) == ("one", False)
+    assert unread(read(f"## Tasks\n\n- [{mark}] one\n")) == [("Tasks", ("one",))]
 
 
 @pytest.mark.parametrize("heading", ["## Tasks", "## Akzeptanzkriterien", "## AC adapter", ""])

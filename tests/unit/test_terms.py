@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrate_backend.scripts.seed_benchmark_trials import SPEC
+from orchestrate_backend.trials import substances
 from orchestrate_backend.trials.terms import (
     SUBSTANCES,
     SubstanceClassifier,
@@ -334,3 +335,26 @@ def test_one_listed_synonym_stands_for_its_group() -> None:
     assert "obsessive compulsive" in with_synonyms(["Obsessive Compulsive"])["Obsessive Compulsive"]
     assert "OCD" in with_synonyms(["Obsessive Compulsive"])["Obsessive Compulsive"]
     assert with_synonyms(["Bruxism"]) == {"Bruxism": ("Bruxism",)}
+
+
+def test_a_text_of_a_record_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    really = substances._folded
+
+    def fold(text: str) -> str:
+        read.append(text)
+        return really(text)
+
+    classifier = SubstanceClassifier(SUBSTANCES)
+    classifier.classify(["psilocybin"], "A Study")
+    monkeypatch.setattr(substances, "_folded", fold)
+    record = (["LSD", "DMT"], "MDMA, then LSD", ["Depression"])
+    assert classifier.classify(*record) == classifier.classify(*record) == "lsd"
+    assert sorted(read) == ["DMT", "Depression", "LSD", "MDMA, then LSD"]
+
+
+def test_a_name_that_is_added_later_is_found_in_a_text_that_was_read() -> None:
+    finder = substances.SubstanceFinder()
+    assert finder.find("Grapefruitine 5 mg") == ()
+    finder.add("grapefruitine", "grapefruit")
+    assert [hit.substance for hit in finder.find("Grapefruitine 5 mg")] == ["grapefruit"]

@@ -67,6 +67,7 @@ def test_a_child_extends_its_parent(id: str, letter: str, part: int) -> None:
         ("015-pricing.md", "015"), ("2026-02-21-task-015-pricing.md", "task-015"),
         ("2026-02-21-notes.md", ""), ("Meeting-2025.md", ""), ("add-3rd-party-login.md", ""),
         ("fix-the-login.md", ""), ("v2.md", ""),
+        ("a1b2c3d4-e5f6-7890-abcd-ef1234567890.md", "a1b2c3d4-e5f6-7890-abcd-ef1234567890"),
     ],
 )  # fmt: skip
 def test_an_id_is_read_from_a_name(name: str, id: str) -> None:

@@ -21,6 +21,7 @@ from orchestrator.family import workflow_discovery
 from orchestrator.markdown.frontmatter import Document
 from orchestrator.tickets.board import Board
 from orchestrator.tickets.catalog import Catalog
+from orchestrator.workflow_reader import parser
 
 ODD = Path(__file__).parent.parent / "fixtures" / "odd_tickets"
 WORKFLOW = """# Two
@@ -269,7 +270,7 @@ def test_many_families_are_looked_at_once(root: Path, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(of, name, counted)
 
-    count(workflow_discovery, "read_workflow_bytes")
+    count(parser, "read_workflow_bytes")
     count(workflow_discovery, "_Values")
     found = adoption.survey(conductor, ids)
     assert done["read_workflow_bytes"] + done["_Values"] == 1, "what names no ticket is read once"

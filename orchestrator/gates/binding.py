@@ -62,10 +62,11 @@ _LEADING_LABEL = regex(
       | [*_]{{0,2}} (?:
             [\[(]\s*(?: {_ID} | (?i:{_FORCE}) | [ xX]? | \d+(?:\.\d+)* | [a-z] )\s*[\])]
           | \# \d+ | \d+ (?: \.\d+ )* (?= [.):*_] ) | \d+ (?: \.\d+ )+ (?=\s+[`A-Z])
-          | (?:[a-z]|[ivx]{{1,4}}) \) | (?:[A-Z]|[ivx]{{1,4}}) \. (?=\s+[`A-Z])
+          | (?:[a-z]|[ivx]{{1,4}}) \) | (?:[A-Z]\d{{0,2}}|[ivx]{{1,4}}) \. (?=\s+[`A-Z])
           | (?i:criterion|acceptance(?:\ criterion)?|scenario|requirement|check|item|case)
             \s* \#? \d+ (?=\s*[:.)—–-])
-          | {_KNOWN_ID} | [A-Z][A-Z0-9]{{0,6}} [-_]? \d+ (?= [*_]{{0,2}} : )
+          | {_KNOWN_ID} | [A-Z][A-Z0-9]{{0,6}} [-_]? \d+
+            (?: [-_.] [A-Z]{{1,4}} -? \d+ )* (?= [*_]{{0,2}} : )
           | (?i:{_FORCE}) (?= [*_]{{0,2}} : ) )
         (?: \s* [\[(] (?i:{_FORCE}) [\])] )? [.):]? [*_]{{0,2}} [.:)]? (?: \s* [|–—-] )?
         (?: \s+ | (?<=[\]):|]) ) (?= \S )
@@ -77,7 +78,9 @@ _IDS = rf"(?:{_ID}(?:\s*[,&/]\s*{_ID})*|(?i:{_FORCE}))"
 _TRAILING_LABEL = regex(
     rf"\s*(?:{_SIGNS}|\((?:{_NUMBER}|{_IDS})\)"
     rf"|\[(?:{_NUMBER}|{_IDS}|\^?\d{{1,3}})\](?:\([^)\s]*\))?"
-    rf"|\(\[(?:{_NUMBER}|{_IDS})\]\([^)\s]*\)\)|\s#\d{{1,5}}|[;,!])$"
+    rf"|\(\[(?:{_NUMBER}|{_IDS})\]\([^)\s]*\)\)|\s#\d{{1,5}}|[;,!]"
+    # of Obsidian: a block's id, a link to a ticket, a day; a comment
+    rf"|\s\^[A-Za-z\d-]+|\s\[\[{_IDS}\]\]|\s[📅⏳🛫➕]\ufe0f? ?\d{{4}}-\d\d-\d\d|\s<!--[^<>]*-->)$"
 )
 _WRAPPED = regex(r"^(?P<mark>\*\*|__|[*_\"])(?=\S)(?P<words>(?:(?!(?P=mark)).)+)(?P=mark)$")
 #: a lead-in with one of these says how much of the statement counts

@@ -318,7 +318,8 @@ def test_an_entry_point_brings_checks(monkeypatch: pytest.MonkeyPatch, tmp_path:
         "1.1 {}",
         "a) {}", "A. {}", "Criterion 1: {}", "Scenario 2 — {}", "🔴 [P0] {}", "**{}**", "_{}_",
         "{};",
-        "AC1 | {}",
+        "AC1 | {}", "A1. {}", "US1-AC2: {}", "{} ^block-id", "{} [[WO-5]]", "{} 📅 2026-01-01",
+        "{} <!-- id: 3 -->",
     ],
 )  # fmt: skip
 def test_labels_are_no_words_of_a_statement(written: str) -> None:
@@ -332,7 +333,8 @@ def test_labels_are_no_words_of_a_statement(written: str) -> None:
         "**Unless refused:** {}", "Never: {}", "12 {}", "{} (maybe)", "{} ❌",
         "❌ {}", "[SKIP] {}", "(should) {}", "[optional] {}", "{} (optional)", "Should: {}",
         "{} (v2)",
-        "{} (UTF-8)", "{} (not in prod)", "{} (ISO-8601)",
+        "{} (UTF-8)", "{} (not in prod)", "{} (ISO-8601)", "{} <!-- not",
+        "{} before 2026-01-01", "{} @maria", "{} [[not-yet]]",
     ],
 )  # fmt: skip
 def test_words_that_change_a_statement_are_no_labels(written: str) -> None:
